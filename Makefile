@@ -1,0 +1,40 @@
+# Nothing but Python 3.11 and make is needed: the first target installs everything into .venv from the lock.
+.PHONY: run test slow lint lock bench up down clean
+.DELETE_ON_ERROR:
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+$(INSTALLED): pyproject.toml constraints.txt infra/install.sh
+	bash infra/install.sh
+	touch $@
+
+run: $(INSTALLED) ## the main job: digits from raw data to a champion that answers
+	$(BIN)/headframe run experiment=digits_ensemble
+
+test: $(INSTALLED) ## the default suite
+	$(BIN)/python -m pytest
+
+slow: $(INSTALLED) ## what takes minutes
+	$(BIN)/python -m pytest -m slow
+
+lint: $(INSTALLED) ## style, types, import contracts, lock
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lock: $(INSTALLED) ## write constraints.txt anew
+	bash infra/install.sh lock
+
+bench: $(INSTALLED) ## the promises of the design as ratios, one table
+	$(BIN)/python -m benchmarks
+
+up: $(INSTALLED) ## Prefect and MLflow on this machine
+	$(BIN)/headframe up
+
+down: $(INSTALLED)
+	$(BIN)/headframe down
+
+clean:
+	rm -rf .venv .headframe data build dist

@@ -1,0 +1,8 @@
+"""`python -m headframe` is `headframe`."""
+
+import sys
+
+from headframe.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

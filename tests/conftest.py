@@ -1,0 +1,36 @@
+"""What all tests share: the raw data, and projects of their own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from headframe.config.project import Project
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def mirror() -> Path:
+    """The folder with the raw files of public data sets."""
+    folder = Path(os.environ.get("HEADFRAME_MIRROR", REPOSITORY.parent / "shared" / "data"))
+    assert folder.is_dir(), f"{folder} is missing; set HEADFRAME_MIRROR to the folder with the raw data sets"
+    return folder
+
+
+@pytest.fixture(scope="session")
+def repository() -> Project:
+    """This repository as the project it is; for reading only."""
+    return Project(REPOSITORY)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A fresh project with the shipped `conf/` and `flows/`, and nothing else."""
+    root = tmp_path / "project"
+    for name in ("conf", "flows"):
+        shutil.copytree(REPOSITORY / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return Project(root)
