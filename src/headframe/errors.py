@@ -1,0 +1,33 @@
+"""The exceptions that users meet.
+
+Each carries one sentence - what came, what was expected, what to do - and the exit code that the
+command line answers with. Anything else that escapes is a fault of Headframe itself.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class HeadframeError(Exception):
+    """A run failed for a reason that its user can mend."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class ConfigurationError(HeadframeError):
+    """The plan or the command line asks for something that cannot be."""
+
+    exit_code = 2
+
+
+class DataError(HeadframeError):
+    """Data is not what its contract promises: checksum, columns, types, values, classes."""
+
+    exit_code = 3
+
+
+class Refused(HeadframeError):
+    """A gate or an approval refused a model."""
+
+    exit_code = 4

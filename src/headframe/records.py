@@ -1,0 +1,181 @@
+"""The records that travel between stages. Paths in them are relative to the project's root."""
+
+from __future__ import annotations
+
+from headframe.record import Record
+
+
+class TableRecord(Record):
+    """A version of a data set's table."""
+
+    dataset: str
+    folder: str  # `data/<dataset>`: table.parquet, rejected.parquet, dataset.json
+    digest: str  # sha256 of the table's content; equal input gives an equal digest
+    rows: int
+    rejected: int
+
+    @property
+    def summary(self) -> str:
+        """One line for people."""
+        rejected = f", {self.rejected:,} rejected" if self.rejected else ""
+        return f"{self.dataset}: {self.rows:,} rows{rejected}, version {self.digest[:8]}"
+
+
+class Validated(Record):
+    """A table that kept its contract."""
+
+    table: TableRecord
+    expectations: int  # how many promises were checked; never 0
+    report: str  # JSON of each expectation and its result
+
+    @property
+    def summary(self) -> str:
+        """One line for people."""
+        return f"{self.expectations} expectations kept"
+
+
+class SplitRecord(Record):
+    """How a table's rows are divided, and the proof that nothing crosses."""
+
+    table: TableRecord
+    train: int
+    validation: int
+    test: int
+    unused: int
+    digest: str  # sha256 of the assignment
+
+    @property
+    def summary(self) -> str:
+        """One line for people."""
+        unused = f", {self.unused:,} unused" if self.unused else ""
+        return f"{self.train:,} training, {self.validation:,} validation, {self.test:,} test rows{unused}"
+
+
+class Trained(Record):
+    """What the training program left in its folder."""
+
+    folder: str  # holds `bundle/`, `predictions.parquet`, `probe.parquet`, `result.json`
+    bundle: str  # sha256 of the bundle folder
+    predictions: str  # sha256 of predictions.parquet
+    epochs: int
+    parameters: int  # trainable numbers in the network(s); 0 for estimators
+    members: tuple[str, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """One line for people."""
+        members = f"{', '.join(self.members)}: " if self.members else ""
+        size = f"{self.parameters:,} parameters" if self.parameters else "estimator"
+        return f"{members}{size}, weights {self.bundle[:8]}"
+
+
+class Interval(Record):
+    """A metric with its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Evaluated(Record):
+    """The measurements on test rows, and the pages that show them."""
+
+    folder: str  # holds `metrics.json`, `slices.json`, `card.md`, `report.html`, `plots/*.png`
+    rows: int
+    lead: str
+    higher_is_better: bool
+    metrics: dict[str, Interval]
+    baseline: dict[str, Interval] = {}
+    digest: str  # sha256 of metrics.json
+
+    @property
+    def summary(self) -> str:
+        """One line for people."""
+        lead = self.metrics[self.lead]
+        return f"{self.lead} {lead.value:.4f} [{lead.low:.4f}, {lead.high:.4f}] on {self.rows:,} test rows"
+
+
+class Registered(Record):
+    """A version in the registry that passed the parity proof."""
+
+    model: str
+    version: int
+    run_id: str
+    model_uri: str  # `models:/NAME/VERSION`
+    parity: float  # largest absolute difference between loaded-back and in-memory scores
+
+    @property
+    def summary(self) -> str:
+        """One line for people."""
+        return f"{self.model} version {self.version}, parity {self.parity:.1e}"
+
+
+class Decision(Record):
+    """Whether a version became champion, and why."""
+
+    model: str
+    version: int
+    champion: int | None  # the version that is champion after the decision
+    promoted: bool
+    reason: str
+
+    @property
+    def summary(self) -> str:
+        """One line for people."""
+        return self.reason
+
+
+class Answered(Record):
+    """One request that the champion answered over the scoring protocol."""
+
+    model: str
+    version: int
+    row_id: str  # of the (first) row asked about
+    status: int  # HTTP
+    response: str  # JSON
+
+
+class Ingested(Record):
+    """A data set that is collected, validated, divided and versioned."""
+
+    validated: Validated
+    split: SplitRecord
+
+
+class TrainedPlan(Record):
+    """A plan that is trained, measured and registered, and its data."""
+
+    data: Ingested
+    trained: Trained
+    evaluated: Evaluated
+    registered: Registered
+
+    @property
+    def summary(self) -> str:
+        """One line for people."""
+        return f"{self.evaluated.summary}; {self.registered.summary}"
+
+
+class Outcome(Record):
+    """A whole life: from raw data to an answered request."""
+
+    plan: str
+    fingerprint: str
+    result: TrainedPlan
+    decision: Decision
+    answered: Answered
+
+
+class Predicted(Record):
+    """A file of predictions."""
+
+    model: str
+    version: int
+    target: str  # path of the Parquet file
+    rows: int  # rows written
+    digest: str  # sha256 of the file
+
+    @property
+    def summary(self) -> str:
+        """One line for people."""
+        return f"{self.rows:,} rows by {self.model} version {self.version} in {self.target}"

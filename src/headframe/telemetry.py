@@ -1,0 +1,21 @@
+"""Telemetry of every dependency, off by default; what the user sets in the environment wins."""
+
+from __future__ import annotations
+
+import os
+
+OFF = {
+    "DO_NOT_TRACK": "true",  # mlflow honours no other spelling
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "GX_ANALYTICS_ENABLED": "false",
+    "DVC_NO_ANALYTICS": "true",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "GIT_PYTHON_REFRESH": "quiet",  # mlflow's git import prints a page where git is missing
+}
+
+
+def switch_off() -> None:
+    """Set the switches for this process and its children. Each entry point calls this first."""
+    for name, value in OFF.items():
+        os.environ.setdefault(name, value)

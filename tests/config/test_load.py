@@ -1,0 +1,140 @@
+"""A plan is composed right or refused in one sentence, before anything runs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from headframe.config.load import load_plan, plan_yaml
+from headframe.config.plan import read_plan
+from headframe.config.project import Project
+from headframe.config.sweep import expand
+from headframe.errors import ConfigurationError
+from headframe.record import write_record
+
+REPOSITORY = Project(Path(__file__).resolve().parents[2])
+EXPERIMENTS = REPOSITORY.choices("experiment")
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_shipped_experiment_composes(name: str, repository: Project) -> None:
+    plan = load_plan([f"experiment={name}"], repository)
+    assert plan.name == name
+
+
+@pytest.mark.parametrize(
+    ("group", "name"),
+    [
+        (group, name)
+        for group in ("dataset", "features", "task", "model", "optimizer", "scheduler", "trainer", "launcher")
+        for name in REPOSITORY.choices(group)
+    ],
+)
+def test_every_shipped_choice_names_real_settings(group: str, name: str, repository: Project) -> None:
+    """A choice may not fit the default plan, but then it must be refused as a pair, not as misspelt."""
+    try:
+        load_plan([f"{group}={name}"], repository)
+    except ConfigurationError as error:
+        assert " fit " in str(error) or " takes " in str(error), error
+
+
+def test_a_plan_survives_being_written_and_read(repository: Project, tmp_path: Path) -> None:
+    plan = load_plan(["experiment=digits_ensemble"], repository)
+    write_record(tmp_path / "plan.json", plan)
+    again = read_plan(tmp_path / "plan.json")
+    assert again == plan
+    assert again.fingerprint == plan.fingerprint
+
+
+def test_the_printed_plan_is_the_plan(repository: Project) -> None:
+    import yaml
+
+    plan = load_plan([], repository)
+    assert yaml.safe_load(plan_yaml([], repository)) == plan.model_dump(mode="json")
+
+
+def test_plans_are_frozen(repository: Project) -> None:
+    plan = load_plan([], repository)
+    with pytest.raises(ValueError, match="frozen"):
+        plan.seed = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("model=cn", ["model=cn", "conf/model/cn.yaml", "'cnn'"]),
+        ("trainer.max_epoch=3", ["trainer.max_epoch", "no such key", "'max_epochs'"]),
+        ("+trainer.max_epoch=3", ["trainer.max_epoch", "no such key", "'max_epochs'"]),
+        ("trainr.max_epochs=3", ["trainr.max_epochs", "no such key"]),
+        ("sed=3", ["sed", "'seed'"]),
+        ("+model.widhts=[3]", ["model.widhts", "ConvNet has no such setting", "'widths'"]),
+        ("model.dropout=much", ["model.dropout='much'", "ConvNet expects float", "str"]),
+        ("trainer.max_epochs=0", ["trainer.max_epochs=0", "greater than or equal to 1"]),
+        ("trainer.max_epochs=many", ["trainer.max_epochs='many'", "integer"]),
+        ("trainer.precision=64-true", ["trainer.precision=64-true", "bf16-mixed"]),
+        ("seed=-1", ["seed=-1", "greater than or equal to 0"]),
+        ("task=forecasting", ["task forecasting", "dataset digits", "classification"]),
+        ("features=tokens_word", ["ConvNet takes image", "tokens"]),
+        ("model=ridge", ["Ridge", "classification", "regression"]),
+        ("model._target_=os.system", ["'os.system'", "outside the trusted packages"]),
+        ("model._target_=headframe.models.cnn.ConvNett", ["defines no ConvNett", "'ConvNet'"]),
+        ("model._target_=headframe.models.cmn.ConvNet", ["there is no module headframe.models.cmn"]),
+        ("+model.extra={_target_: subprocess.Popen}", ["'subprocess.Popen'", "outside the trusted packages"]),
+        ("trainer={accelerator: cpu, precision: 16-mixed, max_epochs: 1, batch_size: 1}", ["16-mixed", "GPU"]),
+        ("experiment=digits_ensembel", ["experiment=digits_ensembel", "'digits_ensemble'"]),
+        ("model", ["key=value"]),
+        ("seed=[1", ["seed=[1"]),
+    ],
+)
+def test_a_mistake_is_refused_with_one_helpful_sentence(override: str, words: list[str], repository: Project) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        for choice in expand([override]):
+            load_plan(choice, repository)
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+def test_threads_may_compose_at_once(repository: Project) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        plans = list(pool.map(lambda seed: load_plan([f"seed={seed}"], repository), range(16)))
+    assert [plan.seed for plan in plans] == list(range(16))
+
+
+def test_several_runs_in_one_line() -> None:
+    assert expand(["model=cnn,mlp", "seed=range(2)", "name=x"]) == [
+        ["model=cnn", "seed=0", "name=x"],
+        ["model=cnn", "seed=1", "name=x"],
+        ["model=mlp", "seed=0", "name=x"],
+        ["model=mlp", "seed=1", "name=x"],
+    ]
+
+
+def test_a_target_may_come_from_the_projects_own_source(project: Project) -> None:
+    package = project.root / "src" / "mine"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "net.py").write_text("class Net:\n    def __init__(self, inputs, outputs, *, width: int = 3): ...\n")
+    (project.conf / "model" / "net.yaml").write_text(
+        "_target_: mine.net.Net\ntasks: [classification]\ninputs: [image]\nwidth: 4\n"
+    )
+    assert load_plan(["model=net"], project).model.target == "mine.net.Net"
+    with pytest.raises(ConfigurationError, match="Net has no such setting; did you mean 'width'"):
+        load_plan(["model=net", "+model.widht=5"], project)
+
+
+def test_the_configuration_imports_nothing_heavy() -> None:
+    heavy = ("torch", "mlflow", "prefect", "lightning", "sklearn", "great_expectations", "dvc", "pandas", "numpy")
+    code = (
+        "import sys; from pathlib import Path; from headframe.config.load import load_plan;"
+        "from headframe.config.project import Project;"
+        f"load_plan(['experiment=digits_ensemble'], Project(Path({str(REPOSITORY.root)!r})));"
+        f"print([name for name in {heavy!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
