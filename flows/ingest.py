@@ -1,0 +1,39 @@
+"""Bring data in: collect, hold to the contract, divide, keep the version."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from headframe.config.load import load_plan
+from headframe.config.plan import Plan
+from headframe.config.project import Project
+from headframe.datasets.collect import collect, is_current
+from headframe.datasets.splits import divide
+from headframe.datasets.keep import keep_version
+from headframe.orchestration import flow, step
+from headframe.records import Ingested
+from headframe.validation.validate import validate
+
+
+@flow(name="ingest")
+def ingest(overrides: list[str]) -> Ingested:
+    """Compose a plan in the project of the working folder and bring its data in.
+
+    Args:
+        overrides: Hydra overrides, e.g. `["dataset=sms_spam"]`.
+    """
+    project = Project.find(Path.cwd())
+    return bring_in(load_plan(overrides, project), project.root)
+
+
+def bring_in(plan: Plan, root: Path) -> Ingested:
+    """Run the steps of ingestion."""
+    mirror = os.environ.get("HEADFRAME_MIRROR")
+    table = step(collect, root=root, valid=lambda record: is_current(record, root))(
+        dataset=plan.dataset, mirror=Path(mirror) if mirror else None
+    )
+    validated = step(validate, root=root)(dataset=plan.dataset, table=table)
+    split = step(divide, root=root)(dataset=plan.dataset, table=table)
+    step(keep_version, root=root, retries=2)(table=table)
+    return Ingested(validated=validated, split=split)

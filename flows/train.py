@@ -1,0 +1,49 @@
+"""Train a plan: ingest, train, measure, package, register."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flows.ingest import bring_in
+from headframe.config.load import load_plan
+from headframe.config.plan import Plan
+from headframe.config.project import Project
+from headframe.evaluation.evaluate import evaluate
+from headframe.orchestration import flow, step
+from headframe.records import TrainedPlan
+from headframe.tracking.address import place, tracking_uri
+from headframe.tracking.register import is_registered, register
+from headframe.training.run import train, train_baseline
+
+PROGRAM = "headframe.training.__main__"
+
+
+@flow(name="train")
+def train_flow(overrides: list[str]) -> TrainedPlan:
+    """Compose a plan in the project of the working folder, train it and register what comes of it.
+
+    Args:
+        overrides: Hydra overrides, e.g. `["experiment=mnist_cnn"]`.
+    """
+    project = Project.find(Path.cwd())
+    return train_plan(load_plan(overrides, project), project.root)
+
+
+def train_plan(plan: Plan, root: Path) -> TrainedPlan:
+    """Run the steps from raw data to a registered version."""
+    data = bring_in(plan, root)
+    table = data.validated.table
+    what = (plan.task, plan.dataset)
+    baseline = None
+    if plan.baseline is not None:
+        learner = plan.learner.vary(plan.baseline)
+        baseline = step(train_baseline, root=root, on=(learner, *what), program=PROGRAM)(plan=plan, table=table)
+    trained = step(train, root=root, on=(plan.learner, *what), program=PROGRAM)(plan=plan, table=table)
+    evaluated = step(evaluate, root=root, on=(plan.evaluation, plan.name, *what))(
+        plan=plan, table=table, trained=trained, baseline=baseline
+    )
+    uri = tracking_uri(plan.tracking, root)
+    registered = step(register, root=root, on=(plan,), retries=2, valid=lambda record: is_registered(record, uri))(
+        plan=plan, data=data, trained=trained, evaluated=evaluated, uri=uri, place=place(uri, root)
+    )
+    return TrainedPlan(data=data, trained=trained, evaluated=evaluated, registered=registered)

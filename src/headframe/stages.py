@@ -1,0 +1,182 @@
+"""Finished stages, kept by digest: what was done for the same inputs and the same code is not done again.
+
+A stage is a plain function that returns a record. Its key is the sha256 of what decides its result: its
+name, the arguments that are data, the source code it reaches, and the versions of the numerical
+libraries. Its folder `.headframe/stages/<name>/<key>/` outlives a kill, so the function finds there what
+it had done; `record.json` appears in it last, atomically, and says that the stage is finished.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import platform
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Generic, TypeVar, get_type_hints
+
+from filelock import FileLock
+from pydantic import BaseModel, ValidationError
+
+from headframe.config.plan import Plan
+from headframe.config.signature import module_file
+from headframe.record import Record, digest, file_digest, write_atomically
+
+R = TypeVar("R", bound=Record)
+
+NUMERICAL = ("numpy", "scipy", "scikit-learn", "torch", "lightning", "pyarrow", "pandas", "tokenizers")
+"""Libraries whose version can change the bits of a result."""
+
+
+@dataclass(frozen=True)
+class Finished(Generic[R]):
+    """A record, and whether it was already there."""
+
+    record: R
+    key: str
+    reused: bool
+
+
+@dataclass(frozen=True)
+class Stage(Generic[R]):
+    """One call of a stage function.
+
+    Attributes:
+        function: takes JSON values, records, and of `plan`, `root`, `folder` and `uri` what it wants by name.
+        on: the parts of the plan that decide the result. Whole plans, paths and addresses are never part of a
+            key: the first would repeat training when a port changes, the others differ between machines.
+        valid: asked before a kept record is reused, with the record; False does the stage again.
+        program: module that the function starts as a process of its own, whose code therefore counts as well.
+    """
+
+    function: Callable[..., R]
+    on: tuple[Any, ...] = ()
+    valid: Callable[[R], bool] | None = None
+    program: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The function's name, as a person reads it."""
+        return self.function.__name__.replace("_", "-")
+
+    def key(self, root: Path, arguments: Mapping[str, Any]) -> str:
+        """Digest what decides the result of calling the function with `arguments`."""
+        data = {name: _plain(value) for name, value in arguments.items() if not isinstance(value, Plan | Path)}
+        data.pop("uri", None)
+        parts = [_plain(part) for part in self.on]
+        modules = {self.function.__module__, *(target.rpartition(".")[0] for target in _targets([data, parts]))}
+        if self.program is not None:
+            modules.add(self.program)
+        return digest(
+            {
+                "stage": self.name,
+                "arguments": data,
+                "on": parts,
+                "code": code_digest(frozenset(modules), root / "src"),
+                "environment": environment(),
+            }
+        )
+
+    def run(self, root: Path, arguments: Mapping[str, Any]) -> Finished[R]:
+        """Give the kept record, or call the function and keep what it gives.
+
+        Two processes that ask for the same stage at once do it once: the second waits and reuses.
+        """
+        key = self.key(root, arguments)
+        folder = root / ".headframe" / "stages" / self.name / key[:16]
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f"{folder.name}.lock")):
+            kept = self._kept(folder)
+            if kept is not None and (self.valid is None or self.valid(kept)):
+                return Finished(kept, key, reused=True)
+            (folder / "record.json").unlink(missing_ok=True)
+            wanted = inspect.signature(self.function).parameters
+            places = {name: place for name, place in (("root", root), ("folder", folder)) if name in wanted}
+            record = self.function(**arguments, **places)
+            content = {"record": record.model_dump(mode="json"), "files": _sizes(folder)}
+            write_atomically(folder / "record.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        return Finished(record, key, reused=False)
+
+    def _kept(self, folder: Path) -> R | None:
+        """Read the record of a finished stage whose files are all still there."""
+        try:
+            content = json.loads((folder / "record.json").read_text(encoding="utf-8"))
+            record_type: type[R] = get_type_hints(self.function)["return"]
+            record = record_type.model_validate(content["record"])
+        except (FileNotFoundError, json.JSONDecodeError, KeyError, ValidationError):
+            return None
+        files = {name: (folder / name).stat().st_size for name in content["files"] if (folder / name).is_file()}
+        return record if files == content["files"] else None
+
+
+def _plain(value: Any) -> Any:
+    """Spell an argument as JSON."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return value
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+
+
+def _targets(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if key == "_target_" and isinstance(inner, str):
+                yield inner
+            else:
+                yield from _targets(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _targets(inner)
+
+
+@lru_cache(maxsize=1)
+def environment() -> dict[str, str]:
+    """Name what beside code and data decides the bits of a result."""
+    versions = {name: metadata.version(name) for name in NUMERICAL}
+    return {"python": f"{sys.version_info.major}.{sys.version_info.minor}", "machine": platform.machine(), **versions}
+
+
+@lru_cache(maxsize=256)
+def code_digest(modules: frozenset[str], own_source: Path) -> str:
+    """Digest the source files of `modules` and of all that they import from Headframe or from the project.
+
+    Imports are read from the source, function-level ones included, so that nothing heavy is imported. The
+    orchestrating modules are left out: they decide when a stage runs, not what it gives.
+    """
+    own = {folder.name for folder in own_source.iterdir() if folder.is_dir()} if own_source.is_dir() else set()
+    tops = {"headframe", *own}
+    seen: dict[str, str] = {}
+    waiting = [name for name in modules if name.partition(".")[0] in tops]
+    while waiting:
+        module = waiting.pop()
+        file = module_file(module, own_source)
+        if module in seen or file is None:
+            continue
+        seen[module] = file_digest(file)
+        waiting.extend(name for name in _imports(file) if name.partition(".")[0] in tops and name not in seen)
+    return digest(seen)
+
+
+@lru_cache(maxsize=512)
+def _imports(file: Path) -> tuple[str, ...]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return tuple(sorted(found))

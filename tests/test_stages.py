@@ -1,0 +1,158 @@
+"""A finished stage is not repeated; an unfinished, changed or damaged one is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from headframe.record import Record
+from headframe.stages import Stage, code_digest
+
+
+class Counted(Record):
+    number: int
+    calls: int
+
+
+calls: list[int] = []
+
+
+def count(number: int, folder: Path) -> Counted:
+    calls.append(number)
+    (folder / "work.txt").write_text("done")
+    return Counted(number=number, calls=len(calls))
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> None:
+    calls.clear()
+
+
+def test_the_same_arguments_are_done_once(tmp_path: Path) -> None:
+    first = Stage(count).run(tmp_path, {"number": 3})
+    second = Stage(count).run(tmp_path, {"number": 3})
+    assert (first.reused, second.reused) == (False, True)
+    assert first.record == second.record
+    assert calls == [3]
+
+
+def test_other_arguments_and_other_parts_of_the_plan_are_other_stages(tmp_path: Path) -> None:
+    Stage(count).run(tmp_path, {"number": 3})
+    Stage(count).run(tmp_path, {"number": 4})
+    Stage(count, on=({"seed": 1},)).run(tmp_path, {"number": 3})
+    assert calls == [3, 4, 3]
+
+
+def test_paths_and_addresses_are_no_part_of_a_key(tmp_path: Path) -> None:
+    stage = Stage(count)
+    key = stage.key(tmp_path, {"number": 3, "uri": "sqlite:///a", "where": Path("a")})
+    assert key == stage.key(tmp_path, {"number": 3, "uri": "sqlite:///b", "where": Path("b")})
+
+
+@pytest.mark.parametrize("damage", ["delete", "truncate", "record"])
+def test_a_stage_whose_files_are_gone_or_damaged_is_done_again(tmp_path: Path, damage: str) -> None:
+    Stage(count).run(tmp_path, {"number": 3})
+    (folder,) = (path for path in (tmp_path / ".headframe/stages/count").iterdir() if path.is_dir())
+    if damage == "delete":
+        (folder / "work.txt").unlink()
+    elif damage == "truncate":
+        (folder / "work.txt").write_text("")
+    else:
+        (folder / "record.json").write_text('{"record": {"num')
+    assert not Stage(count).run(tmp_path, {"number": 3}).reused
+
+
+def test_a_record_that_no_longer_holds_is_done_again(tmp_path: Path) -> None:
+    Stage(count).run(tmp_path, {"number": 3})
+    assert not Stage(count, valid=lambda record: record.number > 3).run(tmp_path, {"number": 3}).reused
+
+
+def test_a_failure_leaves_no_record(tmp_path: Path) -> None:
+    def fail(folder: Path) -> Counted:
+        raise RuntimeError("half-way")
+
+    with pytest.raises(RuntimeError):
+        Stage(fail).run(tmp_path, {})
+    assert list(tmp_path.rglob("record.json")) == []
+
+
+def test_code_that_a_stage_reaches_is_part_of_its_key(tmp_path: Path) -> None:
+    package = tmp_path / "mine"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "a.py").write_text("def f():\n    from mine.b import g\n")
+    (package / "b.py").write_text("g = 1\n")
+    (package / "c.py").write_text("unrelated = 1\n")
+    digests = [_digest(tmp_path)]
+    (package / "c.py").write_text("unrelated = 2\n")
+    digests.append(_digest(tmp_path))
+    (package / "b.py").write_text("g = 2\n")
+    digests.append(_digest(tmp_path))
+    assert digests[0] == digests[1] != digests[2]
+
+
+def _digest(source: Path) -> str:
+    code = f"from headframe.stages import code_digest; from pathlib import Path; print(code_digest(frozenset(['mine.a']), Path({str(source)!r})))"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+def test_the_code_of_training_includes_what_its_targets_import() -> None:
+    own = Path("none")
+    assert code_digest(frozenset(["headframe.models.cnn"]), own) != code_digest(frozenset(["headframe.models.mlp"]), own)
+
+
+PROGRAM = """
+import os, sys, time
+from pathlib import Path
+from headframe.record import Record
+from headframe.stages import Stage
+
+class Done(Record):
+    pid: int
+
+def work(folder: Path) -> Done:
+    (folder / f"started-{os.getpid()}").write_text("")
+    time.sleep(float(sys.argv[2]))
+    return Done(pid=os.getpid())
+
+print(Stage(work).run(Path(sys.argv[1]), {}).record.pid, flush=True)
+"""
+
+
+def start(root: Path, seconds: float) -> subprocess.Popen[str]:
+    program = root / "program.py"
+    program.write_text(textwrap.dedent(PROGRAM))
+    return subprocess.Popen([sys.executable, str(program), str(root), str(seconds)], stdout=subprocess.PIPE, text=True)
+
+
+def wait_for(root: Path, pattern: str) -> None:
+    import time
+
+    for _ in range(400):
+        if list(root.rglob(pattern)):
+            return
+        time.sleep(0.05)
+    pytest.fail(f"{pattern} never appeared")
+
+
+def test_two_runs_at_once_do_the_work_once(tmp_path: Path) -> None:
+    first = start(tmp_path, 1.0)
+    wait_for(tmp_path, "started-*")
+    second = start(tmp_path, 1.0)
+    assert first.communicate()[0] == second.communicate()[0] == f"{first.pid}\n"
+
+
+def test_a_killed_stage_is_started_again_in_its_own_folder(tmp_path: Path) -> None:
+    first = start(tmp_path, 60.0)
+    wait_for(tmp_path, "started-*")
+    os.kill(first.pid, signal.SIGKILL)
+    first.communicate()
+    second = start(tmp_path, 0.0)
+    assert second.communicate()[0] == f"{second.pid}\n"
+    assert len(list(tmp_path.rglob("started-*"))) == 2
