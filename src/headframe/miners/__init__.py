@@ -1,0 +1,1 @@
+"""Classic and deep mining behind the scikit-learn estimator API."""

@@ -1,0 +1,1 @@
+"""Networks, and the ways to combine members of an ensemble."""

@@ -1,0 +1,68 @@
+"""A small convolutional network for images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from headframe.features.spec import InputSpec
+
+
+class ConvNet(nn.Module):
+    """Batch-normalised convolutions in stages, in the manner of VGG (arXiv:1409.1556, arXiv:1502.03167).
+
+    Each stage ends by halving height and width, rounded up, so that any image down to a single pixel passes.
+    """
+
+    def __init__(
+        self,
+        inputs: InputSpec,
+        outputs: tuple[int, ...],
+        *,
+        widths: Sequence[Sequence[int]] = ((16,), (32, 32), (64, 64)),
+        kernel: int = 3,
+        dropout: float = 0.0,
+    ) -> None:
+        """Build the stages and the linear layer behind them.
+
+        Args:
+            inputs: an image.
+            outputs: sizes of one answer, e.g. (classes,).
+            widths: for each stage the channels of each of its convolutions.
+            kernel: height and width of each filter in pixels; odd.
+            dropout: share of the features before the last layer silenced at each training step, 0 to 1.
+
+        Raises:
+            ValueError: the input is not an image, or the filter has no centre.
+        """
+        super().__init__()
+        if inputs.kind != "image":
+            raise ValueError(f"this network takes images, but the input is {inputs.kind!r}")
+        if kernel % 2 == 0:
+            raise ValueError(f"a filter needs an odd kernel to keep the size of the image, but kernel is {kernel}")
+        channels, height, width = inputs.shape
+        layers: list[nn.Module] = []
+        for stage in widths:
+            for position, size in enumerate(stage, start=1):
+                layers.append(nn.Conv2d(channels, size, kernel, padding=kernel // 2, bias=False))
+                if position == len(stage):
+                    # Before the normalisation rather than after it: a quarter of the values is left to work on.
+                    layers.append(nn.MaxPool2d(2, ceil_mode=True))
+                layers += [nn.BatchNorm2d(size), nn.ReLU(inplace=True)]
+                channels = size
+            height, width = math.ceil(height / 2), math.ceil(width / 2)
+        self.stages = nn.Sequential(*layers)
+        # On a CPU the convolutions run up to twice as fast with channels last (measured on 28 x 28 pixels).
+        self.stages.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stub
+        self.dropout = nn.Dropout(dropout)
+        self.last = nn.Linear(channels * height * width, math.prod(outputs))
+        self.outputs = outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (batch, channels, height, width) to (batch, *outputs)."""
+        features = self.stages(x.contiguous(memory_format=torch.channels_last))
+        scores: Tensor = self.last(self.dropout(features.flatten(1)))
+        return scores.reshape(len(x), *self.outputs)

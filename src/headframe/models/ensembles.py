@@ -1,0 +1,231 @@
+"""How the answers of several models become one.
+
+A combiner sees scores only: probabilities of classes, or values in the target's own unit. Bagging and deep ensembles
+are `Mean` over copies of one member with other rows or seeds, which the plan asks for with `bootstrap` and `copies`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, Literal
+
+import numpy as np
+from scipy.optimize import minimize
+
+from headframe.errors import DataError
+
+Kind = Literal["classification", "regression", "forecasting"]
+SMALLEST = 1e-12
+"""Probabilities are cut here before their logarithm."""
+
+
+class Combiner(ABC):
+    """Turns scores of members into scores of the ensemble; fitted on validation rows, unseen by the members."""
+
+    @abstractmethod
+    def fit(self, scores: np.ndarray, target: np.ndarray, kind: str) -> None:
+        """Learn how to combine.
+
+        Args:
+            scores: (members, examples, classes) probabilities, or (members, examples, ...) values, float64.
+            target: int64 (examples,) classes, or values like one member's scores, in the same unit.
+            kind: `classification`, `regression` or `forecasting`.
+
+        Raises:
+            DataError: shapes do not fit, or a score is NaN or infinite.
+        """
+
+    @abstractmethod
+    def combine(self, scores: np.ndarray) -> np.ndarray:
+        """Turn scores (members, examples, ...) into scores (examples, ...) float64."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """Give what was learned, as JSON values."""
+
+    @abstractmethod
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take back what `state` gave."""
+
+
+class Mean(Combiner):
+    """Every member counts the same (deep ensembles: Lakshminarayanan et al., arXiv:1612.01474)."""
+
+    def fit(self, scores: np.ndarray, target: np.ndarray, kind: str) -> None:
+        """Check the shapes; there is nothing to learn."""
+        _check(scores, target, kind)
+
+    def combine(self, scores: np.ndarray) -> np.ndarray:
+        """Average (members, examples, ...) over members."""
+        return scores.mean(axis=0)
+
+    def state(self) -> dict[str, Any]:
+        """Give nothing."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take nothing back."""
+
+
+class Weighted(Combiner):
+    """Members count by weights that are not negative and sum to one, those of the lowest error on validation rows.
+
+    The error is the logarithmic loss for classes and the squared error for values, each variable measured in its own
+    deviation. Both are convex in the weights, so the best ones are unique up to members that always agree.
+    """
+
+    def __init__(self) -> None:
+        self.weights_: list[float] = []
+
+    def fit(self, scores: np.ndarray, target: np.ndarray, kind: str) -> None:
+        """Find the weights."""
+        _check(scores, target, kind)
+        members = len(scores)
+        if kind == "classification":
+            of_truth = scores[:, np.arange(len(target)), target]
+
+            def error(weights: np.ndarray) -> tuple[float, np.ndarray]:
+                mixed = np.maximum(weights @ of_truth, SMALLEST)
+                return float(-np.log(mixed).mean()), -(of_truth / mixed).mean(axis=1)
+
+        else:
+            wrong = ((scores - target) / _spread(target)).reshape(members, -1)
+            products = wrong @ wrong.T / wrong.shape[1]
+            products /= max(float(np.trace(products)) / members, SMALLEST)
+
+            def error(weights: np.ndarray) -> tuple[float, np.ndarray]:
+                return float(weights @ products @ weights), 2 * products @ weights
+
+        equal = np.full(members, 1 / members)
+        found = minimize(
+            error,
+            equal,
+            jac=True,
+            method="SLSQP",
+            bounds=[(0, 1)] * members,
+            constraints={"type": "eq", "fun": lambda weights: weights.sum() - 1, "jac": np.ones_like},
+            options={"ftol": 1e-10, "maxiter": 500},
+        ).x
+        found = np.clip(found, 0, None)
+        best = found / found.sum()
+        self.weights_ = (best if error(best)[0] <= error(equal)[0] else equal).tolist()
+
+    def combine(self, scores: np.ndarray) -> np.ndarray:
+        """Average (members, examples, ...) with the weights."""
+        return np.tensordot(np.array(self.weights_), scores, axes=1)
+
+    def state(self) -> dict[str, Any]:
+        """Give the weights."""
+        return {"weights": self.weights_}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take the weights back."""
+        self.weights_ = list(state["weights"])
+
+
+class Stacking(Combiner):
+    """A linear model of the members' answers, learned on validation rows.
+
+    The idea is Wolpert's (Stacked generalization, 1992, https://doi.org/10.1016/S0893-6080(05)80023-1).
+
+    For classes: a logistic regression on the logarithms of all probabilities. For values: a ridge regression of each
+    variable, which starts from the members' mean and learns what to add for each member's distance from it, so that
+    more regularisation means a plainer mean.
+
+    Args:
+        strength: of the regularisation; for classes that of a penalty on squared coefficients (1/C of scikit-learn),
+            for values that of a ridge penalty on standardised distances, in examples.
+    """
+
+    def __init__(self, strength: float = 1.0) -> None:
+        if strength <= 0:
+            msg = f"strength is positive, not {strength}"
+            raise ValueError(msg)
+        self.strength = strength
+        self.kind_ = ""
+        self.coefficients_: list[list[float]] = []
+        self.intercept_: list[float] = []
+
+    def fit(self, scores: np.ndarray, target: np.ndarray, kind: str) -> None:
+        """Learn the linear model."""
+        _check(scores, target, kind)
+        self.kind_ = kind
+        if kind == "classification":
+            self._fit_classes(scores, target)
+        else:
+            self._fit_values(scores, target)
+
+    def _fit_classes(self, scores: np.ndarray, target: np.ndarray) -> None:
+        from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - combining needs no scikit-learn
+
+        if target.min() == target.max():
+            msg = "all validation rows are of one class, so stacking cannot be learned from them; use a larger split"
+            raise DataError(msg)
+        classes = scores.shape[2]
+        model = LogisticRegression(C=1 / self.strength, max_iter=2000).fit(_logarithms(scores), target)
+        coefficients = np.zeros((classes, model.coef_.shape[1]))
+        # A class that validation rows lack gets no probability rather than an invented one.
+        intercept = np.full(classes, -1e3)
+        if len(model.classes_) == 2:  # noqa: PLR2004 - scikit-learn keeps one row of coefficients for two classes
+            coefficients[model.classes_] = np.vstack([-model.coef_ / 2, model.coef_ / 2])
+            intercept[model.classes_] = np.concatenate([-model.intercept_ / 2, model.intercept_ / 2])
+        else:
+            coefficients[model.classes_] = model.coef_
+            intercept[model.classes_] = model.intercept_
+        self.coefficients_, self.intercept_ = coefficients.tolist(), intercept.tolist()
+
+    def _fit_values(self, scores: np.ndarray, target: np.ndarray) -> None:
+        from sklearn.linear_model import Ridge  # noqa: PLC0415 - combining needs no scikit-learn
+
+        middle = scores.mean(axis=0)
+        self.coefficients_, self.intercept_ = [], []
+        for variable in range(scores.shape[-1]):
+            distances = (scores - middle)[..., variable].reshape(len(scores), -1).T
+            spread = distances.std(axis=0)
+            spread[spread == 0] = 1.0
+            rest = (target - middle)[..., variable].ravel()
+            model = Ridge(alpha=self.strength).fit(distances / spread, rest)
+            self.coefficients_.append((model.coef_ / spread).tolist())
+            self.intercept_.append(float(model.intercept_))
+
+    def combine(self, scores: np.ndarray) -> np.ndarray:
+        """Apply the linear model to (members, examples, ...)."""
+        coefficients, intercept = np.array(self.coefficients_), np.array(self.intercept_)
+        if self.kind_ == "classification":
+            logits = _logarithms(scores) @ coefficients.T + intercept
+            raised = np.exp(logits - logits.max(axis=1, keepdims=True))
+            return raised / raised.sum(axis=1, keepdims=True)
+        middle = scores.mean(axis=0)
+        return middle + np.einsum("m...v,vm->...v", scores - middle, coefficients) + intercept
+
+    def state(self) -> dict[str, Any]:
+        """Give the linear model."""
+        return {"kind": self.kind_, "coefficients": self.coefficients_, "intercept": self.intercept_}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take the linear model back."""
+        self.kind_ = state["kind"]
+        self.coefficients_ = state["coefficients"]
+        self.intercept_ = state["intercept"]
+
+
+def _logarithms(scores: np.ndarray) -> np.ndarray:
+    """Lay out (members, examples, classes) probabilities as (examples, members * classes) logarithms."""
+    return np.log(np.maximum(scores, SMALLEST)).transpose(1, 0, 2).reshape(scores.shape[1], -1)
+
+
+def _spread(target: np.ndarray) -> np.ndarray:
+    """Give the deviation of each variable (the last axis); that of a constant is 1."""
+    spread = target.reshape(-1, target.shape[-1]).std(axis=0)
+    return np.where(spread > 0, spread, 1.0)
+
+
+def _check(scores: np.ndarray, target: np.ndarray, kind: str) -> None:
+    fits = scores.shape[1:2] == target.shape if kind == "classification" else scores.shape[1:] == target.shape
+    if not fits or scores.shape[1] == 0:
+        msg = f"scores {scores.shape} of an ensemble's members do not fit targets {target.shape} of a {kind}"
+        raise DataError(msg)
+    if not np.isfinite(scores).all():
+        which = int(np.argmin(np.isfinite(scores).reshape(len(scores), -1).all(axis=1)))
+        msg = f"member {which} of the ensemble (counted from 0) answers NaN or infinity; train it anew"
+        raise DataError(msg)

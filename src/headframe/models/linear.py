@@ -1,0 +1,34 @@
+"""A single linear layer: the baseline that any deeper network has to beat."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn
+
+from headframe.features.spec import InputSpec
+
+
+class Linear(nn.Module):
+    """An affine map from all values of a case to all outputs: softmax regression, or linear forecasting."""
+
+    def __init__(self, inputs: InputSpec, outputs: tuple[int, ...]) -> None:
+        """Build the layer.
+
+        Args:
+            inputs: an image, a series or a table.
+            outputs: sizes of one answer, e.g. (classes,) or (horizon, channels).
+
+        Raises:
+            ValueError: the input is not made of measured values.
+        """
+        super().__init__()
+        if inputs.kind not in ("image", "series", "tabular"):
+            raise ValueError(f"a linear layer takes images, series or tables, but the input is {inputs.kind!r}")
+        self.layer = nn.Linear(math.prod(inputs.shape), math.prod(outputs))
+        self.outputs = outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (batch, *input shape) to (batch, *outputs)."""
+        scores: Tensor = self.layer(x.flatten(1))
+        return scores.reshape(len(x), *self.outputs)

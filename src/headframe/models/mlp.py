@@ -1,0 +1,55 @@
+"""A multi-layer perceptron over flattened values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from headframe.features.spec import InputSpec
+
+
+class MLP(nn.Module):
+    """Hidden layers of rectified units; position in time or space is only told by the order of the values."""
+
+    def __init__(
+        self,
+        inputs: InputSpec,
+        outputs: tuple[int, ...],
+        *,
+        hidden: Sequence[int] = (128, 64),
+        dropout: float = 0.0,
+        batch_norm: bool = False,
+    ) -> None:
+        """Build the layers.
+
+        Args:
+            inputs: an image, a series or a table.
+            outputs: sizes of one answer, e.g. (classes,) or (horizon, channels).
+            hidden: units of each hidden layer.
+            dropout: share of hidden units silenced at each training step, 0 to 1.
+            batch_norm: whether each hidden layer is normalised before it is rectified (arXiv:1502.03167).
+
+        Raises:
+            ValueError: the input is not made of measured values.
+        """
+        super().__init__()
+        if inputs.kind not in ("image", "series", "tabular"):
+            raise ValueError(f"a perceptron takes images, series or tables, but the input is {inputs.kind!r}")
+        layers: list[nn.Module] = [nn.Flatten()]
+        units = math.prod(inputs.shape)
+        for size in hidden:
+            layers.append(nn.Linear(units, size, bias=not batch_norm))
+            if batch_norm:
+                layers.append(nn.BatchNorm1d(size))
+            layers += [nn.ReLU(), nn.Dropout(dropout)]
+            units = size
+        layers.append(nn.Linear(units, math.prod(outputs)))
+        self.layers = nn.Sequential(*layers)
+        self.outputs = outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (batch, *input shape) to (batch, *outputs)."""
+        scores: Tensor = self.layers(x)
+        return scores.reshape(len(x), *self.outputs)

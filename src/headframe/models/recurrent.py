@@ -1,0 +1,110 @@
+"""Recurrent networks for images read row by row, series and texts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from headframe.features.spec import InputSpec
+from headframe.models.sequence import SequenceInput
+
+_CELLS: dict[str, type[nn.LSTM | nn.GRU]] = {"lstm": nn.LSTM, "gru": nn.GRU}
+
+
+def _last(states: Tensor, real: Tensor, bidirectional: bool) -> Tensor:
+    """The state after the last real step; of the reverse direction, the state after it reached the first."""
+    ends = real.sum(1) - 1
+    after = states[torch.arange(len(states), device=states.device), ends]
+    if not bidirectional:
+        return after
+    half = states.shape[2] // 2
+    return torch.cat([after[:, :half], states[:, 0, half:]], dim=1)
+
+
+def _mean(states: Tensor, real: Tensor, _: bool) -> Tensor:
+    weights = real.unsqueeze(2).to(states.dtype)
+    return (states * weights).sum(1) / weights.sum(1)
+
+
+def _max(states: Tensor, real: Tensor, _: bool) -> Tensor:
+    return states.masked_fill(~real.unsqueeze(2), -math.inf).amax(1)
+
+
+_POOLINGS: dict[str, Callable[[Tensor, Tensor, bool], Tensor]] = {"last": _last, "mean": _mean, "max": _max}
+
+
+class RecurrentNet(nn.Module):
+    """LSTM (doi:10.1162/neco.1997.9.8.1735) or GRU (arXiv:1406.1078) with a linear layer on the pooled states.
+
+    Padding is never read: neither direction sees it and no pooling counts it.
+    """
+
+    def __init__(
+        self,
+        inputs: InputSpec,
+        outputs: tuple[int, ...],
+        *,
+        cell: Literal["lstm", "gru"] = "lstm",
+        hidden: int = 64,
+        layers: int = 1,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        pooling: Literal["last", "mean", "max"] = "last",
+        embedding: int = 64,
+    ) -> None:
+        """Build the cells and the last layer.
+
+        Args:
+            inputs: an image, a series or tokens.
+            outputs: sizes of one answer, e.g. (classes,) or (horizon, channels).
+            cell: the recurrent unit.
+            hidden: units of each layer and direction.
+            layers: recurrent layers on top of each other.
+            bidirectional: whether a second set of cells reads from the end.
+            dropout: share of the values between layers, and before the last, silenced at each training step, 0 to 1.
+            pooling: how the states of all real steps become one.
+            embedding: features of one token; without effect on images and series.
+
+        Raises:
+            ValueError: the input has no order of steps, or `cell` or `pooling` is unknown.
+        """
+        super().__init__()
+        if cell not in _CELLS:
+            raise ValueError(f"cell is one of {', '.join(_CELLS)}, but it is {cell!r}")
+        if pooling not in _POOLINGS:
+            raise ValueError(f"pooling is one of {', '.join(_POOLINGS)}, but it is {pooling!r}")
+        self.sequence = SequenceInput(inputs, embedding)
+        self.cells = _CELLS[cell](
+            self.sequence.channels,
+            hidden,
+            layers,
+            batch_first=True,
+            bidirectional=bidirectional,
+            dropout=dropout if layers > 1 else 0.0,
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.last = nn.Linear(hidden * (2 if bidirectional else 1), math.prod(outputs))
+        self.outputs = outputs
+        self._pool = _POOLINGS[pooling]
+        self._has_padding = inputs.kind == "tokens"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map a batch of images, series or tokens to (batch, *outputs)."""
+        steps, real = self.sequence(x)
+        pooled = self._pool(self._states(steps, real), real, self.cells.bidirectional)
+        scores: Tensor = self.last(self.dropout(pooled))
+        return scores.reshape(len(x), *self.outputs)
+
+    def _states(self, steps: Tensor, real: Tensor) -> Tensor:
+        """The states of the top layer, (batch, time, hidden x directions)."""
+        if not self._has_padding:
+            states: Tensor = self.cells(steps)[0]
+            return states
+        packed = pack_padded_sequence(steps, real.sum(1).cpu(), batch_first=True, enforce_sorted=False)
+        padded, _ = pad_packed_sequence(self.cells(packed)[0], batch_first=True, total_length=steps.shape[1])
+        return padded

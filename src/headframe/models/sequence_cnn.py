@@ -1,0 +1,103 @@
+"""Convolutions along time for images read row by row, series and texts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from headframe.features.spec import InputSpec
+from headframe.models.sequence import SequenceInput
+
+
+class _Stage(nn.Module):
+    """Convolutions of several kernel sizes side by side, then a norm of each step: (batch, channels, time)."""
+
+    def __init__(self, channels: int, width: int, kernel_sizes: Sequence[int]) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(nn.Conv1d(channels, width, size) for size in kernel_sizes)
+        self._kernel_sizes = tuple(kernel_sizes)
+        self.channels = width * len(kernel_sizes)
+        # Of one step only: statistics over time or over the batch would count padding.
+        self.norm = nn.LayerNorm(self.channels)
+
+    def forward(self, steps: Tensor, real: Tensor) -> Tensor:
+        """Keep the length, and keep padded steps at zero as the edges beyond the sequence are."""
+        found = []
+        for size, branch in zip(self._kernel_sizes, self.branches, strict=True):
+            found.append(branch(functional.pad(steps, ((size - 1) // 2, size // 2))))
+        normed = self.norm(torch.cat(found, dim=1).transpose(1, 2)).transpose(1, 2)
+        return functional.gelu(normed) * real.unsqueeze(1)
+
+
+class SequenceConvNet(nn.Module):
+    """Stages of 1-D convolutions, pooled over the real steps, and a linear layer on top.
+
+    One stage with several kernel sizes is the text network of Kim (2014, doi:10.3115/v1/D14-1181); several stages with
+    one size read ever wider spans. The answer does not depend on how much padding follows a text.
+    """
+
+    def __init__(
+        self,
+        inputs: InputSpec,
+        outputs: tuple[int, ...],
+        *,
+        embedding: int = 64,
+        widths: Sequence[int] = (64,),
+        kernel_sizes: Sequence[int] = (2, 3, 4),
+        pooling: Literal["max", "mean", "both"] = "both",
+        input_dropout: float = 0.0,
+        dropout: float = 0.0,
+    ) -> None:
+        """Build the stages and the last layer.
+
+        Args:
+            inputs: an image, a series or tokens.
+            outputs: sizes of one answer, e.g. (classes,) or (horizon, channels).
+            embedding: features of one token; without effect on images and series.
+            widths: filters of each kernel size, one entry per stage.
+            kernel_sizes: steps under one filter; every stage has all sizes.
+            pooling: the largest value of each filter, its mean, or both.
+            input_dropout: share of the steps' features silenced at each training step, 0 to 1.
+            dropout: the same before the last layer.
+
+        Raises:
+            ValueError: the input has no order of steps, or `pooling` is unknown.
+        """
+        super().__init__()
+        if pooling not in ("max", "mean", "both"):
+            raise ValueError(f"pooling is one of max, mean, both, but it is {pooling!r}")
+        self.sequence = SequenceInput(inputs, embedding)
+        self.input_dropout = nn.Dropout(input_dropout)
+        self.stages = nn.ModuleList()
+        channels = self.sequence.channels
+        for width in widths:
+            stage = _Stage(channels, width, kernel_sizes)
+            self.stages.append(stage)
+            channels = stage.channels
+        self.dropout = nn.Dropout(dropout)
+        self.last = nn.Linear(channels * (2 if pooling == "both" else 1), math.prod(outputs))
+        self.outputs = outputs
+        self._pooling = pooling
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map a batch of images, series or tokens to (batch, *outputs)."""
+        steps, real = self.sequence(x)
+        found = self.input_dropout(steps).transpose(1, 2)
+        for stage in self.stages:
+            found = stage(found, real)
+        scores: Tensor = self.last(self.dropout(self._pool(found, real)))
+        return scores.reshape(len(x), *self.outputs)
+
+    def _pool(self, found: Tensor, real: Tensor) -> Tensor:
+        """Of (batch, channels, time), padded steps zero, make (batch, channels) or twice as many."""
+        pooled = []
+        if self._pooling != "mean":
+            pooled.append(found.masked_fill(~real.unsqueeze(1), -math.inf).amax(2))
+        if self._pooling != "max":
+            pooled.append(found.sum(2) / real.sum(1, keepdim=True))
+        return torch.cat(pooled, dim=1)

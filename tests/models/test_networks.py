@@ -1,0 +1,135 @@
+"""Every file in conf/model must describe a model that keeps the promises of all models of its kind."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from headframe.config.build import build, look_up
+from headframe.config.plan import Model
+from headframe.config.project import Project
+from headframe.features.spec import InputSpec
+
+REPOSITORY = Project(Path(__file__).resolve().parents[2])
+SPECS = {
+    "image": InputSpec("image", (1, 8, 8)),
+    "series": InputSpec("series", (24, 3)),
+    "tokens": InputSpec("tokens", (12,), vocabulary=20),
+    "tabular": InputSpec("tabular", (6,)),
+}
+OTHER_SIZES = {
+    "image": InputSpec("image", (3, 13, 7)),
+    "series": InputSpec("series", (33, 1)),
+    "tokens": InputSpec("tokens", (1,), vocabulary=5),
+    "tabular": InputSpec("tabular", (1,)),
+}
+
+
+def model(name: str) -> Model | None:
+    """The model of a file; None for an ensemble."""
+    content: dict[str, Any] = yaml.safe_load((REPOSITORY.conf / "model" / f"{name}.yaml").read_text())
+    return Model.model_validate(content) if "defaults" not in content and "members" not in content else None
+
+
+NETWORKS = [
+    pytest.param(found, kind, id=f"{name}-{kind}")
+    for name in REPOSITORY.choices("model")
+    if (found := model(name)) is not None and found.target.startswith("headframe.models.")
+    for kind in found.inputs
+]
+each_network = pytest.mark.parametrize(("found", "kind"), NETWORKS)
+
+
+def outputs_for(found: Model, spec: InputSpec) -> tuple[int, ...]:
+    return (5, spec.shape[1]) if "forecasting" in found.tasks and spec.kind == "series" else (3,)
+
+
+def network(found: Model, spec: InputSpec) -> torch.nn.Module:
+    torch.manual_seed(0)
+    made: torch.nn.Module = build(found.shrunk(), spec, outputs_for(found, spec))
+    return made
+
+
+def examples(spec: InputSpec, count: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    if spec.kind == "tokens":
+        return torch.randint(1, spec.vocabulary, (count, *spec.shape), generator=generator)
+    return torch.randn(count, *spec.shape, generator=generator)
+
+
+@each_network
+def test_the_yaml_names_real_arguments(found: Model, kind: str) -> None:
+    signature = inspect.signature(look_up(found.target))
+    signature.bind(SPECS[kind], (3,), **found.arguments)
+    signature.bind(SPECS[kind], (3,), **found.shrunk().arguments)
+
+
+@each_network
+@pytest.mark.parametrize("specs", [SPECS, OTHER_SIZES], ids=["usual", "odd"])
+def test_it_scores_each_example_once_whatever_the_size(found: Model, kind: str, specs: dict[str, InputSpec]) -> None:
+    spec = specs[kind]
+    assert network(found, spec)(examples(spec, 4)).shape == (4, *outputs_for(found, spec))
+
+
+@each_network
+def test_examples_do_not_see_each_other(found: Model, kind: str) -> None:
+    spec = SPECS[kind]
+    net, x = network(found, spec).eval(), examples(spec, 4)
+    torch.testing.assert_close(net(x)[:1], net(x[:1]))
+
+
+@each_network
+def test_every_parameter_learns(found: Model, kind: str) -> None:
+    spec = SPECS[kind]
+    net = network(found, spec)
+    net(examples(spec, 16)).square().sum().backward()
+    assert [n for n, p in net.named_parameters() if p.grad is None or not p.grad.abs().sum()] == []
+
+
+@each_network
+def test_it_memorises_a_handful_of_examples(found: Model, kind: str) -> None:
+    spec = SPECS[kind]
+    net, x = network(found, spec), examples(spec, 6)
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.02)
+    target = torch.randn(6, *outputs_for(found, spec), generator=torch.Generator().manual_seed(2))
+    first = None
+    for _ in range(300):
+        optimizer.zero_grad()
+        loss = (net(x) - target).square().mean()
+        loss.backward()
+        optimizer.step()
+        first = first or loss.item()
+    net.eval()
+    # A map shared among channels cannot fit noise; nothing else has an excuse.
+    bound = 0.9 if len(outputs_for(found, spec)) > 1 else 0.3
+    assert (net(x) - target).square().mean().item() < bound * first
+
+
+@each_network
+def test_an_input_it_cannot_take_is_refused_in_a_sentence(found: Model, kind: str) -> None:
+    wrong = next((spec for name, spec in SPECS.items() if name not in found.inputs), None)
+    if wrong is None:
+        return
+    with pytest.raises(ValueError, match=r"[a-z]{3,} .*[a-z]{3,}") as caught:
+        look_up(found.target)(wrong, (3,), **found.arguments)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["tokens"])
+def test_padding_changes_no_score(kind: str) -> None:
+    for parameter in NETWORKS:
+        found, takes = parameter.values
+        if takes != kind:
+            continue
+        short, long = InputSpec("tokens", (5,), 20), InputSpec("tokens", (12,), 20)
+        torch.manual_seed(0)
+        net = build(found.shrunk(), long, (3,)).eval()
+        x = examples(short, 3)
+        padded = torch.cat([x, torch.zeros(3, 7, dtype=torch.int64)], dim=1)
+        more = torch.cat([x, torch.zeros(3, 2, dtype=torch.int64)], dim=1)
+        torch.testing.assert_close(net(padded), net(more), msg=str(found.target))
