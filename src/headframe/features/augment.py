@@ -1,0 +1,126 @@
+"""Random changes of training inputs; all noise comes from the generator that is handed in."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from headframe.features.tokens import PADDING, UNKNOWN
+
+
+class Shift:
+    """Moves each image by its own whole number of pixels, up to `pixels` in both directions.
+
+    Args:
+        pixels: largest shift in pixels.
+        fill: what appears at the edge left behind: `edge` repeats the outermost pixels, `least` takes the darkest
+            value of the image's channel, which is its background where a bright figure stands on black.
+    """
+
+    def __init__(self, pixels: int, fill: Literal["edge", "least"] = "edge") -> None:
+        if pixels < 1:
+            msg = f"pixels is at least 1, not {pixels}"
+            raise ValueError(msg)
+        self.pixels = pixels
+        self.fill = fill
+
+    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Shift images (batch, channels, height, width)."""
+        batch, _, height, width = x.shape
+        drawn = torch.randint(
+            -self.pixels, self.pixels + 1, (2, batch, 1), generator=generator, device=generator.device
+        ).to(x.device)
+        down = torch.arange(height, device=x.device) - drawn[0]
+        right = torch.arange(width, device=x.device) - drawn[1]
+        rows = down.clamp(0, height - 1)[:, None, :, None].expand(x.shape)
+        columns = right.clamp(0, width - 1)[:, None, None, :].expand(x.shape)
+        moved = x.gather(2, rows).gather(3, columns)
+        if self.fill == "edge":
+            return moved
+        inside = ((down >= 0) & (down < height))[:, None, :, None] & ((right >= 0) & (right < width))[:, None, None, :]
+        return torch.where(inside, moved, x.amin((2, 3), keepdim=True))
+
+
+class TokenDropout:
+    """Replaces tokens by "unknown", so that no single word decides; padding stays.
+
+    Args:
+        share: how many of the tokens, 0 to 1, on average.
+    """
+
+    def __init__(self, share: float) -> None:
+        if not 0 <= share < 1:
+            msg = f"share lies in [0, 1), not {share}"
+            raise ValueError(msg)
+        self.share = share
+
+    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Thin out ids (batch, length)."""
+        drawn = torch.rand(x.shape, generator=generator, device=generator.device).to(x.device)
+        return torch.where((drawn < self.share) & (x != PADDING), UNKNOWN, x)
+
+
+class Jitter:
+    """Adds normal noise to standardised numbers.
+
+    Args:
+        deviation: of the noise, in deviations of the training rows.
+    """
+
+    def __init__(self, deviation: float) -> None:
+        if deviation < 0:
+            msg = f"deviation is not negative, but {deviation} came"
+            raise ValueError(msg)
+        self.deviation = deviation
+
+    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Disturb inputs of any shape (batch, ...)."""
+        noise = torch.randn(x.shape, generator=generator, device=generator.device, dtype=x.dtype)
+        return x + self.deviation * noise.to(x.device)
+
+
+class Affine:
+    """Turns, scales and moves each image by amounts of its own, as a hand would have drawn it elsewhere.
+
+    Bilinear; what appears at the edges is the darkest value of the batch, the background where a bright figure stands
+    on black.
+
+    Args:
+        degrees: largest turn in either direction.
+        scale: largest growth as a share of the size, 0.1 for a tenth; shrinking reaches as far.
+        pixels: largest move along each axis, in pixels and parts of them.
+    """
+
+    def __init__(self, degrees: float, scale: float, pixels: float) -> None:
+        for name, value in (("degrees", degrees), ("scale", scale), ("pixels", pixels)):
+            if value < 0:
+                msg = f"{name} is not negative, but {value} came"
+                raise ValueError(msg)
+        self.degrees = degrees
+        self.scale = scale
+        self.pixels = pixels
+
+    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Move images (batch, channels, height, width)."""
+        height, width = x.shape[-2:]
+        drawn = 2 * torch.rand(4, len(x), generator=generator, device=generator.device).to(x.device) - 1
+        angle, growth, across, down = drawn.unbind()
+        size = torch.exp(growth * math.log1p(self.scale))
+        cosine, sine = (
+            torch.cos(angle * math.radians(self.degrees)) * size,
+            torch.sin(angle * math.radians(self.degrees)) * size,
+        )
+        theta = torch.stack(
+            [
+                torch.stack([cosine, -sine, across * self.pixels * 2 / width], dim=1),
+                torch.stack([sine, cosine, down * self.pixels * 2 / height], dim=1),
+            ],
+            dim=1,
+        )
+        least = x.min()
+        places = functional.affine_grid(theta, list(x.shape), align_corners=False)
+        return functional.grid_sample(x - least, places, align_corners=False) + least

@@ -1,0 +1,94 @@
+"""The promise that every encoder keeps."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, TypeAlias, final
+
+import numpy as np
+import pyarrow as pa
+from scipy import sparse
+
+from headframe.errors import DataError
+from headframe.features.spec import InputSpec, Kind
+
+Encoded: TypeAlias = np.ndarray | sparse.csr_matrix
+"""One entry a row: float32 or int64 array (rows, ...), or a CSR matrix (rows, features)."""
+
+
+def finite(encoded: Encoded) -> bool:
+    """Tell whether encoded rows hold numbers only, no NaN and no infinity."""
+    values: Any = encoded.data if sparse.issparse(encoded) else encoded
+    return values.dtype.kind != "f" or bool(np.isfinite(values).all())
+
+
+class Encoder(ABC):
+    """Turns raw rows into the array a model takes.
+
+    The public methods are final and keep the order; children fill `_fit`, `_encode`, `_spec`, `state`
+    and `restore`. Constructor arguments are settings from the plan; what fitting learned lives in
+    attributes with a trailing underscore and goes through `state` as plain JSON.
+
+    Attributes:
+        gives: the kind of input this encoder makes.
+        columns: the raw columns it reads; empty until `fit` where the plan names none.
+        lookback: 0 where one row is one example; else how many consecutive rows a model sees at once.
+    """
+
+    gives: ClassVar[Kind]
+    columns: tuple[str, ...] = ()
+    lookback: int = 0
+
+    @final
+    def fit(self, rows: pa.Table, inputs: tuple[str, ...]) -> None:
+        """Learn from training rows.
+
+        Args:
+            rows: training rows only, raw columns, in table order.
+            inputs: the data set's input columns, read where the plan names no columns.
+
+        Raises:
+            DataError: the rows hold nothing to learn from.
+        """
+        self.columns = self.columns or inputs
+        self._check(rows)
+        if rows.num_rows == 0:
+            msg = "there are no training rows to learn the features from; check the split's sizes"
+            raise DataError(msg)
+        self._fit(rows)
+
+    @final
+    def encode(self, rows: pa.Table) -> Encoded:
+        """Encode raw rows, one entry a row, in order.
+
+        Raises:
+            DataError: a column is missing, of another type, or holds NaN or infinity that training rows
+                taught no answer to.
+        """
+        self._check(rows)
+        return self._encode(rows)
+
+    @abstractmethod
+    def spec(self) -> InputSpec:
+        """Say what one example looks like; known after `fit`."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """Give what was learned, as JSON values that `restore` takes back to equal encodings."""
+
+    @abstractmethod
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take back what `state` gave; `columns` included."""
+
+    @abstractmethod
+    def _fit(self, rows: pa.Table) -> None: ...
+
+    @abstractmethod
+    def _encode(self, rows: pa.Table) -> Encoded: ...
+
+    def _check(self, rows: pa.Table) -> None:
+        missing = [name for name in self.columns if name not in rows.column_names]
+        if missing:
+            came = ", ".join(rows.column_names) or "none"
+            msg = f"column {missing[0]!r} is missing; came: {came}; expected: {', '.join(self.columns)}"
+            raise DataError(msg)

@@ -1,0 +1,103 @@
+"""Raw Arrow columns as NumPy arrays, with the checks that every encoder needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headframe.errors import DataError
+
+
+def numbers(rows: pa.Table, name: str) -> np.ndarray:
+    """Read a numeric or boolean column as float64 (rows,); an empty cell becomes NaN.
+
+    Raises:
+        DataError: the column holds no numbers, or an infinity.
+    """
+    column = rows.column(name)
+    kind = column.type
+    if pa.types.is_null(kind):
+        return np.full(rows.num_rows, np.nan)
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+        msg = f"column {name!r} holds {kind}, but numbers were expected"
+        raise DataError(msg)
+    plain = pc.cast(column, pa.int8()) if pa.types.is_boolean(kind) else column
+    values = pc.cast(plain, pa.float64(), safe=False).to_numpy()
+    infinite = np.flatnonzero(np.isinf(values))
+    if len(infinite):
+        msg = (
+            f"column {name!r} holds infinity in row {infinite[0]} (counted from 0); clean the data or leave the row out"
+        )
+        raise DataError(msg)
+    return np.asarray(values, dtype=np.float64)
+
+
+def complete_numbers(rows: pa.Table, names: tuple[str, ...]) -> np.ndarray:
+    """Read numeric columns side by side as float64 (rows, columns), where every cell must be filled.
+
+    Raises:
+        DataError: a column holds no numbers, or an empty cell, NaN or infinity.
+    """
+    values = np.empty((rows.num_rows, len(names)))
+    for position, name in enumerate(names):
+        values[:, position] = numbers(rows, name)
+        empty = np.flatnonzero(np.isnan(values[:, position]))
+        if len(empty):
+            msg = f"column {name!r} is empty or NaN in row {empty[0]} (counted from 0), but every row needs a number"
+            raise DataError(msg)
+    return values
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Tell whether cells of this type are strings, dictionary-encoded ones included."""
+    inner = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(inner) or pa.types.is_large_string(inner) or pa.types.is_string_view(inner))
+
+
+def texts(rows: pa.Table, name: str) -> list[str]:
+    """Read a column of strings, where every cell must be filled; the empty string is a filled cell.
+
+    Raises:
+        DataError: the column holds no strings, or an empty cell.
+    """
+    column = rows.column(name)
+    if not is_text(column.type):
+        msg = f"column {name!r} holds {column.type}, but text was expected"
+        raise DataError(msg)
+    if column.null_count:
+        where = pc.index(pc.is_null(column), value=True).as_py()
+        msg = f"column {name!r} has no text in row {where} (counted from 0); write an empty string if that is meant"
+        raise DataError(msg)
+    return [str(text) for text in column.to_pylist()]
+
+
+def images(rows: pa.Table, name: str, at_once: int) -> Iterator[np.ndarray]:
+    """Yield a column of images as uint8 (at most `at_once`, height, width, channels), in order.
+
+    Raises:
+        DataError: the column holds no uint8 tensors of one size, or an empty cell.
+    """
+    column = rows.column(name)
+    kind = column.type
+    fits = isinstance(kind, pa.FixedShapeTensorType) and kind.value_type == pa.uint8() and len(kind.shape) in {2, 3}
+    if not fits:
+        msg = f"column {name!r} holds {kind}, but images were expected: uint8 tensors (height, width, channels)"
+        raise DataError(msg)
+    if column.null_count:
+        where = next(position for position, cell in enumerate(column.is_null().to_pylist()) if cell)
+        msg = f"column {name!r} has no image in row {where} (counted from 0); leave the row out"
+        raise DataError(msg)
+    for chunk in column.chunks:
+        for start in range(0, len(chunk), at_once):
+            pixels = chunk.slice(start, at_once).to_numpy_ndarray()
+            yield pixels if pixels.ndim == 4 else pixels[..., np.newaxis]  # noqa: PLR2004 - a grey image without channels
+
+
+def moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give mean and population deviation of each column of float64 (rows, columns); that of a constant is 1."""
+    mean, deviation = values.mean(axis=0), values.std(axis=0)
+    constant = values.min(axis=0) == values.max(axis=0)
+    return np.where(constant, values[0], mean), np.where(constant, 1.0, deviation)

@@ -1,0 +1,95 @@
+"""Images as a convolution takes them."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+from typing_extensions import override
+
+from headframe.errors import DataError
+from headframe.features.base import Encoder
+from headframe.features.columns import images
+from headframe.features.spec import InputSpec, Kind
+
+LEVELS = 256
+AT_ONCE = 4096
+"""Images unpacked at the same time, so that memory stays bounded whatever the size of the table."""
+
+
+class Pixels(Encoder):
+    """Images of one size as float32 (channels, height, width), standardised by channel.
+
+    Mean and deviation are those of all training pixels of a channel. They come from counts of the 256 levels,
+    hence are exact and do not depend on the order of the rows.
+
+    Args:
+        column: which column holds the images; without one the data set's only input.
+    """
+
+    gives: ClassVar[Kind] = "image"
+
+    def __init__(self, column: str | None = None) -> None:
+        self.columns = (column,) if column else ()
+        self.shape_: tuple[int, ...] = ()
+        self.mean_: list[float] = []
+        self.deviation_: list[float] = []
+
+    def _fit(self, rows: pa.Table) -> None:
+        counts = np.zeros((0, LEVELS), dtype=np.int64)
+        for pixels in images(rows, self._column(), AT_ONCE):
+            height, width, channels = pixels.shape[1:]
+            self.shape_ = (channels, height, width)
+            counts = counts if len(counts) else np.zeros((channels, LEVELS), dtype=np.int64)
+            for channel in range(channels):
+                counts[channel] += np.bincount(pixels[..., channel].ravel(), minlength=LEVELS)
+        levels = np.arange(LEVELS)
+        total = counts.sum(axis=1)
+        mean = counts @ levels / total
+        deviation = np.sqrt((counts * (levels - mean[:, np.newaxis]) ** 2).sum(axis=1) / total)
+        constant = (counts > 0).sum(axis=1) == 1
+        self.mean_ = mean.tolist()
+        self.deviation_ = np.where(constant, 1.0, deviation).tolist()
+
+    def _encode(self, rows: pa.Table) -> np.ndarray:
+        encoded = np.empty((rows.num_rows, *self.shape_), dtype=np.float32)
+        spread = np.array(self.deviation_)[:, np.newaxis]
+        level = ((np.arange(LEVELS) - np.array(self.mean_)[:, np.newaxis]) / spread).astype(np.float32)
+        start = 0
+        for pixels in images(rows, self._column(), AT_ONCE):
+            height, width, channels = pixels.shape[1:]
+            if (channels, height, width) != self.shape_:
+                expected = "{1} x {2} pixels in {0} channels".format(*self.shape_)
+                msg = f"column {self.columns[0]!r} holds images of {height} x {width} pixels in {channels} channels, "
+                raise DataError(msg + f"but the model was trained on {expected}")
+            for channel in range(channels):
+                np.take(level[channel], pixels[..., channel], out=encoded[start : start + len(pixels), channel])
+            start += len(pixels)
+        return encoded
+
+    @override
+    def spec(self) -> InputSpec:
+        return InputSpec("image", self.shape_)
+
+    @override
+    def state(self) -> dict[str, Any]:
+        return {
+            "columns": list(self.columns),
+            "shape": list(self.shape_),
+            "mean": self.mean_,
+            "deviation": self.deviation_,
+        }
+
+    @override
+    def restore(self, state: dict[str, Any]) -> None:
+        self.columns = tuple(state["columns"])
+        self.shape_ = tuple(state["shape"])
+        self.mean_ = list(state["mean"])
+        self.deviation_ = list(state["deviation"])
+
+    def _column(self) -> str:
+        if len(self.columns) != 1:
+            msg = f"images come from one column, but there are {len(self.columns)}: {', '.join(self.columns)}; "
+            raise DataError(msg + "name one in features.encoder.column")
+        return self.columns[0]

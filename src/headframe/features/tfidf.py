@@ -1,0 +1,102 @@
+"""Text as weighted counts of words or characters, for linear models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+from scipy import sparse
+from sklearn.feature_extraction.text import TfidfVectorizer
+from typing_extensions import override
+
+from headframe.errors import DataError
+from headframe.features.base import Encoder
+from headframe.features.columns import texts
+from headframe.features.spec import InputSpec, Kind
+
+WORD = r"(?u)[\u3400-\u9fff]|(?:(?![\u3400-\u9fff])\w)+"
+"""One Chinese character, or a run of letters and digits; scikit-learn's own pattern drops words of one letter."""
+
+
+class Tfidf(Encoder):
+    """Text as a CSR row (features,) float64 of n-gram counts times inverse document frequency, of length 1.
+
+    Args:
+        analyzer: whether n-grams are of words (a Chinese character is a word) or of characters.
+        ngrams: shortest and longest n-gram.
+        min_count: training rows that must hold an n-gram.
+        max_features: largest number of n-grams, the most frequent ones.
+        sublinear: whether a count c weighs 1 + log(c) instead of c.
+        lower: whether capital letters count as small ones.
+        column: which column holds the text; without one the data set's only input.
+    """
+
+    gives: ClassVar[Kind] = "sparse"
+
+    def __init__(
+        self,
+        analyzer: Literal["word", "char"],
+        ngrams: Sequence[int],
+        *,
+        min_count: int = 1,
+        max_features: int | None = None,
+        sublinear: bool = False,
+        lower: bool = True,
+        column: str | None = None,
+    ) -> None:
+        if len(ngrams) != 2 or not 1 <= ngrams[0] <= ngrams[1]:  # noqa: PLR2004 - shortest and longest
+            msg = f"ngrams is [shortest, longest], such as [1, 2], not {list(ngrams)}"
+            raise ValueError(msg)
+        self.columns = (column,) if column else ()
+        self.settings = {
+            "analyzer": analyzer,
+            "ngram_range": tuple(ngrams),
+            "sublinear_tf": sublinear,
+            "lowercase": lower,
+            "token_pattern": WORD if analyzer == "word" else None,
+        }
+        self.min_count = min_count
+        self.max_features = max_features
+        self.vectorizer_: TfidfVectorizer | None = None
+
+    def _fit(self, rows: pa.Table) -> None:
+        vectorizer = TfidfVectorizer(min_df=self.min_count, max_features=self.max_features, **self.settings)
+        name = self._column()
+        try:
+            vectorizer.fit(texts(rows, name))
+        except ValueError as error:
+            msg = f"column {name!r} has no n-gram in training rows to learn from: {error}"
+            raise DataError(msg) from error
+        self.vectorizer_ = vectorizer
+
+    def _encode(self, rows: pa.Table) -> sparse.csr_matrix:
+        assert self.vectorizer_ is not None, "fit or restore first"  # noqa: S101 - a fault of the caller's, not a user's
+        return sparse.csr_matrix(self.vectorizer_.transform(texts(rows, self._column())))
+
+    @override
+    def spec(self) -> InputSpec:
+        size = 0 if self.vectorizer_ is None else len(self.vectorizer_.vocabulary_)
+        return InputSpec("sparse", (size,))
+
+    @override
+    def state(self) -> dict[str, Any]:
+        assert self.vectorizer_ is not None, "fit or restore first"  # noqa: S101 - a fault of the caller's, not a user's
+        return {
+            "columns": list(self.columns),
+            "vocabulary": [str(term) for term in self.vectorizer_.get_feature_names_out()],
+            "idf": self.vectorizer_.idf_.tolist(),
+        }
+
+    @override
+    def restore(self, state: dict[str, Any]) -> None:
+        self.columns = tuple(state["columns"])
+        self.vectorizer_ = TfidfVectorizer(vocabulary=state["vocabulary"], **self.settings)
+        self.vectorizer_.idf_ = np.array(state["idf"])
+
+    def _column(self) -> str:
+        if len(self.columns) != 1:
+            msg = f"text comes from one column, but there are {len(self.columns)}: {', '.join(self.columns)}; "
+            raise DataError(msg + "name one in features.encoder.column")
+        return self.columns[0]

@@ -1,0 +1,154 @@
+"""Text as numbers of words, pieces of words or characters."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+from typing_extensions import override
+
+from headframe.errors import DataError
+from headframe.features.base import Encoder
+from headframe.features.columns import texts
+from headframe.features.spec import InputSpec, Kind
+
+PADDING, UNKNOWN = 0, 1
+SPECIAL = ["[PAD]", "[UNK]"]
+AT_ONCE = 4096
+"""Texts taken apart at the same time, so that memory stays bounded whatever the size of the table."""
+
+WORD = r"\p{Han}|(?:(?!\p{Han})[\p{L}\p{M}\p{N}_])+|[^\s]"
+"""One Chinese character, or a run of letters and digits, or any other sign, such as an emoji, alone."""
+
+PIECE = r"\p{Han}| ?(?:(?!\p{Han})[\p{L}\p{M}\p{N}_])+| ?[^\s\p{L}\p{M}\p{N}_]"
+"""The same with the blank before a word, so that a piece knows whether it begins a word."""
+
+CHARACTER = r"[\s\S]"
+
+
+class Tokens(Encoder):
+    """Text as int64 (length,): ids of tokens from the start of the text, then padding.
+
+    The vocabulary comes from training rows and does not depend on their order. Id 0 is padding, id 1 whatever the
+    vocabulary lacks. Text that spells `[PAD]` or `[UNK]` is text like any other. The empty string is all padding.
+
+    Args:
+        kind: `word` splits at blanks and signs and gives each Chinese character alone; `bpe` also splits rare words
+            into frequent pieces (Sennrich et al., 2016, 10.18653/v1/P16-1162); `char` gives every character alone.
+        length: tokens in one example; longer texts lose their end.
+        vocabulary: largest number of ids, padding and unknown included.
+        min_count: times a token, or for `bpe` a pair of pieces, must occur in training rows.
+        lower: whether capital letters count as small ones.
+        compatible: whether variants of one character, such as full-width letters, count as one (Unicode NFKC).
+        digits: whether digits keep their values; otherwise each counts as 0, so that long numbers become shapes.
+        column: which column holds the text; without one the data set's only input.
+    """
+
+    gives: ClassVar[Kind] = "tokens"
+
+    def __init__(
+        self,
+        kind: Literal["word", "bpe", "char"],
+        length: int,
+        *,
+        vocabulary: int = 8000,
+        min_count: int = 1,
+        lower: bool = True,
+        compatible: bool = True,
+        digits: bool = True,
+        column: str | None = None,
+    ) -> None:
+        if kind not in {"word", "bpe", "char"}:
+            msg = f"kind is word, bpe or char, not {kind!r}"
+            raise ValueError(msg)
+        if length < 1 or vocabulary <= len(SPECIAL) or min_count < 1:
+            msg = f"length, min_count are at least 1 and vocabulary at least 3, not {length}, {min_count}, {vocabulary}"
+            raise ValueError(msg)
+        self.kind = kind
+        self.length = length
+        self.vocabulary = vocabulary
+        self.min_count = min_count
+        self.lower = lower
+        self.compatible = compatible
+        self.digits = digits
+        self.columns = (column,) if column else ()
+        self.tokenizer_: Tokenizer | None = None
+
+    def _fit(self, rows: pa.Table) -> None:
+        tokenizer = self._blank()
+        options: dict[str, Any] = {
+            "vocab_size": self.vocabulary,
+            "min_frequency": self.min_count,
+            "special_tokens": SPECIAL,
+        }
+        trainer: Any
+        if self.kind == "bpe":
+            trainer = trainers.BpeTrainer(show_progress=False, **options)
+        else:
+            trainer = trainers.WordLevelTrainer(show_progress=False, **options)
+        name = self._column()
+        batches = (texts(rows.slice(start, AT_ONCE).select([name]), name) for start in range(0, rows.num_rows, AT_ONCE))
+        tokenizer.train_from_iterator(batches, trainer)
+        if tokenizer.get_vocab_size() <= len(SPECIAL):
+            msg = f"column {name!r} has no token in training rows that occurs {self.min_count} times or more"
+            raise DataError(msg)
+        self.tokenizer_ = tokenizer
+
+    def _blank(self) -> Tokenizer:
+        steps: list[Any] = [normalizers.NFKC() if self.compatible else normalizers.NFC()]
+        if self.lower:
+            steps.append(normalizers.Lowercase())
+        if not self.digits:
+            steps.append(normalizers.Replace(Regex(r"\p{Nd}"), "0"))
+        if self.kind != "char":
+            steps += [normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
+        if self.kind == "bpe":
+            steps.append(normalizers.Prepend(" "))
+        model = (
+            models.BPE(unk_token=SPECIAL[UNKNOWN])
+            if self.kind == "bpe"
+            else models.WordLevel(unk_token=SPECIAL[UNKNOWN])
+        )
+        tokenizer = Tokenizer(model)
+        tokenizer.normalizer = normalizers.Sequence(steps)
+        pattern = {"word": WORD, "bpe": PIECE, "char": CHARACTER}[self.kind]
+        tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), "removed", invert=True)
+        tokenizer.encode_special_tokens = True
+        return tokenizer
+
+    def _encode(self, rows: pa.Table) -> np.ndarray:
+        assert self.tokenizer_ is not None, "fit or restore first"  # noqa: S101 - a fault of the caller's, not a user's
+        encoded = np.full((rows.num_rows, self.length), PADDING, dtype=np.int64)
+        name = self._column()
+        for start in range(0, rows.num_rows, AT_ONCE):
+            part = texts(rows.slice(start, AT_ONCE).select([name]), name)
+            for position, found in enumerate(self.tokenizer_.encode_batch(part), start=start):
+                ids = found.ids[: self.length]
+                encoded[position, : len(ids)] = ids
+        return encoded
+
+    @override
+    def spec(self) -> InputSpec:
+        size = 0 if self.tokenizer_ is None else self.tokenizer_.get_vocab_size()
+        return InputSpec("tokens", (self.length,), vocabulary=size)
+
+    @override
+    def state(self) -> dict[str, Any]:
+        assert self.tokenizer_ is not None, "fit or restore first"  # noqa: S101 - a fault of the caller's, not a user's
+        return {"columns": list(self.columns), "tokenizer": json.loads(self.tokenizer_.to_str())}
+
+    @override
+    def restore(self, state: dict[str, Any]) -> None:
+        self.columns = tuple(state["columns"])
+        self.tokenizer_ = Tokenizer.from_str(json.dumps(state["tokenizer"]))
+        # The library does not save this switch, which keeps a written "[PAD]" from becoming padding.
+        self.tokenizer_.encode_special_tokens = True
+
+    def _column(self) -> str:
+        if len(self.columns) != 1:
+            msg = f"text comes from one column, but there are {len(self.columns)}: {', '.join(self.columns)}; "
+            raise DataError(msg + "name one in features.encoder.column")
+        return self.columns[0]

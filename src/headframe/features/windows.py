@@ -1,0 +1,59 @@
+"""Time series, standardised, seen through a window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+from typing_extensions import override
+
+from headframe.features.base import Encoder
+from headframe.features.columns import complete_numbers, moments
+from headframe.features.spec import InputSpec, Kind
+
+
+class Windows(Encoder):
+    """Numeric columns as float32 (rows, channels), each standardised by its mean and deviation in training rows.
+
+    Encoding stays row by row; that a model sees `lookback` of these rows at once, oldest first, is left to those
+    who batch. A gap is refused, since whatever were put there would be read as a measurement.
+
+    Args:
+        lookback: consecutive rows in one example.
+        columns: which columns are channels, in this order; without any, the data set's inputs.
+    """
+
+    gives: ClassVar[Kind] = "series"
+
+    def __init__(self, lookback: int, columns: Sequence[str] = ()) -> None:
+        if lookback < 1:
+            msg = f"lookback is a number of rows, at least 1, not {lookback}"
+            raise ValueError(msg)
+        self.lookback = lookback
+        self.columns = tuple(columns)
+        self.mean_: list[float] = []
+        self.deviation_: list[float] = []
+
+    def _fit(self, rows: pa.Table) -> None:
+        mean, deviation = moments(complete_numbers(rows, self.columns))
+        self.mean_, self.deviation_ = mean.tolist(), deviation.tolist()
+
+    def _encode(self, rows: pa.Table) -> np.ndarray:
+        values = complete_numbers(rows, self.columns)
+        return ((values - np.array(self.mean_)) / np.array(self.deviation_)).astype(np.float32)
+
+    @override
+    def spec(self) -> InputSpec:
+        return InputSpec("series", (self.lookback, len(self.columns)))
+
+    @override
+    def state(self) -> dict[str, Any]:
+        return {"columns": list(self.columns), "mean": self.mean_, "deviation": self.deviation_}
+
+    @override
+    def restore(self, state: dict[str, Any]) -> None:
+        self.columns = tuple(state["columns"])
+        self.mean_ = list(state["mean"])
+        self.deviation_ = list(state["deviation"])

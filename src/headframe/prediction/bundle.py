@@ -1,0 +1,244 @@
+"""A model as a folder: everything that turns raw rows into answers, and nothing else.
+
+`bundle.json` says what it is and holds the fitted encoder and task; weights lie beside it as safetensors, estimators
+in skops' format, members of an ensemble as bundles of their own. No pickle, no time, no path: equal training gives
+an equal folder.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import safetensors.torch
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from headframe.config.build import build
+from headframe.config.plan import Ensemble, Learner, Model
+from headframe.config.plan import Task as TaskComponent
+from headframe.datasets.exchange import exchange
+from headframe.errors import DataError, HeadframeError
+from headframe.features.base import Encoder
+from headframe.features.spec import InputSpec
+from headframe.prediction.estimator import EstimatorModel, read_estimator, write_estimator
+from headframe.prediction.predictor import BATCH, EnsemblePredictor, NetworkModel, Predictor, SinglePredictor
+from headframe.prediction.schema import spell, unspell
+from headframe.record import canonical, digest, file_digest
+from headframe.tasks.base import Task
+
+FORMAT = 1
+MANIFEST = "bundle.json"
+WEIGHTS = "weights.safetensors"
+ESTIMATOR = "estimator.skops"
+COMBINER = "combiner.json"
+MEMBERS = "members"
+
+
+@dataclass(frozen=True)
+class Passport:
+    """What a bundle says about its model besides what was learned.
+
+    Attributes:
+        dataset: name of the data set it was trained on.
+        schema: the data set's raw input columns.
+        learner: everything that decided the weights.
+        task: which task was asked, with its settings.
+    """
+
+    dataset: str
+    schema: pa.Schema
+    learner: Learner
+    task: TaskComponent
+
+
+def save_network(folder: Path, passport: Passport, encoder: Encoder, task: Task, network: nn.Module) -> None:
+    """Write the bundle of a network.
+
+    Args:
+        folder: where it shall stand; one that is there is replaced as a whole.
+        passport: what it says about itself.
+        encoder: fitted.
+        task: fitted.
+        network: as built from the learner's model; its weights are written in the precision they have.
+    """
+
+    def write(fresh: Path) -> dict[str, Any]:
+        # A copy of each, since the format knows neither shared memory nor the channels-last layout.
+        weights = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in network.state_dict().items()}
+        safetensors.torch.save_file(weights, fresh / WEIGHTS)
+        return {"kind": "network", **_fitted(encoder)}
+
+    _save(folder, passport, task, write)
+
+
+def save_estimator(folder: Path, passport: Passport, encoder: Encoder, task: Task, model: EstimatorModel) -> None:
+    """Write the bundle of an estimator; arguments as of `save_network`."""
+
+    def write(fresh: Path) -> dict[str, Any]:
+        write_estimator(fresh / ESTIMATOR, model.estimator)
+        return {"kind": "estimator", **_fitted(encoder)}
+
+    _save(folder, passport, task, write)
+
+
+def save_ensemble(folder: Path, passport: Passport, task: Task, members: Mapping[str, Path], combiner: Any) -> None:
+    """Write the bundle of an ensemble.
+
+    Args:
+        folder: where it shall stand; one that is there is replaced as a whole.
+        passport: what it says about itself; its learner's model is an ensemble.
+        task: fitted, as the members have it.
+        members: bundle folders by name, in the order in which the combiner was given their scores; they are copied.
+        combiner: fitted, built from the learner's model.
+    """
+
+    def write(fresh: Path) -> dict[str, Any]:
+        for name, member in members.items():
+            shutil.copytree(member, fresh / MEMBERS / name)
+        (fresh / COMBINER).write_text(canonical(combiner.state()), encoding="utf-8")
+        return {"kind": "ensemble", "members": list(members)}
+
+    _save(folder, passport, task, write)
+
+
+def _fitted(encoder: Encoder) -> dict[str, Any]:
+    spec = encoder.spec()
+    return {
+        "spec": {"kind": spec.kind, "shape": list(spec.shape), "vocabulary": spec.vocabulary},
+        "features": encoder.state(),
+    }
+
+
+def _save(folder: Path, passport: Passport, task: Task, write: Callable[[Path], dict[str, Any]]) -> None:
+    """Let `write` fill a new folder beside `folder`, name its files, and put it in place at once."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    except OSError as error:
+        msg = f"the model cannot be written to {folder}: {error.strerror}"
+        raise HeadframeError(msg) from error
+    try:
+        facts = write(fresh)
+        # The files of a member are named in the member's own manifest.
+        manifests = {f"{MEMBERS}/{name}/{MANIFEST}" for name in facts.get("members", ())}
+        beside = {path.name for path in fresh.iterdir() if path.is_file()}
+        manifest = {
+            "format": FORMAT,
+            **facts,
+            "dataset": passport.dataset,
+            "columns": spell(passport.schema),
+            "learner": passport.learner.model_dump(mode="json"),
+            "outputs": list(task.outputs),
+            "task": {"component": passport.task.model_dump(mode="json"), "state": task.state()},
+            "files": {name: file_digest(fresh / name) for name in sorted(beside | manifests)},
+        }
+        manifest["digest"] = digest(manifest)
+        text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        (fresh / MANIFEST).write_text(text + "\n", encoding="utf-8")
+        fresh.chmod(0o755)
+        exchange(fresh, folder)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Read `bundle.json` and check every file that it names, members included.
+
+    Raises:
+        HeadframeError: there is no bundle.
+        DataError: a file is missing or is not the one that was written.
+    """
+    manifest = _own(folder)
+    for name, expected in manifest["files"].items():
+        file = folder / name
+        if not file.is_file():
+            msg = f"{name} is missing in the bundle {folder}; fetch the model again"
+            raise DataError(msg)
+        if file_digest(file) != expected:
+            msg = f"{name} in the bundle {folder} was changed since it was written; fetch the model again"
+            raise DataError(msg)
+    for name in manifest.get("members", ()):
+        read_manifest(folder / MEMBERS / name)
+    return manifest
+
+
+def _own(folder: Path) -> dict[str, Any]:
+    """Read `bundle.json`, which carries the digest of its own content."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        msg = f"{folder} is no bundle: {MANIFEST} is missing"
+        raise HeadframeError(msg)
+    try:
+        manifest = json.loads(path.read_bytes())
+        expected = manifest.pop("digest")
+        version = manifest["format"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        msg = f"{MANIFEST} in the bundle {folder} can no longer be read ({error}); fetch the model again"
+        raise DataError(msg) from error
+    if version != FORMAT:
+        msg = f"{path} has format {version}, but this version of Headframe reads {FORMAT}"
+        raise DataError(msg)
+    if digest(manifest) != expected:
+        msg = f"{MANIFEST} in the bundle {folder} was changed since it was written; fetch the model again"
+        raise DataError(msg)
+    return manifest
+
+
+def load(folder: Path, *, device: str = "cpu", batch_size: int = BATCH, trusted: tuple[str, ...] = ()) -> Predictor:
+    """Build the predictor of a bundle; see `Predictor.load`."""
+    return _load(folder, read_manifest(folder), device, batch_size, trusted)
+
+
+def _load(folder: Path, manifest: dict[str, Any], device: str, batch_size: int, trusted: tuple[str, ...]) -> Predictor:
+    try:
+        context = {"trusted": trusted}
+        learner = Learner.model_validate(manifest["learner"], context=context)
+        component = TaskComponent.model_validate(manifest["task"]["component"], context=context)
+    except ValidationError as error:
+        reason = error.errors(include_url=False)[0]["msg"]
+        msg = f"the bundle {folder} cannot be loaded: {reason}"
+        raise DataError(msg) from error
+    task: Task = build(component)
+    task.restore(manifest["task"]["state"])
+    if isinstance(learner.model, Ensemble):
+        members = {}
+        for name in manifest["members"]:
+            place = folder / MEMBERS / name
+            members[name] = _load(place, _own(place), device, batch_size, trusted)
+            if members[name].task.state() != task.state():
+                msg = f"member {name} of the bundle {folder} was trained for other classes or scales than the ensemble"
+                raise DataError(msg)
+        combiner = build(learner.model)
+        combiner.restore(json.loads((folder / COMBINER).read_bytes()))
+        return EnsemblePredictor(task, members, combiner)
+    encoder: Encoder = build(learner.features.encoder)
+    encoder.restore(manifest["features"])
+    model: Any
+    if manifest["kind"] == "estimator":
+        estimator = read_estimator(folder / ESTIMATOR)
+        model = EstimatorModel(estimator, task.outputs, classifies=component.kind == "classification")
+    else:
+        model = NetworkModel(_network(folder / WEIGHTS, learner.model, encoder.spec(), task.outputs), device)
+    return SinglePredictor(unspell(manifest["columns"]), task, encoder, model, batch_size=batch_size)
+
+
+def _network(weights: Path, model: Model, inputs: InputSpec, outputs: tuple[int, ...]) -> nn.Module:
+    # First weights are drawn only to be replaced; that must not move the random numbers of those who load.
+    with torch.random.fork_rng(devices=[]):
+        network: nn.Module = build(model, inputs, outputs)
+    try:
+        network.load_state_dict(safetensors.torch.load_file(weights))
+    except RuntimeError as error:
+        reason = str(error).partition("\n")[2].strip() or str(error)
+        msg = f"{weights.name} does not fit {model.target}, whose code may have changed since: {reason}"
+        raise DataError(msg) from error
+    return network

@@ -1,0 +1,170 @@
+"""Estimators of scikit-learn behind the same face as networks, and their files without pickle."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import skops.io
+from scipy import sparse
+
+from headframe.errors import ConfigurationError, DataError
+from headframe.features.base import Encoded, finite
+
+TRUSTED = ("sklearn.", "numpy.", "scipy.")
+"""Packages whose types an estimator file may name."""
+
+LONG_AGO = (1980, 1, 1, 0, 0, 0)
+"""The date of every file in an archive, so that equal estimators give equal bytes."""
+
+
+class EstimatorModel:
+    """A scikit-learn estimator that gives outputs as a network does.
+
+    A classifier's outputs are logarithms of its probabilities, in the order of the task's classes; a class that
+    its training rows lacked, as a bootstrap sample may, gets minus infinity. A regressor's outputs are standardised
+    values. Inputs of several axes are laid out flat.
+
+    Args:
+        estimator: with `fit` and either `predict_proba` or `predict`.
+        outputs: sizes of one answer, as `Task.outputs` has them.
+        classifies: whether answers are classes.
+    """
+
+    def __init__(self, estimator: Any, outputs: tuple[int, ...], *, classifies: bool) -> None:
+        if classifies and not hasattr(estimator, "predict_proba"):
+            msg = f"{type(estimator).__name__} gives no probabilities; take a classifier with predict_proba"
+            raise ConfigurationError(msg)
+        self.estimator = estimator
+        self.outputs = outputs
+        self.classifies = classifies
+
+    def fit(self, inputs: Encoded, target: np.ndarray, weights: np.ndarray | None = None) -> None:
+        """Train on encoded rows.
+
+        Args:
+            inputs: (examples, ...) or CSR.
+            target: int64 (examples,) classes or float32 (examples, *outputs) values.
+            weights: of the examples, from `Task.example_weights`.
+
+        Raises:
+            ConfigurationError: the estimator cannot weigh examples or predict several values.
+            DataError: an input is NaN or infinite.
+        """
+        given = {} if weights is None else {"sample_weight": weights}
+        answers = target if self.classifies else target.reshape(len(target), -1).astype(np.float64)
+        if not self.classifies and answers.shape[1] == 1:
+            answers = answers[:, 0]
+        try:
+            self.estimator.fit(_flat(inputs), answers, **given)
+        except (TypeError, ValueError) as error:
+            reason = str(error).partition("\n")[0]
+            msg = f"{type(self.estimator).__name__} cannot be trained on this data: {reason}"
+            raise ConfigurationError(msg) from error
+
+    def __call__(self, inputs: Encoded) -> np.ndarray:
+        """Give outputs (examples, *outputs) float64."""
+        flat = _flat(inputs)
+        if not self.classifies:
+            answers = np.asarray(self.estimator.predict(flat), dtype=np.float64)
+            return answers.reshape(len(answers), *self.outputs)
+        share = np.asarray(self.estimator.predict_proba(flat), dtype=np.float64)
+        outputs = np.full((len(share), math.prod(self.outputs)), -np.inf)
+        with np.errstate(divide="ignore"):
+            outputs[:, self.estimator.classes_] = np.log(share)
+        return outputs
+
+
+def _flat(inputs: Encoded) -> Encoded:
+    if not finite(inputs):
+        msg = "the features hold NaN or infinity, which an estimator cannot take; clean the data"
+        raise DataError(msg)
+    return inputs if sparse.issparse(inputs) else inputs.reshape(len(inputs), -1)
+
+
+def write_estimator(path: Path, estimator: Any) -> None:
+    """Save an estimator in skops' format with equal bytes for equal estimators.
+
+    What skops writes itself carries memory addresses and the time of day.
+
+    Raises:
+        ConfigurationError: the estimator holds something of a package that `read_estimator` would refuse.
+    """
+    raw = skops.io.dumps(estimator)
+    foreign = _foreign(skops.io.get_untrusted_types(data=raw))
+    if foreign:
+        msg = f"{type(estimator).__name__} holds {foreign[0]}, which is not of scikit-learn and cannot be saved safely"
+        raise ConfigurationError(msg)
+    with zipfile.ZipFile(io.BytesIO(raw)) as given, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        schema, names = _renumbered(json.loads(given.read("schema.json")))
+        for name, old in sorted(names.items()):
+            archive.writestr(_entry(name), given.read(old))
+        archive.writestr(_entry("schema.json"), json.dumps(schema))
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name, LONG_AGO)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    return entry
+
+
+def _renumbered(schema: Any) -> tuple[Any, dict[str, str]]:
+    """Count objects in the order in which they stand; also give the new name of each file and its old one.
+
+    Simple values are counted one by one, since whether equal ones are one object in memory is chance.
+    """
+    numbers: dict[int, int] = {}
+    files: dict[str, str] = {}
+    simple = 0
+
+    def walk(node: Any) -> Any:
+        nonlocal simple
+        if isinstance(node, list):
+            return [walk(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        fresh = dict(node)
+        if "__id__" in node:
+            if node["__loader__"] == "JsonNode":
+                simple -= 1
+                fresh["__id__"] = simple
+            else:
+                fresh["__id__"] = numbers.setdefault(node["__id__"], len(numbers) + 1)
+        for key, value in node.items():
+            if key == "file" and isinstance(value, str):
+                stem, _, ending = value.partition(".")
+                name = f"{numbers.setdefault(int(stem), len(numbers) + 1):06d}.{ending}"
+                files[name] = value
+                fresh[key] = name
+            elif key != "__id__":
+                fresh[key] = walk(value)
+        return fresh
+
+    return walk(schema), files
+
+
+def read_estimator(path: Path) -> Any:
+    """Load what `write_estimator` saved.
+
+    Raises:
+        DataError: the file is no estimator, or names types outside scikit-learn, NumPy and SciPy.
+    """
+    try:
+        types = skops.io.get_untrusted_types(file=path)
+        foreign = _foreign(types)
+        if foreign:
+            msg = f"{path.name} names {foreign[0]}, which is not of scikit-learn; it is not loaded"
+            raise DataError(msg)
+        return skops.io.load(path, trusted=types)
+    except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
+        msg = f"{path.name} is no estimator that this version can read: {error}"
+        raise DataError(msg) from error
+
+
+def _foreign(types: list[str]) -> list[str]:
+    return [name for name in types if not name.startswith(TRUSTED)]

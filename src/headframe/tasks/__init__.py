@@ -1,0 +1,1 @@
+"""What is predicted: encoding of targets, loss, decoding of scores, metrics, plots."""

@@ -1,0 +1,272 @@
+"""Which of several classes a row belongs to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from typing_extensions import override
+
+from headframe.errors import DataError
+from headframe.features.columns import is_text
+from headframe.tasks import metrics
+from headframe.tasks.base import Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Label = str | int | bool
+LOWER_IS_BETTER = {"log_loss", "brier"}
+BINARY = 2
+
+
+class Classification(Task):
+    """Two or more classes, learned from training rows, with a probability for each.
+
+    Labels are strings, whole numbers or truth values, kept in that type. Classes stand in sorted order.
+
+    Args:
+        lead: the metric that decides between models. `f1`, like `precision` and `recall`, is that of the positive
+            class of two; `roc_auc` and `average_precision` of more than two classes are means over the classes.
+        class_weights: `balanced` lets every class weigh the same in the loss, whatever its share of the rows.
+        label_smoothing: share of the target's certainty that is spread over all classes, 0 to 1 (arXiv:1512.00567).
+        positive: the class meant by `f1`, `precision` and `recall` of two; without one the last in order.
+    """
+
+    kind: ClassVar[str] = "classification"
+
+    def __init__(
+        self,
+        *,
+        lead: Literal[
+            "accuracy",
+            "balanced_accuracy",
+            "macro_f1",
+            "f1",
+            "roc_auc",
+            "average_precision",
+            "log_loss",
+            "brier",
+        ] = "accuracy",
+        class_weights: Literal["none", "balanced"] = "none",
+        label_smoothing: float = 0.0,
+        positive: str | int | bool | None = None,
+    ) -> None:
+        if not 0 <= label_smoothing < 1:
+            msg = f"label_smoothing lies in [0, 1), not {label_smoothing}"
+            raise ValueError(msg)
+        self.lead = lead
+        self.higher_is_better = lead not in LOWER_IS_BETTER
+        self.class_weights = class_weights
+        self.label_smoothing = label_smoothing
+        self.positive = positive
+        self.column_ = ""
+        self.classes_: pa.Array = pa.array([], pa.string())
+        self.counts_ = np.zeros(0, dtype=np.int64)
+        self._weights: Tensor | None = None
+
+    @override
+    def fit(self, target: pa.Table) -> None:
+        if target.num_columns != 1:
+            msg = f"a classification has one target column, but there are {target.num_columns}"
+            raise DataError(msg)
+        self.column_ = target.column_names[0]
+        labels = self._labels(target)
+        counted = pc.value_counts(labels)
+        values, counts = counted.field("values"), counted.field("counts").to_numpy()
+        if len(values) < BINARY:
+            only = f"only {_text(values[0].as_py())!r}" if len(values) else "no row"
+            msg = f"target {self.column_!r} has {only} in training rows, but a classification needs two classes or more"
+            raise DataError(msg)
+        order = np.argsort(np.array(values.to_pylist(), dtype=object), kind="stable")
+        self.classes_ = values.take(pa.array(order))
+        self.counts_ = counts[order]
+        self._settle()
+
+    def _settle(self) -> None:
+        labels = self.classes_.to_pylist()
+        if self.positive is not None and self.positive not in labels:
+            known = ", ".join(_text(label) for label in labels)
+            msg = f"task.positive={_text(self.positive)} is no class of target {self.column_!r}, which has {known}"
+            raise DataError(msg)
+        if self.lead == "f1" and len(labels) != BINARY:
+            msg = f"task.lead=f1 is for two classes, but target {self.column_!r} has {len(labels)}; take macro_f1"
+            raise DataError(msg)
+        self._weights = None
+        if self.class_weights == "balanced":
+            self._weights = torch.from_numpy(self._balance()).float()
+
+    def _balance(self) -> np.ndarray:
+        return self.counts_.sum() / (len(self.counts_) * self.counts_.astype(np.float64))
+
+    def _labels(self, target: pa.Table) -> pa.ChunkedArray:
+        labels = target.column(self.column_)
+        kind = labels.type
+        if not (is_text(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
+            msg = f"target {self.column_!r} holds {kind}, but classes are text, whole numbers or truth values"
+            raise DataError(msg)
+        if labels.null_count:
+            where = pc.index(pc.is_null(labels), value=True).as_py()
+            msg = f"target {self.column_!r} is empty in row {where} (counted from 0); leave the row out"
+            raise DataError(msg)
+        plain = pa.string() if is_text(kind) else pa.int64() if pa.types.is_integer(kind) else kind
+        return pc.cast(labels, plain)
+
+    @override
+    def encode(self, target: pa.Table) -> np.ndarray:
+        if self.column_ not in target.column_names:
+            msg = f"target column {self.column_!r} is missing; came: {', '.join(target.column_names) or 'none'}"
+            raise DataError(msg)
+        return self._codes(self._labels(target))
+
+    def _codes(self, labels: pa.ChunkedArray) -> np.ndarray:
+        if labels.type != self.classes_.type:
+            msg = f"target {self.column_!r} holds {labels.type}, but training rows held {self.classes_.type}"
+            raise DataError(msg)
+        codes = pc.index_in(labels, value_set=self.classes_)
+        if codes.null_count:
+            where = pc.index(pc.is_null(codes), value=True).as_py()
+            came = _text(labels[where].as_py())
+            known = ", ".join(_text(label) for label in self.classes_.to_pylist())
+            msg = f"target {self.column_!r} has class {came!r} in row {where}, but training rows only have {known}"
+            raise DataError(msg)
+        return codes.to_numpy().astype(np.int64)
+
+    @property
+    @override
+    def outputs(self) -> tuple[int, ...]:
+        return (len(self.classes_),)
+
+    @override
+    def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
+        if self._weights is not None and self._weights.device != outputs.device:
+            self._weights = self._weights.to(outputs.device)
+        return F.cross_entropy(outputs.float(), target, weight=self._weights, label_smoothing=self.label_smoothing)
+
+    @override
+    def example_weights(self, target: np.ndarray) -> np.ndarray | None:
+        return self._balance()[target] if self.class_weights == "balanced" else None
+
+    @override
+    def scores(self, outputs: np.ndarray) -> np.ndarray:
+        logits = outputs.astype(np.float64)
+        raised = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return raised / raised.sum(axis=1, keepdims=True)
+
+    @override
+    def decode(self, scores: np.ndarray) -> pa.Table:
+        columns = {"prediction": self.classes_.take(pa.array(scores.argmax(axis=1)))}
+        for position, name in enumerate(self._score_names()):
+            columns[name] = pa.array(scores[:, position], pa.float64())
+        return pa.table(columns)
+
+    def _score_names(self) -> list[str]:
+        return [f"score_{_text(label)}" for label in self.classes_.to_pylist()]
+
+    @override
+    def predictions(self, scores: np.ndarray, target: np.ndarray) -> pa.Table:
+        return self.decode(scores).add_column(0, "target", self.classes_.take(pa.array(target)))
+
+    def _read(self, predictions: pa.Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Give target and predicted class numbers and scores of a predictions table."""
+        target = self._codes(predictions.column("target"))
+        predicted = self._codes(predictions.column("prediction"))
+        scores = np.empty((len(target), len(self.classes_)))
+        for position, name in enumerate(self._score_names()):
+            scores[:, position] = predictions.column(name).to_numpy()
+        return target, predicted, scores
+
+    @override
+    def measure(self, predictions: pa.Table) -> dict[str, float]:
+        target, predicted, scores = self._read(predictions)
+        counts = metrics.confusion(target, predicted, len(self.classes_))
+        precision, recall, f1 = metrics.precision_recall_f1(counts)
+        occurs = counts.sum(axis=1) > 0
+        touched = occurs | (counts.sum(axis=0) > 0)
+        correct = target == predicted
+        found = {
+            "accuracy": correct.mean(),
+            "balanced_accuracy": recall[occurs].mean(),
+            "macro_f1": f1[touched].mean(),
+            "log_loss": metrics.log_loss(target, scores).mean(),
+            "brier": metrics.brier(target, scores).mean(),
+            "calibration_error": metrics.calibration_error(correct, scores.max(axis=1)),
+        }
+        meant = range(len(self.classes_))
+        if len(self.classes_) == BINARY:
+            meant = range(self._positive(), self._positive() + 1)
+            found |= {"precision": precision[meant[0]], "recall": recall[meant[0]], "f1": f1[meant[0]]}
+        if occurs.all():
+            areas = [(target == one, scores[:, one]) for one in meant]
+            found["roc_auc"] = np.mean([metrics.roc_auc(*area) for area in areas])
+            found["average_precision"] = np.mean([metrics.average_precision(*area) for area in areas])
+        return {name: float(value) for name, value in found.items()}
+
+    def _positive(self) -> int:
+        labels = self.classes_.to_pylist()
+        return len(labels) - 1 if self.positive is None else labels.index(self.positive)
+
+    @override
+    def quality(self, predictions: pa.Table) -> np.ndarray:
+        target, predicted, scores = self._read(predictions)
+        if self.lead == "log_loss":
+            return -metrics.log_loss(target, scores)
+        if self.lead == "brier":
+            return -metrics.brier(target, scores)
+        return (target == predicted).astype(np.float64)
+
+    @override
+    def plots(self, predictions: pa.Table) -> dict[str, Figure]:
+        from headframe.tasks import plots  # noqa: PLC0415 - training and serving draw nothing
+
+        target, predicted, scores = self._read(predictions)
+        names = self._plot_names()
+        drawn = {
+            "confusion": plots.confusion(metrics.confusion(target, predicted, len(names)), names),
+            "calibration": plots.calibration(target == predicted, scores.max(axis=1)),
+        }
+        meant = [self._positive()] if len(names) == BINARY else range(len(names))
+        curves = {
+            names[one]: (target == one, scores[:, one]) for one in meant if 0 < (target == one).sum() < len(target)
+        }
+        if curves:
+            drawn["curves"] = plots.curves(curves)
+        return drawn
+
+    def _plot_names(self) -> list[str]:
+        from headframe.tasks import plots  # noqa: PLC0415 - training and serving draw nothing
+
+        labels = [_text(label) for label in self.classes_.to_pylist()]
+        if all(plots.drawable(label) for label in labels):
+            return labels
+        return [f"c{position}" for position in range(len(labels))]
+
+    @override
+    def legend(self) -> dict[str, str]:
+        labels = [_text(label) for label in self.classes_.to_pylist()]
+        return {} if self._plot_names() == labels else dict(zip(self._plot_names(), labels, strict=True))
+
+    @override
+    def state(self) -> dict[str, Any]:
+        return {
+            "column": self.column_,
+            "type": str(self.classes_.type),
+            "classes": self.classes_.to_pylist(),
+            "counts": self.counts_.tolist(),
+        }
+
+    @override
+    def restore(self, state: dict[str, Any]) -> None:
+        self.column_ = state["column"]
+        self.classes_ = pa.array(state["classes"], pa.type_for_alias(state["type"]))
+        self.counts_ = np.array(state["counts"], dtype=np.int64)
+        self._settle()
+
+
+def _text(label: Label) -> str:
+    return str(label).lower() if isinstance(label, bool) else str(label)

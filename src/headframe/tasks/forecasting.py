@@ -1,0 +1,170 @@
+"""How several series go on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+from torch import Tensor
+from typing_extensions import override
+
+from headframe.errors import DataError
+from headframe.features.columns import complete_numbers, moments
+from headframe.tasks.base import ERRORS, ErrorName, Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+STEP = "step"
+
+
+class Forecasting(Task):
+    """The next `horizon` rows of all variables at once, standardised by their means and deviations in training rows.
+
+    `mse` and `mae` are errors on the standardised scale, averaged over windows, steps and variables, as public tables
+    of long-term forecasting have them; `raw_rmse` and `raw_mae` are the same in the variables' own units.
+
+    Args:
+        horizon: rows that are predicted, 1 or more.
+        lead: the metric that decides between models.
+        loss: what training lowers: squared or absolute error on the standardised scale, or `huber`, which is squared
+            up to one deviation and absolute beyond.
+    """
+
+    kind: ClassVar[str] = "forecasting"
+    higher_is_better = False
+
+    def __init__(
+        self,
+        horizon: int,
+        *,
+        lead: Literal["mse", "mae"] = "mse",
+        loss: ErrorName = "squared",
+    ) -> None:
+        if horizon < 1:
+            msg = f"horizon is a number of rows, at least 1, not {horizon}"
+            raise ValueError(msg)
+        self.horizon = horizon
+        self.lead = lead
+        self.error = ERRORS[loss]
+        self.variables_: tuple[str, ...] = ()
+        self.mean_ = np.zeros(0)
+        self.deviation_ = np.ones(0)
+
+    @override
+    def fit(self, target: pa.Table) -> None:
+        if target.num_rows <= self.horizon:
+            msg = f"{target.num_rows} training rows are too few to learn a forecast of {self.horizon} rows from"
+            raise DataError(msg)
+        if STEP in target.column_names:
+            msg = f"a variable may not be called {STEP!r}, which counts the rows of a forecast; rename the column"
+            raise DataError(msg)
+        self.variables_ = tuple(target.column_names)
+        self.mean_, self.deviation_ = moments(complete_numbers(target, self.variables_))
+
+    @override
+    def encode(self, target: pa.Table) -> np.ndarray:
+        missing = [name for name in self.variables_ if name not in target.column_names]
+        if missing:
+            msg = f"target column {missing[0]!r} is missing; came: {', '.join(target.column_names) or 'none'}"
+            raise DataError(msg)
+        values = complete_numbers(target, self.variables_)
+        return ((values - self.mean_) / self.deviation_).astype(np.float32)
+
+    @property
+    @override
+    def outputs(self) -> tuple[int, ...]:
+        return (self.horizon, len(self.variables_))
+
+    @override
+    def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
+        return self.error(outputs.float(), target)
+
+    @override
+    def scores(self, outputs: np.ndarray) -> np.ndarray:
+        return outputs.astype(np.float64) * self.deviation_ + self.mean_
+
+    @override
+    def decode(self, scores: np.ndarray) -> pa.Table:
+        examples = len(scores)
+        columns = {STEP: np.tile(np.arange(1, self.horizon + 1), examples)}
+        for position, name in enumerate(self.variables_):
+            columns[name] = scores[:, :, position].ravel()
+        return pa.table(columns)
+
+    @override
+    def predictions(self, scores: np.ndarray, target: np.ndarray) -> pa.Table:
+        return pa.table({"target": self._tensors(self.scores(target)), "prediction": self._tensors(scores)})
+
+    def _tensors(self, values: np.ndarray) -> pa.FixedShapeTensorArray:
+        flat = pa.array(np.ascontiguousarray(values, dtype=np.float64).ravel())
+        size = self.horizon * len(self.variables_)
+        kind = pa.fixed_shape_tensor(pa.float64(), self.outputs, dim_names=["step", "variable"])
+        return pa.ExtensionArray.from_storage(kind, pa.FixedSizeListArray.from_arrays(flat, size))
+
+    def _read(self, predictions: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+        """Give target and prediction (examples, horizon, variables) of a predictions table, in raw units."""
+        found = []
+        for name in ("target", "prediction"):
+            chunks = [chunk.to_numpy_ndarray() for chunk in predictions.column(name).chunks if len(chunk)]
+            found.append(np.concatenate(chunks) if chunks else np.empty((0, *self.outputs)))
+        return found[0], found[1]
+
+    def errors(self, predictions: pa.Table) -> np.ndarray:
+        """Give prediction minus target on the standardised scale, float64 (examples, horizon, variables)."""
+        target, predicted = self._read(predictions)
+        return (predicted - target) / self.deviation_
+
+    @override
+    def measure(self, predictions: pa.Table) -> dict[str, float]:
+        error = self.errors(predictions)
+        raw = error * self.deviation_
+        return {
+            "mse": float((error**2).mean()),
+            "mae": float(np.abs(error).mean()),
+            "raw_rmse": float(np.sqrt((raw**2).mean())),
+            "raw_mae": float(np.abs(raw).mean()),
+        }
+
+    @override
+    def quality(self, predictions: pa.Table) -> np.ndarray:
+        error = self.errors(predictions)
+        each = np.abs(error) if self.lead == "mae" else error**2
+        return -each.mean(axis=(1, 2))
+
+    @override
+    def plots(self, predictions: pa.Table) -> dict[str, Figure]:
+        from headframe.tasks import plots  # noqa: PLC0415 - training and serving draw nothing
+
+        target, predicted = self._read(predictions)
+        names = self._plot_names()
+        return {
+            "forecasts": plots.fans(target, predicted, names),
+            "errors": plots.forecast_errors((predicted - target) / self.deviation_, names),
+        }
+
+    def _plot_names(self) -> list[str]:
+        from headframe.tasks import plots  # noqa: PLC0415 - training and serving draw nothing
+
+        drawable = all(plots.drawable(name) for name in self.variables_)
+        return list(self.variables_) if drawable else [f"v{place}" for place in range(len(self.variables_))]
+
+    @override
+    def legend(self) -> dict[str, str]:
+        names = self._plot_names()
+        return {} if names == list(self.variables_) else dict(zip(names, self.variables_, strict=True))
+
+    @override
+    def state(self) -> dict[str, Any]:
+        return {
+            "variables": list(self.variables_),
+            "mean": self.mean_.tolist(),
+            "deviation": self.deviation_.tolist(),
+        }
+
+    @override
+    def restore(self, state: dict[str, Any]) -> None:
+        self.variables_ = tuple(state["variables"])
+        self.mean_ = np.array(state["mean"])
+        self.deviation_ = np.array(state["deviation"])

@@ -1,0 +1,44 @@
+"""Every file in conf/features and conf/task describes something that can be built, with settings it has."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from headframe.config.build import build
+from headframe.config.plan import Component, Features, Task
+from headframe.config.project import Project
+from headframe.config.signature import check_arguments
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+
+
+def read(group: str, name: str) -> dict[str, Any]:
+    return yaml.safe_load((CONF / group / f"{name}.yaml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", Project(CONF.parent).choices("features"))
+def test_features_can_be_built_and_give_what_they_say(name: str) -> None:
+    tree = read("features", name)
+    for path, node in {"encoder": tree["encoder"], **tree["augment"]}.items():
+        check_arguments(path, node, CONF.parent / "src")
+    features = Features.model_validate(tree)
+    encoder = build(features.encoder)
+    assert encoder.gives == features.gives
+    assert all(callable(build(change)) for change in features.augment.values())
+
+
+@pytest.mark.parametrize("name", Project(CONF.parent).choices("task"))
+def test_tasks_can_be_built_and_are_what_they_say(name: str) -> None:
+    tree = read("task", name)
+    check_arguments("task", tree, CONF.parent / "src")
+    task = build(Task.model_validate(tree))
+    assert task.kind == tree["kind"] == name
+
+
+def test_a_wrong_setting_is_refused_in_one_sentence() -> None:
+    from headframe.errors import ConfigurationError
+
+    with pytest.raises(ConfigurationError, match="refuses its settings: lookback is a number of rows"):
+        build(Component.model_validate({"_target_": "headframe.features.windows.Windows", "lookback": 0}))

@@ -1,0 +1,365 @@
+"""Bundles of every kind: what is saved answers as what was in memory, and nothing else is loaded."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+
+from headframe.config.build import build
+from headframe.config.plan import Learner, Trainer
+from headframe.config.plan import Task as TaskComponent
+from headframe.errors import ConfigurationError, DataError, HeadframeError
+from headframe.prediction.bundle import Passport, save_ensemble, save_estimator, save_network
+from headframe.prediction.estimator import EstimatorModel
+from headframe.prediction.predictor import EnsemblePredictor, Predictor, predictor_of
+from headframe.record import folder_digest
+
+IMAGE = {"gives": "image", "encoder": {"_target_": "headframe.features.pixels.Pixels"}}
+TEXT = {
+    "gives": "tokens",
+    "encoder": {"_target_": "headframe.features.tokens.Tokens", "kind": "word", "length": 6},
+}
+SPARSE = {
+    "gives": "sparse",
+    "encoder": {"_target_": "headframe.features.tfidf.Tfidf", "analyzer": "char", "ngrams": [1, 2]},
+}
+TABULAR = {"gives": "tabular", "encoder": {"_target_": "headframe.features.tabular.Tabular"}}
+CLASSES = {"_target_": "headframe.tasks.classification.Classification", "kind": "classification"}
+VALUES = {"_target_": "headframe.tasks.regression.Regression", "kind": "regression"}
+FORECAST = {"_target_": "headframe.tasks.forecasting.Forecasting", "kind": "forecasting", "horizon": 3}
+CNN = {"_target_": "headframe.models.cnn.ConvNet", "widths": [[4], [8]], "dropout": 0.5}
+
+
+def windows(lookback: int) -> dict[str, Any]:
+    return {"gives": "series", "encoder": {"_target_": "headframe.features.windows.Windows", "lookback": lookback}}
+
+
+def learner(model: dict[str, Any], features: dict[str, Any], task: str) -> Learner:
+    own = model if "members" in model else {"tasks": [task], "inputs": [features["gives"]], **model}
+    return Learner.model_validate(
+        {
+            "seed": 3,
+            "model": own,
+            "features": features,
+            "optimizer": {"_target_": "torch.optim.adamw.AdamW"},
+            "scheduler": {"_target_": "headframe.training.schedules.Constant"},
+            "trainer": Trainer(max_epochs=1, batch_size=8),
+        }
+    )
+
+
+@dataclass
+class Case:
+    """A model in memory, what saves it, and rows to ask it about."""
+
+    rows: pa.Table
+    predictor: Predictor
+    save: Callable[[Path], None]
+    passport: Passport
+
+
+def case(
+    rows: pa.Table, target: pa.Table, model: dict[str, Any], features: dict[str, Any], task: dict[str, Any]
+) -> Case:
+    """Fit everything on `rows`; a network keeps its first weights, which is all that saving needs."""
+    chosen = learner(model, features, task["kind"])
+    component = TaskComponent.model_validate(task)
+    encoder, built = build(chosen.features.encoder), build(component)
+    encoder.fit(rows, tuple(rows.column_names))
+    built.fit(target)
+    passport = Passport("toy", rows.schema, chosen, component)
+    if model["_target_"].startswith("sklearn"):
+        trained = EstimatorModel(build(chosen.model), built.outputs, classifies=task["kind"] == "classification")
+        inputs, answers = encoder.encode(rows), built.encode(target)
+        if encoder.lookback:
+            starts = range(rows.num_rows - encoder.lookback - built.horizon + 1)
+            inputs = np.stack([inputs[start : start + encoder.lookback] for start in starts])
+            answers = np.stack([answers[start + encoder.lookback :][: built.horizon] for start in starts])
+        trained.fit(inputs, answers, built.example_weights(answers) if task["kind"] == "classification" else None)
+        predictor = predictor_of(rows.schema, built, encoder, trained)
+        return Case(rows, predictor, lambda folder: save_estimator(folder, passport, encoder, built, trained), passport)
+    torch.manual_seed(3)
+    network: nn.Module = build(chosen.model, encoder.spec(), built.outputs)
+    network.train()
+    predictor = predictor_of(rows.schema, built, encoder, network)
+    return Case(rows, predictor, lambda folder: save_network(folder, passport, encoder, built, network), passport)
+
+
+def digits(model: dict[str, Any], rows: int = 200) -> Case:
+    images, labels = load_digits(return_X_y=True)
+    tensors = pa.FixedShapeTensorArray.from_numpy_ndarray(images[:rows].reshape(-1, 8, 8, 1).astype(np.uint8))
+    return case(pa.table({"image": tensors}), pa.table({"digit": labels[:rows]}), model, IMAGE, CLASSES)
+
+
+def series(model: dict[str, Any], lookback: int = 8) -> Case:
+    random = np.random.default_rng(0)
+    rows = pa.table({name: random.normal(size=60).cumsum() for name in ("load", "油温")})
+    return case(rows, rows, model, windows(lookback), FORECAST)
+
+
+def sentences(model: dict[str, Any], features: dict[str, Any]) -> Case:
+    texts = ["free 😀 prize", "see you", "", "深度学习", "win a prize now", "ok, tomorrow then"] * 4
+    spam = pa.table({"spam": [True, False, False, False, True, False] * 4})
+    return case(pa.table({"text": texts}), spam, model, features, CLASSES)
+
+
+def mixed(model: dict[str, Any], task: dict[str, Any]) -> Case:
+    random = np.random.default_rng(0)
+    x = random.normal(size=80)
+    rows = pa.table({"x": [None, *x[1:]], "colour": random.choice(["红", "blue", "é"], 80)})
+    target = x > 0 if task is CLASSES else 100 * x + 7
+    return case(rows, pa.table({"y": target}), model, TABULAR, task)
+
+
+CASES: dict[str, Callable[[], Case]] = {
+    "cnn": lambda: digits(CNN),
+    "forecast": lambda: series({"_target_": "headframe.models.forecast.ChannelLinear"}),
+    "text": lambda: sentences({"_target_": "headframe.models.recurrent.RecurrentNet", "hidden": 5}, TEXT),
+    "mlp": lambda: mixed({"_target_": "headframe.models.mlp.MLP", "hidden": [6]}, VALUES),
+    "logistic": lambda: sentences({"_target_": "sklearn.linear_model.LogisticRegression"}, SPARSE),
+    "ridge": lambda: mixed({"_target_": "sklearn.linear_model.Ridge"}, VALUES),
+    "ridge forecast": lambda: series({"_target_": "sklearn.linear_model.Ridge"}),
+    "forest": lambda: digits(
+        {"_target_": "sklearn.ensemble.RandomForestClassifier", "n_estimators": 3, "random_state": 3}
+    ),
+    "forest of values": lambda: mixed(
+        {"_target_": "sklearn.ensemble.RandomForestRegressor", "n_estimators": 3, "random_state": 3}, VALUES
+    ),
+    "boosting": lambda: mixed(
+        {"_target_": "sklearn.ensemble.HistGradientBoostingClassifier", "max_iter": 3, "random_state": 3}, CLASSES
+    ),
+    "boosting of values": lambda: mixed(
+        {"_target_": "sklearn.ensemble.HistGradientBoostingRegressor", "max_iter": 3, "random_state": 3}, VALUES
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_bundle_answers_bitwise_as_the_model_in_memory(name: str, tmp_path: Path) -> None:
+    made = CASES[name]()
+    made.save(tmp_path / "bundle")
+    before = torch.get_rng_state()
+    loaded = Predictor.load(tmp_path / "bundle")
+    assert torch.equal(torch.get_rng_state(), before), "loading moved the random numbers"
+    expected = made.predictor.scores(made.rows)
+    np.testing.assert_array_equal(loaded.scores(made.rows), expected)
+    np.testing.assert_array_equal(loaded.scores(made.rows), expected)
+    assert loaded.predict(made.rows) == made.predictor.predict(made.rows)
+    assert loaded.columns == tuple(made.rows.column_names)
+    assert loaded.arrow_schema == made.rows.schema
+    assert (loaded.lookback, loaded.horizon) == (made.predictor.lookback, made.predictor.horizon)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_equal_training_gives_equal_bytes_and_none_of_them_pickle(name: str, tmp_path: Path) -> None:
+    for place in ("one", "two"):
+        CASES[name]().save(tmp_path / place / "bundle")
+    assert folder_digest(tmp_path / "one") == folder_digest(tmp_path / "two")
+    for path in (tmp_path / "one").rglob("*"):
+        if path.is_file():
+            raw = path.read_bytes()
+            assert not any(raw.startswith(bytes([0x80, version])) for version in range(1, 6)), path
+            assert b"pickle" not in raw, path
+            assert str(tmp_path).encode() not in raw, path
+            assert path.suffix in {".json", ".safetensors", ".skops"}
+
+
+@pytest.mark.parametrize("name", ["cnn", "text", "forecast"])
+def test_answers_hardly_depend_on_the_batch_they_come_in(name: str, tmp_path: Path) -> None:
+    made = CASES[name]()
+    made.save(tmp_path / "bundle")
+    whole = Predictor.load(tmp_path / "bundle").scores(made.rows)
+    scale = np.abs(whole).max()
+    for size in (1, 7):
+        parts = Predictor.load(tmp_path / "bundle", batch_size=size).scores(made.rows)
+        np.testing.assert_allclose(parts, whole, rtol=0, atol=2e-6 * scale)
+
+
+@pytest.mark.parametrize("name", ["cnn", "logistic"])
+def test_rows_do_not_see_each_other(name: str) -> None:
+    made = CASES[name]()
+    one = made.predictor.scores(made.rows.slice(3, 1))
+    np.testing.assert_allclose(made.predictor.scores(made.rows)[3:4], one, atol=1e-6)
+    assert made.predictor.scores(made.rows.slice(0, 0)).shape == (0, *one.shape[1:])
+
+
+def ensemble(tmp_path: Path, combiner: str = "Weighted") -> tuple[Case, dict[str, Case], Path]:
+    members = {
+        "short": series({"_target_": "headframe.models.forecast.ChannelLinear"}, 8),
+        "long": series({"_target_": "sklearn.linear_model.Ridge"}, 12),
+    }
+    for name, member in members.items():
+        member.save(tmp_path / name)
+    first = members["short"]
+    whole = learner(
+        {
+            "_target_": f"headframe.models.ensembles.{combiner}",
+            "members": {
+                name: {"model": own.model, "features": own.features}
+                for name, own in ((name, member.passport.learner) for name, member in members.items())
+            },
+        },
+        windows(8),
+        "forecasting",
+    )
+    fitted = build(whole.model)
+    # Windows of the longer member begin four rows earlier; all end where the shorter one's end.
+    scores = np.stack([members["short"].predictor.scores(first.rows)[4:], members["long"].predictor.scores(first.rows)])
+    encoded = first.predictor.task.scores(first.predictor.task.encode(first.rows))
+    target = np.stack([encoded[start + 12 : start + 15] for start in range(60 - 12 - 3 + 1)])
+    fitted.fit(scores[:, : len(target)], target, "forecasting")
+    passport = Passport("toy", first.rows.schema, whole, first.passport.task)
+    folder = tmp_path / "whole"
+    save_ensemble(folder, passport, first.predictor.task, {name: tmp_path / name for name in members}, fitted)
+    predictor = EnsemblePredictor(
+        first.predictor.task, {name: member.predictor for name, member in members.items()}, fitted
+    )
+    expected = fitted.combine(scores)
+    np.testing.assert_array_equal(predictor.scores(first.rows), expected)
+    return Case(first.rows, predictor, lambda _: None, passport), members, folder
+
+
+@pytest.mark.parametrize("combiner", ["Mean", "Weighted", "Stacking"])
+def test_an_ensemble_aligns_members_that_look_back_differently(combiner: str, tmp_path: Path) -> None:
+    made, _, folder = ensemble(tmp_path, combiner)
+    loaded = Predictor.load(folder)
+    assert loaded.lookback == 12
+    np.testing.assert_array_equal(loaded.scores(made.rows), made.predictor.scores(made.rows))
+    assert loaded.predict(made.rows)["step"].to_pylist() == [1, 2, 3]
+    shutil.rmtree(tmp_path / "short")  # the bundle stands alone
+    Predictor.load(folder)
+
+
+def test_windows_can_be_chosen_and_the_last_one_is_predicted() -> None:
+    made = CASES["forecast"]()
+    every = made.predictor.scores(made.rows)
+    assert every.shape == (60 - 8 + 1, 3, 2)
+    chosen = made.predictor.scores(made.rows, np.array([5, 0, 52]))
+    np.testing.assert_allclose(chosen, every[[5, 0, 52]], rtol=1e-6)
+    forecast = made.predictor.predict(made.rows)
+    np.testing.assert_allclose(forecast["load"].to_numpy(), every[-1, :, 0], rtol=1e-6)
+    with pytest.raises(DataError, match="7 rows came, but a forecast needs the last 8"):
+        made.predictor.predict(made.rows.slice(0, 7))
+    with pytest.raises(DataError, match="start at 0 to 52 here, not at 53 to 53"):
+        made.predictor.scores(made.rows, np.array([53]))
+
+
+FILES = {"cnn": ["bundle.json", "weights.safetensors"], "forest": ["bundle.json", "estimator.skops"]}
+
+
+@pytest.mark.parametrize(("name", "file"), [(name, file) for name, files in FILES.items() for file in files])
+def test_a_changed_or_missing_file_is_named(name: str, file: str, tmp_path: Path) -> None:
+    CASES[name]().save(tmp_path / "bundle")
+    path = tmp_path / "bundle" / file
+    raw = path.read_bytes()
+    changed = raw.replace(b'"seed": 3', b'"seed": 4') if file == "bundle.json" else raw[:-1] + bytes([raw[-1] ^ 1])
+    assert changed != raw
+    path.write_bytes(changed)
+    with pytest.raises(DataError, match=f"^{file} .*was changed"):
+        Predictor.load(tmp_path / "bundle")
+    path.write_bytes(raw[: len(raw) // 2])
+    with pytest.raises(DataError, match=f"^{file} .*(was changed|can no longer be read)"):
+        Predictor.load(tmp_path / "bundle")
+    path.unlink()
+    with pytest.raises(HeadframeError, match=f"{file}.* is missing"):
+        Predictor.load(tmp_path / "bundle")
+
+
+@pytest.mark.parametrize("file", ["combiner.json", "members/short/weights.safetensors", "members/long/bundle.json"])
+def test_a_changed_file_of_an_ensemble_is_named(file: str, tmp_path: Path) -> None:
+    _, _, folder = ensemble(tmp_path)
+    path = folder / file
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(DataError, match=f"{Path(file).name} .*was changed"):
+        Predictor.load(folder)
+
+
+def _rewritten(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change the manifest as somebody would who knows how its digest is made."""
+    from headframe.record import digest, file_digest
+
+    path = folder / "bundle.json"
+    manifest = json.loads(path.read_text())
+    del manifest["digest"]
+    change(manifest)
+    manifest["files"] = {name: file_digest(folder / name) for name in manifest["files"]}
+    path.write_text(json.dumps({**manifest, "digest": digest(manifest)}))
+
+
+def test_code_outside_the_trusted_packages_is_not_loaded(tmp_path: Path) -> None:
+    CASES["cnn"]().save(tmp_path / "bundle")
+
+    def point_elsewhere(manifest: dict[str, Any]) -> None:
+        manifest["learner"]["model"]["_target_"] = "os.system"
+
+    _rewritten(tmp_path / "bundle", point_elsewhere)
+    with pytest.raises(DataError, match=r"'os.system' is outside the trusted packages"):
+        Predictor.load(tmp_path / "bundle")
+
+
+class Foreign:
+    """Something that no estimator of scikit-learn holds."""
+
+    def __init__(self) -> None:
+        self.here = 1
+
+
+def test_an_estimator_file_with_foreign_types_is_refused(tmp_path: Path) -> None:
+    import skops.io
+
+    CASES["ridge"]().save(tmp_path / "bundle")
+    skops.io.dump(Foreign(), tmp_path / "bundle" / "estimator.skops")
+    _rewritten(tmp_path / "bundle", lambda manifest: None)
+    with pytest.raises(DataError, match="Foreign, which is not of scikit-learn; it is not loaded"):
+        Predictor.load(tmp_path / "bundle")
+    made = CASES["ridge"]()
+    made.predictor.model.estimator.alpha = Foreign()  # type: ignore[attr-defined]
+    with pytest.raises(ConfigurationError, match="cannot be saved safely"):
+        made.save(tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+    assert not list(tmp_path.glob(".other*")), "nothing half-written is left"
+
+
+def test_saving_replaces_what_was_there(tmp_path: Path) -> None:
+    CASES["cnn"]().save(tmp_path / "bundle")
+    CASES["ridge"]().save(tmp_path / "bundle")
+    assert sorted(path.name for path in (tmp_path / "bundle").iterdir()) == ["bundle.json", "estimator.skops"]
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_an_estimator_keeps_the_order_of_classes_and_weighs_them() -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    x = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
+    target = np.where(x[:, 0] > 0.8, 3, 1)
+    model = EstimatorModel(LogisticRegression(), (4,), classifies=True)
+    weights = np.where(target == 3, 5.0, 1.0)
+    model.fit(x, target, weights)
+    shares = np.exp(model(x))
+    expected = LogisticRegression().fit(x, target, sample_weight=weights).predict_proba(x)
+    np.testing.assert_allclose(shares[:, [1, 3]], expected, rtol=1e-6)
+    np.testing.assert_array_equal(shares[:, [0, 2]], 0)
+    with pytest.raises(DataError, match="NaN or infinity"):
+        model(np.array([[np.nan, 0]]))
+    with pytest.raises(ConfigurationError, match="gives no probabilities"):
+        EstimatorModel(__import__("sklearn.svm").svm.LinearSVC(), (4,), classifies=True)
+
+
+def test_a_folder_without_a_bundle_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(HeadframeError, match="is no bundle"):
+        Predictor.load(tmp_path)
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(HeadframeError, match=r"the model cannot be written to .*: (Not a directory|File exists)"):
+        CASES["ridge"]().save(tmp_path / "file" / "bundle")

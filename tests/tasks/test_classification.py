@@ -1,0 +1,183 @@
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from sklearn import metrics as reference
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
+from torchmetrics.functional.classification import multiclass_calibration_error
+
+from headframe.errors import DataError
+from headframe.tasks.classification import Classification
+
+
+def fitted(labels: list, **settings: object) -> Classification:
+    task = Classification(**settings)  # type: ignore[arg-type]
+    task.fit(pa.table({"y": labels}))
+    return task
+
+
+def noisy(classes: int, rows: int = 400, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Give targets and probabilities that lean towards them, rounded so that ties occur."""
+    random = np.random.default_rng(seed)
+    target = np.concatenate([np.arange(classes), random.integers(0, classes, rows - classes)])
+    logits = random.normal(size=(rows, classes)) + 1.5 * np.eye(classes)[target]
+    scores = np.round(np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True), 2) + 1e-3
+    return target, scores / scores.sum(axis=1, keepdims=True)
+
+
+def test_binary_metrics_agree_with_scikit_learn() -> None:
+    task = fitted(["ham", "spam"])
+    target, scores = noisy(2)
+    found = task.measure(task.predictions(scores, target))
+    guess, positive = scores.argmax(axis=1), scores[:, 1]
+    expected = {
+        "accuracy": reference.accuracy_score(target, guess),
+        "balanced_accuracy": reference.balanced_accuracy_score(target, guess),
+        "macro_f1": reference.f1_score(target, guess, average="macro"),
+        "precision": reference.precision_score(target, guess),
+        "recall": reference.recall_score(target, guess),
+        "f1": reference.f1_score(target, guess),
+        "roc_auc": reference.roc_auc_score(target, positive),
+        "average_precision": reference.average_precision_score(target, positive),
+        "log_loss": reference.log_loss(target, scores),
+        "brier": reference.brier_score_loss(target, positive),
+    }
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value, abs=1e-12), name
+    assert found.keys() == expected.keys() | {"calibration_error"}
+
+
+def test_metrics_of_many_classes_agree_with_scikit_learn() -> None:
+    task = fitted([3, 1, 2, 7, 7])
+    target, scores = noisy(4)
+    found = task.measure(task.predictions(scores, target))
+    guess = scores.argmax(axis=1)
+    expected = {
+        "accuracy": reference.accuracy_score(target, guess),
+        "balanced_accuracy": reference.balanced_accuracy_score(target, guess),
+        "macro_f1": reference.f1_score(target, guess, average="macro"),
+        "roc_auc": reference.roc_auc_score(target, scores, multi_class="ovr", average="macro"),
+        "average_precision": reference.average_precision_score(np.eye(4)[target], scores, average="macro"),
+        "log_loss": reference.log_loss(target, scores),
+        "brier": reference.brier_score_loss(target, scores),
+    }
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value, abs=1e-12), name
+    assert found.keys() == expected.keys() | {"calibration_error"}
+
+
+def test_calibration_error_agrees_with_torchmetrics() -> None:
+    task = fitted(["a", "b", "c"])
+    random = np.random.default_rng(1)
+    scores = random.dirichlet(np.ones(3), 500)
+    target = random.integers(0, 3, 500)
+    expected = multiclass_calibration_error(torch.from_numpy(scores), torch.from_numpy(target), 3, n_bins=15)
+    assert task.measure(task.predictions(scores, target))["calibration_error"] == pytest.approx(
+        float(expected), abs=1e-6
+    )
+
+
+def test_what_rows_do_not_define_is_left_out() -> None:
+    task = fitted([0, 1])
+    found = task.measure(task.predictions(np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([0, 0])))
+    assert "roc_auc" not in found
+    assert found["accuracy"] == 0.5
+    assert all(np.isfinite(value) for value in found.values())
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind"), [([10, 2, 10], pa.int64()), (["猫", "b", "猫"], pa.string()), ([True, False, True], pa.bool_())]
+)
+def test_labels_keep_their_type_and_stand_in_order(labels: list, kind: pa.DataType) -> None:
+    task = fitted(labels)
+    table = task.predictions(np.array([[0.8, 0.2], [0.3, 0.7]]), task.encode(pa.table({"y": labels[:2]})))
+    assert table.schema.field("target").type == table.schema.field("prediction").type == kind
+    assert table["target"].to_pylist() == labels[:2]
+    assert table["prediction"].to_pylist() == sorted(set(labels))
+    names = [str(label).lower() if isinstance(label, bool) else str(label) for label in sorted(set(labels))]
+    assert table.column_names == ["target", "prediction", *(f"score_{name}" for name in names)]
+    assert task.decode(np.array([[0.1, 0.9]])).column_names == table.column_names[1:]
+
+
+def test_dictionary_encoded_labels_are_text() -> None:
+    task = Classification()
+    task.fit(pa.table({"y": pa.array(["b", "a"]).dictionary_encode()}))
+    assert task.encode(pa.table({"y": ["a", "b"]})).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("weights", ["none", "balanced"])
+def test_loss_is_the_formula(weights: str, smoothing: float) -> None:
+    labels = [0, 0, 0, 1, 2, 2]
+    task = fitted(labels, class_weights=weights, label_smoothing=smoothing)
+    logits = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
+    each = compute_class_weight("balanced", classes=np.arange(3), y=labels) if weights == "balanced" else np.ones(3)
+    logarithms = torch.log_softmax(logits.double(), dim=1).numpy()
+    truth = (1 - smoothing) * np.eye(3)[labels] + smoothing / 3
+    expected = -(truth * each * logarithms).sum() / each[labels].sum()
+    assert task.loss(logits, torch.tensor(labels)).item() == pytest.approx(expected, rel=1e-5)
+    given = task.example_weights(np.array(labels))
+    if weights == "balanced":
+        np.testing.assert_allclose(given, compute_sample_weight("balanced", labels))
+    else:
+        assert given is None
+
+
+def test_scores_are_probabilities_even_of_infinite_outputs() -> None:
+    scores = fitted([0, 1, 2]).scores(np.array([[1000.0, 0.0, -1000.0], [np.log(0.25), np.log(0.75), -np.inf]]))
+    np.testing.assert_allclose(scores, [[1, 0, 0], [0.25, 0.75, 0]], atol=1e-15)
+
+
+def test_quality_averages_to_the_lead() -> None:
+    target, scores = noisy(3)
+    for lead, sign in (("accuracy", 1), ("log_loss", -1), ("brier", -1)):
+        task = fitted([0, 1, 2], lead=lead)
+        table = task.predictions(scores, target)
+        assert task.quality(table).mean() == pytest.approx(sign * task.measure(table)[lead])
+        assert task.higher_is_better == (sign == 1)
+
+
+def test_the_positive_class_can_be_named() -> None:
+    target, scores = noisy(2)
+    task = fitted(["a", "b"], positive="a", lead="f1")
+    found = task.measure(task.predictions(scores, target))
+    assert found["f1"] == pytest.approx(reference.f1_score(target, scores.argmax(axis=1), pos_label=0))
+    assert found["roc_auc"] == pytest.approx(reference.roc_auc_score(1 - target, scores[:, 0]))
+
+
+@pytest.mark.parametrize(
+    ("act", "sentence"),
+    [
+        (lambda: fitted(["a", "a"]), "only 'a' in training rows"),
+        (lambda: fitted([]), "holds null|no row"),
+        (lambda: fitted(["a", None]), "is empty in row 1"),
+        (lambda: fitted([1.5, 2.5]), "holds double"),
+        (lambda: fitted(["a", "b"], positive="c"), "task.positive=c is no class"),
+        (lambda: fitted(["a", "b", "c"], lead="f1"), "take macro_f1"),
+        (lambda: fitted(["a", "b"]).encode(pa.table({"y": ["a", "c"]})), "class 'c' in row 1, .* only have a, b"),
+        (lambda: fitted(["a", "b"]).encode(pa.table({"y": [1]})), "holds int64, but training rows held string"),
+        (lambda: fitted(["a", "b"]).encode(pa.table({"x": ["a"]})), "'y' is missing; came: x"),
+    ],
+)
+def test_mistakes_are_named(act: object, sentence: str) -> None:
+    with pytest.raises(DataError, match=sentence):
+        act()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("labels", [["猫", "😀", "b"], [5, -1, 2], [True, False]])
+def test_state_goes_through_json_and_predictions_through_parquet(labels: list, tmp_path) -> None:
+    task, restored = fitted(labels, class_weights="balanced"), Classification(class_weights="balanced")
+    restored.restore(json.loads(json.dumps(task.state())))
+    rows = pa.table({"y": labels})
+    np.testing.assert_array_equal(restored.encode(rows), task.encode(rows))
+    target, scores = noisy(len(labels), 50)
+    table = task.predictions(scores, target)
+    pq.write_table(table, tmp_path / "p.parquet")
+    assert restored.measure(pq.read_table(tmp_path / "p.parquet")) == task.measure(table)
+    outputs = torch.randn(4, len(labels))
+    assert torch.equal(
+        restored.loss(outputs, torch.tensor([0, 1, 0, 1])), task.loss(outputs, torch.tensor([0, 1, 0, 1]))
+    )

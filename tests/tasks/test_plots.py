@@ -1,0 +1,95 @@
+import io
+import warnings
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from headframe.tasks import plots
+from headframe.tasks.base import Task
+from headframe.tasks.classification import Classification
+from headframe.tasks.forecasting import Forecasting
+from headframe.tasks.regression import Regression
+
+random = np.random.default_rng(2)
+
+
+def classification(labels: list) -> tuple[Task, pa.Table]:
+    task = Classification()
+    task.fit(pa.table({"y": labels}))
+    classes = len(set(labels))
+    target = random.integers(0, classes, 300)
+    outputs = random.normal(size=(300, classes)) + 2 * np.eye(classes)[target]
+    return task, task.predictions(task.scores(outputs), target)
+
+
+def forecasting(names: list[str]) -> tuple[Task, pa.Table]:
+    task = Forecasting(24)
+    task.fit(pa.table({name: random.normal(size=200).cumsum() for name in names}))
+    target = random.normal(size=(30, 24, len(names))).cumsum(axis=1)
+    return task, task.predictions(task.scores(target + random.normal(size=target.shape)), target)
+
+
+def regression(name: str) -> tuple[Task, pa.Table]:
+    task = Regression()
+    values = random.normal(size=(300, 1))
+    task.fit(pa.table({name: values[:, 0]}))
+    return task, task.predictions(
+        values + 0.2 * random.normal(size=values.shape), task.encode(pa.table({name: values[:, 0]}))
+    )
+
+
+CASES = {
+    "two": (lambda: classification(["ham", "spam"]), {"confusion", "calibration", "curves"}),
+    "dollars": (lambda: classification(["<=50K $x$", ">50K $"]), {"confusion", "calibration", "curves"}),
+    "ten": (lambda: classification(list(range(10))), {"confusion", "calibration", "curves"}),
+    "many": (lambda: classification(list(range(30))), {"confusion", "calibration", "curves"}),
+    "chinese": (lambda: classification(["工学", "文学", "😀"]), {"confusion", "calibration", "curves"}),
+    "forecast": (lambda: forecasting(["HUFL", "OT"]), {"forecasts", "errors"}),
+    "chinese forecast": (lambda: forecasting(["油温"]), {"forecasts", "errors"}),
+    "wide forecast": (lambda: forecasting([f"x{place}" for place in range(9)]), {"forecasts", "errors"}),
+    "regression": (lambda: regression("price"), {"predicted_true", "residuals"}),
+    "chinese regression": (lambda: regression("价格"), {"predicted_true", "residuals"}),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_pictures_are_drawn_without_a_missing_letter(name: str) -> None:
+    make, expected = CASES[name]
+    task, predictions = make()
+    figures = task.plots(predictions)
+    assert figures.keys() == expected
+    for figure in figures.values():
+        stream = io.BytesIO()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            figure.savefig(stream, format="png", metadata={"Software": None})
+        assert stream.getvalue().startswith(b"\x89PNG")
+
+
+def test_pictures_are_the_same_twice_and_leave_no_global_state() -> None:
+    import matplotlib as mpl
+
+    before = dict(mpl.rcParams)
+    task, predictions = classification(["a", "b"])
+    drawn = []
+    for _ in range(2):
+        stream = io.BytesIO()
+        task.plots(predictions)["curves"].savefig(stream, format="png")
+        drawn.append(stream.getvalue())
+    assert drawn[0] == drawn[1]
+    assert dict(mpl.rcParams) == before
+
+
+def test_what_the_font_lacks_gets_a_short_name_and_a_legend() -> None:
+    assert classification(["工学", "文学"])[0].legend() == {"c0": "工学", "c1": "文学"}
+    assert forecasting(["油温"])[0].legend() == {"v0": "油温"}
+    assert regression("价格")[0].legend() == {"target": "价格"}
+    assert classification(["é", "<=50K"])[0].legend() == {}
+    assert not plots.drawable("a\n")
+
+
+def test_one_class_in_the_rows_draws_no_curves() -> None:
+    task, predictions = classification(["a", "b"])
+    ones = predictions.filter(pa.compute.equal(predictions["target"], "a"))
+    assert task.plots(ones).keys() == {"confusion", "calibration"}
