@@ -1,0 +1,129 @@
+"""From sources to `data/<dataset>/`, whole or not at all."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import filelock
+
+from headframe.config.build import build
+from headframe.config.plan import Dataset
+from headframe.config.project import Project
+from headframe.datasets.exchange import exchange, recover
+from headframe.datasets.schema import contract_schema
+from headframe.datasets.sources import fetch
+from headframe.datasets.table import ABOUT, REJECTED, TABLE, Table, write_table
+from headframe.errors import DataError, HeadframeError
+from headframe.record import file_digest, write_record
+from headframe.records import TableRecord
+
+log = logging.getLogger(__name__)
+
+
+def collect(dataset: Dataset, root: Path, mirror: Path | None) -> TableRecord:
+    """Bring a data set's table up to date with its sources.
+
+    What is there already and equal stays untouched. Two calls at once wait for each other; a call that
+    is killed leaves the former table, and the next call clears away what it left.
+
+    Args:
+        dataset: what to collect.
+        root: the project's folder; the table comes to `data/<dataset>/` in it.
+        mirror: a folder with raw files, see `sources.fetch`.
+
+    Raises:
+        DataError: a source is damaged, or its rows are not what the data set promises.
+        HeadframeError: a source is missing, or the project's folder cannot be written.
+    """
+    project = Project(root)
+    files = {name: fetch(name, source, root, mirror) for name, source in dataset.sources.items()}
+    place = project.data / dataset.name
+    fresh = project.state / "collecting" / dataset.name
+    with writing(place), one_at_a_time(project, dataset.name):
+        recover(fresh, place)
+        fresh.mkdir(parents=True)
+        try:
+            _write(dataset, files, fresh)
+            table = _settle(fresh, place)
+        finally:
+            recover(fresh, place)
+    return table.record()
+
+
+def is_current(record: TableRecord, root: Path) -> bool:
+    """Tell whether the project still holds the version that a record names, byte for byte."""
+    try:
+        table = Table.open(root / record.folder)
+        table.verify()
+    except (HeadframeError, OSError):
+        return False
+    return table.record() == record
+
+
+def _write(dataset: Dataset, files: dict[str, Path], folder: Path) -> Table:
+    sources = {
+        name: source if source.sha256 else source.model_copy(update={"sha256": file_digest(files[name])})
+        for name, source in dataset.sources.items()
+    }
+    batches = build(dataset.reader).read(files, contract_schema(dataset.contract.columns))
+    return write_table(folder, dataset, sources, batches)
+
+
+def _settle(fresh: Path, place: Path) -> Table:
+    """Put the new table in its place, keeping every file whose content has not changed."""
+    new = Table.open(fresh)
+    try:
+        old = Table.open(place)
+        old.verify()
+    except DataError as error:
+        log.warning("%s; it is replaced", error)
+    except HeadframeError:
+        log.debug("%s is new", place)
+    else:
+        if old.digest == new.digest and old.rejected().equals(new.rejected()):
+            # Another version of the Parquet library may spell the same rows in other bytes; the old ones stay.
+            about = new.about.model_copy(update={"files": old.about.files})
+            if about == old.about:
+                return old
+            write_record(fresh / ABOUT, about)
+            for name in (TABLE, REJECTED):
+                (fresh / name).unlink()
+                os.link(place / name, fresh / name)
+    exchange(fresh, place)
+    return Table.open(place)
+
+
+@contextmanager
+def one_at_a_time(project: Project, name: str) -> Iterator[None]:
+    """Hold the lock of one data set, waiting for whoever has it."""
+    file = project.state / "locks" / f"collect-{name}.lock"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(file)
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout:
+        log.info("another process collects %s; waiting for it", name)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Turn a refusal of the file system into one sentence.
+
+    Raises:
+        HeadframeError: `place` cannot be written: no permission, a file in the way, a full disk.
+    """
+    try:
+        yield
+    except OSError as error:
+        where = error.filename2 or error.filename or place
+        msg = f"{place} cannot be written: {error.strerror or error} ({where}); nothing was changed"
+        raise HeadframeError(msg) from error

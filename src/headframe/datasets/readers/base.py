@@ -1,0 +1,88 @@
+"""The promise that every reader keeps, and the ways into raw files that readers share."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import pyarrow as pa
+
+from headframe.errors import DataError, HeadframeError
+
+GZIP = b"\x1f\x8b"
+RAW_LENGTH = 2000  # characters of an unreadable row that are kept
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A row that cannot be read.
+
+    Attributes:
+        source: name of the source, as the data set has it.
+        position: line or record in the file, counted from 1.
+        reason: what is wrong with it.
+        raw: the row as it stands in the file, at most 2000 characters.
+    """
+
+    source: str
+    position: int
+    reason: str
+    raw: str
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a reader hands over at a time: the rows it could read, and those it could not."""
+
+    rows: pa.RecordBatch
+    rejected: tuple[Rejected, ...] = ()
+
+
+class Reader(ABC):
+    """Streams raw files as record batches; memory does not grow with the files."""
+
+    @abstractmethod
+    def read(self, files: Mapping[str, Path], schema: pa.Schema) -> Iterator[Batch]:
+        """Yield all rows of all files, in the order of `files` and then of the file.
+
+        Args:
+            files: each source's name and file, in the data set's order.
+            schema: the columns to give, with their types; a field that is not nullable takes no missing value.
+
+        Raises:
+            DataError: a file as a whole is not what it should be: empty, cut short, without a promised column.
+        """
+
+
+@contextmanager
+def open_bytes(file: Path) -> Iterator[BinaryIO]:
+    """Open a plain or gzip-compressed file for reading bytes, told apart by how it begins.
+
+    Raises:
+        DataError: the file is empty, or is gzip data cut short or damaged.
+        HeadframeError: the file cannot be opened.
+    """
+    try:
+        with file.open("rb") as plain:
+            start = plain.read(len(GZIP))
+            plain.seek(0)
+            if not start:
+                msg = f"{file} is empty; a file with rows was expected"
+                raise DataError(msg)
+            if start == GZIP:
+                with gzip.open(plain) as unpacked:
+                    yield cast("BinaryIO", unpacked)
+            else:
+                yield plain
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        msg = f"{file} is no whole gzip file ({error}); get it again"
+        raise DataError(msg) from error
+    except OSError as error:
+        msg = f"{file} cannot be read: {error.strerror}"
+        raise HeadframeError(msg) from error

@@ -1,0 +1,160 @@
+"""Delimited text: comma- or tab-separated values of mixed types, in one or several files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headframe.datasets.readers.base import Batch, Reader, Rejected
+from headframe.datasets.readers.lines import Row, rejected, rows_of
+from headframe.errors import DataError
+
+BATCH = 16_384  # rows that are turned into Arrow arrays at once
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delimited(Reader):
+    """Reads text tables; columns that the contract does not name are left out.
+
+    Attributes:
+        delimiter: one character between cells.
+        columns: names of the file's columns from left to right; None: the first line names them.
+        quoted: whether `"` encloses cells that hold delimiters or line ends.
+        missing: spellings of "there is no value here", in any column.
+        comment: how lines begin that hold no row.
+        trim: drop blanks around each cell.
+        endings: by column, what to cut off the end of a cell where it is there.
+        parts: by source, the value that its rows get in the column `part`, for data whose files are its split.
+        part: name of that column.
+    """
+
+    delimiter: str = ","
+    columns: tuple[str, ...] | None = None
+    quoted: bool = True
+    missing: tuple[str, ...] = ("",)
+    comment: str | None = None
+    trim: bool = False
+    endings: Mapping[str, str] = field(default_factory=dict)
+    parts: Mapping[str, str] = field(default_factory=dict)
+    part: str = "part"
+
+    def read(self, files: Mapping[str, Path], schema: pa.Schema) -> Iterator[Batch]:
+        """Yield the rows of all files; see `Reader.read`."""
+        for source, file in files.items():
+            if self.parts and source not in self.parts:
+                msg = f"reader.parts has no value for source {source!r}; it has {', '.join(self.parts)}"
+                raise DataError(msg)
+            found = rows_of(source, file, self.delimiter, quoted=self.quoted, comment=self.comment)
+            names = self._names(file, found)
+            self._check_columns(file, names, schema)
+            yield from self._batches(source, names, found, schema)
+
+    def _names(self, file: Path, found: Iterator[Row | Rejected]) -> list[str]:
+        if self.columns is not None:
+            return list(self.columns)
+        first = next(found, None)
+        if not isinstance(first, Row):
+            msg = f"{file} has no line that names its columns"
+            raise DataError(msg)
+        return [cell.strip() for cell in first.cells]
+
+    def _check_columns(self, file: Path, names: list[str], schema: pa.Schema) -> None:
+        given = {*names, self.part} if self.parts else {*names}
+        lacking = [name for name in schema.names if name not in given]
+        if lacking:
+            msg = (
+                f"{file}: column {lacking[0]!r} is missing; came: {', '.join(names)}; "
+                f"expected: {', '.join(schema.names)}"
+            )
+            raise DataError(msg)
+
+    def _batches(
+        self, source: str, names: list[str], found: Iterator[Row | Rejected], schema: pa.Schema
+    ) -> Iterator[Batch]:
+        rows: list[Row] = []
+        refused: list[Rejected] = []
+        for row in found:
+            if isinstance(row, Rejected):
+                refused.append(row)
+            elif len(row.cells) != len(names):
+                reason = f"has {len(row.cells)} cells where {len(names)} were expected"
+                refused.append(rejected(source, row, reason, self.delimiter))
+            else:
+                rows.append(row)
+            if len(rows) + len(refused) >= BATCH:
+                yield self._batch(source, names, rows, refused, schema)
+                rows, refused = [], []
+        if rows or refused:
+            yield self._batch(source, names, rows, refused, schema)
+
+    def _batch(
+        self, source: str, names: list[str], rows: list[Row], refused: list[Rejected], schema: pa.Schema
+    ) -> Batch:
+        reasons: dict[int, str] = {}
+        arrays = []
+        columns = dict(zip(names, zip(*(row.cells for row in rows), strict=True), strict=True)) if rows else {}
+        for wanted in schema:
+            if self.parts and wanted.name == self.part:
+                arrays.append(pa.array([self.parts[source]] * len(rows), pa.string()))
+                continue
+            array, wrong = _typed(wanted, self._cells(wanted.name, columns.get(wanted.name, ())))
+            arrays.append(array)
+            reasons = {**wrong, **reasons}
+        batch = pa.RecordBatch.from_arrays(arrays, schema=pa.schema([field.with_nullable(True) for field in schema]))
+        if reasons:
+            batch = batch.filter(pa.array([index not in reasons for index in range(len(rows))]))
+            refused = refused + [rejected(source, rows[at], why, self.delimiter) for at, why in reasons.items()]
+        refused.sort(key=lambda one: one.position)
+        return Batch(batch.cast(schema), tuple(refused))
+
+    def _cells(self, column: str, came: Sequence[str]) -> pa.Array:
+        """Give a column's cells as text, null where they spell that there is no value."""
+        cells = pa.array(came, pa.string())
+        if self.trim:
+            cells = pc.utf8_trim_whitespace(cells)
+        cells = pc.if_else(pc.is_in(cells, pa.array(self.missing, pa.string())), pa.scalar(None, pa.string()), cells)
+        if column not in self.endings:
+            return cells
+        return pc.replace_substring_regex(cells, re.escape(self.endings[column]) + "$", "")
+
+
+def _typed(wanted: pa.Field, cells: pa.Array) -> tuple[pa.Array, dict[int, str]]:
+    """Read cells as one type; also say, by position, what is wrong with those that are not of it."""
+    wrong: dict[int, str] = {}
+    try:
+        array = cells.cast(wanted.type)
+    except pa.ArrowInvalid:
+        values = [_value(wanted.type, cell) for cell in cells]
+        array = pa.array(values, wanted.type)
+        for index in np.flatnonzero(np.asarray(array.is_null()) & np.asarray(cells.is_valid())).tolist():
+            wrong[index] = f"column {wanted.name!r} holds {_short(cells[index])}, which is no {wanted.type}"
+    if pa.types.is_floating(wanted.type):
+        numbers, valid = array.to_numpy(zero_copy_only=False), np.asarray(array.is_valid())
+        strange = valid & ~np.isfinite(numbers)
+        for index in np.flatnonzero(strange).tolist():
+            if np.isinf(numbers[index]) or not wanted.nullable:  # else NaN is one more spelling of "no value"
+                wrong[index] = f"column {wanted.name!r} holds {_short(cells[index])}, which is no finite number"
+        if strange.any():
+            array = pa.array(numbers, wanted.type, mask=strange | ~valid)
+    if not wanted.nullable:
+        for index in np.flatnonzero(np.asarray(array.is_null())).tolist():
+            wrong.setdefault(index, f"column {wanted.name!r} holds no value")
+    return array, wrong
+
+
+def _value(kind: pa.DataType, cell: pa.Scalar) -> Any:
+    try:
+        return cell.cast(kind).as_py()
+    except pa.ArrowInvalid:
+        return None
+
+
+def _short(cell: pa.Scalar) -> str:
+    return repr(str(cell.as_py())[:100])

@@ -1,0 +1,102 @@
+"""IDX: the binary format of MNIST and its kin.
+
+Source: Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits" (format description).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import pyarrow as pa
+
+from headframe.datasets.readers.base import Batch, Reader, open_bytes
+from headframe.errors import DataError
+
+BATCH_BYTES = 16 * 2**20  # of pixels that are read at once
+UNSIGNED_BYTE = 0x08
+
+
+@dataclass(frozen=True, kw_only=True)
+class Idx(Reader):
+    """Reads pairs of IDX files, plain or gzip: images of one size, and one label for each.
+
+    Attributes:
+        parts: by value of the column `part`, the two sources that hold its images and its labels.
+        image: column that takes the image.
+        label: column that takes the label.
+        part: column that says which pair of files a row came from.
+    """
+
+    parts: Mapping[str, tuple[str, str]]
+    image: str = "image"
+    label: str = "label"
+    part: str = "part"
+
+    def read(self, files: Mapping[str, Path], schema: pa.Schema) -> Iterator[Batch]:
+        """Yield the images of all pairs of files; see `Reader.read`."""
+        if {self.image, self.label, self.part} != {*schema.names}:
+            msg = f"IDX files give {self.image}, {self.label}, {self.part}; expected: {', '.join(schema.names)}"
+            raise DataError(msg)
+        for part, pair in self.parts.items():
+            lacking = [name for name in pair if name not in files]
+            if lacking:
+                msg = f"reader.parts.{part} names source {lacking[0]!r}; dataset.sources has {', '.join(files)}"
+                raise DataError(msg)
+            images, labels = (files[name] for name in pair)
+            with open_bytes(images) as image_stream, open_bytes(labels) as label_stream:
+                yield from self._pair(part, (images, image_stream), (labels, label_stream), schema)
+
+    def _pair(
+        self, part: str, images: tuple[Path, BinaryIO], labels: tuple[Path, BinaryIO], schema: pa.Schema
+    ) -> Iterator[Batch]:
+        kind = schema.field(self.image).type
+        shape, label_shape = _header(*images), _header(*labels)
+        if shape[1:] != tuple(size for size in kind.shape if size != 1):
+            msg = f"{images[0]} holds images of {shape[1:]}, but the contract promises {tuple(kind.shape)}"
+            raise DataError(msg)
+        if label_shape != shape[:1]:
+            msg = f"{images[0]} holds {shape[0]} images, but {labels[0]} holds labels of shape {label_shape}"
+            raise DataError(msg)
+        pixels, left = prod(shape[1:]), shape[0]
+        while left:
+            count = min(left, max(1, BATCH_BYTES // pixels))
+            storage = pa.FixedSizeListArray.from_arrays(pa.array(_take(*images, count * pixels)), pixels)
+            columns = {
+                self.image: pa.ExtensionArray.from_storage(kind, storage.cast(kind.storage_type)),
+                self.label: pa.array(_take(*labels, count)).cast(schema.field(self.label).type),
+                self.part: pa.array([part] * count, pa.string()),
+            }
+            yield Batch(pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema))
+            left -= count
+        for file, stream in (images, labels):
+            if stream.read(1):
+                msg = f"{file} goes on after the {shape[0]} entries that its header announces; get it again"
+                raise DataError(msg)
+
+
+def _header(file: Path, stream: BinaryIO) -> tuple[int, ...]:
+    """Read the sizes of the array: two zero bytes, type, number of axes, then each size as big-endian int32."""
+    start = stream.read(4)
+    if len(start) < 4 or start[:2] != b"\0\0" or start[2] != UNSIGNED_BYTE:  # noqa: PLR2004 - the bytes as told above
+        msg = f"{file} is no IDX file of unsigned bytes: it begins with {start.hex(' ') or 'nothing'}"
+        raise DataError(msg)
+    axes = start[3]
+    sizes = stream.read(4 * axes)
+    if len(sizes) < 4 * axes:
+        msg = f"{file} ends within its header; get it again"
+        raise DataError(msg)
+    return struct.unpack(f">{axes}i", sizes)
+
+
+def _take(file: Path, stream: BinaryIO, count: int) -> np.ndarray:
+    raw = stream.read(count)
+    if len(raw) < count:
+        msg = f"{file} ends {count - len(raw)} bytes too early; get it again"
+        raise DataError(msg)
+    return np.frombuffer(raw, dtype=np.uint8)

@@ -1,0 +1,78 @@
+"""Images whose pixels stand as numbers in the rows of a text file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from headframe.datasets.readers.base import Batch, Reader, Rejected
+from headframe.datasets.readers.lines import Row, rejected, rows_of
+from headframe.errors import DataError
+
+BATCH_BYTES = 16 * 2**20  # of text, roughly, that is turned into tensors at once
+BRIGHTEST = 255  # what a byte can hold
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pixels(Reader):
+    """Reads one image a line: height x width x channels whole numbers from 0 to 255, then its label.
+
+    Attributes:
+        image: column that takes the image.
+        label: column that takes the label.
+        delimiter: one character between numbers.
+    """
+
+    image: str = "image"
+    label: str = "label"
+    delimiter: str = ","
+
+    def read(self, files: Mapping[str, Path], schema: pa.Schema) -> Iterator[Batch]:
+        """Yield the images of all files; see `Reader.read`."""
+        if {self.image, self.label} != {*schema.names}:
+            msg = f"a file of pixels gives {self.image}, {self.label}; expected: {', '.join(schema.names)}"
+            raise DataError(msg)
+        shape = schema.field(self.image).type.shape
+        for source, file in files.items():
+            found = rows_of(source, file, self.delimiter, quoted=False)
+            while rows := list(islice(found, max(1, BATCH_BYTES // (4 * prod(shape))))):
+                yield self._batch(source, rows, schema, prod(shape))
+
+    def _batch(self, source: str, rows: list[Row | Rejected], schema: pa.Schema, pixels: int) -> Batch:
+        values: list[np.ndarray] = []
+        refused: list[Rejected] = []
+        for row in rows:
+            parsed = row if isinstance(row, Rejected) else self._parse(source, row, pixels)
+            if isinstance(parsed, Rejected):
+                refused.append(parsed)
+            else:
+                values.append(parsed)
+        table = np.array(values, dtype=np.int64).reshape(len(values), pixels + 1)
+        kind = schema.field(self.image).type
+        storage = pa.FixedSizeListArray.from_arrays(pa.array(table[:, :-1].astype(np.uint8).ravel()), pixels)
+        columns = {
+            self.image: pa.ExtensionArray.from_storage(kind, storage.cast(kind.storage_type)),
+            self.label: pa.array(table[:, -1]).cast(schema.field(self.label).type),
+        }
+        batch = pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
+        return Batch(batch, tuple(refused))
+
+    def _parse(self, source: str, row: Row, pixels: int) -> np.ndarray | Rejected:
+        if len(row.cells) != pixels + 1:
+            reason = f"has {len(row.cells)} numbers where {pixels} pixels and a label were expected"
+            return rejected(source, row, reason, self.delimiter)
+        try:
+            numbers = np.array(row.cells, dtype=np.float64)
+        except ValueError as error:
+            return rejected(source, row, f"holds what is no number: {error}", self.delimiter)
+        if not np.isfinite(numbers).all() or (numbers != np.floor(numbers)).any():
+            return rejected(source, row, "holds a number that is not whole or not finite", self.delimiter)
+        if numbers[:-1].min() < 0 or numbers[:-1].max() > BRIGHTEST:
+            return rejected(source, row, f"holds a pixel outside 0 to {BRIGHTEST}", self.delimiter)
+        return numbers

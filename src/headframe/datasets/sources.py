@@ -1,0 +1,80 @@
+"""Raw files: where they may lie, and the proof that they are the right ones."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from pathlib import Path, PurePosixPath
+
+from headframe.config.plan import Source
+from headframe.config.project import Project
+from headframe.errors import DataError, HeadframeError
+from headframe.record import file_digest
+
+log = logging.getLogger(__name__)
+
+
+def fetch(name: str, source: Source, root: Path, mirror: Path | None) -> Path:
+    """Find a raw file and check it: in the raw cache, then in the mirror, then at its origin.
+
+    A file that lies on this machine is used where it lies. Only what is dear to get belongs in the raw
+    cache, and what is found there is checked like anything else.
+
+    Args:
+        name: what the data set calls this source, for messages.
+        source: `package:MODULE/PATH` for a file that an installed package brings along (the package is
+            found, not imported); `file:PATH`, absolute or relative to the project.
+        root: the project's folder.
+        mirror: a folder that holds the same relative paths; None where there is none.
+
+    Raises:
+        DataError: the file's sha256 is not the one that the data set promises.
+        HeadframeError: there is no such file anywhere.
+    """
+    places = _places(source, root, mirror)
+    for place in places:
+        if not place.is_file():
+            continue
+        try:
+            _check(name, place, source.sha256)
+        except DataError as error:
+            if not place.is_relative_to(Project(root).raw):
+                raise
+            log.warning("%s; it is only a cached copy, so the next place is asked", error)
+            continue
+        return place
+    looked = ", ".join(str(place) for place in places) or "no package of that name"
+    advice = (
+        f"HEADFRAME_MIRROR is {mirror}" if mirror else "HEADFRAME_MIRROR, which may name a mirror folder, is not set"
+    )
+    msg = f"source {name} ({source.uri}) was not found; looked for: {looked}; {advice}"
+    raise HeadframeError(msg)
+
+
+def _places(source: Source, root: Path, mirror: Path | None) -> list[Path]:
+    scheme, _, name = source.uri.partition(":")
+    relative = PurePosixPath(name)
+    places = []
+    if not relative.is_absolute() and ".." not in relative.parts:  # else it would lead out of cache and mirror
+        places += [folder / relative for folder in (Project(root).raw, mirror) if folder is not None]
+    if scheme == "file":
+        places.append(root / relative)
+    else:
+        found = importlib.util.find_spec(relative.parts[0])  # finds a top-level package without importing it
+        homes = (found.submodule_search_locations or ()) if found else ()
+        places += [Path(home).joinpath(*relative.parts[1:]) for home in homes]
+    return places
+
+
+def _check(name: str, place: Path, promised: str | None) -> None:
+    try:
+        came = file_digest(place)
+    except OSError as error:
+        msg = f"source {name}: {place} cannot be read: {error.strerror}"
+        raise HeadframeError(msg) from error
+    if promised is not None and came != promised:
+        msg = (
+            f"source {name}: {place} has sha256 {came}, but {promised} was promised; get the file again, "
+            f"or correct dataset.sources.{name}.sha256 if this version is meant"
+        )
+        raise DataError(msg)

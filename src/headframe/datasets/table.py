@@ -1,0 +1,337 @@
+"""A data set as a Parquet table: one row, one example; equal input gives equal bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from math import prod
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+
+from headframe.config.plan import Dataset, Source
+from headframe.datasets import cells
+from headframe.datasets.readers.base import Batch, Rejected
+from headframe.datasets.schema import contract_schema, table_schema
+from headframe.errors import DataError, HeadframeError
+from headframe.record import Record, canonical, file_digest, write_record
+from headframe.records import TableRecord
+
+TABLE, REJECTED, ABOUT = "table.parquet", "rejected.parquet", "dataset.json"
+BLOCK_ROWS, BLOCK_BYTES = 65_536, 16 * 2**20  # a row group holds at most so many rows, and bytes of tensors
+# The digest is taken block by block, so another size gives every table another digest.
+
+_WRITING = {"compression": "zstd", "compression_level": 3, "version": "2.6", "data_page_version": "2.0"}
+_REJECTED = pa.schema(
+    [
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("position", pa.int64(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("raw", pa.string(), nullable=False),
+    ]
+)
+
+
+class About(Record):
+    """What `dataset.json` says of the table beside it. No time stamps: equal input, equal bytes."""
+
+    dataset: str
+    title: str
+    licence: str
+    citation: str
+    homepage: str
+    sources: dict[str, Source]  # with the sha256 of what really came
+    columns: dict[str, str]  # name -> Arrow type, in the table's order
+    rows: int
+    rejected: int
+    digest: str  # sha256 of all cells, whatever the Parquet writer's version
+    files: dict[str, str]  # sha256 of the bytes of the files beside this one
+
+
+class Table:
+    """A table on disk. Opening reads two small pieces of metadata; `verify` reads all bytes."""
+
+    def __init__(self, folder: Path, about: About) -> None:
+        self.folder = folder
+        self.about = about
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Open `data/<dataset>/`.
+
+        Raises:
+            HeadframeError: there is no table in that folder.
+            DataError: its files do not belong together.
+        """
+        try:
+            about = About.model_validate_json((folder / ABOUT).read_bytes())
+            stored = pq.read_metadata(folder / TABLE).num_rows
+        except (FileNotFoundError, NotADirectoryError) as error:
+            msg = (
+                f"{folder} holds no table ({error.filename} is missing); "
+                f"collect it with: headframe ingest dataset={folder.name}"
+            )
+            raise HeadframeError(msg) from error
+        except (ValidationError, pa.ArrowInvalid) as error:
+            msg = f"{folder} is damaged: {str(error).splitlines()[0]}; collect it again or restore a version of it"
+            raise DataError(msg) from error
+        if stored != about.rows:
+            msg = f"{folder / TABLE} has {stored} rows, but {ABOUT} says {about.rows}; collect the data set again"
+            raise DataError(msg)
+        return cls(folder, about)
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """The Arrow schema: `row_id`, `content`, then the contract's columns."""
+        return pq.read_schema(self.folder / TABLE)
+
+    @property
+    def num_rows(self) -> int:
+        """How many examples there are."""
+        return self.about.rows
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of all cells."""
+        return self.about.digest
+
+    def record(self) -> TableRecord:
+        """Give the record by which stages name this table."""
+        about = self.about
+        return TableRecord(
+            dataset=about.dataset,
+            folder=f"data/{about.dataset}",
+            digest=about.digest,
+            rows=about.rows,
+            rejected=about.rejected,
+        )
+
+    def read(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Read some columns, or all, of all rows into memory.
+
+        Raises:
+            DataError: the table has no such column.
+        """
+        return pq.read_table(self.folder / TABLE, columns=self._known(columns))
+
+    def batches(self, columns: Sequence[str] | None = None, size: int = BLOCK_ROWS) -> Iterator[pa.RecordBatch]:
+        """Stream the rows in table order, at most `size` at a time.
+
+        Raises:
+            DataError: the table has no such column.
+        """
+        with pq.ParquetFile(self.folder / TABLE) as file:
+            yield from file.iter_batches(size, columns=self._known(columns))
+
+    def rejected(self) -> pa.Table:
+        """Give the rows that could not be read: source, position, reason, raw."""
+        return pq.read_table(self.folder / REJECTED)
+
+    def verify(self) -> None:
+        """Read every byte and compare with what `dataset.json` says.
+
+        Raises:
+            DataError: a file is not the one that was written.
+        """
+        for name, promised in self.about.files.items():
+            came = file_digest(self.folder / name)
+            if came != promised:
+                msg = (
+                    f"{self.folder / name} has sha256 {came}, but {promised} was written; "
+                    "it was changed or damaged: collect the data set again or restore a version of it"
+                )
+                raise DataError(msg)
+
+    def _known(self, columns: Sequence[str] | None) -> list[str] | None:
+        """Refuse a column that is not there, which Arrow passes over in silence."""
+        lacking = [name for name in columns or () if name not in self.schema.names]
+        if lacking:
+            msg = f"{self.folder / TABLE} has no column {lacking[0]!r}; it has {', '.join(self.schema.names)}"
+            raise DataError(msg)
+        return None if columns is None else list(columns)
+
+
+def open_record(record: TableRecord, root: Path) -> Table:
+    """Open the table that a record names.
+
+    Raises:
+        DataError: another version lies there now.
+    """
+    table = Table.open(root / record.folder)
+    if table.digest != record.digest:
+        msg = (
+            f"{record.folder} holds version {table.digest[:12]} of the data, but {record.digest[:12]} is asked for; "
+            f"collect it again, or: headframe data restore {record.dataset} {record.digest[:12]}"
+        )
+        raise DataError(msg)
+    return table
+
+
+def write_table(folder: Path, dataset: Dataset, sources: dict[str, Source], batches: Iterable[Batch]) -> Table:
+    """Write a table, its rejected rows and `dataset.json` into an empty folder.
+
+    Args:
+        folder: exists and is empty.
+        dataset: what the table promises to be.
+        sources: the data set's sources with the sha256 of what came.
+        batches: rows in the contract's columns.
+
+    Raises:
+        DataError: there are more rejected rows than `dataset.max_rejected`, no rows, or a key occurs twice.
+    """
+    rejected: list[Rejected] = []
+    with _Writer(folder / TABLE, dataset) as writer:
+        for batch in batches:
+            rejected += batch.rejected
+            if len(rejected) > dataset.max_rejected:
+                raise DataError(_too_many(dataset, rejected))
+            writer.write(batch.rows)
+    if not writer.rows:
+        msg = f"dataset {dataset.name}: its sources hold no rows that can be read"
+        raise DataError(msg)
+    _write_rejected(folder / REJECTED, rejected)
+    about = About(
+        dataset=dataset.name,
+        title=dataset.title,
+        licence=dataset.licence,
+        citation=dataset.citation,
+        homepage=dataset.homepage,
+        sources=sources,
+        columns=_spelled(writer.schema),
+        rows=writer.rows,
+        rejected=len(rejected),
+        digest=writer.digest(),
+        files={name: file_digest(folder / name) for name in (REJECTED, TABLE)},
+    )
+    write_record(folder / ABOUT, about)
+    return Table(folder, about)
+
+
+class _Writer:
+    """Cuts rows into blocks of one size, so that neither bytes nor digest depend on how they arrived."""
+
+    def __init__(self, file: Path, dataset: Dataset) -> None:
+        self.schema = table_schema(dataset.contract.columns)
+        self.rows = 0
+        self._dataset = dataset
+        self._columns = contract_schema(dataset.contract.columns)
+        self._block = _block_rows(self.schema)
+        self._waiting: list[pa.RecordBatch] = []
+        self._seen = Repetitions()
+        self._state = hashlib.sha256(canonical(list(_spelled(self.schema).items())).encode())
+        # Keys differ in every row, so a dictionary of them would be written for nothing.
+        dictionaries = [name for name in self._columns.names if name != dataset.key]
+        self._file = pq.ParquetWriter(file, self.schema, use_dictionary=dictionaries, **_WRITING)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        try:
+            if failure[0] is None and self._waiting:
+                self._write_block(pa.Table.from_batches(self._waiting))
+        finally:
+            self._file.close()
+
+    def write(self, rows: pa.RecordBatch) -> None:
+        self._waiting.append(rows.cast(self._columns))
+        while sum(batch.num_rows for batch in self._waiting) >= self._block:
+            table = pa.Table.from_batches(self._waiting)
+            self._write_block(table.slice(0, self._block))
+            self._waiting = [batch for batch in table.slice(self._block).to_batches() if batch.num_rows]
+
+    def digest(self) -> str:
+        return self._state.hexdigest()
+
+    def _write_block(self, rows: pa.Table) -> None:
+        rows = rows.combine_chunks()
+        contents = cells.contents(rows, self._dataset.inputs)
+        numbered = self._seen.number(contents) if self._dataset.key is None else None
+        names = _named(contents, numbered) if numbered is not None else self._keys(rows)
+        block = pa.Table.from_arrays([pa.array(names), pa.array(contents), *rows.columns], schema=self.schema)
+        cells.update(self._state, block)
+        self._file.write_table(block, row_group_size=self._block)
+        self.rows += block.num_rows
+
+    def _keys(self, rows: pa.Table) -> list[str]:
+        key = str(self._dataset.key)
+        names = ["" if value is None else _key(value) for value in rows.column(key).to_pylist()]
+        repeated = np.flatnonzero(self._seen.number(cells.contents(rows, [key])))
+        if len(repeated):
+            msg = f"dataset {self._dataset.name}: key {key}={names[repeated[0]]!r} occurs twice; a key names one row"
+            raise DataError(msg)
+        return names
+
+
+class Repetitions:
+    """Counts how often each content came before, in 8 bytes for each that came."""
+
+    def __init__(self) -> None:
+        self._levels: list[np.ndarray] = []  # sorted, without repetitions, each at least twice as long as the next
+        self._often: dict[int, int] = {}  # how often those came that came more than once
+
+    def number(self, contents: Sequence[str]) -> np.ndarray:
+        """Give each content the number of its earlier occurrences; int64 (contents,)."""
+        came = np.frombuffer(bytes.fromhex("".join(contents)), dtype=">u8").astype(np.uint64)
+        unique, inverse, counts = np.unique(came, return_inverse=True, return_counts=True)
+        known = np.zeros(len(unique), dtype=bool)
+        for level in self._levels:
+            at = np.minimum(np.searchsorted(level, unique), len(level) - 1)
+            known |= level[at] == unique
+        before = known.astype(np.int64)
+        for index in np.flatnonzero(known | (counts > 1)).tolist():
+            value = int(unique[index])
+            before[index] = self._often.get(value, before[index])
+            self._often[value] = int(before[index] + counts[index])
+        self._keep(unique[~known])
+        order = np.argsort(inverse, kind="stable")
+        starts = np.repeat(np.cumsum(counts) - counts, counts)
+        within = np.empty(len(came), dtype=np.int64)
+        within[order] = np.arange(len(came)) - starts
+        return before[inverse] + within
+
+    def _keep(self, fresh: np.ndarray) -> None:
+        if not len(fresh):
+            return
+        while self._levels and len(self._levels[-1]) < 2 * len(fresh):
+            fresh = np.sort(np.concatenate([self._levels.pop(), fresh]), kind="stable")
+        self._levels.append(fresh)
+
+
+def _named(contents: Sequence[str], numbered: np.ndarray) -> list[str]:
+    return [
+        f"{content}-{number}" if number else content
+        for content, number in zip(contents, numbered.tolist(), strict=True)
+    ]
+
+
+def _key(value: Any) -> str:
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _block_rows(schema: pa.Schema) -> int:
+    widths = [prod(field.type.shape) for field in schema if isinstance(field.type, pa.FixedShapeTensorType)]
+    return max(1, min(BLOCK_ROWS, BLOCK_BYTES // sum(widths))) if widths else BLOCK_ROWS
+
+
+def _spelled(schema: pa.Schema) -> dict[str, str]:
+    return {field.name: str(field.type) for field in schema}
+
+
+def _write_rejected(file: Path, rejected: Sequence[Rejected]) -> None:
+    rows = [[getattr(one, name) for one in rejected] for name in _REJECTED.names]
+    pq.write_table(pa.table(rows, schema=_REJECTED), file, **_WRITING)
+
+
+def _too_many(dataset: Dataset, rejected: Sequence[Rejected]) -> str:
+    first = rejected[0]
+    which = f"row {first.position} of source {first.source} {first.reason}" if first.source else first.reason
+    return (
+        f"dataset {dataset.name}: {len(rejected)} rows cannot be read and dataset.max_rejected allows "
+        f"{dataset.max_rejected}; {which}; mend the file or raise dataset.max_rejected"
+    )

@@ -1,0 +1,88 @@
+"""Data sets as their YAML files have them, tables collected once a session, and a small table of our own."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from headframe.config.plan import Dataset
+from headframe.config.project import Project
+from headframe.datasets.collect import collect
+from headframe.records import TableRecord
+
+PEOPLE = """name,age,height,city
+Ada,36,1.65,London
+Grace,85,1.7,New York
+Ada,36,1.65,Paris
+小明,12,1.4,北京
+Zoë 😀,41,,Zürich
+"""
+
+
+@pytest.fixture(scope="session")
+def shipped(repository: Project) -> Callable[[str], Dataset]:
+    """Read `conf/dataset/<name>.yaml`."""
+
+    def read(name: str) -> Dataset:
+        return Dataset.model_validate(yaml.safe_load((repository.conf / "dataset" / f"{name}.yaml").read_text()))
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def collected(
+    tmp_path_factory: pytest.TempPathFactory, mirror: Path, shipped: Callable[[str], Dataset]
+) -> Callable[[str], tuple[TableRecord, Path]]:
+    """Collect a shipped data set, once a session: its record and the project's root. For reading only."""
+    root = tmp_path_factory.mktemp("collected")
+    records: dict[str, TableRecord] = {}
+
+    def get(name: str) -> tuple[TableRecord, Path]:
+        if name not in records:
+            records[name] = collect(shipped(name), root, mirror)
+        return records[name], root
+
+    return get
+
+
+def people_settings() -> dict[str, Any]:
+    return {
+        "name": "people",
+        "title": "People",
+        "licence": "CC0-1.0",
+        "citation": "made up",
+        "sources": {"people": {"uri": "file:people.csv"}},
+        "reader": {"_target_": "headframe.datasets.readers.delimited.Delimited"},
+        "inputs": ["name", "age", "height"],
+        "target": "city",
+        "tasks": ["classification"],
+        "split": {"_target_": "headframe.datasets.splits.Hashed", "validation": 0.2, "test": 0.2},
+        "contract": {
+            "columns": {
+                "name": {"dtype": "string"},
+                "age": {"dtype": "int"},
+                "height": {"dtype": "float", "nullable": True},
+                "city": {"dtype": "string"},
+            }
+        },
+    }
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> Callable[..., Dataset]:
+    """Write `people.csv` into `tmp_path` and give a data set of it; keywords replace settings."""
+
+    def make(text: str | bytes = PEOPLE, *, checked: bool = False, **settings: Any) -> Dataset:
+        raw = text if isinstance(text, bytes) else text.encode()
+        (tmp_path / "people.csv").write_bytes(raw)
+        made = {**people_settings(), **settings}
+        if checked:
+            made["sources"] = {"people": {"uri": "file:people.csv", "sha256": hashlib.sha256(raw).hexdigest()}}
+        return Dataset.model_validate(made)
+
+    return make

@@ -1,0 +1,324 @@
+"""Collecting: the real data sets, the same bytes again, and everything that goes wrong."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from headframe.config.plan import Dataset
+from headframe.datasets.collect import collect
+from headframe.datasets.table import Table, open_record
+from headframe.errors import DataError, HeadframeError
+from headframe.record import file_digest
+from headframe.records import TableRecord
+
+Collected = Callable[[str], tuple[TableRecord, Path]]
+People = Callable[..., Dataset]
+
+
+def states(folder: Path) -> dict[str, tuple[bytes, int]]:
+    return {file.name: (file.read_bytes(), file.stat().st_mtime_ns) for file in sorted(folder.iterdir())}
+
+
+def row_bytes(folder: Path) -> dict[str, bytes]:
+    return {name: content for name, (content, _) in states(folder).items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        ("digits", 1797),
+        ("mnist", 70_000),
+        ("sms_spam", 5_574),
+        ("csl_titles", 10_000),
+        ("etth1", 17_420),
+        ("adult", 48_842),
+    ],
+)
+def test_shipped_data_sets_have_their_rows_and_stable_names(
+    collected: Collected, shipped: Callable[[str], Dataset], name: str, rows: int
+) -> None:
+    record, root = collected(name)
+    table = open_record(record, root)
+    table.verify()
+    assert (record.rows, record.rejected, record.folder) == (rows, 0, f"data/{name}")
+    assert table.schema.names == ["row_id", "content", *shipped(name).contract.columns]
+    assert len(set(table.read(["row_id"]).column("row_id").to_pylist())) == rows
+    assert sum(batch.num_rows for batch in table.batches(["content"], 1000)) == rows
+    about = json.loads((table.folder / "dataset.json").read_text())
+    assert about["licence"]
+    assert about["citation"]
+    assert {source["sha256"] for source in about["sources"].values()} == {
+        source.sha256 for source in shipped(name).sources.values()
+    }
+
+
+def test_repeated_messages_are_numbered(collected: Collected) -> None:
+    record, root = collected("sms_spam")
+    rows = Table.open(root / record.folder).read(["row_id", "content"])
+    first: dict[str, int] = {}
+    for name, content in zip(*(rows.column(column).to_pylist() for column in ("row_id", "content")), strict=True):
+        number = first.get(content, 0)
+        assert name == (f"{content}-{number}" if number else content)
+        first[content] = number + 1
+
+
+def test_adult_is_what_the_standard_library_reads(collected: Collected, mirror: Path) -> None:
+    record, root = collected("adult")
+    came = Table.open(root / record.folder).read()
+    expected = []
+    for file in ("adult.data", "adult.test"):
+        lines = [line for line in (mirror / "adult" / file).read_text().splitlines() if line and line[0] != "|"]
+        expected += list(csv.reader(lines, skipinitialspace=True))
+    for position, name in enumerate(came.column_names[2:17]):
+        texts = [row[position].rstrip(".") if name == "income" else row[position] for row in expected]
+        assert [str(value) for value in came.column(name).to_pylist()] == [t.replace("?", "None") for t in texts]
+    missing = {name: came.slice(0, 32_561).column(name).null_count for name in came.column_names}
+    assert {name: count for name, count in missing.items() if count} == {
+        "workclass": 1836, "occupation": 1843, "native_country": 583,
+    }  # fmt: skip
+
+
+def test_the_transformer_series_is_what_numpy_reads(collected: Collected, mirror: Path) -> None:
+    record, root = collected("etth1")
+    table = Table.open(root / record.folder).read()
+    expected = np.genfromtxt(mirror / "ett" / "ETTh1.csv", delimiter=",", skip_header=1, usecols=range(1, 8))
+    assert (np.column_stack([table.column(name).to_numpy() for name in table.column_names[3:]]) == expected).all()
+    assert table.column("row_id")[0].as_py() == "2016-07-01T00:00:00"
+
+
+def test_equal_input_gives_equal_bytes_in_any_folder_and_stays_untouched(
+    people: People, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    dataset = people(checked=True)
+    record = collect(dataset, tmp_path, None)
+    before = states(tmp_path / "data" / "people")
+    assert collect(dataset, tmp_path, None) == record
+    assert states(tmp_path / "data" / "people") == before
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    assert collect(dataset, elsewhere, tmp_path) == record
+    assert row_bytes(elsewhere / "data" / "people") == row_bytes(tmp_path / "data" / "people")
+    assert not list((tmp_path / ".headframe" / "collecting").iterdir())
+
+
+def test_a_corrected_licence_changes_dataset_json_and_not_the_table(people: People, tmp_path: Path) -> None:
+    record = collect(people(), tmp_path, None)
+    before = states(tmp_path / "data" / "people")
+    assert collect(people(licence="MIT"), tmp_path, None) == record
+    after = states(tmp_path / "data" / "people")
+    assert after["table.parquet"] == before["table.parquet"]
+    assert json.loads(after["dataset.json"][0])["licence"] == "MIT"
+
+
+def test_another_writer_of_equal_rows_leaves_the_file_as_it_is(people: People, tmp_path: Path) -> None:
+    record = collect(people(), tmp_path, None)
+    file = tmp_path / "data" / "people" / "table.parquet"
+    pq.write_table(pq.read_table(file), file, compression="gzip")
+    about = tmp_path / "data" / "people" / "dataset.json"
+    text = json.loads(about.read_text())
+    text["files"]["table.parquet"] = file_digest(file)
+    about.write_text(json.dumps(text, indent=2) + "\n")
+    before = states(tmp_path / "data" / "people")
+    assert collect(people(), tmp_path, None) == record
+    assert states(tmp_path / "data" / "people") == before
+
+
+def test_changed_rows_are_another_version(people: People, tmp_path: Path) -> None:
+    old = collect(people(), tmp_path, None)
+    text = (tmp_path / "people.csv").read_text()
+    new = collect(people(text + "Emmy,53,1.6,Göttingen\n"), tmp_path, None)
+    assert new.rows == old.rows + 1
+    assert new.digest != old.digest
+    with pytest.raises(DataError, match=f"holds version {new.digest[:12]} of the data, but {old.digest[:12]}"):
+        open_record(old, tmp_path)
+
+
+def test_damage_to_the_table_is_found_and_mended(people: People, tmp_path: Path) -> None:
+    record = collect(people(), tmp_path, None)
+    file = tmp_path / "data" / "people" / "table.parquet"
+    good = file.read_bytes()
+    spoiled = bytearray(good)
+    spoiled[len(good) // 3] ^= 1
+    file.write_bytes(bytes(spoiled))
+    with pytest.raises(DataError, match=r"table\.parquet has sha256 .* was changed or damaged"):
+        Table.open(tmp_path / record.folder).verify()
+    assert collect(people(), tmp_path, None) == record
+    assert file.read_bytes() == good
+
+
+def test_rejected_rows_are_kept_with_their_reasons_up_to_the_limit(people: People, tmp_path: Path) -> None:
+    text = "name,age,height,city\nAda,36,1.6,London\nBob,old,1.7,Rome\nEve,30,inf,Oslo\nKim,20,,Kiel\n"
+    with pytest.raises(DataError) as caught:
+        collect(people(text), tmp_path, None)
+    assert "2 rows cannot be read and dataset.max_rejected allows 0; row 3 of source people" in str(caught.value)
+    assert "column 'age' holds 'old', which is no int64" in str(caught.value)
+    assert not (tmp_path / "data").exists()
+    record = collect(people(text, max_rejected=2), tmp_path, None)
+    assert (record.rows, record.rejected) == (2, 2)
+    kept = Table.open(tmp_path / record.folder).rejected().to_pylist()
+    assert [(row["source"], row["position"], row["raw"]) for row in kept] == [
+        ("people", 3, "Bob,old,1.7,Rome"),
+        ("people", 4, "Eve,30,inf,Oslo"),
+    ]
+
+
+def test_a_column_that_is_not_there_is_said(people: People, tmp_path: Path) -> None:
+    table = Table.open(tmp_path / collect(people(), tmp_path, None).folder)
+    for read in (table.read, lambda names: list(table.batches(names))):
+        with pytest.raises(DataError, match="has no column 'weight'; it has row_id, content, name"):
+            read(["age", "weight"])
+
+
+def test_emoji_and_chinese_text_survive(people: People, tmp_path: Path) -> None:
+    names = Table.open(tmp_path / collect(people(), tmp_path, None).folder).read(["name"]).column("name").to_pylist()
+    assert names == ["Ada", "Grace", "Ada", "小明", "Zoë 😀"]
+
+
+def test_equal_inputs_with_other_targets_share_their_content(people: People, tmp_path: Path) -> None:
+    table = Table.open(tmp_path / collect(people(), tmp_path, None).folder).read()
+    first, third = (table.slice(at, 1).to_pylist()[0] for at in (0, 2))
+    assert first["content"] == third["content"] == first["row_id"]
+    assert third["row_id"] == f"{first['content']}-1"
+
+
+def test_a_key_names_rows_and_may_not_repeat(people: People, tmp_path: Path) -> None:
+    dataset = people("name,age,height,city\nAda,1,1,a\nBob,1,1,a\n", key="name")
+    rows = Table.open(tmp_path / collect(dataset, tmp_path, None).folder).read(["row_id"])
+    assert rows.column("row_id").to_pylist() == ["Ada", "Bob"]
+    with pytest.raises(DataError, match="key name='Ada' occurs twice"):
+        collect(people("name,age,height,city\nAda,1,1,a\nAda,2,1,a\n", key="name"), tmp_path, None)
+
+
+def test_neither_batches_nor_blocks_show_in_the_bytes(
+    people: People, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "name,age,height,city\n" + "".join(f"n{at % 50},{at % 7},{at / 8},c\n" for at in range(1000))
+    collect(people(text), tmp_path, None)
+    whole = row_bytes(tmp_path / "data" / "people")
+    monkeypatch.setattr("headframe.datasets.readers.delimited.BATCH", 37)
+    (tmp_path / "data" / "people" / "dataset.json").unlink()
+    collect(people(text), tmp_path, None)
+    assert row_bytes(tmp_path / "data" / "people") == whole
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "people.csv is empty"),
+        ("name,age,height,city\n", "hold no rows that can be read"),
+        ("name,age,city\nAda,1,London\n", "column 'height' is missing; came: name, age, city"),
+    ],
+)
+def test_structural_faults_stop_before_anything_is_written(
+    people: People, tmp_path: Path, text: str, message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        collect(people(text), tmp_path, None)
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("blocked", ["data", ".headframe", "data/people"])
+def test_a_place_that_cannot_be_written_is_said(people: People, tmp_path: Path, blocked: str) -> None:
+    dataset = people()
+    (tmp_path / blocked).parent.mkdir(exist_ok=True)
+    (tmp_path / blocked).write_text("a file where a folder is expected")
+    with pytest.raises(HeadframeError) as caught:
+        collect(dataset, tmp_path, None)
+    assert caught.value.exit_code == 1
+    assert "cannot be written" in str(caught.value)
+    assert (tmp_path / blocked).read_text() == "a file where a folder is expected"
+
+
+def test_a_full_disk_leaves_the_old_table(people: People, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = collect(people(), tmp_path, None)
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
+    with pytest.raises(HeadframeError, match="No space left on device"):
+        collect(people("name,age,height,city\nEve,1,1,a\n"), tmp_path, None)
+    open_record(old, tmp_path).verify()
+    assert not list((tmp_path / ".headframe" / "collecting").iterdir())
+
+
+CHILD = """
+import json, os, signal, sys
+from pathlib import Path
+from headframe.config.plan import Dataset
+from headframe.datasets import collect, exchange, table
+
+def die(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+where, root = sys.argv[1], Path(sys.argv[2])
+if where == "while the table is written":
+    table._Writer.digest = die
+elif where == "before the table is in place":
+    collect.exchange = die
+elif where == "before the old table is removed":
+    exchange.shutil.rmtree = die
+elif where == "between two renames":
+    exchange._swapped = lambda *_: False
+    rename = Path.rename
+    def once(self, target):
+        if self.parent.name == "collecting":
+            die()
+        return rename(self, target)
+    Path.rename = once
+dataset = Dataset.model_validate(json.loads((root / "people.json").read_text()))
+print(collect.collect(dataset, root, None).model_dump_json())
+"""
+
+
+def child(where: str, root: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", CHILD, where, str(root)], stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "while the table is written",
+        "before the table is in place",
+        "before the old table is removed",
+        "between two renames",
+    ],
+)
+def test_a_kill_leaves_the_old_table_or_the_new_one(people: People, tmp_path: Path, where: str) -> None:
+    old = collect(people(), tmp_path, None)
+    dataset = people("name,age,height,city\nEve,1,1,a\n")
+    (tmp_path / "people.json").write_text(dataset.model_dump_json())
+    with child(where, tmp_path) as process:
+        assert process.wait() == -9
+    if where != "between two renames":  # there the next call brings the old one back first
+        Table.open(tmp_path / old.folder).verify()
+        assert (Table.open(tmp_path / old.folder).digest == old.digest) == (where != "before the old table is removed")
+    with pytest.raises(DataError, match="hold no rows"):
+        collect(people("name,age,height,city\n"), tmp_path, None)
+    Table.open(tmp_path / old.folder).verify()
+    new = collect(people("name,age,height,city\nEve,1,1,a\n"), tmp_path, None)
+    open_record(new, tmp_path).verify()
+    assert new.rows == 1
+    assert not list((tmp_path / ".headframe" / "collecting").iterdir())
+
+
+def test_two_processes_at_once_end_with_one_sound_table(people: People, tmp_path: Path) -> None:
+    text = "name,age,height,city\n" + "".join(f"n{at},{at},,c\n" for at in range(20_000))
+    (tmp_path / "people.json").write_text(people(text).model_dump_json())
+    both = [child("nowhere", tmp_path) for _ in range(2)]
+    answers = {process.communicate()[0] for process in both}
+    assert [process.returncode for process in both] == [0, 0]
+    record = TableRecord.model_validate_json(answers.pop())
+    assert not answers
+    open_record(record, tmp_path).verify()

@@ -1,0 +1,187 @@
+"""Readers against the standard library and NumPy, and what they refuse."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import struct
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headframe.config.plan import Dataset, Promise
+from headframe.datasets.readers.base import Batch, Rejected
+from headframe.datasets.readers.delimited import Delimited
+from headframe.datasets.readers.idx import Idx
+from headframe.datasets.readers.pixels import Pixels
+from headframe.datasets.schema import contract_schema
+from headframe.errors import DataError
+
+TEXT = contract_schema({"a": Promise(dtype="string"), "b": Promise(dtype="string")})
+MIXED = contract_schema(
+    {
+        "i": Promise(dtype="int"),
+        "f": Promise(dtype="float"),
+        "n": Promise(dtype="float", nullable=True),
+        "t": Promise(dtype="timestamp"),
+        "b": Promise(dtype="bool"),
+    }
+)
+GOOD = "1,0.5,,2020-01-01 00:00:00,true"
+IMAGE = contract_schema({"image": Promise(dtype="tensor", shape=(2, 3, 1)), "digit": Promise(dtype="int")})
+
+
+def gathered(batches: Iterable[Batch]) -> tuple[list[dict[str, Any]], list[Rejected]]:
+    batches = list(batches)
+    return [row for one in batches for row in one.rows.to_pylist()], [row for one in batches for row in one.rejected]
+
+
+def read(tmp_path: Path, text: str | bytes, schema: pa.Schema, **settings: Any) -> tuple[list[Any], list[Rejected]]:
+    file = tmp_path / "raw.txt"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return gathered(Delimited(**settings).read({"raw": file}, schema))
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(*[st.text(st.characters(exclude_categories=["Cs"]), min_size=1)] * 2), min_size=1))
+def test_quoted_text_comes_back_as_it_was_written(tmp_path_factory: pytest.TempPathFactory, rows: list[Any]) -> None:
+    file = tmp_path_factory.mktemp("quoted") / "raw.csv"
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream, quoting=csv.QUOTE_ALL).writerows([("a", "b"), *rows])
+    came, refused = gathered(Delimited().read({"raw": file}, TEXT))
+    assert [(row["a"], row["b"]) for row in came] == rows
+    assert not refused
+
+
+def test_unquoted_text_keeps_quotation_marks_emoji_and_strange_line_separators(tmp_path: Path) -> None:
+    came, refused = read(
+        tmp_path, 'say "hi\tx\u2028y\n😀\t" \r\n', TEXT, delimiter="\t", columns=("a", "b"), quoted=False
+    )
+    assert came == [{"a": 'say "hi', "b": "x\u2028y"}, {"a": "😀", "b": '" '}]
+    assert not refused
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("1.5,0.5,,2020-01-01,true", "column 'i' holds '1.5', which is no int64"),
+        ("one,0.5,,2020-01-01,true", "column 'i' holds 'one'"),
+        ("1,nan,,2020-01-01,true", "column 'f' holds 'nan', which is no finite number"),
+        ("1,inf,,2020-01-01,true", "column 'f' holds 'inf', which is no finite number"),
+        ("1,0.5,-inf,2020-01-01,true", "column 'n' holds '-inf', which is no finite number"),
+        ("1,,,2020-01-01,true", "column 'f' holds no value"),
+        ("1,0.5,,yesterday,true", "column 't' holds 'yesterday'"),
+        ("1,0.5,,2020-01-01,perhaps", "column 'b' holds 'perhaps'"),
+        ("1,0.5", "has 2 cells where 5 were expected"),
+    ],
+)
+def test_a_row_that_cannot_be_read_is_rejected_with_its_line_and_reason(tmp_path: Path, line: str, reason: str) -> None:
+    came, refused = read(tmp_path, f"i,f,n,t,b\n{GOOD}\n{line}\n{GOOD}\n", MIXED)
+    assert len(came) == 2
+    assert [(one.source, one.position, one.raw) for one in refused] == [("raw", 3, line)]
+    assert reason in refused[0].reason
+
+
+def test_nan_in_a_column_that_may_miss_values_is_a_missing_value(tmp_path: Path) -> None:
+    came, refused = read(tmp_path, "i,f,n,t,b\n1,0.5,nan,2020-01-01,true\n", MIXED)
+    assert came[0]["n"] is None
+    assert not refused
+
+
+def test_bytes_that_are_no_text_spoil_their_own_row_only(tmp_path: Path) -> None:
+    came, refused = read(tmp_path, b"a,b\nfine,1\nb\xffd,2\nalso,3\n", TEXT)
+    assert [row["a"] for row in came] == ["fine", "also"]
+    assert (refused[0].position, refused[0].raw) == (3, "b\\xffd,2")
+
+
+def test_comments_blanks_missing_spellings_endings_and_parts(tmp_path: Path) -> None:
+    for name, text in {"one": "x, yes\n\n?, no\n", "two": "|comment, x\nz, yes.\n"}.items():
+        (tmp_path / name).write_text(text)
+    reader = Delimited(
+        columns=("a", "b"), quoted=False, trim=True, missing=("?",), comment="|", endings={"b": "."},
+        parts={"one": "train", "two": "test"},
+    )  # fmt: skip
+    columns = {
+        "a": Promise(dtype="string", nullable=True),
+        "b": Promise(dtype="string"),
+        "part": Promise(dtype="string"),
+    }
+    came, refused = gathered(reader.read({n: tmp_path / n for n in ("one", "two")}, contract_schema(columns)))
+    assert not refused
+    assert [tuple(row.values()) for row in came] == [("x", "yes", "train"), (None, "no", "train"), ("z", "yes", "test")]
+
+
+def test_a_missing_column_names_what_came_and_what_was_expected(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="column 'b' is missing; came: a, c; expected: a, b"):
+        read(tmp_path, "a,c\n1,2\n", TEXT)
+
+
+def test_an_empty_file_is_said(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"raw\.txt is empty"):
+        read(tmp_path, "", TEXT)
+
+
+def test_a_gzip_file_cut_short_is_said(tmp_path: Path) -> None:
+    packed = gzip.compress(b"a,b\n" + np.random.default_rng(0).bytes(2000).hex().encode() + b",1\n")
+    assert read(tmp_path, packed, TEXT)[0][0]["b"] == "1"
+    with pytest.raises(DataError, match="no whole gzip file"):
+        read(tmp_path, packed[:-200], TEXT)
+
+
+def test_pixels_become_images_and_labels(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text(
+        "0,1,2,3,4,5,7\n9,9,9,9,9,256,1\n1,2\n0,0,0,0,0,0.5,1\n0,0,0,0,0,nan,1\n5,4,3,2,1,0,8\n"
+    )
+    batches = list(Pixels(label="digit").read({"x": tmp_path / "x"}, IMAGE))
+    images = np.concatenate([batch.rows.column("image").to_numpy_ndarray() for batch in batches])
+    assert images.tolist() == np.array([[0, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1, 0]]).reshape(2, 2, 3, 1).tolist()
+    assert [row for batch in batches for row in batch.rows.column("digit").to_pylist()] == [7, 8]
+    assert [one.position for batch in batches for one in batch.rejected] == [2, 3, 4, 5]
+
+
+def idx(array: np.ndarray) -> bytes:
+    return struct.pack(f">HBB{array.ndim}i", 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda images, labels: (images[:-1], labels), "ends 1 bytes too early"),
+        (lambda images, labels: (images + b"x", labels), "goes on after the 4 entries"),
+        (lambda images, labels: (b"PNG" + images, labels), "is no IDX file"),
+        (lambda images, labels: (images, idx(np.zeros(3))), "holds 4 images"),
+        (lambda images, labels: (idx(np.zeros((4, 3, 3))), labels), r"images of \(3, 3\)"),
+    ],
+)
+def test_idx_files_that_do_not_fit_are_refused(tmp_path: Path, spoil: Callable[..., Any], message: str) -> None:
+    images = np.arange(24).reshape(4, 2, 3)
+    schema = pa.schema([*IMAGE, pa.field("part", pa.string(), nullable=False)])
+    reader = Idx(parts={"train": ("i", "l")}, label="digit")
+
+    def write(*contents: bytes) -> dict[str, Path]:
+        for name, content in zip("il", contents, strict=True):
+            (tmp_path / name).write_bytes(content)
+        return {name: tmp_path / name for name in "il"}
+
+    good = (idx(images), idx(np.arange(4)))
+    (batch,) = reader.read(write(*good), schema)
+    assert (batch.rows.column("image").to_numpy_ndarray()[..., 0] == images).all()
+    with pytest.raises(DataError, match=message):
+        list(reader.read(write(*spoil(*good)), schema))
+
+
+def test_mnist_is_what_numpy_reads(mirror: Path, shipped: Callable[[str], Dataset]) -> None:
+    files = {name: mirror / source.uri.removeprefix("file:") for name, source in shipped("mnist").sources.items()}
+    reader = Idx(parts={"test": ("test_images", "test_labels")}, label="digit")
+    schema = contract_schema(shipped("mnist").contract.columns)
+    batches = [batch.rows for batch in reader.read(files, schema)]
+    with gzip.open(files["test_images"]) as stream:
+        expected = np.frombuffer(stream.read(), np.uint8, offset=16).reshape(10_000, 28, 28, 1)
+    assert (np.concatenate([batch.column("image").to_numpy_ndarray() for batch in batches]) == expected).all()
+    assert {value for batch in batches for value in batch.column("part").to_pylist()} == {"test"}

@@ -1,0 +1,154 @@
+"""Splits: nothing crosses, nothing moves, the published test rows stay whole."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headframe.config.plan import Dataset
+from headframe.datasets import splits
+from headframe.datasets.collect import collect
+from headframe.datasets.splits import Given, Hashed, Ordered, assign, divide
+from headframe.datasets.table import Table
+from headframe.errors import ConfigurationError, DataError
+from headframe.records import TableRecord
+
+Collected = Callable[[str], tuple[TableRecord, Path]]
+Shipped = Callable[[str], Dataset]
+
+CONTENTS = st.lists(st.integers(0, 2**64 - 1).map("{:016x}".format), min_size=1)
+
+
+def rows(content: list[str], **columns: list[object]) -> pa.Table:
+    return pa.table({"content": content, **columns})
+
+
+@settings(deadline=None)
+@given(CONTENTS, CONTENTS)
+def test_appended_rows_move_no_other(before: list[str], after: list[str]) -> None:
+    splitter = Hashed(validation=0.3, test=0.3)
+    old, new = splitter.assign(rows(before), None), splitter.assign(rows(before + after), None)
+    assert new[: len(old)].tolist() == old.tolist()
+
+
+@settings(deadline=None)
+@given(CONTENTS, st.randoms())
+def test_equal_contents_share_their_part_in_any_order(content: list[str], random: object) -> None:
+    many = content * 2
+    random.shuffle(many)  # type: ignore[attr-defined]
+    parts = defaultdict(set)
+    for one, part in zip(many, Hashed(validation=0.3, test=0.3).assign(rows(many), None), strict=True):
+        parts[one].add(part)
+    assert all(len(found) == 1 for found in parts.values())
+
+
+def test_shares_are_met_and_another_salt_is_another_draw() -> None:
+    content = [f"{value:016x}" for value in np.random.default_rng(0).integers(0, 2**63, 20_000)]
+    first = Hashed(validation=0.1, test=0.25).assign(rows(content), None)
+    assert (first == "test").mean() == pytest.approx(0.25, abs=0.01)
+    assert (first == "validation").mean() == pytest.approx(0.1, abs=0.01)
+    second = Hashed(validation=0.1, test=0.25, salt="x").assign(rows(content), None)
+    assert ((first == "test") & (second == "test")).mean() == pytest.approx(0.25**2, abs=0.01)
+
+
+def test_neighbouring_contents_are_drawn_independently() -> None:
+    draw = splits.lot(np.arange(100_000, dtype=np.uint64), "salt")
+    assert np.histogram(draw, 10, (0, 1))[0] == pytest.approx(10_000, rel=0.05)
+    assert abs(np.corrcoef(draw[1:], draw[:-1])[0, 1]) < 0.01
+
+
+def test_the_published_test_rows_stay_whole_and_their_copies_are_left_unused() -> None:
+    content = [f"{value:016x}" for value in (1, 2, 3, 4, 2, 3, 5, 4)]
+    part = ["train", "train", "train", "train", "validation", "test", "test", "validation"]
+    got = Given().assign(rows(content, part=part), None)
+    assert got.tolist() == ["train", "unused", "unused", "unused", "validation", "test", "test", "validation"]
+
+
+def test_validation_is_drawn_from_training_rows_alone() -> None:
+    content = [f"{value:016x}" for value in range(2000)]
+    part = ["train"] * 1500 + ["test"] * 500
+    got = Given(validation=0.1).assign(rows(content, part=part), None)
+    assert (got[1500:] == "test").all()
+    assert 100 < (got[:1500] == "validation").sum() < 200
+
+
+def test_a_part_that_means_nothing_is_said() -> None:
+    with pytest.raises(DataError, match="column 'part' holds 'dev'; expected: train, validation, test"):
+        Given().assign(rows(["0" * 16], part=["dev"]), None)
+    assert Given(names={"dev": "validation"}).assign(rows(["0" * 16], part=["dev"]), None).tolist() == ["validation"]
+
+
+def test_time_orders_the_parts() -> None:
+    table = rows(["0" * 16] * 6, date=list(range(6)))
+    got = Ordered(train=2, validation=1, test=2).assign(table, "date")
+    assert got.tolist() == ["train", "train", "validation", "test", "test", "unused"]
+
+
+@pytest.mark.parametrize(
+    ("dates", "time", "error", "message"),
+    [
+        ([0, 1, 1, 2, 3], "date", DataError, "does not ascend: row 3 has 1 after 1"),
+        ([0, 2, 1, 3, 4], "date", DataError, "does not ascend"),
+        ([0, 1], "date", DataError, "asks for 5 rows, but the table has 2"),
+        ([0, 1, 2, 3, 4], None, ConfigurationError, "dataset.time names no column"),
+    ],
+)
+def test_a_series_that_cannot_be_cut_is_said(
+    dates: list[int], time: str | None, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        Ordered(train=2, validation=1, test=2).assign(rows(["0" * 16] * len(dates), date=dates), time)
+
+
+def test_a_leak_is_found_whoever_made_the_split() -> None:
+    content = np.array([5, 6, 5, 7], dtype=np.uint64)
+    splits._prove_apart("people", content, np.array(["train", "train", "unused", "test"]))
+    with pytest.raises(DataError, match="content 0000000000000005 in both test and train"):
+        splits._prove_apart("people", content, np.array(["train", "train", "test", "test"]))
+
+
+def test_an_empty_part_is_said(people: Callable[..., Dataset], tmp_path: Path) -> None:
+    split = {"_target_": "headframe.datasets.splits.Hashed", "validation": 0.0, "test": 0.3}
+    dataset = people(split=split)
+    with pytest.raises(DataError, match="leaves no validation rows among 5"):
+        divide(dataset, collect(dataset, tmp_path, None), tmp_path)
+
+
+def test_repeated_messages_never_cross(collected: Collected, shipped: Shipped) -> None:
+    record, root = collected("sms_spam")
+    table = Table.open(root / record.folder)
+    split = divide(shipped("sms_spam"), record, root)
+    texts, labels = (table.read([name]).column(name).to_pylist() for name in ("text", "label"))
+    assert len(texts) - len(set(zip(texts, labels, strict=True))) == 403
+    parts = defaultdict(set)
+    for text, part in zip(texts, assign(shipped("sms_spam"), table), strict=True):
+        parts[text].add(str(part))
+    assert {len(found) for found in parts.values()} == {1}
+    assert split.train + split.validation + split.test == 5574
+    assert not split.unused
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [
+        ("digits", (1119, 281, 397, 0)),
+        ("mnist", (55_188, 4_812, 10_000, 0)),
+        ("csl_titles", (8_000, 1_000, 1_000, 0)),
+        ("etth1", (8_640, 2_880, 2_880, 3_020)),
+        ("adult", (29_297, 3_236, 16_281, 28)),
+    ],
+)
+def test_shipped_splits_are_what_they_were(
+    collected: Collected, shipped: Shipped, name: str, counts: tuple[int, ...]
+) -> None:
+    record, root = collected(name)
+    split = divide(shipped(name), record, root)
+    assert (split.train, split.validation, split.test, split.unused) == counts
+    assert split == divide(shipped(name), record, root)

@@ -1,0 +1,258 @@
+"""Versions through DVC: nothing is rewritten for nothing, nothing damaged is handed out."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dvc.repo import Repo
+
+from headframe.config.plan import Dataset
+from headframe.datasets.collect import collect
+from headframe.datasets.table import Table, open_record
+from headframe.datasets.versions import Versions
+from headframe.errors import DataError, HeadframeError
+
+# DVC asks pygtrie for a value that pygtrie wants to take back; nothing here can change that.
+pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")
+
+Shipped = Callable[[str], Dataset]
+People = Callable[..., Dataset]
+OTHER = "name,age,height,city\nEve,1,1,a\n"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A project inside a git repository."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    git(folder, "init", "--quiet")
+    (folder / ".gitignore").write_text("/data\n/.headframe\n")
+    return folder
+
+
+def git(folder: Path, *words: str) -> str:
+    who = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
+    return subprocess.run(["git", *who, *words], cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def put(make: People, root: Path, text: str | None = None, **settings: Any) -> str:
+    dataset = make(**({} if text is None else {"text": text}), **settings)
+    return collect(dataset, root, root.parent).digest
+
+
+def objects(root: Path) -> list[Path]:
+    return sorted(file for file in (root / ".dvc" / "cache" / "files").rglob("*") if file.is_file())
+
+
+def object_of(file: Path, root: Path) -> Path:
+    (found,) = [one for one in objects(root) if one.read_bytes() == file.read_bytes()]
+    return found
+
+
+def spoil(file: Path) -> None:
+    """Flip a bit and keep size and mode, which is what DVC trusts."""
+    mode = file.stat().st_mode
+    raw = bytearray(file.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    file.chmod(0o644)
+    file.write_bytes(bytes(raw))
+    file.chmod(mode)
+
+
+def test_a_fresh_clone_that_ingests_the_bundled_digits_leaves_data_dvc_unchanged(
+    root: Path, tmp_path: Path, shipped: Shipped
+) -> None:
+    collect(shipped("digits"), root, None)
+    Versions(root).commit("digits")
+    git(root, "add", "--all")
+    git(root, "commit", "--quiet", "--message", "data")
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "--quiet", str(root), str(clone))
+    assert not (clone / "data").exists()
+    before = (clone / "data.dvc").stat().st_mtime_ns
+    collect(shipped("digits"), clone, None)
+    Versions(clone).commit("digits")
+    assert git(clone, "status", "--short") == ""
+    assert (clone / "data.dvc").stat().st_mtime_ns == before
+    assert Versions(clone).status() == {"digits": "same"}
+
+
+def test_nothing_is_written_when_nothing_changed_and_git_is_left_alone(
+    root: Path, people: People, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(people, root)
+    versions = Versions(root)
+    assert versions.commit("first")
+    before = (root / "data.dvc").stat().st_mtime_ns, versions.versions()
+    assert versions.commit("again") is None
+    assert ((root / "data.dvc").stat().st_mtime_ns, versions.versions()) == before
+    assert git(root, "diff", "--cached", "--name-only") == ""
+    assert capsys.readouterr().out == ""
+    config = (root / ".dvc" / "config").read_text()
+    assert "analytics = false" in config
+    assert "verify = true" in config
+
+
+def test_everything_reaches_the_remote(root: Path, people: People) -> None:
+    put(people, root)
+    Versions(root).commit()
+    remote = root / ".headframe" / "dvc-remote" / "files"
+    assert {file.name for file in remote.rglob("*") if file.is_file()} == {file.name for file in objects(root)}
+
+
+def test_an_older_version_comes_back_by_the_start_of_its_digest(root: Path, people: People) -> None:
+    old = put(people, root)
+    Versions(root).commit("old")
+    new = put(people, root, OTHER)
+    Versions(root).commit("new")
+    pointer = (root / "data.dvc").read_bytes()
+    record = Versions(root).restore("people", old[:8])
+    assert record.digest == old
+    open_record(record, root).verify()
+    assert (root / "data.dvc").read_bytes() == pointer
+    assert Versions(root).status() == {"people": "changed"}
+    assert Versions(root).restore("people", new).digest == new
+    assert [version.message for version in Versions(root).versions()] == ["old", "new"]
+
+
+def test_a_version_comes_back_from_the_remote_alone(root: Path, people: People) -> None:
+    old = put(people, root)
+    Versions(root).commit("old")
+    put(people, root, OTHER)
+    Versions(root).commit("new")
+    shutil.rmtree(root / ".dvc" / "cache")
+    shutil.rmtree(root / ".headframe" / "dvc")
+    (root / ".headframe" / "versions.jsonl").unlink()
+    assert Versions(root).restore("people", old).digest == old
+
+
+def test_an_unknown_digest_is_said(root: Path, people: People) -> None:
+    put(people, root)
+    Versions(root).commit()
+    with pytest.raises(HeadframeError, match="no version of people that cache or remote hold begins with ffff"):
+        Versions(root).restore("people", "ffff")
+
+
+def test_a_damaged_cache_is_found_and_the_remote_mends_it(root: Path, people: People) -> None:
+    digest = put(people, root)
+    Versions(root).commit()
+    damaged = object_of(root / "data" / "people" / "table.parquet", root)
+    spoil(damaged)
+    assert damaged.stat().st_mode & 0o777 == 0o444
+    with pytest.raises(DataError, match=f"1 objects in DVC's cache are damaged, first {damaged}"):
+        Versions(root).verify()
+    shutil.rmtree(root / "data" / "people")
+    assert Versions(root).restore("people", digest).digest == digest
+    assert Versions(root).verify() > 0
+
+
+def test_damage_in_cache_and_remote_is_never_handed_out(root: Path, people: People) -> None:
+    digest = put(people, root)
+    Versions(root).commit()
+    damaged = object_of(root / "data" / "people" / "table.parquet", root)
+    spoil(damaged)
+    spoil(root / ".headframe" / "dvc-remote" / "files" / "md5" / damaged.parent.name / damaged.name)
+    shutil.rmtree(root / "data" / "people")
+    with pytest.raises(DataError, match=r"table\.parquet .* is damaged or missing in cache and remote"):
+        Versions(root).restore("people", digest)
+    assert not (root / "data" / "people").exists()
+
+
+def test_a_damaged_object_is_stored_again_with_the_data(root: Path, people: People) -> None:
+    put(people, root)
+    Versions(root).commit()
+    damaged = object_of(root / "data" / "people" / "table.parquet", root)
+    spoil(damaged)
+    put(people, root, name="others", text=OTHER)
+    Versions(root).commit()
+    put(people, root)
+    Versions(root).verify()
+
+
+def test_a_data_set_that_is_not_here_stays_listed(root: Path, people: People) -> None:
+    digest = put(people, root)
+    Versions(root).commit()
+    shutil.rmtree(root / "data" / "people")
+    put(people, root, name="others", text=OTHER)
+    Versions(root).commit()
+    assert Versions(root).status() == {"others": "same", "people": "absent"}
+    assert Versions(root).restore("people", digest).digest == digest
+    assert Versions(root).status() == {"others": "same", "people": "same"}
+
+
+def test_data_of_unknown_content_is_left_listed_with_a_warning_until_it_is_here_again(
+    root: Path, tmp_path: Path, people: People, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(people, root)
+    Versions(root).commit()
+    clone = tmp_path / "clone"
+    clone.mkdir()
+    for name in ("data.dvc", ".dvc/config"):
+        (clone / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(root / name, clone / name)
+    others = put(people, clone, name="others", text=OTHER)
+    with caplog.at_level(logging.WARNING, logger="headframe"):
+        assert Versions(clone).commit()
+    assert "neither the cache nor the remote holds" in caplog.text
+    assert (clone / "data.dvc").read_bytes() == (root / "data.dvc").read_bytes()
+    put(people, clone)
+    Versions(clone).commit()
+    assert Versions(clone).status() == {"others": "same", "people": "same"}
+    shutil.rmtree(clone / "data" / "others")
+    assert Versions(clone).restore("others", others).digest == others
+
+
+def test_a_full_disk_leaves_data_dvc_as_it_was(root: Path, people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(people, root)
+    Versions(root).commit()
+    before = (root / "data.dvc").read_bytes()
+    put(people, root, OTHER)
+    add = Repo.add
+
+    def full(self: Repo, *given: Any, **named: Any) -> None:
+        add(self, *given, **named)  # writes data.dvc, as it does on a full disk
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Repo, "add", full)
+    with pytest.raises(HeadframeError, match="No space left on device"):
+        Versions(root).commit()
+    assert (root / "data.dvc").read_bytes() == before
+    monkeypatch.setattr(Repo, "add", add)
+    assert Versions(root).commit()
+    assert Versions(root).status() == {"people": "same"}
+
+
+def test_a_project_outside_git_keeps_versions_too(tmp_path: Path, people: People) -> None:
+    digest = put(people, tmp_path / "plain")
+    assert Versions(tmp_path / "plain").commit()
+    assert Versions(tmp_path / "plain").restore("people", digest).digest == digest
+
+
+def test_a_project_in_a_folder_of_a_repository_keeps_versions_too(root: Path, people: People) -> None:
+    inner = root / "team" / "inner"
+    inner.mkdir(parents=True)
+    collect(people(), inner, root.parent)
+    assert Versions(inner).commit()
+    assert Versions(inner).status() == {"people": "same"}
+
+
+def test_nothing_to_store_is_said(root: Path) -> None:
+    with pytest.raises(HeadframeError, match="holds no data set"):
+        Versions(root).commit()
+
+
+def test_the_table_survives_versioning_writable_and_unlinked(root: Path, people: People) -> None:
+    put(people, root)
+    Versions(root).commit()
+    file = root / "data" / "people" / "table.parquet"
+    assert file.stat().st_nlink == 1
+    assert file.stat().st_mode & 0o200
+    Table.open(file.parent).verify()
