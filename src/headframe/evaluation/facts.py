@@ -1,0 +1,211 @@
+"""What an evaluation found, gathered once for the three files that show it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from headframe.config.plan import Ensemble, Learner, Plan
+from headframe.evaluation.paired import Comparison
+from headframe.evaluation.slices import Slice
+from headframe.records import Interval, TableRecord, Trained
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything a card or a report says; nothing in it depends on the time or on where the project lies.
+
+    Attributes:
+        plan: what was run.
+        table: the version of the data.
+        trained: the model.
+        baseline: the model it is compared with.
+        lead: the metric that decides.
+        higher_is_better: its direction.
+        rows: test rows that were measured; windows for a forecast.
+        block: how many consecutive windows were resampled together; 1 for independent rows.
+        metrics: of the model.
+        comparison: with the baseline, where there is one.
+        slices: by column.
+        legend: what short names in the plots stand for.
+        history: epochs of each network by its name; empty name where there is only one.
+    """
+
+    plan: Plan
+    table: TableRecord
+    trained: Trained
+    baseline: Trained | None
+    lead: str
+    higher_is_better: bool
+    rows: int
+    block: int
+    metrics: dict[str, Interval]
+    comparison: Comparison | None = None
+    slices: dict[str, list[Slice]] = field(default_factory=dict)
+    legend: dict[str, str] = field(default_factory=dict)
+    history: dict[str, list[dict[str, float | None]]] = field(default_factory=dict)
+
+    @property
+    def names(self) -> list[str]:
+        """The metrics, the leading one first."""
+        return [self.lead, *(name for name in self.metrics if name != self.lead)]
+
+    @property
+    def examples(self) -> str:
+        """What is counted."""
+        return "windows" if self.plan.task.kind == "forecasting" else "rows"
+
+    @property
+    def method(self) -> str:
+        """How the intervals were made, in one sentence."""
+        per_cent = f"{100 * self.plan.evaluation.confidence:g} %"
+        many = f"{self.plan.evaluation.resamples:,}"
+        if self.block > 1:
+            return (
+                f"Intervals hold the middle {per_cent} of {many} resamples of blocks of {self.block} consecutive "
+                "windows, because overlapping windows err alike."
+            )
+        return (
+            f"Intervals hold the middle {per_cent} of {many} resamples of the test rows; those of shares of rows "
+            "are Wilson's."
+        )
+
+    @property
+    def verdict(self) -> str:
+        """Whether the model beats its baseline, in one sentence; empty without a baseline."""
+        if self.comparison is None or self.lead not in self.comparison.difference:
+            return ""
+        change = self.comparison.difference[self.lead]
+        better, worse = (
+            (change.low > 0, change.high < 0) if self.higher_is_better else (change.high < 0, change.low > 0)
+        )
+        said = "better than" if better else "worse than" if worse else "not told apart from"
+        return (
+            f"On the same {self.rows:,} {self.examples} the model is {said} the baseline: {self.lead} {signed(change)}."
+        )
+
+    @property
+    def model(self) -> str:
+        """What kind of model it is, in words."""
+        return describe(self.plan.learner)
+
+    @property
+    def compared_with(self) -> str:
+        """What kind of model the baseline is, in words; empty without one."""
+        return "" if self.plan.baseline is None else describe(self.plan.learner.vary(self.plan.baseline))
+
+    @property
+    def limits(self) -> list[str]:
+        """What the numbers do not say."""
+        said = [
+            "The intervals tell how far other test rows would move the metrics, not what another seed or run would.",
+            f"Nothing is known about data that differs from {self.plan.dataset.title}; measure on your own rows first.",
+        ]
+        if self.block > 1:
+            blocks = self.rows // self.block
+            said.append(
+                f"The test part holds about {blocks} independent stretches of time, so intervals are rough, "
+                "and a season that it lacks was not measured."
+            )
+        if self.plan.task.kind == "classification":
+            said.append("Every row gets one of the classes seen in training, also a row that belongs to none of them.")
+        if not self.slices:
+            said.append("No slices were measured; name columns in evaluation.slices to see where the model is weak.")
+        else:
+            said.append("Slices are many looks at the same rows: one that is bad by itself may be so by chance.")
+        return said
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """The sha256 of everything that went in and came out, by name."""
+        found = {
+            "plan": self.plan.fingerprint,
+            "table": self.table.digest,
+            "model": self.trained.bundle,
+            "predictions": self.trained.predictions,
+        }
+        if self.baseline is not None:
+            found |= {"baseline model": self.baseline.bundle, "baseline predictions": self.baseline.predictions}
+        return found
+
+    @property
+    def data_sheet(self) -> dict[str, str]:
+        """The data set in short lines, by heading."""
+        data = self.plan.dataset
+        sheet = {
+            "Data set": f"{data.title} ({data.name})",
+            "Licence": data.licence,
+            "Citation": data.citation,
+            "Homepage": data.homepage,
+            "Rows": f"{self.table.rows:,}, and {self.table.rejected:,} rejected",
+            "Inputs": ", ".join(data.inputs),
+            "Target": data.target or "the inputs themselves, later on",
+        }
+        return {heading: text for heading, text in sheet.items() if text}
+
+    @property
+    def commands(self) -> list[str]:
+        """How to make the model again by hand, in the project's folder."""
+        return [
+            f"headframe ingest dataset={self.plan.dataset.name}",
+            "python -m headframe.training plan.json OUT_DIR --root .",
+        ]
+
+
+def describe(learner: Learner) -> str:
+    """Name a learner's class, and an ensemble's members."""
+    name = learner.model.target.rpartition(".")[2]
+    if not isinstance(learner.model, Ensemble):
+        return name
+    members = ", ".join(f"{key} ({describe(member)})" for key, member in learner.members().items())
+    return f"{name} of {members}"
+
+
+def number(value: float) -> str:
+    """Spell a measured number: four significant digits, no exponent where it can be read without."""
+    if value == 0 or 1e-3 <= abs(value) < 1e6:  # noqa: PLR2004 - where an exponent only hides the number
+        digits = max(0, 4 - len(f"{abs(value):.0f}")) if abs(value) >= 1 else 4
+        return f"{value:,.{digits}f}"
+    return f"{value:.3g}"
+
+
+def spread(interval: Interval) -> str:
+    """Spell the limits of an interval."""
+    return f"{number(interval.low)} to {number(interval.high)}"
+
+
+def signed(change: Interval) -> str:
+    """Spell a difference with its sign and limits."""
+    return f"{_sign(change.value)} ({_sign(change.low)} to {_sign(change.high)})"
+
+
+def _sign(value: float) -> str:
+    return f"{'+' if value > 0 else ''}{number(value)}"
+
+
+def as_json(facts: Facts) -> dict[str, Any]:
+    """Give what `metrics.json` holds."""
+    plain = {
+        "rows": facts.rows,
+        "lead": facts.lead,
+        "higher_is_better": facts.higher_is_better,
+        "confidence": facts.plan.evaluation.confidence,
+        "resamples": facts.plan.evaluation.resamples,
+        "block": facts.block,
+        "metrics": _plain(facts.metrics),
+    }
+    if facts.comparison is not None:
+        plain |= {"baseline": _plain(facts.comparison.baseline), "difference": _plain(facts.comparison.difference)}
+    return plain
+
+
+def slices_as_json(facts: Facts) -> dict[str, Any]:
+    """Give what `slices.json` holds."""
+    return {
+        column: [{"value": part.value, "rows": part.rows, "metrics": _plain(part.metrics)} for part in parts]
+        for column, parts in facts.slices.items()
+    }
+
+
+def _plain(metrics: dict[str, Interval]) -> dict[str, Any]:
+    return {name: interval.model_dump() for name, interval in metrics.items()}

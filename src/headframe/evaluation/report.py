@@ -1,0 +1,166 @@
+"""The report: one page of HTML that needs nothing beside itself, neither network nor script."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+
+from headframe.evaluation.facts import Facts, number, signed, spread
+
+_STYLE = """
+:root{color-scheme:light dark;--ink:#1a202c;--soft:#5a6778;--paper:#fff;--panel:#f5f7fa;--line:#dde3ea;--mark:#2b6cb0}
+@media(prefers-color-scheme:dark){:root{--ink:#e6eaf0;--soft:#9aa7b8;--paper:#14181f;--panel:#1d232c;--line:#323b47;
+--mark:#7db3ec}}
+*{box-sizing:border-box}
+body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,
+"Noto Sans","Noto Sans CJK SC","PingFang SC","Microsoft YaHei",sans-serif}
+main{max-width:60rem;margin:0 auto;padding:1.25rem}
+h1{font-size:1.7rem;line-height:1.2;margin:.4rem 0}h2{font-size:1.15rem;margin:2.2rem 0 .6rem}
+p{margin:.5rem 0}.soft{color:var(--soft)}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(11rem,1fr));gap:.75rem;margin:1.2rem 0}
+.tile{background:var(--panel);border:1px solid var(--line);border-radius:.6rem;padding:.8rem 1rem}
+.tile b{display:block;font-size:1.6rem;line-height:1.3;color:var(--mark);font-variant-numeric:tabular-nums}
+.tile span{color:var(--soft);font-size:.85rem}
+.wide{overflow-x:auto}
+table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
+th,td{text-align:left;padding:.4rem .7rem .4rem 0;border-bottom:1px solid var(--line);white-space:nowrap}
+th{color:var(--soft);font-weight:600;font-size:.85rem}td.number,th.number{text-align:right}
+tr.lead td{font-weight:650}
+figure{margin:1rem 0;background:#fff;border:1px solid var(--line);border-radius:.6rem;padding:.6rem;overflow-x:auto}
+figure img{display:block;max-width:100%;height:auto;margin:0 auto}
+figcaption{color:#5a6778;font-size:.85rem;text-align:center}
+dl{display:grid;grid-template-columns:minmax(6rem,max-content) 1fr;gap:.35rem 1.2rem;margin:0}
+dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
+code,pre{font:.85rem/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
+pre{background:var(--panel);border:1px solid var(--line);border-radius:.6rem;padding:.8rem;overflow-x:auto}
+details{border-bottom:1px solid var(--line)}summary{cursor:pointer;padding:.5rem 0;font-weight:600}
+""".strip()
+
+_CAPTIONS = {
+    "learning_curves": "What training saw of itself, epoch by epoch",
+    "confusion": "Which classes are taken for which",
+    "curves": "Each class against all others, at every threshold",
+    "calibration": "How often answers of equal confidence are right",
+    "predicted_true": "Predicted against true values",
+    "residuals": "Errors",
+    "forecasts": "Three forecasts and the truth",
+    "errors": "Where a forecast errs",
+}
+
+
+def report(facts: Facts, plots: Mapping[str, bytes]) -> str:
+    """Write the page.
+
+    Args:
+        facts: what was found.
+        plots: PNG bytes by name, in the order of showing.
+    """
+    title = escape(facts.plan.name)
+    return "\n".join(
+        [
+            "<!DOCTYPE html>",
+            '<html lang="en"><head><meta charset="utf-8">',
+            '<meta name="viewport" content="width=device-width,initial-scale=1">',
+            f"<title>{title}</title><style>{_STYLE}</style></head><body><main>",
+            '<p class="soft">Headframe evaluation</p>',
+            f"<h1>{title}</h1>",
+            f"<p>{escape(facts.model)} for {facts.plan.task.kind} on {escape(facts.plan.dataset.title)}.</p>",
+            _tiles(facts),
+            _section("Metrics", _metrics(facts)),
+            _section("Learning and errors", _plots(facts, plots)),
+            _section("Slices", _slices(facts)),
+            _section("Data", _pairs(facts.data_sheet)),
+            _section("Limits", "<ul>" + "".join(f"<li>{escape(text)}</li>" for text in facts.limits) + "</ul>"),
+            _section("Digests (sha256)", _pairs(facts.digests, code=True)),
+            _section(
+                "Make it again",
+                f"<p>In the project's folder, with the plan.json beside this page:</p>"
+                f"<pre>{escape(chr(10).join(facts.commands))}</pre>",
+            ),
+            "</main></body></html>",
+            "",
+        ]
+    )
+
+
+def _section(heading: str, body: str) -> str:
+    return f"<section><h2>{heading}</h2>{body}</section>" if body else ""
+
+
+def _tiles(facts: Facts) -> str:
+    lead = facts.metrics[facts.lead]
+    tiles = [(number(lead.value), f"{facts.lead}, {spread(lead)}")]
+    if facts.comparison is not None and facts.lead in facts.comparison.difference:
+        change = facts.comparison.difference[facts.lead]
+        tiles.append((signed(change).partition(" ")[0], f"over the baseline, {spread(change)}"))
+    tiles.append((f"{facts.rows:,}", f"test {facts.examples}"))
+    if facts.trained.parameters:
+        tiles.append((f"{facts.trained.parameters:,}", f"trainable numbers, {facts.trained.epochs} epochs"))
+    cells = "".join(f'<div class="tile"><b>{value}</b><span>{escape(text)}</span></div>' for value, text in tiles)
+    return f'<div class="tiles">{cells}</div>'
+
+
+def _metrics(facts: Facts) -> str:
+    compared = facts.comparison
+    heads = ["metric", "#value", "interval"]
+    heads += ["#baseline", "model minus baseline"] if compared is not None else []
+    rows = []
+    for name in facts.names:
+        found = facts.metrics[name]
+        cells = [name, number(found.value), spread(found)]
+        if compared is not None and name in compared.difference:
+            cells += [number(compared.baseline[name].value), signed(compared.difference[name])]
+        rows.append(cells + [""] * (len(heads) - len(cells)))
+    direction = "higher" if facts.higher_is_better else "lower"
+    told = f"{facts.lead} decides between models; {direction} is better. {facts.method}"
+    against = f"<p>Baseline: {escape(facts.compared_with)}. {escape(facts.verdict)}</p>" if compared is not None else ""
+    return f'{against}{_table(heads, rows, marked=0)}<p class="soft">{escape(told)}</p>'
+
+
+def _slices(facts: Facts) -> str:
+    found = []
+    for column, parts in facts.slices.items():
+        rows = [
+            [part.value, f"{part.rows:,}", number(lead.value), spread(lead)]
+            if (lead := part.metrics.get(facts.lead)) is not None
+            else [part.value, f"{part.rows:,}", "", "too few rows"]
+            for part in parts
+        ]
+        table = _table([column, f"#{facts.examples}", f"#{facts.lead}", "interval"], rows)
+        found.append(f"<details open><summary>{escape(column)}</summary>{table}</details>")
+    return "".join(found)
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], marked: int | None = None) -> str:
+    """Write a table; a head that begins with # is of a column of numbers."""
+    kinds = [' class="number"' if head.startswith("#") else "" for head in heads]
+    top = "".join(f"<th{kind}>{escape(head.lstrip('#'))}</th>" for head, kind in zip(heads, kinds, strict=True))
+    body = "".join(
+        f"<tr{' class=lead' if place == marked else ''}>"
+        + "".join(f"<td{kind}>{escape(cell)}</td>" for cell, kind in zip(row, kinds, strict=True))
+        + "</tr>"
+        for place, row in enumerate(rows)
+    )
+    return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _plots(facts: Facts, plots: Mapping[str, bytes]) -> str:
+    figures = []
+    for name, png in plots.items():
+        caption = escape(_CAPTIONS.get(name, name.replace("_", " ")))
+        data = base64.b64encode(png).decode()
+        picture = f'<img alt="{caption}" src="data:image/png;base64,{data}">'
+        figures.append(f"<figure>{picture}<figcaption>{caption}</figcaption></figure>")
+    if facts.legend:
+        figures.append(f"<p>In the plots:</p>{_pairs(facts.legend)}")
+    return "".join(figures)
+
+
+def _pairs(pairs: Mapping[str, str], *, code: bool = False) -> str:
+    left, right = ("<code>", "</code>") if code else ("", "")
+    return (
+        "<dl>"
+        + "".join(f"<dt>{escape(name)}</dt><dd>{left}{escape(text)}{right}</dd>" for name, text in pairs.items())
+        + "</dl>"
+    )

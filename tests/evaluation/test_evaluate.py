@@ -1,0 +1,173 @@
+"""The evaluation as a whole: files, bytes, refusals."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from sklearn.metrics import accuracy_score, log_loss
+
+from headframe.errors import DataError, HeadframeError
+from headframe.evaluation.curves import learning_curves
+from headframe.evaluation.evaluate import _history, evaluate
+from headframe.evaluation.facts import number
+from headframe.record import file_digest, folder_digest
+
+PLOTS = {"learning_curves", "confusion", "calibration", "curves"}
+
+
+def test_metrics_are_those_of_the_test_rows(evaluated):
+    record, model, root = evaluated
+    rows = pq.read_table(root / model.folder / "predictions.parquet").to_pandas().query("split == 'test'")
+    assert record.rows == len(rows) == 160
+    assert record.metrics["accuracy"].value == pytest.approx(accuracy_score(rows["target"], rows["prediction"]))
+    scores = rows[["score_amber", "score_blau", "score_红色"]]
+    assert record.metrics["log_loss"].value == pytest.approx(log_loss(rows["target"], scores))
+    assert record.baseline["accuracy"].value < record.metrics["accuracy"].value
+    assert (record.lead, record.higher_is_better) == ("accuracy", True)
+
+
+def test_files_agree_with_the_record(evaluated):
+    record, _, root = evaluated
+    folder = root / record.folder
+    written = json.loads((folder / "metrics.json").read_text())
+    assert record.digest == file_digest(folder / "metrics.json")
+    assert written["metrics"]["accuracy"] == record.metrics["accuracy"].model_dump()
+    assert written["difference"]["accuracy"]["low"] > 0
+    assert {path.stem for path in (folder / "plots").iterdir()} == PLOTS
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in (folder / "plots").iterdir())
+    shops = {part["value"]: part["rows"] for part in json.loads((folder / "slices.json").read_text())["shop"]}
+    assert sum(shops.values()) == record.rows
+    assert set(shops) == {"north", "south", "东边", "missing"}
+    assert (folder / "plan.json").is_file()
+
+
+def test_the_same_evaluation_gives_the_same_bytes_in_any_folder(plan, train, table, tmp_path: Path):
+    model, other = train("model", skill=3.0), train("other", skill=1.0)
+    first = evaluate(plan(), table, model, other, tmp_path, tmp_path / "first")
+    again = evaluate(plan(), table, model, other, tmp_path, tmp_path / "again")
+    assert folder_digest(tmp_path / "first") == folder_digest(tmp_path / "again")
+    assert first.model_copy(update={"folder": ""}) == again.model_copy(update={"folder": ""})
+    for path in (tmp_path / "first").rglob("*.*"):
+        assert str(tmp_path).encode() not in path.read_bytes(), path
+        assert b"Matplotlib" not in path.read_bytes(), path
+
+
+class Page(HTMLParser):
+    """Collects what a page refers to, and checks that every tag is closed."""
+
+    void = frozenset({"meta", "img", "br", "hr", "link", "input"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.references: list[str] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag, attrs) -> None:
+        self.tags.append(tag)
+        self.references += [value for name, value in attrs if name in {"src", "href", "srcset", "action", "data"}]
+        if tag not in self.void:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data) -> None:
+        self.text.append(data)
+
+
+def test_the_report_is_one_page_that_refers_to_nothing_outside_itself(evaluated):
+    html = (evaluated[2] / evaluated[0].folder / "report.html").read_text(encoding="utf-8")
+    page = Page()
+    page.feed(html)
+    page.close()
+    assert page.open == []
+    assert page.tags.count("img") == len(PLOTS)
+    assert all(reference.startswith("data:image/png;base64,") for reference in page.references)
+    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    style = re.search(r"<style>(.*?)</style>", html, re.DOTALL)
+    assert style is not None
+    assert "url(" not in style[1]
+    assert "@import" not in style[1]
+    assert "prefers-color-scheme:dark" in style[1]
+    said = " ".join(page.text)
+    for text in ("Colours <of 1994>", "CC0", "红色, 1994", "东边", "model minus baseline", "b" * 64, "d" * 64):
+        assert text in said
+    assert number(evaluated[0].metrics["accuracy"].value) in said
+
+
+def test_the_card_names_everything_that_went_in(evaluated):
+    card = (evaluated[2] / evaluated[0].folder / "card.md").read_text(encoding="utf-8")
+    for heading in ("Intended use", "Data", "Metrics", "Baseline", "Slices", "Limits", "Digests", "Make it again"):
+        assert f"\n## {heading}" in card
+    assert "CC0" in card
+    assert "A. Nobody & B. Nobody, 红色, 1994" in card
+    assert "LogisticRegression. On the same 160 rows the model is better than the baseline: accuracy +" in card
+    assert "c2 is 红色" in card
+    assert f"`{'d' * 64}`" in card
+    for reference in re.findall(r"\]\((plots/[^)]+)\)", card):
+        assert (evaluated[2] / evaluated[0].folder / reference).is_file()
+
+
+def test_each_network_of_an_ensemble_has_its_learning_curve(train, tmp_path: Path):
+    folder = tmp_path / train("model", skill=3.0).folder
+    epochs = json.loads((folder / "history.json").read_bytes())
+    (folder / "history.json").write_text("[]")
+    for name in ("cnn", "forest", "both/members/a"):
+        (folder / "members" / name).mkdir(parents=True)
+        (folder / "members" / name / "history.json").write_text(json.dumps([] if name == "forest" else epochs))
+    history = _history(folder)
+    assert history == {"cnn": epochs, "both/a": epochs}
+    assert len(learning_curves({**history, "none": [{**epochs[0], "lead": None}]}, "accuracy").axes) == 6
+
+
+def test_without_a_baseline_none_is_compared(plan, train, table, tmp_path: Path):
+    record = evaluate(plan(), table, train("model", skill=3.0), None, tmp_path, tmp_path / "out")
+    assert record.baseline == {}
+    assert "None: the plan names no baseline." in (tmp_path / "out" / "card.md").read_text()
+    assert "difference" not in json.loads((tmp_path / "out" / "metrics.json").read_text())
+
+
+def test_a_baseline_on_other_rows_is_refused(plan, train, table, tmp_path: Path):
+    model, other = train("model", skill=3.0), train("other", skill=1.0, first=3)
+    with pytest.raises(DataError, match="the baseline was measured on other rows"):
+        evaluate(plan(), table, model, other, tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_predictions_that_were_changed_or_lost_are_refused(plan, train, table, tmp_path: Path):
+    model = train("model", skill=3.0)
+    path = tmp_path / model.folder / "predictions.parquet"
+    pq.write_table(pq.read_table(path).slice(1), path)
+    with pytest.raises(DataError, match="was changed since training wrote it; train again"):
+        evaluate(plan(), table, model, None, tmp_path, tmp_path / "out")
+    path.unlink()
+    with pytest.raises(HeadframeError, match="is missing; train again"):
+        evaluate(plan(), table, model, None, tmp_path, tmp_path / "out")
+
+
+def test_a_folder_that_cannot_be_written_is_named(plan, train, table, tmp_path: Path):
+    (tmp_path / "out").write_text("a file where the folder should be")
+    with pytest.raises(HeadframeError, match=r"cannot be written to .*out"):
+        evaluate(plan(), table, train("model", skill=3.0), None, tmp_path, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.99612, "0.9961"),
+        (0.39, "0.3900"),
+        (12.3456, "12.35"),
+        (123456.7, "123,457"),
+        (2e-5, "2e-05"),
+        (0.0, "0.0000"),
+    ],
+)
+def test_numbers_are_short(value: float, text: str):
+    assert number(value) == text

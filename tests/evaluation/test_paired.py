@@ -1,0 +1,62 @@
+"""Two models on the same rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from headframe.errors import DataError
+from headframe.evaluation.intervals import Resampling, draws, percentiles
+from headframe.evaluation.paired import align, compare
+
+HOW = Resampling(0.95, 300, 17)
+
+
+def test_the_difference_is_taken_on_the_same_draws_of_rows(classified):
+    task, good = classified(400, 3, skill=2.5)
+    _, fair = classified(400, 3, skill=1.5)
+    found = compare(task, good, fair, HOW)
+    gain = task.quality(good) - task.quality(fair)
+    expected = percentiles(np.concatenate([gain @ counts / 400 for counts in draws(400, HOW)]), 0.95)
+    change = found.difference["accuracy"]
+    assert change.value == pytest.approx(gain.mean())
+    assert (change.low, change.high) == pytest.approx(expected)
+    assert change.value == found.model["accuracy"].value - found.baseline["accuracy"].value
+    assert found.difference.keys() == found.model.keys()
+
+
+def test_a_model_does_not_differ_from_itself(classified):
+    task, predictions = classified(100, 2)
+    for change in compare(task, predictions, predictions, HOW).difference.values():
+        assert (change.value, change.low, change.high) == (0, 0, 0)
+
+
+def test_the_order_of_the_baselines_rows_does_not_matter(classified):
+    task, predictions = classified(100, 2)
+    _, other = classified(100, 2, skill=1)
+    shuffled = other.take(pa.array(np.random.default_rng(0).permutation(100)))
+    assert align(predictions, shuffled).equals(other)
+    assert compare(task, predictions, shuffled, HOW) == compare(task, predictions, other, HOW)
+
+
+def test_other_rows_are_refused(classified):
+    _, predictions = classified(100, 2)
+    with pytest.raises(DataError, match="other rows: it has 99 where the model has 100, for example not 'row-0'"):
+        align(predictions, predictions.slice(1))
+    with pytest.raises(DataError, match="other rows: it has 100 where the model has 99"):
+        align(predictions.slice(1), predictions)
+
+
+def test_other_targets_on_the_same_rows_are_refused(classified):
+    _, predictions = classified(100, 2)
+    flipped = predictions.set_column(1, "target", pa.array(1 - predictions["target"].to_numpy()))
+    with pytest.raises(DataError, match="other targets on the same row_ids"):
+        align(predictions, flipped)
+
+
+def test_a_row_that_occurs_twice_is_refused(classified):
+    _, predictions = classified(3, 2)
+    twice = predictions.take(pa.array([0, 1, 1]))
+    with pytest.raises(DataError, match="occurs twice"):
+        align(twice, twice)
