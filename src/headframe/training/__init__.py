@@ -1,0 +1,1 @@
+"""The training program: `python -m headframe.training PLAN.json OUT_DIR`."""

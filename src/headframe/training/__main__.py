@@ -1,0 +1,88 @@
+"""`python -m headframe.training PLAN.json OUT_DIR`: train a plan in this process."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from headframe.config.project import Project
+from headframe.errors import ConfigurationError, HeadframeError
+from headframe.training.environment import settings_of
+from headframe.training.lifeline import Lifeline
+
+INTERRUPTED = 130
+"""Exit code of a program that was stopped from the keyboard, as shells have it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; the exit code is 0, or that of the exception that ended it."""
+    asked = _parser().parse_args(arguments)
+    lifeline = Lifeline(asked.lifeline) if asked.lifeline is not None else None
+    try:
+        _run(asked.plan, asked.folder, asked.root)
+    except HeadframeError as error:
+        if lifeline is None:
+            print(f"error: {error}", file=sys.stderr)  # noqa: T201 - what a user reads
+        else:
+            lifeline.tell(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)  # noqa: T201
+        return INTERRUPTED
+    return 0
+
+
+def _run(plan_file: Path, folder: Path, root: Path | None) -> None:
+    from pydantic import ValidationError  # noqa: PLC0415 - `--help` needs no schema
+
+    from headframe.config.plan import read_plan  # noqa: PLC0415
+
+    project = Project(root.resolve()) if root is not None else Project.find(Path.cwd())
+    try:
+        plan = read_plan(plan_file, project.packages)
+    except FileNotFoundError as error:
+        msg = f"there is no plan {plan_file}"
+        raise HeadframeError(msg) from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        msg = f"{plan_file} is no plan: {where}: {first['msg']}" if where else f"{plan_file}: {first['msg']}"
+        raise ConfigurationError(msg) from error
+    # Before NumPy and torch are imported, which read them once.
+    os.environ.update(settings_of(plan.trainer.threads))
+    if (project.root / "src").is_dir():
+        sys.path.insert(0, str(project.root / "src"))
+    from headframe.training.program import run  # noqa: PLC0415 - imports torch
+
+    try:
+        run(plan, project.root, folder.resolve(), project.packages)
+    except OSError as error:
+        msg = f"{error.filename or folder}: {error.strerror or error}"
+        raise HeadframeError(msg) from error
+
+
+def _end(number: int, _: object) -> NoReturn:
+    """End at once: what is not in the last checkpoint is computed again."""
+    sys.exit(128 + number)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m headframe.training",
+        description="Train a plan. Killed at any moment and started again, it ends with the same weights.",
+    )
+    parser.add_argument("plan", type=Path, metavar="PLAN.json", help="the plan, as `headframe run --cfg` composes it")
+    parser.add_argument("folder", type=Path, metavar="OUT_DIR", help="where the model and its predictions are written")
+    parser.add_argument("--root", type=Path, metavar="PROJECT", help="the project's folder; found upwards without it")
+    parser.add_argument("--lifeline", type=int, help=argparse.SUPPRESS)  # a socket that launchers hold the end of
+    return parser
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _end)
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""The state of an unfinished training on disk: written whole or not at all, read without running code."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from headframe.errors import DataError
+from headframe.record import write_atomically
+
+FORMAT = 1
+WORTH = 50
+"""How many times longer than writing a checkpoint takes, training must have gone on, before one is written again.
+
+Less work is lost by a kill than would be spent on saving it, and writing costs 2 % of the time at most.
+"""
+
+
+class CheckpointFile:
+    """One file that holds the newest state of a training.
+
+    Args:
+        path: where it stands.
+        identity: digest of everything that decides the weights; a state with another one is not this training's.
+    """
+
+    def __init__(self, path: Path, identity: str) -> None:
+        self.path = path
+        self.identity = identity
+        self._due = 0.0
+
+    def is_due(self) -> bool:
+        """Tell whether saving now is worth its cost."""
+        return time.monotonic() >= self._due
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Replace the file; a power cut leaves the old one or the new one."""
+        began = time.monotonic()
+        raw = io.BytesIO()
+        torch.save({"format": FORMAT, "identity": self.identity, **state}, raw)
+        write_atomically(self.path, raw.getvalue())
+        done = time.monotonic()
+        self._due = done + WORTH * (done - began)
+
+    def load(self) -> dict[str, Any] | None:
+        """Read the state back, on the CPU; None where there is none that this training could go on from."""
+        if not self.path.is_file():
+            return None
+        try:
+            state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
+        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            msg = f"{self.path} is damaged ({str(error).splitlines()[0]}); remove it to train from the start"
+            raise DataError(msg) from error
+        fits = state.get("format") == FORMAT and state.get("identity") == self.identity
+        return state if fits else None

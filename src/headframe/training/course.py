@@ -1,0 +1,99 @@
+"""How far a training has come, and what its epochs gave: all that a checkpoint holds besides weights."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal, TypedDict
+
+from torch import Tensor
+
+from headframe.config.plan import EarlyStopping
+from headframe.errors import DataError, HeadframeError
+
+
+class Epoch(TypedDict):
+    """One line of `history.json`; losses are means over examples, `lead` is the task's leading metric."""
+
+    epoch: int
+    train_loss: float
+    val_loss: float
+    lead: float | None
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Reads the history: which epoch was the best, and whether to go on.
+
+    Attributes:
+        monitor: `loss` or `lead`, both on validation rows.
+        higher_is_better: direction of `lead`.
+        lead: name of the leading metric, for messages.
+        early_stopping: when to stop; None: never.
+    """
+
+    monitor: Literal["loss", "lead"]
+    higher_is_better: bool
+    lead: str
+    early_stopping: EarlyStopping | None
+
+    def best(self, history: list[Epoch]) -> int:
+        """Give the place of the best epoch in the history; the first one of equals."""
+        errors = self._errors(history)
+        return errors.index(min(errors))
+
+    def is_over(self, history: list[Epoch]) -> bool:
+        """Tell whether the last `patience` epochs brought no improvement."""
+        if self.early_stopping is None:
+            return False
+        best, since = math.inf, 0
+        for error in self._errors(history):
+            improved = error < best - self.early_stopping.min_delta
+            best, since = (error, 0) if improved else (best, since + 1)
+        return since >= self.early_stopping.patience
+
+    def check(self, epoch: Epoch) -> None:
+        """Refuse an epoch that nothing can be learned from.
+
+        Raises:
+            HeadframeError: a loss is NaN or infinite.
+            DataError: the monitored metric is not defined on the validation rows.
+        """
+        for name in ("train_loss", "val_loss"):
+            if not math.isfinite(epoch[name]):
+                msg = (
+                    f"training diverged: {name} is {epoch[name]} in epoch {epoch['epoch']}; "
+                    "lower optimizer.lr, or bound the gradient with trainer.gradient_clip"
+                )
+                raise HeadframeError(msg)
+        if self.monitor == "lead" and epoch["lead"] is None:
+            msg = (
+                f"validation rows do not define {self.lead}, which trainer.monitor looks at; take trainer.monitor=loss"
+            )
+            raise DataError(msg)
+
+    def _errors(self, history: list[Epoch]) -> list[float]:
+        if self.monitor == "loss":
+            return [epoch["val_loss"] for epoch in history]
+        leads = [epoch["lead"] for epoch in history]
+        return [math.inf if lead is None else -lead if self.higher_is_better else lead for lead in leads]
+
+
+@dataclass
+class Course:
+    """Where a training stands.
+
+    Attributes:
+        step: optimiser steps done.
+        history: finished epochs.
+        losses: of each step of the unfinished epoch, detached, on the device.
+        best: weights after the best epoch so far, on the CPU; empty where the last ones are kept.
+        over: whether early stopping ended the training.
+    """
+
+    step: int = 0
+    history: list[Epoch] = field(default_factory=list)
+    losses: list[Tensor] = field(default_factory=list)
+    best: dict[str, Tensor] = field(default_factory=dict)
+    over: bool = False

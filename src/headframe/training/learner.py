@@ -1,0 +1,74 @@
+"""Train one learner that is no ensemble, into its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from headframe.config.build import look_up
+from headframe.config.plan import Learner, Model
+from headframe.prediction.bundle import Passport, save_estimator, save_network
+from headframe.prediction.predictor import predictor_of
+from headframe.training.checkpoints import CheckpointFile
+from headframe.training.course import Epoch
+from headframe.training.estimators import train_estimator
+from headframe.training.examples import Material, encode
+from headframe.training.outcome import scores_of, write_history, write_measured, write_probe
+from headframe.training.progress import Reporter
+from headframe.training.result import BUNDLE, CHECKPOINT, Result, begin, conclude
+
+
+def is_network(component: Model) -> bool:
+    """Tell whether a model is a network; anything else is asked for scikit-learn's methods."""
+    if component.target.startswith("sklearn."):
+        return False
+    from torch import nn  # noqa: PLC0415 - scikit-learn's own are known by their name
+
+    made = look_up(component.target)
+    return isinstance(made, type) and issubclass(made, nn.Module)
+
+
+def train_learner(learner: Learner, material: Material, identity: str, folder: Path, reporter: Reporter) -> Result:
+    """Train a network or an estimator and write everything that its folder promises.
+
+    Args:
+        learner: not an ensemble.
+        material: the data.
+        identity: digest of everything that decides the outcome.
+        folder: where it is written; an unfinished training of the same identity in it is gone on with.
+        reporter: is told how it goes on.
+
+    Raises:
+        HeadframeError: or one of its kinds, for what a user can mend.
+    """
+    begin(folder)
+    examples = encode(material, learner)
+    task, encoder, threads = material.task, examples.encoder, learner.trainer.threads
+    passport = Passport(material.dataset.name, material.schema, learner, material.component)
+    history: list[Epoch] = []
+    parameters, device = 0, "cpu"
+    model: Any
+    assert isinstance(learner.model, Model)  # noqa: S101 - ensembles are taken apart before
+    if is_network(learner.model):
+        # Lightning costs seconds, which estimators need not pay.
+        from headframe.training.network import train_network  # noqa: PLC0415
+
+        trained = train_network(learner, task, examples, CheckpointFile(folder / CHECKPOINT, identity), reporter)
+        network, device, history = trained.network, str(trained.device), trained.history
+        parameters = sum(tensor.numel() for tensor in network.parameters() if tensor.requires_grad)
+        save_network(folder / BUNDLE, passport, encoder, task, network)
+        model = network
+    else:
+        model = train_estimator(learner, task, examples, reporter)
+        save_estimator(folder / BUNDLE, passport, encoder, task, model)
+    predictor = predictor_of(
+        material.schema, task, encoder, model, batch_size=learner.trainer.evaluation_batch_size, device=device
+    )
+    with threadpool_limits(threads):
+        numbers, _ = material.measured(encoder.lookback)
+        write_measured(folder, material, encoder.lookback, scores_of(predictor, material, numbers))
+        write_probe(folder, predictor, material)
+    write_history(folder, history)
+    return conclude(folder, identity, epochs=len(history), parameters=parameters)

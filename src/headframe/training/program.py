@@ -1,0 +1,52 @@
+"""The whole program: a plan in, a folder with a trained model out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from headframe.config.plan import Plan
+from headframe.errors import HeadframeError
+from headframe.training.progress import Display
+from headframe.training.result import LOCK, Result, Work, finished
+
+PATIENCE = 10.0
+"""Seconds to wait for a training of the same folder to end; one that was killed needs a moment for it."""
+
+
+def run(plan: Plan, root: Path, folder: Path, trusted: tuple[str, ...]) -> Result:
+    """Train what a plan asks for, or go on with it, or say that it is done already.
+
+    Args:
+        plan: what to train; only `seed`, `dataset`, `features`, `task`, `model`, `optimizer`, `scheduler` and
+            `trainer` matter.
+        root: the project's folder, where `data/` lies.
+        folder: where everything is written.
+        trusted: import prefixes of the project's own code.
+
+    Raises:
+        HeadframeError: or one of its kinds, for what a user can mend; two runs in one folder among it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    work = Work(plan.dataset, plan.task, root, trusted)
+    learner = plan.learner
+    try:
+        with FileLock(folder / LOCK, timeout=PATIENCE), Display() as display:
+            identity = work.identity(learner)
+            done = finished(folder, identity)
+            if done is not None:
+                display.line("", "finished earlier; nothing to do")
+                return done
+            if learner.members():
+                from headframe.training.ensembles import train_ensemble  # noqa: PLC0415 - only ensembles need it
+
+                return train_ensemble(learner, work, folder, display)
+            from headframe.training.examples import prepare  # noqa: PLC0415 - imports torch
+            from headframe.training.learner import train_learner  # noqa: PLC0415
+
+            material = prepare(work.dataset, work.task, work.table())
+            return train_learner(learner, material, identity, folder, display.reporter(""))
+    except Timeout as error:
+        msg = f"another training is running in {folder}; wait for it to end, or stop it"
+        raise HeadframeError(msg) from error

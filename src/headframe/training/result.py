@@ -1,0 +1,101 @@
+"""What a finished training is known by; light enough for those who only look."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+import headframe
+from headframe.config.plan import Dataset, Learner, Task
+from headframe.datasets.table import Table
+from headframe.record import Record, digest, file_digest, folder_digest, write_record
+
+RESULT, PREDICTIONS, BUNDLE = "result.json", "predictions.parquet", "bundle"
+CHECKPOINT, LOCK = "checkpoint/last.ckpt", ".lock"
+
+
+class Result(Record):
+    """The last file that a training writes; without it the folder holds an unfinished one."""
+
+    identity: str  # sha256 of everything that decides the outcome
+    bundle: str  # sha256 of the folder
+    predictions: str  # sha256 of the file
+    epochs: int  # 0 for estimators; of an ensemble the most of any member
+    parameters: int  # trainable numbers of all networks
+    members: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Work:
+    """The side of a plan that all its learners share.
+
+    Attributes:
+        dataset: the data set.
+        task: what is predicted.
+        root: the project's folder.
+        trusted: import prefixes of the project's own code.
+    """
+
+    dataset: Dataset
+    task: Task
+    root: Path
+    trusted: tuple[str, ...]
+
+    def table(self) -> Table:
+        """Open the data set's table."""
+        return Table.open(self.root / "data" / self.dataset.name)
+
+    def identity(self, learner: Learner) -> str:
+        """Give the digest of everything that decides what comes of a learner."""
+        asked = self.dataset.model_dump(mode="json", include={"name", "inputs", "target", "time", "split"})
+        return digest(
+            {
+                "learner": learner.model_dump(mode="json"),
+                "dataset": asked,
+                "table": self.table().digest,
+                "task": self.task.model_dump(mode="json"),
+                "version": headframe.__version__,
+            }
+        )
+
+
+def finished(folder: Path, identity: str) -> Result | None:
+    """Give the result that lies in a folder if it is that of this work and nothing of it was changed since."""
+    try:
+        result = Result.model_validate_json((folder / RESULT).read_bytes())
+        whole = (
+            result.identity == identity
+            and result.predictions == file_digest(folder / PREDICTIONS)
+            and result.bundle == folder_digest(folder / BUNDLE)
+        )
+    except (FileNotFoundError, ValidationError):
+        return None
+    return result if whole else None
+
+
+def begin(folder: Path) -> None:
+    """Mark a training as unfinished and clear away what a kill left half-written."""
+    (folder / RESULT).unlink(missing_ok=True)
+    for place in (folder, folder / Path(CHECKPOINT).parent):
+        for leftover in place.glob(".*"):
+            if leftover.is_dir():
+                shutil.rmtree(leftover)
+            elif leftover.name != LOCK:
+                leftover.unlink()
+
+
+def conclude(folder: Path, identity: str, *, epochs: int, parameters: int, members: tuple[str, ...] = ()) -> Result:
+    """Write `result.json`, after which the training counts as finished."""
+    result = Result(
+        identity=identity,
+        bundle=folder_digest(folder / BUNDLE),
+        predictions=file_digest(folder / PREDICTIONS),
+        epochs=epochs,
+        parameters=parameters,
+        members=members,
+    )
+    write_record(folder / RESULT, result)
+    return result

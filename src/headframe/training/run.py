@@ -1,0 +1,61 @@
+"""Train a plan out of process and say what came of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from headframe.config.build import build
+from headframe.config.plan import Plan
+from headframe.errors import ConfigurationError
+from headframe.record import write_record
+from headframe.records import TableRecord, Trained
+from headframe.training.launchers import Launcher
+
+PLAN = "plan.json"
+
+
+def train(plan: Plan, table: TableRecord, root: Path, folder: Path) -> Trained:
+    """Train the plan's learner through the plan's launcher.
+
+    Args:
+        plan: `seed`, `dataset`, `features`, `task`, `model`, `optimizer`, `scheduler` and `trainer` decide the
+            outcome, `launcher` where it comes about.
+        table: the version of the data that must lie in the project.
+        root: the project's folder.
+        folder: an absolute path below `root`; an unfinished training in it is gone on with.
+
+    Raises:
+        HeadframeError: or one of its kinds, as the program ended with.
+    """
+    from headframe.datasets.table import open_record  # noqa: PLC0415 - flows are composed without pyarrow
+    from headframe.training.result import RESULT, Result  # noqa: PLC0415
+
+    open_record(table, root)
+    file = folder / PLAN
+    write_record(file, plan)
+    launcher: Launcher = build(plan.launcher)
+    launcher.launch(file, folder, root, plan.trainer.threads)
+    result = Result.model_validate_json((folder / RESULT).read_bytes())
+    return Trained(
+        folder=folder.relative_to(root).as_posix(),
+        bundle=result.bundle,
+        predictions=result.predictions,
+        epochs=result.epochs,
+        parameters=result.parameters,
+        members=result.members,
+    )
+
+
+def train_baseline(plan: Plan, table: TableRecord, root: Path, folder: Path) -> Trained:
+    """Train what the plan's model is compared with; see `train`.
+
+    Raises:
+        ConfigurationError: the plan names no baseline.
+    """
+    if plan.baseline is None:
+        msg = "the plan names no baseline; take one as in baseline=logistic"
+        raise ConfigurationError(msg)
+    learner = plan.learner.vary(plan.baseline)
+    parts = ("model", "features", "optimizer", "scheduler", "trainer")
+    changed = {name: getattr(learner, name) for name in parts}
+    return train(plan.model_copy(update={**changed, "baseline": None}), table, root, folder)

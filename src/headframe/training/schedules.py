@@ -1,0 +1,109 @@
+"""Learning rates over a training: each function takes the optimiser and the number of its steps.
+
+What they give is stepped once after each step of the optimiser; the rate in the optimiser's YAML is the highest.
+"""
+
+from __future__ import annotations
+
+import math
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+
+
+def constant(optimizer: Optimizer, total_steps: int, steps_per_epoch: int) -> LRScheduler:
+    """Keep the rate of the optimiser."""
+    del total_steps, steps_per_epoch
+    return LambdaLR(optimizer, lambda _: 1.0)
+
+
+def one_cycle(
+    optimizer: Optimizer,
+    total_steps: int,
+    steps_per_epoch: int,
+    *,
+    warm_up: float = 0.3,
+    start: float = 0.04,
+    end: float = 1e-4,
+    momentum: bool = True,
+) -> LRScheduler:
+    """Rise to the optimiser's rate and fall far below it, both along a cosine (Smith and Topin, arXiv:1708.07120).
+
+    Args:
+        optimizer: whose rate is changed.
+        total_steps: steps of the whole training.
+        steps_per_epoch: steps of one epoch.
+        warm_up: share of all steps in which the rate rises, 0 to 1.
+        start: first rate, as a share of the highest.
+        end: last rate, as a share of the first.
+        momentum: whether momentum falls to 0.85 and rises to 0.95 against the rate.
+
+    Raises:
+        ValueError: a share lies outside its range.
+    """
+    del steps_per_epoch
+    if not (0 <= warm_up < 1 and 0 < start <= 1 and 0 < end <= 1):
+        msg = f"warm_up={warm_up} lies in [0, 1), start={start} and end={end} in (0, 1]"
+        raise ValueError(msg)
+    return OneCycleLR(
+        optimizer,
+        max_lr=[group["lr"] for group in optimizer.param_groups],
+        # One step has no phase to rise in; a schedule of two begins at its highest rate's side.
+        total_steps=max(total_steps, 2),
+        pct_start=warm_up,
+        div_factor=1 / start,
+        final_div_factor=1 / end,
+        cycle_momentum=momentum,
+    )
+
+
+def cosine(
+    optimizer: Optimizer, total_steps: int, steps_per_epoch: int, *, warm_up: float = 0.05, end: float = 0.0
+) -> LRScheduler:
+    """Rise in a straight line, then fall along half a cosine (Loshchilov and Hutter, arXiv:1608.03983, one cycle).
+
+    Args:
+        optimizer: whose rate is changed.
+        total_steps: steps of the whole training.
+        steps_per_epoch: steps of one epoch.
+        warm_up: share of all steps in which the rate rises, 0 to 1.
+        end: last rate, as a share of the highest, 0 to 1.
+
+    Raises:
+        ValueError: a share lies outside its range.
+    """
+    del steps_per_epoch
+    if not (0 <= warm_up < 1 and 0 <= end <= 1):
+        msg = f"warm_up={warm_up} lies in [0, 1) and end={end} in [0, 1]"
+        raise ValueError(msg)
+    rising = round(warm_up * total_steps)
+
+    def share(step: int) -> float:
+        if step < rising:
+            return (step + 1) / (rising + 1)
+        way = min(1.0, (step - rising) / max(1, total_steps - rising))
+        return end + (1 - end) * (1 + math.cos(math.pi * way)) / 2
+
+    return LambdaLR(optimizer, share)
+
+
+def step(
+    optimizer: Optimizer, total_steps: int, steps_per_epoch: int, *, every: int = 1, factor: float = 0.5
+) -> LRScheduler:
+    """Multiply the rate by `factor` after each `every` epochs; with every=1 this is exponential decay.
+
+    Args:
+        optimizer: whose rate is changed.
+        total_steps: steps of the whole training.
+        steps_per_epoch: steps of one epoch.
+        every: epochs between two changes, 1 or more.
+        factor: what remains of the rate, 0 to 1.
+
+    Raises:
+        ValueError: a setting lies outside its range.
+    """
+    del total_steps
+    if every < 1 or not 0 < factor <= 1:
+        msg = f"every={every} is at least 1 epoch and factor={factor} lies in (0, 1]"
+        raise ValueError(msg)
+    return LambdaLR(optimizer, lambda number: factor ** (number // (every * steps_per_epoch)))

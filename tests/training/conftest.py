@@ -1,0 +1,151 @@
+"""Trains small plans in forked processes, so that Lightning is imported once for all of them."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import runpy
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headframe.config.load import load_plan
+from headframe.config.plan import Plan
+from headframe.config.project import Project
+from headframe.datasets.collect import collect
+from headframe.record import write_record
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DRIVER = Path(__file__).with_name("driver.py")
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["headframe.training.network", "headframe.training.ensembles"])
+
+SMALL = [
+    "model=cnn",
+    "features=image_augmented",
+    "model.widths=[[4],[8]]",
+    "model.dropout=0.2",
+    "trainer.max_epochs=3",
+    "trainer.batch_size=128",
+    "trainer.checkpoint_steps=4",
+    "trainer.accelerator=cpu",
+    "optimizer.lr=0.01",
+]
+"""A network with everything that has a state: batch normalisation, dropout, augmentation, momentum, a schedule."""
+
+
+@dataclass
+class Run:
+    """What came of a process: exit code (minus the signal that killed it) and what it printed."""
+
+    code: int
+    said: str
+    folder: Path
+
+    def read(self, name: str) -> Any:
+        return json.loads((self.folder / name).read_text())
+
+    def files(self) -> dict[str, bytes]:
+        """The bytes of everything but the checkpoint and the lock."""
+        found = (path for path in self.folder.rglob("*") if path.is_file())
+        return {
+            path.relative_to(self.folder).as_posix(): path.read_bytes()
+            for path in found
+            if path.name not in {"last.ckpt", ".lock"}
+        }
+
+
+@dataclass
+class Workshop:
+    """A project with data, in which plans are trained."""
+
+    root: Path
+    mirror: Path
+    finished: dict[str, Run] = field(default_factory=dict)
+
+    @property
+    def project(self) -> Project:
+        return Project(self.root)
+
+    def plan(self, *overrides: str) -> Plan:
+        return load_plan([*SMALL, *overrides], self.project)
+
+    def simple(self, *overrides: str) -> Plan:
+        """Compose a short training of digits on any model."""
+        given = ["features=image", "trainer.max_epochs=2", "trainer.batch_size=256", "trainer.accelerator=cpu"]
+        return load_plan([*given, *overrides], self.project)
+
+    def train(self, plan: Plan, name: str, death: str | None = None) -> Run:
+        """Train into the folder `name`, going on with what is in it."""
+        folder = self.root / "out" / name
+        file = self.root / "plans" / f"{name}.json"
+        write_record(file, plan)
+        log = self.root / "out" / f"{name}.log"
+        log.parent.mkdir(exist_ok=True)
+        before = len(log.read_text()) if log.exists() else 0
+        given = {"arguments": [str(file), str(folder), "--root", str(self.root)], "death": death, "log": str(log)}
+        process = CONTEXT.Process(target=runpy.run_path, args=(str(DRIVER), given, "__main__"))
+        process.start()
+        process.join(240)
+        assert process.exitcode is not None, f"the training of {name} hangs"
+        assert "the program imported" not in log.read_text()
+        return Run(process.exitcode, log.read_text()[before:], folder)
+
+    def once(self, plan: Plan, how: str | None = None) -> Run:
+        """Train a plan, or take what an earlier test trained for the same plan."""
+        if plan.fingerprint not in self.finished:
+            run = self.train(plan, f"once-{plan.fingerprint[:12]}", how)
+            assert run.code == 0, run.said
+            self.finished[plan.fingerprint] = run
+        return self.finished[plan.fingerprint]
+
+
+@pytest.fixture(scope="session")
+def workshop(tmp_path_factory: pytest.TempPathFactory, mirror: Path) -> Workshop:
+    """A project that holds the digits."""
+    root = tmp_path_factory.mktemp("training") / "project"
+    shutil.copytree(REPOSITORY / "conf", root / "conf")
+    made = Workshop(root, mirror)
+    collect(made.plan().dataset, root, mirror)
+    return made
+
+
+@pytest.fixture
+def table_of(workshop: Workshop, tmp_path: Path) -> Iterator[Callable[[Sequence[str]], list[str]]]:
+    """Make a data set `made` of lines `number,label`; gives the overrides that ask for it."""
+
+    def make(lines: Sequence[str]) -> list[str]:
+        (tmp_path / "made").mkdir(exist_ok=True)
+        (tmp_path / "made" / "rows.csv").write_text("number,other,label,part\n" + "\n".join(lines) + "\n")
+        yaml = {
+            "name": "made",
+            "title": "made",
+            "licence": "none",
+            "citation": "none",
+            "sources": {"rows": {"uri": "file:made/rows.csv"}},
+            "reader": {"_target_": "headframe.datasets.readers.delimited.Delimited"},
+            "inputs": ["number", "other"],
+            "target": "label",
+            "tasks": ["classification"],
+            "split": {"_target_": "headframe.datasets.splits.Given", "column": "part"},
+            "contract": {
+                "columns": {
+                    "number": {"dtype": "float", "nullable": True},
+                    "other": {"dtype": "float", "nullable": True},
+                    "label": {"dtype": "string"},
+                    "part": {"dtype": "string"},
+                }
+            },
+        }
+        (workshop.root / "conf" / "dataset" / "made.yaml").write_text(json.dumps(yaml))
+        overrides = ["dataset=made", "features=tabular", "model=mlp", "trainer.max_epochs=2"]
+        collect(load_plan(overrides, workshop.project).dataset, workshop.root, tmp_path)
+        return overrides
+
+    yield make
+    shutil.rmtree(workshop.root / "data" / "made", ignore_errors=True)
+    (workshop.root / "conf" / "dataset" / "made.yaml").unlink(missing_ok=True)

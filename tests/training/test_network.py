@@ -1,0 +1,180 @@
+"""What training computes, beside a loop written by hand."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from safetensors.torch import load_file
+
+from headframe.config.build import build
+from headframe.datasets.table import Table
+from headframe.training.course import Epoch, Judge
+from headframe.training.examples import encode, prepare
+from headframe.training.seeds import order, seed_of, with_replacement
+
+
+def material(workshop, plan):
+    return prepare(plan.dataset, plan.task, Table.open(workshop.root / "data" / plan.dataset.name))
+
+
+def test_the_program_reaches_the_weights_of_a_plain_loop(workshop):
+    plan = workshop.plan("trainer.keep=last", "trainer.gradient_clip=1.0")
+    run = workshop.once(plan)
+    given = material(workshop, plan)
+    examples = encode(given, plan.learner)
+    inputs, target = torch.from_numpy(examples.inputs), torch.from_numpy(examples.target)
+    rows = np.flatnonzero(given.parts == "train")
+    torch.set_num_threads(1)
+    torch.manual_seed(seed_of(plan.seed, "weights"))
+    network = build(plan.model, examples.encoder.spec(), given.task.outputs)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=0.01, betas=(0.9, 0.999), weight_decay=0.01, fused=True)
+    steps = math.ceil(len(rows) / 128)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, 0.01, total_steps=3 * steps, pct_start=0.3, div_factor=25, final_div_factor=1e4
+    )
+    shift = build(plan.features.augment["shift"])
+    noise = torch.Generator()
+    step, losses = 0, []
+    for epoch in range(3):
+        shuffled = rows[
+            np.random.Generator(np.random.Philox(key=[17, 1], counter=[0, 0, 0, epoch])).permutation(len(rows))
+        ]
+        total = 0.0
+        for chosen in np.array_split(shuffled, steps):
+            torch.manual_seed(seed_of(17, "noise", step, 0))
+            noise.manual_seed(seed_of(17, "augmentation", step, 0))
+            optimizer.zero_grad()
+            loss = torch.nn.functional.cross_entropy(network(shift(inputs[chosen], noise)), target[chosen])
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            total += float(loss.detach()) * len(chosen)
+            step += 1
+        losses.append(total / len(rows))
+    trained = load_file(run.folder / "bundle/weights.safetensors")
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, trained[name]), name
+    assert np.allclose([epoch["train_loss"] for epoch in run.read("history.json")], losses, rtol=1e-12)
+
+
+def test_predictions_are_those_of_the_kept_epoch(workshop):
+    """A rate that rises far too high spoils the later epochs, so that best and last differ."""
+    bad = ["optimizer.lr=1.0", "scheduler.start=0.001", "scheduler.warm_up=0.9", "trainer.max_epochs=5"]
+    for keep in ("best", "last"):
+        plan = workshop.plan(*bad, f"trainer.keep={keep}")
+        run = workshop.once(plan)
+        losses = [epoch["val_loss"] for epoch in run.read("history.json")]
+        assert losses.index(min(losses)) != len(losses) - 1
+        expected = min(losses) if keep == "best" else losses[-1]
+        table = pq.read_table(run.folder / "predictions.parquet").to_pylist()
+        found = [-math.log(row[f"score_{row['target']}"]) for row in table if row["split"] == "validation"]
+        assert math.isclose(sum(found) / len(found), expected, rel_tol=1e-5)
+
+
+def test_predictions_hold_validation_and_test_rows_in_table_order(workshop):
+    plan = workshop.plan()
+    table = Table.open(workshop.root / "data/digits")
+    given = material(workshop, plan)
+    kept = pq.read_table(workshop.once(plan).folder / "predictions.parquet")
+    ids = given.rows.column("row_id").to_pylist()
+    expected = [(name, part) for name, part in zip(ids, given.parts, strict=True) if part != "train"]
+    assert list(zip(kept["row_id"].to_pylist(), kept["split"].to_pylist(), strict=True)) == expected
+    labels = dict(zip(*table.read(["row_id", "digit"]).to_pydict().values(), strict=True))
+    assert kept["target"].to_pylist() == [labels[name] for name, _ in expected]
+
+
+def test_a_loaded_bundle_gives_the_probe_scores(workshop):
+    from headframe.prediction.predictor import Predictor
+
+    run = workshop.once(workshop.plan())
+    torch.set_num_threads(1)
+    scores = Predictor.load(run.folder / "bundle").scores(pq.read_table(run.folder / "probe.parquet"))
+    assert np.array_equal(scores, np.load(run.folder / "probe_scores.npy"))
+
+
+def test_windows_belong_to_the_part_that_holds_what_they_predict(workshop):
+    from types import SimpleNamespace
+
+    import pyarrow as pa
+
+    from headframe.training.examples import Material
+
+    parts = np.array(["train"] * 10 + ["validation"] * 4 + ["test"] * 5)
+    rows = pa.table({"row_id": [f"r{row}" for row in range(19)], "x": np.arange(19.0)})
+    task = SimpleNamespace(horizon=2, encode=lambda target: target.column("x").to_numpy().reshape(-1, 1))
+    dataset = SimpleNamespace(target=None, inputs=("x",))
+    given = Material(dataset, rows, parts, task, None)
+    assert given.numbers("train", 3).tolist() == [0, 1, 2, 3, 4, 5]
+    assert given.numbers("validation", 3).tolist() == [7, 8, 9]
+    assert given.numbers("test", 3).tolist() == [11, 12, 13, 14]
+    assert given.names(np.array([7]), 3).to_pylist() == ["r10"]
+    assert given.targets(np.array([7, 11]), 3)[..., 0].tolist() == [[10.0, 11.0], [14.0, 15.0]]
+    assert given.probe(3).column("x").to_pylist() == [11.0, 12.0, 13.0]
+
+
+def test_batches_of_windows_are_the_windows(workshop):
+    from headframe.training.batches import TensorExamples
+    from headframe.training.examples import Examples
+
+    rows = np.random.default_rng(0).standard_normal((20, 3)).astype(np.float32)
+    examples = Examples(None, rows, rows * 2, 4, 2, np.arange(15), np.arange(15))
+    inputs, target = TensorExamples(examples, torch.device("cpu")).take(torch.tensor([14, 0, 7]))
+    for place, first in enumerate([14, 0, 7]):
+        assert np.array_equal(inputs[place], rows[first : first + 4])
+        assert np.array_equal(target[place], 2 * rows[first + 4 : first + 6])
+    assert np.array_equal(examples.windows(np.array([14, 0, 7])), inputs)
+    assert np.array_equal(examples.targets(np.array([14, 0, 7])), target)
+
+
+def test_an_epoch_deals_every_example_once_into_batches_of_nearly_one_size():
+    from headframe.training.batches import Batches
+
+    numbers = torch.arange(100, 201)  # 101 examples: plain batches of 20 would end in one of a single example
+    batches = Batches(numbers, batch_size=20, seed=4, device=torch.device("cpu"))
+    assert batches.steps_per_epoch == 6
+    epochs = [[batches.at(step) for step in range(first, first + 6)] for first in (0, 6)]
+    for epoch in epochs:
+        assert sorted(torch.cat(epoch).tolist()) == numbers.tolist()
+        assert {len(batch) for batch in epoch} == {16, 17}
+    assert batches.sizes().tolist() == [len(batch) for batch in epochs[0]]
+    assert torch.cat(epochs[0]).tolist() == numbers[order(4, 0, 101)].tolist()
+    assert torch.cat(epochs[0]).tolist() != torch.cat(epochs[1]).tolist()
+    assert torch.equal(batches.at(3), epochs[0][3])  # whatever was asked before
+
+
+def test_draws_depend_on_seed_purpose_and_counter_alone():
+    digest = hashlib.blake2b(b"17/noise/4/0", digest_size=8).digest()
+    assert seed_of(17, "noise", 4, 0) == int.from_bytes(digest, "little") >> 1
+    assert len({seed_of(seed, what, step) for seed in (1, 2) for what in ("a", "b") for step in range(50)}) == 200
+    drawn = with_replacement(3, 10_000)
+    assert drawn.tolist() == with_replacement(3, 10_000).tolist()
+    assert abs(len(set(drawn.tolist())) / 10_000 - (1 - 1 / math.e)) < 0.02
+
+
+def history(losses, leads=None):
+    leads = leads or [None] * len(losses)
+    return [
+        Epoch(epoch=place, train_loss=1.0, val_loss=loss, lead=lead, learning_rate=0.1)
+        for place, (loss, lead) in enumerate(zip(losses, leads, strict=True), start=1)
+    ]
+
+
+def test_early_stopping_counts_epochs_without_enough_improvement():
+    from headframe.config.plan import EarlyStopping
+
+    def judge(patience, min_delta=0.0, monitor="loss", *, higher=True):
+        return Judge(monitor, higher, "accuracy", EarlyStopping(patience=patience, min_delta=min_delta))
+
+    assert not judge(2).is_over(history([3, 2, 2.5]))
+    assert judge(2).is_over(history([3, 2, 2.5, 2.1]))
+    assert not judge(2).is_over(history([3, 2, 2.5, 1.9]))
+    assert judge(2, min_delta=0.5).is_over(history([3, 2, 1.9, 1.8]))
+    assert judge(1, monitor="lead").is_over(history([3, 2], [0.9, 0.8]))
+    assert not judge(1, monitor="lead", higher=False).is_over(history([3, 2], [0.9, 0.8]))
+    assert judge(1, monitor="lead").best(history([3, 2, 1], [0.8, 0.9, 0.9])) == 1
+    assert not Judge("loss", True, "accuracy", None).is_over(history([1, 2, 3, 4]))

@@ -1,0 +1,189 @@
+"""The program as a process: what it imports, how it fails, how it is launched."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from headframe.errors import ConfigurationError, DataError, HeadframeError
+from headframe.record import write_record
+from headframe.training.__main__ import main
+from headframe.training.launchers import Local
+from headframe.training.lifeline import heard
+from headframe.training.run import train, train_baseline
+
+ROWS = [
+    f"{place * 30 + row},{row % 7},{'yes' if row % 3 else 'no'},{part}"
+    for place, part in enumerate(("train", "validation", "test"))
+    for row in range(30)
+]
+
+
+def test_help_is_light_and_an_estimator_needs_no_lightning():
+    code = """
+import sys
+from headframe.training.__main__ import main
+heavy = lambda: sorted({"numpy", "pyarrow", "torch", "lightning", "sklearn"} & {*sys.modules})
+try:
+    main(["--help"])
+except SystemExit:
+    print(heavy(), file=sys.stderr)
+import headframe.training.ensembles, headframe.training.learner, headframe.training.program, headframe.training.run
+print("torch" in heavy(), "lightning" in heavy(), file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr == "[]\nTrue False\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        ([row.replace("no", "yes") for row in ROWS], "has only 'yes' in training rows"),
+        ([*ROWS, "1,1,maybe,test"], "has class 'maybe' in row"),
+    ],
+    ids=["one class", "unseen class"],
+)
+def test_labels_that_cannot_be_learned_end_in_one_sentence_and_code_3(workshop, table_of, lines, sentence):
+    plan = _plan(workshop, table_of(lines))
+    run = workshop.train(plan, f"bad-{abs(hash(sentence))}")
+    assert run.code == 3
+    assert run.said.startswith("error: target 'label' ")
+    assert sentence in run.said
+    assert run.said.count("\n") == 1
+    assert not (run.folder / "bundle").exists()
+
+
+def test_a_plan_of_another_shape_is_refused_in_one_sentence(workshop, tmp_path, capsys):
+    (tmp_path / "plan.json").write_text('{"name": "x"}')
+    for name, code, sentence in (
+        ("plan.json", 2, "plan.json is no plan: dataset: Field required"),
+        ("none.json", 1, "there is no plan"),
+    ):
+        given = [str(tmp_path / name), str(tmp_path / "out"), "--root", str(workshop.root)]
+        assert main(given) == code
+        said = capsys.readouterr().err
+        assert sentence in said
+        assert said.count("\n") == 1
+
+
+def test_a_folder_that_cannot_be_written_is_named(workshop):
+    (workshop.root / "out").mkdir(exist_ok=True)
+    (workshop.root / "out" / "occupied").write_text("a file where a folder should be")
+    run = workshop.train(workshop.plan(), "occupied")
+    assert run.code == 1
+    assert run.said == f"error: {workshop.root / 'out' / 'occupied'}: File exists\n"
+
+
+def test_two_runs_in_one_folder_do_not_meet(workshop, monkeypatch):
+    import filelock
+
+    from headframe.training import program
+
+    folder = workshop.root / "out" / "taken"
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(program, "PATIENCE", 0.1)
+    with filelock.FileLock(folder / ".lock"), pytest.raises(HeadframeError, match="another training is running in"):
+        program.run(workshop.plan(), workshop.root, folder, ())
+
+
+def _plan(workshop, overrides):
+    from headframe.config.load import load_plan
+
+    return load_plan([*overrides, "trainer.accelerator=cpu"], workshop.project)
+
+
+def _record(workshop, plan):
+    from headframe.datasets.table import Table
+
+    return Table.open(workshop.root / "data" / plan.dataset.name).record()
+
+
+def test_the_launched_program_leaves_the_bytes_of_the_program_run_by_hand(workshop):
+    plan = workshop.plan()
+    folder = workshop.root / ".headframe" / "stages" / "train" / "key"
+    trained = train(plan, _record(workshop, plan), workshop.root, folder)
+    by_hand = workshop.once(plan)
+    result = by_hand.read("result.json")
+    assert trained.folder == ".headframe/stages/train/key"
+    assert (trained.bundle, trained.predictions) == (result["bundle"], result["predictions"])
+    assert (trained.epochs, trained.members) == (3, ())
+    assert trained.parameters == result["parameters"] > 0
+
+
+def test_the_program_s_failure_is_raised_again_by_the_launcher(workshop, table_of):
+    plan = _plan(workshop, table_of([row.replace("no", "yes") for row in ROWS]))
+    folder = workshop.root / "out" / "launched"
+    with pytest.raises(DataError, match="has only 'yes' in training rows"):
+        train(plan, _record(workshop, plan), workshop.root, folder)
+
+
+def test_a_table_that_was_changed_since_is_not_trained_on(workshop):
+    plan = workshop.plan()
+    record = _record(workshop, plan).model_copy(update={"digest": "0" * 64})
+    with pytest.raises(DataError, match="data/digits holds version"):
+        train(plan, record, workshop.root, workshop.root / "out" / "changed")
+
+
+def test_a_plan_without_a_baseline_has_none_to_train(workshop):
+    plan = workshop.plan()
+    with pytest.raises(ConfigurationError, match="names no baseline"):
+        train_baseline(plan, _record(workshop, plan), workshop.root, workshop.root / "out" / "baseline")
+
+
+def test_a_training_that_takes_too_long_is_ended(workshop):
+    file = workshop.root / "plans" / "late.json"
+    write_record(file, workshop.plan())
+    before = psutil.Process().children()
+    with pytest.raises(HeadframeError, match=r"ended after launcher\.minutes=0\.001; start again"):
+        Local(minutes=0.001).launch(file, workshop.root / "out" / "late", workshop.root, 1)
+    assert set(psutil.Process().children()) <= set(before)
+
+
+def test_a_training_ends_with_the_process_that_started_it(workshop):
+    plan = workshop.plan("trainer.max_epochs=100000", "trainer.keep=last")
+    file = workshop.root / "plans" / "orphan.json"
+    write_record(file, plan)
+    code = (
+        "import sys; from pathlib import Path; from headframe.training.launchers import Local\n"
+        "Local().launch(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), 1)"
+    )
+    arguments = [str(file), str(workshop.root / "out" / "orphan"), str(workshop.root)]
+    parent = subprocess.Popen([sys.executable, "-c", code, *arguments], stderr=subprocess.DEVNULL)
+    child = _wait_for(lambda: next(iter(psutil.Process(parent.pid).children()), None))
+    _wait_for(lambda: "headframe.training" in " ".join(child.cmdline()))
+    time.sleep(0.5)
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+    child.wait(20)
+
+
+def _wait_for(what, seconds=60):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := what():
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"nothing came within {seconds} s")
+
+
+def test_what_a_training_failed_with_crosses_the_lifeline_whole():
+    ours, theirs = socket.socketpair()
+    sentence = "ü" * 200_000
+    code = (
+        "import sys; from headframe.errors import DataError; from headframe.training.lifeline import Lifeline\n"
+        f"Lifeline(int(sys.argv[1])).tell(DataError('ü' * {len(sentence)}))"
+    )
+    number = theirs.fileno()
+    child = subprocess.Popen([sys.executable, "-c", code, str(number)], pass_fds=[number])
+    theirs.close()
+    error = heard(ours)
+    assert child.wait() == 0
+    assert type(error) is DataError
+    assert str(error) == sentence

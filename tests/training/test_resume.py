@@ -1,0 +1,102 @@
+"""Killed at any moment and started again, a training ends with the bytes of the undisturbed one."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+
+PER_EPOCH = 9  # steps: 1,150 digits or so in batches of 128
+
+
+def test_two_runs_of_one_plan_leave_equal_bytes(workshop):
+    first = workshop.once(workshop.plan())
+    again = workshop.train(workshop.plan(), "again")
+    assert again.code == 0, again.said
+    assert again.files() == first.files()
+    assert [epoch["epoch"] for epoch in first.read("history.json")] == [1, 2, 3]
+
+
+def test_another_seed_leaves_other_bytes(workshop):
+    first, other = (workshop.once(workshop.plan(f"seed={seed}")).files() for seed in (17, 18))
+    assert first["bundle/weights.safetensors"] != other["bundle/weights.safetensors"]
+
+
+@pytest.mark.parametrize(
+    "deaths",
+    [
+        ["step 2"],  # before the first checkpoint
+        [f"step {PER_EPOCH}"],  # after the last step of an epoch, before its validation
+        ["validation 1", "validation 3"],
+        ["epoch 1", "epoch 3"],  # after the checkpoint of an epoch, the last one too
+        ["write 1", "write 4"],  # half a checkpoint on the disk
+        ["conclude"],
+        [f"step {step}" for step in sorted(random.Random(5).sample(range(1, 3 * PER_EPOCH + 1), 4))],
+    ],
+    ids=", ".join,
+)
+def test_a_killed_training_goes_on_to_the_same_bytes(workshop, deaths, request):
+    undisturbed = workshop.once(workshop.plan())
+    name = f"killed-{request.node.callspec.id}".replace(" ", "")
+    for death in deaths:
+        killed = workshop.train(workshop.plan(), name, death)
+        assert killed.code == -9, killed.said
+        assert not (killed.folder / "result.json").exists()
+    resumed = workshop.train(workshop.plan(), name)
+    assert resumed.code == 0, resumed.said
+    assert resumed.files() == undisturbed.files()
+
+
+def test_a_resumed_training_does_not_start_anew(workshop):
+    workshop.train(workshop.plan(), "goes-on", "step 26")
+    resumed = workshop.train(workshop.plan(), "goes-on")
+    assert resumed.said.startswith("going on from step 24 of 27\n")
+    assert "epoch 3/3" in resumed.said
+    assert "epoch 2/3" not in resumed.said
+
+
+def test_early_stopping_is_the_same_after_a_kill(workshop):
+    given = ["model=linear", "scheduler=constant", "optimizer.lr=1e-30", "optimizer.weight_decay=0"]
+    plan = workshop.simple(*given, "trainer.max_epochs=6", "trainer.early_stopping={patience: 2}")
+    undisturbed = workshop.once(plan)
+    history = undisturbed.read("history.json")
+    for death in ("validation 2", "epoch 3", "conclude"):
+        assert workshop.train(plan, "stopped", death).code == -9
+    resumed = workshop.train(plan, "stopped")
+    assert resumed.files() == undisturbed.files()
+    assert len(history) == 3  # the first epoch is never improved on
+    assert "stopped early after epoch 3" in undisturbed.said
+
+
+def test_a_finished_training_is_left_as_it_is(workshop):
+    finished = workshop.once(workshop.plan())
+    before = {path: path.stat().st_mtime_ns for path in finished.folder.rglob("*.json")}
+    again = workshop.train(workshop.plan(), finished.folder.name)
+    assert again.said == "finished earlier; nothing to do\n"
+    assert {path: path.stat().st_mtime_ns for path in finished.folder.rglob("*.json")} == before
+
+
+def test_another_plan_in_the_same_folder_starts_anew(workshop):
+    workshop.train(workshop.plan("seed=5"), "reused", "step 25")
+    other = workshop.train(workshop.plan(), "reused")
+    assert "going on" not in other.said
+    assert other.files() == workshop.once(workshop.plan()).files()
+
+
+def test_the_checkpoint_holds_tensors_and_plain_values_only(workshop):
+    killed = workshop.train(workshop.plan(), "opened", "step 17")
+    state = torch.load(killed.folder / "checkpoint/last.ckpt", weights_only=True)
+    assert state["step"] == 16
+    assert len(state["history"]) == 1
+    assert len(state["losses"]) == 16 - PER_EPOCH
+
+
+def test_a_damaged_checkpoint_is_named_in_one_sentence(workshop):
+    killed = workshop.train(workshop.plan(), "damaged", "step 9")
+    file = killed.folder / "checkpoint/last.ckpt"
+    file.write_bytes(file.read_bytes()[:1000])
+    again = workshop.train(workshop.plan(), "damaged")
+    assert again.code == 3
+    assert again.said.count("\n") == 1
+    assert "last.ckpt is damaged" in again.said
