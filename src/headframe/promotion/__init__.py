@@ -1,0 +1,1 @@
+"""The registry: which version is champion, and why."""

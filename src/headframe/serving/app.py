@@ -1,0 +1,108 @@
+"""The application that answers: MLflow's scoring protocol with one sentence for whatever is wrong."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+
+import anyio
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from mlflow.version import VERSION
+
+from headframe.errors import ConfigurationError, DataError
+from headframe.prediction.predictor import Predictor
+from headframe.serving import protocol
+from headframe.tracking.registry import Version
+
+log = logging.getLogger("headframe")
+
+MAX_BYTES = 64 * 2**20  # of one request's body
+
+
+def make_app(predictor: Predictor, version: Version, *, max_rows: int, max_bytes: int = MAX_BYTES) -> FastAPI:
+    """Make the application: `/ping`, `/health`, `/version`, `/invocations`.
+
+    Wrong requests get a status of 400 to 415 and `{"error": SENTENCE}`. Requests are answered by as many threads as
+    there are cores; a predictor has no state that answering changes.
+
+    Args:
+        predictor: the model.
+        version: named in the headers of each answer.
+        max_rows: rows in one request.
+        max_bytes: of one request's body.
+    """
+    app = FastAPI(title=f"{version.model} version {version.number}", openapi_url=None)
+    headers = {"X-Headframe-Model": version.model, "X-Headframe-Version": str(version.number)}
+    limiter = anyio.CapacityLimiter(os.cpu_count() or 1)
+
+    def refused(status: int, sentence: str) -> Response:
+        return JSONResponse({"error": " ".join(sentence.split())}, status_code=status, headers=headers)
+
+    async def ping() -> Response:
+        return Response("\n", media_type="application/json", headers=headers)
+
+    app.get("/ping")(ping)
+    app.get("/health")(ping)
+
+    @app.get("/version")
+    async def protocol_version() -> Response:
+        return Response(VERSION, media_type="application/json", headers=headers)
+
+    def answer_one(body: bytes, content_type: str) -> Response:
+        question = protocol.read(body, content_type, predictor.schema, max_rows)
+        return Response(_answer(predictor, question), media_type="application/json", headers=headers)
+
+    @app.post("/invocations")
+    async def invocations(request: Request) -> Response:
+        body = await _body(request, max_bytes)
+        if body is None:
+            return refused(413, f"the body is larger than {max_bytes:,} bytes; send fewer rows at once")
+        content_type = request.headers.get("content-type", "")
+        try:
+            return await anyio.to_thread.run_sync(answer_one, body, content_type, limiter=limiter)
+        except protocol.UnsupportedType as error:
+            return refused(415, str(error))
+        except protocol.TooMany as error:
+            return refused(413, str(error))
+        except (DataError, ConfigurationError) as error:
+            return refused(400, str(error))
+
+    @app.exception_handler(404)
+    async def unknown(request: Request, _: Exception) -> Response:
+        return refused(404, f"there is no {request.url.path}; ask /invocations, /ping, /health or /version")
+
+    @app.exception_handler(405)
+    async def wrong_method(request: Request, _: Exception) -> Response:
+        method = "POST" if request.url.path == "/invocations" else "GET"
+        return refused(405, f"{request.url.path} is asked with {method}, not {request.method}")
+
+    @app.exception_handler(Exception)
+    async def fault(_: Request, error: Exception) -> Response:
+        log.error("a request failed", exc_info=error)
+        return refused(500, "the model failed on this request; the server's log says how")
+
+    return app
+
+
+async def _body(request: Request, max_bytes: int) -> bytes | None:
+    """Read a body; None as soon as it is longer than `max_bytes`, whatever its header says."""
+    announced = request.headers.get("content-length", "0")
+    if announced.isdigit() and int(announced) > max_bytes:
+        return None
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > max_bytes:
+            return None
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _answer(predictor: Predictor, question: protocol.Question) -> bytes:
+    if question.output == "scores":
+        predictions = predictor.scores(question.rows).tolist()
+    else:
+        predictions = predictor.predict(question.rows).to_pylist()
+    return json.dumps({"predictions": predictions}, default=str, allow_nan=False).encode()

@@ -1,0 +1,107 @@
+"""Predictions for a whole file or data set, in bounded memory."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headframe.errors import HeadframeError
+from headframe.record import file_digest
+from headframe.records import Predicted
+from headframe.tracking.registry import open_version, resolve
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from headframe.prediction.predictor import Predictor
+    from headframe.serving.sources import Rows
+
+BATCHES = 8
+"""Forward passes for which rows are read at once. A whole number of them, so that every row stands in the same
+forward pass as if all rows had been given at once, which makes the answers equal to the last bit."""
+
+
+def predict_to_file(model: str, source: str, target: Path, *, root: Path, uri: str) -> Predicted:
+    """Predict for each row of `source` and write a Parquet file.
+
+    Args:
+        model: `NAME`, `NAME@ALIAS` or `NAME/VERSION`; `NAME` means its champion.
+        source: a Parquet, CSV, TSV or JSON-lines file, or the name of a data set.
+        target: the file to write: `row_id` and what `Predictor.predict` gives. For a forecast the rows are history
+            and one row a step comes out, with the last row's id in `after`. It appears when it is complete.
+        root: the project's folder.
+        uri: MLflow's address.
+
+    Raises:
+        ConfigurationError: there is no such model.
+        HeadframeError: there is no such source, or `target` cannot be written.
+        DataError: the rows are not what the model takes.
+    """
+    _require_place(target, source)
+    version = resolve(model, uri)
+    rows = write_predictions(open_version(version, uri), source, target, root)
+    return Predicted(
+        model=version.model, version=version.number, target=str(target), rows=rows, digest=file_digest(target)
+    )
+
+
+def write_predictions(predictor: Predictor, source: str, target: Path, root: Path) -> int:
+    """Predict for each row of `source` with a model at hand; arguments as of `predict_to_file`.
+
+    Returns:
+        How many rows were written.
+    """
+    import pyarrow.parquet as pq  # noqa: PLC0415 - the command line imports this module
+
+    from headframe.prediction.predictor import BATCH  # noqa: PLC0415
+    from headframe.serving.sources import open_rows  # noqa: PLC0415
+
+    rows = open_rows(source, root, predictor.schema, BATCHES * BATCH)
+    answers = _forecast(predictor, rows) if predictor.lookback else _row_by_row(predictor, rows)
+    first = next(answers)  # whatever is wrong with the source is said before a file is begun
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    os.close(handle)
+    fresh = Path(name)
+    try:
+        with pq.ParquetWriter(fresh, first.schema, compression="zstd") as writer:
+            written = first.num_rows
+            writer.write_table(first)
+            for answer in answers:
+                writer.write_table(answer)
+                written += answer.num_rows
+        fresh.chmod(0o644)
+        fresh.replace(target)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
+    return written
+
+
+def _row_by_row(predictor: Predictor, rows: Rows) -> Rows:
+    for table in rows:
+        yield predictor.predict(table).add_column(0, "row_id", table.column("row_id"))
+
+
+def _forecast(predictor: Predictor, rows: Rows) -> Rows:
+    import pyarrow as pa  # noqa: PLC0415 - see `write_predictions`
+
+    history: pa.Table | None = None
+    for table in rows:
+        longer = table if history is None else pa.concat_tables([history, table])
+        history = longer.slice(max(0, longer.num_rows - predictor.lookback)).combine_chunks()
+    if history is not None:
+        found = predictor.predict(history)
+        last = history.column("row_id")[-1].as_py()
+        yield found.add_column(0, "after", pa.array([last] * found.num_rows, pa.string()))
+
+
+def _require_place(target: Path, source: str) -> None:
+    folder = target.resolve().parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        msg = f"{target} cannot be written: {folder} is no folder that this user may write to"
+        raise HeadframeError(msg)
+    if target.is_dir() or target.resolve() == Path(source).resolve():
+        msg = f"{target} is {'a folder' if target.is_dir() else 'the source itself'}; name another file to write"
+        raise HeadframeError(msg)

@@ -1,0 +1,66 @@
+"""A registered model as a service over HTTP, in MLflow's scoring protocol."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+
+from headframe.errors import HeadframeError
+from headframe.tracking.registry import open_version, resolve
+
+log = logging.getLogger("headframe")
+
+STOP_SECONDS = 10  # in which requests that are being answered may end when the server is stopped
+
+
+def serve(model: str, *, uri: str, host: str, port: int, max_rows: int) -> None:
+    """Answer requests until the process is told to stop (Ctrl-C or SIGTERM).
+
+    Args:
+        model: `NAME`, `NAME@ALIAS` or `NAME/VERSION`; `NAME` means its champion.
+        uri: MLflow's address.
+        host: address to listen on.
+        port: port to listen on; 0 takes a free one.
+        max_rows: rows in one request.
+
+    Raises:
+        HeadframeError: the port is taken or the host is not this machine's.
+        ConfigurationError: there is no such model.
+    """
+    listening = _listen(host, port)
+    with listening:
+        version = resolve(model, uri)
+        predictor = open_version(version, uri)
+        import uvicorn  # noqa: PLC0415 - what can go wrong before is said without it
+
+        from headframe.serving.app import make_app  # noqa: PLC0415
+
+        app = make_app(predictor, version, max_rows=max_rows)
+        where = f"http://{host}:{listening.getsockname()[1]}"
+        log.info("%s version %d answers at %s/invocations (stop: Ctrl-C)", version.model, version.number, where)
+        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=STOP_SECONDS)
+        # uvicorn stops gracefully and then raises the signal once more, which would end us as if by accident.
+        before = signal.signal(signal.SIGTERM, lambda *_: None)
+        try:
+            uvicorn.Server(config).run(sockets=[listening])
+        except KeyboardInterrupt:
+            pass
+        finally:
+            signal.signal(signal.SIGTERM, before)
+    log.info("stopped")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Take the port before anything slow is done, so that a taken one is said at once."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(128)
+    except OSError as error:
+        listening.close()
+        msg = f"cannot listen on {host}:{port} ({error.strerror or error}); choose another with --port or --host"
+        raise HeadframeError(msg) from error
+    return listening

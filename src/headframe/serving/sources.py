@@ -1,0 +1,205 @@
+"""Rows to predict for: a file or a data set, streamed as a model takes them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from headframe.config.nearest import nearest
+from headframe.datasets.table import TABLE, Table
+from headframe.errors import DataError, HeadframeError
+from headframe.prediction.schema import conform
+from headframe.tracking.rows import to_column, to_table
+
+ROW_ID = "row_id"
+BLOCK_BYTES = 4 * 2**20  # of text that is parsed at once
+
+Rows = Iterator[pa.Table]
+"""Tables of some size with `row_id` (string) and the model's columns, in order."""
+
+
+def open_rows(source: str, root: Path, schema: pa.Schema, size: int) -> Rows:
+    """Stream rows.
+
+    Args:
+        source: a Parquet, CSV, TSV or JSON-lines file, or the name of a data set that was collected.
+        root: the project's folder.
+        schema: the raw columns that the model takes; others are left out, but `row_id` is kept. Without one rows
+            are named by their number, counted from 0.
+        size: rows of each table but the last.
+
+    Raises:
+        HeadframeError: there is no such file or data set, or its ending says nothing.
+        DataError: a column is missing or of another type, a line cannot be read, or there are no rows.
+    """
+    path = Path(source)
+    readers: dict[str, Callable[[Path, pa.Schema, int], Rows]] = {
+        ".parquet": _parquet, ".csv": _comma, ".tsv": _tab, ".jsonl": _json_lines, ".ndjson": _json_lines,
+    }  # fmt: skip
+    if not path.suffix and "/" not in source:
+        folder = root / "data" / source
+        if not (folder / TABLE).is_file():
+            known = [each.parent.name for each in (root / "data").glob(f"*/{TABLE}")]
+            msg = f"there is no data set {source!r} in {root / 'data'}; {nearest(source, known)}, or name a file"
+            raise HeadframeError(msg)
+        path = Table.open(folder).folder / TABLE
+    elif path.suffix.lower() not in readers:
+        msg = f"{source} ends in {path.suffix or 'nothing'}; expected one of {', '.join(readers)}"
+        raise HeadframeError(msg)
+    elif not path.is_file():
+        msg = f"{source} is no file; name a Parquet, CSV, TSV or JSON-lines file, or a data set"
+        raise HeadframeError(msg)
+    elif path.stat().st_size == 0:
+        msg = f"{source} is empty; rows were expected"
+        raise DataError(msg)
+    return _numbered(_resized(readers[path.suffix.lower()](path, schema, size), size), source)
+
+
+def _wanted(names: list[str], schema: pa.Schema, path: Path) -> list[str]:
+    missing = [name for name in schema.names if name not in names]
+    if missing:
+        came = ", ".join(names) or "none"
+        msg = f"{path}: column {missing[0]!r} is missing; came: {came}; expected: {', '.join(schema.names)}"
+        raise DataError(msg)
+    return [*schema.names, *((ROW_ID,) if ROW_ID in names and ROW_ID not in schema.names else ())]
+
+
+def _parquet(path: Path, schema: pa.Schema, size: int) -> Rows:
+    try:
+        with pq.ParquetFile(path, pre_buffer=False) as file:  # which would read ahead without a bound
+            wanted = _wanted(file.schema_arrow.names, schema, path)
+            for batch in file.iter_batches(size, columns=wanted):
+                rows = pa.table(batch)
+                shaped = _in_shape(rows, schema)
+                if ROW_ID in wanted and ROW_ID not in schema.names:
+                    shaped = shaped.append_column(ROW_ID, rows.column(ROW_ID))
+                yield shaped
+    except pa.ArrowInvalid as error:
+        msg = f"{path} is no Parquet file that can be read: {_line(error)}"
+        raise DataError(msg) from error
+
+
+def _in_shape(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Let lists of numbers stand for tensors, since few programs write Arrow's tensors."""
+    if all(isinstance(rows.schema.field(each.name).type, pa.BaseExtensionType) for each in schema if _tensor(each)):
+        return conform(rows, schema)
+    listed = {
+        each.name: rows.column(each.name).to_pylist() if _tensor(each) else rows.column(each.name).combine_chunks()
+        for each in schema
+    }
+    return to_table(listed, schema)
+
+
+def _tensor(each: pa.Field) -> bool:
+    return isinstance(each.type, pa.FixedShapeTensorType)
+
+
+def _comma(path: Path, schema: pa.Schema, size: int) -> Rows:
+    return _delimited(path, schema, ",", size)
+
+
+def _tab(path: Path, schema: pa.Schema, size: int) -> Rows:
+    return _delimited(path, schema, "\t", size)
+
+
+def _delimited(path: Path, schema: pa.Schema, delimiter: str, _: int) -> Rows:
+    tensors = [each.name for each in schema if _tensor(each)]
+    if tensors:
+        msg = f"{path}: column {tensors[0]!r} holds arrays, which text cannot carry; give Parquet or JSON lines"
+        raise DataError(msg)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as text:
+            names = next(csv.reader(text, delimiter=delimiter), [])
+        wanted = _wanted(names, schema, path)
+        options = pa.csv.ConvertOptions(
+            include_columns=wanted,
+            column_types={**{each.name: each.type for each in schema}, ROW_ID: pa.string()},
+            null_values=[""],
+            strings_can_be_null=True,
+        )
+        with pa.csv.open_csv(
+            path,
+            read_options=pa.csv.ReadOptions(block_size=BLOCK_BYTES),
+            parse_options=pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+            convert_options=options,
+        ) as batches:
+            for batch in batches:
+                yield pa.table(batch)
+    except (pa.ArrowInvalid, UnicodeDecodeError, csv.Error) as error:
+        msg = f"{path} cannot be read: {_line(error)}"
+        raise DataError(msg) from error
+
+
+def _json_lines(path: Path, schema: pa.Schema, size: int) -> Rows:
+    with path.open("rb") as lines:
+        numbered = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
+        while chosen := list(islice(numbered, size)):
+            records = [_record(path, number, line) for number, line in chosen]
+            names = list(dict.fromkeys(name for record in records for name in record))
+            wanted = _wanted(names, schema, path)
+            columns: dict[str, Any] = {name: [record.get(name) for record in records] for name in wanted}
+            rows = to_table(columns, schema)
+            if wanted[-1] == ROW_ID and ROW_ID not in schema.names:
+                ids = [None if name is None else str(name) for name in columns[ROW_ID]]
+                rows = rows.append_column(ROW_ID, to_column(ids, pa.field(ROW_ID, pa.string())))
+            yield rows
+
+
+def _record(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        msg = f"{path}: line {number} is no JSON: {error}"
+        raise DataError(msg) from error
+    if not isinstance(record, dict):
+        msg = f"{path}: line {number} is no JSON object with a value for each column"
+        raise DataError(msg)
+    return record
+
+
+def _resized(tables: Rows, size: int) -> Rows:
+    """Cut tables of any size into tables of one size, so that answers do not depend on how rows arrived."""
+    waiting: list[pa.Table] = []
+    count = 0
+    for table in tables:
+        waiting.append(table)
+        count += table.num_rows
+        while count >= size:
+            joined = pa.concat_tables(waiting)
+            yield joined.slice(0, size).combine_chunks()
+            count -= size
+            # A copy: a slice would hold on to all that was read before it.
+            waiting = [joined.slice(size).combine_chunks()] if count else []
+    if count:
+        yield pa.concat_tables(waiting).combine_chunks()
+
+
+def _numbered(tables: Rows, source: str) -> Rows:
+    start = 0
+    for table in tables:
+        if ROW_ID in table.column_names:
+            names = table.column(ROW_ID)
+            if names.null_count:
+                msg = f"{source}: a row has no {ROW_ID}; give each row one, or leave the column out"
+                raise DataError(msg)
+            rows = table.drop_columns([ROW_ID])
+            yield rows.add_column(0, ROW_ID, names.cast(pa.string()))
+        else:
+            names = pa.array([str(number) for number in range(start, start + table.num_rows)], pa.string())
+            yield table.add_column(0, ROW_ID, names)
+        start += table.num_rows
+    if not start:
+        msg = f"{source} holds no rows"
+        raise DataError(msg)
+
+
+def _line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -1,0 +1,211 @@
+"""Where MLflow is, and a client for it that is ready to use."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from filelock import FileLock
+
+from headframe.config.plan import Tracking
+from headframe.config.project import Project
+from headframe.errors import ConfigurationError, HeadframeError
+from headframe.telemetry import switch_off
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+FILE = "sqlite:///"
+SERVER = ("http", "https")
+PATIENCE = 5.0  # seconds in which a server must accept a connection
+
+
+def tracking_uri(tracking: Tracking, root: Path) -> str:
+    """Give MLflow's address: the plan's, else `MLFLOW_TRACKING_URI`, else a database in the project's own folder.
+
+    Raises:
+        ConfigurationError: the address names neither a server nor an SQLite file.
+    """
+    uri = tracking.uri or os.environ.get("MLFLOW_TRACKING_URI")
+    if not uri:
+        return f"{FILE}{Project(root).tracking_database}"
+    scheme = urlsplit(uri).scheme
+    if scheme not in (*SERVER, "sqlite"):
+        msg = (
+            f"tracking.uri (or MLFLOW_TRACKING_URI) is {uri!r}; expected http(s)://HOST:PORT of an MLflow server "
+            "or sqlite:////ABSOLUTE/PATH.db"
+        )
+        raise ConfigurationError(msg)
+    if scheme == "sqlite" and not database(uri).is_absolute():
+        return f"{FILE}{(root / database(uri)).resolve()}"
+    return uri
+
+
+def place(uri: str, root: Path) -> str:
+    """Name the address as it reads on any machine: a file inside the project relative to the project's folder."""
+    if urlsplit(uri).scheme in SERVER:
+        return uri
+    file = database(uri)
+    return f"{FILE}{file.relative_to(root).as_posix()}" if file.is_relative_to(root) else uri
+
+
+def database(uri: str) -> Path:
+    """Give the file of an `sqlite:///` address."""
+    return Path(uri.removeprefix(FILE))
+
+
+def artifacts(uri: str) -> str | None:
+    """Give where a new experiment keeps its files: beside an SQLite file; a server decides that itself (None)."""
+    if urlsplit(uri).scheme in SERVER:
+        return None
+    return (database(uri).parent / "artifacts").as_uri()
+
+
+def open_client(uri: str) -> MlflowClient:
+    """Give a client for runs and registry at `uri`; an SQLite file is made where there is none.
+
+    Raises:
+        HeadframeError: the server does not answer, or the file cannot be made, read or written.
+    """
+    switch_off()
+    _quieten()
+    if urlsplit(uri).scheme in SERVER:
+        _require_server(uri)
+    else:
+        _require_database(database(uri))
+    from mlflow import MlflowClient  # noqa: PLC0415 - costs seconds; a server that is down is said before
+
+    with speaking(uri):
+        return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+@contextmanager
+def speaking(uri: str) -> Iterator[None]:
+    """Turn what MLflow raises into one sentence.
+
+    Raises:
+        HeadframeError: something inside raised a `MlflowException`.
+    """
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - see `open_client`
+
+    try:
+        yield
+    except MlflowException as error:
+        said = str(error.message).strip().splitlines() or ["no reason given"]
+        msg = f"MLflow at {uri} refused: {said[0]}{_advice(' '.join(said), uri)}"
+        raise HeadframeError(msg) from error
+
+
+def experiment_id(client: MlflowClient, uri: str, name: str) -> str:
+    """Give the id of an experiment, and make it where there is none; of several processes one makes it.
+
+    Raises:
+        HeadframeError: the experiment was deleted in MLflow, or cannot be made.
+    """
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - see `open_client`
+
+    with speaking(uri):
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            try:
+                made: str = client.create_experiment(name, artifact_location=artifacts(uri))
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+                found = client.get_experiment_by_name(name)
+            else:
+                return made
+    if found is None or found.lifecycle_stage != "active":
+        msg = (
+            f"experiment {name!r} was deleted in MLflow at {uri}; restore it there or choose another name "
+            "with tracking.experiment=NAME"
+        )
+        raise HeadframeError(msg)
+    return str(found.experiment_id)
+
+
+def _require_server(uri: str) -> None:
+    """MLflow's own client would retry for minutes before it says that nobody listens."""
+    parts = urlsplit(uri)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        with socket.create_connection((parts.hostname or "", port), timeout=PATIENCE):
+            return
+    except OSError as error:
+        msg = (
+            f"the MLflow server at {uri} does not answer ({error}); start it (headframe up) "
+            "or unset tracking.uri and MLFLOW_TRACKING_URI"
+        )
+        raise HeadframeError(msg) from None
+
+
+def _require_database(file: Path) -> None:
+    """Make sure that an SQLite file is there and can be written.
+
+    A new one is filled under another name and renamed: MLflow's 60 migrations take seconds, and a kill, or a
+    second process, in the midst of them would leave a database that MLflow refuses ever after. While nobody
+    else can see the file, nothing has to reach the disk after each statement, which halves the time.
+    """
+    try:
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(file.with_name(f".{file.name}.lock")):
+                if not file.exists():
+                    _create_database(file)
+        with sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True, timeout=20) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.rollback()
+        connection.close()
+    except (OSError, sqlite3.Error) as error:
+        msg = (
+            f"MLflow's database {file} cannot be opened for writing ({error}); "
+            "make it a writable file, or name another with tracking.uri"
+        )
+        raise HeadframeError(msg) from error
+
+
+def _create_database(file: Path) -> None:
+    import sqlalchemy  # noqa: PLC0415 - only a new project needs it
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # noqa: PLC0415 - see `open_client`
+
+    fresh = file.with_name(f".{file.name}.fresh")
+    fresh.unlink(missing_ok=True)
+    uri = f"{FILE}{fresh}"
+
+    def hurry(connection: sqlite3.Connection, _: object) -> None:
+        connection.execute("PRAGMA synchronous=OFF")
+        connection.execute("PRAGMA journal_mode=MEMORY")
+
+    sqlalchemy.event.listen(sqlalchemy.engine.Engine, "connect", hurry)
+    try:
+        with speaking(uri):
+            store = SqlAlchemyStore(uri, str(artifacts(f"{FILE}{file}")))
+            store.engine.dispose()
+    finally:
+        sqlalchemy.event.remove(sqlalchemy.engine.Engine, "connect", hurry)
+    with fresh.open("rb+") as stream:
+        os.fsync(stream.fileno())
+    fresh.rename(file)
+
+
+def _quieten() -> None:
+    """Keep MLflow's narration off the terminal; what goes wrong is raised and said once."""
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+def _advice(said: str, uri: str) -> str:
+    if "out-of-date database schema" in said:
+        return f"; another version of MLflow made this database: back it up, then run: mlflow db upgrade {uri}"
+    if "readonly database" in said:
+        return "; make the file and its folder writable"
+    return ""

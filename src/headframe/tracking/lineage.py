@@ -1,0 +1,143 @@
+"""What a result came from besides data and plan: code, libraries, machine, flow run."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import psutil
+
+from headframe import __version__
+from headframe.errors import HeadframeError
+from headframe.record import digest, file_digest
+
+log = logging.getLogger("headframe")
+
+LOCK = "constraints.txt"
+FLOW_RUN = "HEADFRAME_FLOW_RUN_URL"  # set by what orchestrates: the address of the flow run in its server's pages
+EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # git's name of a tree without files
+LARGEST_DIFF = 20 * 2**20  # bytes; more than that is data that should be ignored by git
+GIT_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Code:
+    """Which code a project had.
+
+    Attributes:
+        commit: git's name of it; empty where there is none.
+        diff: what differs from the commit, new files included, as `git apply` takes it.
+        note: why something is missing; empty where nothing is.
+    """
+
+    commit: str = ""
+    diff: bytes = b""
+    note: str = ""
+
+
+def code(root: Path) -> Code:
+    """Read commit and uncommitted changes of the project; what cannot be read is said in `note`, not raised.
+
+    Nothing in the repository changes: git is given an index and an object folder of its own.
+    """
+    git = shutil.which("git")
+    if git is None:
+        return Code(note="git is not installed, so commit and changes are not known")
+    try:
+        if not _git(git, root, "rev-parse", "--git-dir", check=False):
+            return Code(note="the project is no git repository, so commit and changes are not known")
+        commit = _git(git, root, "rev-parse", "--verify", "--quiet", "HEAD", check=False).decode().strip()
+        diff = _diff(git, root, commit or EMPTY_TREE)
+    except (OSError, HeadframeError, subprocess.TimeoutExpired) as error:
+        return Code(note=f"git could not be read: {error}")
+    if len(diff) > LARGEST_DIFF:
+        size = len(diff) / 2**20
+        return Code(commit, note=f"uncommitted changes of {size:.0f} MiB are too many to keep; commit or ignore them")
+    return Code(commit, diff, "" if commit else "nothing is committed yet, so all code is in code.diff")
+
+
+def _diff(git: str, root: Path, base: str) -> bytes:
+    with tempfile.TemporaryDirectory() as scratch:
+        objects = _git(git, root, "rev-parse", "--git-path", "objects").decode().strip()
+        own = {
+            "GIT_INDEX_FILE": str(Path(scratch) / "index"),
+            "GIT_OBJECT_DIRECTORY": scratch,
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": str((root / objects).resolve()),
+        }
+        _git(git, root, "read-tree", base, environment=own)
+        _git(git, root, "add", "--all", "--", ".", environment=own)
+        return _git(git, root, "diff", "--cached", "--binary", base, "--", ".", environment=own)
+
+
+def _git(git: str, root: Path, *arguments: str, environment: dict[str, str] | None = None, check: bool = True) -> bytes:
+    done = subprocess.run(
+        [git, "-c", "core.fsmonitor=false", "-c", "core.quotePath=false", *arguments],
+        cwd=root,
+        env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", **(environment or {})},
+        capture_output=True,
+        check=False,
+        timeout=GIT_SECONDS,
+    )
+    if check and done.returncode:
+        said = done.stderr.decode(errors="replace").strip().partition("\n")[0]
+        msg = f"git {arguments[0]} ended with {done.returncode}: {said}"
+        raise HeadframeError(msg)
+    return b"" if done.returncode else done.stdout
+
+
+@lru_cache(maxsize=1)
+def installed() -> tuple[str, ...]:
+    """Name every installed distribution with its version, `name==version`, sorted.
+
+    Name and version stand in the names of the metadata's folders; reading all metadata takes a second.
+    """
+    found: dict[str, str] = {}
+    for entry in reversed(sys.path):  # what stands first is what gets imported
+        for folder in Path(entry).glob("*.dist-info"):
+            name, _, version = folder.stem.partition("-")
+            found[name.lower().replace("_", "-")] = version
+    return tuple(f"{name}=={version}" for name, version in sorted(found.items()))
+
+
+def lock(root: Path) -> tuple[str, str]:
+    """Give what pins the libraries, and its sha256: the lock file, else the list of what is installed."""
+    file = root / LOCK
+    return (LOCK, file_digest(file)) if file.is_file() else ("installed", digest(list(installed())))
+
+
+def machine() -> dict[str, str]:
+    """Say on what the run was made: processor, cores, memory, GPUs, system, Python."""
+    import torch  # noqa: PLC0415 - seconds
+
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return {
+        "hardware.cpu": _processor(),
+        "hardware.cores": str(psutil.cpu_count(logical=True)),
+        "hardware.memory": f"{psutil.virtual_memory().total / 2**30:.1f} GiB",
+        "hardware.gpu": ", ".join(gpus) or "none",
+        "hardware.system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": platform.python_version(),
+        "headframe.version": __version__,
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def flow_run() -> str:
+    """Give the address, or else the id, of the flow run that this is part of; empty outside of one."""
+    return os.environ.get(FLOW_RUN) or os.environ.get("PREFECT__FLOW_RUN_ID", "")

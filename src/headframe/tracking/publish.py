@@ -1,0 +1,224 @@
+"""Track, package, prove and register a measured model.
+
+Every call finds what an earlier, killed one left under the same key and goes on from there, so the order is: run,
+lineage, files, package, proof, version. A version exists only after its proof.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pyarrow.parquet as pq
+from filelock import FileLock
+from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
+from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Run
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from headframe.config.plan import Plan
+from headframe.config.project import Project
+from headframe.errors import HeadframeError
+from headframe.record import digest
+from headframe.records import Evaluated, Ingested, Registered, Trained
+from headframe.tracking import runs
+from headframe.tracking.address import experiment_id, open_client, speaking
+from headframe.tracking.package import package, prove
+
+PARITY = "headframe.parity"
+
+
+@dataclass(frozen=True)
+class Publication:
+    """One result on its way into the registry.
+
+    Attributes:
+        plan: what was run.
+        data: the data that went in.
+        trained: the model.
+        evaluated: its measurements.
+        uri: MLflow's address.
+        root: the project's folder.
+        folder: for what is made on the way.
+    """
+
+    plan: Plan
+    data: Ingested
+    trained: Trained
+    evaluated: Evaluated
+    uri: str
+    root: Path
+    folder: Path
+
+    @property
+    def key(self) -> str:
+        """The sha256 of what makes two publications the same one; the registry's address is not part of it."""
+        return digest(
+            {
+                "plan": self.plan.fingerprint,
+                "table": self.data.split.table.digest,
+                "split": self.data.split.digest,
+                "bundle": self.trained.bundle,
+                "evaluated": self.evaluated.digest,
+            }
+        )
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What run and version are found and judged by."""
+        lead = self.evaluated.lead
+        return {
+            runs.KEY: self.key,
+            "headframe.plan": self.plan.fingerprint,
+            "headframe.table": self.data.split.table.digest,
+            "headframe.split": self.data.split.digest,
+            "headframe.bundle": self.trained.bundle,
+            "headframe.predictions": self.trained.predictions,
+            "headframe.lead": lead,
+            f"headframe.{lead}": repr(self.evaluated.metrics[lead].value),
+        }
+
+    @property
+    def made(self) -> Path:
+        """What training left."""
+        return self.root / self.trained.folder
+
+    def publish(self) -> Registered:
+        """Do what is not done yet; see `headframe.tracking.register.register`."""
+        locks = Project(self.root).state / "locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        client = open_client(self.uri)
+        with FileLock(locks / f"register-{self.key[:16]}.lock"), speaking(self.uri):
+            experiment = experiment_id(client, self.uri, self.plan.tracking.experiment)
+            run = runs.open_run(client, experiment, self.key, self.plan.name)
+            with _ending(client, run):
+                version = self._find(client)
+                if version is None:
+                    self._track(client, run)
+                    logged = self._logged_model(client, run)
+                    version = self._version(client, run, logged, self._package(client, run, logged))
+                runs.set_tags(client, run, {"headframe.version": f"{version.name}/{version.version}"})
+        return Registered(
+            model=version.name,
+            version=int(version.version),
+            run_id=version.run_id,
+            model_uri=f"models:/{version.name}/{version.version}",
+            parity=float(version.tags[PARITY]),
+        )
+
+    def _track(self, client: MlflowClient, run: Run) -> None:
+        client.log_text(run.info.run_id, self.plan.model_dump_json(indent=2) + "\n", "plan.json")
+        note = f"{self.plan.dataset.title}: {self.evaluated.summary}"
+        runs.set_tags(client, run, {**self.tags, "mlflow.note.content": note})
+        runs.log_parameters(client, run, self.plan)
+        runs.log_dataset(client, run, self.plan, self.data.split, self.root)
+        runs.log_lineage(client, run, self.root)
+        history = self.made / "history.json"
+        if history.is_file():  # an estimator has no epochs
+            runs.log_history(client, run, json.loads(history.read_bytes()))
+        runs.log_results(client, run, self.evaluated, self.trained)
+        seen = self.root / self.evaluated.folder
+        files: list[tuple[Path, str]] = [
+            (seen / name, "evaluation") for name in ("card.md", "report.html", "metrics.json", "slices.json")
+        ]
+        files += [(self.made / name, "training") for name in ("predictions.parquet", "result.json", "history.json")]
+        files += [(seen / "plots", "evaluation/plots"), (self.root / self.data.validated.report, "data")]
+        runs.log_files(client, run, files)
+
+    def _logged_model(self, client: MlflowClient, run: Run) -> LoggedModel:
+        """Give MLflow's entry for the model of this run, made once."""
+        experiment, run_id = run.info.experiment_id, run.info.run_id
+        found = client.search_logged_models([experiment], filter_string=f"tags.`{runs.KEY}` = '{self.key}'")
+        name = self.plan.promotion.model
+        logged: LoggedModel = (
+            found[0]
+            if found
+            else client.create_logged_model(experiment, name=name, source_run_id=run_id, tags={runs.KEY: self.key})
+        )
+        outputs = client.get_run(run_id).outputs
+        if logged.model_id not in {output.model_id for output in (outputs.model_outputs if outputs else ())}:
+            client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+        return logged
+
+    def _package(self, client: MlflowClient, run: Run, logged: LoggedModel) -> float:
+        """Write the model in MLflow's format, upload it, fetch it back and prove it; gives the difference."""
+        probe = pq.read_table(self.made / "probe.parquet")
+        expected = np.load(self.made / "probe_scores.npy", allow_pickle=False)
+        # Files on this machine are read where they lie; others are fetched.
+        remote = urlsplit(logged.artifact_location).scheme not in ("", "file")
+        written, fetched = self.folder / "package", self.folder / "fetched"
+        for leftover in (written, fetched):
+            shutil.rmtree(leftover, ignore_errors=True)
+        code = [self.root / "src" / name.rstrip(".") for name in Project(self.root).packages]
+        package(
+            written,
+            self.made / "bundle",
+            probe,
+            location=logged.artifact_location,
+            run_id=run.info.run_id,
+            model_id=logged.model_id,
+            code=code,
+        )
+        client.log_model_artifacts(logged.model_id, str(written))
+        back = download_artifacts(
+            artifact_uri=logged.artifact_location,
+            dst_path=str(fetched) if remote else None,
+            tracking_uri=self.uri,
+            registry_uri=self.uri,
+        )
+        try:
+            difference = prove(Path(back), probe, expected, self.plan.trainer.threads)
+        except HeadframeError:
+            client.finalize_logged_model(logged.model_id, LoggedModelStatus.FAILED)
+            raise
+        client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+        for scratch in (written, fetched):
+            shutil.rmtree(scratch, ignore_errors=True)
+        return difference
+
+    def _find(self, client: MlflowClient) -> ModelVersion | None:
+        """Give the version that was registered under the key; the oldest, should there be several."""
+        model = self.plan.promotion.model
+        found = client.search_model_versions(f"name = '{model}' and tags.`{runs.KEY}` = '{self.key}'")
+        return min(found, key=lambda version: int(version.version), default=None)
+
+    def _version(self, client: MlflowClient, run: Run, logged: LoggedModel, parity: float) -> ModelVersion:
+        """Register a version. Its key goes in with it, in one transaction: there is never a version without."""
+        name = self.plan.promotion.model
+        try:
+            client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        made = client.create_model_version(
+            name,
+            source=logged.artifact_location,
+            run_id=run.info.run_id,
+            tags={**self.tags, PARITY: repr(parity)},
+            description=self.evaluated.summary,
+            model_id=logged.model_id,
+        )
+        # Another machine may have registered the same at once, where no lock of ours reaches: the first one stays.
+        first = self._find(client)
+        if first is not None and int(first.version) < int(made.version):
+            client.delete_model_version(name, str(made.version))
+            return first
+        return made
+
+
+@contextmanager
+def _ending(client: MlflowClient, run: Run) -> Iterator[None]:
+    """Let the run end as what happens inside ends; a kill leaves it running, to be taken up again."""
+    try:
+        yield
+    except Exception:
+        client.set_terminated(run.info.run_id, status="FAILED")
+        raise
+    client.set_terminated(run.info.run_id, status="FINISHED")

@@ -1,0 +1,45 @@
+"""From a measured model to a version in the registry: tracked, packaged, proven, registered once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from headframe.config.plan import Plan
+from headframe.records import Evaluated, Ingested, Registered, Trained
+from headframe.tracking.registry import has_version
+
+
+def register(  # noqa: PLR0917 - a stage takes what its key is made of
+    plan: Plan,
+    data: Ingested,
+    trained: Trained,
+    evaluated: Evaluated,
+    uri: str,
+    place: str,  # noqa: ARG001 - part of the stage's key: another registry is another registration
+    root: Path,
+    folder: Path,
+) -> Registered:
+    """Track a result, package its model, prove the package and register it as a version, once for its key.
+
+    Args:
+        plan: what was run.
+        data: the data that went in.
+        trained: the model.
+        evaluated: its measurements.
+        uri: MLflow's address.
+        place: the same as it reads on any machine.
+        root: the project's folder.
+        folder: for what is made on the way.
+
+    Raises:
+        HeadframeError: MLflow cannot be reached or written, or the packaged model answers otherwise than the
+            trained one; then there is no version.
+    """
+    from headframe.tracking.publish import Publication  # noqa: PLC0415 - imports mlflow and torch: seconds
+
+    return Publication(plan, data, trained, evaluated, uri, root, folder).publish()
+
+
+def is_registered(record: Registered, uri: str) -> bool:
+    """Say whether what a kept record names is still in the registry."""
+    return has_version(record.model, record.version, record.run_id, uri)

@@ -1,0 +1,178 @@
+"""The registry's names and versions: looked up, opened, and moved in this module alone."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from headframe.config.nearest import nearest
+from headframe.errors import ConfigurationError, DataError, HeadframeError
+from headframe.tracking.address import SERVER, database, open_client, speaking
+
+if TYPE_CHECKING:
+    from headframe.prediction.predictor import Predictor
+
+CHAMPION = "champion"
+_NAME = re.compile(r"(?:models:/)?(?P<model>[^@/\s]+)(?:@(?P<alias>[^@/\s]+)|/(?P<version>[0-9]+))?")
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version in the registry.
+
+    Attributes:
+        model: name.
+        number: of the version, from 1.
+        run_id: of the run that made it.
+        tags: digests and lead metric, as they were when it was registered.
+    """
+
+    model: str
+    number: int
+    run_id: str = ""
+    tags: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def uri(self) -> str:
+        """As `mlflow.pyfunc.load_model` takes it."""
+        return f"models:/{self.model}/{self.number}"
+
+
+def resolve(name: str, uri: str) -> Version:
+    """Find the version that a person means by `NAME`, `NAME@ALIAS` or `NAME/VERSION`; `NAME` means its champion.
+
+    Raises:
+        ConfigurationError: there is no such model, alias or version; the nearest names are named.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None:
+        msg = f"model {name!r} was asked for; expected NAME, NAME@ALIAS or NAME/VERSION, as in digits@champion"
+        raise ConfigurationError(msg)
+    model, alias, number = match["model"], match["alias"], match["version"]
+    client = open_client(uri)
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - `open_client` paid for it
+
+    with speaking(uri):
+        try:
+            registered = client.get_registered_model(model)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            known = [each.name for each in client.search_registered_models()]
+            msg = f"there is no registered model {model!r} at {uri}; {nearest(model, known)}"
+            raise ConfigurationError(msg) from None
+        if number is None:
+            alias = alias or CHAMPION
+            aliases = {each: int(version) for each, version in registered.aliases.items()}
+            if alias not in aliases:
+                versions = f"{nearest(alias, aliases)}, or name a version, as in {model}/1"
+                msg = f"model {model!r} has no {alias!r}; {versions}"
+                raise ConfigurationError(msg)
+            number = aliases[alias]
+        try:
+            found = client.get_model_version(model, str(number))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            known = [str(each.version) for each in client.search_model_versions(f"name = '{model}'")]
+            listed = ", ".join(sorted(known, key=int)) or "none"
+            msg = f"model {model!r} has no version {number}; it has {listed}"
+            raise ConfigurationError(msg) from None
+    return Version(model, int(found.version), found.run_id or "", dict(found.tags))
+
+
+def champion(model: str, uri: str) -> Version | None:
+    """Give the champion of a model; None where there is none yet."""
+    number = champion_number(model, uri)
+    return None if number is None else resolve(f"{model}/{number}", uri)
+
+
+def champion_number(model: str, uri: str) -> int | None:
+    """Give the version of a model's champion; None where there is none yet.
+
+    Of an SQLite file it is asked directly: importing mlflow alone takes longer than a run that reuses everything.
+    """
+    if urlsplit(uri).scheme not in SERVER:
+        rows = _select(
+            uri, "SELECT version FROM registered_model_aliases WHERE name = ? AND alias = ?", (model, CHAMPION)
+        )
+        return int(rows[0][0]) if rows else None
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - costs seconds
+
+    client = open_client(uri)
+    with speaking(uri):
+        try:
+            return int(client.get_model_version_by_alias(model, CHAMPION).version)
+        except MlflowException as error:
+            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                raise
+            return None
+
+
+def has_version(model: str, number: int, run_id: str, uri: str) -> bool:
+    """Say whether a version is still registered and still of this run; see `champion_number` for how."""
+    if urlsplit(uri).scheme not in SERVER:
+        wanted = "SELECT run_id FROM model_versions WHERE name = ? AND version = ? AND current_stage != ?"
+        return _select(uri, wanted, (model, number, "Deleted_Internal")) == [(run_id,)]
+    try:
+        return resolve(f"{model}/{number}", uri).run_id == run_id
+    except ConfigurationError:
+        return False
+
+
+def make_champion(version: Version, reason: str, uri: str) -> None:
+    """Let a version serve from now on."""
+    client = open_client(uri)
+    with speaking(uri):
+        client.set_model_version_tag(version.model, str(version.number), "headframe.decision", reason)
+        client.set_registered_model_alias(version.model, CHAMPION, str(version.number))
+
+
+def open_version(version: Version, uri: str) -> Predictor:
+    """Load a version's model.
+
+    Raises:
+        HeadframeError: its files are gone.
+        DataError: its files were changed since it was packaged.
+    """
+    client = open_client(uri)
+    from mlflow.artifacts import download_artifacts  # noqa: PLC0415 - `open_client` paid for it
+
+    from headframe.tracking.loader import open_package  # noqa: PLC0415 - imports torch
+
+    with tempfile.TemporaryDirectory() as scratch, speaking(uri):
+        source = client.get_model_version_download_uri(version.model, str(version.number))
+        try:
+            # Files on this machine are used where they lie; others are fetched and, once loaded, removed.
+            local = urlsplit(source).scheme in ("", "file")
+            folder = download_artifacts(
+                artifact_uri=source, tracking_uri=uri, registry_uri=uri, dst_path=None if local else scratch
+            )
+        except OSError as error:
+            msg = f"the files of {version.uri} cannot be fetched from {source}: {error}"
+            raise HeadframeError(msg) from error
+        try:
+            return open_package(Path(folder))
+        except DataError as error:
+            msg = f"{version.uri} is damaged: {error}"
+            raise DataError(msg) from error
+
+
+def _select(uri: str, statement: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+    """Read from MLflow's own tables; a test holds their names against MLflow's answers."""
+    file = database(uri)
+    if not file.is_file():
+        return []
+    connection = sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=20)
+    try:
+        return connection.execute(statement, values).fetchall()
+    except sqlite3.Error as error:
+        msg = f"{file} is no database of MLflow's ({error}); name another with tracking.uri"
+        raise HeadframeError(msg) from error
+    finally:
+        connection.close()

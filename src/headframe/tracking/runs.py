@@ -1,0 +1,163 @@
+"""Runs in MLflow, by id: opened once for a key, and written so that writing again changes nothing."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
+
+from headframe.config.plan import Ensemble, Plan
+from headframe.records import Evaluated, Interval, SplitRecord, Trained
+from headframe.tracking import lineage
+
+log = logging.getLogger("headframe")
+
+KEY = "headframe.key"
+METRICS_AT_ONCE = 1000  # MLflow's limit for one call
+DIGEST_LENGTH = 36  # MLflow's limit for a data set's digest
+SHORT = 250  # characters of a parameter that MLflow's tables still show
+
+
+def open_run(client: MlflowClient, experiment: str, key: str, name: str) -> Run:
+    """Give the run with this key, and make it where there is none.
+
+    A run that a kill or a failure left is taken up again, so that repeating a step doubles nothing.
+    """
+    found = client.search_runs([experiment], f"tags.`{KEY}` = '{key}'", order_by=["attributes.start_time ASC"])
+    if found:
+        run: Run = found[0]
+        if run.info.status != "RUNNING":
+            client.update_run(run.info.run_id, status="RUNNING")
+        return run
+    tags = {KEY: key, "mlflow.user": _user(), "mlflow.source.type": "LOCAL", "mlflow.source.name": "headframe"}
+    return client.create_run(experiment, run_name=name, tags=tags)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user need not have a name
+        return "unknown"
+
+
+def log_parameters(client: MlflowClient, run: Run, plan: Plan) -> None:
+    """Write a dozen parameters by which runs are told apart; the whole plan is an artifact."""
+    learner = plan.learner
+    chosen = {
+        "plan": plan.name,
+        "dataset": plan.dataset.name,
+        "task": plan.task.kind,
+        "model": _model_name(plan.model),
+        "features": plan.features.encoder.target.rpartition(".")[2],
+        "seed": learner.seed,
+        "optimizer": plan.optimizer.target.rpartition(".")[2],
+        "lr": plan.optimizer.arguments.get("lr", ""),
+        "scheduler": plan.scheduler.target.rpartition(".")[2],
+        "max_epochs": plan.trainer.max_epochs,
+        "batch_size": plan.trainer.batch_size,
+        "precision": plan.trainer.precision,
+    }
+    if isinstance(plan.model, Ensemble):
+        chosen["members"] = ", ".join(learner.members())
+    params = [Param(name, str(value)[:SHORT]) for name, value in chosen.items() if value != ""]
+    client.log_batch(run.info.run_id, params=params)
+
+
+def _model_name(model: Any) -> str:
+    return str(model.target).rpartition(".")[2]
+
+
+def log_history(client: MlflowClient, run: Run, history: Sequence[Mapping[str, Any]]) -> None:
+    """Write the numbers of each epoch, with the epoch as step.
+
+    All carry the run's start as their time: the same number written again is then the same to MLflow.
+    """
+    at = run.info.start_time
+    metrics = [
+        Metric(f"history/{name}", float(value), at, step)
+        for step, epoch in enumerate(history)
+        for name, value in epoch.items()
+        if name != "epoch" and isinstance(value, int | float) and not isinstance(value, bool)
+    ]
+    for start in range(0, len(metrics), METRICS_AT_ONCE):
+        client.log_batch(run.info.run_id, metrics=metrics[start : start + METRICS_AT_ONCE])
+
+
+def log_results(client: MlflowClient, run: Run, evaluated: Evaluated, trained: Trained) -> None:
+    """Write the measurements on test rows with the ends of their intervals, and those of the baseline."""
+    numbers = {**_ends("test", evaluated.metrics), **_ends("baseline", evaluated.baseline)}
+    numbers |= {"test_rows": evaluated.rows, "parameters": trained.parameters, "epochs": trained.epochs}
+    at = run.info.start_time
+    client.log_batch(run.info.run_id, metrics=[Metric(name, float(value), at, 0) for name, value in numbers.items()])
+
+
+def _ends(prefix: str, metrics: Mapping[str, Interval]) -> dict[str, float]:
+    named = {}
+    for name, interval in metrics.items():
+        named[f"{prefix}/{name}"] = interval.value
+        named[f"{prefix}/{name}_low"] = interval.low
+        named[f"{prefix}/{name}_high"] = interval.high
+    return named
+
+
+def log_dataset(client: MlflowClient, run: Run, plan: Plan, split: SplitRecord, root: Path) -> None:
+    """Write down which version of which data went in, and how it was divided."""
+    table = split.table
+    schema = pq.read_schema(root / table.folder / "table.parquet")
+    columns = [{"name": field.name, "type": str(field.type)} for field in schema]
+    profile = {
+        "rows": table.rows, "train": split.train, "validation": split.validation, "test": split.test,
+        "unused": split.unused, "digest": table.digest, "split": split.digest,
+    }  # fmt: skip
+    source = {"folder": table.folder, "sources": {n: s.uri for n, s in plan.dataset.sources.items()}}
+    dataset = Dataset(
+        name=table.dataset,
+        digest=table.digest[:DIGEST_LENGTH],
+        source_type="headframe",
+        source=json.dumps(source),
+        schema=json.dumps({"columns": columns}),
+        profile=json.dumps(profile),
+    )
+    client.log_inputs(run.info.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+
+
+def log_lineage(client: MlflowClient, run: Run, root: Path) -> None:
+    """Write down code, libraries, machine and flow run; what is not known is said, not left out silently."""
+    tags = lineage.machine()
+    code = lineage.code(root)
+    if code.note:
+        log.warning("tracking: %s", code.note)
+        tags["headframe.code.note"] = code.note
+    if code.commit:
+        tags["mlflow.source.git.commit"] = code.commit
+    tags["headframe.code.changed"] = str(bool(code.diff)).lower()
+    name, sha256 = lineage.lock(root)
+    tags |= {"headframe.lock": name, "headframe.lock.sha256": sha256}
+    if flow := lineage.flow_run():
+        tags["headframe.flow_run"] = flow
+    set_tags(client, run, tags)
+    run_id = run.info.run_id
+    # `log_text` would write an empty file as well as a full one, so a run made again leaves nothing behind.
+    client.log_text(run_id, code.diff.decode(errors="replace"), "code/code.diff")
+    client.log_text(run_id, "\n".join(lineage.installed()) + "\n", "code/installed.txt")
+
+
+def set_tags(client: MlflowClient, run: Run, tags: Mapping[str, str]) -> None:
+    """Write several tags in one call."""
+    client.log_batch(run.info.run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+
+
+def log_files(client: MlflowClient, run: Run, files: Iterable[tuple[Path, str | None]]) -> None:
+    """Upload files and folders that exist, each under a folder of the run's artifacts (None: at the top)."""
+    for path, under in files:
+        if path.is_dir():
+            client.log_artifacts(run.info.run_id, str(path), under)
+        elif path.is_file():
+            client.log_artifact(run.info.run_id, str(path), under)

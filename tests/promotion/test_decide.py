@@ -1,0 +1,198 @@
+"""A version becomes champion when it may, and the registry says so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import workshop
+from mlflow import MlflowClient
+from workshop import Made, World, evaluate, in_child, train
+
+from headframe.config.plan import Promotion
+from headframe.datasets.table import Table
+from headframe.errors import ConfigurationError, HeadframeError
+from headframe.prediction.predictor import Predictor
+from headframe.promotion.decide import champion_metric, decide, still_champion
+from headframe.records import Decision, Registered, TrainedPlan
+from headframe.tracking.registry import champion, champion_number, has_version, open_version, resolve
+
+
+def _result(made: Made, registered: Registered) -> TrainedPlan:
+    return TrainedPlan(data=made.data, trained=made.trained, evaluated=made.evaluated, registered=registered)
+
+
+def _decide(made: Made, registered: Registered) -> Decision:
+    return decide(made.plan, _result(made, registered), made.uri, "here", made.root)
+
+
+def _another(made: Made, name: str, steps: int) -> Made:
+    """Train another digits network in the same project."""
+    plan = made.plan.model_copy(update={"seed": made.plan.seed + steps})
+    trained = train(plan, made.data, made.root, name, steps)
+    return replace(made, plan=plan, trained=trained, evaluated=evaluate(plan, trained, made.root))
+
+
+def _accuracy(made: Made) -> float:
+    return made.evaluated.metrics["accuracy"].value
+
+
+def test_the_first_version_becomes_champion_and_stays_it(digits: Made):
+    registered = digits.register()
+    decision = _decide(digits, registered)
+    assert (decision.promoted, decision.champion) == (True, 1)
+    assert decision.reason.startswith(f"digits version 1 becomes champion: accuracy {_accuracy(digits):.4f}")
+    assert champion_number("digits", digits.uri) == 1
+    assert still_champion(decision, digits.uri)
+    again = _decide(digits, registered)
+    assert (again.promoted, again.champion) == (True, 1)
+    assert again.reason == "digits version 1 is the champion already"
+
+
+def test_a_worse_version_is_refused_and_a_better_one_becomes_champion(digits: Made):
+    worse, better = _another(digits, "worse", 3), _another(digits, "better", 200)
+    assert _accuracy(worse) < _accuracy(digits) <= _accuracy(better)
+    first = _decide(digits, digits.register())
+    refused = _decide(worse, worse.register())
+    assert (refused.promoted, refused.champion, refused.version) == (False, 1, 2)
+    numbers = f"accuracy {_accuracy(worse):.4f} is worse than {_accuracy(digits):.4f} of the champion"
+    assert refused.reason == (
+        f"digits version 2 is refused: {numbers} on the same {digits.evaluated.rows} test rows; "
+        "version 1 stays champion"
+    )
+    assert still_champion(first, digits.uri)
+    promoted = _decide(better, better.register())
+    assert (promoted.promoted, promoted.champion) == (True, 3)
+    assert not still_champion(first, digits.uri)
+    client = MlflowClient(digits.uri, digits.uri)
+    assert client.get_model_version_by_alias("digits", "champion").version == 3
+    assert client.get_model_version("digits", "3").tags["headframe.decision"] == promoted.reason
+
+
+def test_a_missed_minimum_leaves_no_champion(digits: Made):
+    plan = digits.plan.model_copy(update={"promotion": Promotion(model="digits", minimum=0.999)})
+    strict = replace(digits, plan=plan)
+    decision = _decide(strict, strict.register())
+    assert (decision.promoted, decision.champion) == (False, None)
+    assert decision.reason.endswith("misses the minimum of 0.999; there is still no champion")
+    assert still_champion(decision, digits.uri)
+
+
+def test_the_tolerance_of_the_plan_counts(digits: Made):
+    _decide(digits, digits.register())
+    worse = _another(digits, "worse", 3)
+    plan = worse.plan.model_copy(update={"promotion": Promotion(model="digits", tolerance=0.999)})
+    tolerant = replace(worse, plan=plan)
+    assert _decide(tolerant, tolerant.register()).champion == 2
+
+
+def test_the_champion_is_measured_anew_on_the_rows_of_the_candidate(world: World):
+    made = world.made["digits"]
+    predictor = Predictor.load(made.root / made.trained.folder / "bundle")
+    value = champion_metric(made.plan, _result(made, world.registered["digits"]), predictor, made.root)
+    rows = Table.open(made.root / "data" / "digits").read()
+    tested = rows.filter(pa.array(workshop.assign(made.plan.dataset, Table.open(made.root / "data/digits")) == "test"))
+    digit = predictor.scores(tested).argmax(axis=1)
+    assert value == np.mean(digit == tested.column("digit").to_numpy())
+
+
+def test_a_forecast_with_another_look_back_is_measured_on_the_same_windows(world: World, tmp_path: Path):
+    made = world.made["etth1"]
+    moved = workshop.moved(made, tmp_path)
+    longer = {"gives": "series", "encoder": {"_target_": "headframe.features.windows.Windows", "lookback": 48}}
+    plan = workshop.plan_for("etth1", features=longer)
+    trained = train(plan, moved.data, tmp_path, "longer")
+    other = Predictor.load(tmp_path / trained.folder / "bundle")
+    assert (other.lookback, made.predictor.lookback) == (48, 24)
+    result = _result(made, world.registered["etth1"])
+    value = champion_metric(made.plan, result, other, made.root)
+    # By hand: the same 50 windows, each standardised by the means and deviations of the training rows.
+    rows = Table.open(made.root / "data" / "etth1").read()
+    names = list(made.plan.dataset.inputs)
+    values = np.stack([rows.column(name).to_numpy() for name in names], axis=1)
+    mean, deviation = values[:8640].mean(axis=0), values[:8640].std(axis=0)
+    first = 8640 + 2880
+    errors = []
+    for start in range(first, first + 50):
+        guess = other.scores(rows.slice(start - 48, 48))[0]
+        errors.append(((guess - values[start : start + 4]) / deviation) ** 2)
+    assert mean.shape == (7,)
+    assert value == pytest.approx(np.mean(errors), rel=1e-5)
+
+
+def test_a_champion_that_cannot_answer_for_these_rows_is_no_reason_to_replace_it(digits: Made, world: World):
+    sms = world.made["sms_spam"]
+    plan = sms.plan.model_copy(update={"promotion": Promotion(model="digits")})
+    stranger = replace(sms, plan=plan, uri=digits.uri)
+    _decide(stranger, stranger.register())
+    decision = _decide(digits, digits.register())
+    assert (decision.promoted, decision.champion, decision.version) == (False, 1, 2)
+    assert "champion version 1 cannot answer for these test rows: column 'text' is missing" in decision.reason
+
+
+def test_a_kill_before_the_alias_is_moved_is_made_good(digits: Made):
+    registered = digits.register()
+
+    def work() -> None:
+        import os
+
+        MlflowClient.set_registered_model_alias = lambda *_: os._exit(9)
+        _decide(digits, registered)
+
+    assert in_child(work) == 9
+    assert champion("digits", digits.uri) is None
+    assert _decide(digits, registered).champion == 1
+
+
+def test_names_are_resolved_and_unknown_ones_named(digits: Made):
+    registered = digits.register()
+    with pytest.raises(
+        ConfigurationError, match=r"model 'digits' has no 'champion'; .* name a version, as in digits/1"
+    ):
+        resolve("digits", digits.uri)
+    _decide(digits, registered)
+    for name in ("digits", "digits@champion", "digits/1", "models:/digits/1", "models:/digits@champion"):
+        assert resolve(name, digits.uri).number == 1
+    assert resolve("digits", digits.uri).run_id == registered.run_id
+    for name, sentence in {
+        "digts": r"no registered model 'digts' .*; did you mean 'digits'\?",
+        "digits@champoin": r"has no 'champoin'; did you mean 'champion'\?",
+        "digits/7": "has no version 7; it has 1",
+        "digits@a@b": "expected NAME, NAME@ALIAS or NAME/VERSION",
+        "": "expected NAME",
+    }.items():
+        with pytest.raises(ConfigurationError, match=sentence):
+            resolve(name, digits.uri)
+
+
+def test_quick_look_ups_agree_with_mlflow(digits: Made):
+    registered = digits.register()
+    assert champion_number("digits", digits.uri) is None
+    _decide(digits, registered)
+    client = MlflowClient(digits.uri, digits.uri)
+    assert champion_number("digits", digits.uri) == int(client.get_model_version_by_alias("digits", "champion").version)
+    assert has_version("digits", 1, registered.run_id, digits.uri)
+    assert not has_version("digits", 1, "another", digits.uri)
+    assert not has_version("digits", 2, registered.run_id, digits.uri)
+    client.delete_registered_model_alias("digits", "champion")
+    client.delete_model_version("digits", "1")
+    assert champion_number("digits", digits.uri) is None
+    assert not has_version("digits", 1, registered.run_id, digits.uri)
+
+
+def test_quick_look_ups_make_no_database_and_name_one_that_is_none(tmp_path: Path):
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    assert champion_number("digits", uri) is None
+    assert not (tmp_path / "mlflow.db").exists()
+    (tmp_path / "mlflow.db").write_text("not a database at all, only a few words of text" * 30, encoding="utf-8")
+    with pytest.raises(HeadframeError, match="is no database of MLflow's"):
+        champion_number("digits", uri)
+
+
+def test_an_opened_version_answers_as_the_model_that_was_trained(world: World):
+    for name, made in world.made.items():
+        predictor = open_version(resolve(f"{name}/1", world.uri), world.uri)
+        np.testing.assert_array_equal(predictor.scores(made.probe), made.predictor.scores(made.probe))

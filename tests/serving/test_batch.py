@@ -1,0 +1,238 @@
+"""Batch predictions: any file in, Parquet out, the same bits as in one piece."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+from workshop import World, in_child
+
+from headframe.datasets.table import Table
+from headframe.errors import ConfigurationError, DataError, HeadframeError
+from headframe.prediction.predictor import BATCH
+from headframe.record import file_digest
+from headframe.serving import batch
+from headframe.serving.batch import predict_to_file, write_predictions
+from headframe.serving.sources import open_rows
+from headframe.tracking.rows import to_frame
+
+
+def _predict(world: World, name: str, source: object, target: Path) -> pa.Table:
+    predict_to_file(f"{name}/1", str(source), target, root=world.root, uri=world.uri)
+    return pq.read_table(target)
+
+
+def _texts(world: World) -> pa.Table:
+    return Table.open(world.root / "data" / "sms_spam").read(["row_id", "label", "text"])
+
+
+def test_a_data_set_is_predicted_row_by_row_under_its_row_ids(world: World, tmp_path: Path):
+    target = tmp_path / "scored.parquet"
+    predicted = predict_to_file("digits/1", "digits", target, root=world.root, uri=world.uri)
+    found, table = pq.read_table(target), Table.open(world.root / "data" / "digits").read()
+    assert found.column("row_id").equals(table.column("row_id"))
+    assert found.drop_columns(["row_id"]).equals(world.made["digits"].predictor.predict(table).combine_chunks())
+    assert (predicted.model, predicted.version, predicted.rows) == ("digits", 1, table.num_rows)
+    assert predicted.digest == file_digest(target)
+
+
+def test_streaming_gives_the_bits_of_one_piece(world: World, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(batch, "BATCHES", 1)  # 1,797 rows come in two tables
+    target = tmp_path / "scored.parquet"
+    found = _predict(world, "digits", "digits", target)
+    table = Table.open(world.root / "data" / "digits").read()
+    assert table.num_rows > BATCH
+    scores = np.stack([found.column(f"score_{digit}").to_numpy() for digit in range(10)], axis=1)
+    np.testing.assert_array_equal(scores, world.made["digits"].predictor.scores(table))
+
+
+def test_tables_have_one_size_however_the_file_is_cut(world: World, tmp_path: Path):
+    texts = _texts(world).slice(0, 1000)
+    pq.write_table(texts, tmp_path / "rows.parquet", row_group_size=37)
+    schema = world.made["sms_spam"].predictor.schema
+    sizes = [each.num_rows for each in open_rows(str(tmp_path / "rows.parquet"), world.root, schema, 300)]
+    assert sizes == [300, 300, 300, 100]
+
+
+def _written(rows: pa.Table, path: Path) -> Path:
+    if path.suffix == ".parquet":
+        pq.write_table(rows, path)
+    elif path.suffix == ".jsonl":
+        lines = (json.dumps(record, ensure_ascii=False) for record in rows.to_pylist())
+        path.write_text("\n".join(lines) + "\n\n", encoding="utf-8")
+    else:
+        delimiter = "\t" if path.suffix == ".tsv" else ","
+        pa.csv.write_csv(rows, path, pa.csv.WriteOptions(delimiter=delimiter))
+    return path
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv", "tsv", "jsonl"])
+def test_every_file_format_gives_the_same_answers(world: World, tmp_path: Path, ending: str):
+    rows = _texts(world).slice(0, 500)
+    source = _written(rows, tmp_path / f"rows.{ending}")
+    found = _predict(world, "sms_spam", source, tmp_path / "scored.parquet")
+    expected = world.made["sms_spam"].predictor.predict(rows)
+    assert found.column("row_id").to_pylist() == rows.column("row_id").to_pylist()
+    assert found.drop_columns(["row_id"]).equals(expected.combine_chunks())
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv", "jsonl"])
+def test_mixed_columns_with_gaps_survive_every_format(world: World, tmp_path: Path, ending: str):
+    rows = Table.open(world.root / "data" / "adult").read().slice(0, 300)
+    assert rows.column("workclass").null_count > 0
+    found = _predict(world, "adult", _written(rows, tmp_path / f"rows.{ending}"), tmp_path / "scored.parquet")
+    assert found.drop_columns(["row_id"]).equals(world.made["adult"].predictor.predict(rows).combine_chunks())
+
+
+@pytest.mark.parametrize("ending", ["parquet", "jsonl"])
+def test_images_may_come_as_nested_lists(world: World, tmp_path: Path, ending: str):
+    rows = Table.open(world.root / "data" / "digits").read(["row_id", "image"]).slice(0, 50)
+    cells = rows.column("image").combine_chunks().to_numpy_ndarray().tolist()
+    listed = pa.table({"row_id": rows.column("row_id"), "image": pa.array(cells)})
+    found = _predict(world, "digits", _written(listed, tmp_path / f"rows.{ending}"), tmp_path / "scored.parquet")
+    assert found.drop_columns(["row_id"]).equals(world.made["digits"].predictor.predict(rows).combine_chunks())
+
+
+def test_rows_without_an_id_are_named_by_their_number(world: World, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(batch, "BATCHES", 1)
+    rows = _texts(world).select(["text"]).slice(0, BATCH + 3)
+    found = _predict(world, "sms_spam", _written(rows, tmp_path / "rows.csv"), tmp_path / "scored.parquet")
+    assert found.column("row_id").to_pylist() == [str(number) for number in range(BATCH + 3)]
+
+
+def test_a_number_as_row_id_becomes_text(world: World, tmp_path: Path):
+    rows = pa.table({"text": ["a", "b"], "row_id": pa.array([7, 9])})
+    for ending in ("parquet", "csv", "jsonl"):
+        source = _written(rows, tmp_path / f"rows.{ending}")
+        found = _predict(world, "sms_spam", source, tmp_path / "scored.parquet")
+        assert found.column("row_id").to_pylist() == ["7", "9"]
+
+
+def test_a_forecast_goes_on_from_the_last_row(world: World, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(batch, "BATCHES", 1)  # the history comes in several tables
+    table = Table.open(world.root / "data" / "etth1").read().slice(0, 2 * BATCH + 5)
+    source = _written(table, tmp_path / "history.parquet")
+    found = _predict(world, "etth1", source, tmp_path / "scored.parquet")
+    assert found.column("step").to_pylist() == [1, 2, 3, 4]
+    assert set(found.column("after").to_pylist()) == {table.column("row_id")[-1].as_py()}
+    last = table.slice(table.num_rows - 24)
+    assert found.drop_columns(["after"]).equals(world.made["etth1"].predictor.predict(last).combine_chunks())
+
+
+WRONG: dict[str, tuple[str, str, bytes, type[Exception], str]] = {
+    "missing column": (
+        "sms_spam", "rows.csv", b"txt\nhello\n", DataError,
+        r"rows.csv: column 'text' is missing; came: txt; expected: text",
+    ),
+    "text in a number": (
+        "etth1", "rows.csv", b"HUFL,HULL,MUFL,MULL,LUFL,LULL,OT\n1,2,3,4,5,6,hot\n", DataError,
+        "rows.csv cannot be read: .*conversion error to double: invalid value 'hot'",
+    ),
+    "number in text": (
+        "sms_spam", "rows.jsonl", b'{"text": 3}\n', DataError, "column 'text' holds int64, but text was expected",
+    ),
+    "broken line": ("sms_spam", "rows.jsonl", b'{"text": "a"}\n{"text"\n', DataError, "line 2 is no JSON"),
+    "list in a line": ("sms_spam", "rows.jsonl", b"[1]\n", DataError, "line 1 is no JSON object"),
+    "empty file": ("sms_spam", "rows.csv", b"", DataError, "rows.csv is empty; rows were expected"),
+    "header only": ("sms_spam", "rows.csv", b"text\n", DataError, "rows.csv holds no rows"),
+    "blank lines only": ("sms_spam", "rows.jsonl", b"\n\n", DataError, "rows.jsonl holds no rows"),
+    "no Parquet": ("sms_spam", "rows.parquet", b"PAR1 and then nothing", DataError, "is no Parquet file"),
+    "unknown ending": ("sms_spam", "rows.xlsx", b"x", HeadframeError, "ends in .xlsx; expected one of .parquet"),
+    "not UTF-8": ("sms_spam", "rows.csv", b"text\n\xff\xfe\n", DataError, "rows.csv cannot be read: .*utf-8"),
+    "images as CSV": ("digits", "rows.csv", b"image\n1\n", DataError, "holds arrays, which text cannot carry"),
+    "short history": (
+        "etth1", "rows.csv", b"HUFL,HULL,MUFL,MULL,LUFL,LULL,OT\n1,2,3,4,5,6,7\n", DataError, "1 rows came, but",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG, ids=str)
+def test_a_wrong_file_is_said_in_one_sentence_and_writes_nothing(world: World, tmp_path: Path, case: str):
+    name, file, content, kind, sentence = WRONG[case]
+    (tmp_path / file).write_bytes(content)
+    with pytest.raises(kind, match=sentence) as caught:
+        _predict(world, name, tmp_path / file, tmp_path / "scored.parquet")
+    assert "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == [file]
+
+
+def test_a_row_id_that_is_missing_in_one_row_is_said(world: World, tmp_path: Path):
+    source = _written(pa.table({"text": ["a", "b"], "row_id": ["x", None]}), tmp_path / "rows.parquet")
+    with pytest.raises(DataError, match="a row has no row_id"):
+        _predict(world, "sms_spam", source, tmp_path / "scored.parquet")
+
+
+def test_unknown_sources_targets_and_models_are_said(world: World, tmp_path: Path):
+    with pytest.raises(HeadframeError, match=r"no data set 'digit' .*; did you mean 'digits'\?, or name a file"):
+        _predict(world, "digits", "digit", tmp_path / "scored.parquet")
+    with pytest.raises(HeadframeError, match=r"rows.csv is no file; name a Parquet, CSV, TSV or JSON-lines file"):
+        _predict(world, "digits", tmp_path / "rows.csv", tmp_path / "scored.parquet")
+    with pytest.raises(HeadframeError, match="is no folder that this user may write to"):
+        _predict(world, "digits", "digits", tmp_path / "nowhere" / "scored.parquet")
+    with pytest.raises(HeadframeError, match="is a folder; name another file to write"):
+        _predict(world, "digits", "digits", tmp_path)
+    with pytest.raises(ConfigurationError, match="did you mean 'digits'"):
+        predict_to_file("digitz", "digits", tmp_path / "scored.parquet", root=world.root, uri=world.uri)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_source_is_never_written_over(world: World, tmp_path: Path):
+    source = _written(pa.table({"text": ["a"]}), tmp_path / "rows.parquet")
+    with pytest.raises(HeadframeError, match="is the source itself"):
+        _predict(world, "sms_spam", source, source)
+
+
+def test_a_failure_in_a_later_table_leaves_the_older_file_as_it_was(world: World, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(batch, "BATCHES", 1)
+    lines = [json.dumps({"text": "a"})] * BATCH + ['{"text": 1}']
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    target = tmp_path / "scored.parquet"
+    target.write_bytes(b"older")
+    with pytest.raises(DataError, match="column 'text' holds int64"):
+        _predict(world, "sms_spam", tmp_path / "rows.jsonl", target)
+    assert target.read_bytes() == b"older"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rows.jsonl", "scored.parquet"]
+
+
+def test_a_kill_leaves_no_half_file_under_the_name(world: World, tmp_path: Path, monkeypatch):
+    predictor = world.made["sms_spam"].predictor
+    target = tmp_path / "scored.parquet"
+
+    def work() -> None:
+        Path.replace = lambda *_: os._exit(9)
+        write_predictions(predictor, "sms_spam", target, world.root)
+
+    assert in_child(work) == 9
+    assert not target.exists()
+    assert write_predictions(predictor, "sms_spam", target, world.root) == _texts(world).num_rows
+
+
+def test_memory_does_not_grow_with_the_file(world: World, tmp_path: Path):
+    """Sixteen times the rows need no more memory, however the row groups lie."""
+    rows = _texts(world).slice(0, 4000)
+    schema = world.made["sms_spam"].predictor.schema
+    most: dict[int, int] = {}
+    for times in (4, 64):
+        source = tmp_path / f"rows{times}.parquet"
+        with pq.ParquetWriter(source, rows.schema) as writer:
+            for _ in range(times):
+                writer.write_table(rows)
+        before = pa.total_allocated_bytes()
+        stream = open_rows(str(source), world.root, schema, 1000)
+        most[times] = max(pa.total_allocated_bytes() - before for _ in stream)
+    assert most[64] < 1.5 * most[4]
+
+
+def test_frames_and_tables_are_the_same_rows(world: World):
+    from headframe.tracking.rows import to_table
+
+    for made in world.made.values():
+        frame = to_frame(made.probe)
+        back = to_table({name: frame[name] for name in frame}, made.predictor.schema)
+        assert back.equals(made.probe.cast(back.schema))

@@ -1,0 +1,463 @@
+"""The scoring protocol: answered as MLflow answers it, and refused in one sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.testclient import TestClient
+from workshop import World, in_child
+
+from headframe.errors import ConfigurationError, HeadframeError
+from headframe.prediction.predictor import Predictor
+from headframe.records import Decision
+from headframe.serving.answer import answer, as_request, ask
+from headframe.serving.app import make_app
+from headframe.serving.rest import serve
+from headframe.tracking.registry import make_champion, open_version, resolve
+from headframe.tracking.rows import to_frame
+
+SERIES = ("HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT")
+NAMES = ("digits", "adult", "sms_spam", "etth1")
+JSON = {"content-type": "application/json"}
+
+
+def _client(world: World, name: str, **limits: int) -> TestClient:
+    version = resolve(f"{name}/1", world.uri)
+    app = make_app(open_version(version, world.uri), version, **{"max_rows": 100, **limits})
+    return TestClient(app, raise_server_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def clients(world: World) -> dict[str, TestClient]:
+    return {name: _client(world, name) for name in NAMES}
+
+
+@pytest.fixture(scope="module")
+def mlflow_clients(world: World) -> dict[str, TestClient]:
+    import mlflow.pyfunc.scoring_server
+
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(world.uri)
+    try:
+        return {
+            name: TestClient(
+                mlflow.pyfunc.scoring_server.init(mlflow.pyfunc.load_model(f"models:/{name}/1", suppress_warnings=True))
+            )
+            for name in NAMES
+        }
+    finally:
+        mlflow.set_tracking_uri(before)
+
+
+def _bodies(world: World, name: str) -> dict[str, Any]:
+    rows = world.made[name].probe
+    if name == "adult":  # where MLflow's server reads a missing text in `inputs` and `instances` as the word "None"
+        rows = rows.drop_null()
+    split = as_request(rows)["dataframe_split"]
+    records = [dict(zip(split["columns"], row, strict=True)) for row in split["data"]]
+    columns = {each: [record[each] for record in records] for each in split["columns"]}
+    bodies: dict[str, Any] = {
+        "split": {"dataframe_split": split},
+        "split with index": {"dataframe_split": {**split, "index": list(range(len(records)))}},
+        "records": {"dataframe_records": records},
+        "instances": {"instances": records},
+        "inputs": {"inputs": columns},
+        "scores": {"dataframe_split": split, "params": {"output": "scores"}},
+    }
+    if len(columns) == 1:
+        [only] = columns.values()
+        bodies |= {"list of instances": {"instances": only}, "list of inputs": {"inputs": only}}
+    return bodies
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_form_is_answered_as_mlflow_answers_it(world: World, clients, mlflow_clients, name: str):
+    for form, body in _bodies(world, name).items():
+        ours = clients[name].post("/invocations", json=body)
+        theirs = mlflow_clients[name].post("/invocations", json=body)
+        assert (ours.status_code, theirs.status_code) == (200, 200), f"{form}: {ours.text} {theirs.text}"
+        assert ours.json() == theirs.json(), form
+        assert ours.headers["content-type"] == theirs.headers["content-type"]
+
+
+@pytest.mark.parametrize("name", ["sms_spam", "etth1"])
+def test_csv_is_answered_as_mlflow_answers_it(world: World, clients, mlflow_clients, name: str):
+    content = to_frame(world.made[name].probe).to_csv(index=False).encode()
+    for kind in ("text/csv", "text/csv; charset=utf-8"):
+        ours = clients[name].post("/invocations", content=content, headers={"content-type": kind})
+        theirs = mlflow_clients[name].post("/invocations", content=content, headers={"content-type": kind})
+        assert ours.json() == theirs.json()
+
+
+@pytest.mark.parametrize("path", ["/ping", "/health", "/version"])
+def test_the_other_paths_are_answered_as_mlflow_answers_them(clients, mlflow_clients, path: str):
+    ours, theirs = clients["digits"].get(path), mlflow_clients["digits"].get(path)
+    assert (ours.status_code, ours.text) == (theirs.status_code, theirs.text)
+
+
+def test_answers_name_their_model(clients):
+    headers = clients["etth1"].get("/ping").headers
+    assert (headers["x-headframe-model"], headers["x-headframe-version"]) == ("etth1", "1")
+
+
+def test_missing_values_and_columns_in_another_order_are_understood(world: World, clients):
+    rows = world.made["adult"].probe
+    expected = world.made["adult"].predictor.predict(rows).to_pylist()
+    records = [dict(reversed(list(record.items()))) | {"further": [1, {}]} for record in rows.to_pylist()]
+    sparse = [{key: value for key, value in record.items() if value is not None} for record in records]
+    content = to_frame(rows).to_csv(index=False)
+    for found in (
+        clients["adult"].post("/invocations", json={"dataframe_records": sparse}),
+        clients["adult"].post("/invocations", content=content, headers={"content-type": "text/csv"}),
+    ):
+        assert found.json() == {"predictions": expected}
+
+
+def test_text_of_any_language_is_understood(clients):
+    texts = ["免费 中奖", "🎉 WIN £1000 now", "", 'quoted "words"\nand lines', "a,b;c\td"]
+    found = clients["sms_spam"].post("/invocations", json={"inputs": {"text": texts}})
+    assert len(found.json()["predictions"]) == len(texts)
+
+
+REFUSED: dict[str, tuple[str, Any, str, int, str]] = {
+    "no JSON": ("sms_spam", b"{", "application/json", 400, "the body is no JSON: "),
+    "no UTF-8": ("sms_spam", b'{"a": "\xff"}', "application/json", 400, "the body is no JSON: "),
+    "nested without end": ("sms_spam", b"[" * 200_000, "application/json", 400, "the body is no JSON: "),
+    "empty body": ("sms_spam", b"", "application/json", 400, "the body is no JSON: "),
+    "list": ("sms_spam", [1], "application/json", 400, "the body is a JSON list; expected an object with one of"),
+    "no rows": ("sms_spam", {}, "application/json", 400, "the body has no rows; expected exactly one of"),
+    "two forms": (
+        "sms_spam",
+        {"inputs": [], "instances": []},
+        "application/json",
+        400,
+        "the body has instances and inputs; expected exactly one of",
+    ),
+    "unknown key": ("sms_spam", {"input": ["a"]}, "application/json", 400, "the body has 'input'; expected one of"),
+    "empty": ("sms_spam", {"inputs": {"text": []}}, "application/json", 400, "no rows came; send at least one"),
+    "missing column": (
+        "sms_spam",
+        {"dataframe_records": [{"txt": "a"}]},
+        "application/json",
+        400,
+        "column 'text' is missing; came: txt; expected: text",
+    ),
+    "missing in one row": (
+        "sms_spam",
+        {"instances": [{"text": "a"}, {"txt": "b"}]},
+        "application/json",
+        400,
+        "row 1 of instances has no 'text'",
+    ),
+    "number for text": (
+        "sms_spam",
+        {"inputs": {"text": [1]}},
+        "application/json",
+        400,
+        "column 'text' holds int64, but text was expected",
+    ),
+    "text for a number": (
+        "etth1",
+        {"inputs": {name: ["x"] * 24 for name in SERIES}},
+        "application/json",
+        400,
+        "column 'HUFL' holds text, but double was expected",
+    ),
+    "mixed types": (
+        "sms_spam",
+        {"inputs": {"text": ["a", 1]}},
+        "application/json",
+        400,
+        "column 'text' mixes what cannot stand in one column",
+    ),
+    "unequal lengths": (
+        "etth1",
+        {"inputs": {name: [1.0] * (2 + (name == "OT")) for name in SERIES}},
+        "application/json",
+        400,
+        "column 'OT' has 3 values, but 'HUFL' has 2",
+    ),
+    "scalar for a column": (
+        "sms_spam",
+        {"inputs": {"text": "hello"}},
+        "application/json",
+        400,
+        "inputs.text is a JSON string; expected a list with one value for each row",
+    ),
+    "ragged split": (
+        "sms_spam",
+        {"dataframe_split": {"columns": ["text"], "data": [["a"], ["b", "c"]]}},
+        "application/json",
+        400,
+        "row 1 of dataframe_split is 2 values; expected a list of 1 values",
+    ),
+    "split without columns": (
+        "sms_spam",
+        {"dataframe_split": {"data": [["a"]]}},
+        "application/json",
+        400,
+        "dataframe_split has data; expected columns, data and perhaps index",
+    ),
+    "image of another size": (
+        "digits",
+        {"inputs": {"image": [[[[0]] * 8] * 7]}},
+        "application/json",
+        400,
+        "column 'image' needs cells of shape (8, 8, 1), but came (7, 8, 1)",
+    ),
+    "images of two sizes": (
+        "digits",
+        {"inputs": {"image": [[[[0]] * 8] * 8, [[[0]] * 8] * 7]}},
+        "application/json",
+        400,
+        "column 'image' needs cells of shape (8, 8, 1), all of one shape",
+    ),
+    "no pixels": (
+        "digits",
+        {"inputs": {"image": [[[[300]] * 8] * 8]}},
+        "application/json",
+        400,
+        "column 'image' needs cells of shape (8, 8, 1) that hold uint8 numbers, 0 to 255",
+    ),
+    "words for pixels": (
+        "digits",
+        {"inputs": {"image": [[[["a"]] * 8] * 8]}},
+        "application/json",
+        400,
+        "column 'image' needs cells of shape (8, 8, 1) that hold numbers",
+    ),
+    "images as CSV": ("digits", b"image\n1\n", "text/csv", 400, "column 'image' holds arrays, which CSV cannot carry"),
+    "too short a history": (
+        "etth1",
+        {"inputs": {name: [1.0] * 3 for name in SERIES}},
+        "application/json",
+        400,
+        "3 rows came, but a forecast needs the last 24",
+    ),
+    "infinite": (
+        "etth1",
+        {"inputs": {name: [float("inf")] * 24 for name in SERIES}},
+        "application/json",
+        400,
+        "HUFL",
+    ),
+    "ragged CSV": ("sms_spam", b"text\na,b\n", "text/csv", 400, "the body is no CSV with a header"),
+    "empty CSV": ("sms_spam", b"", "text/csv", 400, "the body is no CSV with a header"),
+    "CSV with a header only": ("sms_spam", b"text\n", "text/csv", 400, "no rows came; send at least one"),
+    "unknown parameter": (
+        "sms_spam",
+        {"inputs": ["a"], "params": {"temperature": 1}},
+        "application/json",
+        400,
+        "params has 'temperature'; the only parameter is output",
+    ),
+    "unknown output": (
+        "sms_spam",
+        {"inputs": ["a"], "params": {"output": "logits"}},
+        "application/json",
+        400,
+        "params.output is 'logits'; expected predictions or scores",
+    ),
+    "another type": ("sms_spam", b"<a/>", "text/xml", 415, "the content type is 'text/xml'; send application/json or"),
+    "no type": ("sms_spam", b"{}", "", 415, "the content type is none; send application/json or text/csv"),
+    "another encoding": ("sms_spam", b"{}", "application/json; charset=latin-1", 415, "only charset=utf-8"),
+    "too many rows": ("sms_spam", {"inputs": ["a"] * 101}, "application/json", 413, "101 rows came in one request"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=str)
+def test_a_wrong_request_gets_one_sentence(clients, case: str):
+    name, body, kind, status, sentence = REFUSED[case]
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    found = clients[name].post("/invocations", content=content, headers={"content-type": kind} if kind else {})
+    assert found.status_code == status, found.text
+    assert list(found.json()) == ["error"]
+    said = found.json()["error"]
+    assert sentence in said
+    assert "Traceback" not in said
+    assert "\n" not in said
+    assert found.headers["x-headframe-version"] == "1"
+
+
+def test_a_body_that_is_too_large_is_refused_whether_announced_or_not(world: World):
+    client = _client(world, "sms_spam", max_bytes=1000)
+    body = json.dumps({"inputs": ["a" * 2000]}).encode()
+    parts = (body[start : start + 100] for start in range(0, len(body), 100))
+    for content in (body, parts):
+        found = client.post("/invocations", content=content, headers=JSON)
+        assert (found.status_code, found.json()) == (
+            413,
+            {"error": "the body is larger than 1,000 bytes; send fewer rows at once"},
+        )
+
+
+def test_other_paths_and_methods_are_named(clients):
+    found = clients["digits"].get("/invocations")
+    assert (found.status_code, found.json()["error"]) == (405, "/invocations is asked with POST, not GET")
+    found = clients["digits"].get("/")
+    assert (found.status_code, found.json()["error"]) == (
+        404,
+        "there is no /; ask /invocations, /ping, /health or /version",
+    )
+
+
+def test_a_fault_of_our_own_shows_no_trace(world: World, monkeypatch, caplog):
+    client = _client(world, "sms_spam")
+
+    def broken(*_: Any) -> None:
+        msg = "secret detail"
+        raise RuntimeError(msg)
+
+    monkeypatch.setattr(Predictor, "predict", broken)
+    found = client.post("/invocations", json={"inputs": ["a"]})
+    assert (found.status_code, found.json()) == (
+        500,
+        {"error": "the model failed on this request; the server's log says how"},
+    )
+    assert "secret detail" in caplog.text
+
+
+def test_one_request_can_be_answered_without_a_port(world: World):
+    registered, made = world.registered["etth1"], world.made["etth1"]
+    decision = Decision(model="etth1", version=1, champion=None, promoted=False, reason="")
+    answered = answer(decision, made.trained, world.uri, "here", world.root)
+    expected = made.predictor.predict(made.probe).to_pylist()
+    assert json.loads(answered.response) == {"predictions": expected}
+    assert (answered.model, answered.version, answered.status) == ("etth1", registered.version, 200)
+
+
+def test_the_answered_row_is_the_first_test_row(world: World):
+    import pyarrow.parquet as pq
+
+    made = world.made["sms_spam"]
+    decision = Decision(model="sms_spam", version=1, champion=1, promoted=True, reason="")
+    answered = answer(decision, made.trained, world.uri, "here", world.root)
+    table = pq.read_table(world.root / "data" / "sms_spam" / "table.parquet")
+    row = table.filter([name == answered.row_id for name in table.column("row_id").to_pylist()])
+    assert json.loads(answered.response)["predictions"] == made.predictor.predict(row.select(["text"])).to_pylist()
+
+
+def test_a_refused_question_of_our_own_is_told(world: World):
+    version = resolve("sms_spam/1", world.uri)
+    rows = world.made["etth1"].probe.slice(0, 1)
+    status, response = ask(open_version(version, world.uri), version, rows)
+    assert (status, "column 'text' is missing" in response) == (400, True)
+
+
+def _free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+@contextmanager
+def _served(world: World, name: str, before: Any = None) -> Iterator[tuple[str, int]]:
+    """Serve in a process of its own, forked so that nothing is imported anew."""
+    port = _free_port()
+    child = os.fork()
+    if child == 0:
+        os._exit(
+            in_child(
+                lambda: (before and before(), serve(name, uri=world.uri, host="127.0.0.1", port=port, max_rows=50))
+            )
+        )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(600):
+            try:
+                httpx.get(f"{address}/ping", timeout=60).raise_for_status()
+                break
+            except httpx.TransportError:
+                time.sleep(0.1)
+        # in_child forks once more; the server is the only child of our child.
+        server = int(Path(f"/proc/{child}/task/{child}/children").read_text(encoding="utf-8").split()[0])
+        yield address, server
+    finally:
+        children = Path(f"/proc/{child}/task/{child}/children").read_text(encoding="utf-8").split()
+        for process in children:
+            os.kill(int(process), signal.SIGTERM)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, "the server did not end gracefully"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the server's process in /proc")
+def test_a_real_server_answers_many_at_once_alike_and_ends_gracefully(world: World):
+    made = world.made["digits"]
+    expected = made.predictor.predict(made.probe).to_pylist()
+    with _served(world, "digits/1") as (address, _):
+        bodies = [(place, as_request(made.probe.slice(place, 1))) for place in range(32)] * 4
+
+        def send(each: tuple[int, Any]) -> bool:
+            place, body = each
+            reply = client.post(f"{address}/invocations", json=body, timeout=60)
+            [row] = reply.json()["predictions"]
+            # One row in a forward pass of its own may differ in the last bits from the same row among others.
+            return row["prediction"] == expected[place]["prediction"] and all(
+                abs(row[key] - expected[place][key]) < 1e-6 for key in row
+            )
+
+        with httpx.Client() as client, ThreadPoolExecutor(8) as pool:
+            assert all(pool.map(send, bodies))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the server's process in /proc")
+def test_a_request_in_progress_is_still_answered_when_the_server_is_told_to_stop(world: World):
+    def slowly() -> None:
+        predict = Predictor.predict
+
+        def wait(self: Predictor, rows: Any) -> Any:
+            time.sleep(1.5)
+            return predict(self, rows)
+
+        Predictor.predict = wait
+
+    with _served(world, "sms_spam/1", slowly) as (address, server):
+        found: list[httpx.Response] = []
+        asking = threading.Thread(
+            target=lambda: found.append(httpx.post(f"{address}/invocations", json={"inputs": ["a"]}, timeout=60))
+        )
+        asking.start()
+        time.sleep(0.7)
+        os.kill(server, signal.SIGTERM)
+        asking.join()
+        assert found[0].status_code == 200
+
+
+def test_a_port_that_is_taken_is_said_before_the_model_is_looked_for():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(HeadframeError, match=rf"cannot listen on 127.0.0.1:{port} .*; choose another with --port"):
+            serve("nothing", uri="sqlite:////nowhere/mlflow.db", host="127.0.0.1", port=port, max_rows=1)
+
+
+def test_a_foreign_host_is_said():
+    with pytest.raises(HeadframeError, match=r"cannot listen on 192\.0\.2\.1:"):
+        serve("nothing", uri="sqlite:////nowhere/mlflow.db", host="192.0.2.1", port=_free_port(), max_rows=1)
+
+
+def test_a_model_that_is_not_there_is_said_and_the_port_is_free_again(world: World):
+    port = _free_port()
+    with pytest.raises(ConfigurationError, match="no registered model 'digit'"):
+        serve("digit", uri=world.uri, host="127.0.0.1", port=port, max_rows=1)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", port))
+
+
+def test_a_champion_is_served_by_the_name_alone(digits):
+    registered = digits.register()
+    make_champion(resolve("digits/1", digits.uri), "by hand", digits.uri)
+    assert resolve("digits", digits.uri).run_id == registered.run_id

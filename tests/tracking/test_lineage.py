@@ -1,0 +1,97 @@
+"""Code is known by commit and by what differs from it."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from headframe.tracking import lineage
+
+
+def _git(root: Path, *arguments: str) -> str:
+    who = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "init.defaultBranch=main"]
+    return subprocess.run(["git", *who, *arguments], cwd=root, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    root = tmp_path / "repository"
+    root.mkdir()
+    _git(root, "init")
+    (root / "kept.py").write_text("a = 1\n", encoding="utf-8")
+    (root / ".gitignore").write_text("ignored/\n", encoding="utf-8")
+    _git(root, "add", "--all")
+    _git(root, "commit", "-m", "first")
+    return root
+
+
+def test_commit_and_diff_rebuild_the_code_as_it_was(repository: Path, tmp_path: Path):
+    (repository / "kept.py").write_text("a = 2  # größer 😀\n", encoding="utf-8")
+    (repository / "new.py").write_text("b = 1\n", encoding="utf-8")
+    (repository / "image.bin").write_bytes(bytes(range(256)))
+    (repository / "ignored").mkdir()
+    (repository / "ignored" / "data").write_text("x", encoding="utf-8")
+    before = _git(repository, "status", "--porcelain")
+    code = lineage.code(repository)
+    assert _git(repository, "status", "--porcelain") == before
+    _git(tmp_path, "clone", str(repository), "clone")
+    clone = tmp_path / "clone"
+    _git(clone, "checkout", code.commit)
+    (tmp_path / "code.diff").write_bytes(code.diff)
+    _git(clone, "apply", str(tmp_path / "code.diff"))
+    for name in ("kept.py", "new.py", "image.bin"):
+        assert (clone / name).read_bytes() == (repository / name).read_bytes()
+    assert not (clone / "ignored").exists()
+    assert code.note == ""
+
+
+def test_unchanged_code_has_an_empty_diff(repository: Path):
+    code = lineage.code(repository)
+    assert code.diff == b""
+    assert code.commit == _git(repository, "rev-parse", "HEAD").strip()
+
+
+def test_reading_leaves_no_objects_in_the_repository(repository: Path):
+    (repository / "new.py").write_text("b = 1\n", encoding="utf-8")
+    before = sorted((repository / ".git" / "objects").rglob("*"))
+    lineage.code(repository)
+    assert sorted((repository / ".git" / "objects").rglob("*")) == before
+
+
+def test_before_the_first_commit_all_code_is_in_the_diff(tmp_path: Path):
+    _git(tmp_path, "init")
+    (tmp_path / "new.py").write_text("b = 1\n", encoding="utf-8")
+    code = lineage.code(tmp_path)
+    assert (code.commit, code.note) == ("", "nothing is committed yet, so all code is in code.diff")
+    assert b"+b = 1" in code.diff
+
+
+def test_without_git_it_is_said(tmp_path: Path, monkeypatch):
+    assert "no git repository" in lineage.code(tmp_path).note
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert lineage.code(tmp_path).note == "git is not installed, so commit and changes are not known"
+
+
+def test_a_broken_repository_is_said_and_stops_nothing(repository: Path):
+    (repository / ".git" / "refs" / "heads" / "main").write_text("0" * 39 + "1\n", encoding="utf-8")
+    assert "git could not be read" in lineage.code(repository).note
+
+
+def test_changes_too_large_to_keep_are_said(repository: Path, monkeypatch):
+    monkeypatch.setattr(lineage, "LARGEST_DIFF", 10)
+    (repository / "new.py").write_text("b = 1\n" * 100, encoding="utf-8")
+    code = lineage.code(repository)
+    assert "too many to keep; commit or ignore them" in code.note
+    assert code.diff == b""
+
+
+def test_the_flow_run_is_what_the_orchestrator_says(monkeypatch):
+    monkeypatch.delenv("PREFECT__FLOW_RUN_ID", raising=False)
+    monkeypatch.delenv(lineage.FLOW_RUN, raising=False)
+    assert lineage.flow_run() == ""
+    monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "1-2-3")
+    assert lineage.flow_run() == "1-2-3"
+    monkeypatch.setenv(lineage.FLOW_RUN, "http://127.0.0.1:4200/runs/flow-run/1-2-3")
+    assert lineage.flow_run() == "http://127.0.0.1:4200/runs/flow-run/1-2-3"

@@ -1,0 +1,85 @@
+"""The same through a real MLflow server: over HTTP nothing may be different."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import mlflow
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from workshop import Made
+
+from headframe.promotion.decide import decide, still_champion
+from headframe.records import TrainedPlan
+from headframe.tracking.register import is_registered
+from headframe.tracking.registry import champion_number, open_version, resolve
+from headframe.tracking.rows import to_frame
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    from workshop import empty_registry
+
+    folder = tmp_path_factory.mktemp("server")
+    database = empty_registry(folder)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+        "--backend-store-uri", f"sqlite:///{database}", "--artifacts-destination", str(folder / "files"),
+    ]  # fmt: skip
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=folder, start_new_session=True)
+    uri = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(240):
+            try:
+                httpx.get(f"{uri}/health", timeout=5).raise_for_status()
+                break
+            except httpx.HTTPError:
+                assert process.poll() is None, (folder / "log").read_text(encoding="utf-8")
+                time.sleep(0.5)
+        yield uri
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+
+
+@pytest.mark.slow
+@pytest.mark.flow
+def test_a_version_is_registered_promoted_and_loaded_over_http(digits: Made, server: str, monkeypatch, tmp_path: Path):
+    made = replace(digits, uri=server)
+    registered = made.register()
+    assert registered.parity == 0.0
+    assert made.register() == registered
+    assert is_registered(registered, server)
+    assert champion_number("digits", server) is None
+    result = TrainedPlan(data=made.data, trained=made.trained, evaluated=made.evaluated, registered=registered)
+    decision = decide(made.plan, result, server, server, made.root)
+    assert decision.promoted
+    assert still_champion(decision, server)
+    version = resolve("digits@champion", server)
+    expected = np.load(made.root / made.trained.folder / "probe_scores.npy")
+    np.testing.assert_array_equal(open_version(version, server).scores(made.probe), expected)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    loaded = mlflow.pyfunc.load_model("models:/digits@champion")
+    np.testing.assert_array_equal(loaded.predict(to_frame(made.probe), params={"output": "scores"}), expected)
+    client = MlflowClient(server, server)
+    run = client.get_run(registered.run_id)
+    assert run.info.status == "FINISHED"
+    assert len(run.outputs.model_outputs) == 1
+    assert "evaluation/report.html" in {each.path for each in client.list_artifacts(registered.run_id, "evaluation")}
+    version_page = client.get_model_version("digits", "1")
+    assert version_page.model_id == run.outputs.model_outputs[0].model_id
