@@ -1,0 +1,353 @@
+"""The command line. Nothing heavy is imported until a command needs it; argparse alone is what `--help` pays for.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 data contract broken, 4 gate or approval
+refused, 5 not reproduced, 130 interrupted. With `--json` exactly one JSON document goes to stdout; progress
+always goes to stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from headframe import __version__
+from headframe.errors import ConfigurationError, HeadframeError
+
+EPILOG = """\
+examples:
+  headframe run experiment=digits_ensemble           raw data to a champion that answers
+  headframe run model=cnn,mlp seed=range(3)          several runs, one table
+  headframe run --cfg experiment=mnist_cnn           print the plan, run nothing
+  headframe predict digits rows.parquet scored.parquet
+  headframe serve digits@champion
+
+exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 data contract broken,
+            4 gate refused, 5 not reproduced
+"""
+
+INTERRUPTED = 130
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence instead of repeating the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(ConfigurationError.exit_code, f"headframe: {message}; see `{self.prog} --help`\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and give its exit code."""
+    arguments = _parser().parse_args(argv)
+    from headframe.telemetry import switch_off  # noqa: PLC0415
+
+    switch_off()
+    _log_to_stderr()
+    try:
+        if arguments.project is not None:
+            os.chdir(arguments.project)
+        code: int = arguments.command(arguments)
+    except HeadframeError as error:
+        return _fail(str(error), error.exit_code, as_json=arguments.json)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        message = f"{error.filename}: {error.strerror}; make it readable and writable, then start again"
+        return _fail(message, HeadframeError.exit_code, as_json=arguments.json)
+    except KeyboardInterrupt:
+        return _fail("interrupted; the same command continues where this one stopped", INTERRUPTED, arguments.json)
+    return code
+
+
+def _fail(message: str, code: int, as_json: bool) -> int:
+    sys.stderr.write(f"headframe: {message}\n")
+    if as_json:
+        _print_json({"error": message, "exit_code": code})
+    return code
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog="headframe",
+        description="Data mining with deep learning in which every result is a proof.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"headframe {__version__}")
+    common = _Parser(add_help=False)
+    common.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+    common.add_argument("--project", metavar="DIR", help="the project's folder; default: walk up from here")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def add(name: str, command: Callable[[argparse.Namespace], int], summary: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(
+            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", parents=[common]
+        )
+        made.set_defaults(command=command)
+        return made
+
+    def overridable(made: argparse.ArgumentParser) -> None:
+        made.add_argument(
+            "overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides, e.g. experiment=mnist_cnn"
+        )
+        made.add_argument("--cfg", action="store_true", help="print the composed plan and stop")
+
+    overridable(add("run", _run, "the whole life: collect, train, evaluate, register, promote, answer"))
+    overridable(add("ingest", _ingest, "collect a data set, hold it to its contract, keep its version"))
+    overridable(add("train", _train, "ingest, train, evaluate and register, without promotion"))
+
+    predict = add("predict", _predict, "score a file or a data set with a registered model")
+    predict.add_argument("model", help="NAME, NAME@ALIAS or NAME/VERSION; NAME means its champion")
+    predict.add_argument("source", help="a Parquet, CSV, TSV or JSON-lines file, or the name of a data set")
+    predict.add_argument("target", help="the Parquet file to write")
+
+    serve = add("serve", _serve, "answer over HTTP: /ping, /version, /invocations")
+    serve.add_argument("model", help="NAME, NAME@ALIAS or NAME/VERSION; NAME means its champion")
+    serve.add_argument("--host", default=None, help="address to listen on; default: the plan's, 127.0.0.1")
+    serve.add_argument("--port", type=int, default=None, help="port to listen on; default: the plan's, 8080")
+
+    listing = add("list", _list, "what conf/ offers: models, datasets, experiments, ...")
+    listing.add_argument("group", nargs="?", help="one group, e.g. models")
+
+    up = add("up", _up, "start Prefect and MLflow on this machine and wait until they answer")
+    up.add_argument("--prefect-port", type=int, default=4200)
+    up.add_argument("--mlflow-port", type=int, default=5000)
+    add("down", _down, "stop what `up` started")
+    add("status", _status, "which servers run, and where")
+    add("doctor", _doctor, "check this machine and project, and name the fix")
+    init = add("init", _init, "make a new project")
+    init.add_argument("folder", help="a folder that is empty or does not exist")
+    return parser
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    log = logging.getLogger("headframe")
+    log.handlers = [handler]
+    log.setLevel(logging.INFO)
+    log.propagate = False
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def _project() -> Any:
+    """Find the project, make its code importable, and use its servers where they are up."""
+    from headframe.config.project import Project  # noqa: PLC0415
+    from headframe.servers import environment  # noqa: PLC0415
+
+    project = Project.find(Path.cwd())
+    os.chdir(project.root)
+    for folder in (project.root, project.root / "src"):
+        if str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))
+    for name, value in environment(project.root).items():
+        os.environ.setdefault(name, value)
+    return project
+
+
+def _engine_ready() -> None:
+    """Say once where the run goes."""
+    from headframe.orchestration import api_url, engine, log, quiet_prefect, require_api  # noqa: PLC0415
+
+    if engine() == "inline":
+        log.info("engine: inline, no Prefect API is configured (headframe up starts one)")
+        return
+    require_api()
+    quiet_prefect()
+    log.info("engine: Prefect at %s", api_url())
+
+
+def _plans(arguments: argparse.Namespace, project: Any) -> list[list[str]] | None:
+    """Give the overrides of each run; of several, all are composed before the first runs. None: only `--cfg`."""
+    from headframe.config.load import load_plan, plan_yaml  # noqa: PLC0415
+    from headframe.config.sweep import expand  # noqa: PLC0415
+
+    choices = expand(arguments.overrides)
+    if arguments.cfg:
+        if arguments.json:
+            plans = [load_plan(choice, project).model_dump(mode="json") for choice in choices]
+            _print_json(plans[0] if len(plans) == 1 else plans)
+        else:
+            sys.stdout.write("---\n".join(plan_yaml(choice, project) for choice in choices))
+        return None
+    if len(choices) > 1:
+        for choice in choices:
+            load_plan(choice, project)
+    return choices
+
+
+def _over_plans(arguments: argparse.Namespace, entry: Callable[[], Callable[[list[str]], Any]]) -> list[Any] | None:
+    project = _project()
+    choices = _plans(arguments, project)
+    if choices is None:
+        return None
+    _engine_ready()
+    function = entry()
+    results = []
+    for number, choice in enumerate(choices, start=1):
+        if len(choices) > 1:
+            logging.getLogger("headframe").info("run %d of %d: %s", number, len(choices), " ".join(choice))
+        results.append(function(choice))
+    if arguments.json:
+        documents = [result.model_dump(mode="json") for result in results]
+        _print_json(documents[0] if len(documents) == 1 else documents)
+    return results
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    def entry() -> Callable[[list[str]], Any]:
+        from flows.lifecycle import lifecycle  # noqa: PLC0415
+
+        return lifecycle
+
+    outcomes = _over_plans(arguments, entry)
+    if outcomes is None:
+        return 0
+    if not arguments.json:
+        from headframe.show import show_outcomes  # noqa: PLC0415
+
+        show_outcomes(outcomes, Path.cwd())
+    from headframe.errors import Refused  # noqa: PLC0415
+
+    return 0 if any(outcome.decision.promoted for outcome in outcomes) else Refused.exit_code
+
+
+def _ingest(arguments: argparse.Namespace) -> int:
+    def entry() -> Callable[[list[str]], Any]:
+        from flows.ingest import ingest  # noqa: PLC0415
+
+        return ingest
+
+    _over_plans(arguments, entry)
+    return 0
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    def entry() -> Callable[[list[str]], Any]:
+        from flows.train import train_flow  # noqa: PLC0415
+
+        return train_flow
+
+    results = _over_plans(arguments, entry)
+    if results and not arguments.json:
+        from headframe.show import show_trained  # noqa: PLC0415
+
+        for result in results:
+            show_trained(result, Path.cwd())
+    return 0
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    here = Path.cwd()
+    source = arguments.source if "." not in arguments.source else str(here / arguments.source)
+    _project()
+    _engine_ready()
+    from flows.predict import predict  # noqa: PLC0415
+
+    predicted = predict(arguments.model, source, str(here / arguments.target), [])
+    if arguments.json:
+        _print_json(predicted.model_dump(mode="json"))
+    else:
+        sys.stdout.write(f"{predicted.summary}\n")
+    return 0
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    project = _project()
+    from headframe.config.load import load_plan  # noqa: PLC0415
+    from headframe.serving.rest import serve  # noqa: PLC0415
+    from headframe.tracking.address import tracking_uri  # noqa: PLC0415
+
+    plan = load_plan([], project)
+    serving = plan.serving
+    serve(
+        arguments.model,
+        uri=tracking_uri(plan.tracking, project.root),
+        host=arguments.host or serving.host,
+        port=serving.port if arguments.port is None else arguments.port,
+        max_rows=serving.max_rows,
+    )
+    return 0
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from headframe.config.nearest import nearest  # noqa: PLC0415
+    from headframe.show import show_choices  # noqa: PLC0415
+
+    project = _project()
+    groups = sorted(folder.name for folder in project.conf.iterdir() if folder.is_dir())
+    if arguments.group is not None:
+        asked = arguments.group if arguments.group in groups else arguments.group.removesuffix("s")
+        if asked not in groups:
+            msg = f"list {arguments.group}: there is no such group; {nearest(arguments.group, groups)}"
+            raise ConfigurationError(msg)
+        groups = [asked]
+    if arguments.json:
+        _print_json({group: project.choices(group) for group in groups})
+    else:
+        show_choices(project, groups)
+    return 0
+
+
+def _up(arguments: argparse.Namespace) -> int:
+    from headframe.config.project import Project  # noqa: PLC0415
+    from headframe.servers import up  # noqa: PLC0415
+
+    running = up(Project.find(Path.cwd()).root, prefect_port=arguments.prefect_port, mlflow_port=arguments.mlflow_port)
+    return _tell_servers(running, arguments)
+
+
+def _down(arguments: argparse.Namespace) -> int:
+    from headframe.config.project import Project  # noqa: PLC0415
+    from headframe.servers import down  # noqa: PLC0415
+
+    return _tell_servers(down(Project.find(Path.cwd()).root), arguments)
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from headframe.config.project import Project  # noqa: PLC0415
+    from headframe.servers import status  # noqa: PLC0415
+
+    return _tell_servers(status(Project.find(Path.cwd()).root), arguments)
+
+
+def _tell_servers(servers: Any, arguments: argparse.Namespace) -> int:
+    if arguments.json:
+        _print_json([server.model_dump(mode="json") for server in servers])
+        return 0
+    for server in servers:
+        sys.stdout.write(f"{server.summary}\n")
+    return 0
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from headframe.config.project import Project  # noqa: PLC0415
+    from headframe.doctor import run  # noqa: PLC0415
+
+    checks = run(Project.find(Path.cwd()).root)
+    if arguments.json:
+        _print_json([check.model_dump(mode="json") for check in checks])
+    else:
+        from headframe.show import show_checks  # noqa: PLC0415
+
+        show_checks(checks)
+    return HeadframeError.exit_code if any(check.state == "fail" for check in checks) else 0
+
+
+def _init(arguments: argparse.Namespace) -> int:
+    from headframe.scaffold import init  # noqa: PLC0415
+
+    written = init(Path(arguments.folder))
+    if arguments.json:
+        _print_json({"folder": str(Path(arguments.folder).resolve()), "files": written})
+    else:
+        sys.stdout.write(f"{arguments.folder}: {len(written)} files; next: cd {arguments.folder} && headframe run\n")
+    return 0

@@ -1,0 +1,367 @@
+"""The servers of one project on this machine: Prefect and MLflow, on loopback, with SQLite in the project's folder.
+
+They are for one person who wants to look: runs made while they are up are seen there, and stay visible
+without them. Teams run their own servers and name them in PREFECT_API_URL and MLFLOW_TRACKING_URI.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from headframe.config.project import Project
+from headframe.errors import ConfigurationError, HeadframeError
+from headframe.record import Record, write_atomically
+from headframe.telemetry import OFF
+
+if TYPE_CHECKING:
+    import psutil
+
+log = logging.getLogger("headframe")
+
+HOST = "127.0.0.1"
+START_SECONDS = 300.0
+"""A first start fills fresh databases, which takes some 20 s, and several times that on a busy machine."""
+
+_STOP_SECONDS = 15.0
+_PROBE_SECONDS = 0.03
+_SAME_PROCESS_SECONDS = 1.0
+"""A process is the one that was started if it began at the noted time; the kernel's clock may be corrected a little."""
+
+_TAIL = 5
+"""Lines of a log that are quoted when a server fails."""
+
+Name = Literal["prefect", "mlflow"]
+HEALTH: dict[Name, str] = {"prefect": "/api/health", "mlflow": "/health"}
+VARIABLES: dict[Name, tuple[str, str]] = {
+    "prefect": ("PREFECT_API_URL", "/api"),
+    "mlflow": ("MLFLOW_TRACKING_URI", ""),
+}
+"""What a client of each reads, and what it appends to the address."""
+
+_FOREIGN = {
+    "PREFECT_API_URL",
+    "PREFECT_API_DATABASE_CONNECTION_URL",
+    "PREFECT_SERVER_DATABASE_CONNECTION_URL",
+    "PREFECT_PROFILE",
+    "PREFECT_PROFILES_PATH",
+    "MLFLOW_TRACKING_URI",
+    "MLFLOW_REGISTRY_URI",
+    "MLFLOW_BACKEND_STORE_URI",
+    "MLFLOW_REGISTRY_STORE_URI",
+    "MLFLOW_ARTIFACTS_DESTINATION",
+    "MLFLOW_DEFAULT_ARTIFACT_ROOT",
+}
+"""Settings of other servers, which must not leak into ours."""
+
+
+class Server(Record):
+    """One local server.
+
+    `up` answers, `starting` has a process that does not answer yet, `died` was started and is gone, `down`
+    was not started.
+    """
+
+    name: Name
+    state: Literal["up", "starting", "died", "down"]
+    address: str = ""
+    pid: int | None = None
+    log: str = ""  # relative to the project's folder
+
+    @property
+    def summary(self) -> str:
+        """What a person reads."""
+        told = {
+            "up": f"{self.address} (process {self.pid})",
+            "starting": f"starting at {self.address} (process {self.pid}, log {self.log})",
+            "died": f"died; its log is {self.log}, `headframe up` starts it again",
+            "down": "down",
+        }
+        return f"{self.name:8}{told[self.state]}"
+
+
+class _Entry(Record):
+    """What `servers.json` keeps of a process."""
+
+    pid: int
+    created: float  # seconds since 1970, as the kernel tells it
+    port: int
+
+    @property
+    def address(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+
+def up(root: Path, *, prefect_port: int = 4200, mlflow_port: int = 5000) -> list[Server]:
+    """Start what is not up yet, side by side, and wait until both answer.
+
+    Args:
+        root: the project's folder.
+        prefect_port: of Prefect's API and pages.
+        mlflow_port: of MLflow's API and pages.
+
+    Raises:
+        ConfigurationError: both ports are the same.
+        HeadframeError: a port is taken, or a server does not start; the other one is stopped again.
+    """
+    import filelock  # noqa: PLC0415 - only starting and stopping needs it
+
+    if prefect_port == mlflow_port:
+        msg = f"--prefect-port and --mlflow-port are both {prefect_port}; give each server a port of its own"
+        raise ConfigurationError(msg)
+    ports: dict[Name, int] = {"prefect": prefect_port, "mlflow": mlflow_port}
+    with filelock.FileLock(_made(root) / "servers.lock"):
+        entries = {name: entry for name, entry in _entries(root).items() if _process(entry) is not None}
+        missing = {name: port for name, port in ports.items() if name not in entries}
+        if not missing and all(_answers(name, entry.port) for name, entry in entries.items()):
+            log.info("both servers are up already")
+            return _statuses(root)
+        for name, port in missing.items():
+            _require_free(name, port)
+        started: dict[Name, _Entry] = {}
+        try:
+            for name, port in missing.items():
+                started[name] = _start(root, name, port)
+                # Noted at once: if this process is killed while it waits, `down` still finds what it started.
+                _note(root, {**entries, **started})
+            _wait(root, {**entries, **started})
+        except BaseException:
+            _stop(started)
+            _note(root, entries)
+            raise
+    return _statuses(root)
+
+
+def down(root: Path) -> list[Server]:
+    """Stop the processes that `up` started, and no other, and wait until they are gone."""
+    import filelock  # noqa: PLC0415 - only starting and stopping needs it
+
+    if not Project(root).state.is_dir():
+        return _statuses(root)
+    with filelock.FileLock(Project(root).state / "servers.lock"):
+        entries = _entries(root)
+        _stop(entries)
+        _note(root, {})
+    return _statuses(root)
+
+
+def status(root: Path) -> list[Server]:
+    """Tell of each server whether it runs and answers."""
+    return _statuses(root)
+
+
+def environment(root: Path) -> dict[str, str]:
+    """Give PREFECT_API_URL and MLFLOW_TRACKING_URI of the servers that are up; takes milliseconds.
+
+    A server counts as up if the process that was started lives and its port takes connections: asking it for
+    its health would take longer, and one that is busy would be passed over.
+    """
+    found = {}
+    for name, entry in _entries(root).items():
+        if _process(entry) is not None and _listens(entry.port):
+            variable, path = VARIABLES[name]
+            found[variable] = entry.address + path
+    return found
+
+
+def _statuses(root: Path) -> list[Server]:
+    entries = _entries(root)
+    found = []
+    for name in HEALTH:
+        entry = entries.get(name)
+        if entry is None:
+            found.append(Server(name=name, state="down"))
+            continue
+        lives = _process(entry) is not None
+        state: Literal["up", "starting", "died"] = "died"
+        if lives:
+            state = "up" if _answers(name, entry.port) else "starting"
+        where = _log_file(root, name).relative_to(root).as_posix()
+        found.append(Server(name=name, state=state, address=entry.address, pid=entry.pid if lives else None, log=where))
+    return found
+
+
+def _made(root: Path) -> Path:
+    state = Project(root).state
+    try:
+        state.mkdir(exist_ok=True)
+    except OSError as error:
+        msg = f"{state} cannot be made ({error.strerror}), but the servers keep their databases there"
+        raise HeadframeError(msg) from error
+    return state
+
+
+def _file(root: Path) -> Path:
+    return Project(root).state / "servers.json"
+
+
+def _log_file(root: Path, name: Name) -> Path:
+    return Project(root).state / "logs" / f"{name}.log"
+
+
+def _entries(root: Path) -> dict[Name, _Entry]:
+    try:
+        content: dict[Name, Any] = json.loads(_file(root).read_bytes())
+        return {name: _Entry.model_validate(content[name]) for name in HEALTH if name in content}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, TypeError) as error:
+        msg = f"{_file(root)} was changed by hand and cannot be read; stop the servers by their process and delete it"
+        raise HeadframeError(msg) from error
+
+
+def _note(root: Path, entries: Mapping[Name, _Entry]) -> None:
+    if entries:
+        plain = {name: entry.model_dump() for name, entry in entries.items()}
+        write_atomically(_file(root), json.dumps(plain, indent=2) + "\n")
+    else:
+        _file(root).unlink(missing_ok=True)
+
+
+def _process(entry: _Entry) -> psutil.Process | None:
+    """Give the process that was started; None where it is gone, even if another has its number now."""
+    import psutil  # noqa: PLC0415 - costs more than all the rest where no server was ever started
+
+    try:
+        process = psutil.Process(entry.pid)
+        same = abs(process.create_time() - entry.created) < _SAME_PROCESS_SECONDS
+        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=_PROBE_SECONDS):
+        return True
+    return False
+
+
+def _answers(name: Name, port: int) -> bool:
+    connection = http.client.HTTPConnection(HOST, port, timeout=2)  # knows no proxies, which loopback must not use
+    try:
+        connection.request("GET", HEALTH[name])
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _require_free(name: Name, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: a port just left is free
+        try:
+            probe.bind((HOST, port))
+        except OverflowError as error:
+            msg = f"--{name}-port {port} is no port; choose one from 1024 to 65535"
+            raise ConfigurationError(msg) from error
+        except OSError as error:
+            msg = f"port {port} for {name} cannot be used ({error.strerror}); choose another with --{name}-port"
+            raise HeadframeError(msg) from error
+
+
+def _start(root: Path, name: Name, port: int) -> _Entry:
+    import psutil  # noqa: PLC0415 - see _process
+
+    output = _log_file(root, name)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    log.info("%s: starting at http://%s:%d", name, HOST, port)
+    with output.open("wb") as stream:
+        process = subprocess.Popen(
+            _command(root, name, port),
+            cwd=root,
+            env=_settings(root),
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # closing the terminal must not stop it
+        )
+    process.returncode = 0  # nobody waits for it: it outlives this process
+    return _Entry(pid=process.pid, created=psutil.Process(process.pid).create_time(), port=port)
+
+
+def _command(root: Path, name: Name, port: int) -> list[str]:
+    if name == "prefect":
+        return [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
+    project = Project(root)
+    database = f"sqlite:///{project.tracking_database}"
+    artifacts = project.artifacts.as_uri()
+    serve = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    serve += ["--backend-store-uri", database, "--serve-artifacts", "--artifacts-destination", artifacts]
+    # Experiments made through the server get the same kind of place as those made without it, so that each
+    # kind of client reads the other's files; the proxy's own scheme could be read through a server only.
+    serve += ["--default-artifact-root", artifacts]
+    if project.tracking_database.is_file():
+        return serve
+    # A kill while MLflow migrates a fresh database would leave one that it refuses ever after.
+    first = f"from headframe.tracking.address import open_client; open_client({database!r})"
+    return [sys.executable, "-c", f"{first}; import os; os.execv({sys.executable!r}, {serve!r})"]
+
+
+def _settings(root: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
+    return {
+        **kept,
+        **OFF,
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", os.defpath)]),
+        "PREFECT_HOME": str(Project(root).state / "prefect"),
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # its job runner alone takes 8 processes
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _wait(root: Path, entries: Mapping[Name, _Entry]) -> None:
+    began = time.monotonic()
+    waiting = dict(entries)
+    while waiting:
+        for name, entry in list(waiting.items()):
+            took = time.monotonic() - began
+            if _answers(name, entry.port):
+                log.info("%s: answers at %s after %.0f s", name, entry.address, took)
+                del waiting[name]
+            elif _process(entry) is None:
+                raise HeadframeError(_failure(root, name, "did not start"))
+            elif took > START_SECONDS:
+                raise HeadframeError(_failure(root, name, f"did not answer within {START_SECONDS:.0f} s"))
+        time.sleep(0.2 if waiting else 0)
+
+
+def _failure(root: Path, name: Name, what: str) -> str:
+    path = _log_file(root, name)
+    lines = [line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    said = " / ".join(lines[-_TAIL:]) or "nothing"
+    return f"{name} {what}; the end of {path.relative_to(root).as_posix()} says: {said}"
+
+
+def _stop(entries: Mapping[Name, _Entry]) -> None:
+    """End processes and their children: politely, and after a while for good."""
+    import psutil  # noqa: PLC0415 - see _process
+
+    parents = [process for entry in entries.values() if (process := _process(entry)) is not None]
+    family = list(dict.fromkeys([*parents, *_children(parents)]))
+    for process in parents:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, alive = psutil.wait_procs(family, timeout=_STOP_SECONDS)
+    for process in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(alive, timeout=_STOP_SECONDS)
+
+
+def _children(parents: list[psutil.Process]) -> Iterator[psutil.Process]:
+    import psutil  # noqa: PLC0415 - see _process
+
+    for parent in parents:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            yield from parent.children(recursive=True)

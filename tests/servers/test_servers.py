@@ -1,0 +1,159 @@
+"""Servers of a project: started once, found, stopped, and nothing else touched."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from headframe import servers
+from headframe.errors import ConfigurationError, HeadframeError
+
+SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[Path]:
+    """A project folder whose servers are stopped afterwards, whatever happens."""
+    folder = tmp_path / "a project 矿"
+    folder.mkdir()
+    yield folder
+    servers.down(folder)
+
+
+@pytest.fixture
+def bystander() -> Iterator[psutil.Process]:
+    """A process of somebody else."""
+    process = subprocess.Popen(SLEEP)
+    yield psutil.Process(process.pid)
+    process.kill()
+    process.wait()
+
+
+def note(root: Path, **entries: dict[str, object]) -> None:
+    (root / ".headframe").mkdir(exist_ok=True)
+    (root / ".headframe" / "servers.json").write_text(json.dumps(entries))
+
+
+@pytest.mark.flow
+def test_both_servers_come_up_answer_and_go_down(root: Path, caplog: pytest.LogCaptureFixture):
+    caplog.set_level("INFO", logger="headframe")
+    prefect, mlflow = servers.up(root, prefect_port=free_port(), mlflow_port=free_port())
+    assert (prefect.state, mlflow.state) == ("up", "up")
+    assert f"mlflow: answers at {mlflow.address}" in caplog.text
+
+    began = time.perf_counter()
+    found = servers.environment(root)
+    assert time.perf_counter() - began < 0.5
+    assert found == {"PREFECT_API_URL": f"{prefect.address}/api", "MLFLOW_TRACKING_URI": mlflow.address}
+    with httpx.Client(trust_env=False, timeout=60) as client:
+        assert client.post(f"{found['PREFECT_API_URL']}/flows/", json={"name": "trial"}).status_code == 201
+        made = client.post(f"{mlflow.address}/api/2.0/mlflow/experiments/create", json={"name": "trial"}).json()
+        got = client.get(f"{mlflow.address}/api/2.0/mlflow/experiments/get", params=made).json()["experiment"]
+    # A client without the server must be able to read what was logged through it.
+    assert got["artifact_location"] == f"{(root / '.headframe' / 'artifacts').as_uri()}/{made['experiment_id']}"
+
+    again = servers.up(root, prefect_port=free_port(), mlflow_port=free_port())
+    assert [server.pid for server in again] == [prefect.pid, mlflow.pid]
+    assert "both servers are up already" in caplog.text
+
+    assert prefect.pid is not None
+    assert mlflow.pid is not None
+    family = [psutil.Process(prefect.pid), psutil.Process(mlflow.pid)]
+    family += [child for process in family for child in process.children(recursive=True)]
+    assert [server.state for server in servers.down(root)] == ["down", "down"]
+    assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in family)
+    assert servers.environment(root) == {}
+    assert (root / ".headframe" / "mlflow.db").is_file()
+    assert (root / ".headframe" / "prefect" / "prefect.db").is_file()
+
+
+def test_a_server_that_fails_is_quoted_and_the_other_one_stopped(root: Path, monkeypatch: pytest.MonkeyPatch):
+    failing = [sys.executable, "-c", "print('first'); print('no such table'); raise SystemExit(3)"]
+    monkeypatch.setattr(servers, "_command", lambda root, name, port: SLEEP if name == "prefect" else failing)
+    seen: list[dict[str, dict[str, int]]] = []
+    wait = servers._wait
+
+    def look_first(root: Path, entries):
+        seen.append(json.loads((root / ".headframe" / "servers.json").read_text()))
+        wait(root, entries)
+
+    monkeypatch.setattr(servers, "_wait", look_first)
+    with pytest.raises(HeadframeError, match=r"mlflow did not start; the end of .*mlflow\.log says: first / no such"):
+        servers.up(root, prefect_port=free_port(), mlflow_port=free_port())
+    assert not psutil.pid_exists(seen[0]["prefect"]["pid"]) or (
+        psutil.Process(seen[0]["prefect"]["pid"]).status() == psutil.STATUS_ZOMBIE
+    )
+    assert not (root / ".headframe" / "servers.json").exists()
+
+
+def test_a_busy_port_is_named_with_the_option_that_changes_it(root: Path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(HeadframeError, match=rf"port {port} for mlflow .* choose another with --mlflow-port"):
+            servers.up(root, prefect_port=free_port(), mlflow_port=port)
+    assert [server.state for server in servers.status(root)] == ["down", "down"]
+
+
+@pytest.mark.parametrize(("prefect", "mlflow"), [(4200, 4200), (70_000, 5000)])
+def test_ports_that_cannot_be_are_wrong_usage(root: Path, prefect: int, mlflow: int):
+    with pytest.raises(ConfigurationError, match="--prefect-port"):
+        servers.up(root, prefect_port=prefect, mlflow_port=mlflow)
+
+
+def test_a_process_that_only_has_the_same_number_is_left_alone(root: Path, bystander: psutil.Process):
+    entry = {"pid": bystander.pid, "created": bystander.create_time() - 3600, "port": free_port()}
+    note(root, prefect=entry)
+    prefect, mlflow = servers.status(root)
+    assert (prefect.state, mlflow.state) == ("died", "down")
+    assert servers.environment(root) == {}
+    servers.down(root)
+    assert bystander.is_running()
+    assert bystander.status() != psutil.STATUS_ZOMBIE
+    assert not (root / ".headframe" / "servers.json").exists()
+
+
+def test_a_server_that_does_not_answer_yet_is_starting_and_not_used(root: Path, bystander: psutil.Process):
+    note(root, mlflow={"pid": bystander.pid, "created": bystander.create_time(), "port": free_port()})
+    _, mlflow = servers.status(root)
+    assert mlflow.state == "starting"
+    assert "starting at http://127.0.0.1" in mlflow.summary
+    assert servers.environment(root) == {}
+    servers.down(root)
+    assert not bystander.is_running() or bystander.status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_damaged_note_is_said(root: Path):
+    (root / ".headframe").mkdir()
+    (root / ".headframe" / "servers.json").write_text("{]")
+    with pytest.raises(HeadframeError, match=r"servers\.json was changed by hand"):
+        servers.environment(root)
+    (root / ".headframe" / "servers.json").unlink()
+
+
+def test_a_project_without_servers_pays_nothing(tmp_path: Path):
+    code = (
+        "import sys, pathlib; from headframe.servers import environment, down;"
+        f"print(environment(pathlib.Path({str(tmp_path)!r})), down(pathlib.Path({str(tmp_path)!r}))[0].state,"
+        "sorted({'psutil', 'prefect', 'mlflow', 'torch', 'sqlalchemy', 'httpx'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
+    assert done.stdout.split() == ["{}", "down", "[]"]
+    assert list(tmp_path.iterdir()) == []
