@@ -104,7 +104,9 @@ def _digest(source: Path) -> str:
 
 def test_the_code_of_training_includes_what_its_targets_import() -> None:
     own = Path("none")
-    assert code_digest(frozenset(["headframe.models.cnn"]), own) != code_digest(frozenset(["headframe.models.mlp"]), own)
+    assert code_digest(frozenset(["headframe.models.cnn"]), own) != code_digest(
+        frozenset(["headframe.models.mlp"]), own
+    )
 
 
 PROGRAM = """

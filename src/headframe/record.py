@@ -53,6 +53,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as stream:
+            os.fchmod(stream.fileno(), 0o666 & ~_umask())
             stream.write(raw)
             stream.flush()
             os.fsync(stream.fileno())
@@ -60,6 +61,13 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def _umask() -> int:
+    """Give the permissions that this process withholds; a temporary file has fewer than its user asked for."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def write_record(path: Path, record: BaseModel) -> None:

@@ -134,6 +134,11 @@ class Answered(Record):
     status: int  # HTTP
     response: str  # JSON
 
+    @property
+    def summary(self) -> str:
+        """One line for people."""
+        return f"HTTP {self.status} by {self.model} version {self.version}"
+
 
 class Ingested(Record):
     """A data set that is collected, validated, divided and versioned."""

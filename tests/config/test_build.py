@@ -24,7 +24,9 @@ def test_run_time_objects_arrive_by_identity() -> None:
     assert made.defaults["lr"] == 0.5
 
 
-@pytest.mark.parametrize("target", ["torch.optim.sgd.os.system", "sklearn.utils.warnings.warn", "headframe.record.hashlib.sha256"])
+@pytest.mark.parametrize(
+    "target", ["torch.optim.sgd.os.system", "sklearn.utils.warnings.warn", "headframe.record.hashlib.sha256"]
+)
 def test_a_target_that_only_passes_through_a_trusted_package_is_refused(target: str) -> None:
     with pytest.raises(ConfigurationError):
         look_up(target)

@@ -9,7 +9,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from headframe.errors import DataError
 from headframe.features.tfidf import WORD, Tfidf
-from headframe.features.tokens import PADDING, UNKNOWN, Tokens
+from headframe.features.tokens import CAPITALS, PADDING, UNKNOWN, Tokens
 
 KINDS = ["word", "bpe", "char"]
 TEXTS = ["Hello, world! 😀😀", "", "基于深度学习的方法", "it's ＦＲＥＥ 12345", "hello hello 深度 world", "naïve café"]
@@ -104,10 +104,21 @@ def test_words_are_split_as_a_reader_would() -> None:
 def test_settings_do_what_they_say() -> None:
     assert pieces(fitted("word", ["a A"], lower=False), "A a b") == ["A", "a", "[UNK]"]
     assert pieces(fitted("word", ["call 0800"], digits=False), "call 1234") == ["call", "0000"]
+    assert pieces(fitted("word", ["2nd a1b22"], digits=False), "3rd 44 b") == ["0", "[UNK]", "00", "b"]
     assert pieces(fitted("word", ["a a b"], min_count=2), "a b") == ["a", "[UNK]"]
     assert pieces(fitted("char", ["ab c"]), "b ca") == ["b", " ", "c", "a"]
     assert fitted("word", ["one two three"], length=2).encode(table(["one two three"])).shape == (1, 2)
     assert "".join(pieces(fitted("bpe", TEXTS * 3, vocabulary=60), "hello hello")) == " hello hello"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_capitals_are_marked_before_they_are_lost(kind: str) -> None:
+    encoder = fitted(kind, TEXTS + ["WIN A car NOW, ok McD"], length=40, capitals=True)
+    found = "".join(pieces(encoder, "WIN A car ＮＯＷ, ok McD"))
+    assert found.replace(" ", "").replace(CAPITALS, "^") == "^winacar^now,okmcd"
+    again = Tokens(kind, 40, capitals=True)  # type: ignore[arg-type]
+    again.restore(json.loads(json.dumps(encoder.state())))
+    np.testing.assert_array_equal(again.encode(table(["FREE car"])), encoder.encode(table(["FREE car"])))
 
 
 def test_nothing_is_learned_from_other_rows(titles: list[str]) -> None:

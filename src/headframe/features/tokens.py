@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import unicodedata
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -23,10 +25,17 @@ AT_ONCE = 4096
 WORD = r"\p{Han}|(?:(?!\p{Han})[\p{L}\p{M}\p{N}_])+|[^\s]"
 """One Chinese character, or a run of letters and digits, or any other sign, such as an emoji, alone."""
 
+SHAPE = r"\p{Han}|\p{Nd}+|(?:(?!\p{Han}|\p{Nd})[\p{L}\p{M}\p{N}_])+|[^\s]"
+"""The same with a run of digits apart from the letters around it."""
+
 PIECE = r"\p{Han}| ?(?:(?!\p{Han})[\p{L}\p{M}\p{N}_])+| ?[^\s\p{L}\p{M}\p{N}_]"
 """The same with the blank before a word, so that a piece knows whether it begins a word."""
 
 CHARACTER = r"[\s\S]"
+
+LETTERS = re.compile(r"[^\W\d_]{2,}")
+CAPITALS = "\ue000"
+"""Stands before a word in capitals; a code point for private use, which no text has by convention."""
 
 
 class Tokens(Encoder):
@@ -43,7 +52,10 @@ class Tokens(Encoder):
         min_count: times a token, or for `bpe` a pair of pieces, must occur in training rows.
         lower: whether capital letters count as small ones.
         compatible: whether variants of one character, such as full-width letters, count as one (Unicode NFKC).
-        digits: whether digits keep their values; otherwise each counts as 0, so that long numbers become shapes.
+        digits: whether digits keep their values; otherwise each counts as 0, and a run of them is a word of its own,
+            so that long numbers become shapes.
+        capitals: whether a token of its own stands before each run of two or more letters that are all capital, so
+            that `lower` loses no shouting.
         column: which column holds the text; without one the data set's only input.
     """
 
@@ -59,6 +71,7 @@ class Tokens(Encoder):
         lower: bool = True,
         compatible: bool = True,
         digits: bool = True,
+        capitals: bool = False,
         column: str | None = None,
     ) -> None:
         if kind not in {"word", "bpe", "char"}:
@@ -74,6 +87,7 @@ class Tokens(Encoder):
         self.lower = lower
         self.compatible = compatible
         self.digits = digits
+        self.capitals = capitals
         self.columns = (column,) if column else ()
         self.tokenizer_: Tokenizer | None = None
 
@@ -89,11 +103,10 @@ class Tokens(Encoder):
             trainer = trainers.BpeTrainer(show_progress=False, **options)
         else:
             trainer = trainers.WordLevelTrainer(show_progress=False, **options)
-        name = self._column()
-        batches = (texts(rows.slice(start, AT_ONCE).select([name]), name) for start in range(0, rows.num_rows, AT_ONCE))
+        batches = (self._texts(rows, start) for start in range(0, rows.num_rows, AT_ONCE))
         tokenizer.train_from_iterator(batches, trainer)
         if tokenizer.get_vocab_size() <= len(SPECIAL):
-            msg = f"column {name!r} has no token in training rows that occurs {self.min_count} times or more"
+            msg = f"column {self._column()!r} has no token in training rows that occurs {self.min_count} times or more"
             raise DataError(msg)
         self.tokenizer_ = tokenizer
 
@@ -114,7 +127,7 @@ class Tokens(Encoder):
         )
         tokenizer = Tokenizer(model)
         tokenizer.normalizer = normalizers.Sequence(steps)
-        pattern = {"word": WORD, "bpe": PIECE, "char": CHARACTER}[self.kind]
+        pattern = {"word": WORD if self.digits else SHAPE, "bpe": PIECE, "char": CHARACTER}[self.kind]
         tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), "removed", invert=True)
         tokenizer.encode_special_tokens = True
         return tokenizer
@@ -122,13 +135,21 @@ class Tokens(Encoder):
     def _encode(self, rows: pa.Table) -> np.ndarray:
         assert self.tokenizer_ is not None, "fit or restore first"  # noqa: S101 - a fault of the caller's, not a user's
         encoded = np.full((rows.num_rows, self.length), PADDING, dtype=np.int64)
-        name = self._column()
         for start in range(0, rows.num_rows, AT_ONCE):
-            part = texts(rows.slice(start, AT_ONCE).select([name]), name)
-            for position, found in enumerate(self.tokenizer_.encode_batch(part), start=start):
+            for position, found in enumerate(self.tokenizer_.encode_batch(self._texts(rows, start)), start=start):
                 ids = found.ids[: self.length]
                 encoded[position, : len(ids)] = ids
         return encoded
+
+    def _texts(self, rows: pa.Table, start: int) -> list[str]:
+        """The texts from row `start` on, as many as are taken apart at once."""
+        name = self._column()
+        found = texts(rows.slice(start, AT_ONCE).select([name]), name)
+        if not self.capitals:
+            return found
+        # Full-width letters are capitals, too, so variants of a character become one before, not after.
+        form: Literal["NFC", "NFKC"] = "NFKC" if self.compatible else "NFC"
+        return [LETTERS.sub(_marked, unicodedata.normalize(form, text)) for text in found]
 
     @override
     def spec(self) -> InputSpec:
@@ -152,3 +173,8 @@ class Tokens(Encoder):
             msg = f"text comes from one column, but there are {len(self.columns)}: {', '.join(self.columns)}; "
             raise DataError(msg + "name one in features.encoder.column")
         return self.columns[0]
+
+
+def _marked(letters: re.Match[str]) -> str:
+    """Put the mark before letters that are all capital."""
+    return CAPITALS + letters[0] if all(letter.isupper() for letter in letters[0]) else letters[0]

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from headframe.features.spec import InputSpec
+
+DEVIATION = 0.1
+"""Of first embeddings: with torch's own, 1, a small data set leaves rare tokens at the noise they began with."""
 
 
 class SequenceInput(nn.Module):
@@ -19,21 +23,32 @@ class SequenceInput(nn.Module):
 
     channels: int
 
-    def __init__(self, inputs: InputSpec, embedding: int) -> None:
+    def __init__(self, inputs: InputSpec, embedding: int, pairs: int = 0) -> None:
         """Prepare for one kind of input.
 
         Args:
             inputs: an image, a series or tokens.
             embedding: features of one token; the other kinds bring their own.
+            pairs: rows of a second table, whose features a token and its successor are given together; which row, a
+                hash decides (Joulin et al., 2016, arXiv:1607.01759). 0: none, as for the other kinds.
 
         Raises:
-            ValueError: the input has no order of steps.
+            ValueError: the input has no order of steps, or `pairs` is negative.
         """
         super().__init__()
+        if pairs < 0:
+            raise ValueError(f"pairs is a number of rows, 0 for none, but it is {pairs}")
         self._is_image = inputs.kind == "image"
         self.table: nn.Embedding | None = None
+        self.pairs: nn.Embedding | None = None
         if inputs.kind == "tokens":
             self.table = nn.Embedding(inputs.vocabulary, embedding, padding_idx=0)
+            with torch.no_grad():
+                self.table.weight.mul_(DEVIATION)
+            if pairs:
+                self.pairs = nn.Embedding(pairs, embedding)
+                # A pair that no training text has says nothing.
+                nn.init.zeros_(self.pairs.weight)
             self.channels = embedding
         elif inputs.kind == "image":
             channels, _, width = inputs.shape
@@ -50,12 +65,26 @@ class SequenceInput(nn.Module):
             x: (batch, channels, height, width), (batch, time, channels) or int64 (batch, time).
 
         Returns:
-            The steps, float32 (batch, time, channels), zero where a token is padding, and a boolean mask
-            (batch, time). An empty text counts as one step of padding, so every row of the mask has a true one.
+            The steps, float32 (batch, time, channels), and a boolean mask (batch, time). Of texts, columns behind the
+            longest are left out, and steps of padding are zero. An empty text counts as one step of padding, so every
+            row of the mask has a true one.
         """
-        if self.table is not None:
-            real = x != 0
-            real[:, 0] = True
-            return self.table(x), real
-        steps = x.transpose(1, 2).flatten(2) if self._is_image else x
-        return steps, torch.ones(steps.shape[:2], dtype=torch.bool, device=x.device)
+        if self.table is None:
+            steps = x.transpose(1, 2).flatten(2) if self._is_image else x
+            return steps, torch.ones(steps.shape[:2], dtype=torch.bool, device=x.device)
+        # Padding stands at the end. A compiled network is better off with one length than with short ones.
+        if not torch.compiler.is_compiling():
+            x = x[:, : max(1, int((x != 0).sum(1).max()))]
+        real = x != 0
+        real[:, 0] = True
+        steps = self.table(x)
+        if self.pairs is not None:
+            both = (x[:, :-1] != 0) & (x[:, 1:] != 0)
+            paired = self.pairs(_hash(x[:, :-1], x[:, 1:]) % self.pairs.num_embeddings) * both.unsqueeze(2)
+            steps = steps + functional.pad(paired, (0, 0, 0, 1))
+        return steps, real
+
+
+def _hash(first: Tensor, second: Tensor) -> Tensor:
+    """Mix two ids into one number that is spread evenly; Fibonacci hashing (Knuth, TAOCP 3, 6.4)."""
+    return ((first * 65_536 + second) * 2_654_435_769) >> 16

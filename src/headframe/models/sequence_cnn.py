@@ -47,6 +47,7 @@ class SequenceConvNet(nn.Module):
         outputs: tuple[int, ...],
         *,
         embedding: int = 64,
+        pairs: int = 0,
         widths: Sequence[int] = (64,),
         kernel_sizes: Sequence[int] = (2, 3, 4),
         pooling: Literal["max", "mean", "both"] = "both",
@@ -59,6 +60,7 @@ class SequenceConvNet(nn.Module):
             inputs: an image, a series or tokens.
             outputs: sizes of one answer, e.g. (classes,) or (horizon, channels).
             embedding: features of one token; without effect on images and series.
+            pairs: rows of a table, reached by a hash, of features that two neighbouring tokens have together; 0: none.
             widths: filters of each kernel size, one entry per stage.
             kernel_sizes: steps under one filter; every stage has all sizes.
             pooling: the largest value of each filter, its mean, or both.
@@ -71,7 +73,7 @@ class SequenceConvNet(nn.Module):
         super().__init__()
         if pooling not in ("max", "mean", "both"):
             raise ValueError(f"pooling is one of max, mean, both, but it is {pooling!r}")
-        self.sequence = SequenceInput(inputs, embedding)
+        self.sequence = SequenceInput(inputs, embedding, pairs)
         self.input_dropout = nn.Dropout(input_dropout)
         self.stages = nn.ModuleList()
         channels = self.sequence.channels

@@ -1,0 +1,1 @@
+"""The promises of the design, measured as ratios within one run."""

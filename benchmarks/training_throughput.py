@@ -1,0 +1,155 @@
+"""Training throughput of the program against a plain PyTorch loop on the same batches."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.promise import ROOT, Promise
+from headframe.config.build import build
+from headframe.config.load import load_plan
+from headframe.config.plan import Learner
+from headframe.config.project import Project
+from headframe.features.pixels import Pixels
+from headframe.tasks.classification import Classification
+from headframe.training.batches import Batches, TensorExamples
+from headframe.training.checkpoints import CheckpointFile
+from headframe.training.examples import Examples
+from headframe.training.network import train_network
+from headframe.training.seeds import seed_of
+
+REPETITIONS = 5
+CLASSES = 10
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network and made-up images to train it on."""
+
+    name: str
+    overrides: tuple[str, ...]
+    side: int  # pixels
+    examples: int
+    promise: float
+
+    def learner(self) -> Learner:
+        given = ["dataset=digits", "scheduler=one_cycle", "trainer.threads=1", "trainer.accelerator=cpu"]
+        return load_plan([*given, *self.overrides], Project(ROOT)).learner
+
+    def data(self) -> tuple[Examples, Classification]:
+        draw = np.random.default_rng(0)
+        validating = self.examples // 10
+        rows = self.examples + validating
+        inputs = draw.standard_normal((rows, 1, self.side, self.side), dtype=np.float32)
+        target = draw.integers(0, CLASSES, rows)
+        encoder = Pixels()
+        encoder.restore({"columns": ["image"], "shape": [1, self.side, self.side], "mean": [0.0], "deviation": [1.0]})
+        task = Classification()
+        task.restore({"column": "label", "type": "int64", "classes": [*range(CLASSES)], "counts": [1] * CLASSES})
+        numbers = np.arange(rows)
+        examples = Examples(encoder, inputs, target, 0, 0, numbers[: self.examples], numbers[self.examples :])
+        return examples, task
+
+
+CASES = (
+    Case(
+        "CNN, 28 x 28 pixels, batches of 64",
+        ("model=cnn", "trainer.max_epochs=2", "trainer.batch_size=64"),
+        side=28,
+        examples=3200,
+        promise=0.95,
+    ),
+    Case(
+        "tiny MLP, 8 x 8 pixels, batches of 32",
+        ("model=mlp", "model.hidden=[64]", "trainer.max_epochs=20", "trainer.batch_size=32"),
+        side=8,
+        examples=3200,
+        promise=0.6,
+    ),
+)
+
+
+class Silent:
+    """Reports to nobody."""
+
+    def steps(self, done: int, total: int) -> None:
+        """Learn nothing."""
+
+    def line(self, text: str) -> None:
+        """Learn nothing."""
+
+
+def plain(learner: Learner, examples: Examples, task: Classification) -> torch.nn.Module:
+    """Train as one would by hand: the same steps, schedule and validation, and nothing else."""
+    torch.manual_seed(seed_of(learner.seed, "weights"))
+    network: torch.nn.Module = build(learner.model, examples.encoder.spec(), task.outputs)
+    device = torch.device("cpu")
+    rows = TensorExamples(examples, device)
+    size, settings = learner.trainer.batch_size, learner.trainer
+    batches = Batches(torch.from_numpy(examples.train), batch_size=size, seed=learner.seed, device=device)
+    optimizer = build(learner.optimizer, network.parameters())
+    total = settings.max_epochs * batches.steps_per_epoch
+    scheduler = build(learner.scheduler, optimizer, total_steps=total, steps_per_epoch=batches.steps_per_epoch)
+    validation = torch.from_numpy(examples.validation)
+    for epoch in range(settings.max_epochs):
+        network.train()
+        for step in range(epoch * batches.steps_per_epoch, (epoch + 1) * batches.steps_per_epoch):
+            inputs, target = rows.take(batches.at(step))
+            optimizer.zero_grad()
+            task.loss(network(inputs), target).backward()
+            optimizer.step()
+            scheduler.step()
+        network.eval()
+        with torch.inference_mode():
+            torch.cat([network(rows.take(part).inputs) for part in validation.split(settings.evaluation_batch_size)])
+    return network
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    """Wall seconds of one call."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def ratio(case: Case, repetitions: int = REPETITIONS) -> float:
+    """Give the program's throughput as a share of the plain loop's; the median of alternating pairs."""
+    learner, (examples, task) = case.learner(), case.data()
+    torch.set_num_threads(1)
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(repetitions + 1):
+            file = CheckpointFile(Path(folder) / f"{number}.ckpt", "benchmark")
+            by_hand = _seconds(lambda: plain(learner, examples, task))
+            program = _seconds(lambda file=file: train_network(learner, task, examples, file, Silent()))  # type: ignore[misc]
+            found.append(by_hand / program)
+    return statistics.median(found[1:])  # the first pair warms up
+
+
+def measure() -> list[Promise]:
+    """Measure each case; the share includes start, validation and checkpoints of the program."""
+    rows = []
+    for case in CASES:
+        share = ratio(case)
+        rows.append(
+            Promise(
+                what=f"training throughput: {case.name}",
+                figure=f"{share:.2f}",
+                against="a plain PyTorch loop on the same batches",
+                promise=f">= {case.promise}",
+                kept=share >= case.promise,
+            )
+        )
+    return rows
+
+
+if __name__ == "__main__":
+    for row in measure():
+        print(f"{row.what}: {row.figure} (promise {row.promise})")

@@ -1,0 +1,91 @@
+"""Holding a table to its contract, beside Great Expectations on one pandas frame of all rows."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.promise import Promise, process
+
+ROWS, MANY = 1_000_000, 10_000_000
+MAKE = """
+import sys; from pathlib import Path; import numpy as np, pyarrow as pa
+from benchmarks.validation import make_table
+make_table(Path(sys.argv[1]), int(sys.argv[2]))
+"""
+OURS = """
+import sys, time, json, resource; from pathlib import Path
+from benchmarks.validation import dataset
+import great_expectations
+from headframe.datasets.table import Table
+from headframe.validation.validate import validate
+root = Path(sys.argv[1]); record = Table.open(root / "data" / "numbers").record()
+base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+started = time.perf_counter(); validate(dataset(), record, root, root)
+print(json.dumps({"seconds": time.perf_counter() - started,
+                  "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+"""
+THEIRS = """
+import sys, time, json, os; from pathlib import Path
+os.environ["GX_ANALYTICS_ENABLED"] = "false"
+import great_expectations as gx, great_expectations.expectations as gxe, pyarrow.parquet as pq
+root = Path(sys.argv[1])
+started = time.perf_counter()
+frame = pq.read_table(root / "data" / "numbers" / "table.parquet", columns=["a", "b", "c", "d"]).to_pandas()
+context = gx.get_context(mode="ephemeral")
+batch = context.data_sources.add_pandas("p").add_dataframe_asset("t").add_batch_definition_whole_dataframe("b")
+suite = gx.ExpectationSuite("numbers", expectations=[
+    *[gxe.ExpectColumnValuesToNotBeNull(column=name) for name in "abcd"],
+    *[gxe.ExpectColumnValuesToBeBetween(column=name, min_value=-10, max_value=10) for name in "abc"],
+    gxe.ExpectColumnValuesToBeInSet(column="d", value_set=list(range(10)))])
+result = batch.get_batch({"dataframe": frame}).validate(suite)
+assert result.success
+print(json.dumps({"seconds": time.perf_counter() - started}))
+"""
+
+
+def dataset() -> object:
+    """A data set of three float columns and one of ten categories."""
+    from headframe.config.plan import Dataset
+
+    number = {"dtype": "float", "min": -10, "max": 10}
+    return Dataset.model_validate(
+        {
+            "name": "numbers", "title": "numbers", "licence": "none", "citation": "none", "tasks": ["classification"],
+            "sources": {"rows": {"uri": "file:numbers.csv"}}, "inputs": ["a", "b", "c"], "target": "d",
+            "reader": {"_target_": "headframe.datasets.delimited.Delimited"},
+            "split": {"_target_": "headframe.datasets.splits.Hashed"},
+            "contract": {"columns": {"a": number, "b": number, "c": number,
+                                     "d": {"dtype": "int", "one_of": list(range(10))}}},
+        }
+    )  # fmt: skip
+
+
+def measure() -> list[Promise]:
+    """Ratio of wall seconds at a million rows; peak memory at ten million."""
+    rows = []
+    for count in (ROWS, MANY):
+        with tempfile.TemporaryDirectory() as name:
+            root = Path(name)
+            process([sys.executable, "-c", MAKE, str(root), str(count)], Path.cwd())
+            ours = json.loads(process([sys.executable, "-c", OURS, str(root)], Path.cwd()).output.splitlines()[-1])
+            if count == ROWS:
+                theirs = json.loads(
+                    process([sys.executable, "-c", THEIRS, str(root)], Path.cwd()).output.splitlines()[-1]
+                )
+                ratio = theirs["seconds"] / ours["seconds"]
+                rows.append(
+                    Promise(
+                        "validation, 1 million rows", f"{ours['seconds']:.2f} s, {ratio:.2f} x as fast",
+                        f"{theirs['seconds']:.2f} s, GX on pandas", ">= 1.0 x", ratio >= 1.0,
+                    )
+                )  # fmt: skip
+            else:
+                peak = ours["peak_mb"]
+                rows.append(
+                    Promise("validation, 10 million rows", f"{peak:,.0f} MB peak", f"{ours['seconds']:.1f} s",
+                            "< 1,500 MB", peak < 1500)
+                )  # fmt: skip
+    return rows

@@ -1,0 +1,61 @@
+"""Lives of a small plan, run as a user runs them: one process each, in a project of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from headframe.config.project import Project
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SMALL = ("model=mlp", "model.hidden=[32]", "trainer.max_epochs=8", "evaluation.resamples=100")
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment of a user without servers."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
+    return {**kept, "OMP_NUM_THREADS": "1", "PREFECT_HOME": "/nonexistent", **more}
+
+
+def start(project: Project, *arguments: str, **more: str) -> subprocess.Popen[str]:
+    """Start the command line in a session of its own, so that it can be killed whole."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "headframe", *arguments],
+        cwd=project.root, env=environment(**more), text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def headframe(project: Project, *arguments: str, code: int = 0, **more: str) -> tuple[Any, str]:
+    """Run the command line with `--json` to its end; give the document and what it said meanwhile."""
+    process = start(project, *arguments, "--json", **more)
+    output, said = process.communicate(timeout=500)
+    assert process.returncode == code, said
+    return json.loads(output), said
+
+
+def digests(outcome: dict[str, Any]) -> dict[str, Any]:
+    """What two equal lives have in common."""
+    result = outcome["result"]
+    return {
+        "table": result["data"]["validated"]["table"]["digest"],
+        "split": result["data"]["split"]["digest"],
+        "bundle": result["trained"]["bundle"],
+        "predictions": result["trained"]["predictions"],
+        "evaluated": result["evaluated"]["digest"],
+        "metrics": result["evaluated"]["metrics"],
+        "champion": outcome["decision"]["champion"],
+        "response": outcome["answered"]["response"],
+    }
+
+
+def fresh_project(root: Path) -> Project:
+    """A project with the shipped `conf/` and `flows/`, and nothing else."""
+    for name in ("conf", "flows"):
+        shutil.copytree(REPOSITORY / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return Project(root)

@@ -1,0 +1,155 @@
+"""A whole life through the command line: once, again, killed and continued."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lives import SMALL, digests, fresh_project, headframe, start
+
+from headframe.config.project import Project
+
+STAGES = ("collect", "validate", "keep-version", "train", "evaluate", "register", "decide", "answer")
+Lived = tuple[Project, dict[str, Any], str]
+
+
+def test_raw_data_becomes_a_champion_that_answers(lived: Lived) -> None:
+    project, outcome, said = lived
+    assert outcome["decision"]["promoted"]
+    assert outcome["decision"]["champion"] == 1
+    assert outcome["answered"]["status"] == 200
+    assert (project.root / outcome["result"]["evaluated"]["folder"] / "report.html").is_file()
+    assert "engine: inline" in said
+    assert "reused" not in said
+
+
+def test_the_same_command_again_reuses_every_stage_and_says_so(lived: Lived) -> None:
+    project, outcome, _ = lived
+    again, said = headframe(project, "run", *SMALL)
+    assert again == outcome
+    lines = [line for line in said.splitlines() if line.split(" ")[0] in {*STAGES, "divide"}]
+    assert len(lines) == 9
+    assert all("reused" in line for line in lines), said
+
+
+def test_another_folder_gives_the_same_digests(lived: Lived, tmp_path: Path) -> None:
+    other, _ = headframe(fresh_project(tmp_path / "elsewhere"), "run", *SMALL)
+    assert digests(other) == digests(lived[1])
+
+
+def test_a_changed_port_repeats_no_training(lived: Lived) -> None:
+    project, _, _ = lived
+    _, said = headframe(project, "train", *SMALL, "serving.port=9999")
+    assert "train " in said
+    assert all("reused" in line for line in said.splitlines() if line.startswith(("train", "evaluate", "collect")))
+
+
+def kill_in(project: Project, stage: str) -> None:
+    """Start a life and kill all its processes as soon as a stage has begun and not ended."""
+    process = start(project, "run", *SMALL)
+    folder = project.stages / stage
+    for _ in range(20_000):
+        begun = [path for path in folder.glob("*") if path.is_dir()] if folder.is_dir() else []
+        if begun:
+            break
+        if process.poll() is not None:
+            pytest.fail(f"{stage} never began")
+        time.sleep(0.01)
+    time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def registered(project: Project) -> tuple[int, int]:
+    """Count runs and versions in the project's registry."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{project.tracking_database}")
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    return len(client.search_runs(experiments)), len(client.search_model_versions("name='digits'"))
+
+
+def continues(tmp_path: Path, lived: Lived, stages: tuple[str, ...]) -> None:
+    project = fresh_project(tmp_path / "killed")
+    for stage in stages:
+        kill_in(project, stage)
+    outcome, _ = headframe(project, "run", *SMALL)
+    assert digests(outcome) == digests(lived[1])
+    assert registered(project) == (1, 1)
+
+
+def test_a_life_killed_in_training_and_in_registration_continues_to_the_same_end(tmp_path: Path, lived: Lived) -> None:
+    continues(tmp_path, lived, ("train", "register"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_life_killed_in_any_stage_continues_to_the_same_end(stage: str, tmp_path: Path, lived: Lived) -> None:
+    continues(tmp_path, lived, (stage,))
+
+
+def test_two_lives_at_once_in_one_folder_come_to_one_version(tmp_path: Path, lived: Lived) -> None:
+    project = fresh_project(tmp_path / "both")
+    processes = [start(project, "run", *SMALL, "--json") for _ in range(2)]
+    for process in processes:
+        _, said = process.communicate(timeout=500)
+        assert process.returncode == 0, said
+    assert registered(project) == (1, 1)
+
+
+def test_a_worse_model_is_refused_with_exit_code_4(lived: Lived) -> None:
+    project, _, _ = lived
+    document, _ = headframe(project, "run", *SMALL, "promotion.minimum=1.1", code=4)
+    assert not document["decision"]["promoted"]
+    assert "1.1" in document["decision"]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("run", "model=nothing"), 2, ["model=nothing", "conf/model/nothing.yaml"]),
+        (("run", "dataset=sms_spam", "features=tokens_word", "model=lstm"), 1, ["sms.tsv", "HEADFRAME_MIRROR"]),
+        (("ingest", "dataset.sources.pixels.sha256=" + "0" * 64), 3, ["sha256", "0" * 64]),
+        (("ingest", "dataset.contract.columns.label.max=5"), 3, ["label"]),
+        (("run", "tracking.uri=sqlite:////nonexistent/folder/mlflow.db", *SMALL), 1, ["/nonexistent/folder"]),
+        (("predict", "digits@nobody", "digits", "out.parquet"), 2, ["digits@nobody"]),
+        (("frobnicate",), 2, ["frobnicate"]),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_the_right_code(
+    arguments: tuple[str, ...], code: int, words: list[str], lived: Lived
+) -> None:
+    process = start(lived[0], *arguments, HEADFRAME_MIRROR="/nonexistent")
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == code, said
+    assert "Traceback" not in said
+    last = said.strip().splitlines()[-1]
+    assert last.startswith("headframe: ")
+    for word in words:
+        assert word in last
+
+
+def test_predictions_of_a_data_set_come_with_row_ids(lived: Lived, tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    project, _, _ = lived
+    document, _ = headframe(project, "predict", "digits", "digits", str(tmp_path / "scored.parquet"))
+    scored = pq.read_table(tmp_path / "scored.parquet")
+    table = pq.read_table(project.data / "digits" / "table.parquet", columns=["row_id", "label"])
+    assert document["rows"] == scored.num_rows == 1797
+    assert scored["row_id"].to_pylist() == table["row_id"].to_pylist()
+    hits = [a == b for a, b in zip(scored["prediction"].to_pylist(), table["label"].to_pylist(), strict=True)]
+    assert sum(hits) / len(hits) > 0.8
+
+
+def test_the_plan_can_be_printed_without_running(tmp_path: Path) -> None:
+    project = fresh_project(tmp_path / "printed")
+    done = subprocess.run(start(project, "run", "--cfg", *SMALL).args, cwd=project.root, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "hidden:\n  - 16" in done.stdout
+    assert not project.state.exists()
