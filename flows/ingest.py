@@ -9,8 +9,8 @@ from headframe.config.load import load_plan
 from headframe.config.plan import Plan
 from headframe.config.project import Project
 from headframe.datasets.collect import collect, is_current
-from headframe.datasets.splits import divide
 from headframe.datasets.keep import keep_version
+from headframe.datasets.splits import divide
 from headframe.orchestration import flow, step
 from headframe.records import Ingested
 from headframe.validation.validate import validate

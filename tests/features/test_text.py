@@ -113,7 +113,7 @@ def test_settings_do_what_they_say() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_capitals_are_marked_before_they_are_lost(kind: str) -> None:
-    encoder = fitted(kind, TEXTS + ["WIN A car NOW, ok McD"], length=40, capitals=True)
+    encoder = fitted(kind, [*TEXTS, "WIN A car NOW, ok McD"], length=40, capitals=True)
     found = "".join(pieces(encoder, "WIN A car ＮＯＷ, ok McD"))
     assert found.replace(" ", "").replace(CAPITALS, "^") == "^winacar^now,okmcd"
     again = Tokens(kind, 40, capitals=True)  # type: ignore[arg-type]

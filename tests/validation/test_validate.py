@@ -22,8 +22,9 @@ from headframe.datasets.readers.base import Batch
 from headframe.datasets.table import Table, write_table
 from headframe.errors import DataError
 from headframe.validation import validate as module
+from headframe.validation.checks import Finding, check
 from headframe.validation.contracts import Term, terms
-from headframe.validation.validate import Finding, check, validate
+from headframe.validation.validate import validate
 
 # Great Expectations imports a module that Python wants to take back; nothing here can change that.
 pytestmark = pytest.mark.filterwarnings("ignore:module 'sre_.*' is deprecated:DeprecationWarning")

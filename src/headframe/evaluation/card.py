@@ -48,7 +48,7 @@ def _use(facts: Facts) -> list[str]:
     took = f"{facts.trained.epochs:,} epochs, {facts.trained.parameters:,} trainable numbers"
     return [
         f"Predicts {wanted} from raw rows with the columns {', '.join(f'`{name}`' for name in data.inputs)}.",
-        f"Trained on the training part of the table below ({took if facts.trained.parameters else 'no network'}).",
+        f"Trained on the training part of the table below ({took if facts.trained.parameters else 'an estimator'}).",
         f"Measured on {facts.rows:,} test {facts.examples} that training and model selection never saw.",
     ]
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 _LOSSES = {"train_loss": ("#a0aec0", "training"), "val_loss": ("#2b6cb0", "validation")}
 _FEW = 12
@@ -40,6 +41,7 @@ def learning_curves(history: Mapping[str, Epochs], lead: str) -> Figure:
         right.set(xlabel="epoch", ylabel=lead)
         right.set_title(f"{lead} on validation rows", fontsize=11, loc="left")
         for axes in (left, right):
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.spines[["top", "right"]].set_visible(False)
             axes.grid(visible=True, color="#edf2f7", linewidth=0.8)
             axes.set_axisbelow(True)

@@ -28,7 +28,7 @@ th,td{text-align:left;padding:.4rem .7rem .4rem 0;border-bottom:1px solid var(--
 th{color:var(--soft);font-weight:600;font-size:.85rem}td.number,th.number{text-align:right}
 tr.lead td{font-weight:650}
 figure{margin:1rem 0;background:#fff;border:1px solid var(--line);border-radius:.6rem;padding:.6rem;overflow-x:auto}
-figure img{display:block;max-width:100%;height:auto;margin:0 auto}
+figure img{display:block;max-width:max(100%,36rem);height:auto;margin:0 auto}
 figcaption{color:#5a6778;font-size:.85rem;text-align:center}
 dl{display:grid;grid-template-columns:minmax(6rem,max-content) 1fr;gap:.35rem 1.2rem;margin:0}
 dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
@@ -93,7 +93,7 @@ def _tiles(facts: Facts) -> str:
     tiles = [(number(lead.value), f"{facts.lead}, {spread(lead)}")]
     if facts.comparison is not None and facts.lead in facts.comparison.difference:
         change = facts.comparison.difference[facts.lead]
-        tiles.append((signed(change).partition(" ")[0], f"over the baseline, {spread(change)}"))
+        tiles.append((signed(change).partition(" ")[0], f"against the baseline, {spread(change)}"))
     tiles.append((f"{facts.rows:,}", f"test {facts.examples}"))
     if facts.trained.parameters:
         tiles.append((f"{facts.trained.parameters:,}", f"trainable numbers, {facts.trained.epochs} epochs"))
