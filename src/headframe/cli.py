@@ -114,6 +114,11 @@ def _parser() -> _Parser:
     listing = add("list", _list, "what conf/ offers: models, datasets, experiments, ...")
     listing.add_argument("group", nargs="?", help="one group, e.g. models")
 
+    data = add("data", _data, "versions of the tables: list, status, verify, restore")
+    data.add_argument("action", choices=["versions", "status", "verify", "restore"])
+    data.add_argument("dataset", nargs="?", help="restore: which data set")
+    data.add_argument("digest", nargs="?", help="restore: the version's digest, or its beginning")
+
     up = add("up", _up, "start Prefect and MLflow on this machine and wait until they answer")
     up.add_argument("--prefect-port", type=int, default=4200)
     up.add_argument("--mlflow-port", type=int, default=5000)
@@ -294,6 +299,36 @@ def _list(arguments: argparse.Namespace) -> int:
         _print_json({group: project.choices(group) for group in groups})
     else:
         show_choices(project, groups)
+    return 0
+
+
+def _data(arguments: argparse.Namespace) -> int:
+    project = _project()
+    from headframe.datasets.versions import Versions  # noqa: PLC0415
+
+    versions = Versions(project.root)
+    if arguments.action == "restore":
+        if not arguments.dataset or not arguments.digest:
+            msg = "data restore needs a data set and a digest, as in: headframe data restore digits 3eced3ff"
+            raise ConfigurationError(msg)
+        found: Any = versions.restore(arguments.dataset, arguments.digest).model_dump(mode="json")
+        lines = [f"{found['folder']}: {found['rows']:,} rows, version {found['digest'][:8]}"]
+    elif arguments.action == "verify":
+        found = {"files": versions.verify()}
+        lines = [f"{found['files']} files are what was stored"]
+    elif arguments.action == "status":
+        found = versions.status()
+        lines = [f"{name:16}{state}" for name, state in found.items()]
+    else:
+        found = [version.model_dump(mode="json") for version in versions.versions()]
+        lines = [
+            f"{version['data'][:8]}  " + ", ".join(f"{name} {key[:8]}" for name, key in version["datasets"].items())
+            for version in found
+        ]
+    if arguments.json:
+        _print_json(found)
+    else:
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
     return 0
 
 

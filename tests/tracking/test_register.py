@@ -177,7 +177,7 @@ def _census(made: Made) -> dict[str, Any]:
     return {
         "runs": len(found),
         "status": sorted(each.info.status for each in found),
-        "models": len(client.search_logged_models(experiments)),
+        "models": [json.loads(m.tags["mlflow.modelVersions"]) for m in client.search_logged_models(experiments)],
         "outputs": [len(each.outputs.model_outputs) for each in found],
         "inputs": [len(each.inputs.dataset_inputs) for each in found],
         "versions": sorted((each.name, int(each.version)) for each in client.search_model_versions()),
@@ -192,7 +192,7 @@ def _census(made: Made) -> dict[str, Any]:
 WRITES = (
     "create_run", "update_run", "create_experiment", "log_text", "log_batch", "log_inputs", "log_outputs",
     "log_artifact", "log_artifacts", "create_logged_model", "log_model_artifacts", "finalize_logged_model",
-    "create_registered_model", "create_model_version", "set_terminated",
+    "create_registered_model", "create_model_version", "set_logged_model_tags", "set_terminated",
 )  # fmt: skip
 
 
@@ -237,7 +237,7 @@ def undisturbed(world: World, tmp_path_factory: pytest.TempPathFactory) -> dict[
     return _census(made)
 
 
-@pytest.mark.parametrize("number", [2, 8, 21, 23])
+@pytest.mark.parametrize("number", [2, 21, 24])
 def test_a_kill_between_two_writes_leaves_no_trace_after_a_repetition(digits: Made, undisturbed, number: int):
     assert _killed_and_repeated(digits, number) == 9
     assert _census(digits) == undisturbed

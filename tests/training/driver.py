@@ -5,10 +5,12 @@ Handed to `runpy.run_path` with `arguments`, `death` and `log` in its globals.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 
@@ -65,13 +67,23 @@ def plot(death: str) -> None:
             os.fsync = fsync
         case "serial":  # members one after the other, in one process
             ensembles._cores = lambda: 1
+        case "fork":  # members in processes, without the seconds that a server of their own takes
+            _fork(ensembles)
         case "member":  # the ensemble dies while its second member trains
+            _fork(ensembles)
             ensembles._Crew._hear = _dying(
                 ensembles._Crew._hear, lambda crew, connection: crew.running[connection][0].name == text, first=True
             )
             ensembles._train_leaf = _dying(ensembles._train_leaf, lambda leaf, *_: leaf.name == text, first=True)
         case "conclude":  # everything is written but the result
             learner.conclude = die
+
+
+def _fork(ensembles: Any) -> None:
+    context = multiprocessing.get_context("fork")
+    ensembles.multiprocessing = SimpleNamespace(
+        get_context=lambda _: context, parent_process=multiprocessing.parent_process
+    )
 
 
 def main() -> None:

@@ -126,7 +126,7 @@ def test_a_failing_member_stops_the_rest_and_its_sentence_comes_through(workshop
     tree = plan.model_dump(mode="json", by_alias=True)
     tree["model"]["members"]["far"]["optimizer"] = {**tree["optimizer"], "lr": 1e30}
     tree["model"]["members"]["net"]["trainer"] = {"max_epochs": 100_000}
-    run = workshop.train(Plan.model_validate(tree), "failing")
+    run = workshop.train(Plan.model_validate(tree), "failing", "fork")
     assert run.code == 1
     sentence = run.said.splitlines()[-1]
     assert sentence.startswith("error: member far: training diverged: train_loss is ")

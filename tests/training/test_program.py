@@ -183,7 +183,8 @@ def test_what_a_training_failed_with_crosses_the_lifeline_whole():
     number = theirs.fileno()
     child = subprocess.Popen([sys.executable, "-c", code, str(number)], pass_fds=[number])
     theirs.close()
-    error = heard(ours)
-    assert child.wait() == 0
+    with ours:
+        error = heard(ours)
+        assert child.wait() == 0
     assert type(error) is DataError
     assert str(error) == sentence

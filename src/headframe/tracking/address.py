@@ -198,6 +198,8 @@ def _create_database(file: Path) -> None:
 def _quieten() -> None:
     """Keep MLflow's narration off the terminal; what goes wrong is raised and said once."""
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    # It would tell a run's address on stdout, which belongs to the answer of the command.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     logging.getLogger("alembic").setLevel(logging.WARNING)

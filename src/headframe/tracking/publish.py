@@ -33,6 +33,7 @@ from headframe.tracking.address import experiment_id, open_client, speaking
 from headframe.tracking.package import package, prove
 
 PARITY = "headframe.parity"
+VERSIONS = "mlflow.modelVersions"  # MLflow's own tag of a logged model
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,10 @@ class Publication:
                 version = self._find(client)
                 if version is None:
                     self._track(client, run)
-                    logged = self._logged_model(client, run)
+                logged = self._logged_model(client, run)
+                if version is None:
                     version = self._version(client, run, logged, self._package(client, run, logged))
+                _link(client, logged, version)
                 runs.set_tags(client, run, {"headframe.version": f"{version.name}/{version.version}"})
         return Registered(
             model=version.name,
@@ -211,6 +214,13 @@ class Publication:
             client.delete_model_version(name, str(made.version))
             return first
         return made
+
+
+def _link(client: MlflowClient, logged: LoggedModel, version: ModelVersion) -> None:
+    """Let MLflow's pages lead from the model to its version; a server does that itself, a file does not."""
+    if VERSIONS not in client.get_logged_model(logged.model_id).tags:
+        named = json.dumps([{"name": version.name, "version": version.version}])
+        client.set_logged_model_tags(logged.model_id, {VERSIONS: named})
 
 
 @contextmanager

@@ -1,0 +1,89 @@
+"""The same files through a real Prefect server: equal digests, visible runs."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from lives import SMALL, digests, fresh_project, headframe
+
+from headframe.config.project import Project
+
+pytestmark = pytest.mark.flow
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project, dict[str, str]]]:
+    """A project whose servers are up, and their addresses."""
+    project = fresh_project(tmp_path_factory.mktemp("served") / "project")
+    ports = ("--prefect-port", str(free_port()), "--mlflow-port", str(free_port()))
+    try:
+        servers, _ = headframe(project, "up", *ports)
+        yield project, {server["name"]: server["address"] for server in servers}
+    finally:
+        headframe(project, "down")
+
+
+def test_a_life_through_prefect_is_the_same_life_and_is_visible(
+    served: tuple[Project, dict[str, str]], lived: tuple[Project, dict[str, Any], str]
+) -> None:
+    project, addresses = served
+    outcome, said = headframe(project, "run", *SMALL)
+    assert "engine: Prefect at" in said
+    assert "Traceback" not in said
+    assert digests(outcome) == digests(lived[1])
+
+    api = next(address for name, address in addresses.items() if "prefect" in name)
+    api = api if api.endswith("/api") else f"{api}/api"
+    runs = httpx.post(f"{api}/flow_runs/filter", json={}).json()
+    assert [(run["state_type"], run["parameters"]["overrides"]) for run in runs] == [("COMPLETED", list(SMALL))]
+    tasks = httpx.post(f"{api}/task_runs/filter", json={}).json()
+    names = {task["name"].rsplit("-", 1)[0] for task in tasks}
+    assert names == {
+        "collect",
+        "validate",
+        "divide",
+        "keep-version",
+        "train",
+        "evaluate",
+        "register",
+        "decide",
+        "answer",
+    }
+    logs = httpx.post(f"{api}/logs/filter", json={"limit": 200}).json()
+    assert any("expectations kept" in line["message"] for line in logs)
+
+    from mlflow import MlflowClient
+
+    tracking = next(address for name, address in addresses.items() if "mlflow" in name)
+    version = MlflowClient(tracking).get_model_version_by_alias("digits", "champion")
+    assert version.run_id == outcome["result"]["registered"]["run_id"]
+
+
+def test_what_was_done_through_prefect_is_reused_inline(served: tuple[Project, dict[str, str]]) -> None:
+    project, _ = served
+    _, said = headframe(project, "ingest", "dataset=digits", PREFECT_API_URL="", MLFLOW_TRACKING_URI="")
+    assert said.count("reused") == 4
+
+
+def test_a_users_mistake_fails_at_once_and_is_told_in_a_sentence(served: tuple[Project, dict[str, str]]) -> None:
+    project, _ = served
+    document, said = headframe(project, "ingest", "dataset.contract.columns.label.max=5", code=3)
+    assert "label" in document["error"]
+    assert "Traceback" not in said
+
+
+def test_an_api_that_does_not_answer_is_no_silent_inline_run(tmp_path: Path) -> None:
+    project = fresh_project(tmp_path / "project")
+    document, _ = headframe(project, "ingest", code=1, PREFECT_API_URL=f"http://127.0.0.1:{free_port()}/api")
+    assert "does not answer" in document["error"]
