@@ -12,8 +12,8 @@ $(INSTALLED): pyproject.toml constraints.txt infra/install.sh
 run: $(INSTALLED) ## the main job: digits from raw data to a champion that answers
 	$(BIN)/headframe run experiment=digits_ensemble
 
-test: $(INSTALLED) ## the default suite
-	$(BIN)/python -m pytest
+test: $(INSTALLED) ## the default suite, two files at a time
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 slow: $(INSTALLED) ## what takes minutes
 	$(BIN)/python -m pytest -m slow

@@ -39,9 +39,7 @@ def train_plan(plan: Plan, root: Path) -> TrainedPlan:
         learner = plan.learner.vary(plan.baseline)
         baseline = step(train_baseline, root=root, on=(learner, *what), program=PROGRAM)(plan=plan, table=table)
     trained = step(train, root=root, on=(plan.learner, *what), program=PROGRAM)(plan=plan, table=table)
-    evaluated = step(evaluate, root=root, on=(plan.evaluation, plan.name, *what))(
-        plan=plan, table=table, trained=trained, baseline=baseline
-    )
+    evaluated = step(evaluate, root=root, on=(plan,))(plan=plan, table=table, trained=trained, baseline=baseline)
     uri = tracking_uri(plan.tracking, root)
     registered = step(register, root=root, on=(plan,), retries=2, valid=lambda record: is_registered(record, uri))(
         plan=plan, data=data, trained=trained, evaluated=evaluated, uri=uri, place=place(uri, root)

@@ -78,6 +78,8 @@ def flow(name: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
             return function
         import prefect  # noqa: PLC0415 - inline runs must not pay for it
 
+        if log.level == logging.NOTSET:
+            log.setLevel(logging.INFO)  # a worker shows what steps say only if they may say it
         made: Any = prefect.flow(name=name, persist_result=False)(function)
         return made
 

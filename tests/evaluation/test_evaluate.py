@@ -14,8 +14,8 @@ from sklearn.metrics import accuracy_score, log_loss
 from headframe.errors import DataError, HeadframeError
 from headframe.evaluation.curves import learning_curves
 from headframe.evaluation.evaluate import evaluate
-from headframe.evaluation.measuring import _history
 from headframe.evaluation.facts import number
+from headframe.evaluation.measuring import _history
 from headframe.record import file_digest, folder_digest
 
 PLOTS = {"learning_curves", "confusion", "calibration", "curves"}

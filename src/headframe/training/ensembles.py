@@ -203,6 +203,8 @@ def _member(connection: Connection, leaf: Leaf, work: Work) -> None:
         connection.send(("failed", error))
     except BrokenPipeError:
         sys.exit(1)  # nobody listens any more
+    except OSError as error:
+        connection.send(("failed", HeadframeError(f"{error.filename or leaf.folder}: {error.strerror or error}")))
     else:
         connection.send(("done",))
 

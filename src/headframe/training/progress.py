@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 
 class Reporter(Protocol):
@@ -32,9 +32,7 @@ class Display:
                 TextColumn("{task.description}"),
                 BarColumn(),
                 TextColumn("{task.completed:.0f}/{task.total:.0f} steps"),
-                TimeElapsedColumn(),
                 TimeRemainingColumn(),
-                TextColumn("{task.fields[last]}", style="dim"),
                 console=console,
             )
 
@@ -52,24 +50,21 @@ class Display:
     def steps(self, name: str, done: int, total: int) -> None:
         """Move the bar of a training."""
         if self._bars is not None:
-            self._bars.update(self._bar(name, total), completed=done, total=total)
+            if name not in self._tasks:
+                self._tasks[name] = self._bars.add_task(name or "training", total=total)
+            self._bars.update(self._tasks[name], completed=done)
 
     def line(self, name: str, text: str) -> None:
-        """Show a fact beside the bar, or as a line of its own where there are no bars."""
+        """Show a fact above the bars, or as a plain line where there are none."""
+        text = f"{name}: {text}" if name else text
         if self._bars is not None:
-            self._bars.update(self._bar(name, None), last=text)
+            self._bars.console.print(text, style="dim", highlight=False, markup=False)
         else:
-            print(f"{name}: {text}" if name else text, file=sys.stderr, flush=True)  # noqa: T201 - a program's log
+            print(text, file=sys.stderr, flush=True)  # noqa: T201 - a program's log
 
     def reporter(self, name: str) -> Reporter:
         """Give the reporter of one training."""
         return _Named(self, name)
-
-    def _bar(self, name: str, total: int | None) -> TaskID:
-        assert self._bars is not None  # noqa: S101 - callers looked
-        if name not in self._tasks:
-            self._tasks[name] = self._bars.add_task(name or "training", total=total or 1, last="")
-        return self._tasks[name]
 
 
 class _Named:
