@@ -65,7 +65,9 @@ with torch.no_grad(): scores = net(x[test]).softmax(1).numpy().astype(float)
 scores /= scores.sum(1, keepdims=True)
 metrics = {"accuracy": accuracy_score(y[test], scores.argmax(1)), "log_loss": log_loss(y[test], scores),
            "auc": roc_auc_score(y[test], scores, multi_class="ovr")}
-figure = Figure(); figure.subplots().imshow(confusion_matrix(y[test], scores.argmax(1))); figure.savefig("confusion.png")
+figure = Figure()
+figure.subplots().imshow(confusion_matrix(y[test], scores.argmax(1)))
+figure.savefig("confusion.png")
 
 uri = f"sqlite:///{here}/mlflow.db"
 mlflow.set_tracking_uri(uri)

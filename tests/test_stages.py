@@ -98,7 +98,10 @@ def test_code_that_a_stage_reaches_is_part_of_its_key(tmp_path: Path) -> None:
 
 
 def _digest(source: Path) -> str:
-    code = f"from headframe.stages import code_digest; from pathlib import Path; print(code_digest(frozenset(['mine.a']), Path({str(source)!r})))"
+    code = (
+        "from pathlib import Path; from headframe.stages import code_digest;"
+        f"print(code_digest(frozenset(['mine.a']), Path({str(source)!r})))"
+    )
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
 

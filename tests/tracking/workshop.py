@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import shutil
@@ -250,17 +251,18 @@ def world(folder: Path, mirror: Path) -> World:
 
 
 @lru_cache(maxsize=1)
-def _template(folder: Path) -> Path:
+def _template() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="headframe-tests-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)  # forked children leave without it
     open_client(f"sqlite:///{folder / 'mlflow.db'}")
     return folder / "mlflow.db"
 
 
 def empty_registry(root: Path) -> Path:
     """Give a registry without anything in it; MLflow's migrations run once for a test session."""
-    template = _template(Path(tempfile.gettempdir()) / f"headframe-tests-{os.getpid()}")
     database = root / ".headframe" / "mlflow.db"
     database.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(template, database)
+    shutil.copy(_template(), database)
     return database
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import socket
@@ -10,6 +11,8 @@ import sys
 import time
 
 import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from headframe.errors import ConfigurationError, DataError, HeadframeError
@@ -56,6 +59,23 @@ def test_labels_that_cannot_be_learned_end_in_one_sentence_and_code_3(workshop, 
     assert run.code == 3
     assert run.said.startswith("error: target 'label' ")
     assert sentence in run.said
+    assert run.said.count("\n") == 1
+    assert not (run.folder / "bundle").exists()
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_inputs_that_are_no_numbers_end_in_one_sentence_and_code_3(workshop, table_of, value):
+    plan = _plan(workshop, table_of(ROWS))
+    file = workshop.root / "data/made/table.parquet"
+    rows = pq.read_table(file)  # changed behind the reader's back, which would refuse an infinity itself
+    other = rows.column("other").to_numpy().copy()
+    other[40] = value
+    place = rows.schema.get_field_index("other")
+    pq.write_table(rows.set_column(place, rows.schema.field(place), pa.array(other)), file)
+    run = workshop.train(plan, f"bad-{value}")
+    assert run.code == 3
+    assert run.said.startswith("error: column 'other' ")
+    assert "in row 40 (counted from 0)" in run.said
     assert run.said.count("\n") == 1
     assert not (run.folder / "bundle").exists()
 

@@ -229,7 +229,8 @@ class Learner(Record):
 
         Copy 0 keeps the seed, so a member trains to the weights it would reach alone.
         """
-        return Learner(
+        # Parts that were checked once are not checked again: only loading knows the project's own packages.
+        return Learner.model_construct(
             seed=(self.seed + 7919 * copy) % 2**31,
             model=member.model,
             features=member.features or self.features,
@@ -305,7 +306,7 @@ class Plan(Record):
     def learner(self) -> Learner:
         """What is trained."""
         fields = Learner.model_fields.keys() & Plan.model_fields.keys()
-        return Learner(**{name: getattr(self, name) for name in fields})
+        return Learner.model_construct(**{name: getattr(self, name) for name in fields})
 
     @property
     def fingerprint(self) -> str:
