@@ -72,7 +72,9 @@ install() {
     make_environment
     follow_pip
     if [[ -n ${TORCH:-} ]]; then options+=(--torch-backend "$TORCH"); fi
-    "$BIN/uv" pip install --quiet --python "$BIN/python" -c constraints.txt -e . --group dev "${options[@]}"
+    # Byte code once, here: without it each process would compile mlflow, great_expectations and torch anew.
+    "$BIN/uv" pip install --quiet --python "$BIN/python" --compile-bytecode -c constraints.txt -e . --group dev "${options[@]}"
+    "$BIN/python" -m compileall -q src flows
     printf '%s\n' "$wanted" >"$MARK"
     printf 'install: .venv is ready\n'
 }

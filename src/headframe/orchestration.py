@@ -113,6 +113,7 @@ def step(
     stage = Stage(function, on, valid, program)
 
     def run(**arguments: Any) -> R:
+        _name_flow_run()
         started = time.monotonic()
         finished = stage.run(root, arguments)
         _tell(stage.name, finished, time.monotonic() - started)
@@ -133,6 +134,16 @@ def step(
         persist_result=False,
     )(run)
     return made
+
+
+def _name_flow_run() -> None:
+    """Leave the address of the flow run where tracking looks for it."""
+    if engine() == "inline":
+        return
+    from prefect.runtime import flow_run  # noqa: PLC0415 - inline runs must not pay for it
+
+    if flow_run.ui_url:
+        os.environ["HEADFRAME_FLOW_RUN_URL"] = flow_run.ui_url
 
 
 def _is_no_mistake(_task: Any, _run: Any, state: Any) -> bool:

@@ -170,7 +170,7 @@ class Trainer(Record):
     early_stopping: EarlyStopping | None = None
     monitor: Literal["loss", "lead"] = "loss"  # what early stopping and `keep: best` look at, on validation rows
     keep: Literal["best", "last"] = "best"  # which epoch's weights are the result
-    checkpoint_steps: int = Field(default=200, ge=1)  # optimiser steps between two checkpoints within an epoch
+    checkpoint_steps: int = Field(default=200, ge=1)  # optimiser steps from one possible checkpoint to the next
 
     @model_validator(mode="after")
     def _precision_fits(self) -> Self:

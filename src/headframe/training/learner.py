@@ -69,6 +69,7 @@ def train_learner(learner: Learner, material: Material, identity: str, folder: P
     with threadpool_limits(threads):
         numbers, _ = material.measured(encoder.lookback)
         write_measured(folder, material, encoder.lookback, scores_of(predictor, material, numbers))
-        write_probe(folder, predictor, material)
+        # A registered model is loaded on a CPU, so that is where the probe must be answered, whatever trained it.
+        write_probe(folder, predictor_of(material.schema, task, encoder, model), material)
     write_history(folder, history)
     return conclude(folder, identity, epochs=len(history), parameters=parameters)
