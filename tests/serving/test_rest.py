@@ -49,17 +49,15 @@ def clients(world: World) -> dict[str, TestClient]:
 def mlflow_clients(world: World) -> dict[str, TestClient]:
     import mlflow.pyfunc.scoring_server
 
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(world.uri)
-    try:
+    # Not `set_tracking_uri`: an address that is set once hides the environment from all later tests.
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("MLFLOW_TRACKING_URI", world.uri)
         return {
             name: TestClient(
                 mlflow.pyfunc.scoring_server.init(mlflow.pyfunc.load_model(f"models:/{name}/1", suppress_warnings=True))
             )
             for name in NAMES
         }
-    finally:
-        mlflow.set_tracking_uri(before)
 
 
 def _bodies(world: World, name: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from headframe.datasets.collect import collect
 from headframe.datasets.readers.base import Batch
 from headframe.datasets.table import Table, write_table
 from headframe.errors import DataError
-from headframe.validation import validate as module
+from headframe.validation import checks as module
 from headframe.validation.checks import Finding, check
 from headframe.validation.contracts import Term, terms
 from headframe.validation.validate import validate

@@ -92,15 +92,17 @@ def _hydra_sentence(error: Exception, overrides: Sequence[str], project: Project
 
 def _unknown_key(path: str, project: Project) -> str:
     """Name the key nearest to `path` in the plan as it is without overrides."""
-    parents, _, last = path.rpartition(".")
-    if not parents and (project.conf / last).is_dir():
-        return f"{path}: give it one of {', '.join(project.choices(last))}"
+    parts = path.split(".")
+    if len(parts) == 1 and (project.conf / path).is_dir():
+        return f"{path}: give it one of {', '.join(project.choices(path))}"
     node: Any = _tree_of_defaults(project)
-    for part in filter(None, parents.split(".")):
-        node = node.get(part, {}) if isinstance(node, dict) else {}
-    siblings = [key for key in node if not key.startswith("_")] if isinstance(node, dict) else []
-    groups = [folder.name for folder in project.conf.iterdir() if folder.is_dir()] if not parents else []
-    return f"{path}: the plan has no such key; {nearest(last, {*siblings, *groups})}"
+    depth = 0
+    while depth < len(parts) - 1 and isinstance(node, dict) and parts[depth] in node:
+        node = node[parts[depth]]
+        depth += 1
+    siblings = {key for key in node if not key.startswith("_")} if isinstance(node, dict) else set()
+    groups = {folder.name for folder in project.conf.iterdir() if folder.is_dir()} if depth == 0 else set()
+    return f"{path}: the plan has no such key; for {parts[depth]!r}: {nearest(parts[depth], siblings | groups)}"
 
 
 def _tree_of_defaults(project: Project) -> dict[str, Any]:
