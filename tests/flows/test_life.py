@@ -115,7 +115,7 @@ def test_a_worse_model_is_refused_with_exit_code_4(lived: Lived) -> None:
         (("run", "model=nothing"), 2, ["model=nothing", "conf/model/nothing.yaml"]),
         (("run", "dataset=sms_spam", "features=tokens_word", "model=lstm"), 1, ["sms.tsv", "HEADFRAME_MIRROR"]),
         (("ingest", "dataset.sources.pixels.sha256=" + "0" * 64), 3, ["sha256", "0" * 64]),
-        (("ingest", "dataset.contract.columns.digit.max=5"), 3, ["digit", "5"]),
+        (("ingest", "+dataset.contract.columns.digit.max=5"), 3, ["digit", "5"]),
         (("run", "tracking.uri=sqlite:////dev/null/mlflow.db", *SMALL), 1, ["/dev/null/mlflow.db"]),
         (("predict", "digits@nobody", "digits", "out.parquet"), 2, ["digits", "nobody", "champion"]),
         (("frobnicate",), 2, ["frobnicate"]),

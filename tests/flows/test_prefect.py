@@ -78,7 +78,7 @@ def test_what_was_done_through_prefect_is_reused_inline(served: tuple[Project, d
 
 def test_a_users_mistake_fails_at_once_and_is_told_in_a_sentence(served: tuple[Project, dict[str, str]]) -> None:
     project, _ = served
-    document, said = headframe(project, "ingest", "dataset.contract.columns.digit.max=5", code=3)
+    document, said = headframe(project, "ingest", "+dataset.contract.columns.digit.max=5", code=3)
     assert "digit" in document["error"]
     assert "Traceback" not in said
 
