@@ -101,17 +101,3 @@ def test_few_pairs_share_a_row() -> None:
 def test_a_negative_number_of_pairs_is_refused() -> None:
     with pytest.raises(ValueError, match="0 for none, but it is -1"):
         SequenceInput(SPEC, 4, pairs=-1)
-
-
-@pytest.mark.parametrize("pooling", ["mean", "max"])
-def test_steps_can_be_pooled_beside_the_states(pooling: Literal["mean", "max"]) -> None:
-    torch.manual_seed(0)
-    net = RecurrentNet(SPEC, (3,), hidden=5, pooling=pooling, embedding=4, direct=True).eval()
-    with torch.no_grad():
-        net.last.weight[:, :5] = 0.0  # what comes from the cells
-    text = texts()[1:2]
-    steps, _ = net.sequence(text)
-    pooled = steps.mean(1) if pooling == "mean" else steps.amax(1)
-    torch.testing.assert_close(net(text), pooled @ net.last.weight[:, 5:].T + net.last.bias)
-    with pytest.raises(ValueError, match="direct needs pooling mean or max"):
-        RecurrentNet(SPEC, (3,), pooling="last", direct=True)
