@@ -64,7 +64,6 @@ class Workshop:
     """A project with data, in which plans are trained."""
 
     root: Path
-    mirror: Path
     finished: dict[str, Run] = field(default_factory=dict)
 
     @property
@@ -105,12 +104,12 @@ class Workshop:
 
 
 @pytest.fixture(scope="session")
-def workshop(tmp_path_factory: pytest.TempPathFactory, mirror: Path) -> Workshop:
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     """A project that holds the digits."""
     root = tmp_path_factory.mktemp("training") / "project"
     shutil.copytree(REPOSITORY / "conf", root / "conf")
-    made = Workshop(root, mirror)
-    collect(made.plan().dataset, root, mirror)
+    made = Workshop(root)
+    collect(made.plan().dataset, root, mirror=None)
     return made
 
 

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from headframe.config.plan import Plan
 from headframe.datasets.table import Table
@@ -51,8 +52,10 @@ def test_an_estimator_learns_what_scikit_learn_learns(workshop, weights):
     run = workshop.once(plan)
     flat, target, parts, _ = rows_of(workshop, plan)
     by_hand = LogisticRegression(C=1.0, max_iter=1000, class_weight=None if weights == "none" else "balanced")
-    by_hand.fit(flat[parts == "train"], target[parts == "train"])
-    assert np.allclose(scores_in(run), by_hand.predict_proba(flat[parts == "test"]), atol=2e-3)
+    # As many threads as the program has: in float32 the order of sums moves the place where the optimiser stops.
+    with threadpool_limits(plan.trainer.threads):
+        by_hand.fit(flat[parts == "train"], target[parts == "train"])
+    assert np.allclose(scores_in(run), by_hand.predict_proba(flat[parts == "test"]), atol=1e-6)
     assert run.read("history.json") == []
     assert run.read("result.json")["parameters"] == 0
 
