@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from benchmarks.promise import ROOT, Promise
+from benchmarks.promise import ROOT, Promise, seconds
 from headframe.config.build import build
 from headframe.config.load import load_plan
 from headframe.config.plan import Learner
@@ -112,13 +110,6 @@ def plain(learner: Learner, examples: Examples, task: Classification) -> torch.n
     return network
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    """Wall seconds of one call."""
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
-
-
 def ratio(case: Case, repetitions: int = REPETITIONS) -> float:
     """Give the program's throughput as a share of the plain loop's; the median of alternating pairs."""
     learner, (examples, task) = case.learner(), case.data()
@@ -127,8 +118,8 @@ def ratio(case: Case, repetitions: int = REPETITIONS) -> float:
     with tempfile.TemporaryDirectory() as folder:
         for number in range(repetitions + 1):
             file = CheckpointFile(Path(folder) / f"{number}.ckpt", "benchmark")
-            by_hand = _seconds(lambda: plain(learner, examples, task))
-            program = _seconds(lambda file=file: train_network(learner, task, examples, file, Silent()))  # type: ignore[misc]
+            by_hand = seconds(lambda: plain(learner, examples, task))
+            program = seconds(lambda file=file: train_network(learner, task, examples, file, Silent()))  # type: ignore[misc]
             found.append(by_hand / program)
     return statistics.median(found[1:])  # the first pair warms up
 
@@ -148,8 +139,3 @@ def measure() -> list[Promise]:
             )
         )
     return rows
-
-
-if __name__ == "__main__":
-    for row in measure():
-        print(f"{row.what}: {row.figure} (promise {row.promise})")

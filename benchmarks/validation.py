@@ -7,11 +7,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.promise import Promise, process
+import numpy as np
+import pyarrow as pa
 
-ROWS, MANY = 1_000_000, 10_000_000
+from benchmarks.promise import Promise, process
+from headframe.config.plan import Dataset
+from headframe.datasets.readers.base import Batch
+from headframe.datasets.table import write_table
+
+ROWS, MANY, AT_ONCE = 1_000_000, 10_000_000, 100_000
 MAKE = """
-import sys; from pathlib import Path; import numpy as np, pyarrow as pa
+import sys; from pathlib import Path
 from benchmarks.validation import make_table
 make_table(Path(sys.argv[1]), int(sys.argv[2]))
 """
@@ -46,21 +52,32 @@ print(json.dumps({"seconds": time.perf_counter() - started}))
 """
 
 
-def dataset() -> object:
+def dataset() -> Dataset:
     """A data set of three float columns and one of ten categories."""
-    from headframe.config.plan import Dataset
-
     number = {"dtype": "float", "min": -10, "max": 10}
     return Dataset.model_validate(
         {
             "name": "numbers", "title": "numbers", "licence": "none", "citation": "none", "tasks": ["classification"],
             "sources": {"rows": {"uri": "file:numbers.csv"}}, "inputs": ["a", "b", "c"], "target": "d",
-            "reader": {"_target_": "headframe.datasets.delimited.Delimited"},
+            "reader": {"_target_": "headframe.datasets.readers.delimited.Delimited"},
             "split": {"_target_": "headframe.datasets.splits.Hashed"},
             "contract": {"columns": {"a": number, "b": number, "c": number,
                                      "d": {"dtype": "int", "one_of": list(range(10))}}},
         }
     )  # fmt: skip
+
+
+def make_table(root: Path, rows: int) -> None:
+    """Write the table of `dataset` with normal numbers, far within their bounds, to `root`."""
+    draw = np.random.default_rng(0)
+    folder = root / "data" / "numbers"
+    folder.mkdir(parents=True)
+    write_table(folder, dataset(), {}, (_drawn(draw, min(AT_ONCE, rows - start)) for start in range(0, rows, AT_ONCE)))
+
+
+def _drawn(draw: np.random.Generator, rows: int) -> Batch:
+    columns = {name: draw.standard_normal(rows) for name in "abc"} | {"d": draw.integers(0, 10, rows)}
+    return Batch(pa.RecordBatch.from_pydict(columns))
 
 
 def measure() -> list[Promise]:

@@ -10,6 +10,9 @@ import pytest
 
 from headframe.config.project import Project
 
+# Two workers share the cores, and a forked child of a process whose OpenMP has threads would wait for them for ever.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
