@@ -1,0 +1,165 @@
+"""The documents keep their word: what they tell a user to type is typed, and what they show is what comes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sklearn.datasets import load_digits
+
+from headframe.cli import main
+from headframe.config.project import Project
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+DOCUMENTS = ("README.md", "conf/README.md", "flows/README.md", "infra/README.md", "tests/README.md")
+FENCE = re.compile(r"^```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+VARYING = re.compile(r"\b(?=[0-9a-f]*\d)[0-9a-f]{8,}\b|\d+\.\d+(e[+-]\d+)?|\b\d+(?= s\b)")
+"""Digests, measured figures and seconds: they differ between kinds of processors."""
+
+
+def blocks(document: str) -> list[list[str]]:
+    """The lines of each fenced block."""
+    return [found.splitlines() for found in FENCE.findall((REPOSITORY / document).read_text(encoding="utf-8"))]
+
+
+def commands() -> list[tuple[str, str]]:
+    """Every line that calls headframe, comments left out, with the document it stands in."""
+    return [
+        (document, line.removeprefix("$ "))
+        for document in DOCUMENTS
+        for lines in blocks(document)
+        for line in lines
+        if line.removeprefix("$ ").startswith("headframe ")
+    ]
+
+
+def arguments_of(command: str) -> list[str]:
+    return shlex.split(command.split(";", maxsplit=1)[0], comments=True)[1:]
+
+
+def call(root: Path, *arguments: str) -> tuple[int, str, str]:
+    """Type a command in a project without servers."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
+    done = subprocess.run(
+        [sys.executable, "-m", "headframe", *arguments],
+        cwd=root, env={**kept, "PREFECT_HOME": "/nonexistent"},
+        text=True, capture_output=True, timeout=500, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+def shown_after(beginning: str) -> list[str]:
+    """The lines of the README's block that begins with a line."""
+    (found,) = [lines for lines in blocks("README.md") if lines and lines[0].startswith(beginning)]
+    return found
+
+
+def mistakes() -> list[tuple[str, str]]:
+    """Each command of the block on mistakes with what it is said to answer."""
+    lines = shown_after("$ headframe run model=cn")
+    found: list[tuple[str, str]] = []
+    for line in lines:
+        if line.startswith("$ "):
+            found.append((line.removeprefix("$ "), ""))
+        else:
+            command, said = found[-1]
+            found[-1] = (command, f"{said} {line}".strip())
+    return found
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str, str]:
+    """A project in which the main job has run, what that said and what it printed."""
+    root = tmp_path_factory.mktemp("readme") / "project"
+    for name in ("conf", "flows"):
+        shutil.copytree(REPOSITORY / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    code, printed, said = call(root, "run", "experiment=digits_ensemble")
+    assert code == 0, said
+    return Project(root), said, printed
+
+
+@pytest.mark.parametrize(("document", "command"), commands())
+def test_every_documented_command_is_one(
+    document: str, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    arguments = arguments_of(command)
+    if arguments[0] in {"run", "ingest", "train"} and command not in dict(mistakes()):
+        assert main([*arguments, *([] if "--cfg" in arguments else ["--cfg"])]) == 0, f"{document}: {command}"
+        assert capsys.readouterr().out.startswith("name:")
+    elif arguments[0] not in {"run", "ingest", "train"}:
+        with pytest.raises(SystemExit) as left:
+            main([*arguments, "--help"])
+        assert left.value.code == 0
+
+
+@pytest.mark.parametrize(("command", "answer"), mistakes())
+def test_a_mistake_is_answered_as_the_readme_says(command: str, answer: str, lived: tuple[Project, str, str]) -> None:
+    code, _, said = call(lived[0].root, *arguments_of(command))
+    shows_code = command.endswith("; echo $?")
+    expected, expected_code = answer.rsplit(" ", 1) if shows_code else (answer, "2")
+    assert VARYING.sub("#", said.strip().splitlines()[-1]) == VARYING.sub("#", expected)
+    assert code == int(expected_code)
+
+
+def test_the_main_job_ends_as_the_readme_shows(lived: tuple[Project, str, str]) -> None:
+    _, said, printed = lived
+    wanted = [VARYING.sub("#", line.rstrip()) for line in shown_after("engine: inline")]
+    came = [VARYING.sub("#", line.rstrip()) for line in (said + printed).splitlines()]
+    missing = [line for line in wanted if not line.startswith("answer     row") and line not in came]
+    assert not missing, "\n".join(came)
+
+
+def test_the_main_job_again_says_what_the_readme_shows(lived: tuple[Project, str, str]) -> None:
+    code, _, said = call(lived[0].root, "run", "experiment=digits_ensemble")
+    wanted = [VARYING.sub("#", line) for line in shown_after("$ headframe run experiment=digits_ensemble")[1:-1]]
+    assert code == 0
+    assert [VARYING.sub("#", line) for line in said.splitlines()][: len(wanted)] == wanted
+
+
+def test_the_champion_answers_as_the_readme_says(lived: tuple[Project, str, str]) -> None:
+    project, _, _ = lived
+    batch, serve, request = shown_after("headframe predict digits digits")
+    assert call(project.root, *arguments_of(batch))[0] == 0
+    assert (project.root / "scored.parquet").is_file()
+    port = int(re.findall(r"localhost:(\d+)", request)[0])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "headframe", *arguments_of(serve)],
+        cwd=project.root, stderr=subprocess.PIPE, text=True, env={**os.environ, "PREFECT_HOME": "/nonexistent"},
+    )  # fmt: skip
+    try:
+        image = load_digits().images[7].tolist()
+        words = shlex.split(request.replace("...", json.dumps(image)))
+        header, body = words[words.index("-H") + 1], words[words.index("-d") + 1]
+        answer = _answer(f"http://127.0.0.1:{port}/invocations", header, body, process)
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+    assert answer["predictions"][0]["prediction"] == 7
+
+
+def _answer(url: str, header: str, body: str, process: subprocess.Popen[str]) -> Any:
+    """Ask until the server, whose start takes seconds, has an answer."""
+    name, value = header.split(": ")
+    for _ in range(600):
+        try:
+            with urllib.request.urlopen(urllib.request.Request(url, body.encode(), {name: value})) as response:
+                return json.load(response)
+        except urllib.error.URLError as error:
+            if process.poll() is not None:
+                pytest.fail(f"the server ended: {process.communicate()[1]}")
+            if isinstance(error, urllib.error.HTTPError):
+                raise
+            time.sleep(0.1)
+    return pytest.fail("the server never answered")
