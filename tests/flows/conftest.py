@@ -1,11 +1,15 @@
-"""A life that all tests of flows compare with."""
+"""What the tests of flows share: a life to compare with, and lives in forked processes."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from lives import SMALL, fresh_project, headframe
+from lives import SMALL, Pithead, environment, fresh_project, headframe
 
 from headframe.config.project import Project
 
@@ -16,3 +20,15 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[str, 
     project = fresh_project(tmp_path_factory.mktemp("lived") / "project")
     outcome, said = headframe(project, "run", *SMALL)
     return project, outcome, said
+
+
+@pytest.fixture(scope="session")
+def pithead() -> Iterator[Pithead]:
+    """The program whose forked processes live."""
+    program = Path(__file__).with_name("pithead.py")
+    with subprocess.Popen(
+        [sys.executable, str(program)], env=environment(), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield Pithead(process)

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,11 @@ from headframe.config.project import Project
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SMALL = ("model=mlp", "model.hidden=[32]", "trainer.max_epochs=8", "evaluation.resamples=100")
+STAGES = (
+    "collect", "validate", "divide", "keep-version", "train-baseline", "train", "evaluate", "register", "decide",
+    "answer",
+)  # fmt: skip
+"""The stages of a life with a baseline, in their order."""
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -59,3 +65,42 @@ def fresh_project(root: Path) -> Project:
     for name in ("conf", "flows"):
         shutil.copytree(REPOSITORY / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     return Project(root)
+
+
+def registered(project: Project) -> tuple[int, int]:
+    """Count runs and versions in the project's registry."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{project.tracking_database}")
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    return len(client.search_runs(experiments)), len(client.search_model_versions("name='digits'"))
+
+
+@dataclass(frozen=True)
+class Pithead:
+    """Lives in forked processes of a program that has everything imported; see `pithead.py`."""
+
+    process: subprocess.Popen[str]
+
+    def live(self, project: Project, *arguments: str, death: tuple[str, str] | None = None) -> tuple[int, Any, str]:
+        """Run the command line with `--json`; give its exit code, its document if it came to one, and what it said."""
+        printed, said = (project.root.with_name(f"{project.root.name}.{name}") for name in ("printed", "said"))
+        request = {
+            "root": str(project.root), "arguments": [*arguments, "--json"], "death": death,
+            "printed": str(printed), "said": str(said),
+        }  # fmt: skip
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        code = int(self.process.stdout.readline())
+        return code, json.loads(printed.read_text()) if code >= 0 else None, said.read_text()
+
+
+def forking_project(root: Path) -> Project:
+    """A fresh project that offers `launcher=forked`."""
+    project = fresh_project(root)
+    (root / "src" / "forked").mkdir(parents=True)
+    shutil.copyfile(Path(__file__).with_name("forked.py"), root / "src" / "forked" / "__init__.py")
+    (project.conf / "launcher" / "forked.yaml").write_text("_target_: forked.Forked\n")
+    return project

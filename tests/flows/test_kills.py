@@ -1,0 +1,89 @@
+"""Killed inside any stage and started again, a life ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lives import STAGES, Pithead, digests, forking_project, fresh_project, headframe, registered, start
+
+from headframe.config.project import Project
+
+TINY = (
+    "model=cnn_lstm_mean",
+    "model.members.cnn.model.widths=[[4]]",
+    "model.members.lstm.model.hidden=8",
+    "baseline=logistic",
+    "trainer.max_epochs=2",
+    "trainer.batch_size=256",
+    "evaluation.resamples=100",
+)
+"""An ensemble of two tiny networks beside a baseline: every stage that there is."""
+FORKED = (*TINY, "launcher=forked")
+POINTS = ("begun", "half", "written")
+"""Where a stage is killed: as it begins, in its middle, and when only its record is missing; see `pithead.py`."""
+
+
+def recorded(project: Project, stage: str) -> list[Path]:
+    """The records of a stage that is finished."""
+    return sorted((project.stages / stage).glob("*/record.json"))
+
+
+def reused(said: str) -> list[str]:
+    """The stages that a life did not do again."""
+    return [line.split(" ")[0] for line in said.splitlines() if "(reused " in line]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(pithead: Pithead, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What comes of the plan when nothing happens to it."""
+    code, outcome, said = pithead.live(forking_project(tmp_path_factory.mktemp("calm") / "project"), "run", *FORKED)
+    assert code == 0, said
+    assert not reused(said)
+    return outcome
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_life_killed_inside_a_stage_continues_to_the_same_end(
+    stage: str, pithead: Pithead, undisturbed: dict[str, Any], tmp_path: Path
+) -> None:
+    project = forking_project(tmp_path / "project")
+    before = list(STAGES[: STAGES.index(stage)])
+    for number, point in enumerate(POINTS):
+        code, _, said = pithead.live(project, "run", *FORKED, death=(stage, point))
+        assert code == -signal.SIGKILL, said
+        assert any(path.is_dir() for path in (project.stages / stage).iterdir()), "the stage never began"
+        assert not recorded(project, stage), "the stage was over"
+        assert all(recorded(project, name) for name in before)
+        assert reused(said) == (before if number else [])
+    code, outcome, said = pithead.live(project, "run", *FORKED)
+    assert code == 0, said
+    assert reused(said) == before
+    assert digests(outcome) == digests(undisturbed)
+    assert registered(project) == (1, 1)
+
+
+@pytest.mark.slow
+def test_a_command_killed_from_outside_while_a_member_trains_continues_to_the_same_end(tmp_path: Path) -> None:
+    longer = (*TINY, "trainer.max_epochs=40")
+    calm, _ = headframe(fresh_project(tmp_path / "calm"), "run", *longer)
+    project = fresh_project(tmp_path / "killed")
+    process = start(project, "run", *longer)
+    try:
+        while not list(project.stages.glob("train/*/members/*/last.ckpt")):
+            assert process.poll() is None, "the members were trained before they could be killed"
+            time.sleep(0.01)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert not recorded(project, "train")
+    outcome, said = headframe(project, "run", *longer)
+    assert "going on from step" in said
+    assert reused(said) == list(STAGES[: STAGES.index("train")])
+    assert digests(outcome) == digests(calm)
+    assert registered(project) == (1, 1)
