@@ -9,7 +9,7 @@ from headframe.config.load import load_plan
 from headframe.config.plan import Plan
 from headframe.config.project import Project
 from headframe.datasets.collect import collect, is_current
-from headframe.datasets.keep import keep_version
+from headframe.datasets.keep import is_kept, keep_version
 from headframe.datasets.splits import divide
 from headframe.orchestration import flow, step
 from headframe.records import Ingested
@@ -29,11 +29,12 @@ def ingest(overrides: list[str]) -> Ingested:
 
 def bring_in(plan: Plan, root: Path) -> Ingested:
     """Run the steps of ingestion."""
-    mirror = os.environ.get("HEADFRAME_MIRROR")
-    table = step(collect, root=root, valid=lambda record: is_current(record, root))(
-        dataset=plan.dataset, mirror=Path(mirror) if mirror else None
+    dataset = plan.dataset
+    mirror = Path(os.environ["HEADFRAME_MIRROR"]) if os.environ.get("HEADFRAME_MIRROR") else None
+    table = step(collect, root=root, valid=lambda record: is_current(record, dataset, root, mirror))(
+        dataset=dataset, mirror=mirror
     )
-    validated = step(validate, root=root)(dataset=plan.dataset, table=table)
-    split = step(divide, root=root)(dataset=plan.dataset, table=table)
-    step(keep_version, root=root, retries=2)(table=table)
+    validated = step(validate, root=root)(dataset=dataset, table=table)
+    split = step(divide, root=root)(dataset=dataset, table=table)
+    step(keep_version, root=root, retries=2, valid=lambda kept: is_kept(kept, root))(table=table)
     return Ingested(validated=validated, split=split)

@@ -11,7 +11,7 @@ from headframe.config.project import Project
 from headframe.orchestration import flow, step
 from headframe.promotion.decide import decide, still_champion
 from headframe.records import Outcome
-from headframe.serving.answer import answer
+from headframe.serving.answer import answer, still_answers
 from headframe.tracking.address import place, tracking_uri
 
 
@@ -34,7 +34,7 @@ def live(plan: Plan, root: Path) -> Outcome:
     decision = step(decide, root=root, on=(plan.promotion,), retries=2, valid=lambda d: still_champion(d, uri))(
         plan=plan, result=result, uri=uri, place=where
     )
-    answered = step(answer, root=root, on=(plan.serving,), retries=2)(
+    answered = step(answer, root=root, retries=2, valid=lambda a: still_answers(a, uri))(
         decision=decision, trained=result.trained, uri=uri, place=where
     )
     return Outcome(plan=plan.name, fingerprint=plan.fingerprint, result=result, decision=decision, answered=answered)

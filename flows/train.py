@@ -10,10 +10,10 @@ from headframe.config.plan import Plan
 from headframe.config.project import Project
 from headframe.evaluation.evaluate import evaluate
 from headframe.orchestration import flow, step
-from headframe.records import TrainedPlan
+from headframe.records import Trained, TrainedPlan
 from headframe.tracking.address import place, tracking_uri
 from headframe.tracking.register import is_registered, register
-from headframe.training.run import train, train_baseline
+from headframe.training.run import is_whole, train, train_baseline
 
 PROGRAM = "headframe.training.__main__"
 
@@ -35,13 +35,22 @@ def train_plan(plan: Plan, root: Path) -> TrainedPlan:
     table = data.validated.table
     what = (plan.task, plan.dataset)
     baseline = None
+
+    def whole(trained: Trained) -> bool:
+        return is_whole(trained, root)
+
     if plan.baseline is not None:
         learner = plan.learner.vary(plan.baseline)
-        baseline = step(train_baseline, root=root, on=(learner, *what), program=PROGRAM)(plan=plan, table=table)
-    trained = step(train, root=root, on=(plan.learner, *what), program=PROGRAM)(plan=plan, table=table)
-    evaluated = step(evaluate, root=root, on=(plan,))(plan=plan, table=table, trained=trained, baseline=baseline)
-    uri = tracking_uri(plan.tracking, root)
-    registered = step(register, root=root, on=(plan,), retries=2, valid=lambda record: is_registered(record, uri))(
-        plan=plan, data=data, trained=trained, evaluated=evaluated, uri=uri, place=place(uri, root)
+        baseline = step(train_baseline, root=root, on=(learner, *what), program=PROGRAM, valid=whole)(
+            plan=plan, table=table
+        )
+    trained = step(train, root=root, on=(plan.learner, *what), program=PROGRAM, valid=whole)(plan=plan, table=table)
+    evaluated = step(evaluate, root=root, on=(plan.identity,))(
+        plan=plan, table=table, trained=trained, baseline=baseline
     )
+    uri = tracking_uri(plan.tracking, root)
+    what_and_where = (plan.identity, plan.tracking.experiment)
+    registered = step(
+        register, root=root, on=what_and_where, retries=2, valid=lambda record: is_registered(record, uri)
+    )(plan=plan, data=data, trained=trained, evaluated=evaluated, uri=uri, place=place(uri, root))
     return TrainedPlan(data=data, trained=trained, evaluated=evaluated, registered=registered)

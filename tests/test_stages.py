@@ -53,6 +53,7 @@ def test_paths_and_addresses_are_no_part_of_a_key(tmp_path: Path) -> None:
     stage = Stage(count)
     key = stage.key(tmp_path, {"number": 3, "uri": "sqlite:///a", "where": Path("a")})
     assert key == stage.key(tmp_path, {"number": 3, "uri": "sqlite:///b", "where": Path("b")})
+    assert key == stage.key(tmp_path, {"number": 3, "mirror": None})
 
 
 @pytest.mark.parametrize("damage", ["delete", "truncate", "record"])
@@ -97,6 +98,22 @@ def test_code_that_a_stage_reaches_is_part_of_its_key(tmp_path: Path) -> None:
     assert digests[0] == digests[1] != digests[2]
 
 
+def test_a_relative_import_is_followed_as_well(tmp_path: Path) -> None:
+    package = tmp_path / "mine"
+    (package / "deep").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "a.py").write_text("from .deep import c\n")
+    (package / "deep" / "__init__.py").write_text("from ..b import g\n")
+    (package / "deep" / "c.py").write_text("")
+    (package / "b.py").write_text("g = 1\n")
+    digests = [_digest(tmp_path)]
+    (package / "b.py").write_text("g = 2\n")
+    digests.append(_digest(tmp_path))
+    (package / "deep" / "c.py").write_text("c = 1\n")
+    digests.append(_digest(tmp_path))
+    assert len(set(digests)) == 3
+
+
 def _digest(source: Path) -> str:
     code = (
         "from pathlib import Path; from headframe.stages import code_digest;"
@@ -113,7 +130,7 @@ def test_the_code_of_training_includes_what_its_targets_import() -> None:
 
 
 PROGRAM = """
-import os, sys, time
+import logging, os, sys, time
 from pathlib import Path
 from headframe.record import Record
 from headframe.stages import Stage
@@ -126,6 +143,7 @@ def work(folder: Path) -> Done:
     time.sleep(float(sys.argv[2]))
     return Done(pid=os.getpid())
 
+logging.basicConfig(format="%(message)s", level=logging.INFO)
 print(Stage(work).run(Path(sys.argv[1]), {}).record.pid, flush=True)
 """
 
@@ -133,7 +151,10 @@ print(Stage(work).run(Path(sys.argv[1]), {}).record.pid, flush=True)
 def start(root: Path, seconds: float) -> subprocess.Popen[str]:
     program = root / "program.py"
     program.write_text(textwrap.dedent(PROGRAM))
-    return subprocess.Popen([sys.executable, str(program), str(root), str(seconds)], stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, str(program), str(root), str(seconds)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
 
 
 def wait_for(root: Path, pattern: str) -> None:
@@ -150,7 +171,9 @@ def test_two_runs_at_once_do_the_work_once(tmp_path: Path) -> None:
     first = start(tmp_path, 1.0)
     wait_for(tmp_path, "started-*")
     second = start(tmp_path, 1.0)
-    assert first.communicate()[0] == second.communicate()[0] == f"{first.pid}\n"
+    printed, said = second.communicate()
+    assert first.communicate()[0] == printed == f"{first.pid}\n"
+    assert said == "work      is being done by another run; waiting for it\n"
 
 
 def test_a_killed_stage_is_started_again_in_its_own_folder(tmp_path: Path) -> None:

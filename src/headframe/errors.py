@@ -15,6 +15,10 @@ class HeadframeError(Exception):
     exit_code: ClassVar[int] = 1
 
 
+class Unavailable(HeadframeError):
+    """A server or another machine does not answer now; the same may work in a minute."""
+
+
 class ConfigurationError(HeadframeError):
     """The plan or the command line asks for something that cannot be."""
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
-from headframe.errors import HeadframeError
+from headframe.errors import HeadframeError, Unavailable
 from headframe.record import Record
 from headframe.stages import Finished, Stage
 from headframe.telemetry import switch_off
@@ -102,8 +102,8 @@ def step(
         root: the project's folder.
         on: the parts of the plan that decide the result.
         retries: how often Prefect tries a failure again, after 10, 20, 40, ... seconds. A mistake of the user's
-            (`HeadframeError`) is never retried: it would fail alike. Inline there is nobody to wait for: the
-            failure is shown at once, and the same command continues where it stopped.
+            (`HeadframeError`, but for `Unavailable`) is never retried: it would fail alike. Inline there is nobody
+            to wait for: the failure is shown at once, and the same command continues where it stopped.
         valid: whether a kept record still holds.
         program: module that the function starts as a process of its own.
 
@@ -129,7 +129,7 @@ def step(
         name=stage.name,
         retries=retries,
         retry_delay_seconds=[10 * 2**attempt for attempt in range(retries)] or None,
-        retry_condition_fn=_is_no_mistake if retries else None,
+        retry_condition_fn=_may_pass if retries else None,
         cache_policy=NO_CACHE,
         persist_result=False,
     )(run)
@@ -146,8 +146,10 @@ def _name_flow_run() -> None:
         os.environ["HEADFRAME_FLOW_RUN_URL"] = flow_run.ui_url
 
 
-def _is_no_mistake(_task: Any, _run: Any, state: Any) -> bool:
-    return not isinstance(state.result(raise_on_failure=False), HeadframeError)
+def _may_pass(_task: Any, _run: Any, state: Any) -> bool:
+    """Say whether the same step may succeed later."""
+    failure = state.result(raise_on_failure=False)
+    return isinstance(failure, Unavailable) or not isinstance(failure, HeadframeError)
 
 
 def _tell(name: str, finished: Finished[Any], seconds: float) -> None:

@@ -9,18 +9,21 @@ it had done; `record.json` appears in it last, atomically, and says that the sta
 from __future__ import annotations
 
 import ast
+import importlib.util
 import inspect
 import json
+import logging
 import platform
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Generic, TypeVar, get_type_hints
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 
 from headframe.config.plan import Plan
@@ -29,8 +32,13 @@ from headframe.record import Record, digest, file_digest, write_atomically
 
 R = TypeVar("R", bound=Record)
 
+log = logging.getLogger("headframe")
+
 NUMERICAL = ("numpy", "scipy", "scikit-learn", "torch", "lightning", "pyarrow", "pandas", "tokenizers")
 """Libraries whose version can change the bits of a result."""
+
+PLACES = ("uri", "mirror")
+"""Arguments that say where something is, not what it is."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +55,9 @@ class Stage(Generic[R]):
     """One call of a stage function.
 
     Attributes:
-        function: takes JSON values, records, and of `plan`, `root`, `folder` and `uri` what it wants by name.
-        on: the parts of the plan that decide the result. Whole plans, paths and addresses are never part of a
-            key: the first would repeat training when a port changes, the others differ between machines.
+        function: takes JSON values, records, a plan, `PLACES`, and of `root` and `folder` what it wants by name.
+        on: the parts of the plan that decide the result. Plans handed over as arguments, paths and addresses are
+            no part of a key: the first would repeat training when a port changes, the others differ between machines.
         valid: asked before a kept record is reused, with the record; False does the stage again.
         program: module that the function starts as a process of its own, whose code therefore counts as well.
     """
@@ -66,8 +74,11 @@ class Stage(Generic[R]):
 
     def key(self, root: Path, arguments: Mapping[str, Any]) -> str:
         """Digest what decides the result of calling the function with `arguments`."""
-        data = {name: _plain(value) for name, value in arguments.items() if not isinstance(value, Plan | Path)}
-        data.pop("uri", None)
+        data = {
+            name: _plain(value)
+            for name, value in arguments.items()
+            if name not in PLACES and not isinstance(value, Plan | Path)
+        }
         parts = [_plain(part) for part in self.on]
         modules = {self.function.__module__, *(target.rpartition(".")[0] for target in _targets([data, parts]))}
         if self.program is not None:
@@ -90,7 +101,7 @@ class Stage(Generic[R]):
         key = self.key(root, arguments)
         folder = root / ".headframe" / "stages" / self.name / key[:16]
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_name(f"{folder.name}.lock")):
+        with _alone(folder.with_name(f"{folder.name}.lock"), self.name):
             kept = self._kept(folder)
             if kept is not None and (self.valid is None or self.valid(kept)):
                 return Finished(kept, key, reused=True)
@@ -112,6 +123,21 @@ class Stage(Generic[R]):
             return None
         files = {name: (folder / name).stat().st_size for name in content["files"] if (folder / name).is_file()}
         return record if files == content["files"] else None
+
+
+@contextmanager
+def _alone(file: Path, name: str) -> Iterator[None]:
+    """Hold a stage's lock; say so before waiting for whoever has it."""
+    lock = FileLock(file)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        log.info("%-9s is being done by another run; waiting for it", name)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _plain(value: Any) -> Any:
@@ -166,17 +192,23 @@ def code_digest(modules: frozenset[str], own_source: Path) -> str:
         if module in seen or file is None:
             continue
         seen[module] = file_digest(file)
-        waiting.extend(name for name in _imports(file) if name.partition(".")[0] in tops and name not in seen)
+        package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+        found = _imports(file, package)
+        waiting.extend(name for name in found if name.partition(".")[0] in tops and name not in seen)
     return digest(seen)
 
 
 @lru_cache(maxsize=512)
-def _imports(file: Path) -> tuple[str, ...]:
+def _imports(file: Path, package: str) -> tuple[str, ...]:
+    """Name what a file imports; relative names are resolved against the package that it lies in."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            source = node.module or ""
+            if node.level:
+                source = importlib.util.resolve_name("." * node.level + source, package)
+            found.add(source)
+            found.update(f"{source}.{alias.name}" for alias in node.names)
     return tuple(sorted(found))

@@ -72,6 +72,22 @@ def test_a_worse_version_is_refused_and_a_better_one_becomes_champion(digits: Ma
     assert client.get_model_version("digits", "3").tags["headframe.decision"] == promoted.reason
 
 
+def test_versions_that_are_as_good_do_not_take_the_title_from_each_other_by_repetition(digits: Made):
+    twin = replace(digits, plan=digits.plan.model_copy(update={"name": "twin"}))
+    first, second = digits.register(), twin.register()
+    assert [_decide(digits, first).champion, _decide(twin, second).champion] == [1, 2]
+    again = _decide(digits, first)
+    assert (again.promoted, again.champion) == (False, 2)
+    assert "is not better than" in again.reason
+
+
+def test_a_champion_of_another_split_is_said_to_have_seen_the_rows(digits: Made):
+    _decide(digits, digits.register())
+    split = digits.data.split.model_copy(update={"digest": "0" * 64})
+    other = replace(digits, data=digits.data.model_copy(update={"split": split}))
+    assert "trained on: its split differs" in _decide(other, other.register()).reason
+
+
 def test_a_missed_minimum_leaves_no_champion(digits: Made):
     plan = digits.plan.model_copy(update={"promotion": Promotion(model="digits", minimum=0.999)})
     strict = replace(digits, plan=plan)
@@ -130,7 +146,7 @@ def test_a_champion_that_cannot_answer_for_these_rows_is_no_reason_to_replace_it
     _decide(stranger, stranger.register())
     decision = _decide(digits, digits.register())
     assert (decision.promoted, decision.champion, decision.version) == (False, 1, 2)
-    assert "champion version 1 cannot answer for these test rows: column 'text' is missing" in decision.reason
+    assert "champion version 1 cannot answer for these test rows (column 'text' is missing" in decision.reason
 
 
 def test_a_kill_before_the_alias_is_moved_is_made_good(digits: Made):

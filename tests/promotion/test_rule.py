@@ -41,3 +41,9 @@ def test_a_verdict_tells_its_numbers():
     assert rule.judge(0.95, None, 1234).because == "accuracy 0.9500 on 1,234 test rows, and there was none before"
     lost = rule.judge(0.95, 0.97, 1234).because
     assert lost == "accuracy 0.9500 is worse by more than 0.01 than 0.9700 of the champion on the same 1,234 test rows"
+
+
+@pytest.mark.parametrize(("value", "passed"), [(0.91, True), (0.9, False), (0.89, False)])
+def test_an_older_version_must_be_better_than_a_newer_champion(value, passed):
+    assert NotWorse("accuracy", True, None, 0.5).judge(value, 0.9, 10, newer=False).passed is passed
+    assert NotWorse("mse", False, None, 0.5).judge(-value, -0.9, 10, newer=False).passed is passed

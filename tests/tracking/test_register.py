@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +25,7 @@ from headframe.record import digest
 from headframe.tracking import lineage
 from headframe.tracking.publish import Publication
 from headframe.tracking.register import is_registered
-from headframe.tracking.registry import open_version, resolve
+from headframe.tracking.registry import is_intact, open_version, resolve
 from headframe.tracking.rows import to_frame
 
 
@@ -123,6 +125,50 @@ def test_registering_again_gives_the_same_record_and_doubles_nothing(digits: Mad
     assert _census(digits) == before
     assert is_registered(first, digits.uri)
     assert not is_registered(first.model_copy(update={"version": 2}), digits.uri)
+
+
+@pytest.mark.parametrize("damage", ["byte", "gone"])
+def test_a_version_whose_files_were_changed_is_no_longer_registered_until_they_are_written_anew(
+    digits: Made, damage: str, caplog: pytest.LogCaptureFixture
+):
+    first = digits.register()
+    assert is_intact("digits", 1, digits.uri) is True
+    client = MlflowClient(digits.uri, digits.uri)
+    folder = Path(client.get_model_version_download_uri("digits", "1").removeprefix("file://"))
+    file = next(path for path in sorted(folder.rglob("*")) if path.suffix == ".safetensors")
+    if damage == "gone":
+        shutil.rmtree(folder)
+    else:
+        file.write_bytes(file.read_bytes()[:-1] + b"x")
+    assert is_intact("digits", 1, digits.uri) is False
+    assert not is_registered(first, digits.uri)
+    assert digits.register() == first
+    assert "the files of digits version 1 were changed; they are written anew" in caplog.text
+    assert is_registered(first, digits.uri)
+    assert len(client.search_model_versions()) == 1
+
+
+def test_of_a_version_that_is_not_there_nothing_is_known(digits: Made):
+    assert is_intact("digits", 7, digits.uri) is None
+
+
+def test_an_uncommitted_change_is_kept_byte_for_byte(digits: Made):
+    def git(*words: str) -> None:
+        who = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
+        subprocess.run(["git", *who, *words], cwd=digits.root, check=True, capture_output=True)
+
+    file = digits.root / "model.py"
+    file.write_bytes(b"# gr\xfcn\n")  # Latin-1
+    (digits.root / ".gitignore").write_text("/data\n/.headframe\n")
+    git("init", "--quiet")
+    git("add", ".")
+    git("commit", "--quiet", "--message", "first")
+    file.write_bytes(b"# gr\xfcn und blau\n")
+    record = digits.register()
+    diff = MlflowClient(digits.uri, digits.uri).download_artifacts(record.run_id, "code/code.diff")
+    git("checkout", "--quiet", "model.py")
+    git("apply", diff)
+    assert file.read_bytes() == b"# gr\xfcn und blau\n"
 
 
 def test_a_package_that_answers_otherwise_is_not_registered(digits: Made):

@@ -54,11 +54,19 @@ def collect(dataset: Dataset, root: Path, mirror: Path | None) -> TableRecord:
     return table.record()
 
 
-def is_current(record: TableRecord, root: Path) -> bool:
-    """Tell whether the project still holds the version that a record names, byte for byte."""
+def is_current(record: TableRecord, dataset: Dataset, root: Path, mirror: Path | None) -> bool:
+    """Tell whether the project still holds the version that a record names, byte for byte, and whether it is wanted.
+
+    A source whose sha256 is promised cannot change; the others are looked up and hashed again.
+    """
     try:
         table = Table.open(root / record.folder)
         table.verify()
+        for name, source in dataset.sources.items():
+            if source.sha256 is None:
+                came = file_digest(fetch(name, source, root, mirror))
+                if came != table.about.sources[name].sha256:
+                    return False
     except (HeadframeError, OSError):
         return False
     return table.record() == record

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import configparser
+import hashlib
+import json
 from pathlib import Path
 
+import yaml
+
+from headframe.config.project import Project
+from headframe.datasets.table import ABOUT
 from headframe.record import Record
 from headframe.records import TableRecord
 
@@ -31,3 +38,42 @@ def keep_version(table: TableRecord, root: Path) -> Kept:
 
     Versions(root).commit(f"{table.dataset} {table.digest}")
     return Kept(dataset=table.dataset, digest=table.digest)
+
+
+def is_kept(kept: Kept, root: Path) -> bool:
+    """Tell whether `data.dvc` still names what `data/` holds of a data set, and whether cache and remote still have it.
+
+    Read from DVC's own files, since importing dvc takes longer than a run that reuses everything. Of a remote on
+    another machine nothing is known here, so the version is sent again, which a remote that has it ends at once.
+    """
+    pointer = root / "data.dvc"
+    about = Project(root).data / kept.dataset / ABOUT
+    stores = _stores(root)
+    if not pointer.is_file() or not about.is_file() or stores is None:
+        return False
+    name = yaml.safe_load(pointer.read_text(encoding="utf-8"))["outs"][0]["md5"]
+    listing = _object(stores[0], name)
+    if not listing.is_file():
+        return False
+    files = {entry["relpath"]: entry["md5"] for entry in json.loads(listing.read_text(encoding="utf-8"))}
+    # `dataset.json` carries the sha256 of the other files.
+    came = hashlib.md5(about.read_bytes(), usedforsecurity=False).hexdigest()
+    if files.get(f"{kept.dataset}/{ABOUT}") != came:
+        return False
+    wanted = [name, *(md5 for path, md5 in files.items() if path.startswith(f"{kept.dataset}/"))]
+    return all(_object(store, md5).is_file() for store in stores for md5 in wanted)
+
+
+def _stores(root: Path) -> tuple[Path, ...] | None:
+    """Give the folders of cache and default remote; None where the remote is not on this machine, or not known."""
+    config = configparser.ConfigParser()
+    config.read([root / ".dvc" / "config", root / ".dvc" / "config.local"], encoding="utf-8")
+    remote = f"'remote \"{config.get('core', 'remote', fallback='')}\"'"
+    url = config.get(remote, "url", fallback="")
+    if not url or "://" in url or config.has_option("cache", "dir"):
+        return None
+    return root / ".dvc" / "cache", (root / ".dvc" / url).resolve()
+
+
+def _object(store: Path, md5: str) -> Path:
+    return store / "files" / "md5" / md5[:2] / md5[2:]

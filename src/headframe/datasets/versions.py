@@ -25,7 +25,7 @@ from dvc.fs import localfs
 from dvc.lock import LockError
 from dvc.repo import Repo
 from dvc_data.hashfile.build import build as build_tree
-from dvc_data.hashfile.db import HashFileDB
+from dvc_data.hashfile.db import HashFileDB, get_index
 from dvc_data.hashfile.hash_info import HashInfo
 from dvc_data.hashfile.transfer import transfer
 from dvc_data.hashfile.tree import Tree
@@ -35,7 +35,7 @@ from headframe.config.project import Project
 from headframe.datasets.collect import one_at_a_time, writing
 from headframe.datasets.exchange import exchange, recover
 from headframe.datasets.table import ABOUT, Table
-from headframe.errors import DataError, HeadframeError
+from headframe.errors import DataError, HeadframeError, Unavailable
 from headframe.record import Record, write_atomically
 from headframe.records import TableRecord
 
@@ -226,7 +226,7 @@ class Versions:
                     yield repo
             except (DvcException, LockError, ObjectFormatError) as error:
                 msg = f"DVC cannot keep versions of data/: {error}"
-                raise HeadframeError(msg) from error
+                raise (Unavailable if isinstance(error, LockError) else HeadframeError)(msg) from error
 
     def _datasets(self) -> list[str]:
         return sorted(file.parent.name for file in self.project.data.glob(f"*/{ABOUT}"))
@@ -317,11 +317,14 @@ class Versions:
 
     def _push(self, repo: Repo, files: set[str], lists: set[str]) -> None:
         """Send objects to the remote: lists last, so that a list in the remote means that its files are there."""
+        remote = repo.cloud.get_remote_odb()
+        if not all(remote.exists(name) for name in (*files, *lists)):
+            get_index(remote).clear()  # DVC believes what it remembers of a remote, also after that was emptied
         for names in (files, {name for name in lists if Path(repo.cache.local.oid_to_path(name)).is_file()}):
             failed = repo.cloud.push([HashInfo("md5", name) for name in sorted(names)]).failed
             if failed:
                 msg = f"the DVC remote refused {len(failed)} of {len(names)} files; look at it with: dvc remote list"
-                raise HeadframeError(msg)
+                raise Unavailable(msg)
 
     def _note(self, name: str, message: str) -> str | None:
         """Add a line to the list of versions, unless the last line says the same."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,8 +81,14 @@ def _verdict(plan: Plan, result: TrainedPlan, present: Version | None, uri: str,
     try:
         other = champion_metric(plan, result, predictor, root)
     except DataError as error:
-        return Verdict(False, f"champion version {present.number} cannot answer for these test rows: {error}")
-    return rule.judge(value, other, evaluated.rows)
+        way_out = f"to begin anew, register under another name with promotion.model={present.model}-2"
+        return Verdict(
+            False, f"champion version {present.number} cannot answer for these test rows ({error}); {way_out}"
+        )
+    verdict = rule.judge(value, other, evaluated.rows, newer=result.registered.version > present.number)
+    if present.tags.get("headframe.split") == result.data.split.digest:
+        return verdict
+    return replace(verdict, because=f"{verdict.because}, some of which it may have been trained on: its split differs")
 
 
 def champion_metric(plan: Plan, result: TrainedPlan, predictor: Predictor, root: Path) -> float:

@@ -35,13 +35,15 @@ class NotWorse:
     minimum: float | None = None
     tolerance: float = 0.0
 
-    def judge(self, value: float, champion: float | None, rows: int) -> Verdict:
+    def judge(self, value: float, champion: float | None, rows: int, *, newer: bool = True) -> Verdict:
         """Judge a version.
 
         Args:
             value: its metric; NaN never passes.
             champion: the present champion's metric on the same rows; None where there is no champion.
             rows: how many test rows both were measured on.
+            newer: whether the version was registered after the champion. An older one was replaced before, or
+                passed over, so to be as good is not enough for it; else each run repeated would take the title back.
         """
         if math.isnan(value):
             return Verdict(False, f"{self.lead} is not a number")
@@ -53,6 +55,10 @@ class NotWorse:
         allowed = champion - self.tolerance if self.higher_is_better else champion + self.tolerance
         within = f" by more than {self.tolerance:g}" if self.tolerance else ""
         same = f"{champion:.4f} of the champion on the same {rows:,} test rows"
+        if not newer:
+            better = value > champion if self.higher_is_better else value < champion
+            how = "is better" if better else "is not better"
+            return Verdict(better, f"{self.lead} {value:.4f} {how} than {same}, which is a newer version")
         if self._reaches(value, allowed):
             return Verdict(True, f"{self.lead} {value:.4f} is not worse{within} than {same}")
         return Verdict(False, f"{self.lead} {value:.4f} is worse{within} than {same}")

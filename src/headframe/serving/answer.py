@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from headframe.errors import HeadframeError
 from headframe.records import Answered, Decision, Trained
-from headframe.tracking.registry import open_version, resolve
+from headframe.tracking.registry import is_intact, open_version, resolve
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,6 +52,11 @@ def answer(
         raise HeadframeError(msg)
     row_id = names.column("row_id")[0].as_py()
     return Answered(model=version.model, version=number, row_id=row_id, status=status, response=response)
+
+
+def still_answers(answered: Answered, uri: str) -> bool:
+    """Say whether the model that gave a kept answer is unchanged; where that is not known, it is asked again."""
+    return is_intact(answered.model, answered.version, uri) is True
 
 
 def ask(predictor: Predictor, version: Version, rows: pa.Table) -> tuple[int, str]:

@@ -16,7 +16,7 @@ from filelock import FileLock
 
 from headframe.config.plan import Tracking
 from headframe.config.project import Project
-from headframe.errors import ConfigurationError, HeadframeError
+from headframe.errors import ConfigurationError, HeadframeError, Unavailable
 from headframe.telemetry import switch_off
 
 if TYPE_CHECKING:
@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 
 FILE = "sqlite:///"
 SERVER = ("http", "https")
+SERVER_FAULT = 500  # HTTP status from which on the server is at fault, not what it was asked
 PATIENCE = 5.0  # seconds in which a server must accept a connection
+
+
+def is_server(uri: str) -> bool:
+    """Say whether an address names a server, not a file."""
+    return urlsplit(uri).scheme in SERVER
 
 
 def tracking_uri(tracking: Tracking, root: Path) -> str:
@@ -50,7 +56,7 @@ def tracking_uri(tracking: Tracking, root: Path) -> str:
 
 def place(uri: str, root: Path) -> str:
     """Name the address as it reads on any machine: a file inside the project relative to the project's folder."""
-    if urlsplit(uri).scheme in SERVER:
+    if is_server(uri):
         return uri
     file = database(uri)
     return f"{FILE}{file.relative_to(root).as_posix()}" if file.is_relative_to(root) else uri
@@ -63,7 +69,7 @@ def database(uri: str) -> Path:
 
 def artifacts(uri: str) -> str | None:
     """Give where a new experiment keeps its files: beside an SQLite file; a server decides that itself (None)."""
-    if urlsplit(uri).scheme in SERVER:
+    if is_server(uri):
         return None
     return (database(uri).parent / "artifacts").as_uri()
 
@@ -76,7 +82,7 @@ def open_client(uri: str) -> MlflowClient:
     """
     switch_off()
     _quieten()
-    if urlsplit(uri).scheme in SERVER:
+    if is_server(uri):
         _require_server(uri)
     else:
         _require_database(database(uri))
@@ -91,7 +97,8 @@ def speaking(uri: str) -> Iterator[None]:
     """Turn what MLflow raises into one sentence.
 
     Raises:
-        HeadframeError: something inside raised a `MlflowException`.
+        Unavailable: a server failed at what it was asked.
+        HeadframeError: anything else inside raised a `MlflowException`.
     """
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 - see `open_client`
 
@@ -100,7 +107,8 @@ def speaking(uri: str) -> Iterator[None]:
     except MlflowException as error:
         said = str(error.message).strip().splitlines() or ["no reason given"]
         msg = f"MLflow at {uri} refused: {said[0]}{_advice(' '.join(said), uri)}"
-        raise HeadframeError(msg) from error
+        kind = Unavailable if error.get_http_status_code() >= SERVER_FAULT and is_server(uri) else None
+        raise (kind or HeadframeError)(msg) from error
 
 
 def experiment_id(client: MlflowClient, uri: str, name: str) -> str:
@@ -143,7 +151,7 @@ def _require_server(uri: str) -> None:
             f"the MLflow server at {uri} does not answer ({error}); start it (headframe up) "
             "or unset tracking.uri and MLFLOW_TRACKING_URI"
         )
-        raise HeadframeError(msg) from None
+        raise Unavailable(msg) from None
 
 
 def _require_database(file: Path) -> None:

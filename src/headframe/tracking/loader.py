@@ -11,10 +11,10 @@ import numpy as np
 
 from headframe.errors import ConfigurationError
 from headframe.prediction.predictor import Predictor
+from headframe.tracking.registry import bundle_in
 from headframe.tracking.rows import to_table
 
 CODE = "code"  # folder of a packaged model with the project's own packages
-DATA = "data"  # folder of a packaged model with the bundle
 OUTPUTS = ("predictions", "scores")
 
 
@@ -29,7 +29,7 @@ def open_package(model: Path) -> Predictor:
     Raises:
         DataError: a file is missing or was changed since it was packaged.
     """
-    return _open(next(iter(sorted((model / DATA).glob("*"))), model / DATA), model / CODE)
+    return _open(bundle_in(model), model / CODE)
 
 
 def _open(bundle: Path, code: Path) -> Predictor:

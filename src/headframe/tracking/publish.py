@@ -7,6 +7,7 @@ lineage, files, package, proof, version. A version exists only after its proof.
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,9 @@ from headframe.records import Evaluated, Ingested, Registered, Trained
 from headframe.tracking import runs
 from headframe.tracking.address import experiment_id, open_client, speaking
 from headframe.tracking.package import package, prove
+from headframe.tracking.registry import BUNDLE_TAG, is_intact
+
+log = logging.getLogger("headframe")
 
 PARITY = "headframe.parity"
 VERSIONS = "mlflow.modelVersions"  # MLflow's own tag of a logged model
@@ -63,7 +67,8 @@ class Publication:
         """The sha256 of what makes two publications the same one; the registry's address is not part of it."""
         return digest(
             {
-                "plan": self.plan.fingerprint,
+                "plan": self.plan.identity,
+                "experiment": self.plan.tracking.experiment,
                 "table": self.data.split.table.digest,
                 "split": self.data.split.digest,
                 "bundle": self.trained.bundle,
@@ -80,7 +85,7 @@ class Publication:
             "headframe.plan": self.plan.fingerprint,
             "headframe.table": self.data.split.table.digest,
             "headframe.split": self.data.split.digest,
-            "headframe.bundle": self.trained.bundle,
+            BUNDLE_TAG: self.trained.bundle,
             "headframe.predictions": self.trained.predictions,
             "headframe.lead": lead,
             f"headframe.{lead}": repr(self.evaluated.metrics[lead].value),
@@ -106,6 +111,9 @@ class Publication:
                 logged = self._logged_model(client, run)
                 if version is None:
                     version = self._version(client, run, logged, self._package(client, run, logged))
+                elif is_intact(version.name, int(version.version), self.uri) is False:
+                    log.warning("the files of %s version %s were changed; they are written anew", *_named(version))
+                    self._package(client, run, logged)
                 _link(client, logged, version)
                 runs.set_tags(client, run, {"headframe.version": f"{version.name}/{version.version}"})
         return Registered(
@@ -122,10 +130,11 @@ class Publication:
         runs.set_tags(client, run, {**self.tags, "mlflow.note.content": note})
         runs.log_parameters(client, run, self.plan)
         runs.log_dataset(client, run, self.plan, self.data.split, self.root)
-        runs.log_lineage(client, run, self.root)
-        history = self.made / "history.json"
-        if history.is_file():  # an estimator has no epochs
-            runs.log_history(client, run, json.loads(history.read_bytes()))
+        runs.log_lineage(client, run, self.root, self.folder)
+        for history in sorted(self.made.rglob("history.json")):  # of an ensemble each member has one
+            member = history.parent.relative_to(self.made).as_posix().replace("members/", "")
+            name = "history" if member == "." else f"history/{member}"
+            runs.log_history(client, run, name, json.loads(history.read_bytes()))
         runs.log_results(client, run, self.evaluated, self.trained)
         seen = self.root / self.evaluated.folder
         files: list[tuple[Path, str]] = [
@@ -214,6 +223,10 @@ class Publication:
             client.delete_model_version(name, str(made.version))
             return first
         return made
+
+
+def _named(version: ModelVersion) -> tuple[str, str]:
+    return version.name, str(version.version)
 
 
 def _link(client: MlflowClient, logged: LoggedModel, version: ModelVersion) -> None:

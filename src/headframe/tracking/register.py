@@ -6,7 +6,7 @@ from pathlib import Path
 
 from headframe.config.plan import Plan
 from headframe.records import Evaluated, Ingested, Registered, Trained
-from headframe.tracking.registry import has_version
+from headframe.tracking.registry import has_version, is_intact
 
 
 def register(  # noqa: PLR0917 - a stage takes what its key is made of
@@ -41,5 +41,6 @@ def register(  # noqa: PLR0917 - a stage takes what its key is made of
 
 
 def is_registered(record: Registered, uri: str) -> bool:
-    """Say whether what a kept record names is still in the registry."""
-    return has_version(record.model, record.version, record.run_id, uri)
+    """Say whether what a kept record names is still in the registry, with its files where they can be looked at."""
+    there = has_version(record.model, record.version, record.run_id, uri)
+    return there and is_intact(record.model, record.version, uri) is not False

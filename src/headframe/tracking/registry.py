@@ -8,16 +8,19 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from headframe.config.nearest import nearest
 from headframe.errors import ConfigurationError, DataError, HeadframeError
-from headframe.tracking.address import SERVER, database, open_client, speaking
+from headframe.record import folder_digest
+from headframe.tracking.address import database, is_server, open_client, speaking
 
 if TYPE_CHECKING:
     from headframe.prediction.predictor import Predictor
 
 CHAMPION = "champion"
+DATA = "data"  # folder of a packaged model with the bundle
+BUNDLE_TAG = "headframe.bundle"  # of a version: the sha256 of the folder that holds its model
 _NAME = re.compile(r"(?:models:/)?(?P<model>[^@/\s]+)(?:@(?P<alias>[^@/\s]+)|/(?P<version>[0-9]+))?")
 
 
@@ -97,7 +100,7 @@ def champion_number(model: str, uri: str) -> int | None:
 
     Of an SQLite file it is asked directly: importing mlflow alone takes longer than a run that reuses everything.
     """
-    if urlsplit(uri).scheme not in SERVER:
+    if not is_server(uri):
         rows = _select(
             uri, "SELECT version FROM registered_model_aliases WHERE name = ? AND alias = ?", (model, CHAMPION)
         )
@@ -116,13 +119,41 @@ def champion_number(model: str, uri: str) -> int | None:
 
 def has_version(model: str, number: int, run_id: str, uri: str) -> bool:
     """Say whether a version is still registered and still of this run; see `champion_number` for how."""
-    if urlsplit(uri).scheme not in SERVER:
+    if not is_server(uri):
         wanted = "SELECT run_id FROM model_versions WHERE name = ? AND version = ? AND current_stage != ?"
         return _select(uri, wanted, (model, number, "Deleted_Internal")) == [(run_id,)]
     try:
         return resolve(f"{model}/{number}", uri).run_id == run_id
     except ConfigurationError:
         return False
+
+
+def is_intact(model: str, number: int, uri: str) -> bool | None:
+    """Say whether the model files of a version are, byte for byte, what was registered.
+
+    None where that is not known without fetching them: behind a server, and of a version that is not registered.
+    """
+    if is_server(uri):
+        return None
+    rows = _select(
+        uri,
+        "SELECT v.storage_location, t.value FROM model_versions v JOIN model_version_tags t USING (name, version) "
+        "WHERE v.name = ? AND v.version = ? AND v.current_stage != ? AND t.key = ?",
+        (model, number, "Deleted_Internal", BUNDLE_TAG),
+    )
+    if not rows:
+        return None
+    location, promised = rows[0]
+    parts = urlsplit(location)
+    if parts.scheme not in ("", "file"):
+        return None
+    bundle = bundle_in(Path(unquote(parts.path)))
+    return bundle.is_dir() and folder_digest(bundle) == promised
+
+
+def bundle_in(model: Path) -> Path:
+    """Give the bundle's folder in a model in MLflow's format."""
+    return next(iter(sorted((model / DATA).glob("*"))), model / DATA)
 
 
 def make_champion(version: Version, reason: str, uri: str) -> None:

@@ -74,14 +74,14 @@ def _model_name(model: Any) -> str:
     return str(model.target).rpartition(".")[2]
 
 
-def log_history(client: MlflowClient, run: Run, history: Sequence[Mapping[str, Any]]) -> None:
-    """Write the numbers of each epoch, with the epoch as step.
+def log_history(client: MlflowClient, run: Run, under: str, history: Sequence[Mapping[str, Any]]) -> None:
+    """Write the numbers of each epoch, with the epoch as step; their names begin with `under`.
 
     All carry the run's start as their time: the same number written again is then the same to MLflow.
     """
     at = run.info.start_time
     metrics = [
-        Metric(f"history/{name}", float(value), at, step)
+        Metric(f"{under}/{name}", float(value), at, step)
         for step, epoch in enumerate(history)
         for name, value in epoch.items()
         if name != "epoch" and isinstance(value, int | float) and not isinstance(value, bool)
@@ -102,8 +102,8 @@ def _ends(prefix: str, metrics: Mapping[str, Interval]) -> dict[str, float]:
     named = {}
     for name, interval in metrics.items():
         named[f"{prefix}/{name}"] = interval.value
-        named[f"{prefix}/{name}_low"] = interval.low
-        named[f"{prefix}/{name}_high"] = interval.high
+        if interval.low is not None and interval.high is not None:
+            named |= {f"{prefix}/{name}_low": interval.low, f"{prefix}/{name}_high": interval.high}
     return named
 
 
@@ -128,8 +128,15 @@ def log_dataset(client: MlflowClient, run: Run, plan: Plan, split: SplitRecord, 
     client.log_inputs(run.info.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
 
 
-def log_lineage(client: MlflowClient, run: Run, root: Path) -> None:
-    """Write down code, libraries, machine and flow run; what is not known is said, not left out silently."""
+def log_lineage(client: MlflowClient, run: Run, root: Path, scratch: Path) -> None:
+    """Write down code, libraries, machine and flow run; what is not known is said, not left out silently.
+
+    Args:
+        client: of MLflow.
+        run: which run.
+        root: the project's folder.
+        scratch: an existing folder for what is made on the way.
+    """
     tags = lineage.machine()
     code = lineage.code(root)
     if code.note:
@@ -144,8 +151,11 @@ def log_lineage(client: MlflowClient, run: Run, root: Path) -> None:
         tags["headframe.flow_run"] = flow
     set_tags(client, run, tags)
     run_id = run.info.run_id
-    # `log_text` would write an empty file as well as a full one, so a run made again leaves nothing behind.
-    client.log_text(run_id, code.diff.decode(errors="replace"), "code/code.diff")
+    # An empty one is written as well, so a run made again leaves nothing behind; bytes, since a diff has no encoding.
+    diff = scratch / "code.diff"
+    diff.write_bytes(code.diff)
+    client.log_artifact(run_id, str(diff), "code")
+    diff.unlink()
     client.log_text(run_id, "\n".join(lineage.installed()) + "\n", "code/installed.txt")
 
 

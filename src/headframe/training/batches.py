@@ -35,8 +35,6 @@ class TensorExamples:
             size = inputs.nbytes + target.nbytes
             if size < RESIDENT * torch.cuda.mem_get_info(device)[0]:
                 inputs, target = inputs.to(device), target.to(device)
-            else:
-                inputs, target = inputs.pin_memory(), target.pin_memory()
         self.device = device
         self.home = inputs.device
         if examples.lookback:
@@ -46,10 +44,13 @@ class TensorExamples:
             self.inputs, self.target = inputs, target
 
     def take(self, numbers: Tensor) -> Batch:
-        """Gather the examples with these numbers, int64 (batch,)."""
+        """Gather the examples with these numbers, int64 (batch,), from where they lie."""
+        numbers = numbers.to(self.home)
         inputs, target = self.inputs[numbers], self.target[numbers]
         if self.home == self.device:
             return Batch(inputs, target)
+        # Only from pinned memory does the copy run beside the computation.
+        inputs, target = inputs.pin_memory(), target.pin_memory()
         return Batch(inputs.to(self.device, non_blocking=True), target.to(self.device, non_blocking=True))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from headframe.config.build import build
 from headframe.config.plan import Plan
 from headframe.errors import ConfigurationError
-from headframe.record import write_record
+from headframe.record import file_digest, folder_digest, write_record
 from headframe.records import TableRecord, Trained
 from headframe.training.launchers import Launcher
 
@@ -43,6 +43,18 @@ def train(plan: Plan, table: TableRecord, root: Path, folder: Path) -> Trained:
         epochs=result.epochs,
         parameters=result.parameters,
         members=result.members,
+    )
+
+
+def is_whole(trained: Trained, root: Path) -> bool:
+    """Say whether what a training left is still there, byte for byte."""
+    from headframe.training.result import BUNDLE, PREDICTIONS  # noqa: PLC0415 - see `train`
+
+    folder = root / trained.folder
+    return (
+        folder_digest(folder / BUNDLE) == trained.bundle
+        and (folder / PREDICTIONS).is_file()
+        and file_digest(folder / PREDICTIONS) == trained.predictions
     )
 
 

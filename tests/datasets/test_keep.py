@@ -1,0 +1,83 @@
+"""A version that was kept is looked for before it is believed to be there."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from headframe.config.plan import Dataset
+from headframe.datasets.collect import collect, is_current
+from headframe.datasets.keep import Kept, is_kept, keep_version
+from headframe.datasets.versions import Versions
+
+pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")
+
+People = Callable[..., Dataset]
+OTHER = "name,age,height,city\nEve,1,1,a\n"
+
+
+@pytest.fixture
+def kept(tmp_path: Path, people: People) -> tuple[Path, Kept]:
+    root = tmp_path / "project"
+    return root, keep_version(collect(people(), root, tmp_path), root)
+
+
+def test_what_was_just_kept_is_kept(kept: tuple[Path, Kept]) -> None:
+    root, record = kept
+    assert is_kept(record, root)
+
+
+@pytest.mark.parametrize("lost", [".headframe/dvc-remote", ".dvc/cache", "data.dvc", "data/people/dataset.json"])
+def test_what_is_lost_is_kept_no_longer_and_kept_again(lost: str, kept: tuple[Path, Kept], tmp_path: Path) -> None:
+    root, record = kept
+    path = root / lost
+    content = path.read_bytes() if path.name == "dataset.json" else b""
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert not is_kept(record, root)
+    if content:
+        path.write_bytes(content)
+    else:
+        Versions(root).commit()
+    assert is_kept(record, root)
+
+
+def test_another_title_or_other_rows_are_another_version(
+    kept: tuple[Path, Kept], people: People, tmp_path: Path
+) -> None:
+    root, record = kept
+    collect(people(title="Persons"), root, tmp_path)
+    assert not is_kept(record, root)
+    other = keep_version(collect(people(OTHER), root, tmp_path), root)
+    assert is_kept(other, root)
+    # Back to the first rows: `data.dvc` names the others.
+    again = collect(people(), root, tmp_path)
+    assert again.digest == record.digest
+    assert not is_kept(record, root)
+
+
+def test_a_remote_on_another_machine_is_asked(kept: tuple[Path, Kept]) -> None:
+    root, record = kept
+    (root / ".dvc" / "config.local").write_text("['remote \"project\"']\n    url = s3://bucket/folder\n")
+    assert not is_kept(record, root)
+
+
+def test_a_source_without_a_promised_digest_is_read_again(people: People, tmp_path: Path) -> None:
+    root = tmp_path / "project"
+    dataset = people()
+    record = collect(dataset, root, tmp_path)
+    assert is_current(record, dataset, root, tmp_path)
+    people(OTHER)
+    assert not is_current(record, dataset, root, tmp_path)
+    (tmp_path / "people.csv").unlink()
+    assert not is_current(record, dataset, root, tmp_path)
+
+
+def test_a_source_with_a_promised_digest_may_be_gone(people: People, tmp_path: Path) -> None:
+    root = tmp_path / "project"
+    dataset = people(checked=True)
+    record = collect(dataset, root, tmp_path)
+    (tmp_path / "people.csv").unlink()
+    assert is_current(record, dataset, root, tmp_path)
