@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from headframe.config.project import Project
+from headframe.record import file_digest
+
+LIBRARY = Path(__file__).resolve().parents[1] / "src" / "headframe"
 
 NETWORK = '''
 """A network of the project's own."""
@@ -88,13 +90,6 @@ kind: classification
 """
 
 
-@pytest.fixture
-def own(project: Project) -> Project:
-    (project.root / "src" / "mine").mkdir(parents=True)
-    (project.root / "src" / "mine" / "__init__.py").touch()
-    return project
-
-
 def headframe(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         [sys.executable, "-m", "headframe", *arguments], cwd=project.root, capture_output=True, text=True, check=False
@@ -103,34 +98,41 @@ def headframe(project: Project, *arguments: str) -> subprocess.CompletedProcess[
     return done
 
 
-def files(root: Path) -> set[str]:
-    return {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
+def files(root: Path, *folders: str) -> dict[str, str]:
+    """The digest of every file that somebody wrote in some folders; byte code is Python's own."""
+    found = (path for folder in folders for path in (root / folder).rglob("*") if path.is_file())
+    return {path.relative_to(root).as_posix(): file_digest(path) for path in found if path.suffix != ".pyc"}
 
 
-def test_a_network_a_data_set_and_a_task_are_files_and_nothing_else(own: Project) -> None:
-    root = own.root
-    before = files(root)
-    (root / "src/mine/wide.py").write_text(NETWORK)
-    (root / "conf/model/wide.yaml").write_text(NETWORK_YAML)
-    (root / "conf/dataset/flowers.yaml").write_text(DATASET_YAML)
-    (root / "src/mine/worst.py").write_text(TASK)
-    (root / "conf/task/worst_class.yaml").write_text(TASK_YAML)
-    assert len(files(root) - before) == 5  # two for the network, one for the data set, two for the task
+def test_a_network_a_data_set_and_a_task_are_files_and_nothing_else(project: Project) -> None:
+    root = project.root
+    before, library = files(root, "conf", "flows", "src"), files(LIBRARY, ".")
+    assert library
+    added = {
+        "src/mine/__init__.py": "",  # once for all that is in the package
+        "src/mine/wide.py": NETWORK,
+        "conf/model/wide.yaml": NETWORK_YAML,
+        "conf/dataset/flowers.yaml": DATASET_YAML,
+        "src/mine/worst.py": TASK,
+        "conf/task/worst_class.yaml": TASK_YAML,
+    }
+    for name, text in added.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    rows = [f"{i % 7 + 0.25 + i / 1000},{'red' if i % 2 else 'blue'},{'rose' if i % 2 else 'iris'}" for i in range(400)]
+    (root / "flowers.csv").write_text("length,colour,kind\n" + "\n".join(rows) + "\n")
 
-    rows = [f"{i % 7 + 0.25},{'red' if i % 2 else 'blue'},{'rose' if i % 2 else 'iris'}" for i in range(400)]
-    unique = [
-        f"{float(text.split(',')[0]) + number / 1000},{text.split(',', 1)[1]}" for number, text in enumerate(rows)
-    ]
-    (root / "flowers.csv").write_text("length,colour,kind\n" + "\n".join(unique) + "\n")
-
-    listed = headframe(own, "list", "--json").stdout
+    listed = headframe(project, "list", "--json").stdout
     assert all(f'"{name}"' in listed for name in ("wide", "flowers", "worst_class"))
     done = headframe(
-        own, "train", "--json", "dataset=flowers", "features=tabular", "model=wide", "task=worst_class",
+        project, "train", "--json", "dataset=flowers", "features=tabular", "model=wide", "task=worst_class",
         "trainer.max_epochs=12", "trainer.batch_size=16",
     )  # fmt: skip
-    import json
-
     evaluated = json.loads(done.stdout)["evaluated"]
     assert evaluated["lead"] == "worst_recall"
     assert evaluated["metrics"]["worst_recall"]["value"] > 0.9
+
+    after = files(root, "conf", "flows", "src")
+    assert after.keys() - before.keys() == added.keys()
+    assert {name: digest for name, digest in after.items() if name not in added} == before
+    assert files(LIBRARY, ".") == library

@@ -1,4 +1,7 @@
-"""Every file in conf/model must describe a model that keeps the promises of all models of its kind."""
+"""Every network in conf/model must keep the promises of all networks.
+
+What else is in conf/model is trained beside them in `training/test_every_choice.py`.
+"""
 
 from __future__ import annotations
 

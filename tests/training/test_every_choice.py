@@ -1,0 +1,268 @@
+"""Every file in conf/ that decides what is trained is trained, tiny, by the training program, and its bundle answers.
+
+The tables are made up of what their contracts promise, so no raw data are needed.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from headframe.config.load import load_plan
+from headframe.config.plan import Dataset, Ensemble, Member, Plan, Promise
+from headframe.config.project import Project
+from headframe.datasets.readers.base import Batch
+from headframe.datasets.schema import contract_schema
+from headframe.datasets.table import write_table
+from headframe.prediction.predictor import Predictor
+
+REPOSITORY = Project(Path(__file__).resolve().parents[2])
+OWN = """
+title: {name}
+licence: none
+citation: none
+name: {name}
+sources: {{rows: {{uri: "file:rows.csv"}}}}
+reader: {{_target_: headframe.datasets.readers.delimited.Delimited}}
+inputs: {inputs}
+target: label
+tasks: [classification, regression]
+split: {{_target_: headframe.datasets.splits.Hashed, validation: 0.2, test: 0.2}}
+contract:
+  columns:
+    number: {{dtype: float, min: -1, max: 1, nullable: true}}
+    colour: {{dtype: string, one_of: [red, blue, green]}}
+    text: {{dtype: string, min_length: 1}}
+    label: {{dtype: string, one_of: [one, two, three]}}
+    value: {{dtype: float, min: 0, max: 9}}
+"""
+DATA = {"image": "digits", "tabular": "made_rows", "tokens": "made_texts", "sparse": "made_texts", "series": "etth1"}
+FEATURES = {
+    "image": "image", "tabular": "tabular", "tokens": "tokens_word", "sparse": "tfidf_word", "series": "windows",
+}  # fmt: skip
+MODELS = {
+    "image": "cnn", "tabular": "mlp", "tokens": "gru", "sparse": "logistic", "series": "channel_linear",
+}  # fmt: skip
+"""For each kind of input: a data set that has it, features that give it, and a model that takes it."""
+ROWS = 240
+QUICK = ("trainer.max_epochs=2", "trainer.batch_size=128", "trainer.accelerator=cpu")
+SHORT = ("dataset.split.train=600", "dataset.split.validation=200", "dataset.split.test=200")
+"""A series cut shorter; still long enough for windows of 336 rows that predict 96."""
+
+
+def made_up(dataset: Dataset, rows: int) -> pa.Table:
+    """Draw a table that keeps a contract."""
+    random = np.random.default_rng(3)
+    columns = dataset.contract.columns
+    cells = [_cells(promise, rows, random) for promise in columns.values()]
+    return pa.table(cells, schema=contract_schema(columns))
+
+
+def _cells(promise: Promise, rows: int, random: np.random.Generator) -> Any:
+    low, high = promise.min or 0, 9 if promise.max is None else promise.max
+    words = ["free", "gold", "now", "call", "矿", "工", "学", "x1"]
+    match promise.dtype:
+        case _ if promise.one_of is not None:
+            cells: list[Any] = [promise.one_of[n] for n in random.integers(0, len(promise.one_of), rows)]
+        case "tensor":
+            assert promise.shape is not None
+            pixels = random.integers(int(low), int(high) + 1, (rows, *promise.shape)).astype(np.uint8)
+            return pa.FixedShapeTensorArray.from_numpy_ndarray(pixels)
+        case "int":
+            cells = random.integers(int(low), int(high) + 1, rows).tolist()
+        case "float":
+            cells = random.uniform(low, high, rows).tolist()
+        case "timestamp":
+            return pa.array(np.datetime64("2020-01-01T00", "us") + np.arange(rows) * np.timedelta64(1, "h"))
+        case "string":
+            cells = [" ".join(random.choice(words, 5)) for _ in range(rows)]
+        case unknown:
+            pytest.fail(f"nobody has said how to make up {unknown}")
+    if promise.nullable:
+        cells = [None if missing else cell for cell, missing in zip(cells, random.random(rows) < 0.1, strict=True)]
+    return pa.array(cells)
+
+
+def read(group: str, name: str) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load((REPOSITORY.conf / group / f"{name}.yaml").read_text(encoding="utf-8"))
+    return content
+
+
+def fits(group: str, name: str) -> tuple[set[str], set[str]]:
+    """Tasks and inputs of a model, or of all that an ensemble or a baseline pulls in."""
+    content = read(group, name)
+    if "tasks" in content:
+        return set(content["tasks"]), set(content["inputs"])
+    tasks, inputs = {"classification", "regression", "forecasting"}, {*DATA}
+    pulled = {
+        place: choice for entry in content["defaults"] if isinstance(entry, dict) for place, choice in entry.items()
+    }
+    for place, choice in pulled.items():
+        if place.startswith("/model@"):
+            more_tasks, more_inputs = fits("model", choice)
+            own = pulled.get(place.replace("/model@", "/features@").removesuffix("model") + "features")
+            if own is not None:  # it brings its own features, so the others' read the same data
+                data = DATA[read("features", own)["gives"]]
+                more_inputs = {kind for kind in DATA if DATA[kind] == data}
+            tasks &= more_tasks
+            inputs &= more_inputs
+    return tasks, inputs
+
+
+def cases(group: str) -> list[Any]:
+    """Every file of a group, for every task and kind of input that it says it is for."""
+    found = []
+    for name in REPOSITORY.choices(group):
+        if (group, name) == ("baseline", "none"):
+            continue
+        tasks, inputs = fits(group, name)
+        # Windows of a series are forecast, and nothing else is.
+        fitting = [(t, k) for t in sorted(tasks) for k in sorted(inputs) if (t == "forecasting") == (k == "series")]
+        assert fitting, f"conf/{group}/{name}.yaml fits no task on any data"
+        found += [pytest.param(name, task, kind, id=f"{name}-{task}-{kind}") for task, kind in fitting]
+    return found
+
+
+def asked(kind: str, task: str) -> list[str]:
+    """Overrides for a task on data of a kind."""
+    overrides = [
+        f"dataset={DATA[kind]}",
+        f"features={FEATURES[kind]}",
+        f"task={task}",
+        f"dataset.tasks=[{task}]",
+        *QUICK,
+    ]
+    if kind == "series":
+        return [*overrides, *SHORT, "features.encoder.lookback=24", "task.horizon=8"]
+    if task == "regression" and kind != "image":
+        overrides.append("dataset.target=value")
+    return overrides
+
+
+def tiny(model: Any) -> Any:
+    """Give a model its tiny arguments, and those of an ensemble to its members."""
+    if not isinstance(model, Ensemble):
+        return model.shrunk()
+    members = {name: _tiny(member) for name, member in model.members.items()}
+    return model.model_copy(update={"members": members})
+
+
+def _tiny(member: Member) -> Member:
+    quick = {**member.trainer, **({"max_epochs": 2} if "max_epochs" in member.trainer else {})}
+    return member.model_copy(update={"model": tiny(member.model), "trainer": quick})
+
+
+class Shaft:
+    """A project with made-up tables, in which plans are trained tiny."""
+
+    def __init__(self, workshop: Any) -> None:
+        self.workshop = workshop
+        self.trained = 0
+
+    def plan(self, *overrides: str) -> Plan:
+        plan = load_plan(overrides, self.workshop.project)
+        return plan.model_copy(update={"model": tiny(plan.model)})
+
+    def table(self, dataset: Dataset) -> None:
+        """Make up the table of a data set, once."""
+        folder = self.workshop.project.data / dataset.name
+        if not folder.is_dir():
+            folder.mkdir(parents=True)
+            rows = made_up(dataset, 1000 if "forecasting" in dataset.tasks else ROWS)
+            batches = [Batch(batch, ()) for batch in rows.to_batches()]
+            write_table(folder, dataset, dict(dataset.sources), batches)
+
+    def answers(self, plan: Plan) -> None:
+        """Train a plan and ask its bundle."""
+        self.table(plan.dataset)
+        self.trained += 1
+        run = self.workshop.train(plan, str(self.trained), "serial")
+        assert run.code == 0, run.said
+        predictor = Predictor.load(run.folder / "bundle")
+        probe = pq.read_table(run.folder / "probe.parquet")
+        answers = predictor.predict(probe)
+        if plan.task.kind == "forecasting":
+            assert probe.num_rows == predictor.lookback
+            assert answers.num_rows == predictor.horizon
+        else:
+            assert answers.num_rows == probe.num_rows > 1
+        scores = np.load(run.folder / "probe_scores.npy", allow_pickle=False)
+        assert np.isfinite(scores).all()
+        np.testing.assert_allclose(predictor.scores(probe), scores, rtol=1e-5, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def shaft(workshop: Any, tmp_path_factory: pytest.TempPathFactory) -> Shaft:
+    root = tmp_path_factory.mktemp("choices") / "project"
+    shutil.copytree(REPOSITORY.conf, root / "conf")
+    for name, inputs in (("made_rows", "[number, colour]"), ("made_texts", "[text]")):
+        (root / "conf" / "dataset" / f"{name}.yaml").write_text(OWN.format(name=name, inputs=inputs))
+    return Shaft(type(workshop)(root))
+
+
+@pytest.mark.parametrize(("name", "task", "kind"), cases("model"))
+def test_every_model_learns_and_answers(shaft: Shaft, name: str, task: str, kind: str) -> None:
+    shaft.answers(shaft.plan(*asked(kind, task), f"model={name}"))
+
+
+@pytest.mark.parametrize(("name", "task", "kind"), cases("baseline"))
+def test_every_baseline_learns_and_answers(shaft: Shaft, name: str, task: str, kind: str) -> None:
+    plan = shaft.plan(*asked(kind, task), f"model={MODELS[kind]}", f"baseline={name}")
+    assert plan.baseline is not None
+    learner = plan.learner.vary(_tiny(plan.baseline))
+    changed = {part: getattr(learner, part) for part in ("model", "features", "optimizer", "scheduler", "trainer")}
+    shaft.answers(plan.model_copy(update={**changed, "baseline": None}))
+
+
+def test_no_baseline_is_none(shaft: Shaft) -> None:
+    assert shaft.plan("baseline=none").baseline is None
+
+
+@pytest.mark.parametrize("name", REPOSITORY.choices("features"))
+def test_every_kind_of_features_is_learned_from(shaft: Shaft, name: str) -> None:
+    kind = read("features", name)["gives"]
+    task = "forecasting" if kind == "series" else "classification"
+    shaft.answers(shaft.plan(*asked(kind, task), f"features={name}", f"model={MODELS[kind]}"))
+
+
+@pytest.mark.parametrize("name", REPOSITORY.choices("task"))
+def test_every_task_is_learned(shaft: Shaft, name: str) -> None:
+    kind = "series" if read("task", name)["kind"] == "forecasting" else "tabular"
+    shaft.answers(shaft.plan(*asked(kind, name), f"model={MODELS[kind]}"))
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [f"{group}={name}" for group in ("optimizer", "scheduler", "trainer") for name in REPOSITORY.choices(group)],
+)
+def test_every_way_to_train_trains(shaft: Shaft, choice: str) -> None:
+    shaft.answers(shaft.plan(*asked("tabular", "classification"), "model=mlp", choice))
+
+
+@pytest.mark.parametrize("name", REPOSITORY.choices("dataset"))
+def test_every_data_set_is_learned_from(shaft: Shaft, name: str) -> None:
+    dataset = Dataset.model_validate(read("dataset", name))
+    columns = dataset.contract.columns
+    kinds = {"tensor": "image", "string": "tokens"}
+    forecast = "forecasting" in dataset.tasks
+    single = kinds.get(columns[dataset.inputs[0]].dtype, "tabular") if len(dataset.inputs) == 1 else "tabular"
+    kind = "series" if forecast else single
+    given = [*asked(kind, dataset.tasks[0]), f"dataset={name}", f"model={MODELS[kind]}"]
+    if dataset.tasks[0] == "regression":
+        given.append(f"dataset.target={dataset.target}")
+    shaft.answers(shaft.plan(*given))
+
+
+@pytest.mark.parametrize("name", REPOSITORY.choices("experiment"))
+def test_every_experiment_trains_and_answers(shaft: Shaft, name: str) -> None:
+    series = "windows" in json.dumps(read("experiment", name))
+    plan = shaft.plan(f"experiment={name}", *QUICK, *(SHORT if series else ()))
+    shaft.answers(plan)
