@@ -28,7 +28,7 @@ examples:
   headframe serve digits@champion
 
 exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 data contract broken,
-            4 gate refused, 5 not reproduced
+            4 gate refused (of several runs: all were), 5 not reproduced
 """
 
 INTERRUPTED = 130
@@ -38,36 +38,47 @@ class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one sentence instead of repeating the whole usage."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(ConfigurationError.exit_code, f"headframe: {message}; see `{self.prog} --help`\n")
+        msg = f"{message}; see `{self.prog} --help`"
+        raise ConfigurationError(msg)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code."""
-    arguments = _parser().parse_args(argv)
-    from headframe.telemetry import switch_off  # noqa: PLC0415
-
-    switch_off()
-    _log_to_stderr()
+    given = sys.argv[1:] if argv is None else argv
+    as_json = "--json" in given
     try:
+        arguments = _parser().parse_args(given)
+        from headframe.telemetry import switch_off  # noqa: PLC0415
+
+        switch_off()
+        _log_to_stderr()
+        arguments.here = Path.cwd()
         if arguments.project is not None:
             os.chdir(arguments.project)
         code: int = arguments.command(arguments)
+        sys.stdout.flush()
     except HeadframeError as error:
-        return _fail(str(error), error.exit_code, as_json=arguments.json)
+        return _fail(str(error), error.exit_code, as_json)
+    except BrokenPipeError:
+        # Whoever read has seen enough; what is still to be written at exit must not complain again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return HeadframeError.exit_code
     except OSError as error:
-        if error.filename is None:
+        if error.errno is None:
             raise
-        message = f"{error.filename}: {error.strerror}; make it readable and writable, then start again"
-        return _fail(message, HeadframeError.exit_code, as_json=arguments.json)
+        where = f"{error.filename}: " if error.filename else ""
+        message = f"{where}{error.strerror}; mend that (permissions, disk, memory), then start the same command again"
+        return _fail(message, HeadframeError.exit_code, as_json)
     except KeyboardInterrupt:
-        return _fail("interrupted; the same command continues where this one stopped", INTERRUPTED, arguments.json)
+        return _fail("interrupted; the same command continues where this one stopped", INTERRUPTED, as_json)
     return code
 
 
-def _fail(message: str, code: int, as_json: bool) -> int:
+def _fail(message: str, code: int, as_json: bool, finished: Sequence[Any] = ()) -> int:
     sys.stderr.write(f"headframe: {message}\n")
     if as_json:
-        _print_json({"error": message, "exit_code": code})
+        done = {"finished": list(finished)} if finished else {}
+        _print_json({"error": message, "exit_code": code, **done})
     return code
 
 
@@ -120,8 +131,8 @@ def _parser() -> _Parser:
     data.add_argument("digest", nargs="?", help="restore: the version's digest, or its beginning")
 
     up = add("up", _up, "start Prefect and MLflow on this machine and wait until they answer")
-    up.add_argument("--prefect-port", type=int, default=4200)
-    up.add_argument("--mlflow-port", type=int, default=5000)
+    up.add_argument("--prefect-port", type=int, default=None, help="of Prefect; default: 4200")
+    up.add_argument("--mlflow-port", type=int, default=None, help="of MLflow; default: 5000")
     add("down", _down, "stop what `up` started")
     add("status", _status, "which servers run, and where")
     add("doctor", _doctor, "check this machine and project, and name the fix")
@@ -189,22 +200,42 @@ def _plans(arguments: argparse.Namespace, project: Any) -> list[list[str]] | Non
     return choices
 
 
-def _over_plans(arguments: argparse.Namespace, entry: Callable[[], Callable[[list[str]], Any]]) -> list[Any] | None:
+def _over_plans(
+    arguments: argparse.Namespace,
+    entry: Callable[[], Callable[[list[str]], Any]],
+    show: Callable[[list[Any]], int],
+) -> int:
+    """Run a flow once for each choice, show what came of it and give the exit code.
+
+    Args:
+        arguments: of the command line.
+        entry: imports the flow.
+        show: prints the results for people, unless JSON was asked for, and gives the exit code.
+    """
     project = _project()
     choices = _plans(arguments, project)
     if choices is None:
-        return None
+        return 0
     _engine_ready()
     function = entry()
-    results = []
+    results: list[Any] = []
     for number, choice in enumerate(choices, start=1):
         if len(choices) > 1:
             logging.getLogger("headframe").info("run %d of %d: %s", number, len(choices), " ".join(choice))
-        results.append(function(choice))
+        try:
+            results.append(function(choice))
+        except HeadframeError as error:
+            if not results:
+                raise
+            show(results)
+            message = f"run {number} of {len(choices)} ({' '.join(choice)}): {error}"
+            finished = [result.model_dump(mode="json") for result in results]
+            return _fail(message, error.exit_code, arguments.json, finished)
+    code = show(results)
     if arguments.json:
         documents = [result.model_dump(mode="json") for result in results]
         _print_json(documents[0] if len(documents) == 1 else documents)
-    return results
+    return code
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -213,16 +244,16 @@ def _run(arguments: argparse.Namespace) -> int:
 
         return lifecycle
 
-    outcomes = _over_plans(arguments, entry)
-    if outcomes is None:
-        return 0
-    if not arguments.json:
-        from headframe.show import show_outcomes  # noqa: PLC0415
+    def show(outcomes: list[Any]) -> int:
+        if not arguments.json:
+            from headframe.show import show_outcomes  # noqa: PLC0415
 
-        show_outcomes(outcomes, Path.cwd())
-    from headframe.errors import Refused  # noqa: PLC0415
+            show_outcomes(outcomes, Path.cwd())
+        from headframe.errors import Refused  # noqa: PLC0415
 
-    return 0 if any(outcome.decision.promoted for outcome in outcomes) else Refused.exit_code
+        return 0 if any(outcome.decision.promoted for outcome in outcomes) else Refused.exit_code
+
+    return _over_plans(arguments, entry, show)
 
 
 def _ingest(arguments: argparse.Namespace) -> int:
@@ -231,8 +262,7 @@ def _ingest(arguments: argparse.Namespace) -> int:
 
         return ingest
 
-    _over_plans(arguments, entry)
-    return 0
+    return _over_plans(arguments, entry, lambda _: 0)
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -241,17 +271,19 @@ def _train(arguments: argparse.Namespace) -> int:
 
         return train_flow
 
-    results = _over_plans(arguments, entry)
-    if results and not arguments.json:
-        from headframe.show import show_trained  # noqa: PLC0415
+    def show(results: list[Any]) -> int:
+        if not arguments.json:
+            from headframe.show import show_trained  # noqa: PLC0415
 
-        for result in results:
-            show_trained(result, Path.cwd())
-    return 0
+            for result in results:
+                show_trained(result, Path.cwd())
+        return 0
+
+    return _over_plans(arguments, entry, show)
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-    here = Path.cwd()
+    here = arguments.here
     source = arguments.source if "." not in arguments.source else str(here / arguments.source)
     _project()
     _engine_ready()
@@ -279,6 +311,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         host=arguments.host or serving.host,
         port=serving.port if arguments.port is None else arguments.port,
         max_rows=serving.max_rows,
+        ready=_print_json if arguments.json else None,
     )
     return 0
 
@@ -380,9 +413,10 @@ def _doctor(arguments: argparse.Namespace) -> int:
 def _init(arguments: argparse.Namespace) -> int:
     from headframe.scaffold import init  # noqa: PLC0415
 
-    written = init(Path(arguments.folder))
+    folder = arguments.here / arguments.folder
+    written = init(folder)
     if arguments.json:
-        _print_json({"folder": str(Path(arguments.folder).resolve()), "files": written})
+        _print_json({"folder": str(folder.resolve()), "files": written})
     else:
         sys.stdout.write(f"{arguments.folder}: {len(written)} files; next: cd {arguments.folder} && headframe run\n")
     return 0

@@ -43,6 +43,7 @@ _TAIL = 5
 
 Name = Literal["prefect", "mlflow"]
 HEALTH: dict[Name, str] = {"prefect": "/api/health", "mlflow": "/health"}
+PORTS: dict[Name, int] = {"prefect": 4200, "mlflow": 5000}
 VARIABLES: dict[Name, tuple[str, str]] = {
     "prefect": ("PREFECT_API_URL", "/api"),
     "mlflow": ("MLFLOW_TRACKING_URI", ""),
@@ -102,26 +103,31 @@ class _Entry(Record):
         return f"http://{HOST}:{self.port}"
 
 
-def up(root: Path, *, prefect_port: int = 4200, mlflow_port: int = 5000) -> list[Server]:
+def up(root: Path, *, prefect_port: int | None = None, mlflow_port: int | None = None) -> list[Server]:
     """Start what is not up yet, side by side, and wait until both answer.
 
     Args:
         root: the project's folder.
-        prefect_port: of Prefect's API and pages.
-        mlflow_port: of MLflow's API and pages.
+        prefect_port: of Prefect's API and pages; without one that of `PORTS`, or where it is up already.
+        mlflow_port: of MLflow's API and pages; likewise.
 
     Raises:
-        ConfigurationError: both ports are the same.
+        ConfigurationError: both ports are the same, or a server is up already on another port than is asked for.
         HeadframeError: a port is taken, or a server does not start; the other one is stopped again.
     """
     import filelock  # noqa: PLC0415 - only starting and stopping needs it
 
-    if prefect_port == mlflow_port:
-        msg = f"--prefect-port and --mlflow-port are both {prefect_port}; give each server a port of its own"
+    asked: dict[Name, int | None] = {"prefect": prefect_port, "mlflow": mlflow_port}
+    ports = {name: PORTS[name] if port is None else port for name, port in asked.items()}
+    if ports["prefect"] == ports["mlflow"]:
+        msg = f"--prefect-port and --mlflow-port are both {ports['mlflow']}; give each server a port of its own"
         raise ConfigurationError(msg)
-    ports: dict[Name, int] = {"prefect": prefect_port, "mlflow": mlflow_port}
     with filelock.FileLock(_made(root) / "servers.lock"):
         entries = {name: entry for name, entry in _entries(root).items() if _process(entry) is not None}
+        for name, entry in entries.items():
+            if asked[name] not in (None, entry.port):
+                msg = f"{name} is up already on port {entry.port}; to move it to {asked[name]}: headframe down, then up"
+                raise ConfigurationError(msg)
         missing = {name: port for name, port in ports.items() if name not in entries}
         if not missing and all(_answers(name, entry.port) for name, entry in entries.items()):
             log.info("both servers are up already")

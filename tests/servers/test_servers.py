@@ -68,9 +68,12 @@ def test_both_servers_come_up_answer_and_go_down(root: Path, caplog: pytest.LogC
     # A client without the server must be able to read what was logged through it.
     assert got["artifact_location"] == f"{(root / '.headframe' / 'artifacts').as_uri()}/{made['experiment_id']}"
 
-    again = servers.up(root, prefect_port=free_port(), mlflow_port=free_port())
+    again = servers.up(root)
     assert [server.pid for server in again] == [prefect.pid, mlflow.pid]
     assert "both servers are up already" in caplog.text
+    port = int(mlflow.address.rpartition(":")[2])
+    with pytest.raises(ConfigurationError, match=f"mlflow is up already on port {port}.*headframe down"):
+        servers.up(root, mlflow_port=free_port())
 
     assert prefect.pid is not None
     assert mlflow.pid is not None

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headframe.config.project import Project
 from headframe.errors import HeadframeError
 from headframe.record import file_digest
 from headframe.records import Predicted
@@ -39,7 +40,7 @@ def predict_to_file(model: str, source: str, target: Path, *, root: Path, uri: s
         HeadframeError: there is no such source, or `target` cannot be written.
         DataError: the rows are not what the model takes.
     """
-    _require_place(target, source)
+    _require_place(target, source, root)
     version = resolve(model, uri)
     rows = write_predictions(open_version(version, uri), source, target, root)
     return Predicted(
@@ -97,11 +98,15 @@ def _forecast(predictor: Predictor, rows: Rows) -> Rows:
         yield found.add_column(0, "after", pa.array([last] * found.num_rows, pa.string()))
 
 
-def _require_place(target: Path, source: str) -> None:
+def _require_place(target: Path, source: str, root: Path) -> None:
     folder = target.resolve().parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         msg = f"{target} cannot be written: {folder} is no folder that this user may write to"
         raise HeadframeError(msg)
     if target.is_dir() or target.resolve() == Path(source).resolve():
         msg = f"{target} is {'a folder' if target.is_dir() else 'the source itself'}; name another file to write"
+        raise HeadframeError(msg)
+    project = Project(root)
+    if any(target.resolve().is_relative_to(own.resolve()) for own in (project.data, project.state)):
+        msg = f"{target} lies where the project keeps its tables and models; name a file elsewhere"
         raise HeadframeError(msg)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import signal
 import socket
+from collections.abc import Callable
+from typing import Any
 
 from headframe.errors import HeadframeError
 from headframe.tracking.registry import open_version, resolve
@@ -14,7 +16,9 @@ log = logging.getLogger("headframe")
 STOP_SECONDS = 10  # in which requests that are being answered may end when the server is stopped
 
 
-def serve(model: str, *, uri: str, host: str, port: int, max_rows: int) -> None:
+def serve(
+    model: str, *, uri: str, host: str, port: int, max_rows: int, ready: Callable[[dict[str, Any]], None] | None = None
+) -> None:
     """Answer requests until the process is told to stop (Ctrl-C or SIGTERM).
 
     Args:
@@ -23,6 +27,7 @@ def serve(model: str, *, uri: str, host: str, port: int, max_rows: int) -> None:
         host: address to listen on.
         port: port to listen on; 0 takes a free one.
         max_rows: rows in one request.
+        ready: is told model, version and address once requests can be sent.
 
     Raises:
         HeadframeError: the port is taken or the host is not this machine's.
@@ -38,6 +43,8 @@ def serve(model: str, *, uri: str, host: str, port: int, max_rows: int) -> None:
 
         app = make_app(predictor, version, max_rows=max_rows)
         where = f"http://{host}:{listening.getsockname()[1]}"
+        if ready is not None:
+            ready({"model": version.model, "version": version.number, "address": where})
         log.info("%s version %d answers at %s/invocations (stop: Ctrl-C)", version.model, version.number, where)
         config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=STOP_SECONDS)
         # uvicorn stops gracefully and then raises the signal once more, which would end us as if by accident.
