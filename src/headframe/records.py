@@ -70,11 +70,17 @@ class Trained(Record):
 
 
 class Interval(Record):
-    """A metric with its confidence interval."""
+    """A metric with its confidence interval; without limits where the test rows cannot tell them."""
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
+
+    def __str__(self) -> str:
+        """One line for people."""
+        if self.low is None or self.high is None:
+            return f"{self.value:.4f}"
+        return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
 
 
 class Evaluated(Record):
@@ -91,8 +97,7 @@ class Evaluated(Record):
     @property
     def summary(self) -> str:
         """One line for people."""
-        lead = self.metrics[self.lead]
-        return f"{self.lead} {lead.value:.4f} [{lead.low:.4f}, {lead.high:.4f}] on {self.rows:,} test rows"
+        return f"{self.lead} {self.metrics[self.lead]} on {self.rows:,} test rows"
 
 
 class Registered(Record):

@@ -81,7 +81,7 @@ def show_checks(checks: Sequence[Check]) -> None:
 
 
 def _interval(interval: Interval) -> str:
-    return f"{interval.value:.4f} [{interval.low:.4f}, {interval.high:.4f}]".replace("[", r"\[")
+    return str(interval).replace("[", r"\[")
 
 
 def _link(path: Path, root: Path) -> str:

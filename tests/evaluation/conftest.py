@@ -152,7 +152,7 @@ def collected(root: Path) -> TableRecord:
     shops: list[str | None] = ["north", "south", "东边", None]
     columns = {
         "row_id": [f"{number:04}" for number in range(rows)],
-        "content": ["0" * 16] * rows,
+        "content": [f"{number:016x}" for number in range(rows)],
         "width": pa.array(np.linspace(-3.0, 3.0, rows)),
         "shop": pa.array([shops[number % 4] for number in range(rows)]),
         "colour": [COLOURS[number % 3] for number in range(rows)],

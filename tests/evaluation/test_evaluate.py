@@ -7,16 +7,21 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import accuracy_score, log_loss
 
 from headframe.errors import DataError, HeadframeError
+from headframe.evaluation.card import card
 from headframe.evaluation.curves import learning_curves
 from headframe.evaluation.evaluate import evaluate
-from headframe.evaluation.facts import number
+from headframe.evaluation.facts import Facts, as_json, number
 from headframe.evaluation.measuring import _history
+from headframe.evaluation.report import report
 from headframe.record import file_digest, folder_digest
+from headframe.records import Interval
 
 PLOTS = {"learning_curves", "confusion", "calibration", "curves"}
 
@@ -126,6 +131,48 @@ def test_each_network_of_an_ensemble_has_its_learning_curve(train, tmp_path: Pat
     history = _history(folder)
     assert history == {"cnn": epochs, "both/a": epochs}
     assert len(learning_curves({**history, "none": [{**epochs[0], "lead": None}]}, "accuracy").axes) == 6
+
+
+def test_the_card_says_what_the_figures_are_worth_and_how_to_make_the_model_again(evaluated):
+    folder = evaluated[2] / evaluated[0].folder
+    card = (folder / "card.md").read_text(encoding="utf-8")
+    assert "Champions are chosen by these same rows" in card
+    assert "python -m headframe.training HERE/plan.json OUT_DIR --root ." in card
+    assert (folder / "plan.json").is_file()
+    assert "HERE is the folder of this page" in (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_repeated_rows_widen_intervals_and_the_card_says_so(plan, train, table, tmp_path: Path):
+    model = train("model", skill=3.0)
+    apart = evaluate(plan(), table, model, None, tmp_path, tmp_path / "apart")
+    # Rows of one content answer alike: by fours, those with the least loss first.
+    predictions = pq.read_table(tmp_path / model.folder / "predictions.parquet").to_pandas().query("split == 'test'")
+    loss = [-row[f"score_{row['target']}"] for _, row in predictions.iterrows()]
+    content = dict(zip(predictions["row_id"].to_numpy()[np.argsort(loss)], np.arange(160) // 4, strict=True))
+    path = tmp_path / table.folder / "table.parquet"
+    rows = pq.read_table(path)
+    four = [f"{content.get(name, 1000):016x}" for name in rows["row_id"].to_pylist()]
+    pq.write_table(rows.set_column(1, "content", pa.array(four)), path)
+    repeated = evaluate(plan(), table, model, None, tmp_path, tmp_path / "repeated")
+    for name in ("accuracy", "log_loss"):
+        one, other = apart.metrics[name], repeated.metrics[name]
+        assert one.value == other.value
+        assert other.high - other.low > 1.3 * (one.high - one.low), name
+    assert "40 rows differ; repetitions are no new evidence" in (tmp_path / "repeated" / "card.md").read_text()
+    assert "rows differ" not in (tmp_path / "apart" / "card.md").read_text()
+    assert json.loads((tmp_path / "repeated" / "metrics.json").read_text())["different_rows"] == 40
+
+
+def test_what_cannot_have_an_interval_is_shown_without_one(plan, train, table, tmp_path: Path):
+    facts = Facts(
+        plan(), table, train("model", skill=3.0), None, "worst", True, 160, 160, 1,
+        {"worst": Interval(value=1.0, low=None, high=None)}, {"worst": 120},
+    )  # fmt: skip
+    for page in (card(facts, []), report(facts, {})):
+        assert "no interval" in page
+        assert "No interval is given for worst: all resamples of the test rows give the same value" in page
+        assert "Fewer resamples: worst has 120." in page
+    assert as_json(facts)["metrics"] == {"worst": {"value": 1.0, "low": None, "high": None}}
 
 
 def test_without_a_baseline_none_is_compared(plan, train, table, tmp_path: Path):

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from headframe.errors import DataError
+from headframe.errors import DataError, HeadframeError
 from headframe.evaluation.intervals import (
     Resampling,
     Sampled,
@@ -19,8 +19,10 @@ from headframe.evaluation.intervals import (
     intervals,
     percentiles,
     sample,
-    wilson,
 )
+from headframe.tasks.classification import Classification
+from headframe.tasks.regression import Regression
+from headframe.tasks.weighted import Shares
 
 HOW = Resampling(confidence=0.95, resamples=400, seed=17)
 
@@ -31,7 +33,7 @@ def test_every_metric_of_a_classification_is_resampled_as_if_it_were_measured_an
         how = Resampling(0.9, 30, 5)
         found = sample(task, predictions, how)
         assert list(found) == list(task.measure(predictions))
-        for column, counts in enumerate(next(draws(200, how)).T):
+        for column, counts in enumerate(next(draws(np.arange(200), how)).T):
             drawn = predictions.take(pa.array(np.repeat(np.arange(200), counts.astype(int))))
             measured = task.measure(drawn)
             for name, each in found.items():
@@ -42,7 +44,7 @@ def test_every_metric_of_a_forecast_is_resampled_as_if_it_were_measured_anew(for
     task, predictions = forecasted(60, 5, 3)
     how = Resampling(0.9, 20, 5, block=10)
     found = sample(task, predictions, how)
-    for column, counts in enumerate(next(draws(60, how)).T):
+    for column, counts in enumerate(next(draws(np.arange(60), how)).T):
         measured = task.measure(predictions.take(pa.array(np.repeat(np.arange(60), counts.astype(int)))))
         assert {name: each.values[column] for name, each in found.items()} == pytest.approx(measured, rel=1e-6)
 
@@ -57,26 +59,20 @@ def test_a_metric_of_which_nothing_is_known_is_measured_the_slow_way(classified)
     odd = Odd()
     odd.restore(task.state())
     found = sample(odd, predictions, HOW)
-    counts = next(draws(300, HOW))
+    counts = next(draws(np.arange(300), HOW))
     scores = predictions["score_1"].to_numpy()
     expected = [np.median(np.repeat(scores, column.astype(int))) for column in counts.T]
     np.testing.assert_allclose(found["median_score"].values, expected)
-    assert found["accuracy"].proportion
-    assert not found["median_score"].proportion
+    assert isinstance(found["accuracy"].limits, Shares)
+    assert found["median_score"].limits is None
 
 
 def test_percentiles_are_those_of_scipys_bootstrap():
     errors = np.random.default_rng(2).exponential(size=400)
     how = Resampling(0.95, 4000, 1)
-    found = percentiles(np.concatenate([errors @ counts / 400 for counts in draws(400, how)]), 0.95)
+    found = percentiles(np.concatenate([errors @ counts / 400 for counts in draws(np.arange(400), how)]), 0.95)
     theirs = stats.bootstrap((errors,), np.mean, n_resamples=4000, method="percentile", rng=1).confidence_interval
     assert found == pytest.approx((theirs.low, theirs.high), abs=0.01)
-
-
-@pytest.mark.parametrize(("hits", "rows"), [(0, 20), (17, 20), (20, 20), (9950, 10_000)])
-def test_shares_get_wilsons_interval(hits: int, rows: int):
-    expected = stats.binomtest(hits, rows).proportion_ci(0.95, method="wilson")
-    assert wilson(hits / rows, rows, 0.95) == pytest.approx((expected.low, expected.high))
 
 
 def test_a_perfect_accuracy_is_not_certain(classified):
@@ -84,6 +80,79 @@ def test_a_perfect_accuracy_is_not_certain(classified):
     accuracy = intervals(task, predictions, HOW)["accuracy"]
     assert (accuracy.value, accuracy.high) == (1, 1)
     assert 0.9 < accuracy.low < 0.95
+
+
+def mail(ham: int, spam: int, wrong: int = 0, sure: float = 0.75):
+    """A fitted spam filter and its answers, of which `wrong` spam rows are taken for ham."""
+    task = Classification()
+    task.fit(pa.table({"kind": ["ham", "spam"]}))
+    target = np.repeat([0, 1], [ham, spam])
+    said = target.copy()
+    said[ham : ham + wrong] = 0
+    return task, task.predictions(np.where(np.eye(2)[said] > 0, sure, 1 - sure), target)
+
+
+def test_shares_without_an_error_have_wilsons_interval_on_the_rows_that_they_count():
+    found = intervals(*mail(990, 10), HOW)
+    assert {each.value for name, each in found.items() if name not in {"log_loss", "brier", "calibration_error"}} == {1}
+    ten = stats.binomtest(10, 10).proportion_ci(0.95, method="wilson").low
+    thousand = stats.binomtest(1000, 1000).proportion_ci(0.95, method="wilson").low
+    assert found["accuracy"].low == pytest.approx(thousand)
+    for name in ("recall", "precision", "roc_auc", "average_precision"):
+        assert (found[name].low, found[name].high) == pytest.approx((ten, 1)), name
+    assert found["f1"].low == pytest.approx(2 * ten / (1 + ten))
+    for name in ("balanced_accuracy", "macro_f1"):
+        assert 0.8 < found[name].low < 0.92, name
+
+
+def test_shares_without_a_hit_have_intervals_too():
+    found = intervals(*mail(990, 10, wrong=10), HOW)
+    for name in ("recall", "f1"):
+        assert (found[name].value, found[name].low) == (0, 0)
+        assert 0.25 < found[name].high < 0.5
+    assert (found["precision"].low, found["precision"].high) == (0, 1)  # nothing was called spam, so nothing is known
+
+
+def test_rows_that_all_cost_the_same_leave_room_up_to_the_bounds():
+    found = intervals(*mail(990, 10, sure=1.0), HOW)
+    assert (found["brier"].value, found["brier"].low) == (0, 0)
+    assert found["brier"].high == pytest.approx(1 - stats.binomtest(1000, 1000).proportion_ci(method="wilson").low)
+    assert found["log_loss"].high > 0.1  # one certain and wrong row in a thousand costs 0.036
+
+
+def test_no_interval_is_given_where_nothing_bounds_an_error_that_never_differs():
+    task = Regression()
+    task.fit(pa.table({"y": np.arange(20.0)}))
+    exact = pa.table({"target": np.arange(20.0), "prediction": np.arange(20.0)})
+    found = intervals(task, exact, HOW)
+    assert {name: (each.value, each.low, each.high) for name, each in found.items()} == {
+        "rmse": (0, None, None),
+        "mae": (0, None, None),
+        "r2": (1, None, None),
+    }
+
+
+def test_repetitions_of_rows_narrow_no_interval(classified):
+    task, predictions = classified(300, 3)
+    once = intervals(task, predictions, HOW)
+    names = predictions["row_id"]
+    thrice = pa.concat_tables([predictions.append_column("content", names)] * 3)
+    for name, each in intervals(task, thrice, HOW).items():
+        assert each.value == pytest.approx(once[name].value), name
+        assert (each.low, each.high) == pytest.approx((once[name].low, once[name].high), abs=0.002), name
+    assert intervals(task, predictions.append_column("content", names), HOW) == once
+
+
+def test_a_metric_that_is_not_what_its_task_says_is_refused(classified):
+    class Other(Classification):
+        def measure(self, predictions):
+            return {**super().measure(predictions), "accuracy": 0.125}
+
+    task, predictions = classified(50, 2)
+    other = Other()
+    other.restore(task.state())
+    with pytest.raises(HeadframeError, match=r"Other.measure gives accuracy 0.125, but its statistics give 0\."):
+        sample(other, predictions, HOW)
 
 
 def test_a_value_lies_in_its_interval_even_where_resampling_is_biased(classified):
@@ -102,26 +171,26 @@ def test_equal_seeds_give_equal_intervals_and_other_seeds_others(classified):
 
 @pytest.mark.parametrize("block", [1, 7, 25])
 def test_every_resample_has_as_many_rows_and_every_row_is_drawn_as_often(block: int):
-    counts = np.concatenate(list(draws(100, Resampling(0.95, 4000, 0, block))), axis=1)
+    counts = np.concatenate(list(draws(np.arange(100), Resampling(0.95, 4000, 0, block))), axis=1)
     assert counts.shape == (100, 4000)
     assert (counts.sum(axis=0) == 100).all()
     np.testing.assert_allclose(counts.mean(axis=1), 1, atol=0.15)
 
 
 def test_blocks_keep_neighbours_together():
-    counts = next(draws(1000, Resampling(0.95, 50, 0, 50)))
+    counts = next(draws(np.arange(1000), Resampling(0.95, 50, 0, 50)))
     assert (np.diff(counts, axis=0) == 0).mean() > 0.95
 
 
 def test_fewer_resamples_are_the_first_of_more(monkeypatch):
     monkeypatch.setattr("headframe.evaluation.intervals._CHUNK", 7 * 33)
-    few = np.concatenate(list(draws(33, HOW, 10)), axis=1)
-    many = np.concatenate(list(draws(33, HOW, 40)), axis=1)
+    few = np.concatenate(list(draws(np.arange(33), HOW, 10)), axis=1)
+    many = np.concatenate(list(draws(np.arange(33), HOW, 40)), axis=1)
     np.testing.assert_array_equal(few, many[:, :10])
 
 
 def test_resamples_that_do_not_define_a_metric_are_passed_over():
-    found = interval(Sampled(value=0.5, values=np.array([np.nan, 0.4, 0.6]), rows=3, proportion=False), 0.9)
+    found = interval(Sampled(value=0.5, values=np.array([np.nan, 0.4, 0.6]), contents=np.arange(3)), 0.9)
     assert found.low == pytest.approx(0.41)
 
 
@@ -137,7 +206,7 @@ def covered(rows: int, truth: float, errors, how: Resampling, repetitions: int) 
     for repetition in range(repetitions):
         values = errors(np.random.default_rng(repetition), rows)
         own = replace(how, seed=repetition)  # draws shared by all repetitions would err together
-        means = np.concatenate([values @ counts for counts in draws(rows, own)]) / rows
+        means = np.concatenate([values @ counts for counts in draws(np.arange(rows), own)]) / rows
         low, high = percentiles(means, how.confidence)
         hits += low <= truth <= high
     return hits / repetitions

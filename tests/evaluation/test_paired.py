@@ -18,7 +18,7 @@ def test_the_difference_is_taken_on_the_same_draws_of_rows(classified):
     _, fair = classified(400, 3, skill=1.5)
     found = compare(task, good, fair, HOW)
     gain = task.quality(good) - task.quality(fair)
-    expected = percentiles(np.concatenate([gain @ counts / 400 for counts in draws(400, HOW)]), 0.95)
+    expected = percentiles(np.concatenate([gain @ counts / 400 for counts in draws(np.arange(400), HOW)]), 0.95)
     change = found.difference["accuracy"]
     assert change.value == pytest.approx(gain.mean())
     assert (change.low, change.high) == pytest.approx(expected)
@@ -60,3 +60,28 @@ def test_a_row_that_occurs_twice_is_refused(classified):
     twice = predictions.take(pa.array([0, 1, 1]))
     with pytest.raises(DataError, match="occurs twice"):
         align(twice, twice)
+
+
+def test_two_models_that_are_both_right_everywhere_may_differ_elsewhere(classified):
+    task, sure = classified(100, 2, skill=60)
+    _, surer = classified(100, 2, skill=80)
+    found = compare(task, surer, sure, HOW)
+    change = found.difference["accuracy"]
+    alone = found.model["accuracy"]
+    assert (change.value, change.high) == (0, -change.low)
+    assert change.high == pytest.approx(1 - alone.low)
+
+
+def test_every_repetition_of_a_row_is_drawn_with_it_on_both_sides(classified):
+    task, good = classified(200, 2, skill=2.5)
+    _, fair = classified(200, 2, skill=1.5)
+    once = compare(task, good, fair, HOW).difference["log_loss"]
+    names = good["row_id"]
+    good, fair = (
+        pa.concat_tables([each.append_column("content", names)] * 2).set_column(
+            0, "row_id", pa.array([str(number) for number in range(400)])
+        )
+        for each in (good, fair)
+    )
+    twice = compare(task, good, fair, HOW).difference["log_loss"]
+    assert (twice.low, twice.high) == pytest.approx((once.low, once.high))

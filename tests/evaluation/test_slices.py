@@ -89,3 +89,11 @@ def test_rows_that_the_table_does_not_have_are_refused(classified):
     inputs = pa.table({"row_id": predictions["row_id"], "shop": ["a"] * 20}).slice(2)
     with pytest.raises(DataError, match="2 predicted rows are not in the table"):
         slices(task, predictions, inputs, ["shop"], HOW)
+
+
+def test_a_slice_without_an_error_is_not_certain(classified):
+    task, predictions = classified(300, 3, skill=60)
+    inputs = pa.table({"row_id": predictions["row_id"], "shop": ["a"] * 12 + ["b"] * 288})
+    for each in slices(task, predictions, inputs, ["shop"], HOW)["shop"][1].metrics.values():
+        assert each.low is not None
+        assert each.low < each.high

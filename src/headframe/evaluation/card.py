@@ -46,10 +46,15 @@ def _use(facts: Facts) -> list[str]:
     data = facts.plan.dataset
     wanted = f"the next rows of {', '.join(data.inputs)}" if data.target is None else f"`{data.target}`"
     took = f"{facts.trained.epochs:,} epochs, {facts.trained.parameters:,} trainable numbers"
+    measured = (
+        f"Measured on {facts.rows:,} test {facts.examples} that training never saw, neither for weights nor for when "
+        "to stop. Champions are chosen by these same rows, so the more versions were compared, the better by chance "
+        "the figures of the one that won."
+    )
     return [
         f"Predicts {wanted} from raw rows with the columns {', '.join(f'`{name}`' for name in data.inputs)}.",
         f"Trained on the training part of the table below ({took if facts.trained.parameters else 'an estimator'}).",
-        f"Measured on {facts.rows:,} test {facts.examples} that training and model selection never saw.",
+        measured,
     ]
 
 
@@ -102,7 +107,7 @@ def _legend(facts: Facts) -> list[str]:
 def _again(facts: Facts) -> list[str]:
     steps = " and then ".join(f"`{command}`" for command in facts.commands)
     return [
-        f"In the project's folder, with the `plan.json` that lies beside this card: {steps}.",
+        f"In the project's folder, where HERE is the folder of this card, which holds `plan.json`: {steps}.",
         "On the same kind of machine, with the same number of threads, the model's digest is that given above.",
     ]
 

@@ -23,8 +23,10 @@ class Facts:
         lead: the metric that decides.
         higher_is_better: its direction.
         rows: test rows that were measured; windows for a forecast.
+        different: how many of them are no repetition of another.
         block: how many consecutive windows were resampled together; 1 for independent rows.
         metrics: of the model.
+        resamples: how many the limits of each metric rest on.
         comparison: with the baseline, where there is one.
         slices: by column.
         legend: what short names in the plots stand for.
@@ -38,8 +40,10 @@ class Facts:
     lead: str
     higher_is_better: bool
     rows: int
+    different: int
     block: int
     metrics: dict[str, Interval]
+    resamples: dict[str, int]
     comparison: Comparison | None = None
     slices: dict[str, list[Slice]] = field(default_factory=dict)
     legend: dict[str, str] = field(default_factory=dict)
@@ -57,18 +61,23 @@ class Facts:
 
     @property
     def method(self) -> str:
-        """How the intervals were made, in one sentence."""
+        """How the intervals were made, in a few sentences."""
         per_cent = f"{100 * self.plan.evaluation.confidence:g} %"
         many = f"{self.plan.evaluation.resamples:,}"
         if self.block > 1:
-            return (
-                f"Intervals hold the middle {per_cent} of {many} resamples of blocks of {self.block} consecutive "
-                "windows, because overlapping windows err alike."
+            how = f"of blocks of {self.block} consecutive windows, because overlapping windows err alike."
+        else:
+            how = (
+                "of the test rows; those of shares of rows, such as accuracy and recall, and of what is made of "
+                "shares, such as F1, follow from counts (Wilson; Price and Bonett)."
             )
-        return (
-            f"Intervals hold the middle {per_cent} of {many} resamples of the test rows; those of shares of rows "
-            "are Wilson's."
-        )
+        said = [f"Intervals hold the middle {per_cent} of {many} resamples {how}"]
+        if self.different < self.rows:
+            said.append(f"{self.different:,} rows differ; repetitions are no new evidence and were drawn together.")
+        fewer = {name: each for name, each in self.resamples.items() if each < self.plan.evaluation.resamples}
+        if fewer:
+            said.append(f"Fewer resamples: {', '.join(f'{name} has {each:,}' for name, each in fewer.items())}.")
+        return " ".join(said)
 
     @property
     def verdict(self) -> str:
@@ -76,9 +85,8 @@ class Facts:
         if self.comparison is None or self.lead not in self.comparison.difference:
             return ""
         change = self.comparison.difference[self.lead]
-        better, worse = (
-            (change.low > 0, change.high < 0) if self.higher_is_better else (change.high < 0, change.low > 0)
-        )
+        more, less = (change.low or 0) > 0, (change.high or 0) < 0  # neither without limits
+        better, worse = (more, less) if self.higher_is_better else (less, more)
         said = "better than" if better else "worse than" if worse else "not told apart from"
         return (
             f"On the same {self.rows:,} {self.examples} the model is {said} the baseline: {self.lead} {signed(change)}."
@@ -109,6 +117,12 @@ class Facts:
             )
         if self.plan.task.kind == "classification":
             said.append("Every row gets one of the classes seen in training, also a row that belongs to none of them.")
+        unlimited = [name for name, each in self.metrics.items() if each.low is None]
+        if unlimited:
+            said.append(
+                f"No interval is given for {', '.join(unlimited)}: all resamples of the test rows give the same value, "
+                "so nothing tells how far other rows would move it."
+            )
         if not self.slices:
             said.append("No slices were measured; name columns in evaluation.slices to see where the model is weak.")
         else:
@@ -145,10 +159,10 @@ class Facts:
 
     @property
     def commands(self) -> list[str]:
-        """How to make the model again by hand, in the project's folder."""
+        """How to make the model again by hand, in the project's folder; HERE stands for that of the card."""
         return [
             f"headframe ingest dataset={self.plan.dataset.name}",
-            "python -m headframe.training plan.json OUT_DIR --root .",
+            "python -m headframe.training HERE/plan.json OUT_DIR --root .",
         ]
 
 
@@ -171,11 +185,15 @@ def number(value: float) -> str:
 
 def spread(interval: Interval) -> str:
     """Spell the limits of an interval."""
+    if interval.low is None or interval.high is None:
+        return "no interval"
     return f"{number(interval.low)} to {number(interval.high)}"
 
 
 def signed(change: Interval) -> str:
     """Spell a difference with its sign and limits."""
+    if change.low is None or change.high is None:
+        return f"{_sign(change.value)} (no interval)"
     return f"{_sign(change.value)} ({_sign(change.low)} to {_sign(change.high)})"
 
 
@@ -187,10 +205,11 @@ def as_json(facts: Facts) -> dict[str, Any]:
     """Give what `metrics.json` holds."""
     plain = {
         "rows": facts.rows,
+        "different_rows": facts.different,
         "lead": facts.lead,
         "higher_is_better": facts.higher_is_better,
         "confidence": facts.plan.evaluation.confidence,
-        "resamples": facts.plan.evaluation.resamples,
+        "resamples": facts.resamples,
         "block": facts.block,
         "metrics": _plain(facts.metrics),
     }

@@ -1,11 +1,14 @@
 """How far a metric can be trusted: confidence intervals from the test rows alone.
 
 Rows that are drawn independently are resampled with replacement (percentile bootstrap: Efron 1979,
-doi:10.1214/aos/1176344552); a share of rows, such as accuracy, gets Wilson's interval instead
-(Wilson 1927, doi:10.1080/01621459.1927.10502953), which holds for few rows and near 0 and 1 where the
-bootstrap collapses. Windows of a forecast overlap, so neighbouring errors are alike: blocks of
+doi:10.1214/aos/1176344552), repetitions of a row together; shares of rows, such as accuracy or recall,
+and what is made of them have intervals of their own (`proportions`), which hold for few rows and near 0
+and 1 where the bootstrap collapses. Windows of a forecast overlap, so neighbouring errors are alike: blocks of
 consecutive windows are resampled (Kuensch 1989, doi:10.1214/aos/1176347265), wrapped to a circle so
 that first and last windows are drawn as often as the others (Politis and Romano 1992).
+
+Where all resamples are equal they tell nothing. A metric that says between which bounds it lies then has
+the widest interval that these allow; any other has none.
 
 The intervals say what other test rows of the same kind would do. They say nothing of another training
 run, another seed or data from elsewhere.
@@ -18,13 +21,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from scipy.special import ndtri
+import pyarrow.compute as pc
 
-from headframe.errors import DataError
-from headframe.evaluation.recognise import recognise
-from headframe.evaluation.weighted import Statistic
+from headframe.errors import DataError, HeadframeError
+from headframe.evaluation.proportions import limits_of_shares, limits_within_bounds
 from headframe.records import Interval
 from headframe.tasks.base import Task
+from headframe.tasks.weighted import Bounds, Shares, Statistic
 
 _CHUNK = 4_000_000
 """Draw counts held at once: 32 MB of float64."""
@@ -35,8 +38,11 @@ _SLOW_ROWS = 2_000_000
 _SLOW_LEAST = 100
 """Resamples that a metric gets whatever it costs."""
 
-_PROBES = 4
-"""Resamples on which a fast statistic must agree with the task."""
+_ROUNDING = 1e-12
+"""Resamples that differ by less, relative to the larger of 1 and themselves, differ by rounding."""
+
+CONTENT = "content"
+"""Column of a predictions table whose equal values mark repetitions of a row; without it each row is its own."""
 
 
 @dataclass(frozen=True)
@@ -63,14 +69,14 @@ class Sampled:
     Attributes:
         value: on the rows themselves.
         values: (resamples,); NaN where a resample does not define it, e.g. a class that was not drawn.
-        rows: how many rows it was measured on.
-        proportion: whether it is a share of those rows.
+        contents: int (rows,), equal where rows are repetitions of each other.
+        limits: what its interval rests on beside the resamples; None where nothing more is known.
     """
 
     value: float
     values: np.ndarray
-    rows: int
-    proportion: bool
+    contents: np.ndarray
+    limits: Shares | Bounds | None = None
 
 
 def block_length(horizon: int, rows: int) -> int:
@@ -85,18 +91,33 @@ def block_length(horizon: int, rows: int) -> int:
     return max(1, min(2 * horizon, rows // 4))
 
 
-def draws(rows: int, how: Resampling, resamples: int | None = None) -> Iterator[np.ndarray]:
+def draws(contents: np.ndarray, how: Resampling, resamples: int | None = None) -> Iterator[np.ndarray]:
     """Yield float64 (rows, some) draw counts until there are `resamples` columns.
 
-    The first columns do not depend on how many follow.
+    As many contents are drawn as there are, each with all its rows; `Resampling.block` is for rows that
+    differ. The first columns do not depend on how many follow.
+
+    Args:
+        contents: int (rows,) counted from 0, equal where rows are repetitions of each other.
+        how: how rows are drawn.
+        resamples: other than those of `how`.
     """
-    generator = np.random.default_rng([how.seed, rows, how.block])
+    different = int(contents.max(initial=-1)) + 1
+    generator = np.random.default_rng([how.seed, different, how.block])
     left = how.resamples if resamples is None else resamples
-    at_once = max(1, _CHUNK // max(rows, 1))
+    at_once = max(1, _CHUNK // max(len(contents), 1))
     while left > 0:
         many = min(at_once, left)
-        yield _counts(rows, many, how.block, generator)
+        yield _counts(different, many, how.block, generator)[contents]
         left -= many
+
+
+def contents_of(predictions: pa.Table, how: Resampling) -> np.ndarray:
+    """Number the contents of rows in order of appearance, int (rows,); windows in blocks are never repetitions."""
+    if how.block > 1 or CONTENT not in predictions.column_names:
+        return np.arange(predictions.num_rows)
+    numbers = pc.index_in(predictions[CONTENT], value_set=pc.unique(predictions[CONTENT]))
+    return numbers.to_numpy().astype(np.int64)
 
 
 def _counts(rows: int, many: int, block: int, generator: np.random.Generator) -> np.ndarray:
@@ -122,13 +143,14 @@ def _tally(places: np.ndarray, rows: int, many: int) -> np.ndarray:
 def sample(task: Task, predictions: pa.Table, how: Resampling) -> dict[str, Sampled]:
     """Measure a predictions table and its resamples.
 
-    Metrics that can be recognised as sums over rows are computed for all resamples at once. The others go
-    through `task.measure`, on fewer resamples where there are many rows (100 at least, and 2 million rows
-    in total), and so have coarser limits; `Sampled.values` says how many.
+    Metrics of which `task.statistics` says what they are, are computed for all resamples at once. The others
+    go through `task.measure`, on fewer resamples where there are many rows (100 at least, and 2 million rows
+    in total), and so have coarser limits; the length of `Sampled.values` says how many.
 
     Args:
         task: fitted.
-        predictions: one row an example, consecutive in time where `how.block` exceeds 1.
+        predictions: one row an example, consecutive in time where `how.block` exceeds 1; with `content` where
+            rows may repeat.
         how: how rows are drawn.
 
     Returns:
@@ -136,49 +158,58 @@ def sample(task: Task, predictions: pa.Table, how: Resampling) -> dict[str, Samp
 
     Raises:
         DataError: there are no rows.
+        HeadframeError: the task says that a metric is what it is not.
     """
-    rows = predictions.num_rows
-    if rows == 0:
+    if predictions.num_rows == 0:
         msg = "there are no test rows to measure; check the split's sizes"
         raise DataError(msg)
     measured = task.measure(predictions)
     names = [name for name, value in measured.items() if np.isfinite(value)]
-    probes = next(draws(rows, how, min(_PROBES, _CHUNK // rows or 1)))
-    known = recognise(
-        predictions,
-        np.concatenate([np.ones((rows, 1)), probes], axis=1),
-        [measured, *(_measure(task, predictions, column) for column in probes.T)],
-        task.measure,
-    )
-    fast = {name: known[name] for name in names if name in known}
-    slow = [name for name in names if name not in known]
-    values = {**_fast(fast, rows, how), **_slow(task, predictions, slow, how)}
+    said = task.statistics(predictions)
+    fast = {name: said[name] for name in names if name in said}
+    _check(task, fast, measured, predictions.num_rows)
+    slow = [name for name in names if name not in said]
+    contents = contents_of(predictions, how)
+    values = {**_fast(fast, contents, how), **_slow(task, predictions, slow, contents, how)}
     return {
         name: Sampled(
             value=float(measured[name]),
             values=values[name],
-            rows=rows,
-            proportion=how.block == 1 and name in known and known[name].proportion,
+            contents=contents,
+            # Windows in blocks are not independent, which intervals from counts of rows take for granted.
+            limits=said[name].limits if name in said and not task.horizon else None,
         )
         for name in names
     }
 
 
-def _fast(statistics: Mapping[str, Statistic], rows: int, how: Resampling) -> dict[str, np.ndarray]:
+def _check(task: Task, said: Mapping[str, Statistic], measured: Mapping[str, float], rows: int) -> None:
+    for name, statistic in said.items():
+        value = float(statistic.evaluate(np.ones((rows, 1)))[0])
+        if not np.isclose(value, measured[name], rtol=1e-6, atol=1e-9):
+            msg = (
+                f"{type(task).__name__}.measure gives {name} {measured[name]:g}, but its statistics give {value:g}; "
+                "say in `statistics` what the metric is, or leave it out there"
+            )
+            raise HeadframeError(msg)
+
+
+def _fast(statistics: Mapping[str, Statistic], contents: np.ndarray, how: Resampling) -> dict[str, np.ndarray]:
     parts: dict[str, list[np.ndarray]] = {name: [] for name in statistics}
     if statistics:
-        for weights in draws(rows, how):
+        for weights in draws(contents, how):
             for name, statistic in statistics.items():
                 parts[name].append(statistic.evaluate(weights))
     return {name: np.concatenate(each) for name, each in parts.items()}
 
 
-def _slow(task: Task, predictions: pa.Table, names: Sequence[str], how: Resampling) -> dict[str, np.ndarray]:
+def _slow(
+    task: Task, predictions: pa.Table, names: Sequence[str], contents: np.ndarray, how: Resampling
+) -> dict[str, np.ndarray]:
     if not names:
         return {}
-    rows = predictions.num_rows
-    many = min(how.resamples, max(_SLOW_LEAST, _SLOW_ROWS // rows))
-    measured = [_measure(task, predictions, column) for weights in draws(rows, how, many) for column in weights.T]
+    many = min(how.resamples, max(_SLOW_LEAST, _SLOW_ROWS // predictions.num_rows))
+    measured = [_measure(task, predictions, column) for weights in draws(contents, how, many) for column in weights.T]
     return {name: np.array([each.get(name, np.nan) for each in measured]) for name in names}
 
 
@@ -187,35 +218,36 @@ def _measure(task: Task, predictions: pa.Table, counts: np.ndarray) -> dict[str,
 
 
 def interval(sampled: Sampled, confidence: float) -> Interval:
-    """Give a metric's interval: Wilson's for a share of independent rows, else the percentiles of the resamples.
+    """Give a metric's interval: that of shares of rows where it is made of them, else percentiles of the resamples.
 
     The value itself always lies within: a biased metric such as a calibration error can be worse on every
-    resample than on the rows, and the interval then ends at the value.
+    resample than on the rows, and the interval then ends at the value. Where all resamples are equal the
+    metric's bounds decide; one that has none gets no limits.
     """
-    if sampled.proportion:
-        low, high = wilson(sampled.value, sampled.rows, confidence)
-    else:
+    if isinstance(sampled.limits, Shares):
+        low, high = limits_of_shares(sampled.limits, sampled.contents, confidence)
+    elif not alike(sampled.values):
         low, high = percentiles(sampled.values, confidence)
+    elif isinstance(sampled.limits, Bounds):
+        low, high = limits_within_bounds(sampled.value, sampled.limits, sampled.contents, confidence)
+    else:
+        return Interval(value=sampled.value, low=None, high=None)
     low, high = min(low, sampled.value), max(high, sampled.value)
     return Interval(value=sampled.value, low=_rounded(low), high=_rounded(high))
+
+
+def alike(values: np.ndarray) -> bool:
+    """Tell whether resamples say nothing: all that are defined are equal, but for rounding."""
+    defined = values[np.isfinite(values)]
+    return defined.size == 0 or bool(np.ptp(defined) <= _ROUNDING * max(1.0, np.abs(defined).max()))
 
 
 def percentiles(values: np.ndarray, confidence: float) -> tuple[float, float]:
     """Give the central `confidence` of values (resamples,), those that are not NaN."""
     defined = values[np.isfinite(values)]
-    if defined.size == 0:
-        return float("inf"), float("-inf")
     tail = (1 - confidence) / 2
     low, high = np.quantile(defined, [tail, 1 - tail])
     return float(low), float(high)
-
-
-def wilson(share: float, rows: int, confidence: float) -> tuple[float, float]:
-    """Give Wilson's score interval of a share of `rows` independent rows."""
-    z = float(ndtri((1 + confidence) / 2))
-    centre = (share + z**2 / (2 * rows)) / (1 + z**2 / rows)
-    reach = z / (1 + z**2 / rows) * (share * (1 - share) / rows + z**2 / (4 * rows**2)) ** 0.5
-    return max(0.0, centre - reach), min(1.0, centre + reach)
 
 
 def _rounded(number: float) -> float:

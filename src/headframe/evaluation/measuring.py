@@ -20,10 +20,10 @@ from headframe.errors import DataError, HeadframeError
 from headframe.evaluation.card import card
 from headframe.evaluation.curves import learning_curves
 from headframe.evaluation.facts import Facts, as_json, slices_as_json
-from headframe.evaluation.intervals import Resampling, block_length, intervals
+from headframe.evaluation.intervals import CONTENT, Resampling, block_length, contents_of, interval, sample
 from headframe.evaluation.paired import compare
 from headframe.evaluation.report import report
-from headframe.evaluation.slices import Slice, slices
+from headframe.evaluation.slices import Slice, find, slices
 from headframe.record import canonical, file_digest, write_atomically, write_record
 from headframe.records import Evaluated, TableRecord, Trained
 from headframe.tasks.base import Task
@@ -55,11 +55,18 @@ def measure(  # noqa: PLR0917 - one call a stage, each argument another record
         DataError: the predictions are not those that training left, or the baseline's are of other rows.
         HeadframeError: a file is missing or the folder cannot be written.
     """
-    predictions = _test_rows(root, trained)
     task = _task(plan, root / trained.folder)
+    predictions = _test_rows(root, trained, table, task)
     block = block_length(task.horizon, predictions.num_rows) if task.horizon else 1
     how = Resampling(plan.evaluation.confidence, plan.evaluation.resamples, plan.seed, block)
-    compared = compare(task, predictions, _test_rows(root, baseline), how) if baseline is not None else None
+    compared = None
+    if baseline is not None:
+        compared = compare(task, predictions, _test_rows(root, baseline, table, task), how)
+        metrics, resamples = compared.model, compared.resamples
+    else:
+        sampled = sample(task, predictions, how)
+        metrics = {name: interval(each, how.confidence) for name, each in sampled.items()}
+        resamples = {name: len(each.values) for name, each in sampled.items()}
     facts = Facts(
         plan=plan,
         table=table,
@@ -68,8 +75,10 @@ def measure(  # noqa: PLR0917 - one call a stage, each argument another record
         lead=task.lead,
         higher_is_better=task.higher_is_better,
         rows=predictions.num_rows,
+        different=int(contents_of(predictions, how).max(initial=-1)) + 1,
         block=block,
-        metrics=compared.model if compared is not None else intervals(task, predictions, how),
+        metrics=metrics,
+        resamples=resamples,
         comparison=compared,
         slices=_slices(task, predictions, root / table.folder, plan.evaluation.slices, how),
         legend=task.legend(),
@@ -93,7 +102,8 @@ def measure(  # noqa: PLR0917 - one call a stage, each argument another record
     )
 
 
-def _test_rows(root: Path, trained: Trained) -> pa.Table:
+def _test_rows(root: Path, trained: Trained, table: TableRecord, task: Task) -> pa.Table:
+    """Read the predicted test rows, with their content where a row stands for itself."""
     path = root / trained.folder / "predictions.parquet"
     if not path.is_file():
         msg = f"{path} is missing; train again to write the predictions"
@@ -102,7 +112,11 @@ def _test_rows(root: Path, trained: Trained) -> pa.Table:
         msg = f"{path} was changed since training wrote it; train again"
         raise DataError(msg)
     predictions = pq.read_table(path)
-    return predictions.filter(pc.equal(predictions["split"], "test"))
+    rows = predictions.filter(pc.equal(predictions["split"], "test"))
+    if task.horizon:
+        return rows
+    known = Table.open(root / table.folder).read(["row_id", CONTENT])
+    return rows.append_column(CONTENT, known[CONTENT].take(find(rows, known)))
 
 
 def _task(plan: Plan, folder: Path) -> Task:

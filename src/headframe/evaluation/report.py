@@ -75,7 +75,7 @@ def report(facts: Facts, plots: Mapping[str, bytes]) -> str:
             _section("Digests (sha256)", _pairs(facts.digests, code=True)),
             _section(
                 "Make it again",
-                f"<p>In the project's folder, with the plan.json beside this page:</p>"
+                f"<p>In the project's folder, where HERE is the folder of this page, which holds plan.json:</p>"
                 f"<pre>{escape(chr(10).join(facts.commands))}</pre>",
             ),
             "</main></body></html>",

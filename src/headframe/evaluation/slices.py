@@ -67,13 +67,7 @@ def slices(
         ConfigurationError: a column cannot be cut into slices, e.g. images.
         DataError: the inputs lack a predicted row.
     """
-    positions = pc.index_in(predictions["row_id"].combine_chunks(), value_set=inputs["row_id"].combine_chunks())
-    if positions.null_count:
-        msg = (
-            f"{positions.null_count} predicted rows are not in the table, so they cannot be cut into slices; "
-            "the predictions belong to another version of the data"
-        )
-        raise DataError(msg)
+    positions = find(predictions, inputs)
     found: dict[str, list[Slice]] = {}
     for name in columns:
         labels = label(name, inputs[name].take(positions))
@@ -81,6 +75,22 @@ def slices(
             _measured(task, predictions.filter(pc.equal(labels.of_rows, value)), value, how) for value in labels.values
         ]
     return found
+
+
+def find(predictions: pa.Table, inputs: pa.Table) -> pa.Array:
+    """Give the position in `inputs` of each predicted row, by `row_id`.
+
+    Raises:
+        DataError: the inputs lack a predicted row.
+    """
+    positions = pc.index_in(predictions["row_id"].combine_chunks(), value_set=inputs["row_id"].combine_chunks())
+    if positions.null_count:
+        msg = (
+            f"{positions.null_count} predicted rows are not in the table, so nothing more is known of them; "
+            "the predictions belong to another version of the data"
+        )
+        raise DataError(msg)
+    return positions
 
 
 def _measured(task: Task, part: pa.Table, value: str, how: Resampling) -> Slice:

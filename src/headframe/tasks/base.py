@@ -11,6 +11,8 @@ import pyarrow as pa
 from torch import Tensor
 from torch.nn import functional as F
 
+from headframe.tasks.weighted import Statistic
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -94,6 +96,15 @@ class Task(ABC):
 
         A metric that these rows do not define, such as the area under a ROC curve of one class, is left out.
         """
+
+    def statistics(self, predictions: pa.Table) -> dict[str, Statistic]:
+        """Say of metrics by name what they are, so that they are resampled fast and get the interval they deserve.
+
+        A metric that is left out is measured anew on each resample, on fewer of them where there are many
+        rows; nothing is guessed. A task that changes what one of `measure`'s metrics means changes it here too.
+        """
+        del predictions
+        return {}
 
     @abstractmethod
     def quality(self, predictions: pa.Table) -> np.ndarray:

@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from typing_extensions import override
 
+from headframe.config.ranges import Share
 from headframe.errors import DataError
 from headframe.features.columns import is_text
-from headframe.tasks import metrics
+from headframe.tasks import metrics, weighted
 from headframe.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Classification(Task):
             "brier",
         ] = "accuracy",
         class_weights: Literal["none", "balanced"] = "none",
-        label_smoothing: float = 0.0,
+        label_smoothing: Share = 0.0,
         positive: str | int | bool | None = None,
     ) -> None:
         if not 0 <= label_smoothing < 1:
@@ -197,15 +198,46 @@ class Classification(Task):
             "brier": metrics.brier(target, scores).mean(),
             "calibration_error": metrics.calibration_error(correct, scores.max(axis=1)),
         }
-        meant = range(len(self.classes_))
         if len(self.classes_) == BINARY:
-            meant = range(self._positive(), self._positive() + 1)
-            found |= {"precision": precision[meant[0]], "recall": recall[meant[0]], "f1": f1[meant[0]]}
+            positive = self._positive()
+            found |= {"precision": precision[positive], "recall": recall[positive], "f1": f1[positive]}
         if occurs.all():
-            areas = [(target == one, scores[:, one]) for one in meant]
+            areas = [(target == one, scores[:, one]) for one in self._ranked()]
             found["roc_auc"] = np.mean([metrics.roc_auc(*area) for area in areas])
             found["average_precision"] = np.mean([metrics.average_precision(*area) for area in areas])
         return {name: float(value) for name, value in found.items()}
+
+    @override
+    def statistics(self, predictions: pa.Table) -> dict[str, weighted.Statistic]:
+        target, predicted, scores = self._read(predictions)
+        classes = len(self.classes_)
+        correct = target == predicted
+        counts = weighted.Confusion(target, predicted, classes)
+        farthest = 1.0 if classes == BINARY else 2.0
+        found = {
+            "accuracy": weighted.share(correct),
+            "balanced_accuracy": counts.balanced_accuracy,
+            "macro_f1": counts.macro_f1,
+            "log_loss": weighted.bounded_mean(metrics.log_loss(target, scores), 0.0, -np.log(metrics.SMALLEST)),
+            "brier": weighted.bounded_mean(metrics.brier(target, scores), 0.0, farthest),
+            "calibration_error": weighted.calibration_error(scores.max(axis=1), correct, metrics.BINS),
+        }
+        if classes == BINARY:
+            positive = self._positive()
+            found |= {
+                "precision": counts.precision(positive),
+                "recall": counts.recall(positive),
+                "f1": counts.f1(positive),
+            }
+        if len(np.unique(target)) == classes:
+            rankings = [weighted.Ranking(target == one, scores[:, one]) for one in self._ranked()]
+            found["roc_auc"] = weighted.average([each.roc_area for each in rankings])
+            found["average_precision"] = weighted.average([each.average_precision for each in rankings])
+        return found
+
+    def _ranked(self) -> list[int]:
+        """Give the classes that are told from all others at every threshold: one of two, else all."""
+        return [self._positive()] if len(self.classes_) == BINARY else list(range(len(self.classes_)))
 
     def _positive(self) -> int:
         labels = self.classes_.to_pylist()
@@ -230,9 +262,10 @@ class Classification(Task):
             "confusion": plots.confusion(metrics.confusion(target, predicted, len(names)), names),
             "calibration": plots.calibration(target == predicted, scores.max(axis=1)),
         }
-        meant = [self._positive()] if len(names) == BINARY else range(len(names))
         curves = {
-            names[one]: (target == one, scores[:, one]) for one in meant if 0 < (target == one).sum() < len(target)
+            names[one]: (target == one, scores[:, one])
+            for one in self._ranked()
+            if 0 < (target == one).sum() < len(target)
         }
         if curves:
             drawn["curves"] = plots.curves(curves)

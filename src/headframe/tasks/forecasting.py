@@ -9,8 +9,10 @@ import pyarrow as pa
 from torch import Tensor
 from typing_extensions import override
 
+from headframe.config.ranges import Count
 from headframe.errors import DataError
 from headframe.features.columns import complete_numbers, moments
+from headframe.tasks import weighted
 from headframe.tasks.base import ERRORS, ErrorName, Task
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ class Forecasting(Task):
 
     def __init__(
         self,
-        horizon: int,
+        horizon: Count,
         *,
         lead: Literal["mse", "mae"] = "mse",
         loss: ErrorName = "squared",
@@ -125,6 +127,21 @@ class Forecasting(Task):
             "mae": float(np.abs(error).mean()),
             "raw_rmse": float(np.sqrt((raw**2).mean())),
             "raw_mae": float(np.abs(raw).mean()),
+        }
+
+    @override
+    def statistics(self, predictions: pa.Table) -> dict[str, weighted.Statistic]:
+        error = self.errors(predictions)
+        raw = error * self.deviation_
+
+        def windows(each: np.ndarray) -> np.ndarray:
+            return each.mean(axis=(1, 2))
+
+        return {
+            "mse": weighted.mean(windows(error**2)),
+            "mae": weighted.mean(windows(np.abs(error))),
+            "raw_rmse": weighted.root_mean(windows(raw**2)),
+            "raw_mae": weighted.mean(windows(np.abs(raw))),
         }
 
     @override

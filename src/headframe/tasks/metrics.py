@@ -9,6 +9,10 @@ SMALLEST = float(np.finfo(np.float64).eps)
 """Probabilities are cut here before their logarithm, as scikit-learn does."""
 
 
+BINS = 15
+"""Bins of confidence of the calibration error."""
+
+
 def confusion(target: np.ndarray, prediction: np.ndarray, classes: int) -> np.ndarray:
     """Count int64 (classes, classes): rows are the true class, columns the predicted one."""
     return np.bincount(target * classes + prediction, minlength=classes**2).reshape(classes, classes)
@@ -81,7 +85,7 @@ def reliability(correct: np.ndarray, confidence: np.ndarray, bins: int) -> tuple
     )
 
 
-def calibration_error(correct: np.ndarray, confidence: np.ndarray, bins: int = 15) -> float:
+def calibration_error(correct: np.ndarray, confidence: np.ndarray, bins: int = BINS) -> float:
     """Give the mean distance of confidence and accuracy over bins, weighted by rows (Guo et al., arXiv:1706.04599)."""
     rows, mean_confidence, share = reliability(correct, confidence, bins)
     return float((rows * np.abs(mean_confidence - share)).sum() / rows.sum())

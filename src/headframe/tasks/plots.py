@@ -16,14 +16,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 
-from headframe.tasks.metrics import reliability
+from headframe.tasks.metrics import BINS, reliability
 
 BLUE, ORANGE, GREY = "#2b6cb0", "#dd6b20", "#a0aec0"
 MANY = 12
 """More classes than this share one colour and get no entry of their own in a legend."""
 CROWDED = 20
 """A confusion matrix of more classes shows colours without figures."""
-BINS = 15
 MOST_POINTS = 5000
 WINDOWS = 3
 MOST_VARIABLES = 7

@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from headframe.errors import DataError
 from headframe.features.columns import complete_numbers, moments
+from headframe.tasks import weighted
 from headframe.tasks.base import ERRORS, ErrorName, Task
 
 if TYPE_CHECKING:
@@ -102,6 +103,19 @@ class Regression(Task):
         if (target != 0).all():
             found["mape"] = np.abs(error / target).mean()
         return {name: float(value) for name, value in found.items()}
+
+    @override
+    def statistics(self, predictions: pa.Table) -> dict[str, weighted.Statistic]:
+        target, predicted = _read(predictions)
+        error = predicted - target
+        found = {
+            "rmse": weighted.root_mean(error**2),
+            "mae": weighted.mean(np.abs(error)),
+            "r2": weighted.determination(target, predicted),
+        }
+        if (target != 0).all():
+            found["mape"] = weighted.mean(np.abs(error / target))
+        return found
 
     @override
     def quality(self, predictions: pa.Table) -> np.ndarray:

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from headframe.evaluation import weighted
 from headframe.evaluation.intervals import Resampling, draws
+from headframe.tasks import weighted
 
 ROWS, CLASSES = 300, 4
 
 
 @pytest.fixture(scope="module")
 def weights() -> np.ndarray:
-    return next(draws(ROWS, Resampling(0.95, 20, 3)))
+    return next(draws(np.arange(ROWS), Resampling(0.95, 20, 3)))
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,11 @@ def test_a_statistic_of_draw_counts_is_the_metric_of_the_drawn_rows(statistic, f
 
 def test_confusion_statistics_are_those_of_scikit_learn(rows, weights):
     columns = rows["target"], rows["prediction"]
-    found = [one.evaluate(weights) for one in weighted.confusion_based(*columns, CLASSES)]
+    confusion = weighted.Confusion(*columns, CLASSES)
+    statistics = [confusion.macro_f1, confusion.balanced_accuracy]
+    for number in range(CLASSES):
+        statistics += [confusion.f1(number), confusion.recall(number), confusion.precision(number)]
+    found = [one.evaluate(weights) for one in statistics]
     expected = [
         each(lambda t, p: reference.f1_score(t, p, average="macro"), weights, *columns),
         each(reference.balanced_accuracy_score, weights, *columns),
@@ -92,12 +96,6 @@ def test_confusion_statistics_are_those_of_scikit_learn(rows, weights):
 def test_a_class_that_a_resample_lacks_is_left_out_of_averages_and_makes_areas_undefined():
     target, prediction = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
     counts = np.array([[1.0, 1.0, 0.0, 0.0]]).T
-    _, balanced, *_ = weighted.confusion_based(target, prediction, 2)
-    assert balanced.evaluate(counts) == [0.5]
+    assert weighted.Confusion(target, prediction, 2).balanced_accuracy.evaluate(counts) == [0.5]
     area = weighted.Ranking(target == 1, np.array([0.1, 0.2, 0.8, 0.9])).roc_area
     assert np.isnan(area.evaluate(counts)).all()
-
-
-def test_only_shares_of_rows_are_called_proportions(rows):
-    assert weighted.mean((rows["target"] == 1).astype(float)).proportion
-    assert not weighted.mean(rows["value"]).proportion
