@@ -1,0 +1,114 @@
+"""What infra/README.md says of deployments is done, word by word, on free ports."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+SMALL = ["model=mlp", "model.hidden=[32]", "trainer.max_epochs=8", "evaluation.resamples=100"]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def commands() -> list[str]:
+    """The lines of the block on deployments."""
+    text = (REPOSITORY / "infra" / "README.md").read_text(encoding="utf-8").partition("## Deployments")[2]
+    found = re.search(r"^```\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert found
+    return found[1].splitlines()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[Path]:
+    """A project with what deployments need; its servers are stopped afterwards."""
+    folder = tmp_path / "project"
+    for name in ("conf", "flows", "infra"):
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    yield folder
+    call(folder, "headframe down", environment_of(folder))
+
+
+def environment_of(root: Path) -> dict[str, str]:
+    """The environment of a user whose shell finds the commands; Prefect keeps its own things in the project."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
+    path = os.pathsep.join([str(BIN), kept.get("PATH", "")])
+    return {**kept, "PATH": path, "OMP_NUM_THREADS": "1", "PREFECT_HOME": str(root.with_name("prefect-home"))}
+
+
+def call(root: Path, command: str, environment: dict[str, str]) -> str:
+    done = subprocess.run(
+        shlex.split(command), cwd=root, env=environment, capture_output=True, text=True, timeout=300
+    )  # fmt: skip
+    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.flow
+def test_a_deployment_runs_to_its_end_through_a_worker(root: Path) -> None:
+    up, export, pool, deploy, worker, run = commands()
+    environment = environment_of(root)
+    ports = {"4200": str(free_port()), "5000": str(free_port())}
+    call(root, f"{up} --prefect-port {ports['4200']} --mlflow-port {ports['5000']}", environment)
+    for assignment in shlex.split(export)[1:]:
+        name, _, address = assignment.partition("=")
+        for usual, free in ports.items():
+            address = address.replace(f":{usual}", f":{free}")
+        environment[name] = address
+
+    call(root, pool, environment)
+    call(root, deploy, environment)
+    log = root.with_name("worker.log")
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            shlex.split(worker), cwd=root, env=environment, stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        asked = shlex.split(run)
+        asked[-1] = f"overrides={json.dumps(SMALL)}"
+        call(root, shlex.join(asked), environment)
+        api = environment["PREFECT_API_URL"]
+        for _ in range(300):
+            [flow_run] = httpx.post(f"{api}/flow_runs/filter", json={}).json()
+            if flow_run["state_type"] in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}:
+                break
+            assert process.poll() is None, log.read_text()
+            time.sleep(1)
+        assert flow_run["state_type"] == "COMPLETED", log.read_text()
+        assert flow_run["parameters"] == {"overrides": SMALL}
+        tasks = httpx.post(f"{api}/task_runs/filter", json={}).json()
+        assert {task["state_type"] for task in tasks} == {"COMPLETED"}
+        deployments = {one["name"]: one for one in httpx.post(f"{api}/deployments/filter", json={}).json()}
+        assert deployments.keys() == {"lifecycle", "ingest", "train", "predict"}
+        assert [one["active"] for one in deployments["lifecycle"]["schedules"]] == [False]
+
+        from mlflow import MlflowClient
+
+        version = MlflowClient(environment["MLFLOW_TRACKING_URI"]).get_model_version_by_alias("digits", "champion")
+        assert version.version == "1"
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
