@@ -15,7 +15,9 @@ from pydantic import BaseModel, ConfigDict
 class Record(BaseModel):
     """A frozen value that travels between steps; heavy things are named in it by digest and path."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True, allow_inf_nan=False
+    )
 
 
 def canonical(value: Any) -> str:

@@ -27,7 +27,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 
 from headframe.config.plan import Plan
-from headframe.config.signature import module_file
+from headframe.config.source import module_file
 from headframe.record import Record, digest, file_digest, write_atomically
 
 R = TypeVar("R", bound=Record)

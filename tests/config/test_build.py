@@ -80,6 +80,48 @@ def test_copies_get_seeds_of_their_own_and_the_first_keeps_the_plans() -> None:
     assert all(member.bootstrap for member in members.values())
 
 
+def leaves(found: Learner, path: str = "") -> dict[str, Learner]:
+    inner = found.members()
+    if not inner:
+        return {path: found}
+    return {name: leaf for key, member in inner.items() for name, leaf in leaves(member, f"{path}/{key}").items()}
+
+
+def nested(*copies: int, bootstrap: int = -1) -> object:
+    """Ensembles of two members each, one in the other; the outermost is the last of `copies`."""
+    model: object = MODEL
+    for level, count in enumerate(copies):
+        model = {
+            "_target_": "headframe.models.ensembles.Mean",
+            "members": {"a": {"model": model}, "b": {"model": MODEL}},
+            "copies": count,
+            "bootstrap": level == bootstrap,
+        }
+    return model
+
+
+@pytest.mark.parametrize("copies", [(3,), (2, 2), (3, 4), (2, 3, 2), (1, 5, 2)])
+def test_further_copies_anywhere_in_a_plan_have_seeds_of_their_own(copies: tuple[int, ...]) -> None:
+    found = leaves(learner(nested(*copies)))
+    # Whatever is the first copy all the way keeps the plan's seed: it shall reach the weights that it reaches alone.
+    seeds = [one.seed for one in found.values()]
+    firsts = [path for path in found if not any(part[2:] not in {"", "0"} for part in path.split("/")[1:])]
+    assert {found[path].seed for path in firsts} == {5}
+    by_name: dict[str, list[int]] = {}
+    for path, one in found.items():
+        by_name.setdefault("/".join(part[:1] for part in path.split("/")), []).append(one.seed)
+    for alike in by_name.values():
+        assert len(set(alike)) == len(alike)
+    further = [seed for seed in seeds if seed != 5]
+    assert len(further) == len(seeds) - len(firsts)
+
+
+def test_bagging_reaches_the_members_of_members() -> None:
+    assert all(one.bootstrap for one in leaves(learner(nested(2, 2, bootstrap=1))).values())
+    inner = leaves(learner(nested(2, 2, bootstrap=0)))
+    assert {path: one.bootstrap for path, one in inner.items()} == {path: path.count("/") > 1 for path in inner}
+
+
 def test_an_ensemble_of_one_is_refused() -> None:
     with pytest.raises(ValueError, match="combines nothing"):
         Ensemble.model_validate({"_target_": "headframe.models.ensembles.Mean", "members": {"a": {"model": MODEL}}})

@@ -74,7 +74,29 @@ def test_plans_are_frozen(repository: Project) -> None:
         ("trainr.max_epochs=3", ["trainr.max_epochs", "no such key"]),
         ("sed=3", ["sed", "'seed'"]),
         ("+model.widhts=[3]", ["model.widhts", "ConvNet has no such setting", "'widths'"]),
-        ("model.dropout=much", ["model.dropout='much'", "ConvNet expects float", "str"]),
+        ("model.dropout=much", ["model.dropout='much'", "ConvNet expects a number (at least 0, less than 1)"]),
+        ("model.dropout=7", ["model.dropout=7", "ConvNet expects a number (at least 0, less than 1)"]),
+        ("model.dropout=nan", ["model.dropout=nan", "finite number"]),
+        ("model.widths=[[16],[]]", ["model.widths=[[16], []]", "a list of 1 or more"]),
+        ("model.widths=[[16,inf]]", ["model.widths.0.1=inf", "finite number"]),
+        ("model.tiny.widths=3", ["model.tiny.widths=3", "ConvNet expects a list"]),
+        ("model.widths.x=3", ["model.widths.x", "model.widths is a list", "model.widths=["]),
+        ("+model.copies=3", ["model.copies", "ConvNet has no such setting"]),
+        ("optimizer.lr=-1", ["optimizer.lr=-1", "AdamW expects a number (greater than 0)"]),
+        ("optimizer.betas=[0.9]", ["optimizer.betas=[0.9]", "AdamW expects a list of 2"]),
+        ("optimizer.weight_decay=-1", ["optimizer.weight_decay=-1", "AdamW expects a number (at least 0)"]),
+        ("dataset.split.validation=2", ["dataset.split.validation=2", "Hashed expects a number (at least 0, less"]),
+        ("launcher.minutes=-3", ["launcher.minutes=-3", "Local expects a number (greater than 0) or null"]),
+        ("scheduler.warm_up=3", ["scheduler.warm_up=3", "one_cycle expects a number (at least 0, less than 1)"]),
+        ("task.label_smoothing=1", ["task.label_smoothing=1", "Classification expects a number"]),
+        ("promotion.minimum=nan", ["promotion.minimum=nan", "finite number"]),
+        ("trainer.gradient_clip=inf", ["trainer.gradient_clip=inf", "finite number"]),
+        ("+dataset.contract.columns.digit.maxx=3", ["dataset.contract.columns.digit.maxx", "'max'"]),
+        ("dataset.max_rejected=3", ["dataset.max_rejected", "+dataset.max_rejected=VALUE"]),
+        ("+seed=3", ["seed: the plan has this key already"]),
+        ("~trainer.max_epoch", ["trainer.max_epoch", "no such key", "'max_epochs'"]),
+        ("trainer.max_epochs.x=3", ["trainer.max_epochs.x", "trainer.max_epochs is a value"]),
+        ("baseline.model.C=3", ["baseline.model.C", "baseline is null", "logistic"]),
         ("trainer.max_epochs=0", ["trainer.max_epochs=0", "greater than or equal to 1"]),
         ("trainer.max_epochs=many", ["trainer.max_epochs='many'", "integer"]),
         ("trainer.precision=64-true", ["trainer.precision=64-true", "bf16-mixed"]),
@@ -84,6 +106,8 @@ def test_plans_are_frozen(repository: Project) -> None:
         ("model=ridge", ["Ridge", "classification", "regression"]),
         ("model._target_=os.system", ["'os.system'", "outside the trusted packages"]),
         ("model._target_=headframe.models.cnn.ConvNett", ["defines no ConvNett", "'ConvNet'"]),
+        ("model._target_=headframe.models.cnn.nn", ["defines no nn"]),
+        ("model._target_=headframe.config.plan.BaseModel", ["defines no BaseModel"]),
         ("model._target_=headframe.models.cmn.ConvNet", ["there is no module headframe.models.cmn"]),
         ("+model.extra={_target_: subprocess.Popen}", ["'subprocess.Popen'", "outside the trusted packages"]),
         ("trainer={accelerator: cpu, precision: 16-mixed, max_epochs: 1, batch_size: 1}", ["16-mixed", "GPU"]),
@@ -99,6 +123,60 @@ def test_a_mistake_is_refused_with_one_helpful_sentence(override: str, words: li
     assert "\n" not in message
     for word in words:
         assert word in message
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ("model=logistic +model.max_itr=5", ["model.max_itr", "LogisticRegression has no such", "'max_iter'"]),
+        ("model=logistic model.C=much", ["model.C='much'", "LogisticRegression expects a number (greater than 0)"]),
+        ("model=random_forest_classifier model.max_features=sqr", ["model.max_features='sqr'", "'sqrt'"]),
+        ("model=lstm model.cell=lsmt", ["model.cell='lsmt'", "RecurrentNet expects one of lstm, gru", "'lstm'"]),
+        ("model=cnn_lstm_stacked +model.strength=0", ["model.strength=0", "Stacking expects a number (greater"]),
+        ("model=cnn_lstm_mean +model.copis=2", ["model.copis", "Mean has no such setting", "'copies'"]),
+        ("baseline=logistic baseline.model.C=0", ["baseline.model.C=0", "LogisticRegression expects"]),
+        ("optimizer=sgd optimizer.momentum=1", ["optimizer.momentum=1", "SGD expects"]),
+        (
+            "experiment=digits_ensemble +model.members.lstm.trainer.max_epoch=3",
+            ["model.members.lstm.trainer.max_epoch:", "'max_epochs'"],
+        ),
+        (
+            "experiment=digits_ensemble model.members.lstm.trainer.max_epochs=0",
+            ["model.members.lstm.trainer.max_epochs=0", "greater than or equal to 1"],
+        ),
+        (
+            "experiment=digits_ensemble model.members.cnn.model.widhts=3",
+            ["model.members.cnn.model.widhts:", "'widths'"],
+        ),
+        ("experiment=digits_ensemble model.members.gru.model.hidden=3", ["for 'gru'", "choose one of cnn, lstm"]),
+        ("experiment=digits_ensemble +model.members.cnn.modle=3", ["model.members.cnn.modle:", "'model'"]),
+        ("experiment=digits_ensemble trainer.max_epochs=3 trainer.batch_sise=3", ["'batch_size'"]),
+        ("trainer.batch_sise=3 experiment=digits_ensemble", ["'batch_size'"]),
+        (
+            "model=cnn_lstm_mean features=tokens_word +model.copies=2",
+            ["model.members.cnn ConvNet takes image, but its features give tokens"],
+        ),
+    ],
+)
+def test_a_mistake_is_seen_in_the_plan_that_the_other_overrides_make(
+    overrides: str, words: list[str], repository: Project
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_plan(overrides.split(), repository)
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+@pytest.mark.parametrize("mistake", ["optimizer.lr=-1", "model.dropout=nan", "promotion.minimum=inf"])
+def test_a_mistake_ends_the_command_before_anything_runs(mistake: str, project: Project) -> None:
+    command = [sys.executable, "-m", "headframe", "run", "--project", str(project.root), mistake]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == ConfigurationError.exit_code
+    assert done.stderr.splitlines()[-1].startswith(f"headframe: {mistake}: ")
+    assert "Traceback" not in done.stderr
+    assert not project.state.exists()
 
 
 def test_threads_may_compose_at_once(repository: Project) -> None:
@@ -127,6 +205,8 @@ def test_a_target_may_come_from_the_projects_own_source(project: Project) -> Non
     assert load_plan(["model=net"], project).model.target == "mine.net.Net"
     with pytest.raises(ConfigurationError, match="Net has no such setting; did you mean 'width'"):
         load_plan(["model=net", "+model.widht=5"], project)
+    with pytest.raises(ConfigurationError, match=r"model\.width='5': Net expects a whole number"):
+        load_plan(["model=net", "model.width='5'"], project)
 
 
 def test_the_configuration_imports_nothing_heavy() -> None:

@@ -32,7 +32,7 @@ def test_features_can_be_built_and_give_what_they_say(name: str) -> None:
 @pytest.mark.parametrize("name", Project(CONF.parent).choices("task"))
 def test_tasks_can_be_built_and_are_what_they_say(name: str) -> None:
     tree = read("task", name)
-    check_arguments("task", tree, CONF.parent / "src")
+    check_arguments("task", tree, CONF.parent / "src", {"_target_", "tiny", "kind"})
     task = build(Task.model_validate(tree))
     assert task.kind == tree["kind"] == name
 

@@ -9,15 +9,17 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
 from headframe.config.nearest import nearest
+from headframe.config.places import keys_at, schema_keys, walk
 from headframe.config.plan import Plan
 from headframe.config.project import Project
-from headframe.config.signature import check_arguments
+from headframe.config.signature import SETTINGS, check_arguments
 from headframe.errors import ConfigurationError
 
 _one_at_a_time = threading.Lock()
@@ -38,9 +40,9 @@ def load_plan(overrides: Sequence[str], project: Project) -> Plan:
     try:
         plan = Plan.model_validate(tree, context={"trusted": project.packages})
     except ValidationError as error:
-        raise ConfigurationError(_sentence(error, tree)) from None
+        raise ConfigurationError(_sentence(error, tree, project)) from None
     for path, node in _components((), tree):
-        check_arguments(".".join(path), node, project.root / "src")
+        check_arguments(".".join(path), node, project.root / "src", schema_keys(path, tree) or SETTINGS)
     return plan
 
 
@@ -61,6 +63,8 @@ def _compose(overrides: Sequence[str], project: Project) -> dict[str, Any]:
             raise ConfigurationError(_unknown_choice(error, overrides, project)) from None
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigurationError(_hydra_sentence(error, overrides, project)) from None
+        except (TypeError, ValueError) as error:  # OmegaConf's own, when a key leads into a list
+            raise ConfigurationError(_into_list(overrides, project) or _first_line(error)) from error
     assert isinstance(tree, dict)  # noqa: S101 - conf/plan.yaml is a mapping, or composing it failed
     return {str(key): value for key, value in tree.items()}
 
@@ -77,9 +81,11 @@ def _hydra_sentence(error: Exception, overrides: Sequence[str], project: Project
     """Turn Hydra's own message, which explains Hydra, into one that explains the mistake."""
     text = str(error)
     if found := re.search(r"Key '([^']+)' is not in struct\s+full_key: (\S+)", text):
-        return _unknown_key(found[2], project)
-    if found := re.search(r"Could not override '([^']+)'", text):
-        return _unknown_key(found[1], project)
+        return _unknown_key(found[2], overrides, project)
+    if found := re.search(r"Could not (?:override|delete from config\.) '([^']+)'", text):
+        return _unknown_key(found[1], overrides, project)
+    if found := re.search(r"Could not append to config. An item is already at '([^']+)'", text):
+        return f"{found[1]}: the plan has this key already; leave out the +"
     if found := re.search(r"Missing mandatory value: (\S+)", text):
         return f"{found[1]} has no value; give it one, as in {found[1]}=VALUE"
     if found := re.search(r"Interpolation key '([^']+)' not found", text):
@@ -90,25 +96,61 @@ def _hydra_sentence(error: Exception, overrides: Sequence[str], project: Project
     return _first_line(error)
 
 
-def _unknown_key(path: str, project: Project) -> str:
-    """Name the key nearest to `path` in the plan as it is without overrides."""
+def _unknown_key(path: str, overrides: Sequence[str], project: Project) -> str:
+    """Name the key nearest to `path` in the plan as the other overrides make it."""
     parts = path.split(".")
     if len(parts) == 1 and (project.conf / path).is_dir():
         return f"{path}: give it one of {', '.join(project.choices(path))}"
-    node: Any = _tree_of_defaults(project)
+    tree = _tree_before(path, overrides, project)
     depth = 0
-    while depth < len(parts) - 1 and isinstance(node, dict) and parts[depth] in node:
-        node = node[parts[depth]]
+    while depth < len(parts) - 1 and walk(tree, parts[: depth + 1]) is not None:
         depth += 1
-    siblings = {key for key in node if not key.startswith("_")} if isinstance(node, dict) else set()
+    where = ".".join(parts[:depth])
+    if depth < len(parts) - 1 and parts[depth] in (walk(tree, parts[:depth]) or {}):
+        empty = ".".join(parts[: depth + 1])
+        choices = f"; give it one of {', '.join(project.choices(empty))}" if (project.conf / empty).is_dir() else ""
+        return f"{path}: {empty} is null in this plan, so it has no keys{choices}"
+    known = keys_at(parts[:depth], tree, project.root / "src")
+    if parts[depth] in known:
+        return (
+            f"{path}: conf/ leaves {'.'.join(parts[: depth + 1])} at its default; add it with a +, as in +{path}=VALUE"
+        )
     groups = {folder.name for folder in project.conf.iterdir() if folder.is_dir()} if depth == 0 else set()
-    return f"{path}: the plan has no such key; for {parts[depth]!r}: {nearest(parts[depth], siblings | groups)}"
+    if not known | groups:
+        return f"{path}: {where} is a value and has no keys"
+    return f"{path}: the plan has no such key; for {parts[depth]!r}: {nearest(parts[depth], known | groups)}"
 
 
-def _tree_of_defaults(project: Project) -> dict[str, Any]:
+def _tree_before(path: str, overrides: Sequence[str], project: Project) -> Any:
+    """Compose the plan as Hydra had it when it came to `path`: all choices made, and the values before it given."""
+    keys = _keys(overrides)
+    failing = next((number for number, key in enumerate(keys) if path == key or key.startswith(f"{path}.")), len(keys))
+    given = enumerate(zip(overrides, keys, strict=True))
+    kept = [text for number, (text, key) in given if number < failing or (project.conf / key).is_dir()]
+    return _tree(kept, project)
+
+
+def _into_list(overrides: Sequence[str], project: Project) -> str | None:
+    """Find the override whose key leads into a list, which can only be given as a whole."""
+    keys = _keys(overrides)
+    tree = _tree([text for text, key in zip(overrides, keys, strict=True) if (project.conf / key).is_dir()], project)
+    for key in keys:
+        parts = key.split(".")
+        for depth in range(1, len(parts)):
+            if isinstance(walk(tree, parts[:depth]), list):
+                whole = ".".join(parts[:depth])
+                return f"{key}: {whole} is a list; give it as a whole, as in {whole}=[1,2]"
+    return None
+
+
+def _keys(overrides: Sequence[str]) -> list[str]:
+    return [override.key_or_group for override in OverridesParser.create().parse_overrides(list(overrides))]
+
+
+def _tree(overrides: Sequence[str], project: Project) -> Any:
+    """Compose without asking that it makes a plan."""
     with initialize_config_dir(config_dir=str(project.conf), version_base="1.3", job_name="headframe"):
-        tree = OmegaConf.to_container(compose("plan"), resolve=False)
-    return {str(key): value for key, value in tree.items()} if isinstance(tree, dict) else {}
+        return OmegaConf.to_container(compose("plan", overrides=list(overrides)), resolve=False)
 
 
 def _first_line(error: Exception) -> str:
@@ -119,20 +161,20 @@ _TAGS = {"model", "ensemble"}
 """Pydantic puts the branch it took of a union into the path of an error; users wrote no such key."""
 
 
-def _sentence(error: ValidationError, tree: Mapping[str, Any]) -> str:
+def _sentence(error: ValidationError, tree: Mapping[str, Any], project: Project) -> str:
     """Say the first thing that is wrong: key, what came, what was expected."""
     first = error.errors(include_url=False)[0]
     path: list[str] = []
     for part in first["loc"]:
-        if str(part) in _TAGS and path and path[-1] in {"model"}:
+        if str(part) in _TAGS and path[-1:] == ["model"] and path[-2:-1] != ["members"]:
             continue
         path.append(str(part))
     name = ".".join(path)
     message = first["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     match first["type"]:
         case "extra_forbidden":
-            parent = _walk(tree, path[:-1])
-            return f"{name}: the plan has no such key; {nearest(path[-1], _fields(path[:-1], parent))}"
+            known = keys_at(path[:-1], tree, project.root / "src") - {path[-1]}
+            return f"{name}: the plan has no such key; {nearest(path[-1], known)}"
         case "missing":
             return f"{name} has no value; give it one, as in {name}=VALUE"
         case "literal_error":
@@ -144,22 +186,6 @@ def _sentence(error: ValidationError, tree: Mapping[str, Any]) -> str:
             return f"{name}: {message}" if name else message
         case _:
             return f"{name}={first['input']!r}: {message[0].lower()}{message[1:]}"
-
-
-def _walk(tree: Any, path: Sequence[str]) -> Any:
-    for part in path:
-        tree = tree.get(part) if isinstance(tree, Mapping) else None
-    return tree
-
-
-def _fields(path: Sequence[str], parent: Any) -> set[str]:
-    """Name the keys that the schema knows at `path`, as far as they can be told; else those that stand there."""
-    model: Any = Plan
-    for part in path:
-        field = getattr(model, "model_fields", {}).get(part)
-        model = field.annotation if field is not None else None
-    known = set(getattr(model, "model_fields", {}))
-    return known or set(parent if isinstance(parent, Mapping) else ())
 
 
 def _components(path: tuple[str, ...], node: Any) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:

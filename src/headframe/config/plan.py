@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationInfo, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails
 
 from headframe.record import Record, digest
 
@@ -15,6 +27,7 @@ TRUSTED = ("headframe.", "sklearn.", "torch.optim.")
 
 Kind = Literal["image", "series", "tokens", "tabular", "sparse"]
 TaskKind = Literal["classification", "regression", "forecasting"]
+SEED_BASE = 7919  # a prime; more copies than anybody trains
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=100)]
 
 
@@ -43,25 +56,48 @@ class Component(BaseModel):
     @model_validator(mode="after")
     def _targets_are_trusted(self, info: ValidationInfo) -> Self:
         trusted = (*TRUSTED, *(info.context or {}).get("trusted", ()))
-        for path in (self.target, *_targets(self.arguments)):
+        for path in (self.target, *targets(self.arguments)):
             if not path.startswith(trusted):
                 names = ", ".join(prefix.rstrip(".") for prefix in trusted)
                 msg = f"_target_ {path!r} is outside the trusted packages ({names}); put your own code in src/"
                 raise ValueError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _numbers_are_finite(self) -> Self:
+        """Refuse NaN and infinity in arguments, whose types the schema does not know, as it does everywhere else."""
+        found = [
+            InitErrorDetails(type="finite_number", loc=place, input=value)
+            for place, value in _not_finite(self.arguments)
+        ]
+        if found:
+            raise ValidationError.from_exception_data(self.target, found)
+        return self
 
-def _targets(value: Any) -> Iterator[str]:
+
+def targets(value: Any) -> Iterator[str]:
     """Yield each `_target_` that is nested anywhere in `value`."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             if key == "_target_":
                 yield str(inner)
             else:
-                yield from _targets(inner)
+                yield from targets(inner)
     elif isinstance(value, list | tuple):
         for inner in value:
-            yield from _targets(inner)
+            yield from targets(inner)
+
+
+def _not_finite(value: Any, place: tuple[int | str, ...] = ()) -> Iterator[tuple[tuple[int | str, ...], float]]:
+    """Yield each NaN and infinity that is nested anywhere in `value`, with its keys."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield place, value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _not_finite(inner, (*place, str(key)))
+    elif isinstance(value, list | tuple):
+        for number, inner in enumerate(value):
+            yield from _not_finite(inner, (*place, number))
 
 
 class Source(Record):
@@ -212,6 +248,12 @@ class Member(Record):
     scheduler: Component | None = None
     trainer: dict[str, Any] = {}  # keys of `trainer` that differ
 
+    @field_validator("trainer")
+    @classmethod
+    def _is_part_of_a_trainer(cls, changes: dict[str, Any]) -> dict[str, Any]:
+        Trainer.model_validate({"max_epochs": 1, "batch_size": 1, **changes})  # the two that have no default
+        return changes
+
 
 class Learner(Record):
     """Everything that decides the weights, given a table, a task and a split."""
@@ -224,32 +266,53 @@ class Learner(Record):
     trainer: Trainer
     bootstrap: bool = False
 
-    def vary(self, member: Member, copy: int = 0, *, bootstrap: bool = False) -> Learner:
+    def vary(self, member: Member, *, further: int = 0, bootstrap: bool = False) -> Learner:
         """Give the learner of one member: this one's settings where the member names none.
 
-        Copy 0 keeps the seed, so a member trains to the weights it would reach alone.
+        Args:
+            member: what differs.
+            further: how far its seed lies from this one's; 0 keeps the seed.
+            bootstrap: whether it draws its training rows with replacement, as it does in any case where this one does.
         """
         # Parts that were checked once are not checked again: only loading knows the project's own packages.
         return Learner.model_construct(
-            seed=(self.seed + 7919 * copy) % 2**31,
+            seed=(self.seed + further) % 2**31,
             model=member.model,
             features=member.features or self.features,
             optimizer=member.optimizer or self.optimizer,
             scheduler=member.scheduler or self.scheduler,
             trainer=Trainer.model_validate({**self.trainer.model_dump(), **member.trainer}),
-            bootstrap=bootstrap,
+            bootstrap=self.bootstrap or bootstrap,
         )
 
     def members(self) -> dict[str, Learner]:
-        """Name the learners of an ensemble in their order; empty where the model is no ensemble."""
+        """Name the learners of an ensemble in their order; empty where the model is no ensemble.
+
+        Copy 0 keeps the seed, so a member trains to the weights it would reach alone. The other copies of all members
+        are counted through, and the count becomes one digit of the distance to the plan's seed, in the number system
+        of base 7919: the last digit in an ensemble of plain models, the one before it in an ensemble of those. So no
+        two copies of a nested ensemble come to the same seed.
+        """
         if not isinstance(self.model, Ensemble):
             return {}
-        many = self.model.copies > 1
+        copies, many = self.model.copies, len(self.model.members)
+        digit = SEED_BASE ** _height(self.model)
         return {
-            f"{name}-{copy}" if many else name: self.vary(member, copy, bootstrap=self.model.bootstrap)
-            for name, member in self.model.members.items()
-            for copy in range(self.model.copies)
+            f"{name}-{copy}" if copies > 1 else name: self.vary(
+                member,
+                further=digit * ((copy - 1) * many + position + 1) if copy else 0,
+                bootstrap=self.model.bootstrap,
+            )
+            for position, (name, member) in enumerate(self.model.members.items())
+            for copy in range(copies)
         }
+
+
+def _height(model: AnyModel) -> int:
+    """Count how many ensembles stand on top of each other."""
+    if not isinstance(model, Ensemble):
+        return 0
+    return 1 + max(_height(member.model) for member in model.members.values())
 
 
 class Evaluation(Record):
@@ -313,6 +376,12 @@ class Plan(Record):
         """The sha256 of the whole plan."""
         return digest(self)
 
+    @property
+    def identity(self) -> str:
+        """The sha256 of what decides a version: the plan without where it runs, is judged, serves and is tracked."""
+        told = {"launcher", "promotion", "serving", "tracking"}
+        return digest({**self.model_dump(mode="json", exclude=told), "model_name": self.promotion.model})
+
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
         if self.task.kind not in self.dataset.tasks:
@@ -335,12 +404,12 @@ class Plan(Record):
 
 
 def _leaves(path: str, learner: Learner) -> Iterator[tuple[str, Learner]]:
-    """Yield every learner that is no ensemble, with the key under which the plan has it."""
-    members = learner.members()
-    if not members:
+    """Yield every learner that is no ensemble, its copies once, with the key under which the plan has it."""
+    if not isinstance(learner.model, Ensemble):
         yield path, learner
-    for name, member in members.items():
-        yield from _leaves(f"{path}.members.{name}", member)
+        return
+    for name, member in learner.model.members.items():
+        yield from _leaves(f"{path}.members.{name}", learner.vary(member))
 
 
 def _fits(path: str, learner: Learner, task: TaskKind) -> None:

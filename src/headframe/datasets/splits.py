@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from headframe.config.build import build
 from headframe.config.plan import Dataset
+from headframe.config.ranges import Count, Share
 from headframe.datasets import cells
 from headframe.datasets.table import Table, open_record
 from headframe.errors import ConfigurationError, DataError
@@ -55,8 +56,8 @@ class Hashed(Splitter):
         salt: any text; another salt is another draw.
     """
 
-    validation: float
-    test: float
+    validation: Share
+    test: Share
     salt: str = ""
 
     def __post_init__(self) -> None:
@@ -88,7 +89,7 @@ class Given(Splitter):
     names: Mapping[str, str] = field(
         default_factory=lambda: {"train": "train", "validation": "validation", "test": "test"}
     )
-    validation: float = 0.0
+    validation: Share = 0.0
     salt: str = ""
 
     def __post_init__(self) -> None:
@@ -135,9 +136,9 @@ class Ordered(Splitter):
 
     apart: ClassVar[bool] = False
 
-    train: int
-    validation: int
-    test: int
+    train: Count
+    validation: Count
+    test: Count
 
     def __post_init__(self) -> None:
         if min(self.train, self.validation, self.test) < 1:

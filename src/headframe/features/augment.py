@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from headframe.config.ranges import Count, NotNegative, Share
 from headframe.features.tokens import PADDING, UNKNOWN
 
 
@@ -21,7 +22,7 @@ class Shift:
             value of the image's channel, which is its background where a bright figure stands on black.
     """
 
-    def __init__(self, pixels: int, fill: Literal["edge", "least"] = "edge") -> None:
+    def __init__(self, pixels: Count, fill: Literal["edge", "least"] = "edge") -> None:
         if pixels < 1:
             msg = f"pixels is at least 1, not {pixels}"
             raise ValueError(msg)
@@ -52,7 +53,7 @@ class TokenDropout:
         share: how many of the tokens, 0 to 1, on average.
     """
 
-    def __init__(self, share: float) -> None:
+    def __init__(self, share: Share) -> None:
         if not 0 <= share < 1:
             msg = f"share lies in [0, 1), not {share}"
             raise ValueError(msg)
@@ -71,7 +72,7 @@ class Jitter:
         deviation: of the noise, in deviations of the training rows.
     """
 
-    def __init__(self, deviation: float) -> None:
+    def __init__(self, deviation: NotNegative) -> None:
         if deviation < 0:
             msg = f"deviation is not negative, but {deviation} came"
             raise ValueError(msg)
@@ -95,7 +96,7 @@ class Affine:
         pixels: largest move along each axis, in pixels and parts of them.
     """
 
-    def __init__(self, degrees: float, scale: float, pixels: float) -> None:
+    def __init__(self, degrees: NotNegative, scale: NotNegative, pixels: NotNegative) -> None:
         for name, value in (("degrees", degrees), ("scale", scale), ("pixels", pixels)):
             if value < 0:
                 msg = f"{name} is not negative, but {value} came"

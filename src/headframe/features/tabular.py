@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from typing_extensions import override
 
+from headframe.config.ranges import Count
 from headframe.errors import DataError
 from headframe.features.base import Encoder
 from headframe.features.columns import is_text, moments, numbers
@@ -61,8 +62,8 @@ class Tabular(Encoder):
         categorical: Sequence[str] = (),
         log: Sequence[str] = (),
         indicator: bool = True,
-        min_count: int = 1,
-        max_values: int = 256,
+        min_count: Count = 1,
+        max_values: Count = 256,
     ) -> None:
         if min_count < 1 or max_values < 1:
             msg = f"min_count and max_values are at least 1, not {min_count} and {max_values}"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
+from pydantic import Field
 from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 from typing_extensions import override
 
+from headframe.config.ranges import Count
 from headframe.errors import DataError
 from headframe.features.base import Encoder
 from headframe.features.columns import texts
@@ -38,10 +40,10 @@ class Tfidf(Encoder):
     def __init__(
         self,
         analyzer: Literal["word", "char"],
-        ngrams: Sequence[int],
+        ngrams: Annotated[Sequence[Count], Field(min_length=2, max_length=2)],
         *,
-        min_count: int = 1,
-        max_features: int | None = None,
+        min_count: Count = 1,
+        max_features: Count | None = None,
         sublinear: bool = False,
         lower: bool = True,
         column: str | None = None,

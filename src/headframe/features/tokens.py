@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
+from pydantic import Field
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 from typing_extensions import override
 
+from headframe.config.ranges import Count
 from headframe.errors import DataError
 from headframe.features.base import Encoder
 from headframe.features.columns import texts
@@ -64,10 +66,10 @@ class Tokens(Encoder):
     def __init__(
         self,
         kind: Literal["word", "bpe", "char"],
-        length: int,
+        length: Count,
         *,
-        vocabulary: int = 8000,
-        min_count: int = 1,
+        vocabulary: Annotated[int, Field(ge=3)] = 8000,
+        min_count: Count = 1,
         lower: bool = True,
         compatible: bool = True,
         digits: bool = True,

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from typing_extensions import override
 
+from headframe.config.ranges import Count
 from headframe.features.base import Encoder
 from headframe.features.columns import complete_numbers, moments
 from headframe.features.spec import InputSpec, Kind
@@ -27,7 +28,7 @@ class Windows(Encoder):
 
     gives: ClassVar[Kind] = "series"
 
-    def __init__(self, lookback: int, columns: Sequence[str] = ()) -> None:
+    def __init__(self, lookback: Count, columns: Sequence[str] = ()) -> None:
         if lookback < 1:
             msg = f"lookback is a number of rows, at least 1, not {lookback}"
             raise ValueError(msg)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
+from headframe.config.ranges import Count, Share
 from headframe.features.spec import InputSpec
 
 
@@ -22,9 +25,9 @@ class ConvNet(nn.Module):
         inputs: InputSpec,
         outputs: tuple[int, ...],
         *,
-        widths: Sequence[Sequence[int]] = ((16,), (32, 32), (64, 64)),
-        kernel: int = 3,
-        dropout: float = 0.0,
+        widths: Sequence[Annotated[Sequence[Count], Field(min_length=1)]] = ((16,), (32, 32), (64, 64)),
+        kernel: Count = 3,
+        dropout: Share = 0.0,
     ) -> None:
         """Build the stages and the linear layer behind them.
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy.optimize import minimize
 
+from headframe.config.ranges import Positive
 from headframe.errors import DataError
 
 Kind = Literal["classification", "regression", "forecasting"]
@@ -137,7 +138,7 @@ class Stacking(Combiner):
             for values that of a ridge penalty on standardised distances, in examples.
     """
 
-    def __init__(self, strength: float = 1.0) -> None:
+    def __init__(self, strength: Positive = 1.0) -> None:
         if strength <= 0:
             msg = f"strength is positive, not {strength}"
             raise ValueError(msg)

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from headframe.config.ranges import Count, Share
 from headframe.features.spec import InputSpec
 
 _CELLS: dict[str, type[nn.LSTM | nn.GRU]] = {"lstm": nn.LSTM, "gru": nn.GRU}
@@ -56,7 +57,7 @@ class ChannelForecaster(nn.Module, ABC):
 class ChannelLinear(ChannelForecaster):
     """One linear map from the window to the horizon, akin to NLinear (doi:10.1609/aaai.v37i9.26317)."""
 
-    def __init__(self, inputs: InputSpec, outputs: tuple[int, ...], *, dropout: float = 0.0) -> None:
+    def __init__(self, inputs: InputSpec, outputs: tuple[int, ...], *, dropout: Share = 0.0) -> None:
         """Build the map.
 
         Args:
@@ -106,14 +107,14 @@ class PatchRecurrent(ChannelForecaster):
         inputs: InputSpec,
         outputs: tuple[int, ...],
         *,
-        patch: int = 24,
-        stride: int = 24,
-        width: int = 32,
+        patch: Count = 24,
+        stride: Count = 24,
+        width: Count = 32,
         cell: Literal["lstm", "gru"] = "lstm",
-        hidden: int = 64,
-        layers: int = 1,
+        hidden: Count = 64,
+        layers: Count = 1,
         read: Literal["last", "all"] = "last",
-        dropout: float = 0.2,
+        dropout: Share = 0.2,
     ) -> None:
         """Build the patches, the cells and the last layer.
 
@@ -158,12 +159,12 @@ class PatchConv(ChannelForecaster):
         inputs: InputSpec,
         outputs: tuple[int, ...],
         *,
-        patch: int = 16,
-        stride: int = 8,
-        width: int = 32,
-        kernel_size: int = 3,
-        blocks: int = 2,
-        dropout: float = 0.2,
+        patch: Count = 16,
+        stride: Count = 8,
+        width: Count = 32,
+        kernel_size: Count = 3,
+        blocks: Count = 2,
+        dropout: Share = 0.2,
     ) -> None:
         """Build the patches, the blocks and the last layer.
 

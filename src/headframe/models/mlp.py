@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from headframe.config.ranges import Count, Share
 from headframe.features.spec import InputSpec
 
 
@@ -18,8 +19,8 @@ class MLP(nn.Module):
         inputs: InputSpec,
         outputs: tuple[int, ...],
         *,
-        hidden: Sequence[int] = (128, 64),
-        dropout: float = 0.0,
+        hidden: Sequence[Count] = (128, 64),
+        dropout: Share = 0.0,
         batch_norm: bool = False,
     ) -> None:
         """Build the layers.

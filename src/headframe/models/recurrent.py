@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from headframe.config.ranges import Count, CountOrZero, Share
 from headframe.features.spec import InputSpec
 from headframe.models.sequence import SequenceInput
 
@@ -49,14 +50,14 @@ class RecurrentNet(nn.Module):
         outputs: tuple[int, ...],
         *,
         cell: Literal["lstm", "gru"] = "lstm",
-        hidden: int = 64,
-        layers: int = 1,
+        hidden: Count = 64,
+        layers: Count = 1,
         bidirectional: bool = False,
-        dropout: float = 0.0,
+        dropout: Share = 0.0,
         pooling: Literal["last", "mean", "max"] = "last",
-        input_dropout: float = 0.0,
-        embedding: int = 64,
-        pairs: int = 0,
+        input_dropout: Share = 0.0,
+        embedding: Count = 64,
+        pairs: CountOrZero = 0,
     ) -> None:
         """Build the cells and the last layer.
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from headframe.config.ranges import Count, CountOrZero, Share
 from headframe.features.spec import InputSpec
 from headframe.models.sequence import SequenceInput
 
@@ -46,13 +48,13 @@ class SequenceConvNet(nn.Module):
         inputs: InputSpec,
         outputs: tuple[int, ...],
         *,
-        embedding: int = 64,
-        pairs: int = 0,
-        widths: Sequence[int] = (64,),
-        kernel_sizes: Sequence[int] = (2, 3, 4),
+        embedding: Count = 64,
+        pairs: CountOrZero = 0,
+        widths: Sequence[Count] = (64,),
+        kernel_sizes: Annotated[Sequence[Count], Field(min_length=1)] = (2, 3, 4),
         pooling: Literal["max", "mean", "both"] = "both",
-        input_dropout: float = 0.0,
-        dropout: float = 0.0,
+        input_dropout: Share = 0.0,
+        dropout: Share = 0.0,
     ) -> None:
         """Build the stages and the last layer.
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from headframe.config.ranges import Positive
 from headframe.errors import HeadframeError
 from headframe.training.environment import settings_of
 from headframe.training.lifeline import heard
@@ -47,7 +48,7 @@ class Local:
         minutes: wall time after which it is ended; None: never.
     """
 
-    minutes: float | None = None
+    minutes: Positive | None = None
 
     def __post_init__(self) -> None:
         if self.minutes is not None and self.minutes <= 0:

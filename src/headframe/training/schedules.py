@@ -6,9 +6,13 @@ What they give is stepped once after each step of the optimiser; the rate in the
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
+from pydantic import Field
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+
+from headframe.config.ranges import Count, Fraction, Share
 
 
 def constant(optimizer: Optimizer, total_steps: int, steps_per_epoch: int) -> LRScheduler:
@@ -22,9 +26,9 @@ def one_cycle(
     total_steps: int,
     steps_per_epoch: int,
     *,
-    warm_up: float = 0.3,
-    start: float = 0.04,
-    end: float = 1e-4,
+    warm_up: Share = 0.3,
+    start: Fraction = 0.04,
+    end: Fraction = 1e-4,
     momentum: bool = True,
 ) -> LRScheduler:
     """Rise to the optimiser's rate and fall far below it, both along a cosine (Smith and Topin, arXiv:1708.07120).
@@ -58,7 +62,12 @@ def one_cycle(
 
 
 def cosine(
-    optimizer: Optimizer, total_steps: int, steps_per_epoch: int, *, warm_up: float = 0.05, end: float = 0.0
+    optimizer: Optimizer,
+    total_steps: int,
+    steps_per_epoch: int,
+    *,
+    warm_up: Share = 0.05,
+    end: Annotated[float, Field(ge=0, le=1)] = 0.0,
 ) -> LRScheduler:
     """Rise in a straight line, then fall along half a cosine (Loshchilov and Hutter, arXiv:1608.03983, one cycle).
 
@@ -88,7 +97,7 @@ def cosine(
 
 
 def step(
-    optimizer: Optimizer, total_steps: int, steps_per_epoch: int, *, every: int = 1, factor: float = 0.5
+    optimizer: Optimizer, total_steps: int, steps_per_epoch: int, *, every: Count = 1, factor: Fraction = 0.5
 ) -> LRScheduler:
     """Multiply the rate by `factor` after each `every` epochs; with every=1 this is exponential decay.
 

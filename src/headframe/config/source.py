@@ -1,0 +1,106 @@
+"""Find definitions in source files without importing them, through whatever passes their names on."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What a name means: the statement that defines it, and the module in which that stands."""
+
+    module: str
+    node: ast.stmt  # a class, a function or an assignment
+
+
+def module_file(module: str, own_source: Path | None = None) -> Path | None:
+    """Find the source file of a module without importing its package; None where there is none.
+
+    Args:
+        module: its dotted name.
+        own_source: the project's `src/`, where its own packages lie.
+    """
+    return _module_file(module, own_source or Path())
+
+
+@lru_cache(maxsize=512)
+def _module_file(module: str, own_source: Path) -> Path | None:
+    top, *rest = module.split(".")
+    own = own_source / top
+    if own.is_dir():
+        root = own
+    else:
+        spec = importlib.util.find_spec(top)
+        if spec is None or not spec.submodule_search_locations:
+            return None
+        root = Path(next(iter(spec.submodule_search_locations)))
+    base = root.joinpath(*rest)
+    for file in (base.with_suffix(".py") if rest else None, base / "__init__.py"):
+        if file is not None and file.is_file():
+            return file
+    return None
+
+
+@lru_cache(maxsize=512)
+def _names(file: Path) -> dict[str, ast.stmt]:
+    """Map each name that a file has at its top level to the statement that gives it; `*` stands for all of a module."""
+    found: dict[str, ast.stmt] = {}
+    for node in _statements(ast.parse(file.read_text(encoding="utf-8")).body):
+        match node:
+            case ast.ClassDef(name=name) | ast.FunctionDef(name=name):
+                found[name] = node
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                found[name] = node
+            case ast.Assign(targets=targets):
+                found.update({target.id: node for target in targets if isinstance(target, ast.Name)})
+            case ast.ImportFrom(names=aliases):
+                found.update({alias.asname or alias.name: node for alias in aliases})
+            case _:
+                pass
+    return found
+
+
+def _statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield the statements of a module, those under `if` and `try` included."""
+    for node in body:
+        match node:
+            case ast.If(body=inner, orelse=other) | ast.Try(body=inner, orelse=other):
+                yield from _statements([*inner, *other])
+            case _:
+                yield node
+
+
+def names_in(module: str, own_source: Path) -> frozenset[str] | None:
+    """Name what a module defines, or passes on from its own package; None where its source cannot tell."""
+    file = module_file(module, own_source)
+    if file is None or "*" in _names(file):
+        return None
+    top = module.partition(".")[0]
+    return frozenset(
+        name
+        for name, node in _names(file).items()
+        if not isinstance(node, ast.ImportFrom) or node.level or (node.module or "").partition(".")[0] == top
+    )
+
+
+def find(module: str, name: str, own_source: Path) -> Definition | None:
+    """Follow a name from module to module to its definition; None where no source has it, as in compiled modules."""
+    seen: set[tuple[str, str]] = set()
+    while (module, name) not in seen:
+        seen.add((module, name))
+        file = module_file(module, own_source)
+        node = _names(file).get(name) if file is not None else None
+        if file is None or node is None:
+            return None
+        if not isinstance(node, ast.ImportFrom):
+            return Definition(module, node)
+        alias = next(alias for alias in node.names if (alias.asname or alias.name) == name)
+        package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+        relative = "." * node.level + (node.module or "")
+        module, name = importlib.util.resolve_name(relative, package) if node.level else relative, alias.name
+    return None
