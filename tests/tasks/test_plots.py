@@ -93,3 +93,34 @@ def test_one_class_in_the_rows_draws_no_curves() -> None:
     task, predictions = classification(["a", "b"])
     ones = predictions.filter(pa.compute.equal(predictions["target"], "a"))
     assert task.plots(ones).keys() == {"confusion", "calibration"}
+
+
+def lines(figure) -> dict[str, np.ndarray]:
+    """The lines of a picture's first panel by their label, (points, 2)."""
+    return {line.get_label(): line.get_xydata() for line in figure.axes[0].get_lines()}
+
+
+def test_a_forecast_begins_where_its_history_ends() -> None:
+    series = random.normal(size=(60, 2)).cumsum(axis=0)
+    target = np.stack([series[start : start + 8] for start in range(53)])
+    drawn = lines(plots.fans(target, target + 1, ["a", "b"]))
+    np.testing.assert_array_equal(drawn["true"], np.stack([np.arange(-7, 9), series[:16, 0]], axis=1))
+    np.testing.assert_array_equal(drawn["forecast"][:, 0], np.arange(1, 9))
+
+
+def test_windows_that_do_not_follow_each_other_have_no_history() -> None:
+    target = random.normal(size=(53, 8, 1))
+    assert lines(plots.fans(target, target, ["a"]))["true"][0, 0] == 1
+
+
+def test_the_band_of_a_forecast_holds_errors_of_validation_and_of_no_test_row() -> None:
+    task, predictions = forecasting(["HUFL"])
+    earlier, said = random.normal(size=(40, 24, 1)), np.zeros((40, 24, 1))
+    validation = task.predictions(task.scores(said), (said + earlier).astype(np.float32))
+    axes = task.plots(predictions, validation)["forecasts"].axes[0]
+    ends = axes.collections[0].get_paths()[0].vertices
+    middle = {line.get_label(): line.get_ydata() for line in axes.get_lines()}["forecast"]
+    low, high = np.quantile(earlier, (0.1, 0.9), axis=0)[..., 0] * task.deviation_
+    assert ends[:, 1].min() == pytest.approx((middle + low).min(), rel=1e-4)
+    assert ends[:, 1].max() == pytest.approx((middle + high).max(), rel=1e-4)
+    assert not task.plots(predictions)["forecasts"].axes[0].collections

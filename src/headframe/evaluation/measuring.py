@@ -56,12 +56,12 @@ def measure(  # noqa: PLR0917 - one call a stage, each argument another record
         HeadframeError: a file is missing or the folder cannot be written.
     """
     task = _task(plan, root / trained.folder)
-    predictions = _test_rows(root, trained, table, task)
+    predictions = _rows(root, trained, "test", table, task)
     block = block_length(task.horizon, predictions.num_rows) if task.horizon else 1
     how = Resampling(plan.evaluation.confidence, plan.evaluation.resamples, plan.seed, block)
     compared = None
     if baseline is not None:
-        compared = compare(task, predictions, _test_rows(root, baseline, table, task), how)
+        compared = compare(task, predictions, _rows(root, baseline, "test", table, task), how)
         metrics, resamples = compared.model, compared.resamples
     else:
         sampled = sample(task, predictions, how)
@@ -84,8 +84,9 @@ def measure(  # noqa: PLR0917 - one call a stage, each argument another record
         legend=task.legend(),
         history=_history(root / trained.folder),
     )
+    validation = _rows(root, trained, "validation", table, task)
     drawn = {"learning_curves": learning_curves(facts.history, task.lead)} if facts.history else {}
-    plots = {name: _png(figure) for name, figure in {**drawn, **task.plots(predictions)}.items()}
+    plots = {name: _png(figure) for name, figure in {**drawn, **task.plots(predictions, validation)}.items()}
     try:
         _write(facts, plots, folder)
     except OSError as error:
@@ -102,8 +103,8 @@ def measure(  # noqa: PLR0917 - one call a stage, each argument another record
     )
 
 
-def _test_rows(root: Path, trained: Trained, table: TableRecord, task: Task) -> pa.Table:
-    """Read the predicted test rows, with their content where a row stands for itself."""
+def _rows(root: Path, trained: Trained, split: str, table: TableRecord, task: Task) -> pa.Table:
+    """Read the predicted rows of a split, with their content where a row stands for itself."""
     path = root / trained.folder / "predictions.parquet"
     if not path.is_file():
         msg = f"{path} is missing; train again to write the predictions"
@@ -112,7 +113,7 @@ def _test_rows(root: Path, trained: Trained, table: TableRecord, task: Task) -> 
         msg = f"{path} was changed since training wrote it; train again"
         raise DataError(msg)
     predictions = pq.read_table(path)
-    rows = predictions.filter(pc.equal(predictions["split"], "test"))
+    rows = predictions.filter(pc.equal(predictions["split"], split))
     if task.horizon:
         return rows
     known = Table.open(root / table.folder).read(["row_id", CONTENT])

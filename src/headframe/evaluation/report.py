@@ -44,7 +44,7 @@ _CAPTIONS = {
     "calibration": "How often answers of equal confidence are right",
     "predicted_true": "Predicted against true values",
     "residuals": "Errors",
-    "forecasts": "Three forecasts and the truth",
+    "forecasts": "Three forecasts, the truth and what went before",
     "errors": "Where a forecast errs",
 }
 

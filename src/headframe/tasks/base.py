@@ -111,8 +111,13 @@ class Task(ABC):
         """Give one number a row whose mean is `lead` or stands for it, higher is better, for paired comparison."""
 
     @abstractmethod
-    def plots(self, predictions: pa.Table) -> dict[str, Figure]:
-        """Draw what a person looks at first, by file name without ending."""
+    def plots(self, predictions: pa.Table, validation: pa.Table | None = None) -> dict[str, Figure]:
+        """Draw what a person looks at first, by file name without ending.
+
+        Args:
+            predictions: what is drawn.
+            validation: predictions of other rows, from which it may be told how wrong such predictions usually are.
+        """
 
     def legend(self) -> dict[str, str]:
         """Explain the short names that plots put in the place of text their font cannot draw; mostly empty."""

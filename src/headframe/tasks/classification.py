@@ -253,7 +253,7 @@ class Classification(Task):
         return (target == predicted).astype(np.float64)
 
     @override
-    def plots(self, predictions: pa.Table) -> dict[str, Figure]:
+    def plots(self, predictions: pa.Table, validation: pa.Table | None = None) -> dict[str, Figure]:
         from headframe.tasks import plots  # noqa: PLC0415 - training and serving draw nothing
 
         target, predicted, scores = self._read(predictions)

@@ -151,13 +151,14 @@ class Forecasting(Task):
         return -each.mean(axis=(1, 2))
 
     @override
-    def plots(self, predictions: pa.Table) -> dict[str, Figure]:
+    def plots(self, predictions: pa.Table, validation: pa.Table | None = None) -> dict[str, Figure]:
         from headframe.tasks import plots  # noqa: PLC0415 - training and serving draw nothing
 
         target, predicted = self._read(predictions)
         names = self._plot_names()
+        earlier = None if validation is None else np.subtract(*self._read(validation))
         return {
-            "forecasts": plots.fans(target, predicted, names),
+            "forecasts": plots.fans(target, predicted, names, earlier),
             "errors": plots.forecast_errors((predicted - target) / self.deviation_, names),
         }
 

@@ -175,38 +175,43 @@ def residuals(target: np.ndarray, predicted: np.ndarray, name: str) -> Figure:
     return figure
 
 
-def fans(target: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> Figure:
-    """Draw three forecasts, evenly chosen, of at most seven variables, with the truth.
+def fans(target: np.ndarray, predicted: np.ndarray, names: Sequence[str], earlier: np.ndarray | None = None) -> Figure:
+    """Draw three forecasts, evenly chosen, of at most seven variables, with the truth and what went before.
 
-    The band holds eight of ten errors of all given windows at the same step: it says how wrong such a forecast
-    usually is, not how wrong this one is.
+    The band holds eight of ten of the earlier errors at the same step: it says how wrong such a forecast usually
+    is, not how wrong this one is. What went before a window is read off the windows before it, where each begins
+    one step after the last.
 
     Args:
         target: (examples, horizon, variables).
         predicted: of the same shape.
         names: of the variables.
+        earlier: target minus prediction of other windows than these, e.g. those of validation, (any, horizon,
+            variables); without any no band is drawn.
     """
     shown = min(len(names), MOST_VARIABLES)
-    chosen = np.unique(np.linspace(0, len(target) - 1, WINDOWS).astype(np.int64))
-    low, high = np.quantile(target[:, :, :shown] - predicted[:, :, :shown], INSIDE, axis=0)
+    examples, horizon = target.shape[:2]
+    chosen = np.unique(np.linspace(min(horizon, examples - 1), examples - 1, WINDOWS).astype(np.int64))
+    band = np.quantile(earlier, INSIDE, axis=0) if earlier is not None and len(earlier) else None
+    overlap = np.array_equal(target[1:, :-1], target[:-1, 1:])
     figure = _figure(3.6 * len(chosen) + 1, 1.7 * shown + 0.8)
     grid = figure.subplots(shown, len(chosen), sharex=True, sharey="row", squeeze=False)
-    steps = np.arange(1, target.shape[1] + 1)
+    steps = np.arange(1, horizon + 1)
     for column, example in enumerate(chosen):
+        before = min(int(example), horizon) if overlap else 0
         for row in range(shown):
             axes = grid[row, column]
             middle = predicted[example, :, row]
-            axes.fill_between(
-                steps,
-                middle + low[:, row],
-                middle + high[:, row],
-                color=BLUE,
-                alpha=0.15,
-                linewidth=0,
-                label="8 of 10 errors",
-            )
-            axes.plot(steps, target[example, :, row], color="#2d3748", linewidth=1.2, label="true")
+            if band is not None:
+                low, high = middle + band[:, :, row]
+                axes.fill_between(
+                    steps, low, high, color=BLUE, alpha=0.15, linewidth=0, label="8 of 10 errors in validation"
+                )
+            truth = np.append(target[example - before, :before, row], target[example, :, row])
+            axes.plot(np.arange(1 - before, horizon + 1), truth, color="#2d3748", linewidth=1.2, label="true")
             axes.plot(steps, middle, color=BLUE, linewidth=1.4, label="forecast")
+            if before:
+                axes.axvline(0.5, color=GREY, linestyle="--", linewidth=1)
             _plain(
                 axes,
                 title=f"window {example}" if row == 0 else "",

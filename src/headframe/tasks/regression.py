@@ -124,7 +124,7 @@ class Regression(Task):
         return -np.abs(error) if self.lead == "mae" else -(error**2)
 
     @override
-    def plots(self, predictions: pa.Table) -> dict[str, Figure]:
+    def plots(self, predictions: pa.Table, validation: pa.Table | None = None) -> dict[str, Figure]:
         from headframe.tasks import plots  # noqa: PLC0415 - training and serving draw nothing
 
         target, predicted = _read(predictions)
