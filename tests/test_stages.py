@@ -56,8 +56,8 @@ def test_paths_and_addresses_are_no_part_of_a_key(tmp_path: Path) -> None:
     assert key == stage.key(tmp_path, {"number": 3, "mirror": None})
 
 
-@pytest.mark.parametrize("damage", ["delete", "truncate", "record"])
-def test_a_stage_whose_files_are_gone_or_damaged_is_done_again(tmp_path: Path, damage: str) -> None:
+@pytest.mark.parametrize("damage", ["delete", "truncate", b'{"record": {"num', b"\xff\xfe", b"[]", b'{"record": {}}'])
+def test_a_stage_whose_files_are_gone_or_damaged_is_done_again(tmp_path: Path, damage: str | bytes) -> None:
     Stage(count).run(tmp_path, {"number": 3})
     (folder,) = (path for path in (tmp_path / ".headframe/stages/count").iterdir() if path.is_dir())
     if damage == "delete":
@@ -65,7 +65,8 @@ def test_a_stage_whose_files_are_gone_or_damaged_is_done_again(tmp_path: Path, d
     elif damage == "truncate":
         (folder / "work.txt").write_text("")
     else:
-        (folder / "record.json").write_text('{"record": {"num')
+        assert isinstance(damage, bytes)
+        (folder / "record.json").write_bytes(damage)
     assert not Stage(count).run(tmp_path, {"number": 3}).reused
 
 

@@ -54,6 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         _log_to_stderr()
         arguments.here = Path.cwd()
         if arguments.project is not None:
+            if not Path(arguments.project).is_dir():
+                msg = f"--project {arguments.project}: there is no such folder"
+                raise ConfigurationError(msg)
             os.chdir(arguments.project)
         code: int = arguments.command(arguments)
         sys.stdout.flush()

@@ -55,7 +55,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as stream:
-            os.fchmod(stream.fileno(), 0o666 & ~_umask())
+            os.fchmod(stream.fileno(), 0o666 & ~umask())
             stream.write(raw)
             stream.flush()
             os.fsync(stream.fileno())
@@ -65,7 +65,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         raise
 
 
-def _umask() -> int:
+def umask() -> int:
     """Give the permissions that this process withholds; a temporary file has fewer than its user asked for."""
     mask = os.umask(0o077)
     os.umask(mask)

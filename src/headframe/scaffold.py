@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import tempfile
@@ -12,6 +11,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
 
 from headframe.errors import ConfigurationError, HeadframeError
+from headframe.record import umask
 
 _COPIED = ("conf", "flows", "infra/prefect.yaml")
 _SUFFIXES = (".py", ".yaml", ".md")
@@ -120,17 +120,11 @@ def _write(target: Path, files: dict[str, bytes]) -> None:
             path = fresh / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        fresh.chmod(0o777 & ~_umask())  # temporary folders are for their maker only
+        fresh.chmod(0o777 & ~umask())  # temporary folders are for their maker only
         fresh.rename(target)  # over an empty folder, too
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
 
 
 def _shipped() -> dict[str, bytes]:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar, get_type_hints
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from headframe.config.plan import Plan
 from headframe.config.source import module_file
@@ -119,10 +119,11 @@ class Stage(Generic[R]):
             content = json.loads((folder / "record.json").read_text(encoding="utf-8"))
             record_type: type[R] = get_type_hints(self.function)["return"]
             record = record_type.model_validate(content["record"])
-        except (FileNotFoundError, json.JSONDecodeError, KeyError, ValidationError):
+            promised = dict(content["files"])
+        except (FileNotFoundError, ValueError, KeyError, TypeError):  # gone, or not what was written: done again
             return None
-        files = {name: (folder / name).stat().st_size for name in content["files"] if (folder / name).is_file()}
-        return record if files == content["files"] else None
+        files = {name: (folder / name).stat().st_size for name in promised if (folder / name).is_file()}
+        return record if files == promised else None
 
 
 @contextmanager

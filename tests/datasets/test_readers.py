@@ -122,6 +122,11 @@ def test_a_missing_column_names_what_came_and_what_was_expected(tmp_path: Path) 
         read(tmp_path, "a,c\n1,2\n", TEXT)
 
 
+def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="2 columns 'b'; give each a name of its own"):
+        read(tmp_path, "a,b,b\n1,2,3\n", TEXT)
+
+
 def test_an_empty_file_is_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"raw\.txt is empty"):
         read(tmp_path, "", TEXT)

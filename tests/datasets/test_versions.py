@@ -101,6 +101,16 @@ def test_nothing_is_written_when_nothing_changed_and_git_is_left_alone(
     assert "verify = true" in config
 
 
+def test_a_damaged_list_of_versions_names_the_line(root: Path, people: People) -> None:
+    put(people, root)
+    versions = Versions(root)
+    versions.commit()
+    with (root / ".headframe" / "versions.jsonl").open("ab") as stream:
+        stream.write(b'{"x\xff')
+    with pytest.raises(DataError, match=r"versions\.jsonl, line 2 is no version but"):
+        versions.versions()
+
+
 def test_everything_reaches_the_remote(root: Path, people: People) -> None:
     put(people, root)
     Versions(root).commit()

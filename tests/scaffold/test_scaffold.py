@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -90,12 +94,17 @@ def test_a_broken_installation_is_said(tmp_path: Path, monkeypatch: pytest.Monke
         init(tmp_path / "mine")
 
 
-def test_the_wheel_carries_the_project(tmp_path: Path):
-    build = [sys.executable, "-m", "uv", "build", "--wheel", "--quiet", "--out-dir", str(tmp_path), str(REPOSITORY)]
+def built(folder: Path) -> Path:
+    """Build the wheel of this repository."""
+    build = [sys.executable, "-m", "uv", "build", "--wheel", "--quiet", "--out-dir", str(folder), str(REPOSITORY)]
     done = subprocess.run(build, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    (wheel,) = tmp_path.glob("headframe-*.whl")
-    with zipfile.ZipFile(wheel) as archive:
+    (wheel,) = folder.glob("headframe-*.whl")
+    return wheel
+
+
+def test_the_wheel_carries_the_project(tmp_path: Path):
+    with zipfile.ZipFile(built(tmp_path)) as archive:
         names = set(archive.namelist())
         archive.extractall(tmp_path / "installed")
     assert {f"headframe/_project/{name}" for name in shipped()} <= names
@@ -110,3 +119,44 @@ def test_the_wheel_carries_the_project(tmp_path: Path):
     )
     made = {path.relative_to(tmp_path / "mine").as_posix() for path in (tmp_path / "mine").rglob("*") if path.is_file()}
     assert shipped() <= made
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Iterator[Path]:
+    """A fresh virtual environment; it takes a gigabyte, so nothing of it is kept."""
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
+    yield tmp_path / "venv"
+    shutil.rmtree(tmp_path / "venv")
+
+
+@pytest.mark.slow
+def test_the_installed_wheel_makes_a_project_that_runs_to_its_champion(environment: Path, tmp_path: Path):
+    """As the README says: pip install headframe && headframe init mine && cd mine && headframe run."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PREFECT_", "MLFLOW_", "PYTHONPATH", "VIRTUAL_ENV"))
+    }
+    variables = {**kept, "OMP_NUM_THREADS": "1", "PREFECT_HOME": "/nonexistent"}
+
+    def call(folder: Path, *command: str) -> str:
+        done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    wheel = built(tmp_path / "built")
+    commands = environment / "bin"
+    # pip looks where this machine's pip is told to look; the lock keeps the versions that are tested.
+    call(tmp_path, str(commands / "pip"), "install", "--quiet", "-c", str(REPOSITORY / "constraints.txt"), str(wheel))
+    where = call(tmp_path, str(commands / "python"), "-c", "import headframe; print(headframe.__file__)")
+    assert Path(where.strip()).is_relative_to(environment)
+
+    headframe = str(commands / "headframe")
+    call(tmp_path, headframe, "init", "mine")
+    mine = tmp_path / "mine"
+    small = ("model=mlp", "trainer.max_epochs=8", "evaluation.resamples=100")
+    outcome = json.loads(call(mine, headframe, "run", "--json", *small))
+    assert outcome["decision"]["promoted"]
+    assert outcome["answered"]["status"] == 200
+    assert json.loads(outcome["answered"]["response"])["predictions"]
+    assert (mine / outcome["result"]["evaluated"]["folder"] / "report.html").is_file()

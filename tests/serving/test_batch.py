@@ -175,11 +175,19 @@ def test_unknown_sources_targets_and_models_are_said(world: World, tmp_path: Pat
         _predict(world, "digits", tmp_path / "rows.csv", tmp_path / "scored.parquet")
     with pytest.raises(HeadframeError, match="is no folder that this user may write to"):
         _predict(world, "digits", "digits", tmp_path / "nowhere" / "scored.parquet")
-    with pytest.raises(HeadframeError, match="is a folder; name another file to write"):
+    with pytest.raises(HeadframeError, match="ends in nothing, but Parquet is written"):
         _predict(world, "digits", "digits", tmp_path)
     with pytest.raises(ConfigurationError, match="did you mean 'digits'"):
         predict_to_file("digitz", "digits", tmp_path / "scored.parquet", root=world.root, uri=world.uri)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_device_or_pipe_is_never_replaced(world: World, tmp_path: Path):
+    pipe = tmp_path / "scored.parquet"
+    os.mkfifo(pipe)
+    with pytest.raises(ConfigurationError, match="is no file but something else"):
+        _predict(world, "digits", "digits", pipe)
+    assert pipe.is_fifo()
 
 
 def test_the_source_is_never_written_over(world: World, tmp_path: Path):

@@ -63,6 +63,14 @@ def test_labels_that_cannot_be_learned_end_in_one_sentence_and_code_3(workshop, 
     assert not (run.folder / "bundle").exists()
 
 
+def test_numbers_too_large_to_standardise_end_in_one_sentence_and_code_3(workshop, table_of):
+    plan = _plan(workshop, table_of([row.replace("1,", "1e300,", 1) for row in ROWS]))
+    run = workshop.train(plan, "huge")
+    assert run.code == 3, run.said
+    assert run.said == "error: training rows hold numbers up to 2.1e+301, too large to standardise; rescale them\n"
+    assert not (run.folder / "bundle").exists()
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_inputs_that_are_no_numbers_end_in_one_sentence_and_code_3(workshop, table_of, value):
     plan = _plan(workshop, table_of(ROWS))

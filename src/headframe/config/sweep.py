@@ -18,7 +18,7 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
         overrides: Hydra's override grammar; `choice`, `range`, `interval`-free lists and `glob`-free commas.
 
     Raises:
-        ConfigurationError: an override is no `key=value`.
+        ConfigurationError: an override is no `key=value`, or a sweep has no value.
     """
     axes: list[list[str]] = []
     parser = OverridesParser.create()
@@ -31,6 +31,9 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
         if override.is_sweep_override():
             key = override.get_key_element()
             axes.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+            if not axes[-1]:
+                msg = f"{text!r} names no value, so nothing would run; name at least one, as in seed=range(3)"
+                raise ConfigurationError(msg)
         else:
             axes.append([text])
     return [list(choice) for choice in product(*axes)]

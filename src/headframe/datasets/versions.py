@@ -30,6 +30,7 @@ from dvc_data.hashfile.hash_info import HashInfo
 from dvc_data.hashfile.transfer import transfer
 from dvc_data.hashfile.tree import Tree
 from dvc_objects.errors import ObjectFormatError
+from pydantic import ValidationError
 
 from headframe.config.project import Project
 from headframe.datasets.collect import one_at_a_time, writing
@@ -119,10 +120,21 @@ class Versions:
                     self._push(repo, {*listing.values()}, {version.data})
 
     def versions(self) -> list[Version]:
-        """Give the versions that were stored on this machine, oldest first."""
+        """Give the versions that were stored on this machine, oldest first.
+
+        Raises:
+            DataError: a line of the list is damaged.
+        """
         if not self._log.is_file():
             return []
-        return [Version.model_validate_json(line) for line in self._log.read_text().splitlines()]
+        found = []
+        for number, line in enumerate(self._log.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+            try:
+                found.append(Version.model_validate_json(line))
+            except ValidationError:
+                msg = f"{self._log}, line {number} is no version but {line[:80]!r}; delete that line"
+                raise DataError(msg) from None
+        return found
 
     def status(self) -> dict[str, str]:
         """Say of each data set how it stands to `data.dvc`: same, changed, new, absent, or unknown."""

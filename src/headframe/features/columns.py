@@ -97,7 +97,15 @@ def images(rows: pa.Table, name: str, at_once: int) -> Iterator[np.ndarray]:
 
 
 def moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give mean and population deviation of each column of float64 (rows, columns); that of a constant is 1."""
-    mean, deviation = values.mean(axis=0), values.std(axis=0)
+    """Give mean and population deviation of each column of float64 (rows, columns); that of a constant is 1.
+
+    Raises:
+        DataError: the square of a number is beyond float64.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, deviation = values.mean(axis=0), values.std(axis=0)
+    if not (np.isfinite(mean) & np.isfinite(deviation)).all():
+        msg = f"training rows hold numbers up to {np.abs(values).max():.3g}, too large to standardise; rescale them"
+        raise DataError(msg)
     constant = values.min(axis=0) == values.max(axis=0)
     return np.where(constant, values[0], mean), np.where(constant, 1.0, deviation)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headframe.config.project import Project
-from headframe.errors import HeadframeError
-from headframe.record import file_digest
+from headframe.errors import ConfigurationError, HeadframeError
+from headframe.record import file_digest, umask
 from headframe.records import Predicted
 from headframe.tracking.registry import open_version, resolve
 
@@ -36,8 +36,8 @@ def predict_to_file(model: str, source: str, target: Path, *, root: Path, uri: s
         uri: MLflow's address.
 
     Raises:
-        ConfigurationError: there is no such model.
-        HeadframeError: there is no such source, or `target` cannot be written.
+        ConfigurationError: there is no such model or source, or `target` is no place for a Parquet file.
+        HeadframeError: `target` cannot be written.
         DataError: the rows are not what the model takes.
     """
     _require_place(target, source, root)
@@ -62,7 +62,11 @@ def write_predictions(predictor: Predictor, source: str, target: Path, root: Pat
     rows = open_rows(source, root, predictor.schema, BATCHES * BATCH)
     answers = _forecast(predictor, rows) if predictor.lookback else _row_by_row(predictor, rows)
     first = next(answers)  # whatever is wrong with the source is said before a file is begun
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    except OSError as error:
+        msg = f"{target} cannot be written: {error.strerror}; name a file elsewhere"
+        raise HeadframeError(msg) from error
     os.close(handle)
     fresh = Path(name)
     try:
@@ -72,7 +76,7 @@ def write_predictions(predictor: Predictor, source: str, target: Path, root: Pat
             for answer in answers:
                 writer.write_table(answer)
                 written += answer.num_rows
-        fresh.chmod(0o644)
+        fresh.chmod(0o666 & ~umask())  # a temporary file is for its maker only
         fresh.replace(target)
     except BaseException:
         fresh.unlink(missing_ok=True)
@@ -103,9 +107,13 @@ def _require_place(target: Path, source: str, root: Path) -> None:
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         msg = f"{target} cannot be written: {folder} is no folder that this user may write to"
         raise HeadframeError(msg)
-    if target.is_dir() or target.resolve() == Path(source).resolve():
-        msg = f"{target} is {'a folder' if target.is_dir() else 'the source itself'}; name another file to write"
-        raise HeadframeError(msg)
+    if target.suffix.lower() not in (".parquet", ".pq"):
+        msg = f"{target} ends in {target.suffix or 'nothing'}, but Parquet is written; name a .parquet file"
+        raise ConfigurationError(msg)
+    if target.resolve() == Path(source).resolve() or (target.exists() and not target.is_file()):
+        what = "no file but something else" if target.exists() and not target.is_file() else "the source itself"
+        msg = f"{target} is {what}; name another file to write"
+        raise ConfigurationError(msg)
     project = Project(root)
     if any(target.resolve().is_relative_to(own.resolve()) for own in (project.data, project.state)):
         msg = f"{target} lies where the project keeps its tables and models; name a file elsewhere"

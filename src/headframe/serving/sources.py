@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from headframe.config.nearest import nearest
 from headframe.datasets.table import TABLE, Table
-from headframe.errors import DataError, HeadframeError
+from headframe.errors import ConfigurationError, DataError
 from headframe.prediction.schema import conform
 from headframe.tracking.rows import to_column, to_table
 
@@ -37,7 +37,7 @@ def open_rows(source: str, root: Path, schema: pa.Schema, size: int) -> Rows:
         size: rows of each table but the last.
 
     Raises:
-        HeadframeError: there is no such file or data set, or its ending says nothing.
+        ConfigurationError: there is no such file or data set, or its ending says nothing.
         DataError: a column is missing or of another type, a line cannot be read, or there are no rows.
     """
     path = Path(source)
@@ -49,14 +49,14 @@ def open_rows(source: str, root: Path, schema: pa.Schema, size: int) -> Rows:
         if not (folder / TABLE).is_file():
             known = [each.parent.name for each in (root / "data").glob(f"*/{TABLE}")]
             msg = f"there is no data set {source!r} in {root / 'data'}; {nearest(source, known)}, or name a file"
-            raise HeadframeError(msg)
+            raise ConfigurationError(msg)
         path = Table.open(folder).folder / TABLE
     elif path.suffix.lower() not in readers:
         msg = f"{source} ends in {path.suffix or 'nothing'}; expected one of {', '.join(readers)}"
-        raise HeadframeError(msg)
+        raise ConfigurationError(msg)
     elif not path.is_file():
         msg = f"{source} is no file; name a Parquet, CSV, TSV or JSON-lines file, or a data set"
-        raise HeadframeError(msg)
+        raise ConfigurationError(msg)
     elif path.stat().st_size == 0:
         msg = f"{source} is empty; rows were expected"
         raise DataError(msg)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,6 +67,12 @@ class Delimited(Reader):
         return [cell.strip() for cell in first.cells]
 
     def _check_columns(self, file: Path, names: list[str], schema: pa.Schema) -> None:
+        twice = [name for name, times in Counter(names).items() if times > 1 and name in schema.names]
+        if twice:
+            msg = (
+                f"{file} has {names.count(twice[0])} columns {twice[0]!r}; give each a name of its own"
+            )
+            raise DataError(msg)
         given = {*names, self.part} if self.parts else {*names}
         lacking = [name for name in schema.names if name not in given]
         if lacking:
