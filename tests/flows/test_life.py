@@ -55,8 +55,18 @@ def test_two_lives_at_once_in_one_folder_come_to_one_version(tmp_path: Path, liv
 
 
 def test_a_worse_model_is_refused_with_exit_code_4(lived: Lived) -> None:
+    project, outcome, _ = lived
+    document, _ = headframe(project, "run", *SMALL, "trainer.max_epochs=1", code=4)
+    worse = document["result"]["evaluated"]["metrics"]["accuracy"]["value"]
+    assert worse < outcome["result"]["evaluated"]["metrics"]["accuracy"]["value"]
+    assert not document["decision"]["promoted"]
+    assert document["decision"]["champion"] == 1
+    assert document["answered"]["response"] == outcome["answered"]["response"]
+
+
+def test_a_model_below_the_minimum_is_refused_with_exit_code_4(lived: Lived) -> None:
     project, _, _ = lived
-    document, _ = headframe(project, "run", *SMALL, "promotion.minimum=1.1", code=4)
+    document, _ = headframe(project, "run", *SMALL, "trainer.max_epochs=1", "promotion.minimum=1.1", code=4)
     assert not document["decision"]["promoted"]
     assert "1.1" in document["decision"]["reason"]
 

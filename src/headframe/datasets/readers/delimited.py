@@ -69,9 +69,7 @@ class Delimited(Reader):
     def _check_columns(self, file: Path, names: list[str], schema: pa.Schema) -> None:
         twice = [name for name, times in Counter(names).items() if times > 1 and name in schema.names]
         if twice:
-            msg = (
-                f"{file} has {names.count(twice[0])} columns {twice[0]!r}; give each a name of its own"
-            )
+            msg = f"{file} has {names.count(twice[0])} columns {twice[0]!r}; give each a name of its own"
             raise DataError(msg)
         given = {*names, self.part} if self.parts else {*names}
         lacking = [name for name in schema.names if name not in given]
