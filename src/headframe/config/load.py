@@ -56,6 +56,7 @@ def _compose(overrides: Sequence[str], project: Project) -> dict[str, Any]:
     with _one_at_a_time:
         GlobalHydra.instance().clear()
         try:
+            _check_choices(overrides, project)
             with initialize_config_dir(config_dir=str(project.conf), version_base="1.3", job_name="headframe"):
                 composed = compose("plan", overrides=list(overrides))
             tree = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
@@ -67,6 +68,25 @@ def _compose(overrides: Sequence[str], project: Project) -> dict[str, Any]:
             raise ConfigurationError(_into_list(overrides, project) or _first_line(error)) from error
     assert isinstance(tree, dict)  # noqa: S101 - conf/plan.yaml is a mapping, or composing it failed
     return {str(key): value for key, value in tree.items()}
+
+
+def _check_choices(overrides: Sequence[str], project: Project) -> None:
+    """Refuse what Hydra would meet with a traceback, or take without any effect."""
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        text, group = str(override.input_line), override.key_or_group
+        if not group:
+            msg = f"{text!r} is no override; write key=value, as in trainer.max_epochs=3"
+            raise ConfigurationError(msg)
+        if group.partition(".")[0] == "hydra":
+            msg = f"{text}: Headframe composes a plan and does the rest itself, so Hydra's own settings have no effect"
+            raise ConfigurationError(msg)
+        if override.is_delete() or not (project.conf / group).is_dir():
+            continue
+        choice = override.value()
+        if not isinstance(choice, str | list | dict) or not choice:
+            meant = "none" if choice is None else str(choice)
+            msg = f"{text}: expected the name of a file in conf/{group}; {nearest(meant, project.choices(group))}"
+            raise ConfigurationError(msg)
 
 
 def _unknown_choice(error: MissingConfigException, overrides: Sequence[str], project: Project) -> str:
@@ -86,6 +106,8 @@ def _hydra_sentence(error: Exception, overrides: Sequence[str], project: Project
         return _unknown_key(found[1], overrides, project)
     if found := re.search(r"Could not append to config. An item is already at '([^']+)'", text):
         return f"{found[1]}: the plan has this key already; leave out the +"
+    if found := re.search(r"(\S+) appears more than once in the final defaults list", text):
+        return f"{found[1]}: the plan has a choice of {found[1]} already; leave out the +"
     if found := re.search(r"Missing mandatory value: (\S+)", text):
         return f"{found[1]} has no value; give it one, as in {found[1]}=VALUE"
     if found := re.search(r"Interpolation key '([^']+)' not found", text):

@@ -20,6 +20,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails
 
+from headframe.config.nearest import nearest
 from headframe.record import Record, digest
 
 TRUSTED = ("headframe.", "sklearn.", "torch.optim.")
@@ -28,6 +29,7 @@ TRUSTED = ("headframe.", "sklearn.", "torch.optim.")
 Kind = Literal["image", "series", "tokens", "tabular", "sparse"]
 TaskKind = Literal["classification", "regression", "forecasting"]
 SEED_BASE = 7919  # a prime; more copies than anybody trains
+ColumnType = Literal["bool", "int", "float", "string", "timestamp", "tensor", "list"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=100)]
 
 
@@ -110,7 +112,7 @@ class Source(Record):
 class Promise(Record):
     """What a contract says of one column; every word becomes a Great Expectations expectation."""
 
-    dtype: Literal["bool", "int", "float", "string", "timestamp", "tensor", "list"]
+    dtype: ColumnType
     nullable: bool = False
     unique: bool = False
     min: float | None = None  # smallest value, inclusive
@@ -167,8 +169,21 @@ class Features(Record):
     """How raw rows become what a model takes."""
 
     gives: Kind
+    reads: tuple[ColumnType, ...] = ()  # types of column that the encoder takes; none: whatever comes
     encoder: Component
     augment: dict[str, Component] = {}  # random changes of training inputs, by name, in this order
+
+    def columns(self, inputs: tuple[str, ...]) -> tuple[str, ...]:
+        """Name the columns that the encoder reads: those of its `column` or `columns`, else the data set's inputs.
+
+        Empty where the encoder takes one column and none is named although there are several inputs.
+        """
+        settings = self.encoder.arguments
+        if "column" not in settings:
+            return tuple(settings.get("columns") or inputs)
+        if settings["column"]:
+            return (settings["column"],)
+        return inputs if len(inputs) == 1 else ()
 
 
 class Task(Component):
@@ -319,7 +334,7 @@ class Evaluation(Record):
     """How predictions are measured."""
 
     confidence: float = Field(default=0.95, gt=0.5, lt=1)  # of the intervals
-    resamples: int = Field(default=1000, ge=100)  # bootstrap repetitions
+    resamples: int = Field(default=1000, ge=100, le=100_000)  # bootstrap repetitions
     slices: tuple[str, ...] = ()  # input columns by whose values metrics are repeated
 
 
@@ -395,11 +410,12 @@ class Plan(Record):
                 msg = f"evaluation.slices names {name!r}, but dataset {self.dataset.name} has {what}"
                 raise ValueError(msg)
         learner = self.learner
-        for path, part in _leaves("model", learner):
-            _fits(path, part, self.task.kind)
+        parts = [*_leaves("model", learner)]
         if self.baseline is not None:
-            for path, part in _leaves("baseline", learner.vary(self.baseline)):
-                _fits(path, part, self.task.kind)
+            parts += _leaves("baseline", learner.vary(self.baseline))
+        for path, part in parts:
+            _fits(path, part, self.task.kind)
+            _reads(path, part.features, self.dataset)
         return self
 
 
@@ -424,6 +440,32 @@ def _fits(path: str, learner: Learner, task: TaskKind) -> None:
     if learner.features.gives not in model.inputs:
         msg = f"{path} {name} takes {' or '.join(model.inputs)}, but its features give {learner.features.gives}"
         raise ValueError(msg)
+
+
+def _reads(path: str, features: Features, dataset: Dataset) -> None:
+    """Refuse an encoder that the data set has no columns for, before anything is fetched."""
+    name = features.encoder.target.rpartition(".")[2]
+    what = f"encoder {name}" if path == "model" else f"encoder {name} of {path}"
+    takes = f" of {' or '.join(features.reads)}" if features.reads else ""
+    columns = features.columns(dataset.inputs)
+    if not columns:
+        msg = (
+            f"{what} takes one column{takes}, but dataset {dataset.name} has {len(dataset.inputs)} inputs; name one in "
+            "features.encoder.column, or choose other features (headframe list features)"
+        )
+        raise ValueError(msg)
+    for column in columns:
+        if column not in dataset.inputs:
+            known = nearest(column, dataset.inputs)
+            msg = f"{what} reads column {column!r}, which is no input of dataset {dataset.name}; {known}"
+            raise ValueError(msg)
+        is_type = dataset.contract.columns[column].dtype
+        if features.reads and is_type not in features.reads:
+            msg = (
+                f"{what} takes columns{takes}, but {column!r} of dataset {dataset.name} is {is_type}; choose other "
+                "features (headframe list features)"
+            )
+            raise ValueError(msg)
 
 
 def read_plan(path: Path, trusted: tuple[str, ...] = ()) -> Plan:

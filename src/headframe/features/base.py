@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
-from headframe.errors import DataError
+from headframe.errors import ConfigurationError, DataError
 from headframe.features.spec import InputSpec, Kind
 
 Encoded: TypeAlias = np.ndarray | sparse.csr_matrix
@@ -85,6 +85,19 @@ class Encoder(ABC):
 
     @abstractmethod
     def _encode(self, rows: pa.Table) -> Encoded: ...
+
+    @property
+    def column(self) -> str:
+        """The one column that is read, for encoders of one; known after `fit`.
+
+        Raises:
+            ConfigurationError: there are several to choose from.
+        """
+        if len(self.columns) != 1:
+            name = type(self).__name__
+            msg = f"{name} reads one column, but there are {len(self.columns)}: {', '.join(self.columns)}; "
+            raise ConfigurationError(msg + "name one in features.encoder.column")
+        return self.columns[0]
 
     def _check(self, rows: pa.Table) -> None:
         missing = [name for name in self.columns if name not in rows.column_names]

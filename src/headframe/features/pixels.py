@@ -38,7 +38,7 @@ class Pixels(Encoder):
 
     def _fit(self, rows: pa.Table) -> None:
         counts = np.zeros((0, LEVELS), dtype=np.int64)
-        for pixels in images(rows, self._column(), AT_ONCE):
+        for pixels in images(rows, self.column, AT_ONCE):
             height, width, channels = pixels.shape[1:]
             self.shape_ = (channels, height, width)
             counts = counts if len(counts) else np.zeros((channels, LEVELS), dtype=np.int64)
@@ -57,7 +57,7 @@ class Pixels(Encoder):
         spread = np.array(self.deviation_)[:, np.newaxis]
         level = ((np.arange(LEVELS) - np.array(self.mean_)[:, np.newaxis]) / spread).astype(np.float32)
         start = 0
-        for pixels in images(rows, self._column(), AT_ONCE):
+        for pixels in images(rows, self.column, AT_ONCE):
             height, width, channels = pixels.shape[1:]
             if (channels, height, width) != self.shape_:
                 expected = "{1} x {2} pixels in {0} channels".format(*self.shape_)
@@ -87,9 +87,3 @@ class Pixels(Encoder):
         self.shape_ = tuple(state["shape"])
         self.mean_ = list(state["mean"])
         self.deviation_ = list(state["deviation"])
-
-    def _column(self) -> str:
-        if len(self.columns) != 1:
-            msg = f"images come from one column, but there are {len(self.columns)}: {', '.join(self.columns)}; "
-            raise DataError(msg + "name one in features.encoder.column")
-        return self.columns[0]

@@ -65,7 +65,7 @@ class Tfidf(Encoder):
 
     def _fit(self, rows: pa.Table) -> None:
         vectorizer = TfidfVectorizer(min_df=self.min_count, max_features=self.max_features, **self.settings)
-        name = self._column()
+        name = self.column
         try:
             vectorizer.fit(texts(rows, name))
         except ValueError as error:
@@ -75,7 +75,7 @@ class Tfidf(Encoder):
 
     def _encode(self, rows: pa.Table) -> sparse.csr_matrix:
         assert self.vectorizer_ is not None, "fit or restore first"  # noqa: S101 - a fault of the caller's, not a user's
-        return sparse.csr_matrix(self.vectorizer_.transform(texts(rows, self._column())))
+        return sparse.csr_matrix(self.vectorizer_.transform(texts(rows, self.column)))
 
     @override
     def spec(self) -> InputSpec:
@@ -96,9 +96,3 @@ class Tfidf(Encoder):
         self.columns = tuple(state["columns"])
         self.vectorizer_ = TfidfVectorizer(vocabulary=state["vocabulary"], **self.settings)
         self.vectorizer_.idf_ = np.array(state["idf"])
-
-    def _column(self) -> str:
-        if len(self.columns) != 1:
-            msg = f"text comes from one column, but there are {len(self.columns)}: {', '.join(self.columns)}; "
-            raise DataError(msg + "name one in features.encoder.column")
-        return self.columns[0]

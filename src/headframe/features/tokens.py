@@ -108,7 +108,7 @@ class Tokens(Encoder):
         batches = (self._texts(rows, start) for start in range(0, rows.num_rows, AT_ONCE))
         tokenizer.train_from_iterator(batches, trainer)
         if tokenizer.get_vocab_size() <= len(SPECIAL):
-            msg = f"column {self._column()!r} has no token in training rows that occurs {self.min_count} times or more"
+            msg = f"column {self.column!r} has no token in training rows that occurs {self.min_count} times or more"
             raise DataError(msg)
         self.tokenizer_ = tokenizer
 
@@ -145,7 +145,7 @@ class Tokens(Encoder):
 
     def _texts(self, rows: pa.Table, start: int) -> list[str]:
         """The texts from row `start` on, as many as are taken apart at once."""
-        name = self._column()
+        name = self.column
         found = texts(rows.slice(start, AT_ONCE).select([name]), name)
         if not self.capitals:
             return found
@@ -169,12 +169,6 @@ class Tokens(Encoder):
         self.tokenizer_ = Tokenizer.from_str(json.dumps(state["tokenizer"]))
         # The library does not save this switch, which keeps a written "[PAD]" from becoming padding.
         self.tokenizer_.encode_special_tokens = True
-
-    def _column(self) -> str:
-        if len(self.columns) != 1:
-            msg = f"text comes from one column, but there are {len(self.columns)}: {', '.join(self.columns)}; "
-            raise DataError(msg + "name one in features.encoder.column")
-        return self.columns[0]
 
 
 def _marked(letters: re.Match[str]) -> str:
