@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from headframe import __version__
-from headframe.errors import ConfigurationError, HeadframeError
+from headframe.errors import INTERRUPTED, ConfigurationError, HeadframeError
 
 EPILOG = """\
 examples:
@@ -30,8 +30,6 @@ examples:
 exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 data contract broken,
             4 gate refused (of several runs: all were), 5 not reproduced
 """
-
-INTERRUPTED = 130
 
 
 class _Parser(argparse.ArgumentParser):

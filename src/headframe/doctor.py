@@ -21,6 +21,7 @@ from headframe.config.project import Project
 from headframe.errors import HeadframeError
 from headframe.record import Record
 from headframe.telemetry import OFF
+from headframe.tracking.lineage import installed, normal_name
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -70,16 +71,6 @@ def run(root: Path) -> list[Check]:
     ]
 
 
-def installed() -> dict[str, str]:
-    """Give the version of every installed package by its normalised name, from the names of folders alone."""
-    found: dict[str, str] = {}
-    for place in sys.path:
-        for folder in sorted(Path(place).glob("*.dist-info")):
-            name, _, version = folder.name.removesuffix(".dist-info").rpartition("-")
-            found.setdefault(_normal(name), version)
-    return found
-
-
 def gpu() -> bool:
     """Tell whether the machine has an NVIDIA GPU with its driver."""
     return shutil.which("nvidia-smi") is not None or Path("/proc/driver/nvidia/version").exists()
@@ -115,7 +106,7 @@ def _wrong(versions: Mapping[str, str]) -> Iterator[tuple[Requirement, str | Non
         requirement = Requirement(line)
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
             continue
-        version = versions.get(_normal(requirement.name))
+        version = versions.get(normal_name(requirement.name))
         if version is None or not requirement.specifier.contains(version, prereleases=True):
             yield requirement, version
 
@@ -124,7 +115,7 @@ def _reason(requirement: Requirement, version: str) -> str:
     from packaging.version import Version  # noqa: PLC0415 - see _wrong
 
     ends = [Version(part.version) for part in requirement.specifier if part.operator in {"<", "<="}]
-    return _REASONS.get(_normal(requirement.name), "") if any(Version(version) >= end for end in ends) else ""
+    return _REASONS.get(normal_name(requirement.name), "") if any(Version(version) >= end for end in ends) else ""
 
 
 def check_lock(root: Path, versions: Mapping[str, str]) -> Check:
@@ -144,7 +135,7 @@ def check_lock(root: Path, versions: Mapping[str, str]) -> Check:
         except InvalidRequirement:
             fix = "write it anew with: make lock"
             return Check(name="lock", state="fail", found=f"constraints.txt line {number} is no pin: {text}", fix=fix)
-        version = versions.get(_normal(locked.name))
+        version = versions.get(normal_name(locked.name))
         applies = locked.marker is None or locked.marker.evaluate()
         if applies and version is not None and not locked.specifier.contains(version, prereleases=True):
             drifted.append(f"{locked.name} {version} instead of {str(locked.specifier).removeprefix('==')}")
@@ -271,7 +262,3 @@ def check_telemetry(environment: Mapping[str, str]) -> Check:
 def _some(things: list[str]) -> str:
     rest = len(things) - _QUOTED
     return ", ".join(things[:_QUOTED]) + (f" and {rest} more" if rest > 0 else "")
-
-
-def _normal(name: str) -> str:
-    return name.lower().replace("_", "-").replace(".", "-")

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+INTERRUPTED = 130
+"""Exit code of a program that was stopped from the keyboard, as shells have it."""
+
 
 class HeadframeError(Exception):
     """A run failed for a reason that its user can mend."""

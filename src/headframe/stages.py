@@ -26,7 +26,7 @@ from typing import Any, Generic, TypeVar, get_type_hints
 from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
-from headframe.config.plan import Plan
+from headframe.config.plan import Plan, targets
 from headframe.config.source import module_file
 from headframe.record import Record, digest, file_digest, write_atomically
 
@@ -80,7 +80,7 @@ class Stage(Generic[R]):
             if name not in PLACES and not isinstance(value, Plan | Path)
         }
         parts = [_plain(part) for part in self.on]
-        modules = {self.function.__module__, *(target.rpartition(".")[0] for target in _targets([data, parts]))}
+        modules = {self.function.__module__, *(target.rpartition(".")[0] for target in targets([data, parts]))}
         if self.program is not None:
             modules.add(self.program)
         return digest(
@@ -155,18 +155,6 @@ def _plain(value: Any) -> Any:
 def _sizes(folder: Path) -> dict[str, int]:
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
-
-
-def _targets(value: Any) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            if key == "_target_" and isinstance(inner, str):
-                yield inner
-            else:
-                yield from _targets(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _targets(inner)
 
 
 @lru_cache(maxsize=1)

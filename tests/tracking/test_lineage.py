@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,10 @@ def test_the_flow_run_is_what_the_orchestrator_says(monkeypatch):
     assert lineage.flow_run() == "1-2-3"
     monkeypatch.setenv(lineage.FLOW_RUN, "http://127.0.0.1:4200/runs/flow-run/1-2-3")
     assert lineage.flow_run() == "http://127.0.0.1:4200/runs/flow-run/1-2-3"
+
+
+def test_installed_versions_are_those_that_python_reads_from_the_metadata():
+    found = lineage.installed()
+    assert {name: metadata.version(name) for name in found} == found
+    assert {"scikit-learn", "great-expectations", "ruamel-yaml"} <= set(found)  # a blank of either kind in their names
+    assert list(found) == sorted(found)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from headframe.config.ranges import Count, Share
 from headframe.features.spec import InputSpec
+from headframe.models.cells import layer_of
 
-_CELLS: dict[str, type[nn.LSTM | nn.GRU]] = {"lstm": nn.LSTM, "gru": nn.GRU}
 _READ = ("last", "all")
 _SMALLEST_VARIANCE = 1e-5
 
@@ -135,12 +135,11 @@ class PatchRecurrent(ChannelForecaster):
                 is unknown.
         """
         super().__init__(inputs, outputs)
-        if cell not in _CELLS:
-            raise ValueError(f"cell is one of {', '.join(_CELLS)}, but it is {cell!r}")
+        layer = layer_of(cell)
         if read not in _READ:
             raise ValueError(f"read is one of {', '.join(_READ)}, but it is {read!r}")
         self.patches = _Patches(self.lookback, patch, stride, width)
-        self.cells = _CELLS[cell](width, hidden, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0)
+        self.cells = layer(width, hidden, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0)
         self.dropout = nn.Dropout(dropout)
         self._states_read = 1 if read == "last" else self.patches.count
         self.last = nn.Linear(hidden * self._states_read, self.horizon)

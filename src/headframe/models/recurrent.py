@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from headframe.config.ranges import Count, CountOrZero, Share
 from headframe.features.spec import InputSpec
+from headframe.models.cells import layer_of
 from headframe.models.sequence import SequenceInput
-
-_CELLS: dict[str, type[nn.LSTM | nn.GRU]] = {"lstm": nn.LSTM, "gru": nn.GRU}
 
 
 def _last(states: Tensor, real: Tensor, bidirectional: bool) -> Tensor:
@@ -78,8 +77,7 @@ class RecurrentNet(nn.Module):
             ValueError: the input has no order of steps, or `cell` or `pooling` is unknown.
         """
         super().__init__()
-        if cell not in _CELLS:
-            raise ValueError(f"cell is one of {', '.join(_CELLS)}, but it is {cell!r}")
+        layer = layer_of(cell)
         if pooling not in _POOLINGS:
             raise ValueError(f"pooling is one of {', '.join(_POOLINGS)}, but it is {pooling!r}")
         self.sequence = SequenceInput(inputs, embedding, pairs)
@@ -88,9 +86,9 @@ class RecurrentNet(nn.Module):
         self.backward_cells = nn.ModuleList()
         channels = self.sequence.channels
         for _ in range(layers):
-            self.onward_cells.append(_CELLS[cell](channels, hidden, batch_first=True))
+            self.onward_cells.append(layer(channels, hidden, batch_first=True))
             if bidirectional:
-                self.backward_cells.append(_CELLS[cell](channels, hidden, batch_first=True))
+                self.backward_cells.append(layer(channels, hidden, batch_first=True))
             channels = hidden * (2 if bidirectional else 1)
         self.dropout = nn.Dropout(dropout)
         self.last = nn.Linear(channels, math.prod(outputs))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import psutil
@@ -93,24 +93,28 @@ def _git(git: str, root: Path, *arguments: str, environment: dict[str, str] | No
     return b"" if done.returncode else done.stdout
 
 
-@lru_cache(maxsize=1)
-def installed() -> tuple[str, ...]:
-    """Name every installed distribution with its version, `name==version`, sorted.
+def installed() -> dict[str, str]:
+    """Give the version of every installed distribution by its normal name, sorted.
 
-    Name and version stand in the names of the metadata's folders; reading all metadata takes a second.
+    Both stand in the names of the metadata's folders; reading all metadata takes a second.
     """
     found: dict[str, str] = {}
     for entry in reversed(sys.path):  # what stands first is what gets imported
-        for folder in Path(entry).glob("*.dist-info"):
+        for folder in sorted(Path(entry).glob("*.dist-info"), reverse=True):
             name, _, version = folder.stem.partition("-")
-            found[name.lower().replace("_", "-")] = version
-    return tuple(f"{name}=={version}" for name, version in sorted(found.items()))
+            found[normal_name(name)] = version
+    return dict(sorted(found.items()))
+
+
+def normal_name(name: str) -> str:
+    """Spell a distribution's name in the one way in which names are compared (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def lock(root: Path) -> tuple[str, str]:
     """Give what pins the libraries, and its sha256: the lock file, else the list of what is installed."""
     file = root / LOCK
-    return (LOCK, file_digest(file)) if file.is_file() else ("installed", digest(list(installed())))
+    return (LOCK, file_digest(file)) if file.is_file() else ("installed", digest(installed()))
 
 
 def machine() -> dict[str, str]:

@@ -156,7 +156,8 @@ def log_lineage(client: MlflowClient, run: Run, root: Path, scratch: Path) -> No
     diff.write_bytes(code.diff)
     client.log_artifact(run_id, str(diff), "code")
     diff.unlink()
-    client.log_text(run_id, "\n".join(lineage.installed()) + "\n", "code/installed.txt")
+    versions = lineage.installed().items()
+    client.log_text(run_id, "".join(f"{name}=={version}\n" for name, version in versions), "code/installed.txt")
 
 
 def set_tags(client: MlflowClient, run: Run, tags: Mapping[str, str]) -> None:

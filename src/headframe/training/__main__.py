@@ -11,12 +11,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from headframe.config.project import Project
-from headframe.errors import ConfigurationError, HeadframeError
+from headframe.errors import INTERRUPTED, ConfigurationError, HeadframeError
 from headframe.training.environment import settings_of
 from headframe.training.lifeline import Lifeline
-
-INTERRUPTED = 130
-"""Exit code of a program that was stopped from the keyboard, as shells have it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
