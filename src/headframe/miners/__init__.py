@@ -1,1 +1,0 @@
-"""Classic and deep mining behind the scikit-learn estimator API."""
