@@ -1,14 +1,18 @@
-"""What all tests share: the raw data, and projects of their own."""
+"""What tests share: the raw data, projects of their own, registered models."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from headframe.config.project import Project
+
+if TYPE_CHECKING:
+    from workshop import Made, World
 
 # Two workers share the cores, and a forked child of a process whose OpenMP has threads would wait for them for ever.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -42,3 +46,19 @@ def project(tmp_path: Path) -> Project:
     for name in ("conf", "flows"):
         shutil.copytree(REPOSITORY / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     return Project(root)
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory, mirror: Path) -> World:
+    """Four registered models; for reading only."""
+    import workshop
+
+    return workshop.world(tmp_path_factory.getbasetemp() / "world", mirror)
+
+
+@pytest.fixture
+def digits(world: World, tmp_path: Path) -> Made:
+    """A trained digits network in a project of its own, not registered yet."""
+    import workshop
+
+    return workshop.moved(world.made["digits"], tmp_path)

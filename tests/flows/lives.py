@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -26,6 +27,13 @@ def environment(**more: str) -> dict[str, str]:
     """The environment of a user without servers."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
     return {**kept, "OMP_NUM_THREADS": "1", "PREFECT_HOME": "/nonexistent", **more}
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def start(project: Project, *arguments: str, **more: str) -> subprocess.Popen[str]:

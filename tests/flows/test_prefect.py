@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from lives import SMALL, digests, fresh_project, headframe
+from lives import SMALL, digests, free_port, fresh_project, headframe
 
 from headframe.config.project import Project
 
 pytestmark = pytest.mark.flow
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

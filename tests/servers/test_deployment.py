@@ -8,7 +8,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,16 +16,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from lives import SMALL, free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
-SMALL = ["model=mlp", "model.hidden=[32]", "trainer.max_epochs=8", "evaluation.resamples=100"]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def commands() -> list[str]:
@@ -94,7 +87,7 @@ def test_a_deployment_runs_to_its_end_through_a_worker(root: Path) -> None:
             assert process.poll() is None, log.read_text()
             time.sleep(1)
         assert flow_run["state_type"] == "COMPLETED", log.read_text()
-        assert flow_run["parameters"] == {"overrides": SMALL}
+        assert flow_run["parameters"] == {"overrides": list(SMALL)}
         tasks = httpx.post(f"{api}/task_runs/filter", json={}).json()
         assert {task["state_type"] for task in tasks} == {"COMPLETED"}
         deployments = {one["name"]: one for one in httpx.post(f"{api}/deployments/filter", json={}).json()}

@@ -14,17 +14,12 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from lives import free_port
 
 from headframe import servers
 from headframe.errors import ConfigurationError, HeadframeError
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
+from lives import free_port
 from starlette.testclient import TestClient
 from workshop import World, in_child
 
@@ -355,16 +356,10 @@ def test_a_refused_question_of_our_own_is_told(world: World):
     assert (status, "column 'text' is missing" in response) == (400, True)
 
 
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
-
-
 @contextmanager
 def _served(world: World, name: str, before: Any = None) -> Iterator[tuple[str, int]]:
     """Serve in a process of its own, forked so that nothing is imported anew."""
-    port = _free_port()
+    port = free_port()
     child = os.fork()
     if child == 0:
         os._exit(
@@ -444,11 +439,11 @@ def test_a_port_that_is_taken_is_said_before_the_model_is_looked_for():
 
 def test_a_foreign_host_is_said():
     with pytest.raises(HeadframeError, match=r"cannot listen on 192\.0\.2\.1:"):
-        serve("nothing", uri="sqlite:////nowhere/mlflow.db", host="192.0.2.1", port=_free_port(), max_rows=1)
+        serve("nothing", uri="sqlite:////nowhere/mlflow.db", host="192.0.2.1", port=free_port(), max_rows=1)
 
 
 def test_a_model_that_is_not_there_is_said_and_the_port_is_free_again(world: World):
-    port = _free_port()
+    port = free_port()
     with pytest.raises(ConfigurationError, match="no registered model 'digit'"):
         serve("digit", uri=world.uri, host="127.0.0.1", port=port, max_rows=1)
     with socket.socket() as free:
