@@ -54,6 +54,7 @@ _FOREIGN = {
     "PREFECT_API_URL",
     "PREFECT_API_DATABASE_CONNECTION_URL",
     "PREFECT_SERVER_DATABASE_CONNECTION_URL",
+    "PREFECT_UI_API_URL",
     "PREFECT_PROFILE",
     "PREFECT_PROFILES_PATH",
     "MLFLOW_TRACKING_URI",
@@ -286,7 +287,7 @@ def _start(root: Path, name: Name, port: int) -> _Entry:
         process = subprocess.Popen(
             _command(root, name, port),
             cwd=root,
-            env=_settings(root),
+            env=_settings(root, port),
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,
@@ -314,13 +315,16 @@ def _command(root: Path, name: Name, port: int) -> list[str]:
     return [sys.executable, "-c", f"{first}; import os; os.execv({sys.executable!r}, {serve!r})"]
 
 
-def _settings(root: Path) -> dict[str, str]:
+def _settings(root: Path, port: int) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
     return {
         **kept,
         **OFF,
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", os.defpath)]),
         "PREFECT_HOME": str(Project(root).state / "prefect"),
+        # Prefect's pages ask port 4200 by default, whatever port their own server has.
+        "PREFECT_SERVER_UI_API_URL": f"http://{HOST}:{port}/api",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # its job runner alone takes 8 processes
         "PYTHONUNBUFFERED": "1",
     }

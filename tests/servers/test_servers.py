@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,12 +51,12 @@ def test_both_servers_come_up_answer_and_go_down(root: Path, caplog: pytest.LogC
     assert (prefect.state, mlflow.state) == ("up", "up")
     assert f"mlflow: answers at {mlflow.address}" in caplog.text
 
-    began = time.perf_counter()
     found = servers.environment(root)
-    assert time.perf_counter() - began < 0.5
     assert found == {"PREFECT_API_URL": f"{prefect.address}/api", "MLFLOW_TRACKING_URI": mlflow.address}
     with httpx.Client(trust_env=False, timeout=60) as client:
         assert client.post(f"{found['PREFECT_API_URL']}/flows/", json={"name": "trial"}).status_code == 201
+        # Prefect's pages run in a browser and have to be told where the server is.
+        assert client.get(f"{prefect.address}/ui-settings").json()["api_url"] == found["PREFECT_API_URL"]
         made = client.post(f"{mlflow.address}/api/2.0/mlflow/experiments/create", json={"name": "trial"}).json()
         got = client.get(f"{mlflow.address}/api/2.0/mlflow/experiments/get", params=made).json()["experiment"]
     # A client without the server must be able to read what was logged through it.
