@@ -17,7 +17,8 @@ def test_the_difference_is_taken_on_the_same_draws_of_rows(classified):
     task, good = classified(400, 3, skill=2.5)
     _, fair = classified(400, 3, skill=1.5)
     found = compare(task, good, fair, HOW)
-    gain = task.quality(good) - task.quality(fair)
+    right = [(each["target"].to_numpy() == each["prediction"].to_numpy()).astype(float) for each in (good, fair)]
+    gain = right[0] - right[1]
     expected = percentiles(np.concatenate([gain @ counts / 400 for counts in draws(np.arange(400), HOW)]), 0.95)
     change = found.difference["accuracy"]
     assert change.value == pytest.approx(gain.mean())

@@ -154,8 +154,7 @@ def test_a_bundle_answers_bitwise_as_the_model_in_memory(name: str, tmp_path: Pa
     np.testing.assert_array_equal(loaded.scores(made.rows), expected)
     np.testing.assert_array_equal(loaded.scores(made.rows), expected)
     assert loaded.predict(made.rows) == made.predictor.predict(made.rows)
-    assert loaded.columns == tuple(made.rows.column_names)
-    assert loaded.arrow_schema == made.rows.schema
+    assert loaded.schema == made.rows.schema
     assert (loaded.lookback, loaded.horizon) == (made.predictor.lookback, made.predictor.horizon)
 
 

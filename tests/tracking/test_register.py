@@ -101,7 +101,7 @@ def test_a_packaged_model_says_what_it_takes_and_needs(world: World, name: str):
     client = MlflowClient(world.uri, world.uri)
     folder = Path(client.get_model_version_download_uri(name, "1").removeprefix("file://"))
     model = mlflow.models.Model.load(str(folder))
-    assert model.signature.inputs.input_names() == list(made.predictor.columns)
+    assert model.signature.inputs.input_names() == made.predictor.schema.names
     assert len(model.load_input_example(str(folder))) >= 2
     needs = (folder / "requirements.txt").read_text(encoding="utf-8").split()
     assert all("==" in each for each in needs)

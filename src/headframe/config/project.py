@@ -34,11 +34,6 @@ class Project:
         return self.root / "conf"
 
     @property
-    def flows(self) -> Path:
-        """In which order: Prefect flows."""
-        return self.root / "flows"
-
-    @property
     def data(self) -> Path:
         """Tables, one folder a data set; versioned by DVC."""
         return self.root / "data"

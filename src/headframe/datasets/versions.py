@@ -107,18 +107,6 @@ class Versions:
             self._push(repo, {*listing.values()}, {name, self._pointed(repo) or name})
             return self._note(name, message)
 
-    def push(self) -> None:
-        """Send every version to the remote.
-
-        Raises:
-            HeadframeError: the remote refuses.
-        """
-        with self._repo() as repo:
-            for version in self.versions():
-                listing = self._listing(repo, version.data)
-                if listing is not None:
-                    self._push(repo, {*listing.values()}, {version.data})
-
     def versions(self) -> list[Version]:
         """Give the versions that were stored on this machine, oldest first.
 

@@ -95,16 +95,6 @@ class Predictor(ABC):
         return load(folder, device=device, batch_size=batch_size, trusted=trusted)
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """Names of the raw columns it takes."""
-        return tuple(self.schema.names)
-
-    @property
-    def arrow_schema(self) -> pa.Schema:
-        """Names and types of the raw columns it takes."""
-        return self.schema
-
-    @property
     def horizon(self) -> int:
         """Rows that one answer is about; 0 where one row is one answer."""
         return self.task.horizon

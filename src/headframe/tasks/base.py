@@ -107,10 +107,6 @@ class Task(ABC):
         return {}
 
     @abstractmethod
-    def quality(self, predictions: pa.Table) -> np.ndarray:
-        """Give one number a row whose mean is `lead` or stands for it, higher is better, for paired comparison."""
-
-    @abstractmethod
     def plots(self, predictions: pa.Table, validation: pa.Table | None = None) -> dict[str, Figure]:
         """Draw what a person looks at first, by file name without ending.
 

@@ -244,15 +244,6 @@ class Classification(Task):
         return len(labels) - 1 if self.positive is None else labels.index(self.positive)
 
     @override
-    def quality(self, predictions: pa.Table) -> np.ndarray:
-        target, predicted, scores = self._read(predictions)
-        if self.lead == "log_loss":
-            return -metrics.log_loss(target, scores)
-        if self.lead == "brier":
-            return -metrics.brier(target, scores)
-        return (target == predicted).astype(np.float64)
-
-    @override
     def plots(self, predictions: pa.Table, validation: pa.Table | None = None) -> dict[str, Figure]:
         from headframe.tasks import plots  # noqa: PLC0415 - training and serving draw nothing
 

@@ -145,12 +145,6 @@ class Forecasting(Task):
         }
 
     @override
-    def quality(self, predictions: pa.Table) -> np.ndarray:
-        error = self.errors(predictions)
-        each = np.abs(error) if self.lead == "mae" else error**2
-        return -each.mean(axis=(1, 2))
-
-    @override
     def plots(self, predictions: pa.Table, validation: pa.Table | None = None) -> dict[str, Figure]:
         from headframe.tasks import plots  # noqa: PLC0415 - training and serving draw nothing
 

@@ -118,12 +118,6 @@ class Regression(Task):
         return found
 
     @override
-    def quality(self, predictions: pa.Table) -> np.ndarray:
-        target, predicted = _read(predictions)
-        error = predicted - target
-        return -np.abs(error) if self.lead == "mae" else -(error**2)
-
-    @override
     def plots(self, predictions: pa.Table, validation: pa.Table | None = None) -> dict[str, Figure]:
         from headframe.tasks import plots  # noqa: PLC0415 - training and serving draw nothing
 

@@ -112,7 +112,7 @@ class Confusion:
     """
 
     def __init__(self, target: np.ndarray, prediction: np.ndarray, classes: int) -> None:
-        self._target, self._prediction, self._classes = target, prediction, classes
+        self._target, self._prediction = target, prediction
         hit = target == prediction
         true, claimed = _groups(target, classes), _groups(prediction, classes)
         right = _groups(target[hit], classes, np.flatnonzero(hit), len(target))
