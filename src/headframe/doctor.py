@@ -251,12 +251,20 @@ def check_access(root: Path) -> Check:
 def check_telemetry(environment: Mapping[str, str]) -> Check:
     """Check that no dependency was told to report home."""
     switches = {name: off for name, off in OFF.items() if not name.startswith("GIT_")}  # that one silences, no more
-    changed = [f"{name}={environment[name]}" for name, off in switches.items() if environment.get(name, off) != off]
+    changed = [
+        f"{name}={environment[name]}"
+        for name, off in switches.items()
+        if _is_yes(environment.get(name, off)) != _is_yes(off)
+    ]
     if changed:
         names = " ".join(text.partition("=")[0] for text in changed)
         found = f"changed by the environment: {', '.join(changed)}"
         return Check(name="telemetry", state="warn", found=found, fix=f"unset {names}")
     return Check(name="telemetry", state="ok", found="off for every dependency")
+
+
+def _is_yes(value: str) -> bool:
+    return value.lower() in {"1", "true", "yes", "on"}
 
 
 def _some(things: list[str]) -> str:

@@ -35,7 +35,7 @@ class Validated(Record):
 
 
 class SplitRecord(Record):
-    """How a table's rows are divided, and the proof that nothing crosses."""
+    """How a table's rows are divided."""
 
     table: TableRecord
     train: int

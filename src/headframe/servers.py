@@ -318,8 +318,8 @@ def _command(root: Path, name: Name, port: int) -> list[str]:
 def _settings(root: Path, port: int) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
     return {
-        **kept,
         **OFF,
+        **kept,
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", os.defpath)]),
         "PREFECT_HOME": str(Project(root).state / "prefect"),
         # Prefect's pages ask port 4200 by default, whatever port their own server has.

@@ -1,4 +1,4 @@
-"""Telemetry of every dependency, off by default; what the user sets in the environment wins."""
+"""Telemetry of every dependency, off; a switch that the environment sets already is left as it is."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ OFF = {
 
 
 def switch_off() -> None:
-    """Set the switches for this process and its children. Each entry point calls this first."""
+    """Set the switches that are not set yet, for this process and its children; entry points call this first."""
     for name, value in OFF.items():
         os.environ.setdefault(name, value)

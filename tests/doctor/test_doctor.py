@@ -151,7 +151,8 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: p
 
 
 def test_telemetry_that_was_switched_on_is_pointed_out():
-    assert check_telemetry({"DO_NOT_TRACK": "true"}).state == "ok"
+    for off in ({}, {"DO_NOT_TRACK": "true"}, {"DO_NOT_TRACK": "1", "GX_ANALYTICS_ENABLED": "0"}):
+        assert check_telemetry(off).state == "ok"
     check = check_telemetry({"MLFLOW_DISABLE_TELEMETRY": "false"})
     assert check.state == "warn"
     assert "MLFLOW_DISABLE_TELEMETRY=false" in check.found

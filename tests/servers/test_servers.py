@@ -45,8 +45,12 @@ def note(root: Path, **entries: dict[str, object]) -> None:
 
 
 @pytest.mark.flow
-def test_both_servers_come_up_answer_and_go_down(root: Path, caplog: pytest.LogCaptureFixture):
+def test_both_servers_come_up_answer_and_go_down(
+    root: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
     caplog.set_level("INFO", logger="headframe")
+    monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY", raising=False)
+    monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "0")
     prefect, mlflow = servers.up(root, prefect_port=free_port(), mlflow_port=free_port())
     assert (prefect.state, mlflow.state) == ("up", "up")
     assert f"mlflow: answers at {mlflow.address}" in caplog.text
@@ -71,6 +75,8 @@ def test_both_servers_come_up_answer_and_go_down(root: Path, caplog: pytest.LogC
 
     assert prefect.pid is not None
     assert mlflow.pid is not None
+    told = psutil.Process(mlflow.pid).environ()
+    assert (told["MLFLOW_DISABLE_TELEMETRY"], told["HF_HUB_DISABLE_TELEMETRY"]) == ("true", "0")
     family = [psutil.Process(prefect.pid), psutil.Process(mlflow.pid)]
     family += [child for process in family for child in process.children(recursive=True)]
     assert [server.state for server in servers.down(root)] == ["down", "down"]

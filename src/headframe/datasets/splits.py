@@ -187,7 +187,7 @@ def assign(dataset: Dataset, table: Table) -> np.ndarray:
 
 
 def divide(dataset: Dataset, table: TableRecord, root: Path) -> SplitRecord:
-    """Split a table and prove that nothing crosses.
+    """Split a table and, where its splitter promises it, prove that no content lies in two parts.
 
     Raises:
         DataError: a part is empty, or rows of equal content lie in two parts.

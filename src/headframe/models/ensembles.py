@@ -21,7 +21,10 @@ SMALLEST = 1e-12
 
 
 class Combiner(ABC):
-    """Turns scores of members into scores of the ensemble; fitted on validation rows, unseen by the members."""
+    """Turns scores of members into scores of the ensemble; fitted on validation rows.
+
+    No member's weights were fitted to these rows, but its best epoch and when to stop may have been chosen on them.
+    """
 
     @abstractmethod
     def fit(self, scores: np.ndarray, target: np.ndarray, kind: str) -> None:

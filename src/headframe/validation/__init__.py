@@ -1,1 +1,1 @@
-"""Contracts held by Great Expectations, and the proof that no row leaks between splits."""
+"""Contracts, held by Great Expectations."""
