@@ -98,6 +98,44 @@ def test_few_pairs_share_a_row() -> None:
     assert abs(used - evenly) < 0.05 * evenly
 
 
+@pytest.mark.parametrize("network", [RecurrentNet, SequenceConvNet])
+def test_a_wide_network_without_its_deep_part_is_linear_in_counts(
+    network: type[RecurrentNet | SequenceConvNet],
+) -> None:
+    torch.manual_seed(0)
+    net = network(SPEC, (3,), embedding=4, wide=True).eval()
+    assert net.sequence.table is not None
+    deep = net.last.in_features - 4
+    with torch.no_grad():
+        net.last.weight[:, :deep] = 0
+    counts = torch.stack([torch.bincount(text, minlength=20) for text in texts()]).float()
+    counts[:, 0] = 0  # padding
+    lengths = counts.sum(1, keepdim=True).clamp(min=1)
+    expected = (counts / lengths.sqrt()) @ net.sequence.table.weight @ net.last.weight[:, deep:].T + net.last.bias
+    torch.testing.assert_close(net(texts()), expected)
+
+
+@pytest.mark.parametrize("network", [RecurrentNet, SequenceConvNet])
+def test_a_wide_network_reads_a_text_alike_beside_a_longer_one(
+    network: type[RecurrentNet | SequenceConvNet],
+) -> None:
+    torch.manual_seed(0)
+    net = network(SPEC, (3,), embedding=4, pairs=30, wide=True).eval()
+    assert net.sequence.pairs is not None
+    nn.init.normal_(net.sequence.pairs.weight)
+    together = net(texts())
+    for row, text in enumerate(texts()):
+        torch.testing.assert_close(net(text[None]), together[row : row + 1])
+
+
+def test_only_a_wide_network_has_more_weights_in_its_last_layer() -> None:
+    image = InputSpec("image", (2, 8, 5))
+    for network in (RecurrentNet, SequenceConvNet):
+        plain, wide = network(image, (3,)), network(image, (3,), wide=True)
+        assert wide.last.in_features - plain.last.in_features == 2 * 5
+        assert wide(torch.zeros(4, 2, 8, 5)).shape == (4, 3)
+
+
 def test_a_negative_number_of_pairs_is_refused() -> None:
     with pytest.raises(ValueError, match="0 for none, but it is -1"):
         SequenceInput(SPEC, 4, pairs=-1)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from headframe.config.ranges import Count, CountOrZero, Share
 from headframe.features.spec import InputSpec
 from headframe.models.cells import layer_of
-from headframe.models.sequence import SequenceInput
+from headframe.models.sequence import SequenceInput, bag
 
 
 def _last(states: Tensor, real: Tensor, bidirectional: bool) -> Tensor:
@@ -54,6 +54,7 @@ class RecurrentNet(nn.Module):
         bidirectional: bool = False,
         dropout: Share = 0.0,
         pooling: Literal["last", "mean", "max"] = "last",
+        wide: bool = False,
         input_dropout: Share = 0.0,
         embedding: Count = 64,
         pairs: CountOrZero = 0,
@@ -69,6 +70,8 @@ class RecurrentNet(nn.Module):
             bidirectional: whether a second set of cells reads from the end.
             dropout: share of the values between layers, and before the last, silenced at each training step, 0 to 1.
             pooling: how the states of all real steps become one.
+            wide: whether the last layer also sees the sum of all steps, past the cells, so that they need not learn
+                what a linear model knows (wide and deep learning, Cheng et al., 2016, arXiv:1606.07792).
             input_dropout: share of the steps' features silenced at each training step, 0 to 1.
             embedding: features of one token; without effect on images and series.
             pairs: rows of a table, reached by a hash, of features that two neighbouring tokens have together; 0: none.
@@ -91,16 +94,20 @@ class RecurrentNet(nn.Module):
                 self.backward_cells.append(layer(channels, hidden, batch_first=True))
             channels = hidden * (2 if bidirectional else 1)
         self.dropout = nn.Dropout(dropout)
-        self.last = nn.Linear(channels, math.prod(outputs))
+        self.last = nn.Linear(channels + (self.sequence.channels if wide else 0), math.prod(outputs))
         self.outputs = outputs
+        self._wide = wide
         self._pool = _POOLINGS[pooling]
         self._bidirectional = bidirectional
 
     def forward(self, x: Tensor) -> Tensor:
         """Map a batch of images, series or tokens to (batch, *outputs)."""
         steps, real = self.sequence(x)
-        states = self._states(self.input_dropout(steps), real)
-        scores: Tensor = self.last(self.dropout(self._pool(states, real, self._bidirectional)))
+        steps = self.input_dropout(steps)
+        pooled = self._pool(self._states(steps, real), real, self._bidirectional)
+        if self._wide:
+            pooled = torch.cat([pooled, bag(steps, real)], dim=1)
+        scores: Tensor = self.last(self.dropout(pooled))
         return scores.reshape(len(x), *self.outputs)
 
     def _states(self, steps: Tensor, real: Tensor) -> Tensor:

@@ -85,6 +85,22 @@ class SequenceInput(nn.Module):
         return steps, real
 
 
+def bag(steps: Tensor, real: Tensor) -> Tensor:
+    """Add up the steps of each row whatever their order: a bag of words, as deep averaging networks read.
+
+    Iyyer et al., 2015, doi:10.3115/v1/P15-1162. Divided by the root of their number, not the number itself, as counts
+    of unit length are, so that the many steps of a long text say more than the few of a short one.
+
+    Args:
+        steps: (batch, time, channels), zero where padded.
+        real: boolean (batch, time), which steps are no padding.
+
+    Returns:
+        (batch, channels).
+    """
+    return steps.sum(1) / real.sum(1, keepdim=True).sqrt()
+
+
 def _hash(first: Tensor, second: Tensor) -> Tensor:
     """Mix two ids into one number that is spread evenly; Fibonacci hashing (Knuth, TAOCP 3, 6.4)."""
     return ((first * 65_536 + second) * 2_654_435_769) >> 16

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from headframe.config.ranges import Count, CountOrZero, Share
 from headframe.features.spec import InputSpec
-from headframe.models.sequence import SequenceInput
+from headframe.models.sequence import SequenceInput, bag
 
 
 class _Stage(nn.Module):
@@ -53,6 +53,7 @@ class SequenceConvNet(nn.Module):
         widths: Sequence[Count] = (64,),
         kernel_sizes: Annotated[Sequence[Count], Field(min_length=1)] = (2, 3, 4),
         pooling: Literal["max", "mean", "both"] = "both",
+        wide: bool = False,
         input_dropout: Share = 0.0,
         dropout: Share = 0.0,
     ) -> None:
@@ -66,6 +67,8 @@ class SequenceConvNet(nn.Module):
             widths: filters of each kernel size, one entry per stage.
             kernel_sizes: steps under one filter; every stage has all sizes.
             pooling: the largest value of each filter, its mean, or both.
+            wide: whether the last layer also sees the sum of all steps, past the stages, so that they need not learn
+                what a linear model knows (wide and deep learning, Cheng et al., 2016, arXiv:1606.07792).
             input_dropout: share of the steps' features silenced at each training step, 0 to 1.
             dropout: the same before the last layer.
 
@@ -84,17 +87,23 @@ class SequenceConvNet(nn.Module):
             self.stages.append(stage)
             channels = stage.channels
         self.dropout = nn.Dropout(dropout)
-        self.last = nn.Linear(channels * (2 if pooling == "both" else 1), math.prod(outputs))
+        pooled = channels * (2 if pooling == "both" else 1)
+        self.last = nn.Linear(pooled + (self.sequence.channels if wide else 0), math.prod(outputs))
         self.outputs = outputs
+        self._wide = wide
         self._pooling = pooling
 
     def forward(self, x: Tensor) -> Tensor:
         """Map a batch of images, series or tokens to (batch, *outputs)."""
         steps, real = self.sequence(x)
-        found = self.input_dropout(steps).transpose(1, 2)
+        steps = self.input_dropout(steps)
+        found = steps.transpose(1, 2)
         for stage in self.stages:
             found = stage(found, real)
-        scores: Tensor = self.last(self.dropout(self._pool(found, real)))
+        pooled = self._pool(found, real)
+        if self._wide:
+            pooled = torch.cat([pooled, bag(steps, real)], dim=1)
+        scores: Tensor = self.last(self.dropout(pooled))
         return scores.reshape(len(x), *self.outputs)
 
     def _pool(self, found: Tensor, real: Tensor) -> Tensor:
