@@ -153,6 +153,7 @@ def _plain(value: Any) -> Any:
 
 
 def _sizes(folder: Path) -> dict[str, int]:
+    """Measure what a stage left; hidden files are passing, or differ between equal runs."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,25 @@ def test_the_same_command_again_reuses_every_stage_and_says_so(lived: Lived) -> 
 
 
 def test_another_folder_gives_the_same_digests(lived: Lived, tmp_path: Path) -> None:
-    other, _ = headframe(fresh_project(tmp_path / "elsewhere"), "run", *SMALL)
+    project = fresh_project(tmp_path / "elsewhere")
+    other, _ = headframe(project, "run", *SMALL)
     assert digests(other) == digests(lived[1])
+    [ours], [theirs] = (sorted((each.stages / "train").glob("*/record.json")) for each in (project, lived[0]))
+    assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_the_run_says_what_the_training_took(lived: Lived) -> None:
+    from mlflow import MlflowClient
+
+    project, outcome, _ = lived
+    uri = f"sqlite:///{project.tracking_database}"
+    metrics = MlflowClient(uri, uri).get_run(outcome["result"]["registered"]["run_id"]).data.metrics
+    took = json.loads((project.root / outcome["result"]["trained"]["folder"] / ".cost.json").read_bytes())
+    assert took.pop("resumed") is False
+    assert {name: value for name, value in metrics.items() if name.startswith("cost/")} == {
+        f"cost/{name}": value for name, value in took.items()
+    }
+    assert len(took) == 3
 
 
 def test_a_changed_port_repeats_no_training(lived: Lived) -> None:

@@ -82,6 +82,18 @@ def test_metrics_have_steps_and_interval_ends(world: World, run: Any):
         assert run.data.metrics[f"test/accuracy{name}"] == value
 
 
+def test_what_a_training_took_is_told_as_far_as_it_is_known(world: World):
+    told = {}
+    for name, registered in world.registered.items():
+        data = MlflowClient(world.uri, world.uri).get_run(registered.run_id).data
+        costs = {key: value for key, value in data.metrics.items() if key.startswith("cost/")}
+        told[name] = (costs, data.tags.get("headframe.cost.note", ""))
+    took = {"cost/wall_seconds": 3.5, "cost/cpu_seconds": 5.25, "cost/peak_memory_mib": 321.0}
+    assert told["digits"] == told["sms_spam"] == (took, "")
+    assert told["adult"] == ({}, "")
+    assert told["etth1"] == (took, "resumed: what was spent before the interruption is not counted")
+
+
 @pytest.mark.parametrize("name", ["digits", "adult", "sms_spam", "etth1"])
 def test_what_mlflow_loads_answers_as_the_model_in_memory_did(world: World, name: str, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", world.uri)

@@ -50,12 +50,12 @@ class Run:
         return json.loads((self.folder / name).read_text())
 
     def files(self) -> dict[str, bytes]:
-        """The bytes of everything but the checkpoint and the lock."""
+        """The bytes of everything but the checkpoint, the lock and the cost."""
         found = (path for path in self.folder.rglob("*") if path.is_file())
         return {
             path.relative_to(self.folder).as_posix(): path.read_bytes()
             for path in found
-            if path.name not in {"last.ckpt", ".lock"}
+            if path.name not in {"last.ckpt", ".lock", ".cost.json"}
         }
 
 

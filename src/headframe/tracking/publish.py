@@ -136,6 +136,9 @@ class Publication:
             name = "history" if member == "." else f"history/{member}"
             runs.log_history(client, run, name, json.loads(history.read_bytes()))
         runs.log_results(client, run, self.evaluated, self.trained)
+        cost = self.made / ".cost.json"  # missing where a kill came between the end of the training and this file
+        if cost.is_file():
+            runs.log_cost(client, run, json.loads(cost.read_bytes()))
         seen = self.root / self.evaluated.folder
         files: list[tuple[Path, str]] = [
             (seen / name, "evaluation") for name in ("card.md", "report.html", "metrics.json", "slices.json")

@@ -98,6 +98,15 @@ def log_results(client: MlflowClient, run: Run, evaluated: Evaluated, trained: T
     client.log_batch(run.info.run_id, metrics=[Metric(name, float(value), at, 0) for name, value in numbers.items()])
 
 
+def log_cost(client: MlflowClient, run: Run, cost: Mapping[str, Any]) -> None:
+    """Write what a training took, and say where a part of it is not known."""
+    at = run.info.start_time
+    names = ("wall_seconds", "cpu_seconds", "peak_memory_mib")
+    client.log_batch(run.info.run_id, metrics=[Metric(f"cost/{name}", float(cost[name]), at, 0) for name in names])
+    if cost["resumed"]:
+        set_tags(client, run, {"headframe.cost.note": "resumed: what was spent before the interruption is not counted"})
+
+
 def _ends(prefix: str, metrics: Mapping[str, Interval]) -> dict[str, float]:
     named = {}
     for name, interval in metrics.items():

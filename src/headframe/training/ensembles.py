@@ -23,6 +23,7 @@ from headframe.config.plan import Learner, Model
 from headframe.errors import HeadframeError
 from headframe.prediction.bundle import Passport, save_ensemble
 from headframe.prediction.predictor import EnsemblePredictor, Predictor
+from headframe.training.cost import Meter
 from headframe.training.examples import Material, prepare
 from headframe.training.learner import is_network, train_learner
 from headframe.training.outcome import scores_of, write_history, write_measured, write_probe
@@ -56,7 +57,7 @@ def leaves(learner: Learner, folder: Path, name: str = "") -> Iterator[Leaf]:
         yield from leaves(inner, folder / MEMBERS / member, f"{name}/{member}" if name else member)
 
 
-def train_ensemble(learner: Learner, work: Work, folder: Path, display: Display) -> Result:
+def train_ensemble(learner: Learner, work: Work, folder: Path, display: Display, meter: Meter) -> Result:
     """Train all members, in processes of their own where there are several to train, and combine them.
 
     Args:
@@ -64,6 +65,7 @@ def train_ensemble(learner: Learner, work: Work, folder: Path, display: Display)
         work: the data side of the plan.
         folder: where it is written; members that are finished in it are taken as they are.
         display: shows how it goes on.
+        meter: counts in the processes of members.
 
     Raises:
         HeadframeError: or one of its kinds: what a member or the combiner ended with.
@@ -79,7 +81,7 @@ def train_ensemble(learner: Learner, work: Work, folder: Path, display: Display)
         for leaf in waiting:
             _train_leaf(leaf, work, material, display)
     elif waiting:
-        _Crew(work, display).train(waiting)
+        _Crew(work, display, meter).train(waiting)
     return _combine(learner, work, material, folder)
 
 
@@ -120,9 +122,10 @@ def _on_gpu(learner: Learner) -> bool:
 class _Crew:
     """Processes, one a member, as many at once as the machine has cores for."""
 
-    def __init__(self, work: Work, display: Display) -> None:
+    def __init__(self, work: Work, display: Display, meter: Meter) -> None:
         self.work = work
         self.display = display
+        self.meter = meter
         self.context = multiprocessing.get_context("forkserver")
         self.running: dict[Connection, tuple[Leaf, BaseProcess]] = {}
 
@@ -170,7 +173,9 @@ class _Crew:
             case _:
                 del self.running[connection]
                 process.join()
-                if kind == "lost":
+                if kind == "done":
+                    self.meter.others.append(said[0])
+                else:
                     msg = f"member {leaf.name} ended {_ending(process.exitcode)}; start again, and it goes on"
                     raise HeadframeError(msg)
 
@@ -197,6 +202,7 @@ class _Line:
 def _member(connection: Connection, leaf: Leaf, work: Work) -> None:
     """Train one member; runs in a process of its own."""
     _end_with_parent()
+    meter = Meter()
     try:
         train_learner(leaf.learner, _material(work), work.identity(leaf.learner), leaf.folder, _Line(connection))
     except HeadframeError as error:
@@ -206,7 +212,7 @@ def _member(connection: Connection, leaf: Leaf, work: Work) -> None:
     except OSError as error:
         connection.send(("failed", HeadframeError(f"{error.filename or leaf.folder}: {error.strerror or error}")))
     else:
-        connection.send(("done",))
+        connection.send(("done", meter.read()))
 
 
 def _end_with_parent() -> None:

@@ -8,8 +8,10 @@ from filelock import FileLock, Timeout
 
 from headframe.config.plan import Plan
 from headframe.errors import HeadframeError
+from headframe.record import write_record
+from headframe.training.cost import Meter
 from headframe.training.progress import Display
-from headframe.training.result import LOCK, Result, Work, finished
+from headframe.training.result import CHECKPOINT, COST, LOCK, RESULT, Result, Work, finished
 
 PATIENCE = 10.0
 """Seconds to wait for a training of the same folder to end; one that was killed needs a moment for it."""
@@ -38,15 +40,24 @@ def run(plan: Plan, root: Path, folder: Path, trusted: tuple[str, ...]) -> Resul
             if done is not None:
                 display.line("", "finished earlier; nothing to do")
                 return done
+            meter = Meter(resumed=_has_begun(folder))
             if learner.members():
                 from headframe.training.ensembles import train_ensemble  # noqa: PLC0415 - only ensembles need it
 
-                return train_ensemble(learner, work, folder, display)
-            from headframe.training.examples import prepare  # noqa: PLC0415 - imports torch
-            from headframe.training.learner import train_learner  # noqa: PLC0415
+                result = train_ensemble(learner, work, folder, display, meter)
+            else:
+                from headframe.training.examples import prepare  # noqa: PLC0415 - imports torch
+                from headframe.training.learner import train_learner  # noqa: PLC0415
 
-            material = prepare(work.dataset, work.task, work.table())
-            return train_learner(learner, material, identity, folder, display.reporter(""))
+                material = prepare(work.dataset, work.task, work.table())
+                result = train_learner(learner, material, identity, folder, display.reporter(""))
+            write_record(folder / COST, meter.read())
+            return result
     except Timeout as error:
         msg = f"another training is running in {folder}; wait for it to end, or stop it"
         raise HeadframeError(msg) from error
+
+
+def _has_begun(folder: Path) -> bool:
+    """Tell whether there is something to go on from: a checkpoint, or a member that is finished."""
+    return any(folder.rglob(Path(CHECKPOINT).name)) or any(folder.rglob(RESULT))

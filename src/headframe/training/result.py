@@ -15,6 +15,7 @@ from headframe.record import Record, digest, file_digest, folder_digest, write_r
 
 RESULT, PREDICTIONS, BUNDLE = "result.json", "predictions.parquet", "bundle"
 CHECKPOINT, LOCK = "checkpoint/last.ckpt", ".lock"
+COST = ".cost.json"  # hidden, since the record of a stage names all other files with their sizes
 
 
 class Result(Record):

@@ -1,0 +1,56 @@
+"""What a training takes of its machine: figures that differ from run to run, so no digest and no record holds them."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from pathlib import Path
+
+from headframe.record import Record
+
+STATUS = Path("/proc/self/status")
+
+
+class Cost(Record):
+    """What the process that finished a training took, together with those that it trained members in."""
+
+    wall_seconds: float
+    cpu_seconds: float  # of all these processes
+    peak_memory_mib: float  # resident, of the largest of them
+    resumed: bool  # whether it went on from what a process before had left; what that one took is not counted
+
+
+class Meter:
+    """Runs from its making on.
+
+    Attributes:
+        others: costs of processes that worked for this one.
+
+    Args:
+        resumed: whether it begins in the midst of a training.
+    """
+
+    def __init__(self, *, resumed: bool = False) -> None:
+        self.others: list[Cost] = []
+        self._resumed = resumed
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+
+    def read(self) -> Cost:
+        """Give the cost so far; memory is that of the process since its start."""
+        return Cost(
+            wall_seconds=time.perf_counter() - self._wall,
+            cpu_seconds=time.process_time() - self._cpu + sum(other.cpu_seconds for other in self.others),
+            peak_memory_mib=max([_peak_memory(), *(other.peak_memory_mib for other in self.others)]),
+            resumed=self._resumed,
+        )
+
+
+def _peak_memory() -> float:
+    """In MiB. On Linux `ru_maxrss` begins with the size of whatever started this process, so VmHWM is asked first."""
+    if STATUS.is_file():
+        for line in STATUS.read_bytes().splitlines():
+            if line.startswith(b"VmHWM:"):
+                return int(line.split()[1]) / 2**10
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

@@ -1,0 +1,81 @@
+"""What a training took is told, of all its processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import psutil
+
+from headframe.training.cost import Cost, Meter
+from headframe.training.ensembles import train_ensemble
+from headframe.training.progress import Display
+from headframe.training.result import Work
+
+MIB = 2**20
+
+
+def cost_of(run):
+    return Cost.model_validate_json((run.folder / ".cost.json").read_bytes())
+
+
+def test_a_meter_counts_time_work_and_memory_no_less_than_they_were():
+    meter = Meter()
+    until = time.thread_time() + 0.05
+    while time.thread_time() < until:
+        pass
+    time.sleep(0.05)
+    held = bytearray(os.urandom(64)) * MIB
+    cost = meter.read()
+    assert cost.cpu_seconds >= 0.05
+    assert cost.wall_seconds >= 0.1
+    assert cost.peak_memory_mib * MIB >= psutil.Process().memory_info().rss * 0.99 > len(held)
+
+
+def test_processes_that_work_for_another_are_counted_with_it():
+    meter = Meter(resumed=True)
+    alone = meter.read()
+    meter.others += [
+        Cost(wall_seconds=9.0, cpu_seconds=cpu, peak_memory_mib=peak, resumed=False)
+        for cpu, peak in ((5.0, 1e6), (7.0, 1.0))
+    ]
+    cost = meter.read()
+    assert cost.cpu_seconds >= alone.cpu_seconds + 12
+    assert cost.peak_memory_mib == 1e6
+    assert cost.wall_seconds < 9
+    assert cost.resumed
+
+
+def test_the_memory_of_whoever_started_a_program_is_not_counted_as_its_own():
+    held = bytearray(os.urandom(64)) * (4 * MIB)
+    asked = "from headframe.training.cost import Meter; print(Meter().read().peak_memory_mib)"
+    said = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True).stdout
+    assert 5 < float(said) < len(held) / MIB / 2
+
+
+def test_members_are_counted_with_their_ensemble(workshop, tmp_path):
+    plan = workshop.simple("model=deep_ensemble", "model.copies=2", "model.members.cnn.model.widths=[[4]]", "seed=7")
+    work = Work(plan.dataset, plan.task, workshop.root, ())
+    meter = Meter()
+    with Display() as display:
+        train_ensemble(plan.learner, work, tmp_path / "out", display, meter)
+    assert len(meter.others) == 2
+    assert all(member.cpu_seconds > 0 and member.peak_memory_mib > 50 for member in meter.others)
+    assert meter.read().cpu_seconds > sum(member.cpu_seconds for member in meter.others)
+
+
+def test_a_training_says_what_it_took_and_whether_it_was_resumed(workshop):
+    cost = cost_of(workshop.once(workshop.plan()))
+    assert cost.wall_seconds > 0
+    assert cost.cpu_seconds > 0
+    assert 50 < cost.peak_memory_mib < psutil.virtual_memory().total / MIB
+    assert not cost.resumed
+    killed = workshop.train(workshop.plan(), "interrupted", "epoch 2")
+    assert not (killed.folder / ".cost.json").exists()
+    resumed = workshop.train(workshop.plan(), "interrupted")
+    assert cost_of(resumed).resumed
+    before = (resumed.folder / ".cost.json").read_bytes()
+    workshop.train(workshop.plan(), "interrupted")
+    assert (resumed.folder / ".cost.json").read_bytes() == before  # what is finished costs nothing
