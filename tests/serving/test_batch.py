@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -146,6 +147,10 @@ WRONG: dict[str, tuple[str, str, bytes, type[Exception], str]] = {
     "unknown ending": ("sms_spam", "rows.xlsx", b"x", HeadframeError, "ends in .xlsx; expected one of .parquet"),
     "not UTF-8": ("sms_spam", "rows.csv", b"text\n\xff\xfe\n", DataError, "rows.csv cannot be read: .*utf-8"),
     "images as CSV": ("digits", "rows.csv", b"image\n1\n", DataError, "holds arrays, which text cannot carry"),
+    "column twice": ("sms_spam", "rows.csv", b"text,text\na,b\n", DataError, "column 'text' came twice"),
+    "half a character": (
+        "sms_spam", "rows.jsonl", b'{"text": "\\ud800"}\n', DataError, "column 'text' holds text that is no Unicode",
+    ),
     "short history": (
         "etth1", "rows.csv", b"HUFL,HULL,MUFL,MULL,LUFL,LULL,OT\n1,2,3,4,5,6,7\n", DataError, "1 rows came, but",
     ),
@@ -160,6 +165,34 @@ def test_a_wrong_file_is_said_in_one_sentence_and_writes_nothing(world: World, t
         _predict(world, name, tmp_path / file, tmp_path / "scored.parquet")
     assert "\n" not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == [file]
+
+
+def test_a_damaged_page_is_said(world: World, tmp_path: Path):
+    source = _written(_texts(world), tmp_path / "rows.parquet")
+    content = bytearray(source.read_bytes())
+    content[4:60] = b"\x77" * 56  # the first page's header, behind the magic bytes
+    source.write_bytes(content)
+    with pytest.raises(DataError, match=r"rows\.parquet is no Parquet file that can be read"):
+        _predict(world, "sms_spam", source, tmp_path / "scored.parquet")
+
+
+def test_a_data_set_that_was_changed_is_not_predicted_for(world: World, tmp_path: Path):
+    root = tmp_path / "project"
+    shutil.copytree(world.root / "data", root / "data")
+    table = root / "data" / "sms_spam" / "table.parquet"
+    content = bytearray(table.read_bytes())
+    content[len(content) // 3] ^= 1
+    table.write_bytes(content)
+    with pytest.raises(DataError, match=r"table\.parquet has sha256 .* it was changed or damaged"):
+        write_predictions(world.made["sms_spam"].predictor, "sms_spam", tmp_path / "scored.parquet", root)
+
+
+def test_a_wrong_row_is_named_by_its_number_in_the_file(world: World, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(batch, "BATCHES", 1)
+    texts = ["a"] * (BATCH + 3) + [None]
+    source = _written(pa.table({"text": pa.array(texts, pa.string())}), tmp_path / "rows.parquet")
+    with pytest.raises(DataError, match=rf"rows.parquet, in the part that begins with row {BATCH}: .* row 3\b"):
+        _predict(world, "sms_spam", source, tmp_path / "scored.parquet")
 
 
 def test_a_row_id_that_is_missing_in_one_row_is_said(world: World, tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -256,6 +257,35 @@ REFUSED: dict[str, tuple[str, Any, str, int, str]] = {
     "ragged CSV": ("sms_spam", b"text\na,b\n", "text/csv", 400, "the body is no CSV with a header"),
     "empty CSV": ("sms_spam", b"", "text/csv", 400, "the body is no CSV with a header"),
     "CSV with a header only": ("sms_spam", b"text\n", "text/csv", 400, "no rows came; send at least one"),
+    "column twice": (
+        "sms_spam",
+        {"dataframe_split": {"columns": ["text", "text"], "data": [["a", "b"]]}},
+        "application/json",
+        400,
+        "column 'text' came twice; leave one of them out",
+    ),
+    "CSV column twice": ("sms_spam", b"text,text\na,b\n", "text/csv", 400, "column 'text' came twice"),
+    "half a character": (
+        "sms_spam",
+        {"inputs": {"text": ["a", "\ud800"]}},
+        "application/json",
+        400,
+        "column 'text' holds text that is no Unicode",
+    ),
+    "half a character in a name": (
+        "sms_spam",
+        {"dataframe_records": [{"\ud800": "a"}]},
+        "application/json",
+        400,
+        "column 'text' is missing; came: \\ud800; expected: text",
+    ),
+    "truth among numbers": (
+        "etth1",
+        {"inputs": {name: [1.0] * 23 + [True] for name in SERIES}},
+        "application/json",
+        400,
+        "column 'HUFL' holds a truth value in row 23, but double was expected",
+    ),
     "unknown parameter": (
         "sms_spam",
         {"inputs": ["a"], "params": {"temperature": 1}},
@@ -327,6 +357,21 @@ def test_a_fault_of_our_own_shows_no_trace(world: World, monkeypatch, caplog):
         {"error": "the model failed on this request; the server's log says how"},
     )
     assert "secret detail" in caplog.text
+
+
+def test_a_client_that_leaves_in_the_middle_is_no_fault_of_ours(world: World, caplog):
+    said = iter([{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}])
+    scope = {"type": "http", "method": "POST", "path": "/invocations", "headers": [], "query_string": b""}
+
+    async def receive() -> Any:
+        return next(said)
+
+    async def send(_: Any) -> None:
+        pass
+
+    version = resolve("sms_spam/1", world.uri)
+    asyncio.run(make_app(open_version(version, world.uri), version, max_rows=1)(scope, receive, send))
+    assert caplog.text == ""
 
 
 def test_one_request_can_be_answered_without_a_port(world: World):
@@ -440,6 +485,12 @@ def test_a_port_that_is_taken_is_said_before_the_model_is_looked_for():
 def test_a_foreign_host_is_said():
     with pytest.raises(HeadframeError, match=r"cannot listen on 192\.0\.2\.1:"):
         serve("nothing", uri="sqlite:////nowhere/mlflow.db", host="192.0.2.1", port=free_port(), max_rows=1)
+
+
+@pytest.mark.parametrize("port", [-1, 70_000])
+def test_a_port_that_cannot_be_is_wrong_usage(port: int):
+    with pytest.raises(ConfigurationError, match=f"--port {port} is no port; choose one from 1024 to 65535"):
+        serve("nothing", uri="sqlite:////nowhere/mlflow.db", host="127.0.0.1", port=port, max_rows=1)
 
 
 def test_a_model_that_is_not_there_is_said_and_the_port_is_free_again(world: World):

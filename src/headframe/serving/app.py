@@ -10,6 +10,7 @@ import anyio
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from mlflow.version import VERSION
+from starlette.requests import ClientDisconnect
 
 from headframe.errors import ConfigurationError, DataError
 from headframe.prediction.predictor import Predictor
@@ -38,7 +39,9 @@ def make_app(predictor: Predictor, version: Version, *, max_rows: int, max_bytes
     limiter = anyio.CapacityLimiter(os.cpu_count() or 1)
 
     def refused(status: int, sentence: str) -> Response:
-        return JSONResponse({"error": " ".join(sentence.split())}, status_code=status, headers=headers)
+        # A sentence quotes what came, which may be halves of characters that UTF-8 cannot spell.
+        plain = " ".join(sentence.split()).encode(errors="backslashreplace").decode()
+        return JSONResponse({"error": plain}, status_code=status, headers=headers)
 
     async def ping() -> Response:
         return Response("\n", media_type="application/json", headers=headers)
@@ -56,7 +59,10 @@ def make_app(predictor: Predictor, version: Version, *, max_rows: int, max_bytes
 
     @app.post("/invocations")
     async def invocations(request: Request) -> Response:
-        body = await _body(request, max_bytes)
+        try:
+            body = await _body(request, max_bytes)
+        except ClientDisconnect:
+            return refused(400, "the client left before its request was complete")
         if body is None:
             return refused(413, f"the body is larger than {max_bytes:,} bytes; send fewer rows at once")
         content_type = request.headers.get("content-type", "")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headframe.config.project import Project
-from headframe.errors import ConfigurationError, HeadframeError
+from headframe.errors import ConfigurationError, DataError, HeadframeError
 from headframe.record import file_digest, umask
 from headframe.records import Predicted
 from headframe.tracking.registry import open_version, resolve
@@ -60,7 +60,7 @@ def write_predictions(predictor: Predictor, source: str, target: Path, root: Pat
     from headframe.serving.sources import open_rows  # noqa: PLC0415
 
     rows = open_rows(source, root, predictor.schema, BATCHES * BATCH)
-    answers = _forecast(predictor, rows) if predictor.lookback else _row_by_row(predictor, rows)
+    answers = _forecast(predictor, rows) if predictor.lookback else _row_by_row(predictor, rows, source)
     first = next(answers)  # whatever is wrong with the source is said before a file is begun
     try:
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
@@ -84,9 +84,17 @@ def write_predictions(predictor: Predictor, source: str, target: Path, root: Pat
     return written
 
 
-def _row_by_row(predictor: Predictor, rows: Rows) -> Rows:
+def _row_by_row(predictor: Predictor, rows: Rows, source: str) -> Rows:
+    start = 0
     for table in rows:
-        yield predictor.predict(table).add_column(0, "row_id", table.column("row_id"))
+        try:
+            answer = predictor.predict(table)
+        except DataError as error:  # which counts rows from the beginning of this table
+            where = f", in the part that begins with row {start}" if start else ""
+            msg = f"{source}{where}: {error}"
+            raise DataError(msg) from error
+        yield answer.add_column(0, "row_id", table.column("row_id"))
+        start += table.num_rows
 
 
 def _forecast(predictor: Predictor, rows: Rows) -> Rows:

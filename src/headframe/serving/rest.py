@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from headframe.errors import HeadframeError
+from headframe.errors import ConfigurationError, HeadframeError
 from headframe.tracking.registry import open_version, resolve
 
 log = logging.getLogger("headframe")
@@ -31,7 +31,7 @@ def serve(
 
     Raises:
         HeadframeError: the port is taken or the host is not this machine's.
-        ConfigurationError: there is no such model.
+        ConfigurationError: there is no such model, or the port cannot be one.
     """
     listening = _listen(host, port)
     with listening:
@@ -66,6 +66,10 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listening.bind((host, port))
         listening.listen(128)
+    except OverflowError as error:
+        listening.close()
+        msg = f"--port {port} is no port; choose one from 1024 to 65535, or 0 for any that is free"
+        raise ConfigurationError(msg) from error
     except OSError as error:
         listening.close()
         msg = f"cannot listen on {host}:{port} ({error.strerror or error}); choose another with --port or --host"

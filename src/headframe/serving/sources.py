@@ -17,7 +17,7 @@ from headframe.config.nearest import nearest
 from headframe.datasets.table import TABLE, Table
 from headframe.errors import ConfigurationError, DataError
 from headframe.prediction.schema import conform
-from headframe.tracking.rows import to_column, to_table
+from headframe.tracking.rows import require_once, to_column, to_table
 
 ROW_ID = "row_id"
 BLOCK_BYTES = 4 * 2**20  # of text that is parsed at once
@@ -38,7 +38,8 @@ def open_rows(source: str, root: Path, schema: pa.Schema, size: int) -> Rows:
 
     Raises:
         ConfigurationError: there is no such file or data set, or its ending says nothing.
-        DataError: a column is missing or of another type, a line cannot be read, or there are no rows.
+        DataError: a column is missing, came twice or is of another type, a line cannot be read, there are no rows,
+            or the data set's table was changed.
     """
     path = Path(source)
     readers: dict[str, Callable[[Path, pa.Schema, int], Rows]] = {
@@ -50,7 +51,9 @@ def open_rows(source: str, root: Path, schema: pa.Schema, size: int) -> Rows:
             known = [each.parent.name for each in (root / "data").glob(f"*/{TABLE}")]
             msg = f"there is no data set {source!r} in {root / 'data'}; {nearest(source, known)}, or name a file"
             raise ConfigurationError(msg)
-        path = Table.open(folder).folder / TABLE
+        table = Table.open(folder)
+        table.verify()
+        path = table.folder / TABLE
     elif path.suffix.lower() not in readers:
         msg = f"{source} ends in {path.suffix or 'nothing'}; expected one of {', '.join(readers)}"
         raise ConfigurationError(msg)
@@ -69,7 +72,9 @@ def _wanted(names: list[str], schema: pa.Schema, path: Path) -> list[str]:
         came = ", ".join(names) or "none"
         msg = f"{path}: column {missing[0]!r} is missing; came: {came}; expected: {', '.join(schema.names)}"
         raise DataError(msg)
-    return [*schema.names, *((ROW_ID,) if ROW_ID in names and ROW_ID not in schema.names else ())]
+    wanted = [*schema.names, *((ROW_ID,) if ROW_ID in names and ROW_ID not in schema.names else ())]
+    require_once([name for name in names if name in wanted])
+    return wanted
 
 
 def _parquet(path: Path, schema: pa.Schema, size: int) -> Rows:
@@ -82,7 +87,9 @@ def _parquet(path: Path, schema: pa.Schema, size: int) -> Rows:
                 if ROW_ID in wanted and ROW_ID not in schema.names:
                     shaped = shaped.append_column(ROW_ID, rows.column(ROW_ID))
                 yield shaped
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, OSError) as error:  # Arrow calls a damaged page an error of input
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         msg = f"{path} is no Parquet file that can be read: {_line(error)}"
         raise DataError(msg) from error
 

@@ -38,6 +38,18 @@ def to_table(columns: Mapping[str, Any], schema: pa.Schema) -> pa.Table:
     return pa.table(arrays, schema=pa.schema([pa.field(f.name, f.type) for f in schema]))
 
 
+def require_once(names: Sequence[Any]) -> None:
+    """Make sure that no column came twice: which of them is meant cannot be known.
+
+    Raises:
+        DataError: one did.
+    """
+    twice = next((name for position, name in enumerate(names) if name in names[:position]), None)
+    if twice is not None:
+        msg = f"column {twice!r} came twice; leave one of them out"
+        raise DataError(msg)
+
+
 def to_column(values: Any, field: pa.Field) -> pa.Array:
     """Spell one column; text is never read as a number nor a number as text, and no number loses its value.
 
@@ -48,9 +60,16 @@ def to_column(values: Any, field: pa.Field) -> pa.Array:
         return _tensors(values, field)
     try:
         loose = values if isinstance(values, pa.Array) else pa.array(_plain(values), from_pandas=True)
+    except UnicodeEncodeError as error:
+        msg = f"column {field.name!r} holds text that is no Unicode: {_first_line(error)}"
+        raise DataError(msg) from error
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
         msg = f"column {field.name!r} mixes what cannot stand in one column: {_first_line(error)}"
         raise DataError(msg) from error
+    if isinstance(values, list) and not pa.types.is_boolean(loose.type) and bool in set(map(type, values)):
+        position = next(place for place, value in enumerate(values) if isinstance(value, bool))
+        msg = f"column {field.name!r} holds a truth value in row {position}, but {_say(field.type)} was expected"
+        raise DataError(msg)  # Arrow would take it for 0 or 1 where it stands among numbers
     if loose.type == field.type:
         return loose
     if not (pa.types.is_null(loose.type) or _kind(loose.type) == _kind(field.type) or _is_date(loose, field)):
