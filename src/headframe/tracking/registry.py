@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CHAMPION = "champion"
 DATA = "data"  # folder of a packaged model with the bundle
 BUNDLE_TAG = "headframe.bundle"  # of a version: the sha256 of the folder that holds its model
-_NAME = re.compile(r"(?:models:/)?(?P<model>[^@/\s]+)(?:@(?P<alias>[^@/\s]+)|/(?P<version>[0-9]+))?")
+_NAME = re.compile(r"(?:models:/)?(?P<model>[^@/\s]+)(?:@(?P<alias>[^@/\s]+)|/(?P<version>[0-9]{1,9}))?")
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,8 @@ def resolve(name: str, uri: str) -> Version:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             known = [each.name for each in client.search_registered_models()]
-            msg = f"there is no registered model {model!r} at {uri}; {nearest(model, known)}"
+            instead = nearest(model, known) if known else "none is registered yet: headframe run"
+            msg = f"there is no registered model {model!r} at {uri}; {instead}"
             raise ConfigurationError(msg) from None
         if number is None:
             alias = alias or CHAMPION
@@ -173,6 +174,7 @@ def open_version(version: Version, uri: str) -> Predictor:
     """
     client = open_client(uri)
     from mlflow.artifacts import download_artifacts  # noqa: PLC0415 - `open_client` paid for it
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
     from headframe.tracking.loader import open_package  # noqa: PLC0415 - imports torch
 
@@ -184,8 +186,11 @@ def open_version(version: Version, uri: str) -> Predictor:
             folder = download_artifacts(
                 artifact_uri=source, tracking_uri=uri, registry_uri=uri, dst_path=None if local else scratch
             )
-        except OSError as error:
-            msg = f"the files of {version.uri} cannot be fetched from {source}: {error}"
+        except (OSError, MlflowException) as error:
+            msg = (
+                f"the files of {version.uri} cannot be fetched from {source} ({error}); "
+                "the command that trained it writes them anew"
+            )
             raise HeadframeError(msg) from error
         try:
             return open_package(Path(folder))
