@@ -40,6 +40,7 @@ def test_commit_and_diff_rebuild_the_code_as_it_was(repository: Path, tmp_path: 
     _git(tmp_path, "clone", str(repository), "clone")
     clone = tmp_path / "clone"
     _git(clone, "checkout", code.commit)
+    assert code.diff is not None
     (tmp_path / "code.diff").write_bytes(code.diff)
     _git(clone, "apply", str(tmp_path / "code.diff"))
     for name in ("kept.py", "new.py", "image.bin"):
@@ -66,6 +67,7 @@ def test_before_the_first_commit_all_code_is_in_the_diff(tmp_path: Path):
     (tmp_path / "new.py").write_text("b = 1\n", encoding="utf-8")
     code = lineage.code(tmp_path)
     assert (code.commit, code.note) == ("", "nothing is committed yet, so all code is in code.diff")
+    assert code.diff is not None
     assert b"+b = 1" in code.diff
 
 
@@ -85,7 +87,7 @@ def test_changes_too_large_to_keep_are_said(repository: Path, monkeypatch):
     (repository / "new.py").write_text("b = 1\n" * 100, encoding="utf-8")
     code = lineage.code(repository)
     assert "too many to keep; commit or ignore them" in code.note
-    assert code.diff == b""
+    assert code.diff is None
 
 
 def test_the_flow_run_is_what_the_orchestrator_says(monkeypatch):

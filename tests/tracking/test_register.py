@@ -20,6 +20,7 @@ import pytest
 from mlflow import MlflowClient
 from workshop import Made, World, in_child, moved
 
+from headframe import __version__
 from headframe.errors import DataError, HeadframeError
 from headframe.record import digest
 from headframe.tracking import lineage
@@ -53,6 +54,8 @@ def test_a_run_keeps_all_that_is_needed_to_tell_where_it_came_from(world: World,
     assert tags["headframe.bundle"] == made.trained.bundle
     assert int(tags["hardware.cores"]) == os.cpu_count()
     assert "no git repository" in tags["headframe.code.note"]
+    assert tags["headframe.code.changed"] == "unknown"
+    assert tags["headframe.release"] == __version__
     assert tags["headframe.lock"] == "installed"
     assert 10 <= len(run.data.params) <= 15
     assert run.data.params["dataset"] == "digits"

@@ -34,12 +34,12 @@ class Code:
 
     Attributes:
         commit: git's name of it; empty where there is none.
-        diff: what differs from the commit, new files included, as `git apply` takes it.
+        diff: what differs from the commit, new files included, as `git apply` takes it; None where that is not known.
         note: why something is missing; empty where nothing is.
     """
 
     commit: str = ""
-    diff: bytes = b""
+    diff: bytes | None = None
     note: str = ""
 
 
@@ -129,7 +129,7 @@ def machine() -> dict[str, str]:
         "hardware.gpu": ", ".join(gpus) or "none",
         "hardware.system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
-        "headframe.version": __version__,
+        "headframe.release": __version__,
     }
 
 

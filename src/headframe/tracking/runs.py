@@ -153,7 +153,7 @@ def log_lineage(client: MlflowClient, run: Run, root: Path, scratch: Path) -> No
         tags["headframe.code.note"] = code.note
     if code.commit:
         tags["mlflow.source.git.commit"] = code.commit
-    tags["headframe.code.changed"] = str(bool(code.diff)).lower()
+    tags["headframe.code.changed"] = "unknown" if code.diff is None else str(bool(code.diff)).lower()
     name, sha256 = lineage.lock(root)
     tags |= {"headframe.lock": name, "headframe.lock.sha256": sha256}
     if flow := lineage.flow_run():
@@ -162,7 +162,7 @@ def log_lineage(client: MlflowClient, run: Run, root: Path, scratch: Path) -> No
     run_id = run.info.run_id
     # An empty one is written as well, so a run made again leaves nothing behind; bytes, since a diff has no encoding.
     diff = scratch / "code.diff"
-    diff.write_bytes(code.diff)
+    diff.write_bytes(code.diff or b"")
     client.log_artifact(run_id, str(diff), "code")
     diff.unlink()
     versions = lineage.installed().items()
