@@ -92,11 +92,27 @@ def test_the_checkpoint_holds_tensors_and_plain_values_only(workshop):
     assert len(state["losses"]) == 16 - PER_EPOCH
 
 
-def test_a_damaged_checkpoint_is_named_in_one_sentence(workshop):
-    killed = workshop.train(workshop.plan(), "damaged", "step 9")
+@pytest.mark.parametrize("size", [0, 1000, 0.5, 0.99])
+def test_a_cut_checkpoint_is_named_in_one_sentence(workshop, size: float):
+    killed = workshop.train(workshop.plan(), f"cut {size}", "step 9")
     file = killed.folder / "checkpoint/last.ckpt"
-    file.write_bytes(file.read_bytes()[:1000])
-    again = workshop.train(workshop.plan(), "damaged")
+    content = file.read_bytes()
+    file.write_bytes(content[: int(size * len(content)) if size < 1 else int(size)])
+    _is_refused(workshop.train(workshop.plan(), f"cut {size}"))
+
+
+def test_a_flipped_bit_in_a_checkpoint_is_noticed(workshop):
+    killed = workshop.train(workshop.plan(), "flipped", "step 9")
+    file = killed.folder / "checkpoint/last.ckpt"
+    weights = next(iter(torch.load(file, weights_only=True)["network"].values())).numpy().tobytes()
+    content = bytearray(file.read_bytes())
+    content[content.index(weights)] ^= 1
+    file.write_bytes(content)
+    _is_refused(workshop.train(workshop.plan(), "flipped"))
+
+
+def _is_refused(again):
     assert again.code == 3
     assert again.said.count("\n") == 1
     assert "last.ckpt is damaged" in again.said
+    assert again.said.endswith("remove it to train from the start\n")

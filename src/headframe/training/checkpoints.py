@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +49,22 @@ class CheckpointFile:
         self._due = done + WORTH * (done - began)
 
     def load(self) -> dict[str, Any] | None:
-        """Read the state back, on the CPU; None where there is none that this training could go on from."""
+        """Read the state back, on the CPU; None where there is none that this training could go on from.
+
+        Raises:
+            DataError: the file is not, byte for byte, what was written.
+        """
         if not self.path.is_file():
             return None
+        try:
+            # torch reads past the checksums of its own format: a flipped bit would train on, to other weights.
+            with zipfile.ZipFile(self.path) as written:
+                broken = written.testzip()
+        except (zipfile.BadZipFile, EOFError) as error:
+            broken = str(error)
+        if broken is not None:
+            msg = f"{self.path} is damaged ({broken}); remove it to train from the start"
+            raise DataError(msg)
         try:
             state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
         except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
