@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
+from headframe.config.plan import Kind
 from headframe.errors import ConfigurationError, DataError
-from headframe.features.spec import InputSpec, Kind
+from headframe.features.spec import InputSpec
 
 Encoded: TypeAlias = np.ndarray | sparse.csr_matrix
 """One entry a row: float32 or int64 array (rows, ...), or a CSR matrix (rows, features)."""

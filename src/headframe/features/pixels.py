@@ -8,10 +8,11 @@ import numpy as np
 import pyarrow as pa
 from typing_extensions import override
 
+from headframe.config.plan import Kind
 from headframe.errors import DataError
 from headframe.features.base import Encoder
 from headframe.features.columns import images
-from headframe.features.spec import InputSpec, Kind
+from headframe.features.spec import InputSpec
 
 LEVELS = 256
 AT_ONCE = 4096

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-Kind = Literal["image", "series", "tokens", "tabular", "sparse"]
+from headframe.config.plan import Kind
 
 
 @dataclass(frozen=True)

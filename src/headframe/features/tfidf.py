@@ -12,11 +12,12 @@ from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 from typing_extensions import override
 
+from headframe.config.plan import Kind
 from headframe.config.ranges import Count
 from headframe.errors import DataError
 from headframe.features.base import Encoder
 from headframe.features.columns import texts
-from headframe.features.spec import InputSpec, Kind
+from headframe.features.spec import InputSpec
 
 WORD = r"(?u)[\u3400-\u9fff]|(?:(?![\u3400-\u9fff])\w)+"
 """One Chinese character, or a run of letters and digits; scikit-learn's own pattern drops words of one letter."""

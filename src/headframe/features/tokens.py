@@ -13,11 +13,12 @@ from pydantic import Field
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 from typing_extensions import override
 
+from headframe.config.plan import Kind
 from headframe.config.ranges import Count
 from headframe.errors import DataError
 from headframe.features.base import Encoder
 from headframe.features.columns import texts
-from headframe.features.spec import InputSpec, Kind
+from headframe.features.spec import InputSpec
 
 PADDING, UNKNOWN = 0, 1
 SPECIAL = ["[PAD]", "[UNK]"]

@@ -9,10 +9,11 @@ import numpy as np
 import pyarrow as pa
 from typing_extensions import override
 
+from headframe.config.plan import Kind
 from headframe.config.ranges import Count
 from headframe.features.base import Encoder
 from headframe.features.columns import complete_numbers, moments
-from headframe.features.spec import InputSpec, Kind
+from headframe.features.spec import InputSpec
 
 
 class Windows(Encoder):

@@ -7,7 +7,7 @@ are `Mean` over copies of one member with other rows or seeds, which the plan as
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
@@ -15,7 +15,6 @@ from scipy.optimize import minimize
 from headframe.config.ranges import Positive
 from headframe.errors import DataError
 
-Kind = Literal["classification", "regression", "forecasting"]
 SMALLEST = 1e-12
 """Probabilities are cut here before their logarithm."""
 
