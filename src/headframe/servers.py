@@ -124,7 +124,10 @@ def up(root: Path, *, prefect_port: int | None = None, mlflow_port: int | None =
         msg = f"--prefect-port and --mlflow-port are both {ports['mlflow']}; give each server a port of its own"
         raise ConfigurationError(msg)
     with filelock.FileLock(_made(root) / "servers.lock"):
-        entries = {name: entry for name, entry in _entries(root).items() if _process(entry) is not None}
+        noted = _entries(root)
+        entries = {name: entry for name, entry in noted.items() if _process(entry) is not None}
+        # A server that was killed may have left children, which still hold its port and write to its database.
+        _stop({name: entry for name, entry in noted.items() if name not in entries})
         for name, entry in entries.items():
             if asked[name] not in (None, entry.port):
                 msg = f"{name} is up already on port {entry.port}; to move it to {asked[name]}: headframe down, then up"
@@ -358,8 +361,9 @@ def _stop(entries: Mapping[Name, _Entry]) -> None:
     import psutil  # noqa: PLC0415 - see _process
 
     parents = [process for entry in entries.values() if (process := _process(entry)) is not None]
-    family = list(dict.fromkeys([*parents, *_children(parents)]))
-    for process in parents:
+    left = [process for entry in entries.values() for process in _left_behind(entry)]
+    family = list(dict.fromkeys([*parents, *_children(parents), *left]))
+    for process in (*parents, *left):
         with contextlib.suppress(psutil.NoSuchProcess):
             process.terminate()
     _, alive = psutil.wait_procs(family, timeout=_STOP_SECONDS)
@@ -375,3 +379,21 @@ def _children(parents: list[psutil.Process]) -> Iterator[psutil.Process]:
     for parent in parents:
         with contextlib.suppress(psutil.NoSuchProcess):
             yield from parent.children(recursive=True)
+
+
+def _left_behind(entry: _Entry) -> Iterator[psutil.Process]:
+    """Find what a server that is gone has left: each leads a session of its own, which its children stay in.
+
+    No other process gets the number of a session that still has members: where one has it, there are none.
+    """
+    import psutil  # noqa: PLC0415 - see _process
+
+    with contextlib.suppress(psutil.NoSuchProcess):
+        leader = psutil.Process(entry.pid)
+        ours = abs(leader.create_time() - entry.created) < _SAME_PROCESS_SECONDS
+        if not ours or leader.status() != psutil.STATUS_ZOMBIE:
+            return
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+            if os.getsid(process.pid) == entry.pid and process.create_time() >= entry.created:
+                yield process

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -131,6 +132,31 @@ def test_a_process_that_only_has_the_same_number_is_left_alone(root: Path, bysta
     assert bystander.is_running()
     assert bystander.status() != psutil.STATUS_ZOMBIE
     assert not (root / ".headframe" / "servers.json").exists()
+
+
+@pytest.mark.parametrize("way", ["down", "up"])
+def test_children_of_a_killed_server_are_stopped(root: Path, monkeypatch: pytest.MonkeyPatch, way: str):
+    port = free_port()
+    child = f"import socket, time; s = socket.create_server(('127.0.0.1', {port})); print('listens'); time.sleep(60)"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-uc', {child!r}])"
+    monkeypatch.setattr(servers, "_command", lambda root, name, port: [sys.executable, "-c", parent])
+    entry = servers._start(root, "mlflow", port)
+    note(root, mlflow=entry.model_dump())
+    log = root / ".headframe" / "logs" / "mlflow.log"
+    while "listens" not in log.read_text():
+        pass
+    (left,) = psutil.Process(entry.pid).children()
+    os.kill(entry.pid, signal.SIGKILL)
+    os.waitpid(entry.pid, 0)
+    assert left.is_running()
+    assert servers.status(root)[1].state == "died"
+    if way == "down":
+        servers.down(root)
+    else:
+        monkeypatch.setattr(servers, "_command", lambda root, name, port: [sys.executable, "-c", "raise SystemExit(3)"])
+        with pytest.raises(HeadframeError, match="did not start"):  # it came past the port, which was busy
+            servers.up(root, prefect_port=free_port(), mlflow_port=port)
+    assert not left.is_running() or left.status() == psutil.STATUS_ZOMBIE
 
 
 def test_a_server_that_does_not_answer_yet_is_starting_and_not_used(root: Path, bystander: psutil.Process):
