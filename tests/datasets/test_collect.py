@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -238,6 +239,17 @@ def test_a_place_that_cannot_be_written_is_said(people: People, tmp_path: Path, 
     assert caught.value.exit_code == 1
     assert "cannot be written" in str(caught.value)
     assert (tmp_path / blocked).read_text() == "a file where a folder is expected"
+
+
+def test_data_on_another_file_system_is_said(people: People, tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
+        if os.stat(elsewhere).st_dev == tmp_path.stat().st_dev:
+            pytest.skip("this machine has one file system only")
+        (tmp_path / "data").symlink_to(elsewhere)
+        with pytest.raises(HeadframeError, match="people lies on another file system than the project's .headframe"):
+            collect(people(), tmp_path, None)
+        assert os.listdir(elsewhere) == []
+    assert not list((tmp_path / ".headframe" / "collecting").iterdir())
 
 
 def test_a_full_disk_leaves_the_old_table(people: People, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -240,6 +240,19 @@ def test_a_full_disk_leaves_data_dvc_as_it_was(root: Path, people: People, monke
     assert Versions(root).status() == {"people": "same"}
 
 
+def test_notes_that_dvc_cannot_use_are_said_and_may_be_removed(root: Path, people: People) -> None:
+    put(people, root)
+    Versions(root).commit()
+    notes = list((root / ".headframe" / "dvc").rglob("*.db"))
+    for file in notes:
+        file.write_bytes(b"no database" * 1000)
+    with pytest.raises(HeadframeError, match=r"DVC cannot use its notes in .*dvc \(file is not a database\)") as caught:
+        Versions(root).status()
+    assert caught.value.exit_code == 1
+    shutil.rmtree(root / ".headframe" / "dvc")
+    assert Versions(root).status() == {"people": "same"}
+
+
 def test_a_project_outside_git_keeps_versions_too(tmp_path: Path, people: People) -> None:
     digest = put(people, tmp_path / "plain")
     assert Versions(tmp_path / "plain").commit()

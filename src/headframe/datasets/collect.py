@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from collections.abc import Iterator
@@ -127,11 +128,17 @@ def writing(place: Path) -> Iterator[None]:
     """Turn a refusal of the file system into one sentence.
 
     Raises:
-        HeadframeError: `place` cannot be written: no permission, a file in the way, a full disk.
+        HeadframeError: `place` cannot be written: no permission, a file in the way, a full disk, two file systems.
     """
     try:
         yield
     except OSError as error:
+        if error.errno == errno.EXDEV:
+            msg = (
+                f"{place} lies on another file system than the project's .headframe, so nothing can be put there in "
+                "one step; keep data/ and .headframe/ on one file system"
+            )
+            raise HeadframeError(msg) from error
         where = error.filename2 or error.filename or place
         msg = f"{place} cannot be written: {error.strerror or error} ({where}); nothing was changed"
         raise HeadframeError(msg) from error

@@ -13,6 +13,7 @@ import itertools
 import json
 import logging
 import shutil
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
@@ -227,6 +228,12 @@ class Versions:
             except (DvcException, LockError, ObjectFormatError) as error:
                 msg = f"DVC cannot keep versions of data/: {error}"
                 raise (Unavailable if isinstance(error, LockError) else HeadframeError)(msg) from error
+            except sqlite3.Error as error:
+                msg = (
+                    f"DVC cannot use its notes in {self.project.state / 'dvc'} ({error}); free space on the disk, "
+                    "or remove that folder, which DVC fills again"
+                )
+                raise HeadframeError(msg) from error
 
     def _datasets(self) -> list[str]:
         return sorted(file.parent.name for file in self.project.data.glob(f"*/{ABOUT}"))
