@@ -18,7 +18,7 @@ test: $(INSTALLED) ## the default suite, two files at a time
 slow: $(INSTALLED) ## what takes minutes
 	$(BIN)/python -m pytest -m slow
 
-lint: $(INSTALLED) ## style, types, import contracts, lock
+lint: $(INSTALLED) ## style, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
