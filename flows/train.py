@@ -11,7 +11,7 @@ from headframe.config.project import Project
 from headframe.evaluation.evaluate import evaluate
 from headframe.orchestration import flow, step
 from headframe.records import Trained, TrainedPlan
-from headframe.tracking.address import place, tracking_uri
+from headframe.tracking.address import place, require, tracking_uri
 from headframe.tracking.register import is_registered, register
 from headframe.training.run import is_whole, train, train_baseline
 
@@ -31,6 +31,8 @@ def train_flow(overrides: list[str]) -> TrainedPlan:
 
 def train_plan(plan: Plan, root: Path) -> TrainedPlan:
     """Run the steps from raw data to a registered version."""
+    uri = tracking_uri(plan.tracking, root)
+    require(uri)
     data = bring_in(plan, root)
     table = data.validated.table
     what = (plan.task, plan.dataset)
@@ -48,7 +50,6 @@ def train_plan(plan: Plan, root: Path) -> TrainedPlan:
     evaluated = step(evaluate, root=root, on=(plan.identity,))(
         plan=plan, table=table, trained=trained, baseline=baseline
     )
-    uri = tracking_uri(plan.tracking, root)
     what_and_where = (plan.identity, plan.tracking.experiment)
     registered = step(
         register, root=root, on=what_and_where, retries=2, valid=lambda record: is_registered(record, uri)

@@ -74,6 +74,16 @@ def test_a_run_that_fails_hides_none_that_ended_before(root: Path, capsys: pytes
     assert document["error"].startswith("run 2 of 2 (dataset=broken): dataset broken breaks its contract")
 
 
+def test_a_registry_that_cannot_be_used_is_said_before_anything_is_done(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / ".headframe").mkdir()
+    (root / ".headframe" / "mlflow.db").write_bytes(b"garbage" * 1000)
+    assert main(["run", "--json", "--project", str(root)]) == 1
+    assert "or move it away and a new one is made" in json.loads(capsys.readouterr().out)["error"]
+    assert not (root / ".headframe" / "stages").exists()
+
+
 @pytest.mark.parametrize("place", ["data/digits/table.parquet", ".headframe/out.parquet"])
 def test_predictions_never_take_the_place_of_what_the_project_keeps(root: Path, place: str) -> None:
     (root / place).parent.mkdir(parents=True)

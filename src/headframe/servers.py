@@ -303,8 +303,11 @@ def _start(root: Path, name: Name, port: int) -> _Entry:
 def _command(root: Path, name: Name, port: int) -> list[str]:
     if name == "prefect":
         return [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
+    from headframe.tracking.address import require  # noqa: PLC0415 - only starting needs it
+
     project = Project(root)
     database = f"sqlite:///{project.tracking_database}"
+    require(database)  # a damaged one is said, and one that was moved with the project names its files anew
     artifacts = project.artifacts.as_uri()
     serve = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
     serve += ["--backend-store-uri", database, "--serve-artifacts", "--artifacts-destination", artifacts]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from workshop import World
 
 from headframe.config.plan import Tracking
 from headframe.errors import ConfigurationError, HeadframeError
-from headframe.tracking.address import experiment_id, open_client, place, tracking_uri
+from headframe.tracking.address import ADDRESSES, experiment_id, open_client, place, require, tracking_uri
+from headframe.tracking.registry import is_intact
 
 
 def test_the_plan_wins_over_the_environment_and_that_over_the_project(monkeypatch, tmp_path: Path):
@@ -55,6 +59,54 @@ def test_a_file_that_is_no_database_is_said(tmp_path: Path):
     (tmp_path / "mlflow.db").write_text("hello, this is no database of any kind\n" * 50, encoding="utf-8")
     with pytest.raises(HeadframeError, match="file is not a database"):
         open_client(f"sqlite:///{tmp_path / 'mlflow.db'}")
+
+
+@pytest.mark.parametrize("content", [b"garbage" * 1000, None])
+def test_what_cannot_be_tracked_to_is_said_before_anything_long(tmp_path: Path, content: bytes | None):
+    file = tmp_path / "mlflow.db"
+    require(f"sqlite:///{file}")  # it will be made
+    assert not file.exists()
+    if content is None:
+        file.mkdir()
+    else:
+        file.write_bytes(content)
+    with pytest.raises(HeadframeError, match=r"mlflow\.db cannot be opened for writing"):
+        require(f"sqlite:///{file}")
+
+
+def test_a_project_that_was_copied_finds_its_own_files(world: World, tmp_path: Path):
+    shutil.copytree(world.root / ".headframe", tmp_path / ".headframe")
+    uri = f"sqlite:///{tmp_path / '.headframe' / 'mlflow.db'}"
+    with closing(sqlite3.connect(tmp_path / ".headframe" / "mlflow.db")) as copied:
+        # The world's own registry began as a copy; one that was made in its place names that place.
+        first = (world.root / ".headframe" / "artifacts" / "0").as_uri()
+        copied.execute("UPDATE experiments SET artifact_location = ? WHERE experiment_id = 0", (first,))
+        copied.commit()
+        require(uri)
+        assert _naming(copied, world.root) == set()
+        assert _naming(copied, tmp_path) == set(ADDRESSES)
+    for file in (tmp_path / ".headframe" / "artifacts").rglob("bundle.json"):
+        file.write_text("{}")
+    registered = world.registered["sms_spam"]
+    assert is_intact("sms_spam", registered.version, world.uri) is True
+    assert is_intact("sms_spam", registered.version, uri) is False
+
+
+def test_every_place_in_the_tables_is_known(world: World):
+    with closing(sqlite3.connect(world.root / ".headframe" / "mlflow.db")) as connection:
+        assert _naming(connection, world.root) == set(ADDRESSES)
+
+
+def _naming(connection: sqlite3.Connection, root: Path) -> set[tuple[str, str]]:
+    """Columns of MLflow's tables that hold the address of a file of a project."""
+    start = f"{(root / '.headframe').as_uri()}/%"
+    tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    columns = [(table, row[1]) for table in tables for row in connection.execute(f"PRAGMA table_info({table})")]
+    return {
+        (table, column)
+        for table, column in columns
+        if connection.execute(f'SELECT 1 FROM {table} WHERE "{column}" LIKE ?', (start,)).fetchone()
+    }
 
 
 def test_a_server_that_is_down_is_said_at_once():

@@ -27,6 +27,15 @@ SERVER = ("http", "https")
 SERVER_FAULT = 500  # HTTP status from which on the server is at fault, not what it was asked
 PATIENCE = 5.0  # seconds in which a server must accept a connection
 
+ADDRESSES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+"""Where MLflow's tables name the place of files, always absolute; a test looks for others."""
+
 
 def is_server(uri: str) -> bool:
     """Say whether an address names a server, not a file."""
@@ -72,6 +81,18 @@ def artifacts(uri: str) -> str | None:
     if is_server(uri):
         return None
     return (database(uri).parent / "artifacts").as_uri()
+
+
+def require(uri: str) -> None:
+    """Make sure, before anything long is done, that what comes of it can be tracked; takes milliseconds.
+
+    Raises:
+        HeadframeError: the server does not answer, or the file is there and cannot be read or written.
+    """
+    if is_server(uri):
+        _require_server(uri)
+    elif database(uri).exists():
+        _require_database(database(uri))
 
 
 def open_client(uri: str) -> MlflowClient:
@@ -169,14 +190,32 @@ def _require_database(file: Path) -> None:
                     _create_database(file)
         with sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True, timeout=20) as connection:
             connection.execute("BEGIN IMMEDIATE")
-            connection.rollback()
+            _follow(connection, file)
         connection.close()
     except (OSError, sqlite3.Error) as error:
+        damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
+        advice = "restore a copy of it, or move it away and a new one is made" if damaged else "make it a writable file"
         msg = (
-            f"MLflow's database {file} cannot be opened for writing ({error}); "
-            "make it a writable file, or name another with tracking.uri"
+            f"MLflow's database {file} cannot be opened for writing ({error}); {advice}, "
+            "or name another with tracking.uri"
         )
         raise HeadframeError(msg) from error
+
+
+def _follow(connection: sqlite3.Connection, file: Path) -> None:
+    """Have a database that was moved or copied with its files, as a project's folder is, name where they are now."""
+    now = str(artifacts(f"{FILE}{file}"))
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'experiments'").fetchone():
+        return
+    first = connection.execute("SELECT artifact_location FROM experiments WHERE experiment_id = 0").fetchone()
+    before = first[0].removesuffix("/0") if first else now
+    if before == now or not (file.parent / "artifacts").is_dir():
+        return
+    for table, column in ADDRESSES:
+        connection.execute(
+            f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) IN (?, ?)",  # noqa: S608
+            (now, len(before) + 1, len(before) + 1, before, f"{before}/"),
+        )
 
 
 def _create_database(file: Path) -> None:
