@@ -241,14 +241,15 @@ def test_a_place_that_cannot_be_written_is_said(people: People, tmp_path: Path, 
     assert (tmp_path / blocked).read_text() == "a file where a folder is expected"
 
 
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs a second file system")
 def test_data_on_another_file_system_is_said(people: People, tmp_path: Path) -> None:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
-        if os.stat(elsewhere).st_dev == tmp_path.stat().st_dev:
+        if Path(elsewhere).stat().st_dev == tmp_path.stat().st_dev:
             pytest.skip("this machine has one file system only")
         (tmp_path / "data").symlink_to(elsewhere)
-        with pytest.raises(HeadframeError, match="people lies on another file system than the project's .headframe"):
+        with pytest.raises(HeadframeError, match="people lies on another file system than the project"):
             collect(people(), tmp_path, None)
-        assert os.listdir(elsewhere) == []
+        assert not list(Path(elsewhere).iterdir())
     assert not list((tmp_path / ".headframe" / "collecting").iterdir())
 
 
