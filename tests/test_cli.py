@@ -74,6 +74,12 @@ def test_a_run_that_fails_hides_none_that_ended_before(root: Path, capsys: pytes
     assert document["error"].startswith("run 2 of 2 (dataset=broken): dataset broken breaks its contract")
 
 
+@pytest.mark.parametrize("action", ["versions", "status", "verify"])
+def test_a_project_that_stores_nothing_yet_says_so(action: str, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", action, "--project", str(root)]) == 0
+    assert capsys.readouterr().out == "nothing is stored yet; store a data set with: headframe ingest\n"
+
+
 def test_a_registry_that_cannot_be_used_is_said_before_anything_is_done(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

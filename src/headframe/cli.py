@@ -361,6 +361,8 @@ def _data(arguments: argparse.Namespace) -> int:
         ]
     if arguments.json:
         _print_json(found)
+    elif not found or found == {"files": 0}:
+        sys.stdout.write("nothing is stored yet; store a data set with: headframe ingest\n")
     else:
         sys.stdout.write("".join(f"{line}\n" for line in lines))
     return 0
