@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from sklearn.datasets import load_diabetes
 
 from headframe.config.plan import Dataset
 from headframe.datasets.collect import collect
@@ -45,6 +46,7 @@ def row_bytes(folder: Path) -> dict[str, bytes]:
         ("csl_titles", 10_000),
         ("etth1", 17_420),
         ("adult", 48_842),
+        ("diabetes", 442),
     ],
 )
 def test_shipped_data_sets_have_their_rows_and_stable_names(
@@ -97,6 +99,14 @@ def test_the_transformer_series_is_what_numpy_reads(collected: Collected, mirror
     expected = np.genfromtxt(mirror / "ett" / "ETTh1.csv", delimiter=",", skip_header=1, usecols=range(1, 8))
     assert (np.column_stack([table.column(name).to_numpy() for name in table.column_names[3:]]) == expected).all()
     assert table.column("row_id")[0].as_py() == "2016-07-01T00:00:00"
+
+
+def test_the_patients_are_what_scikit_learn_loads(collected: Collected, shipped: Callable[[str], Dataset]) -> None:
+    record, root = collected("diabetes")
+    table = Table.open(root / record.folder).read()
+    inputs, target = load_diabetes(return_X_y=True, scaled=False)
+    assert (np.column_stack([table.column(name).to_numpy() for name in shipped("diabetes").inputs]) == inputs).all()
+    assert (table.column("progression").to_numpy() == target).all()
 
 
 def test_equal_input_gives_equal_bytes_in_any_folder_and_stays_untouched(

@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 
 from headframe.config.plan import Dataset, Promise
 from headframe.datasets.readers.base import Batch, Rejected
+from headframe.datasets.readers.beside import Beside
 from headframe.datasets.readers.delimited import Delimited
 from headframe.datasets.readers.idx import Idx
 from headframe.datasets.readers.pixels import Pixels
 from headframe.datasets.schema import contract_schema
-from headframe.errors import DataError
+from headframe.errors import ConfigurationError, DataError
 
 TEXT = contract_schema({"a": Promise(dtype="string"), "b": Promise(dtype="string")})
 MIXED = contract_schema(
@@ -190,3 +191,37 @@ def test_mnist_is_what_numpy_reads(mirror: Path, shipped: Callable[[str], Datase
         expected = np.frombuffer(stream.read(), np.uint8, offset=16).reshape(10_000, 28, 28, 1)
     assert (np.concatenate([batch.column("image").to_numpy_ndarray() for batch in batches]) == expected).all()
     assert {value for batch in batches for value in batch.column("part").to_pylist()} == {"test"}
+
+
+def beside(tmp_path: Path, left: str | bytes, right: str | bytes, **settings: Any) -> tuple[list[Any], list[Rejected]]:
+    for name, content in {"left": left, "right": right}.items():
+        (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    schema = contract_schema({name: Promise(dtype="int") for name in ("a", "b", "c")})
+    return gathered(Beside(**settings).read({name: tmp_path / name for name in ("left", "right")}, schema))
+
+
+def test_files_beside_each_other_are_read_as_one(tmp_path: Path) -> None:
+    came, refused = beside(tmp_path, "a,b\n1,2\n\n3,4\n", gzip.compress(b"c\n5\n\n6\n"))
+    assert [tuple(row.values()) for row in came] == [(1, 2, 5), (3, 4, 6)]
+    assert not refused
+    assert beside(tmp_path, "1,2\n", "5\n", columns=("c", "a", "b"))[0] == [{"a": 2, "b": 5, "c": 1}]
+
+
+def test_a_row_that_one_of_the_files_spoils_is_rejected_whole(tmp_path: Path) -> None:
+    came, refused = beside(tmp_path, b"a,b\n1,2\n3,\xff\n7,8\n", "c\nfive\n6\n9\n")
+    assert [tuple(row.values()) for row in came] == [(7, 8, 9)]
+    assert sorted((one.position, one.raw) for one in refused) == [(2, "1,2,five"), (3, "3,\\xff")]
+
+
+@pytest.mark.parametrize(
+    ("right", "said"),
+    [("c\n5\n", "right ends"), ("c\n5\n6\n7\n", "left ends"), ("c\n\n5\n", "left has line 2, .*right has line 3")],
+)
+def test_files_beside_each_other_that_do_not_match_are_refused(tmp_path: Path, right: str, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        beside(tmp_path, "a,b\n1,2\n3,4\n", right)
+
+
+def test_parts_are_not_for_files_beside_each_other(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"reader\.parts are for files below each other"):
+        beside(tmp_path, "a,b\n", "c\n", parts={"left": "train"})

@@ -143,6 +143,7 @@ def test_repeated_messages_never_cross(collected: Collected, shipped: Shipped) -
         ("csl_titles", (8_000, 1_000, 1_000, 0)),
         ("etth1", (8_640, 2_880, 2_880, 3_020)),
         ("adult", (29_297, 3_236, 16_281, 28)),
+        ("diabetes", (266, 58, 118, 0)),
     ],
 )
 def test_shipped_splits_are_what_they_were(

@@ -240,7 +240,7 @@ def test_every_word_of_a_promise_becomes_a_term() -> None:
 
 @pytest.mark.parametrize(
     ("name", "promises"),
-    [("digits", 8), ("mnist", 11), ("sms_spam", 8), ("csl_titles", 11), ("etth1", 26), ("adult", 29)],
+    [("digits", 8), ("mnist", 11), ("sms_spam", 8), ("csl_titles", 11), ("etth1", 26), ("adult", 29), ("diabetes", 35)],
 )
 def test_shipped_data_sets_keep_their_contracts(
     tmp_path: Path, mirror: Path, repository: Project, name: str, promises: int

@@ -1,0 +1,65 @@
+"""Delimited text whose columns are spread over several files: line by line, the files describe the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+
+import pyarrow as pa
+from typing_extensions import override
+
+from headframe.datasets.readers.base import Batch, Rejected
+from headframe.datasets.readers.delimited import Delimited
+from headframe.datasets.readers.lines import Row, rows_of
+from headframe.errors import ConfigurationError, DataError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beside(Delimited):
+    """Reads files as if they stood beside each other: line n of a row is line n of every file, from left to right.
+
+    All settings are those of `Delimited`; `columns` names the cells of all files in the data set's order of
+    sources. `parts` are for files below each other, so they are refused.
+    """
+
+    def __post_init__(self) -> None:
+        """Refuse settings that mean nothing here.
+
+        Raises:
+            ConfigurationError: there are parts.
+        """
+        if self.parts:
+            msg = "reader.parts are for files below each other, but Beside reads one row from all of them; remove them"
+            raise ConfigurationError(msg)
+
+    @override
+    def read(self, files: Mapping[str, Path], schema: pa.Schema) -> Iterator[Batch]:
+        found = self._joined(files)
+        last = [*files.values()][-1]
+        names = self._names(last, found)
+        self._check_columns(last, names, schema)
+        yield from self._batches(" + ".join(files), names, found, schema)
+
+    def _joined(self, files: Mapping[str, Path]) -> Iterator[Row | Rejected]:
+        streams = [
+            rows_of(source, file, self.delimiter, quoted=self.quoted, comment=self.comment)
+            for source, file in files.items()
+        ]
+        for parts in zip_longest(*streams):
+            lines = [_line(part) for part in parts]
+            if len({*lines}) > 1:
+                told = ", ".join(
+                    f"{file} {'ends' if line is None else f'has line {line}'}"
+                    for file, line in zip(files.values(), lines, strict=True)
+                )
+                msg = f"files beside each other must have the same lines, but where {told}; make them equally long"
+                raise DataError(msg)
+            bad = next((part for part in parts if isinstance(part, Rejected)), None)
+            rows = [part for part in parts if isinstance(part, Row)]
+            yield bad or Row(rows[0].line, [cell for row in rows for cell in row.cells])
+
+
+def _line(part: Row | Rejected | None) -> int | None:
+    return part.position if isinstance(part, Rejected) else part and part.line
