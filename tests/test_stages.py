@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from headframe.errors import ConfigurationError
 from headframe.record import Record
 from headframe.stages import Stage, code_digest
 
@@ -113,6 +114,16 @@ def test_a_relative_import_is_followed_as_well(tmp_path: Path) -> None:
     (package / "deep" / "c.py").write_text("c = 1\n")
     digests.append(_digest(tmp_path))
     assert len(set(digests)) == 3
+
+
+def test_a_mistake_in_what_a_target_imports_is_named_with_its_line(tmp_path: Path) -> None:
+    package = tmp_path / "mine"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "a.py").write_text("from mine import b\n")
+    (package / "b.py").write_text("x = 1\ny = (\n")
+    with pytest.raises(ConfigurationError, match=r"mine/b\.py, line 2: this is no Python"):
+        code_digest(frozenset(["mine.a"]), tmp_path)
 
 
 def _digest(source: Path) -> str:

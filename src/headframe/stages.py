@@ -27,7 +27,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
 from headframe.config.plan import Plan, targets
-from headframe.config.source import module_file
+from headframe.config.source import module_file, parse
 from headframe.record import Record, digest, file_digest, write_atomically
 
 R = TypeVar("R", bound=Record)
@@ -192,7 +192,7 @@ def code_digest(modules: frozenset[str], own_source: Path) -> str:
 def _imports(file: Path, package: str) -> tuple[str, ...]:
     """Name what a file imports; relative names are resolved against the package that it lies in."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in ast.walk(parse(file)):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

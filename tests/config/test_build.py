@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from headframe.config.build import build, look_up
@@ -35,6 +37,39 @@ def test_a_target_that_only_passes_through_a_trusted_package_is_refused(target: 
 def test_a_constructor_that_refuses_is_one_sentence() -> None:
     with pytest.raises(ConfigurationError, match="Invalid learning rate"):
         build(component("torch.optim.sgd.SGD", lr=-1.0), [])
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("x = 1\ny = undefined\n", ["line 2", "NameError: name 'undefined'"]),
+        ("\n\nimport a_package_that_is_missing\n", ["line 3", "No module named 'a_package_that_is_missing'"]),
+        ("from sklearn import nothing_such\n", ["line 1", "cannot import name 'nothing_such' from 'sklearn'"]),
+        ("import json\njson.loads('{')\n", ["line 2", "JSONDecodeError"]),
+        ("class Net:\n    def f(:\n", ["line 2", "SyntaxError"]),
+        ("raise SystemExit(3)\n", ["line 1", "SystemExit: 3"]),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_named_with_file_line_and_error(
+    content: str, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "net.py").write_text(content)
+    monkeypatch.syspath_prepend(tmp_path.parent)
+    target = f"{tmp_path.name}.net.Net"
+    with pytest.raises(ConfigurationError) as caught:
+        look_up(target)
+    for word in [repr(target), str(tmp_path / "net.py"), *words]:
+        assert word in str(caught.value)
+
+
+def test_an_error_deep_in_an_import_is_placed_in_the_users_own_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "net.py").write_text("from .parts import x\n")
+    (tmp_path / "parts.py").write_text("import json\n\nx = json.loads('')\n")
+    monkeypatch.syspath_prepend(tmp_path.parent)
+    with pytest.raises(ConfigurationError, match=r"/parts\.py, line 3: JSONDecodeError"):
+        look_up(f"{tmp_path.name}.net.Net")
 
 
 def learner(model: object) -> Learner:

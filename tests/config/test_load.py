@@ -227,6 +227,51 @@ def test_a_target_may_come_from_the_projects_own_source(project: Project) -> Non
         load_plan(["model=net", "model.width='5'"], project)
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"_target_: x\n\ta: [1\n", ["conf/model/odd.yaml, line 2", "no YAML"]),
+        (b"<<<<<<< HEAD\n_target_: x\n=======\n_target_: y\n", ["conf/model/odd.yaml, line 2", "<<<<<<<"]),
+        (b"a: 1\nb: 2\na: 3\n", ["conf/model/odd.yaml, line 3", "duplicate key a"]),
+        (b"_target_: x\n# sch\xf6n\n", ["conf/model/odd.yaml, line 2", "no UTF-8"]),
+        (b'_target_: x\nname: "\x07"\n', ["conf/model/odd.yaml, line 2", "a character that YAML does not allow"]),
+        (b"defaults: 3\n", ["model/odd", "must be a list"]),
+        (b"_target_: ${nowhere\n", ["a value that cannot be read", "${nowhere"]),
+    ],
+)
+def test_a_damaged_file_is_named_with_its_line(content: bytes, words: list[str], project: Project) -> None:
+    (project.conf / "model" / "odd.yaml").write_bytes(content)
+    with pytest.raises(ConfigurationError) as caught:
+        load_plan(["model=odd"], project)
+    assert "\n" not in str(caught.value)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_damaged_root_of_the_plan_is_named_as_well(project: Project) -> None:
+    (project.conf / "plan.yaml").write_text("<<<<<<< HEAD\nseed: 1\n=======\n")
+    with pytest.raises(ConfigurationError, match=r"^conf/plan\.yaml, line 2: this is no YAML"):
+        load_plan([], project)
+
+
+def test_two_data_sets_of_one_name_do_not_fight_over_one_folder(project: Project) -> None:
+    folder = project.conf / "dataset"
+    (folder / "mine.yaml").write_text((folder / "digits.yaml").read_text())
+    with pytest.raises(ConfigurationError, match=r"dataset\.name=digits: expected mine, .*conf/dataset/mine\.yaml"):
+        load_plan(["dataset=mine"], project)
+    (folder / "mine.yaml").write_text((folder / "digits.yaml").read_text().replace("name: digits", "name: mine"))
+    assert load_plan(["dataset=mine"], project).dataset.name == "mine"
+
+
+def test_a_mistake_in_a_projects_own_source_is_named_with_its_line(project: Project) -> None:
+    package = project.root / "src" / "mine"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "net.py").write_text("class Net:\n    def __init__(self:\n")
+    with pytest.raises(ConfigurationError, match=r"mine/net\.py, line 2: this is no Python"):
+        load_plan(["model._target_=mine.net.Net"], project)
+
+
 def test_the_configuration_imports_nothing_heavy() -> None:
     heavy = ("torch", "mlflow", "prefect", "lightning", "sklearn", "great_expectations", "dvc", "pandas", "numpy")
     code = (

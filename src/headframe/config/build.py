@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import traceback
+from pathlib import Path
 from typing import Any
 
 from headframe.config.plan import Component
@@ -13,20 +15,42 @@ def look_up(target: str) -> Any:
     """Import what a `_target_` names.
 
     Raises:
-        ConfigurationError: there is no such thing, or it only passes through the module it is asked from,
-            which is how `torch.optim.sys` would lead out of the trusted packages.
+        ConfigurationError: there is no such thing, or its module cannot be imported, or it only passes through the
+            module it is asked from, which is how `torch.optim.sys` would lead out of the trusted packages.
     """
     module_name, _, name = target.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError) as error:
-        msg = f"_target_ {target!r} cannot be imported: {error}"
+        module = importlib.import_module(module_name)
+    except (Exception, SystemExit) as error:  # importing runs a user's own file, which may raise anything
+        where = _place(error, module_name.partition(".")[0])
+        said = error.msg if isinstance(error, SyntaxError) else " ".join(str(error).split())
+        said = f"{type(error).__name__}: {said}"
+        msg = f"_target_ {target!r} cannot be imported: {where}{said}; mend the file, or install what it asks for"
+        raise ConfigurationError(msg) from error
+    try:
+        found = getattr(module, name)
+    except AttributeError as error:
+        msg = f"_target_ {target!r} cannot be imported: {error}; write package.module.Name"
         raise ConfigurationError(msg) from error
     home = getattr(found, "__module__", "")
     if not callable(found) or str(home).partition(".")[0] != module_name.partition(".")[0]:
         msg = f"_target_ {target!r} is no class or function of {module_name.partition('.')[0]}"
         raise ConfigurationError(msg)
     return found
+
+
+def _place(error: BaseException, package: str) -> str:
+    """Say in which file and line an import failed: the innermost of the target's own package, if it came so far."""
+    if isinstance(error, SyntaxError) and error.lineno:
+        return f"{error.filename}, line {error.lineno}: "
+    passed = (__file__, importlib.__file__)
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename not in passed and not frame.filename.startswith("<frozen ")
+    ]
+    own = [frame for frame in frames if package in Path(frame.filename).parts]
+    return next((f"{frame.filename}, line {frame.lineno}: " for frame in reversed(own or frames)), "")
 
 
 def build(component: Component, *given: Any, **runtime: Any) -> Any:

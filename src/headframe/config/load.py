@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
@@ -36,11 +38,12 @@ def load_plan(overrides: Sequence[str], project: Project) -> Plan:
     Raises:
         ConfigurationError: naming the key, what came, what was expected and the nearest valid choice.
     """
-    tree = _compose(overrides, project)
+    tree, choices = _compose(overrides, project)
     try:
         plan = Plan.model_validate(tree, context={"trusted": project.packages})
     except ValidationError as error:
         raise ConfigurationError(_sentence(error, tree, project)) from None
+    _check_name(plan.dataset.name, choices.get("dataset"))
     for path, node in _components((), tree):
         check_arguments(".".join(path), node, project.root / "src", schema_keys(path, tree) or SETTINGS)
     return plan
@@ -52,22 +55,65 @@ def plan_yaml(overrides: Sequence[str], project: Project) -> str:
     return OmegaConf.to_yaml(OmegaConf.create(plan.model_dump(mode="json")))
 
 
-def _compose(overrides: Sequence[str], project: Project) -> dict[str, Any]:
+def _compose(overrides: Sequence[str], project: Project) -> tuple[dict[str, Any], dict[str, str]]:
+    """Give the plan's tree, and for each group the file that was chosen."""
     with _one_at_a_time:
         GlobalHydra.instance().clear()
         try:
             _check_choices(overrides, project)
             with initialize_config_dir(config_dir=str(project.conf), version_base="1.3", job_name="headframe"):
-                composed = compose("plan", overrides=list(overrides))
+                composed = compose("plan", overrides=list(overrides), return_hydra_config=True)
+            choices = dict(composed.hydra.runtime.choices)
+            with open_dict(composed):
+                del composed["hydra"]
             tree = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
         except MissingConfigException as error:
             raise ConfigurationError(_unknown_choice(error, overrides, project)) from None
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigurationError(_hydra_sentence(error, overrides, project)) from None
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ConfigurationError(_unreadable(error, project)) from None
         except (TypeError, ValueError) as error:  # OmegaConf's own, when a key leads into a list
             raise ConfigurationError(_into_list(overrides, project) or _first_line(error)) from error
     assert isinstance(tree, dict)  # noqa: S101 - conf/plan.yaml is a mapping, or composing it failed
-    return {str(key): value for key, value in tree.items()}
+    return {str(key): value for key, value in tree.items()}, choices
+
+
+def _unreadable(error: yaml.YAMLError | UnicodeDecodeError, project: Project) -> str:
+    """Name file and line of what is no YAML, or no text at all."""
+    match error:
+        case yaml.MarkedYAMLError(problem_mark=yaml.Mark(name=name, line=line), problem=problem):
+            file, what = Path(name), f"this is no YAML ({problem})"
+        case yaml.reader.ReaderError(name=name, position=position):
+            file, what = Path(name), "a character that YAML does not allow"
+            line = file.read_text(encoding="utf-8")[:position].count("\n")
+        case _:
+            file, line = _first_not_utf8(project)
+            what = "this is no UTF-8 text"
+    where = f"{file.relative_to(project.root)}, line {line + 1}"
+    return f"{where}: {what}; mend the line, or resolve the conflict where a merge has left <<<<<<< in the file"
+
+
+def _first_not_utf8(project: Project) -> tuple[Path, int]:
+    """Find the file that Hydra could not decode, whose name its error does not tell, and the line."""
+    for file in sorted(project.conf.rglob("*.yaml")):
+        raw = file.read_bytes()
+        try:
+            raw.decode("utf-8")
+        except UnicodeDecodeError as error:
+            return file, raw[: error.start].count(b"\n")
+    msg = f"{project.conf} was written to while it was read; start the same command again"
+    raise ConfigurationError(msg)
+
+
+def _check_name(name: str, choice: str | None) -> None:
+    """Refuse a data set that is not called as its file is: two of one name would fight over `data/<name>/`."""
+    if choice is not None and name != choice.removesuffix(".yaml"):
+        msg = (
+            f"dataset.name={name}: expected {choice}, as its file conf/dataset/{choice}.yaml is called, since two data "
+            f"sets of one name would overwrite each other in data/{name}/; give both one name"
+        )
+        raise ConfigurationError(msg)
 
 
 def _check_choices(overrides: Sequence[str], project: Project) -> None:
@@ -100,6 +146,8 @@ def _unknown_choice(error: MissingConfigException, overrides: Sequence[str], pro
 def _hydra_sentence(error: Exception, overrides: Sequence[str], project: Project) -> str:
     """Turn Hydra's own message, which explains Hydra, into one that explains the mistake."""
     text = str(error)
+    if not text and error.__cause__ is not None:
+        return f"conf/ holds a value that cannot be read: {_first_line(error.__cause__)}; mend it in the chosen files"
     if found := re.search(r"Key '([^']+)' is not in struct\s+full_key: (\S+)", text):
         return _unknown_key(found[2], overrides, project)
     if found := re.search(r"Could not (?:override|delete from config\.) '([^']+)'", text):
@@ -155,7 +203,12 @@ def _tree_before(path: str, overrides: Sequence[str], project: Project) -> Any:
 def _into_list(overrides: Sequence[str], project: Project) -> str | None:
     """Find the override whose key leads into a list, which can only be given as a whole."""
     keys = _keys(overrides)
-    tree = _tree([text for text, key in zip(overrides, keys, strict=True) if (project.conf / key).is_dir()], project)
+    try:
+        tree = _tree(
+            [text for text, key in zip(overrides, keys, strict=True) if (project.conf / key).is_dir()], project
+        )
+    except (TypeError, ValueError):
+        return None  # the chosen files themselves cannot be composed
     for key in keys:
         parts = key.split(".")
         for depth in range(1, len(parts)):
@@ -175,7 +228,7 @@ def _tree(overrides: Sequence[str], project: Project) -> Any:
         return OmegaConf.to_container(compose("plan", overrides=list(overrides)), resolve=False)
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 

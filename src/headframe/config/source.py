@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from headframe.errors import ConfigurationError
+
 
 @dataclass(frozen=True)
 class Definition:
@@ -46,11 +48,25 @@ def _module_file(module: str, own_source: Path) -> Path | None:
     return None
 
 
+def parse(file: Path) -> ast.Module:
+    """Read a source file as Python.
+
+    Raises:
+        ConfigurationError: it is none, as while it is being written or merged.
+    """
+    try:
+        return ast.parse(file.read_bytes(), str(file))
+    except SyntaxError as error:
+        line = f", line {error.lineno}" if error.lineno else ""
+        msg = f"{file}{line}: this is no Python ({error.msg}); mend the file"
+        raise ConfigurationError(msg) from None
+
+
 @lru_cache(maxsize=512)
 def _names(file: Path) -> dict[str, ast.stmt]:
     """Map each name that a file has at its top level to the statement that gives it; `*` stands for all of a module."""
     found: dict[str, ast.stmt] = {}
-    for node in _statements(ast.parse(file.read_text(encoding="utf-8")).body):
+    for node in _statements(parse(file).body):
         match node:
             case ast.ClassDef(name=name) | ast.FunctionDef(name=name):
                 found[name] = node
