@@ -12,6 +12,7 @@ from headframe.config.plan import Dataset
 from headframe.datasets.collect import collect, is_current
 from headframe.datasets.keep import Kept, is_kept, keep_version
 from headframe.datasets.versions import Versions
+from headframe.errors import HeadframeError
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")
 
@@ -42,6 +43,39 @@ def test_what_is_lost_is_kept_no_longer_and_kept_again(lost: str, kept: tuple[Pa
     else:
         Versions(root).commit()
     assert is_kept(record, root)
+
+
+CONFLICT = "<<<<<<< HEAD\n{0}=======\n{0}>>>>>>> theirs\n"
+
+
+@pytest.mark.parametrize("place", ["data.dvc", ".dvc/config"])
+@pytest.mark.parametrize(
+    "damage", [CONFLICT, "outs: []\n", "[core\n", "\xff\xfe", "outs:\n- path: data\n- path: else\n"]
+)
+def test_a_file_of_dvcs_that_cannot_be_read_is_named_and_keeps_nothing(
+    place: str, damage: str, kept: tuple[Path, Kept]
+) -> None:
+    root, record = kept
+    path = root / place
+    good = path.read_text()
+    path.write_bytes(damage.format(good).encode("latin-1"))
+    assert not is_kept(record, root)
+    with pytest.raises(HeadframeError) as caught:
+        Versions(root).commit()
+    assert str(caught.value).startswith(f"{path} cannot be used")
+    assert f"git checkout {place}`" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    path.write_text(good)
+    assert is_kept(record, root)
+
+
+@pytest.mark.parametrize("damage", ["[{", "[]", "{}", '[{"relpath": "people/dataset.json"}]', "[3]"])
+def test_a_damaged_list_of_files_keeps_nothing(damage: str, kept: tuple[Path, Kept]) -> None:
+    root, record = kept
+    (listing,) = (root / ".dvc" / "cache" / "files").rglob("*.dir")
+    listing.chmod(0o644)
+    listing.write_text(damage)
+    assert not is_kept(record, root)
 
 
 def test_another_title_or_other_rows_are_another_version(

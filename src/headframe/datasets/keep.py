@@ -46,27 +46,35 @@ def is_kept(kept: Kept, root: Path) -> bool:
     Read from DVC's own files, since importing dvc takes longer than a run that reuses everything. Of a remote on
     another machine nothing is known here, so the version is sent again, which a remote that has it ends at once.
     """
-    pointer = root / "data.dvc"
-    about = Project(root).data / kept.dataset / ABOUT
+    try:
+        return _is_kept(kept, root)
+    except (OSError, configparser.Error, yaml.YAMLError, ValueError, LookupError, TypeError):
+        return False  # lost, damaged or in the middle of a merge; keeping the version again says what is wrong
+
+
+def _is_kept(kept: Kept, root: Path) -> bool:
     stores = _stores(root)
-    if not pointer.is_file() or not about.is_file() or stores is None:
+    if stores is None:
         return False
-    name = yaml.safe_load(pointer.read_text(encoding="utf-8"))["outs"][0]["md5"]
-    listing = _object(stores[0], name)
-    if not listing.is_file():
-        return False
-    files = {entry["relpath"]: entry["md5"] for entry in json.loads(listing.read_text(encoding="utf-8"))}
+    name, files = _listed(root / "data.dvc", stores[0])
     # `dataset.json` carries the sha256 of the other files.
-    came = hashlib.md5(about.read_bytes(), usedforsecurity=False).hexdigest()
-    if files.get(f"{kept.dataset}/{ABOUT}") != came:
+    about = (Project(root).data / kept.dataset / ABOUT).read_bytes()
+    if files.get(f"{kept.dataset}/{ABOUT}") != hashlib.md5(about, usedforsecurity=False).hexdigest():
         return False
     wanted = [name, *(md5 for path, md5 in files.items() if path.startswith(f"{kept.dataset}/"))]
     return all(_object(store, md5).is_file() for store in stores for md5 in wanted)
 
 
+def _listed(pointer: Path, cache: Path) -> tuple[str, dict[str, str]]:
+    """Give DVC's name of the data that `data.dvc` points to, and its files: path below `data/` to md5."""
+    (output,) = yaml.safe_load(pointer.read_text(encoding="utf-8"))["outs"]
+    listing = json.loads(_object(cache, output["md5"]).read_text(encoding="utf-8"))
+    return output["md5"], {entry["relpath"]: entry["md5"] for entry in listing}
+
+
 def _stores(root: Path) -> tuple[Path, ...] | None:
     """Give the folders of cache and default remote; None where the remote is not on this machine, or not known."""
-    config = configparser.ConfigParser()
+    config = configparser.ConfigParser(interpolation=None)
     config.read([root / ".dvc" / "config", root / ".dvc" / "config.local"], encoding="utf-8")
     remote = f"'remote \"{config.get('core', 'remote', fallback='')}\"'"
     url = config.get(remote, "url", fallback="")

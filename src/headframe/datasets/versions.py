@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import filelock
+from dvc.config import ConfigError
 from dvc.exceptions import DvcException
 from dvc.fs import localfs
 from dvc.lock import LockError
@@ -225,6 +226,12 @@ class Versions:
                 with closing(Repo(str(root), config={"core": core})) as repo:
                     repo.scm_context.quiet = True  # else it prints advice about git on standard output
                     yield repo
+            except ConfigError as error:
+                msg = (
+                    f"{root / '.dvc' / 'config'} cannot be used ({' '.join(str(error).split())}); resolve the conflict "
+                    "in it, or get it back with `git checkout .dvc/config`, or delete it and it is written anew"
+                )
+                raise HeadframeError(msg) from error
             except (DvcException, LockError, ObjectFormatError) as error:
                 msg = f"DVC cannot keep versions of data/: {error}"
                 raise (Unavailable if isinstance(error, LockError) else HeadframeError)(msg) from error
@@ -298,9 +305,20 @@ class Versions:
         """Give DVC's name of the data that `data.dvc` points to."""
         if not self._pointer.is_file():
             return None
-        (output,) = repo.stage.load_one(str(self._pointer)).outs
-        name: str | None = output.hash_info.value
+        try:
+            outputs = repo.stage.load_one(str(self._pointer)).outs
+        except DvcException as error:
+            raise HeadframeError(self._unusable(str(error))) from error
+        if len(outputs) != 1:
+            raise HeadframeError(self._unusable(f"it names {len(outputs)} folders, but data/ is one"))
+        name: str | None = outputs[0].hash_info.value
         return name
+
+    def _unusable(self, what: str) -> str:
+        return (
+            f"{self._pointer} cannot be used ({what}); resolve the conflict in it, get it back with "
+            "`git checkout data.dvc`, or delete it to begin anew with what data/ holds"
+        )
 
     def _listing(self, repo: Repo, name: str) -> Listing | None:
         """Give the files of a version, from the cache or else from the remote; None where neither has the list."""
