@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,3 +64,18 @@ def digits(world: World, tmp_path: Path) -> Made:
     import workshop
 
     return workshop.moved(world.made["digits"], tmp_path)
+
+
+@pytest.fixture
+def own(digits: Made, monkeypatch: pytest.MonkeyPatch) -> Iterator[Made]:
+    """The same project with a trained network of its own, not registered yet."""
+    import workshop
+
+    from headframe.tracking import loader
+
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # equal in size and second, it would stand for the next
+    monkeypatch.setattr(sys, "path", [str(digits.root / "src"), *sys.path])
+    monkeypatch.setattr(loader, "_BROUGHT", {})
+    workshop.write_network(digits.root)
+    yield workshop.with_own_network(digits, "own", steps=60)
+    workshop.forget_network()

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from headframe import __version__
-from headframe.errors import INTERRUPTED, ConfigurationError, HeadframeError
+from headframe.errors import INTERRUPTED, REFUSED, ConfigurationError, HeadframeError
 
 EPILOG = """\
 examples:
@@ -30,6 +30,10 @@ examples:
 exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 data contract broken,
             4 gate refused (of several runs: all were), 5 not reproduced
 """
+
+
+ACTIONS = ("list", "show", "rejected", "versions", "status", "verify", "restore")
+"""What `headframe data` can do."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -45,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if argv is None else argv
     as_json = "--json" in given
     try:
-        arguments = _parser().parse_args(given)
+        arguments = _parse(given)
         from headframe.telemetry import switch_off  # noqa: PLC0415
 
         switch_off()
@@ -58,21 +62,31 @@ def main(argv: Sequence[str] | None = None) -> int:
             os.chdir(arguments.project)
         code: int = arguments.command(arguments)
         sys.stdout.flush()
-    except HeadframeError as error:
-        return _fail(str(error), error.exit_code, as_json)
     except BrokenPipeError:
         # Whoever read has seen enough; what is still to be written at exit must not complain again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return HeadframeError.exit_code
-    except OSError as error:
-        if error.errno is None:
+    except (HeadframeError, OSError, KeyboardInterrupt) as error:
+        told = _told(error)
+        if told is None:
             raise
-        where = f"{error.filename}: " if error.filename else ""
-        message = f"{where}{error.strerror}; mend that (permissions, disk, memory), then start the same command again"
-        return _fail(message, HeadframeError.exit_code, as_json)
-    except KeyboardInterrupt:
-        return _fail("interrupted; the same command continues where this one stopped", INTERRUPTED, as_json)
+        return _fail(*told, as_json)
     return code
+
+
+def _told(error: BaseException) -> tuple[str, int] | None:
+    """Give the sentence and the exit code for what ended a command; None where it is a fault of Headframe itself."""
+    match error:
+        case HeadframeError():
+            return str(error), error.exit_code
+        case KeyboardInterrupt():
+            return "interrupted; the same command continues where this one stopped", INTERRUPTED
+        case OSError(errno=int()):
+            where = f"{error.filename}: " if error.filename else ""
+            advice = "mend that (permissions, disk, memory), then start the same command again"
+            return f"{where}{error.strerror}; {advice}", HeadframeError.exit_code
+        case _:
+            return None
 
 
 def _fail(message: str, code: int, as_json: bool, finished: Sequence[Any] = ()) -> int:
@@ -81,6 +95,17 @@ def _fail(message: str, code: int, as_json: bool, finished: Sequence[Any] = ()) 
         done = {"finished": list(finished)} if finished else {}
         _print_json({"error": message, "exit_code": code, **done})
     return code
+
+
+def _parse(given: Sequence[str]) -> argparse.Namespace:
+    """Read the command line; overrides may stand on both sides of an option, which argparse alone does not allow."""
+    parser = _parser()
+    arguments, others = parser.parse_known_args(given)
+    if others:
+        if "overrides" not in arguments or any(word.startswith("-") for word in others):
+            parser.error(f"unrecognized arguments: {' '.join(others)}")
+        arguments.overrides += others
+    return arguments
 
 
 def _parser() -> _Parser:
@@ -103,10 +128,11 @@ def _parser() -> _Parser:
         made.set_defaults(command=command)
         return made
 
+    def overridden(made: argparse.ArgumentParser, example: str) -> None:
+        made.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=f"Hydra overrides, e.g. {example}")
+
     def overridable(made: argparse.ArgumentParser) -> None:
-        made.add_argument(
-            "overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides, e.g. experiment=mnist_cnn"
-        )
+        overridden(made, "experiment=mnist_cnn")
         made.add_argument("--cfg", action="store_true", help="print the composed plan and stop")
 
     overridable(add("run", _run, "the whole life: collect, train, evaluate, register, promote, answer"))
@@ -117,18 +143,20 @@ def _parser() -> _Parser:
     predict.add_argument("model", help="NAME, NAME@ALIAS or NAME/VERSION; NAME means its champion")
     predict.add_argument("source", help="a Parquet, CSV, TSV or JSON-lines file, or the name of a data set")
     predict.add_argument("target", help="the Parquet file to write")
+    overridden(predict, "tracking.uri=http://127.0.0.1:5000")
 
     serve = add("serve", _serve, "answer over HTTP: /ping, /version, /invocations")
     serve.add_argument("model", help="NAME, NAME@ALIAS or NAME/VERSION; NAME means its champion")
+    overridden(serve, "serving.max_rows=10")
     serve.add_argument("--host", default=None, help="address to listen on; default: the plan's, 127.0.0.1")
     serve.add_argument("--port", type=int, default=None, help="port to listen on; default: the plan's, 8080")
 
     listing = add("list", _list, "what conf/ offers: models, datasets, experiments, ...")
     listing.add_argument("group", nargs="?", help="one group, e.g. models")
 
-    data = add("data", _data, "versions of the tables: list, status, verify, restore")
-    data.add_argument("action", choices=["versions", "status", "verify", "restore"])
-    data.add_argument("dataset", nargs="?", help="restore: which data set")
+    data = add("data", _data, f"the tables in data/ and their versions: {', '.join(ACTIONS)}")
+    data.add_argument("action", choices=ACTIONS)
+    data.add_argument("dataset", nargs="?", help="show, rejected, restore: which data set")
     data.add_argument("digest", nargs="?", help="restore: the version's digest, or its beginning")
 
     up = add("up", _up, "start Prefect and MLflow on this machine and wait until they answer")
@@ -153,6 +181,7 @@ def _log_to_stderr() -> None:
 
 def _print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.flush()  # a server says where it listens long before it ends
 
 
 def _project() -> Any:
@@ -225,18 +254,33 @@ def _over_plans(
             logging.getLogger("headframe").info("run %d of %d: %s", number, len(choices), " ".join(choice))
         try:
             results.append(function(choice))
-        except HeadframeError as error:
+        except BaseException as error:
             if not results:
                 raise
             show(results)
-            message = f"run {number} of {len(choices)} ({' '.join(choice)}): {error}"
+            told = _told(error)
+            what, code = told or (f"{type(error).__name__}: {error}", HeadframeError.exit_code)
             finished = [result.model_dump(mode="json") for result in results]
-            return _fail(message, error.exit_code, arguments.json, finished)
+            _fail(f"run {number} of {len(choices)} ({' '.join(choice)}): {what}", code, arguments.json, finished)
+            if told is None:
+                raise
+            return code
     code = show(results)
     if arguments.json:
         documents = [result.model_dump(mode="json") for result in results]
         _print_json(documents[0] if len(documents) == 1 else documents)
     return code
+
+
+def _single(arguments: argparse.Namespace) -> list[str]:
+    """Give the overrides of a command that does one thing with one plan."""
+    from headframe.config.sweep import expand  # noqa: PLC0415
+
+    choices = expand(arguments.overrides)
+    if len(choices) > 1:
+        msg = f"{' '.join(arguments.overrides)}: these are {len(choices)} plans, but this command takes one; give one"
+        raise ConfigurationError(msg)
+    return choices[0]
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -250,9 +294,7 @@ def _run(arguments: argparse.Namespace) -> int:
             from headframe.show import show_outcomes  # noqa: PLC0415
 
             show_outcomes(outcomes, Path.cwd())
-        from headframe.errors import Refused  # noqa: PLC0415
-
-        return 0 if any(outcome.decision.promoted for outcome in outcomes) else Refused.exit_code
+        return 0 if any(outcome.decision.promoted for outcome in outcomes) else REFUSED
 
     return _over_plans(arguments, entry, show)
 
@@ -287,10 +329,11 @@ def _predict(arguments: argparse.Namespace) -> int:
     here = arguments.here
     source = arguments.source if "." not in arguments.source else str(here / arguments.source)
     _project()
+    overrides = _single(arguments)
     _engine_ready()
     from flows.predict import predict  # noqa: PLC0415
 
-    predicted = predict(arguments.model, source, str(here / arguments.target), [])
+    predicted = predict(arguments.model, source, str(here / arguments.target), overrides)
     if arguments.json:
         _print_json(predicted.model_dump(mode="json"))
     else:
@@ -304,7 +347,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     from headframe.serving.rest import serve  # noqa: PLC0415
     from headframe.tracking.address import tracking_uri  # noqa: PLC0415
 
-    plan = load_plan([], project)
+    plan = load_plan(_single(arguments), project)
     serving = plan.serving
     serve(
         arguments.model,
@@ -338,6 +381,46 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _data(arguments: argparse.Namespace) -> int:
     project = _project()
+    found, lines = _tables(arguments, project) or _versions(arguments, project)
+    if arguments.json:
+        _print_json(found)
+    elif not lines:
+        sys.stdout.write("nothing is stored yet; store a data set with: headframe ingest\n")
+    else:
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
+    return 0
+
+
+def _tables(arguments: argparse.Namespace, project: Any) -> tuple[Any, list[str]] | None:
+    """Answer what the tables themselves tell, without DVC: as JSON and as lines. None: it is a question of versions."""
+    if arguments.action not in {"list", "show", "rejected"}:
+        return None
+    from headframe.datasets.table import ABOUT, Table  # noqa: PLC0415
+
+    if arguments.action == "list":
+        records = [Table.open(file.parent).record() for file in sorted(project.data.glob(f"*/{ABOUT}"))]
+        return [record.model_dump(mode="json") for record in records], [record.summary for record in records]
+    if not arguments.dataset:
+        msg = f"data {arguments.action} needs a data set, as in: headframe data {arguments.action} digits"
+        raise ConfigurationError(msg)
+    table = Table.open(project.data / arguments.dataset)
+    if arguments.action == "rejected":
+        rows = table.rejected().to_pylist()
+        lines = [f"{row['source']}, position {row['position']}: {row['reason']}" for row in rows]
+        return rows, lines or ["no row was rejected"]
+    about = table.about
+    lines = [
+        f"{about.dataset}: {about.title}",
+        f"licence    {about.licence}",
+        f"rows       {about.rows:,}, and {about.rejected:,} rejected",
+        f"version    {about.digest}",
+        *(f"column     {name}: {kind}" for name, kind in about.columns.items()),
+    ]
+    return about.model_dump(mode="json"), lines
+
+
+def _versions(arguments: argparse.Namespace, project: Any) -> tuple[Any, list[str]]:
+    """Answer what DVC knows: as JSON and as lines."""
     from headframe.datasets.versions import Versions  # noqa: PLC0415
 
     versions = Versions(project.root)
@@ -345,27 +428,20 @@ def _data(arguments: argparse.Namespace) -> int:
         if not arguments.dataset or not arguments.digest:
             msg = "data restore needs a data set and a digest, as in: headframe data restore digits 3eced3ff"
             raise ConfigurationError(msg)
-        found: Any = versions.restore(arguments.dataset, arguments.digest).model_dump(mode="json")
-        lines = [f"{found['folder']}: {found['rows']:,} rows, version {found['digest'][:8]}"]
-    elif arguments.action == "verify":
-        found = {"files": versions.verify()}
-        lines = [f"{found['files']} files are what was stored"]
-    elif arguments.action == "status":
-        found = versions.status()
-        lines = [f"{name:16}{state}" for name, state in found.items()]
-    else:
-        found = [version.model_dump(mode="json") for version in versions.versions()]
-        lines = [
-            f"{version['data'][:8]}  " + ", ".join(f"{name} {key[:8]}" for name, key in version["datasets"].items())
-            for version in found
-        ]
-    if arguments.json:
-        _print_json(found)
-    elif not found or found == {"files": 0}:
-        sys.stdout.write("nothing is stored yet; store a data set with: headframe ingest\n")
-    else:
-        sys.stdout.write("".join(f"{line}\n" for line in lines))
-    return 0
+        record = versions.restore(arguments.dataset, arguments.digest)
+        return record.model_dump(mode="json"), [f"{record.folder}: {record.rows:,} rows, version {record.digest[:8]}"]
+    if arguments.action == "verify":
+        files = versions.verify()
+        return {"files": files}, [f"{files} files are what was stored"] if files else []
+    if arguments.action == "status":
+        states = versions.status()
+        return states, [f"{name:16}{state}" for name, state in states.items()]
+    stored = versions.versions()
+    lines = [
+        f"{version.data[:8]}  " + ", ".join(f"{name} {digest[:8]}" for name, digest in version.datasets.items())
+        for version in stored
+    ]
+    return [version.model_dump(mode="json") for version in stored], lines
 
 
 def _up(arguments: argparse.Namespace) -> int:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+REFUSED = 4
+"""Exit code of a run that ended as it should, with a decision against its model; no exception, since nothing failed."""
+
 INTERRUPTED = 130
 """Exit code of a program that was stopped from the keyboard, as shells have it."""
 
@@ -32,9 +35,3 @@ class DataError(HeadframeError):
     """Data is not what its contract promises: checksum, columns, types, values, classes."""
 
     exit_code = 3
-
-
-class Refused(HeadframeError):
-    """A gate or an approval refused a model."""
-
-    exit_code = 4

@@ -122,6 +122,7 @@ class Decision(Record):
     version: int
     champion: int | None  # the version that is champion after the decision
     promoted: bool
+    comparable: bool = True  # False: the champion could not be asked about the version's test rows
     reason: str
 
     @property

@@ -27,8 +27,8 @@ def show_outcomes(outcomes: Sequence[Outcome], root: Path) -> None:
         table = Table("run", "model", "version", outcomes[0].result.evaluated.lead, "champion", title="all runs")
         for number, outcome in enumerate(outcomes, start=1):
             lead = outcome.result.evaluated.metrics[outcome.result.evaluated.lead]
-            champion = "yes" if outcome.decision.promoted else "no"
             version = outcome.result.registered.version
+            champion = "yes" if outcome.decision.champion == version else "no"
             table.add_row(f"{number} {outcome.plan}", outcome.decision.model, str(version), _interval(lead), champion)
         console.print(table)
 
@@ -57,7 +57,8 @@ def show_trained(result: TrainedPlan, root: Path, outcome: Outcome | None = None
     answer = json.dumps(json.loads(answered.response), ensure_ascii=False)
     shortened = answer if len(answer) <= 160 else f"{answer[:157]}..."  # noqa: PLR2004 - two terminal lines
     console.print(f"answer     row {answered.row_id}: HTTP {answered.status} {shortened}", soft_wrap=True, markup=False)
-    console.print(f"try next   headframe serve {answered.model}@champion")
+    alias = "@champion" if answered.version == outcome.decision.champion else f"/{answered.version}"
+    console.print(f"try next   headframe serve {answered.model}{alias}")
     console.print("           headframe list experiments")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +18,11 @@ from headframe.config.plan import Promotion
 from headframe.datasets.table import Table
 from headframe.errors import ConfigurationError, HeadframeError
 from headframe.prediction.predictor import Predictor
-from headframe.promotion.decide import champion_metric, decide, still_champion
-from headframe.records import Decision, Registered, TrainedPlan
-from headframe.tracking.registry import champion, champion_number, has_version, open_version, resolve
+from headframe.promotion.decide import champion_metric, decide, shared_rows, still_champion
+from headframe.records import Answered, Decision, Registered, TrainedPlan
+from headframe.serving.answer import answer
+from headframe.tracking.package import package
+from headframe.tracking.registry import champion, champion_number, has_version, model_files, open_version, resolve
 
 
 def _result(made: Made, registered: Registered) -> TrainedPlan:
@@ -27,6 +31,10 @@ def _result(made: Made, registered: Registered) -> TrainedPlan:
 
 def _decide(made: Made, registered: Registered) -> Decision:
     return decide(made.plan, _result(made, registered), made.uri, "here", made.root)
+
+
+def _answer(made: Made, decision: Decision) -> Answered:
+    return answer(decision, made.trained, made.uri, "here", made.root)
 
 
 def _another(made: Made, name: str, steps: int) -> Made:
@@ -105,10 +113,16 @@ def test_the_tolerance_of_the_plan_counts(digits: Made):
     assert _decide(tolerant, tolerant.register()).champion == 2
 
 
+def _measure(made: Made, registered: Registered, model: Path) -> float:
+    result = _result(made, registered)
+    return champion_metric(shared_rows(made.plan, result, made.root), result, model)
+
+
 def test_the_champion_is_measured_anew_on_the_rows_of_the_candidate(world: World):
     made = world.made["digits"]
     predictor = Predictor.load(made.root / made.trained.folder / "bundle")
-    value = champion_metric(made.plan, _result(made, world.registered["digits"]), predictor, made.root)
+    with model_files(resolve("digits/1", world.uri), world.uri) as model:
+        value = _measure(made, world.registered["digits"], model)
     rows = Table.open(made.root / "data" / "digits").read()
     tested = rows.filter(pa.array(workshop.assign(made.plan.dataset, Table.open(made.root / "data/digits")) == "test"))
     digit = predictor.scores(tested).argmax(axis=1)
@@ -120,11 +134,11 @@ def test_a_forecast_with_another_look_back_is_measured_on_the_same_windows(world
     moved = workshop.moved(made, tmp_path)
     longer = {"gives": "series", "encoder": {"_target_": "headframe.features.windows.Windows", "lookback": 48}}
     plan = workshop.plan_for("etth1", features=longer)
-    trained = train(plan, moved.data, tmp_path, "longer")
-    other = Predictor.load(tmp_path / trained.folder / "bundle")
-    assert (other.lookback, made.predictor.lookback) == (48, 24)
-    result = _result(made, world.registered["etth1"])
-    value = champion_metric(made.plan, result, other, made.root)
+    other = replace(moved, plan=plan, trained=train(plan, moved.data, tmp_path, "longer"))
+    assert (other.predictor.lookback, made.predictor.lookback) == (48, 24)
+    model, bundle = tmp_path / "model", tmp_path / other.trained.folder / "bundle"
+    package(model, bundle, other.probe, location=str(model), run_id="0" * 32, model_id="m-" + "0" * 32)
+    value = _measure(made, world.registered["etth1"], model)
     # By hand: the same 50 windows, each standardised by the means and deviations of the training rows.
     rows = Table.open(made.root / "data" / "etth1").read()
     names = list(made.plan.dataset.inputs)
@@ -133,10 +147,93 @@ def test_a_forecast_with_another_look_back_is_measured_on_the_same_windows(world
     first = 8640 + 2880
     errors = []
     for start in range(first, first + 50):
-        guess = other.scores(rows.slice(start - 48, 48))[0]
+        guess = other.predictor.scores(rows.slice(start - 48, 48))[0]
         errors.append(((guess - values[start : start + 4]) / deviation) ** 2)
     assert mean.shape == (7,)
     assert value == pytest.approx(np.mean(errors), rel=1e-5)
+
+
+def test_the_champion_is_measured_with_the_code_that_it_was_packaged_with(own: Made):
+    _decide(own, own.register())
+    workshop.write_network(own.root, workshop.NETWORK.replace("return self.layers(x)", "return -self.layers(x)"))
+    flipped = workshop.with_own_network(own, "flipped", steps=3)
+    assert _accuracy(flipped) < 0.7 < _accuracy(own)
+    registered = flipped.register()
+    decision = _decide(flipped, registered)
+    assert (decision.promoted, decision.champion, decision.version) == (False, 1, 2)
+    numbers = f"accuracy {_accuracy(flipped):.4f} is worse than {_accuracy(own):.4f} of the champion"
+    assert numbers in decision.reason
+    answered = _answer(flipped, decision)
+    assert answered.version == 1
+    workshop.write_network(own.root)
+    assert json.loads(answered.response)["predictions"] == own.predictor.predict(own.probe.slice(0, 1)).to_pylist()
+
+
+def test_a_champion_of_another_shape_is_measured_all_the_same(own: Made):
+    _decide(own, own.register())
+    workshop.write_network(own.root, workshop.NETWORK.replace("nn.ReLU()", "nn.ReLU(), nn.Linear(width, width)"))
+    deeper = workshop.with_own_network(own, "deeper", steps=40)
+    decision = _decide(deeper, deeper.register())
+    assert decision.comparable
+    assert f"{_accuracy(own):.4f} of the champion" in decision.reason
+
+
+def _damage(made: Made, what: str) -> None:
+    with model_files(resolve("digits@champion", made.uri), made.uri) as model:
+        if what == "no files":
+            shutil.rmtree(model)
+        elif what == "other weights":
+            [weights] = model.rglob("*.safetensors")
+            weights.write_bytes(weights.read_bytes()[:-1] + b"!")
+        else:
+            (model / "code" / "mine" / "net.py").write_text("import nowhere\n")
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("no files", "cannot be fetched"),
+        ("other weights", "was changed since it was written"),
+        ("broken code", "No module named 'nowhere'"),
+    ],
+)
+def test_a_champion_that_is_damaged_refuses_with_a_way_out_until_it_is_mended(own: Made, what: str, words: str):
+    _decide(own, own.register())
+    copy = own.root / "copy"
+    with model_files(resolve("digits/1", own.uri), own.uri) as model:
+        shutil.copytree(model, copy)
+    other = workshop.with_own_network(own, "other", steps=3)
+    registered = other.register()
+    kept = _decide(other, registered)
+    assert (kept.promoted, kept.comparable, still_champion(kept, own.uri)) == (False, True, True)
+    _damage(own, what)
+    decision = _decide(other, registered)
+    assert (decision.promoted, decision.champion, decision.version) == (False, 1, 2)
+    assert words in decision.reason
+    assert "register under another name with promotion.model=digits-2; version 1 stays champion" in decision.reason
+    assert not still_champion(decision, own.uri)
+    if what != "broken code":
+        assert not still_champion(kept, own.uri)
+    assert _answer(other, decision).version == 2
+    shutil.rmtree(model, ignore_errors=True)
+    shutil.copytree(copy, model)
+    assert _decide(other, registered) == kept
+
+
+def test_the_minimum_is_asked_of_the_champion_as_well_and_unseats_nobody(digits: Made):
+    registered = digits.register()
+    _decide(digits, registered)
+    strict = replace(
+        digits, plan=digits.plan.model_copy(update={"promotion": Promotion(model="digits", minimum=0.999)})
+    )
+    decision = _decide(strict, registered)
+    assert (decision.promoted, decision.champion, decision.version) == (False, 1, 1)
+    assert decision.reason == (
+        "digits version 1 is the champion already and stays it, since a minimum unseats no champion, "
+        f"but accuracy {_accuracy(digits):.4f} misses the minimum of 0.999"
+    )
+    assert still_champion(decision, digits.uri)
+    assert champion_number("digits", digits.uri) == 1
 
 
 def test_a_champion_that_cannot_answer_for_these_rows_is_no_reason_to_replace_it(digits: Made, world: World):
@@ -147,6 +244,7 @@ def test_a_champion_that_cannot_answer_for_these_rows_is_no_reason_to_replace_it
     decision = _decide(digits, digits.register())
     assert (decision.promoted, decision.champion, decision.version) == (False, 1, 2)
     assert "champion version 1 cannot answer for these test rows (column 'text' is missing" in decision.reason
+    assert _answer(digits, decision).version == 2
 
 
 def test_a_kill_before_the_alias_is_moved_is_made_good(digits: Made):

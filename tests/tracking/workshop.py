@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import importlib
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,6 +24,7 @@ from sklearn.linear_model import LogisticRegression
 
 from headframe.config.build import build
 from headframe.config.plan import Plan
+from headframe.config.project import Project
 from headframe.datasets.collect import collect
 from headframe.datasets.splits import assign, divide
 from headframe.datasets.table import Table
@@ -65,7 +68,7 @@ class Made:
 
     @property
     def predictor(self) -> Predictor:
-        return Predictor.load(self.root / self.trained.folder / "bundle")
+        return load(self.root / self.trained.folder / "bundle", self.root)
 
 
 def _settings(name: str) -> dict[str, Any]:
@@ -96,6 +99,11 @@ def _settings(name: str) -> dict[str, Any]:
     return {"task": task, "features": {"gives": gives, "encoder": encoder}, "model": model}
 
 
+def load(bundle: Path, root: Path) -> Predictor:
+    """Load what was trained in a project, which may be a network of the project's own."""
+    return Predictor.load(bundle, trusted=Project(root).packages)
+
+
 def plan_for(name: str, seed: int = 17, **changes: Any) -> Plan:
     """A whole plan for a shipped data set; `changes` replace top-level groups."""
     chosen = _settings(name)
@@ -117,7 +125,7 @@ def plan_for(name: str, seed: int = 17, **changes: Any) -> Plan:
         "tracking": {"experiment": name},
         **changes,
     }
-    return Plan.model_validate(content)
+    return Plan.model_validate(content, context={"trusted": ("mine.",)})
 
 
 def ingest(plan: Plan, root: Path, mirror: Path) -> Ingested:
@@ -160,7 +168,7 @@ def train(plan: Plan, data: Ingested, root: Path, name: str = "trained", steps: 
                 task.loss(network(inputs), expected).backward()
                 optimizer.step()
         save_network(bundle, passport, encoder, task, network)
-    predictor = Predictor.load(bundle)
+    predictor = load(bundle, root)
     _write_predictions(folder, plan, predictor, rows, parts)
     (folder / "result.json").write_text("{}", encoding="utf-8")
     history = [{"epoch": n, "train_loss": 1 / (n + 1), "val_loss": 1 / (n + 2)} for n in range(3)]
@@ -204,7 +212,7 @@ def evaluate(plan: Plan, trained: Trained, root: Path) -> Evaluated:
     """Measure the test rows and write the pages that a run keeps, as short as can be."""
     folder = root / f"{trained.folder}-evaluated"
     (folder / "plots").mkdir(parents=True)
-    task = Predictor.load(root / trained.folder / "bundle").task
+    task = load(root / trained.folder / "bundle", root).task
     found = pq.read_table(root / trained.folder / "predictions.parquet")
     metrics = {k: Interval(value=v, low=v - 0.01, high=v + 0.01) for k, v in task.measure(found).items()}
     (folder / "metrics.json").write_text("{}", encoding="utf-8")
@@ -275,6 +283,46 @@ def moved(made: Made, root: Path) -> Made:
         shutil.copytree(made.root / name, root / name)
     shutil.copy(made.root / made.data.validated.report, root / made.data.validated.report)
     return replace(made, root=root, uri=f"sqlite:///{empty_registry(root)}")
+
+
+NETWORK = '''
+from torch import nn
+
+
+class Net(nn.Module):
+    """One hidden layer."""
+
+    def __init__(self, inputs, outputs, *, width=16):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.ReLU(), nn.Linear(width, outputs[0]))
+
+    def forward(self, x):
+        return self.layers(x)
+'''
+
+
+def write_network(root: Path, source: str = NETWORK) -> None:
+    """Put a network into the project's own package `mine`, as if a new process began that has not imported it yet."""
+    package = root / "src" / "mine"
+    package.mkdir(parents=True, exist_ok=True)
+    (package / "__init__.py").touch()
+    (package / "net.py").write_text(source, encoding="utf-8")
+    forget_network()
+
+
+def forget_network() -> None:
+    """Be as a process that has not imported the project's own package."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "mine"]:
+        del sys.modules[name]
+    importlib.invalidate_caches()
+
+
+def with_own_network(made: Made, name: str, steps: int) -> Made:
+    """Train the network that `write_network` wrote in the same project."""
+    model = {"_target_": "mine.net.Net", "tasks": ["classification"], "inputs": ["image"]}
+    plan = plan_for("digits", seed=steps, model=model)
+    trained = train(plan, made.data, made.root, name, steps)
+    return replace(made, plan=plan, trained=trained, evaluated=evaluate(plan, trained, made.root))
 
 
 def in_child(work: Callable[[], Any]) -> int:

@@ -13,10 +13,12 @@ class Verdict:
     Attributes:
         passed: whether the version may become champion.
         because: the numbers, as the end of a sentence.
+        comparable: False where the champion could not be asked, so that there were no numbers.
     """
 
     passed: bool
     because: str
+    comparable: bool = True
 
 
 @dataclass(frozen=True)

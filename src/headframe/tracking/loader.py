@@ -9,13 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from headframe.errors import ConfigurationError
+from headframe.errors import ConfigurationError, HeadframeError
 from headframe.prediction.predictor import Predictor
-from headframe.tracking.registry import bundle_in
+from headframe.record import digest, file_digest
+from headframe.tracking.registry import CODE, bundle_in
 from headframe.tracking.rows import to_table
 
-CODE = "code"  # folder of a packaged model with the project's own packages
 OUTPUTS = ("predictions", "scores")
+
+_BROUGHT: dict[str, str] = {}
+"""Packages that models brought into this process, by name, with the digest of their source."""
 
 
 def open_package(model: Path) -> Predictor:
@@ -28,15 +31,39 @@ def open_package(model: Path) -> Predictor:
 
     Raises:
         DataError: a file is missing or was changed since it was packaged.
+        HeadframeError: this process has imported another version of the code already.
     """
     return _open(bundle_in(model), model / CODE)
 
 
 def _open(bundle: Path, code: Path) -> Predictor:
     own = sorted(folder.name for folder in code.iterdir() if folder.is_dir()) if code.is_dir() else []
-    if own and str(code) not in sys.path:
-        sys.path.insert(0, str(code))
+    for name in own:
+        _require_same(name, code / name)
+    if own:  # before all else, the project's `src/` included
+        sys.path[:] = [str(code), *(path for path in sys.path if path != str(code))]
     return Predictor.load(bundle, trusted=tuple(f"{name}." for name in own))
+
+
+def _require_same(name: str, folder: Path) -> None:
+    """Make sure that importing `name` gives the package in `folder`: Python imports a name once for a process."""
+    brought = _source(folder)
+    imported = sys.modules.get(name)
+    if imported is not None:
+        there = next(iter(getattr(imported, "__path__", ())), "")
+        # What was fetched for an earlier model may be removed by now.
+        if (_BROUGHT.get(name) or _source(Path(there))) != brought:
+            msg = (
+                f"the model brings package {name!r} in {folder}, but this process has imported another version of it "
+                f"from {there or 'elsewhere'}; open the model in a process of its own"
+            )
+            raise HeadframeError(msg)
+    _BROUGHT[name] = brought
+
+
+def _source(folder: Path) -> str:
+    files = {path.relative_to(folder).as_posix(): file_digest(path) for path in folder.rglob("*.py")}
+    return digest(files)
 
 
 class Answers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import warnings
 from collections.abc import Sequence
 from importlib import metadata
@@ -11,11 +12,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 
 from headframe import __version__
 from headframe.errors import HeadframeError
 from headframe.prediction.predictor import Predictor
+from headframe.tracking.apart import ask
 from headframe.tracking.loader import OUTPUTS
 from headframe.tracking.rows import to_frame
 
@@ -125,12 +128,14 @@ def _type(field: pa.Field) -> Any:
     return DataType.string
 
 
-def prove(model: Path, probe: pa.Table, expected: np.ndarray, threads: int) -> float:
+def prove(model: Path, probe: Path, expected: np.ndarray, threads: int) -> float:
     """Load a packaged model the way its users will, and compare its scores with those it had in training.
+
+    A model that brings code is loaded where the project's own cannot be imported, so that the copy is proven.
 
     Args:
         model: the folder with `MLmodel`, as it came back from where models are kept.
-        probe: raw rows.
+        probe: a Parquet file of raw rows.
         expected: the trained model's scores for them.
         threads: how many it was trained with, since their number changes the last bits.
 
@@ -138,25 +143,35 @@ def prove(model: Path, probe: pa.Table, expected: np.ndarray, threads: int) -> f
         The largest absolute difference.
 
     Raises:
-        HeadframeError: it exceeds `TOLERANCE`, or the scores have another shape.
+        HeadframeError: it exceeds `TOLERANCE`, or the scores have another shape, or the copied code fails.
     """
-    loaded = mlflow.pyfunc.load_model(str(model), suppress_warnings=True)
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        scores = loaded.predict(to_frame(probe), params={"output": "scores"})
-    finally:
-        torch.set_num_threads(before)
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / "scores.npy"
+        ask(write_scores, model, probe=str(probe), threads=threads, scores=str(file))
+        scores = np.load(file, allow_pickle=False)
     if scores.shape != expected.shape:
         msg = f"the packaged model gives scores of shape {scores.shape}, but it gave {expected.shape} in training"
         raise HeadframeError(msg)
     difference = float(np.abs(scores - expected).max()) if expected.size else 0.0
     allowed = TOLERANCE * max(1.0, float(np.abs(expected).max(initial=0.0)))
     if not difference <= allowed:
+        rows = pq.read_metadata(probe).num_rows
         msg = (
-            f"the packaged model differs from the trained one by {difference:.3g} on {len(probe)} rows "
+            f"the packaged model differs from the trained one by {difference:.3g} on {rows} rows "
             f"(allowed: {allowed:.3g}); nothing was registered. A layer that behaves otherwise outside of "
             "training, or a transform that is not saved, is the usual cause"
         )
         raise HeadframeError(msg)
     return difference
+
+
+def write_scores(model: str, probe: str, threads: int, scores: str) -> None:
+    """Load a packaged model and write its scores for the rows of a Parquet file as a NumPy file."""
+    loaded = mlflow.pyfunc.load_model(model, suppress_warnings=True)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        found = loaded.predict(to_frame(pq.read_table(probe)), params={"output": "scores"})
+    finally:
+        torch.set_num_threads(before)
+    np.save(scores, found, allow_pickle=False)

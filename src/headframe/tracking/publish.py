@@ -164,7 +164,7 @@ class Publication:
 
     def _package(self, client: MlflowClient, run: Run, logged: LoggedModel) -> float:
         """Write the model in MLflow's format, upload it, fetch it back and prove it; gives the difference."""
-        probe = pq.read_table(self.made / "probe.parquet")
+        probe = self.made / "probe.parquet"
         expected = np.load(self.made / "probe_scores.npy", allow_pickle=False)
         # Files on this machine are read where they lie; others are fetched.
         remote = urlsplit(logged.artifact_location).scheme not in ("", "file")
@@ -175,7 +175,7 @@ class Publication:
         package(
             written,
             self.made / "bundle",
-            probe,
+            pq.read_table(probe),
             location=logged.artifact_location,
             run_id=run.info.run_id,
             model_id=logged.model_id,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import sqlite3
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from headframe.prediction.predictor import Predictor
 
 CHAMPION = "champion"
+CODE = "code"  # folder of a packaged model with the project's own packages
 DATA = "data"  # folder of a packaged model with the bundle
 BUNDLE_TAG = "headframe.bundle"  # of a version: the sha256 of the folder that holds its model
 _NAME = re.compile(r"(?:models:/)?(?P<model>[^@/\s]+)(?:@(?P<alias>[^@/\s]+)|/(?P<version>[0-9]{1,9}))?")
@@ -165,23 +168,22 @@ def make_champion(version: Version, reason: str, uri: str) -> None:
         client.set_registered_model_alias(version.model, CHAMPION, str(version.number))
 
 
-def open_version(version: Version, uri: str) -> Predictor:
-    """Load a version's model.
+@contextmanager
+def model_files(version: Version, uri: str) -> Iterator[Path]:
+    """Give the folder of a version's model in MLflow's format, while the context lasts.
 
     Raises:
         HeadframeError: its files are gone.
-        DataError: its files were changed since it was packaged.
     """
     client = open_client(uri)
     from mlflow.artifacts import download_artifacts  # noqa: PLC0415 - `open_client` paid for it
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
-    from headframe.tracking.loader import open_package  # noqa: PLC0415 - imports torch
-
-    with tempfile.TemporaryDirectory() as scratch, speaking(uri):
-        source = client.get_model_version_download_uri(version.model, str(version.number))
+    with tempfile.TemporaryDirectory() as scratch:
+        with speaking(uri):
+            source = client.get_model_version_download_uri(version.model, str(version.number))
         try:
-            # Files on this machine are used where they lie; others are fetched and, once loaded, removed.
+            # Files on this machine are used where they lie; others are fetched and removed in the end.
             local = urlsplit(source).scheme in ("", "file")
             folder = download_artifacts(
                 artifact_uri=source, tracking_uri=uri, registry_uri=uri, dst_path=None if local else scratch
@@ -192,8 +194,21 @@ def open_version(version: Version, uri: str) -> Predictor:
                 "the command that trained it writes them anew"
             )
             raise HeadframeError(msg) from error
+        yield Path(folder)
+
+
+def open_version(version: Version, uri: str) -> Predictor:
+    """Load a version's model into this process.
+
+    Raises:
+        HeadframeError: its files are gone, or this process has imported another version of the code it brings.
+        DataError: its files were changed since it was packaged.
+    """
+    from headframe.tracking.loader import open_package  # noqa: PLC0415 - imports torch
+
+    with model_files(version, uri) as folder:
         try:
-            return open_package(Path(folder))
+            return open_package(folder)
         except DataError as error:
             msg = f"{version.uri} is damaged: {error}"
             raise DataError(msg) from error
