@@ -69,7 +69,7 @@ def texts(rows: pa.Table, name: str) -> list[str]:
         raise DataError(msg)
     if column.null_count:
         where = pc.index(pc.is_null(column), value=True).as_py()
-        msg = f"column {name!r} has no text in row {where} (counted from 0); write an empty string if that is meant"
+        msg = f"column {name!r} has no text in row {where} (counted from 0); every row needs one, if only a blank"
         raise DataError(msg)
     return [str(text) for text in column.to_pylist()]
 

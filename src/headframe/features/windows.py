@@ -44,7 +44,8 @@ class Windows(Encoder):
 
     def _encode(self, rows: pa.Table) -> np.ndarray:
         values = complete_numbers(rows, self.columns)
-        return ((values - np.array(self.mean_)) / np.array(self.deviation_)).astype(np.float32)
+        with np.errstate(over="ignore"):  # a number too large becomes infinite, which whoever predicts refuses
+            return ((values - np.array(self.mean_)) / np.array(self.deviation_)).astype(np.float32)
 
     @override
     def spec(self) -> InputSpec:

@@ -189,7 +189,10 @@ class SinglePredictor(Predictor):
             raise DataError(msg)
         scores = self.task.scores(self.model(inputs))
         if not np.isfinite(scores).all():
-            msg = f"the model answers NaN or infinity for rows {start} to {start + inputs.shape[0] - 1}; train it anew"
+            msg = (
+                f"the model answers NaN or infinity for rows {start} to {start + inputs.shape[0] - 1}; if they hold no "
+                "numbers far from all that it was trained on, train it anew"
+            )
             raise DataError(msg)
         return scores
 
