@@ -71,11 +71,8 @@ def own(digits: Made, monkeypatch: pytest.MonkeyPatch) -> Iterator[Made]:
     """The same project with a trained network of its own, not registered yet."""
     import workshop
 
-    from headframe.tracking import loader
-
     monkeypatch.setattr(sys, "dont_write_bytecode", True)  # equal in size and second, it would stand for the next
     monkeypatch.setattr(sys, "path", [str(digits.root / "src"), *sys.path])
-    monkeypatch.setattr(loader, "_BROUGHT", {})
     workshop.write_network(digits.root)
     yield workshop.with_own_network(digits, "own", steps=60)
     workshop.forget_network()

@@ -33,6 +33,7 @@ from headframe.prediction.estimator import EstimatorModel
 from headframe.prediction.predictor import Predictor
 from headframe.record import digest, file_digest, folder_digest
 from headframe.records import Evaluated, Ingested, Interval, Registered, Trained, Validated
+from headframe.tracking import loader
 from headframe.tracking.address import open_client
 from headframe.tracking.register import register
 
@@ -311,9 +312,11 @@ def write_network(root: Path, source: str = NETWORK) -> None:
 
 
 def forget_network() -> None:
-    """Be as a process that has not imported the project's own package."""
+    """Be as a process that has neither imported the project's own package nor opened a model that brings one."""
     for name in [name for name in sys.modules if name.partition(".")[0] == "mine"]:
         del sys.modules[name]
+    sys.path[:] = [path for path in sys.path if Path(path).name != loader.CODE]
+    loader._BROUGHT.clear()
     importlib.invalidate_caches()
 
 
