@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import yaml
 
 from headframe.config.load import load_plan, plan_yaml
 from headframe.config.plan import read_plan
@@ -44,6 +45,20 @@ def test_every_shipped_choice_names_real_settings(group: str, name: str, reposit
     assert not refused or " fit " in refused or " takes " in refused
 
 
+@pytest.mark.parametrize("group", ["model", "features", "optimizer", "scheduler", "task", "trainer"])
+def test_choices_of_one_class_offer_the_same_settings(group: str) -> None:
+    """What one file lists, a user of the other would have to add with a +; an ensemble is what its file makes it."""
+    offered: dict[str, dict[str, set[str]]] = {}
+    for name in REPOSITORY.choices(group):
+        content = yaml.safe_load((REPOSITORY.conf / group / f"{name}.yaml").read_text())
+        component = content.get("encoder", content)
+        if "defaults" not in content:
+            offered.setdefault(component.get("_target_", group), {})[name] = set(component)
+    for target, choices in offered.items():
+        every = set.union(*choices.values())
+        assert {name: every - keys for name, keys in choices.items() if every - keys} == {}, target
+
+
 def test_a_plan_survives_being_written_and_read(repository: Project, tmp_path: Path) -> None:
     plan = load_plan(["experiment=digits_ensemble"], repository)
     write_record(tmp_path / "plan.json", plan)
@@ -53,8 +68,6 @@ def test_a_plan_survives_being_written_and_read(repository: Project, tmp_path: P
 
 
 def test_the_printed_plan_is_the_plan(repository: Project) -> None:
-    import yaml
-
     plan = load_plan([], repository)
     assert yaml.safe_load(plan_yaml([], repository)) == plan.model_dump(mode="json")
 
