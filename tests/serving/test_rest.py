@@ -5,26 +5,30 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from lives import free_port
 from starlette.testclient import TestClient
-from workshop import World, in_child
+from workshop import Made, World, in_child
 
 from headframe.errors import ConfigurationError, HeadframeError
 from headframe.prediction.predictor import Predictor
-from headframe.records import Decision
+from headframe.records import Decision, Trained
 from headframe.serving.answer import answer, as_request, ask
 from headframe.serving.app import make_app
 from headframe.serving.rest import serve
@@ -384,14 +388,57 @@ def test_one_request_can_be_answered_without_a_port(world: World):
 
 
 def test_the_answered_row_is_the_first_test_row(world: World):
-    import pyarrow.parquet as pq
-
     made = world.made["sms_spam"]
     decision = Decision(model="sms_spam", version=1, champion=1, promoted=True, reason="")
     answered = answer(decision, made.trained, world.uri, "here", world.root)
     table = pq.read_table(world.root / "data" / "sms_spam" / "table.parquet")
     row = table.filter([name == answered.row_id for name in table.column("row_id").to_pylist()])
     assert json.loads(answered.response)["predictions"] == made.predictor.predict(row.select(["text"])).to_pylist()
+
+
+def _lying(made: Made, change: Callable[[pa.Table], pa.Table], folder: Path) -> Trained:
+    """Copy what a training left, with other predictions than its model gives."""
+    shutil.copytree(made.root / made.trained.folder, folder)
+    file = folder / "predictions.parquet"
+    pq.write_table(change(pq.read_table(file)), file)
+    return made.trained.model_copy(update={"folder": str(folder)})
+
+
+def _moved_scores(table: pa.Table) -> pa.Table:
+    position = next(place for place, name in enumerate(table.column_names) if name.startswith("score_"))
+    return table.set_column(position, table.field(position), pc.add(table.column(position), 0.01))
+
+
+def _moved_forecast(table: pa.Table) -> pa.Table:
+    values = table.column("prediction").combine_chunks()
+    moved = pa.FixedShapeTensorArray.from_numpy_ndarray(values.to_numpy_ndarray() * 1.01)
+    moved = pa.ExtensionArray.from_storage(values.type, moved.storage)
+    return table.set_column(table.column_names.index("prediction"), "prediction", moved)
+
+
+def _other_class(table: pa.Table) -> pa.Table:
+    position = table.column_names.index("prediction")
+    told = table.column("prediction").to_pylist()
+    other = {"ham": "spam", "spam": "ham"}
+    return table.set_column(position, table.field(position), pa.array([other[each] for each in told]))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("digits", _moved_scores, r"score_0 is off by 0\.01"),
+        ("etth1", _moved_forecast, "the forecast is off by"),
+        ("sms_spam", _other_class, "prediction is '(ham|spam)' and was '(ham|spam)'"),
+    ],
+)
+def test_an_answer_that_is_not_what_was_measured_is_no_good_one(world: World, tmp_path: Path, name, change, words):
+    trained = _lying(world.made[name], change, tmp_path / "made")
+    decision = Decision(model=name, version=1, champion=1, promoted=True, reason="")
+    with pytest.raises(HeadframeError, match=f"{name} version 1 answers otherwise for row .* measured: {words}"):
+        answer(decision, trained, world.uri, "here", world.root)
+    # Of another version than the one decided about the predictions say nothing.
+    refused = decision.model_copy(update={"version": 2, "promoted": False})
+    assert answer(refused, trained, world.uri, "here", world.root).status == 200
 
 
 def test_a_refused_question_of_our_own_is_told(world: World):
