@@ -154,11 +154,14 @@ def test_the_positive_class_can_be_named() -> None:
     [
         (lambda: fitted(["a", "a"]), "only 'a' in training rows"),
         (lambda: fitted([]), "holds null|no row"),
-        (lambda: fitted(["a", None]), "is empty in row 1"),
+        (lambda: fitted(["a", None]), "is empty in 1 of 2 rows; leave them out"),
         (lambda: fitted([1.5, 2.5]), "holds double"),
         (lambda: fitted(["a", "b"], positive="c"), "task.positive=c is no class"),
         (lambda: fitted(["a", "b", "c"], lead="f1"), "take macro_f1"),
-        (lambda: fitted(["a", "b"]).encode(pa.table({"y": ["a", "c"]})), "class 'c' in row 1, .* only have a, b"),
+        (
+            lambda: fitted(["a", "b"]).encode(pa.table({"y": ["a", "c"]})),
+            "class 'c' in rows that are not for training, but training rows only have a, b; ",
+        ),
         (lambda: fitted(["a", "b"]).encode(pa.table({"y": [1]})), "holds int64, but training rows held string"),
         (lambda: fitted(["a", "b"]).encode(pa.table({"x": ["a"]})), "'y' is missing; came: x"),
     ],

@@ -112,8 +112,7 @@ class Classification(Task):
             msg = f"target {self.column_!r} holds {kind}, but classes are text, whole numbers or truth values"
             raise DataError(msg)
         if labels.null_count:
-            where = pc.index(pc.is_null(labels), value=True).as_py()
-            msg = f"target {self.column_!r} is empty in row {where} (counted from 0); leave the row out"
+            msg = f"target {self.column_!r} is empty in {labels.null_count:,} of {len(labels):,} rows; leave them out"
             raise DataError(msg)
         plain = pa.string() if is_text(kind) else pa.int64() if pa.types.is_integer(kind) else kind
         return pc.cast(labels, plain)
@@ -131,10 +130,13 @@ class Classification(Task):
             raise DataError(msg)
         codes = pc.index_in(labels, value_set=self.classes_)
         if codes.null_count:
-            where = pc.index(pc.is_null(codes), value=True).as_py()
-            came = _text(labels[where].as_py())
+            # Rows are not numbered here: unused ones have left the table, so that a number would name another line.
+            came = _text(labels.filter(pc.is_null(codes))[0].as_py())
             known = ", ".join(_text(label) for label in self.classes_.to_pylist())
-            msg = f"target {self.column_!r} has class {came!r} in row {where}, but training rows only have {known}"
+            msg = (
+                f"target {self.column_!r} has class {came!r} in rows that are not for training, but training rows only "
+                f"have {known}; let training have rows of it, or leave it out"
+            )
             raise DataError(msg)
         return codes.to_numpy().astype(np.int64)
 
