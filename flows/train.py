@@ -10,12 +10,12 @@ from headframe.config.plan import Plan
 from headframe.config.project import Project
 from headframe.evaluation.evaluate import evaluate
 from headframe.orchestration import flow, step
+from headframe.reach import device_of
 from headframe.records import Trained, TrainedPlan
 from headframe.tracking.address import place, require, tracking_uri
 from headframe.tracking.register import is_registered, register
+from headframe.training import PROGRAM
 from headframe.training.run import is_whole, train, train_baseline
-
-PROGRAM = "headframe.training.__main__"
 
 
 @flow(name="train")
@@ -35,18 +35,19 @@ def train_plan(plan: Plan, root: Path) -> TrainedPlan:
     require(uri)
     data = bring_in(plan, root)
     table = data.validated.table
-    what = (plan.task, plan.dataset)
+    lean = plan.lean
+    asked = (lean.task, lean.dataset.asked)
     baseline = None
 
     def whole(trained: Trained) -> bool:
         return is_whole(trained, root)
 
-    if plan.baseline is not None:
-        learner = plan.learner.vary(plan.baseline)
-        baseline = step(train_baseline, root=root, on=(learner, *what), program=PROGRAM, valid=whole)(
-            plan=plan, table=table
-        )
-    trained = step(train, root=root, on=(plan.learner, *what), program=PROGRAM, valid=whole)(plan=plan, table=table)
+    if lean.baseline is not None:
+        learner = lean.learner.vary(lean.baseline)
+        on = (learner, *asked, device_of(learner))
+        baseline = step(train_baseline, root=root, on=on, program=PROGRAM, valid=whole)(plan=plan, table=table)
+    on = (lean.learner, *asked, device_of(lean.learner))
+    trained = step(train, root=root, on=on, program=PROGRAM, valid=whole)(plan=plan, table=table)
     evaluated = step(evaluate, root=root, on=(plan.identity,))(
         plan=plan, table=table, trained=trained, baseline=baseline
     )

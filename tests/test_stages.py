@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from headframe.errors import ConfigurationError
 from headframe.record import Record
-from headframe.stages import Stage, code_digest
+from headframe.stages import Stage
 
 
 class Counted(Record):
@@ -83,62 +82,6 @@ def test_a_failure_leaves_no_record(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         Stage(fail).run(tmp_path, {})
     assert list(tmp_path.rglob("record.json")) == []
-
-
-def test_code_that_a_stage_reaches_is_part_of_its_key(tmp_path: Path) -> None:
-    package = tmp_path / "mine"
-    package.mkdir()
-    (package / "__init__.py").write_text("")
-    (package / "a.py").write_text("def f():\n    from mine.b import g\n")
-    (package / "b.py").write_text("g = 1\n")
-    (package / "c.py").write_text("unrelated = 1\n")
-    digests = [_digest(tmp_path)]
-    (package / "c.py").write_text("unrelated = 2\n")
-    digests.append(_digest(tmp_path))
-    (package / "b.py").write_text("g = 2\n")
-    digests.append(_digest(tmp_path))
-    assert digests[0] == digests[1] != digests[2]
-
-
-def test_a_relative_import_is_followed_as_well(tmp_path: Path) -> None:
-    package = tmp_path / "mine"
-    (package / "deep").mkdir(parents=True)
-    (package / "__init__.py").write_text("")
-    (package / "a.py").write_text("from .deep import c\n")
-    (package / "deep" / "__init__.py").write_text("from ..b import g\n")
-    (package / "deep" / "c.py").write_text("")
-    (package / "b.py").write_text("g = 1\n")
-    digests = [_digest(tmp_path)]
-    (package / "b.py").write_text("g = 2\n")
-    digests.append(_digest(tmp_path))
-    (package / "deep" / "c.py").write_text("c = 1\n")
-    digests.append(_digest(tmp_path))
-    assert len(set(digests)) == 3
-
-
-def test_a_mistake_in_what_a_target_imports_is_named_with_its_line(tmp_path: Path) -> None:
-    package = tmp_path / "mine"
-    package.mkdir()
-    (package / "__init__.py").write_text("")
-    (package / "a.py").write_text("from mine import b\n")
-    (package / "b.py").write_text("x = 1\ny = (\n")
-    with pytest.raises(ConfigurationError, match=r"mine/b\.py, line 2: this is no Python"):
-        code_digest(frozenset(["mine.a"]), tmp_path)
-
-
-def _digest(source: Path) -> str:
-    code = (
-        "from pathlib import Path; from headframe.stages import code_digest;"
-        f"print(code_digest(frozenset(['mine.a']), Path({str(source)!r})))"
-    )
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-
-
-def test_the_code_of_training_includes_what_its_targets_import() -> None:
-    own = Path("none")
-    assert code_digest(frozenset(["headframe.models.cnn"]), own) != code_digest(
-        frozenset(["headframe.models.mlp"]), own
-    )
 
 
 PROGRAM = """

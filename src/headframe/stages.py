@@ -1,25 +1,20 @@
 """Finished stages, kept by digest: what was done for the same inputs and the same code is not done again.
 
 A stage is a plain function that returns a record. Its key is the sha256 of what decides its result: its
-name, the arguments that are data, the source code it reaches, and the versions of the numerical
-libraries. Its folder `.headframe/stages/<name>/<key>/` outlives a kill, so the function finds there what
-it had done; `record.json` appears in it last, atomically, and says that the stage is finished.
+name, the arguments that are data, and the source code that it reaches with the versions of the libraries
+that this code imports (`headframe.reach`). Its folder `.headframe/stages/<name>/<key>/` outlives a kill,
+so the function finds there what it had done; `record.json` appears in it last, atomically, and says that
+the stage is finished.
 """
 
 from __future__ import annotations
 
-import ast
-import importlib.util
 import inspect
 import json
 import logging
-import platform
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Generic, TypeVar, get_type_hints
 
@@ -27,15 +22,12 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
 from headframe.config.plan import Plan, targets
-from headframe.config.source import module_file, parse
-from headframe.record import Record, digest, file_digest, write_atomically
+from headframe.reach import reach
+from headframe.record import Record, digest, write_atomically
 
 R = TypeVar("R", bound=Record)
 
 log = logging.getLogger("headframe")
-
-NUMERICAL = ("numpy", "scipy", "scikit-learn", "torch", "lightning", "pyarrow", "pandas", "tokenizers")
-"""Libraries whose version can change the bits of a result."""
 
 PLACES = ("uri", "mirror")
 """Arguments that say where something is, not what it is."""
@@ -56,8 +48,9 @@ class Stage(Generic[R]):
 
     Attributes:
         function: takes JSON values, records, a plan, `PLACES`, and of `root` and `folder` what it wants by name.
-        on: the parts of the plan that decide the result. Plans handed over as arguments, paths and addresses are
-            no part of a key: the first would repeat training when a port changes, the others differ between machines.
+        on: the parts of the plan that decide the result, and the kind of device where that does. Plans handed over as
+            arguments, paths and addresses are no part of a key: the first would repeat training when a port changes,
+            the others differ between machines.
         valid: asked before a kept record is reused, with the record; False does the stage again.
         program: module that the function starts as a process of its own, whose code therefore counts as well.
     """
@@ -80,18 +73,11 @@ class Stage(Generic[R]):
             if name not in PLACES and not isinstance(value, Plan | Path)
         }
         parts = [_plain(part) for part in self.on]
-        modules = {self.function.__module__, *(target.rpartition(".")[0] for target in targets([data, parts]))}
+        modules = [self.function.__module__, *(target.rpartition(".")[0] for target in targets([data, parts]))]
         if self.program is not None:
-            modules.add(self.program)
-        return digest(
-            {
-                "stage": self.name,
-                "arguments": data,
-                "on": parts,
-                "code": code_digest(frozenset(modules), root / "src"),
-                "environment": environment(),
-            }
-        )
+            modules.append(self.program)
+        reached = reach(modules, root / "src").model_dump()
+        return digest({"stage": self.name, "arguments": data, "on": parts, "reach": reached})
 
     def run(self, root: Path, arguments: Mapping[str, Any]) -> Finished[R]:
         """Give the kept record, or call the function and keep what it gives.
@@ -156,49 +142,3 @@ def _sizes(folder: Path) -> dict[str, int]:
     """Measure what a stage left; hidden files are passing, or differ between equal runs."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
-
-
-@lru_cache(maxsize=1)
-def environment() -> dict[str, str]:
-    """Name what beside code and data decides the bits of a result."""
-    versions = {name: metadata.version(name) for name in NUMERICAL}
-    return {"python": f"{sys.version_info.major}.{sys.version_info.minor}", "machine": platform.machine(), **versions}
-
-
-@lru_cache(maxsize=256)
-def code_digest(modules: frozenset[str], own_source: Path) -> str:
-    """Digest the source files of `modules` and of all that they import from Headframe or from the project.
-
-    Imports are read from the source, function-level ones included, so that nothing heavy is imported. The
-    orchestrating modules are left out: they decide when a stage runs, not what it gives.
-    """
-    own = {folder.name for folder in own_source.iterdir() if folder.is_dir()} if own_source.is_dir() else set()
-    tops = {"headframe", *own}
-    seen: dict[str, str] = {}
-    waiting = [name for name in modules if name.partition(".")[0] in tops]
-    while waiting:
-        module = waiting.pop()
-        file = module_file(module, own_source)
-        if module in seen or file is None:
-            continue
-        seen[module] = file_digest(file)
-        package = module if file.name == "__init__.py" else module.rpartition(".")[0]
-        found = _imports(file, package)
-        waiting.extend(name for name in found if name.partition(".")[0] in tops and name not in seen)
-    return digest(seen)
-
-
-@lru_cache(maxsize=512)
-def _imports(file: Path, package: str) -> tuple[str, ...]:
-    """Name what a file imports; relative names are resolved against the package that it lies in."""
-    found: set[str] = set()
-    for node in ast.walk(parse(file)):
-        if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            source = node.module or ""
-            if node.level:
-                source = importlib.util.resolve_name("." * node.level + source, package)
-            found.add(source)
-            found.update(f"{source}.{alias.name}" for alias in node.names)
-    return tuple(sorted(found))

@@ -155,6 +155,16 @@ def test_changed_rows_are_another_version(people: People, tmp_path: Path) -> Non
         open_record(old, tmp_path)
 
 
+def test_an_opened_table_stays_the_version_that_was_opened(people: People, tmp_path: Path) -> None:
+    old = open_record(collect(people(), tmp_path, None), tmp_path)
+    rows = pq.read_table(old.folder / "table.parquet")
+    text = (tmp_path / "people.csv").read_text()
+    new = collect(people(text + "Emmy,53,1.6,Göttingen\n"), tmp_path, None)
+    assert pq.read_metadata(old.folder / "table.parquet").num_rows == new.rows == old.num_rows + 1
+    assert old.read().equals(rows)
+    assert sum(batch.num_rows for batch in old.batches()) == old.num_rows
+
+
 def test_damage_to_the_table_is_found_and_mended(people: People, tmp_path: Path) -> None:
     record = collect(people(), tmp_path, None)
     file = tmp_path / "data" / "people" / "table.parquet"

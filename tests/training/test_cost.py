@@ -9,6 +9,7 @@ import time
 
 import psutil
 
+from headframe.datasets.table import Table
 from headframe.training.cost import Cost, Meter
 from headframe.training.ensembles import train_ensemble
 from headframe.training.progress import Display
@@ -57,7 +58,8 @@ def test_the_memory_of_whoever_started_a_program_is_not_counted_as_its_own():
 
 def test_members_are_counted_with_their_ensemble(workshop, tmp_path):
     plan = workshop.simple("model=deep_ensemble", "model.copies=2", "model.members.cnn.model.widths=[[4]]", "seed=7")
-    work = Work(plan.dataset, plan.task, workshop.root, ())
+    version = Table.open(workshop.root / "data" / "digits").digest
+    work = Work(plan.dataset, plan.task, workshop.root, (), version)
     meter = Meter()
     with Display() as display:
         train_ensemble(plan.learner, work, tmp_path / "out", display, meter)

@@ -133,6 +133,10 @@ def _record(workshop, plan):
     return Table.open(workshop.root / "data" / plan.dataset.name).record()
 
 
+def _version(workshop):
+    return _record(workshop, workshop.plan()).digest
+
+
 def test_the_launched_program_leaves_the_bytes_of_the_program_run_by_hand(workshop):
     plan = workshop.plan()
     folder = workshop.root / ".headframe" / "stages" / "train" / "key"
@@ -170,7 +174,7 @@ def test_a_training_that_takes_too_long_is_ended(workshop):
     write_record(file, workshop.plan())
     before = psutil.Process().children()
     with pytest.raises(HeadframeError, match=r"ended after launcher\.minutes=0\.001; start again"):
-        Local(minutes=0.001).launch(file, workshop.root / "out" / "late", workshop.root, 1)
+        Local(minutes=0.001).launch(file, workshop.root / "out" / "late", workshop.root, _version(workshop), 1)
     assert set(psutil.Process().children()) <= set(before)
 
 
@@ -180,9 +184,9 @@ def test_a_training_ends_with_the_process_that_started_it(workshop):
     write_record(file, plan)
     code = (
         "import sys; from pathlib import Path; from headframe.training.launchers import Local\n"
-        "Local().launch(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), 1)"
+        "Local().launch(*map(Path, sys.argv[1:4]), sys.argv[4], 1)"
     )
-    arguments = [str(file), str(workshop.root / "out" / "orphan"), str(workshop.root)]
+    arguments = [str(file), str(workshop.root / "out" / "orphan"), str(workshop.root), _version(workshop)]
     parent = subprocess.Popen([sys.executable, "-c", code, *arguments], stderr=subprocess.DEVNULL)
     child = _wait_for(lambda: next(iter(psutil.Process(parent.pid).children()), None))
     _wait_for(lambda: "headframe.training" in " ".join(child.cmdline()))

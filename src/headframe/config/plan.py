@@ -90,6 +90,16 @@ def targets(value: Any) -> Iterator[str]:
             yield from targets(inner)
 
 
+def _lean(value: Any) -> Any:
+    """Leave out the tiny arguments of each component that is nested anywhere in a record's value."""
+    if isinstance(value, Mapping):
+        return {key: _lean(inner) for key, inner in value.items()}
+    if not isinstance(value, BaseModel):
+        return value
+    changes = {name: _lean(getattr(value, name)) for name in type(value).model_fields}
+    return value.model_copy(update={**changes, "tiny": {}} if isinstance(value, Component) else changes)
+
+
 def _not_finite(value: Any, place: tuple[int | str, ...] = ()) -> Iterator[tuple[tuple[int | str, ...], float]]:
     """Yield each NaN and infinity that is nested anywhere in `value`, with its keys."""
     if isinstance(value, float) and not math.isfinite(value):
@@ -150,6 +160,11 @@ class Dataset(Record):
     split: Component
     max_rejected: int = Field(default=0, ge=0)  # rows that may be unreadable before the run stops
     contract: Contract
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What decides a training beside the table itself, as JSON; title, licence and the like decide nothing."""
+        return self.model_dump(mode="json", include={"name", "inputs", "target", "time", "split"})
 
     @model_validator(mode="after")
     def _columns_are_known(self) -> Self:
@@ -387,6 +402,15 @@ class Plan(Record):
         return Learner.model_construct(**{name: getattr(self, name) for name in fields})
 
     @property
+    def lean(self) -> Plan:
+        """The same plan without `tiny`, which decides no result; what is trained and kept by a digest is of this one.
+
+        Otherwise a change of it would train again, and equal weights would lie in unequal bundles.
+        """
+        lean: Plan = _lean(self)
+        return lean
+
+    @property
     def fingerprint(self) -> str:
         """The sha256 of the whole plan."""
         return digest(self)
@@ -395,7 +419,7 @@ class Plan(Record):
     def identity(self) -> str:
         """The sha256 of what decides a version: the plan without where it runs, is judged, serves and is tracked."""
         told = {"launcher", "promotion", "serving", "tracking"}
-        return digest({**self.model_dump(mode="json", exclude=told), "model_name": self.promotion.model})
+        return digest({**self.lean.model_dump(mode="json", exclude=told), "model_name": self.promotion.model})
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from math import prod
@@ -54,11 +55,15 @@ class About(Record):
 
 
 class Table:
-    """A table on disk. Opening reads two small pieces of metadata; `verify` reads all bytes."""
+    """A table on disk. Opening reads two small pieces of metadata; `verify` reads all bytes.
 
-    def __init__(self, folder: Path, about: About) -> None:
+    What is read of it is of the version that was opened, even if another one has been put in its place since.
+    """
+
+    def __init__(self, folder: Path, about: About, file: pa.NativeFile) -> None:
         self.folder = folder
         self.about = about
+        self._file = file
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -69,8 +74,9 @@ class Table:
             DataError: its files do not belong together.
         """
         try:
-            about = About.model_validate_json((folder / ABOUT).read_bytes())
-            stored = pq.read_metadata(folder / TABLE).num_rows
+            raw, file = _opened(folder)
+            about = About.model_validate_json(raw)
+            stored = pq.read_metadata(file).num_rows
         except (FileNotFoundError, NotADirectoryError) as error:
             msg = (
                 f"{folder} holds no table ({error.filename} is missing); "
@@ -83,12 +89,12 @@ class Table:
         if stored != about.rows:
             msg = f"{folder / TABLE} has {stored} rows, but {ABOUT} says {about.rows}; collect the data set again"
             raise DataError(msg)
-        return cls(folder, about)
+        return cls(folder, about, file)
 
     @cached_property
     def schema(self) -> pa.Schema:
         """The Arrow schema: `row_id`, `content`, then the contract's columns."""
-        return pq.read_schema(self.folder / TABLE)
+        return pq.read_schema(self._file)
 
     @property
     def num_rows(self) -> int:
@@ -117,7 +123,7 @@ class Table:
         Raises:
             DataError: the table has no such column.
         """
-        return pq.read_table(self.folder / TABLE, columns=self._known(columns))
+        return pq.read_table(self._file, columns=self._known(columns))
 
     def batches(self, columns: Sequence[str] | None = None, size: int = BLOCK_ROWS) -> Iterator[pa.RecordBatch]:
         """Stream the rows in table order, at most `size` at a time.
@@ -125,7 +131,7 @@ class Table:
         Raises:
             DataError: the table has no such column.
         """
-        with pq.ParquetFile(self.folder / TABLE) as file:
+        with pq.ParquetFile(self._file) as file:
             yield from file.iter_batches(size, columns=self._known(columns))
 
     def rejected(self) -> pa.Table:
@@ -156,20 +162,50 @@ class Table:
         return None if columns is None else list(columns)
 
 
-def open_record(record: TableRecord, root: Path) -> Table:
-    """Open the table that a record names.
+def _opened(folder: Path) -> tuple[bytes, pa.NativeFile]:
+    """Read `dataset.json` and open the rows that it is about: both of one version, though another may take its place.
+
+    A version's folder is put in place as a whole, so files that are found from one and the same folder belong together.
+    """
+    while True:
+        held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            with os.fdopen(os.open(ABOUT, os.O_RDONLY, dir_fd=held), "rb") as stream:
+                raw = stream.read()
+            rows = os.open(TABLE, os.O_RDONLY, dir_fd=held)
+            try:
+                return raw, pa.OSFile(f"/dev/fd/{rows}")
+            finally:
+                os.close(rows)
+        except FileNotFoundError:
+            if os.path.samestat(os.fstat(held), folder.stat()):
+                raise
+            # The version that was opened was removed under this process; another one stands there.
+        finally:
+            os.close(held)
+
+
+def open_version(root: Path, dataset: str, digest: str) -> Table:
+    """Open a data set's table if it is the version with that digest.
 
     Raises:
+        HeadframeError: the data set has no table.
         DataError: another version lies there now.
     """
-    table = Table.open(root / record.folder)
-    if table.digest != record.digest:
+    table = Table.open(root / "data" / dataset)
+    if table.digest != digest:
         msg = (
-            f"{record.folder} holds version {table.digest[:12]} of the data, but {record.digest[:12]} is asked for; "
-            f"collect it again, or: headframe data restore {record.dataset} {record.digest[:12]}"
+            f"data/{dataset} holds version {table.digest[:12]} of the data, but {digest[:12]} is asked for: another "
+            "run or a restore has replaced it meanwhile; run again when nothing else uses it, or bring yours back: "
+            f"headframe data restore {dataset} {digest[:12]}"
         )
         raise DataError(msg)
     return table
+
+
+def open_record(record: TableRecord, root: Path) -> Table:
+    """Open the table that a record names; see `open_version`."""
+    return open_version(root, record.dataset, record.digest)
 
 
 def write_table(folder: Path, dataset: Dataset, sources: dict[str, Source], batches: Iterable[Batch]) -> Table:
@@ -209,7 +245,7 @@ def write_table(folder: Path, dataset: Dataset, sources: dict[str, Source], batc
         files={name: file_digest(folder / name) for name in (REJECTED, TABLE)},
     )
     write_record(folder / ABOUT, about)
-    return Table(folder, about)
+    return Table.open(folder)
 
 
 class _Writer:

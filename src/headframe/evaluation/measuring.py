@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from headframe.config.build import build
 from headframe.config.plan import Plan
-from headframe.datasets.table import Table
+from headframe.datasets.table import open_record
 from headframe.errors import DataError, HeadframeError
 from headframe.evaluation.card import card
 from headframe.evaluation.curves import learning_curves
@@ -52,7 +52,8 @@ def measure(  # noqa: PLR0917 - one call a stage, each argument another record
         folder: where the files shall stand, below `root`. Equal arguments give equal bytes.
 
     Raises:
-        DataError: the predictions are not those that training left, or the baseline's are of other rows.
+        DataError: the predictions are not those that training left, the baseline's are of other rows, or another
+            version of the data lies there now.
         HeadframeError: a file is missing or the folder cannot be written.
     """
     task = _task(plan, root / trained.folder)
@@ -80,7 +81,7 @@ def measure(  # noqa: PLR0917 - one call a stage, each argument another record
         metrics=metrics,
         resamples=resamples,
         comparison=compared,
-        slices=_slices(task, predictions, root / table.folder, plan.evaluation.slices, how),
+        slices=_slices(task, predictions, table, root, plan.evaluation.slices, how),
         legend=task.legend(),
         history=_history(root / trained.folder),
     )
@@ -116,7 +117,7 @@ def _rows(root: Path, trained: Trained, split: str, table: TableRecord, task: Ta
     rows = predictions.filter(pc.equal(predictions["split"], split))
     if task.horizon:
         return rows
-    known = Table.open(root / table.folder).read(["row_id", CONTENT])
+    known = open_record(table, root).read(["row_id", CONTENT])
     return rows.append_column(CONTENT, known[CONTENT].take(find(rows, known)))
 
 
@@ -128,12 +129,12 @@ def _task(plan: Plan, folder: Path) -> Task:
     return task
 
 
-def _slices(
-    task: Task, predictions: pa.Table, folder: Path, columns: Sequence[str], how: Resampling
+def _slices(  # noqa: PLR0917 - a part of `measure`
+    task: Task, predictions: pa.Table, table: TableRecord, root: Path, columns: Sequence[str], how: Resampling
 ) -> dict[str, list[Slice]]:
     if not columns:
         return {}
-    return slices(task, predictions, Table.open(folder).read(["row_id", *columns]), columns, how)
+    return slices(task, predictions, open_record(table, root).read(["row_id", *columns]), columns, how)
 
 
 def _history(folder: Path) -> dict[str, list[dict[str, float | None]]]:

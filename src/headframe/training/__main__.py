@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
     lifeline = Lifeline(asked.lifeline) if asked.lifeline is not None else None
     try:
-        _run(asked.plan, asked.folder, asked.root)
+        _run(asked.plan, asked.folder, asked.root, asked.table)
     except HeadframeError as error:
         if lifeline is None:
             print(f"error: {error}", file=sys.stderr)  # noqa: T201 - what a user reads
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _run(plan_file: Path, folder: Path, root: Path | None) -> None:
+def _run(plan_file: Path, folder: Path, root: Path | None, version: str | None) -> None:
     from pydantic import ValidationError  # noqa: PLC0415 - `--help` needs no schema
 
     from headframe.config.plan import read_plan  # noqa: PLC0415
@@ -57,7 +57,7 @@ def _run(plan_file: Path, folder: Path, root: Path | None) -> None:
     from headframe.training.program import run  # noqa: PLC0415 - imports torch
 
     try:
-        run(plan, project.root, folder.resolve(), project.packages)
+        run(plan, project.root, folder.resolve(), project.packages, version)
     except OSError as error:
         msg = f"{error.filename or folder}: {error.strerror or error}"
         raise HeadframeError(msg) from error
@@ -76,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("plan", type=Path, metavar="PLAN.json", help="the plan, as `headframe run --cfg` composes it")
     parser.add_argument("folder", type=Path, metavar="OUT_DIR", help="where the model and its predictions are written")
     parser.add_argument("--root", type=Path, metavar="PROJECT", help="the project's folder; found upwards without it")
+    parser.add_argument("--table", metavar="SHA256", help="the version of the data; without it the one that lies there")
     parser.add_argument("--lifeline", type=int, help=argparse.SUPPRESS)  # a socket that launchers hold the end of
     return parser
 

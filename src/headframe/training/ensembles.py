@@ -41,20 +41,22 @@ class Leaf:
         name: its path of names, such as `cnn` or `images/cnn-1`.
         learner: what to train.
         folder: where.
+        identity: digest of everything that decides what comes of it.
     """
 
     name: str
     learner: Learner
     folder: Path
+    identity: str
 
 
-def leaves(learner: Learner, folder: Path, name: str = "") -> Iterator[Leaf]:
+def leaves(learner: Learner, work: Work, folder: Path, name: str = "") -> Iterator[Leaf]:
     """Take an ensemble apart, however deep; a learner that is none is its own only leaf."""
     members = learner.members()
     if not members:
-        yield Leaf(name, learner, folder)
+        yield Leaf(name, learner, folder, work.identity(learner))
     for member, inner in members.items():
-        yield from leaves(inner, folder / MEMBERS / member, f"{name}/{member}" if name else member)
+        yield from leaves(inner, work, folder / MEMBERS / member, f"{name}/{member}" if name else member)
 
 
 def train_ensemble(learner: Learner, work: Work, folder: Path, display: Display, meter: Meter) -> Result:
@@ -72,14 +74,14 @@ def train_ensemble(learner: Learner, work: Work, folder: Path, display: Display,
     """
     material = _material(work)
     waiting = []
-    for leaf in leaves(learner, folder):
-        if finished(leaf.folder, work.identity(leaf.learner)):
+    for leaf in leaves(learner, work, folder):
+        if finished(leaf.folder, leaf.identity):
             display.line(leaf.name, "finished earlier")
         else:
             waiting.append(leaf)
     if len(waiting) == 1 or _processes_at_once(waiting) == 1:
         for leaf in waiting:
-            _train_leaf(leaf, work, material, display)
+            _train_leaf(leaf, material, display)
     elif waiting:
         _Crew(work, display, meter).train(waiting)
     return _combine(learner, work, material, folder)
@@ -89,9 +91,9 @@ def _material(work: Work) -> Material:
     return prepare(work.dataset, work.task, work.table())
 
 
-def _train_leaf(leaf: Leaf, work: Work, material: Material, display: Display) -> None:
+def _train_leaf(leaf: Leaf, material: Material, display: Display) -> None:
     try:
-        train_learner(leaf.learner, material, work.identity(leaf.learner), leaf.folder, display.reporter(leaf.name))
+        train_learner(leaf.learner, material, leaf.identity, leaf.folder, display.reporter(leaf.name))
     except HeadframeError as error:
         raise _of_member(leaf, error) from error
 
@@ -204,7 +206,7 @@ def _member(connection: Connection, leaf: Leaf, work: Work) -> None:
     _end_with_parent()
     meter = Meter()
     try:
-        train_learner(leaf.learner, _material(work), work.identity(leaf.learner), leaf.folder, _Line(connection))
+        train_learner(leaf.learner, _material(work), leaf.identity, leaf.folder, _Line(connection))
     except HeadframeError as error:
         connection.send(("failed", error))
     except BrokenPipeError:
@@ -266,6 +268,7 @@ def _combine(learner: Learner, work: Work, material: Material, folder: Path) -> 
     return conclude(
         folder,
         identity,
+        material.version,
         epochs=max(result.epochs for result in results.values()),
         parameters=sum(result.parameters for result in results.values()),
         members=tuple(members),

@@ -33,6 +33,7 @@ class Material:
         parts: for each row `train`, `validation`, `test` or `unused`.
         task: fitted on training rows.
         component: the task as the plan has it.
+        version: sha256 of the table that the rows are of.
     """
 
     dataset: Dataset
@@ -40,6 +41,7 @@ class Material:
     parts: np.ndarray
     task: Task
     component: TaskComponent
+    version: str
 
     @cached_property
     def target(self) -> np.ndarray:
@@ -131,7 +133,7 @@ def prepare(dataset: Dataset, component: TaskComponent, table: Table) -> Materia
         used = parts != "unused"
         rows, parts = rows.filter(pa.array(used)), parts[used]
     task.fit(rows.filter(pa.array(parts == "train")).select(list(target_columns(dataset))))
-    return Material(dataset, rows, parts, task, component)
+    return Material(dataset, rows, parts, task, component, table.digest)
 
 
 @dataclass(frozen=True)

@@ -23,13 +23,14 @@ GRACE = 5.0
 class Launcher(Protocol):
     """Starts the training program somewhere."""
 
-    def launch(self, plan: Path, folder: Path, root: Path, threads: int) -> None:
+    def launch(self, plan: Path, folder: Path, root: Path, table: str, threads: int) -> None:
         """Run `python -m headframe.training` to its end.
 
         Args:
             plan: the plan's file.
             folder: where the program writes.
             root: the project's folder.
+            table: sha256 of the table to train on; the program takes no other.
             threads: of the program.
 
         Raises:
@@ -55,7 +56,7 @@ class Local:
             msg = f"minutes={self.minutes} is no time to train in; take a positive number or null"
             raise ValueError(msg)
 
-    def launch(self, plan: Path, folder: Path, root: Path, threads: int) -> None:
+    def launch(self, plan: Path, folder: Path, root: Path, table: str, threads: int) -> None:
         """See `Launcher.launch`."""
         ours, theirs = socket.socketpair()
         with ours:
@@ -63,7 +64,7 @@ class Local:
                 process = subprocess.Popen(
                     [
                         *(sys.executable, "-m", "headframe.training", str(plan), str(folder)),
-                        *("--root", str(root), "--lifeline", str(theirs.fileno())),
+                        *("--root", str(root), "--table", table, "--lifeline", str(theirs.fileno())),
                     ],
                     cwd=root,
                     env={**os.environ, **settings_of(threads), "PYTHONPATH": _search_path(root)},

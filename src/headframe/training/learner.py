@@ -72,4 +72,4 @@ def train_learner(learner: Learner, material: Material, identity: str, folder: P
         # A registered model is loaded on a CPU, so that is where the probe must be answered, whatever trained it.
         write_probe(folder, predictor_of(material.schema, task, encoder, model), material)
     write_history(folder, history)
-    return conclude(folder, identity, epochs=len(history), parameters=parameters)
+    return conclude(folder, identity, material.version, epochs=len(history), parameters=parameters)

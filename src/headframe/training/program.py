@@ -7,6 +7,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from headframe.config.plan import Plan
+from headframe.datasets.table import Table
 from headframe.errors import HeadframeError
 from headframe.record import write_record
 from headframe.training.cost import Meter
@@ -17,7 +18,7 @@ PATIENCE = 10.0
 """Seconds to wait for a training of the same folder to end; one that was killed needs a moment for it."""
 
 
-def run(plan: Plan, root: Path, folder: Path, trusted: tuple[str, ...]) -> Result:
+def run(plan: Plan, root: Path, folder: Path, trusted: tuple[str, ...], version: str | None = None) -> Result:
     """Train what a plan asks for, or go on with it, or say that it is done already.
 
     Args:
@@ -26,15 +27,19 @@ def run(plan: Plan, root: Path, folder: Path, trusted: tuple[str, ...]) -> Resul
         root: the project's folder, where `data/` lies.
         folder: where everything is written.
         trusted: import prefixes of the project's own code.
+        version: sha256 of the data set's table; None: of the one that lies there.
 
     Raises:
+        DataError: another version lies there.
         HeadframeError: or one of its kinds, for what a user can mend; two runs in one folder among it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    work = Work(plan.dataset, plan.task, root, trusted)
+    plan = plan.lean
     learner = plan.learner
     try:
         with FileLock(folder / LOCK, timeout=PATIENCE), Display() as display:
+            found = version or Table.open(root / "data" / plan.dataset.name).digest
+            work = Work(plan.dataset, plan.task, root, trusted, found)
             identity = work.identity(learner)
             done = finished(folder, identity)
             if done is not None:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-import headframe
-from headframe.config.plan import Dataset, Learner, Task
-from headframe.datasets.table import Table
+from headframe.config.plan import Dataset, Learner, Task, targets
+from headframe.datasets.table import Table, open_version
+from headframe.reach import device_of, reach
 from headframe.record import Record, digest, file_digest, folder_digest, write_record
+from headframe.training import PROGRAM
 
 RESULT, PREDICTIONS, BUNDLE = "result.json", "predictions.parquet", "bundle"
 CHECKPOINT, LOCK = "checkpoint/last.ckpt", ".lock"
@@ -22,6 +23,7 @@ class Result(Record):
     """The last file that a training writes; without it the folder holds an unfinished one."""
 
     identity: str  # sha256 of everything that decides the outcome
+    table: str  # sha256 of the table that was read
     bundle: str  # sha256 of the folder
     predictions: str  # sha256 of the file
     epochs: int  # 0 for estimators; of an ensemble the most of any member
@@ -38,29 +40,33 @@ class Work:
         task: what is predicted.
         root: the project's folder.
         trusted: import prefixes of the project's own code.
+        version: sha256 of the data set's table.
     """
 
     dataset: Dataset
     task: Task
     root: Path
     trusted: tuple[str, ...]
+    version: str
 
     def table(self) -> Table:
-        """Open the data set's table."""
-        return Table.open(self.root / "data" / self.dataset.name)
+        """Open the data set's table.
+
+        Raises:
+            DataError: another version of it lies there now.
+        """
+        return open_version(self.root, self.dataset.name, self.version)
 
     def identity(self, learner: Learner) -> str:
         """Give the digest of everything that decides what comes of a learner."""
-        asked = self.dataset.model_dump(mode="json", include={"name", "inputs", "target", "time", "split"})
-        return digest(
-            {
-                "learner": learner.model_dump(mode="json"),
-                "dataset": asked,
-                "table": self.table().digest,
-                "task": self.task.model_dump(mode="json"),
-                "version": headframe.__version__,
-            }
-        )
+        asked = {
+            "learner": learner.model_dump(mode="json"),
+            "dataset": self.dataset.asked,
+            "task": self.task.model_dump(mode="json"),
+        }
+        modules = [PROGRAM, *(target.rpartition(".")[0] for target in targets(asked))]
+        reached = reach(modules, self.root / "src").model_dump()
+        return digest({**asked, "table": self.version, "device": device_of(learner), "reach": reached})
 
 
 def finished(folder: Path, identity: str) -> Result | None:
@@ -88,10 +94,13 @@ def begin(folder: Path) -> None:
                 leftover.unlink()
 
 
-def conclude(folder: Path, identity: str, *, epochs: int, parameters: int, members: tuple[str, ...] = ()) -> Result:
+def conclude(
+    folder: Path, identity: str, table: str, *, epochs: int, parameters: int, members: tuple[str, ...] = ()
+) -> Result:
     """Write `result.json`, after which the training counts as finished."""
     result = Result(
         identity=identity,
+        table=table,
         bundle=folder_digest(folder / BUNDLE),
         predictions=file_digest(folder / PREDICTIONS),
         epochs=epochs,

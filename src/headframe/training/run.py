@@ -6,7 +6,8 @@ from pathlib import Path
 
 from headframe.config.build import build
 from headframe.config.plan import Plan
-from headframe.errors import ConfigurationError
+from headframe.config.project import Project
+from headframe.errors import ConfigurationError, DataError, HeadframeError
 from headframe.record import file_digest, folder_digest, write_record
 from headframe.records import TableRecord, Trained
 from headframe.training.launchers import Launcher
@@ -25,17 +26,33 @@ def train(plan: Plan, table: TableRecord, root: Path, folder: Path) -> Trained:
         folder: an absolute path below `root`; an unfinished training in it is gone on with.
 
     Raises:
-        HeadframeError: or one of its kinds, as the program ended with.
+        DataError: the table is not, or is no longer, the version that is asked for.
+        HeadframeError: or one of its kinds, as the program ended with; or something else was trained than was asked
+            for, since code or libraries were changed meanwhile.
     """
-    from headframe.datasets.table import open_record  # noqa: PLC0415 - flows are composed without pyarrow
-    from headframe.training.result import RESULT, Result  # noqa: PLC0415
+    from headframe.training.result import RESULT, Result, Work  # noqa: PLC0415 - flows are composed without pyarrow
 
-    open_record(table, root)
+    lean = plan.lean
+    work = Work(lean.dataset, lean.task, root, Project(root).packages, table.digest)
+    work.table()
+    identity = work.identity(lean.learner)
     file = folder / PLAN
     write_record(file, plan)
     launcher: Launcher = build(plan.launcher)
-    launcher.launch(file, folder, root, plan.trainer.threads)
+    launcher.launch(file, folder, root, table.digest, plan.trainer.threads)
     result = Result.model_validate_json((folder / RESULT).read_bytes())
+    if result.table != table.digest:
+        msg = (
+            f"version {result.table[:12]} of {table.dataset} was trained on, but {table.digest[:12]} is asked for; "
+            "let the launcher hand its `table` to the program, and run again"
+        )
+        raise DataError(msg)
+    if result.identity != identity:
+        msg = (
+            "the training program found other code, libraries or another kind of device than this run began with, so "
+            "what it trained is not kept; run again, and change nothing meanwhile"
+        )
+        raise HeadframeError(msg)
     return Trained(
         folder=folder.relative_to(root).as_posix(),
         bundle=result.bundle,
