@@ -60,6 +60,17 @@ def test_a_reader_that_has_seen_enough_is_no_failure_to_talk_about(root: Path) -
     assert "BrokenPipe" not in done.stderr
 
 
+@pytest.mark.parametrize("damage", [b"<<<<<<< HEAD\nname: digits\n", b"\xff\xfe"])
+def test_a_damaged_file_hides_none_of_the_others_from_a_list(
+    damage: bytes, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / "conf" / "dataset" / "digits.yaml").write_bytes(damage)
+    assert main(["list", "datasets", "--project", str(root)]) == 0
+    printed = capsys.readouterr().out
+    assert "cannot be read; mend the file" in printed
+    assert "mnist" in printed
+
+
 def test_paths_are_those_of_the_user_not_of_the_project(root: Path, tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("image\n1\n")
     done = subprocess.run(

@@ -91,9 +91,12 @@ def _link(path: Path, root: Path) -> str:
 
 def _first_comment(file: Path) -> str:
     """Give the first comment of a YAML file that is no Hydra directive, else the title it holds."""
-    text = file.read_text(encoding="utf-8")
-    for line in text.splitlines():
-        if line.startswith("#") and "@package" not in line:
-            return line.lstrip("# ").strip()
-    content: Any = yaml.safe_load(text)
+    try:
+        text = file.read_text(encoding="utf-8")
+        for line in text.splitlines():
+            if line.startswith("#") and "@package" not in line:
+                return line.lstrip("# ").strip()
+        content: Any = yaml.safe_load(text)
+    except (UnicodeDecodeError, yaml.YAMLError):
+        return "cannot be read; mend the file"
     return str(content.get("title", "")) if isinstance(content, dict) else ""
