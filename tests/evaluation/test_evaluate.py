@@ -200,6 +200,15 @@ def test_predictions_that_were_changed_or_lost_are_refused(plan, train, table, t
         evaluate(plan(), table, model, None, tmp_path, tmp_path / "out")
 
 
+@pytest.mark.parametrize("slices", [[], ["shop"]])
+def test_rows_of_another_version_of_the_data_are_not_measured_with(plan, train, table, tmp_path: Path, slices):
+    model = train("model", skill=3.0)
+    replaced = table.model_copy(update={"digest": "e" * 64})
+    with pytest.raises(DataError, match=r"data/colours holds version d{12} of the data, but e{12} is asked for"):
+        evaluate(plan(slices=slices), replaced, model, None, tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_that_cannot_be_written_is_named(plan, train, table, tmp_path: Path):
     (tmp_path / "out").write_text("a file where the folder should be")
     with pytest.raises(HeadframeError, match=r"cannot be written to .*out"):
