@@ -6,6 +6,7 @@ Every check is one small function. None imports a heavy package: versions come f
 from __future__ import annotations
 
 import configparser
+import errno
 import os
 import platform
 import shutil
@@ -244,7 +245,10 @@ def check_access(root: Path) -> Check:
                 pass
         except OSError as error:
             found = f"{folder} cannot be written: {error.strerror}"
-            return Check(name="access", state="fail", found=found, fix=f"chmod -R u+w {folder}")
+            fix = f"chmod -R u+w {folder}"
+            if error.errno == errno.EROFS:  # no permission helps there
+                fix = f"have {folder} mounted for writing, or work in a copy of the project elsewhere"
+            return Check(name="access", state="fail", found=found, fix=fix)
     return Check(name="access", state="ok", found=f"{root} can be written")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -156,6 +157,18 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(doctor.tempfile, "TemporaryFile", refuse)
     check = check_access(tmp_path)
     assert (check.state, check.fix) == ("fail", f"chmod -R u+w {tmp_path}")
+
+
+def test_no_permission_is_recommended_where_the_file_system_is_read_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(**_: object):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(doctor.tempfile, "TemporaryFile", refuse)
+    check = check_access(tmp_path)
+    assert check.found == f"{tmp_path} cannot be written: Read-only file system"
+    assert check.fix == f"have {tmp_path} mounted for writing, or work in a copy of the project elsewhere"
 
 
 def test_telemetry_that_was_switched_on_is_pointed_out():

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from lives import SMALL, STAGES, digests, fresh_project, headframe, registered, start
+from lives import SMALL, STAGES, digests, environment, fresh_project, headframe, registered, start
 
 from headframe.config.project import Project
 
@@ -112,6 +115,49 @@ def test_a_mistake_is_one_sentence_and_the_right_code(
     assert last.startswith("headframe: ")
     for word in words:
         assert word in last
+
+
+def read_only(project: Project) -> list[str]:
+    """The beginning of a command line that sees the project's folder mounted read-only; skips where none can be."""
+    how = ["unshare", "--mount", *(() if os.geteuid() == 0 else ("--map-root-user",)), "sh", "-c"]
+    mount = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && cd "$0" && exec "$@"'
+    probe = [*how, f'{mount} && ! touch "$0/probe"', str(project.root), "true"]
+    try:
+        allowed = subprocess.run(probe, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("needs unshare, to mount a folder read-only")
+    if allowed.returncode:
+        pytest.skip(f"needs the right to mount a folder read-only: {allowed.stderr.strip()}")
+    return [*how, mount, str(project.root)]
+
+
+def test_a_project_mounted_read_only_can_be_used_but_not_changed(lived: Lived, tmp_path: Path) -> None:
+    project, _, _ = lived
+    beginning = read_only(project)
+    before = {path: path.stat().st_mtime_ns for path in project.root.rglob("*")}
+
+    def call(*arguments: str) -> tuple[int, Any, str]:
+        done = subprocess.run(
+            [*beginning, sys.executable, "-m", "headframe", *arguments, "--json"],
+            capture_output=True, text=True, check=False, env=environment(),
+        )  # fmt: skip
+        return done.returncode, json.loads(done.stdout), done.stderr
+
+    for arguments in (("run", *SMALL), ("ingest",), ("train", *SMALL)):
+        code, document, said = call(*arguments)
+        assert code == document["exit_code"] == 1, said
+        assert "Traceback" not in said
+        assert said.endswith(f"headframe: {document['error']}\n")
+        assert str(project.root) in document["error"]
+        assert "Read-only file system" in document["error"]
+    code, document, said = call("doctor")
+    [access] = [check for check in document if check["name"] == "access"]
+    assert (code, access["state"]) == (1, "fail"), said
+    assert "chmod" not in access["fix"]
+    code, document, said = call("predict", "digits", "digits", str(tmp_path / "scored.parquet"))
+    assert (code, document["rows"]) == (0, 1797), said
+    assert (tmp_path / "scored.parquet").is_file()
+    assert {path: path.stat().st_mtime_ns for path in project.root.rglob("*")} == before
 
 
 def test_predictions_of_a_data_set_come_with_row_ids(lived: Lived, tmp_path: Path) -> None:
