@@ -48,6 +48,20 @@ def test_a_killed_training_goes_on_to_the_same_bytes(workshop, deaths, request):
     assert resumed.files() == undisturbed.files()
 
 
+def test_a_training_in_mixed_precision_goes_on_to_the_same_bytes(workshop):
+    plan = workshop.plan("trainer.precision=bf16-mixed", "trainer.max_epochs=2")
+    undisturbed = workshop.once(plan)
+    for death in ("step 6", "validation 1", f"step {PER_EPOCH + 5}"):
+        killed = workshop.train(plan, "mixed", death)
+        assert killed.code == -9, killed.said
+    resumed = workshop.train(plan, "mixed")
+    assert resumed.code == 0, resumed.said
+    assert resumed.said.startswith(f"going on from step {PER_EPOCH + 3} of {2 * PER_EPOCH}\n")
+    assert resumed.files() == undisturbed.files()
+    full = workshop.once(workshop.plan("trainer.max_epochs=2"))
+    assert full.files()["bundle/weights.safetensors"] != resumed.files()["bundle/weights.safetensors"]
+
+
 def test_a_resumed_training_does_not_start_anew(workshop):
     workshop.train(workshop.plan(), "goes-on", "step 26")
     resumed = workshop.train(workshop.plan(), "goes-on")
