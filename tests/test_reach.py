@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from importlib import metadata
@@ -122,16 +123,43 @@ int cuDeviceGetName(char *name, int size, int device) { strncpy(name, "Coal-Face
 """CUDA's driver of a machine with COUNT GPUs, as far as it is asked."""
 
 
-@pytest.mark.parametrize(("count", "name"), [(1, "Coal-Face 9000"), (0, "None")])
-def test_the_driver_is_asked_for_the_gpu(tmp_path: Path, count: int, name: str) -> None:
-    (tmp_path / "driver.c").write_text(DRIVER)
-    made = ["cc", "-shared", "-fPIC", f"-DCOUNT={count}", "-o", "libcuda.so.1", "driver.c"]
-    subprocess.run(made, cwd=tmp_path, check=True)
-    asked = subprocess.run(
-        [sys.executable, "-c", "from headframe.gpu import gpu; print(gpu())"],
-        env={**os.environ, "LD_LIBRARY_PATH": str(tmp_path)}, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert asked.stdout == f"{name}\n"
+ASKING = """
+import sys
+from importlib import metadata
+from pathlib import Path
+
+built = metadata.version
+metadata.version = lambda name: "2.13.0+cu130" if name == "torch" else built(name)  # as where torch can use a GPU
+
+from headframe.config.load import load_plan
+from headframe.config.project import Project
+from headframe.gpu import gpu
+from headframe.reach import device_of
+from headframe.training.result import Work
+
+root = Path(sys.argv[1])
+plan = load_plan(["dataset=digits", "model=cnn"], Project(root))
+work = Work(plan.dataset, plan.task, root, (), "0" * 64)
+print(gpu(), device_of(plan.learner), work.identity(plan.learner), sep="\\n")
+"""
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="makes a driver, for which it needs a C compiler")
+def test_a_network_s_training_is_another_one_where_the_driver_has_a_gpu(tmp_path: Path, repository: Project) -> None:
+    told = []
+    for count in (0, 1):
+        place = tmp_path / str(count)
+        place.mkdir()
+        (place / "driver.c").write_text(DRIVER)
+        made = ["cc", "-shared", "-fPIC", f"-DCOUNT={count}", "-o", "libcuda.so.1", "driver.c"]
+        subprocess.run(made, cwd=place, check=True)
+        asked = subprocess.run(
+            [sys.executable, "-c", ASKING, str(repository.root)],
+            env={**os.environ, "LD_LIBRARY_PATH": str(place)}, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        told.append(asked.stdout.splitlines())
+    assert [answers[:2] for answers in told] == [["None", "cpu"], ["Coal-Face 9000", "Coal-Face 9000"]]
+    assert told[0][2] != told[1][2]
 
 
 def test_a_gpu_counts_for_what_can_be_trained_on_it_and_as_torch_sees_it(repository: Project) -> None:

@@ -20,12 +20,21 @@ def gpu() -> str | None:
     """Name the GPU that programs started from here use first, such as `NVIDIA H100`; None where there is none.
 
     The driver is asked in a process of its own: children forked from a process that has begun with it cannot use it.
+
+    Raises:
+        HeadframeError: the driver is there, but broken.
     """
+    from headframe.errors import HeadframeError  # noqa: PLC0415 - as a program this file stands alone
+
     try:
         ctypes.CDLL(DRIVER)
     except OSError:
         return None
-    asked = subprocess.run([sys.executable, "-I", __file__], stdout=subprocess.PIPE, text=True, check=True)
+    asked = subprocess.run([sys.executable, "-I", __file__], capture_output=True, text=True, check=False)
+    if asked.returncode:
+        reason = (asked.stderr.strip().splitlines() or [f"code {asked.returncode}"])[-1]
+        msg = f"CUDA's driver {DRIVER} cannot be asked for a GPU ({reason}); mend it, or take trainer.accelerator=cpu"
+        raise HeadframeError(msg)
     return asked.stdout.strip() or None
 
 

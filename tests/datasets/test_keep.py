@@ -12,7 +12,7 @@ from headframe.config.plan import Dataset
 from headframe.datasets.collect import collect, is_current
 from headframe.datasets.keep import Kept, is_kept, keep_version
 from headframe.datasets.versions import Versions
-from headframe.errors import HeadframeError
+from headframe.errors import DataError, HeadframeError
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")
 
@@ -43,6 +43,15 @@ def test_what_is_lost_is_kept_no_longer_and_kept_again(lost: str, kept: tuple[Pa
     else:
         Versions(root).commit()
     assert is_kept(record, root)
+
+
+def test_a_version_that_another_run_has_replaced_is_not_said_to_be_kept(tmp_path: Path, people: People) -> None:
+    root = tmp_path / "project"
+    old = collect(people(), root, tmp_path)
+    collect(people(OTHER), root, tmp_path)
+    with pytest.raises(DataError, match="replaced it meanwhile"):
+        keep_version(old, root)
+    assert not (root / "data.dvc").exists()
 
 
 CONFLICT = "<<<<<<< HEAD\n{0}=======\n{0}>>>>>>> theirs\n"

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from headframe.config.project import Project
-from headframe.datasets.table import ABOUT
+from headframe.datasets.table import ABOUT, open_record
 from headframe.record import Record
 from headframe.records import TableRecord
 
@@ -33,10 +33,16 @@ def keep_version(table: TableRecord, root: Path) -> Kept:
     Args:
         table: what was collected.
         root: the project's folder.
+
+    Raises:
+        DataError: another version lies there now.
+        HeadframeError: DVC cannot keep it.
     """
     from headframe.datasets.versions import Versions  # noqa: PLC0415 - a kept stage must not import dvc
 
+    open_record(table, root)
     Versions(root).commit(f"{table.dataset} {table.digest}")
+    open_record(table, root)  # else it was another run's version that was kept
     return Kept(dataset=table.dataset, digest=table.digest)
 
 
