@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -87,4 +88,5 @@ def _search_path(code: Path) -> str:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # whoever asked says that it was interrupted
     main(Path(sys.argv[1]), Path(sys.argv[2]))
