@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import sklearn.metrics as reference
+from lives import fresh_project
 
 from headframe.config.project import Project
 from headframe.record import file_digest
+from headframe.telemetry import OFF
 
 LIBRARY = Path(__file__).resolve().parents[1] / "src" / "headframe"
 
@@ -89,11 +97,104 @@ _target_: mine.worst.WorstClass
 kind: classification
 """
 
+QUANTILES = '''
+"""A task of the project's own, from the promise up: what a number is not below or above, nine times of ten."""
 
-def headframe(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+from matplotlib.figure import Figure
+
+from headframe.tasks.base import Task
+
+LEVELS = (0.1, 0.5, 0.9)
+PLACE = Path(__file__).parents[2] / "seen"
+PLACE.mkdir(exist_ok=True)
+(PLACE / f"{os.getpid()}.json").write_text(json.dumps({"program": sys.orig_argv, "environment": dict(os.environ)}))
+
+
+def pinball(level, target, prediction):
+    """Weigh what is too low by the level, what is too high by the rest."""
+    wrong = target - prediction
+    return np.maximum(level * wrong, (level - 1) * wrong).mean()
+
+
+class Quantiles(Task):
+    """Three quantiles of one number, thousandths of the target's unit while training."""
+
+    kind = "regression"
+    lead = "pinball"
+    higher_is_better = False
+
+    def __init__(self, *, scale: float = 1000.0) -> None:
+        self.scale = scale
+        self.column_ = ""
+        self.middle_ = 0.0
+
+    def fit(self, target):
+        [self.column_] = target.column_names
+        self.middle_ = float(np.median(target.column(0).to_numpy()))
+
+    def encode(self, target):
+        return ((target.column(self.column_).to_numpy()[:, np.newaxis] - self.middle_) / self.scale).astype(np.float32)
+
+    @property
+    def outputs(self):
+        return (len(LEVELS),)
+
+    def loss(self, outputs, target):
+        levels = torch.tensor(LEVELS, device=outputs.device)
+        wrong = target - outputs.float()
+        return torch.maximum(levels * wrong, (levels - 1) * wrong).mean()
+
+    def scores(self, outputs):
+        return outputs.astype(np.float64) * self.scale + self.middle_
+
+    def decode(self, scores):
+        low, middle, high = scores.T
+        return pa.table({"prediction": middle, "low": low, "high": high})
+
+    def predictions(self, scores, target):
+        return self.decode(scores).add_column(0, "target", [pa.array(self.scores(target)[:, 0])])
+
+    def measure(self, predictions):
+        columns = {name: predictions.column(name).to_numpy() for name in ("target", "low", "prediction", "high")}
+        target, low, middle, high = columns.values()
+        lost = [pinball(level, target, found) for level, found in zip(LEVELS, (low, middle, high), strict=True)]
+        inside = (low <= target) & (target <= high)
+        return {"pinball": float(np.mean(lost)), "coverage": float(inside.mean())}
+
+    def plots(self, predictions, validation=None):
+        figure = Figure()
+        figure.subplots().plot(predictions.column("target").to_numpy(), predictions.column("high").to_numpy(), ".")
+        return {"quantiles": figure}
+
+    def state(self):
+        return {"column": self.column_, "middle": self.middle_}
+
+    def restore(self, state):
+        self.column_, self.middle_ = state["column"], state["middle"]
+'''
+QUANTILES_YAML = """
+# Three quantiles of a number.
+_target_: mine.quantiles.Quantiles
+kind: regression
+scale: 100.0 # of the target while training
+"""
+
+
+def headframe(
+    project: Project, *arguments: str, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [sys.executable, "-m", "headframe", *arguments], cwd=project.root, capture_output=True, text=True, check=False
-    )
+        [sys.executable, "-m", "headframe", *arguments],
+        cwd=project.root, capture_output=True, text=True, check=False, env=environment,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done
 
@@ -136,3 +237,52 @@ def test_a_network_a_data_set_and_a_task_are_files_and_nothing_else(project: Pro
     assert after.keys() - before.keys() == added.keys()
     assert {name: digest for name, digest in after.items() if name not in added} == before
     assert files(LIBRARY, ".") == library
+
+
+@pytest.fixture(scope="module")
+def quantiles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[str, Any]]:
+    """A life of a task that shares nothing with those that are shipped, begun in an empty environment."""
+    project = fresh_project(tmp_path_factory.mktemp("quantiles") / "project")
+    added = {
+        "src/mine/__init__.py": "",
+        "src/mine/quantiles.py": QUANTILES,
+        "conf/task/quantiles.yaml": QUANTILES_YAML,
+    }
+    for name, text in added.items():
+        (project.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (project.root / name).write_text(text)
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
+    done = headframe(
+        project, "run", "--json", "dataset=diabetes", "features=tabular", "task=quantiles", "model=mlp",
+        "model.hidden=[16]", "optimizer.lr=0.01", "trainer.max_epochs=4", "evaluation.resamples=100",
+        environment=kept,
+    )  # fmt: skip
+    return project, json.loads(done.stdout)
+
+
+def test_a_task_of_its_own_kind_lives_a_whole_life(quantiles: tuple[Project, dict[str, Any]]) -> None:
+    project, outcome = quantiles
+    result = outcome["result"]
+    assert outcome["decision"]["promoted"]
+    rows = pq.read_table(project.root / result["trained"]["folder"] / "predictions.parquet").to_pandas()
+    rows = rows[rows["split"] == "test"]
+    lost = [
+        reference.mean_pinball_loss(rows["target"], rows[name], alpha=level)
+        for name, level in {"low": 0.1, "prediction": 0.5, "high": 0.9}.items()
+    ]
+    metrics = result["evaluated"]["metrics"]
+    assert metrics["pinball"]["value"] == pytest.approx(sum(lost) / 3)
+    assert metrics["pinball"]["low"] < metrics["pinball"]["value"] < metrics["pinball"]["high"]
+    assert metrics["coverage"]["value"] == ((rows["low"] <= rows["target"]) & (rows["target"] <= rows["high"])).mean()
+    assert 0.5 < metrics["coverage"]["value"] < 1  # of 0.8
+    [answer] = json.loads(outcome["answered"]["response"])["predictions"]
+    assert answer.keys() == {"prediction", "low", "high"}
+    assert (project.root / result["evaluated"]["folder"] / "plots" / "quantiles.png").is_file()
+
+
+def test_telemetry_is_off_in_every_process_of_a_run(quantiles: tuple[Project, dict[str, Any]]) -> None:
+    seen = [json.loads(path.read_text()) for path in (quantiles[0].root / "seen").iterdir()]
+    programs = {each["program"][2] for each in seen}
+    assert {"headframe", "headframe.training"} <= programs
+    for each in seen:
+        assert {name: each["environment"].get(name) for name in OFF} == OFF, each["program"]
