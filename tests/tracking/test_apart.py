@@ -9,7 +9,8 @@ from mlflow import MlflowClient
 from workshop import NETWORK, Made
 
 from headframe.errors import HeadframeError
-from headframe.tracking.registry import open_version, resolve
+from headframe.tracking.loader import open_package
+from headframe.tracking.registry import model_files, open_version, resolve
 
 FLIPPED = NETWORK.replace("return self.layers(x)", "return -self.layers(x)")
 
@@ -40,3 +41,11 @@ def test_a_version_is_not_opened_where_other_code_of_that_name_was_imported(own:
     assert own.predictor.scores(own.probe).shape == (32, 10)
     with pytest.raises(HeadframeError, match=r"brings package 'mine' .*imported another version of it from .*src/mine"):
         open_version(resolve("digits/1", own.uri), own.uri)
+
+
+def test_a_model_that_needs_none_of_the_projects_code_brings_none(own: Made, digits: Made):
+    assert own.root == digits.root
+    digits.register()
+    with model_files(resolve("digits/1", digits.uri), digits.uri) as model:
+        assert not (model / "code").exists()
+        assert open_package(model).scores(digits.probe).shape == (32, 10)

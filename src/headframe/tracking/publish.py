@@ -24,7 +24,7 @@ from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, R
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from headframe.config.plan import Plan
+from headframe.config.plan import Plan, targets
 from headframe.config.project import Project
 from headframe.errors import HeadframeError
 from headframe.record import digest
@@ -171,7 +171,6 @@ class Publication:
         written, fetched = self.folder / "package", self.folder / "fetched"
         for leftover in (written, fetched):
             shutil.rmtree(leftover, ignore_errors=True)
-        code = [self.root / "src" / name.rstrip(".") for name in Project(self.root).packages]
         package(
             written,
             self.made / "bundle",
@@ -179,7 +178,7 @@ class Publication:
             location=logged.artifact_location,
             run_id=run.info.run_id,
             model_id=logged.model_id,
-            code=code,
+            code=self._code(),
         )
         client.log_model_artifacts(logged.model_id, str(written))
         back = download_artifacts(
@@ -197,6 +196,12 @@ class Publication:
         for scratch in (written, fetched):
             shutil.rmtree(scratch, ignore_errors=True)
         return difference
+
+    def _code(self) -> list[Path]:
+        """Name the project's own packages, which may import each other, if the model consists of any of theirs."""
+        own = Project(self.root).packages
+        named = targets([part.model_dump(mode="json") for part in (self.plan.learner, self.plan.task)])
+        return [self.root / "src" / name.rstrip(".") for name in own] if any(t.startswith(own) for t in named) else []
 
     def _find(self, client: MlflowClient) -> ModelVersion | None:
         """Give the version that was registered under the key; the oldest, should there be several."""
