@@ -141,7 +141,8 @@ class Quantiles(Task):
         self.middle_ = float(np.median(target.column(0).to_numpy()))
 
     def encode(self, target):
-        return ((target.column(self.column_).to_numpy()[:, np.newaxis] - self.middle_) / self.scale).astype(np.float32)
+        values = (target.column(self.column_).to_numpy() - self.middle_) / self.scale
+        return np.repeat(values[:, np.newaxis], len(LEVELS), axis=1).astype(np.float32)
 
     @property
     def outputs(self):
@@ -241,7 +242,7 @@ def test_a_network_a_data_set_and_a_task_are_files_and_nothing_else(project: Pro
 
 @pytest.fixture(scope="module")
 def quantiles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[str, Any]]:
-    """A life of a task that shares nothing with those that are shipped, begun in an empty environment."""
+    """A life of a task that shares nothing with those that are shipped, begun in an environment without switches."""
     project = fresh_project(tmp_path_factory.mktemp("quantiles") / "project")
     added = {
         "src/mine/__init__.py": "",
@@ -251,10 +252,10 @@ def quantiles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[s
     for name, text in added.items():
         (project.root / name).parent.mkdir(parents=True, exist_ok=True)
         (project.root / name).write_text(text)
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH", "OMP_NUM_THREADS") if name in os.environ}
     done = headframe(
         project, "run", "--json", "dataset=diabetes", "features=tabular", "task=quantiles", "model=mlp",
-        "model.hidden=[16]", "optimizer.lr=0.01", "trainer.max_epochs=4", "evaluation.resamples=100",
+        "baseline=ridge", "model.hidden=[16]", "optimizer.lr=0.01", "trainer.max_epochs=4", "evaluation.resamples=100",
         environment=kept,
     )  # fmt: skip
     return project, json.loads(done.stdout)
@@ -275,6 +276,7 @@ def test_a_task_of_its_own_kind_lives_a_whole_life(quantiles: tuple[Project, dic
     assert metrics["pinball"]["low"] < metrics["pinball"]["value"] < metrics["pinball"]["high"]
     assert metrics["coverage"]["value"] == ((rows["low"] <= rows["target"]) & (rows["target"] <= rows["high"])).mean()
     assert 0.5 < metrics["coverage"]["value"] < 1  # of 0.8
+    assert result["evaluated"]["baseline"].keys() == metrics.keys()
     [answer] = json.loads(outcome["answered"]["response"])["predictions"]
     assert answer.keys() == {"prediction", "low", "high"}
     assert (project.root / result["evaluated"]["folder"] / "plots" / "quantiles.png").is_file()

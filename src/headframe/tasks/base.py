@@ -56,6 +56,9 @@ class Task(ABC):
     def encode(self, target: pa.Table) -> np.ndarray:
         """Spell target columns as training takes them: int64 (rows,) classes, float32 (rows, variables) values.
 
+        Values have the shape of one step of `outputs`; estimators and combiners of ensembles are fitted to them, so a
+        task with several answers for one number, such as quantiles, repeats the number.
+
         Raises:
             DataError: a target was not seen in training, or is NaN or infinite.
         """
