@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from headframe.config.load import load_plan
-from headframe.config.plan import Plan
+from headframe.config.plan import Dataset
 from headframe.config.project import Project
 from headframe.datasets.collect import collect, is_current
 from headframe.datasets.keep import is_kept, keep_version
@@ -24,12 +24,11 @@ def ingest(overrides: list[str]) -> Ingested:
         overrides: Hydra overrides, e.g. `["dataset=sms_spam"]`.
     """
     project = Project.find(Path.cwd())
-    return bring_in(load_plan(overrides, project), project.root)
+    return bring_in(load_plan(overrides, project, fitting=False).dataset, project.root)
 
 
-def bring_in(plan: Plan, root: Path) -> Ingested:
+def bring_in(dataset: Dataset, root: Path) -> Ingested:
     """Run the steps of ingestion."""
-    dataset = plan.dataset
     mirror = Path(os.environ["HEADFRAME_MIRROR"]) if os.environ.get("HEADFRAME_MIRROR") else None
     table = step(collect, root=root, valid=lambda record: is_current(record, dataset, root, mirror))(
         dataset=dataset, mirror=mirror

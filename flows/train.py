@@ -33,7 +33,7 @@ def train_plan(plan: Plan, root: Path) -> TrainedPlan:
     """Run the steps from raw data to a registered version."""
     uri = tracking_uri(plan.tracking, root)
     require(uri)
-    data = bring_in(plan, root)
+    data = bring_in(plan.dataset, root)
     table = data.validated.table
     lean = plan.lean
     asked = (lean.task, lean.dataset.asked)

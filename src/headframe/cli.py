@@ -217,16 +217,17 @@ def _plans(arguments: argparse.Namespace, project: Any) -> list[list[str]] | Non
     from headframe.config.sweep import expand  # noqa: PLC0415
 
     choices = expand(arguments.overrides)
+    fitting = arguments.command is not _ingest
     if arguments.cfg:
         if arguments.json:
-            plans = [load_plan(choice, project).model_dump(mode="json") for choice in choices]
+            plans = [load_plan(choice, project, fitting=fitting).model_dump(mode="json") for choice in choices]
             _print_json(plans[0] if len(plans) == 1 else plans)
         else:
-            sys.stdout.write("---\n".join(plan_yaml(choice, project) for choice in choices))
+            sys.stdout.write("---\n".join(plan_yaml(choice, project, fitting=fitting) for choice in choices))
         return None
     if len(choices) > 1:
         for choice in choices:
-            load_plan(choice, project)
+            load_plan(choice, project, fitting=fitting)
     return choices
 
 

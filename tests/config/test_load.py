@@ -59,6 +59,11 @@ def test_choices_of_one_class_offer_the_same_settings(group: str) -> None:
         assert {name: every - keys for name, keys in choices.items() if every - keys} == {}, target
 
 
+@pytest.mark.parametrize("name", REPOSITORY.choices("dataset"))
+def test_data_can_be_brought_in_without_features_and_model_that_fit(name: str, repository: Project) -> None:
+    assert load_plan([f"dataset={name}"], repository, fitting=False).dataset.name == name
+
+
 def test_a_plan_survives_being_written_and_read(repository: Project, tmp_path: Path) -> None:
     plan = load_plan(["experiment=digits_ensemble"], repository)
     write_record(tmp_path / "plan.json", plan)

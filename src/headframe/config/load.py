@@ -28,19 +28,20 @@ _one_at_a_time = threading.Lock()
 """Hydra's composition is neither re-entrant nor thread-safe (hydra issue 3364)."""
 
 
-def load_plan(overrides: Sequence[str], project: Project) -> Plan:
+def load_plan(overrides: Sequence[str], project: Project, *, fitting: bool = True) -> Plan:
     """Compose `conf/plan.yaml` with Hydra overrides and validate the result.
 
     Args:
         overrides: Hydra's syntax, e.g. `["experiment=mnist_cnn", "trainer.max_epochs=2"]`.
         project: whose `conf/` and whose own packages in `src/` are meant.
+        fitting: whether data set, features, model and task must fit together; to bring data in they need not.
 
     Raises:
         ConfigurationError: naming the key, what came, what was expected and the nearest valid choice.
     """
     tree, choices = _compose(overrides, project)
     try:
-        plan = Plan.model_validate(tree, context={"trusted": project.packages})
+        plan = Plan.model_validate(tree, context={"trusted": project.packages, "fitting": fitting})
     except ValidationError as error:
         raise ConfigurationError(_sentence(error, tree, project)) from None
     _check_name(plan.dataset.name, choices.get("dataset"))
@@ -49,9 +50,9 @@ def load_plan(overrides: Sequence[str], project: Project) -> Plan:
     return plan
 
 
-def plan_yaml(overrides: Sequence[str], project: Project) -> str:
+def plan_yaml(overrides: Sequence[str], project: Project, *, fitting: bool = True) -> str:
     """Give the composed and validated plan as YAML."""
-    plan = load_plan(overrides, project)
+    plan = load_plan(overrides, project, fitting=fitting)
     return OmegaConf.to_yaml(OmegaConf.create(plan.model_dump(mode="json")))
 
 
@@ -256,7 +257,9 @@ def _sentence(error: ValidationError, tree: Mapping[str, Any], project: Project)
             came = first["input"]
             expected = first.get("ctx", {}).get("expected", "")
             choices = re.findall(r"'([^']*)'", str(expected))
-            return f"{name}={came}: expected one of {', '.join(choices)}; {nearest(str(came), choices)}"
+            hint = nearest(str(came), choices)
+            meant = f"; {hint}" if hint.startswith("did you mean") else ""
+            return f"{name}={came}: expected one of {', '.join(choices)}{meant}"
         case "value_error" | "type_error":
             return f"{name}: {message}" if name else message
         case _:

@@ -66,6 +66,8 @@ class Facts:
         many = f"{self.plan.evaluation.resamples:,}"
         if self.block > 1:
             how = f"of blocks of {self.block} consecutive windows, because overlapping windows err alike."
+        elif self.plan.task.kind != "classification":
+            how = "of the test rows."
         else:
             how = (
                 "of the test rows; those of shares of rows, such as accuracy and recall, and of what is made of "
