@@ -353,6 +353,14 @@ def test_an_estimator_keeps_the_order_of_classes_and_weighs_them() -> None:
         EstimatorModel(__import__("sklearn.svm").svm.LinearSVC(), (4,), classifies=True)
 
 
+def test_targets_of_another_shape_than_the_outputs_are_said() -> None:
+    from sklearn.linear_model import Ridge
+
+    model = EstimatorModel(Ridge(), (3, 1), classifies=False)
+    with pytest.raises(ConfigurationError, match=r"targets of shape \(1,\) came for outputs of shape \(3, 1\)"):
+        model.fit(np.zeros((4, 2)), np.zeros((4, 1), dtype=np.float32))
+
+
 def test_a_folder_without_a_bundle_is_refused(tmp_path: Path) -> None:
     with pytest.raises(HeadframeError, match="is no bundle"):
         Predictor.load(tmp_path)

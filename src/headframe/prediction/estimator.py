@@ -53,9 +53,16 @@ class EstimatorModel:
             weights: of the examples, from `Task.example_weights`.
 
         Raises:
-            ConfigurationError: the estimator cannot weigh examples or predict several values.
+            ConfigurationError: the estimator cannot weigh examples or predict several values, or the targets are of
+                another shape than the outputs.
             DataError: an input is NaN or infinite.
         """
+        if not self.classifies and target.shape[1:] != tuple(self.outputs):
+            msg = (
+                f"targets of shape {target.shape[1:]} came for outputs of shape {tuple(self.outputs)}; a task's "
+                "`encode` gives a value for each of its `outputs`"
+            )
+            raise ConfigurationError(msg)
         given = {} if weights is None else {"sample_weight": weights}
         answers = target if self.classifies else target.reshape(len(target), -1).astype(np.float64)
         if not self.classifies and answers.shape[1] == 1:
