@@ -98,7 +98,7 @@ def measure() -> list[Promise]:
             lives.append(process(headframe, folder, **environment).wall)
             again = process(headframe, folder, **environment)
             agains.append(again.wall)
-            said = again.output
+            said = again.progress
         with tempfile.TemporaryDirectory() as name:
             script = Path(name) / "by_hand.py"
             script.write_text(BY_HAND.replace("EPOCHS", str(EPOCHS)))

@@ -44,7 +44,8 @@ class Finished:
 
     wall: float  # seconds
     cpu: float  # seconds, user and system, children included
-    output: str
+    output: str  # on stdout
+    progress: str  # on stderr
 
 
 def process(command: Sequence[str], folder: Path, **environment: str) -> Finished:
@@ -59,4 +60,4 @@ def process(command: Sequence[str], folder: Path, **environment: str) -> Finishe
     if done.returncode:
         sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-3000:]}")
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Finished(wall, cpu, done.stdout + done.stderr)
+    return Finished(wall, cpu, done.stdout, done.stderr)
