@@ -17,7 +17,7 @@ from headframe.record import Record
 from headframe.validation.contracts import Term, great_expectations, suite, terms
 
 REPORT = "validation.json"
-CHUNK_ROWS, CHUNK_BYTES = 2**19, 128 * 2**20  # rows that are checked at once
+CHUNK_ROWS, CHUNK_BYTES = 2**20, 128 * 2**20  # rows that are checked at once
 
 
 class Finding(Record):
@@ -67,9 +67,8 @@ def check(table: Table, contract: Contract) -> list[Finding]:
     if columns or tensors:
         for chunk in _chunks(table, [*columns, *tensors]):
             if columns:
-                judge.hear(
-                    "rows", pd.DataFrame({name: _series(chunk.column(name), name in valued) for name in columns})
-                )
+                series = {name: _series(chunk.column(name), name in valued) for name in columns}
+                judge.hear("rows", pd.DataFrame(series, copy=False))
             for tally in tallies:
                 if tally.term.column in tensors and tally.term.place == "arrow":
                     _check_tensor(tally, chunk.column(tally.term.column))
