@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -69,16 +70,17 @@ def test_a_life_killed_inside_a_stage_continues_to_the_same_end(
 
 @pytest.mark.slow
 def test_a_command_killed_from_outside_while_a_member_trains_continues_to_the_same_end(tmp_path: Path) -> None:
-    longer = (*TINY, "trainer.max_epochs=40")
+    longer = (*TINY, "trainer.max_epochs=100")
     calm, _ = headframe(fresh_project(tmp_path / "calm"), "run", *longer)
     project = fresh_project(tmp_path / "killed")
     process = start(project, "run", *longer)
     try:
-        while not list(project.stages.glob("train/*/members/*/last.ckpt")):
+        while not list(project.stages.glob("train/*/members/*/checkpoint/last.ckpt")):
             assert process.poll() is None, "the members were trained before they could be killed"
             time.sleep(0.01)
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it may be over, which the test has said then
+            os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
     assert process.returncode == -signal.SIGKILL
     assert not recorded(project, "train")
