@@ -249,12 +249,15 @@ def _over_plans(
         return 0
     _engine_ready()
     function = entry()
+    from headframe.orchestration import reaching_api  # noqa: PLC0415
+
     results: list[Any] = []
     for number, choice in enumerate(choices, start=1):
         if len(choices) > 1:
             logging.getLogger("headframe").info("run %d of %d: %s", number, len(choices), " ".join(choice))
         try:
-            results.append(function(choice))
+            with reaching_api():
+                results.append(function(choice))
         except BaseException as error:
             if not results:
                 raise
@@ -333,8 +336,10 @@ def _predict(arguments: argparse.Namespace) -> int:
     overrides = _single(arguments)
     _engine_ready()
     from flows.predict import predict  # noqa: PLC0415
+    from headframe.orchestration import reaching_api  # noqa: PLC0415
 
-    predicted = predict(arguments.model, source, str(here / arguments.target), overrides)
+    with reaching_api():
+        predicted = predict(arguments.model, source, str(here / arguments.target), overrides)
     if arguments.json:
         _print_json(predicted.model_dump(mode="json"))
     else:

@@ -12,7 +12,8 @@ import os
 import sys
 import time
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
 from urllib.parse import urlsplit
@@ -67,6 +68,28 @@ def require_api() -> None:
     except OSError as error:
         msg = f"the Prefect API at {url} does not answer ({error}); start it (headframe up) or unset PREFECT_API_URL"
         raise HeadframeError(msg) from None
+
+
+@contextmanager
+def reaching_api() -> Iterator[None]:
+    """Say in one sentence that Prefect's server went away while a flow ran.
+
+    Raises:
+        Unavailable: it did; Prefect itself has tried for minutes, and steps that had begun were done all the same.
+    """
+    if engine() == "inline":
+        yield
+        return
+    import httpx  # noqa: PLC0415 - inline runs must not pay for it
+
+    try:
+        yield
+    except httpx.HTTPError as error:
+        msg = (
+            f"the Prefect API at {api_url()} stopped answering ({error}); what was finished is kept: start it again "
+            "(headframe up) or unset PREFECT_API_URL, then repeat the command"
+        )
+        raise Unavailable(msg) from error
 
 
 def flow(name: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
@@ -166,3 +189,4 @@ def quiet_prefect() -> None:
     """
     os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "headframe")
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    os.environ.setdefault("PREFECT_INTERNAL_LOGGING_LEVEL", "CRITICAL")  # complaints of its own threads

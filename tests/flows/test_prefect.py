@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from lives import SMALL, digests, free_port, fresh_project, headframe
+from lives import SMALL, digests, free_port, fresh_project, headframe, start
 
 from headframe.config.project import Project
 
@@ -80,3 +84,24 @@ def test_an_api_that_does_not_answer_is_no_silent_inline_run(tmp_path: Path) -> 
     project = fresh_project(tmp_path / "project")
     document, _ = headframe(project, "ingest", code=1, PREFECT_API_URL=f"http://127.0.0.1:{free_port()}/api")
     assert "does not answer" in document["error"]
+
+
+@pytest.mark.slow
+def test_a_server_that_dies_in_mid_run_is_told_in_a_sentence_and_nothing_is_lost(tmp_path: Path) -> None:
+    project = fresh_project(tmp_path / "project")
+    servers, _ = headframe(project, "up", "--prefect-port", str(free_port()), "--mlflow-port", str(free_port()))
+    try:
+        process = start(project, "run", "--json", *SMALL, PREFECT_CLIENT_MAX_RETRIES="1")
+        while not list(project.stages.glob("divide/*/record.json")):
+            assert process.poll() is None, "the run was over before its server could be killed"
+            time.sleep(0.05)
+        os.kill(next(server["pid"] for server in servers if server["name"] == "prefect"), signal.SIGKILL)
+        output, said = process.communicate(timeout=500)
+        assert process.returncode == 1, said
+        assert "stopped answering" in json.loads(output)["error"]
+        assert "Traceback" not in said
+    finally:
+        headframe(project, "down")
+    outcome, said = headframe(project, "run", *SMALL)
+    assert said.count("reused") >= 3
+    assert outcome["decision"]["promoted"]
