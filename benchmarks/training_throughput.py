@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -119,7 +120,7 @@ def ratio(case: Case, repetitions: int = REPETITIONS) -> float:
         for number in range(repetitions + 1):
             file = CheckpointFile(Path(folder) / f"{number}.ckpt", "benchmark")
             by_hand = seconds(lambda: plain(learner, examples, task))
-            program = seconds(lambda file=file: train_network(learner, task, examples, file, Silent()))  # type: ignore[misc]
+            program = seconds(partial(train_network, learner, task, examples, file, Silent()))
             found.append(by_hand / program)
     return statistics.median(found[1:])  # the first pair warms up
 

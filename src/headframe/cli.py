@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     as_json = "--json" in given
     try:
         arguments = _parse(given)
-        from headframe.telemetry import switch_off  # noqa: PLC0415
+        from headframe.telemetry import switch_off
 
         switch_off()
         _log_to_stderr()
@@ -186,8 +186,8 @@ def _print_json(value: Any) -> None:
 
 def _project() -> Any:
     """Find the project, make its code importable, and use its servers where they are up."""
-    from headframe.config.project import Project  # noqa: PLC0415
-    from headframe.servers import environment  # noqa: PLC0415
+    from headframe.config.project import Project
+    from headframe.servers import environment
 
     project = Project.find(Path.cwd())
     os.chdir(project.root)
@@ -201,7 +201,7 @@ def _project() -> Any:
 
 def _engine_ready() -> None:
     """Say once where the run goes."""
-    from headframe.orchestration import api_url, engine, log, quiet_prefect, require_api  # noqa: PLC0415
+    from headframe.orchestration import api_url, engine, log, quiet_prefect, require_api
 
     if engine() == "inline":
         log.info("engine: inline, no Prefect API is configured (headframe up starts one)")
@@ -213,8 +213,8 @@ def _engine_ready() -> None:
 
 def _plans(arguments: argparse.Namespace, project: Any) -> list[list[str]] | None:
     """Give the overrides of each run; of several, all are composed before the first runs. None: only `--cfg`."""
-    from headframe.config.load import load_plan, plan_yaml  # noqa: PLC0415
-    from headframe.config.sweep import expand  # noqa: PLC0415
+    from headframe.config.load import load_plan, plan_yaml
+    from headframe.config.sweep import expand
 
     choices = expand(arguments.overrides)
     fitting = arguments.command is not _ingest
@@ -249,7 +249,7 @@ def _over_plans(
         return 0
     _engine_ready()
     function = entry()
-    from headframe.orchestration import reaching_api  # noqa: PLC0415
+    from headframe.orchestration import reaching_api
 
     results: list[Any] = []
     for number, choice in enumerate(choices, start=1):
@@ -278,7 +278,7 @@ def _over_plans(
 
 def _single(arguments: argparse.Namespace) -> list[str]:
     """Give the overrides of a command that does one thing with one plan."""
-    from headframe.config.sweep import expand  # noqa: PLC0415
+    from headframe.config.sweep import expand
 
     choices = expand(arguments.overrides)
     if len(choices) > 1:
@@ -289,13 +289,13 @@ def _single(arguments: argparse.Namespace) -> list[str]:
 
 def _run(arguments: argparse.Namespace) -> int:
     def entry() -> Callable[[list[str]], Any]:
-        from flows.lifecycle import lifecycle  # noqa: PLC0415
+        from flows.lifecycle import lifecycle
 
         return lifecycle
 
     def show(outcomes: list[Any]) -> int:
         if not arguments.json:
-            from headframe.show import show_outcomes  # noqa: PLC0415
+            from headframe.show import show_outcomes
 
             show_outcomes(outcomes, Path.cwd())
         return 0 if any(outcome.decision.promoted for outcome in outcomes) else REFUSED
@@ -305,7 +305,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _ingest(arguments: argparse.Namespace) -> int:
     def entry() -> Callable[[list[str]], Any]:
-        from flows.ingest import ingest  # noqa: PLC0415
+        from flows.ingest import ingest
 
         return ingest
 
@@ -314,13 +314,13 @@ def _ingest(arguments: argparse.Namespace) -> int:
 
 def _train(arguments: argparse.Namespace) -> int:
     def entry() -> Callable[[list[str]], Any]:
-        from flows.train import train_flow  # noqa: PLC0415
+        from flows.train import train_flow
 
         return train_flow
 
     def show(results: list[Any]) -> int:
         if not arguments.json:
-            from headframe.show import show_trained  # noqa: PLC0415
+            from headframe.show import show_trained
 
             for result in results:
                 show_trained(result, Path.cwd())
@@ -335,8 +335,8 @@ def _predict(arguments: argparse.Namespace) -> int:
     _project()
     overrides = _single(arguments)
     _engine_ready()
-    from flows.predict import predict  # noqa: PLC0415
-    from headframe.orchestration import reaching_api  # noqa: PLC0415
+    from flows.predict import predict
+    from headframe.orchestration import reaching_api
 
     with reaching_api():
         predicted = predict(arguments.model, source, str(here / arguments.target), overrides)
@@ -349,9 +349,9 @@ def _predict(arguments: argparse.Namespace) -> int:
 
 def _serve(arguments: argparse.Namespace) -> int:
     project = _project()
-    from headframe.config.load import load_plan  # noqa: PLC0415
-    from headframe.serving.rest import serve  # noqa: PLC0415
-    from headframe.tracking.address import tracking_uri  # noqa: PLC0415
+    from headframe.config.load import load_plan
+    from headframe.serving.rest import serve
+    from headframe.tracking.address import tracking_uri
 
     plan = load_plan(_single(arguments), project)
     serving = plan.serving
@@ -367,8 +367,8 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from headframe.config.nearest import nearest  # noqa: PLC0415
-    from headframe.show import show_choices  # noqa: PLC0415
+    from headframe.config.nearest import nearest
+    from headframe.show import show_choices
 
     project = _project()
     groups = sorted(folder.name for folder in project.conf.iterdir() if folder.is_dir())
@@ -401,7 +401,7 @@ def _tables(arguments: argparse.Namespace, project: Any) -> tuple[Any, list[str]
     """Answer what the tables themselves tell, without DVC: as JSON and as lines. None: it is a question of versions."""
     if arguments.action not in {"list", "show", "rejected"}:
         return None
-    from headframe.datasets.table import ABOUT, Table  # noqa: PLC0415
+    from headframe.datasets.table import ABOUT, Table
 
     if arguments.action == "list":
         records = [Table.open(file.parent).record() for file in sorted(project.data.glob(f"*/{ABOUT}"))]
@@ -427,7 +427,7 @@ def _tables(arguments: argparse.Namespace, project: Any) -> tuple[Any, list[str]
 
 def _versions(arguments: argparse.Namespace, project: Any) -> tuple[Any, list[str]]:
     """Answer what DVC knows: as JSON and as lines."""
-    from headframe.datasets.versions import Versions  # noqa: PLC0415
+    from headframe.datasets.versions import Versions
 
     versions = Versions(project.root)
     if arguments.action == "restore":
@@ -451,23 +451,23 @@ def _versions(arguments: argparse.Namespace, project: Any) -> tuple[Any, list[st
 
 
 def _up(arguments: argparse.Namespace) -> int:
-    from headframe.config.project import Project  # noqa: PLC0415
-    from headframe.servers import up  # noqa: PLC0415
+    from headframe.config.project import Project
+    from headframe.servers import up
 
     running = up(Project.find(Path.cwd()).root, prefect_port=arguments.prefect_port, mlflow_port=arguments.mlflow_port)
     return _tell_servers(running, arguments)
 
 
 def _down(arguments: argparse.Namespace) -> int:
-    from headframe.config.project import Project  # noqa: PLC0415
-    from headframe.servers import down  # noqa: PLC0415
+    from headframe.config.project import Project
+    from headframe.servers import down
 
     return _tell_servers(down(Project.find(Path.cwd()).root), arguments)
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    from headframe.config.project import Project  # noqa: PLC0415
-    from headframe.servers import status  # noqa: PLC0415
+    from headframe.config.project import Project
+    from headframe.servers import status
 
     return _tell_servers(status(Project.find(Path.cwd()).root), arguments)
 
@@ -482,21 +482,21 @@ def _tell_servers(servers: Any, arguments: argparse.Namespace) -> int:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from headframe.config.project import Project  # noqa: PLC0415
-    from headframe.doctor import run  # noqa: PLC0415
+    from headframe.config.project import Project
+    from headframe.doctor import run
 
     checks = run(Project.find(Path.cwd()).root)
     if arguments.json:
         _print_json([check.model_dump(mode="json") for check in checks])
     else:
-        from headframe.show import show_checks  # noqa: PLC0415
+        from headframe.show import show_checks
 
         show_checks(checks)
     return HeadframeError.exit_code if any(check.state == "fail" for check in checks) else 0
 
 
 def _init(arguments: argparse.Namespace) -> int:
-    from headframe.scaffold import init  # noqa: PLC0415
+    from headframe.scaffold import init
 
     folder = arguments.here / arguments.folder
     written = init(folder)

@@ -49,4 +49,4 @@ def _first() -> str:
 
 
 if __name__ == "__main__":
-    print(_first())  # noqa: T201 - what the program is for
+    sys.stdout.write(_first())

@@ -112,7 +112,7 @@ def _constructor(found: Definition, own_source: Path) -> Parameters | None:
         if parameters is None:
             return None
         inherited = inherited or parameters
-    return {**inherited, **_fields(found, own_source)} if _is_dataclass(node) else inherited
+    return {**inherited, **_fields(node, found.module, own_source)} if _is_dataclass(node) else inherited
 
 
 def _is_dataclass(node: ast.ClassDef) -> bool:
@@ -120,11 +120,10 @@ def _is_dataclass(node: ast.ClassDef) -> bool:
     return any(isinstance(mark, ast.Name) and mark.id == "dataclass" for mark in marks)
 
 
-def _fields(found: Definition, own_source: Path) -> Parameters:
-    assert isinstance(found.node, ast.ClassDef)  # noqa: S101 - the caller has looked
+def _fields(node: ast.ClassDef, module: str, own_source: Path) -> Parameters:
     return {
-        item.target.id: _expected(item.annotation, found.module, own_source)
-        for item in found.node.body
+        item.target.id: _expected(item.annotation, module, own_source)
+        for item in node.body
         if isinstance(item, ast.AnnAssign)
         and isinstance(item.target, ast.Name)
         and not ast.unparse(item.annotation).startswith("ClassVar")

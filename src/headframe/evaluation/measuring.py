@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from headframe.evaluation.facts import Facts, as_json, slices_as_json
 from headframe.evaluation.intervals import CONTENT, Resampling, block_length, contents_of, interval, sample
 from headframe.evaluation.paired import compare
 from headframe.evaluation.report import report
-from headframe.evaluation.slices import Slice, find, slices
+from headframe.evaluation.slices import find, slices
 from headframe.record import canonical, file_digest, write_atomically, write_record
 from headframe.records import Evaluated, TableRecord, Trained
 from headframe.tasks.base import Task
@@ -60,6 +60,7 @@ def measure(  # noqa: PLR0917 - one call a stage, each argument another record
     predictions = _rows(root, trained, "test", table, task)
     block = block_length(task.horizon, predictions.num_rows) if task.horizon else 1
     how = Resampling(plan.evaluation.confidence, plan.evaluation.resamples, plan.seed, block)
+    columns = plan.evaluation.slices
     compared = None
     if baseline is not None:
         compared = compare(task, predictions, _rows(root, baseline, "test", table, task), how)
@@ -81,7 +82,9 @@ def measure(  # noqa: PLR0917 - one call a stage, each argument another record
         metrics=metrics,
         resamples=resamples,
         comparison=compared,
-        slices=_slices(task, predictions, table, root, plan.evaluation.slices, how),
+        slices=slices(task, predictions, open_record(table, root).read(["row_id", *columns]), columns, how)
+        if columns
+        else {},
         legend=task.legend(),
         history=_history(root / trained.folder),
     )
@@ -127,14 +130,6 @@ def _task(plan: Plan, folder: Path) -> Task:
     manifest = json.loads((folder / "bundle" / "bundle.json").read_bytes())
     task.restore(manifest["task"]["state"])
     return task
-
-
-def _slices(  # noqa: PLR0917 - a part of `measure`
-    task: Task, predictions: pa.Table, table: TableRecord, root: Path, columns: Sequence[str], how: Resampling
-) -> dict[str, list[Slice]]:
-    if not columns:
-        return {}
-    return slices(task, predictions, open_record(table, root).read(["row_id", *columns]), columns, how)
 
 
 def _history(folder: Path) -> dict[str, list[dict[str, float | None]]]:
