@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
 
 # Two workers share the cores, and a forked child of a process whose OpenMP has threads would wait for them for ever.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# Tests sign with keys of their own, never with those of whoever runs them; a worker of pytest-xdist has its own, too.
+os.environ["HEADFRAME_KEYS"] = tempfile.mkdtemp(prefix="headframe-keys-")
+atexit.register(shutil.rmtree, os.environ["HEADFRAME_KEYS"], ignore_errors=True)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

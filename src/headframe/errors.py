@@ -9,7 +9,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 REFUSED = 4
-"""Exit code of a run that ended as it should, with a decision against its model; no exception, since nothing failed."""
+"""Exit code of what ended as it should, with a decision against a model, and of `Refused`."""
+
+DIFFERENT = 5
+"""Exit code of a reproduction that came to another result; no exception, since nothing failed."""
 
 INTERRUPTED = 130
 """Exit code of a program that was stopped from the keyboard, as shells have it."""
@@ -35,3 +38,9 @@ class DataError(HeadframeError):
     """Data is not what its contract promises: checksum, columns, types, values, classes."""
 
     exit_code = 3
+
+
+class Refused(HeadframeError):
+    """A proof is missing, or does not hold: a gate, an approval, a signature, a digest."""
+
+    exit_code = REFUSED

@@ -153,6 +153,14 @@ class Ingested(Record):
     split: SplitRecord
 
 
+class Provenance(Record):
+    """What a registered version rests on; kept with its run as `provenance.json`."""
+
+    data: Ingested
+    trained: Trained
+    evaluated: Evaluated
+
+
 class TrainedPlan(Record):
     """A plan that is trained, measured and registered, and its data."""
 

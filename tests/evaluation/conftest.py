@@ -86,7 +86,11 @@ def _plan(**evaluation: object) -> Plan:
             },
             "launcher": component("headframe.training.launchers.Local"),
             "evaluation": {"resamples": 200, **evaluation},
-            "promotion": {"model": "colours"},
+            "promotion": {
+                "model": "colours",
+                "policy": "solo",
+                "gates": {"minimum": {"_target_": "headframe.promotion.gates.minimum.Minimum"}},
+            },
             "serving": {},
             "tracking": {"experiment": "colours"},
         }

@@ -121,7 +121,11 @@ def plan_for(name: str, seed: int = 17, **changes: Any) -> Plan:
         "trainer": {"max_epochs": 1, "batch_size": 64},
         "launcher": {"_target_": "headframe.training.launchers.Local"},
         "evaluation": {},
-        "promotion": {"model": name},
+        "promotion": {
+            "model": name,
+            "policy": "solo",
+            "gates": {"minimum": {"_target_": "headframe.promotion.gates.minimum.Minimum"}},
+        },
         "serving": {},
         "tracking": {"experiment": name},
         **changes,

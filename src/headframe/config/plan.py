@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -353,12 +353,51 @@ class Evaluation(Record):
     slices: tuple[str, ...] = ()  # input columns by whose values metrics are repeated
 
 
+Role = Literal["reader", "author", "approver"]
+ROLES: tuple[Role, ...] = get_args(Role)
+
+
+class Person(Record):
+    """Somebody of the team."""
+
+    key: str = Field(pattern=r"^[0-9a-f]{64}$")  # public Ed25519 key, as `headframe key` prints it
+    roles: tuple[Role, ...] = Field(min_length=1)  # author: registers, gates, promotes; approver: approves, rolls back
+
+
+class Team(Record):
+    """Whose signatures count; where nobody is listed, those of the keys on this machine."""
+
+    people: dict[Name, Person] = {}
+
+    @model_validator(mode="after")
+    def _keys_are_their_own(self) -> Self:
+        owners: dict[str, str] = {}
+        for name, person in self.people.items():
+            if person.key in owners:
+                msg = f"people.{name} and people.{owners[person.key]} have the same key; give everybody their own"
+                raise ValueError(msg)
+            owners[person.key] = name
+        return self
+
+
+class Approvals(Record):
+    """What the word of people must say before a version becomes champion."""
+
+    needed: int = Field(default=0, ge=0)  # approvals by different people
+    four_eyes: bool = True  # nobody approves a model that they registered themselves
+    days: float = Field(default=14.0, gt=0)  # after which an approval has expired
+
+
 class Promotion(Record):
-    """When a version becomes champion."""
+    """When a version becomes champion: the gates that it must pass, and who must have agreed."""
 
     model: Name  # name in the registry
-    minimum: float | None = None  # the leading metric must reach this; at most this where less is better
-    tolerance: float = Field(default=0.0, ge=0)  # how much worse than the champion is still "not worse"
+    policy: Name  # what this policy is called
+    gates: dict[Name, Component]  # all must be passed; judged in this order
+    exact: bool = False  # gates must have been asked with exactly these settings, not only by these names
+    approvals: Approvals = Approvals()
+    served: Literal["any", "ledger"] = "any"  # ledger: serve @champion only if the ledger says that it is
+    ledger: str | None = None  # SQLAlchemy address; none: HEADFRAME_LEDGER, else a file in the project's own folder
 
 
 class Serving(Record):
@@ -392,6 +431,7 @@ class Plan(Record):
     launcher: Component
     evaluation: Evaluation
     promotion: Promotion
+    team: Team = Team()
     serving: Serving
     tracking: Tracking
 
@@ -418,7 +458,7 @@ class Plan(Record):
     @property
     def identity(self) -> str:
         """The sha256 of what decides a version: the plan without where it runs, is judged, serves and is tracked."""
-        told = {"launcher", "promotion", "serving", "tracking"}
+        told = {"launcher", "promotion", "team", "serving", "tracking"}
         return digest({**self.lean.model_dump(mode="json", exclude=told), "model_name": self.promotion.model})
 
     @model_validator(mode="after")

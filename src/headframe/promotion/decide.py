@@ -60,7 +60,7 @@ def decide(
     with FileLock(locks / f"promote-{version.model}.lock"):
         present = champion(version.model, uri)
         who = f"{version.model} version {version.number}"
-        alone = _rule(plan, result).judge(_value(result), None, result.evaluated.rows)
+        alone = _rule(result).judge(_value(result), None, result.evaluated.rows)
         if present is not None and present.number == version.number:
             reason = f"{who} is the champion already"
             if not alone.passed:
@@ -100,9 +100,9 @@ def still_champion(decision: Decision, uri: str) -> bool:
     return is_intact(decision.model, decision.champion, uri) is True
 
 
-def _rule(plan: Plan, result: TrainedPlan) -> NotWorse:
+def _rule(result: TrainedPlan) -> NotWorse:
     evaluated = result.evaluated
-    return NotWorse(evaluated.lead, evaluated.higher_is_better, plan.promotion.minimum, plan.promotion.tolerance)
+    return NotWorse(evaluated.lead, evaluated.higher_is_better, None, 0.0)
 
 
 def _value(result: TrainedPlan) -> float:
@@ -121,7 +121,7 @@ def _compared(plan: Plan, result: TrainedPlan, present: Version, uri: str, root:
         because = f"champion version {present.number} cannot answer for these test rows ({error}); {way_out}"
         return Verdict(False, because, comparable=False)
     newer = result.registered.version > present.number
-    verdict = _rule(plan, result).judge(_value(result), other, result.evaluated.rows, newer=newer)
+    verdict = _rule(result).judge(_value(result), other, result.evaluated.rows, newer=newer)
     if present.tags.get("headframe.split") == result.data.split.digest:
         return verdict
     return replace(verdict, because=f"{verdict.because}, some of which it may have been trained on: its split differs")

@@ -28,7 +28,7 @@ from headframe.config.plan import Plan, targets
 from headframe.config.project import Project
 from headframe.errors import HeadframeError
 from headframe.record import digest
-from headframe.records import Evaluated, Ingested, Registered, Trained
+from headframe.records import Evaluated, Ingested, Provenance, Registered, Trained
 from headframe.tracking import runs
 from headframe.tracking.address import experiment_id, open_client, speaking
 from headframe.tracking.package import package, prove
@@ -126,6 +126,8 @@ class Publication:
 
     def _track(self, client: MlflowClient, run: Run) -> None:
         client.log_text(run.info.run_id, self.plan.model_dump_json(indent=2) + "\n", "plan.json")
+        provenance = Provenance(data=self.data, trained=self.trained, evaluated=self.evaluated)
+        client.log_text(run.info.run_id, provenance.model_dump_json(indent=2) + "\n", "provenance.json")
         note = f"{self.plan.dataset.title}: {self.evaluated.summary}"
         runs.set_tags(client, run, {**self.tags, "mlflow.note.content": note})
         runs.log_parameters(client, run, self.plan)

@@ -1,0 +1,119 @@
+"""Signed statements: in-toto statements in DSSE envelopes, signed with Ed25519.
+
+Formats: https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md and
+https://github.com/secure-systems-lab/dsse/blob/master/protocol.md. An envelope is kept as one line of canonical
+JSON, so that equal content has an equal digest.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from headframe.errors import Refused
+from headframe.record import canonical
+from headframe.signing.keys import OwnKey
+from headframe.signing.trust import Signer, Trust
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import Key
+
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+STATEMENT = "https://in-toto.io/Statement/v1"
+PREDICATES = "https://headframe.dev/attestation"  # a name, not a page: what is claimed, and its version
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A statement whose signature was checked.
+
+    Attributes:
+        subjects: name and sha256 (64 hex digits) of what it is about.
+        kind: what is claimed, as `approve` or `model`.
+        claim: the predicate, as JSON.
+        signer: whose signature it bears.
+    """
+
+    subjects: dict[str, str]
+    kind: str
+    claim: dict[str, Any]
+    signer: Signer
+
+
+def seal(kind: str, subjects: Mapping[str, str], claim: Mapping[str, Any], key: OwnKey) -> str:
+    """Sign a statement.
+
+    Args:
+        kind: what is claimed: small letters.
+        subjects: name and sha256 of what it is about; at least one.
+        claim: the predicate, as JSON.
+        key: who signs.
+
+    Returns:
+        The envelope, as one line of JSON.
+    """
+    from securesystemslib.dsse import Envelope  # noqa: PLC0415 - only signing and checking need it
+    from securesystemslib.signer import CryptoSigner  # noqa: PLC0415
+
+    statement = {
+        "_type": STATEMENT,
+        "subject": [{"name": name, "digest": {"sha256": digest}} for name, digest in sorted(subjects.items())],
+        "predicateType": _predicate(kind),
+        "predicate": dict(claim),
+    }
+    envelope = Envelope(canonical(statement).encode(), PAYLOAD_TYPE, {})
+    private = key.private
+    envelope.sign(CryptoSigner(private, _public(private.public_key().public_bytes_raw().hex())))
+    return canonical(envelope.to_dict())
+
+
+def unseal(text: str, kind: str, trust: Trust) -> Opened:
+    """Check a signed statement.
+
+    Args:
+        text: the envelope.
+        kind: what it must claim.
+        trust: whose signature counts.
+
+    Raises:
+        Refused: it is no such envelope, nobody who is trusted signed it, or it was changed after it was signed.
+    """
+    from securesystemslib.dsse import Envelope  # noqa: PLC0415 - see `seal`
+    from securesystemslib.exceptions import FormatError, VerificationError  # noqa: PLC0415
+
+    try:
+        envelope = Envelope.from_dict(json.loads(text))
+        statement = json.loads(envelope.payload)
+        subjects = {each["name"]: each["digest"]["sha256"] for each in statement["subject"]}
+        told, claim = statement["predicateType"], dict(statement["predicate"])
+    except (ValueError, KeyError, TypeError, AttributeError, FormatError) as error:
+        msg = f"it is no signed statement that can be read ({type(error).__name__}); restore it from a copy"
+        raise Refused(msg) from error
+    signer = next((trust.signers[keyid] for keyid in envelope.signatures if keyid in trust.signers), None)
+    if signer is None:
+        signed = ", ".join(f"{keyid[:16]}..." for keyid in envelope.signatures) or "nobody"
+        msg = f"it is signed by an unknown key ({signed}); {trust.advice}"
+        raise Refused(msg)
+    try:
+        envelope.verify([_public(signer.key)], threshold=1)
+    except VerificationError as error:
+        msg = f"it was changed after {signer.name} signed it; restore it from a copy"
+        raise Refused(msg) from error
+    if envelope.payload_type != PAYLOAD_TYPE or told != _predicate(kind):
+        msg = f"it states {told}, not {_predicate(kind)}; a statement of one kind is worthless for another"
+        raise Refused(msg)
+    return Opened(subjects, kind, claim, signer)
+
+
+def _predicate(kind: str) -> str:
+    return f"{PREDICATES}/{kind}/v1"
+
+
+def _public(key: str) -> Key:
+    """Give a public key as the library knows it; its own value is its identifier."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415 - see `seal`
+    from securesystemslib.signer import SSlibKey  # noqa: PLC0415
+
+    return SSlibKey.from_crypto(Ed25519PublicKey.from_public_bytes(bytes.fromhex(key)), keyid=key)

@@ -1,0 +1,153 @@
+"""A person's own Ed25519 keys: made once, kept outside every project, readable by their owner only."""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headframe.errors import ConfigurationError, HeadframeError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+log = logging.getLogger("headframe")
+
+FOLDER = "HEADFRAME_KEYS"  # names the folder of keys
+SIGNER = "HEADFRAME_SIGNER"  # names the key to sign with, where there are several
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+
+@dataclass(frozen=True)
+class OwnKey:
+    """A private key on this machine.
+
+    Attributes:
+        name: of its file; what its owner is called while no team is named in `conf/team/`.
+        file: in PEM (PKCS #8), not encrypted, mode 0600.
+    """
+
+    name: str
+    file: Path
+
+    @property
+    def private(self) -> Ed25519PrivateKey:
+        """The key itself.
+
+        Raises:
+            HeadframeError: others may read the file, or it holds no Ed25519 key.
+        """
+        from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - only signing needs it
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
+
+        mode = self.file.stat().st_mode & 0o777
+        if mode & 0o077:
+            msg = f"{self.file} has mode {mode:04o}, so others may sign as {self.name}; run: chmod 600 {self.file}"
+            raise HeadframeError(msg)
+        try:
+            key = load_pem_private_key(self.file.read_bytes(), password=None)
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            msg = f"{self.file} is no private key in PEM ({error}); restore it from your copy"
+            raise HeadframeError(msg) from error
+        if not isinstance(key, Ed25519PrivateKey):
+            msg = f"{self.file} holds a key of another kind; expected Ed25519, as `headframe init` makes it"
+            raise HeadframeError(msg)
+        return key
+
+    @property
+    def public(self) -> str:
+        """The public key: 64 hex digits, as `conf/team/` lists it."""
+        return self.private.public_key().public_bytes_raw().hex()
+
+
+def folder() -> Path:
+    """Give where keys lie: `HEADFRAME_KEYS`, else `headframe/keys` in the user's configuration folder (XDG)."""
+    if named := os.environ.get(FOLDER):
+        return Path(named)
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "headframe" / "keys"
+
+
+def own_keys() -> list[OwnKey]:
+    """Name the keys on this machine."""
+    return [OwnKey(file.stem, file) for file in sorted(folder().glob("*.pem"))]
+
+
+def make_key(name: str) -> OwnKey:
+    """Make a key; one that is there is never replaced.
+
+    Args:
+        name: of its file: small letters, digits, `-` and `_`.
+
+    Raises:
+        ConfigurationError: the name cannot be one, or is taken.
+    """
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415 - see `private`
+    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+    )
+
+    if not _NAME.fullmatch(name):
+        msg = f"{name!r} cannot name a key; expected small letters, digits, - and _, as in anna"
+        raise ConfigurationError(msg)
+    content = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file = folder() / f"{name}.pem"
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    fresh = file.with_name(f".{name}.{os.getpid()}")
+    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.link(fresh, file)  # which, unlike a renaming, never replaces
+    except FileExistsError:
+        msg = f"there is a key {name!r} already, in {file}; name another"
+        raise ConfigurationError(msg) from None
+    finally:
+        fresh.unlink()
+    return OwnKey(name, file)
+
+
+def own_key(name: str | None = None) -> OwnKey:
+    """Give the key to sign with, and make a first one where there is none.
+
+    Args:
+        name: of the key; without one `HEADFRAME_SIGNER`, else the only key there is.
+
+    Raises:
+        ConfigurationError: there is no such key, or there are several and none is named.
+    """
+    name = name or os.environ.get(SIGNER)
+    keys = own_keys()
+    known = ", ".join(key.name for key in keys) or "none"
+    if name is not None:
+        found = next((key for key in keys if key.name == name), None)
+        if found is None:
+            msg = f"there is no key {name!r} in {folder()} (there: {known}); make it with: headframe key {name}"
+            raise ConfigurationError(msg)
+        return found
+    if len(keys) > 1:
+        msg = f"{folder()} holds several keys ({known}); say who signs with --as NAME or {SIGNER}"
+        raise ConfigurationError(msg)
+    return keys[0] if keys else _first_key()
+
+
+def _first_key() -> OwnKey:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        user = "me"
+    name = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in user.lower()).strip("-")
+    try:
+        key = make_key(name or "me")
+    except ConfigurationError:  # made by another process in this very moment
+        return own_key()
+    log.info("key       %s made to sign with; its public part is %s (%s)", key.name, key.public, key.file)
+    return key
