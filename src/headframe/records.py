@@ -153,12 +153,28 @@ class Ingested(Record):
     split: SplitRecord
 
 
+class Origin(Record):
+    """What decided a result beside plan and data: code, libraries, machine; and what encoders learned on the way."""
+
+    commit: str  # git's name of it; empty where nothing was committed, or it is not known
+    diff: str | None  # sha256 of `code/code.diff`, what differed from the commit; None where that is not known
+    folder: str  # of the project in its repository, such as `mining/`; empty where it is the repository itself
+    modules: dict[str, str]  # sha256 of the source of each module of Headframe's or the project's own
+    libraries: dict[str, str]  # version of each distribution that these modules import from
+    installed: str  # sha256 of `code/installed.txt`, the versions of all distributions
+    python: str
+    machine: str  # kind of processor
+    device: str  # kind of device that the model was trained on: `cpu`, or a GPU's name
+    features: dict[str, str]  # sha256 of what each encoder learned, by member; of a single model by an empty name
+
+
 class Provenance(Record):
     """What a registered version rests on; kept with its run as `provenance.json`."""
 
     data: Ingested
     trained: Trained
     evaluated: Evaluated
+    origin: Origin
 
 
 class TrainedPlan(Record):

@@ -35,11 +35,13 @@ class Code:
     Attributes:
         commit: git's name of it; empty where there is none.
         diff: what differs from the commit, new files included, as `git apply` takes it; None where that is not known.
+        folder: of the project in its repository, such as `mining/`; empty where it is the repository itself.
         note: why something is missing; empty where nothing is.
     """
 
     commit: str = ""
     diff: bytes | None = None
+    folder: str = ""
     note: str = ""
 
 
@@ -55,13 +57,16 @@ def code(root: Path) -> Code:
         if not _git(git, root, "rev-parse", "--git-dir", check=False):
             return Code(note="the project is no git repository, so commit and changes are not known")
         commit = _git(git, root, "rev-parse", "--verify", "--quiet", "HEAD", check=False).decode().strip()
+        folder = _git(git, root, "rev-parse", "--show-prefix").decode().strip("\n")
         diff = _diff(git, root, commit or EMPTY_TREE)
     except (OSError, HeadframeError, subprocess.TimeoutExpired) as error:
         return Code(note=f"git could not be read: {error}")
     if len(diff) > LARGEST_DIFF:
         size = len(diff) / 2**20
-        return Code(commit, note=f"uncommitted changes of {size:.0f} MiB are too many to keep; commit or ignore them")
-    return Code(commit, diff, "" if commit else "nothing is committed yet, so all code is in code.diff")
+        return Code(
+            commit, None, folder, f"uncommitted changes of {size:.0f} MiB are too many to keep; commit or ignore them"
+        )
+    return Code(commit, diff, folder, "" if commit else "nothing is committed yet, so all code is in code.diff")
 
 
 def _diff(git: str, root: Path, base: str) -> bytes:
@@ -74,7 +79,9 @@ def _diff(git: str, root: Path, base: str) -> bytes:
         }
         _git(git, root, "read-tree", base, environment=own)
         _git(git, root, "add", "--all", "--", ".", environment=own)
-        return _git(git, root, "diff", "--cached", "--binary", base, "--", ".", environment=own)
+        # In git's own spelling, whatever the user's configuration makes of a diff for people.
+        plain = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", "--src-prefix=a/", "--dst-prefix=b/")
+        return _git(git, root, "diff", "--cached", "--binary", *plain, base, "--", ".", environment=own)
 
 
 def _git(git: str, root: Path, *arguments: str, environment: dict[str, str] | None = None, check: bool = True) -> bytes:

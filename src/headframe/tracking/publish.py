@@ -6,12 +6,14 @@ lineage, files, package, proof, version. A version exists only after its proof.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -31,12 +33,14 @@ from headframe.record import digest
 from headframe.records import Evaluated, Ingested, Provenance, Registered, Trained
 from headframe.tracking import runs
 from headframe.tracking.address import experiment_id, open_client, speaking
+from headframe.tracking.origin import Written, written
 from headframe.tracking.package import package, prove
 from headframe.tracking.registry import BUNDLE_TAG, is_intact
 
 log = logging.getLogger("headframe")
 
 PARITY = "headframe.parity"
+PROVENANCE_TAG = "headframe.provenance"  # of a version: the sha256 of its run's provenance.json
 VERSIONS = "mlflow.modelVersions"  # MLflow's own tag of a logged model
 
 
@@ -89,7 +93,20 @@ class Publication:
             "headframe.predictions": self.trained.predictions,
             "headframe.lead": lead,
             f"headframe.{lead}": repr(self.evaluated.metrics[lead].value),
+            PROVENANCE_TAG: hashlib.sha256(self.provenance.encode()).hexdigest(),
         }
+
+    @cached_property
+    def written(self) -> Written:
+        """Code, libraries and machine as they are now; asked once, so that all that is written of them agrees."""
+        return written(self.plan, self.made / "bundle", self.root)
+
+    @cached_property
+    def provenance(self) -> str:
+        """The text of `provenance.json`."""
+        origin = self.written.origin
+        found = Provenance(data=self.data, trained=self.trained, evaluated=self.evaluated, origin=origin)
+        return found.model_dump_json(indent=2) + "\n"
 
     @property
     def made(self) -> Path:
@@ -126,13 +143,12 @@ class Publication:
 
     def _track(self, client: MlflowClient, run: Run) -> None:
         client.log_text(run.info.run_id, self.plan.model_dump_json(indent=2) + "\n", "plan.json")
-        provenance = Provenance(data=self.data, trained=self.trained, evaluated=self.evaluated)
-        client.log_text(run.info.run_id, provenance.model_dump_json(indent=2) + "\n", "provenance.json")
+        client.log_text(run.info.run_id, self.provenance, "provenance.json")
         note = f"{self.plan.dataset.title}: {self.evaluated.summary}"
         runs.set_tags(client, run, {**self.tags, "mlflow.note.content": note})
         runs.log_parameters(client, run, self.plan)
         runs.log_dataset(client, run, self.plan, self.data.split, self.root)
-        runs.log_lineage(client, run, self.root, self.folder)
+        runs.log_lineage(client, run, self.written, self.root, self.folder)
         for history in sorted(self.made.rglob("history.json")):  # of an ensemble each member has one
             member = history.parent.relative_to(self.made).as_posix().replace("members/", "")
             name = "history" if member == "." else f"history/{member}"

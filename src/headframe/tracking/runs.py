@@ -16,6 +16,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run,
 from headframe.config.plan import Ensemble, Plan
 from headframe.records import Evaluated, Interval, SplitRecord, Trained
 from headframe.tracking import lineage
+from headframe.tracking.origin import Written
 
 log = logging.getLogger("headframe")
 
@@ -137,17 +138,18 @@ def log_dataset(client: MlflowClient, run: Run, plan: Plan, split: SplitRecord, 
     client.log_inputs(run.info.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
 
 
-def log_lineage(client: MlflowClient, run: Run, root: Path, scratch: Path) -> None:
+def log_lineage(client: MlflowClient, run: Run, origin: Written, root: Path, scratch: Path) -> None:
     """Write down code, libraries, machine and flow run; what is not known is said, not left out silently.
 
     Args:
         client: of MLflow.
         run: which run.
+        origin: the code, and what is installed.
         root: the project's folder.
         scratch: an existing folder for what is made on the way.
     """
     tags = lineage.machine()
-    code = lineage.code(root)
+    code = origin.code
     if code.note:
         log.warning("tracking: %s", code.note)
         tags["headframe.code.note"] = code.note
@@ -165,8 +167,7 @@ def log_lineage(client: MlflowClient, run: Run, root: Path, scratch: Path) -> No
     diff.write_bytes(code.diff or b"")
     client.log_artifact(run_id, str(diff), "code")
     diff.unlink()
-    versions = lineage.installed().items()
-    client.log_text(run_id, "".join(f"{name}=={version}\n" for name, version in versions), "code/installed.txt")
+    client.log_text(run_id, origin.installed, "code/installed.txt")
 
 
 def set_tags(client: MlflowClient, run: Run, tags: Mapping[str, str]) -> None:

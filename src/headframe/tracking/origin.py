@@ -1,0 +1,89 @@
+"""What decided a result beside plan and data, found out and compared in the same way where it is made and remade."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from headframe.config.plan import Plan, targets
+from headframe.reach import Reach, device_of, reach
+from headframe.record import digest
+from headframe.records import Origin
+from headframe.tracking import lineage
+
+DECIDING = (
+    "headframe.datasets.collect",
+    "headframe.datasets.splits",
+    "headframe.training.run",
+    "headframe.training.__main__",
+    "headframe.evaluation.evaluate",
+)
+"""The steps that decide a result, and the program that trains: what they reach is the code that it rests on."""
+
+ELSEWHERE = {"launcher", "promotion", "team", "serving", "tracking"}
+"""Parts of a plan that say where it runs, how it is judged, served and tracked."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a run keeps of its origin.
+
+    Attributes:
+        code: commit and diff.
+        installed: the versions of all distributions, one a line, as `code/installed.txt` has them.
+        origin: what `provenance.json` says.
+    """
+
+    code: lineage.Code
+    installed: str
+    origin: Origin
+
+
+def written(plan: Plan, bundle: Path, root: Path) -> Written:
+    """Find out what a trained model rests on beside plan and data.
+
+    Args:
+        plan: what was run.
+        bundle: the model's folder.
+        root: the project's folder.
+    """
+    code = lineage.code(root)
+    installed = "".join(f"{name}=={version}\n" for name, version in lineage.installed().items())
+    reached = reached_by(plan, root)
+    origin = Origin(
+        commit=code.commit,
+        diff=None if code.diff is None else hashlib.sha256(code.diff).hexdigest(),
+        folder=code.folder,
+        modules=reached.code,
+        libraries=reached.libraries,
+        installed=hashlib.sha256(installed.encode()).hexdigest(),
+        python=platform.python_version(),
+        machine=reached.machine,
+        device=device_of(plan.learner),
+        features=learned(bundle),
+    )
+    return Written(code, installed, origin)
+
+
+def reached_by(plan: Plan, root: Path) -> Reach:
+    """Give the code and the libraries that a plan's result rests on, as they are now."""
+    content = plan.lean.model_dump(mode="json", exclude=ELSEWHERE)
+    return reach([*DECIDING, *(target.rpartition(".")[0] for target in targets(content))], root / "src")
+
+
+def learned(bundle: Path) -> dict[str, str]:
+    """Give the sha256 of what each encoder in a bundle learned, by the path of the member's names."""
+    return dict(_learned(bundle, ""))
+
+
+def _learned(bundle: Path, name: str) -> Iterator[tuple[str, str]]:
+    manifest: dict[str, Any] = json.loads((bundle / "bundle.json").read_bytes())
+    if "features" in manifest:
+        yield name, digest(manifest["features"])
+    for member in manifest.get("members", ()):
+        yield from _learned(bundle / "members" / member, f"{name}/{member}" if name else member)
