@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
+from pydantic import BaseModel
+
 from headframe.errors import HeadframeError, Unavailable
 from headframe.record import Record
 from headframe.stages import Finished, Stage
@@ -25,6 +27,7 @@ from headframe.telemetry import switch_off
 
 P = ParamSpec("P")
 R = TypeVar("R", bound=Record)
+M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
 
 log = logging.getLogger("headframe")
@@ -157,6 +160,44 @@ def step(
         persist_result=False,
     )(run)
     return made
+
+
+def act(function: Callable[P, T]) -> Callable[P, T]:
+    """Make a function that is done each time it is called a Prefect task, where Prefect is the engine.
+
+    It is neither kept nor tried again: what it did, or refused, stands in a record of its own.
+    """
+    if engine() == "inline":
+        return function
+
+    import prefect  # noqa: PLC0415 - inline runs must not pay for it
+    from prefect.cache_policies import NO_CACHE  # noqa: PLC0415
+
+    made: Any = prefect.task(name=function.__name__, cache_policy=NO_CACHE, persist_result=False)(function)
+    return made
+
+
+def ask(question: type[M], key: str, hours: float) -> M | None:
+    """Ask a person in Prefect's pages, and wait for the answer.
+
+    A run of a deployment ends meanwhile and is started anew when it is answered; any other waits where it is.
+
+    Args:
+        question: the form: a field for each thing that is asked.
+        key: names the question; asked again by the same run, it is answered at once.
+        hours: after which the run fails.
+
+    Returns:
+        What was answered; None inline, where there is nobody to ask.
+    """
+    if engine() == "inline":
+        return None
+    from prefect.flow_runs import pause_flow_run, suspend_flow_run  # noqa: PLC0415 - inline runs must not pay for it
+    from prefect.runtime import deployment  # noqa: PLC0415
+
+    stop = suspend_flow_run if deployment.id else pause_flow_run
+    answered: M = stop(wait_for_input=question, timeout=int(hours * 3600), key=key)
+    return answered
 
 
 def _name_flow_run() -> None:
