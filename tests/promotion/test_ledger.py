@@ -1,0 +1,348 @@
+"""The ledger keeps what was signed, in its order, and names what was tampered with."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from postgres import fresh_database
+from workshop import in_child
+
+from headframe.config.plan import Person, Promotion, Team
+from headframe.errors import ConfigurationError, HeadframeError, Refused, Unavailable
+from headframe.promotion.ledger import FIRST, SKEW, Entry, Ledger, Taken, now, read_time, spell
+from headframe.record import canonical
+from headframe.signing.envelope import seal
+from headframe.signing.keys import OwnKey, make_key
+from headframe.signing.trust import Trust
+
+ABOUT = {"bundle": "b" * 64}
+
+
+def policy(ledger: str | None = None) -> Promotion:
+    return Promotion(model="digits", policy="solo", gates={}, ledger=ledger)
+
+
+@pytest.fixture
+def key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OwnKey:
+    monkeypatch.setenv("HEADFRAME_KEYS", str(tmp_path / "keys"))
+    return make_key("anna")
+
+
+@pytest.fixture
+def trust(key: OwnKey) -> Trust:
+    return Trust.of(Team())
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Both kinds of database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'ledger.db'}"
+    server = request.getfixturevalue("postgres_server")
+    return fresh_database(server, f"ledger-{os.urandom(4).hex()}")
+
+
+def filled(ledger: Ledger, key: OwnKey, count: int = 4) -> list[Entry]:
+    """Some entries, of several kinds."""
+    kinds = ("gate", "approve", "promote", "rollback")
+    return [
+        ledger.append("digits", kinds[n % 4], n + 1, {"reason": f"reason {n}", "digests": ABOUT}, key, after=n)
+        for n in range(count)
+    ]
+
+
+def database_of(ledger: Ledger) -> Path:
+    return Path(str(sa.make_url(ledger.address).database))
+
+
+def tamper(ledger: Ledger, statement: str, *values: object) -> None:
+    """Write to an SQLite file as somebody would who has it: without the triggers."""
+    with sqlite3.connect(database_of(ledger)) as connection:
+        for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            connection.execute(f"DROP TRIGGER {name}")
+        connection.execute(statement, values)
+    connection.close()
+
+
+def test_entries_come_back_as_they_were_written(address: str, tmp_path: Path, key: OwnKey, trust: Trust):
+    ledger = Ledger.open(policy(address), tmp_path)
+    assert ledger.entries("digits", trust) == ()
+    written = filled(ledger, key)
+    ledger.append("adult", "reject", 1, {"digests": ABOUT}, key, after=0)
+    assert Ledger.open(policy(address), tmp_path).entries("digits", trust) == tuple(written)
+    assert [entry.number for entry in written] == [1, 2, 3, 4]
+    assert [entry.previous for entry in written] == [FIRST, *(entry.digest for entry in written[:-1])]
+    assert written[2].claim == {"reason": "reason 2", "digests": ABOUT}
+    assert (written[2].signer, written[2].key) == ("anna", key.public)
+    assert ledger.models() == ["adult", "digits"]
+    assert written[2].told == "entry 3 of digits (promote of version 3)"
+
+
+def test_only_one_gets_a_number(address: str, tmp_path: Path, key: OwnKey, trust: Trust):
+    ledger = Ledger.open(policy(address), tmp_path)
+    filled(ledger, key, 2)
+    with pytest.raises(Taken, match="entry 2 of digits was written by somebody else"):
+        ledger.append("digits", "promote", 9, {"digests": ABOUT}, key, after=1)
+    with pytest.raises(Refused, match="entry 7 of digits is gone"):
+        ledger.append("digits", "promote", 9, {"digests": ABOUT}, key, after=7)
+    assert len(ledger.entries("digits", trust)) == 2
+
+
+def test_the_database_itself_refuses_to_forget(address: str, tmp_path: Path, key: OwnKey, trust: Trust):
+    ledger = Ledger.open(policy(address), tmp_path)
+    written = filled(ledger, key)
+    statements = ["UPDATE entries SET version = 9", "DELETE FROM entries WHERE number = 4"]
+    if address.startswith("sqlite"):
+        row = "SELECT model, number, kind, 9, signer, time, previous, digest, envelope FROM entries"
+        statements.append(f"INSERT OR REPLACE INTO entries {row}")
+    else:
+        statements.append("TRUNCATE entries")
+    for statement in statements:
+        with pytest.raises(HeadframeError, match="the ledger is append-only"), ledger._connected(writing=True) as open_:
+            open_.exec_driver_sql(statement)
+    assert ledger.entries("digits", trust) == tuple(written)
+
+
+def test_processes_that_open_a_fresh_ledger_at_once_make_it_once(address: str, tmp_path: Path, key: OwnKey):
+    start = time.monotonic() + 0.3
+
+    def work() -> None:
+        while time.monotonic() < start:
+            pass
+        Ledger.open(policy(address), tmp_path)
+
+    children = []
+    for _ in range(8):
+        child = os.fork()
+        if child == 0:
+            try:
+                work()
+                os._exit(0)
+            finally:
+                os._exit(1)
+        children.append(child)
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * 8
+    filled(Ledger.open(policy(address), tmp_path), key)
+
+
+def other(value: object) -> object:
+    """The value with one byte flipped."""
+    if isinstance(value, int):
+        return value ^ 64
+    raw = bytearray(str(value).encode())
+    raw[len(raw) // 2] ^= 1
+    return raw.decode()
+
+
+@pytest.mark.parametrize("number", [1, 2, 4])
+@pytest.mark.parametrize(
+    "column", ["model", "number", "kind", "version", "signer", "time", "previous", "digest", "envelope"]
+)
+def test_one_flipped_byte_is_named(column: str, number: int, tmp_path: Path, key: OwnKey, trust: Trust):
+    ledger = Ledger.open(policy(), tmp_path)
+    written = filled(ledger, key)
+    value = sqlite3.connect(database_of(ledger)).execute(
+        f"SELECT {column} FROM entries WHERE number = ?", (number,)
+    )  # fmt: skip
+    before = value.fetchone()[0]
+    value.connection.close()
+    tamper(ledger, f"UPDATE entries SET {column} = ? WHERE number = ?", other(before), number)
+    if column == "model":  # the row is gone from this model's chain, and found under the other name
+        told = written[number - 1].told.replace("digits", str(other("digits")))
+        assert ledger.strays("digits") == [
+            f"{told}: it was signed as an entry of digits; restore the ledger from a copy"
+        ]
+        if number == 4:
+            assert len(ledger.entries("digits", trust)) == 3
+            return
+    with pytest.raises(Refused) as refused:
+        ledger.entries("digits", trust)
+    said = str(refused.value)
+    if column in ("model", "number"):
+        assert said.startswith(f"entry {number} of digits is missing, entry ")
+    else:
+        assert said.startswith(f"entry {number} of digits (")
+    assert "\n" not in said
+
+
+def test_bytes_that_are_no_text_are_named(tmp_path: Path, key: OwnKey, trust: Trust):
+    ledger = Ledger.open(policy(), tmp_path)
+    filled(ledger, key)
+    tamper(ledger, "UPDATE entries SET envelope = CAST(X'80' || substr(envelope, 2) AS TEXT) WHERE number = 3")
+    with pytest.raises(Refused, match=r"entry 3 of digits \(promote of version 3\): its digest is not that"):
+        ledger.entries("digits", trust)
+
+
+def forge(ledger: Ledger, key: OwnKey, number: int, kind: str = "promote", **changes: object) -> None:
+    """Put a properly signed entry where its signer wants it."""
+    with sqlite3.connect(database_of(ledger)) as connection:
+        old = connection.execute("SELECT previous, time FROM entries WHERE number = ?", (number,)).fetchone()
+    connection.close()
+    row = {"model": "digits", "number": number, "version": number, "previous": old[0], "time": old[1], **changes}
+    envelope = seal(kind, ABOUT, row, key)
+    columns = {**row, "kind": kind, "signer": key.public, "envelope": envelope}
+    columns["digest"] = hashlib.sha256(envelope.encode()).hexdigest()
+    names = ", ".join(f"{name} = ?" for name in columns)
+    tamper(ledger, f"UPDATE entries SET {names} WHERE number = {number}", *columns.values())
+
+
+def test_an_entry_that_was_exchanged_for_another_signed_one_breaks_the_next(tmp_path: Path, key: OwnKey, trust: Trust):
+    ledger = Ledger.open(policy(), tmp_path)
+    filled(ledger, key)
+    forge(ledger, key, 2)
+    with pytest.raises(Refused, match=r"entry 3 of digits .*: it does not follow the entry before it"):
+        ledger.entries("digits", trust)
+
+
+def test_a_column_that_says_otherwise_than_what_was_signed_is_named(tmp_path: Path, key: OwnKey, trust: Trust):
+    ledger = Ledger.open(policy(), tmp_path)
+    filled(ledger, key)
+    tamper(ledger, "UPDATE entries SET version = 7 WHERE number = 4")
+    with pytest.raises(Refused, match=r"entry 4 of digits .*: its column version says 7, but 4 was signed"):
+        ledger.entries("digits", trust)
+    tamper(ledger, "UPDATE entries SET version = 4, kind = 'promote' WHERE number = 4")
+    with pytest.raises(Refused, match=r"entry 4 .*: it states .*/rollback/v1, not .*/promote/v1"):
+        ledger.entries("digits", trust)
+
+
+def test_unknown_keys_and_people_who_left_the_list_are_named(tmp_path: Path, key: OwnKey):
+    ledger = Ledger.open(policy(), tmp_path)
+    filled(ledger, key)
+    stranger = Trust.of(Team(people={"bert": Person(key="1" * 64, roles=("approver",))}))
+    with pytest.raises(Refused, match=r"entry 1 of digits .*: it is signed by an unknown key .*conf/team/"):
+        ledger.entries("digits", stranger)
+    anna = Trust.of(Team(people={"anna": Person(key=key.public, roles=("reader",))}))
+    assert len(ledger.entries("digits", anna)) == 4
+
+
+def test_time_never_runs_backwards(tmp_path: Path, key: OwnKey, trust: Trust):
+    ledger = Ledger.open(policy(), tmp_path)
+    filled(ledger, key, 1)
+    soon = spell(now() + timedelta(minutes=3))
+    forge(ledger, key, 1, time=soon)
+    assert ledger.append("digits", "gate", 2, {"digests": ABOUT}, key, after=1).time == soon
+    forge(ledger, key, 2, time=spell(read_time(soon) - timedelta(seconds=1)), version=2)
+    with pytest.raises(Refused, match=r"entry 2 of digits .*: it does not follow|before the entry before it"):
+        ledger.entries("digits", trust)
+
+
+def test_a_clock_that_is_far_behind_is_refused(tmp_path: Path, key: OwnKey):
+    ledger = Ledger.open(policy(), tmp_path)
+    filled(ledger, key, 1)
+    later = spell(now() + SKEW + timedelta(minutes=1))
+    forge(ledger, key, 1, time=later)
+    with pytest.raises(Refused, match=rf"the clock says .*, but the last entry of the ledger is of {later}"):
+        ledger.append("digits", "gate", 2, {"digests": ABOUT}, key, after=1)
+
+
+def test_a_killed_append_leaves_an_entry_or_none(address: str, tmp_path: Path, key: OwnKey, trust: Trust):
+    ledger = Ledger.open(policy(address), tmp_path)
+    filled(ledger, key, 1)
+
+    def killed(event: str) -> None:
+        sa.event.listen(sa.engine.Engine, event, lambda *_: os._exit(9))
+        ledger.append("digits", "gate", 2, {"digests": ABOUT}, key, after=1)
+
+    assert in_child(lambda: killed("commit")) == 9
+    assert in_child(lambda: killed("after_cursor_execute")) == 9
+    assert len(ledger.entries("digits", trust)) == 1
+    ledger.append("digits", "gate", 2, {"digests": ABOUT}, key, after=1)
+    assert len(ledger.entries("digits", trust)) == 2
+
+
+def envelope_of(ledger: Ledger, number: int) -> dict[str, object]:
+    with sqlite3.connect(database_of(ledger)) as connection:
+        [text] = connection.execute("SELECT envelope FROM entries WHERE number = ?", (number,)).fetchone()
+    connection.close()
+    found: dict[str, object] = json.loads(text)
+    assert canonical(found) == text
+    return found
+
+
+def test_an_envelope_is_accepted_by_others(tmp_path: Path, key: OwnKey):
+    """By the formula of DSSE and OpenSSL, and by the library of the DSSE authors; none of our own code judges."""
+    ledger = Ledger.open(policy(), tmp_path)
+    written = filled(ledger, key)
+    envelope = envelope_of(ledger, 3)
+    payload, kind = base64.b64decode(str(envelope["payload"])), str(envelope["payloadType"])
+    assert kind == "application/vnd.in-toto+json"
+    pae = b" ".join([b"DSSEv1", str(len(kind.encode())).encode(), kind.encode(), str(len(payload)).encode(), payload])
+    [signature] = envelope["signatures"]  # type: ignore[misc]
+    raw = base64.b64decode(signature["sig"])
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    public = key.private.public_key()
+    public.verify(raw, pae)
+    openssl = shutil.which("openssl")
+    assert openssl is not None
+    (tmp_path / "key.pem").write_bytes(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    (tmp_path / "pae").write_bytes(pae)
+    (tmp_path / "changed").write_bytes(pae[:-1] + b"!")
+    (tmp_path / "signature").write_bytes(raw)
+    command = [openssl, "pkeyutl", "-verify", "-rawin", "-pubin", "-inkey", "key.pem", "-sigfile", "signature", "-in"]
+    assert subprocess.run([*command, "pae"], cwd=tmp_path, capture_output=True).returncode == 0
+    assert subprocess.run([*command, "changed"], cwd=tmp_path, capture_output=True).returncode == 1
+    from securesystemslib.dsse import Envelope
+    from securesystemslib.signer import SSlibKey
+
+    keyid = signature["keyid"]  # which reading takes out
+    known = SSlibKey.from_crypto(public, keyid=keyid)
+    assert list(Envelope.from_dict(envelope).verify([known], threshold=1)) == [keyid]
+    statement = json.loads(payload)
+    assert statement["_type"] == "https://in-toto.io/Statement/v1"
+    assert statement["subject"] == [{"name": "bundle", "digest": {"sha256": "b" * 64}}]
+    assert statement["predicate"]["previous"] == written[1].digest
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("mysql://anna:secret@there/ledger", "is 'mysql://anna:\\*\\*\\*@there/ledger'; expected sqlite"),
+        ("postgresql+asyncpg://there/ledger", "expected sqlite"),
+        ("sqlite://", "expected sqlite"),
+        ("nonsense", "is no address; expected sqlite"),
+    ],
+)
+def test_other_addresses_are_refused_without_telling_passwords(address: str, words: str, tmp_path: Path):
+    with pytest.raises(ConfigurationError, match=words) as refused:
+        Ledger.open(policy(address), tmp_path)
+    assert "secret" not in str(refused.value)
+
+
+def test_the_ledger_is_named_by_plan_environment_or_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    assert Ledger.open(policy(), tmp_path).address == f"sqlite:///{tmp_path}/.headframe/ledger.db"
+    monkeypatch.setenv("HEADFRAME_LEDGER", "sqlite:///theirs.db")
+    assert Ledger.open(policy(), tmp_path).address == f"sqlite:///{tmp_path}/theirs.db"
+    assert Ledger.open(policy("sqlite:///ours.db"), tmp_path).address == f"sqlite:///{tmp_path}/ours.db"
+    monkeypatch.setenv("HEADFRAME_LEDGER", "postgresql://anna:secret@127.0.0.1:1/ledger")
+    with pytest.raises(Unavailable, match=r"the ledger postgresql\+psycopg://anna:\*\*\*@127.0.0.1:1/ledger cannot"):
+        Ledger.open(policy(), tmp_path)
+
+
+def test_a_file_that_is_no_database_is_said(tmp_path: Path):
+    (tmp_path / "ledger.db").write_bytes(b"only a few words of text, no database" * 100)
+    with pytest.raises(HeadframeError, match=r"ledger\.db cannot be used .*restore a copy"):
+        Ledger.open(policy(f"sqlite:///{tmp_path / 'ledger.db'}"), tmp_path)
+
+
+def test_a_team_has_one_clock(postgres_server: str, tmp_path: Path, key: OwnKey):
+    """Entries are dated by PostgreSQL, whatever this machine's clock says."""
+    address = fresh_database(postgres_server, "clock")
+    ledger = Ledger.open(policy(address), tmp_path)
+    with psycopg.connect(address) as connection:
+        [before] = connection.execute("SELECT date_trunc('second', clock_timestamp())").fetchone() or [None]
+        entry = ledger.append("digits", "gate", 1, {"digests": ABOUT}, key, after=0)
+        [after] = connection.execute("SELECT clock_timestamp()").fetchone() or [None]
+    assert before <= read_time(entry.time) <= after
