@@ -12,6 +12,7 @@ from headframe.orchestration import flow, step
 from headframe.promotion.decide import decide, still_champion
 from headframe.records import Outcome
 from headframe.serving.answer import answer, still_answers
+from headframe.signing.trust import Trust
 from headframe.tracking.address import place, tracking_uri
 
 
@@ -31,10 +32,11 @@ def live(plan: Plan, root: Path) -> Outcome:
     result = train_plan(plan, root)
     uri = tracking_uri(plan.tracking, root)
     where = place(uri, root)
-    decision = step(decide, root=root, on=(plan.promotion,), retries=2, valid=lambda d: still_champion(d, uri))(
+    trust = Trust.of(plan.team)
+    decision = step(decide, root=root, on=(plan.promotion,), retries=2, valid=lambda d: still_champion(d, uri, trust))(
         plan=plan, result=result, uri=uri, place=where
     )
-    answered = step(answer, root=root, retries=2, valid=lambda a: still_answers(a, uri))(
-        decision=decision, trained=result.trained, uri=uri, place=where
+    answered = step(answer, root=root, retries=2, valid=lambda a: still_answers(a, uri, trust))(
+        plan=plan, decision=decision, trained=result.trained, uri=uri, place=where
     )
     return Outcome(plan=plan.name, fingerprint=plan.fingerprint, result=result, decision=decision, answered=answered)

@@ -20,10 +20,10 @@ def predict(model: str, source: str, target: str, overrides: list[str]) -> Predi
         model: `NAME`, `NAME@ALIAS` or `NAME/VERSION` in the registry; `NAME` means its champion.
         source: a Parquet, CSV, TSV or JSON-lines file, or the name of a data set.
         target: the Parquet file to write, with `row_id` and the predictions.
-        overrides: Hydra overrides; only the tracking group matters.
+        overrides: Hydra overrides; the groups tracking, promotion and team matter.
     """
     project = Project.find(Path.cwd())
     plan = load_plan(overrides, project)
     return predict_to_file(
-        model, source, Path(target), root=project.root, uri=tracking_uri(plan.tracking, project.root)
+        model, source, Path(target), plan=plan, root=project.root, uri=tracking_uri(plan.tracking, project.root)
     )

@@ -12,8 +12,10 @@ from headframe.evaluation.evaluate import evaluate
 from headframe.orchestration import flow, step
 from headframe.reach import device_of
 from headframe.records import Trained, TrainedPlan
+from headframe.signing.trust import Trust
 from headframe.tracking.address import place, require, tracking_uri
 from headframe.tracking.register import is_registered, register
+from headframe.tracking.signature import require_signer
 from headframe.training import PROGRAM
 from headframe.training.run import is_whole, train, train_baseline
 
@@ -33,6 +35,8 @@ def train_plan(plan: Plan, root: Path) -> TrainedPlan:
     """Run the steps from raw data to a registered version."""
     uri = tracking_uri(plan.tracking, root)
     require(uri)
+    require_signer(plan.team)
+    trust = Trust.of(plan.team)
     data = bring_in(plan.dataset, root)
     table = data.validated.table
     lean = plan.lean
@@ -53,6 +57,6 @@ def train_plan(plan: Plan, root: Path) -> TrainedPlan:
     )
     what_and_where = (plan.identity, plan.tracking.experiment)
     registered = step(
-        register, root=root, on=what_and_where, retries=2, valid=lambda record: is_registered(record, uri)
+        register, root=root, on=what_and_where, retries=2, valid=lambda record: is_registered(record, uri, trust)
     )(plan=plan, data=data, trained=trained, evaluated=evaluated, uri=uri, place=place(uri, root))
     return TrainedPlan(data=data, trained=trained, evaluated=evaluated, registered=registered)

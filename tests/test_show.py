@@ -13,7 +13,7 @@ from headframe.tracking.registry import resolve
 
 def _outcome(world: World, made: Made, champion: int | None) -> Outcome:
     decision = Decision(model="digits", version=1, champion=champion, promoted=champion == 1, reason="because")
-    answered = answer(decision, made.trained, world.uri, "here", world.root)
+    answered = answer(made.plan, decision, made.trained, world.uri, "here", world.root)
     result = TrainedPlan(
         data=made.data, trained=made.trained, evaluated=made.evaluated, registered=world.registered["digits"]
     )

@@ -357,10 +357,11 @@ def _serve(arguments: argparse.Namespace) -> int:
     serving = plan.serving
     serve(
         arguments.model,
+        plan=plan,
+        root=project.root,
         uri=tracking_uri(plan.tracking, project.root),
         host=arguments.host or serving.host,
         port=serving.port if arguments.port is None else arguments.port,
-        max_rows=serving.max_rows,
         ready=_print_json if arguments.json else None,
     )
     return 0

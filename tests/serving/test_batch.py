@@ -25,7 +25,7 @@ from headframe.tracking.rows import to_frame
 
 
 def _predict(world: World, name: str, source: object, target: Path) -> pa.Table:
-    predict_to_file(f"{name}/1", str(source), target, root=world.root, uri=world.uri)
+    predict_to_file(f"{name}/1", str(source), target, plan=world.made["digits"].plan, root=world.root, uri=world.uri)
     return pq.read_table(target)
 
 
@@ -35,7 +35,8 @@ def _texts(world: World) -> pa.Table:
 
 def test_a_data_set_is_predicted_row_by_row_under_its_row_ids(world: World, tmp_path: Path):
     target = tmp_path / "scored.parquet"
-    predicted = predict_to_file("digits/1", "digits", target, root=world.root, uri=world.uri)
+    plan = world.made["digits"].plan
+    predicted = predict_to_file("digits/1", "digits", target, plan=plan, root=world.root, uri=world.uri)
     found, table = pq.read_table(target), Table.open(world.root / "data" / "digits").read()
     assert found.column("row_id").equals(table.column("row_id"))
     assert found.drop_columns(["row_id"]).equals(world.made["digits"].predictor.predict(table).combine_chunks())
@@ -210,8 +211,9 @@ def test_unknown_sources_targets_and_models_are_said(world: World, tmp_path: Pat
         _predict(world, "digits", "digits", tmp_path / "nowhere" / "scored.parquet")
     with pytest.raises(HeadframeError, match="ends in nothing, but Parquet is written"):
         _predict(world, "digits", "digits", tmp_path)
+    plan = world.made["digits"].plan
     with pytest.raises(ConfigurationError, match="did you mean 'digits'"):
-        predict_to_file("digitz", "digits", tmp_path / "scored.parquet", root=world.root, uri=world.uri)
+        predict_to_file("digitz", "digits", tmp_path / "scored.parquet", plan=plan, root=world.root, uri=world.uri)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 import pytest
 from lives import free_port
 from starlette.testclient import TestClient
-from workshop import Made, World, in_child
+from workshop import Made, World, in_child, plan_for, trust
 
 from headframe.errors import ConfigurationError, HeadframeError
 from headframe.prediction.predictor import Predictor
@@ -42,7 +42,7 @@ JSON = {"content-type": "application/json"}
 
 def _client(world: World, name: str, **limits: int) -> TestClient:
     version = resolve(f"{name}/1", world.uri)
-    app = make_app(open_version(version, world.uri), version, **{"max_rows": 100, **limits})
+    app = make_app(open_version(version, world.uri, trust()), version, **{"max_rows": 100, **limits})
     return TestClient(app, raise_server_exceptions=False)
 
 
@@ -374,14 +374,14 @@ def test_a_client_that_leaves_in_the_middle_is_no_fault_of_ours(world: World, ca
         pass
 
     version = resolve("sms_spam/1", world.uri)
-    asyncio.run(make_app(open_version(version, world.uri), version, max_rows=1)(scope, receive, send))
+    asyncio.run(make_app(open_version(version, world.uri, trust()), version, max_rows=1)(scope, receive, send))
     assert caplog.text == ""
 
 
 def test_one_request_can_be_answered_without_a_port(world: World):
     registered, made = world.registered["etth1"], world.made["etth1"]
     decision = Decision(model="etth1", version=1, champion=None, promoted=False, reason="")
-    answered = answer(decision, made.trained, world.uri, "here", world.root)
+    answered = answer(made.plan, decision, made.trained, world.uri, "here", world.root)
     expected = made.predictor.predict(made.probe).to_pylist()
     assert json.loads(answered.response) == {"predictions": expected}
     assert (answered.model, answered.version, answered.status) == ("etth1", registered.version, 200)
@@ -390,7 +390,7 @@ def test_one_request_can_be_answered_without_a_port(world: World):
 def test_the_answered_row_is_the_first_test_row(world: World):
     made = world.made["sms_spam"]
     decision = Decision(model="sms_spam", version=1, champion=1, promoted=True, reason="")
-    answered = answer(decision, made.trained, world.uri, "here", world.root)
+    answered = answer(made.plan, decision, made.trained, world.uri, "here", world.root)
     table = pq.read_table(world.root / "data" / "sms_spam" / "table.parquet")
     row = table.filter([name == answered.row_id for name in table.column("row_id").to_pylist()])
     assert json.loads(answered.response)["predictions"] == made.predictor.predict(row.select(["text"])).to_pylist()
@@ -435,17 +435,22 @@ def test_an_answer_that_is_not_what_was_measured_is_no_good_one(world: World, tm
     trained = _lying(world.made[name], change, tmp_path / "made")
     decision = Decision(model=name, version=1, champion=1, promoted=True, reason="")
     with pytest.raises(HeadframeError, match=f"{name} version 1 answers otherwise for row .* measured: {words}"):
-        answer(decision, trained, world.uri, "here", world.root)
+        answer(world.made[name].plan, decision, trained, world.uri, "here", world.root)
     # Of another version than the one decided about the predictions say nothing.
     refused = decision.model_copy(update={"version": 2, "promoted": False})
-    assert answer(refused, trained, world.uri, "here", world.root).status == 200
+    assert answer(world.made[name].plan, refused, trained, world.uri, "here", world.root).status == 200
 
 
 def test_a_refused_question_of_our_own_is_told(world: World):
     version = resolve("sms_spam/1", world.uri)
     rows = world.made["etth1"].probe.slice(0, 1)
-    status, response = ask(open_version(version, world.uri), version, rows)
+    status, response = ask(open_version(version, world.uri, trust()), version, rows)
     assert (status, "column 'text' is missing" in response) == (400, True)
+
+
+def _serve(model: str, uri: str, port: int, root: Path, host: str = "127.0.0.1") -> None:
+    plan = plan_for("digits", serving={"max_rows": 50})
+    serve(model, plan=plan, root=root, uri=uri, host=host, port=port)
 
 
 @contextmanager
@@ -454,11 +459,7 @@ def _served(world: World, name: str, before: Any = None) -> Iterator[tuple[str, 
     port = free_port()
     child = os.fork()
     if child == 0:
-        os._exit(
-            in_child(
-                lambda: (before and before(), serve(name, uri=world.uri, host="127.0.0.1", port=port, max_rows=50))
-            )
-        )
+        os._exit(in_child(lambda: (before and before(), _serve(name, world.uri, port, world.root))))
     address = f"http://127.0.0.1:{port}"
     try:
         for _ in range(600):
@@ -520,30 +521,30 @@ def test_a_request_in_progress_is_still_answered_when_the_server_is_told_to_stop
         assert found[0].status_code == 200
 
 
-def test_a_port_that_is_taken_is_said_before_the_model_is_looked_for():
+def test_a_port_that_is_taken_is_said_before_the_model_is_looked_for(tmp_path: Path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(HeadframeError, match=rf"cannot listen on 127.0.0.1:{port} .*; choose another with --port"):
-            serve("nothing", uri="sqlite:////nowhere/mlflow.db", host="127.0.0.1", port=port, max_rows=1)
+            _serve("nothing", "sqlite:////nowhere/mlflow.db", port, tmp_path)
 
 
-def test_a_foreign_host_is_said():
+def test_a_foreign_host_is_said(tmp_path: Path):
     with pytest.raises(HeadframeError, match=r"cannot listen on 192\.0\.2\.1:"):
-        serve("nothing", uri="sqlite:////nowhere/mlflow.db", host="192.0.2.1", port=free_port(), max_rows=1)
+        _serve("nothing", "sqlite:////nowhere/mlflow.db", free_port(), tmp_path, host="192.0.2.1")
 
 
 @pytest.mark.parametrize("port", [-1, 70_000])
-def test_a_port_that_cannot_be_is_wrong_usage(port: int):
+def test_a_port_that_cannot_be_is_wrong_usage(port: int, tmp_path: Path):
     with pytest.raises(ConfigurationError, match=f"--port {port} is no port; choose one from 1024 to 65535"):
-        serve("nothing", uri="sqlite:////nowhere/mlflow.db", host="127.0.0.1", port=port, max_rows=1)
+        _serve("nothing", "sqlite:////nowhere/mlflow.db", port, tmp_path)
 
 
 def test_a_model_that_is_not_there_is_said_and_the_port_is_free_again(world: World):
     port = free_port()
     with pytest.raises(ConfigurationError, match="no registered model 'digit'"):
-        serve("digit", uri=world.uri, host="127.0.0.1", port=port, max_rows=1)
+        _serve("digit", world.uri, port, world.root)
     with socket.socket() as free:
         free.bind(("127.0.0.1", port))
 

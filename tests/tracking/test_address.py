@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from workshop import World
+from workshop import World, trust
 
 from headframe.config.plan import Tracking
 from headframe.errors import ConfigurationError, HeadframeError
@@ -88,8 +88,8 @@ def test_a_project_that_was_copied_finds_its_own_files(world: World, tmp_path: P
     for file in (tmp_path / ".headframe" / "artifacts").rglob("bundle.json"):
         file.write_text("{}")
     registered = world.registered["sms_spam"]
-    assert is_intact("sms_spam", registered.version, world.uri) is True
-    assert is_intact("sms_spam", registered.version, uri) is False
+    assert is_intact("sms_spam", registered.version, world.uri, trust()) is True
+    assert is_intact("sms_spam", registered.version, uri, trust()) is False
 
 
 def test_every_place_in_the_tables_is_known(world: World):

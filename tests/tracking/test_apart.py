@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import workshop
 from mlflow import MlflowClient
-from workshop import NETWORK, Made
+from workshop import NETWORK, Made, trust
 
 from headframe.errors import HeadframeError
 from headframe.tracking.loader import open_package
@@ -32,7 +32,9 @@ def test_a_version_is_opened_with_its_own_code_though_the_project_comes_first_on
     expected = own.predictor.scores(own.probe)
     own.register()
     workshop.write_network(own.root, FLIPPED)
-    np.testing.assert_array_equal(open_version(resolve("digits/1", own.uri), own.uri).scores(own.probe), expected)
+    np.testing.assert_array_equal(
+        open_version(resolve("digits/1", own.uri), own.uri, trust()).scores(own.probe), expected
+    )
 
 
 def test_a_version_is_not_opened_where_other_code_of_that_name_was_imported(own: Made):
@@ -40,12 +42,12 @@ def test_a_version_is_not_opened_where_other_code_of_that_name_was_imported(own:
     workshop.write_network(own.root, FLIPPED)
     assert own.predictor.scores(own.probe).shape == (32, 10)
     with pytest.raises(HeadframeError, match=r"brings package 'mine' .*imported another version of it from .*src/mine"):
-        open_version(resolve("digits/1", own.uri), own.uri)
+        open_version(resolve("digits/1", own.uri), own.uri, trust())
 
 
 def test_a_model_that_needs_none_of_the_projects_code_brings_none(own: Made, digits: Made):
     assert own.root == digits.root
     digits.register()
-    with model_files(resolve("digits/1", digits.uri), digits.uri) as model:
+    with model_files(resolve("digits/1", digits.uri), digits.uri, trust()) as model:
         assert not (model / "code").exists()
         assert open_package(model).scores(digits.probe).shape == (32, 10)

@@ -18,10 +18,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from mlflow import MlflowClient
-from workshop import Made, World, in_child, moved
+from workshop import Made, World, in_child, moved, trust
 
 from headframe import __version__
-from headframe.errors import DataError, HeadframeError
+from headframe.errors import HeadframeError, Refused
 from headframe.record import digest
 from headframe.tracking import lineage
 from headframe.tracking.publish import Publication
@@ -45,8 +45,9 @@ def test_a_run_keeps_all_that_is_needed_to_tell_where_it_came_from(world: World,
     made = world.made["digits"]
     assert run.info.status == "FINISHED"
     assert _artifacts(world, run) == {
-        "plan.json", "provenance.json", "code/code.diff", "code/installed.txt", "data/validated.json", "training/predictions.parquet",
-        "training/result.json", "training/history.json", "evaluation/card.md", "evaluation/report.html",
+        "plan.json", "provenance.json", "code/code.diff", "code/installed.txt", "data/validated.json",
+        "training/predictions.parquet", "training/result.json", "training/history.json", "evaluation/card.md",
+        "evaluation/report.html",
         "evaluation/metrics.json", "evaluation/slices.json", "evaluation/plots/confusion.png",
     }  # fmt: skip
     tags = run.data.tags
@@ -138,8 +139,8 @@ def test_registering_again_gives_the_same_record_and_doubles_nothing(digits: Mad
     before = _census(digits)
     assert digits.register() == first
     assert _census(digits) == before
-    assert is_registered(first, digits.uri)
-    assert not is_registered(first.model_copy(update={"version": 2}), digits.uri)
+    assert is_registered(first, digits.uri, trust())
+    assert not is_registered(first.model_copy(update={"version": 2}), digits.uri, trust())
 
 
 @pytest.mark.parametrize("damage", ["byte", "gone"])
@@ -147,7 +148,7 @@ def test_a_version_whose_files_were_changed_is_no_longer_registered_until_they_a
     digits: Made, damage: str, caplog: pytest.LogCaptureFixture
 ):
     first = digits.register()
-    assert is_intact("digits", 1, digits.uri) is True
+    assert is_intact("digits", 1, digits.uri, trust()) is True
     client = MlflowClient(digits.uri, digits.uri)
     folder = Path(client.get_model_version_download_uri("digits", "1").removeprefix("file://"))
     file = next(path for path in sorted(folder.rglob("*")) if path.suffix == ".safetensors")
@@ -155,16 +156,16 @@ def test_a_version_whose_files_were_changed_is_no_longer_registered_until_they_a
         shutil.rmtree(folder)
     else:
         file.write_bytes(file.read_bytes()[:-1] + b"x")
-    assert is_intact("digits", 1, digits.uri) is False
-    assert not is_registered(first, digits.uri)
+    assert is_intact("digits", 1, digits.uri, trust()) is False
+    assert not is_registered(first, digits.uri, trust())
     assert digits.register() == first
-    assert "the files of digits version 1 were changed; they are written anew" in caplog.text
-    assert is_registered(first, digits.uri)
+    assert "; its files are written anew" in caplog.text
+    assert is_registered(first, digits.uri, trust())
     assert len(client.search_model_versions()) == 1
 
 
 def test_of_a_version_that_is_not_there_nothing_is_known(digits: Made):
-    assert is_intact("digits", 7, digits.uri) is None
+    assert is_intact("digits", 7, digits.uri, trust()) is None
 
 
 def test_an_uncommitted_change_is_kept_byte_for_byte(digits: Made):
@@ -217,8 +218,10 @@ def test_a_change_of_one_byte_in_the_registry_is_noticed(digits: Made):
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    with pytest.raises(DataError, match=r"models:/digits/1 is damaged: weights.safetensors .* was changed"):
-        open_version(version, digits.uri)
+    with pytest.raises(
+        Refused, match=r"digits/1 is refused: data/bundle/weights.safetensors was changed"
+    ):
+        open_version(version, digits.uri, trust())
 
 
 def test_a_registry_that_cannot_be_written_is_said_and_leaves_nothing(digits: Made):

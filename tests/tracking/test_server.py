@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from lives import free_port
 from mlflow import MlflowClient
-from workshop import Made
+from workshop import Made, trust
 
 from headframe.promotion.decide import decide, still_champion
 from headframe.records import TrainedPlan
@@ -62,15 +62,15 @@ def test_a_version_is_registered_promoted_and_loaded_over_http(digits: Made, ser
     registered = made.register()
     assert registered.parity == 0.0
     assert made.register() == registered
-    assert is_registered(registered, server)
+    assert is_registered(registered, server, trust())
     assert champion_number("digits", server) is None
     result = TrainedPlan(data=made.data, trained=made.trained, evaluated=made.evaluated, registered=registered)
     decision = decide(made.plan, result, server, server, made.root)
     assert decision.promoted
-    assert still_champion(decision, server)
+    assert still_champion(decision, server, trust())
     version = resolve("digits@champion", server)
     expected = np.load(made.root / made.trained.folder / "probe_scores.npy")
-    np.testing.assert_array_equal(open_version(version, server).scores(made.probe), expected)
+    np.testing.assert_array_equal(open_version(version, server, trust()).scores(made.probe), expected)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
     loaded = mlflow.pyfunc.load_model("models:/digits@champion")
     np.testing.assert_array_equal(loaded.predict(to_frame(made.probe), params={"output": "scores"}), expected)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import base64
 import importlib
 import json
 import os
@@ -21,10 +22,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 import yaml
+from mlflow import MlflowClient
 from sklearn.linear_model import LogisticRegression
 
 from headframe.config.build import build
-from headframe.config.plan import Plan
+from headframe.config.plan import Plan, Team
 from headframe.config.project import Project
 from headframe.datasets.collect import collect
 from headframe.datasets.splits import assign, divide
@@ -34,9 +36,12 @@ from headframe.prediction.estimator import EstimatorModel
 from headframe.prediction.predictor import Predictor
 from headframe.record import digest, file_digest, folder_digest
 from headframe.records import Evaluated, Ingested, Interval, Registered, Trained, Validated
+from headframe.signing.keys import own_key
+from headframe.signing.trust import Trust
 from headframe.tracking import loader
 from headframe.tracking.address import open_client
 from headframe.tracking.register import register
+from headframe.tracking.signature import SIGNATURE, sign_package
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -273,6 +278,23 @@ def _template() -> Path:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)  # forked children leave without it
     open_client(f"sqlite:///{folder / 'mlflow.db'}")
     return folder / "mlflow.db"
+
+
+def package_of(name: str, uri: str) -> Path:
+    """Give the folder where the registry keeps the files of a model's first version."""
+    kept = MlflowClient(uri, uri).get_model_version_download_uri(name, "1")
+    return Path(kept.removeprefix("file://"))
+
+
+def sign_again(package: Path) -> None:
+    """Sign changed files of a model, as its author could."""
+    envelope = json.loads((package / SIGNATURE).read_bytes())
+    sign_package(package, own_key(), json.loads(base64.b64decode(envelope["payload"]))["predicate"])
+
+
+def trust() -> Trust:
+    """Trust the keys on this machine, which tests have for themselves."""
+    return Trust.of(Team())
 
 
 def empty_registry(root: Path) -> Path:

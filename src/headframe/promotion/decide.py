@@ -15,6 +15,7 @@ from headframe.config.project import Project
 from headframe.errors import DataError, HeadframeError, Unavailable
 from headframe.promotion.rule import NotWorse, Verdict
 from headframe.records import Decision, TrainedPlan
+from headframe.signing.trust import Trust
 from headframe.tracking.apart import ask
 from headframe.tracking.registry import (
     Version,
@@ -88,7 +89,7 @@ def _decision(version: Version, champion: int | None, promoted: bool, reason: st
     )
 
 
-def still_champion(decision: Decision, uri: str) -> bool:
+def still_champion(decision: Decision, uri: str, trust: Trust) -> bool:
     """Say whether a kept decision still holds: the champion that it left is champion, and unchanged where it decided.
 
     Where that is not known the decision is made anew, as where the champion could not be asked: it may be mended.
@@ -97,7 +98,7 @@ def still_champion(decision: Decision, uri: str) -> bool:
         return False
     if decision.champion is None or decision.champion == decision.version:
         return True
-    return is_intact(decision.model, decision.champion, uri) is True
+    return is_intact(decision.model, decision.champion, uri, trust) is True
 
 
 def _rule(result: TrainedPlan) -> NotWorse:
@@ -112,7 +113,7 @@ def _value(result: TrainedPlan) -> float:
 def _compared(plan: Plan, result: TrainedPlan, present: Version, uri: str, root: Path) -> Verdict:
     tested = shared_rows(plan, result, root)
     try:
-        with model_files(present, uri) as model:
+        with model_files(present, uri, Trust.of(plan.team)) as model:
             other = champion_metric(tested, result, model)
     except Unavailable:
         raise

@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headframe.config.plan import Plan
 from headframe.errors import HeadframeError
 from headframe.records import Answered, Decision, Trained
+from headframe.signing.trust import Trust
 from headframe.tracking import apart
 from headframe.tracking.registry import is_intact, model_files, resolve
 
@@ -28,7 +30,8 @@ weights, by more than 1e-2.
 """
 
 
-def answer(
+def answer(  # noqa: PLR0917 - a stage takes what its key is made of
+    plan: Plan,
     decision: Decision,
     trained: Trained,
     uri: str,
@@ -38,6 +41,7 @@ def answer(
     """Ask the champion, or where none can answer the version decided about, for the first test row.
 
     Args:
+        plan: its team says whose signature counts.
         decision: which version.
         trained: its probe and predictions give the row, its name and what the version predicted for it.
         uri: MLflow's address.
@@ -47,13 +51,14 @@ def answer(
     Raises:
         HeadframeError: the answer is not a good one, or not what the version decided about predicted when it was
             measured.
+        Refused: its files are not what somebody trusted signed.
     """
     import pyarrow.parquet as pq  # noqa: PLC0415 - a kept answer is shown without it
 
     number = decision.champion if decision.champion is not None and decision.comparable else decision.version
     version = resolve(f"{decision.model}/{number}", uri)
     folder = root / trained.folder
-    with model_files(version, uri) as model:
+    with model_files(version, uri, Trust.of(plan.team)) as model:
         probe = str(folder / "probe.parquet")
         status, response = apart.ask(ask_package, model, name=version.model, number=number, probe=probe)
     if status != OK:
@@ -128,9 +133,9 @@ def _gap(name: str, told: np.ndarray, kept: Any, largest: Any) -> str:
     return "" if (gap <= TOLERANCE * largest).all() else f"{name} is off by {gap.max():.3g}"
 
 
-def still_answers(answered: Answered, uri: str) -> bool:
+def still_answers(answered: Answered, uri: str, trust: Trust) -> bool:
     """Say whether the model that gave a kept answer is unchanged; where that is not known, it is asked again."""
-    return is_intact(answered.model, answered.version, uri) is True
+    return is_intact(answered.model, answered.version, uri, trust) is True
 
 
 def ask(predictor: Predictor, version: Version, rows: pa.Table) -> tuple[int, str]:

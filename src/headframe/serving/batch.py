@@ -7,11 +7,14 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headframe.config.plan import Plan
 from headframe.config.project import Project
 from headframe.errors import ConfigurationError, DataError, HeadframeError
 from headframe.record import file_digest, umask
 from headframe.records import Predicted
-from headframe.tracking.registry import open_version, resolve
+from headframe.serving.asked import find
+from headframe.signing.trust import Trust
+from headframe.tracking.registry import open_version
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,7 +27,7 @@ BATCHES = 8
 forward pass as if all rows had been given at once, which makes the answers equal to the last bit."""
 
 
-def predict_to_file(model: str, source: str, target: Path, *, root: Path, uri: str) -> Predicted:
+def predict_to_file(model: str, source: str, target: Path, *, plan: Plan, root: Path, uri: str) -> Predicted:
     """Predict for each row of `source` and write a Parquet file.
 
     Args:
@@ -32,17 +35,20 @@ def predict_to_file(model: str, source: str, target: Path, *, root: Path, uri: s
         source: a Parquet, CSV, TSV or JSON-lines file, or the name of a data set.
         target: the file to write: `row_id` and what `Predictor.predict` gives. For a forecast the rows are history
             and one row a step comes out, with the last row's id in `after`. It appears when it is complete.
+        plan: says whose signature counts and what makes a champion.
         root: the project's folder.
         uri: MLflow's address.
 
     Raises:
+        Refused: the model's files are not what somebody trusted signed, or it is champion without the ledger's word.
         ConfigurationError: there is no such model or source, or `target` is no place for a Parquet file.
         HeadframeError: `target` cannot be written.
         DataError: the rows are not what the model takes.
     """
     _require_place(target, source, root)
-    version = resolve(model, uri)
-    rows = write_predictions(open_version(version, uri), source, target, root)
+    trust = Trust.of(plan.team)
+    version = find(model, plan.promotion, trust, uri, root)
+    rows = write_predictions(open_version(version, uri, trust), source, target, root)
     return Predicted(
         model=version.model, version=version.number, target=str(target), rows=rows, digest=file_digest(target)
     )

@@ -6,10 +6,14 @@ import logging
 import signal
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from headframe.config.plan import Plan
 from headframe.errors import ConfigurationError, HeadframeError
-from headframe.tracking.registry import open_version, resolve
+from headframe.serving.asked import find
+from headframe.signing.trust import Trust
+from headframe.tracking.registry import open_version
 
 log = logging.getLogger("headframe")
 
@@ -17,31 +21,41 @@ STOP_SECONDS = 10  # in which requests that are being answered may end when the 
 
 
 def serve(
-    model: str, *, uri: str, host: str, port: int, max_rows: int, ready: Callable[[dict[str, Any]], None] | None = None
+    model: str,
+    *,
+    plan: Plan,
+    root: Path,
+    uri: str,
+    host: str,
+    port: int,
+    ready: Callable[[dict[str, Any]], None] | None = None,
 ) -> None:
     """Answer requests until the process is told to stop (Ctrl-C or SIGTERM).
 
     Args:
         model: `NAME`, `NAME@ALIAS` or `NAME/VERSION`; `NAME` means its champion.
+        plan: says how many rows a request may have, whose signature counts and what makes a champion.
+        root: the project's folder.
         uri: MLflow's address.
         host: address to listen on.
         port: port to listen on; 0 takes a free one.
-        max_rows: rows in one request.
         ready: is told model, version and address once requests can be sent.
 
     Raises:
         HeadframeError: the port is taken or the host is not this machine's.
         ConfigurationError: there is no such model, or the port cannot be one.
+        Refused: its files are not what somebody trusted signed, or it is champion without the ledger's word.
     """
     listening = _listen(host, port)
     with listening:
-        version = resolve(model, uri)
-        predictor = open_version(version, uri)
+        trust = Trust.of(plan.team)
+        version = find(model, plan.promotion, trust, uri, root)
+        predictor = open_version(version, uri, trust)
         import uvicorn  # noqa: PLC0415 - what can go wrong before is said without it
 
         from headframe.serving.app import make_app  # noqa: PLC0415
 
-        app = make_app(predictor, version, max_rows=max_rows)
+        app = make_app(predictor, version, max_rows=plan.serving.max_rows)
         where = f"http://{host}:{listening.getsockname()[1]}"
         if ready is not None:
             ready({"model": version.model, "version": version.number, "address": where})

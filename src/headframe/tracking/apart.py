@@ -23,7 +23,7 @@ from typing import Any
 from headframe import errors
 from headframe.errors import HeadframeError
 from headframe.telemetry import switch_off
-from headframe.tracking.registry import CODE
+from headframe.tracking.signature import CODE
 
 STDERR = 2  # what a model's code prints must not stand in the answer of the command
 
@@ -48,7 +48,7 @@ def ask(function: Callable[..., Any], model: Path, **arguments: Any) -> Any:
         question.write_text(json.dumps(content), encoding="utf-8")
         done = subprocess.run(
             [sys.executable, "-P", "-m", "headframe.tracking.apart", str(question), str(answer)],
-            env={**os.environ, "PYTHONPATH": _search_path(model / CODE)},
+            env={**os.environ, "PYTHONPATH": _search_path(model / CODE), "PYTHONDONTWRITEBYTECODE": "1"},
             stdin=subprocess.DEVNULL,
             stdout=STDERR,
             check=False,

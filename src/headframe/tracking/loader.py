@@ -12,8 +12,9 @@ import numpy as np
 from headframe.errors import ConfigurationError, HeadframeError
 from headframe.prediction.predictor import Predictor
 from headframe.record import digest, file_digest
-from headframe.tracking.registry import CODE, bundle_in
+from headframe.tracking.registry import bundle_in
 from headframe.tracking.rows import to_table
+from headframe.tracking.signature import CODE
 
 OUTPUTS = ("predictions", "scores")
 

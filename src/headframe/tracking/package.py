@@ -6,6 +6,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,15 @@ by more than 1e-2.
 
 
 def package(
-    target: Path, bundle: Path, probe: pa.Table, *, location: str, run_id: str, model_id: str, code: Sequence[Path] = ()
+    target: Path,
+    bundle: Path,
+    probe: pa.Table,
+    *,
+    location: str,
+    run_id: str,
+    model_id: str,
+    created: datetime,
+    code: Sequence[Path] = (),
 ) -> None:
     """Write a bundle as a model in MLflow's format: no pickle, a signature, an example, pinned requirements.
 
@@ -59,6 +68,7 @@ def package(
         location: where MLflow will keep it.
         run_id: of the run that made it.
         model_id: of MLflow's entry for it.
+        created: when that entry was made, so that the same model written anew has the same bytes.
         code: folders of the project's own packages, which the bundle may name.
     """
     predictor = Predictor.load(bundle, trusted=tuple(f"{folder.name}." for folder in code))
@@ -74,7 +84,13 @@ def package(
             loader_module="headframe.tracking.loader",
             data_path=str(bundle),
             code_paths=[str(folder) for folder in code] or None,
-            mlflow_model=Model(artifact_path=location, run_id=run_id, model_uuid=model_id, model_id=model_id),
+            mlflow_model=Model(
+                artifact_path=location,
+                run_id=run_id,
+                utc_time_created=created.astimezone(UTC).replace(tzinfo=None),
+                model_uuid=model_id,
+                model_id=model_id,
+            ),
             signature=ModelSignature(
                 inputs=input_schema(predictor.schema),
                 outputs=_columns(_complete(predictor.predict(rows).schema)),

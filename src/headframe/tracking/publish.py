@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -25,17 +26,21 @@ from mlflow.artifacts import download_artifacts
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
+from headframe import __version__
 from headframe.config.plan import Plan, targets
 from headframe.config.project import Project
-from headframe.errors import HeadframeError
+from headframe.errors import HeadframeError, Refused, Unavailable
 from headframe.record import digest
 from headframe.records import Evaluated, Ingested, Provenance, Registered, Trained
+from headframe.signing.trust import Trust
 from headframe.tracking import runs
 from headframe.tracking.address import experiment_id, open_client, speaking
 from headframe.tracking.origin import Written, written
 from headframe.tracking.package import package, prove
-from headframe.tracking.registry import BUNDLE_TAG, is_intact
+from headframe.tracking.registry import BUNDLE_TAG, Version, model_files
+from headframe.tracking.signature import UnknownSigner, read_package, require_signer, sign_package, signing_key
 
 log = logging.getLogger("headframe")
 
@@ -109,12 +114,27 @@ class Publication:
         return found.model_dump_json(indent=2) + "\n"
 
     @property
+    def _claim(self) -> dict[str, str]:
+        """What the signature of the model says of it, besides its files."""
+        return {
+            "model": self.plan.promotion.model,
+            "plan": self.plan.fingerprint,
+            "table": self.data.split.table.digest,
+            "split": self.data.split.digest,
+            "bundle": self.trained.bundle,
+            "predictions": self.trained.predictions,
+            "evaluated": self.evaluated.digest,
+            "headframe": __version__,
+        }
+
+    @property
     def made(self) -> Path:
         """What training left."""
         return self.root / self.trained.folder
 
     def publish(self) -> Registered:
         """Do what is not done yet; see `headframe.tracking.register.register`."""
+        require_signer(self.plan.team)
         locks = Project(self.root).state / "locks"
         locks.mkdir(parents=True, exist_ok=True)
         client = open_client(self.uri)
@@ -128,8 +148,8 @@ class Publication:
                 logged = self._logged_model(client, run)
                 if version is None:
                     version = self._version(client, run, logged, self._package(client, run, logged))
-                elif is_intact(version.name, int(version.version), self.uri) is False:
-                    log.warning("the files of %s version %s were changed; they are written anew", *_named(version))
+                elif (reason := self._damage(version)) is not None:
+                    log.warning("%s; its files are written anew", reason)
                     self._package(client, run, logged)
                 _link(client, logged, version)
                 runs.set_tags(client, run, {"headframe.version": f"{version.name}/{version.version}"})
@@ -140,6 +160,26 @@ class Publication:
             model_uri=f"models:/{version.name}/{version.version}",
             parity=float(version.tags[PARITY]),
         )
+
+    def _damage(self, version: ModelVersion) -> str | None:
+        """Say what is wrong with the files of a version; None where they are as somebody trusted signed them.
+
+        Raises:
+            Refused: they are whole, but signed by somebody who is not trusted: to write them anew would take the
+                version from whoever registered it.
+        """
+        name, number = version.name, int(version.version)
+        registered = Version(name, number, version.run_id, dict(version.tags))
+        try:
+            with model_files(registered, self.uri, Trust.of(self.plan.team)):
+                return None
+        except Unavailable:
+            raise
+        except UnknownSigner as error:
+            msg = f"{error}; to register it as your own, delete version {number} of {name} in MLflow first"
+            raise Refused(msg) from error
+        except HeadframeError as error:
+            return str(error)
 
     def _track(self, client: MlflowClient, run: Run) -> None:
         client.log_text(run.info.run_id, self.plan.model_dump_json(indent=2) + "\n", "plan.json")
@@ -196,8 +236,11 @@ class Publication:
             location=logged.artifact_location,
             run_id=run.info.run_id,
             model_id=logged.model_id,
+            created=datetime.fromtimestamp(logged.creation_timestamp / 1000, UTC),
             code=self._code(),
         )
+        sign_package(written, signing_key(self.plan.team), {**self._claim, "run_id": run.info.run_id})
+        _remove_others(logged.artifact_location, written)
         client.log_model_artifacts(logged.model_id, str(written))
         back = download_artifacts(
             artifact_uri=logged.artifact_location,
@@ -206,6 +249,7 @@ class Publication:
             registry_uri=self.uri,
         )
         try:
+            read_package(Path(back), Trust.of(self.plan.team))
             difference = prove(Path(back), probe, expected, self.plan.trainer.threads)
         except HeadframeError:
             client.finalize_logged_model(logged.model_id, LoggedModelStatus.FAILED)
@@ -251,8 +295,16 @@ class Publication:
         return made
 
 
-def _named(version: ModelVersion) -> tuple[str, str]:
-    return version.name, str(version.version)
+def _remove_others(location: str, written: Path) -> None:
+    """Remove what lies where a model is kept and is no part of it: in `code/` it would be imported."""
+    kept = get_artifact_repository(location)
+    folders = [""]
+    while folders:
+        for each in kept.list_artifacts(folders.pop() or None):
+            if each.is_dir and (written / each.path).is_dir():
+                folders.append(each.path)
+            elif each.is_dir or not (written / each.path).is_file():
+                kept.delete_artifacts(each.path)
 
 
 def _link(client: MlflowClient, logged: LoggedModel, version: ModelVersion) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from headframe.config.plan import Plan
 from headframe.records import Evaluated, Ingested, Registered, Trained
+from headframe.signing.trust import Trust
 from headframe.tracking.registry import has_version, is_intact
 
 
@@ -22,7 +23,7 @@ def register(  # noqa: PLR0917 - a stage takes what its key is made of
     """Track a result, package its model, prove the package and register it as a version, once for its key.
 
     Args:
-        plan: what was run.
+        plan: what was run; its team says who may sign.
         data: the data that went in.
         trained: the model.
         evaluated: its measurements.
@@ -34,13 +35,15 @@ def register(  # noqa: PLR0917 - a stage takes what its key is made of
     Raises:
         HeadframeError: MLflow cannot be reached or written, or the packaged model answers otherwise than the
             trained one; then there is no version.
+        Refused: nobody whom the team lists as an author can sign it here, or it is registered already and signed by
+            somebody who is not trusted.
     """
     from headframe.tracking.publish import Publication  # noqa: PLC0415 - imports mlflow and torch: seconds
 
     return Publication(plan, data, trained, evaluated, uri, root, folder).publish()
 
 
-def is_registered(record: Registered, uri: str) -> bool:
-    """Say whether what a kept record names is still in the registry, with its files where they can be looked at."""
+def is_registered(record: Registered, uri: str, trust: Trust) -> bool:
+    """Say whether what a kept record names is still in the registry, its files signed where they can be looked at."""
     there = has_version(record.model, record.version, record.run_id, uri)
-    return there and is_intact(record.model, record.version, uri) is not False
+    return there and is_intact(record.model, record.version, uri, trust) is not False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -13,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from headframe.config.nearest import nearest
-from headframe.errors import ConfigurationError, DataError, HeadframeError
-from headframe.record import folder_digest
+from headframe.errors import ConfigurationError, DataError, HeadframeError, Refused
+from headframe.signing.trust import Trust
 from headframe.tracking.address import database, is_server, open_client, speaking
+from headframe.tracking.signature import CODE, COMPILED, Signed, read_package
 
 if TYPE_CHECKING:
     from headframe.prediction.predictor import Predictor
 
 CHAMPION = "champion"
-CODE = "code"  # folder of a packaged model with the project's own packages
 DATA = "data"  # folder of a packaged model with the bundle
 BUNDLE_TAG = "headframe.bundle"  # of a version: the sha256 of the folder that holds its model
 _NAME = re.compile(r"(?:models:/)?(?P<model>[^@/\s]+)(?:@(?P<alias>[^@/\s]+)|/(?P<version>[0-9]{1,9}))?")
@@ -47,6 +48,12 @@ class Version:
     def uri(self) -> str:
         """As `mlflow.pyfunc.load_model` takes it."""
         return f"models:/{self.model}/{self.number}"
+
+    @property
+    def about(self) -> dict[str, str]:
+        """What the signature of its files must be about; see `read_package`."""
+        told = {"model": self.model, "run_id": self.run_id, "bundle": self.tags.get(BUNDLE_TAG, "")}
+        return {name: value for name, value in told.items() if value}
 
 
 def resolve(name: str, uri: str) -> Version:
@@ -93,6 +100,12 @@ def resolve(name: str, uri: str) -> Version:
     return Version(model, int(found.version), found.run_id or "", dict(found.tags))
 
 
+def means_champion(name: str) -> bool:
+    """Say whether a name, as `resolve` takes it, means the champion."""
+    match = _NAME.fullmatch(name)
+    return match is not None and match["version"] is None and match["alias"] in (None, CHAMPION)
+
+
 def champion(model: str, uri: str) -> Version | None:
     """Give the champion of a model; None where there is none yet."""
     number = champion_number(model, uri)
@@ -132,8 +145,8 @@ def has_version(model: str, number: int, run_id: str, uri: str) -> bool:
         return False
 
 
-def is_intact(model: str, number: int, uri: str) -> bool | None:
-    """Say whether the model files of a version are, byte for byte, what was registered.
+def is_intact(model: str, number: int, uri: str, trust: Trust) -> bool | None:
+    """Say whether the model files of a version are, byte for byte, what somebody trusted signed for it.
 
     None where that is not known without fetching them: behind a server, and of a version that is not registered.
     """
@@ -141,18 +154,21 @@ def is_intact(model: str, number: int, uri: str) -> bool | None:
         return None
     rows = _select(
         uri,
-        "SELECT v.storage_location, t.value FROM model_versions v JOIN model_version_tags t USING (name, version) "
-        "WHERE v.name = ? AND v.version = ? AND v.current_stage != ? AND t.key = ?",
+        "SELECT v.storage_location, v.run_id, t.value FROM model_versions v JOIN model_version_tags t "
+        "USING (name, version) WHERE v.name = ? AND v.version = ? AND v.current_stage != ? AND t.key = ?",
         (model, number, "Deleted_Internal", BUNDLE_TAG),
     )
     if not rows:
         return None
-    location, promised = rows[0]
+    location, run_id, promised = rows[0]
     parts = urlsplit(location)
     if parts.scheme not in ("", "file"):
         return None
-    bundle = bundle_in(Path(unquote(parts.path)))
-    return bundle.is_dir() and folder_digest(bundle) == promised
+    try:
+        read_package(Path(unquote(parts.path)), trust, Version(model, number, run_id, {BUNDLE_TAG: promised}).about)
+    except Refused:
+        return False
+    return True
 
 
 def bundle_in(model: Path) -> Path:
@@ -169,12 +185,23 @@ def make_champion(version: Version, reason: str, uri: str) -> None:
 
 
 @contextmanager
-def model_files(version: Version, uri: str) -> Iterator[Path]:
-    """Give the folder of a version's model in MLflow's format, while the context lasts.
+def model_files(version: Version, uri: str, trust: Trust) -> Iterator[Path]:
+    """Give a checked copy of a version's model in MLflow's format, while the context lasts.
+
+    A copy, since nobody can change it between the check and the use; and since Python compiles what it imports beside
+    the source, which would be a file that nobody signed.
 
     Raises:
         HeadframeError: its files are gone.
+        Refused: they are not what somebody trusted signed for this version.
     """
+    with signed_files(version, uri, trust) as (folder, _):
+        yield folder
+
+
+@contextmanager
+def signed_files(version: Version, uri: str, trust: Trust) -> Iterator[tuple[Path, Signed]]:
+    """Give a checked copy of a version's model, and what was signed; see `model_files`."""
     client = open_client(uri)
     from mlflow.artifacts import download_artifacts  # noqa: PLC0415 - `open_client` paid for it
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
@@ -183,30 +210,34 @@ def model_files(version: Version, uri: str) -> Iterator[Path]:
         with speaking(uri):
             source = client.get_model_version_download_uri(version.model, str(version.number))
         try:
-            # Files on this machine are used where they lie; others are fetched and removed in the end.
-            local = urlsplit(source).scheme in ("", "file")
-            folder = download_artifacts(
-                artifact_uri=source, tracking_uri=uri, registry_uri=uri, dst_path=None if local else scratch
-            )
+            folder = Path(download_artifacts(artifact_uri=source, tracking_uri=uri, registry_uri=uri, dst_path=scratch))
         except (OSError, MlflowException) as error:
             msg = (
                 f"the files of {version.uri} cannot be fetched from {source} ({error}); "
                 "the command that trained it writes them anew"
             )
             raise HeadframeError(msg) from error
-        yield Path(folder)
+        for compiled in [*(folder / CODE).rglob(COMPILED)]:
+            shutil.rmtree(compiled)
+        try:
+            signed = read_package(folder, trust, version.about)
+        except Refused as error:
+            msg = f"{version.uri} is refused: {error}"
+            raise Refused(msg) from error
+        yield folder, signed
 
 
-def open_version(version: Version, uri: str) -> Predictor:
+def open_version(version: Version, uri: str, trust: Trust) -> Predictor:
     """Load a version's model into this process.
 
     Raises:
         HeadframeError: its files are gone, or this process has imported another version of the code it brings.
-        DataError: its files were changed since it was packaged.
+        Refused: its files are not what somebody trusted signed for this version.
+        DataError: they cannot be read.
     """
     from headframe.tracking.loader import open_package  # noqa: PLC0415 - imports torch
 
-    with model_files(version, uri) as folder:
+    with model_files(version, uri, trust) as folder:
         try:
             return open_package(folder)
         except DataError as error:
