@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import http.client
 import logging
 import os
+import re
 import socket
 import sqlite3
 from collections.abc import Iterator
@@ -24,8 +27,15 @@ if TYPE_CHECKING:
 
 FILE = "sqlite:///"
 SERVER = ("http", "https")
+NOT_KNOWN = 401  # HTTP status of who gave no password, or a wrong one
+NOT_ALLOWED = 403
 SERVER_FAULT = 500  # HTTP status from which on the server is at fault, not what it was asked
 PATIENCE = 5.0  # seconds in which a server must accept a connection
+USER, PASSWORD, TOKEN = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"
+"""What MLflow's client introduces itself with."""
+
+_ASKED = re.compile(r"(?:endpoint /?api/|for url: \S+?/api/)[0-9.]+/(?:mlflow/)?(?P<what>[a-z-]+(?:/[a-z-]+)?)")
+"""What was asked for, in what MLflow's client says of a refusal."""
 
 ADDRESSES = (
     ("experiments", "artifact_location"),
@@ -46,7 +56,7 @@ def tracking_uri(tracking: Tracking, root: Path) -> str:
     """Give MLflow's address: the plan's, else `MLFLOW_TRACKING_URI`, else a database in the project's own folder.
 
     Raises:
-        ConfigurationError: the address names neither a server nor an SQLite file.
+        ConfigurationError: the address names neither a server nor an SQLite file, or holds a password.
     """
     uri = tracking.uri or os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
@@ -57,6 +67,9 @@ def tracking_uri(tracking: Tracking, root: Path) -> str:
             f"tracking.uri (or MLFLOW_TRACKING_URI) is {uri!r}; expected http(s)://HOST:PORT of an MLflow server "
             "or sqlite:////ABSOLUTE/PATH.db"
         )
+        raise ConfigurationError(msg)
+    if scheme in SERVER and "@" in urlsplit(uri).netloc:  # not quoted: runs, tags and records would hold it, too
+        msg = f"tracking.uri (or MLFLOW_TRACKING_URI) holds a password; put it into {USER} and {PASSWORD}"
         raise ConfigurationError(msg)
     if scheme == "sqlite" and not database(uri).is_absolute():
         return f"{FILE}{(root / database(uri)).resolve()}"
@@ -87,10 +100,12 @@ def require(uri: str) -> None:
     """Make sure, before anything long is done, that what comes of it can be tracked; takes milliseconds.
 
     Raises:
-        HeadframeError: the server does not answer, or the file is there and cannot be read or written.
+        Unavailable: the server does not answer.
+        HeadframeError: the server does not know who asks, or the file is there and cannot be read or written.
     """
     if is_server(uri):
         _require_server(uri)
+        _require_account(uri)
     elif database(uri).exists():
         _require_database(database(uri))
 
@@ -118,18 +133,55 @@ def speaking(uri: str) -> Iterator[None]:
     """Turn what MLflow raises into one sentence.
 
     Raises:
-        Unavailable: a server failed at what it was asked.
-        HeadframeError: anything else inside raised a `MlflowException`.
+        Unavailable: a server failed at what it was asked, or went away.
+        HeadframeError: anything else inside raised a `MlflowException`, or files could not be sent or fetched.
     """
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 - see `open_client`
+    from requests.exceptions import RequestException  # noqa: PLC0415 - of files MLflow lets it through as it is
 
     try:
         yield
     except MlflowException as error:
-        said = str(error.message).strip().splitlines() or ["no reason given"]
-        msg = f"MLflow at {uri} refused: {said[0]}{_advice(' '.join(said), uri)}"
-        kind = Unavailable if error.get_http_status_code() >= SERVER_FAULT and is_server(uri) else None
-        raise (kind or HeadframeError)(msg) from error
+        raise _refusal(uri, error.get_http_status_code(), str(error.message)) from error
+    except RequestException as error:
+        status = SERVER_FAULT if error.response is None else error.response.status_code
+        raise _refusal(uri, status, str(error)) from error
+
+
+def _refusal(uri: str, status: int, message: str) -> HeadframeError:
+    """Say in one sentence what MLflow refused, and what to do."""
+    lines = message.strip().splitlines() or ["no reason given"]
+    if is_server(uri) and status == NOT_KNOWN:
+        return _stranger(uri)
+    if is_server(uri) and status == NOT_ALLOWED:
+        return _forbidden(uri, message)
+    kind = Unavailable if status >= SERVER_FAULT and is_server(uri) else HeadframeError
+    return kind(f"MLflow at {uri} refused: {lines[0]}{_advice(' '.join(lines), uri)}")
+
+
+def _stranger(uri: str) -> HeadframeError:
+    user = os.environ.get(USER)
+    if user and os.environ.get(PASSWORD):
+        return HeadframeError(
+            f"MLflow at {uri} does not know user {user!r} with this password (401); "
+            f"correct {USER} and {PASSWORD}, or ask whoever runs the server for a new one"
+        )
+    return HeadframeError(f"MLflow at {uri} asks who you are (401); set {USER} and {PASSWORD}")
+
+
+def _forbidden(uri: str, message: str) -> HeadframeError:
+    if "Invalid Host header" in message:
+        return HeadframeError(
+            f"MLflow at {uri} does not answer to the name {urlsplit(uri).netloc} (403); "
+            "start the server with that name among its allowed hosts"
+        )
+    who = os.environ.get(USER) or "you"
+    asked = _ASKED.search(message)
+    what = f" ({asked['what']})" if asked else ""
+    return HeadframeError(
+        f"MLflow at {uri} does not allow this to {who}{what}: 403; it takes another role, which whoever runs the "
+        "server can give"
+    )
 
 
 def experiment_id(client: MlflowClient, uri: str, name: str) -> str:
@@ -173,6 +225,35 @@ def _require_server(uri: str) -> None:
             "or unset tracking.uri and MLFLOW_TRACKING_URI"
         )
         raise Unavailable(msg) from None
+
+
+def _require_account(uri: str) -> None:
+    """A wrong password must be said before an hour of training, not after it.
+
+    Only what the environment holds is tried; where MLflow may find another introduction, it is left to MLflow.
+    """
+    elsewhere = ("MLFLOW_TRACKING_AUTH", "MLFLOW_TRACKING_AWS_SIGV4", TOKEN)
+    if any(os.environ.get(name) for name in elsewhere) or (Path.home() / ".mlflow" / "credentials").is_file():
+        return
+    parts = urlsplit(uri)
+    if parts.scheme == "https":  # whose certificate MLflow's client checks, by settings of its own
+        return
+    user, password = os.environ.get(USER), os.environ.get(PASSWORD)
+    told = base64.b64encode(f"{user}:{password}".encode()).decode()
+    headers = {"Authorization": f"Basic {told}"} if user and password else {}
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=4 * PATIENCE)
+    try:
+        path = f"{parts.path.rstrip('/')}/api/2.0/mlflow/experiments/search?max_results=1"
+        connection.request("GET", path, headers=headers)
+        answer = connection.getresponse()
+        if answer.status in (NOT_KNOWN, NOT_ALLOWED):
+            raise _refusal(uri, answer.status, answer.read().decode(errors="replace"))
+    except (OSError, http.client.HTTPException) as error:
+        said = str(error) or type(error).__name__
+        msg = f"the MLflow server at {uri} does not answer ({said}); see whether it is MLflow that listens there"
+        raise Unavailable(msg) from None
+    finally:
+        connection.close()
 
 
 def _require_database(file: Path) -> None:
