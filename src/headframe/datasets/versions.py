@@ -195,16 +195,35 @@ class Versions:
             fresh = self.project.state / "collecting" / dataset
             with writing(place), one_at_a_time(self.project, dataset):
                 recover(fresh, place)
-                fresh.mkdir(parents=True)
                 try:
-                    for name, md5 in files.items():
-                        self._copy(repo, md5, fresh / name)
-                    table = Table.open(fresh)
-                    table.verify()
+                    self._lay_out(repo, files, fresh)
                     exchange(fresh, place)
                 finally:
                     recover(fresh, place)
         return Table.open(place).record()
+
+    def extract(self, dataset: str, digest: str, folder: Path) -> Table:
+        """Write a version of one data set to a folder of its own, and leave `data/` as it is.
+
+        Args:
+            dataset: its name.
+            digest: as `restore` takes it.
+            folder: does not exist.
+
+        Raises:
+            HeadframeError: as `restore`.
+            DataError: as `restore`.
+        """
+        with self._repo() as repo, writing(folder):
+            return self._lay_out(repo, self._find(repo, dataset, digest), folder)
+
+    def _lay_out(self, repo: Repo, files: Listing, folder: Path) -> Table:
+        folder.mkdir(parents=True)
+        for name, md5 in files.items():
+            self._copy(repo, md5, folder / name)
+        table = Table.open(folder)
+        table.verify()
+        return table
 
     @contextmanager
     def _repo(self) -> Iterator[Repo]:

@@ -1,0 +1,168 @@
+"""A version before the gates of a policy; what they say is kept with its run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from pydantic import ValidationError
+
+from headframe.config.plan import Promotion
+from headframe.errors import HeadframeError, Refused
+from headframe.promotion.verdict import GateReport, Verdict
+from headframe.signing.trust import Trust
+from headframe.tracking.registry import BUNDLE_TAG, Version
+
+if TYPE_CHECKING:
+    from headframe.promotion.case import Case
+
+log = logging.getLogger("headframe")
+
+FOLDER = "gates"
+NAME = 16  # digits of a report's sha256 that name its files
+
+
+class Gate(Protocol):
+    """A class with settings in a file in `promotion/gates/`, or in the project's own code."""
+
+    def judge(self, case: Case) -> Verdict:
+        """Say whether a version passes, and by which numbers."""
+
+
+def judge_version(
+    version: Version,
+    champion: Version | None,
+    promotion: Promotion,
+    *,
+    tries: int,
+    reproduced: str | None,
+    uri: str,
+    root: Path,
+    trust: Trust,
+) -> GateReport:
+    """Ask all gates of a policy about a version.
+
+    Equal files give an equal report, except for the figures of `budget`, which are of this machine in this moment
+    and therefore rounded.
+
+    Args:
+        version: as the registry has it, with its tags.
+        champion: as the registry has it; None where there is none.
+        promotion: the policy.
+        tries: how many versions, with this one, were compared with this champion so far.
+        reproduced: verdict of the last attempt to make the version again; None where there was none.
+        uri: MLflow's address.
+        root: the project's folder.
+        trust: whose signatures count.
+
+    Raises:
+        HeadframeError: what the gates look at cannot be had.
+        Refused: it is not what was registered.
+    """
+    from headframe.config.build import build  # noqa: PLC0415 - with the next one imports torch and mlflow
+    from headframe.promotion.case import PLAN_TAG, PREDICTIONS_TAG, SPLIT_TAG, TABLE_TAG, open_case  # noqa: PLC0415
+
+    with open_case(
+        version,
+        champion,
+        promotion,
+        tries=tries,
+        reproduced=reproduced,
+        uri=uri,
+        root=root,
+        trust=trust,
+    ) as case:
+        names = {"plan": PLAN_TAG, "table": TABLE_TAG, "split": SPLIT_TAG, "predictions": PREDICTIONS_TAG}
+        verdicts = []
+        for name, component in promotion.gates.items():
+            gate: Gate = build(component)
+            verdicts.append(gate.judge(case).model_copy(update={"gate": name}))
+        return GateReport(
+            model=version.model,
+            version=version.number,
+            bundle=case.tag(BUNDLE_TAG),
+            champion=None if champion is None else champion.number,
+            champion_bundle=None if champion is None else case.tag(BUNDLE_TAG, champion),
+            policy=promotion.policy,
+            settings={name: each.model_dump(mode="json") for name, each in promotion.gates.items()},
+            rows=case.rows,
+            rows_digest=case.rows_digest,
+            digests={name: case.tag(tag) for name, tag in names.items()},
+            tries=tries,
+            verdicts=tuple(verdicts),
+        )
+
+
+def spell(report: GateReport) -> bytes:
+    """Give the bytes of a report: what its digest is of, what is signed."""
+    return (json.dumps(report.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def keep_report(version: Version, report: GateReport, uri: str) -> str:
+    """Keep a report with the version's run, as JSON and as a page.
+
+    Returns:
+        The sha256 of the JSON.
+
+    Raises:
+        HeadframeError: MLflow cannot be reached or written.
+    """
+    from headframe.promotion.gate_page import page  # noqa: PLC0415 - see `judge_version`
+    from headframe.tracking.address import open_client, speaking  # noqa: PLC0415
+
+    content = spell(report)
+    sha256 = hashlib.sha256(content).hexdigest()
+    client = open_client(uri)
+    with tempfile.TemporaryDirectory() as scratch, speaking(uri):
+        for ending, each in (("html", page(report, sha256).encode()), ("json", content)):
+            file = Path(scratch) / f"{sha256[:NAME]}.{ending}"
+            file.write_bytes(each)
+            client.log_artifact(version.run_id, str(file), FOLDER)
+    return sha256
+
+
+def fetch_report(version: Version, sha256: str, uri: str) -> GateReport:
+    """Fetch a report and check that it is the one with this digest.
+
+    Raises:
+        Refused: it was changed, or there is none.
+    """
+    from headframe.tracking.address import open_client, speaking  # noqa: PLC0415 - see `judge_version`
+
+    client = open_client(uri)
+    from mlflow.artifacts import download_artifacts  # noqa: PLC0415 - `open_client` paid for it
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+    name = f"{FOLDER}/{sha256[:NAME]}.json"
+    with tempfile.TemporaryDirectory() as scratch:
+        with speaking(uri):
+            place = client.get_run(version.run_id).info.artifact_uri
+        try:
+            file = download_artifacts(artifact_uri=f"{place}/{name}", dst_path=scratch, tracking_uri=uri)
+        except (OSError, MlflowException) as error:
+            msg = (
+                f"gate report {name} of {version.uri} cannot be fetched ({error}); ask the gates again: "
+                f"headframe models gate {version.model}/{version.number}"
+            )
+            raise Refused(msg) from error
+        content = Path(file).read_bytes()
+    came = hashlib.sha256(content).hexdigest()
+    if came != sha256:
+        msg = (
+            f"gate report {name} of {version.uri} has sha256 {came[:12]}, but {sha256[:12]} was asked for; it was "
+            "changed, so ask the gates again"
+        )
+        raise Refused(msg)
+    try:
+        report = GateReport.model_validate_json(content)
+    except ValidationError as error:
+        msg = f"gate report {name} of {version.uri} cannot be read ({str(error).splitlines()[0]}); ask the gates again"
+        raise HeadframeError(msg) from error
+    if (report.model, report.version) != (version.model, version.number):
+        msg = f"gate report {name} is about {report.model} version {report.version}, not about {version.uri}"
+        raise Refused(msg)
+    return report
