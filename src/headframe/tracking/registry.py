@@ -20,6 +20,9 @@ from headframe.tracking.address import database, is_server, open_client, speakin
 from headframe.tracking.signature import CODE, COMPILED, Signed, read_package
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
     from headframe.prediction.predictor import Predictor
 
 CHAMPION = "champion"
@@ -74,7 +77,7 @@ def resolve(name: str, uri: str) -> Version:
         try:
             registered = client.get_registered_model(model)
         except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            if not _is_missing(client, model, error):
                 raise
             known = [each.name for each in client.search_registered_models()]
             instead = nearest(model, known) if known else "none is registered yet: headframe run"
@@ -129,9 +132,19 @@ def champion_number(model: str, uri: str) -> int | None:
         try:
             return int(client.get_model_version_by_alias(model, CHAMPION).version)
         except MlflowException as error:
-            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            if error.error_code != "INVALID_PARAMETER_VALUE" and not _is_missing(client, model, error):
                 raise
             return None
+
+
+def _is_missing(client: MlflowClient, model: str, error: MlflowException) -> bool:
+    """Say whether an error means that there is no such model.
+
+    A server with accounts says "permission denied" of what is not there, as it does of what is not to be seen.
+    """
+    if error.error_code == "PERMISSION_DENIED":
+        return not client.search_registered_models(f"name = '{model}'")
+    return bool(error.error_code == "RESOURCE_DOES_NOT_EXIST")
 
 
 def has_version(model: str, number: int, run_id: str, uri: str) -> bool:
