@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from headframe import __version__
-from headframe.errors import INTERRUPTED, REFUSED, ConfigurationError, HeadframeError
+from headframe.errors import DIFFERENT, INTERRUPTED, REFUSED, ConfigurationError, HeadframeError
 
 EPILOG = """\
 examples:
@@ -150,6 +150,12 @@ def _parser() -> _Parser:
     overridden(serve, "serving.max_rows=10")
     serve.add_argument("--host", default=None, help="address to listen on; default: the plan's, 127.0.0.1")
     serve.add_argument("--port", type=int, default=None, help="port to listen on; default: the plan's, 8080")
+
+    again = add("reproduce", _reproduce, "make a registered version again from the registry alone, and compare")
+    again.add_argument("model", help="NAME, NAME@ALIAS or NAME/VERSION; NAME means its champion")
+    overridden(again, "tracking.uri=http://127.0.0.1:5000")
+    again.add_argument("--as", dest="signer", metavar="NAME", help="which key signs the verdict; default: the only one")
+    again.add_argument("--no-record", action="store_true", help="look only: sign and keep nothing")
 
     listing = add("list", _list, "what conf/ offers: models, datasets, experiments, ...")
     listing.add_argument("group", nargs="?", help="one group, e.g. models")
@@ -365,6 +371,29 @@ def _serve(arguments: argparse.Namespace) -> int:
         ready=_print_json if arguments.json else None,
     )
     return 0
+
+
+def _reproduce(arguments: argparse.Namespace) -> int:
+    project = _project()
+    from headframe.config.load import load_plan
+    from headframe.reproduction.keep import Witness, keep
+    from headframe.reproduction.reproduce import reproduce
+    from headframe.signing.trust import Trust
+    from headframe.tracking.address import tracking_uri
+
+    plan = load_plan(_single(arguments), project)
+    uri = tracking_uri(plan.tracking, project.root)
+    witness = None if arguments.no_record else Witness.of(plan, arguments.signer)
+    found = reproduce(arguments.model, uri, project.root, Trust.of(plan.team))
+    if witness is not None:
+        found = keep(found, plan, uri, project.root, witness)
+    if arguments.json:
+        _print_json(found.model_dump(mode="json"))
+    else:
+        from headframe.reproduction.page import show_reproduction
+
+        show_reproduction(found)
+    return DIFFERENT if found.verdict == "different" else 0
 
 
 def _list(arguments: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -37,7 +37,7 @@ from headframe.records import Evaluated, Ingested, Provenance, Registered, Train
 from headframe.signing.trust import Trust
 from headframe.tracking import runs
 from headframe.tracking.address import experiment_id, open_client, speaking
-from headframe.tracking.origin import Written, written
+from headframe.tracking.origin import PROVENANCE_TAG, Written, written
 from headframe.tracking.package import package, prove
 from headframe.tracking.registry import BUNDLE_TAG, Version, model_files
 from headframe.tracking.signature import UnknownSigner, read_package, require_signer, sign_package, signing_key
@@ -45,7 +45,6 @@ from headframe.tracking.signature import UnknownSigner, read_package, require_si
 log = logging.getLogger("headframe")
 
 PARITY = "headframe.parity"
-PROVENANCE_TAG = "headframe.provenance"  # of a version: the sha256 of its run's provenance.json
 VERSIONS = "mlflow.modelVersions"  # MLflow's own tag of a logged model
 
 
@@ -113,12 +112,16 @@ class Publication:
         found = Provenance(data=self.data, trained=self.trained, evaluated=self.evaluated, origin=origin)
         return found.model_dump_json(indent=2) + "\n"
 
-    @property
-    def _claim(self) -> dict[str, str]:
-        """What the signature of the model says of it, besides its files."""
+    def _claim(self, tags: Mapping[str, str]) -> dict[str, str]:
+        """What the signature of the model says of it, besides its files.
+
+        Args:
+            tags: of the version: files that are written anew belong to the plan and provenance that were kept then.
+        """
         return {
             "model": self.plan.promotion.model,
-            "plan": self.plan.fingerprint,
+            "plan": tags["headframe.plan"],
+            "provenance": tags.get(PROVENANCE_TAG, ""),
             "table": self.data.split.table.digest,
             "split": self.data.split.digest,
             "bundle": self.trained.bundle,
@@ -147,10 +150,10 @@ class Publication:
                     self._track(client, run)
                 logged = self._logged_model(client, run)
                 if version is None:
-                    version = self._version(client, run, logged, self._package(client, run, logged))
+                    version = self._version(client, run, logged, self._package(client, run, logged, self.tags))
                 elif (reason := self._damage(version)) is not None:
                     log.warning("%s; its files are written anew", reason)
-                    self._package(client, run, logged)
+                    self._package(client, run, logged, version.tags)
                 _link(client, logged, version)
                 runs.set_tags(client, run, {"headframe.version": f"{version.name}/{version.version}"})
         return Registered(
@@ -220,7 +223,7 @@ class Publication:
             client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
         return logged
 
-    def _package(self, client: MlflowClient, run: Run, logged: LoggedModel) -> float:
+    def _package(self, client: MlflowClient, run: Run, logged: LoggedModel, tags: Mapping[str, str]) -> float:
         """Write the model in MLflow's format, upload it, fetch it back and prove it; gives the difference."""
         probe = self.made / "probe.parquet"
         expected = np.load(self.made / "probe_scores.npy", allow_pickle=False)
@@ -239,7 +242,7 @@ class Publication:
             created=datetime.fromtimestamp(logged.creation_timestamp / 1000, UTC),
             code=self._code(),
         )
-        sign_package(written, signing_key(self.plan.team), {**self._claim, "run_id": run.info.run_id})
+        sign_package(written, signing_key(self.plan.team), {**self._claim(tags), "run_id": run.info.run_id})
         _remove_others(logged.artifact_location, written)
         client.log_model_artifacts(logged.model_id, str(written))
         back = download_artifacts(

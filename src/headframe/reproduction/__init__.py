@@ -1,0 +1,1 @@
+"""Rebuild a registered version from the registry alone, and say whether it comes out the same."""

@@ -1,0 +1,95 @@
+"""The recorded code in a folder of its own: commit and stored diff, out of the project's repository.
+
+The repository is only read: a repository of the checkout's own borrows its objects (git's alternates), so that
+neither its index and branches nor its list of worktrees know of this, whatever kills it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from headframe.errors import HeadframeError, Refused
+from headframe.records import Origin
+
+GIT_SECONDS = 600
+
+
+def check_out(origin: Origin, diff: bytes, project: Path, target: Path) -> Path:
+    """Lay out the code of a version as it was.
+
+    Args:
+        origin: names the commit.
+        diff: what differed from it.
+        project: the user's; the repository that it lies in is read.
+        target: a folder that does not exist.
+
+    Returns:
+        The project's folder in the checkout.
+
+    Raises:
+        Refused: the commit is not in the repository, or the diff does not fit it.
+        HeadframeError: git is not installed, or fails.
+    """
+    git = shutil.which("git")
+    if git is None:
+        msg = "git is not installed, so the code of the version cannot be had; install git"
+        raise HeadframeError(msg)
+    target.mkdir(parents=True)
+    kind = _run(git, project, "rev-parse", "--show-object-format", check=False) or "sha1"
+    _run(git, target, "init", "--quiet", "--template=", f"--object-format={kind}")
+    if origin.commit:
+        _borrow(git, project, target)
+        if _run(git, target, "cat-file", "-t", origin.commit, check=False) != "commit":
+            msg = (
+                f"commit {origin.commit[:12]}, which the version was trained from, is not in the repository of "
+                f"{project}, so its code cannot be had; fetch it (git fetch origin {origin.commit[:12]}), or take a "
+                "full clone"
+            )
+            raise Refused(msg)
+        _run(git, target, "checkout", "--quiet", "--detach", origin.commit)
+    if diff:
+        file = target.parent / "code.diff"
+        file.write_bytes(diff)
+        try:
+            _run(git, target, "apply", "--whitespace=nowarn", "--binary", str(file))
+        except HeadframeError as error:
+            where = f"commit {origin.commit[:12]}" if origin.commit else "an empty folder"
+            msg = f"the stored diff of the version cannot be applied to {where}, so its code cannot be had ({error})"
+            raise Refused(msg) from error
+    root = target / origin.folder
+    if not (root / "conf" / "plan.yaml").is_file():
+        msg = f"the recorded code holds no project (conf/plan.yaml is missing in {origin.folder or 'it'})"
+        raise Refused(msg)
+    return root
+
+
+def _borrow(git: str, project: Path, target: Path) -> None:
+    """Let the checkout find the objects of the repository that the project lies in."""
+    objects = _run(git, project, "rev-parse", "--git-path", "objects", check=False)
+    if not objects:
+        msg = f"{project} is no git repository, so the code of the version cannot be had; start in a clone of its own"
+        raise Refused(msg)
+    alternates = target / ".git" / "objects" / "info" / "alternates"
+    alternates.parent.mkdir(parents=True, exist_ok=True)
+    alternates.write_text(f"{(project / objects).resolve()}\n", encoding="utf-8")
+
+
+def _run(git: str, folder: Path, *arguments: str, check: bool = True) -> str:
+    # What git's own hooks and a user's shell may have set names other repositories.
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    done = subprocess.run(
+        [git, "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "gc.auto=0", *arguments],
+        cwd=folder,
+        env={**clean, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"},
+        capture_output=True,
+        check=False,
+        timeout=GIT_SECONDS,
+    )
+    if check and done.returncode:
+        said = done.stderr.decode(errors="replace").strip().partition("\n")[0]
+        msg = f"git {arguments[0]} ended with {done.returncode}: {said}"
+        raise HeadframeError(msg)
+    return "" if done.returncode else done.stdout.decode(errors="replace").strip()

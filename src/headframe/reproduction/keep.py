@@ -1,0 +1,101 @@
+"""The verdict where it counts: an entry in the ledger, the whole document in the version's run, tags to see it."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from headframe.config.plan import Plan
+from headframe.errors import Refused
+from headframe.reproduction.outcome import Reproduction
+from headframe.signing.keys import OwnKey, own_key
+from headframe.signing.trust import Trust
+from headframe.tracking.address import open_client, speaking
+from headframe.tracking.registry import resolve
+
+log = logging.getLogger("headframe")
+
+TAG = "headframe.reproduced"
+FOLDER = "reproductions"
+NAME = 16  # digits of a document's sha256 that name its file
+TRIES = 20  # how often the next number of the ledger may be taken by others in the same moment
+
+
+@dataclass(frozen=True)
+class Witness:
+    """Somebody whose word about a reproduction counts.
+
+    Attributes:
+        key: to sign with.
+        trust: whose signatures count.
+    """
+
+    key: OwnKey
+    trust: Trust
+
+    @classmethod
+    def of(cls, plan: Plan, name: str | None) -> Witness:
+        """Find the key and its role, before anything long is done.
+
+        Raises:
+            ConfigurationError: there is no such key, or there are several and none is named.
+            Refused: the team does not list it as an author's or an approver's.
+        """
+        key = own_key(name)
+        trust = Trust.of(plan.team)
+        signer = trust.signers.get(key.public)
+        if signer is None or not {"author", "approver"} & set(signer.roles):
+            who = f"key {key.name!r} is not listed" if signer is None else f"{signer.name} is listed as reader only"
+            msg = f"{who} in conf/team/, but a verdict is signed by an author or approver; look only with --no-record"
+            raise Refused(msg)
+        return cls(key, trust)
+
+
+def keep(found: Reproduction, plan: Plan, uri: str, root: Path, witness: Witness) -> Reproduction:
+    """Write a verdict down.
+
+    Args:
+        found: the verdict.
+        plan: says where the ledger is.
+        uri: MLflow's address.
+        root: the project's folder.
+        witness: who signs.
+
+    Returns:
+        The same with the digest of its entry.
+
+    Raises:
+        Refused: the ledger is broken.
+        HeadframeError: ledger or registry cannot be written.
+    """
+    from headframe.promotion.ledger import Entry, Ledger, Taken  # noqa: PLC0415 - sqlalchemy; not for those who look
+
+    text = found.model_dump_json(indent=2) + "\n"
+    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    version = resolve(f"{found.model}/{found.version}", uri)
+    client = open_client(uri)
+    with speaking(uri):
+        client.log_text(version.run_id, text, f"{FOLDER}/{sha256[:NAME]}.json")
+    claim = {
+        "verdict": found.verdict,
+        "first": found.first,
+        "because": found.because,
+        "digests": {"bundle": found.bundle, "provenance": found.provenance, "report": sha256},
+    }
+    ledger = Ledger.open(plan.promotion, root)
+    entry: Entry | None = None
+    for attempt in range(1, TRIES + 1):
+        entries = ledger.entries(found.model, witness.trust)
+        try:
+            entry = ledger.append(found.model, "reproduce", found.version, claim, witness.key, after=len(entries))
+            break
+        except Taken:
+            if attempt == TRIES:
+                raise
+    assert entry is not None  # noqa: S101 - the last failure was raised
+    with speaking(uri):
+        for tag, value in ((TAG, found.verdict), (f"{TAG}.entry", f"{entry.number} {entry.digest}")):
+            client.set_model_version_tag(version.model, str(version.number), tag, value)
+    return found.model_copy(update={"entry": entry.digest})

@@ -1,0 +1,55 @@
+"""A folder of a reproduction's own, outside of every project, which no kill leaves behind for long."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+PREFIX = "headframe-reproduce-"
+LOCK = "lock"
+YOUNG = 60.0  # seconds in which a folder that has no lock yet may be about to get one
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """Give an empty folder, removed in the end; those that a kill left are removed first."""
+    base = Path(tempfile.gettempdir())
+    sweep(base)
+    own = Path(tempfile.mkdtemp(dir=base, prefix=PREFIX)).resolve()
+    try:
+        # Held as long as this process lives, however it ends.
+        with FileLock(own / LOCK):
+            inside = own / "work"
+            inside.mkdir()
+            yield inside
+    finally:
+        _remove(own)
+
+
+def sweep(base: Path) -> None:
+    """Remove what reproductions that were killed left in `base`."""
+    for left in base.glob(f"{PREFIX}*"):
+        try:
+            about = left.lstat()
+            if left.is_symlink() or not left.is_dir() or about.st_uid != os.getuid():
+                continue
+            if not (left / LOCK).exists() and time.time() - about.st_mtime < YOUNG:
+                continue
+            with FileLock(left / LOCK, timeout=0):
+                _remove(left)
+        except (FileNotFoundError, Timeout):  # somebody else removed it, or works in it
+            continue
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder with whatever is read-only in it, as objects of git and DVC are."""
+    for inner, _, _ in os.walk(folder):
+        Path(inner).chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=True)
