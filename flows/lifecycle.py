@@ -33,7 +33,8 @@ def live(plan: Plan, root: Path) -> Outcome:
     uri = tracking_uri(plan.tracking, root)
     where = place(uri, root)
     trust = Trust.of(plan.team)
-    decision = step(decide, root=root, on=(plan.promotion,), retries=2, valid=lambda d: still_champion(d, uri, trust))(
+    judged_by = (plan.promotion, plan.team)
+    decision = step(decide, root=root, on=judged_by, retries=2, valid=lambda d: still_champion(d, uri, trust))(
         plan=plan, result=result, uri=uri, place=where
     )
     answered = step(answer, root=root, retries=2, valid=lambda a: still_answers(a, uri, trust))(

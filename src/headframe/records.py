@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from headframe.record import Record
 
 
@@ -121,9 +123,14 @@ class Decision(Record):
     model: str
     version: int
     champion: int | None  # the version that is champion after the decision
-    promoted: bool
+    state: Literal["champion", "challenger", "refused"]  # challenger: passed its gates, and waits for people
     comparable: bool = True  # False: the champion could not be asked about the version's test rows
     reason: str
+
+    @property
+    def promoted(self) -> bool:
+        """Whether it is champion, and may be."""
+        return self.state == "champion"
 
     @property
     def summary(self) -> str:

@@ -1,36 +1,22 @@
-"""From a registered version to a decision about it: compared with the champion, and made champion if it may be."""
+"""From a registered version to a decision: held against its gates, and made champion if nobody need be asked."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from filelock import FileLock
+from typing import TYPE_CHECKING, Literal
 
 from headframe.config.plan import Plan
-from headframe.config.project import Project
-from headframe.errors import DataError, HeadframeError, Unavailable
-from headframe.promotion.rule import NotWorse, Verdict
+from headframe.errors import Refused
+from headframe.promotion.verdict import GateReport
 from headframe.records import Decision, TrainedPlan
 from headframe.signing.trust import Trust
-from headframe.tracking.apart import ask
-from headframe.tracking.registry import (
-    Version,
-    champion,
-    champion_number,
-    is_intact,
-    make_champion,
-    model_files,
-)
+from headframe.tracking.registry import Version, champion_number, is_intact
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pyarrow as pa
+    from headframe.promotion.office import Office
 
-    from headframe.training.examples import Material
+NOT_COMPARABLE = "not comparable"
+"""What the gate `better` says where the champion could not be asked."""
 
 
 def decide(
@@ -40,11 +26,11 @@ def decide(
     place: str,  # noqa: ARG001 - part of the stage's key: another registry is another decision
     root: Path,
 ) -> Decision:
-    """Make a version champion if it reaches the minimum and is not worse than the champion on the same test rows.
+    """Ask the gates of the plan's policy about a version, and make it champion if they and the policy let it.
 
     Args:
-        plan: `promotion` says when.
-        result: the version, and what it was measured on.
+        plan: `promotion` says when, `team` whose word counts.
+        result: the version.
         uri: MLflow's address.
         place: the same as it reads on any machine.
         root: the project's folder.
@@ -53,38 +39,72 @@ def decide(
         The decision. That a version is refused is no error here; whoever runs the flow says so.
 
     Raises:
-        HeadframeError: MLflow cannot be reached or written, or the result's own table was changed.
+        Refused: whoever runs this may not, or a record that the decision rests on is not what was signed.
+        HeadframeError: MLflow or the ledger cannot be reached or written.
     """
-    version = Version(result.registered.model, result.registered.version, result.registered.run_id)
-    locks = Project(root).state / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    with FileLock(locks / f"promote-{version.model}.lock"):
-        present = champion(version.model, uri)
-        who = f"{version.model} version {version.number}"
-        alone = _rule(result).judge(_value(result), None, result.evaluated.rows)
-        if present is not None and present.number == version.number:
-            reason = f"{who} is the champion already"
-            if not alone.passed:
-                reason += f" and stays it, since a minimum unseats no champion, but {alone.because}"
-            return _decision(version, version.number, alone.passed, reason)
-        verdict = alone if present is None or not alone.passed else _compared(plan, result, present, uri, root)
-        if not verdict.passed:
-            number = None if present is None else present.number
-            stays = "there is still no champion" if number is None else f"version {number} stays champion"
-            reason = f"{who} is refused: {verdict.because}; {stays}"
-            return _decision(version, number, False, reason, verdict.comparable)
-        reason = f"{who} becomes champion: {verdict.because}"
-        make_champion(version, reason, uri)
-        return _decision(version, version.number, True, reason)
+    from headframe.promotion.gating import gate  # noqa: PLC0415 - a kept decision needs none of these
+    from headframe.promotion.office import Office  # noqa: PLC0415
+    from headframe.promotion.policy import champion  # noqa: PLC0415
+    from headframe.promotion.promote import promote  # noqa: PLC0415
+    from headframe.signing.keys import own_key  # noqa: PLC0415
+
+    key = own_key()
+    office = Office(plan.promotion, Trust.of(plan.team), uri, root)
+    model, number = result.registered.model, result.registered.version
+    version = office.version(model, number)
+    present = champion(office.read(model))
+    if present is not None and present.version == number:
+        return _of_champion(version, office)
+    who = f"{model} version {number}"
+    report = gate(version, office, key).report
+    stays = "there is still no champion" if report.champion is None else f"version {report.champion} stays champion"
+    if not report.passed:
+        return _decision(report, report.champion, "refused", f"{who} is refused: {report.because}; {stays}")
+    needed = plan.promotion.approvals.needed
+    if needed:
+        many = "an approval" if needed == 1 else f"{needed} approvals"
+        passed = f"{who} has passed its {len(report.verdicts)} gates and waits for {many}"
+        how = f"(headframe models approve {model}/{number} --reason WHY)"
+        return _decision(report, report.champion, "challenger", f"{passed} {how}; {stays}")
+    try:
+        promote(version, office, key)
+    except Refused as error:  # somebody else was faster, or rejected it
+        return _decision(report, champion_number(model, uri), "refused", f"{who} is refused: {error}")
+    return _decision(report, number, "champion", f"{who} becomes champion: {report.because}")
 
 
-def _decision(version: Version, champion: int | None, promoted: bool, reason: str, comparable: bool = True) -> Decision:
+def _of_champion(version: Version, office: Office) -> Decision:
+    """Hold the champion itself against what its policy asks of a version alone; whatever comes of it, it stays."""
+    from headframe.promotion.gate import judge_version  # noqa: PLC0415 - a kept decision needs none of these
+    from headframe.promotion.policy import reproduced  # noqa: PLC0415
+
+    entries = office.ledger.entries(version.model, office.trust)
+    report = judge_version(
+        version,
+        None,
+        office.promotion,
+        tries=1,
+        reproduced=reproduced(entries, version.number),
+        uri=office.uri,
+        root=office.root,
+        trust=office.trust,
+    )
+    reason = f"{version.model} version {version.number} is the champion already"
+    if report.passed:
+        return _decision(report, version.number, "champion", reason)
+    reason += f" and stays it, since gates unseat no champion, but would be refused: {report.because}"
+    return _decision(report, version.number, "refused", reason)
+
+
+def _decision(
+    report: GateReport, champion: int | None, state: Literal["champion", "challenger", "refused"], reason: str
+) -> Decision:
     return Decision(
-        model=version.model,
-        version=version.number,
+        model=report.model,
+        version=report.version,
         champion=champion,
-        promoted=promoted,
-        comparable=comparable,
+        state=state,
+        comparable=all(verdict.word != NOT_COMPARABLE for verdict in report.verdicts),
         reason=reason,
     )
 
@@ -99,142 +119,3 @@ def still_champion(decision: Decision, uri: str, trust: Trust) -> bool:
     if decision.champion is None or decision.champion == decision.version:
         return True
     return is_intact(decision.model, decision.champion, uri, trust) is True
-
-
-def _rule(result: TrainedPlan) -> NotWorse:
-    evaluated = result.evaluated
-    return NotWorse(evaluated.lead, evaluated.higher_is_better, None, 0.0)
-
-
-def _value(result: TrainedPlan) -> float:
-    return result.evaluated.metrics[result.evaluated.lead].value
-
-
-def _compared(plan: Plan, result: TrainedPlan, present: Version, uri: str, root: Path) -> Verdict:
-    tested = shared_rows(plan, result, root)
-    try:
-        with model_files(present, uri, Trust.of(plan.team)) as model:
-            other = champion_metric(tested, result, model)
-    except Unavailable:
-        raise
-    except HeadframeError as error:
-        way_out = f"to begin anew, register under another name with promotion.model={present.model}-2"
-        because = f"champion version {present.number} cannot answer for these test rows ({error}); {way_out}"
-        return Verdict(False, because, comparable=False)
-    newer = result.registered.version > present.number
-    verdict = _rule(result).judge(_value(result), other, result.evaluated.rows, newer=newer)
-    if present.tags.get("headframe.split") == result.data.split.digest:
-        return verdict
-    return replace(verdict, because=f"{verdict.because}, some of which it may have been trained on: its split differs")
-
-
-@dataclass(frozen=True)
-class SharedRows:
-    """The test rows of a result, for another model to answer for.
-
-    Attributes:
-        material: the table, split, and the result's own task.
-        own: the result's predictions: `row_id`, `target`, and what another model's answers must consist of.
-        places: of the test examples in `material.rows`, int64; of a window, that of the first row it predicts.
-        targets: names of the target columns.
-    """
-
-    material: Material
-    own: pa.Table
-    places: np.ndarray
-    targets: tuple[str, ...]
-
-
-def shared_rows(plan: Plan, result: TrainedPlan, root: Path) -> SharedRows:
-    """Find the test rows of a result in its table.
-
-    Raises:
-        DataError: the table has changed, or no longer holds them.
-    """
-    import numpy as np  # noqa: PLC0415 - only a comparison needs these
-    import pyarrow.compute as pc  # noqa: PLC0415
-    import pyarrow.parquet as pq  # noqa: PLC0415
-
-    from headframe.datasets.table import open_record  # noqa: PLC0415
-    from headframe.training.examples import prepare, target_columns  # noqa: PLC0415
-    from headframe.training.result import PREDICTIONS  # noqa: PLC0415
-
-    material = prepare(plan.dataset, plan.task, open_record(result.data.split.table, root))
-    own = pq.read_table(root / result.trained.folder / PREDICTIONS, filters=[("split", "=", "test")])
-    ids = material.rows.column("row_id").combine_chunks()
-    places = pc.index_in(own.column("row_id").combine_chunks(), value_set=ids)
-    if places.null_count:
-        msg = f"{places.null_count} test rows of {result.trained.folder} are no longer in the table; train again"
-        raise DataError(msg)
-    return SharedRows(material, own, places.to_numpy().astype(np.int64), target_columns(plan.dataset))
-
-
-def champion_metric(tested: SharedRows, result: TrainedPlan, model: Path) -> float:
-    """Measure another model on exactly the test rows of a result.
-
-    Args:
-        tested: the rows.
-        result: names the metric.
-        model: the other model in MLflow's format; it may look back otherwise.
-
-    Returns:
-        The result's leading metric, on the scale of the result's own task.
-
-    Raises:
-        DataError: the other model takes other columns, knows other classes, needs rows that are not there, or its
-            files were changed.
-        HeadframeError: code that it brings fails.
-    """
-    import numpy as np  # noqa: PLC0415 - see `shared_rows`
-    import pyarrow.parquet as pq  # noqa: PLC0415
-
-    task = tested.material.task
-    with tempfile.TemporaryDirectory() as scratch:
-        files = {name: str(Path(scratch) / name) for name in ("rows", "places", "answers")}
-        pq.write_table(tested.material.rows, files["rows"], compression="none")
-        with Path(files["places"]).open("wb") as stream:
-            np.save(stream, tested.places)
-        ask(write_answers, model, **files, horizon=task.horizon, targets=tested.targets)
-        answers = pq.read_table(files["answers"])
-    expected = [name for name in tested.own.column_names if name not in ("row_id", "split")]
-    if set(answers.column_names) != set(expected):
-        msg = f"it answers with {', '.join(answers.column_names)}, not with {', '.join(expected)}"
-        raise DataError(msg)
-    # Its own copy of the targets went through its own scale and back; the result's copy did not.
-    answers = answers.set_column(answers.column_names.index("target"), "target", tested.own.column("target"))
-    return task.measure(answers)[result.evaluated.lead]
-
-
-def write_answers(*, model: str, rows: str, places: str, answers: str, horizon: int, targets: Sequence[str]) -> None:
-    """Open a packaged model and write its predictions table for some rows; files are named, since it may run apart.
-
-    Args:
-        model: the folder that holds `MLmodel`.
-        rows: Parquet: inputs and targets.
-        places: NumPy: places in `rows` of what is predicted, of a window that of its first row.
-        answers: the Parquet file to write.
-        horizon: how many rows ahead must be predicted; 0 where one row is one example.
-        targets: names of the target columns.
-
-    Raises:
-        DataError: as `champion_metric`.
-    """
-    import numpy as np  # noqa: PLC0415 - see `shared_rows`
-    import pyarrow as pa  # noqa: PLC0415
-    import pyarrow.parquet as pq  # noqa: PLC0415
-
-    from headframe.tracking.loader import open_package  # noqa: PLC0415
-
-    predictor = open_package(Path(model))
-    table, chosen = pq.read_table(rows), np.load(places, allow_pickle=False)
-    if predictor.horizon != horizon:
-        msg = f"it predicts {predictor.horizon or 'no'} rows ahead, not {horizon or 'none'}"
-        raise DataError(msg)
-    starts = chosen - predictor.lookback
-    if starts.min(initial=0) < 0:
-        msg = f"it looks back {predictor.lookback} rows, further than the table goes before the first test row"
-        raise DataError(msg)
-    scores = predictor.scores(table, starts) if predictor.lookback else predictor.scores(table.take(pa.array(chosen)))
-    encoded = predictor.task.encode(table.select(list(targets)))
-    target = encoded[chosen[:, np.newaxis] + np.arange(horizon)] if horizon else encoded[chosen]
-    pq.write_table(predictor.task.predictions(scores, target), answers)

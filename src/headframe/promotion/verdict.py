@@ -8,6 +8,8 @@ from pydantic import Field
 
 from headframe.record import Record
 
+COMPARES = "better"  # the gate that compares a version with the champion
+
 
 class Verdict(Record):
     """What one gate says.
@@ -65,6 +67,7 @@ class GateReport(Record):
 
     @property
     def because(self) -> str:
-        """Why it was refused, or what the last gate found."""
+        """Why it was refused; where it passed, how it compares with the champion, or what the last gate found."""
         refused = [f"{verdict.gate}: {verdict.because}" for verdict in self.verdicts if not verdict.passed]
-        return "; ".join(refused) or self.verdicts[-1].because
+        compared = next((verdict for verdict in self.verdicts if verdict.gate == COMPARES), self.verdicts[-1])
+        return "; ".join(refused) or compared.because
