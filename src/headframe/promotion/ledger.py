@@ -26,7 +26,7 @@ from sqlalchemy.pool import NullPool
 from headframe.config.plan import Promotion
 from headframe.config.project import Project
 from headframe.errors import ConfigurationError, HeadframeError, Refused, Unavailable
-from headframe.promotion.projection import show
+from headframe.promotion.projection import show, take_down
 from headframe.record import Record
 from headframe.signing.envelope import Opened, seal, unseal
 from headframe.signing.keys import OwnKey
@@ -226,7 +226,7 @@ class Ledger:
         with self._connected(writing=False) as connection:
             return _pending(connection, model)
 
-    def project(self, model: str, uri: str, trust: Trust) -> Entry | None:
+    def project(self, model: str, uri: str, trust: Trust, *, again: bool = False) -> Entry | None:
         """Have MLflow's alias name the champion that the ledger names, unless it was told before.
 
         The alias is set while the model's row in `projected` is locked, so that of two processes the slower one
@@ -236,23 +236,27 @@ class Ledger:
             model: name in the registry.
             uri: MLflow's address.
             trust: whose signatures count.
+            again: even if it was told before, since somebody may have moved the alias.
 
         Returns:
-            The entry that MLflow was told of; None where nothing was left to tell.
+            The entry that MLflow was told of; None where nothing was left to tell, or nobody is champion.
 
         Raises:
             Refused: the ledger is broken.
             Unavailable: MLflow does not answer.
         """
-        if not self.pending(model):
+        if not again and not self.pending(model):
             return None
         self._require_apart(uri)
         with self._connected(writing=True) as connection:
             _lock(connection, model)
-            if not _pending(connection, model):
+            if not again and not _pending(connection, model):
                 return None
             entries = _entries(connection, model, trust)
-            crown = next(entry for entry in reversed(entries) if entry.kind in CROWNS)
+            crown = next((entry for entry in reversed(entries) if entry.kind in CROWNS), None)
+            if crown is None:
+                take_down(model, uri)
+                return None
             show(crown.model, crown.version, crown.claim["told"], f"{entries[-1].number} {entries[-1].digest}", uri)
             connection.execute(sa.update(PROJECTED).where(PROJECTED.c.model == model).values(number=crown.number))
         return crown

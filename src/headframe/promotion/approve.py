@@ -1,0 +1,171 @@
+"""The word of people about a version: approvals and rejections."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from headframe.errors import Refused
+from headframe.promotion.ledger import Entry, now, read_time, spell
+from headframe.promotion.office import Act, Office, done, require_same
+from headframe.promotion.policy import (
+    APPROVAL,
+    Approval,
+    champion,
+    is_for_another,
+    last_gate,
+    read_approval,
+    require_other,
+    require_reason,
+    require_role,
+    since_champion,
+)
+from headframe.signing.envelope import seal
+from headframe.signing.keys import OwnKey
+from headframe.tracking.registry import Version
+
+
+def approval(version: Version, reason: str, office: Office, key: OwnKey) -> str:
+    """Sign an approval of a version, and write nothing.
+
+    It binds to the model and to the last report of its gates, and expires after the policy's days.
+
+    Returns:
+        The signed statement, as `record` takes it.
+
+    Raises:
+        ConfigurationError: there is no reason.
+        Refused: the signer may not, or the version has not passed its gates against the present champion.
+    """
+    reason = require_reason(reason, "approve")
+    approver = require_role(office.trust, key, "approve")
+    entries = office.read(version.model)
+    gated = _require_gated(version, entries)
+    files = office.files(version)
+    require_other(approver, files.author, f"{version.model}/{version.number}", office.promotion)
+    require_same(version, files, gated)
+    time = now()
+    claim = {
+        "model": version.model,
+        "version": version.number,
+        "reason": reason,
+        "time": spell(time),
+        "expires": spell(time + timedelta(days=office.promotion.approvals.days)),
+    }
+    return seal(APPROVAL, {name: gated.digests[name] for name in ("bundle", "report", "signature")}, claim, key)
+
+
+def approve(version: Version, reason: str, office: Office, key: OwnKey) -> Act:
+    """Approve a version and write it down; see `approval`."""
+    return record(version, approval(version, reason, office, key), office, key)
+
+
+def record(version: Version, envelope: str, office: Office, key: OwnKey) -> Act:
+    """Write down an approval that was signed elsewhere.
+
+    Args:
+        version: which it must be about.
+        envelope: as `approval` gives it.
+        office: where it is written.
+        key: of whoever writes it down, not of the approver.
+
+    Raises:
+        Refused: it does not hold: signature, role, four eyes, term, the version, its model, its gate report; or it
+            was written down before.
+    """
+    require_role(office.trust, key, "record")
+    name = f"{version.model}/{version.number}"
+    try:
+        given = read_approval(envelope.strip(), office.trust)
+    except Refused as error:
+        msg = f"this approval of {name} is refused: {error}"
+        raise Refused(msg) from error
+    require_approver(given)
+    office.finish(version.model)
+    files = office.files(version)
+    require_other(given.signer, files.author, name, office.promotion)
+
+    def judge(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
+        gated = _require_gated(version, entries)
+        require_same(version, files, gated)
+        _require_fit(given, version, gated, entries)
+        about = {"bundle": given.bundle, "report": given.report, "signature": given.signature}
+        return version.number, {"approval": given.envelope, "approver": given.signer.name, "digests": about}
+
+    entry = office.write(version.model, "approve", key, judge)
+    told = f"{version.model} version {version.number} is approved by {given.signer.name}: {given.reason}"
+    return done(entry, f"{told}; until {given.expires}")
+
+
+def reject(version: Version, reason: str, office: Office, key: OwnKey) -> Act:
+    """Write down that a version must not become champion.
+
+    Raises:
+        ConfigurationError: there is no reason.
+        Refused: the signer may not, or the version is the champion.
+    """
+    reason = require_reason(reason, "reject")
+    signer = require_role(office.trust, key, "reject")
+    office.finish(version.model)
+    name = f"{version.model} version {version.number}"
+
+    def judge(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
+        present = champion(entries)
+        if present is not None and present.version == version.number:
+            msg = f"{name} is the champion; go back to another with: headframe models rollback {version.model}"
+            raise Refused(msg)
+        return version.number, {"reason": reason, "digests": office.digests(version)}
+
+    entry = office.write(version.model, "reject", key, judge)
+    return done(entry, f"{name} is rejected by {signer.name}: {reason}")
+
+
+def require_approver(given: Approval) -> None:
+    """Make sure that whoever signed an approval may approve.
+
+    Raises:
+        Refused: they may not.
+    """
+    if "approver" not in given.signer.roles:
+        msg = (
+            f"{given.signer.name} is {' and '.join(given.signer.roles)} in conf/team/, and to approve takes role "
+            "approver; ask somebody who has it"
+        )
+        raise Refused(msg)
+
+
+def _require_gated(version: Version, entries: tuple[Entry, ...]) -> Entry:
+    """Give the last entry about the gates of a version, which must have passed them against the present champion."""
+    name = f"{version.model}/{version.number}"
+    gated = last_gate(since_champion(entries), version.number)
+    if gated is None:
+        present = champion(entries)
+        against = f"champion {present.version} ({present.told})" if present else "nobody, as there is no champion,"
+        msg = f"{name} was not held against {against} by any gate yet; do it with: headframe models gate {name}"
+        raise Refused(msg)
+    if not gated.claim["passed"]:
+        msg = f"{name} did not pass its gates ({gated.claim['because']}), so there is nothing to approve"
+        raise Refused(msg)
+    return gated
+
+
+def _require_fit(given: Approval, version: Version, gated: Entry, entries: tuple[Entry, ...]) -> None:
+    name = f"{version.model}/{version.number}"
+    if (given.model, given.version) != (version.model, version.number):
+        msg = (
+            f"this approval is for {given.model}/{given.version}, so it is worthless for {name}; ask for one of {name}"
+        )
+        raise Refused(msg)
+    by = f"the approval by {given.signer.name}"
+    anew = f"ask for one of {name} as it is: headframe models approve {name}"
+    other = is_for_another(given, gated)
+    if other is not None:
+        msg = f"{by} is for another {other} of {name} than {gated.told}; {anew}"
+        raise Refused(msg)
+    if now() >= read_time(given.expires):
+        msg = f"{by} expired at {given.expires}; {anew}"
+        raise Refused(msg)
+    for entry in entries:
+        if entry.kind == "approve" and entry.claim["approval"] == given.envelope:
+            msg = f"{by} was written down before, as entry {entry.number}; an approval counts once"
+            raise Refused(msg)

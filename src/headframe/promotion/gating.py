@@ -1,0 +1,112 @@
+"""Asking the gates about a version, and writing down what they said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headframe.errors import Refused
+from headframe.promotion.ledger import Entry
+from headframe.promotion.office import Act, Office, done
+from headframe.promotion.policy import champion, reproduced, require_role, tries
+from headframe.promotion.verdict import GateReport
+from headframe.signing.keys import OwnKey
+from headframe.tracking.registry import Version
+
+COMMIT = "mlflow.source.git.commit"  # MLflow's tag of a run
+
+
+class Gated(Act):
+    """What the gates said of a version.
+
+    Attributes:
+        report: in full.
+        sha256: of the report's bytes, which is signed.
+    """
+
+    report: GateReport
+    sha256: str
+
+
+def gate(version: Version, office: Office, key: OwnKey) -> Gated:
+    """Ask the gates of the policy in force about a version, against the present champion.
+
+    Raises:
+        Refused: the signer may not, the version is the champion, or its files are not what was signed.
+    """
+    from headframe.promotion.gate import judge_version, keep_report  # noqa: PLC0415 - the report's page is heavy
+
+    require_role(office.trust, key, "gate")
+    office.finish(version.model)
+    files = office.files(version)
+    asked: dict[tuple[int | None, int, str | None], tuple[GateReport, str]] = {}
+
+    def judge(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
+        present = champion(entries)
+        _require_challenger(version, present)
+        number = present.version if present else None
+        state = (number, tries(entries, version.number), reproduced(entries, version.number))
+        if state not in asked:
+            report = judge_version(
+                version,
+                None if number is None else office.version(version.model, number),
+                office.promotion,
+                tries=state[1],
+                reproduced=state[2],
+                uri=office.uri,
+                root=office.root,
+                trust=office.trust,
+            )
+            asked[state] = report, keep_report(version, report, office.uri)
+        report, sha256 = asked[state]
+        asked[state] = asked.pop(state)  # the last one is what is written
+        return version.number, {
+            "passed": report.passed,
+            "because": report.because,
+            "verdicts": [
+                {"gate": each.gate, "passed": each.passed, "word": each.word, "because": each.because}
+                for each in report.verdicts
+            ],
+            "champion": number,
+            "author": files.author.name,
+            "tries": report.tries,
+            "policy": report.policy,
+            "settings": report.settings,
+            "approvals": office.promotion.approvals.model_dump(mode="json"),
+            "commit": commit(version, office.uri),
+            "digests": {
+                **office.digests(version),
+                **report.digests,
+                "bundle": files.bundle,
+                "report": sha256,
+                "signature": files.signature,
+            },
+        }
+
+    entry = office.write(version.model, "gate", key, judge)
+    report, sha256 = next(reversed(asked.values()))
+    name = f"{version.model} version {version.number}"
+    how = f"passed {_gates(report)}" if report.passed else "is refused"
+    return Gated(**dict(done(entry, f"{name} {how}: {report.because}")), report=report, sha256=sha256)
+
+
+def commit(version: Version, uri: str) -> str:
+    """Give the commit that a version was made from; empty where that is not known."""
+    from headframe.tracking.address import open_client, speaking  # noqa: PLC0415 - nothing else here needs it
+
+    client = open_client(uri)
+    with speaking(uri):
+        return str(client.get_run(version.run_id).data.tags.get(COMMIT, ""))
+
+
+def _require_challenger(version: Version, present: Entry | None) -> None:
+    if present is not None and present.version == version.number:
+        msg = (
+            f"{version.model}/{version.number} is the champion already ({present.told}, by {present.signer} at "
+            f"{present.time}); gate another version"
+        )
+        raise Refused(msg)
+
+
+def _gates(report: GateReport) -> str:
+    count = len(report.verdicts)
+    return f"{count} gate{'' if count == 1 else 's'}"

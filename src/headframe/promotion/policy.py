@@ -1,0 +1,347 @@
+"""What the ledger of a model says, and what a policy makes of it: entries in, answers out. Reads nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from headframe.config.plan import Promotion, Role
+from headframe.errors import ConfigurationError, Refused
+from headframe.promotion.ledger import CROWNS, Entry, read_time
+from headframe.promotion.verdict import GateReport
+from headframe.signing.envelope import unseal
+from headframe.signing.keys import OwnKey
+from headframe.signing.trust import Signer, Trust
+
+APPROVAL = "approval"  # the kind of statement that an approver signs; an entry of kind `approve` carries it
+MAY: dict[str, tuple[Role, ...]] = {
+    "gate": ("author", "approver"),
+    "approve": ("approver",),
+    "record": ("author", "approver"),
+    "reject": ("approver",),
+    "promote": ("author", "approver"),
+    "rollback": ("approver",),
+}
+"""Which roles may do what; `record` writes down an approval that somebody else signed."""
+
+
+@dataclass(frozen=True)
+class Approval:
+    """What an approver signed: by itself, so that it can be signed on another machine than the one that records it.
+
+    Attributes:
+        model: name in the registry.
+        version: which is approved.
+        bundle: sha256 of its model.
+        report: sha256 of the gate report that the approver goes by.
+        signature: sha256 of its author's signed statement about all files of the model, code included.
+        reason: why.
+        time: when, by the approver's clock.
+        expires: until when it counts, by the same clock.
+        signer: who.
+        digest: sha256 of the signed statement.
+        envelope: the signed statement.
+    """
+
+    model: str
+    version: int
+    bundle: str
+    report: str
+    signature: str
+    reason: str
+    time: str
+    expires: str
+    signer: Signer
+    digest: str
+    envelope: str
+
+
+@dataclass(frozen=True)
+class Author:
+    """Who signed a version's model files.
+
+    Attributes:
+        name: as the team is listed.
+        key: public.
+    """
+
+    name: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Rules:
+    """By what a promotion is judged.
+
+    Attributes:
+        promotion: the policy in force.
+        trust: whose word counts.
+        author: of the version's files.
+        at: when it is promoted.
+    """
+
+    promotion: Promotion
+    trust: Trust
+    author: Author
+    at: datetime
+
+
+def read_approval(envelope: str, trust: Trust) -> Approval:
+    """Check an approver's signature.
+
+    Raises:
+        Refused: it is no approval, nobody who is trusted signed it, or it was changed.
+    """
+    opened = unseal(envelope, APPROVAL, trust)
+    claim = opened.claim
+    return Approval(
+        model=claim["model"],
+        version=claim["version"],
+        bundle=opened.subjects["bundle"],
+        report=opened.subjects["report"],
+        signature=opened.subjects["signature"],
+        reason=claim["reason"],
+        time=claim["time"],
+        expires=claim["expires"],
+        signer=opened.signer,
+        digest=hashlib.sha256(envelope.encode()).hexdigest(),
+        envelope=envelope,
+    )
+
+
+def champion(entries: Sequence[Entry]) -> Entry | None:
+    """Give the entry that made the present champion; None where there is none."""
+    return next((entry for entry in reversed(entries) if entry.kind in CROWNS), None)
+
+
+def champion_before(entries: Sequence[Entry]) -> int | None:
+    """Give the version to go back to: promotions pile up, and a rollback takes away what lies above its version.
+
+    Going back twice thus leads two champions back, not to and fro.
+    """
+    pile: list[int] = []
+    for entry in entries:
+        if entry.kind == "promote":
+            pile.append(entry.version)
+        elif entry.kind == "rollback":
+            while pile and pile[-1] != entry.version:
+                pile.pop()
+            pile = pile or [entry.version]
+    return next((version for version in reversed(pile[:-1]) if version != pile[-1]), None)
+
+
+def since_champion(entries: Sequence[Entry]) -> Sequence[Entry]:
+    """Give the entries since the present champion became it: what came before was said about another one."""
+    present = champion(entries)
+    return entries[present.number :] if present else entries
+
+
+def last_gate(entries: Sequence[Entry], version: int) -> Entry | None:
+    """Give the last entry about a version's gates."""
+    return next((each for each in reversed(entries) if each.kind == "gate" and each.version == version), None)
+
+
+def tries(entries: Sequence[Entry], version: int) -> int:
+    """Count the versions that were compared with the present champion, with this one."""
+    return len({each.version for each in since_champion(entries) if each.kind == "gate"} | {version})
+
+
+def reproduced(entries: Sequence[Entry], version: int) -> str | None:
+    """Give the verdict of the last attempt to make a version again; None where there was none."""
+    last = next((each for each in reversed(entries) if each.kind == "reproduce" and each.version == version), None)
+    return None if last is None else str(last.claim["verdict"])
+
+
+def require_role(trust: Trust, key: OwnKey, act: str) -> Signer:
+    """Say who acts, if they may.
+
+    Raises:
+        Refused: the key is not known, or its owner has no such role.
+    """
+    signer = trust.signers.get(key.public)
+    if signer is None:
+        msg = f"key {key.name!r} ({key.public}) is not in conf/team/, so its word does not count; have it listed there"
+        raise Refused(msg)
+    wanted = MAY[act]
+    if not set(wanted) & set(signer.roles):
+        has, needs = " and ".join(signer.roles), " or ".join(wanted)
+        msg = f"{signer.name} is {has} in conf/team/, and to {act} takes role {needs}; ask somebody who has it"
+        raise Refused(msg)
+    return signer
+
+
+def require_reason(reason: str, act: str) -> str:
+    """Give a reason without blanks around it.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    if not reason.strip():
+        msg = f"to {act} takes a reason; give one with --reason 'WHY'"
+        raise ConfigurationError(msg)
+    return reason.strip()
+
+
+def require_other(approver: Signer, author: Author, name: str, promotion: Promotion) -> None:
+    """Hold an approver to four eyes where the policy asks for them.
+
+    Raises:
+        Refused: they would approve a model of their own.
+    """
+    if promotion.approvals.four_eyes and approver.key == author.key:
+        msg = (
+            f"{author.name} registered {name} and policy {promotion.policy} asks for four eyes, so {author.name} "
+            "cannot approve it; ask another approver"
+        )
+        raise Refused(msg)
+
+
+def objections(entries: Sequence[Entry], report: GateReport, gated: Entry, rules: Rules) -> list[str]:
+    """Say what keeps a version from becoming champion, beside its files and the champion itself.
+
+    Args:
+        entries: of the ledger, up to the promotion.
+        report: of the version's gates.
+        gated: the entry about these gates.
+        rules: by what it is judged.
+
+    Returns:
+        A sentence without a full stop for each; none where it may become champion.
+    """
+    promotion = rules.promotion
+    name = f"{report.model}/{report.version}"
+    found = []
+    if not report.passed:
+        found.append(f"{name} did not pass its gates ({report.because}); register a better one")
+    found += _gates_that_differ(report, promotion)
+    good, bad = counted(entries, gated, rules)
+    needed = promotion.approvals.needed
+    rejection = _standing_rejection(entries, report.version, good)
+    if rejection is not None:
+        found.append(rejection)
+    if len(good) < needed:
+        by = f" ({', '.join(each.signer.name for each in good)})" if good else ""
+        others = f"; {'; '.join(bad)}" if bad else ""
+        people = "approval" if needed == 1 else "approvals by different people"
+        found.append(
+            f"{name} needs {needed} {people} and has {len(good)}{by}{others}; ask for: headframe models approve {name}"
+        )
+    return found
+
+
+def counted(entries: Sequence[Entry], gated: Entry, rules: Rules) -> tuple[list[Approval], list[str]]:
+    """Give the approvals of a version that count, one a person, and say of all others why they do not.
+
+    An approval counts once: what was signed before the present champion became it is spent, and recording the same
+    statement again does not renew it.
+    """
+    present = champion(entries)
+    since = present.number if present else 0
+    good: dict[str, Approval] = {}
+    bad: list[str] = []
+    seen: set[str] = set()
+    for entry in entries:
+        if entry.kind == "reject" and entry.version == gated.version:
+            good.pop(entry.key, None)
+        if entry.kind != "approve" or entry.version != gated.version:
+            continue
+        try:
+            approval = read_approval(entry.claim["approval"], rules.trust)
+        except Refused as error:
+            bad.append(f"the approval in entry {entry.number} does not count: {error}")
+            continue
+        again = approval.digest in seen
+        seen.add(approval.digest)
+        if entry.number <= since:
+            continue
+        why = "it was recorded before" if again else _why_not(approval, entry, gated, rules)
+        if why is None:
+            good[approval.signer.key] = approval
+        else:
+            bad.append(f"the approval by {approval.signer.name} in entry {entry.number} does not count: {why}")
+    return list(good.values()), bad
+
+
+def _why_not(approval: Approval, entry: Entry, gated: Entry, rules: Rules) -> str | None:
+    """Say why an approval does not count; None where it does."""
+    promotion, author = rules.promotion, rules.author
+    if (approval.model, approval.version) != (gated.model, gated.version):
+        return f"it is for {approval.model}/{approval.version}"
+    other = is_for_another(approval, gated)
+    if other is not None:
+        return f"it is for another {other} than {gated.told}"
+    if "approver" not in approval.signer.roles:
+        return f"{approval.signer.name} is no approver"
+    if promotion.approvals.four_eyes and approval.signer.key == author.key:
+        return f"{author.name} registered the version, and policy {promotion.policy} asks for four eyes"
+    # The policy's own term, too: an approver's clock, or an approver, may promise longer.
+    end = min(read_time(approval.expires), read_time(entry.time) + timedelta(days=promotion.approvals.days))
+    if rules.at >= end:
+        return f"it expired at {end.strftime('%Y-%m-%dT%H:%M:%SZ')}"
+    return None
+
+
+def is_for_another(approval: Approval, gated: Entry) -> str | None:
+    """Say of what an approval is about it is not what an entry about gates is about; None where it is all of it."""
+    for name, what in (("bundle", "model"), ("report", "gate report"), ("signature", "set of model files")):
+        if getattr(approval, name) != gated.digests[name]:
+            return what
+    return None
+
+
+def _gates_that_differ(report: GateReport, promotion: Promotion) -> list[str]:
+    """Say which gates in force were not asked, or otherwise than they are in force."""
+    name = f"{report.model}/{report.version}"
+    again = f"ask them again: headframe models gate {name}"
+    judged = {verdict.gate for verdict in report.verdicts}
+    missing = [gate for gate in promotion.gates if gate not in judged]
+    if missing:
+        are = "gate" if len(missing) == 1 else "gates"
+        return [f"{name} was not asked by {are} {', '.join(missing)} of policy {promotion.policy}; {again}"]
+    other = [
+        gate
+        for gate, component in promotion.gates.items()
+        if promotion.exact and report.settings.get(gate) != component.model_dump(mode="json")
+    ]
+    if other:
+        are = "gate" if len(other) == 1 else "gates"
+        told = f"{are} {', '.join(other)} with other settings than policy {promotion.policy} has"
+        return [f"{name} was asked by {told}; {again}"]
+    return []
+
+
+def _standing_rejection(entries: Sequence[Entry], version: int, good: Sequence[Approval]) -> str | None:
+    """Say who rejected a version, or went back from it, and was not answered since.
+
+    The same person's later approval answers it; so do gates asked anew together with an approval given after them.
+    What was said before the version last became champion was answered then.
+    """
+    for entry in reversed(entries):
+        if entry.kind in CROWNS and entry.version == version:
+            return None
+        if entry.kind == "reject" and entry.version == version:
+            what = "rejected it"
+        elif entry.kind == "rollback" and entry.claim["from"] == version:
+            what = "went back from it"
+        else:
+            continue
+        later = entries[entry.number :]
+        approved = {each.claim["approval"] for each in later if each.kind == "approve" and each.version == version}
+        if any(each.signer.key == entry.key and each.envelope in approved for each in good):
+            continue
+        gated = last_gate(later, version)
+        answers = {
+            each.claim["approval"]
+            for each in later
+            if gated is not None and each.number > gated.number and each.kind == "approve"
+        }
+        if any(each.envelope in answers for each in good):
+            continue
+        name = f"{entry.model}/{version}"
+        return (
+            f"{entry.signer} {what} at {entry.time} ({entry.claim['reason']}), so {name} has to be gated anew and "
+            f"approved: headframe models gate {name}"
+        )
+    return None

@@ -1,0 +1,77 @@
+"""Going back to a version that was champion before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headframe.errors import Refused
+from headframe.promotion.ledger import Entry
+from headframe.promotion.office import Act, Office, done, require_same
+from headframe.promotion.policy import champion, champion_before, require_reason, require_role
+from headframe.signing.keys import OwnKey
+
+
+def rollback(model: str, office: Office, key: OwnKey, reason: str, to: int | None = None) -> Act:
+    """Make an earlier champion the champion again, if the ledger holds and its files are what they were.
+
+    Args:
+        model: name in the registry.
+        office: where and by which rules.
+        key: who signs.
+        reason: why.
+        to: the version; None goes back to the champion before, and done again one further back.
+
+    Raises:
+        ConfigurationError: there is no reason, or the ledger does not know the model.
+        Refused: the signer may not; the ledger is broken; the version was never champion; its files are not those
+            that were promoted.
+    """
+    reason = require_reason(reason, "roll back")
+    signer = require_role(office.trust, key, "rollback")
+    office.require_known(model)
+    office.warn_of_drift(model, office.read(model))
+
+    def judge(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
+        present, promoted = _target(model, entries, to)
+        version = office.version(model, promoted.version)
+        files = office.files(version)
+        require_same(version, files, promoted)
+        instead = f"in place of version {present.version}"
+        return version.number, {
+            "from": present.version,
+            "to": version.number,
+            "reason": reason,
+            "told": f"{model} version {version.number} is champion again, {instead}: {reason}",
+            "policy": office.promotion.policy,
+            "promoted": promoted.number,
+            "commit": promoted.claim["commit"],
+            "digests": promoted.digests,
+        }
+
+    entry = office.write(model, "rollback", key, judge)
+    office.crown(entry)
+    return done(entry, f"{entry.claim['told']} (by {signer.name})")
+
+
+def _target(model: str, entries: tuple[Entry, ...], to: int | None) -> tuple[Entry, Entry]:
+    """Give the entry that made the present champion, and the promotion to go back to."""
+    present = champion(entries)
+    if present is None:
+        msg = f"{model} has no champion, so there is none to go back from; headframe models promote {model}/VERSION"
+        raise Refused(msg)
+    promoted = {entry.version: entry for entry in entries if entry.kind == "promote"}
+    former = ", ".join(str(version) for version in sorted(promoted) if version != present.version) or "no other"
+    target = champion_before(entries) if to is None else to
+    if target is None:
+        msg = f"{model} had no champion before version {present.version}; name one that was (there: {former})"
+        raise Refused(msg)
+    if target == present.version:
+        msg = f"{model}/{target} is the champion already ({present.told}); former champions: {former}"
+        raise Refused(msg)
+    if target not in promoted:
+        msg = (
+            f"{model}/{target} was never champion, so there is no going back to it; former champions: {former}; "
+            f"a new one takes: headframe models promote {model}/{target}"
+        )
+        raise Refused(msg)
+    return present, promoted[target]
