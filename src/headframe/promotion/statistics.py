@@ -26,6 +26,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
@@ -120,6 +121,7 @@ def mcnemar(wins: int, losses: int, alternative: str = "greater") -> float:
     return float(stats.binomtest(wins, wins + losses, 0.5, alternative=alternative).pvalue)
 
 
+@lru_cache(maxsize=4096)
 def mcnemar_power(rows: int, discordance: float, effect: float, alpha: float) -> float:
     """Give the exact chance that the one-sided test finds a gain, over all numbers of discordant rows.
 
@@ -139,6 +141,7 @@ def mcnemar_power(rows: int, discordance: float, effect: float, alpha: float) ->
     return float(min(1.0, (stats.binom.pmf(many, rows, share) * found).sum()))
 
 
+@lru_cache(maxsize=1024)
 def mcnemar_rows(discordance: float, effect: float, alpha: float, power: float) -> int | None:
     """Give how many rows the one-sided test needs to find a gain with a power; None where no number would do.
 

@@ -27,7 +27,7 @@ class Calibration:
         """Judge a version; where the task gives no probabilities there is nothing to judge."""
         value = case.metrics.get(METRIC)
         if value is None:
-            because = f"a {case.task.kind} gives no probabilities, so it has no calibration error"
+            because = f"task {case.task.kind} gives no probabilities, so it has no calibration error"
             return Verdict(gate="calibration", passed=True, word="does not apply", because=because)
         numbers: dict[str, float | int | str | None] = {"value": value, "largest": self.largest, "rows": case.rows}
         because = f"calibration error {value:.4f} on {case.rows:,} test rows"

@@ -97,7 +97,10 @@ class Slices:
     def _parts(self, case: Case, columns: tuple[str, ...]) -> Iterator[Part]:
         raw = case.raw(columns)
         for column in columns:
-            labels = label(column, raw[column])
+            cells = raw[column]
+            if case.task.kind == "classification" and column == case.plan.dataset.target:
+                cells = cells.cast(pa.string())  # classes, though they may be numbers
+            labels = label(column, cells)
             for value in labels.values:
                 yield Part(f"{column}={value}", pc.indices_nonzero(pc.equal(labels.of_rows, value)))
 
