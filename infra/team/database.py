@@ -92,6 +92,8 @@ def prepare(place: Place, settings: Settings) -> None:
             _run(connection, "REVOKE ALL ON DATABASE {} FROM PUBLIC", name)
         for role in map(group, ROLES):
             _run(connection, "GRANT CONNECT ON DATABASE {} TO {}", LEDGER, role)
+        for name in ("postgres", "template1") if settings.own else ():
+            _run(connection, "REVOKE ALL ON DATABASE {} FROM PUBLIC", name)
 
 
 def allow(place: Place, settings: Settings) -> None:

@@ -35,6 +35,7 @@ GRANTS: dict[str, dict[str, str]] = {
     "author": {"workspace": "USE", "experiment": "EDIT", "registered_model": "EDIT", **dict.fromkeys(_PARTS, "EDIT")},
     "approver": {
         "experiment": "READ",
+        "run": "EDIT",  # which holds the reports of a version's gates; to start one takes more
         "registered_model": "EDIT",
         "registered_model_version": "EDIT",
     },
@@ -47,6 +48,9 @@ _CONFIGURATION = """\
 default_permission = NO_PERMISSIONS
 database_uri = {database}
 admin_username = {admin}
+# A password is hashed at most once a minute for each user and worker, not at each request, which makes logging a run
+# several times as fast; one that was changed is therefore still taken for up to a minute.
+auth_cache_ttl_seconds = 60
 """
 
 
