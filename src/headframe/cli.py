@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from headframe import __version__
+from headframe.cli_models import add_models
 from headframe.errors import DIFFERENT, INTERRUPTED, REFUSED, ConfigurationError, HeadframeError
 
 EPILOG = """\
@@ -135,9 +136,13 @@ def _parser() -> _Parser:
         overridden(made, "experiment=mnist_cnn")
         made.add_argument("--cfg", action="store_true", help="print the composed plan and stop")
 
-    overridable(add("run", _run, "the whole life: collect, train, evaluate, register, promote, answer"))
+    def signing(made: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        made.add_argument("--as", dest="signer", metavar="NAME", help="the key to sign with, where you have several")
+        return made
+
+    overridable(signing(add("run", _run, "the whole life: collect, train, evaluate, register, promote, answer")))
     overridable(add("ingest", _ingest, "collect a data set, hold it to its contract, keep its version"))
-    overridable(add("train", _train, "ingest, train, evaluate and register, without promotion"))
+    overridable(signing(add("train", _train, "ingest, train, evaluate and register, without promotion")))
 
     predict = add("predict", _predict, "score a file or a data set with a registered model")
     predict.add_argument("model", help="NAME, NAME@ALIAS or NAME/VERSION; NAME means its champion")
@@ -151,11 +156,12 @@ def _parser() -> _Parser:
     serve.add_argument("--host", default=None, help="address to listen on; default: the plan's, 127.0.0.1")
     serve.add_argument("--port", type=int, default=None, help="port to listen on; default: the plan's, 8080")
 
-    again = add("reproduce", _reproduce, "make a registered version again from the registry alone, and compare")
+    again = signing(add("reproduce", _reproduce, "make a registered version again, and say what differs"))
     again.add_argument("model", help="NAME, NAME@ALIAS or NAME/VERSION; NAME means its champion")
     overridden(again, "tracking.uri=http://127.0.0.1:5000")
-    again.add_argument("--as", dest="signer", metavar="NAME", help="which key signs the verdict; default: the only one")
     again.add_argument("--no-record", action="store_true", help="look only: sign and keep nothing")
+
+    add_models(commands, common).set_defaults(command=_models)
 
     listing = add("list", _list, "what conf/ offers: models, datasets, experiments, ...")
     listing.add_argument("group", nargs="?", help="one group, e.g. models")
@@ -171,7 +177,9 @@ def _parser() -> _Parser:
     add("down", _down, "stop what `up` started")
     add("status", _status, "which servers run, and where")
     add("doctor", _doctor, "check this machine and project, and name the fix")
-    init = add("init", _init, "make a new project")
+    key = add("key", _key, "the keys that you sign with: list them, or make one")
+    key.add_argument("name", nargs="?", help="of a key to make: small letters, digits, - and _, as in anna")
+    init = add("init", _init, "make a new project, and a first key to sign with where you have none")
     init.add_argument("folder", help="a folder that is empty or does not exist")
     return parser
 
@@ -293,7 +301,17 @@ def _single(arguments: argparse.Namespace) -> list[str]:
     return choices[0]
 
 
+def _sign_as(arguments: argparse.Namespace) -> None:
+    """Have whatever is signed from here on signed with the key that was asked for."""
+    if arguments.signer is not None:
+        from headframe.signing.keys import SIGNER
+
+        os.environ[SIGNER] = arguments.signer
+
+
 def _run(arguments: argparse.Namespace) -> int:
+    _sign_as(arguments)
+
     def entry() -> Callable[[list[str]], Any]:
         from flows.lifecycle import lifecycle
 
@@ -304,7 +322,7 @@ def _run(arguments: argparse.Namespace) -> int:
             from headframe.show import show_outcomes
 
             show_outcomes(outcomes, Path.cwd())
-        return 0 if any(outcome.decision.promoted for outcome in outcomes) else REFUSED
+        return 0 if any(outcome.decision.state != "refused" for outcome in outcomes) else REFUSED
 
     return _over_plans(arguments, entry, show)
 
@@ -319,6 +337,8 @@ def _ingest(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
+    _sign_as(arguments)
+
     def entry() -> Callable[[list[str]], Any]:
         from flows.train import train_flow
 
@@ -413,6 +433,15 @@ def _list(arguments: argparse.Namespace) -> int:
     else:
         show_choices(project, groups)
     return 0
+
+
+def _models(arguments: argparse.Namespace) -> int:
+    answer = arguments.act(arguments, _project())
+    if arguments.json:
+        _print_json(answer.document)
+    else:
+        sys.stdout.write("".join(f"{line}\n" for line in answer.lines))
+    return int(answer.code)
 
 
 def _data(arguments: argparse.Namespace) -> int:
@@ -525,13 +554,38 @@ def _doctor(arguments: argparse.Namespace) -> int:
     return HeadframeError.exit_code if any(check.state == "fail" for check in checks) else 0
 
 
+def _key(arguments: argparse.Namespace) -> int:
+    from headframe.signing.keys import make_key, own_keys
+
+    if arguments.name is None:
+        found = [{"name": key.name, "public": key.public, "file": str(key.file)} for key in own_keys()]
+        if arguments.json:
+            _print_json(found)
+        else:
+            none = "there is no key yet; make one with: headframe key NAME\n"
+            sys.stdout.write("".join("{name:16}{public}  {file}\n".format(**key) for key in found) or none)
+        return 0
+    key = make_key(arguments.name)
+    lines = f"people:\n  {key.name}:\n    key: {key.public}\n    roles: [author]\n"
+    if arguments.json:
+        _print_json({"name": key.name, "public": key.public, "file": str(key.file), "team": lines})
+    else:
+        sys.stdout.write(
+            f"{key.name}: made in {key.file}, which only you can read; keep a copy where nobody else can\n"
+            f"public part: {key.public}\n\nfor a file in conf/team/ (roles: reader, author, approver):\n{lines}"
+        )
+    return 0
+
+
 def _init(arguments: argparse.Namespace) -> int:
     from headframe.scaffold import init
+    from headframe.signing.keys import own_keys
 
     folder = arguments.here / arguments.folder
     written = init(folder)
     if arguments.json:
-        _print_json({"folder": str(folder.resolve()), "files": written})
+        keys = {key.name: key.public for key in own_keys()}
+        _print_json({"folder": str(folder.resolve()), "files": written, "keys": keys})
     else:
         sys.stdout.write(f"{arguments.folder}: {len(written)} files; next: cd {arguments.folder} && headframe run\n")
     return 0

@@ -21,11 +21,14 @@ from headframe import servers
 from headframe.config.project import Project
 from headframe.errors import HeadframeError
 from headframe.record import Record
+from headframe.signing import keys
 from headframe.telemetry import OFF
 from headframe.tracking.lineage import installed, normal_name
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
+
+    from headframe.config.plan import Person
 
 _LOWEST_PYTHON = (3, 11)
 _LITTLE_SPACE = 5 * 10**9
@@ -68,6 +71,7 @@ def run(root: Path) -> list[Check]:
         check_servers(root),
         check_space(root),
         check_access(root),
+        check_keys(root, os.environ),
         check_telemetry(os.environ),
     ]
 
@@ -250,6 +254,52 @@ def check_access(root: Path) -> Check:
                 fix = f"have {folder} mounted for writing, or work in a copy of the project elsewhere"
             return Check(name="access", state="fail", found=found, fix=fix)
     return Check(name="access", state="ok", found=f"{root} can be written")
+
+
+def check_keys(root: Path, environment: Mapping[str, str]) -> Check:
+    """Check the keys to sign with: that there is one, that nobody else can read it, and whether the team knows it."""
+    name = "keys"
+    own = keys.own_keys()
+    try:
+        public = {key.name: key.public for key in own}
+    except HeadframeError as error:
+        found, _, fix = str(error).rpartition("; ")
+        return Check(name=name, state="fail", found=found, fix=fix.removeprefix("run: "))
+    try:
+        people = _people(root)
+    except HeadframeError as error:
+        found = f"whether the team knows them cannot be told: {error}"
+        return Check(name=name, state="warn", found=found, fix="mend conf/, then: headframe doctor")
+    signer = environment.get(keys.SIGNER)
+    if signer is not None and signer not in public:
+        found = f"{keys.SIGNER} names {signer!r}, and there is no such key"
+        return Check(name=name, state="fail", found=found, fix=f"headframe key {signer}, or unset {keys.SIGNER}")
+    if not own and not people:
+        found = f"there is none in {keys.folder()} yet; the first model that is registered makes it"
+        return Check(name=name, state="ok", found=found)
+    listed = {person.key: f"{who} ({', '.join(person.roles)})" for who, person in people.items()}
+    told = ", ".join(f"{each} listed as {listed[key]}" if key in listed else each for each, key in public.items())
+    if people and not any(key in listed for key in public.values()):
+        found = f"{told or 'there is none, and so'}: none is listed in conf/team/, so nobody trusts what you sign"
+        fix = "headframe key NAME prints the lines for conf/team/; a reader needs none"
+        return Check(name=name, state="warn", found=found, fix=fix)
+    if len(own) > 1 and signer is None:
+        fix = f"say who signs: export {keys.SIGNER}=NAME, or --as NAME"
+        return Check(name=name, state="warn", found=f"{told}: which one signs is not said", fix=fix)
+    return Check(name=name, state="ok", found=f"{told}, in {keys.folder()}")
+
+
+def _people(root: Path) -> Mapping[str, Person]:
+    """Give whom the project's plan lists as its team.
+
+    Raises:
+        ConfigurationError: there is no such plan.
+    """
+    if not (root / "conf" / "plan.yaml").is_file():
+        return {}
+    from headframe.config.load import load_plan  # noqa: PLC0415 - see _wrong
+
+    return load_plan([], Project(root)).team.people
 
 
 def check_telemetry(environment: Mapping[str, str]) -> Check:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -12,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from headframe.errors import ConfigurationError, HeadframeError
 from headframe.record import umask
+from headframe.signing.keys import SIGNER, own_key, own_keys
 
 _COPIED = ("conf", "flows", "infra/prefect.yaml")
 _SUFFIXES = (".py", ".yaml", ".md")
@@ -93,6 +95,8 @@ def init(target: Path) -> list[str]:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         msg = f"{target} is not an empty folder; name one that is empty or does not exist yet"
         raise ConfigurationError(msg)
+    if not own_keys() and SIGNER not in os.environ:
+        own_key()
     target = target.resolve()
     package = "".join(letter if letter.isalnum() else "_" for letter in target.name.lower()).strip("_") or "mine"
     written: dict[str, bytes] = {

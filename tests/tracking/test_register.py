@@ -218,9 +218,7 @@ def test_a_change_of_one_byte_in_the_registry_is_noticed(digits: Made):
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    with pytest.raises(
-        Refused, match=r"digits/1 is refused: data/bundle/weights.safetensors was changed"
-    ):
+    with pytest.raises(Refused, match=r"digits/1 is refused: data/bundle/weights.safetensors was changed"):
         open_version(version, digits.uri, trust())
 
 

@@ -236,7 +236,7 @@ def signed_files(version: Version, uri: str, trust: Trust) -> Iterator[tuple[Pat
             signed = read_package(folder, trust, version.about)
         except Refused as error:
             msg = f"{version.uri} is refused: {error}"
-            raise Refused(msg) from error
+            raise type(error)(msg) from error
         yield folder, signed
 
 

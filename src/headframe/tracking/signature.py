@@ -47,8 +47,8 @@ class Signed:
 
     Attributes:
         signer: who signed it: the version's author.
-        claim: what it was said to be: `model`, `run_id`, `headframe`, and the digests `plan`, `table`, `split`,
-            `bundle`, `predictions` and `evaluated`.
+        claim: what it was said to be: `model`, `run_id`, `headframe`, and the digests `plan`, `provenance`, `table`,
+            `split`, `bundle`, `predictions` and `evaluated`.
         digest: sha256 of the signed statement's file, which stands for every file of the model.
     """
 

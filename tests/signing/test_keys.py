@@ -1,0 +1,252 @@
+"""Keys are made once, stay their owner's, and are never shown; statements hold only for whom they are trusted from."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import yaml
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from pydantic import ValidationError
+
+from headframe.cli import main
+from headframe.config.load import load_plan
+from headframe.config.plan import ROLES, Person, Team
+from headframe.config.project import Project
+from headframe.doctor import Check, check_keys
+from headframe.errors import ConfigurationError, HeadframeError, Refused
+from headframe.signing.envelope import seal, unseal
+from headframe.signing.keys import SIGNER, folder, make_key, own_key, own_keys
+from headframe.signing.trust import Trust
+
+
+@pytest.fixture(autouse=True)
+def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder of keys, and no name of one to sign with."""
+    monkeypatch.setenv("HEADFRAME_KEYS", str(tmp_path / "keys"))
+    monkeypatch.delenv(SIGNER, raising=False)
+    return tmp_path / "keys"
+
+
+def test_a_key_is_its_owners_alone(keys: Path):
+    before = os.umask(0)
+    try:
+        key = make_key("anna")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(key.file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(keys.stat().st_mode) == 0o700
+    assert len(bytes.fromhex(key.public)) == 32
+    assert [path.name for path in keys.iterdir()] == ["anna.pem"]
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660])
+def test_a_key_that_others_may_read_is_not_used(mode: int):
+    key = make_key("anna")
+    key.file.chmod(mode)
+    with pytest.raises(HeadframeError, match=f"has mode {mode:04o}, so others may sign as anna; run: chmod 600"):
+        seal("model", {"a": "0" * 64}, {}, own_key())
+
+
+def test_a_key_is_never_replaced():
+    key = make_key("anna")
+    before = key.file.read_bytes()
+    with pytest.raises(ConfigurationError, match="there is a key 'anna' already"):
+        make_key("anna")
+    assert key.file.read_bytes() == before
+
+
+def test_of_many_who_make_the_same_key_at_once_one_does(keys: Path):
+    def attempt(_: int) -> bool:
+        code = "from headframe.signing.keys import make_key; make_key('anna')"
+        return subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(attempt, range(4))) == 1
+    assert [path.name for path in keys.iterdir()] == ["anna.pem"]
+
+
+@pytest.mark.parametrize("name", ["", "Anna", "../anna", "an na", ".anna", "ann\u00e4"])
+def test_a_name_that_cannot_be_one_is_refused(name: str):
+    with pytest.raises(ConfigurationError, match="cannot name a key; expected small letters"):
+        make_key(name)
+    assert not folder().exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"-----BEGIN PRIVATE KEY-----\n", b"\x00\xff"])
+def test_a_file_that_is_no_key_is_said(content: bytes):
+    key = make_key("anna")
+    key.file.write_bytes(content)
+    with pytest.raises(HeadframeError, match=r"anna.pem is no private key in PEM .*; restore it from your copy"):
+        _ = key.public
+
+
+def test_a_key_of_another_kind_is_said():
+    key = make_key("anna")
+    other = generate_private_key(SECP256R1())
+    key.file.write_bytes(other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    with pytest.raises(HeadframeError, match="holds a key of another kind; expected Ed25519"):
+        _ = key.public
+
+
+def test_which_key_signs_is_named_where_there_are_several(monkeypatch: pytest.MonkeyPatch):
+    first = own_key()  # made, since there was none
+    assert own_keys() == [first]
+    make_key("zoe")
+    with pytest.raises(ConfigurationError, match=r"holds several keys \(.*zoe\); say who signs with --as NAME"):
+        own_key()
+    assert own_key("zoe").name == "zoe"
+    monkeypatch.setenv(SIGNER, first.name)
+    assert own_key() == first
+    with pytest.raises(ConfigurationError, match=r"there is no key 'ben' .* make it with: headframe key ben"):
+        own_key("ben")
+
+
+def test_two_names_cannot_have_one_key():
+    with pytest.raises(
+        ValidationError, match=r"people.ben and people.anna have the same key; give everybody their own"
+    ):
+        Team(people={name: Person(key="a" * 64, roles=("author",)) for name in ("anna", "ben")})
+
+
+@pytest.mark.parametrize("key", ["A" * 64, "a" * 63, "g" * 64, ""])
+def test_a_public_key_is_64_small_hex_digits(key: str):
+    with pytest.raises(ValidationError, match=r"people\.anna\.key"):
+        Team.model_validate({"people": {"anna": {"key": key, "roles": ["author"]}}})
+
+
+def test_alone_the_keys_on_this_machine_count_and_in_a_team_only_those_listed():
+    anna, ben = make_key("anna"), make_key("ben")
+    alone = Trust.of(Team())
+    assert {(each.name, each.roles) for each in alone.signers.values()} == {("anna", ROLES), ("ben", ROLES)}
+    team = Trust.of(Team(people={"b": Person(key=ben.public, roles=("approver",))}))
+    assert [each.name for each in team.signers.values()] == ["b"]
+    said = seal("approve", {"model": "0" * 64}, {"reason": "good"}, anna)
+    assert unseal(said, "approve", alone).signer.name == "anna"
+    with pytest.raises(Refused, match=r"signed by an unknown key .*list the key in conf/team/"):
+        unseal(said, "approve", team)
+
+
+def _changed(text: str, where: str) -> str:
+    envelope = json.loads(text)
+    if where == "sig":
+        envelope["signatures"][0]["sig"] = "A" * 86 + "=="
+    elif where == "payload":
+        envelope["payload"] = envelope["payload"][:40] + "AAAA" + envelope["payload"][44:]
+    elif where == "payloadType":
+        envelope["payloadType"] = "text/plain"
+    return json.dumps(envelope)
+
+
+@pytest.mark.parametrize("where", ["sig", "payload", "payloadType"])
+def test_a_changed_statement_does_not_hold(where: str):
+    said = seal("approve", {"model": "0" * 64}, {"reason": "good"}, make_key("anna"))
+    with pytest.raises(Refused, match=r"it (was changed after anna signed it|is no signed statement)"):
+        unseal(_changed(said, where), "approve", Trust.of(Team()))
+
+
+def test_every_single_bit_of_an_envelope_is_covered():
+    said = seal("approve", {"model": "0" * 64}, {"reason": "good"}, make_key("anna"))
+    trust = Trust.of(Team())
+    original = unseal(said, "approve", trust)
+    for place in range(len(said)):
+        raw = bytearray(said.encode())
+        raw[place] ^= 1
+        try:
+            opened = unseal(raw.decode(errors="replace"), "approve", trust)
+        except Refused:
+            continue
+        assert opened == original, place  # only what is not signed: spare bits of base64
+
+
+def test_a_statement_of_one_kind_is_worthless_for_another():
+    said = seal("reject", {"model": "0" * 64}, {}, make_key("anna"))
+    with pytest.raises(Refused, match="a statement of one kind is worthless for another"):
+        unseal(said, "approve", Trust.of(Team()))
+
+
+def _run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    code = main(list(words))
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def test_the_command_makes_lists_and_never_shows_a_private_key(capsys: pytest.CaptureFixture[str]):
+    assert _run(capsys, "key")[1] == "there is no key yet; make one with: headframe key NAME\n"
+    code, out, err = _run(capsys, "key", "anna")
+    key = own_key("anna")
+    _, _, lines = out.partition("approver):\n")
+    [(name, person)] = Team.model_validate(yaml.safe_load(lines)).people.items()
+    assert (code, name, person.key, person.roles) == (0, "anna", key.public, ("author",))
+    code, more, _ = _run(capsys, "key", "ben", "--json")
+    assert json.loads(more) == {
+        "name": "ben", "public": own_key("ben").public, "file": str(own_key("ben").file),
+        "team": f"people:\n  ben:\n    key: {own_key('ben').public}\n    roles: [author]\n",
+    }  # fmt: skip
+    code, listed, _ = _run(capsys, "key", "--json")
+    assert [each["name"] for each in json.loads(listed)] == ["anna", "ben"]
+    assert _run(capsys, "key")[1].splitlines()[0].split() == ["anna", key.public, str(key.file)]
+    secret = key.private.private_bytes_raw().hex()
+    body = key.file.read_text().splitlines()[1]
+    assert not any(part in text for part in (secret, body) for text in (out, err, more, listed))
+    assert _run(capsys, "key", "anna")[0] == 2
+
+
+def test_a_new_project_comes_with_a_first_key_and_leaves_one_that_is_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    code, _, err = _run(capsys, "init", str(tmp_path / "one"))
+    [key] = own_keys()
+    assert code == 0
+    assert f"key       {key.name} made to sign with; its public part is {key.public}" in err
+    code, out, err = _run(capsys, "init", str(tmp_path / "two"), "--json")
+    assert json.loads(out)["keys"] == {key.name: key.public}
+    assert "made to sign with" not in err
+    assert own_keys() == [key]
+
+
+def _team(root: Path, people: dict[str, dict[str, object]]) -> Check:
+    (root / "conf" / "team").mkdir(parents=True, exist_ok=True)
+    (root / "conf" / "team" / "ours.yaml").write_text(yaml.safe_dump({"people": people}))
+    plan = root / "conf" / "plan.yaml"
+    plan.write_text(plan.read_text().replace("team: alone", "team: ours"))
+    return check_keys(root, {})
+
+
+def test_the_doctor_looks_after_keys(project: Project, keys: Path):
+    check = check_keys(project.root, {})
+    assert check.state == "ok"
+    assert check.found == f"there is none in {keys} yet; the first model that is registered makes it"
+    key = make_key("anna")
+    assert check_keys(project.root, {}).found == f"anna, in {keys}"
+    key.file.chmod(0o644)
+    check = check_keys(project.root, {})
+    assert (check.state, check.fix) == ("fail", f"chmod 600 {key.file}")
+    key.file.chmod(0o600)
+    other = make_key("ben")
+    check = check_keys(project.root, {})
+    assert (check.state, "which one signs is not said" in check.found, SIGNER in check.fix) == ("warn", True, True)
+    assert check_keys(project.root, {SIGNER: "ben"}).state == "ok"
+    assert check_keys(project.root, {SIGNER: "zoe"}).state == "fail"
+    other.file.unlink()
+    listed = _team(project.root, {"ann": {"key": key.public, "roles": ["author", "reader"]}})
+    assert (listed.state, listed.found) == ("ok", f"anna listed as ann (author, reader), in {keys}")
+    stranger = _team(project.root, {"zoe": {"key": "0" * 64, "roles": ["author"]}})
+    assert stranger.state == "warn"
+    assert "none is listed in conf/team/, so nobody trusts what you sign" in stranger.found
+    broken = _team(project.root, {"zoe": {"key": "0", "roles": ["author"]}})
+    assert (broken.state, "cannot be told" in broken.found) == ("warn", True)
+
+
+def test_a_team_is_part_of_the_plan(project: Project):
+    key = make_key("anna")
+    _team(project.root, {"ann": {"key": key.public, "roles": ["author"]}})
+    assert load_plan([], project).team.people["ann"].key == key.public
+    assert load_plan([], project).identity == load_plan(["team=alone"], project).identity
