@@ -124,7 +124,7 @@ class Decision(Record):
     version: int
     champion: int | None  # the version that is champion after the decision
     state: Literal["champion", "challenger", "refused"]  # challenger: passed its gates, and waits for people
-    comparable: bool = True  # False: the champion could not be asked about the version's test rows
+    comparable: bool = True  # False: the champion could not be asked, about the version's test rows or at all
     reason: str
 
     @property

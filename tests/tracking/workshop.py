@@ -130,7 +130,10 @@ def plan_for(name: str, seed: int = 17, **changes: Any) -> Plan:
         "promotion": {
             "model": name,
             "policy": "solo",
-            "gates": {"minimum": {"_target_": "headframe.promotion.gates.minimum.Minimum"}},
+            "gates": {
+                "minimum": {"_target_": "headframe.promotion.gates.minimum.Minimum"},
+                "better": {"_target_": "headframe.promotion.gates.better.Better"},
+            },
         },
         "serving": {},
         "tracking": {"experiment": name},

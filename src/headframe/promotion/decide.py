@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from headframe.config.plan import Plan
-from headframe.errors import Refused
+from headframe.errors import HeadframeError, Refused, Unavailable
 from headframe.promotion.verdict import GateReport
 from headframe.records import Decision, TrainedPlan
 from headframe.signing.trust import Trust
@@ -39,11 +39,12 @@ def decide(
         The decision. That a version is refused is no error here; whoever runs the flow says so.
 
     Raises:
-        Refused: whoever runs this may not, or a record that the decision rests on is not what was signed.
+        Refused: whoever runs this may not, the alias was moved behind the ledger's back, or a record that the decision
+            rests on is not what was signed.
         HeadframeError: MLflow or the ledger cannot be reached or written.
     """
     from headframe.promotion.gating import gate  # noqa: PLC0415 - a kept decision needs none of these
-    from headframe.promotion.office import Office  # noqa: PLC0415
+    from headframe.promotion.office import Office, drift  # noqa: PLC0415
     from headframe.promotion.policy import champion  # noqa: PLC0415
     from headframe.promotion.promote import promote  # noqa: PLC0415
     from headframe.signing.keys import own_key  # noqa: PLC0415
@@ -52,20 +53,26 @@ def decide(
     office = Office(plan.promotion, Trust.of(plan.team), uri, root)
     model, number = result.registered.model, result.registered.version
     version = office.version(model, number)
-    present = champion(office.read(model))
+    entries = office.read(model)
+    moved = drift(model, entries, uri)
+    if moved is not None:
+        raise Refused(moved)
+    present = champion(entries)
     if present is not None and present.version == number:
         return _of_champion(version, office)
     who = f"{model} version {number}"
     report = gate(version, office, key).report
     stays = "there is still no champion" if report.champion is None else f"version {report.champion} stays champion"
+    ailing = _ailing(office, report)
+    stays += ailing
     if not report.passed:
-        return _decision(report, report.champion, "refused", f"{who} is refused: {report.because}; {stays}")
+        return _decision(report, report.champion, "refused", f"{who} is refused: {report.because}; {stays}", not ailing)
     needed = plan.promotion.approvals.needed
     if needed:
         many = "an approval" if needed == 1 else f"{needed} approvals"
         passed = f"{who} has passed its {len(report.verdicts)} gates and waits for {many}"
         how = f"(headframe models approve {model}/{number} --reason WHY)"
-        return _decision(report, report.champion, "challenger", f"{passed} {how}; {stays}")
+        return _decision(report, report.champion, "challenger", f"{passed} {how}; {stays}", not ailing)
     try:
         promote(version, office, key)
     except Refused as error:  # somebody else was faster, or rejected it
@@ -96,15 +103,32 @@ def _of_champion(version: Version, office: Office) -> Decision:
     return _decision(report, version.number, "refused", reason)
 
 
+def _ailing(office: Office, report: GateReport) -> str:
+    """Say, to be added to a sentence, that the champion that stays cannot answer; empty where it can, or none stays."""
+    if report.champion is None:
+        return ""
+    try:
+        office.files(office.version(report.model, report.champion))
+    except Unavailable:
+        raise
+    except HeadframeError as error:
+        return f", but it cannot answer ({error}); the command that trained it writes its files anew"
+    return ""
+
+
 def _decision(
-    report: GateReport, champion: int | None, state: Literal["champion", "challenger", "refused"], reason: str
+    report: GateReport,
+    champion: int | None,
+    state: Literal["champion", "challenger", "refused"],
+    reason: str,
+    healthy: bool = True,
 ) -> Decision:
     return Decision(
         model=report.model,
         version=report.version,
         champion=champion,
         state=state,
-        comparable=all(verdict.word != NOT_COMPARABLE for verdict in report.verdicts),
+        comparable=healthy and all(verdict.word != NOT_COMPARABLE for verdict in report.verdicts),
         reason=reason,
     )
 
