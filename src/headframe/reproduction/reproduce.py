@@ -118,7 +118,12 @@ class _Rebuilding:
                         *("--root", str(root), "--lifeline", str(theirs.fileno())),
                     ],
                     cwd=root,
-                    env={**os.environ, "PYTHONPATH": self._path(root), "PYTHONDONTWRITEBYTECODE": "1"},
+                    env={
+                        **os.environ,
+                        "PYTHONPATH": self._path(root),
+                        "PYTHONDONTWRITEBYTECODE": "1",
+                        "TORCHINDUCTOR_CACHE_DIR": str(self.work / "compiled"),  # which torch makes, used or not
+                    },
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                     stdout=2,  # standard output belongs to the one document that a command prints

@@ -1,0 +1,243 @@
+"""The parts of a reproduction by themselves: code, data, scratch folders, words."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from remains import git, make_project, picture
+from workshop import in_child, plan_for
+
+from headframe.datasets.collect import collect
+from headframe.datasets.table import Table
+from headframe.datasets.versions import Versions
+from headframe.errors import Refused
+from headframe.records import Interval, Origin, TableRecord
+from headframe.reproduction.checkout import check_out
+from headframe.reproduction.data import SOURCES, bring, lend
+from headframe.reproduction.outcome import STAGES, Compared, Metric, allowed, verdict
+from headframe.reproduction.scratch import LOCK, PREFIX, YOUNG, scratch, sweep
+from headframe.tracking import lineage
+
+
+def _origin(code: lineage.Code) -> Origin:
+    diff = hashlib.sha256(code.diff or b"").hexdigest()
+    return Origin(
+        commit=code.commit, diff=diff, folder=code.folder, modules={}, libraries={}, installed="", python="3.11",
+        machine="x", device="cpu", features={},
+    )  # fmt: skip
+
+
+def _files(folder: Path) -> dict[str, str]:
+    return {name: told for name, told in picture(folder).items() if not name.startswith(".git/")}
+
+
+@pytest.fixture
+def edited(tmp_path: Path) -> Path:
+    """A project whose last commit is not what lies in its folder, in every way that git knows."""
+    root = make_project(tmp_path / "repository")
+    git(root, "commit", "--message", "first")
+    (root / "README.md").unlink()
+    (root / "conf" / "plan.yaml").rename(root / "conf" / "moved.yaml")
+    shutil.copy(root / "conf" / "moved.yaml", root / "conf" / "plan.yaml")
+    (root / "src" / "größe.bin").write_bytes(bytes(range(256)))
+    (root / "src" / "tool").write_text("#!/bin/sh\n")
+    (root / "src" / "tool").chmod(0o755)
+    (root / "src" / "link").symlink_to("tool")
+    with (root / "conf" / "plan.yaml").open("ab") as stream:
+        stream.write(b"# trailing blanks   \r\n# no newline at the end")
+    return root
+
+
+def test_commit_and_diff_give_the_files_as_they_were_whatever_git_is_told(edited: Path, tmp_path: Path, monkeypatch):
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    noisy = "[diff]\n noprefix = true\n external = false\n renames = copies\n[color]\n ui = always\n"
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    (hooks / "post-checkout").write_text(f"#!/bin/sh\ntouch {tmp_path / 'ran'}\n")
+    (hooks / "post-checkout").chmod(0o755)
+    (tmp_path / "home" / ".gitconfig").write_text(f"{noisy}[core]\n hooksPath = {hooks}\n")
+    code = lineage.code(edited)
+    before = picture(edited)
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "nowhere"))  # as in a hook of another repository
+    root = check_out(_origin(code), code.diff or b"", edited, tmp_path / "checkout")
+    monkeypatch.delenv("GIT_DIR")
+    assert _files(root) == _files(edited)
+    assert picture(edited) == before
+    assert git(edited, "worktree", "list").count("\n") == 1
+    assert not (tmp_path / "ran").exists()
+
+
+def test_without_a_commit_all_code_is_in_the_diff(tmp_path: Path):
+    root = make_project(tmp_path / "repository")
+    code = lineage.code(root)
+    assert code.commit == ""
+    shutil.rmtree(root / ".git")
+    again = check_out(_origin(code), code.diff or b"", root, tmp_path / "checkout")
+    assert _files(again) == {name: told for name, told in picture(root).items() if name != ".git"} | {
+        ".git": picture(again)[".git"]
+    }
+
+
+def test_a_project_in_a_folder_of_its_repository_is_found_there(tmp_path: Path):
+    (tmp_path / "repository").mkdir()
+    git(tmp_path / "repository", "init")
+    root = make_project(tmp_path / "repository" / "mining")
+    git(root, "commit", "--message", "first")
+    (root / "new.txt").write_text("new\n")
+    (tmp_path / "repository" / "beside.txt").write_text("no part of the project\n")
+    code = lineage.code(root)
+    assert code.folder == "mining/"
+    again = check_out(_origin(code), code.diff or b"", root, tmp_path / "checkout")
+    assert again == tmp_path / "checkout" / "mining"
+    assert picture(again) == picture(root)
+
+
+def test_a_diff_that_does_not_fit_is_refused(edited: Path, tmp_path: Path):
+    code = lineage.code(edited)
+    diff = (code.diff or b"").replace(b"\n-", b"\n-x")
+    with pytest.raises(Refused, match="the stored diff of the version cannot be applied"):
+        check_out(_origin(code), diff, edited, tmp_path / "checkout")
+
+
+@pytest.fixture
+def kept(tmp_path: Path, mirror: Path) -> tuple[Path, TableRecord]:
+    """A project that keeps a version of the digits, and has another one in its place now."""
+    root = make_project(tmp_path / "project")
+    dataset = plan_for("digits").dataset
+    table = collect(dataset, root, mirror)
+
+    def store() -> None:  # in a process of its own, since DVC keeps what it remembers open until a process ends
+        Versions(root).commit("first")
+        shutil.rmtree(root / "data" / "digits")
+        collect(dataset.model_copy(update={"sources": _shorter(dataset, tmp_path)}), root, tmp_path)
+        Versions(root).commit("second")
+
+    assert in_child(store) == 0
+    return root, table
+
+
+def _shorter(dataset, folder: Path):
+    import gzip
+
+    from headframe.datasets.sources import fetch
+
+    whole = gzip.decompress(fetch("pixels", dataset.sources["pixels"], folder, None).read_bytes())
+    (folder / "short.csv.gz").write_bytes(gzip.compress(b"\n".join(whole.split(b"\n")[:1200]) + b"\n"))
+    return {"pixels": dataset.sources["pixels"].model_copy(update={"uri": "file:short.csv.gz", "sha256": None})}
+
+
+def test_data_comes_by_digest_from_cache_or_remote_which_stay_as_they_are(kept, tmp_path: Path):
+    root, table = kept
+    before = picture(root)
+    for number, (gone, place) in enumerate([(None, "cache"), (".dvc/cache", "remote")]):
+        if gone:
+            shutil.rmtree(root / gone)
+            before = picture(root)
+        target = tmp_path / f"checkout{number}"
+        shutil.copytree(root / ".dvc", target / ".dvc", ignore=shutil.ignore_patterns("cache"))
+        assert bring(table, root, target) == f"the project's DVC {place}"
+        found = Table.open(target / table.folder)
+        found.verify()
+        assert found.digest == table.digest
+        assert picture(root) == before
+
+
+def test_a_damaged_object_is_not_taken_and_not_touched(kept, tmp_path: Path):
+    root, table = kept
+    for store in (root / ".dvc" / "cache", root / ".headframe" / "dvc-remote"):
+        largest = max(store.rglob("files/md5/*/*"), key=lambda path: path.stat().st_size)
+        largest.chmod(0o644)
+        raw = bytearray(largest.read_bytes())
+        raw[100] ^= 1
+        largest.write_bytes(raw)
+        largest.chmod(0o444)
+    before = picture(root)
+    (tmp_path / "checkout").mkdir()
+    assert bring(table, root, tmp_path / "checkout") == SOURCES
+    assert not (tmp_path / "checkout" / "data" / "digits").exists()
+    assert picture(root) == before
+
+
+def test_without_dvc_data_is_collected(tmp_path: Path):
+    table = TableRecord(dataset="digits", folder="data/digits", digest="0" * 64, rows=1, rejected=0)
+    assert bring(table, tmp_path, tmp_path / "checkout") == SOURCES
+
+
+def test_raw_files_that_git_does_not_keep_are_lent(tmp_path: Path):
+    project, root = tmp_path / "project", tmp_path / "checkout"
+    (project / "raw").mkdir(parents=True)
+    (project / "raw" / "a.csv").write_text("a\n")
+    (project / "secret").write_text("not asked for\n")
+    lend({"a": {"uri": "file:raw/a.csv"}, "b": {"uri": "file:../b.csv"}, "c": {"uri": "file:/c.csv"}}, project, root)
+    assert (root / "raw" / "a.csv").read_text() == "a\n"
+    assert [path.name for path in root.rglob("*") if not path.is_dir()] == ["a.csv"]
+
+
+def test_only_folders_of_the_dead_are_swept(tmp_path: Path):
+    dead, alive, young, other = (tmp_path / f"{PREFIX}{name}" for name in ("dead", "alive", "young", "x"))
+    for folder in (dead, alive, young):
+        folder.mkdir()
+    (dead / LOCK).touch()
+    (dead / "objects").mkdir()
+    (dead / "objects" / "read-only").write_text("x")
+    (dead / "objects").chmod(0o500)
+    other.symlink_to(tmp_path)
+    with FileLock(alive / LOCK):
+        sweep(tmp_path)
+        assert {path.name for path in tmp_path.iterdir()} == {alive.name, young.name, other.name}
+    long_ago = time.time() - 2 * YOUNG
+    os.utime(young, (long_ago, long_ago))
+    sweep(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [other.name]
+
+
+def test_a_scratch_folder_is_gone_after_a_failure(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def fail() -> None:
+        with scratch() as own:
+            (own / "file").write_text("x")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert not [*tmp_path.iterdir()]
+
+
+def _stages(*different: str) -> tuple[Compared, ...]:
+    return tuple(Compared(stage=name, recorded="a", found="b" if name in different else "a") for name in STAGES)
+
+
+NEAR, FAR = Metric(recorded=0.9, found=0.9005, allowed=0.001), Metric(recorded=0.9, found=0.902, allowed=0.001)
+
+
+@pytest.mark.parametrize(
+    ("different", "metrics", "word"),
+    [
+        ((), {"a": Metric(recorded=0.9, found=0.9, allowed=0)}, "bitwise"),
+        (("code",), {"a": Metric(recorded=0.9, found=0.9, allowed=0)}, "bitwise"),
+        (("weights", "predictions", "metrics"), {"a": NEAR}, "within tolerance"),
+        (("code", "weights"), {"a": NEAR}, "within tolerance"),
+        (("weights", "predictions", "metrics"), {"a": NEAR, "b": FAR}, "different"),
+        (("weights",), {}, "different"),
+        (("features", "weights"), {"a": NEAR}, "different"),
+        (("order",), {"a": NEAR}, "different"),
+        (("data",), {"a": NEAR}, "different"),
+        (("plan",), {"a": NEAR}, "different"),
+    ],
+)
+def test_the_word_for_what_came_out(different, metrics, word: str):
+    assert verdict(_stages(*different), metrics) == word
+
+
+def test_a_tenth_of_the_half_width_or_a_thousandth_is_allowed():
+    assert allowed(Interval(value=0.9, low=0.86, high=0.94)) == pytest.approx(0.004)
+    assert allowed(Interval(value=0.9, low=0.8999, high=0.9001)) == pytest.approx(0.0009)
+    assert allowed(Interval(value=-3.0, low=None, high=None)) == pytest.approx(0.003)
