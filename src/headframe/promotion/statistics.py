@@ -35,7 +35,7 @@ from scipy import stats
 from headframe.evaluation.intervals import Resampling, alike, contents_of, draws, sample
 from headframe.tasks.base import Task
 
-MOST_ROWS = 10**12
+MOST_ROWS = 10**9
 """More rows than this are not asked for: the effect is as good as none."""
 
 HORIZONS_A_COSINE = 4
