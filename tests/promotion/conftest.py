@@ -4,29 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import workshop
 from postgres import postgres
+from shifts import ROLES, VERSIONS, Shift
 
-from headframe.config.plan import Approvals, Person, Promotion, Team
-from headframe.promotion.office import Office
-from headframe.signing.keys import OwnKey, make_key
-from headframe.signing.trust import Trust
-from headframe.tracking.registry import Version, resolve
-
-VERSIONS = 5
-ROLES: dict[str, tuple[Any, ...]] = {
-    "anna": ("author",),
-    "bert": ("approver",),
-    "cora": ("approver", "author"),
-    "dora": ("reader",),
-}
-"""Who is in the team; anna registered versions 1 to 4, and cora version 5."""
-MINIMUM = {"_target_": "headframe.promotion.gates.minimum.Minimum", "value": 0.1}
+from headframe.signing.keys import make_key
 
 
 @pytest.fixture(scope="session")
@@ -34,32 +19,6 @@ def postgres_server() -> Iterator[str]:
     """A PostgreSQL for this session."""
     with postgres() as server:
         yield server
-
-
-@dataclass(frozen=True)
-class Shift:
-    """A team with a project of its own."""
-
-    root: Path
-    keys: dict[str, OwnKey]
-
-    @property
-    def uri(self) -> str:
-        return f"sqlite:///{self.root / '.headframe' / 'mlflow.db'}"
-
-    @property
-    def team(self) -> Team:
-        return Team(people={name: Person(key=self.keys[name].public, roles=roles) for name, roles in ROLES.items()})
-
-    def office(self, needed: int = 1, **changes: Any) -> Office:
-        """An office whose policy asks for a low minimum, four eyes and one approval; `changes` are the policy's."""
-        rules = {"needed": needed, "four_eyes": True, "days": changes.pop("days", 14)}
-        settings = {"model": "digits", "policy": "team", "gates": {"minimum": MINIMUM}, **changes}
-        promotion = Promotion.model_validate({"approvals": Approvals(**rules), **settings})
-        return Office(promotion, Trust.of(self.team), self.uri, self.root)
-
-    def version(self, number: int) -> Version:
-        return resolve(f"digits/{number}", self.uri)
 
 
 @pytest.fixture(scope="session")

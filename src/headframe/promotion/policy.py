@@ -277,7 +277,8 @@ def _why_not(approval: Approval, entry: Entry, gated: Entry, rules: Rules) -> st
     if promotion.approvals.four_eyes and approval.signer.key == author.key:
         return f"{author.name} registered the version, and policy {promotion.policy} asks for four eyes"
     # The policy's own term, too: an approver's clock, or an approver, may promise longer.
-    end = min(read_time(approval.expires), read_time(entry.time) + timedelta(days=promotion.approvals.days))
+    term = read_time(entry.time) + timedelta(days=promotion.approvals.days)
+    end = min(read_time(approval.expires), term.replace(microsecond=0))
     if rules.at >= end:
         return f"it expired at {end.strftime('%Y-%m-%dT%H:%M:%SZ')}"
     return None

@@ -1,0 +1,538 @@
+"""Gate, approve, promote, go back: what is refused, what is named, and what is remembered."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from mlflow import MlflowClient
+from shifts import MINIMUM, Shift, approved, crown, findings, flip, folder, gated, promoted, tamper
+
+from headframe.config.plan import Team
+from headframe.errors import ConfigurationError, Refused
+from headframe.promotion.approve import approval, approve, record, reject
+from headframe.promotion.gating import gate
+from headframe.promotion.history import history
+from headframe.promotion.ledger import read_time
+from headframe.promotion.office import Office
+from headframe.promotion.promote import promote
+from headframe.promotion.rollback import rollback
+from headframe.promotion.verify import Verified, verify
+from headframe.signing.keys import make_key
+from headframe.signing.trust import Trust
+from headframe.tracking.registry import champion_number, open_version
+from headframe.tracking.signature import sign_package
+
+STRICT = {"_target_": "headframe.promotion.gates.minimum.Minimum", "value": 0.9999}
+
+
+def test_a_version_becomes_champion_by_gates_approval_and_promotion(shift: Shift):
+    report = gated(shift, 1)
+    assert (report.report.passed, report.report.champion, report.report.tries) == (True, None, 1)
+    assert approved(shift, 1).told.startswith("digits version 1 is approved by bert: bert says yes; until ")
+    act = promoted(shift, 1)
+    assert act.told == (f"digits version 1 is champion: {report.report.because} (the first one, promoted by anna)")
+    assert champion_number("digits", shift.uri) == 1
+    client = MlflowClient(shift.uri, shift.uri)
+    assert client.get_model_version("digits", "1").tags["headframe.decision"].startswith("digits version 1 is champion")
+    assert client.get_registered_model("digits").tags["headframe.ledger"] == f"3 {act.digest}"
+    entries = shift.office().ledger.entries("digits", Trust.of(shift.team))
+    assert [(entry.kind, entry.signer) for entry in entries] == [
+        ("gate", "anna"), ("approve", "bert"), ("promote", "anna")
+    ]  # fmt: skip
+    assert set(entries[2].digests) == {
+        "bundle", "plan", "table", "split", "predictions", "provenance", "report", "signature"
+    }  # fmt: skip
+    assert entries[2].claim["approvals"] == [entries[2].claim["approvals"][0]]
+    assert verify("digits", shift.office()).findings == ()
+
+
+def test_versions_are_counted_that_were_compared_with_the_same_champion(shift: Shift):
+    assert [gated(shift, number).report.tries for number in (1, 2, 2, 3)] == [1, 2, 2, 3]
+    approved(shift, 3)
+    promoted(shift, 3)
+    again = gated(shift, 2).report
+    assert (again.tries, again.champion) == (1, 3)
+
+
+def test_a_version_that_was_not_gated_or_not_approved_is_refused(shift: Shift):
+    with pytest.raises(Refused, match=r"digits/1 was never held against its gates; do it with: headframe models gate"):
+        promoted(shift, 1)
+    with pytest.raises(Refused, match=r"digits/1 was not held against nobody, as there is no champion, by any gate"):
+        approved(shift, 1)
+    gated(shift, 1)
+    with pytest.raises(Refused, match=r"digits/1 needs 1 approval and has 0; ask for: headframe models approve"):
+        promoted(shift, 1)
+    assert champion_number("digits", shift.uri) is None
+
+
+def test_a_version_that_failed_its_gates_is_neither_approved_nor_promoted(shift: Shift):
+    office = shift.office(gates={"minimum": STRICT})
+    assert not gated(shift, 1, office).report.passed
+    with pytest.raises(Refused, match=r"did not pass its gates .* so there is nothing to approve"):
+        approved(shift, 1, office=office)
+    with pytest.raises(Refused, match=r"did not pass its gates \(minimum: accuracy .* misses the minimum of 0.9999"):
+        promoted(shift, 1, shift.office(needed=0))
+
+
+def test_gates_that_the_policy_added_since_are_asked_for(shift: Shift):
+    gated(shift, 1)
+    more = {"minimum": MINIMUM, "second": MINIMUM}
+    with pytest.raises(Refused, match="digits/1 was not asked by gate second of policy team; ask them again"):
+        promoted(shift, 1, shift.office(needed=0, gates=more))
+    other = {"minimum": {**MINIMUM, "value": 0.2}}
+    with pytest.raises(Refused, match="was asked by gate minimum with other settings than policy team has"):
+        promoted(shift, 1, shift.office(needed=0, gates=other, exact=True))
+    promoted(shift, 1, shift.office(needed=0, gates=other))
+
+
+def test_roles_are_held_to(shift: Shift, tmp_path: Path):
+    crown(shift, 1)
+    gated(shift, 2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEADFRAME_KEYS", str(tmp_path / "mallory"))
+        keys = {**shift.keys, "mallory": make_key("mallory")}
+    office, version = shift.office(), shift.version(2)
+    acts = {
+        "gate": lambda key: gate(version, office, key),
+        "approve": lambda key: approve(version, "why", office, key),
+        "reject": lambda key: reject(version, "why", office, key),
+        "promote": lambda key: promote(version, office, key),
+        "rollback": lambda key: rollback("digits", office, key, "why"),
+    }
+    for act, do in acts.items():
+        with pytest.raises(Refused, match=r"key 'mallory' \([0-9a-f]{64}\) is not in conf/team/, so its word does not"):
+            do(keys["mallory"])
+        few = {"gate": "author or approver", "promote": "author or approver"}.get(act, "approver")
+        with pytest.raises(Refused, match=f"dora is reader in conf/team/, and to {act} takes role {few}; ask somebody"):
+            do(keys["dora"])
+        if few == "approver":
+            with pytest.raises(Refused, match=f"anna is author in conf/team/, and to {act} takes role approver"):
+                do(keys["anna"])
+
+
+def test_an_author_cannot_approve_a_model_of_their_own_where_four_eyes_are_due(shift: Shift):
+    gated(shift, 5)
+    with pytest.raises(Refused, match=r"cora registered digits/5 and policy team asks for four eyes, so cora cannot"):
+        approved(shift, 5, "cora")
+    two = shift.office()
+    lax = Office(
+        two.promotion.model_copy(
+            update={"approvals": two.promotion.approvals.model_copy(update={"four_eyes": False})}
+        ),
+        two.trust, two.uri, two.root,
+    )  # fmt: skip
+    approved(shift, 5, "cora", lax)
+    with pytest.raises(
+        Refused, match="needs 1 approval and has 0; the approval by cora in entry 2 does not count: cora"
+    ):
+        promoted(shift, 5)
+    promoted(shift, 5, lax)
+    assert "cora registered the version, and policy team asks for four eyes" in findings(shift)["policy"]
+
+
+def test_two_approvals_take_two_people(shift: Shift):
+    office = shift.office(needed=2)
+    gated(shift, 1, office)
+    approved(shift, 1, "bert", office)
+    approve(shift.version(1), "bert says yes twice", office, shift.keys["bert"])
+    with pytest.raises(Refused, match=r"digits/1 needs 2 approvals by different people and has 1 \(bert\)"):
+        promoted(shift, 1, office)
+    approved(shift, 1, "cora", office)
+    promoted(shift, 1, office)
+    reign = history("digits", office).reigns[0]
+    assert [(word.by, word.reason) for word in reign.approvals] == [
+        ("bert", "bert says yes twice"), ("cora", "cora says yes")
+    ]  # fmt: skip
+
+
+def test_an_expired_approval_does_not_count(shift: Shift):
+    gated(shift, 1)
+    short = shift.office(days=1e-6)
+    envelope = approval(shift.version(1), "for a moment", short, shift.keys["bert"])
+    with pytest.raises(Refused, match="the approval by bert expired at "):
+        record(shift.version(1), envelope, shift.office(), shift.keys["anna"])
+    approved(shift, 1)  # for 14 days, of which the policy in force gives none
+    with pytest.raises(Refused, match=r"has 0; the approval by bert in entry 2 does not count: it expired at 20"):
+        promoted(shift, 1, short)
+    promoted(shift, 1)
+
+
+def test_an_approval_of_one_version_is_worthless_for_another(shift: Shift):
+    gated(shift, 1)
+    gated(shift, 2)
+    envelope = approval(shift.version(1), "one is good", shift.office(), shift.keys["bert"])
+    with pytest.raises(Refused, match="this approval is for digits/1, so it is worthless for digits/2"):
+        record(shift.version(2), envelope, shift.office(), shift.keys["anna"])
+    # Written by somebody who does not ask our code first:
+    ledger, trust = shift.office().ledger, Trust.of(shift.team)
+    after = ledger.entries("digits", trust)
+    claim = {"approval": envelope, "digests": {"bundle": after[1].digests["bundle"]}}
+    ledger.append("digits", "approve", 2, claim, shift.keys["anna"], after=2)
+    with pytest.raises(Refused, match=r"digits/2 needs 1 .* the approval by bert in entry 3 does not count: it is for"):
+        promoted(shift, 2)
+
+
+def test_an_approval_counts_once(shift: Shift):
+    gated(shift, 1)
+    envelope = approval(shift.version(1), "one is good", shift.office(), shift.keys["bert"])
+    record(shift.version(1), envelope, shift.office(), shift.keys["anna"])
+    with pytest.raises(Refused, match="was written down before, as entry 2; an approval counts once"):
+        record(shift.version(1), envelope, shift.office(), shift.keys["anna"])
+    promoted(shift, 1)
+    crown(shift, 2)
+    rollback("digits", shift.office(), shift.keys["bert"], "two is slow", 1)
+    with pytest.raises(Refused, match="digits/2 was gated against version 1, but version 1 has become champion since"):
+        promoted(shift, 2)
+    gated(shift, 2)
+    with pytest.raises(
+        Refused, match=r"bert went back from it at .* \(two is slow\), so digits/2 has to be gated anew"
+    ):
+        promoted(shift, 2)
+    approved(shift, 2)
+    promoted(shift, 2)
+
+
+def test_an_approval_made_elsewhere_is_recorded_after_a_check(shift: Shift):
+    gated(shift, 1)
+    envelope = approval(shift.version(1), "read on paper", shift.office(), shift.keys["bert"])
+    parts = json.loads(envelope)
+    statement = json.loads(base64.b64decode(parts["payload"]))
+    statement["predicate"]["reason"] = "read in bed"
+    forged = json.dumps({**parts, "payload": base64.b64encode(json.dumps(statement).encode()).decode()})
+    with pytest.raises(Refused, match="this approval of digits/1 is refused: it was changed after bert signed it"):
+        record(shift.version(1), forged, shift.office(), shift.keys["anna"])
+    with pytest.raises(Refused, match="it is no signed statement that can be read"):
+        record(shift.version(1), "yes", shift.office(), shift.keys["anna"])
+    act = record(shift.version(1), envelope + "\n", shift.office(), shift.keys["anna"])
+    assert (act.signer, act.told.partition(";")[0]) == ("anna", "digits version 1 is approved by bert: read on paper")
+    promoted(shift, 1)
+
+
+def test_a_reason_is_required(shift: Shift):
+    gated(shift, 1)
+    for act in (
+        lambda: approve(shift.version(1), " ", shift.office(), shift.keys["bert"]),
+        lambda: reject(shift.version(1), "", shift.office(), shift.keys["bert"]),
+        lambda: rollback("digits", shift.office(), shift.keys["bert"], "\n"),
+    ):
+        with pytest.raises(ConfigurationError, match="takes a reason; give one with --reason 'WHY'"):
+            act()
+
+
+def test_a_rejected_version_waits_for_gates_and_approval(shift: Shift):
+    office = shift.office(needed=0)
+    gated(shift, 1, office)
+    assert reject(shift.version(1), "biased", office, shift.keys["bert"]).told.endswith("by bert: biased")
+    with pytest.raises(
+        Refused, match=r"bert rejected it at .* \(biased\), so digits/1 has to be gated anew and approved"
+    ):
+        promoted(shift, 1, office)
+    approved(shift, 1, "cora", office)  # somebody else's word does not answer it by itself
+    with pytest.raises(Refused, match="bert rejected it"):
+        promoted(shift, 1, office)
+    gated(shift, 1, office)
+    with pytest.raises(Refused, match="bert rejected it"):
+        promoted(shift, 1, office)
+    approve(shift.version(1), "not biased any more", office, shift.keys["cora"])
+    promoted(shift, 1, office)
+    assert verify("digits", office).findings == ()
+
+
+def test_who_rejected_may_think_better_of_it(shift: Shift):
+    gated(shift, 1)
+    approved(shift, 1)
+    reject(shift.version(1), "wait", shift.office(), shift.keys["bert"])
+    with pytest.raises(Refused, match="bert rejected it"):
+        promoted(shift, 1)
+    approve(shift.version(1), "no need to wait", shift.office(), shift.keys["bert"])
+    promoted(shift, 1)
+    with pytest.raises(Refused, match="digits version 1 is the champion; go back to another"):
+        reject(shift.version(1), "no", shift.office(), shift.keys["bert"])
+
+
+def test_files_exchanged_after_approval_are_refused(shift: Shift):
+    gated(shift, 1)
+    approved(shift, 1)
+    [weights] = folder(shift, 1).rglob("*.safetensors")
+    flip(weights)
+    with pytest.raises(Refused, match=r"models:/digits/1 is refused: .*safetensors was changed after anna signed it"):
+        promoted(shift, 1)
+
+
+def test_files_signed_anew_after_approval_are_refused(shift: Shift):
+    """By an author, with their own key: whatever the files are, nobody approved these."""
+    gated(shift, 1)
+    approved(shift, 1)
+    model = folder(shift, 1)
+    claim = json.loads(base64.b64decode(json.loads((model / "model.dsse.json").read_text())["payload"]))["predicate"]
+    [weights] = model.rglob("*.safetensors")
+    kept = weights.read_bytes()
+    flip(weights)
+    sign_package(model, shift.keys["cora"], claim)
+    with pytest.raises(Refused, match=r"the model of digits/1 is .* but entry 1 of digits .* it was exchanged since"):
+        promoted(shift, 1)
+    weights.write_bytes(kept)
+    sign_package(model, shift.keys["cora"], claim)
+    with pytest.raises(Refused, match=r"the signature of the model files of digits/1 is .* it was exchanged since"):
+        promoted(shift, 1)
+
+
+def test_gates_made_against_another_champion_are_refused_and_the_winner_is_named(shift: Shift):
+    for number in (1, 2):
+        gated(shift, number)
+        approved(shift, number)
+    promoted(shift, 2)
+    with pytest.raises(Refused) as refused:
+        promoted(shift, 1)
+    said = str(refused.value)
+    assert said.startswith(
+        "digits/1 was gated when there was no champion, but version 2 has become champion since "
+        "(entry 5 of digits (promote of version 2), by anna at 20"
+    )
+    assert said.endswith("hold it against that one: headframe models gate digits/1")
+    with pytest.raises(Refused, match=r"digits/2 is the champion already \(entry 5 of digits .*, by anna at "):
+        promoted(shift, 2)
+    with pytest.raises(Refused, match="digits/2 is the champion already"):
+        gated(shift, 2)
+
+
+def test_going_back_leads_further_back_each_time(shift: Shift):
+    crown(shift, 1, 2, 3)
+    bert, office = shift.keys["bert"], shift.office()
+    for expected in (2, 1):
+        act = rollback("digits", office, bert, "broken")
+        assert (act.version, champion_number("digits", shift.uri)) == (expected, expected)
+    with pytest.raises(Refused, match=r"digits had no champion before version 1; name one that was \(there: 2, 3\)"):
+        rollback("digits", office, bert, "broken")
+    with pytest.raises(
+        Refused, match="digits/4 was never champion, so there is no going back to it; former champions: 2"
+    ):
+        rollback("digits", office, bert, "broken", 4)
+    with pytest.raises(Refused, match="digits/1 is the champion already"):
+        rollback("digits", office, bert, "broken", 1)
+    assert rollback("digits", office, bert, "it was not three", 3).told == (
+        "digits version 3 is champion again, in place of version 1: it was not three (by bert)"
+    )
+    assert verify("digits", office).findings == ()
+
+
+def test_a_champion_that_was_brought_back_answers_as_before(shift: Shift):
+    rows = pq.read_table(shift.root / "data" / "digits" / "table.parquet").slice(0, 64)
+    trust = Trust.of(shift.team)
+    crown(shift, 1)
+    before = open_version(shift.version(1), shift.uri, trust).scores(rows)
+    crown(shift, 2)
+    assert not np.array_equal(open_version(shift.version(2), shift.uri, trust).scores(rows), before)
+    rollback("digits", shift.office(), shift.keys["bert"], "one was better")
+    number = champion_number("digits", shift.uri)
+    assert number == 1
+    np.testing.assert_array_equal(open_version(shift.version(number), shift.uri, trust).scores(rows), before)
+
+
+def test_going_back_is_refused_where_the_proof_does_not_hold(shift: Shift):
+    crown(shift, 1, 2)
+    [weights] = folder(shift, 1).rglob("*.safetensors")
+    flip(weights)
+    with pytest.raises(Refused, match="safetensors was changed after anna signed it"):
+        rollback("digits", shift.office(), shift.keys["bert"], "broken")
+    flip(weights)
+    tamper(shift, "UPDATE entries SET version = 2 WHERE number = 3")
+    with pytest.raises(Refused, match=r"entry 3 of digits .* column version says 2, but 1 was signed"):
+        rollback("digits", shift.office(), shift.keys["bert"], "broken")
+    assert champion_number("digits", shift.uri) == 2
+
+
+def test_history_tells_who_was_champion_when_and_why(shift: Shift):
+    crown(shift, 1, 2)
+    rollback("digits", shift.office(), shift.keys["bert"], "two is slow")
+    told = history("digits", shift.office())
+    assert [(reign.version, reign.kind, reign.by, reign.instead_of) for reign in told.reigns] == [
+        (1, "promote", "anna", None), (2, "promote", "anna", 1), (1, "rollback", "bert", 2)
+    ]  # fmt: skip
+    first, _, last = told.reigns
+    assert (first.until, last.until) == (told.reigns[1].since, None)
+    assert last.reason == "two is slow"
+    assert first.because.startswith("accuracy 0.9")
+    assert (first.gates[0]["gate"], first.gates[0]["word"]) == ("minimum", "reached")
+    assert [word.reason for word in last.approvals] == ["bert says yes"]
+    today = last.since[:10]
+    assert [reign.version for reign in history("digits", shift.office(), today).reigns] == [1]
+    assert history("digits", shift.office(), last.since).reigns[0].entry == last.entry
+    before = history("digits", shift.office(), "2020-01-31")
+    assert (before.reigns, before.summary) == ((), "digits had no champion at 2020-01-31")
+    MlflowClient(shift.uri, shift.uri).set_registered_model_alias("digits", "champion", "4")
+    assert history("digits", shift.office()) == told
+    with pytest.raises(ConfigurationError, match=r"'last week' is no date or time; expected UTC as in 2026-11-17"):
+        history("digits", shift.office(), "last week")
+    with pytest.raises(ConfigurationError, match=r"has no entry about 'digts'; did you mean 'digits'\?"):
+        history("digts", shift.office())
+    assert read_time(last.since).tzinfo is not None
+
+
+def test_an_alias_that_was_moved_is_reported_and_put_back(shift: Shift, caplog: pytest.LogCaptureFixture):
+    crown(shift, 1)
+    client = MlflowClient(shift.uri, shift.uri)
+    client.set_registered_model_alias("digits", "champion", "4")
+    assert findings(shift) == {
+        "alias": "alias champion of digits names version 4, but entry 3 of digits (promote of version 1) says 1: "
+        "somebody moved it behind the ledger's back; put it back with: headframe models verify digits --restore"
+    }
+    gated(shift, 2)
+    assert champion_number("digits", shift.uri) == 4, "only a person's word puts it back"
+    with caplog.at_level(logging.WARNING, "headframe"), pytest.raises(Refused):
+        promoted(shift, 2)
+    assert "somebody moved it behind the ledger's back" in caplog.text
+    assert verify("digits", shift.office(), restore=True).findings == ()
+    assert champion_number("digits", shift.uri) == 1
+    client.delete_registered_model_alias("digits", "champion")
+    assert "names no version" in findings(shift)["alias"]
+    verify("digits", shift.office(), restore=True)
+    assert champion_number("digits", shift.uri) == 1
+
+
+def test_an_alias_that_no_entry_stands_for_is_taken_down(shift: Shift):
+    gated(shift, 1)
+    MlflowClient(shift.uri, shift.uri).set_registered_model_alias("digits", "champion", "4")
+    assert "but the ledger has made no version champion" in findings(shift)["alias"]
+    assert verify("digits", shift.office(), restore=True).findings == ()
+    assert champion_number("digits", shift.uri) is None
+
+
+def test_one_flipped_byte_of_a_gate_report_is_named(shift: Shift):
+    crown(shift, 1)
+    [report] = (shift.root / ".headframe" / "artifacts").rglob("gates/*.json")
+    flip(report, 40)
+    told = findings(shift)
+    assert list(told) == ["gate report"]
+    assert told["gate report"].startswith("entry 1 of digits (gate of version 1): gate report gates/")
+    gated(shift, 2)
+    approved(shift, 2)
+    [second] = [each for each in (shift.root / ".headframe" / "artifacts").rglob("gates/*.json") if each != report]
+    flip(second, 40)
+    with pytest.raises(Refused, match=r"gate report gates/.*\.json of models:/digits/2 has sha256 "):
+        promoted(shift, 2)
+
+
+@pytest.mark.parametrize("name", ["MLmodel", "model.dsse.json", "*.safetensors", "requirements.txt"])
+def test_one_flipped_byte_of_a_model_file_is_named(name: str, shift: Shift):
+    crown(shift, 1, 2)
+    [file] = folder(shift, 1).rglob(name)
+    flip(file, 30)
+    told = findings(shift)
+    assert list(told) == ["model files"]
+    assert told["model files"].startswith("entry 3 of digits (promote of version 1): models:/digits/1 is refused: ")
+    assert file.name in told["model files"]
+
+
+def test_one_flipped_byte_of_an_approval_is_named(shift: Shift):
+    """In the entry that holds it; what the entry holds beside it is the ledger's own test."""
+    crown(shift, 1)
+    connection = sqlite3.connect(shift.root / ".headframe" / "ledger.db")
+    [text] = connection.execute("SELECT envelope FROM entries WHERE number = 2").fetchone()
+    connection.close()
+    parts = json.loads(text)
+    payload = base64.b64decode(parts["payload"]).replace(b"bert says yes", b"bert says yea")
+    inner = json.loads(base64.b64decode(parts["payload"]))["predicate"]["approval"]
+    changed = inner[:60] + chr(ord(inner[60]) ^ 1) + inner[61:]
+    raw = base64.b64decode(parts["payload"]).replace(
+        json.dumps(inner)[1:-1].encode(), json.dumps(changed)[1:-1].encode()
+    )
+    assert payload != raw != base64.b64decode(parts["payload"])
+    parts["payload"] = base64.b64encode(raw).decode()
+    tamper(shift, "UPDATE entries SET envelope = ? WHERE number = 2", json.dumps(parts, sort_keys=True))
+    told = findings(shift)
+    assert list(told) == ["chain"]
+    assert told["chain"].startswith("entry 2 of digits (approve of version 1): its digest is not that of its envelope")
+
+
+def test_an_approval_that_does_not_hold_is_named_even_in_an_entry_that_does(shift: Shift):
+    """As somebody would write it who has a key of the team and the database, but not bert's key."""
+    gated(shift, 1)
+    envelope = approval(shift.version(1), "yes", shift.office(), shift.keys["bert"])
+    parts = json.loads(envelope)
+    parts["payload"] = base64.b64encode(base64.b64decode(parts["payload"]).replace(b'"yes"', b'"yea"')).decode()
+    ledger = shift.office().ledger
+    [first] = ledger.entries("digits", Trust.of(shift.team))
+    claim = {"approval": json.dumps(parts), "digests": {"bundle": first.digests["bundle"]}}
+    ledger.append("digits", "approve", 1, claim, shift.keys["anna"], after=1)
+    with pytest.raises(Refused, match="the approval in entry 2 does not count: it was changed after bert signed it"):
+        promoted(shift, 1)
+
+
+def test_an_end_that_was_cut_off_is_noticed(shift: Shift):
+    crown(shift, 1, 2)
+    tamper(shift, "DELETE FROM entries WHERE number >= 5")
+    told = findings(shift)
+    assert told["head"] == (
+        "entries 5 to 6 of digits are missing: MLflow was told of 6 entries; the ledger's end was exchanged, restore "
+        "it from a copy"
+    )
+    assert "names version 2, but entry 3" in told["alias"]
+    crown(shift, 3)
+    assert "head" not in findings(shift)
+
+
+def test_an_end_that_was_written_anew_is_noticed(shift: Shift):
+    crown(shift, 1, 2)
+    tamper(shift, "DELETE FROM entries WHERE number >= 6")
+    office = shift.office()
+    reject(shift.version(3), "no", office, shift.keys["bert"])
+    told = findings(shift)
+    assert told["head"].startswith("entry 6 of digits (reject of version 3) is not the entry 6 that MLflow was told of")
+
+
+def test_a_champion_of_a_laxer_policy_is_named(shift: Shift):
+    lax = shift.office(needed=0)
+    gated(shift, 1, lax)
+    promoted(shift, 1, lax)
+    assert verify("digits", lax).findings == ()
+    assert findings(shift)["policy"] == (
+        "entry 2 of digits (promote of version 1) does not satisfy policy team: digits/1 needs 1 approval and has 0; "
+        "ask for: headframe models approve digits/1"
+    )
+
+
+def test_a_promotion_by_somebody_who_may_not_is_named(shift: Shift):
+    """As a reader could write it who has the database."""
+    crown(shift, 1)
+    ledger, trust = shift.office().ledger, Trust.of(shift.team)
+    entries = ledger.entries("digits", trust)
+    ledger.append("digits", "promote", 1, {**entries[2].claim}, shift.keys["dora"], after=3)
+    told = [each.told for each in verify("digits", shift.office()).findings if each.what == "policy"]
+    assert told[0].startswith(
+        "entry 4 of digits (promote of version 1) was signed by dora, who is reader in conf/team/;"
+    )
+
+
+def test_an_unfinished_promotion_is_named_and_finished(shift: Shift, caplog: pytest.LogCaptureFixture):
+    crown(shift, 1)
+    ledger, trust = shift.office().ledger, Trust.of(shift.team)
+    entries = ledger.entries("digits", trust)
+    claim = {**entries[2].claim, "told": "two"}
+    ledger.append("digits", "promote", 2, claim, shift.keys["anna"], after=3)
+    assert "was not told to MLflow, since it was interrupted" in findings(shift)["projection"]
+    with caplog.at_level(logging.INFO, "headframe"):
+        shift.office().read("digits")
+    assert "(promote of version 2) was not told to MLflow yet; alias champion now names 2" in caplog.text
+    assert champion_number("digits", shift.uri) == 2
+
+
+def test_one_person_alone_needs_nobody(shift: Shift):
+    office = Office(shift.office(needed=0).promotion, Trust.of(Team()), shift.uri, shift.root)
+    anna = shift.keys["anna"]
+    for number in (1, 2):
+        gate(shift.version(number), office, anna)
+        promote(shift.version(number), office, anna, "a better one")
+    rollback("digits", office, anna, "worse after all")
+    verified: Verified = verify("digits", office)
+    assert verified.findings == ()
+    assert verified.summary == (
+        "digits: 5 entries, 2 gate reports and the files of 1, 2 hold; champion is version 1, by ledger and by alias"
+    )
