@@ -14,10 +14,12 @@ from lives import start
 
 from headframe.config.plan import Team
 from headframe.config.project import Project
+from headframe.records import Origin
 from headframe.reproduction.outcome import Reproduction
 from headframe.reproduction.reproduce import reproduce
 from headframe.scaffold import init
 from headframe.signing.trust import Trust
+from headframe.tracking import lineage
 
 
 @dataclass(frozen=True)
@@ -97,3 +99,12 @@ def picture(folder: Path) -> dict[str, str]:
         else:
             found[str(path.relative_to(folder))] = mode
     return found
+
+
+def written(code: lineage.Code) -> Origin:
+    """As much of an origin as a checkout needs."""
+    diff = hashlib.sha256(code.diff or b"").hexdigest()
+    return Origin(
+        commit=code.commit, diff=diff, folder=code.folder, modules={}, libraries={}, installed="", python="3.11",
+        machine="x", device="cpu", features={},
+    )  # fmt: skip

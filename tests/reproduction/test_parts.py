@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import time
@@ -10,27 +9,20 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from remains import git, make_project, picture
+from remains import git, make_project, picture, written
 from workshop import in_child, plan_for
 
 from headframe.datasets.collect import collect
-from headframe.datasets.table import Table
+from headframe.datasets.table import ABOUT, Table
 from headframe.datasets.versions import Versions
 from headframe.errors import Refused
-from headframe.records import Interval, Origin, TableRecord
+from headframe.record import write_record
+from headframe.records import Interval, TableRecord
 from headframe.reproduction.checkout import check_out
-from headframe.reproduction.data import SOURCES, bring, lend
+from headframe.reproduction.data import SOURCES, bring, hashed, lend
 from headframe.reproduction.outcome import STAGES, Compared, Metric, allowed, verdict
 from headframe.reproduction.scratch import LOCK, PREFIX, YOUNG, scratch, sweep
 from headframe.tracking import lineage
-
-
-def _origin(code: lineage.Code) -> Origin:
-    diff = hashlib.sha256(code.diff or b"").hexdigest()
-    return Origin(
-        commit=code.commit, diff=diff, folder=code.folder, modules={}, libraries={}, installed="", python="3.11",
-        machine="x", device="cpu", features={},
-    )  # fmt: skip
 
 
 def _files(folder: Path) -> dict[str, str]:
@@ -66,7 +58,7 @@ def test_commit_and_diff_give_the_files_as_they_were_whatever_git_is_told(edited
     code = lineage.code(edited)
     before = picture(edited)
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "nowhere"))  # as in a hook of another repository
-    root = check_out(_origin(code), code.diff or b"", edited, tmp_path / "checkout")
+    root = check_out(written(code), code.diff or b"", edited, tmp_path / "checkout")
     monkeypatch.delenv("GIT_DIR")
     assert _files(root) == _files(edited)
     assert picture(edited) == before
@@ -79,7 +71,7 @@ def test_without_a_commit_all_code_is_in_the_diff(tmp_path: Path):
     code = lineage.code(root)
     assert code.commit == ""
     shutil.rmtree(root / ".git")
-    again = check_out(_origin(code), code.diff or b"", root, tmp_path / "checkout")
+    again = check_out(written(code), code.diff or b"", root, tmp_path / "checkout")
     assert _files(again) == {name: told for name, told in picture(root).items() if name != ".git"} | {
         ".git": picture(again)[".git"]
     }
@@ -94,7 +86,7 @@ def test_a_project_in_a_folder_of_its_repository_is_found_there(tmp_path: Path):
     (tmp_path / "repository" / "beside.txt").write_text("no part of the project\n")
     code = lineage.code(root)
     assert code.folder == "mining/"
-    again = check_out(_origin(code), code.diff or b"", root, tmp_path / "checkout")
+    again = check_out(written(code), code.diff or b"", root, tmp_path / "checkout")
     assert again == tmp_path / "checkout" / "mining"
     assert picture(again) == picture(root)
 
@@ -103,7 +95,7 @@ def test_a_diff_that_does_not_fit_is_refused(edited: Path, tmp_path: Path):
     code = lineage.code(edited)
     diff = (code.diff or b"").replace(b"\n-", b"\n-x")
     with pytest.raises(Refused, match="the stored diff of the version cannot be applied"):
-        check_out(_origin(code), diff, edited, tmp_path / "checkout")
+        check_out(written(code), diff, edited, tmp_path / "checkout")
 
 
 @pytest.fixture
@@ -163,6 +155,28 @@ def test_a_damaged_object_is_not_taken_and_not_touched(kept, tmp_path: Path):
     assert bring(table, root, tmp_path / "checkout") == SOURCES
     assert not (tmp_path / "checkout" / "data" / "digits").exists()
     assert picture(root) == before
+
+
+@pytest.mark.parametrize("name", ["digits", "adult", "etth1"])
+def test_a_table_is_hashed_as_it_was_written(name: str, tmp_path: Path, mirror: Path):
+    record = collect(plan_for(name).dataset, tmp_path, mirror)
+    assert hashed(Table.open(tmp_path / record.folder)) == record.digest
+
+
+def test_rows_that_only_claim_to_be_the_version_are_not_taken(tmp_path: Path, mirror: Path):
+    root = make_project(tmp_path / "project")
+    record = collect(plan_for("digits").dataset, root, mirror)
+
+    def forge() -> None:
+        about = Table.open(root / record.folder).about
+        write_record(root / record.folder / ABOUT, about.model_copy(update={"digest": "0" * 64}))
+        Versions(root).commit("forged")
+
+    assert in_child(forge) == 0
+    (tmp_path / "checkout").mkdir()
+    asked = record.model_copy(update={"digest": "0" * 64})
+    assert bring(asked, root, tmp_path / "checkout") == SOURCES
+    assert not (tmp_path / "checkout" / "data" / "digits").exists()
 
 
 def test_without_dvc_data_is_collected(tmp_path: Path):

@@ -15,17 +15,19 @@ import psutil
 import pytest
 from lives import start
 from mlflow import MlflowClient
-from remains import Remains, again, clone, git, headframe, make_project, picture
+from remains import Remains, again, clone, git, headframe, make_project, picture, written
 
 from headframe.config.plan import Promotion, Team
 from headframe.config.project import Project
 from headframe.errors import Refused
 from headframe.promotion.ledger import Ledger
+from headframe.reproduction.checkout import check_out
 from headframe.reproduction.keep import Witness
 from headframe.reproduction.outcome import STAGES
 from headframe.reproduction.scratch import PREFIX, scratch
 from headframe.signing.keys import own_key
 from headframe.signing.trust import Trust
+from headframe.tracking import lineage
 
 
 def test_a_fresh_clone_gives_every_byte_again_and_stays_as_it_is(trained: Remains, tmp_path: Path):
@@ -179,7 +181,7 @@ def _inside(folder: Path) -> list[str]:
     ("model", "more"),
     [
         ("cnn", ["model.widths=[[4],[8]]", "trainer.max_epochs=2"]),
-        ("lstm", ["model.hidden=16", "trainer.max_epochs=2", "features=image_rows"]),
+        ("lstm", ["model.hidden=16", "trainer.max_epochs=2"]),
         ("cnn_lstm_mean", ["trainer.max_epochs=2"]),
         ("random_forest_classifier", ["model.n_estimators=10", "baseline=logistic"]),
     ],
@@ -195,6 +197,25 @@ def test_each_kind_of_model_gives_every_byte_again(tmp_path: Path, model: str, m
     told = headframe(left, "reproduce", "digits/1")
     assert told["verdict"] == "bitwise", told
     print(model, told["seconds"])
+
+
+@pytest.mark.slow
+def test_a_repository_that_holds_headframe_itself_is_made_again_by_the_headframe_it_held(tmp_path: Path):
+    repository = Path(__file__).parents[2]
+    code = lineage.code(repository)
+    root = check_out(written(code), code.diff or b"", repository, tmp_path / "project")
+    seeds = root / "src" / "headframe" / "training" / "seeds.py"
+    seeds.write_text(seeds.read_text().replace("_ORDER, _BOOTSTRAP = 1, 2", "_ORDER, _BOOTSTRAP = 3, 2"))
+    made = Remains(root, tmp_path / "registry", tmp_path)
+    headframe(
+        made, "train", "model=mlp", "trainer.max_epochs=2", "evaluation.resamples=100", PYTHONPATH=str(root / "src")
+    )
+    copy = clone(root, tmp_path / "clone")
+    shutil.rmtree(root)
+    left = Remains(copy, made.registry, made.mirror)
+    told = headframe(left, "reproduce", "digits/1")
+    assert told["verdict"] == "bitwise", told
+    assert told["modules"] == []
 
 
 @pytest.mark.slow

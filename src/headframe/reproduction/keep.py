@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,14 +12,10 @@ from headframe.reproduction.outcome import Reproduction
 from headframe.signing.keys import OwnKey, own_key
 from headframe.signing.trust import Trust
 from headframe.tracking.address import open_client, speaking
-from headframe.tracking.registry import resolve
-
-log = logging.getLogger("headframe")
 
 TAG = "headframe.reproduced"
 FOLDER = "reproductions"
 NAME = 16  # digits of a document's sha256 that name its file
-TRIES = 20  # how often the next number of the ledger may be taken by others in the same moment
 
 
 @dataclass(frozen=True)
@@ -70,11 +65,12 @@ def keep(found: Reproduction, plan: Plan, uri: str, root: Path, witness: Witness
         Refused: the ledger is broken.
         HeadframeError: ledger or registry cannot be written.
     """
-    from headframe.promotion.ledger import Entry, Ledger, Taken  # noqa: PLC0415 - sqlalchemy; not for those who look
+    from headframe.promotion.office import Office  # noqa: PLC0415 - sqlalchemy; not for those who look
 
     text = found.model_dump_json(indent=2) + "\n"
     sha256 = hashlib.sha256(text.encode()).hexdigest()
-    version = resolve(f"{found.model}/{found.version}", uri)
+    office = Office(plan.promotion, witness.trust, uri, root)
+    version = office.version(found.model, found.version)
     client = open_client(uri)
     with speaking(uri):
         client.log_text(version.run_id, text, f"{FOLDER}/{sha256[:NAME]}.json")
@@ -82,19 +78,9 @@ def keep(found: Reproduction, plan: Plan, uri: str, root: Path, witness: Witness
         "verdict": found.verdict,
         "first": found.first,
         "because": found.because,
-        "digests": {"bundle": found.bundle, "provenance": found.provenance, "report": sha256},
+        "digests": {**office.digests(version), "report": sha256},
     }
-    ledger = Ledger.open(plan.promotion, root)
-    entry: Entry | None = None
-    for attempt in range(1, TRIES + 1):
-        entries = ledger.entries(found.model, witness.trust)
-        try:
-            entry = ledger.append(found.model, "reproduce", found.version, claim, witness.key, after=len(entries))
-            break
-        except Taken:
-            if attempt == TRIES:
-                raise
-    assert entry is not None  # noqa: S101 - the last failure was raised
+    entry = office.write(found.model, "reproduce", witness.key, lambda _: (found.version, claim))
     with speaking(uri):
         for tag, value in ((TAG, found.verdict), (f"{TAG}.entry", f"{entry.number} {entry.digest}")):
             client.set_model_version_tag(version.model, str(version.number), tag, value)
