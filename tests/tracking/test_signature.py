@@ -103,6 +103,7 @@ def test_a_signature_names_every_file_and_what_the_version_is(brought: Made, pac
         "bundle": folder_digest(package / "data" / "bundle"),
         "predictions": brought.trained.predictions,
         "evaluated": brought.evaluated.digest,
+        "slices": file_digest(brought.root / brought.evaluated.folder / "slices.json"),
         "headframe": signed.claim["headframe"],
     }
     assert signed.signer.name == own_key().name

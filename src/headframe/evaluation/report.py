@@ -8,7 +8,7 @@ from html import escape
 
 from headframe.evaluation.facts import Facts, number, signed, spread
 
-_STYLE = """
+STYLE = """
 :root{color-scheme:light dark;--ink:#1a202c;--soft:#5a6778;--paper:#fff;--panel:#f5f7fa;--line:#dde3ea;--mark:#2b6cb0}
 @media(prefers-color-scheme:dark){:root{--ink:#e6eaf0;--soft:#9aa7b8;--paper:#14181f;--panel:#1d232c;--line:#323b47;
 --mark:#7db3ec}}
@@ -62,18 +62,18 @@ def report(facts: Facts, plots: Mapping[str, bytes]) -> str:
             "<!DOCTYPE html>",
             '<html lang="en"><head><meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width,initial-scale=1">',
-            f"<title>{title}</title><style>{_STYLE}</style></head><body><main>",
+            f"<title>{title}</title><style>{STYLE}</style></head><body><main>",
             '<p class="soft">Headframe evaluation</p>',
             f"<h1>{title}</h1>",
             f"<p>{escape(facts.model)} for {facts.plan.task.kind} on {escape(facts.plan.dataset.title)}.</p>",
             _tiles(facts),
-            _section("Metrics", _metrics(facts)),
-            _section("Learning and errors", _plots(facts, plots)),
-            _section("Slices", _slices(facts)),
-            _section("Data", _pairs(facts.data_sheet)),
-            _section("Limits", "<ul>" + "".join(f"<li>{escape(text)}</li>" for text in facts.limits) + "</ul>"),
-            _section("Digests (sha256)", _pairs(facts.digests, code=True)),
-            _section(
+            section("Metrics", _metrics(facts)),
+            section("Learning and errors", _plots(facts, plots)),
+            section("Slices", _slices(facts)),
+            section("Data", pairs(facts.data_sheet)),
+            section("Limits", "<ul>" + "".join(f"<li>{escape(text)}</li>" for text in facts.limits) + "</ul>"),
+            section("Digests (sha256)", pairs(facts.digests, code=True)),
+            section(
                 "Make it again",
                 f"<p>In the project's folder, where HERE is the folder of this page, which holds plan.json:</p>"
                 f"<pre>{escape(chr(10).join(facts.commands))}</pre>",
@@ -84,7 +84,8 @@ def report(facts: Facts, plots: Mapping[str, bytes]) -> str:
     )
 
 
-def _section(heading: str, body: str) -> str:
+def section(heading: str, body: str) -> str:
+    """Write a part of a page under its heading; nothing where it is empty."""
     return f"<section><h2>{heading}</h2>{body}</section>" if body else ""
 
 
@@ -115,7 +116,7 @@ def _metrics(facts: Facts) -> str:
     direction = "higher" if facts.higher_is_better else "lower"
     told = f"{facts.lead} decides between models; {direction} is better. {facts.method}"
     against = f"<p>Baseline: {escape(facts.compared_with)}. {escape(facts.verdict)}</p>" if compared is not None else ""
-    return f'{against}{_table(heads, rows, marked=0)}<p class="soft">{escape(told)}</p>'
+    return f'{against}{table(heads, rows, marked=0)}<p class="soft">{escape(told)}</p>'
 
 
 def _slices(facts: Facts) -> str:
@@ -127,12 +128,12 @@ def _slices(facts: Facts) -> str:
             else [part.value, f"{part.rows:,}", "", "too few rows"]
             for part in parts
         ]
-        table = _table([column, f"#{facts.examples}", f"#{facts.lead}", "interval"], rows)
-        found.append(f"<details open><summary>{escape(column)}</summary>{table}</details>")
+        parted = table([column, f"#{facts.examples}", f"#{facts.lead}", "interval"], rows)
+        found.append(f"<details open><summary>{escape(column)}</summary>{parted}</details>")
     return "".join(found)
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], marked: int | None = None) -> str:
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]], marked: int | None = None) -> str:
     """Write a table; a head that begins with # is of a column of numbers."""
     kinds = [' class="number"' if head.startswith("#") else "" for head in heads]
     top = "".join(f"<th{kind}>{escape(head.lstrip('#'))}</th>" for head, kind in zip(heads, kinds, strict=True))
@@ -153,14 +154,15 @@ def _plots(facts: Facts, plots: Mapping[str, bytes]) -> str:
         picture = f'<img alt="{caption}" src="data:image/png;base64,{data}">'
         figures.append(f"<figure>{picture}<figcaption>{caption}</figcaption></figure>")
     if facts.legend:
-        figures.append(f"<p>In the plots:</p>{_pairs(facts.legend)}")
+        figures.append(f"<p>In the plots:</p>{pairs(facts.legend)}")
     return "".join(figures)
 
 
-def _pairs(pairs: Mapping[str, str], *, code: bool = False) -> str:
+def pairs(told: Mapping[str, str], *, code: bool = False) -> str:
+    """Write a list of names with what is said of them."""
     left, right = ("<code>", "</code>") if code else ("", "")
     return (
         "<dl>"
-        + "".join(f"<dt>{escape(name)}</dt><dd>{left}{escape(text)}{right}</dd>" for name, text in pairs.items())
+        + "".join(f"<dt>{escape(name)}</dt><dd>{left}{escape(text)}{right}</dd>" for name, text in told.items())
         + "</dl>"
     )

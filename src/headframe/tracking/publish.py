@@ -32,7 +32,7 @@ from headframe import __version__
 from headframe.config.plan import Plan, targets
 from headframe.config.project import Project
 from headframe.errors import HeadframeError, Refused, Unavailable
-from headframe.record import digest
+from headframe.record import digest, file_digest
 from headframe.records import Evaluated, Ingested, Provenance, Registered, Trained
 from headframe.signing.trust import Trust
 from headframe.tracking import runs
@@ -127,6 +127,7 @@ class Publication:
             "bundle": self.trained.bundle,
             "predictions": self.trained.predictions,
             "evaluated": self.evaluated.digest,
+            "slices": file_digest(self.root / self.evaluated.folder / "slices.json"),
             "headframe": __version__,
         }
 

@@ -17,7 +17,7 @@ from headframe.config.nearest import nearest
 from headframe.errors import ConfigurationError, DataError, HeadframeError, Refused
 from headframe.signing.trust import Trust
 from headframe.tracking.address import database, is_server, open_client, speaking
-from headframe.tracking.signature import CODE, COMPILED, Signed, read_package
+from headframe.tracking.signature import CODE, COMPILED, SIGNATURE, Signed, read_package, read_statement
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -238,6 +238,33 @@ def signed_files(version: Version, uri: str, trust: Trust) -> Iterator[tuple[Pat
             msg = f"{version.uri} is refused: {error}"
             raise type(error)(msg) from error
         yield folder, signed
+
+
+def statement(version: Version, uri: str, trust: Trust) -> Signed:
+    """Give what was signed of a version, without fetching its model: whether its files are that is not looked at.
+
+    Raises:
+        Refused: it is not signed, or by nobody who is trusted, or as another version.
+    """
+    client = open_client(uri)
+    from mlflow.artifacts import download_artifacts  # noqa: PLC0415 - `open_client` paid for it
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+    with speaking(uri):
+        source = client.get_model_version_download_uri(version.model, str(version.number))
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            address = f"{source.rstrip('/')}/{SIGNATURE}"
+            content = Path(
+                download_artifacts(artifact_uri=address, tracking_uri=uri, registry_uri=uri, dst_path=scratch)
+            ).read_bytes()
+        return read_statement(content, trust, version.about)
+    except (OSError, MlflowException) as error:
+        msg = f"{version.uri} is refused: {SIGNATURE} cannot be fetched ({error}); register it again"
+        raise Refused(msg) from error
+    except Refused as error:
+        msg = f"{version.uri} is refused: {error}"
+        raise type(error)(msg) from error
 
 
 def open_version(version: Version, uri: str, trust: Trust) -> Predictor:

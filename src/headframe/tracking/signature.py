@@ -6,6 +6,7 @@ refused as much as one that was changed, since Python would import it from `code
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickletools
 import zipfile
@@ -30,6 +31,7 @@ CODE = "code"  # folder of a packaged model with the project's own packages
 COMPILED = "__pycache__"
 ADDED = "registered_model_meta"  # MLflow writes it beside `MLmodel` when it fetches a model by its registered name
 
+_MEND = "the command that trained it writes it anew"
 _SIGNS: tuple[Role, ...] = ("author", "approver")
 _PICKLES = {".pkl", ".pickle", ".joblib", ".cloudpickle", ".dill", ".pt", ".pth", ".ckpt"}
 _CALLS = {"GLOBAL", "INST", "OBJ", "REDUCE", "NEWOBJ", "NEWOBJ_EX", "STACK_GLOBAL"}
@@ -48,13 +50,15 @@ class Signed:
     Attributes:
         signer: who signed it: the version's author.
         claim: what it was said to be: `model`, `run_id`, `headframe`, and the digests `plan`, `provenance`, `table`,
-            `split`, `bundle`, `predictions` and `evaluated`.
+            `split`, `bundle`, `predictions`, `evaluated` (of `metrics.json`) and `slices` (of `slices.json`).
         digest: sha256 of the signed statement's file, which stands for every file of the model.
+        files: sha256 of each other file, by its path in the model's folder.
     """
 
     signer: Signer
     claim: dict[str, Any]
     digest: str
+    files: dict[str, str]
 
 
 def signing_key(team: Team, name: str | None = None) -> OwnKey:
@@ -130,7 +134,35 @@ def read_package(folder: Path, trust: Trust, about: Mapping[str, str] | None = N
             "register it again with the command that trained it"
         )
         raise Refused(msg)
-    text = envelope.read_bytes().decode(errors="replace")
+    signed = read_statement(envelope.read_bytes(), trust, about)
+    files = _files(folder)
+    by = f"{signed.signer.name} signed it; {_MEND}"
+    for name in sorted(signed.files.keys() | files.keys()):
+        if name not in files:
+            msg = f"{name} was removed after {by}"
+            raise Refused(msg)
+        if name not in signed.files:
+            msg = f"{name} was added after {by}"
+            raise Refused(msg)
+        if file_digest(files[name]) != signed.files[name]:
+            msg = f"{name} was changed after {by}"
+            raise Refused(msg)
+    _refuse_pickle(folder, files)
+    return signed
+
+
+def read_statement(content: bytes, trust: Trust, about: Mapping[str, str] | None = None) -> Signed:
+    """Check what was signed of a packaged model, without looking at its files.
+
+    Args:
+        content: of `model.dsse.json`.
+        trust: whose signature counts.
+        about: what must stand in its claim.
+
+    Raises:
+        Refused: as `read_package`, but for the files.
+    """
+    text = content.decode(errors="replace")
     try:
         opened = unseal(text, KIND, trust)
     except Refused as error:
@@ -139,28 +171,14 @@ def read_package(folder: Path, trust: Trust, about: Mapping[str, str] | None = N
     if not set(opened.signer.roles) & set(_SIGNS):
         msg = f"{opened.signer.name} signed it, who is only {' and '.join(opened.signer.roles)}; have an author sign it"
         raise Refused(msg)
-    files = _files(folder)
-    by = f"{opened.signer.name} signed it"
-    mend = "the command that trained it writes it anew"
-    for name in sorted(opened.subjects.keys() | files.keys()):
-        if name not in files:
-            msg = f"{name} was removed after {by}; {mend}"
-            raise Refused(msg)
-        if name not in opened.subjects:
-            msg = f"{name} was added after {by}; {mend}"
-            raise Refused(msg)
-        if file_digest(files[name]) != opened.subjects[name]:
-            msg = f"{name} was changed after {by}; {mend}"
-            raise Refused(msg)
-    _refuse_pickle(folder, files)
     for name, value in (about or {}).items():
         if opened.claim.get(name) != value:
             msg = (
                 f"its signature is about {name} {opened.claim.get(name)}, not {value}: these are the files of another "
-                f"version; {mend}"
+                f"version; {_MEND}"
             )
             raise Refused(msg)
-    return Signed(opened.signer, opened.claim, file_digest(envelope))
+    return Signed(opened.signer, opened.claim, hashlib.sha256(content).hexdigest(), opened.subjects)
 
 
 def _signers(text: str) -> set[str]:
