@@ -264,7 +264,7 @@ def quantiles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[s
 def test_a_task_of_its_own_kind_lives_a_whole_life(quantiles: tuple[Project, dict[str, Any]]) -> None:
     project, outcome = quantiles
     result = outcome["result"]
-    assert outcome["decision"]["promoted"]
+    assert outcome["decision"]["state"] == "champion"
     rows = pq.read_table(project.root / result["trained"]["folder"] / "predictions.parquet").to_pandas()
     rows = rows[rows["split"] == "test"]
     lost = [

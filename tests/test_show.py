@@ -12,7 +12,8 @@ from headframe.tracking.registry import resolve
 
 
 def _outcome(world: World, made: Made, champion: int | None) -> Outcome:
-    decision = Decision(model="digits", version=1, champion=champion, promoted=champion == 1, reason="because")
+    state = "champion" if champion == 1 else "refused"
+    decision = Decision(model="digits", version=1, champion=champion, state=state, reason="because")
     answered = answer(made.plan, decision, made.trained, world.uri, "here", world.root)
     result = TrainedPlan(
         data=made.data, trained=made.trained, evaluated=made.evaluated, registered=world.registered["digits"]
@@ -36,7 +37,7 @@ def test_a_champion_that_misses_a_stricter_minimum_is_shown_as_champion(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     outcome = _outcome(world, world.made["digits"], 1)
-    refused = outcome.model_copy(update={"decision": outcome.decision.model_copy(update={"promoted": False})})
+    refused = outcome.model_copy(update={"decision": outcome.decision.model_copy(update={"state": "refused"})})
     show_outcomes([refused, refused], world.root)
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("\u2502 1 ", "\u2502 2 "))]
     assert [row.split()[-2] for row in rows] == ["yes", "yes"]

@@ -107,7 +107,7 @@ def test_plans_are_frozen(repository: Project) -> None:
         ("launcher.minutes=-3", ["launcher.minutes=-3", "Local expects a number (greater than 0) or null"]),
         ("scheduler.warm_up=3", ["scheduler.warm_up=3", "one_cycle expects a number (at least 0, less than 1)"]),
         ("task.label_smoothing=1", ["task.label_smoothing=1", "Classification expects a number"]),
-        ("promotion.minimum=nan", ["promotion.minimum=nan", "finite number"]),
+        ("promotion.gates.minimum.value=nan", ["promotion.gates.minimum.value=nan", "finite number"]),
         ("trainer.gradient_clip=inf", ["trainer.gradient_clip=inf", "finite number"]),
         ("+dataset.contract.columns.digit.maxx=3", ["dataset.contract.columns.digit.maxx", "'max'"]),
         ("dataset.max_rejected=3", ["dataset.max_rejected", "+dataset.max_rejected=VALUE"]),
@@ -205,7 +205,7 @@ def test_a_mistake_is_seen_in_the_plan_that_the_other_overrides_make(
         assert word in message
 
 
-@pytest.mark.parametrize("mistake", ["optimizer.lr=-1", "model.dropout=nan", "promotion.minimum=inf"])
+@pytest.mark.parametrize("mistake", ["optimizer.lr=-1", "model.dropout=nan", "promotion.gates.minimum.value=inf"])
 def test_a_mistake_ends_the_command_before_anything_runs(mistake: str, project: Project) -> None:
     command = [sys.executable, "-m", "headframe", "run", "--project", str(project.root), mistake]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

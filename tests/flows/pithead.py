@@ -33,6 +33,10 @@ HEAVY = (
     "headframe.training.network",
     "headframe.evaluation.measuring",
     "headframe.tracking.publish",
+    "headframe.promotion.gating",
+    "headframe.promotion.promote",
+    "headframe.promotion.gate_page",
+    "headframe.promotion.case",
     "headframe.serving.app",
     "sklearn.linear_model",
     "mlflow.store.tracking.sqlalchemy_store",
@@ -46,7 +50,7 @@ MIDDLE = {
     "train": ("headframe.training.learner", "conclude"),  # so is the first member's; the second never began
     "evaluate": ("headframe.evaluation.measuring", "report"),  # plots and card are written, the page is not
     "register": ("headframe.tracking.publish.Publication", "_version"),  # MLflow has run and model, no version
-    "decide": ("headframe.promotion.decide", "make_champion"),  # decided, but not done
+    "decide": ("headframe.promotion.ledger", "show"),  # written in the ledger, but MLflow does not know
     "answer": ("headframe.serving.answer", "ask"),  # the champion is loaded, but not asked
 }
 """What each stage calls when about half of its work is done: its place and name."""

@@ -19,7 +19,7 @@ Lived = tuple[Project, dict[str, Any], str]
 
 def test_raw_data_becomes_a_champion_that_answers(lived: Lived) -> None:
     project, outcome, said = lived
-    assert outcome["decision"]["promoted"]
+    assert outcome["decision"]["state"] == "champion"
     assert outcome["decision"]["champion"] == 1
     assert outcome["answered"]["status"] == 200
     assert (project.root / outcome["result"]["evaluated"]["folder"] / "report.html").is_file()
@@ -80,15 +80,15 @@ def test_a_worse_model_is_refused_with_exit_code_4(lived: Lived) -> None:
     document, _ = headframe(project, "run", *SMALL, "trainer.max_epochs=1", code=4)
     worse = document["result"]["evaluated"]["metrics"]["accuracy"]["value"]
     assert worse < outcome["result"]["evaluated"]["metrics"]["accuracy"]["value"]
-    assert not document["decision"]["promoted"]
+    assert document["decision"]["state"] == "refused"
     assert document["decision"]["champion"] == 1
     assert document["answered"]["response"] == outcome["answered"]["response"]
 
 
 def test_a_model_below_the_minimum_is_refused_with_exit_code_4(lived: Lived) -> None:
     project, _, _ = lived
-    document, _ = headframe(project, "run", *SMALL, "trainer.max_epochs=1", "promotion.minimum=1.1", code=4)
-    assert not document["decision"]["promoted"]
+    document, _ = headframe(project, "run", *SMALL, "trainer.max_epochs=1", "promotion.gates.minimum.value=1.1", code=4)
+    assert document["decision"]["state"] == "refused"
     assert "1.1" in document["decision"]["reason"]
 
 

@@ -104,4 +104,4 @@ def test_a_server_that_dies_in_mid_run_is_told_in_a_sentence_and_nothing_is_lost
         headframe(project, "down")
     outcome, said = headframe(project, "run", *SMALL)
     assert said.count("reused") >= 3
-    assert outcome["decision"]["promoted"]
+    assert outcome["decision"]["state"] == "champion"

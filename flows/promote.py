@@ -1,0 +1,68 @@
+"""Make a version champion: ask its gates, ask people where the policy says so, promote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, Field
+
+from headframe.config.load import load_plan
+from headframe.config.project import Project
+from headframe.errors import Refused
+from headframe.orchestration import act, ask, flow
+from headframe.promotion.approve import record
+from headframe.promotion.gating import gate
+from headframe.promotion.office import Act, Office
+from headframe.promotion.policy import last_gate, since_champion
+from headframe.promotion.promote import promote
+from headframe.signing.keys import own_key
+from headframe.tracking.registry import resolve
+
+HOURS = 24 * 14.0  # in which people must have answered
+
+
+class Approval(BaseModel):
+    """What Prefect's pages ask people for."""
+
+    approval: str = Field(
+        default="",
+        description=(
+            "A signed approval, as `headframe models approve MODEL/VERSION --reason WHY --print` gives it; empty where "
+            "approvals were given on the command line. What counts is the signature, not who fills in this form."
+        ),
+    )
+
+
+@flow(name="promote")
+def promote_flow(
+    model: str, overrides: list[str], reason: str = "", signer: str | None = None, wait: bool = False
+) -> Act:
+    """Make a version champion by the policy in force.
+
+    Args:
+        model: `NAME/VERSION` in the registry.
+        overrides: Hydra overrides; the groups promotion, team and tracking matter.
+        reason: why, in words.
+        signer: name of the key to sign with; without one `HEADFRAME_SIGNER`, else the only key there is.
+        wait: ask people in Prefect's pages, and wait for them; else a missing approval refuses at once.
+
+    Raises:
+        Refused: a gate, an approval or a signature is missing or does not hold.
+    """
+    project = Project.find(Path.cwd())
+    office = Office.of(load_plan(overrides, project, fitting=False), project.root)
+    key = own_key(signer)
+    version = resolve(model, office.uri)
+    gated = last_gate(since_champion(office.read(version.model)), version.number)
+    if gated is None:
+        asked = act(gate)(version, office, key)
+        if not asked.report.passed:
+            raise Refused(asked.told)
+        report = asked.sha256
+    else:
+        report = gated.digests["report"]
+    if wait and office.promotion.approvals.needed:
+        answer = ask(Approval, f"{version.model}-{version.number}-{report[:16]}", HOURS)
+        if answer is not None and answer.approval.strip():
+            act(record)(version, answer.approval, office, key)
+    return act(promote)(version, office, key, reason)
