@@ -31,6 +31,7 @@ from functools import lru_cache
 import numpy as np
 import pyarrow as pa
 from scipy import stats
+from scipy.special import stdtr, stdtrit
 
 from headframe.evaluation.intervals import Resampling, alike, contents_of, draws, sample
 from headframe.tasks.base import Task
@@ -178,11 +179,11 @@ class Gain:
     def _tail(self, distance: float) -> float:
         if self.error == 0:
             return 1.0 if distance <= 0 else 0.0
-        return float(stats.t.sf(distance / self.error, self.freedom))
+        return tail(distance / self.error, self.freedom)
 
     def limits(self, confidence: float) -> tuple[float, float]:
         """Give the interval of the gain."""
-        reach = float(stats.t.isf((1 - confidence) / 2, self.freedom)) * self.error
+        reach = critical((1 - confidence) / 2, self.freedom) * self.error
         return self.value - reach, self.value + reach
 
     def power(self, effect: float, alpha: float) -> float:
@@ -190,7 +191,7 @@ class Gain:
         if self.error == 0:
             return 1.0
         # Student's t with the effect added, not the non-central t: the normal approximation, with heavier tails.
-        return float(stats.t.sf(stats.t.isf(alpha, self.freedom) - effect / self.error, self.freedom))
+        return tail(critical(alpha, self.freedom) - effect / self.error, self.freedom)
 
     def scaled(self, factor: float) -> Gain:
         """Give the same gain as it would be on `factor` times as many rows."""
@@ -199,6 +200,16 @@ class Gain:
     def rows(self, rows: int, effect: float, alpha: float, power: float) -> int | None:
         """Give how many rows would do, where this gain rests on `rows`; None where no number would."""
         return fewest(lambda many: self.scaled(many / rows).power(effect, alpha), power)
+
+
+def tail(distance: float, freedom: float) -> float:
+    """Give the chance that Student's t exceeds a distance; `scipy.stats` would take a hundred times as long."""
+    return float(stdtr(freedom, -distance))
+
+
+def critical(alpha: float, freedom: float) -> float:
+    """Give the distance that Student's t exceeds with a chance of `alpha`."""
+    return float(-stdtrit(freedom, alpha))
 
 
 def fewest(power_of: Callable[[int], float], power: float) -> int | None:
@@ -316,4 +327,4 @@ def diebold_mariano(losses: np.ndarray, champion: np.ndarray, horizon: int, alph
     careful, corrected = cosines(losses, champion, horizon), harvey(losses, champion, horizon)
     if careful is None or corrected is None:
         return careful
-    return max(careful, corrected, key=lambda gain: gain.error * float(stats.t.isf(alpha, gain.freedom)))
+    return max(careful, corrected, key=lambda gain: gain.error * critical(alpha, gain.freedom))
