@@ -511,16 +511,24 @@ def test_a_promotion_by_somebody_who_may_not_is_named(shift: Shift):
     )
 
 
-def test_an_unfinished_promotion_is_named_and_finished(shift: Shift, caplog: pytest.LogCaptureFixture):
+@pytest.mark.parametrize("command", ["read", "verify", "gate"])
+def test_what_was_left_of_a_promotion_is_finished_by_the_next_command(
+    command: str, shift: Shift, caplog: pytest.LogCaptureFixture
+):
     crown(shift, 1)
-    ledger, trust = shift.office().ledger, Trust.of(shift.team)
-    entries = ledger.entries("digits", trust)
+    office = shift.office()
+    entries = office.ledger.entries("digits", office.trust)
     claim = {**entries[2].claim, "told": "two"}
-    ledger.append("digits", "promote", 2, claim, shift.keys["anna"], after=3)
-    assert "was not told to MLflow, since it was interrupted" in findings(shift)["projection"]
+    office.ledger.append("digits", "promote", 2, claim, shift.keys["anna"], after=3)
+    commands = {
+        "read": lambda: office.read("digits"),
+        "verify": lambda: verify("digits", office),
+        "gate": lambda: gated(shift, 3),
+    }
     with caplog.at_level(logging.INFO, "headframe"):
-        shift.office().read("digits")
-    assert "(promote of version 2) was not told to MLflow yet; alias champion now names 2" in caplog.text
+        commands[command]()
+    told = "entry 4 of digits (promote of version 2) was not told to MLflow yet; alias champion now names 2"
+    assert told in caplog.text
     assert champion_number("digits", shift.uri) == 2
 
 

@@ -1,0 +1,185 @@
+"""Killed at any point of a promotion or a rollback, the next command leaves one champion and a whole ledger."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from shifts import Shift, approved, crown, gated, promoted
+from workshop import in_child
+
+from headframe.errors import Refused
+from headframe.promotion.ledger import Entry
+from headframe.promotion.policy import champion
+from headframe.promotion.rollback import rollback
+from headframe.promotion.verify import verify
+from headframe.tracking.registry import champion_number
+
+KILLS = 50
+WRITES = ("INSERT", "UPDATE", "DELETE")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Two databases as they were before something is done, and what is done.
+
+    This process asks neither of them any more: it would remember what a killed child has not written.
+    """
+
+    shift: Shift
+    act: Callable[[], object]
+    before: int
+    after: int
+    kept: dict[Path, bytes]
+
+    def restore(self) -> None:
+        for file, content in self.kept.items():
+            for left in file.parent.glob(f"{file.name}-*"):  # journals of a killed process
+                left.unlink()
+            file.write_bytes(content)
+
+
+def scene(shift: Shift, kind: str) -> Scene:
+    """Version 1 is champion, and 2 shall be promoted; or 2 is, and shall give place to 1 again."""
+    crown(shift, 1)
+    gated(shift, 2)
+    approved(shift, 2)
+    if kind == "rollback":
+        promoted(shift, 2)
+    folder = shift.root / ".headframe"
+    kept = {folder / name: (folder / name).read_bytes() for name in ("mlflow.db", "ledger.db")}
+    if kind == "promote":
+        return Scene(shift, lambda: promoted(shift, 2), 1, 2, kept)
+    bert = shift.keys["bert"]
+    return Scene(shift, lambda: rollback("digits", shift.office(), bert, "two is slow"), 2, 1, kept)
+
+
+def at_write(count: int, do: Callable[[], None]) -> None:
+    """Have something happen in this process at its write of a number, to whichever database.
+
+    A write is a statement that changes something, as it begins, and a commit, as it begins. What lies between the
+    end of one and the beginning of the next is not seen by any other process.
+    """
+    seen = 0
+
+    def tick() -> None:
+        nonlocal seen
+        if seen == count:
+            do()
+        seen += 1
+
+    def executing(_: object, __: object, statement: str, *___: object) -> None:
+        if statement.lstrip().upper().startswith(WRITES):
+            tick()
+
+    sa.event.listen(sa.engine.Engine, "before_cursor_execute", executing)
+    sa.event.listen(sa.engine.Engine, "commit", lambda _: tick())
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def count_writes(acted: Scene, told: Path) -> int:
+    """Count the writes of an act that nobody disturbs."""
+
+    def work() -> None:
+        seen: list[int] = []
+        sa.event.listen(
+            sa.engine.Engine,
+            "before_cursor_execute",
+            lambda *given: seen.append(1) if given[2].lstrip().upper().startswith(WRITES) else None,
+        )
+        sa.event.listen(sa.engine.Engine, "commit", lambda _: seen.append(1))
+        acted.act()
+        told.write_text(str(len(seen)), encoding="utf-8")
+
+    acted.restore()
+    assert in_child(work) == 0
+    return int(told.read_text(encoding="utf-8"))
+
+
+def whole(acted: Scene, told: Path) -> None:
+    """Ask for anything, which finishes what was left; all must be well, and the act can be done to its end."""
+    shift, office = acted.shift, acted.shift.office()
+
+    def one_champion() -> tuple[Entry, ...]:
+        entries = office.read("digits")
+        present = champion(entries)
+        assert present is not None
+        assert present.version in (acted.before, acted.after)
+        assert champion_number("digits", shift.uri) == present.version
+        assert not office.ledger.pending("digits")
+        assert verify("digits", office).findings == ()
+        return entries
+
+    entries = one_champion()
+    present = champion(entries)
+    done = present is not None and present.version == acted.after
+    told.write_text("done" if done else "undone", encoding="utf-8")
+    if not done:
+        acted.act()
+    elif acted.after == 1:
+        pass  # a second rollback would be another one
+    else:
+        with pytest.raises(Refused, match="is the champion already"):
+            acted.act()
+    after = one_champion()
+    assert len(after) == len(entries) + (not done)
+    assert after[-1].version == acted.after
+
+
+@pytest.mark.parametrize("kind", ["promote", pytest.param("rollback", marks=pytest.mark.slow)])
+def test_a_kill_at_any_write_leaves_nothing_half_done(kind: str, shift: Shift, tmp_path: Path):
+    acted = scene(shift, kind)
+    told = tmp_path / "told"
+    writes = count_writes(acted, told)
+    assert writes >= 8, "entry, tag, alias, tag and mark are a statement and a commit each"
+    ends = []
+    for number in range(writes):
+        acted.restore()
+
+        def killed(number: int = number) -> None:
+            at_write(number, die)
+            acted.act()
+
+        assert in_child(killed) == -signal.SIGKILL
+        assert in_child(lambda: whole(acted, told)) == 0, f"killed at write {number} of {writes}"
+        ends.append(told.read_text(encoding="utf-8"))
+    # Up to the commit of its entry nothing was done; from then on the next command does the rest.
+    assert ends == sorted(ends, reverse=True)
+    assert {*ends} == {"undone", "done"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["promote", "rollback"])
+def test_kills_at_random_leave_nothing_half_done(kind: str, shift: Shift, tmp_path: Path):
+    acted = scene(shift, kind)
+    told = tmp_path / "told"
+    acted.restore()
+    began = time.monotonic()
+    assert in_child(acted.act) == 0
+    took = time.monotonic() - began
+    draw = random.Random(17)
+    ends = []
+    for number in range(KILLS):
+        acted.restore()
+        child = os.fork()
+        if child == 0:
+            try:
+                acted.act()
+            finally:
+                os._exit(0)
+        time.sleep(draw.uniform(0, took))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        assert in_child(lambda: whole(acted, told)) == 0, f"kill {number}"
+        ends.append(told.read_text(encoding="utf-8"))
+    assert {*ends} == {"undone", "done"}, "the kills came all too early, or all too late"

@@ -1,0 +1,119 @@
+"""Twenty processes promote at once: one champion, and everybody else is told who it is."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from postgres import fresh_database
+from shifts import VERSIONS, Shift, approved, crown, gated, promoted
+
+from headframe.errors import HeadframeError, Refused
+from headframe.promotion.approve import reject
+from headframe.promotion.office import Office
+from headframe.promotion.rollback import rollback
+from headframe.promotion.verify import verify
+from headframe.signing.trust import Trust
+from headframe.tracking.registry import champion_number
+
+PROCESSES = 20
+DONE, REFUSED, OTHER = 0, 4, 70
+
+
+def at_once(works: Sequence[Callable[[], object]], said: Path) -> list[int]:
+    """Do things in forked processes that begin in one moment; gives their exit codes and keeps what they say.
+
+    Args:
+        works: one for each process.
+        said: a folder; each process writes its refusal to a file there.
+    """
+    said.mkdir(exist_ok=True)
+    begin = time.monotonic() + 0.5
+    children = []
+    for number, work in enumerate(works):
+        child = os.fork()
+        if child == 0:
+            code = OTHER
+            try:
+                time.sleep(max(0.0, begin - time.monotonic()))
+                work()
+                code = DONE
+            except Refused as error:
+                (said / str(number)).write_text(str(error), encoding="utf-8")
+                code = REFUSED
+            except HeadframeError as error:
+                (said / str(number)).write_text(f"{type(error).__name__}: {error}", encoding="utf-8")
+            finally:
+                os._exit(code)
+        children.append(child)
+    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def office(request: pytest.FixtureRequest, shift: Shift) -> Office:
+    """An office whose ledger is in either kind of database."""
+    if request.param == "sqlite":
+        return shift.office()
+    server = request.getfixturevalue("postgres_server")
+    return shift.office(ledger=fresh_database(server, f"race-{os.urandom(4).hex()}"))
+
+
+def test_of_twenty_promotions_at_once_one_wins(office: Office, shift: Shift, tmp_path: Path):
+    for number in range(1, VERSIONS + 1):
+        gated(shift, number, office)
+        approved(shift, number, office=office)
+    before = len(office.ledger.entries("digits", office.trust))
+    versions = [1 + number % VERSIONS for number in range(PROCESSES)]
+    codes = at_once([lambda number=number: promoted(shift, number, office) for number in versions], tmp_path / "said")
+    said = {file.name: file.read_text(encoding="utf-8") for file in (tmp_path / "said").iterdir()}
+    assert sorted(codes) == [DONE] + [REFUSED] * (PROCESSES - 1), said
+    winner = versions[codes.index(DONE)]
+    entries = office.ledger.entries("digits", office.trust)
+    assert [(entry.kind, entry.version) for entry in entries[before:]] == [("promote", winner)]
+    assert champion_number("digits", shift.uri) == winner
+    for name, sentence in said.items():
+        if versions[int(name)] == winner:
+            assert sentence.startswith(f"digits/{winner} is the champion already (entry {before + 1} of digits")
+        else:
+            assert f"but version {winner} has become champion since (entry {before + 1} of digits" in sentence
+        assert ", by anna at 20" in sentence
+    assert verify("digits", office).findings == ()
+
+
+@pytest.mark.slow
+def test_promotions_rollbacks_and_rejections_at_once_leave_a_whole_ledger(office: Office, shift: Shift, tmp_path: Path):
+    crown(shift, 1, 2, office=office)
+    gated(shift, 3, office)
+    approved(shift, 3, office=office)
+    bert = shift.keys["bert"]
+    works = [
+        *[lambda: promoted(shift, 3, office)] * 5,
+        *[lambda: rollback("digits", office, bert, "slow", 1)] * 5,
+        *[lambda: reject(shift.version(4), "no", office, bert)] * 5,
+        *[lambda: gated(shift, 5, office)] * 5,
+    ]
+    codes = at_once(works, tmp_path / "said")
+    assert OTHER not in codes, [file.read_text(encoding="utf-8") for file in (tmp_path / "said").iterdir()]
+    entries = office.ledger.entries("digits", office.trust)
+    crowns = [entry.version for entry in entries[6:] if entry.kind in ("promote", "rollback")]
+    assert crowns in ([1], [3], [3, 1])
+    assert [entry.kind for entry in entries].count("reject") == 5
+    assert champion_number("digits", shift.uri) == crowns[-1]
+    head = MlflowClient(shift.uri, shift.uri).get_registered_model("digits").tags["headframe.ledger"]
+    assert any(head == f"{entry.number} {entry.digest}" for entry in entries)
+    assert verify("digits", office).findings == ()
+
+
+def test_of_twenty_entries_at_once_each_gets_its_own_number(office: Office, shift: Shift, tmp_path: Path):
+    """By people who judge nothing and take whatever number comes next, as `reproduce` does."""
+    bert = shift.keys["bert"]
+    trust = Trust.of(shift.team)
+    assert (
+        at_once([lambda: reject(shift.version(4), "no", office, bert)] * PROCESSES, tmp_path / "said")
+        == [0] * PROCESSES
+    )
+    assert [entry.number for entry in office.ledger.entries("digits", trust)] == list(range(1, PROCESSES + 1))
