@@ -156,6 +156,7 @@ def test_a_kill_leaves_project_and_registry_as_they_were_and_no_process(remains:
         assert time.monotonic() < deadline, _inside(place)
         time.sleep(0.1)
     (left,) = place.glob(f"{PREFIX}*")
+    assert not [*left.rglob("found.json")]  # they were ended, and did not just come to their end
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tempfile.tempdir", str(place))
         with scratch() as own:

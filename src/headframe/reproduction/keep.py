@@ -78,7 +78,13 @@ def keep(found: Reproduction, plan: Plan, uri: str, root: Path, witness: Witness
         "verdict": found.verdict,
         "first": found.first,
         "because": found.because,
-        "digests": {**office.digests(version), "report": sha256},
+        # What was compared counts, not what the tags say by now.
+        "digests": {
+            **office.digests(version),
+            "bundle": found.bundle,
+            "provenance": found.provenance,
+            "report": sha256,
+        },
     }
     entry = office.write(found.model, "reproduce", witness.key, lambda _: (found.version, claim))
     with speaking(uri):
