@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -80,24 +81,19 @@ def test_a_deployment_runs_to_its_end_through_a_worker(root: Path) -> None:
         asked[-1] = f"overrides={json.dumps(SMALL)}"
         call(root, shlex.join(asked), environment)
         api = environment["PREFECT_API_URL"]
-        for _ in range(300):
-            [flow_run] = httpx.post(f"{api}/flow_runs/filter", json={}).json()
-            if flow_run["state_type"] in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}:
-                break
-            assert process.poll() is None, log.read_text()
-            time.sleep(1)
-        assert flow_run["state_type"] == "COMPLETED", log.read_text()
+        flow_run = _wait(api, "lifecycle", {"COMPLETED"}, process, log)
         assert flow_run["parameters"] == {"overrides": list(SMALL)}
         tasks = httpx.post(f"{api}/task_runs/filter", json={}).json()
         assert {task["state_type"] for task in tasks} == {"COMPLETED"}
         deployments = {one["name"]: one for one in httpx.post(f"{api}/deployments/filter", json={}).json()}
-        assert deployments.keys() == {"lifecycle", "ingest", "train", "predict"}
+        assert deployments.keys() == {"lifecycle", "ingest", "train", "predict", "promote"}
         assert [one["active"] for one in deployments["lifecycle"]["schedules"]] == [False]
 
         from mlflow import MlflowClient
 
         version = MlflowClient(environment["MLFLOW_TRACKING_URI"]).get_model_version_by_alias("digits", "champion")
         assert version.version == "1"
+        _approve_in_the_pages(root, environment, process, log)
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         try:
@@ -105,3 +101,42 @@ def test_a_deployment_runs_to_its_end_through_a_worker(root: Path) -> None:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+ENDS = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+
+
+def _wait(api: str, flow: str, states: set[str], worker: subprocess.Popen[bytes], log: Path) -> dict[str, Any]:
+    """Wait until the only run of a flow comes to one of these states, or to an end, and give it."""
+    asked = {"flows": {"name": {"any_": [flow]}}}
+    run: dict[str, Any] = {}
+    for _ in range(300):
+        [run] = httpx.post(f"{api}/flow_runs/filter", json=asked).json()
+        if run["state_type"] in states | ENDS:
+            break
+        assert worker.poll() is None, log.read_text()
+        time.sleep(1)
+    assert run["state_type"] in states, log.read_text()
+    return run
+
+
+def _approve_in_the_pages(root: Path, environment: dict[str, str], worker: subprocess.Popen[bytes], log: Path) -> None:
+    """Let a run suspend itself until somebody fills its form with an approval that was signed elsewhere."""
+    from mlflow import MlflowClient
+
+    rules = ["promotion.model=ours", "promotion.approvals.needed=1", "promotion.approvals.four_eyes=false"]
+    call(root, shlex.join(["headframe", "train", *SMALL, *rules]), environment)
+    named = ["--param", 'model="ours/1"', "--param", f"overrides={json.dumps(rules)}"]
+    call(root, shlex.join(["prefect", "deployment", "run", "promote/promote", *named]), environment)
+    api = environment["PREFECT_API_URL"]
+    run = _wait(api, "promote", {"PAUSED"}, worker, log)
+    assert run["state_name"] == "Suspended"
+    approve = ["headframe", "models", "approve", "ours/1", *rules, "--reason", "looked at its page", "--print"]
+    approval = call(root, shlex.join(approve), environment)
+    answered = httpx.post(f"{api}/flow_runs/{run['id']}/resume", json={"run_input": {"approval": approval}})
+    assert answered.json()["status"] == "ACCEPT", answered.text
+    _wait(api, "promote", {"COMPLETED"}, worker, log)
+    client = MlflowClient(environment["MLFLOW_TRACKING_URI"])
+    assert client.get_model_version_by_alias("ours", "champion").version == "1"
+    history = json.loads(call(root, "headframe models history ours --json", environment))
+    assert history["reigns"][0]["approvals"][0]["reason"] == "looked at its page"
