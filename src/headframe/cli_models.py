@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 EPILOG = """\
 examples:
+  headframe models list                                    which versions there are, and which may be compared
+  headframe models card digits/3 --to card.html            a page about a version
   headframe models gate digits/3                           hold a version against the gates of the policy
   headframe models approve digits/3 --reason 'fits, checked the slices'
   headframe models promote digits/3                        make it champion
@@ -56,7 +58,7 @@ def add_models(commands: argparse._SubParsersAction[Any], common: argparse.Argum
     """
     models: argparse.ArgumentParser = commands.add_parser(
         "models",
-        help="the registered models: gate, approve, reject, promote, rollback, history, verify",
+        help="the registered models: list, show, card, leaderboard, gate, approve, reject, promote, ...",
         description="The registered models: what was proven of them, and who said what.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -75,7 +77,7 @@ def add_models(commands: argparse._SubParsersAction[Any], common: argparse.Argum
             formatter_class=argparse.RawDescriptionHelpFormatter,
             parents=[common],
         )
-        made.add_argument("model", metavar="MODEL", help=model)
+        made.add_argument("model", metavar="MODEL", help=model, nargs="?" if name == "list" else None)
         made.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides, e.g. promotion=team")
         made.set_defaults(act=act)
         return made
@@ -89,6 +91,15 @@ def add_models(commands: argparse._SubParsersAction[Any], common: argparse.Argum
         made.add_argument("--reason", default=default, required=default is None, metavar="WHY", help=told)
         return made
 
+    def written(made: argparse.ArgumentParser) -> None:
+        made.add_argument("--to", metavar="FILE", help="write it to FILE.html, as a page, or to FILE.md")
+
+    add("list", _list, "which versions there are, what became of them, which may be compared", "NAME", "digits")
+    add("show", _show, "everything about a version", one, "digits/3")
+    written(add("card", _card, "what a version is for, how good it is, by whose word", one, "digits/3 --to card.html"))
+    written(
+        add("leaderboard", _leaderboard, "compare the versions on the same rows", "NAME", "digits --to leaders.html")
+    )
     signing(add("gate", _gate, "hold a version against all gates of the policy", one, "digits/3 promotion=team"))
     approve = signing(
         add(
@@ -129,7 +140,7 @@ def _office(arguments: argparse.Namespace, project: Project) -> Office:
         msg = f"{' '.join(arguments.overrides)}: these are {len(choices)} plans, but this command takes one; give one"
         raise ConfigurationError(msg)
     plan = load_plan(choices[0], project)
-    model = arguments.model.removeprefix("models:/").partition("/")[0].partition("@")[0]
+    model = (arguments.model or plan.promotion.model).removeprefix("models:/").partition("/")[0].partition("@")[0]
     # Whatever data set the plan is for: the policy is the same for every model, and holds for the one asked about.
     promotion = plan.promotion.model_copy(update={"model": model})
     return Office.of(plan.model_copy(update={"promotion": promotion}), project.root)
@@ -158,6 +169,80 @@ def _key(arguments: argparse.Namespace) -> Any:
 
 def _of(record: Any, code: int = 0) -> Answer:
     return Answer(record.model_dump(mode="json"), record.summary.splitlines(), code)
+
+
+def _list(arguments: argparse.Namespace, project: Project) -> Answer:
+    from headframe.promotion.overview import models, overview
+
+    # An override may stand where the name does, since it may be left out.
+    if arguments.model is not None and "=" in arguments.model:
+        arguments.overrides, arguments.model = [arguments.model, *arguments.overrides], None
+    office = _office(arguments, project)
+    named = models(office) if arguments.model is None else [_name(arguments, office)]
+    found = [overview(name, office) for name in named]
+    lines = [line for each in found for line in [*each.lines, ""]][:-1]
+    return Answer(
+        [each.model_dump(mode="json") for each in found], lines or ["no model is registered yet: headframe run"]
+    )
+
+
+def _show(arguments: argparse.Namespace, project: Project) -> Answer:
+    from headframe.promotion.card import show
+
+    office = _office(arguments, project)
+    shown = show(_resolved(arguments, office), office)
+    return Answer(shown.model_dump(mode="json"), shown.lines)
+
+
+def _card(arguments: argparse.Namespace, project: Project) -> Answer:
+    from headframe.promotion.card import card
+
+    target = _target(arguments)
+    office = _office(arguments, project)
+    made = card(_resolved(arguments, office), office)
+    return _page({"model": made.model, "version": made.version}, made, target)
+
+
+def _leaderboard(arguments: argparse.Namespace, project: Project) -> Answer:
+    from headframe.promotion.leaderboard import leaderboard
+
+    target = _target(arguments)
+    office = _office(arguments, project)
+    board = leaderboard(_name(arguments, office), office)
+    if target is None:
+        return Answer(board.model_dump(mode="json"), board.lines)
+    return _page(board.model_dump(mode="json"), board, target)
+
+
+def _resolved(arguments: argparse.Namespace, office: Office) -> Version:
+    """Find the version that is asked about, and change nothing."""
+    from headframe.tracking.registry import resolve
+
+    return resolve(arguments.model, office.uri)
+
+
+def _target(arguments: argparse.Namespace) -> Path | None:
+    """Give the file to write, if it can be one; before anything is fetched."""
+    if arguments.to is None:
+        return None
+    target = Path(arguments.here) / arguments.to
+    if target.suffix not in (".html", ".md"):
+        msg = f"--to {arguments.to} ends in {target.suffix or 'nothing'}; name a file that ends in .html or .md"
+        raise ConfigurationError(msg)
+    if not target.parent.is_dir():
+        msg = f"--to {arguments.to}: there is no folder {target.parent}; make it, or name a file elsewhere"
+        raise ConfigurationError(msg)
+    return target
+
+
+def _page(document: dict[str, Any], made: Any, target: Path | None) -> Answer:
+    """Write a page where one was asked for; else print it as Markdown."""
+    from headframe.record import write_atomically
+
+    if target is None:
+        return Answer({**document, "markdown": made.markdown}, made.markdown.splitlines())
+    write_atomically(target, made.html if target.suffix == ".html" else made.markdown)
+    return Answer({**document, "file": str(target)}, [f"written to {target}"])
 
 
 def _gate(arguments: argparse.Namespace, project: Project) -> Answer:

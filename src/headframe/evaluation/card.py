@@ -20,7 +20,7 @@ def card(facts: Facts, plots: Sequence[str]) -> str:
             "",
             f"{facts.model} for {facts.plan.task.kind} on {facts.plan.dataset.title}.",
             "",
-            *_section("Intended use", _use(facts)),
+            *_section("Intended use", use(facts)),
             *_section("Data", _pairs(facts.data_sheet)),
             *_section("Metrics", _metrics(facts)),
             *_section("Baseline", _baseline(facts)),
@@ -42,7 +42,8 @@ def _pairs(pairs: dict[str, str]) -> list[str]:
     return [f"- {name}: {text}" for name, text in pairs.items()]
 
 
-def _use(facts: Facts) -> list[str]:
+def use(facts: Facts) -> list[str]:
+    """Say what a model is for, in sentences of Markdown."""
     data = facts.plan.dataset
     wanted = f"the next rows of {', '.join(data.inputs)}" if data.target is None else f"`{data.target}`"
     took = f"{facts.trained.epochs:,} epochs, {facts.trained.parameters:,} trainable numbers"

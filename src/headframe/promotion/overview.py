@@ -1,0 +1,472 @@
+"""What the registry holds: which versions, what each of them reached, and which of them may be compared."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import ValidationError
+
+from headframe.config.nearest import nearest
+from headframe.config.plan import Plan
+from headframe.errors import ConfigurationError, DataError, HeadframeError, Refused, Unavailable
+from headframe.evaluation.facts import describe
+from headframe.promotion.ledger import CROWNS, Entry, spell
+from headframe.promotion.office import Office
+from headframe.promotion.policy import champion, last_gate, read_approval, since_champion
+from headframe.record import Record, digest
+from headframe.records import Interval, Provenance
+from headframe.tracking.address import open_client, speaking
+from headframe.tracking.registry import Version, statement
+
+if TYPE_CHECKING:
+    from headframe.tracking.signature import Signed
+
+State = Literal["champion", "former champion", "rejected", "challenger", "refused", "candidate", "not trusted"]
+"""Candidate: registered. Challenger: passed every gate against the present champion; refused: did not."""
+
+
+class Listed(Record):
+    """One version among others.
+
+    Attributes:
+        version: its number.
+        state: what became of it.
+        registered: when: UTC, ISO 8601.
+        author: who signed it; empty where nobody who is trusted did.
+        name: of its plan.
+        kind: of its model.
+        seed: of its training.
+        value: its leading metric on its test rows.
+        configuration: sha256 of its plan without the seed: versions that differ in nothing but chance have one.
+        problem: why nothing else is known; empty where all is.
+    """
+
+    version: int
+    state: State
+    registered: str
+    author: str = ""
+    name: str = ""
+    kind: str = ""
+    seed: int | None = None
+    value: Interval | None = None
+    configuration: str = ""
+    problem: str = ""
+
+    @property
+    def summary(self) -> str:
+        """One line for people."""
+        if self.value is None:
+            return f"{self.version:>4}  {self.state:16}{self.problem}"
+        what = f"{self.kind}, seed {self.seed}"
+        return f"{self.version:>4}  {self.state:16}{self.value!s:27}{what:32}{self.author:12}{self.registered[:10]}"
+
+
+class Group(Record):
+    """Versions that were measured in the same way on the same rows; best first.
+
+    Attributes:
+        dataset: name.
+        table: sha256 of the table.
+        split: sha256 of its division.
+        rows: how many test rows there are; of a forecast, windows.
+        lead: the metric that decides.
+        higher_is_better: its direction.
+        versions: which.
+    """
+
+    dataset: str
+    table: str
+    split: str
+    rows: int
+    lead: str
+    higher_is_better: bool
+    versions: tuple[Listed, ...]
+
+    @property
+    def told(self) -> str:
+        """What they have in common."""
+        return (
+            f"{self.lead} on the same {self.rows:,} test rows of {self.dataset} "
+            f"(table {self.table[:8]}, split {self.split[:8]})"
+        )
+
+
+class Overview(Record):
+    """All versions of a model.
+
+    Attributes:
+        model: name in the registry.
+        champion: its champion by the ledger; None where there is none.
+        groups: versions that may be compared with each other, that of the champion first; never across groups.
+        others: versions of which too little is known to compare them.
+    """
+
+    model: str
+    champion: int | None
+    groups: tuple[Group, ...]
+    others: tuple[Listed, ...]
+
+    @property
+    def lines(self) -> list[str]:
+        """For people."""
+        crowned = f"champion is version {self.champion}" if self.champion else "there is no champion"
+        found = [f"{self.model}: {crowned}"]
+        for place, group in enumerate(self.groups):
+            apart = "not comparable with those above: " if place else ""
+            found += ["", f"{apart}{group.told}", *(each.summary for each in group.versions)]
+        if self.others:
+            found += ["", "not comparable with any:", *(each.summary for each in self.others)]
+        return found
+
+
+@dataclass(frozen=True)
+class Dossier:
+    """What is known of a version through what its author signed.
+
+    Attributes:
+        version: which.
+        registered: when: UTC, ISO 8601.
+        signed: by whom, and what.
+        plan: what was run.
+        provenance: what it rests on, and its metrics.
+    """
+
+    version: Version
+    registered: str
+    signed: Signed
+    plan: Plan
+    provenance: Provenance
+
+    @property
+    def configuration(self) -> str:
+        """The sha256 of the plan that decides a version, without its seed."""
+        return digest(settings(self.plan))
+
+
+def settings(plan: Plan) -> dict[str, Any]:
+    """Give what decides a version, but for chance: the plan without its seed, and without where it runs and serves."""
+    elsewhere = {"seed", "launcher", "promotion", "team", "serving", "tracking"}
+    return plan.lean.model_dump(mode="json", exclude=elsewhere)
+
+
+def overview(model: str, office: Office) -> Overview:
+    """Tell of all versions of a model.
+
+    Raises:
+        ConfigurationError: there is no such model.
+        Refused: the ledger is broken.
+    """
+    entries = office.ledger.entries(model, office.trust)
+    return arrange(model, *gather(model, office), entries)
+
+
+def gather(model: str, office: Office) -> tuple[list[Dossier], list[Listed]]:
+    """Read what is known of each version of a model; second those of which nothing is, and why.
+
+    Raises:
+        ConfigurationError: there is no such model.
+    """
+    found, others = [], []
+    for version, registered in versions(model, office):
+        try:
+            found.append(dossier(version, registered, office))
+        except Unavailable:
+            raise
+        except HeadframeError as error:
+            others.append(
+                Listed(version=version.number, state="not trusted", registered=registered, problem=str(error))
+            )
+    return found, others
+
+
+def arrange(model: str, found: Sequence[Dossier], others: Sequence[Listed], entries: Sequence[Entry]) -> Overview:
+    """Put those together that may be compared."""
+    present = champion(entries)
+    groups: dict[tuple[Any, ...], list[Listed]] = {}
+    for each in found:
+        groups.setdefault(comparable(each), []).append(listed(each, state(entries, each.version.number)))
+    number = present.version if present else None
+    return Overview(
+        model=model,
+        champion=number,
+        groups=tuple(_ordered([_group(key, each) for key, each in groups.items()], number)),
+        others=tuple(others),
+    )
+
+
+def models(office: Office) -> list[str]:
+    """Name the registered models."""
+    client = open_client(office.uri)
+    with speaking(office.uri):
+        return sorted(each.name for each in _all(client.search_registered_models))
+
+
+def versions(model: str, office: Office) -> list[tuple[Version, str]]:
+    """Give all versions of a model and when they were registered, oldest first.
+
+    Raises:
+        ConfigurationError: there is no such model.
+    """
+    known = models(office)
+    if model not in known:
+        instead = nearest(model, known) if known else "none is registered yet: headframe run"
+        msg = f"there is no registered model {model!r} at {office.uri}; {instead}"
+        raise ConfigurationError(msg)
+    client = open_client(office.uri)
+    with speaking(office.uri):
+        found = _all(client.search_model_versions, filter_string=f"name = '{model}'")
+    return sorted(
+        (
+            (Version(model, int(each.version), each.run_id or "", dict(each.tags)), _time(each.creation_timestamp))
+            for each in found
+        ),
+        key=lambda pair: pair[0].number,
+    )
+
+
+def dossier(version: Version, registered: str, office: Office, signed: Signed | None = None) -> Dossier:
+    """Read what is known of a version.
+
+    Args:
+        version: which.
+        registered: when.
+        office: where.
+        signed: what its author signed, where that is known.
+
+    Raises:
+        Refused: it is not signed by an author who is trusted, or plan or provenance are not what was signed.
+        HeadframeError: they are gone.
+    """
+    signed = signed or statement(version, office.uri, office.trust)
+    with artifacts(version, office) as fetch:
+        provenance = _provenance(fetch("provenance.json"), version, signed)
+        plan = _plan(fetch("plan.json"), version, signed, provenance)
+    return Dossier(version, registered, signed, plan, provenance)
+
+
+def find(version: Version, office: Office) -> tuple[Version, str]:
+    """Give a version with its tags and when it was registered."""
+    return next(pair for pair in versions(version.model, office) if pair[0].number == version.number)
+
+
+class Fetch:
+    """Reads files of a version's run.
+
+    Args:
+        place: of the run's artifacts.
+        uri: MLflow's address.
+        scratch: where they are fetched to.
+        name: of the version, for messages.
+    """
+
+    def __init__(self, place: str, uri: str, scratch: Path, name: str) -> None:
+        self._place, self._uri, self._scratch, self._name = place, uri, scratch, name
+
+    def __call__(self, path: str) -> bytes:
+        """Give the bytes of a file.
+
+        Raises:
+            HeadframeError: it cannot be had.
+        """
+        from mlflow.artifacts import download_artifacts  # noqa: PLC0415 - costs seconds
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+        try:
+            file = download_artifacts(
+                artifact_uri=f"{self._place}/{path}", dst_path=str(self._scratch), tracking_uri=self._uri
+            )
+            return Path(file).read_bytes()
+        except (OSError, MlflowException) as error:
+            msg = f"{path} of {self._name} cannot be fetched ({error}); the command that trained it writes it anew"
+            raise HeadframeError(msg) from error
+
+
+@contextmanager
+def artifacts(version: Version, office: Office) -> Iterator[Fetch]:
+    """Give a way to read files of a version's run, while the context lasts."""
+    client = open_client(office.uri)
+    with speaking(office.uri):
+        place = client.get_run(version.run_id).info.artifact_uri
+    with tempfile.TemporaryDirectory() as scratch:
+        yield Fetch(place, office.uri, Path(scratch), version.uri)
+
+
+def require_signed(content: bytes, name: str, signed: Signed, version: Version, file: str) -> bytes:
+    """Give the bytes of a file if they are those that the version's author signed.
+
+    Raises:
+        Refused: they are others.
+    """
+    came = hashlib.sha256(content).hexdigest()
+    if came != signed.claim.get(name):
+        msg = (
+            f"{file} of {version.uri} has sha256 {came[:12]}, but {str(signed.claim.get(name))[:12]} was signed; it "
+            "was changed since, so restore it from a copy"
+        )
+        raise Refused(msg)
+    return content
+
+
+def listed(found: Dossier, now: State) -> Listed:
+    """Put a version in one line."""
+    evaluated = found.provenance.evaluated
+    return Listed(
+        version=found.version.number,
+        state=now,
+        registered=found.registered,
+        author=found.signed.signer.name,
+        name=found.plan.name,
+        kind=describe(found.plan.learner),
+        seed=found.plan.seed,
+        value=evaluated.metrics[evaluated.lead],
+        configuration=found.configuration,
+    )
+
+
+def comparable(found: Dossier) -> tuple[Any, ...]:
+    """Give what two versions must have in common to be compared: rows, task, and the metric that decides."""
+    data, evaluated = found.provenance.data, found.provenance.evaluated
+    return (
+        data.split.table.dataset,
+        data.split.table.digest,
+        data.split.digest,
+        evaluated.rows,
+        evaluated.lead,
+        evaluated.higher_is_better,
+        digest(found.plan.task),
+    )
+
+
+def state(entries: Sequence[Entry], number: int) -> State:
+    """Say what became of a version, by the ledger alone."""
+    present = champion(entries)
+    if present is not None and present.version == number:
+        return "champion"
+    words = [each for each in entries if each.version == number and each.kind in ("reject", "gate", *CROWNS)]
+    if words and words[-1].kind == "reject":
+        return "rejected"
+    gated = last_gate(since_champion(entries), number)
+    if gated is not None:
+        return "challenger" if gated.claim["passed"] else "refused"
+    return "former champion" if any(each.kind in CROWNS for each in words) else "candidate"
+
+
+class Deed(Record):
+    """An entry of the ledger about a version, as people read it.
+
+    Attributes:
+        number: of the entry.
+        time: UTC, ISO 8601.
+        what: was done.
+        by: who signed it.
+        told: why, or what came of it.
+        digest: of the entry.
+    """
+
+    number: int
+    time: str
+    what: str
+    by: str
+    told: str
+    digest: str
+
+
+def deeds(entries: Iterable[Entry], number: int, office: Office) -> list[Deed]:
+    """Tell what the ledger holds about a version, oldest first."""
+    found = []
+    for entry in entries:
+        went = entry.kind == "rollback" and entry.claim["from"] == number
+        if entry.version != number and not went:
+            continue
+        what, by, told = "", entry.signer, ""
+        match entry.kind:
+            case "gate":
+                against = entry.claim["champion"]
+                told = f"against {'nobody' if against is None else f'version {against}'}: {entry.claim['because']}"
+                what = "passed its gates" if entry.claim["passed"] else "refused by its gates"
+            case "approve":
+                given = read_approval(entry.claim["approval"], office.trust)
+                what, by, told = "approved", given.signer.name, f"{given.reason} (until {given.expires})"
+            case "reject":
+                what, told = "rejected", entry.claim["reason"]
+            case "promote":
+                what, told = "promoted", entry.claim["reason"] or entry.claim["because"]
+            case "rollback":
+                what, told = ("went back from it" if went else "brought back"), entry.claim["reason"]
+            case "reproduce":
+                what, told = f"reproduced: {entry.claim['verdict']}", str(entry.claim["because"] or "")
+        found.append(Deed(number=entry.number, time=entry.time, what=what, by=by, told=told, digest=entry.digest))
+    return found
+
+
+def _all(search: Callable[..., Any], **wanted: Any) -> list[Any]:
+    """Give all that MLflow finds, which it tells page by page."""
+    page = search(**wanted)
+    found = list(page)
+    while page.token:
+        page = search(**wanted, page_token=page.token)
+        found += page
+    return found
+
+
+def _provenance(content: bytes, version: Version, signed: Signed) -> Provenance:
+    require_signed(content, "provenance", signed, version, "provenance.json")
+    try:
+        return Provenance.model_validate_json(content)
+    except ValidationError as error:
+        msg = f"provenance.json of {version.uri} cannot be read ({str(error).splitlines()[0]}); register it again"
+        raise DataError(msg) from error
+
+
+def _plan(content: bytes, version: Version, signed: Signed, provenance: Provenance) -> Plan:
+    own = {name.partition(".")[0] for name in provenance.origin.modules} - {"headframe"}
+    try:
+        raw = json.loads(content)
+        plan = Plan.model_validate(raw, context={"trusted": tuple(f"{name}." for name in sorted(own))})
+    except (ValueError, ValidationError) as error:
+        msg = f"plan.json of {version.uri} is no plan ({str(error).splitlines()[0]}); train and register it again"
+        raise DataError(msg) from error
+    if digest(raw) != signed.claim.get("plan"):
+        msg = f"plan.json of {version.uri} was changed after {signed.signer.name} signed it; restore it from a copy"
+        raise Refused(msg)
+    return plan
+
+
+def _group(key: tuple[Any, ...], found: Sequence[Listed]) -> Group:
+    dataset, table, split, rows, lead, higher_is_better, _ = key
+
+    def order(each: Listed) -> tuple[float, int]:
+        value = each.value.value if each.value else 0.0
+        return (-value if higher_is_better else value, -each.version)
+
+    return Group(
+        dataset=dataset,
+        table=table,
+        split=split,
+        rows=rows,
+        lead=lead,
+        higher_is_better=higher_is_better,
+        versions=tuple(sorted(found, key=order)),
+    )
+
+
+def _ordered(groups: list[Group], number: int | None) -> list[Group]:
+    """Put the champion's group first, then those with the newest versions."""
+
+    def order(group: Group) -> tuple[bool, int]:
+        numbers = [each.version for each in group.versions]
+        return (number not in numbers, -max(numbers))
+
+    return sorted(groups, key=order)
+
+
+def _time(milliseconds: int) -> str:
+    return spell(datetime.fromtimestamp(milliseconds // 1000, UTC))
