@@ -7,6 +7,7 @@ import json
 import logging
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -511,6 +512,30 @@ def test_a_promotion_by_somebody_who_may_not_is_named(shift: Shift):
     )
 
 
+@pytest.mark.parametrize(
+    ("claim", "words"),
+    [
+        (
+            {"gated": 1},
+            "it does not say from, reason, because, told, policy, approvals, commit, digests.",
+        ),
+        ({"gated": 2}, "it rests on entry 2, which is no gate of this version, so it was written by other means"),
+        ({"gated": 9}, "it rests on entry 9, which is no gate of this version"),
+        ({"gated": "1"}, "it rests on entry 1, which is no gate of this version"),
+    ],
+)
+def test_an_entry_that_says_too_little_is_named(claim: dict[str, Any], words: str, shift: Shift):
+    """As somebody of the team may sign it who does not ask our code."""
+    crown(shift, 1)
+    office = shift.office()
+    entry = office.entries("digits")[2]
+    whole = {"digests": {"bundle": entry.digests["bundle"]}} if claim == {"gated": 1} else entry.claim
+    office.ledger.append("digits", "promote", 1, {**whole, **claim}, shift.keys["anna"], after=3)
+    assert findings(shift)["chain"].startswith(f"entry 4 of digits (promote of version 1): {words}")
+    with pytest.raises(Refused, match=r"entry 4 of digits \(promote of version 1\): "):
+        history("digits", office)
+
+
 @pytest.mark.parametrize("command", ["read", "verify", "gate"])
 def test_what_was_left_of_a_promotion_is_finished_by_the_next_command(
     command: str, shift: Shift, caplog: pytest.LogCaptureFixture
@@ -518,8 +543,9 @@ def test_what_was_left_of_a_promotion_is_finished_by_the_next_command(
     crown(shift, 1)
     office = shift.office()
     entries = office.ledger.entries("digits", office.trust)
-    claim = {**entries[2].claim, "told": "two"}
-    office.ledger.append("digits", "promote", 2, claim, shift.keys["anna"], after=3)
+    claim = {**entries[2].claim, "told": "two", "gated": 4}
+    gated(shift, 2)
+    office.ledger.append("digits", "promote", 2, claim, shift.keys["anna"], after=4)
     commands = {
         "read": lambda: office.read("digits"),
         "verify": lambda: verify("digits", office),
@@ -527,7 +553,7 @@ def test_what_was_left_of_a_promotion_is_finished_by_the_next_command(
     }
     with caplog.at_level(logging.INFO, "headframe"):
         commands[command]()
-    told = "entry 4 of digits (promote of version 2) was not told to MLflow yet; alias champion now names 2"
+    told = "entry 5 of digits (promote of version 2) was not told to MLflow yet; alias champion now names 2"
     assert told in caplog.text
     assert champion_number("digits", shift.uri) == 2
 

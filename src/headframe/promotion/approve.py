@@ -37,6 +37,8 @@ def approval(version: Version, reason: str, office: Office, key: OwnKey) -> str:
         ConfigurationError: there is no reason.
         Refused: the signer may not, or the version has not passed its gates against the present champion.
     """
+    from headframe.promotion.gate import fetch_report  # noqa: PLC0415 - the report's page is heavy
+
     reason = require_reason(reason, "approve")
     approver = require_role(office.trust, key, "approve")
     entries = office.read(version.model)
@@ -44,6 +46,7 @@ def approval(version: Version, reason: str, office: Office, key: OwnKey) -> str:
     files = office.files(version)
     require_other(approver, files.author, f"{version.model}/{version.number}", office.promotion)
     require_same(version, files, gated)
+    fetch_report(version, gated.digests["report"], office.uri)  # what the approver read, if it is what was signed
     time = now()
     claim = {
         "model": version.model,

@@ -107,7 +107,7 @@ def history(model: str, office: Office, on: str | None = None) -> History:
     """
     moment = None if on is None else read_moment(on)
     office.require_known(model)
-    entries = office.ledger.entries(model, office.trust)
+    entries = office.entries(model)
     crowns = [entry for entry in entries if entry.kind in CROWNS]
     ends = [*(entry.time for entry in crowns[1:]), None]
     reigns = [_reign(entry, end, entries, office.trust) for entry, end in zip(crowns, ends, strict=True)]

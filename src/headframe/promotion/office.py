@@ -14,7 +14,7 @@ from headframe.config.nearest import nearest
 from headframe.config.plan import Plan, Promotion
 from headframe.errors import ConfigurationError, HeadframeError, Refused
 from headframe.promotion.ledger import Entry, Kind, Ledger, Taken
-from headframe.promotion.policy import Author, champion
+from headframe.promotion.policy import Author, champion, require_sound
 from headframe.record import Record, folder_digest
 from headframe.signing.keys import OwnKey
 from headframe.signing.trust import Trust
@@ -113,7 +113,7 @@ class Office:
 
     def restore(self, model: str) -> None:
         """Have MLflow's alias say what the ledger says, whoever moved it, and say so."""
-        entries = self.ledger.entries(model, self.trust)
+        entries = self.entries(model)
         before = champion_number(model, self.uri)
         self.ledger.project(model, self.uri, self.trust, again=True)
         present = champion(entries)
@@ -125,9 +125,19 @@ class Office:
         )
 
     def read(self, model: str) -> tuple[Entry, ...]:
-        """Give the checked entries of a model, after finishing what was left; see `Ledger.entries`."""
+        """Give the checked entries of a model, after finishing what was left; see `entries`."""
         self.finish(model)
-        return self.ledger.entries(model, self.trust)
+        return self.entries(model)
+
+    def entries(self, model: str) -> tuple[Entry, ...]:
+        """Give the checked entries of a model.
+
+        Raises:
+            Refused: one does not hold, as `Ledger.entries`, or does not say what its kind has to say.
+        """
+        entries = self.ledger.entries(model, self.trust)
+        require_sound(entries)
+        return entries
 
     def require_known(self, model: str) -> None:
         """Make sure that the ledger knows a model.
@@ -182,7 +192,7 @@ class Office:
             judge: takes the entries so far and gives the version and the claim, or raises `Refused`.
         """
         for _ in range(CERTAIN):
-            entries = self.ledger.entries(model, self.trust)
+            entries = self.entries(model)
             version, claim = judge(entries)
             try:
                 return self.ledger.append(model, kind, version, claim, key, after=len(entries))

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from headframe.config.plan import Promotion, Role
 from headframe.errors import ConfigurationError, Refused
-from headframe.promotion.ledger import CROWNS, Entry, read_time
+from headframe.promotion.ledger import CROWNS, Entry, Kind, read_time
 from headframe.promotion.verdict import GateReport
 from headframe.signing.envelope import unseal
 from headframe.signing.keys import OwnKey
@@ -25,6 +25,16 @@ MAY: dict[str, tuple[Role, ...]] = {
     "rollback": ("approver",),
 }
 """Which roles may do what; `record` writes down an approval that somebody else signed."""
+_SAYS: dict[Kind, tuple[str, ...]] = {
+    "gate": ("passed", "because", "verdicts", "champion", "commit"),
+    "approve": ("approval",),
+    "reject": ("reason",),
+    "promote": ("from", "reason", "because", "told", "policy", "gated", "approvals", "commit"),
+    "rollback": ("from", "reason", "told", "promoted", "commit"),
+    "reproduce": ("verdict",),
+}
+_RESTS_ON: dict[Kind, tuple[str, Kind]] = {"promote": ("gated", "gate"), "rollback": ("promoted", "promote")}
+_ABOUT = ("bundle", "report", "signature")  # digests that entries of these kinds name: what was judged
 
 
 @dataclass(frozen=True)
@@ -109,6 +119,31 @@ def read_approval(envelope: str, trust: Trust) -> Approval:
         digest=hashlib.sha256(envelope.encode()).hexdigest(),
         envelope=envelope,
     )
+
+
+def require_sound(entries: Sequence[Entry]) -> None:
+    """Make sure that each entry says what its kind has to say, about an earlier one where it rests on one.
+
+    Whoever has a key and the database may sign anything; what is read here needs no further checks.
+
+    Raises:
+        Refused: an entry does not; it is named.
+    """
+    other = "it was written by other means than headframe; restore the ledger from a copy"
+    for place, entry in enumerate(entries):
+        missing = [name for name in _SAYS[entry.kind] if name not in entry.claim]
+        if entry.kind in ("gate", *_RESTS_ON):
+            missing += [f"digests.{name}" for name in _ABOUT if name not in entry.digests]
+        if missing:
+            msg = f"{entry.told}: it does not say {', '.join(missing)}, so {other}"
+            raise Refused(msg)
+        if entry.kind in _RESTS_ON:
+            name, kind = _RESTS_ON[entry.kind]
+            number = entry.claim[name]
+            before = entries[number - 1] if isinstance(number, int) and 0 < number <= place else None
+            if before is None or (before.kind, before.version) != (kind, entry.version):
+                msg = f"{entry.told}: it rests on entry {number}, which is no {kind} of this version, so {other}"
+                raise Refused(msg)
 
 
 def champion(entries: Sequence[Entry]) -> Entry | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from headframe.errors import Refused
-from headframe.promotion.gating import commit
 from headframe.promotion.ledger import Entry, now
 from headframe.promotion.office import Act, Office, done, require_same
 from headframe.promotion.policy import Rules, champion, counted, last_gate, objections, require_role
@@ -26,7 +25,6 @@ def promote(version: Version, office: Office, key: OwnKey, reason: str = "") -> 
 
     signer = require_role(office.trust, key, "promote")
     office.warn_of_drift(version.model, office.read(version.model))
-    made_from = commit(version, office.uri)
 
     def judge(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
         present = champion(entries)
@@ -51,7 +49,7 @@ def promote(version: Version, office: Office, key: OwnKey, reason: str = "") -> 
             "gated": gated.number,
             "approvals": [each.digest for each in good],
             "author": files.author.name,
-            "commit": made_from,
+            "commit": gated.claim["commit"],
             "digests": gated.digests,
         }
 

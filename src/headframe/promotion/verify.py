@@ -70,7 +70,7 @@ def verify(model: str, office: Office, *, restore: bool = False) -> Verified:
     office.require_known(model)
     found = [Finding(what="stray entry", told=told) for told in office.ledger.strays(model)]
     try:
-        entries = office.ledger.entries(model, office.trust)
+        entries = office.entries(model)
     except Refused as error:
         found.insert(0, Finding(what="chain", told=str(error)))
         return Verified(model=model, entries=0, champion=None, reports=0, versions=(), findings=tuple(found))
