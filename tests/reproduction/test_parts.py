@@ -20,7 +20,8 @@ from headframe.record import write_record
 from headframe.records import Interval, TableRecord
 from headframe.reproduction.checkout import check_out
 from headframe.reproduction.data import SOURCES, bring, hashed, lend
-from headframe.reproduction.outcome import STAGES, Compared, Metric, allowed, verdict
+from headframe.reproduction.outcome import STAGES, Change, Compared, Metric, Reproduction, allowed, verdict
+from headframe.reproduction.page import show_reproduction
 from headframe.reproduction.scratch import LOCK, PREFIX, YOUNG, scratch, sweep
 from headframe.tracking import lineage
 
@@ -255,3 +256,24 @@ def test_a_tenth_of_the_half_width_or_a_thousandth_is_allowed():
     assert allowed(Interval(value=0.9, low=0.86, high=0.94)) == pytest.approx(0.004)
     assert allowed(Interval(value=0.9, low=0.8999, high=0.9001)) == pytest.approx(0.0009)
     assert allowed(Interval(value=-3.0, low=None, high=None)) == pytest.approx(0.003)
+
+
+def test_a_page_names_what_differs(capsys):
+    found = Reproduction(
+        model="digits", version=3, verdict="within tolerance", first="code", because="weights are not the same",
+        stages=_stages("code", "weights", "predictions", "metrics"), metrics={"accuracy": NEAR},
+        modules=(Change(name="headframe.training.seeds", recorded="a", found="b", decides=True),),
+        environment=(
+            Change(name="torch", recorded="2.13.0", found="2.14.0", decides=True),
+            *(Change(name=f"other{n}", recorded="1", found="2", decides=False) for n in range(7)),
+        ),
+        data="the project's DVC cache", seconds={"all": 12.0}, bundle="c" * 64, provenance="d" * 64, entry="e" * 64,
+    )  # fmt: skip
+    show_reproduction(found)
+    shown = capsys.readouterr().out
+    for words in (
+        "headframe.training.seeds is not as it was", "torch: 2.13.0 then, 2.14.0 now", "other4 (not used)",
+        "and 2 more libraries", "within tolerance: weights are not the same", "0.9005", "ledger     entry eeeeeeeeeeee",
+    ):  # fmt: skip
+        assert words in shown
+    assert found.summary == "digits version 3: within tolerance; weights are not the same"

@@ -19,7 +19,9 @@ def show_reproduction(found: Reproduction) -> None:
     for each in found.stages:
         mark = "-" if each.equal is None else "[green]yes[/]" if each.equal else "[red]no[/]"
         came = each.found[:SHORT] if each.found else "not made"
-        table.add_row(each.stage, each.recorded[:SHORT], came, mark, each.why)
+        listed = each.stage == "code" and found.modules  # by name, below the table
+        why = f"{len(found.modules)} of its modules" if listed else each.why
+        table.add_row(each.stage, each.recorded[:SHORT], came, mark, why)
     console.print(table)
     if not all(each.found == each.recorded for each in found.metrics.values()):
         metrics = Table("metric", "recorded", "found", "allowed", "within")

@@ -170,7 +170,7 @@ class _Rebuilding:
             "metrics": (then.evaluated.digest, evaluated.digest),
         }
         why = {
-            "code": _several("module", [each.name for each in exchanged]),
+            "code": _several("module" if len(exchanged) == 1 else "modules", [each.name for each in exchanged]),
             "features": _several("encoder of", [n for n, d in found.features.items() if origin.features.get(n) != d]),
         }
         stages = tuple(
