@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from headframe.errors import DataError, HeadframeError, Unavailable
+from headframe.errors import HeadframeError, Refused, Unavailable
 from headframe.promotion.case import TABLE_TAG, Case
 from headframe.promotion.verdict import Verdict
 from headframe.validation.contracts import terms
@@ -18,9 +18,9 @@ class Contract:
         """Judge a version."""
         try:
             report = case.validation
-        except Unavailable:
+        except (Unavailable, Refused):
             raise
-        except (DataError, HeadframeError) as error:
+        except HeadframeError as error:
             return Verdict(gate="contract", passed=False, word="unproven", because=str(error))
         wanted = case.tag(TABLE_TAG)
         promised = {(term.column, term.words) for term in terms(case.plan.dataset.contract)}

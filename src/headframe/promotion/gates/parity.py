@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from headframe.config.ranges import NotNegative
-from headframe.errors import DataError, HeadframeError, Unavailable
+from headframe.errors import HeadframeError, Refused, Unavailable
 from headframe.promotion.case import Case
 from headframe.promotion.verdict import Verdict
 
@@ -27,9 +27,9 @@ class Parity:
         """Judge a version."""
         try:
             again = case.answers(case.model)
-        except Unavailable:
+        except (Unavailable, Refused):
             raise
-        except (DataError, HeadframeError) as error:
+        except HeadframeError as error:
             return Verdict(
                 gate="parity", passed=False, word="different", because=f"the package does not answer: {error}"
             )

@@ -1,0 +1,707 @@
+"""Each gate passes what it should and refuses what it should, asked through the registry about real models."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+import workshop
+import yaml
+from mlflow import MlflowClient
+from workshop import Made, evaluate, train
+
+from headframe.config.build import build
+from headframe.config.load import load_plan
+from headframe.config.plan import Component, Promotion
+from headframe.config.project import Project
+from headframe.datasets.splits import assign, divide
+from headframe.datasets.table import Table
+from headframe.datasets.versions import Versions
+from headframe.errors import ConfigurationError, DataError, HeadframeError, Refused
+from headframe.promotion.case import Case
+from headframe.promotion.gate import fetch_report, judge_version, keep_report, spell
+from headframe.promotion.gate_page import page
+from headframe.promotion.statistics import bootstrap, diebold_mariano, mcnemar, spent
+from headframe.promotion.verdict import GateReport, Verdict
+from headframe.record import file_digest
+from headframe.tracking.registry import model_files, resolve
+from headframe.validation.validate import validate
+
+REPOSITORY = Project(Path(__file__).resolve().parents[2])
+GATES = REPOSITORY.choices("gate")
+
+
+def gate(name: str, **settings: Any) -> dict[str, Any]:
+    """A gate as it is shipped, with some settings changed."""
+    shipped = yaml.safe_load((REPOSITORY.conf / "gate" / f"{name}.yaml").read_text(encoding="utf-8"))
+    return {**shipped, **settings}
+
+
+def policy(model: str, **gates: dict[str, Any]) -> Promotion:
+    content = {"model": model, "policy": "some", "gates": gates}
+    return Promotion.model_validate(content, context={"trusted": ("mine.",)})
+
+
+@dataclass(frozen=True)
+class Arena:
+    """A project whose versions meet.
+
+    Attributes:
+        root: its folder.
+        uri: of its registry.
+        names: of versions, as `resolve` takes them.
+    """
+
+    root: Path
+    uri: str
+    names: dict[str, str]
+
+    def judge(
+        self, name: str, champion: str | None, gates: dict[str, Any], *, tries: int = 1, reproduced: str | None = None
+    ) -> GateReport:
+        version = resolve(self.names.get(name, name), self.uri)
+        other = None if champion is None else resolve(self.names.get(champion, champion), self.uri)
+        return judge_version(
+            version, other, policy(version.model, **gates), tries=tries, reproduced=reproduced,
+            uri=self.uri, root=self.root, trust=workshop.trust(),
+        )  # fmt: skip
+
+    def verdict(self, asked: str, name: str, champion: str | None = None, **settings: Any) -> Verdict:
+        """Ask one gate."""
+        known = {key: settings.pop(key) for key in ("tries", "reproduced") if key in settings}
+        [verdict] = self.judge(name, champion, {asked: gate(asked, **settings)}, **known).verdicts
+        return verdict
+
+    def case(self, name: str, champion: str | None, stack: ExitStack) -> Case:
+        version = resolve(self.names[name], self.uri)
+        other = None if champion is None else resolve(self.names[champion], self.uri)
+        return Case(
+            version, other, policy(version.model, minimum=gate("minimum")), tries=1, reproduced=None,
+            uri=self.uri, root=self.root, trust=workshop.trust(), stack=stack,
+        )  # fmt: skip
+
+
+def again(made: Made, name: str, steps: int = 60, **changes: Any) -> Made:
+    """Train another model in the same project."""
+    plan = made.plan.model_copy(update={"name": name, "seed": made.plan.seed + steps, **changes})
+    trained = train(plan, made.data, made.root, name, steps)
+    return replace(made, plan=plan, trained=trained, evaluated=evaluate(plan, trained, made.root))
+
+
+@pytest.fixture(scope="module")
+def arena(tmp_path_factory: pytest.TempPathFactory, mirror: Path) -> Arena:
+    """Digits, messages and a series, two or more versions each; for reading only."""
+    root = tmp_path_factory.mktemp("arena")
+    uri = f"sqlite:///{workshop.empty_registry(root)}"
+    names: dict[str, str] = {}
+
+    def enter(called: str, made: Made) -> Made:
+        registered = made.register()
+        names[called] = f"{registered.model}/{registered.version}"
+        return made
+
+    digits = workshop.make(root, "digits", mirror, uri, folder="digits")
+    folder = root / ".headframe" / "validation"
+    folder.mkdir()
+    kept = validate(digits.plan.dataset, digits.data.split.table, root, folder)
+    digits = enter("digits", replace(digits, data=digits.data.model_copy(update={"validated": kept})))
+    enter("twin", replace(digits, plan=digits.plan.model_copy(update={"name": "twin"})))
+    enter("worse", again(digits, "worse", 3))
+    enter("early", again(digits, "early", 15))
+    salted = digits.plan.dataset.split.model_copy(update={"salt": "other"})
+    elsewhere = digits.plan.dataset.model_copy(update={"split": salted})
+    table = digits.data.split.table
+    moved = replace(
+        digits, data=digits.data.model_copy(update={"split": divide(elsewhere, table, root)}),
+        plan=digits.plan.model_copy(update={"dataset": elsewhere}),
+    )  # fmt: skip
+    enter("elsewhere", again(moved, "elsewhere", 40))
+    brier = digits.plan.task.model_copy(update={"lead": "brier"})
+    enter("brier", again(digits, "brier", 80, task=brier))
+    sms = workshop.make(root, "sms_spam", mirror, uri, folder="sms")
+    enter("sms", sms)
+    encoder = sms.plan.features.encoder.model_copy(update={"max_features": 20})
+    short = sms.plan.features.model_copy(update={"encoder": encoder})
+    enter("short", again(sms, "short", features=short))
+    stranger = sms.plan.promotion.model_copy(update={"model": "digits"})
+    enter("stranger", replace(sms, plan=sms.plan.model_copy(update={"promotion": stranger})))
+    series = enter("series", workshop.make(root, "etth1", mirror, uri, folder="series"))
+    enter("chance", again(series, "chance", 5))
+    return Arena(root, uri, names)
+
+
+def test_a_first_version_needs_no_champion(arena: Arena):
+    found = arena.verdict("better", "digits")
+    assert (found.passed, found.word) == (True, "no champion")
+    assert "there was no champion before" in found.because
+
+
+def _right(arena: Arena, name: str) -> np.ndarray:
+    with ExitStack() as stack:
+        rows = arena.case(name, None, stack).predictions
+        return pc.equal(rows["target"], rows["prediction"]).to_numpy()
+
+
+def test_a_better_classifier_is_better_and_the_other_way_round_worse(arena: Arena):
+    mine, other = _right(arena, "digits"), _right(arena, "worse")
+    wins, losses = int((mine & ~other).sum()), int((other & ~mine).sum())
+    found = arena.verdict("better", "digits", "worse")
+    assert (found.passed, found.word) == (True, "better")
+    numbers = found.numbers
+    assert (numbers["won"], numbers["lost"], numbers["rows"], numbers["contents"]) == (wins, losses, 397, 397)
+    assert numbers["test"] == "mcnemar"
+    assert numbers["p"] == mcnemar(wins, losses)
+    assert numbers["difference"] == pytest.approx(mine.mean() - other.mean())
+    assert numbers["low"] < numbers["difference"] < numbers["high"]
+    assert numbers["alpha_used"] == spent(0.05, 1)
+    lost = arena.verdict("better", "worse", "digits")
+    assert (lost.passed, lost.word) == (False, "worse")
+    assert lost.numbers["p_worse"] == numbers["p"]
+    assert (lost.numbers["low"], lost.numbers["high"]) == (
+        pytest.approx(-numbers["high"]),
+        pytest.approx(-numbers["low"]),
+    )
+
+
+def test_an_equal_version_is_not_better_where_rows_suffice_and_has_too_few_where_not(arena: Arena):
+    few = arena.verdict("better", "twin", "digits", effect=0.01)
+    assert (few.passed, few.word) == (False, "not enough rows")
+    assert few.numbers["rows_needed"] > 397
+    assert few.numbers["power"] < 0.8
+    assert f"{few.numbers['rows_needed']:,} are needed" in few.because
+    enough = arena.verdict("better", "twin", "digits", effect=0.05)
+    assert (enough.passed, enough.word) == (False, "not better")
+    assert enough.numbers["power"] >= 0.8
+
+
+def test_the_champion_is_not_better_than_itself(arena: Arena):
+    found = arena.verdict("better", "digits", "digits")
+    assert (found.passed, found.word) == (False, "not better")
+    assert "the champion itself" in found.because
+
+
+def test_later_tries_must_be_more_than_lucky(arena: Arena):
+    found = arena.verdict("better", "digits", "worse", tries=7)
+    assert found.numbers["alpha_used"] == pytest.approx(0.05 * 6 / math.pi**2 / 49)
+    assert "at try 7" in found.because
+    first = arena.verdict("better", "digits", "early")
+    assert first.passed
+    many = math.ceil(math.sqrt(0.05 * 6 / math.pi**2 / first.numbers["p"])) + 1
+    late = arena.verdict("better", "digits", "early", tries=many)
+    assert (late.passed, late.numbers["p"]) == (False, first.numbers["p"])
+
+
+def test_repeated_messages_count_once(arena: Arena):
+    numbers = arena.verdict("better", "sms", "short").numbers
+    assert numbers["contents"] < numbers["rows"]
+    with ExitStack() as stack:
+        rows = arena.case("sms", None, stack).predictions
+        assert numbers["contents"] == len(pc.unique(rows["content"]))
+
+
+def test_any_metric_is_compared_by_the_bootstrap(arena: Arena):
+    with ExitStack() as stack:
+        case = arena.case("brier", "worse", stack)
+        assert case.rival.predictions is not None
+        gain = bootstrap(case.task, case.predictions, case.rival.predictions, case.resampling(2000), metric="brier",
+                         higher_is_better=False)  # fmt: skip
+    found = arena.verdict("better", "brier", "worse")
+    assert (found.passed, found.word, found.numbers["test"]) == (True, "better", "bootstrap")
+    assert found.numbers["p"] == pytest.approx(gain.p_better())
+    assert found.numbers["difference"] == pytest.approx(-gain.value)
+    assert found.numbers["high"] < 0, "less is better, so the version minus the champion is below zero"
+    assert arena.verdict("better", "digits", "worse", test="bootstrap").numbers["test"] == "bootstrap"
+
+
+def test_forecasts_are_compared_window_by_window(arena: Arena):
+    with ExitStack() as stack:
+        case = arena.case("chance", "series", stack)
+        mine, other = (
+            (case.task.errors(each) ** 2).mean(axis=(1, 2)) for each in (case.predictions, case.rival.predictions)
+        )
+        assert mine.mean() == pytest.approx(case.value)
+    found = arena.verdict("better", "chance", "series", effect=0.05)
+    gain = diebold_mariano(mine, other, 4, spent(0.05, 1))
+    assert gain is not None
+    assert found.numbers["test"] == "diebold_mariano"
+    assert found.numbers["p"] == pytest.approx(gain.p_better())
+    assert found.numbers["difference"] == pytest.approx(mine.mean() - other.mean())
+    assert (found.numbers["horizon"], found.numbers["rows"]) == (4, 50)
+    assert not found.passed
+    assert arena.verdict("better", "series", "chance", effect=1e-9).numbers["rows_needed"] is None
+
+
+def test_a_test_that_does_not_fit_is_refused_with_those_that_do(arena: Arena):
+    with pytest.raises(ConfigurationError, match="diebold_mariano is not for classification led by accuracy; take mcn"):
+        arena.verdict("better", "digits", "worse", test="diebold_mariano")
+    with pytest.raises(ConfigurationError, match="mcnemar is not for forecasting led by mse; take diebold_mariano or"):
+        arena.verdict("better", "series", "chance", test="mcnemar")
+
+
+def test_a_champion_of_other_rows_is_asked_about_the_versions_rows(arena: Arena):
+    found = arena.verdict("better", "digits", "elsewhere")
+    version = resolve(arena.names["elsewhere"], arena.uri)
+    rows = Table.open(arena.root / "data" / "digits").read()
+    with ExitStack() as stack:
+        case = arena.case("digits", None, stack)
+        own = rows.filter(pa.array(assign(case.plan.dataset, case.table) == "test"))
+    from headframe.tracking.registry import open_version
+
+    predictor = open_version(version, arena.uri, workshop.trust())
+    answers = predictor.scores(own).argmax(axis=1)
+    assert found.numbers["champion"] == np.mean(answers == own["digit"].to_numpy())
+    assert found.numbers["origin"] == f"champion version {version.number} was asked anew"
+    assert "may have been trained on some of these rows" in found.because
+    assert found.numbers["champion"] != float(version.tags["headframe.accuracy"])
+    same = arena.verdict("better", "digits", "worse").numbers
+    assert (same["origin"], same["champion_may_have_seen_rows"]) == (
+        "predictions that champion version 3 was registered with",
+        "no",
+    )
+
+
+def test_a_champion_whose_predictions_are_gone_or_changed_is_asked_anew(digits: Made):
+    digits.register()
+    again(digits, "worse", 3).register()
+    here = Arena(digits.root, digits.uri, {})
+    first = here.verdict("better", "digits/2", "digits/1")
+    run = MlflowClient(digits.uri, digits.uri).get_run(resolve("digits/1", digits.uri).run_id)
+    file = Path(run.info.artifact_uri.removeprefix("file://")) / "training" / "predictions.parquet"
+    rows = pq.read_table(file)
+    pq.write_table(rows.slice(0, 10), file)
+    for _ in range(2):
+        found = here.verdict("better", "digits/2", "digits/1")
+        assert found.numbers["origin"] == "champion version 1 was asked anew"
+        assert {**found.numbers, "origin": ""} == {**first.numbers, "origin": ""}
+        file.unlink(missing_ok=True)
+
+
+def test_a_champion_that_cannot_answer_refuses_with_a_way_out(arena: Arena):
+    for name in ("better", "slices"):
+        found = arena.verdict(name, "digits", "stranger")
+        assert (found.passed, found.word) == (False, "not comparable")
+        assert "cannot answer for these test rows (column 'text' is missing" in found.because
+        assert "promotion.model=digits-2" in found.because
+    assert not arena.verdict("calibration", "digits", "stranger", tolerance=0.5).passed
+    assert arena.verdict("calibration", "digits", "stranger").passed
+
+
+@pytest.mark.parametrize(
+    ("name", "bound", "word"),
+    [("digits", None, "none asked for"), ("digits", 0.9, "reached"), ("digits", 0.99, "missed"),
+     ("series", 9.0, "reached"), ("series", 0.01, "missed")],
+)  # fmt: skip
+def test_the_minimum_knows_the_direction_of_the_metric(arena: Arena, name: str, bound: float | None, word: str):
+    found = arena.verdict("minimum", name, value=bound)
+    assert (found.word, found.passed) == (word, word != "missed")
+
+
+def test_a_metric_that_is_no_number_never_passes(arena: Arena):
+    with ExitStack() as stack:
+        case = arena.case("digits", None, stack)
+        case.__dict__["metrics"] = {"accuracy": math.nan}  # as a task of somebody's own may measure
+        for bound in (None, 0.5):
+            assert not build(Component.model_validate(gate("minimum", value=bound))).judge(case).passed
+
+
+def test_a_slice_that_loses_more_than_allowed_refuses(arena: Arena):
+    found = arena.verdict("slices", "worse", "digits")
+    assert (found.passed, found.word) == (False, "worse")
+    assert "digit=9 loses" in found.because
+    with ExitStack() as stack:
+        case = arena.case("worse", "digits", stack)
+        nines = pc.equal(case.predictions["target"], 9).to_numpy()
+    mine, other = _right(arena, "worse")[nines], _right(arena, "digits")[nines]
+    assert found.numbers["digit=9: rows"] == nines.sum()
+    assert found.numbers["digit=9: difference"] == pytest.approx(mine.mean() - other.mean())
+    passed = arena.verdict("slices", "digits", "worse")
+    assert (passed.passed, passed.word) == (True, "not worse")
+    assert arena.verdict("slices", "worse", "digits", loss=0.999).passed
+    assert arena.verdict("slices", "worse", "digits", rows=60).numbers["tested"] == 0
+    exact = arena.verdict("slices", "worse", "digits", loss=0.0)
+    assert exact.numbers["digit=9: p"] >= mcnemar(int((mine & ~other).sum()), int((other & ~mine).sum()), "less")
+
+
+def test_slices_of_other_metrics_and_of_forecasts_are_resampled(arena: Arena):
+    assert not arena.verdict("slices", "worse", "brier", loss=0.0).passed
+    found = arena.verdict("slices", "chance", "series", columns=["OT"], rows=10)
+    assert found.numbers["tested"] >= 2
+    nothing = arena.verdict("slices", "chance", "series")
+    assert (nothing.passed, nothing.word) == (True, "none asked for")
+
+
+def test_without_a_champion_slices_have_an_absolute_bound(arena: Arena):
+    assert arena.verdict("slices", "worse").word == "no champion"
+    missed = arena.verdict("slices", "worse", bound=0.9)
+    assert (missed.passed, missed.word) == (False, "worse")
+    assert "digit=9 has accuracy" in missed.because
+    assert arena.verdict("slices", "digits", bound=0.9).passed
+
+
+def test_a_column_that_is_not_there_is_named(arena: Arena):
+    with pytest.raises(DataError, match="has no column 'colour'"):
+        arena.verdict("slices", "digits", columns=["colour"])
+
+
+def test_calibration_is_bounded_and_compared(arena: Arena):
+    assert arena.verdict("calibration", "digits").word == "kept"
+    assert arena.verdict("calibration", "worse").word == "too large"
+    assert arena.verdict("calibration", "worse", "digits", largest=None, tolerance=0.01).word == "worse"
+    assert arena.verdict("calibration", "digits", "worse", tolerance=0.0).passed
+    forecast = arena.verdict("calibration", "series")
+    assert (forecast.passed, forecast.word) == (True, "does not apply")
+    with ExitStack() as stack:
+        case = arena.case("digits", None, stack)
+        assert arena.verdict("calibration", "digits").numbers["value"] == case.metrics["calibration_error"]
+
+
+@pytest.mark.parametrize("name", ["digits", "series"])
+def test_a_budget_is_measured_on_the_package(arena: Arena, name: str):
+    found = arena.verdict("budget", name)
+    assert (found.passed, found.word) == (True, "kept")
+    numbers = found.numbers
+    assert 0 < numbers["latency_p50_ms"] <= numbers["latency_p95_ms"] < 1000
+    assert 50 < numbers["memory_mib"] < 4000
+    assert numbers["rows_per_second"] > 1
+    with model_files(resolve(arena.names[name], arena.uri), arena.uri, workshop.trust()) as folder:
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 2**20
+    assert numbers["size_mib"] == pytest.approx(size, rel=0.01)
+
+
+def test_a_budget_that_is_exceeded_names_each_bound(arena: Arena):
+    bounds = dict.fromkeys(("latency_p50_ms", "latency_p95_ms", "memory_mib", "size_mib"), 1e-06)
+    found = arena.verdict("budget", "digits", requests=5, **bounds, rows_per_second=1e12)
+    assert (found.passed, found.word) == (False, "exceeded")
+    for words in ("at the median", "at the 95th percentile", "MiB of memory", "MiB on disk", "rows a second"):
+        assert words in found.because
+    assert found.because.count("where at most 1e-06 are asked for") == 4
+    assert "where at least 1e+12 are asked for" in found.because
+
+
+def test_a_contract_must_be_kept_by_this_very_table(arena: Arena, digits: Made):
+    found = arena.verdict("contract", "digits")
+    assert (found.passed, found.word) == (True, "kept")
+    unproven = arena.verdict("contract", "sms")  # whose report is an empty one
+    assert (unproven.passed, unproven.word) == (False, "unproven")
+    report = json.loads((arena.root / ".headframe" / "validation" / "validation.json").read_bytes())
+    broken = {**report, "findings": [{**report["findings"][0], "kept": False}, *report["findings"][1:]]}
+    cases = {
+        "is about table 000000": {**report, "digest": "0" * 64},
+        "1 promises were not checked": {**report, "findings": report["findings"][1:]},
+        "promises are broken, first: the table has exactly": broken,
+    }
+    for number, (words, content) in enumerate(cases.items(), start=1):
+        (digits.root / digits.data.validated.report).write_text(json.dumps(content), encoding="utf-8")
+        plan = digits.plan.model_copy(update={"name": f"case{number}"})
+        replace(digits, plan=plan).register()
+        refused = Arena(digits.root, digits.uri, {}).verdict("contract", f"digits/{number}")
+        assert not refused.passed
+        assert words in refused.because
+
+
+def test_test_rows_are_apart_from_what_was_learned(arena: Arena):
+    for name in ("digits", "sms", "elsewhere"):
+        assert arena.verdict("leakage", name).numbers["shared"] == 0
+    found = arena.verdict("leakage", "series")
+    assert (found.passed, found.numbers["not_earlier"]) == (True, 0)
+
+
+LEAKY = '''
+import numpy as np
+from headframe.datasets.splits import Splitter
+
+
+class Leaky(Splitter):
+    """Promises to keep contents apart, and does not."""
+
+    def __init__(self, time: bool = False):
+        self.apart = not time
+
+    def assign(self, rows, time):
+        if time is not None:
+            return np.array((["train"] * 30 + ["train", "validation", "test"] * rows.num_rows)[: rows.num_rows])
+        codes = np.arange(rows.num_rows) % 4
+        return np.select([codes == 0, codes == 1], ["test", "validation"], "train")
+'''
+
+
+def _leaky(made: Made, **settings: Any) -> Made:
+    split = Component.model_validate(
+        {"_target_": "mine.split.Leaky", **settings}, context={"trusted": ("mine.",)}
+    )  # fmt: skip
+    dataset = made.plan.dataset.model_copy(update={"split": split})
+    parts = assign(dataset, Table.open(made.root / made.data.split.table.folder))
+    codes = np.searchsorted(sorted(("train", "validation", "test", "unused")), parts).astype(np.uint8)
+    import hashlib
+
+    record = made.data.split.model_copy(update={"digest": hashlib.sha256(codes.tobytes()).hexdigest()})
+    return replace(
+        made, plan=made.plan.model_copy(update={"dataset": dataset}),
+        data=made.data.model_copy(update={"split": record}),
+    )  # fmt: skip
+
+
+def test_a_split_that_leaks_is_found_out(own: Made, world: workshop.World, tmp_path: Path):
+    (own.root / "src" / "mine" / "split.py").write_text(LEAKY, encoding="utf-8")
+    sms = world.made["sms_spam"]
+    for folder in (sms.data.split.table.folder, sms.trained.folder):
+        shutil.copytree(sms.root / folder, own.root / folder, dirs_exist_ok=True)
+    leaky = again(_leaky(replace(sms, root=own.root, uri=own.uri)), "leaky")
+    leaky.register()
+    found = Arena(own.root, own.uri, {}).verdict("leakage", "sms_spam/1")
+    assert (found.passed, found.word) == (False, "leaks")
+    assert found.numbers["shared"] > 50
+    assert "test rows have contents that were learned from" in found.because
+    series = world.made["etth1"]
+    for folder in (series.data.split.table.folder, series.trained.folder):
+        shutil.copytree(series.root / folder, own.root / folder, dirs_exist_ok=True)
+    mixed = _leaky(replace(series, root=own.root, uri=own.uri), time=True)
+    replace(mixed, trained=train(mixed.plan, mixed.data, own.root, "mixed")).register()
+    found = Arena(own.root, own.uri, {}).verdict("leakage", "etth1/1")
+    assert not found.passed
+    assert "not earlier than the first test row" in found.because
+
+
+def _with_predictions(made: Made, name: str, change: Callable[[pa.Table], pa.Table]) -> Made:
+    """The same model, whose predictions somebody changed before they were registered."""
+    folder = made.root / ".headframe" / "made" / name
+    shutil.copytree(made.root / made.trained.folder, folder)
+    file = folder / "predictions.parquet"
+    pq.write_table(change(pq.read_table(file)), file)
+    trained = made.trained.model_copy(
+        update={"folder": folder.relative_to(made.root).as_posix(), "predictions": file_digest(file)}
+    )
+    return replace(made, trained=trained, plan=made.plan.model_copy(update={"name": name}))
+
+
+def test_predictions_that_are_not_of_the_test_rows_or_not_the_models_are_found_out(digits: Made):
+    here = Arena(digits.root, digits.uri, {})
+    rows = Table.open(digits.root / "data" / "digits").read(["row_id"])["row_id"]
+    training = rows.filter(
+        pa.array(assign(digits.plan.dataset, Table.open(digits.root / "data" / "digits")) == "train")
+    )
+
+    def elsewhere(found: pa.Table) -> pa.Table:
+        return found.set_column(0, "row_id", training.slice(0, found.num_rows))
+
+    def easier(found: pa.Table) -> pa.Table:
+        return found.filter(pc.equal(found["target"], found["prediction"]))
+
+    def nudged(found: pa.Table) -> pa.Table:
+        place = found.column_names.index("score_3")
+        return found.set_column(place, "score_3", pc.add(found["score_3"], 0.001))
+
+    for name, change in {"elsewhere": elsewhere, "easier": easier, "nudged": nudged}.items():
+        _with_predictions(digits, name, change).register()
+    assert "397 measured rows are no test rows" in here.verdict("leakage", "digits/1").because
+    assert "rows were measured, but the split has 397 test rows" in here.verdict("leakage", "digits/2").because
+    assert here.verdict("leakage", "digits/3").passed
+    parity = here.verdict("parity", "digits/3")
+    assert (parity.passed, parity.word) == (False, "different")
+    assert parity.numbers["largest_difference"] == pytest.approx(0.001)
+    assert here.verdict("parity", "digits/3", tolerance=0.01).passed
+    assert here.verdict("parity", "digits/2").passed
+
+
+@pytest.mark.parametrize("name", ["digits", "sms", "series"])
+def test_the_package_answers_as_the_trained_model_did(arena: Arena, name: str):
+    found = arena.verdict("parity", name)
+    assert (found.passed, found.word) == (True, "equal")
+    assert found.numbers["largest_difference"] <= 1e-5
+
+
+@pytest.mark.parametrize(
+    ("came", "least", "passed"),
+    [
+        (None, "bitwise", False),
+        ("bitwise", "bitwise", True),
+        ("within tolerance", "bitwise", False),
+        ("within tolerance", "within tolerance", True),
+        ("bitwise", "within tolerance", True),
+        ("different", "within tolerance", False),
+    ],
+)
+def test_a_reproduction_can_be_demanded(arena: Arena, came: str | None, least: str, passed: bool):
+    found = arena.verdict("reproduced", "digits", reproduced=came, least=least)
+    assert found.passed is passed
+    assert found.word == (came or "never tried")
+
+
+def _all(*but: str) -> dict[str, Any]:
+    return {name: gate(name) for name in GATES if name not in but}
+
+
+def test_equal_files_give_equal_reports_and_a_page_that_needs_nothing(arena: Arena):
+    reports = [arena.judge("digits", "worse", _all("budget"), reproduced="bitwise") for _ in range(2)]
+    assert spell(reports[0]) == spell(reports[1])
+    report = reports[0]
+    assert report.passed, report.because
+    assert [each.gate for each in report.verdicts] == list(report.settings)
+    assert report.rows == 397
+    assert report.digests["table"] == resolve(arena.names["digits"], arena.uri).tags["headframe.table"]
+    named = {"<b>": report.verdicts[0].model_copy(update={"gate": "<b>", "because": "<script>alert(1)</script>"})}
+    html = page(report.model_copy(update={"verdicts": (*report.verdicts, *named.values())}), "a" * 64)
+    assert "<script" not in html
+    assert "http" not in html.replace("&lt;", "")
+    assert "&lt;script&gt;alert(1)" in html
+    assert "<svg" in html
+
+
+def test_a_report_is_kept_with_the_run_and_known_by_its_bytes(digits: Made):
+    digits.register()
+    here = Arena(digits.root, digits.uri, {})
+    report = here.judge("digits/1", None, {"minimum": gate("minimum", value=0.999)})
+    assert not report.passed
+    version = resolve("digits/1", digits.uri)
+    sha256 = keep_report(version, report, digits.uri)
+    assert keep_report(version, report, digits.uri) == sha256
+    assert fetch_report(version, sha256, digits.uri) == report
+    run = MlflowClient(digits.uri, digits.uri).get_run(version.run_id)
+    folder = Path(run.info.artifact_uri.removeprefix("file://")) / "gates"
+    assert sorted(each.name for each in folder.iterdir()) == [f"{sha256[:16]}.html", f"{sha256[:16]}.json"]
+    file = folder / f"{sha256[:16]}.json"
+    whole = file.read_bytes()
+    assert file_digest(file) == sha256
+    for place in (0, len(whole) // 2, len(whole) - 1):
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(Refused, match="it was changed, so ask the gates again"):
+            fetch_report(version, sha256, digits.uri)
+    file.write_bytes(whole)
+    with pytest.raises(Refused, match="is about digits version 1, not about"):
+        fetch_report(replace(version, number=2), sha256, digits.uri)
+    with pytest.raises(Refused, match="cannot be fetched"):
+        fetch_report(version, "0" * 64, digits.uri)
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("plan.json", "plan.json of models:/digits/1 was changed since it was registered"),
+        ("provenance.json", "provenance.json of models:/digits/1 names"),
+        ("training/predictions.parquet", "the predictions of models:/digits/1 were changed"),
+    ],
+)
+def test_what_was_changed_in_the_run_is_not_believed(digits: Made, file: str, words: str):
+    digits.register()
+    run = MlflowClient(digits.uri, digits.uri).get_run(resolve("digits/1", digits.uri).run_id)
+    path = Path(run.info.artifact_uri.removeprefix("file://")) / file
+    if file.endswith("json"):
+        content = path.read_text(encoding="utf-8")
+        changed = content.replace('"seed": 17', '"seed": 18').replace(digits.trained.bundle, "0" * 64)
+        assert changed != content
+        path.write_text(changed, encoding="utf-8")
+    else:
+        pq.write_table(pq.read_table(path).slice(1), path)
+    with pytest.raises(Refused, match=words):
+        Arena(digits.root, digits.uri, {}).judge("digits/1", None, {"contract": gate("contract")})
+
+
+def test_a_table_that_is_gone_is_restored_elsewhere_and_data_is_left_alone(digits: Made):
+    digits.register()
+    here = Arena(digits.root, digits.uri, {})
+    expected = here.judge("digits/1", None, {"leakage": gate("leakage")})
+    Versions(digits.root).commit()
+    place = digits.root / "data" / "digits"
+    shutil.rmtree(place)
+    assert here.judge("digits/1", None, {"leakage": gate("leakage")}) == expected
+    assert not place.exists()
+    shutil.rmtree(digits.root / ".dvc")
+    shutil.rmtree(digits.root / ".headframe" / "dvc-remote")
+    with pytest.raises(DataError, match="but data/digits is not there and it cannot be restored"):
+        here.judge("digits/1", None, {"leakage": gate("leakage")})
+
+
+def test_another_version_of_the_table_is_not_taken_for_the_right_one(digits: Made, world: workshop.World):
+    digits.register()
+    place = digits.root / "data" / "digits"
+    about = json.loads((place / "dataset.json").read_bytes())
+    (place / "dataset.json").write_text(json.dumps({**about, "digest": "0" * 64}), encoding="utf-8")
+    with pytest.raises(DataError, match="data/digits is version 000000000000 and it cannot be restored"):
+        Arena(digits.root, digits.uri, {}).judge("digits/1", None, {"leakage": gate("leakage")})
+
+
+def test_a_version_of_somebody_else_is_not_judged(digits: Made):
+    digits.register()
+    MlflowClient(digits.uri, digits.uri).delete_model_version_tag("digits", "1", "headframe.table")
+    with pytest.raises(HeadframeError, match=r"has no tag headframe.table, so Headframe did not register it"):
+        Arena(digits.root, digits.uri, {}).judge("digits/1", None, {"minimum": gate("minimum")})
+
+
+def test_a_gate_may_be_ones_own(own: Made):
+    source = (
+        "from headframe.promotion.verdict import Verdict\n\n\nclass Never:\n    def judge(self, case):\n"
+        '        return Verdict(gate="never", passed=False, word="never", because=f"{case.rows} rows")\n'
+    )
+    (own.root / "src" / "mine" / "gates.py").write_text(source, encoding="utf-8")
+    own.register()
+    report = Arena(own.root, own.uri, {}).judge("digits/1", None, {"mine": {"_target_": "mine.gates.Never"}})
+    assert (report.passed, report.because) == (False, "mine: 397 rows")
+
+
+def test_the_gates_of_one_person_take_less_than_three_seconds(arena: Arena):
+    solo = load_plan([], REPOSITORY).promotion
+    gates = {name: each.model_dump(mode="json") for name, each in solo.gates.items()}
+    begun = time.process_time()  # other programs on this machine are not counted
+    report = arena.judge("digits", "worse", gates)
+    assert report.passed, report.because
+    assert time.process_time() - begun < 3
+
+
+@pytest.mark.parametrize("name", REPOSITORY.choices("promotion"))
+@pytest.mark.parametrize("experiment", REPOSITORY.choices("experiment"))
+def test_every_policy_composes_with_every_experiment(name: str, experiment: str, repository: Project):
+    promotion = load_plan([f"experiment={experiment}", f"promotion={name}"], repository).promotion
+    assert promotion.policy == name
+    assert {"minimum", "better", "contract", "leakage", "parity"} <= set(promotion.gates)
+    assert (promotion.approvals.needed, promotion.exact) == {
+        "solo": (0, False), "team": (1, False), "strict": (2, True)
+    }[name]  # fmt: skip
+    for component in promotion.gates.values():
+        build(component)
+
+
+@pytest.mark.parametrize("name", GATES)
+def test_every_gate_is_in_the_strictest_policy_as_it_is_shipped(name: str, repository: Project):
+    component = load_plan(["promotion=strict"], repository).promotion.gates[name]
+    shipped = gate(name)
+    assert component.target == shipped.pop("_target_")
+    assert set(component.arguments) == set(shipped)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("better.alpha=0", "greater than 0"),
+        ("better.alpha=0.5", "less than 0.5"),
+        ("better.effect=-1", "greater than 0"),
+        ("better.power=1", "less than 1"),
+        ("better.test=wilcoxon", "one of auto, mcnemar"),
+        ("better.resamples=10", "at least 200"),
+        ("minimum.value=much", "a number or null"),
+        ("slices.loss=-0.1", "at least 0"),
+        ("slices.rows=0", "at least 1"),
+        ("slices.columns=sex", "a list"),
+        ("calibration.largest=2", "at most 1"),
+        ("budget.memory_mib=0", "greater than 0"),
+        ("parity.tolerance=-1", "at least 0"),
+        ("reproduced.least=almost", "one of bitwise, within tolerance"),
+        ("contract.strict=true", "no such setting"),
+    ],
+)
+def test_settings_out_of_range_are_refused_in_a_sentence(override: str, words: str, repository: Project):
+    path = override.partition("=")[0]
+    prefix = "+" if "strict" in override else ""
+    with pytest.raises(ConfigurationError, match=rf"promotion\.gates\.{path}.*{words}"):
+        load_plan(["promotion=strict", f"{prefix}promotion.gates.{override}"], repository)
