@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
 
 from headframe.config.plan import Ensemble, Plan
 from headframe.records import Evaluated, Interval, SplitRecord, Trained
@@ -135,7 +136,14 @@ def log_dataset(client: MlflowClient, run: Run, plan: Plan, split: SplitRecord, 
         schema=json.dumps({"columns": columns}),
         profile=json.dumps(profile),
     )
-    client.log_inputs(run.info.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+    inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])]
+    try:
+        client.log_inputs(run.info.run_id, inputs)
+    except MlflowException as error:
+        # MLflow looks for the data set and then inserts it; of two runs at once the second finds it the next time.
+        if "unique constraint" not in str(error).lower():
+            raise
+        client.log_inputs(run.info.run_id, inputs)
 
 
 def log_lineage(client: MlflowClient, run: Run, origin: Written, root: Path, scratch: Path) -> None:
