@@ -17,7 +17,7 @@ from headframe.promotion.overview import (
     gather,
     settings,
 )
-from headframe.promotion.page import Block, Dot, Dots, Grid, Page, Section, Text, as_html, as_markdown
+from headframe.promotion.page import Block, Dot, Dots, Grid, Heading, Page, Section, Text, as_html, as_markdown
 from headframe.promotion.policy import last_gate, since_champion
 from headframe.record import Record
 from headframe.records import Interval
@@ -190,7 +190,7 @@ def _ranks(
         counted = [each.value for each in by_seed.values() if each.value is not None]
         values = [each.value for each in counted]
         low, high = _bar(counted)
-        chosen = [key for key in apart if key in flat[name]]
+        chosen = [key for key in apart if key in flat[name] and key != "model._target_"]  # which its kind says
         ranks.append(
             Rank(
                 configuration=name,
@@ -272,31 +272,30 @@ def _blocks(table: Table, champion: int | None) -> list[Block]:
                 ", ".join(f"{each}{' (champion)' if each == champion else ''}" for each in rank.versions),
                 number(rank.mean),
                 f"{bar}, {over}",
-                "; ".join(f"{key} {value}" for key, value in rank.settings.items()),
-                _said(rank, champion),
+                ", ".join(f"{key} {value}" for key, value in rank.settings.items()),
             ]
         )
     marked = frozenset(place for place, rank in enumerate(table.ranks) if rank.champion)
-    heads = [
-        "#",
-        "~configuration",
-        "versions",
-        f"#{group.lead}",
-        "~error bar",
-        "~set apart by",
-        "~against the champion",
-    ]
+    heads = ["#", "~configuration", "versions", f"#{group.lead}", "~error bar", "~set apart by"]
     return [
         Text(f"{group.told[0].upper()}{group.told[1:]}; {better} is better."),
         Dots(dots, f"{group.lead}{line}", guide),
         Grid(heads, rows, marked),
+        *_against_champion(table, champion),
     ]
 
 
-def _said(rank: Rank, champion: int | None) -> str:
+def _against_champion(table: Table, champion: int | None) -> list[Block]:
+    """Tell what was found of versions when gates compared them with the present champion, row by row."""
     if champion is None:
-        return ""
-    told = [f"version {version} {text}" for version, text in rank.against.items()]
-    if told:
-        return "; ".join(told)
-    return "is the champion's" if rank.champion else "not asked yet"
+        return []
+    said = {number: told for rank in table.ranks for number, told in rank.against.items()}
+    asked = [each.version for each in table.group.versions if each.version not in (*said, champion)]
+    found: list[Block] = [Heading(f"Against the champion, version {champion}")]
+    if said:
+        rows = [[str(version), *told.split(": ", 1)] for version, told in sorted(said.items())]
+        found.append(Grid(["#version", "verdict", "~why"], rows))
+    if asked:
+        listed = ", ".join(map(str, sorted(asked)))
+        found.append(Text(f"Not compared with it by any gate: {listed}.", soft=True))
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ _STYLE = """
 .good{color:var(--good)}.bad{color:var(--bad)}.plain{color:var(--soft)}
 td{vertical-align:top}td.text{white-space:normal;overflow-wrap:anywhere;min-width:9rem}
 h3{font-size:1rem;margin:1.4rem 0 .3rem}
-svg{display:block;width:100%;height:auto;margin:.8rem 0}
+svg{display:block;width:100%;min-width:38rem;height:auto;margin:.8rem 0}
 svg text{font:12px system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans","Noto Sans CJK SC",sans-serif;fill:var(--soft)}
 svg text.name{fill:var(--ink);font-size:13px}svg .grid{stroke:var(--line)}
 svg .guide{stroke:var(--good);stroke-dasharray:4 3}
@@ -27,7 +28,7 @@ dl{margin:.5rem 0}
 """.strip()
 
 _WIDTH, _LEFT, _RIGHT, _ROW, _TOP = 880.0, 250.0, 20.0, 34.0, 14.0  # of a picture, in its own units
-_TICKS = 5
+_TICKS = 7  # at most
 _LONGEST = 34  # characters of a name beside a dot
 _CODE = re.compile(r"`([^`]+)`")
 
@@ -240,10 +241,9 @@ def _picture(block: Dots) -> str:
         return f"{_LEFT + (value - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT):.1f}"
 
     parts = []
-    for tick in range(_TICKS):
-        value = low + (tick + 0.5) * (high - low) / _TICKS
+    for value in _ticks(low, high):
         parts.append(f'<line class="grid" x1="{at(value)}" x2="{at(value)}" y1="{_TOP}" y2="{bottom}"/>')
-        parts.append(f'<text x="{at(value)}" y="{bottom + 18}" text-anchor="middle">{number(value)}</text>')
+        parts.append(f'<text x="{at(value)}" y="{bottom + 18}" text-anchor="middle">{value:.6g}</text>')
     if block.guide is not None:
         parts.append(f'<line class="guide" x1="{at(block.guide)}" x2="{at(block.guide)}" y1="{_TOP}" y2="{bottom}"/>')
     for place, dot in enumerate(block.dots):
@@ -252,7 +252,15 @@ def _picture(block: Dots) -> str:
     parts.append(f'<text x="{middle}" y="{bottom + 38}" text-anchor="middle">{escape(block.axis)}</text>')
     told = "; ".join(f"{dot.name}: {_told(dot)}" for dot in block.dots)
     label = escape(f"{block.axis}. {told}")
-    return f'<svg viewBox="0 0 {_WIDTH:g} {bottom + 46:g}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+    box = f'viewBox="0 0 {_WIDTH:g} {bottom + 46:g}" role="img" aria-label="{label}"'
+    return f'<div class="wide"><svg {box}>{"".join(parts)}</svg></div>'
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Give round values between two ends: 1, 2 or 5 times a power of ten apart."""
+    power = 10.0 ** math.floor(math.log10((high - low) / _TICKS))
+    step = next(each * power for each in (1, 2, 5, 10) if (high - low) / (each * power) <= _TICKS)
+    return [step * place for place in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
 def _dot(dot: Dot, y: float, at: Callable[[float], str]) -> str:
@@ -289,7 +297,7 @@ def _markdown(block: Block) -> list[str]:
         case Grid(heads, rows):
             lines = ["---:" if head.startswith("#") else "---" for head in heads]
             return [
-                f"| {' | '.join(head.lstrip('#~') for head in heads)} |",
+                f"| {' | '.join(_cell(head.lstrip('#~')) for head in heads)} |",
                 f"|{'|'.join(lines)}|",
                 *(f"| {' | '.join(_cell(cell) for cell in row)} |" for row in rows),
                 "",

@@ -1,0 +1,263 @@
+"""What is told of versions: which may be compared, what each rests on, and pages that say so and hide nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import workshop
+import yaml
+from mlflow import MlflowClient
+from shifts import Shift
+
+from headframe.config.plan import Plan
+from headframe.errors import ConfigurationError, Refused
+from headframe.evaluation.measuring import measure
+from headframe.promotion.approve import approve, reject
+from headframe.promotion.card import card, show
+from headframe.promotion.gating import gate
+from headframe.promotion.leaderboard import leaderboard
+from headframe.promotion.office import Office
+from headframe.promotion.overview import Overview, models, overview
+from headframe.promotion.page import Dot, Dots, Grid, Page, Section, Text, as_html, as_markdown
+from headframe.promotion.promote import promote
+from headframe.promotion.rollback import rollback
+from headframe.signing.keys import make_key
+
+EVIL = "<script>alert('x')</script> & \"more\" | `tick`"
+
+
+def _plans(team: dict[str, Any]) -> list[Plan]:
+    """Two seeds of one configuration, another configuration, and one that is measured on other rows."""
+    fast = {"_target_": "torch.optim.adamw.AdamW", "lr": 0.02}
+    few = {"resamples": 100}
+    plans = [
+        workshop.plan_for("digits", seed=1, team=team, evaluation=few),
+        workshop.plan_for("digits", seed=2, team=team, evaluation=few),
+        workshop.plan_for("digits", seed=1, team=team, evaluation=few, optimizer=fast),
+    ]
+    dataset = yaml.safe_load((workshop.REPOSITORY / "conf" / "dataset" / "digits.yaml").read_text(encoding="utf-8"))
+    other = {**dataset, "title": EVIL, "split": {**dataset["split"], "salt": "other"}}
+    return [*plans, workshop.plan_for("digits", seed=1, team=team, evaluation=few, dataset=other)]
+
+
+@pytest.fixture(scope="module")
+def made(mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> Shift:
+    """Four measured versions; for copying only."""
+    folder = tmp_path_factory.mktemp("pages")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEADFRAME_KEYS", str(folder / "keys"))
+        patch.setenv("HEADFRAME_SIGNER", "anna")
+        shift = Shift(folder / "project", {name: make_key(name) for name in ("anna", "bert", "cora", "dora")})
+        shift.root.mkdir()
+        workshop.empty_registry(shift.root)
+        for number, plan in enumerate(_plans(shift.team.model_dump(mode="json")), start=1):
+            data = workshop.ingest(plan, shift.root, mirror)
+            trained = workshop.train(plan, data, shift.root, f"number-{number}", steps=15 * number)
+            (shift.root / trained.folder / "history.json").write_text("[]", encoding="utf-8")
+            seen = shift.root / ".headframe" / "seen" / str(number)
+            evaluated = measure(plan, data.split.table, trained, None, shift.root, seen)
+            workshop.Made(shift.root, shift.uri, plan, data, trained, evaluated).register()
+    return shift
+
+
+@pytest.fixture
+def shift(made: Shift, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shift:
+    """The same four versions in a project of its own, with an empty ledger."""
+    from mlflow.tracking._tracking_service import utils
+
+    monkeypatch.setenv("HEADFRAME_KEYS", str(made.keys["anna"].file.parent))
+    root = tmp_path / "project"
+    shutil.copytree(made.root, root)
+    utils._artifact_repos_cache.clear()
+    return Shift(root, made.keys)
+
+
+def crown(shift: Shift, number: int, office: Office) -> None:
+    gate(shift.version(number), office, shift.keys["anna"])
+    approve(shift.version(number), EVIL, office, shift.keys["bert"])
+    promote(shift.version(number), office, shift.keys["anna"])
+
+
+def states(found: Overview) -> dict[int, str]:
+    listed = [each for group in found.groups for each in group.versions] + list(found.others)
+    return {each.version: each.state for each in listed}
+
+
+def test_only_versions_of_the_same_rows_stand_together_best_first(shift: Shift):
+    found = overview("digits", shift.office())
+    assert models(shift.office()) == ["digits"]
+    numbers = [{each.version for each in group.versions} for group in found.groups]
+    assert numbers == [{4}, {1, 2, 3}]  # newest first, as there is no champion
+    values = [each.value.value for each in found.groups[1].versions if each.value]
+    assert values == sorted(values, reverse=True)
+    assert len(values) == 3
+    assert found.groups[0].split != found.groups[1].split
+    told = "\n".join(found.lines)
+    assert "digits: there is no champion" in told
+    assert "not comparable with those above: accuracy on the same" in told
+    assert {each.author for group in found.groups for each in group.versions} == {"anna"}
+
+
+def test_the_state_of_each_version_is_what_the_ledger_says(shift: Shift):
+    office = shift.office()
+    assert set(states(overview("digits", office)).values()) == {"candidate"}
+    crown(shift, 1, office)
+    gate(shift.version(2), office, shift.keys["anna"])
+    reject(shift.version(3), "no", office, shift.keys["bert"])
+    found = overview("digits", office)
+    assert states(found) == {1: "champion", 2: "challenger", 3: "rejected", 4: "candidate"}
+    assert {each.version for each in found.groups[0].versions} == {1, 2, 3}  # the champion's rows come first
+    crown(shift, 2, office)
+    strict = shift.office(gates={"minimum": {**shift_minimum(), "value": 0.9999}})
+    gate(shift.version(4), strict, shift.keys["anna"])
+    assert states(overview("digits", office)) == {1: "former champion", 2: "champion", 3: "rejected", 4: "refused"}
+    rollback("digits", office, shift.keys["bert"], "slow")
+    # What gates said against another champion says nothing any more.
+    assert states(overview("digits", office)) == {1: "champion", 2: "former champion", 3: "rejected", 4: "candidate"}
+
+
+def shift_minimum() -> dict[str, Any]:
+    from shifts import MINIMUM
+
+    return dict(MINIMUM)
+
+
+@pytest.mark.parametrize("file", ["plan.json", "provenance.json"])
+def test_a_version_whose_papers_were_changed_is_not_ranked(shift: Shift, file: str):
+    run = MlflowClient(shift.uri, shift.uri).get_run(shift.version(3).run_id)
+    paper = Path(run.info.artifact_uri.removeprefix("file://")) / file
+    paper.write_bytes(paper.read_bytes().replace(b'"seed": 1', b'"seed": 7').replace(b'"rows"', b'"rows" ', 1))
+    found = overview("digits", shift.office())
+    [other] = found.others
+    assert (other.version, other.state, other.value) == (3, "not trusted", None)
+    assert file in other.problem
+    assert "not comparable with any:" in found.lines
+    assert all(3 not in rank.versions for table in leaderboard("digits", shift.office()).tables for rank in table.ranks)
+    with pytest.raises(Refused, match=file):
+        card(shift.version(3), shift.office())
+
+
+@pytest.mark.parametrize("file", ["metrics.json", "slices.json"])
+def test_a_card_shows_no_figure_that_was_not_signed(shift: Shift, file: str):
+    run = MlflowClient(shift.uri, shift.uri).get_run(shift.version(1).run_id)
+    measured = Path(run.info.artifact_uri.removeprefix("file://")) / "evaluation" / file
+    measured.write_bytes(measured.read_bytes() + b" ")
+    with pytest.raises(Refused, match=rf"{file} of models:/digits/1 has sha256 .* was signed"):
+        card(shift.version(1), shift.office())
+
+
+def test_a_model_that_is_not_there_is_said(shift: Shift):
+    with pytest.raises(ConfigurationError, match=r"no registered model 'digit' .*did you mean 'digits'"):
+        overview("digit", shift.office())
+
+
+class _Reader(HTMLParser):
+    """Collects tags and addresses; unclosed tags stay on the pile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.pile: list[str] = []
+        self.addresses: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
+        if tag not in ("meta", "line", "circle", "br", "img"):
+            self.pile.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.pile.pop() == tag
+
+
+def _read(html: str) -> _Reader:
+    reader = _Reader()
+    reader.feed(html)
+    assert reader.pile == []
+    assert "script" not in reader.tags
+    assert reader.addresses == []  # nothing is fetched
+    assert not re.search(r"url\(|@import", html)
+    return reader
+
+
+def test_the_card_tells_all_and_escapes_what_people_wrote(shift: Shift):
+    office = shift.office()
+    crown(shift, 4, office)
+    made = card(shift.version(4), office)
+    _read(made.html)
+    assert "&lt;script&gt;alert" in made.html
+    shown = show(shift.version(4), office)
+    for digest in shown.digests.values():
+        assert digest in made.html
+        assert digest in made.markdown
+    for words in ("headframe reproduce digits/4", "Policy team", "bert", "promoted", "What it is for", "CC BY 4.0",
+                  "Lineage", "minimum", "champion", "No slices were measured"):  # fmt: skip
+        assert words in made.html
+        assert words in made.markdown
+    accuracy = shown.metrics["accuracy"]
+    assert f"{accuracy.value:.4f}" in made.html
+    assert f"{accuracy.low:.4f} to {accuracy.high:.4f}" in made.html
+    assert [each.what for each in shown.deeds] == ["passed its gates", "approved", "promoted"]
+    assert (shown.about.state, shown.approvals[0].by, shown.approvals[0].reason) == ("champion", "bert", EVIL)
+    assert any(line.startswith("gate       ok  minimum: ") for line in shown.lines)
+    assert card(shift.version(4), office) == made
+
+
+def test_the_leaderboard_puts_seeds_together_and_never_compares_other_rows(shift: Shift):
+    office = shift.office(
+        gates={"minimum": shift_minimum(), "better": {"_target_": "headframe.promotion.gates.better.Better"}}
+    )
+    crown(shift, 1, office)
+    gate(shift.version(3), office, shift.keys["anna"])
+    board = leaderboard("digits", office)
+    assert [sorted(v for rank in table.ranks for v in rank.versions) for table in board.tables] == [[1, 2, 3], [4]]
+    by_versions = {rank.versions: rank for rank in board.tables[0].ranks}
+    assert by_versions.keys() == {(1, 2), (3,)}
+    both, single = by_versions[1, 2], by_versions[3,]
+    values = [show(shift.version(number), office).metrics["accuracy"].value for number in (1, 2)]
+    assert (both.seeds, both.values, both.bar, both.champion) == ((1, 2), tuple(values), "seeds", True)
+    assert both.mean == pytest.approx(sum(values) / 2)
+    assert both.high is not None
+    assert both.high - both.mean == pytest.approx(abs(values[0] - values[1]) / 2**0.5)  # of two: their distance by √2
+    interval = show(shift.version(3), office).metrics["accuracy"]
+    assert (single.bar, single.mean, single.low, single.high) == (
+        "test rows",
+        interval.value,
+        interval.low,
+        interval.high,
+    )
+    assert single.settings == {"optimizer.lr": "0.02"}
+    assert both.settings == {"optimizer.lr": "0.01"}
+    assert re.match("(better|not better|worse|not enough rows): accuracy", single.against[3])
+    means = [rank.mean for rank in board.tables[0].ranks]
+    assert means == sorted(means, reverse=True)
+    reader = _read(board.html)
+    assert reader.tags.count("svg") == 2
+    assert "Measured on other rows, so not to be compared with those above" in board.html
+    assert "± one standard deviation over 2 seeds" in board.html
+    assert "Not compared with it by any gate: 2." in board.html
+    assert "dashed: the champion&#x27;s configuration" in board.html
+    assert json.loads(board.model_dump_json())["champion"] == 1
+
+
+def test_a_page_survives_whatever_stands_in_it():
+    dots = Dots([Dot(EVIL, 0.5, None, None), Dot("常用汉字" * 20, 0.5, 0.5, 0.5, (0.5,), marked=True)], EVIL, guide=0.5)
+    page = Page(EVIL, EVIL, (EVIL, "good"), [Text(EVIL)], [
+        Section(EVIL, [dots, Grid([EVIL, "#n"], [[EVIL, EVIL]])]), Section("left out", []),
+    ])  # fmt: skip
+    html = as_html(page)
+    _read(html)
+    assert "alert" in html
+    assert "nan" not in html.lower().replace("finance", "")
+    assert "left out" not in html
+    row = next(line for line in as_markdown(page).splitlines() if line.startswith("| <script>"))
+    assert r"\|" in row
