@@ -200,6 +200,25 @@ def test_an_approval_counts_once(shift: Shift):
     promoted(shift, 2)
 
 
+def test_an_approval_is_for_one_gate_report_and_one_set_of_files(shift: Shift):
+    gated(shift, 1)
+    envelope = approval(shift.version(1), "read with care", shift.office(), shift.keys["bert"])
+    approved(shift, 1, "cora")
+    gated(shift, 1, shift.office(gates={"minimum": {**MINIMUM, "value": 0.2}}))
+    with pytest.raises(Refused, match="the approval by bert is for another gate report of digits/1 than entry 3 of"):
+        record(shift.version(1), envelope, shift.office(), shift.keys["anna"])
+    words = "needs 1 approval and has 0; the approval by cora in entry 2 does not count: it is for another gate report"
+    with pytest.raises(Refused, match=words):
+        promoted(shift, 1)
+    gated(shift, 1)  # as at first, and so is the report
+    model = folder(shift, 1)
+    claim = json.loads(base64.b64decode(json.loads((model / "model.dsse.json").read_text())["payload"]))["predicate"]
+    sign_package(model, shift.keys["cora"], claim)
+    gated(shift, 1)
+    with pytest.raises(Refused, match="the approval by bert is for another set of model files of digits/1 than"):
+        record(shift.version(1), envelope, shift.office(), shift.keys["anna"])
+
+
 def test_an_approval_made_elsewhere_is_recorded_after_a_check(shift: Shift):
     gated(shift, 1)
     envelope = approval(shift.version(1), "read on paper", shift.office(), shift.keys["bert"])
