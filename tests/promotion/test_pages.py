@@ -15,7 +15,9 @@ import yaml
 from mlflow import MlflowClient
 from shifts import Shift
 
+from headframe.cli import main
 from headframe.config.plan import Plan
+from headframe.config.project import Project
 from headframe.errors import ConfigurationError, Refused
 from headframe.evaluation.measuring import measure
 from headframe.promotion.approve import approve, reject
@@ -261,3 +263,37 @@ def test_a_page_survives_whatever_stands_in_it():
     assert "left out" not in html
     row = next(line for line in as_markdown(page).splitlines() if line.startswith("| <script>"))
     assert r"\|" in row
+
+
+def test_the_command_line_lists_shows_and_writes_pages(
+    shift: Shift, repository: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    for name in ("conf", "flows"):
+        shutil.copytree(repository.root / name, shift.root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    team = shift.team.model_dump_json()
+    (shift.root / "conf" / "team" / "ours.yaml").write_text(team, encoding="utf-8")
+    monkeypatch.chdir(shift.root)
+
+    def run(*words: str) -> tuple[int, str]:
+        code = main(["models", *words, "team=ours"])
+        return code, capsys.readouterr().out
+
+    code, out = run("list")
+    assert (code, out.splitlines()[0], out.count("candidate")) == (0, "digits: there is no champion", 4)
+    assert run("list", "digits") == (0, out)
+    assert [each["model"] for each in json.loads(run("list", "--json")[1])] == ["digits"]
+    assert run("show", "digits/3")[1].startswith("digits version 3: candidate\n")
+    assert json.loads(run("show", "digits/3", "--json")[1])["about"]["author"] == "anna"
+    assert run("card", "digits/4")[1].startswith("# Model card: digits version 4\n")
+    assert run("card", "digits/4", "--to", "card.html") == (0, f"written to {shift.root / 'card.html'}\n")
+    _read((shift.root / "card.html").read_text(encoding="utf-8"))
+    assert json.loads(run("leaderboard", "digits", "--to", "board.md", "--json")[1])["file"].endswith("board.md")
+    assert (shift.root / "board.md").read_text(encoding="utf-8").startswith("# Leaderboard: digits\n")
+    assert "2 seeds" in run("leaderboard", "digits")[1]
+    for words in (("card", "digits/4", "--to", "card.pdf"), ("card", "digits/9"), ("list", "digit"), ("show", "digits"),
+                  ("card", "digits/4", "--to", "nowhere/card.html"), ("leaderboard", "digits/1")):  # fmt: skip
+        assert run(*words)[0] == 2, words
+    weights = next((shift.root / ".headframe" / "artifacts").rglob("weights.safetensors"))
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert sorted(run("card", f"digits/{number}")[0] for number in range(1, 5)) == [0, 0, 0, 4]
