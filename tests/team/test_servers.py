@@ -23,7 +23,7 @@ from team.stack import Servers
 
 from headframe.config.plan import Promotion, Team, Tracking
 from headframe.config.project import Project
-from headframe.errors import ConfigurationError, HeadframeError, Unavailable
+from headframe.errors import ConfigurationError, HeadframeError, Refused, Unavailable
 from headframe.promotion.ledger import Ledger, Taken
 from headframe.signing.keys import own_key
 from headframe.signing.trust import Trust
@@ -286,6 +286,31 @@ def test_a_reader_cannot_say_what_mlflow_was_told_of(team: Servers):
         pytest.raises(psycopg.Error, match="permission denied for table projected"),
     ):
         connection.execute("INSERT INTO projected VALUES ('work', 99)")
+
+
+def test_a_row_that_nobody_signed_is_taken_by_the_database_and_named_by_the_ledger(
+    team: Servers, ledger: Callable[[str], Ledger]
+):
+    ledger("anna").append("forged", "reject", 1, {"digests": {"model": "0" * 64}}, own_key(), after=0)
+    with psycopg.connect(team.people["ben"]["HEADFRAME_LEDGER"].replace("+psycopg", "")) as connection:
+        connection.execute(
+            "INSERT INTO entries SELECT model, 2, 'promote', 2, signer, time, digest, digest, envelope FROM entries "
+            "WHERE model = 'forged'"
+        )
+    with pytest.raises(Refused, match=r"entry 2 of forged \(promote of version 2\)"):
+        ledger("cleo").entries("forged", Trust.of(Team()))
+
+
+def test_who_made_a_model_passes_rights_on_and_only_the_ledger_would_tell(team: Servers, become):
+    become("anna")
+    client = MlflowClient(team.uri, team.uri)
+    client.create_registered_model("passed on")
+    anna = [team.people["anna"][name] for name in SIGN_IN]
+    right = {"username": "cleo", "resource_type": "registered_model", "resource_id": "passed on", "permission": "EDIT"}
+    path = "/api/3.0/mlflow/users/permissions/grant"
+    assert _status(team, path, *anna, method="POST", body=json.dumps(right)) == 200
+    become("cleo")
+    client.set_registered_model_tag("passed on", "by", "cleo")
 
 
 @pytest.mark.parametrize("database", ["mlflow", "mlflow_auth", "postgres"])
