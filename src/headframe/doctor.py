@@ -23,6 +23,7 @@ from headframe.errors import HeadframeError
 from headframe.record import Record
 from headframe.signing import keys
 from headframe.telemetry import OFF
+from headframe.tracking.address import USER, is_server, require
 from headframe.tracking.lineage import installed, normal_name
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def run(root: Path) -> list[Check]:
         check_git(),
         check_data_versions(root),
         check_servers(root),
+        check_tracking(os.environ),
         check_space(root),
         check_access(root),
         check_keys(root, os.environ),
@@ -225,6 +227,20 @@ def check_servers(root: Path) -> Check:
         fix = "wait, or look into the log; headframe down stops it"
         return Check(name="servers", state="warn", found=told, fix=fix)
     return Check(name="servers", state="ok", found=told)
+
+
+def check_tracking(environment: Mapping[str, str]) -> Check:
+    """Ask a team's MLflow, where one is named, whether it is there and knows who asks."""
+    uri = environment.get("MLFLOW_TRACKING_URI", "")
+    if not is_server(uri):
+        return Check(name="tracking", state="ok", found="MLFLOW_TRACKING_URI names no server")
+    try:
+        require(uri)
+    except HeadframeError as error:
+        found, _, fix = str(error).partition("; ")
+        return Check(name="tracking", state="fail", found=found, fix=fix)
+    who = environment.get(USER)
+    return Check(name="tracking", state="ok", found=f"{uri} answers{f' and knows {who}' if who else ''}")
 
 
 def check_space(root: Path) -> Check:

@@ -27,7 +27,7 @@ from headframe.tracking.lineage import installed
 def test_this_environment_is_healthy(tmp_path: Path):
     checks = run(tmp_path)
     assert {check.name: check.state for check in checks if check.state == "fail"} == {}
-    assert len({check.name for check in checks}) == len(checks) == 11
+    assert len({check.name for check in checks}) == len(checks) == 12
 
 
 def test_nothing_heavy_is_imported_to_look_at_a_machine(tmp_path: Path):

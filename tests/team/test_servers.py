@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import socket
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from team.stack import Servers
 
 from headframe.config.plan import Promotion, Team, Tracking
 from headframe.config.project import Project
+from headframe.doctor import check_tracking
 from headframe.errors import ConfigurationError, HeadframeError, Refused, Unavailable
 from headframe.promotion.ledger import Ledger, Taken
 from headframe.signing.keys import own_key
@@ -169,6 +171,19 @@ def test_what_a_role_does_not_allow_is_one_sentence(act: str, team: Servers, mod
         f"MLflow at {team.uri} does not allow this to cleo ({asked}): 403; it takes another role, "
         "which whoever runs the server can give"
     )
+
+
+def test_the_doctor_asks_the_team_s_server(team: Servers, become, monkeypatch: pytest.MonkeyPatch):
+    become("ben")
+    found = check_tracking(os.environ)
+    assert (found.state, found.found) == ("ok", f"{team.uri} answers and knows ben")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "not the password")
+    found = check_tracking(os.environ)
+    assert (found.state, found.found) == (
+        "fail", f"MLflow at {team.uri} does not know user 'ben' with this password (401)",
+    )  # fmt: skip
+    assert found.fix.startswith("correct MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD")
+    assert check_tracking({}).state == "ok"
 
 
 def test_a_model_that_does_not_exist_is_said_not_to(team: Servers, model: dict[str, str], become):
