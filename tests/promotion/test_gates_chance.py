@@ -19,7 +19,7 @@ from scipy.signal import lfilter
 
 from headframe.evaluation.intervals import Resampling
 from headframe.promotion.gates.better import Better, Found
-from headframe.promotion.statistics import Gain, Pairs, bootstrap, mcnemar_rows, spent
+from headframe.promotion.statistics import Gain, Pairs, bootstrap, cosines, mcnemar_rows, spent
 from headframe.tasks.regression import Regression
 
 PAIRS = 1000
@@ -173,4 +173,13 @@ def test_forecasts_hold_the_size_for_short_and_long_horizons_and_losses_with_a_m
         gains = _overlapping(draw, windows, horizon, memory)
         passed += gate.word(gate.windows(np.zeros(windows), gains, horizon, 0.05), 0.05) == "better"
     print(windows, horizon, memory, "better", passed / PAIRS)
+    assert passed / PAIRS <= most(0.05)
+
+
+def test_the_cosines_alone_hold_the_size_where_losses_have_a_long_memory():
+    draw = np.random.default_rng(6)
+    found = [cosines(np.zeros(500), _overlapping(draw, 500, 24, 0.8), 24) for _ in range(PAIRS)]
+    passed = sum(gain.p_better() <= 0.05 for gain in found if gain is not None)
+    print("cosines alone", passed / PAIRS)
+    assert None not in found
     assert passed / PAIRS <= most(0.05)

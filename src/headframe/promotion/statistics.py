@@ -137,7 +137,6 @@ def mcnemar_power(rows: int, discordance: float, effect: float, alpha: float) ->
     low, high = stats.binom.ppf([1e-12, 1 - 1e-12], rows, share).astype(int)
     many = np.arange(max(low, 0), high + 1)
     needed = stats.binom.isf(alpha, many, 0.5) + 1  # the fewest wins whose tail is at most alpha
-    needed = np.where(stats.binom.sf(needed - 2, many, 0.5) <= alpha, needed - 1, needed)
     found = np.where(needed <= many, stats.binom.sf(needed - 1, many, wins), 0.0)
     return float(min(1.0, (stats.binom.pmf(many, rows, share) * found).sum()))
 
