@@ -380,7 +380,7 @@ def test_a_client_that_leaves_in_the_middle_is_no_fault_of_ours(world: World, ca
 
 def test_one_request_can_be_answered_without_a_port(world: World):
     registered, made = world.registered["etth1"], world.made["etth1"]
-    decision = Decision(model="etth1", version=1, champion=None, promoted=False, reason="")
+    decision = Decision(model="etth1", version=1, champion=None, state="refused", reason="")
     answered = answer(made.plan, decision, made.trained, world.uri, "here", world.root)
     expected = made.predictor.predict(made.probe).to_pylist()
     assert json.loads(answered.response) == {"predictions": expected}
@@ -389,7 +389,7 @@ def test_one_request_can_be_answered_without_a_port(world: World):
 
 def test_the_answered_row_is_the_first_test_row(world: World):
     made = world.made["sms_spam"]
-    decision = Decision(model="sms_spam", version=1, champion=1, promoted=True, reason="")
+    decision = Decision(model="sms_spam", version=1, champion=1, state="champion", reason="")
     answered = answer(made.plan, decision, made.trained, world.uri, "here", world.root)
     table = pq.read_table(world.root / "data" / "sms_spam" / "table.parquet")
     row = table.filter([name == answered.row_id for name in table.column("row_id").to_pylist()])
@@ -433,11 +433,11 @@ def _other_class(table: pa.Table) -> pa.Table:
 )
 def test_an_answer_that_is_not_what_was_measured_is_no_good_one(world: World, tmp_path: Path, name, change, words):
     trained = _lying(world.made[name], change, tmp_path / "made")
-    decision = Decision(model=name, version=1, champion=1, promoted=True, reason="")
+    decision = Decision(model=name, version=1, champion=1, state="champion", reason="")
     with pytest.raises(HeadframeError, match=f"{name} version 1 answers otherwise for row .* measured: {words}"):
         answer(world.made[name].plan, decision, trained, world.uri, "here", world.root)
     # Of another version than the one decided about the predictions say nothing.
-    refused = decision.model_copy(update={"version": 2, "promoted": False})
+    refused = decision.model_copy(update={"version": 2, "state": "refused"})
     assert answer(world.made[name].plan, refused, trained, world.uri, "here", world.root).status == 200
 
 
