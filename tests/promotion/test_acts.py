@@ -20,8 +20,9 @@ from headframe.errors import ConfigurationError, Refused
 from headframe.promotion.approve import approval, approve, record, reject
 from headframe.promotion.gating import gate
 from headframe.promotion.history import history
-from headframe.promotion.ledger import read_time
+from headframe.promotion.ledger import now, read_time
 from headframe.promotion.office import Office
+from headframe.promotion.policy import Author, Rules, counted
 from headframe.promotion.promote import promote
 from headframe.promotion.rollback import rollback
 from headframe.promotion.verify import Verified, verify
@@ -192,12 +193,24 @@ def test_an_approval_counts_once(shift: Shift):
     with pytest.raises(Refused, match="digits/2 was gated against version 1, but version 1 has become champion since"):
         promoted(shift, 2)
     gated(shift, 2)
+    office = shift.office()
+    entries = office.entries("digits")
+    first, last = [entry for entry in entries if (entry.kind, entry.version) == ("gate", 2)]
+    assert first.digests == last.digests, "the same gates say the same of the same files: only their place differs"
+    rules = Rules(office.promotion, office.trust, Author("anna", shift.keys["anna"].public), now())
+    assert counted(entries, last, rules) == ([], [])
     with pytest.raises(
         Refused, match=r"bert went back from it at .* \(two is slow\), so digits/2 has to be gated anew"
     ):
         promoted(shift, 2)
     approved(shift, 2)
     promoted(shift, 2)
+
+
+def test_two_approvals_in_one_second_are_two(shift: Shift):
+    gated(shift, 1)
+    given = [approval(shift.version(1), "yes", shift.office(), shift.keys["bert"]) for _ in range(3)]
+    assert len(set(given)) == 3
 
 
 def test_an_approval_is_for_one_gate_report_and_one_set_of_files(shift: Shift):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from datetime import timedelta
 from typing import Any
 
@@ -54,6 +55,7 @@ def approval(version: Version, reason: str, office: Office, key: OwnKey) -> str:
         "reason": reason,
         "time": spell(time),
         "expires": spell(time + timedelta(days=office.promotion.approvals.days)),
+        "id": secrets.token_hex(16),  # so that a second approval in the same second is not taken for a copy
     }
     return seal(APPROVAL, {name: gated.digests[name] for name in ("bundle", "report", "signature")}, claim, key)
 
