@@ -252,7 +252,8 @@ def quantiles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[s
     for name, text in added.items():
         (project.root / name).parent.mkdir(parents=True, exist_ok=True)
         (project.root / name).write_text(text)
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH", "OMP_NUM_THREADS") if name in os.environ}
+    wanted = ("PATH", "HOME", "PYTHONPATH", "OMP_NUM_THREADS", "HEADFRAME_KEYS")
+    kept = {name: os.environ[name] for name in wanted if name in os.environ}
     done = headframe(
         project, "run", "--json", "dataset=diabetes", "features=tabular", "task=quantiles", "model=mlp",
         "baseline=ridge", "model.hidden=[16]", "optimizer.lr=0.01", "trainer.max_epochs=4", "evaluation.resamples=100",

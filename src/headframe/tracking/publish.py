@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -228,8 +227,6 @@ class Publication:
         """Write the model in MLflow's format, upload it, fetch it back and prove it; gives the difference."""
         probe = self.made / "probe.parquet"
         expected = np.load(self.made / "probe_scores.npy", allow_pickle=False)
-        # Files on this machine are read where they lie; others are fetched.
-        remote = urlsplit(logged.artifact_location).scheme not in ("", "file")
         written, fetched = self.folder / "package", self.folder / "fetched"
         for leftover in (written, fetched):
             shutil.rmtree(leftover, ignore_errors=True)
@@ -248,7 +245,7 @@ class Publication:
         client.log_model_artifacts(logged.model_id, str(written))
         back = download_artifacts(
             artifact_uri=logged.artifact_location,
-            dst_path=str(fetched) if remote else None,
+            dst_path=str(fetched),  # a copy, wherever they lie: a model's own code may write beside itself
             tracking_uri=self.uri,
             registry_uri=self.uri,
         )
