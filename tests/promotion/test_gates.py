@@ -70,18 +70,19 @@ class Arena:
     names: dict[str, str]
 
     def judge(
-        self, name: str, champion: str | None, gates: dict[str, Any], *, tries: int = 1, reproduced: str | None = None
-    ) -> GateReport:
+        self, name: str, champion: str | None, gates: dict[str, Any], *, tries: int = 1, candidates: int = 1,
+        reproduced: str | None = None,
+    ) -> GateReport:  # fmt: skip
         version = resolve(self.names.get(name, name), self.uri)
         other = None if champion is None else resolve(self.names.get(champion, champion), self.uri)
         return judge_version(
-            version, other, policy(version.model, **gates), tries=tries, reproduced=reproduced,
-            uri=self.uri, root=self.root, trust=workshop.trust(),
+            version, other, policy(version.model, **gates), tries=tries, candidates=candidates,
+            reproduced=reproduced, uri=self.uri, root=self.root, trust=workshop.trust(),
         )  # fmt: skip
 
     def verdict(self, asked: str, name: str, champion: str | None = None, **settings: Any) -> Verdict:
         """Ask one gate."""
-        known = {key: settings.pop(key) for key in ("tries", "reproduced") if key in settings}
+        known = {key: settings.pop(key) for key in ("tries", "candidates", "reproduced") if key in settings}
         [verdict] = self.judge(name, champion, {asked: gate(asked, **settings)}, **known).verdicts
         return verdict
 
@@ -89,8 +90,8 @@ class Arena:
         version = resolve(self.names[name], self.uri)
         other = None if champion is None else resolve(self.names[champion], self.uri)
         return Case(
-            version, other, policy(version.model, minimum=gate("minimum")), tries=1, reproduced=None,
-            uri=self.uri, root=self.root, trust=workshop.trust(), stack=stack,
+            version, other, policy(version.model, minimum=gate("minimum")), tries=1, candidates=1,
+            reproduced=None, uri=self.uri, root=self.root, trust=workshop.trust(), stack=stack,
         )  # fmt: skip
 
 
@@ -575,8 +576,9 @@ def test_a_report_is_kept_with_the_run_and_known_by_its_bytes(digits: Made):
     report = here.judge("digits/1", None, {"minimum": gate("minimum", value=0.999)})
     assert not report.passed
     version = resolve("digits/1", digits.uri)
-    sha256 = keep_report(version, report, digits.uri)
-    assert keep_report(version, report, digits.uri) == sha256
+    kept = keep_report(version, report, digits.uri)
+    assert keep_report(version, report, digits.uri) == kept
+    sha256 = kept.sha256
     assert fetch_report(version, sha256, digits.uri) == report
     run = MlflowClient(digits.uri, digits.uri).get_run(version.run_id)
     folder = Path(run.info.artifact_uri.removeprefix("file://")) / "gates"

@@ -74,6 +74,7 @@ class Case:
         champion: what it is compared with; None where there is none.
         promotion: the policy.
         tries: how many versions, with this one, were compared with this champion so far.
+        candidates: how many versions, with this one, were registered since it reigns and not yet compared with it.
         reproduced: what the last attempt to make the version again came to; None where there was none.
 
     Args:
@@ -81,6 +82,7 @@ class Case:
         champion: as the registry has it.
         promotion: the policy.
         tries: see above.
+        candidates: see above.
         reproduced: see above.
         uri: MLflow's address.
         root: the project's folder; its `data/` is read where it holds the right table.
@@ -95,6 +97,7 @@ class Case:
         promotion: Promotion,
         *,
         tries: int,
+        candidates: int,
         reproduced: str | None,
         uri: str,
         root: Path,
@@ -105,6 +108,7 @@ class Case:
         self.champion = champion
         self.promotion = promotion
         self.tries = tries
+        self.candidates = candidates
         self.reproduced = reproduced
         self._uri = uri
         self._root = root
@@ -456,6 +460,7 @@ def open_case(
     promotion: Promotion,
     *,
     tries: int,
+    candidates: int,
     reproduced: str | None,
     uri: str,
     root: Path,
@@ -468,6 +473,7 @@ def open_case(
             champion,
             promotion,
             tries=tries,
+            candidates=candidates,
             reproduced=reproduced,
             uri=uri,
             root=root,

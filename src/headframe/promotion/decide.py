@@ -91,6 +91,7 @@ def _of_champion(version: Version, office: Office) -> Decision:
         None,
         office.promotion,
         tries=1,
+        candidates=1,
         reproduced=reproduced(entries, version.number),
         uri=office.uri,
         root=office.root,

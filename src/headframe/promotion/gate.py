@@ -6,15 +6,17 @@ import hashlib
 import json
 import logging
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from pydantic import ValidationError
 
 from headframe.config.plan import Promotion
-from headframe.errors import HeadframeError, Refused
+from headframe.errors import Refused
 from headframe.promotion.verdict import GateReport, Verdict
 from headframe.signing.trust import Trust
+from headframe.tracking.fetching import Missing, fetch_file, first_line
 from headframe.tracking.registry import BUNDLE_TAG, Version
 
 if TYPE_CHECKING:
@@ -24,6 +26,19 @@ log = logging.getLogger("headframe")
 
 FOLDER = "gates"
 NAME = 16  # digits of a report's sha256 that name its files
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What identifies a report that was kept.
+
+    Attributes:
+        sha256: of the JSON: the report's name, and what is signed.
+        page: sha256 of the HTML page that shows it.
+    """
+
+    sha256: str
+    page: str
 
 
 class Gate(Protocol):
@@ -39,6 +54,7 @@ def judge_version(
     promotion: Promotion,
     *,
     tries: int,
+    candidates: int,
     reproduced: str | None,
     uri: str,
     root: Path,
@@ -54,6 +70,8 @@ def judge_version(
         champion: as the registry has it; None where there is none.
         promotion: the policy.
         tries: how many versions, with this one, were compared with this champion so far.
+        candidates: how many versions, with this one, were registered for this comparison and not yet compared, since
+            somebody may have picked the luckiest.
         reproduced: verdict of the last attempt to make the version again; None where there was none.
         uri: MLflow's address.
         root: the project's folder.
@@ -71,6 +89,7 @@ def judge_version(
         champion,
         promotion,
         tries=tries,
+        candidates=candidates,
         reproduced=reproduced,
         uri=uri,
         root=root,
@@ -93,6 +112,7 @@ def judge_version(
             rows_digest=case.rows_digest,
             digests={name: case.tag(tag) for name, tag in names.items()},
             tries=tries,
+            candidates=candidates,
             verdicts=tuple(verdicts),
         )
 
@@ -102,11 +122,11 @@ def spell(report: GateReport) -> bytes:
     return (json.dumps(report.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def keep_report(version: Version, report: GateReport, uri: str) -> str:
+def keep_report(version: Version, report: GateReport, uri: str) -> Kept:
     """Keep a report with the version's run, as JSON and as a page.
 
     Returns:
-        The sha256 of the JSON.
+        The digests of both.
 
     Raises:
         HeadframeError: MLflow cannot be reached or written.
@@ -116,13 +136,14 @@ def keep_report(version: Version, report: GateReport, uri: str) -> str:
 
     content = spell(report)
     sha256 = hashlib.sha256(content).hexdigest()
+    shown = page(report, sha256).encode()
     client = open_client(uri)
     with tempfile.TemporaryDirectory() as scratch, speaking(uri):
-        for ending, each in (("html", page(report, sha256).encode()), ("json", content)):
+        for ending, each in (("html", shown), ("json", content)):
             file = Path(scratch) / f"{sha256[:NAME]}.{ending}"
             file.write_bytes(each)
             client.log_artifact(version.run_id, str(file), FOLDER)
-    return sha256
+    return Kept(sha256, hashlib.sha256(shown).hexdigest())
 
 
 def fetch_report(version: Version, sha256: str, uri: str) -> GateReport:
@@ -131,25 +152,44 @@ def fetch_report(version: Version, sha256: str, uri: str) -> GateReport:
     Raises:
         Refused: it was changed, or there is none.
     """
+    name = f"{FOLDER}/{sha256[:NAME]}.json"
+    content = _fetch(version, name, sha256, uri)
+    try:
+        report = GateReport.model_validate_json(content)
+    except ValidationError as error:
+        msg = f"gate report {name} of {version.uri} cannot be read ({first_line(error)}); ask the gates again"
+        raise Refused(msg) from error
+    if (report.model, report.version) != (version.model, version.number):
+        msg = f"gate report {name} is about {report.model} version {report.version}, not about {version.uri}"
+        raise Refused(msg)
+    return report
+
+
+def require_page(version: Version, kept: Kept, uri: str) -> None:
+    """Make sure that the page of a report is the one that was written with it: people read that one.
+
+    Raises:
+        Refused: it was changed, or there is none.
+    """
+    _fetch(version, f"{FOLDER}/{kept.sha256[:NAME]}.html", kept.page, uri)
+
+
+def _fetch(version: Version, name: str, sha256: str, uri: str) -> bytes:
+    """Give the bytes of a file of the version's run, if they have this digest."""
     from headframe.tracking.address import open_client, speaking  # noqa: PLC0415 - see `judge_version`
 
     client = open_client(uri)
-    from mlflow.artifacts import download_artifacts  # noqa: PLC0415 - `open_client` paid for it
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415
-
-    name = f"{FOLDER}/{sha256[:NAME]}.json"
+    with speaking(uri):
+        place = client.get_run(version.run_id).info.artifact_uri
     with tempfile.TemporaryDirectory() as scratch:
-        with speaking(uri):
-            place = client.get_run(version.run_id).info.artifact_uri
         try:
-            file = download_artifacts(artifact_uri=f"{place}/{name}", dst_path=scratch, tracking_uri=uri)
-        except (OSError, MlflowException) as error:
+            content = fetch_file(f"{place}/{name}", uri, Path(scratch)).read_bytes()
+        except Missing as error:
             msg = (
                 f"gate report {name} of {version.uri} cannot be fetched ({error}); ask the gates again: "
                 f"headframe models gate {version.model}/{version.number}"
             )
             raise Refused(msg) from error
-        content = Path(file).read_bytes()
     came = hashlib.sha256(content).hexdigest()
     if came != sha256:
         msg = (
@@ -157,12 +197,4 @@ def fetch_report(version: Version, sha256: str, uri: str) -> GateReport:
             "changed, so ask the gates again"
         )
         raise Refused(msg)
-    try:
-        report = GateReport.model_validate_json(content)
-    except ValidationError as error:
-        msg = f"gate report {name} of {version.uri} cannot be read ({str(error).splitlines()[0]}); ask the gates again"
-        raise HeadframeError(msg) from error
-    if (report.model, report.version) != (version.model, version.number):
-        msg = f"gate report {name} is about {report.model} version {report.version}, not about {version.uri}"
-        raise Refused(msg)
-    return report
+    return content

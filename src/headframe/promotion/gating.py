@@ -33,12 +33,12 @@ def gate(version: Version, office: Office, key: OwnKey) -> Gated:
     Raises:
         Refused: the signer may not, the version is the champion, or its files are not what was signed.
     """
-    from headframe.promotion.gate import judge_version, keep_report  # noqa: PLC0415 - the report's page is heavy
+    from headframe.promotion.gate import Kept, judge_version, keep_report  # noqa: PLC0415 - the report's page is heavy
 
     require_role(office.trust, key, "gate")
     office.finish(version.model)
     files = office.files(version)
-    asked: dict[tuple[int | None, int, str | None], tuple[GateReport, str]] = {}
+    asked: dict[tuple[int | None, int, str | None], tuple[GateReport, Kept]] = {}
 
     def judge(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
         present = champion(entries)
@@ -51,13 +51,14 @@ def gate(version: Version, office: Office, key: OwnKey) -> Gated:
                 None if number is None else office.version(version.model, number),
                 office.promotion,
                 tries=state[1],
+                candidates=1,
                 reproduced=state[2],
                 uri=office.uri,
                 root=office.root,
                 trust=office.trust,
             )
             asked[state] = report, keep_report(version, report, office.uri)
-        report, sha256 = asked[state]
+        report, kept = asked[state]
         asked[state] = asked.pop(state)  # the last one is what is written
         return version.number, {
             "passed": report.passed,
@@ -77,16 +78,17 @@ def gate(version: Version, office: Office, key: OwnKey) -> Gated:
                 **office.digests(version),
                 **report.digests,
                 "bundle": files.bundle,
-                "report": sha256,
+                "report": kept.sha256,
+                "page": kept.page,
                 "signature": files.signature,
             },
         }
 
     entry = office.write(version.model, "gate", key, judge)
-    report, sha256 = next(reversed(asked.values()))
+    report, kept = next(reversed(asked.values()))
     name = f"{version.model} version {version.number}"
     how = f"passed {_gates(report)}" if report.passed else "is refused"
-    return Gated(**dict(done(entry, f"{name} {how}: {report.because}")), report=report, sha256=sha256)
+    return Gated(**dict(done(entry, f"{name} {how}: {report.because}")), report=report, sha256=kept.sha256)
 
 
 def commit(version: Version, uri: str) -> str:

@@ -44,6 +44,7 @@ class GateReport(Record):
         rows_digest: sha256 of the rows' names and targets in their order.
         digests: sha256 of plan, table, split and predictions of the version.
         tries: how many versions, with this one, were compared with the same champion so far.
+        candidates: how many versions, with this one, were registered during its reign and not yet compared with it.
         verdicts: one a gate, in the policy's order.
     """
 
@@ -58,6 +59,7 @@ class GateReport(Record):
     rows_digest: str
     digests: dict[str, str]
     tries: int = Field(ge=1)
+    candidates: int = Field(ge=1)
     verdicts: tuple[Verdict, ...] = Field(min_length=1)
 
     @property
