@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,10 @@ from headframe.config.project import Project
 REPOSITORY = Path(__file__).resolve().parents[1]
 DOCUMENTS = ("README.md", "conf/README.md", "flows/README.md", "infra/README.md", "tests/README.md")
 FENCE = re.compile(r"^```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-VARYING = re.compile(r"\b(?=[0-9a-f]*\d)[0-9a-f]{8,}\b|\d+\.\d+(e[+-]\d+)?|\b\d+(?= s\b)")
-"""Digests, measured figures and seconds: they differ between kinds of processors."""
+VARYING = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ|\b(?=[0-9a-f]*\d)[0-9a-f]{8,}\b|\d+\.\d+(e[+-]\d+)?|\b\d+(?= s\b| are needed)"
+)
+"""Times, digests, measured figures and seconds: they differ between days and kinds of processors."""
 
 
 def blocks(document: str) -> list[list[str]]:
@@ -48,13 +51,18 @@ def arguments_of(command: str) -> list[str]:
     return shlex.split(command.split(";", maxsplit=1)[0], comments=True)[1:]
 
 
+def environment_of(root: Path) -> dict[str, str]:
+    """The environment of a user called anna, without servers."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
+    keys = str(root.with_name("keys"))
+    return {**kept, "PREFECT_HOME": "/nonexistent", "LOGNAME": "anna", "HEADFRAME_KEYS": keys}
+
+
 def call(root: Path, *arguments: str) -> tuple[int, str, str]:
     """Type a command in a project without servers."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
     done = subprocess.run(
         [sys.executable, "-m", "headframe", *arguments],
-        cwd=root, env={**kept, "PREFECT_HOME": "/nonexistent"},
-        text=True, capture_output=True, timeout=500, check=False,
+        cwd=root, env=environment_of(root), text=True, capture_output=True, timeout=500, check=False,
     )  # fmt: skip
     return done.returncode, done.stdout, done.stderr
 
@@ -84,6 +92,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str, str]:
     root = tmp_path_factory.mktemp("readme") / "project"
     for name in ("conf", "flows"):
         shutil.copytree(REPOSITORY / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    subprocess.run(["git", "init", "--quiet", str(root)], check=True)
     code, printed, said = call(root, "run", "experiment=digits_ensemble")
     assert code == 0, said
     return Project(root), said, printed
@@ -128,6 +137,32 @@ def test_the_main_job_again_says_what_the_readme_shows(lived: tuple[Project, str
     assert [VARYING.sub("#", line) for line in said.splitlines()][: len(wanted)] == wanted
 
 
+def typed(beginning: str) -> Iterator[tuple[str, list[str]]]:
+    """Each command of a block, with the lines that are shown after it but for those left out."""
+    command: str = ""
+    lines: list[str] = []
+    for line in [*shown_after(beginning), "$ "]:
+        if line.startswith("$ "):
+            if command:
+                yield command, lines
+            command, lines = line.removeprefix("$ "), []
+        elif line != "...":
+            lines.append(line.rstrip())
+
+
+@pytest.mark.parametrize("beginning", ["$ headframe run seed=18", "$ headframe reproduce"])
+def test_what_is_said_of_champions_comes(beginning: str, lived: tuple[Project, str, str]) -> None:
+    for command, lines in typed(beginning):
+        code, printed, said = call(lived[0].root, *arguments_of(command))
+        came = [VARYING.sub("#", line.rstrip()) for line in (said + printed).splitlines()]
+        wanted = [VARYING.sub("#", line) for line in lines]
+        if command.endswith("; echo $?"):
+            assert wanted.pop() == str(code)
+        else:
+            assert code == 0, said
+        assert not [line for line in wanted if line not in came], "\n".join(came)
+
+
 def test_the_champion_answers_as_the_readme_says(lived: tuple[Project, str, str]) -> None:
     project, _, _ = lived
     batch, serve, request = shown_after("headframe predict digits digits")
@@ -136,7 +171,7 @@ def test_the_champion_answers_as_the_readme_says(lived: tuple[Project, str, str]
     port = int(re.findall(r"localhost:(\d+)", request)[0])
     process = subprocess.Popen(
         [sys.executable, "-m", "headframe", *arguments_of(serve)],
-        cwd=project.root, stderr=subprocess.PIPE, text=True, env={**os.environ, "PREFECT_HOME": "/nonexistent"},
+        cwd=project.root, stderr=subprocess.PIPE, text=True, env=environment_of(project.root),
     )  # fmt: skip
     try:
         image = load_digits().images[7].tolist()

@@ -15,13 +15,15 @@ FEW = 5  # libraries that decide nothing, before the rest is only counted
 def show_reproduction(found: Reproduction) -> None:
     """Print stage by stage what came out, what is different around it, and the verdict."""
     console = Console(highlight=False)
-    table = Table("stage", "recorded", "found", "equal", "", title=f"{found.model} version {found.version}, made again")
+    told = ["what differs"] if any(each.why or not each.equal for each in found.stages) else []
+    heading = f"{found.model} version {found.version}, made again"
+    table = Table("stage", "recorded", "found", "equal", *told, title=heading)
     for each in found.stages:
         mark = "-" if each.equal is None else "[green]yes[/]" if each.equal else "[red]no[/]"
         came = each.found[:SHORT] if each.found else "not made"
         listed = each.stage == "code" and found.modules  # by name, below the table
         why = f"{len(found.modules)} of its modules" if listed else each.why
-        table.add_row(each.stage, each.recorded[:SHORT], came, mark, why)
+        table.add_row(each.stage, each.recorded[:SHORT], came, mark, *([why] if told else []))
     console.print(table)
     if not all(each.found == each.recorded for each in found.metrics.values()):
         metrics = Table("metric", "recorded", "found", "allowed", "within")
