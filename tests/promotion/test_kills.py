@@ -16,8 +16,7 @@ from shifts import Shift, approved, crown, gated, promoted
 from workshop import in_child
 
 from headframe.errors import Refused
-from headframe.promotion.ledger import Entry
-from headframe.promotion.policy import champion
+from headframe.promotion.ledger import Entry, champion
 from headframe.promotion.rollback import rollback
 from headframe.promotion.verify import verify
 from headframe.tracking.registry import champion_number

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
+    AwareDatetime,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -362,6 +363,7 @@ class Person(Record):
 
     key: str = Field(pattern=r"^[0-9a-f]{64}$")  # public Ed25519 key, as `headframe key` prints it
     roles: tuple[Role, ...] = Field(min_length=1)  # author: registers, gates, promotes; approver: approves, rolls back
+    until: AwareDatetime | None = None  # when they left, or the key was replaced; what it signed before still counts
 
 
 class Team(Record):
@@ -394,7 +396,6 @@ class Promotion(Record):
     model: Name  # name in the registry
     policy: Name  # what this policy is called
     gates: dict[Name, Component]  # all must be passed; judged in this order
-    exact: bool = False  # gates must have been asked with exactly these settings, not only by these names
     approvals: Approvals = Approvals()
     served: Literal["any", "ledger"] = "any"  # ledger: serve @champion only if the ledger says that it is
     ledger: str | None = None  # SQLAlchemy address; none: HEADFRAME_LEDGER, else a file in the project's own folder

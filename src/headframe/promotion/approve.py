@@ -7,19 +7,23 @@ from datetime import timedelta
 from typing import Any
 
 from headframe.errors import Refused
-from headframe.promotion.ledger import Entry, now, read_time, spell
+from headframe.promotion.ledger import Entry, champion, read_time, spell
 from headframe.promotion.office import Act, Office, done, require_same
 from headframe.promotion.policy import (
     APPROVAL,
     Approval,
-    champion,
+    Rules,
+    find_gate,
     is_for_another,
     last_gate,
     read_approval,
+    require_author,
     require_other,
+    require_people,
     require_reason,
     require_role,
     since_champion,
+    why_no_gate,
 )
 from headframe.signing.envelope import seal
 from headframe.signing.keys import OwnKey
@@ -36,19 +40,21 @@ def approval(version: Version, reason: str, office: Office, key: OwnKey) -> str:
 
     Raises:
         ConfigurationError: there is no reason.
-        Refused: the signer may not, or the version has not passed its gates against the present champion.
+        Refused: the signer may not, the version has not passed its gates against the present champion, or was gated
+            by its author where the policy asks for four eyes.
     """
     from headframe.promotion.gate import fetch_report  # noqa: PLC0415 - the report's page is heavy
 
     reason = require_reason(reason, "approve")
     approver = require_role(office.trust, key, "approve")
+    require_people(office.promotion, office.trust)
     entries = office.read(version.model)
-    gated = _require_gated(version, entries)
     files = office.files(version)
     require_other(approver, files.author, f"{version.model}/{version.number}", office.promotion)
+    time = office.time(entries)
+    gated = _require_gated(version, entries, Rules(office.promotion, office.trust, files.author, time))
     require_same(version, files, gated)
     fetch_report(version, gated.digests["report"], office.uri)  # what the approver read, if it is what was signed
-    time = now()
     claim = {
         "model": version.model,
         "version": version.number,
@@ -79,6 +85,7 @@ def record(version: Version, envelope: str, office: Office, key: OwnKey) -> Act:
             was written down before.
     """
     require_role(office.trust, key, "record")
+    require_people(office.promotion, office.trust)
     name = f"{version.model}/{version.number}"
     try:
         given = read_approval(envelope.strip(), office.trust)
@@ -91,9 +98,10 @@ def record(version: Version, envelope: str, office: Office, key: OwnKey) -> Act:
     require_other(given.signer, files.author, name, office.promotion)
 
     def judge(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
-        gated = _require_gated(version, entries)
+        rules = Rules(office.promotion, office.trust, files.author, office.time(entries))
+        gated = _require_gated(version, entries, rules)
         require_same(version, files, gated)
-        _require_fit(given, version, gated, entries)
+        _require_fit(given, gated, entries, rules)
         about = {"bundle": given.bundle, "report": given.report, "signature": given.signature}
         return version.number, {"approval": given.envelope, "approver": given.signer.name, "digests": about}
 
@@ -139,10 +147,14 @@ def require_approver(given: Approval) -> None:
         raise Refused(msg)
 
 
-def _require_gated(version: Version, entries: tuple[Entry, ...]) -> Entry:
-    """Give the last entry about the gates of a version, which must have passed them against the present champion."""
+def _require_gated(version: Version, entries: tuple[Entry, ...], rules: Rules) -> Entry:
+    """Give the last entry about the gates of a version that counts; it passed them against the present champion."""
     name = f"{version.model}/{version.number}"
-    gated = last_gate(since_champion(entries), version.number)
+    require_author(name, rules)
+    gated = find_gate(since_champion(entries), version.number, rules)
+    last = last_gate(since_champion(entries), version.number)
+    if gated is None and last is not None:
+        raise Refused(why_no_gate(last, rules))
     if gated is None:
         present = champion(entries)
         against = f"champion {present.version} ({present.told})" if present else "nobody, as there is no champion,"
@@ -154,9 +166,9 @@ def _require_gated(version: Version, entries: tuple[Entry, ...]) -> Entry:
     return gated
 
 
-def _require_fit(given: Approval, version: Version, gated: Entry, entries: tuple[Entry, ...]) -> None:
-    name = f"{version.model}/{version.number}"
-    if (given.model, given.version) != (version.model, version.number):
+def _require_fit(given: Approval, gated: Entry, entries: tuple[Entry, ...], rules: Rules) -> None:
+    name = f"{gated.model}/{gated.version}"
+    if (given.model, given.version) != (gated.model, gated.version):
         msg = (
             f"this approval is for {given.model}/{given.version}, so it is worthless for {name}; ask for one of {name}"
         )
@@ -167,8 +179,12 @@ def _require_fit(given: Approval, version: Version, gated: Entry, entries: tuple
     if other is not None:
         msg = f"{by} is for another {other} of {name} than {gated.told}; {anew}"
         raise Refused(msg)
-    if now() >= read_time(given.expires):
+    if rules.at >= read_time(given.expires):
         msg = f"{by} expired at {given.expires}; {anew}"
+        raise Refused(msg)
+    left = given.signer.left(rules.at)
+    if left is not None:
+        msg = f"{by} comes too late: {left}; {anew}"
         raise Refused(msg)
     for entry in entries:
         if entry.kind == "approve" and entry.claim["approval"] == given.envelope:

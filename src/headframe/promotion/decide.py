@@ -44,8 +44,8 @@ def decide(
         HeadframeError: MLflow or the ledger cannot be reached or written.
     """
     from headframe.promotion.gating import gate  # noqa: PLC0415 - a kept decision needs none of these
+    from headframe.promotion.ledger import champion  # noqa: PLC0415
     from headframe.promotion.office import Office, drift  # noqa: PLC0415
-    from headframe.promotion.policy import champion  # noqa: PLC0415
     from headframe.promotion.promote import promote  # noqa: PLC0415
     from headframe.signing.keys import own_key  # noqa: PLC0415
 
@@ -85,14 +85,14 @@ def _of_champion(version: Version, office: Office) -> Decision:
     from headframe.promotion.gate import judge_version  # noqa: PLC0415 - a kept decision needs none of these
     from headframe.promotion.policy import reproduced  # noqa: PLC0415
 
-    entries = office.ledger.entries(version.model, office.trust)
+    entries, files = office.entries(version.model), office.files(version)
     report = judge_version(
         version,
         None,
         office.promotion,
         tries=1,
         candidates=1,
-        reproduced=reproduced(entries, version.number),
+        reproduced=reproduced(entries, version.number, files.bundle, files.author, office.promotion),
         uri=office.uri,
         root=office.root,
         trust=office.trust,

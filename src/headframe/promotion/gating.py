@@ -5,9 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from headframe.errors import Refused
-from headframe.promotion.ledger import Entry
+from headframe.promotion.ledger import Entry, champion, read_time
 from headframe.promotion.office import Act, Office, done
-from headframe.promotion.policy import champion, reproduced, require_role, tries
+from headframe.promotion.policy import (
+    Rules,
+    candidates,
+    reproduced,
+    require_author,
+    require_role,
+    tries,
+)
 from headframe.promotion.verdict import GateReport
 from headframe.signing.keys import OwnKey
 from headframe.tracking.registry import Version
@@ -34,25 +41,34 @@ def gate(version: Version, office: Office, key: OwnKey) -> Gated:
         Refused: the signer may not, the version is the champion, or its files are not what was signed.
     """
     from headframe.promotion.gate import Kept, judge_version, keep_report  # noqa: PLC0415 - the report's page is heavy
+    from headframe.promotion.overview import versions  # noqa: PLC0415 - as this is
 
     require_role(office.trust, key, "gate")
     office.finish(version.model)
     files = office.files(version)
-    asked: dict[tuple[int | None, int, str | None], tuple[GateReport, Kept]] = {}
+    name = f"{version.model}/{version.number}"
+    require_author(name, Rules(office.promotion, office.trust, files.author, office.time(())))
+    registered = {each.number: read_time(time) for each, time in versions(version.model, office)}
+    asked: dict[tuple[int | None, int, int, str | None], tuple[GateReport, Kept]] = {}
 
     def judge(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
         present = champion(entries)
         _require_challenger(version, present)
         number = present.version if present else None
-        state = (number, tries(entries, version.number), reproduced(entries, version.number))
+        state = (
+            number,
+            tries(entries, version.number, number),
+            candidates(entries, version.number, registered),
+            reproduced(entries, version.number, files.bundle, files.author, office.promotion),
+        )
         if state not in asked:
             report = judge_version(
                 version,
                 None if number is None else office.version(version.model, number),
                 office.promotion,
                 tries=state[1],
-                candidates=1,
-                reproduced=state[2],
+                candidates=state[2],
+                reproduced=state[3],
                 uri=office.uri,
                 root=office.root,
                 trust=office.trust,
@@ -70,6 +86,7 @@ def gate(version: Version, office: Office, key: OwnKey) -> Gated:
             "champion": number,
             "author": files.author.name,
             "tries": report.tries,
+            "candidates": report.candidates,
             "policy": report.policy,
             "settings": report.settings,
             "approvals": office.promotion.approvals.model_dump(mode="json"),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from headframe.config.plan import Promotion, Role
 from headframe.errors import ConfigurationError, Refused
-from headframe.promotion.ledger import CROWNS, Entry, Kind, read_time
+from headframe.promotion.ledger import CROWNS, Entry, Kind, champion, read_time
 from headframe.promotion.verdict import GateReport
 from headframe.signing.envelope import unseal
 from headframe.signing.keys import OwnKey
@@ -25,14 +26,19 @@ MAY: dict[str, tuple[Role, ...]] = {
     "rollback": ("approver",),
 }
 """Which roles may do what; `record` writes down an approval that somebody else signed."""
-_SAYS: dict[Kind, tuple[str, ...]] = {
-    "gate": ("passed", "because", "verdicts", "champion", "commit"),
-    "approve": ("approval",),
-    "reject": ("reason",),
-    "promote": ("from", "reason", "because", "told", "policy", "gated", "approvals", "commit"),
-    "rollback": ("from", "reason", "told", "promoted", "commit"),
-    "reproduce": ("verdict",),
-}
+_NUMBER = (int, type(None))
+_SAYS: dict[Kind, dict[str, type | tuple[type, ...]]] = {
+    "gate": {"passed": bool, "because": str, "verdicts": list, "champion": _NUMBER, "commit": str},
+    "approve": {"approval": str},
+    "reject": {"reason": str},
+    "promote": {
+        "from": _NUMBER, "reason": str, "because": str, "told": str, "policy": str, "gated": object,
+        "approvals": list, "commit": str,
+    },
+    "rollback": {"from": int, "reason": str, "told": str, "promoted": object, "commit": str},
+    "reproduce": {"verdict": str},
+}  # fmt: skip
+"""What an entry of each kind has to say, and as what; that what it rests on is an entry is looked at by itself."""
 _RESTS_ON: dict[Kind, tuple[str, Kind]] = {"promote": ("gated", "gate"), "rollback": ("promoted", "promote")}
 _ABOUT = ("bundle", "report", "signature")  # digests that entries of these kinds name: what was judged
 
@@ -102,19 +108,22 @@ def read_approval(envelope: str, trust: Trust) -> Approval:
     """Check an approver's signature.
 
     Raises:
-        Refused: it is no approval, nobody who is trusted signed it, or it was changed.
+        Refused: it is no approval, nobody who is trusted signed it, it was changed, or it says too little.
     """
     opened = unseal(envelope, APPROVAL, trust)
-    claim = opened.claim
+    said = {**opened.claim, **{name: opened.subjects.get(name) for name in _ABOUT}}
+    texts = ("model", *_ABOUT, "reason", "time", "expires")
+    missing = [name for name in texts if not isinstance(said.get(name), str)]
+    missing += [] if type(said.get("version")) is int else ["version"]
+    missing += [name for name in ("time", "expires") if name not in missing and not _is_time(said[name])]
+    if missing:
+        msg = (
+            f"it does not say {', '.join(missing)} as an approval does, so it was made by other means than headframe; "
+            "ask for one with: headframe models approve NAME/VERSION"
+        )
+        raise Refused(msg)
     return Approval(
-        model=claim["model"],
-        version=claim["version"],
-        bundle=opened.subjects["bundle"],
-        report=opened.subjects["report"],
-        signature=opened.subjects["signature"],
-        reason=claim["reason"],
-        time=claim["time"],
-        expires=claim["expires"],
+        **{name: said[name] for name in (*texts, "version")},
         signer=opened.signer,
         digest=hashlib.sha256(envelope.encode()).hexdigest(),
         envelope=envelope,
@@ -131,7 +140,11 @@ def require_sound(entries: Sequence[Entry]) -> None:
     """
     other = "it was written by other means than headframe; restore the ledger from a copy"
     for place, entry in enumerate(entries):
-        missing = [name for name in _SAYS[entry.kind] if name not in entry.claim]
+        claim = entry.claim
+        missing = [name for name, form in _SAYS[entry.kind].items() if not isinstance(claim.get(name, ...), form)]
+        missing += [name for name in _SAYS[entry.kind] if name not in claim and name not in missing]
+        if entry.kind == "gate" and "verdicts" not in missing and not all(map(_is_verdict, claim["verdicts"])):
+            missing.append("verdicts")
         if entry.kind in ("gate", *_RESTS_ON):
             missing += [f"digests.{name}" for name in _ABOUT if name not in entry.digests]
         if missing:
@@ -146,9 +159,18 @@ def require_sound(entries: Sequence[Entry]) -> None:
                 raise Refused(msg)
 
 
-def champion(entries: Sequence[Entry]) -> Entry | None:
-    """Give the entry that made the present champion; None where there is none."""
-    return next((entry for entry in reversed(entries) if entry.kind in CROWNS), None)
+def _is_time(text: object) -> bool:
+    try:
+        read_time(str(text))
+    except ValueError:
+        return False
+    return True
+
+
+def _is_verdict(said: object) -> bool:
+    if not isinstance(said, dict):
+        return False
+    return all(isinstance(said.get(name), str) for name in ("gate", "word", "because"))
 
 
 def champion_before(entries: Sequence[Entry]) -> int | None:
@@ -178,27 +200,107 @@ def last_gate(entries: Sequence[Entry], version: int) -> Entry | None:
     return next((each for each in reversed(entries) if each.kind == "gate" and each.version == version), None)
 
 
-def tries(entries: Sequence[Entry], version: int) -> int:
-    """Count the versions that were compared with the present champion, with this one."""
-    return len({each.version for each in since_champion(entries) if each.kind == "gate"} | {version})
+def compared(entries: Sequence[Entry], against: int | None) -> set[int]:
+    """Name the versions that gates ever compared with a champion, in whichever of its reigns; None where with nobody.
+
+    Going back to a champion does not make its comparisons undone.
+    """
+    return {each.version for each in entries if each.kind == "gate" and each.claim["champion"] == against}
 
 
-def reproduced(entries: Sequence[Entry], version: int) -> str | None:
-    """Give the verdict of the last attempt to make a version again; None where there was none."""
-    last = next((each for each in reversed(entries) if each.kind == "reproduce" and each.version == version), None)
-    return None if last is None else str(last.claim["verdict"])
+def tries(entries: Sequence[Entry], version: int, against: int | None) -> int:
+    """Count the versions that were ever compared with a champion, with this one."""
+    return len(compared(entries, against) | {version})
+
+
+def candidates(entries: Sequence[Entry], version: int, registered: Mapping[int, datetime]) -> int:
+    """Count the versions that a version may have been picked from: who gates the best of many has tried all of them.
+
+    These are the ones that were registered since the present champion's reign began and were not compared with it
+    yet; those that were count as tries.
+
+    Args:
+        entries: of the ledger.
+        version: which is judged; it counts in any case.
+        registered: when each version of the model was registered.
+    """
+    present = champion(entries)
+    if present is None:
+        return 1
+    begun, known = read_time(present.time), compared(entries, present.version) | {present.version}
+    return len({number for number, time in registered.items() if time >= begun and number not in known} | {version})
+
+
+def needs_others(promotion: Promotion) -> bool:
+    """Say whether gates and reproductions count only by the word of somebody else than the author."""
+    return promotion.approvals.four_eyes and promotion.approvals.needed > 0
+
+
+def reproduced(entries: Sequence[Entry], version: int, bundle: str, author: Author, promotion: Promotion) -> str | None:
+    """Give the verdict of the last attempt to make a version again that counts; None where there was none.
+
+    Args:
+        entries: of the ledger.
+        version: which.
+        bundle: sha256 of its model: a verdict about another one does not count.
+        author: of its files, whose own word does not count where the policy asks for four eyes.
+        promotion: the policy.
+    """
+    for entry in reversed(entries):
+        if entry.kind != "reproduce" or entry.version != version or entry.digests.get("bundle") != bundle:
+            continue
+        if entry.key != author.key or not needs_others(promotion):
+            return str(entry.claim["verdict"])
+    return None
+
+
+def find_gate(entries: Sequence[Entry], version: int, rules: Rules) -> Entry | None:
+    """Give the last entry about a version's gates that counts; None where none does."""
+    return next(
+        (
+            each
+            for each in reversed(entries)
+            if each.kind == "gate" and each.version == version and why_no_gate(each, rules) is None
+        ),
+        None,
+    )
+
+
+def why_no_gate(gated: Entry, rules: Rules) -> str | None:
+    """Say why an entry about gates does not count; None where it does."""
+    name, again = f"{gated.model}/{gated.version}", f"headframe models gate {gated.model}/{gated.version}"
+    signer = rules.trust.signers[gated.key]
+    if not set(MAY["gate"]) & set(signer.roles):
+        return f"{name} was gated by {signer.name} ({gated.told}), who is {' and '.join(signer.roles)}; {again}"
+    if needs_others(rules.promotion) and gated.key == rules.author.key:
+        return (
+            f"{name} was gated by its author {signer.name} ({gated.told}), and policy {rules.promotion.policy} asks "
+            f"for four eyes; ask the gates yourself: {again}"
+        )
+    return None
+
+
+def why_stale(entries: Sequence[Entry], gated: Entry) -> str | None:
+    """Say that a version was gated against another than the present champion; None where it was against that one."""
+    present = champion(entries)
+    if present is None or gated.number > present.number:
+        return None
+    other, name = gated.claim["champion"], f"{gated.model}/{gated.version}"
+    against = "when there was no champion" if other is None else f"against version {other}"
+    return (
+        f"{name} was gated {against}, but version {present.version} has become champion since ({present.told}, by "
+        f"{present.signer} at {present.time}, {present.claim['told']}); hold it against that one: headframe models "
+        f"gate {name}"
+    )
 
 
 def require_role(trust: Trust, key: OwnKey, act: str) -> Signer:
     """Say who acts, if they may.
 
     Raises:
-        Refused: the key is not known, or its owner has no such role.
+        Refused: the key is not known, or its owner left or has no such role.
     """
-    signer = trust.signers.get(key.public)
-    if signer is None:
-        msg = f"key {key.name!r} ({key.public}) is not in conf/team/, so its word does not count; have it listed there"
-        raise Refused(msg)
+    signer = trust.acting(key)
     wanted = MAY[act]
     if not set(wanted) & set(signer.roles):
         has, needs = " and ".join(signer.roles), " or ".join(wanted)
@@ -233,6 +335,26 @@ def require_other(approver: Signer, author: Author, name: str, promotion: Promot
         raise Refused(msg)
 
 
+def require_people(promotion: Promotion, trust: Trust) -> None:
+    """Make sure that there are people where a policy asks for the word of others.
+
+    Raises:
+        Refused: nobody is listed, so that somebody's second key would be the other pair of eyes.
+    """
+    told = _alone(promotion, trust)
+    if told is not None:
+        raise Refused(told)
+
+
+def _alone(promotion: Promotion, trust: Trust) -> str | None:
+    if not (trust.alone and needs_others(promotion)):
+        return None
+    return (
+        f"policy {promotion.policy} asks for the word of others, but conf/team/ lists nobody, so any two keys of one "
+        "person would do; list people there, or take promotion=solo"
+    )
+
+
 def objections(entries: Sequence[Entry], report: GateReport, gated: Entry, rules: Rules) -> list[str]:
     """Say what keeps a version from becoming champion, beside its files and the champion itself.
 
@@ -247,10 +369,26 @@ def objections(entries: Sequence[Entry], report: GateReport, gated: Entry, rules
     """
     promotion = rules.promotion
     name = f"{report.model}/{report.version}"
-    found = []
+    found = [
+        each
+        for each in (
+            _alone(promotion, rules.trust),
+            _left(name, rules),
+            why_no_gate(gated, rules),
+            why_stale(entries, gated),
+            _other_champion(report, champion(entries)),
+        )
+        if each is not None
+    ]
     if not report.passed:
         found.append(f"{name} did not pass its gates ({report.because}); register a better one")
     found += _gates_that_differ(report, promotion)
+    counted_then = tries(entries[: gated.number - 1], report.version, report.champion)
+    if report.tries < counted_then or gated.claim["champion"] != report.champion:
+        found.append(
+            f"{name} was judged as try {report.tries} against version {gated.claim['champion']}, but by the ledger it "
+            f"was try {counted_then} against version {report.champion}; headframe models gate {name}"
+        )
     good, bad = counted(entries, gated, rules)
     needed = promotion.approvals.needed
     rejection = _standing_rejection(entries, report.version, good)
@@ -311,6 +449,9 @@ def _why_not(approval: Approval, entry: Entry, gated: Entry, rules: Rules) -> st
         return f"{approval.signer.name} is no approver"
     if promotion.approvals.four_eyes and approval.signer.key == author.key:
         return f"{author.name} registered the version, and policy {promotion.policy} asks for four eyes"
+    left = approval.signer.left(read_time(entry.time))  # an approval names its signer's own clock
+    if left is not None:
+        return left
     # The policy's own term, too: an approver's clock, or an approver, may promise longer.
     term = read_time(entry.time) + timedelta(days=promotion.approvals.days)
     end = min(read_time(approval.expires), term.replace(microsecond=0))
@@ -339,13 +480,56 @@ def _gates_that_differ(report: GateReport, promotion: Promotion) -> list[str]:
     other = [
         gate
         for gate, component in promotion.gates.items()
-        if promotion.exact and report.settings.get(gate) != component.model_dump(mode="json")
+        if not is_as_strict(report.settings.get(gate, {}), component.model_dump(mode="json"))
     ]
     if other:
         are = "gate" if len(other) == 1 else "gates"
         told = f"{are} {', '.join(other)} with other settings than policy {promotion.policy} has"
         return [f"{name} was asked by {told}; {again}"]
     return []
+
+
+def is_as_strict(asked: Mapping[str, Any], in_force: Mapping[str, Any]) -> bool:
+    """Say whether a gate that was asked with some settings asked for what those in force ask for.
+
+    A setting that is null in force asks for nothing, so any value is as strict. Of all others only the same one is:
+    whether 0.01 is stricter than 0.05 depends on what it is of.
+    """
+    unset = {name for name, value in in_force.items() if value is None}
+    return {name: value for name, value in asked.items() if name not in unset} == {
+        name: value for name, value in in_force.items() if name not in unset
+    }
+
+
+def _left(name: str, rules: Rules) -> str | None:
+    """Say that a version's author left before; None where they had not. Others have to sign it, or make it again."""
+    signer = rules.trust.signers.get(rules.author.key)
+    left = signer.left(rules.at) if signer is not None else None
+    return None if left is None else f"{name} was signed by its author {rules.author.name}, but {left}; train it again"
+
+
+def require_author(name: str, rules: Rules) -> None:
+    """Make sure that a version's author had not left.
+
+    Raises:
+        Refused: they had, so that nothing new comes of the version.
+    """
+    told = _left(name, rules)
+    if told is not None:
+        raise Refused(told)
+
+
+def _other_champion(report: GateReport, present: Entry | None) -> str | None:
+    """Say that a report does not compare with the champion's very model; None where it does."""
+    expected = (present.version, present.digests["bundle"]) if present else (None, None)
+    if (report.champion, report.champion_bundle) == expected:
+        return None
+    name = f"{report.model}/{report.version}"
+    than = f"version {expected[0]} with model {str(expected[1])[:12]}" if present else "nobody"
+    return (
+        f"the gate report of {name} compares it with version {report.champion} with model "
+        f"{str(report.champion_bundle)[:12]}, but the ledger's champion is {than}; headframe models gate {name}"
+    )
 
 
 def _standing_rejection(entries: Sequence[Entry], version: int, good: Sequence[Approval]) -> str | None:

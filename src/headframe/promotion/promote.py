@@ -5,10 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from headframe.errors import Refused
-from headframe.promotion.ledger import Entry, now
+from headframe.promotion.ledger import Entry, champion
 from headframe.promotion.office import Act, Office, done, require_same
-from headframe.promotion.policy import Rules, champion, counted, last_gate, objections, require_role
-from headframe.promotion.verdict import GateReport
+from headframe.promotion.policy import (
+    Rules,
+    counted,
+    find_gate,
+    last_gate,
+    objections,
+    require_people,
+    require_role,
+    why_no_gate,
+    why_stale,
+)
 from headframe.signing.keys import OwnKey
 from headframe.tracking.registry import Version
 
@@ -24,16 +33,17 @@ def promote(version: Version, office: Office, key: OwnKey, reason: str = "") -> 
     from headframe.promotion.gate import fetch_report  # noqa: PLC0415 - the report's page is heavy
 
     signer = require_role(office.trust, key, "promote")
+    require_people(office.promotion, office.trust)
     office.warn_of_drift(version.model, office.read(version.model))
 
     def judge(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
         present = champion(entries)
-        gated = _require_gated(version, entries, present)
-        report = fetch_report(version, gated.digests["report"], office.uri)
-        _require_same_champion(version, report, present)
+        _require_challenger(version, present)
         files = office.files(version)
+        rules = Rules(office.promotion, office.trust, files.author, office.time(entries))
+        gated = _require_gated(version, entries, rules)
+        report = fetch_report(version, gated.digests["report"], office.uri)
         require_same(version, files, gated)
-        rules = Rules(office.promotion, office.trust, files.author, now())
         against = objections(entries, report, gated, rules)
         if against:
             raise Refused(against[0])
@@ -54,43 +64,30 @@ def promote(version: Version, office: Office, key: OwnKey, reason: str = "") -> 
         }
 
     entry = office.write(version.model, "promote", key, judge)
-    office.crown(entry)
     before = entry.claim["from"]
     instead = f"in place of version {before}" if before is not None else "the first one"
     return done(entry, f"{entry.claim['told']} ({instead}, promoted by {signer.name})")
 
 
-def _require_gated(version: Version, entries: tuple[Entry, ...], present: Entry | None) -> Entry:
-    """Give the last entry about the gates of a version, which must be later than the present champion's."""
-    name = f"{version.model}/{version.number}"
-    who = f"by {present.signer} at {present.time}, {present.claim['told']}" if present else ""
+def _require_challenger(version: Version, present: Entry | None) -> None:
     if present is not None and present.version == version.number:
-        msg = f"{name} is the champion already ({present.told}, {who}), so there is nothing to promote"
-        raise Refused(msg)
-    gated = last_gate(entries, version.number)
-    again = f"headframe models gate {name}"
-    if gated is None:
-        msg = f"{name} was never held against its gates; do it with: {again}"
-        raise Refused(msg)
-    if present is not None and gated.number < present.number:
-        other = gated.claim["champion"]
-        against = "when there was no champion" if other is None else f"against version {other}"
+        who = f"by {present.signer} at {present.time}, {present.claim['told']}"
         msg = (
-            f"{name} was gated {against}, but version {present.version} has become champion since ({present.told}, "
-            f"{who}); hold it against that one: {again}"
+            f"{version.model}/{version.number} is the champion already ({present.told}, {who}), so there is nothing to "
+            "promote"
         )
         raise Refused(msg)
+
+
+def _require_gated(version: Version, entries: tuple[Entry, ...], rules: Rules) -> Entry:
+    """Give the last entry about the gates of a version that counts, which must be later than the champion's."""
+    name = f"{version.model}/{version.number}"
+    gated = find_gate(entries, version.number, rules)
+    last = last_gate(entries, version.number)
+    if last is None:
+        msg = f"{name} was never held against its gates; do it with: headframe models gate {name}"
+        raise Refused(msg)
+    problem = why_no_gate(last, rules) if gated is None else why_stale(entries, gated)
+    if gated is None or problem is not None:
+        raise Refused(problem)
     return gated
-
-
-def _require_same_champion(version: Version, report: GateReport, present: Entry | None) -> None:
-    """Make sure that the report compares with the present champion's very model."""
-    expected = (present.version, present.digests["bundle"]) if present else (None, None)
-    if (report.champion, report.champion_bundle) != expected:
-        name = f"{version.model}/{version.number}"
-        than = f"version {expected[0]} with model {str(expected[1])[:12]}" if present else "nobody"
-        msg = (
-            f"the gate report of {name} compares it with version {report.champion} with model "
-            f"{str(report.champion_bundle)[:12]}, but the ledger's champion is {than}; headframe models gate {name}"
-        )
-        raise Refused(msg)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from headframe.errors import Refused
-from headframe.promotion.ledger import Entry
+from headframe.promotion.ledger import Entry, champion
 from headframe.promotion.office import Act, Office, done, require_same
-from headframe.promotion.policy import champion, champion_before, require_reason, require_role
+from headframe.promotion.policy import champion_before, require_reason, require_role
 from headframe.signing.keys import OwnKey
 
 
@@ -49,7 +49,6 @@ def rollback(model: str, office: Office, key: OwnKey, reason: str, to: int | Non
         }
 
     entry = office.write(model, "rollback", key, judge)
-    office.crown(entry)
     return done(entry, f"{entry.claim['told']} (by {signer.name})")
 
 

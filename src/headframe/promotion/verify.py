@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from headframe.errors import HeadframeError, Refused, Unavailable
-from headframe.promotion.ledger import CROWNS, Entry, read_time
+from headframe.promotion.ledger import CROWNS, Entry, champion, read_time
 from headframe.promotion.office import Files, Office, drift, require_same
-from headframe.promotion.policy import MAY, Rules, champion, objections
-from headframe.promotion.projection import shown_head
+from headframe.promotion.policy import MAY, Author, Rules, find_gate, objections
 from headframe.promotion.verdict import GateReport
 from headframe.record import Record
+from headframe.tracking.registry import statement
 
 
 class Finding(Record):
@@ -77,7 +79,7 @@ def verify(model: str, office: Office, *, restore: bool = False) -> Verified:
     if restore:
         office.restore(model)
     found += _shown(model, entries, office)
-    found += _head(model, entries, office)
+    found += _head(model, office)
     reports, broken = _reports(entries, office)
     found += broken
     files, broken = _files(entries, office)
@@ -94,20 +96,10 @@ def verify(model: str, office: Office, *, restore: bool = False) -> Verified:
     )
 
 
-def _head(model: str, entries: tuple[Entry, ...], office: Office) -> list[Finding]:
-    """Ask MLflow how far the ledger reached when it was last told of a champion."""
-    head = shown_head(model, office.uri)
-    if head is None:
-        return []
-    number, digest = head
-    if number > len(entries):
-        cut = f"entries {len(entries) + 1} to {number}" if number > len(entries) + 1 else f"entry {number}"
-        told = f"{cut} of {model} {'are' if 'to' in cut else 'is'} missing: MLflow was told of {number} entries"
-    elif entries[number - 1].digest != digest:
-        told = f"{entries[number - 1].told} is not the entry {number} that MLflow was told of"
-    else:
-        return []
-    return [Finding(what="head", told=f"{told}; the ledger's end was exchanged, restore it from a copy")]
+def _head(model: str, office: Office) -> list[Finding]:
+    """Hold the ledger against what MLflow was told of it."""
+    told = office.estranged(model)
+    return [] if told is None else [Finding(what="head", told=told)]
 
 
 def _shown(model: str, entries: tuple[Entry, ...], office: Office) -> list[Finding]:
@@ -161,21 +153,83 @@ def _files(entries: tuple[Entry, ...], office: Office) -> tuple[dict[int, Files]
 def _policy(
     entries: tuple[Entry, ...], reports: dict[int, GateReport], files: dict[int, Files], office: Office
 ) -> list[Finding]:
-    """Judge the present champion's promotion again: as it was then, by the policy and the roles in force now."""
-    present = champion(entries)
-    if present is None:
-        return []
+    """Judge every champion's promotion again: as it was then, by the policy and the roles in force now."""
     found = []
-    signer = office.trust.signers[present.key]
-    if not set(MAY[present.kind]) & set(signer.roles):
-        told = f"{present.told} was signed by {signer.name}, who is {' and '.join(signer.roles)} in conf/team/"
-        found.append(f"{told}; have an approver go back, or promote another version")
-    promoted = next(each for each in reversed(entries) if each.kind == "promote" and each.version == present.version)
-    gated = entries[int(promoted.claim["gated"]) - 1]
-    if gated.number in reports and present.version in files:
-        rules = Rules(office.promotion, office.trust, files[present.version].author, read_time(promoted.time))
-        found += [
-            f"{promoted.told} does not satisfy policy {office.promotion.policy}: {objection}"
-            for objection in objections(entries[: promoted.number - 1], reports[gated.number], gated, rules)
-        ]
-    return [Finding(what="policy", told=told) for told in found]
+    for crown in entries:
+        if crown.kind not in CROWNS:
+            continue
+        gated = _grounds(entries, crown)[1]
+        if gated.number in reports and crown.version in files:
+            told = _unlawful(entries, crown, reports[gated.number], files[crown.version].author, office)
+        else:  # what is missing was named; the rest is looked at
+            told = _unauthorised(crown, office)
+        found += [Finding(what="policy", told=each) for each in told]
+    return list({each.told: each for each in found}.values())
+
+
+def unlawful(entries: Sequence[Entry], crown: Entry, office: Office) -> list[str]:
+    """Say why a version should not have become champion, by the policy and the roles in force now.
+
+    Its model files are not looked at, but for their signature: who loads them checks them.
+
+    Args:
+        entries: of the ledger, all of them.
+        crown: one of them that made a version champion.
+        office: the policy in force, the people and the registry.
+
+    Returns:
+        A sentence without a full stop for each reason; none where it was lawful.
+
+    Raises:
+        Unavailable: MLflow does not answer.
+    """
+    from headframe.promotion.gate import fetch_report  # noqa: PLC0415 - the report's page is heavy
+
+    _, gated = _grounds(entries, crown)
+    try:
+        version = office.version(crown.model, crown.version)
+        report = fetch_report(version, gated.digests["report"], office.uri)
+        signed = statement(version, office.uri, office.trust)
+    except Unavailable:
+        raise
+    except HeadframeError as error:
+        return [*_unauthorised(crown, office), f"{crown.told}: {error}"]
+    found = _unlawful(entries, crown, report, Author(signed.signer.name, signed.signer.key), office)
+    if signed.digest != crown.digests["signature"]:
+        found.append(
+            f"{crown.told} is about model files with the signature {crown.digests['signature'][:12]}, but those of "
+            f"{crown.model}/{crown.version} have {signed.digest[:12]}; restore the files from a copy"
+        )
+    return found
+
+
+def _grounds(entries: Sequence[Entry], crown: Entry) -> tuple[Entry, Entry]:
+    """Give the promotion that a champion rests on, and the entry about its gates."""
+    promoted = crown if crown.kind == "promote" else entries[int(crown.claim["promoted"]) - 1]
+    return promoted, entries[int(promoted.claim["gated"]) - 1]
+
+
+def _unauthorised(crown: Entry, office: Office) -> list[str]:
+    """Say that whoever made a version champion may not."""
+    signer = office.trust.signers[crown.key]
+    if set(MAY[crown.kind]) & set(signer.roles):
+        return []
+    told = f"{crown.told} was signed by {signer.name}, who is {' and '.join(signer.roles)} in conf/team/"
+    return [f"{told}; have an approver go back, or promote another version"]
+
+
+def _unlawful(entries: Sequence[Entry], crown: Entry, report: GateReport, author: Author, office: Office) -> list[str]:
+    """See `unlawful`."""
+    promoted, gated = _grounds(entries, crown)
+    before = entries[: promoted.number - 1]
+    rules = Rules(office.promotion, office.trust, author, read_time(promoted.time))
+    found = objections(before, report, gated, rules)
+    last = find_gate(before, promoted.version, rules)
+    if last is not None and last.number > gated.number:
+        found.append(f"it rests on {gated.told}, though {last.told} came after it")
+    for told, entry, ground in (("gates", promoted, gated), ("promotion", crown, promoted)):
+        if entry.digests != ground.digests:
+            found.append(f"{entry.told} is about other files than {ground.told}, the {told} that it rests on")
+    whose = [*_unauthorised(crown, office), *(_unauthorised(promoted, office) if promoted is not crown else [])]
+    policy = office.promotion.policy
+    return [*whose, *(f"{promoted.told} does not satisfy policy {policy}: {objection}" for objection in found)]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from headframe.errors import Refused
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT = "https://in-toto.io/Statement/v1"
+_RESTORE = "restore it from a copy"
 PREDICATES = "https://headframe.dev/attestation"  # a name, not a page: what is claimed, and its version
 
 
@@ -78,7 +80,8 @@ def unseal(text: str, kind: str, trust: Trust) -> Opened:
         trust: whose signature counts.
 
     Raises:
-        Refused: it is no such envelope, nobody who is trusted signed it, or it was changed after it was signed.
+        Refused: it is no such envelope, nobody who is trusted signed it, it was changed after it was signed, or it is
+            dated after its signer left.
     """
     from securesystemslib.dsse import Envelope  # noqa: PLC0415 - see `seal`
     from securesystemslib.exceptions import FormatError, VerificationError  # noqa: PLC0415
@@ -91,6 +94,9 @@ def unseal(text: str, kind: str, trust: Trust) -> Opened:
     except (ValueError, KeyError, TypeError, AttributeError, FormatError) as error:
         msg = f"it is no signed statement that can be read ({type(error).__name__}); restore it from a copy"
         raise Refused(msg) from error
+    if not all(isinstance(each, str) for each in subjects.values()):
+        msg = f"it is no signed statement that can be read (a digest of its subjects is no text); {_RESTORE}"
+        raise Refused(msg)
     signer = next((trust.signers[keyid] for keyid in envelope.signatures if keyid in trust.signers), None)
     if signer is None:
         signed = ", ".join(f"{keyid[:16]}..." for keyid in envelope.signatures) or "nobody"
@@ -104,7 +110,20 @@ def unseal(text: str, kind: str, trust: Trust) -> Opened:
     if envelope.payload_type != PAYLOAD_TYPE or told != _predicate(kind):
         msg = f"it states {told}, not {_predicate(kind)}; a statement of one kind is worthless for another"
         raise Refused(msg)
+    if signer.until is not None and "time" in claim:  # what bears no time, as models, counts whenever it was signed
+        _require_before_leaving(claim["time"], signer)
     return Opened(subjects, kind, claim, signer)
+
+
+def _require_before_leaving(time: object, signer: Signer) -> None:
+    try:
+        left = signer.left(datetime.fromisoformat(str(time)))
+    except (ValueError, TypeError) as error:  # no time, or of no time zone
+        msg = f"it is dated {time!r} by {signer.name}, which is no time as 2026-11-17T09:30:00Z; {_RESTORE}"
+        raise Refused(msg) from error
+    if left is not None:
+        msg = f"it is of {time}, but {left}; {_RESTORE}"
+        raise Refused(msg)
 
 
 def _predicate(kind: str) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from headframe.config.plan import ROLES, Role, Team
-from headframe.signing.keys import own_keys
+from headframe.errors import Refused
+from headframe.signing.keys import OwnKey, own_keys
 
 
 @dataclass(frozen=True)
@@ -16,11 +18,19 @@ class Signer:
         name: as the team is listed, or of the key's file where nobody is listed.
         key: public, 64 hex digits.
         roles: what they may sign.
+        until: when they left, or the key was replaced; None while it is in use.
     """
 
     name: str
     key: str
     roles: tuple[Role, ...]
+    until: datetime | None = None
+
+    def left(self, at: datetime) -> str | None:
+        """Say since when the key signs nothing new, if that is so at a time; None where it is in use."""
+        if self.until is None or at < self.until:
+            return None
+        return f"{self.name}'s key counts in conf/team/ only until {self.until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 @dataclass(frozen=True)
@@ -39,8 +49,26 @@ class Trust:
     def of(cls, team: Team) -> Trust:
         """Trust the people listed, or where nobody is, the keys on this machine."""
         if team.people:
-            return cls({each.key: Signer(name, each.key, each.roles) for name, each in team.people.items()}, False)
+            people = team.people.items()
+            return cls({each.key: Signer(name, each.key, each.roles, each.until) for name, each in people}, False)
         return cls({key.public: Signer(key.name, key.public, ROLES) for key in own_keys()}, True)
+
+    def acting(self, key: OwnKey) -> Signer:
+        """Say who signs something new with a key.
+
+        Raises:
+            Refused: it is nobody's who is listed, or of somebody who left.
+        """
+        signer = self.signers.get(key.public)
+        if signer is None:
+            who = f"key {key.name!r} ({key.public})"
+            msg = f"{who} is not in conf/team/, so its word does not count; have it listed there"
+            raise Refused(msg)
+        left = signer.left(datetime.now(UTC))
+        if left is not None:
+            msg = f"{left}, so it signs nothing new; sign with the key that took its place"
+            raise Refused(msg)
+        return signer
 
     @property
     def advice(self) -> str:
