@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,7 +26,7 @@ from sqlalchemy.pool import NullPool
 from headframe.config.plan import Promotion
 from headframe.config.project import Project
 from headframe.errors import ConfigurationError, HeadframeError, Refused, Unavailable
-from headframe.promotion.projection import show, take_down
+from headframe.promotion.projection import Head, estrangement, show, show_head, shown_head, take_down
 from headframe.record import Record
 from headframe.signing.envelope import Opened, seal, unseal
 from headframe.signing.keys import OwnKey
@@ -38,7 +38,7 @@ log = logging.getLogger("headframe")
 ADDRESS = "HEADFRAME_LEDGER"  # names the ledger where no plan does
 FILE = "ledger.db"
 FIRST = "0" * 64  # what the first entry names as the one before it
-SKEW = timedelta(minutes=5)  # how far a clock may be behind the one that dated the entry before
+SKEW = timedelta(minutes=5)  # a clock that is off by more is worth a warning and a word in the entry
 PATIENCE = 60  # seconds in which another process must give an SQLite file free
 CONNECT = 10  # seconds in which PostgreSQL must answer
 _LOCK = 0x4865616466726D  # any number of our own: of PostgreSQL's advisory lock while the tables are made
@@ -66,8 +66,11 @@ PROJECTED = sa.Table(
     "projected",
     _tables,
     sa.Column("model", sa.Text, primary_key=True),
-    sa.Column("number", sa.Integer, nullable=False),  # the last entry that MLflow's alias was brought to
+    sa.Column("number", sa.Integer, nullable=False),  # the last entry that MLflow was told of
 )
+_KINDS = {each.name: each.type.python_type for each in ENTRIES.columns}
+"""What each column holds; SQLite would take anything."""
+LAST_YEAR = 9000  # that entries may be of: what is counted from them must be a date, too
 _SAYS_NO = "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
 _REFUSE = {
     "sqlite": (
@@ -107,7 +110,8 @@ class Entry(Record):
         time: when: UTC, ISO 8601, to the second.
         previous: digest of the entry before.
         digest: sha256 of the envelope.
-        claim: what else they say of it; `digests` holds the sha256 of what it is about, by name.
+        claim: what else they say of it; `digests` holds the sha256 of what it is about, by name, and `clock` what the
+            clock of who wrote it said, where that was far from `time`.
     """
 
     model: str
@@ -182,8 +186,9 @@ class Ledger:
     ) -> Entry:
         """Write and sign the next entry.
 
-        It is dated by PostgreSQL's clock, so that a team has one; with SQLite by this machine's. A clock that is up to
-        `SKEW` behind the entry before gives that one's time; time in a ledger never runs backwards.
+        It is dated by PostgreSQL's clock, so that a team has one; with SQLite by this machine's. Time in a ledger never
+        runs backwards: a clock that is behind gives the time of the entry before. Where this machine's clock is off by
+        more than `SKEW`, the entry says what it said.
 
         Args:
             model: name in the registry.
@@ -196,7 +201,7 @@ class Ledger:
 
         Raises:
             Taken: there is an entry of that number already.
-            Refused: the clock is far behind, or the entry named by `after` is gone.
+            Refused: the entry named by `after` is gone.
         """
         with self._connected(writing=True) as connection:
             before = connection.execute(
@@ -205,12 +210,12 @@ class Ledger:
             if before is None and after:
                 msg = f"entry {after} of {model} is gone from the ledger {self.place}; restore a copy of it"
                 raise Refused(msg)
-            time = _time(_now(connection), before.time if before else None)
+            time = spell(_later(_now(connection), before.time if before else None))
             chain = {
                 "model": model, "number": after + 1, "version": version, "time": time,
                 "previous": before.digest if before else FIRST,
             }  # fmt: skip
-            said = {name: value for name, value in claim.items() if name != "digests"}
+            said = {name: value for name, value in claim.items() if name != "digests"} | _clock(time)
             envelope = seal(kind, claim["digests"], {**said, **chain}, key)
             row = {**chain, "kind": kind, "signer": key.public, "digest": _digest(envelope), "envelope": envelope}
             try:
@@ -221,16 +226,26 @@ class Ledger:
         known = Trust({key.public: Signer(key.name, key.public, ())}, alone=False)
         return _checked(row, model, after + 1, before, known)
 
+    def time(self, entries: Sequence[Entry]) -> datetime:
+        """Give the time by which entries are dated and approvals expire: never before the last entry's."""
+        with self._connected(writing=False) as connection:
+            return _later(_now(connection), entries[-1].time if entries else None)
+
+    def told(self, model: str) -> int:
+        """Give the number of the last entry that MLflow was told of; 0 where it was told of none."""
+        with self._connected(writing=False) as connection:
+            return _told_of(connection, model)
+
     def pending(self, model: str) -> bool:
-        """Say whether a champion is named that MLflow has not been told of; takes milliseconds."""
+        """Say whether there are entries that MLflow has not been told of; takes milliseconds."""
         with self._connected(writing=False) as connection:
             return _pending(connection, model)
 
     def project(self, model: str, uri: str, trust: Trust, *, again: bool = False) -> Entry | None:
-        """Have MLflow's alias name the champion that the ledger names, unless it was told before.
+        """Tell MLflow what the ledger says, unless it was told: who is champion, and how far the ledger reaches.
 
-        The alias is set while the model's row in `projected` is locked, so that of two processes the slower one
-        cannot put back what the faster one replaced. A kill leaves the row as it was, and the next call does it again.
+        MLflow is told while the model's row in `projected` is locked, so that of two processes the slower one cannot
+        put back what the faster one replaced. A kill leaves the row as it was, and the next call does it again.
 
         Args:
             model: name in the registry.
@@ -239,10 +254,12 @@ class Ledger:
             again: even if it was told before, since somebody may have moved the alias.
 
         Returns:
-            The entry that MLflow was told of; None where nothing was left to tell, or nobody is champion.
+            The entry that made the champion whom MLflow was told of; None where that was told before, or nobody is
+            champion.
 
         Raises:
-            Refused: the ledger is broken.
+            Refused: the ledger is broken, or MLflow was told by another one, or of more than is left of this one. What
+                another ledger told it is never replaced.
             Unavailable: MLflow does not answer.
         """
         if not again and not self.pending(model):
@@ -252,14 +269,29 @@ class Ledger:
             _lock(connection, model)
             if not again and not _pending(connection, model):
                 return None
+            told = _told_of(connection, model)
+            head = shown_head(model, uri)
             entries = _entries(connection, model, trust)
-            crown = next((entry for entry in reversed(entries) if entry.kind in CROWNS), None)
-            if crown is None:
+            self._require_own(model, entries, head, 0 if again else told)
+            crown = champion(entries)
+            shown = crown if crown is not None and (again or crown.number > told) else None
+            if shown is not None:
+                show(model, shown.version, shown.claim["told"], uri)
+            elif crown is None and again:
                 take_down(model, uri)
-                return None
-            show(crown.model, crown.version, crown.claim["told"], f"{entries[-1].number} {entries[-1].digest}", uri)
-            connection.execute(sa.update(PROJECTED).where(PROJECTED.c.model == model).values(number=crown.number))
-        return crown
+            show_head(model, Head(entries[0].digest, entries[-1].number, entries[-1].digest), uri)
+            connection.execute(sa.update(PROJECTED).where(PROJECTED.c.model == model).values(number=len(entries)))
+        return shown
+
+    def _require_own(self, model: str, entries: Sequence[Entry], head: Head | None, told: int) -> None:
+        problem = estrangement(model, entries, head, told, self.place)
+        if problem is None and not entries:
+            problem = (
+                f"the ledger {self.place} has no entry about {model}, so it cannot say who is champion; name the one "
+                f"that can with promotion.ledger or {ADDRESS}"
+            )
+        if problem is not None:
+            raise Refused(problem)
 
     def strays(self, model: str) -> list[str]:
         """Name the rows that stand under another model's name, but were written for this one."""
@@ -331,6 +363,11 @@ class Ledger:
                 raise ConfigurationError(msg)
 
 
+def champion(entries: Sequence[Entry]) -> Entry | None:
+    """Give the entry that made the present champion; None where there is none."""
+    return next((entry for entry in reversed(entries) if entry.kind in CROWNS), None)
+
+
 def now() -> datetime:
     """Give this machine's time: UTC, to the second."""
     return datetime.now(UTC).replace(microsecond=0)
@@ -380,16 +417,17 @@ def _now(connection: sa.Connection) -> datetime:
     return time.astimezone(UTC).replace(microsecond=0)
 
 
-def _time(time: datetime, before: str | None) -> str:
-    if before is None:
-        return spell(time)
-    earliest = read_time(before)
-    if time < earliest - SKEW:
-        msg = (
-            f"the clock says {spell(time)}, but the last entry of the ledger is of {before}; set the one that is wrong"
-        )
-        raise Refused(msg)
-    return spell(max(time, earliest))
+def _later(time: datetime, before: str | None) -> datetime:
+    return time if before is None else max(time, read_time(before))
+
+
+def _clock(time: str) -> dict[str, str]:
+    """Say what this machine's clock says, if that is far from the time of an entry."""
+    here = now()
+    if abs(here - read_time(time)) <= SKEW:
+        return {}
+    log.warning("ledger    this machine's clock says %s, the ledger's %s; set the one that is wrong", spell(here), time)
+    return {"clock": spell(here)}
 
 
 def _lock(connection: sa.Connection, model: str) -> None:
@@ -404,12 +442,14 @@ def _lock(connection: sa.Connection, model: str) -> None:
     connection.execute(sa.select(PROJECTED.c.number).where(PROJECTED.c.model == model).with_for_update())
 
 
+def _told_of(connection: sa.Connection, model: str) -> int:
+    asked = sa.select(PROJECTED.c.number).where(PROJECTED.c.model == model)
+    return connection.execute(asked).scalar_one_or_none() or 0
+
+
 def _pending(connection: sa.Connection, model: str) -> bool:
-    crown = connection.execute(
-        sa.select(sa.func.max(ENTRIES.c.number)).where(ENTRIES.c.model == model, ENTRIES.c.kind.in_(CROWNS))
-    ).scalar_one()
-    told = connection.execute(sa.select(PROJECTED.c.number).where(PROJECTED.c.model == model)).scalar_one_or_none()
-    return (crown or 0) > (told or 0)
+    last = connection.execute(sa.select(sa.func.max(ENTRIES.c.number)).where(ENTRIES.c.model == model)).scalar_one()
+    return (last or 0) > _told_of(connection, model)
 
 
 def _entries(connection: sa.Connection, model: str, trust: Trust) -> tuple[Entry, ...]:
@@ -457,6 +497,9 @@ def _checked(row: dict[str, Any], model: str, number: int, before: Any, trust: T
 def _problem(row: dict[str, Any], before: Any, trust: Trust) -> str | Opened:
     """Say what is wrong with a row, or give its statement."""
     restore = "restore the ledger from a copy"
+    for name, kind in _KINDS.items():
+        if type(row[name]) is not kind:
+            return f"its column {name} holds {row[name]!r:.40}, not {kind.__name__}; {restore}"
     if _digest(row["envelope"]) != row["digest"]:
         return f"its digest is not that of its envelope, so one of them was changed; {restore}"
     if row["kind"] not in KINDS:
@@ -469,11 +512,21 @@ def _problem(row: dict[str, Any], before: Any, trust: Trust) -> str | Opened:
     for name in ("model", "number", "version", "time", "previous", "signer"):
         if signed.get(name) != row[name]:
             return f"its column {name} says {row[name]!r}, but {signed.get(name)!r} was signed; {restore}"
+    if not _is_time(row["time"]):
+        return f"it is of {row['time']!r}, which is no time as in 2026-11-17T09:30:00Z; {restore}"
     if row["previous"] != (before.digest if before else FIRST):
         return f"it does not follow the entry before it, which was changed or exchanged; {restore}"
     if before and row["time"] < before.time:
         return f"it is of {row['time']}, before the entry before it ({before.time}); {restore}"
     return opened
+
+
+def _is_time(text: str) -> bool:
+    """Say whether a time is spelled as entries have it, and leaves room for what is counted from it."""
+    try:
+        return spell(read_time(text)) == text and read_time(text).year < LAST_YEAR
+    except ValueError:
+        return False
 
 
 def _told(number: object, model: object, kind: object, version: object) -> str:

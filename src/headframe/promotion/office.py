@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,15 @@ from typing import Any
 from headframe.config.nearest import nearest
 from headframe.config.plan import Plan, Promotion
 from headframe.errors import ConfigurationError, HeadframeError, Refused
-from headframe.promotion.ledger import Entry, Kind, Ledger, Taken
-from headframe.promotion.policy import Author, champion, require_sound
+from headframe.promotion.ledger import ADDRESS, Entry, Kind, Ledger, Taken, champion
+from headframe.promotion.policy import Author, require_sound
+from headframe.promotion.projection import estrangement, shown_head
 from headframe.record import Record, folder_digest
 from headframe.signing.keys import OwnKey
 from headframe.signing.trust import Trust
 from headframe.tracking.address import tracking_uri
 from headframe.tracking.registry import BUNDLE_TAG, Version, bundle_in, champion_number, resolve, signed_files
+from headframe.tracking.signature import Signed
 
 log = logging.getLogger("headframe")
 
@@ -106,13 +109,24 @@ class Office:
         return Ledger.open(self.promotion, self.root)
 
     def finish(self, model: str) -> None:
-        """Have MLflow name the champion that the ledger names, if a kill kept that from being done, and say so."""
+        """Tell MLflow what the ledger says, if a kill kept that from being done, and say who was made champion.
+
+        Raises:
+            Refused: as `Ledger.project`, or as `entries`.
+        """
+        if not self.ledger.pending(model):
+            return
+        self.entries(model)
         entry = self.ledger.project(model, self.uri, self.trust)
         if entry is not None:
             log.info("champion  %s was not told to MLflow yet; alias champion now names %d", entry.told, entry.version)
 
     def restore(self, model: str) -> None:
-        """Have MLflow's alias say what the ledger says, whoever moved it, and say so."""
+        """Have MLflow's alias say what the ledger says, whoever moved it, and say so.
+
+        Raises:
+            Refused: as `Ledger.project`, or as `entries`.
+        """
         entries = self.entries(model)
         before = champion_number(model, self.uri)
         self.ledger.project(model, self.uri, self.trust, again=True)
@@ -125,9 +139,42 @@ class Office:
         )
 
     def read(self, model: str) -> tuple[Entry, ...]:
-        """Give the checked entries of a model, after finishing what was left; see `entries`."""
+        """Give the checked entries of a model, after finishing what was left; see `own`."""
         self.finish(model)
-        return self.entries(model)
+        return self.own(model)
+
+    def own(self, model: str) -> tuple[Entry, ...]:
+        """Give the checked entries of a model, of the ledger that MLflow was told by.
+
+        Raises:
+            Refused: as `entries`; or MLflow was told by another ledger, or of more entries than are left.
+        """
+        entries, problem = self._compared(model)
+        if problem is not None:
+            raise Refused(problem)
+        return entries
+
+    def estranged(self, model: str) -> str | None:
+        """Say why what MLflow was told of a model is not from this ledger, or from more of it than is left.
+
+        Raises:
+            Refused: as `entries`.
+        """
+        return self._compared(model)[1]
+
+    def _compared(self, model: str) -> tuple[tuple[Entry, ...], str | None]:
+        """Give entries, and what MLflow was told otherwise.
+
+        In this order: whoever writes an entry tells MLflow after it and notes that it was told last. Read in the other
+        order, a ledger that somebody writes to in this moment would look cut off.
+        """
+        told = self.ledger.told(model)
+        try:
+            head = shown_head(model, self.uri)
+        except Refused as error:
+            return self.entries(model), str(error)
+        entries = self.entries(model)
+        return entries, estrangement(model, entries, head, told, self.ledger.place)
 
     def entries(self, model: str) -> tuple[Entry, ...]:
         """Give the checked entries of a model.
@@ -142,14 +189,28 @@ class Office:
     def require_known(self, model: str) -> None:
         """Make sure that the ledger knows a model.
 
+        Where it does not, but a ledger told MLflow of the model, this one was lost or is the wrong one, which reading
+        names.
+
         Raises:
             ConfigurationError: it does not.
         """
         known = self.ledger.models()
-        if model not in known:
+        if model not in known and not self._was_told(model):
             others = nearest(model, known) if known else "nothing is written there yet"
             msg = f"the ledger {self.ledger.place} has no entry about {model!r}; {others}"
             raise ConfigurationError(msg)
+
+    def _was_told(self, model: str) -> bool:
+        """Say whether any ledger told MLflow of a model."""
+        try:
+            return shown_head(model, self.uri) is not None
+        except Refused:  # there is a tag, but not what a ledger writes
+            return True
+
+    def time(self, entries: tuple[Entry, ...]) -> datetime:
+        """Give the ledger's time, by which approvals expire; see `Ledger.time`."""
+        return self.ledger.time(entries)
 
     def warn_of_drift(self, model: str, entries: tuple[Entry, ...]) -> None:
         """Say on the log where MLflow's alias is not what the ledger says."""
@@ -173,8 +234,7 @@ class Office:
             HeadframeError: they are gone.
         """
         with signed_files(version, self.uri, self.trust) as (folder, signed):
-            author = Author(signed.signer.name, signed.signer.key)
-            return Files(author, folder_digest(bundle_in(folder)), signed.digest)
+            return read_files(folder, signed)
 
     def write(
         self,
@@ -183,32 +243,31 @@ class Office:
         key: OwnKey,
         judge: Callable[[tuple[Entry, ...]], tuple[int, Mapping[str, Any]]],
     ) -> Entry:
-        """Judge by the ledger as it is and write an entry; where somebody else was faster, judge anew.
+        """Judge by the ledger as it is, write an entry and tell MLflow; where somebody else was faster, judge anew.
 
         Args:
             model: name in the registry.
             kind: of the entry.
             key: who signs.
             judge: takes the entries so far and gives the version and the claim, or raises `Refused`.
-        """
-        for _ in range(CERTAIN):
-            entries = self.entries(model)
-            version, claim = judge(entries)
-            try:
-                return self.ledger.append(model, kind, version, claim, key, after=len(entries))
-            except Taken:
-                log.info("ledger    somebody else wrote entry %d of %s first; judging anew", len(entries) + 1, model)
-        msg = f"others wrote {CERTAIN} entries of {model} in the meantime; try again when they are done"
-        raise HeadframeError(msg)
-
-    def crown(self, entry: Entry) -> None:
-        """Tell MLflow of a new champion.
 
         Raises:
-            HeadframeError: MLflow refuses; the next command will tell it.
+            Refused: as `own`, or as `judge`.
+            HeadframeError: MLflow refuses what it is told; the entry is written, and the next command tells it.
         """
-        with _said_to_be_done(entry):
-            self.ledger.project(entry.model, self.uri, self.trust)
+        for _ in range(CERTAIN):
+            entries = self.own(model)
+            version, claim = judge(entries)
+            try:
+                entry = self.ledger.append(model, kind, version, claim, key, after=len(entries))
+            except Taken:
+                log.info("ledger    somebody else wrote entry %d of %s first; judging anew", len(entries) + 1, model)
+                continue
+            with _said_to_be_done(entry):
+                self.ledger.project(model, self.uri, self.trust)
+            return entry
+        msg = f"others wrote {CERTAIN} entries of {model} in the meantime; try again when they are done"
+        raise HeadframeError(msg)
 
 
 def done(entry: Entry, told: str) -> Act:
@@ -225,12 +284,23 @@ def done(entry: Entry, told: str) -> Act:
     )
 
 
+def read_files(folder: Path, signed: Signed) -> Files:
+    """Give what the files of a model in MLflow's format are, whose signature was checked."""
+    return Files(Author(signed.signer.name, signed.signer.key), folder_digest(bundle_in(folder)), signed.digest)
+
+
 def drift(model: str, entries: tuple[Entry, ...], uri: str) -> str | None:
     """Say where MLflow's alias is not what the ledger says; None where it is."""
     present, shown = champion(entries), champion_number(model, uri)
     if (present.version if present else None) == shown:
         return None
     names = "names no version" if shown is None else f"names version {shown}"
+    if not entries:
+        return (
+            f"alias champion of {model} {names}, but this ledger has no entry about {model}: another ledger says who "
+            f"is champion, or somebody set it by hand; name that ledger with promotion.ledger or {ADDRESS}, or have "
+            "who runs MLflow remove the alias"
+        )
     says = f"{present.told} says {present.version}" if present else "the ledger has made no version champion"
     return (
         f"alias champion of {model} {names}, but {says}: somebody moved it behind the ledger's back; put it back "
@@ -260,6 +330,8 @@ def require_same(version: Version, files: Files, entry: Entry) -> None:
 def _said_to_be_done(entry: Entry) -> Iterator[None]:
     try:
         yield
+    except Refused:  # the next command would be refused as well
+        raise
     except HeadframeError as error:
         msg = f"{error}; {entry.told} is written all the same, and the next command tells MLflow of it"
         raise type(error)(msg) from error

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,18 +10,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import ValidationError
-
 from headframe.config.nearest import nearest
 from headframe.config.plan import Plan
-from headframe.errors import ConfigurationError, DataError, HeadframeError, Refused, Unavailable
+from headframe.errors import ConfigurationError, HeadframeError, Unavailable
 from headframe.evaluation.facts import describe
-from headframe.promotion.ledger import CROWNS, Entry, spell
+from headframe.promotion.ledger import CROWNS, Entry, champion, spell
 from headframe.promotion.office import Office
-from headframe.promotion.policy import champion, last_gate, read_approval, since_champion
+from headframe.promotion.policy import last_gate, read_approval, since_champion
 from headframe.record import Record, digest
 from headframe.records import Interval, Provenance
 from headframe.tracking.address import open_client, speaking
+from headframe.tracking.claim import read_plan, read_provenance, require_tags
+from headframe.tracking.fetching import Missing, fetch_file
 from headframe.tracking.registry import Version, statement
 
 if TYPE_CHECKING:
@@ -246,9 +244,11 @@ def dossier(version: Version, registered: str, office: Office, signed: Signed | 
         HeadframeError: they are gone.
     """
     signed = signed or statement(version, office.uri, office.trust)
+    require_tags(version, signed)
     with artifacts(version, office) as fetch:
-        provenance = _provenance(fetch("provenance.json"), version, signed)
-        plan = _plan(fetch("plan.json"), version, signed, provenance)
+        provenance = read_provenance(fetch("provenance.json"), version, signed)
+        own = {name.partition(".")[0] for name in provenance.origin.modules} - {"headframe"}
+        plan = read_plan(fetch("plan.json"), version, signed, [f"{name}." for name in sorted(own)])
     return Dossier(version, registered, signed, plan, provenance)
 
 
@@ -276,15 +276,9 @@ class Fetch:
         Raises:
             HeadframeError: it cannot be had.
         """
-        from mlflow.artifacts import download_artifacts  # noqa: PLC0415 - costs seconds
-        from mlflow.exceptions import MlflowException  # noqa: PLC0415
-
         try:
-            file = download_artifacts(
-                artifact_uri=f"{self._place}/{path}", dst_path=str(self._scratch), tracking_uri=self._uri
-            )
-            return Path(file).read_bytes()
-        except (OSError, MlflowException) as error:
+            return fetch_file(f"{self._place}/{path}", self._uri, self._scratch).read_bytes()
+        except Missing as error:
             msg = f"{path} of {self._name} cannot be fetched ({error}); the command that trained it writes it anew"
             raise HeadframeError(msg) from error
 
@@ -297,22 +291,6 @@ def artifacts(version: Version, office: Office) -> Iterator[Fetch]:
         place = client.get_run(version.run_id).info.artifact_uri
     with tempfile.TemporaryDirectory() as scratch:
         yield Fetch(place, office.uri, Path(scratch), version.uri)
-
-
-def require_signed(content: bytes, name: str, signed: Signed, version: Version, file: str) -> bytes:
-    """Give the bytes of a file if they are those that the version's author signed.
-
-    Raises:
-        Refused: they are others.
-    """
-    came = hashlib.sha256(content).hexdigest()
-    if came != signed.claim.get(name):
-        msg = (
-            f"{file} of {version.uri} has sha256 {came[:12]}, but {str(signed.claim.get(name))[:12]} was signed; it "
-            "was changed since, so restore it from a copy"
-        )
-        raise Refused(msg)
-    return content
 
 
 def listed(found: Dossier, now: State) -> Listed:
@@ -415,29 +393,6 @@ def _all(search: Callable[..., Any], **wanted: Any) -> list[Any]:
         page = search(**wanted, page_token=page.token)
         found += page
     return found
-
-
-def _provenance(content: bytes, version: Version, signed: Signed) -> Provenance:
-    require_signed(content, "provenance", signed, version, "provenance.json")
-    try:
-        return Provenance.model_validate_json(content)
-    except ValidationError as error:
-        msg = f"provenance.json of {version.uri} cannot be read ({str(error).splitlines()[0]}); register it again"
-        raise DataError(msg) from error
-
-
-def _plan(content: bytes, version: Version, signed: Signed, provenance: Provenance) -> Plan:
-    own = {name.partition(".")[0] for name in provenance.origin.modules} - {"headframe"}
-    try:
-        raw = json.loads(content)
-        plan = Plan.model_validate(raw, context={"trusted": tuple(f"{name}." for name in sorted(own))})
-    except (ValueError, ValidationError) as error:
-        msg = f"plan.json of {version.uri} is no plan ({str(error).splitlines()[0]}); train and register it again"
-        raise DataError(msg) from error
-    if digest(raw) != signed.claim.get("plan"):
-        msg = f"plan.json of {version.uri} was changed after {signed.signer.name} signed it; restore it from a copy"
-        raise Refused(msg)
-    return plan
 
 
 def _group(key: tuple[Any, ...], found: Sequence[Listed]) -> Group:

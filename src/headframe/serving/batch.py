@@ -12,9 +12,7 @@ from headframe.config.project import Project
 from headframe.errors import ConfigurationError, DataError, HeadframeError
 from headframe.record import file_digest, umask
 from headframe.records import Predicted
-from headframe.serving.asked import find
-from headframe.signing.trust import Trust
-from headframe.tracking.registry import open_version
+from headframe.serving.asked import open_asked
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,15 +38,15 @@ def predict_to_file(model: str, source: str, target: Path, *, plan: Plan, root: 
         uri: MLflow's address.
 
     Raises:
-        Refused: the model's files are not what somebody trusted signed, or it is champion without the ledger's word.
+        Refused: the model's files are not what somebody trusted signed, or the ledger does not make it champion; see
+            `open_asked`.
         ConfigurationError: there is no such model or source, or `target` is no place for a Parquet file.
         HeadframeError: `target` cannot be written.
         DataError: the rows are not what the model takes.
     """
     _require_place(target, source, root)
-    trust = Trust.of(plan.team)
-    version = find(model, plan.promotion, trust, uri, root)
-    rows = write_predictions(open_version(version, uri, trust), source, target, root)
+    version, predictor = open_asked(model, plan, uri, root)
+    rows = write_predictions(predictor, source, target, root)
     return Predicted(
         model=version.model, version=version.number, target=str(target), rows=rows, digest=file_digest(target)
     )

@@ -11,9 +11,7 @@ from typing import Any
 
 from headframe.config.plan import Plan
 from headframe.errors import ConfigurationError, HeadframeError
-from headframe.serving.asked import find
-from headframe.signing.trust import Trust
-from headframe.tracking.registry import open_version
+from headframe.serving.asked import open_asked
 
 log = logging.getLogger("headframe")
 
@@ -44,13 +42,12 @@ def serve(
     Raises:
         HeadframeError: the port is taken or the host is not this machine's.
         ConfigurationError: there is no such model, or the port cannot be one.
-        Refused: its files are not what somebody trusted signed, or it is champion without the ledger's word.
+        Refused: its files are not what somebody trusted signed, or the ledger does not make it champion; see
+            `open_asked`.
     """
     listening = _listen(host, port)
     with listening:
-        trust = Trust.of(plan.team)
-        version = find(model, plan.promotion, trust, uri, root)
-        predictor = open_version(version, uri, trust)
+        version, predictor = open_asked(model, plan, uri, root)
         import uvicorn  # noqa: PLC0415 - what can go wrong before is said without it
 
         from headframe.serving.app import make_app  # noqa: PLC0415

@@ -1,0 +1,207 @@
+"""What MLflow was told of the ledger makes known what the ledger's chain cannot: a cut end, or another ledger."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import pytest
+from mlflow import MlflowClient
+from shifts import Shift, approved, crown, findings, gated, promoted, tamper
+
+from headframe.errors import ConfigurationError, HeadframeError, Refused, Unavailable
+from headframe.promotion import ledger as ledgers
+from headframe.promotion.approve import reject
+from headframe.promotion.history import history
+from headframe.promotion.projection import HEAD, Head, shown_head
+from headframe.promotion.rollback import rollback
+from headframe.promotion.verify import verify
+from headframe.tracking.registry import champion_number
+
+
+def rejected(shift: Shift, number: int, **changes: object) -> None:
+    reject(shift.version(number), "no", shift.office(**changes), shift.keys["bert"])
+
+
+def tag(shift: Shift) -> str | None:
+    return MlflowClient(shift.uri, shift.uri).get_registered_model("digits").tags.get(HEAD)
+
+
+ACTS: tuple[Callable[[Shift], object], ...] = (
+    lambda shift: gated(shift, 3),
+    lambda shift: approved(shift, 2),
+    lambda shift: rejected(shift, 3),
+    lambda shift: promoted(shift, 2),
+    lambda shift: rollback("digits", shift.office(), shift.keys["bert"], "back", 1),
+    lambda shift: shift.office().restore("digits"),
+    lambda shift: shift.office().read("digits"),
+)
+
+
+def test_every_entry_is_told(shift: Shift):
+    seen = []
+    for act in (
+        lambda: gated(shift, 1),
+        lambda: approved(shift, 1),
+        lambda: promoted(shift, 1),
+        lambda: rejected(shift, 2),
+    ):
+        act()
+        entries = shift.office().entries("digits")
+        seen.append(tag(shift))
+        assert seen[-1] == f"{entries[0].digest} {len(entries)} {entries[-1].digest}"
+        assert not shift.office().ledger.pending("digits")
+    assert len({*seen}) == len(seen)
+
+
+def test_entries_cut_off_after_the_last_champion_are_named_and_nothing_is_done(shift: Shift):
+    crown(shift, 1)
+    gated(shift, 2)
+    approved(shift, 2)
+    rejected(shift, 2)
+    tamper(shift, "DELETE FROM entries WHERE number = 6")
+    said = (
+        "entry 6 of digits is missing: MLflow was told of 6 entries; the ledger's end was exchanged, restore it from a"
+    )
+    assert findings(shift)["head"].startswith(said)
+    for act in ACTS:
+        with pytest.raises(Refused, match="entry 6 of digits is missing"):
+            act(shift)
+    assert len(shift.office().entries("digits")) == 5
+    assert champion_number("digits", shift.uri) == 1
+
+
+def test_a_verdict_written_anew_is_named_and_nothing_is_done(shift: Shift):
+    crown(shift, 1)
+    rejected(shift, 2)
+    told = tag(shift)
+    tamper(shift, "DELETE FROM entries WHERE number = 4")
+    digests = {"digests": {"bundle": "0" * 64}, "reason": "another"}
+    shift.office().ledger.append("digits", "reject", 3, digests, shift.keys["bert"], after=3)
+    said = r"entry 4 of digits \(reject of version 3\) is not the entry 4 that MLflow was told of"
+    with pytest.raises(Refused, match=said):
+        gated(shift, 2)
+    assert tag(shift) == told
+
+
+@pytest.mark.parametrize("loss", ["entries", "file"])
+def test_a_ledger_that_was_emptied_is_refused_and_named(loss: str, shift: Shift):
+    crown(shift, 1, 2)
+    told = tag(shift)
+    if loss == "entries":
+        tamper(shift, "DELETE FROM entries")
+        tamper(shift, "DELETE FROM projected")
+    else:
+        (shift.root / ".headframe" / "ledger.db").unlink()
+    for act in ACTS:
+        with pytest.raises(
+            Refused, match=r"MLflow was told of 6 entries about digits by ledger .* has none; name that"
+        ):
+            act(shift)
+    assert (tag(shift), champion_number("digits", shift.uri)) == (told, 2)
+    told_of = findings(shift)
+    assert "MLflow was told of 6 entries about digits by ledger" in told_of["head"]
+    assert not any("--restore" in each for each in told_of.values())
+    with pytest.raises(Refused, match="MLflow was told of 6 entries"):
+        history("digits", shift.office())
+    with pytest.raises(ConfigurationError, match="has no entry about 'digts'"):
+        verify("digts", shift.office())
+
+
+def test_a_second_ledger_on_the_same_mlflow_is_told_so(shift: Shift):
+    crown(shift, 1)
+    told, theirs = tag(shift), "sqlite:///theirs.db"
+    with pytest.raises(Refused, match=r"MLflow was told of 3 entries about digits by ledger .*theirs.db has none"):
+        rejected(shift, 2, ledger=theirs)
+    assert not shift.office(ledger=theirs).ledger.models(), "nothing is begun there"
+    # Somebody who writes to it by other means gains nothing.
+    office = shift.office(ledger=theirs)
+    digests = {"digests": {"bundle": "0" * 64}, "reason": "no"}
+    office.ledger.append("digits", "reject", 2, digests, shift.keys["bert"], after=0)
+    said = "who is champion of digits is told to MLflow by ledger .*, not by this one .*theirs.db, .*promotion.model"
+    for act in (office.finish, office.read, office.restore):
+        with pytest.raises(Refused, match=said):
+            act("digits")
+    with pytest.raises(Refused, match=said):
+        rejected(shift, 2, ledger=theirs)
+    assert (tag(shift), champion_number("digits", shift.uri)) == (told, 1)
+    rejected(shift, 3)  # and the first one goes on
+
+
+def test_an_alias_is_never_taken_down_for_an_empty_ledger(shift: Shift):
+    MlflowClient(shift.uri, shift.uri).set_registered_model_alias("digits", "champion", "4")
+    with pytest.raises(Refused, match="has no entry about digits, so it cannot say who is champion"):
+        shift.office().restore("digits")
+    assert champion_number("digits", shift.uri) == 4
+
+
+@pytest.mark.parametrize("text", ["", "5", "0 0", "x" * 64 + " 1 " + "0" * 64, "0" * 64 + " ٣ " + "0" * 64])
+def test_a_note_that_nobody_can_read_is_refused(text: str, shift: Shift):
+    crown(shift, 1)
+    client = MlflowClient(shift.uri, shift.uri)
+    client.set_registered_model_tag("digits", HEAD, text)
+    with pytest.raises(Refused, match=f"tag {HEAD} of digits in MLflow is '.*', which names no entry of a ledger"):
+        shown_head("digits", shift.uri)
+    with pytest.raises(Refused, match="which names no entry of a ledger"):
+        gated(shift, 2)
+    assert "which names no entry of a ledger" in findings(shift)["head"]
+
+
+def test_a_note_that_was_removed_is_named_and_told_again_when_a_person_says_so(shift: Shift):
+    crown(shift, 1)
+    before = tag(shift)
+    MlflowClient(shift.uri, shift.uri).delete_registered_model_tag("digits", HEAD)
+    with pytest.raises(Refused, match="does not know it any more: somebody removed it, or made the model anew"):
+        gated(shift, 2)
+    assert "does not know it any more" in findings(shift)["head"]
+    assert verify("digits", shift.office(), restore=True).findings == ()
+    assert tag(shift) == before
+    first, *_, last = shift.office().entries("digits")
+    assert shown_head("digits", shift.uri) == Head(first.digest, 3, last.digest)
+    assert shown_head("no such", shift.uri) is None
+
+
+def test_what_mlflow_could_not_be_told_is_told_by_the_next_command(
+    shift: Shift, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def away(*_: object) -> None:
+        msg = "MLflow does not answer"
+        raise Unavailable(msg)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledgers, "show_head", away)
+        with pytest.raises(
+            Unavailable, match=r"entry 1 of digits \(gate of version 1\) is written all the same, and the"
+        ):
+            gated(shift, 1)
+        assert shift.office().ledger.pending("digits")
+    assert tag(shift) is None
+    approved(shift, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(ledgers, "show", away)
+        with pytest.raises(HeadframeError, match="is written all the same"):
+            promoted(shift, 1)
+    assert champion_number("digits", shift.uri) is None
+    with caplog.at_level(logging.INFO, "headframe"):
+        assert verify("digits", shift.office()).findings == ()
+    assert "was not told to MLflow yet; alias champion now names 1" in caplog.text
+    assert champion_number("digits", shift.uri) == 1
+
+
+def test_a_ledger_that_another_writes_to_in_this_moment_is_not_taken_for_cut_off(
+    shift: Shift, monkeypatch: pytest.MonkeyPatch
+):
+    """What MLflow was told is read before the entries, so that entries may be ahead, and never behind."""
+    gated(shift, 1)
+    office = shift.office()
+    entries = type(office).entries
+
+    def slowly(self: object, model: str) -> object:
+        with monkeypatch.context() as patch:
+            patch.setattr(type(office), "entries", entries)
+            rejected(shift, 2)
+        return entries(self, model)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(office), "entries", slowly)
+    assert office.estranged("digits") is None
+    assert len(entries(office, "digits")) == 2
