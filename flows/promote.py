@@ -13,7 +13,7 @@ from headframe.orchestration import act, ask, flow
 from headframe.promotion.approve import record
 from headframe.promotion.gating import gate
 from headframe.promotion.office import Act, Office
-from headframe.promotion.policy import last_gate, since_champion
+from headframe.promotion.policy import Rules, find_gate, since_champion
 from headframe.promotion.promote import promote
 from headframe.signing.keys import own_key
 from headframe.tracking.registry import resolve
@@ -53,7 +53,10 @@ def promote_flow(
     office = Office.of(load_plan(overrides, project, fitting=False), project.root)
     key = own_key(signer)
     version = resolve(model, office.uri)
-    gated = last_gate(since_champion(office.read(version.model)), version.number)
+    entries, author = office.read(version.model), office.files(version).author
+    gated = find_gate(
+        since_champion(entries), version.number, Rules(office.promotion, office.trust, author, office.time(entries))
+    )
     if gated is None:
         asked = act(gate)(version, office, key)
         if not asked.report.passed:

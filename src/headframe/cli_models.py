@@ -78,7 +78,10 @@ def add_models(commands: argparse._SubParsersAction[Any], common: argparse.Argum
             parents=[common],
         )
         made.add_argument("model", metavar="MODEL", help=model, nargs="?" if name == "list" else None)
-        made.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides, e.g. promotion=team")
+        # With a default, since argparse else calls them required where MODEL is missing.
+        made.add_argument(
+            "overrides", nargs="*", default=[], metavar="KEY=VALUE", help="Hydra overrides: promotion=team"
+        )
         made.set_defaults(act=act)
         return made
 
@@ -126,6 +129,7 @@ def add_models(commands: argparse._SubParsersAction[Any], common: argparse.Argum
     history.add_argument("--on", metavar="DATE", help="at the end of that day (UTC), or at a time: 2026-11-17T09:30:00")
     verify = add("verify", _verify, "does everything hold that the ledger says of a model?", "NAME", "digits")
     verify.add_argument("--restore", action="store_true", help="have the alias champion say again what the ledger says")
+    verify.add_argument("--recompute", action="store_true", help="ask the gates of the champion's promotion again, too")
     return models
 
 
@@ -329,6 +333,7 @@ def _verify(arguments: argparse.Namespace, project: Project) -> Answer:
     from headframe.promotion.verify import verify
 
     office = _office(arguments, project)
-    verified = verify(_name(arguments, office), office, restore=arguments.restore)
+    name = _name(arguments, office)
+    verified = verify(name, office, restore=arguments.restore, recompute=arguments.recompute)
     lines = [*(f"{each.what}: {each.told}" for each in verified.findings), verified.summary]
     return Answer(verified.model_dump(mode="json"), lines, REFUSED if verified.findings else 0)

@@ -43,7 +43,7 @@ def approval(version: Version, reason: str, office: Office, key: OwnKey) -> str:
         Refused: the signer may not, the version has not passed its gates against the present champion, or was gated
             by its author where the policy asks for four eyes.
     """
-    from headframe.promotion.gate import fetch_report  # noqa: PLC0415 - the report's page is heavy
+    from headframe.promotion.gate import Kept, fetch_report, require_page  # noqa: PLC0415 - the report's page is heavy
 
     reason = require_reason(reason, "approve")
     approver = require_role(office.trust, key, "approve")
@@ -54,7 +54,9 @@ def approval(version: Version, reason: str, office: Office, key: OwnKey) -> str:
     time = office.time(entries)
     gated = _require_gated(version, entries, Rules(office.promotion, office.trust, files.author, time))
     require_same(version, files, gated)
-    fetch_report(version, gated.digests["report"], office.uri)  # what the approver read, if it is what was signed
+    # What the approver read, if it is what was signed:
+    fetch_report(version, gated.digests["report"], office.uri)
+    require_page(version, Kept(gated.digests["report"], gated.digests.get("page", "")), office.uri)
     claim = {
         "model": version.model,
         "version": version.number,

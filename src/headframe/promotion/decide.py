@@ -46,6 +46,7 @@ def decide(
     from headframe.promotion.gating import gate  # noqa: PLC0415 - a kept decision needs none of these
     from headframe.promotion.ledger import champion  # noqa: PLC0415
     from headframe.promotion.office import Office, drift  # noqa: PLC0415
+    from headframe.promotion.policy import needs_others  # noqa: PLC0415
     from headframe.promotion.promote import promote  # noqa: PLC0415
     from headframe.signing.keys import own_key  # noqa: PLC0415
 
@@ -61,7 +62,8 @@ def decide(
     if present is not None and present.version == number:
         return _of_champion(version, office)
     who = f"{model} version {number}"
-    report = gate(version, office, key).report
+    asked = gate(version, office, key)
+    report = asked.report
     stays = "there is still no champion" if report.champion is None else f"version {report.champion} stays champion"
     ailing = _ailing(office, report)
     stays += ailing
@@ -70,8 +72,12 @@ def decide(
     needed = plan.promotion.approvals.needed
     if needed:
         many = "an approval" if needed == 1 else f"{needed} approvals"
+        how = f"headframe models approve {model}/{number} --reason WHY"
+        if asked.signer == asked.author and needs_others(plan.promotion):
+            many = f"others, who ask them too and give {many}"
+            how = f"headframe models gate {model}/{number}; {how}"
         passed = f"{who} has passed its {len(report.verdicts)} gates and waits for {many}"
-        how = f"(headframe models approve {model}/{number} --reason WHY)"
+        how = f"({how})"
         return _decision(report, report.champion, "challenger", f"{passed} {how}; {stays}", not ailing)
     try:
         promote(version, office, key)

@@ -28,10 +28,12 @@ class Gated(Act):
     Attributes:
         report: in full.
         sha256: of the report's bytes, which is signed.
+        author: who signed the version's files.
     """
 
     report: GateReport
     sha256: str
+    author: str
 
 
 def gate(version: Version, office: Office, key: OwnKey) -> Gated:
@@ -103,9 +105,10 @@ def gate(version: Version, office: Office, key: OwnKey) -> Gated:
 
     entry = office.write(version.model, "gate", key, judge)
     report, kept = next(reversed(asked.values()))
-    name = f"{version.model} version {version.number}"
+    who = f"{version.model} version {version.number}"
     how = f"passed {_gates(report)}" if report.passed else "is refused"
-    return Gated(**dict(done(entry, f"{name} {how}: {report.because}")), report=report, sha256=kept.sha256)
+    act = done(entry, f"{who} {how}: {report.because}")
+    return Gated(**dict(act), report=report, sha256=kept.sha256, author=files.author.name)
 
 
 def commit(version: Version, uri: str) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from headframe.errors import ConfigurationError
+from headframe.errors import ConfigurationError, Refused
 from headframe.promotion.ledger import CROWNS, Entry, read_time
 from headframe.promotion.office import Office
-from headframe.promotion.policy import read_approval
+from headframe.promotion.policy import Approval, read_approval
 from headframe.record import Record
 from headframe.signing.trust import Trust
 
@@ -136,12 +137,14 @@ def read_moment(text: str) -> datetime:
 def _reign(crown: Entry, end: str | None, entries: tuple[Entry, ...], trust: Trust) -> Reign:
     promoted = crown if crown.kind == "promote" else entries[int(crown.claim["promoted"]) - 1]
     gated = entries[int(promoted.claim["gated"]) - 1]
-    given = [
-        read_approval(each.claim["approval"], trust)
+    given = {
+        hashlib.sha256(each.claim["approval"].encode()).hexdigest(): each.claim["approval"]
         for each in entries[: promoted.number]
         if each.kind == "approve" and each.version == crown.version
-    ]
-    counted = {each.digest: each for each in given if each.digest in promoted.claim["approvals"]}
+    }
+    # Those that it rested on, and of these nobody's word who did not give it: that is for `verify` to name.
+    rested = [given[each] for each in promoted.claim["approvals"] if each in given]
+    counted = [approval for each in rested if (approval := _read(each, trust)) is not None]
     return Reign(
         version=crown.version,
         since=crown.time,
@@ -154,7 +157,14 @@ def _reign(crown: Entry, end: str | None, entries: tuple[Entry, ...], trust: Tru
         because=promoted.claim["because"],
         policy=promoted.claim["policy"],
         gates=tuple(gated.claim["verdicts"]),
-        approvals=tuple(Word(by=each.signer.name, reason=each.reason, time=each.time) for each in counted.values()),
+        approvals=tuple(Word(by=each.signer.name, reason=each.reason, time=each.time) for each in counted),
         digests=crown.digests,
         commit=crown.claim["commit"],
     )
+
+
+def _read(envelope: str, trust: Trust) -> Approval | None:
+    try:
+        return read_approval(envelope, trust)
+    except Refused:
+        return None

@@ -145,6 +145,8 @@ def require_sound(entries: Sequence[Entry]) -> None:
         missing += [name for name in _SAYS[entry.kind] if name not in claim and name not in missing]
         if entry.kind == "gate" and "verdicts" not in missing and not all(map(_is_verdict, claim["verdicts"])):
             missing.append("verdicts")
+        if entry.kind == "promote" and not all(isinstance(each, str) for each in claim.get("approvals") or ()):
+            missing.append("approvals")
         if entry.kind in ("gate", *_RESTS_ON):
             missing += [f"digests.{name}" for name in _ABOUT if name not in entry.digests]
         if missing:

@@ -6,13 +6,14 @@ from typing import Any
 
 from headframe.errors import Refused
 from headframe.promotion.ledger import Entry, champion
-from headframe.promotion.office import Act, Office, done, require_same
+from headframe.promotion.office import Act, Office, done
 from headframe.promotion.policy import champion_before, require_reason, require_role
+from headframe.promotion.verify import require_former
 from headframe.signing.keys import OwnKey
 
 
 def rollback(model: str, office: Office, key: OwnKey, reason: str, to: int | None = None) -> Act:
-    """Make an earlier champion the champion again, if the ledger holds and its files are what they were.
+    """Make an earlier champion the champion again, if all still holds that made it one.
 
     Args:
         model: name in the registry.
@@ -23,8 +24,8 @@ def rollback(model: str, office: Office, key: OwnKey, reason: str, to: int | Non
 
     Raises:
         ConfigurationError: there is no reason, or the ledger does not know the model.
-        Refused: the signer may not; the ledger is broken; the version was never champion; its files are not those
-            that were promoted.
+        Refused: the signer may not; the ledger is broken, or its end was cut off; the version was never champion; its
+            gate report or its files are not those that it was promoted by, or the policy in force would not allow it.
     """
     reason = require_reason(reason, "roll back")
     signer = require_role(office.trust, key, "rollback")
@@ -33,15 +34,13 @@ def rollback(model: str, office: Office, key: OwnKey, reason: str, to: int | Non
 
     def judge(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
         present, promoted = _target(model, entries, to)
-        version = office.version(model, promoted.version)
-        files = office.files(version)
-        require_same(version, files, promoted)
+        require_former(promoted, entries, office)
         instead = f"in place of version {present.version}"
-        return version.number, {
+        return promoted.version, {
             "from": present.version,
-            "to": version.number,
+            "to": promoted.version,
             "reason": reason,
-            "told": f"{model} version {version.number} is champion again, {instead}: {reason}",
+            "told": f"{model} version {promoted.version} is champion again, {instead}: {reason}",
             "policy": office.promotion.policy,
             "promoted": promoted.number,
             "commit": promoted.claim["commit"],

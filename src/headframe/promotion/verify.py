@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
+from pydantic import ValidationError
+
+from headframe.config.plan import Component
+from headframe.config.project import Project
 from headframe.errors import HeadframeError, Refused, Unavailable
 from headframe.promotion.ledger import CROWNS, Entry, champion, read_time
-from headframe.promotion.office import Files, Office, drift, require_same
-from headframe.promotion.policy import MAY, Author, Rules, find_gate, objections
-from headframe.promotion.verdict import GateReport
+from headframe.promotion.office import Files, Office, drift, read_files, require_same
+from headframe.promotion.policy import MAY, Author, Rules, find_gate, objections, reproduced
+from headframe.promotion.verdict import GateReport, Verdict
 from headframe.record import Record
-from headframe.tracking.registry import statement
+from headframe.tracking.address import open_client, speaking
+from headframe.tracking.registry import signed_files, statement
+
+MEASURED = {"headframe.promotion.gates.budget.Budget"}  # gates whose figures are of one machine in one moment
+CLOSE = 1e-6  # relative and absolute difference of a verdict's numbers that another machine may make
 
 
 class Finding(Record):
     """Something that does not hold.
 
     Attributes:
-        what: chain, stray entry, head, alias, projection, gate report, model files, or policy.
+        what: chain, stray entry, head, alias, projection, gate report, model files, policy, or verdict.
         told: what is wrong and what to do, in a sentence that names the thing.
     """
 
@@ -34,6 +43,7 @@ class Verified(Record):
         champion: by the ledger; None where there is none, or the chain is broken.
         reports: how many gate reports were fetched and checked.
         versions: whose files were checked.
+        recomputed: how many gates were asked again.
         findings: what does not hold.
     """
 
@@ -42,6 +52,7 @@ class Verified(Record):
     champion: int | None
     reports: int
     versions: tuple[int, ...]
+    recomputed: int = 0
     findings: tuple[Finding, ...]
 
     @property
@@ -51,19 +62,21 @@ class Verified(Record):
             count = len(self.findings)
             return f"{self.model}: {count} thing{'' if count == 1 else 's'} {'does' if count == 1 else 'do'} not hold"
         files = ", ".join(map(str, self.versions)) or "no version"
+        again = f"; its {self.recomputed} gates, asked again, say the same" if self.recomputed else ""
         return (
             f"{self.model}: {self.entries} entries, {self.reports} gate reports and the files of {files} hold; "
-            f"champion is {f'version {self.champion}' if self.champion else 'nobody'}, by ledger and by alias"
+            f"champion is {f'version {self.champion}' if self.champion else 'nobody'}, by ledger and by alias{again}"
         )
 
 
-def verify(model: str, office: Office, *, restore: bool = False) -> Verified:
+def verify(model: str, office: Office, *, restore: bool = False, recompute: bool = False) -> Verified:
     """Check chain, signatures, gate reports, model files, policy, and what MLflow was told.
 
     Args:
         model: name in the registry.
         office: the policy in force, the people, the registry and the ledger.
         restore: have MLflow's alias say again what the ledger says.
+        recompute: ask the gates of the champion's promotion again, too.
 
     Raises:
         ConfigurationError: the ledger does not know the model.
@@ -85,6 +98,8 @@ def verify(model: str, office: Office, *, restore: bool = False) -> Verified:
     files, broken = _files(entries, office)
     found += broken
     found += _policy(entries, reports, files, office)
+    recomputed, differing = _recomputed(entries, reports, files, office) if recompute else (0, [])
+    found += differing
     present = champion(entries)
     return Verified(
         model=model,
@@ -92,6 +107,7 @@ def verify(model: str, office: Office, *, restore: bool = False) -> Verified:
         champion=present.version if present else None,
         reports=len(reports),
         versions=tuple(sorted(files)),
+        recomputed=recomputed,
         findings=tuple(found),
     )
 
@@ -118,20 +134,31 @@ def _shown(model: str, entries: tuple[Entry, ...], office: Office) -> list[Findi
 
 def _reports(entries: tuple[Entry, ...], office: Office) -> tuple[dict[int, GateReport], list[Finding]]:
     """Give the report of each entry about gates, by its number, and which are not what was signed."""
-    from headframe.promotion.gate import fetch_report  # noqa: PLC0415 - the report's page is heavy
-
     reports, found = {}, []
     for entry in entries:
         if entry.kind != "gate":
             continue
         try:
-            version = office.version(entry.model, entry.version)
-            reports[entry.number] = fetch_report(version, entry.digests["report"], office.uri)
+            reports[entry.number] = _report(entry, office)
         except Unavailable:
             raise
         except HeadframeError as error:
             found.append(Finding(what="gate report", told=f"{entry.told}: {error}"))
     return reports, found
+
+
+def _report(gated: Entry, office: Office) -> GateReport:
+    """Fetch the report that an entry is about.
+
+    Raises:
+        Refused: it or its page is not what was signed.
+    """
+    from headframe.promotion.gate import Kept, fetch_report, require_page  # noqa: PLC0415 - the report's page is heavy
+
+    version = office.version(gated.model, gated.version)
+    report = fetch_report(version, gated.digests["report"], office.uri)
+    require_page(version, Kept(gated.digests["report"], gated.digests.get("page", "")), office.uri)
+    return report
 
 
 def _files(entries: tuple[Entry, ...], office: Office) -> tuple[dict[int, Files], list[Finding]]:
@@ -140,14 +167,36 @@ def _files(entries: tuple[Entry, ...], office: Office) -> tuple[dict[int, Files]
     files, found = {}, []
     for number, entry in promoted.items():
         try:
-            version = office.version(entry.model, number)
-            files[number] = office.files(version)
-            require_same(version, files[number], entry)
+            files[number] = _signed(entry, office)
         except Unavailable:
             raise
         except HeadframeError as error:
             found.append(Finding(what="model files", told=f"{entry.told}: {error}"))
     return files, found
+
+
+def _signed(crown: Entry, office: Office) -> Files:
+    """Check the files of a champion, and what MLflow repeats of what its author signed.
+
+    Raises:
+        Refused: they are not what was promoted, or not what was signed.
+    """
+    from headframe.tracking.claim import require_bytes, require_tags  # noqa: PLC0415 - only checking needs it
+    from headframe.tracking.fetching import fetch_file  # noqa: PLC0415
+    from headframe.validation.checks import REPORT  # noqa: PLC0415
+
+    version = office.version(crown.model, crown.version)
+    with signed_files(version, office.uri, office.trust) as (folder, signed):
+        files = read_files(folder, signed)
+        require_same(version, files, crown)
+        require_tags(version, signed)
+        name = f"data/{REPORT}"
+        client = open_client(office.uri)
+        with speaking(office.uri):
+            place = client.get_run(version.run_id).info.artifact_uri
+        content = fetch_file(f"{place}/{name}", office.uri, folder.parent / "beside").read_bytes()
+        require_bytes(content, "validated", name, version, signed)
+    return files
 
 
 def _policy(
@@ -183,12 +232,10 @@ def unlawful(entries: Sequence[Entry], crown: Entry, office: Office) -> list[str
     Raises:
         Unavailable: MLflow does not answer.
     """
-    from headframe.promotion.gate import fetch_report  # noqa: PLC0415 - the report's page is heavy
-
     _, gated = _grounds(entries, crown)
     try:
         version = office.version(crown.model, crown.version)
-        report = fetch_report(version, gated.digests["report"], office.uri)
+        report = _report(gated, office)
         signed = statement(version, office.uri, office.trust)
     except Unavailable:
         raise
@@ -201,6 +248,93 @@ def unlawful(entries: Sequence[Entry], crown: Entry, office: Office) -> list[str
             f"{crown.model}/{crown.version} have {signed.digest[:12]}; restore the files from a copy"
         )
     return found
+
+
+def require_former(promoted: Entry, entries: Sequence[Entry], office: Office) -> None:
+    """Make sure that a version may be champion again: all that `verify` asks of it alone.
+
+    Args:
+        promoted: the entry that made it champion.
+        entries: of the ledger, whose chain and end were checked.
+        office: the policy in force, the people and the registry.
+
+    Raises:
+        Refused: its report, the report's page or its files are not what was signed, or its promotion does not satisfy
+            the policy.
+        Unavailable: MLflow does not answer.
+    """
+    name = f"{promoted.model}/{promoted.version}"
+    try:
+        _signed(promoted, office)
+        against = unlawful(entries, promoted, office)
+    except Refused as error:
+        msg = f"there is no going back to {name}: {promoted.told}: {error}"
+        raise Refused(msg) from error
+    if against:
+        msg = f"there is no going back to {name}: {against[0]}"
+        raise Refused(msg)
+
+
+def _recomputed(
+    entries: tuple[Entry, ...], reports: dict[int, GateReport], files: dict[int, Files], office: Office
+) -> tuple[int, list[Finding]]:
+    """Ask the gates of the champion's promotion again, and say how many were and which say something else.
+
+    They are asked against the version that was champion then, at the same try, with the same settings. Time and memory
+    are of one machine in one moment, so what `budget` measured is not compared.
+    """
+    from headframe.promotion.gate import judge_version  # noqa: PLC0415 - imports torch
+
+    crown = champion(entries)
+    if crown is None:
+        return 0, []
+    promoted, gated = _grounds(entries, crown)
+    report = reports.get(gated.number)
+    if report is None or crown.version not in files:
+        return 0, []  # was named
+    held = files[crown.version]
+    try:
+        trusted = {"trusted": Project(office.root).packages}
+        gates = {name: Component.model_validate(each, context=trusted) for name, each in report.settings.items()}
+        again = judge_version(
+            office.version(crown.model, promoted.version),
+            None if report.champion is None else office.version(crown.model, report.champion),
+            office.promotion.model_copy(update={"gates": gates}),
+            tries=report.tries,
+            candidates=report.candidates,
+            reproduced=reproduced(
+                entries[: gated.number - 1], promoted.version, held.bundle, held.author, office.promotion
+            ),
+            uri=office.uri,
+            root=office.root,
+            trust=office.trust,
+        )
+    except Unavailable:
+        raise
+    except (HeadframeError, ValidationError) as error:
+        told = f"{gated.told}: its gates cannot be asked again ({str(error).splitlines()[0]})"
+        return 0, [Finding(what="verdict", told=told)]
+    now = {verdict.gate: verdict for verdict in again.verdicts}
+    found = []
+    for then in report.verdicts:
+        if report.settings.get(then.gate, {}).get("_target_") not in MEASURED and not _agree(then, now.get(then.gate)):
+            other = now[then.gate].because if then.gate in now else "it was not among the settings"
+            found.append(f"{gated.told}: gate {then.gate} said {then.because!r}, but asked again it says {other!r}")
+    return len(again.verdicts), [Finding(what="verdict", told=told) for told in found]
+
+
+def _agree(then: Verdict, now: Verdict | None) -> bool:
+    """Say whether two verdicts of one gate are the same, but for the last digits of a number on another machine."""
+    if now is None or (then.passed, then.word, then.numbers.keys()) != (now.passed, now.word, now.numbers.keys()):
+        return False
+    for name, value in then.numbers.items():
+        other = now.numbers[name]
+        if isinstance(value, int | float) and isinstance(other, int | float):
+            if not math.isclose(value, other, rel_tol=CLOSE, abs_tol=CLOSE):
+                return False
+        elif isinstance(value, int | float) or isinstance(other, int | float):
+            return False
+    return True
 
 
 def _grounds(entries: Sequence[Entry], crown: Entry) -> tuple[Entry, Entry]:
