@@ -150,7 +150,7 @@ def test_a_card_shows_no_figure_that_was_not_signed(shift: Shift, file: str):
     run = MlflowClient(shift.uri, shift.uri).get_run(shift.version(1).run_id)
     measured = Path(run.info.artifact_uri.removeprefix("file://")) / "evaluation" / file
     measured.write_bytes(measured.read_bytes() + b" ")
-    with pytest.raises(Refused, match=rf"{file} of models:/digits/1 has sha256 .* was signed"):
+    with pytest.raises(Refused, match=rf"{file} of models:/digits/1 was changed: it has sha256 .* was signed by"):
         card(shift.version(1), shift.office())
 
 

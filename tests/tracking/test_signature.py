@@ -100,6 +100,7 @@ def test_a_signature_names_every_file_and_what_the_version_is(brought: Made, pac
         "provenance": file_digest(_kept(brought, registered) / "provenance.json"),
         "table": brought.data.split.table.digest,
         "split": brought.data.split.digest,
+        "validated": file_digest(brought.root / brought.data.validated.report),
         "bundle": folder_digest(package / "data" / "bundle"),
         "predictions": brought.trained.predictions,
         "evaluated": brought.evaluated.digest,

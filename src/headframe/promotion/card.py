@@ -24,7 +24,6 @@ from headframe.promotion.overview import (
     dossier,
     find,
     listed,
-    require_signed,
     state,
 )
 from headframe.promotion.page import (
@@ -46,6 +45,7 @@ from headframe.promotion.page import (
 from headframe.promotion.policy import last_gate, read_approval
 from headframe.record import Record
 from headframe.records import Interval
+from headframe.tracking.claim import require_bytes
 from headframe.tracking.registry import Version, signed_files
 
 _GOOD, _BAD = ("champion", "challenger"), ("refused", "rejected")
@@ -194,7 +194,7 @@ def card(version: Version, office: Office) -> Card:
     with artifacts(version, office) as fetch:
         names = {"evaluated": "metrics.json", "slices": "slices.json"}
         measured = {
-            name: require_signed(fetch(f"evaluation/{file}"), name, found.signed, version, file)
+            name: require_bytes(fetch(f"evaluation/{file}"), name, file, version, found.signed)
             for name, file in names.items()
         }
     try:

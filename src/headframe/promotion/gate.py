@@ -17,7 +17,7 @@ from headframe.errors import Refused
 from headframe.promotion.verdict import GateReport, Verdict
 from headframe.signing.trust import Trust
 from headframe.tracking.fetching import Missing, fetch_file, first_line
-from headframe.tracking.registry import BUNDLE_TAG, Version
+from headframe.tracking.registry import Version
 
 if TYPE_CHECKING:
     from headframe.promotion.case import Case
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("headframe")
 
 FOLDER = "gates"
+DIGESTS = ("plan", "table", "split", "predictions")
 NAME = 16  # digits of a report's sha256 that name its files
 
 
@@ -82,7 +83,7 @@ def judge_version(
         Refused: it is not what was registered.
     """
     from headframe.config.build import build  # noqa: PLC0415 - with the next one imports torch and mlflow
-    from headframe.promotion.case import PLAN_TAG, PREDICTIONS_TAG, SPLIT_TAG, TABLE_TAG, open_case  # noqa: PLC0415
+    from headframe.promotion.case import open_case  # noqa: PLC0415
 
     with open_case(
         version,
@@ -95,22 +96,22 @@ def judge_version(
         root=root,
         trust=trust,
     ) as case:
-        names = {"plan": PLAN_TAG, "table": TABLE_TAG, "split": SPLIT_TAG, "predictions": PREDICTIONS_TAG}
         verdicts = []
         for name, component in promotion.gates.items():
             gate: Gate = build(component)
             verdicts.append(gate.judge(case).model_copy(update={"gate": name}))
+        signed = case.reign.signed
         return GateReport(
             model=version.model,
             version=version.number,
-            bundle=case.tag(BUNDLE_TAG),
+            bundle=case.said("bundle"),
             champion=None if champion is None else champion.number,
-            champion_bundle=None if champion is None else case.tag(BUNDLE_TAG, champion),
+            champion_bundle=None if signed is None else str(signed.claim["bundle"]),
             policy=promotion.policy,
             settings={name: each.model_dump(mode="json") for name, each in promotion.gates.items()},
             rows=case.rows,
             rows_digest=case.rows_digest,
-            digests={name: case.tag(tag) for name, tag in names.items()},
+            digests={name: case.said(name) for name in DIGESTS},
             tries=tries,
             candidates=candidates,
             verdicts=tuple(verdicts),

@@ -56,6 +56,7 @@ def page(report: GateReport, sha256: str) -> str:
     kind, told = ("bad", f"Refused by {', '.join(refused)}") if refused else ("good", "Passed every gate")
     against = "there was no champion before" if report.champion is None else f"champion: version {report.champion}"
     tried = "" if report.tries == 1 else f", try {report.tries} against this champion"
+    tried += "" if report.candidates == 1 else f", one of {report.candidates} candidates"
     digests = {
         "report": sha256,
         "model": report.bundle,

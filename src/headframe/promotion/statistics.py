@@ -167,6 +167,11 @@ class Gain:
     error: float
     freedom: float
 
+    @property
+    def unspread(self) -> bool:
+        """Whether there is a gain without a spread, of which nothing tells how much is chance."""
+        return self.error == 0 and self.value != 0
+
     def p_better(self, margin: float = 0.0) -> float:
         """Give the p-value that the gain is more than `margin` by chance."""
         return self._tail(self.value - margin)

@@ -37,7 +37,7 @@ class GateReport(Record):
         version: which was judged.
         bundle: sha256 of its model.
         champion: the version it was compared with; None where there was none.
-        champion_bundle: sha256 of that one's model.
+        champion_bundle: sha256 of that one's model; None where there was none, or nobody who is trusted signed it.
         policy: name of the policy.
         settings: of each gate, by its name, as the policy has them.
         rows: how many test rows both were measured on.

@@ -10,17 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from headframe.errors import Refused
+from headframe.errors import DataError, Refused
 from headframe.record import digest
 from headframe.records import Origin, Provenance
 from headframe.signing.trust import Trust
+from headframe.tracking import tags
 from headframe.tracking.address import open_client, speaking
-from headframe.tracking.origin import PROVENANCE_TAG
-from headframe.tracking.registry import BUNDLE_TAG, Version, signed_files
+from headframe.tracking.claim import read_provenance, require_tags
+from headframe.tracking.fetching import Missing, fetch_file
+from headframe.tracking.registry import Version, signed_files
 
-PLAN_TAG = "headframe.plan"
 UNKNOWN = "it was registered before that was written down, or by other means, so it cannot be reproduced; train it anew"
 
 
@@ -78,47 +77,43 @@ def fetch(version: Version, uri: str, trust: Trust) -> Recorded:
         Refused: the version's files are not signed by somebody trusted; something is missing; or provenance, list of
             libraries, signature and tags contradict each other.
     """
-    from mlflow.artifacts import download_artifacts  # noqa: PLC0415 - seconds; a version without digests is refused
-
-    promised = version.tags.get(PROVENANCE_TAG)
-    if promised is None:
-        msg = f"{version.uri} does not say what it rests on (tag {PROVENANCE_TAG} is missing): {UNKNOWN}"
+    if tags.PROVENANCE not in version.tags:
+        msg = f"{version.uri} does not say what it rests on (tag {tags.PROVENANCE} is missing): {UNKNOWN}"
         raise Refused(msg)
     client = open_client(uri)
     with signed_files(version, uri, trust) as (_, signed):
-        claim = signed.claim
-    with speaking(uri), tempfile.TemporaryDirectory() as scratch:
-        tags = dict(client.get_run(version.run_id).data.tags)
+        require_tags(version, signed)
+    with speaking(uri):
+        found = client.get_run(version.run_id)
         there = {each.path for each in _files(client, version.run_id)}
-        wanted = ("plan.json", "provenance.json", "code/code.diff", "code/installed.txt")
-        lacking = [name for name in wanted if name not in there]
-        if lacking:
-            msg = f"{lacking[0]} of {version.uri} is missing in run {version.run_id}, so it cannot be reproduced"
-            raise Refused(msg)
-        content = {}
-        for name in wanted:
-            place = download_artifacts(run_id=version.run_id, artifact_path=name, dst_path=scratch, tracking_uri=uri)
-            content[name] = Path(place).read_bytes()
-    text = content["provenance.json"]
-    _require("provenance.json", hashlib.sha256(text).hexdigest(), promised, version, f"its tag {PROVENANCE_TAG}")
+    run = dict(found.data.tags)
+    wanted = ("plan.json", "provenance.json", "code/code.diff", "code/installed.txt")
+    lacking = [name for name in wanted if name not in there]
+    if lacking:
+        msg = f"{lacking[0]} of {version.uri} is missing in run {version.run_id}, so it cannot be reproduced"
+        raise Refused(msg)
+    place = found.info.artifact_uri
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            content = {name: fetch_file(f"{place}/{name}", uri, Path(scratch)).read_bytes() for name in wanted}
+        except Missing as error:
+            msg = f"the files of run {version.run_id} of {version.uri} cannot be fetched: {error}"
+            raise Refused(msg) from error
     try:
-        provenance = Provenance.model_validate_json(text)
-    except ValidationError as error:
-        where = ".".join(str(part) for part in error.errors(include_url=False)[0]["loc"])
-        msg = f"provenance.json of {version.uri} cannot be read ({where}); it was written by another Headframe"
-        raise Refused(msg) from error
-    for name, tag, value in _told(provenance, promised):
-        _require(f"tag {tag}", version.tags.get(tag, "nothing"), value, version, "its provenance.json")
-        _require(f"{name} in its signature", str(claim.get(name)), value, version, "its provenance.json")
-    signed_plan = str(claim.get("plan"))
-    _require(
-        "plan in its signature", signed_plan, version.tags.get(PLAN_TAG, "nothing"), version, f"its tag {PLAN_TAG}"
-    )
+        provenance = read_provenance(content["provenance.json"], version, signed)
+    except DataError as error:
+        raise Refused(str(error)) from error
     listed = content["code/installed.txt"]
     origin = provenance.origin
-    _require("code/installed.txt", hashlib.sha256(listed).hexdigest(), origin.installed, version, "its provenance.json")
+    came = hashlib.sha256(listed).hexdigest()
+    if came != origin.installed:
+        msg = (
+            f"code/installed.txt of {version.uri} was changed: it is {came[:12]}, but {origin.installed[:12]} in its "
+            "provenance.json; restore the registry from a copy"
+        )
+        raise Refused(msg)
     if origin.diff is None:
-        note = tags.get("headframe.code.note", "no reason is given")
+        note = run.get("headframe.code.note", "no reason is given")
         msg = f"the code of {version.uri} was not written down ({note}), so it cannot be had; commit, and train it anew"
         raise Refused(msg)
     return Recorded(
@@ -127,28 +122,8 @@ def fetch(version: Version, uri: str, trust: Trust) -> Recorded:
         provenance=provenance,
         diff=content["code/code.diff"],
         installed=dict(line.split("==", 1) for line in listed.decode().splitlines()),
-        hardware={name: value for name, value in tags.items() if name.startswith("hardware.")},
+        hardware={name: value for name, value in run.items() if name.startswith("hardware.")},
     )
-
-
-def _told(provenance: Provenance, text: str) -> tuple[tuple[str, str, str], ...]:
-    """Give what is said twice: its name in the signature, the version's tag, and the value in `provenance.json`."""
-    return (
-        ("provenance", PROVENANCE_TAG, text),
-        ("table", "headframe.table", provenance.data.split.table.digest),
-        ("split", "headframe.split", provenance.data.split.digest),
-        ("bundle", BUNDLE_TAG, provenance.trained.bundle),
-        ("predictions", "headframe.predictions", provenance.trained.predictions),
-    )
-
-
-def _require(what: str, found: str, promised: str, version: Version, where: str) -> None:
-    if found != promised:
-        msg = (
-            f"{what} of {version.uri} was changed: it is {found[:12]}, but {promised[:12]} in {where}; "
-            "restore the registry from a copy"
-        )
-        raise Refused(msg)
 
 
 def _files(client: Any, run_id: str) -> Iterator[Any]:

@@ -25,12 +25,12 @@ from headframe.reproduction.outcome import (
     allowed,
     verdict,
 )
-from headframe.reproduction.recorded import PLAN_TAG, Recorded, fetch
+from headframe.reproduction.recorded import Recorded, fetch
 from headframe.reproduction.scratch import scratch
 from headframe.reproduction.surroundings import changes, modules
 from headframe.signing.trust import Trust
-from headframe.tracking.origin import PROVENANCE_TAG
-from headframe.tracking.registry import BUNDLE_TAG, resolve
+from headframe.tracking import tags
+from headframe.tracking.registry import resolve
 from headframe.training.lifeline import heard
 
 log = logging.getLogger("headframe")
@@ -83,7 +83,7 @@ class _Rebuilding:
         """Go as far as it makes sense, and say what came of it."""
         recorded = self.recorded
         origin = recorded.origin
-        promised = recorded.version.tags[PLAN_TAG]
+        promised = recorded.version.tags[tags.PLAN]
         if recorded.fingerprint != promised:
             return self._stopped("plan", recorded.fingerprint, "the stored plan was changed after it was registered")
         if recorded.changes != origin.diff:
@@ -156,7 +156,7 @@ class _Rebuilding:
         origin = recorded.origin
         exchanged = modules(recorded, found)
         came = {
-            "plan": (recorded.version.tags[PLAN_TAG], recorded.fingerprint),
+            "plan": (recorded.version.tags[tags.PLAN], recorded.fingerprint),
             "code": (
                 _code(origin.commit, recorded.changes, origin.modules),
                 _code(origin.commit, recorded.changes, found.modules),
@@ -189,7 +189,7 @@ class _Rebuilding:
         """Judge a version of which something that goes in is not what it was; what rests on it is not made."""
         then, origin = self.recorded.provenance, self.recorded.origin
         promised = {
-            "plan": self.recorded.version.tags[PLAN_TAG],
+            "plan": self.recorded.version.tags[tags.PLAN],
             "code": _code(origin.commit, str(origin.diff), origin.modules),
             "data": then.data.split.table.digest,
             "order": then.data.split.digest,
@@ -227,8 +227,8 @@ class _Rebuilding:
             environment=around,
             data=self.data,
             seconds={**taken, "all": round(time.monotonic() - self.started, 2)},
-            bundle=version.tags[BUNDLE_TAG],
-            provenance=version.tags[PROVENANCE_TAG],
+            bundle=version.tags[tags.BUNDLE],
+            provenance=version.tags[tags.PROVENANCE],
         )
 
 

@@ -16,8 +16,6 @@ from headframe.record import digest
 from headframe.records import Origin
 from headframe.tracking import lineage
 
-PROVENANCE_TAG = "headframe.provenance"  # of a version: the sha256 of its run's provenance.json
-
 DECIDING = (
     "headframe.datasets.collect",
     "headframe.datasets.splits",

@@ -10,12 +10,14 @@ import hashlib
 import json
 import logging
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -34,16 +36,18 @@ from headframe.errors import HeadframeError, Refused, Unavailable
 from headframe.record import digest, file_digest
 from headframe.records import Evaluated, Ingested, Provenance, Registered, Trained
 from headframe.signing.trust import Trust
-from headframe.tracking import runs
+from headframe.tracking import runs, tags
 from headframe.tracking.address import experiment_id, open_client, speaking
-from headframe.tracking.origin import PROVENANCE_TAG, Written, written
+from headframe.tracking.claim import complaint
+from headframe.tracking.fetching import Missing, fetch_file
+from headframe.tracking.origin import Written, written
 from headframe.tracking.package import package, prove
-from headframe.tracking.registry import BUNDLE_TAG, Version, model_files
+from headframe.tracking.registry import Version, signed_files, statement
 from headframe.tracking.signature import UnknownSigner, read_package, require_signer, sign_package, signing_key
 
 log = logging.getLogger("headframe")
 
-PARITY = "headframe.parity"
+_BEGIN_ANEW = "restore the registry from a copy, or delete the version in MLflow and register it again"
 VERSIONS = "mlflow.modelVersions"  # MLflow's own tag of a logged model
 
 
@@ -88,15 +92,15 @@ class Publication:
         """What run and version are found and judged by."""
         lead = self.evaluated.lead
         return {
-            runs.KEY: self.key,
-            "headframe.plan": self.plan.fingerprint,
-            "headframe.table": self.data.split.table.digest,
-            "headframe.split": self.data.split.digest,
-            BUNDLE_TAG: self.trained.bundle,
-            "headframe.predictions": self.trained.predictions,
-            "headframe.lead": lead,
+            tags.KEY: self.key,
+            tags.PLAN: self.plan.fingerprint,
+            tags.TABLE: self.data.split.table.digest,
+            tags.SPLIT: self.data.split.digest,
+            tags.BUNDLE: self.trained.bundle,
+            tags.PREDICTIONS: self.trained.predictions,
+            tags.LEAD: lead,
             f"headframe.{lead}": repr(self.evaluated.metrics[lead].value),
-            PROVENANCE_TAG: hashlib.sha256(self.provenance.encode()).hexdigest(),
+            tags.PROVENANCE: hashlib.sha256(self.provenance.encode()).hexdigest(),
         }
 
     @cached_property
@@ -111,24 +115,91 @@ class Publication:
         found = Provenance(data=self.data, trained=self.trained, evaluated=self.evaluated, origin=origin)
         return found.model_dump_json(indent=2) + "\n"
 
-    def _claim(self, tags: Mapping[str, str]) -> dict[str, str]:
-        """What the signature of the model says of it, besides its files.
-
-        Args:
-            tags: of the version: files that are written anew belong to the plan and provenance that were kept then.
-        """
+    @property
+    def result(self) -> dict[str, str]:
+        """What of the signed claim says which result it is; see `key`."""
         return {
             "model": self.plan.promotion.model,
-            "plan": tags["headframe.plan"],
-            "provenance": tags.get(PROVENANCE_TAG, ""),
             "table": self.data.split.table.digest,
             "split": self.data.split.digest,
             "bundle": self.trained.bundle,
-            "predictions": self.trained.predictions,
             "evaluated": self.evaluated.digest,
+        }
+
+    @property
+    def claim(self) -> dict[str, str]:
+        """What the signature of the model says of it, besides its files."""
+        return {
+            **self.result,
+            "plan": self.plan.fingerprint,
+            "provenance": hashlib.sha256(self.provenance.encode()).hexdigest(),
+            "validated": file_digest(self.root / self.data.validated.report),
+            "predictions": self.trained.predictions,
             "slices": file_digest(self.root / self.evaluated.folder / "slices.json"),
             "headframe": __version__,
         }
+
+    def _claim_again(self, client: MlflowClient, version: Version) -> dict[str, str]:
+        """What to sign of a version whose files are written anew: what was signed then, or what was kept then.
+
+        The run keeps the plan and the provenance of then, so these must be signed. Of the old signature they are
+        believed. Where it is gone or damaged, nothing in MLflow is believed that is not of this very result.
+
+        Raises:
+            Refused: the version is of another result, or what its run keeps is.
+        """
+        try:
+            signed = statement(version, self.uri, Trust.of(self.plan.team))
+        except Unavailable:
+            raise
+        except HeadframeError:
+            return {**self.claim, **self._kept(client, version)}
+        require_own(signed.claim, self.result, version)
+        return {name: str(value) for name, value in signed.claim.items() if name != "run_id"}
+
+    def _kept(self, client: MlflowClient, version: Version) -> dict[str, str]:
+        """Give the digests of plan, provenance and validation report that the run keeps, if they are of this result.
+
+        Raises:
+            Refused: one of them is not, or is not what the version's tags say.
+        """
+        report = f"data/{Path(self.data.validated.report).name}"
+        with speaking(self.uri):
+            place = client.get_run(version.run_id).info.artifact_uri
+        content = {}
+        with tempfile.TemporaryDirectory() as scratch:
+            for name in ("plan.json", "provenance.json", report):
+                try:
+                    content[name] = fetch_file(f"{place}/{name}", self.uri, Path(scratch)).read_bytes()
+                except Missing as error:
+                    msg = f"{version.uri} cannot be signed anew: {name} of its run cannot be fetched ({error})"
+                    raise Refused(f"{msg}; {_BEGIN_ANEW}") from error
+        try:
+            told = json.loads(content["plan.json"])
+            plan = Plan.model_validate(told, context={"trusted": tuple(Project(self.root).packages)})
+            provenance = Provenance.model_validate_json(content["provenance.json"])
+        except ValueError as error:
+            msg = f"{version.uri} cannot be signed anew: plan or provenance in its run cannot be read"
+            raise Refused(f"{msg} ({complaint(error)}); {_BEGIN_ANEW}") from error
+        found = {
+            "plan": digest(told),
+            "provenance": hashlib.sha256(content["provenance.json"]).hexdigest(),
+            "validated": hashlib.sha256(content[report]).hexdigest(),
+        }
+        ours = Provenance(data=self.data, trained=self.trained, evaluated=self.evaluated, origin=provenance.origin)
+        wrong = None
+        if plan.identity != self.plan.identity or found["plan"] != version.tags.get(tags.PLAN):
+            wrong = "plan.json"
+        elif provenance != ours or found["provenance"] != version.tags.get(tags.PROVENANCE):
+            wrong = "provenance.json"
+        elif found["validated"] != file_digest(self.root / self.data.validated.report):
+            wrong = report
+        if wrong is not None:
+            msg = (
+                f"{version.uri} cannot be signed anew: {wrong} of its run is not of the result that is registered here"
+            )
+            raise Refused(f"{msg}, or not what was registered then; {_BEGIN_ANEW}")
+        return found
 
     @property
     def made(self) -> Path:
@@ -150,18 +221,19 @@ class Publication:
                     self._track(client, run)
                 logged = self._logged_model(client, run)
                 if version is None:
-                    version = self._version(client, run, logged, self._package(client, run, logged, self.tags))
+                    version = self._version(client, run, logged, self._package(client, run, logged, self.claim))
                 elif (reason := self._damage(version)) is not None:
+                    claim = self._claim_again(client, _as_registered(version))
                     log.warning("%s; its files are written anew", reason)
-                    self._package(client, run, logged, version.tags)
+                    self._package(client, run, logged, claim)
                 _link(client, logged, version)
-                runs.set_tags(client, run, {"headframe.version": f"{version.name}/{version.version}"})
+                runs.set_tags(client, run, {tags.VERSION: f"{version.name}/{version.version}"})
         return Registered(
             model=version.name,
             version=int(version.version),
             run_id=version.run_id,
             model_uri=f"models:/{version.name}/{version.version}",
-            parity=float(version.tags[PARITY]),
+            parity=float(version.tags[tags.PARITY]),
         )
 
     def _damage(self, version: ModelVersion) -> str | None:
@@ -169,20 +241,22 @@ class Publication:
 
         Raises:
             Refused: they are whole, but signed by somebody who is not trusted: to write them anew would take the
-                version from whoever registered it.
+                version from whoever registered it; or they are of another result.
         """
-        name, number = version.name, int(version.version)
-        registered = Version(name, number, version.run_id, dict(version.tags))
+        registered = _as_registered(version)
         try:
-            with model_files(registered, self.uri, Trust.of(self.plan.team)):
-                return None
+            with signed_files(registered, self.uri, Trust.of(self.plan.team)) as (_, signed):
+                claim = signed.claim
         except Unavailable:
             raise
         except UnknownSigner as error:
-            msg = f"{error}; to register it as your own, delete version {number} of {name} in MLflow first"
+            whole = f"version {registered.number} of {registered.model}"
+            msg = f"{error}; to register it as your own, delete {whole} in MLflow first"
             raise Refused(msg) from error
         except HeadframeError as error:
             return str(error)
+        require_own(claim, self.result, registered)
+        return None
 
     def _track(self, client: MlflowClient, run: Run) -> None:
         client.log_text(run.info.run_id, self.plan.model_dump_json(indent=2) + "\n", "plan.json")
@@ -211,19 +285,19 @@ class Publication:
     def _logged_model(self, client: MlflowClient, run: Run) -> LoggedModel:
         """Give MLflow's entry for the model of this run, made once."""
         experiment, run_id = run.info.experiment_id, run.info.run_id
-        found = client.search_logged_models([experiment], filter_string=f"tags.`{runs.KEY}` = '{self.key}'")
+        found = client.search_logged_models([experiment], filter_string=f"tags.`{tags.KEY}` = '{self.key}'")
         name = self.plan.promotion.model
         logged: LoggedModel = (
             found[0]
             if found
-            else client.create_logged_model(experiment, name=name, source_run_id=run_id, tags={runs.KEY: self.key})
+            else client.create_logged_model(experiment, name=name, source_run_id=run_id, tags={tags.KEY: self.key})
         )
         outputs = client.get_run(run_id).outputs
         if logged.model_id not in {output.model_id for output in (outputs.model_outputs if outputs else ())}:
             client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
         return logged
 
-    def _package(self, client: MlflowClient, run: Run, logged: LoggedModel, tags: Mapping[str, str]) -> float:
+    def _package(self, client: MlflowClient, run: Run, logged: LoggedModel, claim: Mapping[str, str]) -> float:
         """Write the model in MLflow's format, upload it, fetch it back and prove it; gives the difference."""
         probe = self.made / "probe.parquet"
         expected = np.load(self.made / "probe_scores.npy", allow_pickle=False)
@@ -240,7 +314,7 @@ class Publication:
             created=datetime.fromtimestamp(logged.creation_timestamp / 1000, UTC),
             code=self._code(),
         )
-        sign_package(written, signing_key(self.plan.team), {**self._claim(tags), "run_id": run.info.run_id})
+        sign_package(written, signing_key(self.plan.team), {**claim, "run_id": run.info.run_id})
         _remove_others(logged.artifact_location, written)
         client.log_model_artifacts(logged.model_id, str(written))
         back = download_artifacts(
@@ -269,7 +343,7 @@ class Publication:
     def _find(self, client: MlflowClient) -> ModelVersion | None:
         """Give the version that was registered under the key; the oldest, should there be several."""
         model = self.plan.promotion.model
-        found = client.search_model_versions(f"name = '{model}' and tags.`{runs.KEY}` = '{self.key}'")
+        found = client.search_model_versions(f"name = '{model}' and tags.`{tags.KEY}` = '{self.key}'")
         return min(found, key=lambda version: int(version.version), default=None)
 
     def _version(self, client: MlflowClient, run: Run, logged: LoggedModel, parity: float) -> ModelVersion:
@@ -284,7 +358,7 @@ class Publication:
             name,
             source=logged.artifact_location,
             run_id=run.info.run_id,
-            tags={**self.tags, PARITY: repr(parity)},
+            tags={**self.tags, tags.PARITY: repr(parity)},
             description=self.evaluated.summary,
             model_id=logged.model_id,
         )
@@ -294,6 +368,30 @@ class Publication:
             client.delete_model_version(name, str(made.version))
             return first
         return made
+
+
+def _as_registered(version: ModelVersion) -> Version:
+    return Version(version.name, int(version.version), version.run_id, dict(version.tags))
+
+
+def require_own(signed: Mapping[str, Any], own: Mapping[str, str], version: Version) -> None:
+    """Make sure that a version is of the result that is registered, since only a tag says so.
+
+    Args:
+        signed: what its author signed.
+        own: what says which result it is.
+        version: which carries the key of the result.
+
+    Raises:
+        Refused: it is of another result.
+    """
+    for name, ours in own.items():
+        if signed.get(name) != ours:
+            msg = (
+                f"{version.uri} carries the key of this result, but its author signed {name} "
+                f"{str(signed.get(name))[:12]} instead of {ours[:12]}: its tag {tags.KEY} was changed; {_BEGIN_ANEW}"
+            )
+            raise Refused(msg)
 
 
 def _remove_others(location: str, written: Path) -> None:

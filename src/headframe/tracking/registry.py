@@ -16,7 +16,9 @@ from urllib.parse import unquote, urlsplit
 from headframe.config.nearest import nearest
 from headframe.errors import ConfigurationError, DataError, HeadframeError, Refused
 from headframe.signing.trust import Trust
+from headframe.tracking import tags
 from headframe.tracking.address import database, is_server, open_client, speaking
+from headframe.tracking.fetching import Missing, fetch_file
 from headframe.tracking.signature import CODE, COMPILED, SIGNATURE, Signed, read_package, read_statement
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 DATA = "data"  # folder of a packaged model with the bundle
-BUNDLE_TAG = "headframe.bundle"  # of a version: the sha256 of the folder that holds its model
+BUNDLE_TAG = tags.BUNDLE
 _NAME = re.compile(r"(?:models:/)?(?P<model>[^@/\s]+)(?:@(?P<alias>[^@/\s]+)|/(?P<version>[0-9]{1,9}))?")
 
 
@@ -55,7 +57,7 @@ class Version:
     @property
     def about(self) -> dict[str, str]:
         """What the signature of its files must be about; see `read_package`."""
-        told = {"model": self.model, "run_id": self.run_id, "bundle": self.tags.get(BUNDLE_TAG, "")}
+        told = {"model": self.model, "run_id": self.run_id, "bundle": self.tags.get(tags.BUNDLE, "")}
         return {name: value for name, value in told.items() if value}
 
 
@@ -169,7 +171,7 @@ def is_intact(model: str, number: int, uri: str, trust: Trust) -> bool | None:
         uri,
         "SELECT v.storage_location, v.run_id, t.value FROM model_versions v JOIN model_version_tags t "
         "USING (name, version) WHERE v.name = ? AND v.version = ? AND v.current_stage != ? AND t.key = ?",
-        (model, number, "Deleted_Internal", BUNDLE_TAG),
+        (model, number, "Deleted_Internal", tags.BUNDLE),
     )
     if not rows:
         return None
@@ -178,7 +180,7 @@ def is_intact(model: str, number: int, uri: str, trust: Trust) -> bool | None:
     if parts.scheme not in ("", "file"):
         return None
     try:
-        read_package(Path(unquote(parts.path)), trust, Version(model, number, run_id, {BUNDLE_TAG: promised}).about)
+        read_package(Path(unquote(parts.path)), trust, Version(model, number, run_id, {tags.BUNDLE: promised}).about)
     except Refused:
         return False
     return True
@@ -193,7 +195,7 @@ def make_champion(version: Version, reason: str, uri: str) -> None:
     """Let a version serve from now on."""
     client = open_client(uri)
     with speaking(uri):
-        client.set_model_version_tag(version.model, str(version.number), "headframe.decision", reason)
+        client.set_model_version_tag(version.model, str(version.number), tags.DECISION, reason)
         client.set_registered_model_alias(version.model, CHAMPION, str(version.number))
 
 
@@ -215,16 +217,11 @@ def model_files(version: Version, uri: str, trust: Trust) -> Iterator[Path]:
 @contextmanager
 def signed_files(version: Version, uri: str, trust: Trust) -> Iterator[tuple[Path, Signed]]:
     """Give a checked copy of a version's model, and what was signed; see `model_files`."""
-    client = open_client(uri)
-    from mlflow.artifacts import download_artifacts  # noqa: PLC0415 - `open_client` paid for it
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415
-
+    source = _source(version, uri)
     with tempfile.TemporaryDirectory() as scratch:
-        with speaking(uri):
-            source = client.get_model_version_download_uri(version.model, str(version.number))
         try:
-            folder = Path(download_artifacts(artifact_uri=source, tracking_uri=uri, registry_uri=uri, dst_path=scratch))
-        except (OSError, MlflowException) as error:
+            folder = fetch_file(source, uri, Path(scratch))
+        except Missing as error:
             msg = (
                 f"the files of {version.uri} cannot be fetched from {source} ({error}); "
                 "the command that trained it writes them anew"
@@ -246,25 +243,24 @@ def statement(version: Version, uri: str, trust: Trust) -> Signed:
     Raises:
         Refused: it is not signed, or by nobody who is trusted, or as another version.
     """
-    client = open_client(uri)
-    from mlflow.artifacts import download_artifacts  # noqa: PLC0415 - `open_client` paid for it
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415
-
-    with speaking(uri):
-        source = client.get_model_version_download_uri(version.model, str(version.number))
+    source = _source(version, uri)
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            address = f"{source.rstrip('/')}/{SIGNATURE}"
-            content = Path(
-                download_artifacts(artifact_uri=address, tracking_uri=uri, registry_uri=uri, dst_path=scratch)
-            ).read_bytes()
+            content = fetch_file(f"{source.rstrip('/')}/{SIGNATURE}", uri, Path(scratch)).read_bytes()
         return read_statement(content, trust, version.about)
-    except (OSError, MlflowException) as error:
+    except Missing as error:
         msg = f"{version.uri} is refused: {SIGNATURE} cannot be fetched ({error}); register it again"
         raise Refused(msg) from error
     except Refused as error:
         msg = f"{version.uri} is refused: {error}"
         raise type(error)(msg) from error
+
+
+def _source(version: Version, uri: str) -> str:
+    """Say where MLflow keeps the files of a version."""
+    client = open_client(uri)
+    with speaking(uri):
+        return str(client.get_model_version_download_uri(version.model, str(version.number)))
 
 
 def open_version(version: Version, uri: str, trust: Trust) -> Predictor:

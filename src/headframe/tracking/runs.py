@@ -18,10 +18,10 @@ from headframe.config.plan import Ensemble, Plan
 from headframe.records import Evaluated, Interval, SplitRecord, Trained
 from headframe.tracking import lineage
 from headframe.tracking.origin import Written
+from headframe.tracking.tags import KEY
 
 log = logging.getLogger("headframe")
 
-KEY = "headframe.key"
 METRICS_AT_ONCE = 1000  # MLflow's limit for one call
 DIGEST_LENGTH = 36  # MLflow's limit for a data set's digest
 SHORT = 250  # characters of a parameter that MLflow's tables still show

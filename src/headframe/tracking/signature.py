@@ -50,7 +50,8 @@ class Signed:
     Attributes:
         signer: who signed it: the version's author.
         claim: what it was said to be: `model`, `run_id`, `headframe`, and the digests `plan`, `provenance`, `table`,
-            `split`, `bundle`, `predictions`, `evaluated` (of `metrics.json`) and `slices` (of `slices.json`).
+            `split`, `validated` (of `validation.json`), `bundle`, `predictions`, `evaluated` (of `metrics.json`) and
+            `slices` (of `slices.json`).
         digest: sha256 of the signed statement's file, which stands for every file of the model.
         files: sha256 of each other file, by its path in the model's folder.
     """

@@ -37,6 +37,7 @@ TESTS: dict[str, str] = {
     "diebold_mariano": "the test of Diebold and Mariano",
 }
 RIGHT = "accuracy"  # the metric that McNemar's test is about
+FEWEST = 20  # independent units below which no test is believed: its errors are known for many, not for few
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Found:
         p_worse: that it is worse, by chance.
         power: the chance that the smallest effect that matters would have been found on these rows.
         rows_needed: how many give the power asked for; None where no number would.
+        units: how many rows are independent of each other: repetitions count once, windows that overlap as one.
         gain: in units of the leading metric, positive where the version is better, with its standard error.
         numbers: what else the test rests on.
     """
@@ -58,6 +60,7 @@ class Found:
     p_worse: float
     power: float
     rows_needed: int | None
+    units: float
     gain: Gain
     numbers: dict[str, float | int | str | None]
 
@@ -67,16 +70,19 @@ class Better:
     """Ask that the version is better than the champion by more than chance.
 
     The word is `better` or `worse` where a one-sided test at `alpha` says so; else `not better` where the test would
-    have found the smallest effect that matters with the power asked for, and `not enough rows` where it would not.
-    Only `better` passes. Where several challengers are tried against one champion each is tested at less than
-    `alpha`, so that all of them together pass by chance at most that often.
+    have found the smallest effect that matters with the power asked for, and `not enough rows` where it would not,
+    where fewer than 20 rows are independent of each other, or where nothing tells how much of a gain is chance. Only
+    `better` passes. Versions are compared by the champion's leading metric. Where several challengers are tried
+    against one champion each is tested at less than `alpha`, so that all of them together pass by chance at most that
+    often: each further try at less, and where one of several candidates may have been picked by its test score, at
+    that share of it (Bonferroni).
 
     Attributes:
         alpha: how often an equally good version may pass.
         effect: smallest gain that matters, in units of the leading metric.
         power: how often a gain of `effect` shall be found before a version counts as not better.
-        test: `mcnemar` for accuracy, `diebold_mariano` for forecasts, `bootstrap` for anything; `auto` chooses in
-            this order.
+        test: `mcnemar` for accuracy, `diebold_mariano` for forecasts, `bootstrap` for anything but accuracy; `auto`
+            chooses in this order.
         resamples: of the bootstrap.
     """
 
@@ -92,29 +98,25 @@ class Better:
         Raises:
             ConfigurationError: `test` is not for this task and metric.
         """
-        lead, value = case.task.lead, case.value
+        task, value = case.yardstick, case.value
         if case.champion is None:
-            because = f"{lead} {value:.4f} on {case.rows:,} test rows, and there was no champion before"
+            because = f"{task.lead} {value:.4f} on {case.rows:,} test rows, and there was no champion before"
             return self._verdict(True, "no champion", because, {"value": value, "rows": case.rows})
-        number = case.champion.number
-        if case.is_champion:
-            return self._verdict(
-                False,
-                "not better",
-                f"version {number} is the champion itself, and no better than itself",
-                {"value": value},
-            )
         rival = case.rival
         if rival.predictions is None:
             return self._verdict(False, "not comparable", rival.origin, {"value": value, "rows": case.rows})
-        alpha = spent(self.alpha, case.tries)
-        found = self.compare(case.task, case.predictions, rival.predictions, alpha, case)
+        if task.lead not in case.rival_metrics:
+            because = f"the champion's answers for these {case.rows:,} test rows define no {task.lead}"
+            return self._verdict(False, "not comparable", because, {"value": value, "rows": case.rows})
+        alpha = spent(self.alpha, case.tries) / case.candidates
+        found = self.compare(task, case.predictions, rival.predictions, alpha, case)
         word = self.word(found, alpha)
-        other = case.rival_metrics[lead]
-        sign = 1.0 if case.task.higher_is_better else -1.0
+        other = case.rival_metrics[task.lead]
+        sign = 1.0 if task.higher_is_better else -1.0
         limits = sorted(sign * each for each in found.gain.limits(1 - 2 * alpha))
         numbers: dict[str, float | int | str | None] = {
             "test": found.test,
+            "metric": task.lead,
             "value": value,
             "champion": other,
             "difference": value - other,
@@ -126,9 +128,11 @@ class Better:
             "alpha": self.alpha,
             "alpha_used": alpha,
             "tries": case.tries,
+            "candidates": case.candidates,
             "effect": self.effect,
             "power": found.power,
             "rows": case.rows,
+            "independent": found.units,
             "rows_needed": found.rows_needed,
             **found.numbers,
             "origin": rival.origin,
@@ -145,8 +149,9 @@ class Better:
         if test == "diebold_mariano" and isinstance(task, Forecasting):
             return self.windows(losses(task, predictions), losses(task, champion), task.horizon, alpha)
         gain = bootstrap(task, predictions, champion, how, metric=task.lead, higher_is_better=task.higher_is_better)
+        units = len(np.unique(contents_of(predictions, how))) / how.block
         return self.gain(
-            "bootstrap", gain, predictions.num_rows, alpha, {"resamples": self.resamples, "block": how.block}
+            "bootstrap", gain, units, predictions.num_rows, alpha, {"resamples": self.resamples, "block": how.block}
         )
 
     def pairs(self, pairs: Pairs, rows: int, alpha: float) -> Found:
@@ -158,42 +163,53 @@ class Better:
             p_better=mcnemar(pairs.wins, pairs.losses, "greater"),
             p_worse=mcnemar(pairs.wins, pairs.losses, "less"),
             power=mcnemar_power(pairs.contents, pairs.discordance, self.effect, alpha),
-            rows_needed=None if needed is None else int(np.ceil(needed * repeated)),
+            rows_needed=None if needed is None else int(np.ceil(max(needed, FEWEST) * repeated)),
+            units=pairs.contents,
             gain=Gain(pairs.gain, pairs.error, max(1, pairs.contents - 1)),
             numbers={"won": pairs.wins, "lost": pairs.losses, "contents": pairs.contents},
         )
 
     def windows(self, mine: np.ndarray, other: np.ndarray, horizon: int, alpha: float) -> Found:
         """Say what the test of Diebold and Mariano says of one loss a window."""
-        gain = diebold_mariano(mine, other, horizon, alpha)
+        gain, units = diebold_mariano(mine, other, horizon, alpha), len(mine) / horizon
         if gain is None:
             value = float((other - mine).mean())
             nothing = Gain(value, 0.0, 1)
-            return Found("diebold_mariano", 1.0, 1.0, 0.0, None, nothing, {"horizon": horizon})
+            return Found("diebold_mariano", 1.0, 1.0, 0.0, None, units, nothing, {"horizon": horizon})
         corrected = harvey(mine, other, horizon)
         numbers: dict[str, float | int | str | None] = {
             "horizon": horizon,
             "degrees_of_freedom": gain.freedom,
             "p_harvey_leybourne_newbold": None if corrected is None else corrected.p_better(),
         }
-        return self.gain("diebold_mariano", gain, len(mine), alpha, numbers)
+        return self.gain("diebold_mariano", gain, units, len(mine), alpha, numbers)
 
-    def gain(
-        self, test: Named, gain: Gain, rows: int, alpha: float, numbers: dict[str, float | int | str | None]
+    def gain(  # noqa: PLR0917 - each is another number that the test rests on
+        self,
+        test: Named,
+        gain: Gain,
+        units: float,
+        rows: int,
+        alpha: float,
+        numbers: dict[str, float | int | str | None],
     ) -> Found:
         """Say what a gain with its standard error says."""
+        needed = None if gain.unspread else gain.rows(rows, self.effect, alpha, self.power)
         return Found(
             test=test,
             p_better=gain.p_better(),
             p_worse=gain.p_worse(),
             power=gain.power(self.effect, alpha),
-            rows_needed=gain.rows(rows, self.effect, alpha, self.power),
+            rows_needed=None if needed is None else max(needed, int(np.ceil(FEWEST * rows / units))),
+            units=units,
             gain=gain,
             numbers=numbers,
         )
 
     def word(self, found: Found, alpha: float) -> str:
         """Give the verdict in a word."""
+        if found.units < FEWEST or found.gain.unspread:
+            return "not enough rows"
         if found.p_better <= alpha and found.gain.value > 0:
             return "better"
         if found.p_worse <= alpha and found.gain.value < 0:
@@ -204,7 +220,7 @@ class Better:
         fits: dict[Named, bool] = {
             "mcnemar": task.kind == "classification" and task.lead == RIGHT,
             "diebold_mariano": isinstance(task, Forecasting) and task.lead in LOSSES,
-            "bootstrap": True,
+            "bootstrap": not (task.kind == "classification" and task.lead == RIGHT),
         }
         if self.test == "auto":
             return next(name for name, fit in fits.items() if fit)
@@ -215,18 +231,29 @@ class Better:
         return self.test
 
     def _because(self, case: Case, found: Found, word: str, alpha: float) -> str:
-        lead, value, other = case.task.lead, case.value, case.rival_metrics[case.task.lead]
+        lead, value, other = case.yardstick.lead, case.value, case.rival_metrics[case.yardstick.lead]
         how = {"better": "is better than", "worse": "is worse than"}.get(word, "is not proven better than")
         p = min(found.p_better, found.p_worse) if word == "worse" else found.p_better
         because = f"{lead} {value:.4f} {how} {other:.4f} of the champion on the same {case.rows:,} test rows"
         because += f" (p {p:.2g} by {TESTS[found.test]}, {alpha:.2g} allowed"
-        because += f" at try {case.tries})" if case.tries > 1 else ")"
+        because += f" at try {case.tries}" if case.tries > 1 else ""
+        because += f" among {case.candidates} candidates" if case.candidates > 1 else ""
+        because += ")"
         if word == "not enough rows":
-            needed = "no number of rows would do" if found.rows_needed is None else f"{found.rows_needed:,} are needed"
-            because += f"; too few rows to find a gain of {self.effect:g} with power {self.power:g}: {needed}"
+            because += f"; {self._too_few(found)}"
+        if lead != case.task.lead:
+            because += f"; {lead} is what the champion is judged by, though this version leads by {case.task.lead}"
         if case.rival.seen:
             because += "; the champion's table or split differs, so it may have been trained on some of these rows"
         return because
+
+    def _too_few(self, found: Found) -> str:
+        if found.gain.unspread:
+            return "the gain is the same on all resamples, so that nothing tells how much of it is chance"
+        needed = "no number of rows would do" if found.rows_needed is None else f"{found.rows_needed:,} are needed"
+        if found.units < FEWEST:
+            return f"only {found.units:.3g} of them are independent, where {FEWEST} are the fewest to tell by: {needed}"
+        return f"too few rows to find a gain of {self.effect:g} with power {self.power:g}: {needed}"
 
     def _verdict(self, passed: bool, word: str, because: str, numbers: dict[str, float | int | str | None]) -> Verdict:
         return Verdict(gate="better", passed=passed, word=word, because=because, numbers=numbers)

@@ -77,7 +77,8 @@ class Budget:
             return Verdict(gate="budget", passed=False, word="exceeded", because=because, numbers=numbers)
         told = f"{found['latency_p50_ms']:g} ms for one row, {found['memory_mib']:g} MiB of memory"
         because = f"the packaged model needs {told} and {found['size_mib']:g} MiB on disk"
-        return Verdict(gate="budget", passed=True, word="kept", because=because, numbers=numbers)
+        word = "kept" if any(getattr(self, name) is not None for name in UNITS) else "nothing asked"
+        return Verdict(gate="budget", passed=True, word=word, because=because, numbers=numbers)
 
     def _measure(self, case: Case) -> dict[str, float]:
         places = case.places[:AT_ONCE]

@@ -27,13 +27,18 @@ class Calibration:
         """Judge a version; where the task gives no probabilities there is nothing to judge."""
         value = case.metrics.get(METRIC)
         if value is None:
-            because = f"task {case.task.kind} gives no probabilities, so it has no calibration error"
+            because = f"task {case.yardstick.kind} gives no probabilities, so it has no calibration error"
             return Verdict(gate="calibration", passed=True, word="does not apply", because=because)
         numbers: dict[str, float | int | str | None] = {"value": value, "largest": self.largest, "rows": case.rows}
         because = f"calibration error {value:.4f} on {case.rows:,} test rows"
         if self.largest is not None and not value <= self.largest:
             because += f" exceeds {self.largest:g}"
             return Verdict(gate="calibration", passed=False, word="too large", because=because, numbers=numbers)
+        if self.largest is None and self.tolerance is None:
+            return Verdict(gate="calibration", passed=True, word="nothing asked", because=because, numbers=numbers)
+        if self.largest is None and case.champion is None:
+            because += ", and there is no champion to compare with"
+            return Verdict(gate="calibration", passed=True, word="no champion", because=because, numbers=numbers)
         if self.tolerance is None or case.champion is None:
             return Verdict(gate="calibration", passed=True, word="kept", because=because, numbers=numbers)
         if case.rival.predictions is None:

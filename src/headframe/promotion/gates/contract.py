@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from headframe.errors import HeadframeError, Refused, Unavailable
-from headframe.promotion.case import TABLE_TAG, Case
+from headframe.promotion.case import Case
 from headframe.promotion.verdict import Verdict
 from headframe.validation.contracts import terms
 
@@ -22,7 +22,7 @@ class Contract:
             raise
         except HeadframeError as error:
             return Verdict(gate="contract", passed=False, word="unproven", because=str(error))
-        wanted = case.tag(TABLE_TAG)
+        wanted = case.said("table")
         promised = {(term.column, term.words) for term in terms(case.plan.dataset.contract)}
         checked = {(finding.column, finding.promise) for finding in report.findings}
         broken = [finding for finding in report.findings if not finding.kept]

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from headframe.config.build import build
 from headframe.datasets import cells
 from headframe.datasets.splits import PARTS
-from headframe.promotion.case import SPLIT_TAG, Case
+from headframe.promotion.case import Case
 from headframe.promotion.verdict import Verdict
 
 
@@ -34,7 +34,7 @@ class Leakage:
             return Verdict(gate="leakage", passed=False, word="leaks", because=because, numbers=numbers)
 
         codes = np.searchsorted(sorted(PARTS), parts).astype(np.uint8)
-        came, wanted = hashlib.sha256(codes.tobytes()).hexdigest(), case.tag(SPLIT_TAG)
+        came, wanted = hashlib.sha256(codes.tobytes()).hexdigest(), case.said("split")
         if came != wanted:
             return refuse(f"the table is divided into {came[:12]}, but the version was measured on split {wanted[:12]}")
         ids = case.table.read(["row_id"])["row_id"].filter(pa.array(parts == "test")).combine_chunks()

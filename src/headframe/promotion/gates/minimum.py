@@ -21,15 +21,15 @@ class Minimum:
 
     def judge(self, case: Case) -> Verdict:
         """Judge a version; a metric that is not a number never passes."""
-        lead, value = case.task.lead, case.value
+        lead, value = case.yardstick.lead, case.value
         measured = f"{lead} {value:.4f} on {case.rows:,} test rows"
         numbers = {"value": value if math.isfinite(value) else None, "bound": self.value, "rows": case.rows}
         if not math.isfinite(value):
             return Verdict(gate="minimum", passed=False, word="missed", because=f"{lead} is {value}", numbers=numbers)
         if self.value is None:
-            return Verdict(gate="minimum", passed=True, word="none asked for", because=measured, numbers=numbers)
-        passed = value >= self.value if case.task.higher_is_better else value <= self.value
-        bound = "minimum" if case.task.higher_is_better else "maximum"
+            return Verdict(gate="minimum", passed=True, word="nothing asked", because=measured, numbers=numbers)
+        passed = value >= self.value if case.yardstick.higher_is_better else value <= self.value
+        bound = "minimum" if case.yardstick.higher_is_better else "maximum"
         return Verdict(
             gate="minimum",
             passed=passed,

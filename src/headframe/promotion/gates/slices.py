@@ -64,7 +64,7 @@ class Slices:
         columns = self._columns(case)
         if not columns:
             why = "no columns are named, here or in evaluation.slices, and there are no classes to cut by"
-            return Verdict(gate="slices", passed=True, word="none asked for", because=why)
+            return Verdict(gate="slices", passed=True, word="nothing asked", because=why)
         if case.champion is not None and case.rival.predictions is None:
             return Verdict(gate="slices", passed=False, word="not comparable", because=case.rival.origin)
         parts = list(self._parts(case, columns))
@@ -91,14 +91,14 @@ class Slices:
 
     def _columns(self, case: Case) -> tuple[str, ...]:
         target = case.plan.dataset.target
-        classes = (target,) if case.task.kind == "classification" and target else ()
+        classes = (target,) if case.yardstick.kind == "classification" and target else ()
         return tuple(self.columns) or case.plan.evaluation.slices or classes
 
     def _parts(self, case: Case, columns: tuple[str, ...]) -> Iterator[Part]:
         raw = case.raw(columns)
         for column in columns:
             cells = raw[column]
-            if case.task.kind == "classification" and column == case.plan.dataset.target:
+            if case.yardstick.kind == "classification" and column == case.plan.dataset.target:
                 cells = cells.cast(pa.string())  # classes, though they may be numbers
             labels = label(column, cells)
             for value in labels.values:
@@ -112,13 +112,13 @@ class Slices:
         for part in parts:
             how = case.resampling(self.resamples, len(part.rows))
             wide = replace(how, confidence=1 - 2 * self.alpha / len(parts))
-            each = intervals(case.task, case.predictions.take(part.rows), wide).get(case.task.lead)
+            each = intervals(case.yardstick, case.predictions.take(part.rows), wide).get(case.yardstick.lead)
             if each is None or each.low is None or each.high is None:
                 continue
-            numbers[f"{part.name}: {case.task.lead}"] = each.value
-            misses = each.high < self.bound if case.task.higher_is_better else each.low > self.bound
+            numbers[f"{part.name}: {case.yardstick.lead}"] = each.value
+            misses = each.high < self.bound if case.yardstick.higher_is_better else each.low > self.bound
             if misses:
-                found.append(f"{part.name} has {case.task.lead} {each}, which misses the bound of {self.bound:g}")
+                found.append(f"{part.name} has {case.yardstick.lead} {each}, which misses the bound of {self.bound:g}")
         return found
 
     def _worse(self, case: Case, parts: list[Part], numbers: dict[str, float | int | str | None]) -> list[str]:
@@ -128,18 +128,18 @@ class Slices:
         tested = []
         for part in parts:
             mine, other = case.predictions.take(part.rows), case.rival.predictions.take(part.rows)
-            lead = case.task.lead
-            if lead in case.task.measure(mine) and lead in case.task.measure(other):
+            lead = case.yardstick.lead
+            if lead in case.yardstick.measure(mine) and lead in case.yardstick.measure(other):
                 tested.append((part, *self._test(case, mine, other)))
         found = []
-        sign = 1.0 if case.task.higher_is_better else -1.0
+        sign = 1.0 if case.yardstick.higher_is_better else -1.0
         for (part, gain, _), p in zip(tested, holm([p for _, _, p in tested]), strict=True):
             numbers[f"{part.name}: rows"] = len(part.rows)
             numbers[f"{part.name}: difference"] = sign * gain.value
             numbers[f"{part.name}: p"] = p
             if p <= self.alpha:
                 found.append(
-                    f"{part.name} loses {-gain.value:.4f} of {case.task.lead} against the champion on "
+                    f"{part.name} loses {-gain.value:.4f} of {case.yardstick.lead} against the champion on "
                     f"{len(part.rows):,} rows, and {self.loss:g} is allowed (p {p:.2g} among {len(tested)} slices)"
                 )
         return found
@@ -147,7 +147,7 @@ class Slices:
     def _test(self, case: Case, mine: pa.Table, other: pa.Table) -> tuple[Gain, float]:
         """Give a slice's gain, and the p-value that it loses more than allowed."""
         how = case.resampling(self.resamples, mine.num_rows)
-        task = case.task
+        task = case.yardstick
         if task.kind == "classification" and task.lead == RIGHT:
             pairs = count(mine, other, contents_of(mine, how))
             gain = Gain(pairs.gain, pairs.error, max(1, pairs.contents - 1))
