@@ -20,22 +20,14 @@ from headframe.promotion.projection import estrangement, shown_head
 from headframe.record import Record, folder_digest
 from headframe.signing.keys import OwnKey
 from headframe.signing.trust import Trust
+from headframe.tracking import tags
 from headframe.tracking.address import tracking_uri
-from headframe.tracking.registry import BUNDLE_TAG, Version, bundle_in, champion_number, resolve, signed_files
+from headframe.tracking.registry import Version, bundle_in, champion_number, resolve, signed_files
 from headframe.tracking.signature import Signed
 
 log = logging.getLogger("headframe")
 
 CERTAIN = 1000  # attempts to write an entry; each that fails means that somebody else succeeded
-TAGS = {
-    "bundle": BUNDLE_TAG,
-    "plan": "headframe.plan",
-    "table": "headframe.table",
-    "split": "headframe.split",
-    "predictions": "headframe.predictions",
-    "provenance": "headframe.provenance",
-}
-"""Digests of a version that its entries repeat, and the tags that hold them."""
 
 
 class Act(Record):
@@ -224,7 +216,7 @@ class Office:
 
     def digests(self, version: Version) -> dict[str, str]:
         """Give the digests that a version was registered with."""
-        return {name: version.tags[tag] for name, tag in TAGS.items() if tag in version.tags}
+        return {name: version.tags[tag] for name, tag in tags.DIGESTS.items() if tag in version.tags}
 
     def files(self, version: Version) -> Files:
         """Check the files of a version.

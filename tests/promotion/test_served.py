@@ -1,0 +1,205 @@
+"""With `served: ledger` nobody is answered by a champion that ledger, files and policy do not all stand for."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pyarrow.parquet as pq
+import pytest
+import sqlalchemy as sa
+from lives import free_port
+from mlflow import MlflowClient
+from postgres import fresh_database
+from shifts import MINIMUM, Shift, approved, crown, gated, promoted
+from workshop import in_child, plan_for
+
+from headframe.config.plan import Plan
+from headframe.errors import ConfigurationError, HeadframeError, Refused
+from headframe.promotion import ledger as ledgers
+from headframe.promotion.approve import reject
+from headframe.promotion.projection import HEAD
+from headframe.promotion.verify import verify
+from headframe.serving.asked import open_asked
+from headframe.serving.batch import predict_to_file
+from headframe.serving.rest import serve
+from headframe.tracking.registry import champion_number
+
+
+def plan(shift: Shift, **changes: Any) -> Plan:
+    """A reader's plan, whose policy is that of `Shift.office`."""
+    made = plan_for("digits", team=shift.team.model_dump(mode="json"))
+    promotion = shift.office(**{"served": "ledger", **changes}).promotion
+    return made.model_copy(update={"promotion": promotion})
+
+
+def opened(shift: Shift, name: str = "digits", **changes: Any) -> int:
+    return open_asked(name, plan(shift, **changes), shift.uri, shift.root)[0].number
+
+
+def exchange(shift: Shift, aside: Callable[[MlflowClient], object], *, note: bool) -> None:
+    """Put version 3's files in the place of version 1 by MLflow's own means."""
+    client = MlflowClient(shift.uri, shift.uri)
+    told = client.get_registered_model("digits").tags[HEAD]
+    other = client.get_model_version("digits", "3")
+    aside(client)
+    client.create_registered_model("digits", {HEAD: told} if note else {})
+    client.create_model_version("digits", str(other.source), other.run_id, dict(other.tags))
+    client.set_registered_model_alias("digits", "champion", "1")
+
+
+def test_a_champion_by_the_word_of_all_serves(shift: Shift, tmp_path: Path):
+    crown(shift, 1, 2)
+    assert [opened(shift, name) for name in ("digits", "digits@champion", "models:/digits@champion")] == [2, 2, 2]
+    assert opened(shift, "digits/3") == 3, "a version that is asked for by its number needs nobody's word"
+    target = tmp_path / "scored.parquet"
+    predicted = predict_to_file("digits", "digits", target, plan=plan(shift), root=shift.root, uri=shift.uri)
+    assert (predicted.version, pq.read_table(target).num_rows) == (2, 1797)
+    with pytest.raises(ConfigurationError, match="no registered model 'digit'"):
+        opened(shift, "digit")
+
+
+def test_an_alias_that_was_moved_does_not_serve(shift: Shift):
+    client = MlflowClient(shift.uri, shift.uri)
+    with pytest.raises(ConfigurationError, match="has no 'champion'"):
+        opened(shift)
+    client.set_registered_model_alias("digits", "champion", "4")
+    assert opened(shift, served="any") == 4
+    with pytest.raises(
+        Refused, match=r"version 4 of digits champion, but the ledger names no champion: .* verify digits"
+    ):
+        opened(shift)
+    client.delete_registered_model_alias("digits", "champion")
+    crown(shift, 1)
+    client.set_registered_model_alias("digits", "champion", "4")
+    with pytest.raises(Refused, match="but the ledger names version 1: the alias was moved behind the ledger's back"):
+        opened(shift, "digits@champion")
+
+
+@pytest.mark.parametrize("how", ["deleted", "renamed"])
+def test_another_versions_signed_files_in_the_champions_place_do_not_serve(how: str, shift: Shift, tmp_path: Path):
+    crown(shift, 1)
+    asides: dict[str, Callable[[MlflowClient], object]] = {
+        "deleted": lambda client: client.delete_registered_model("digits"),
+        "renamed": lambda client: client.rename_registered_model("digits", "old"),
+    }
+    exchange(shift, asides[how], note=False)
+    assert opened(shift, served="any") == 1, "they are signed, and for this very model"
+    with pytest.raises(Refused, match="somebody removed it, or made the model anew"):
+        opened(shift)
+    MlflowClient(shift.uri, shift.uri).delete_registered_model("digits")
+
+
+@pytest.mark.parametrize("how", ["deleted", "renamed"])
+def test_nor_where_the_note_of_the_ledger_is_put_back_with_them(how: str, shift: Shift, tmp_path: Path):
+    crown(shift, 1)
+    asides: dict[str, Callable[[MlflowClient], object]] = {
+        "deleted": lambda client: client.delete_registered_model("digits"),
+        "renamed": lambda client: client.rename_registered_model("digits", "old"),
+    }
+    exchange(shift, asides[how], note=True)
+    for ask in (
+        lambda: opened(shift),
+        lambda: predict_to_file(
+            "digits@champion", "digits", tmp_path / "scored.parquet", plan=plan(shift), root=shift.root, uri=shift.uri
+        ),
+        lambda: serve("digits", plan=plan(shift), root=shift.root, uri=shift.uri, host="127.0.0.1", port=free_port()),
+    ):
+        with pytest.raises(Refused, match=r"digits is not served, since its promotion does not hold: |was exchanged"):
+            ask()
+    assert not (tmp_path / "scored.parquet").exists()
+    assert {each.what for each in verify("digits", shift.office()).findings} >= {"model files"}
+
+
+def test_files_that_were_exchanged_do_not_serve_whatever_is_said_of_them(shift: Shift, monkeypatch: pytest.MonkeyPatch):
+    """Even if nothing else objected, what is loaded is held against the entry."""
+    crown(shift, 1)
+    exchange(shift, lambda client: client.delete_registered_model("digits"), note=True)
+    monkeypatch.setattr("headframe.promotion.verify.unlawful", lambda *_: [])
+    with pytest.raises(
+        Refused, match=r"the model of digits/1 is .*, but entry 3 of digits .* is about .* was exchanged"
+    ):
+        opened(shift)
+
+
+def test_a_promotion_by_a_laxer_policy_does_not_serve_where_a_stricter_one_is_in_force(shift: Shift):
+    lax = shift.office(needed=0, policy="solo", gates={"minimum": {**MINIMUM, "value": 0.0}})
+    gated(shift, 1, lax, by="anna")
+    promoted(shift, 1, lax)
+    assert champion_number("digits", shift.uri) == 1
+    with pytest.raises(Refused, match=r"digits is not served, .*does not satisfy policy team: "):
+        opened(shift)
+    assert opened(shift, "digits/1") == 1
+
+
+def test_what_a_kill_kept_from_mlflow_is_told_before_it_serves(shift: Shift, caplog: pytest.LogCaptureFixture):
+    crown(shift, 1)
+    gated(shift, 2)
+    approved(shift, 2)
+
+    def killed() -> None:
+        ledgers.show = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
+        promoted(shift, 2)
+
+    assert in_child(killed) < 0
+    assert champion_number("digits", shift.uri) == 1
+    with caplog.at_level(logging.INFO, "headframe"):
+        assert opened(shift) == 2
+    assert "was not told to MLflow yet; alias champion now names 2" in caplog.text
+    assert verify("digits", shift.office()).findings == ()
+
+
+def forbid(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no(*_: object) -> None:
+        msg = "MLflow does not allow this to dora: 403"
+        raise HeadframeError(msg)
+
+    for name in ("show", "show_head"):
+        monkeypatch.setattr(ledgers, name, no)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_who_may_not_tell_mlflow_is_told_what_was_not(first: bool, shift: Shift, monkeypatch: pytest.MonkeyPatch):
+    if not first:
+        crown(shift, 1)
+    gated(shift, 2)
+    approved(shift, 2)
+    forbid(monkeypatch)
+    with pytest.raises(HeadframeError, match="is written all the same"):
+        promoted(shift, 2)
+    said = r"were not told to MLflow yet, and cannot be by you \(.*403\); have an author or approver do it"
+    with pytest.raises(Refused, match=said):
+        opened(shift)
+
+
+def test_a_reader_is_served_where_only_a_rejection_was_not_told(
+    shift: Shift, postgres_server: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    """By PostgreSQL's own word: a reader may not note that MLflow was told."""
+    address = fresh_database(postgres_server, f"read-{os.urandom(4).hex()}")
+    office = shift.office(ledger=address)
+    crown(shift, 1, office=office)
+    with monkeypatch.context() as patch:
+        forbid(patch)
+        with pytest.raises(HeadframeError, match="is written all the same"):
+            reject(shift.version(2), "no", office, shift.keys["bert"])
+    name = f"dora{os.urandom(4).hex()}"
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'dora'")  # type: ignore[call-overload]
+        connection.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {name}")  # type: ignore[call-overload]
+    theirs = sa.make_url(address).set(username=name, password="dora").render_as_string(hide_password=False)
+    with caplog.at_level(logging.WARNING, "headframe"):
+        assert opened(shift, ledger=theirs) == 1
+    assert "were not told to MLflow yet, and cannot be by you (the ledger" in caplog.text
+    assert "permission denied for table projected" in caplog.text
+
+
+def test_a_cut_or_another_ledger_serves_nothing(shift: Shift):
+    crown(shift, 1)
+    with pytest.raises(Refused, match="MLflow was told of 3 entries about digits by ledger"):
+        opened(shift, ledger="sqlite:///theirs.db")
