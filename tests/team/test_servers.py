@@ -20,13 +20,14 @@ from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
 from postgres import postgres
 from requests.exceptions import HTTPError
-from team.stack import Servers
+from team.stack import REPOSITORY, Servers
 
 from headframe.config.plan import Promotion, Team, Tracking
 from headframe.config.project import Project
 from headframe.doctor import check_tracking
 from headframe.errors import ConfigurationError, HeadframeError, Refused, Unavailable
 from headframe.promotion.ledger import Ledger, Taken
+from headframe.promotion.projection import Head, show_head, shown_head
 from headframe.signing.keys import own_key
 from headframe.signing.trust import Trust
 from headframe.tracking.address import open_client, require, speaking, tracking_uri
@@ -314,6 +315,38 @@ def test_a_row_that_nobody_signed_is_taken_by_the_database_and_named_by_the_ledg
         )
     with pytest.raises(Refused, match=r"entry 2 of forged \(promote of version 2\)"):
         ledger("cleo").entries("forged", Trust.of(Team()))
+    with psycopg.connect(_administrator(team), autocommit=True) as connection:
+        for statement in _repair("model = 'forged' AND number >= 2"):
+            connection.execute(statement)
+    assert len(ledger("cleo").entries("forged", Trust.of(Team()))) == 1
+    with (
+        psycopg.connect(_administrator(team)) as connection,
+        pytest.raises(psycopg.Error, match="the ledger is append-only"),
+    ):
+        connection.execute("DELETE FROM entries WHERE model = 'forged'")
+
+
+def _repair(which: str) -> list[str]:
+    """Give the statements of `infra/README.md` by which the owner removes a row that does not hold."""
+    text = (REPOSITORY / "infra" / "README.md").read_text(encoding="utf-8")
+    block = text.partition("```sql\n")[2].partition("```")[0].replace("model = 'digits' AND number >= 7", which)
+    assert which in block
+    return [line.partition("--")[0] for line in block.splitlines()]
+
+
+def test_authors_and_approvers_tell_mlflow_how_far_the_ledger_reaches_and_readers_read_it(team: Servers, become):
+    become("anna")
+    MlflowClient(team.uri, team.uri).create_registered_model("told")
+    told = [Head("a" * 64, number, "b" * 64) for number in (1, 2)]
+    for name, head in zip(("anna", "ben"), told, strict=True):
+        become(name)
+        show_head("told", head, team.uri)
+        assert shown_head("told", team.uri) == head
+    become("cleo")
+    assert shown_head("told", team.uri) == told[1]
+    with pytest.raises(HeadframeError, match=r"does not allow this to cleo .*403"):
+        show_head("told", told[0], team.uri)
+    assert shown_head("never made", team.uri) is None
 
 
 def test_who_made_a_model_passes_rights_on_and_only_the_ledger_would_tell(team: Servers, become):
@@ -449,6 +482,11 @@ def test_everything_is_down_after_down_and_there_again_after_up(team: Servers, m
 def _owner(team: Servers) -> str:
     word = json.loads((team.folder / "secrets.json").read_bytes())["headframe_owner"]
     return f"postgresql+psycopg://headframe_owner:{word}@127.0.0.1:{team.database_port}/headframe_ledger"
+
+
+def _administrator(team: Servers) -> str:
+    word = json.loads((team.folder / "secrets.json").read_bytes())["postgres"]
+    return f"postgresql://postgres:{word}@127.0.0.1:{team.database_port}/headframe_ledger"
 
 
 def _status(
