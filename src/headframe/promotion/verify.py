@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 from pydantic import ValidationError
 
@@ -15,7 +16,6 @@ from headframe.promotion.office import Files, Office, drift, read_files, require
 from headframe.promotion.policy import MAY, Author, Rules, find_gate, objections, reproduced
 from headframe.promotion.verdict import GateReport, Verdict
 from headframe.record import Record
-from headframe.tracking.address import open_client, speaking
 from headframe.tracking.registry import signed_files, statement
 
 MEASURED = {"headframe.promotion.gates.budget.Budget"}  # gates whose figures are of one machine in one moment
@@ -181,21 +181,17 @@ def _signed(crown: Entry, office: Office) -> Files:
     Raises:
         Refused: they are not what was promoted, or not what was signed.
     """
-    from headframe.tracking.claim import require_bytes, require_tags  # noqa: PLC0415 - only checking needs it
-    from headframe.tracking.fetching import fetch_file  # noqa: PLC0415
-    from headframe.validation.checks import REPORT  # noqa: PLC0415
+    from headframe.promotion.overview import artifacts  # noqa: PLC0415 - imports numpy
+    from headframe.tracking.claim import read_provenance, require_bytes, require_tags  # noqa: PLC0415
 
     version = office.version(crown.model, crown.version)
-    with signed_files(version, office.uri, office.trust) as (folder, signed):
+    with signed_files(version, office.uri, office.trust) as (folder, signed), artifacts(version, office) as fetch:
         files = read_files(folder, signed)
         require_same(version, files, crown)
         require_tags(version, signed)
-        name = f"data/{REPORT}"
-        client = open_client(office.uri)
-        with speaking(office.uri):
-            place = client.get_run(version.run_id).info.artifact_uri
-        content = fetch_file(f"{place}/{name}", office.uri, folder.parent / "beside").read_bytes()
-        require_bytes(content, "validated", name, version, signed)
+        provenance = read_provenance(fetch("provenance.json"), version, signed)
+        name = f"data/{Path(provenance.data.validated.report).name}"
+        require_bytes(fetch(name), "validated", name, version, signed)
     return files
 
 
@@ -319,7 +315,7 @@ def _recomputed(
     for then in report.verdicts:
         if report.settings.get(then.gate, {}).get("_target_") not in MEASURED and not _agree(then, now.get(then.gate)):
             other = now[then.gate].because if then.gate in now else "it was not among the settings"
-            found.append(f"{gated.told}: gate {then.gate} said {then.because!r}, but asked again it says {other!r}")
+            found.append(f"{gated.told}: gate {then.gate} said: {then.because}; asked again it says: {other}")
     return len(again.verdicts), [Finding(what="verdict", told=told) for told in found]
 
 

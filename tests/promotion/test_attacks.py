@@ -1,0 +1,397 @@
+"""What somebody of the team might try who wants a version promoted that should not be: each is refused or named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from shifts import MINIMUM, Shift, approved, crown, findings, gated, promoted
+
+from headframe.config.plan import Team
+from headframe.errors import Refused
+from headframe.promotion.approve import approval, approve, record
+from headframe.promotion.gate import judge_version, keep_report
+from headframe.promotion.gating import gate
+from headframe.promotion.history import history
+from headframe.promotion.ledger import read_time, spell
+from headframe.promotion.office import Office
+from headframe.promotion.policy import APPROVAL, Author, reproduced, require_sound
+from headframe.promotion.promote import promote
+from headframe.promotion.rollback import rollback
+from headframe.promotion.statistics import mcnemar, spent
+from headframe.promotion.verify import unlawful, verify
+from headframe.signing.envelope import seal
+from headframe.signing.keys import OwnKey
+from headframe.signing.trust import Trust
+
+BETTER = {
+    "_target_": "headframe.promotion.gates.better.Better",
+    "alpha": 0.05, "effect": 0.01, "power": 0.8, "test": "auto", "resamples": 2000,
+}  # fmt: skip
+GATES = {"minimum": MINIMUM, "better": BETTER}
+
+
+@pytest.mark.parametrize(
+    "changes", [{"_target_": "headframe.promotion.gates.minimum.Minimum"}, {"alpha": 0.49}, {"effect": 0.2}]
+)
+def test_gates_that_were_asked_for_less_than_is_in_force_do_not_count(changes: dict[str, Any], shift: Shift):
+    crown(shift, 1, office=shift.office(gates=GATES))
+    changed = {**BETTER, **changes}
+    lax = {name: changed[name] for name in ("_target_",)} if "_target_" in changes else changed
+    gated(shift, 4, shift.office(gates={"minimum": MINIMUM, "better": lax}))
+    approved(shift, 4, office=shift.office(gates={"minimum": MINIMUM, "better": lax}))
+    with pytest.raises(Refused, match="digits/4 was asked by gate better with other settings than policy team has"):
+        promoted(shift, 4, shift.office(gates=GATES))
+
+
+def forge(shift: Shift, number: int, office: Office, key: OwnKey) -> None:
+    """Write down a gate report that calls a version better than it is, as somebody can who does not ask our code."""
+    entries = office.read("digits")
+    present = next(entry for entry in reversed(entries) if entry.kind in ("promote", "rollback"))
+    version = shift.version(number)
+    report = judge_version(
+        version, office.version("digits", present.version), office.promotion, tries=1, candidates=1, reproduced=None,
+        uri=office.uri, root=office.root, trust=office.trust,
+    )  # fmt: skip
+    assert not report.passed
+    verdicts = tuple(
+        each.model_copy(update={"passed": True, "word": "better", "because": "accuracy 0.99 is better"})
+        if each.gate == "better"
+        else each
+        for each in report.verdicts
+    )
+    report = report.model_copy(update={"verdicts": verdicts})
+    assert report.passed
+    kept, files = keep_report(version, report, office.uri), office.files(version)
+    claim: Mapping[str, Any] = {
+        "passed": True,
+        "because": report.because,
+        "verdicts": [each.model_dump(mode="json") for each in verdicts],
+        "champion": present.version,
+        "commit": "",
+        "digests": {
+            **office.digests(version), **report.digests, "bundle": files.bundle, "report": kept.sha256,
+            "page": kept.page, "signature": files.signature,
+        },
+    }  # fmt: skip
+    office.ledger.append("digits", "gate", number, claim, key, after=len(entries))
+
+
+def test_a_verdict_that_its_author_forged_is_refused_where_four_eyes_are_due(shift: Shift):
+    office = shift.office(gates=GATES)
+    crown(shift, 4, office=office)
+    forge(shift, 1, office, shift.keys["anna"])
+    words = (
+        r"digits/1 was gated by its author anna \(entry 4 of digits \(gate of version 1\)\), and policy team asks for "
+        "four eyes; ask the gates yourself: headframe models gate digits/1"
+    )
+    with pytest.raises(Refused, match=words):
+        approved(shift, 1, office=office)
+    lax = shift.office(gates=GATES, needed=0)
+    given = approval(shift.version(1), "looks fine", lax, shift.keys["bert"])
+    with pytest.raises(Refused, match=words):
+        record(shift.version(1), given, office, shift.keys["anna"])
+    record(shift.version(1), given, lax, shift.keys["anna"])
+    with pytest.raises(Refused, match=words):
+        promoted(shift, 1, office)
+    promoted(shift, 1, lax)
+    [told] = [each.told for each in verify("digits", office).findings if each.what == "policy"]
+    assert told.startswith(
+        "entry 6 of digits (promote of version 1) does not satisfy policy team: digits/1 was gated by"
+    )
+
+
+def test_a_forged_verdict_is_named_when_the_gates_are_asked_again(shift: Shift):
+    office = Office(shift.office(needed=0, gates=GATES).promotion, Trust.of(Team()), shift.uri, shift.root)
+    anna = shift.keys["anna"]
+    gate(shift.version(4), office, anna)
+    promote(shift.version(4), office, anna)
+    honest = verify("digits", office, recompute=True)
+    assert (honest.findings, honest.recomputed) == ((), 2)
+    assert honest.summary.endswith("by ledger and by alias; its 2 gates, asked again, say the same")
+    forge(shift, 1, office, anna)
+    promote(shift.version(1), office, anna)
+    assert verify("digits", office).findings == ()
+    [found] = verify("digits", office, recompute=True).findings
+    assert found.what == "verdict"
+    assert found.told.startswith(
+        "entry 3 of digits (gate of version 1): gate better said: accuracy 0.99 is better; asked again it says: "
+        "accuracy 0."
+    )
+
+
+def test_the_authors_gates_take_nothing_from_those_of_others(shift: Shift):
+    gated(shift, 1)
+    gated(shift, 1, by="anna")
+    approved(shift, 1)
+    promoted(shift, 1)
+    assert verify("digits", shift.office()).findings == ()
+
+
+def test_a_reader_cannot_write_down_gates(shift: Shift):
+    """As one could who has the database."""
+    gated(shift, 1)
+    ledger = shift.office().ledger
+    [first] = ledger.entries("digits", Trust.of(shift.team))
+    ledger.append("digits", "gate", 2, first.claim, shift.keys["dora"], after=1)
+    with pytest.raises(Refused, match=r"digits/2 was gated by dora \(entry 2 of digits .*, who is reader; headframe"):
+        promoted(shift, 2, shift.office(needed=0))
+
+
+def test_the_best_of_twenty_has_twenty_candidates(shift: Shift):
+    office = shift.office(needed=0, gates=GATES)
+    assert gated(shift, 1, office).report.candidates == 1, "there is no champion to be better than"
+    promoted(shift, 1, office)
+    client = MlflowClient(shift.uri, shift.uri)
+    source = client.get_model_version("digits", "2").source
+    for _ in range(19):
+        client.create_model_version("digits", source)
+    report = gated(shift, 2, office).report
+    assert (report.tries, report.candidates) == (1, 20)
+    report = gated(shift, 3, office).report
+    assert (report.tries, report.candidates) == (2, 20)
+    numbers = report.verdicts[-1].numbers
+    assert numbers["alpha_used"] == pytest.approx(spent(0.05, 2) / 20)
+
+
+def test_the_best_of_many_equally_good_ones_passes_no_more_often_than_allowed():
+    """Twenty versions as good as the champion; the one with the best test score is gated at a twentieth."""
+    alpha, many, rows, times = 0.05, 20, 400, 1000
+    random = np.random.default_rng(7)
+    passed, naive = 0, 0
+    for _ in range(times):
+        hard = random.random(rows)  # some rows are hard for all, so that versions agree more than chance has it
+        champion = random.random(rows) > 0.4 * hard
+        right = random.random((many, rows)) > 0.4 * hard
+        best = right[right.sum(axis=1).argmax()]
+        p = mcnemar(int((best & ~champion).sum()), int((~best & champion).sum()))
+        passed += p <= spent(alpha, 1) / many
+        naive += p <= spent(alpha, 1)
+    slack = 3 * np.sqrt(alpha * (1 - alpha) / times)
+    assert passed / times <= alpha + slack
+    assert naive / times > 2 * alpha + slack, "which is why candidates are counted"
+    assert 1 - (1 - spent(alpha, 1) / many) ** many <= spent(alpha, 1), "independent ones, exactly"
+
+
+def test_an_unlawful_reign_is_named_after_somebody_went_back(shift: Shift):
+    crown(shift, 1)
+    lax = shift.office(needed=0)
+    gated(shift, 2, lax)
+    promoted(shift, 2, lax)
+    rollback("digits", shift.office(), shift.keys["bert"], "never approved")
+    assert findings(shift) == {
+        "policy": "entry 5 of digits (promote of version 2) does not satisfy policy team: digits/2 needs 1 approval "
+        "and has 0; ask for: headframe models approve digits/2"
+    }
+    office = shift.office()
+    entries = office.entries("digits")
+    assert unlawful(entries, entries[-1], office) == []
+    [told] = unlawful(entries, entries[4], office)
+    assert told == findings(shift)["policy"]
+    with pytest.raises(Refused, match=r"there is no going back to digits/2: entry 5 .* does not satisfy policy team"):
+        rollback("digits", office, shift.keys["bert"], "it was good", 2)
+
+
+def test_a_promotion_by_gates_that_failed_later_is_named(shift: Shift):
+    gated(shift, 1)
+    approved(shift, 1)
+    office = shift.office()
+    gated(shift, 1, shift.office(gates={"minimum": {**MINIMUM, "value": 0.9999}}))
+    entries = office.entries("digits")
+    claim = {
+        "from": None, "to": 1, "reason": "", "because": "", "told": "one", "policy": "team", "gated": 1,
+        "approvals": [], "commit": "", "digests": entries[0].digests,
+    }  # fmt: skip
+    entry = office.ledger.append("digits", "promote", 1, claim, shift.keys["anna"], after=3)
+    [told] = unlawful((*entries, entry), entry, office)
+    assert told.endswith("it rests on entry 1 of digits (gate of version 1), though entry 3 of digits (gate of version "
+                         "1) came after it")  # fmt: skip
+
+
+def report_of(shift: Shift, ending: str) -> Path:
+    [file] = (shift.root / ".headframe" / "artifacts").rglob(f"gates/*.{ending}")
+    return file
+
+
+def test_going_back_is_refused_where_the_gate_report_was_replaced(shift: Shift):
+    crown(shift, 1)
+    report = report_of(shift, "json")
+    crown(shift, 2)
+    report.write_text("{}", encoding="utf-8")
+    with pytest.raises(
+        Refused, match=r"there is no going back to digits/1: entry 3 .* gate report gates/.* has sha256"
+    ):
+        rollback("digits", shift.office(), shift.keys["bert"], "slow")
+
+
+def test_a_page_that_was_replaced_is_named(shift: Shift):
+    gated(shift, 1)
+    page = report_of(shift, "html")
+    kept = page.read_bytes()
+    page.write_text("<html>all is well</html>", encoding="utf-8")
+    with pytest.raises(Refused, match=r"gates/[0-9a-f]{16}\.html of models:/digits/1 has sha256"):
+        approved(shift, 1)
+    page.write_bytes(kept)
+    approved(shift, 1)
+    promoted(shift, 1)
+    page.write_text("<html>all is well</html>", encoding="utf-8")
+    assert ".html of models:/digits/1 has sha256" in findings(shift)["gate report"]
+
+
+@pytest.mark.parametrize("name", ["validated.json", "provenance.json"])
+def test_what_the_author_signed_beside_the_model_is_checked(name: str, shift: Shift):
+    crown(shift, 1)
+    run = shift.version(1).run_id
+    [file] = (shift.root / ".headframe" / "artifacts" / run).rglob(name)
+    file.write_text("[]", encoding="utf-8")
+    assert f"{name} of models:/digits/1 was changed" in findings(shift)["model files"]
+
+
+def test_a_tag_that_was_changed_is_named(shift: Shift):
+    crown(shift, 1)
+    MlflowClient(shift.uri, shift.uri).set_model_version_tag("digits", "1", "headframe.predictions", "0" * 64)
+    assert "tag headframe.predictions of models:/digits/1 was changed" in findings(shift)["model files"]
+
+
+def test_a_second_key_of_ones_own_is_no_second_person(shift: Shift):
+    office = Office(shift.office().promotion, Trust.of(Team()), shift.uri, shift.root)
+    gate(shift.version(1), office, shift.keys["bert"])
+    words = "policy team asks for the word of others, but conf/team/ lists nobody, so any two keys of one person would"
+    with pytest.raises(Refused, match=words):
+        approve(shift.version(1), "fine", office, shift.keys["bert"])
+    approved(shift, 1)  # by those who are listed
+    with pytest.raises(Refused, match=words):
+        promote(shift.version(1), office, shift.keys["anna"])
+    promoted(shift, 1)
+    assert words in next(each.told for each in verify("digits", office).findings if each.what == "policy")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"reason": None}, "it does not say reason as an approval does"),
+        ({"version": "1"}, "it does not say version as an approval does"),
+        ({"expires": "soon"}, "it does not say expires as an approval does"),
+        ({"report": None}, "it does not say report as an approval does"),
+        ({"time": 7}, "it does not say time as an approval does"),
+    ],
+)
+def test_an_approval_that_says_too_little_is_refused_in_one_sentence(changes: dict[str, Any], words: str, shift: Shift):
+    gated(shift, 1)
+    claim: dict[str, Any] = {
+        "model": "digits", "version": 1, "reason": "x", "time": "2026-11-17T09:30:00Z",
+        "expires": "2100-11-17T09:30:00Z", **changes,
+    }  # fmt: skip
+    about = {name: "0" * 64 for name in ("bundle", "report", "signature") if changes.get(name, "") is not None}
+    envelope = seal(
+        APPROVAL, about, {name: value for name, value in claim.items() if value is not None}, shift.keys["bert"]
+    )
+    with pytest.raises(Refused, match=words) as refused:
+        record(shift.version(1), envelope, shift.office(), shift.keys["anna"])
+    assert "\n" not in str(refused.value)
+
+
+def test_a_reproduction_counts_by_the_word_of_others_about_this_very_model(shift: Shift):
+    office = shift.office()
+    files = office.files(shift.version(1))
+    claim = {"verdict": "bitwise", "digests": {"bundle": files.bundle}}
+    office.ledger.append("digits", "reproduce", 1, claim, shift.keys["bert"], after=0)
+    office.ledger.append("digits", "reproduce", 1, {**claim, "verdict": "different"}, shift.keys["anna"], after=1)
+    entries = office.entries("digits")
+    for promotion, expected in ((office.promotion, "bitwise"), (shift.office(needed=0).promotion, "different")):
+        assert reproduced(entries, 1, files.bundle, files.author, promotion) == expected
+    assert reproduced(entries, 1, "0" * 64, files.author, office.promotion) is None
+    assert (
+        reproduced(entries, 1, files.bundle, Author("bert", shift.keys["bert"].public), office.promotion) == "different"
+    )
+
+
+# People who left
+
+
+def leaving(shift: Shift, name: str, at: datetime, **changes: Any) -> Office:
+    """Give the office after somebody left."""
+    office, team = shift.office(**changes), shift.team.model_dump(mode="json")
+    team["people"][name]["until"] = spell(at)
+    return Office(office.promotion, Trust.of(Team.model_validate(team)), shift.uri, shift.root)
+
+
+def test_what_somebody_said_before_they_left_still_counts_and_nothing_new(shift: Shift):
+    crown(shift, 1, 2)
+    entries = shift.office().entries("digits")
+    gone = read_time(entries[-1].time) + timedelta(seconds=1)
+    without_bert = leaving(shift, "bert", gone)
+    assert verify("digits", without_bert).findings == ()
+    assert [word.by for word in history("digits", without_bert).reigns[0].approvals] == ["bert"]
+    assert unlawful(entries, entries[-1], without_bert) == []
+    if datetime.now(UTC) < gone:
+        without_bert = leaving(shift, "bert", gone - timedelta(seconds=1))
+    words = r"bert's key counts in conf/team/ only until 20.*, so it signs nothing new"
+    for act in (
+        lambda: gate(shift.version(3), without_bert, shift.keys["bert"]),
+        lambda: rollback("digits", without_bert, shift.keys["bert"], "slow"),
+    ):
+        with pytest.raises(Refused, match=words):
+            act()
+
+
+def test_models_of_somebody_who_left_are_not_gated_or_promoted_anew(shift: Shift):
+    gated(shift, 1)
+    approved(shift, 1)
+    without_anna = leaving(shift, "anna", datetime.now(UTC))
+    words = "digits/1 was signed by its author anna, but anna's key counts in conf/team/ only until 20"
+    with pytest.raises(Refused, match=words):
+        gate(shift.version(1), without_anna, shift.keys["bert"])
+    with pytest.raises(Refused, match=words):
+        approve(shift.version(1), "fine", without_anna, shift.keys["cora"])
+    with pytest.raises(Refused, match=words):
+        promote(shift.version(1), without_anna, shift.keys["cora"])
+    assert without_anna.files(shift.version(1)).author.name == "anna", "they still load"
+
+
+def test_an_entry_dated_after_its_signer_left_is_refused(shift: Shift):
+    crown(shift, 1)
+    earlier = leaving(shift, "bert", datetime(2026, 1, 1, tzinfo=UTC))
+    with pytest.raises(
+        Refused, match=r"entry 1 of digits .*: it is of 20.*, but bert's key counts .* until 2026-01-01T"
+    ):
+        earlier.entries("digits")
+
+
+def test_an_approval_that_was_kept_back_until_its_signer_left_does_not_count(shift: Shift):
+    """Approvals bear their signer's own clock, so when they were written down decides."""
+    gated(shift, 1, by="cora")
+    kept_back = approval(shift.version(1), "fine", shift.office(), shift.keys["bert"])
+    record(shift.version(1), kept_back, shift.office(), shift.keys["anna"])
+    statement = {"model": "digits", "version": 1, "reason": "fine", "expires": "2100-01-01T00:00:00Z"}
+    digests = shift.office().entries("digits")[0].digests
+    about = {name: digests[name] for name in ("bundle", "report", "signature")}
+    backdated = seal(APPROVAL, about, {**statement, "time": "2020-01-01T00:00:00Z"}, shift.keys["bert"])
+    office = leaving(shift, "bert", datetime(2021, 1, 1, tzinfo=UTC))
+    with pytest.raises(
+        Refused, match="the approval by bert comes too late: bert's key counts in conf/team/ only until"
+    ):
+        record(shift.version(1), backdated, office, shift.keys["anna"])
+    claim = {"approval": backdated, "digests": about}
+    office.ledger.append("digits", "approve", 1, claim, shift.keys["anna"], after=2)
+    with pytest.raises(
+        Refused, match="by bert in entry 3 does not count: bert's key counts in conf/team/ only until 2021"
+    ):
+        promote(shift.version(1), office, shift.keys["anna"])
+
+
+def test_what_an_entry_says_in_another_form_is_refused(shift: Shift):
+    gated(shift, 1)
+    office = shift.office()
+    [first] = office.entries("digits")
+    for name, value in (("verdicts", ["better"]), ("passed", "yes"), ("champion", "1"), ("because", None)):
+        claim = json.loads(json.dumps({**first.claim, name: value}))
+        entry = first.model_copy(update={"claim": claim})
+        with pytest.raises(Refused, match=f"it does not say {name}, so it was written by other means"):
+            require_sound([entry])
