@@ -41,6 +41,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ["predict", "digits"],
         ["list", "models", "more"],
         ["run", "model=cn"],
+        ["models", "list", "--js"],
     ],
 )
 def test_wrong_usage_is_a_json_document_as_well(
@@ -51,6 +52,33 @@ def test_wrong_usage_is_a_json_document_as_well(
     document = json.loads(printed)
     assert document["exit_code"] == 2
     assert said.endswith(f"headframe: {document['error']}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["predict"], "the following arguments are required: model, source, target; see `headframe predict --help`"),
+        (["reproduce"], "the following arguments are required: model; see `headframe reproduce --help`"),
+        (["run", "--bogus"], "unrecognized arguments: --bogus; see `headframe run --help`"),
+        (["models", "list", "--bogus"], "unrecognized arguments: --bogus; see `headframe models --help`"),
+    ],
+)
+def test_wrong_usage_names_what_is_missing_and_where_to_read_on(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert capsys.readouterr().err == f"headframe: {told}\n"
+
+
+@pytest.mark.parametrize("override", ["model=cnn", "+trainer.max_epochs=3", "~baseline", "experiment=digits_ensemble"])
+def test_a_version_is_made_again_by_its_own_plan_alone(
+    override: str, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["reproduce", "digits/1", "promotion=team", override, "--project", str(root)]) == 2
+    assert capsys.readouterr().err == (
+        f"headframe: {override}: a version is made again by its own plan; only gate, promotion, team, tracking can be "
+        "overridden\n"
+    )
 
 
 def test_a_reader_that_has_seen_enough_is_no_failure_to_talk_about(root: Path) -> None:
@@ -88,6 +116,14 @@ def test_a_new_project_comes_to_where_the_user_stands(
     assert main(["init", "mine", "--project", str(root), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["folder"] == str(tmp_path / "mine")
     assert (tmp_path / "mine" / "conf" / "plan.yaml").is_file()
+
+
+def test_what_a_new_project_says_to_type_can_be_typed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["init", "mein projekt"]) == 0
+    assert capsys.readouterr().out.endswith("next: cd 'mein projekt' && headframe run\n")
 
 
 def test_a_run_that_fails_hides_none_that_ended_before(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

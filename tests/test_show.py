@@ -7,7 +7,7 @@ from workshop import Made, World
 
 from headframe.records import Decision, Outcome, TrainedPlan
 from headframe.serving.answer import answer
-from headframe.show import show_outcomes
+from headframe.show import show_outcomes, show_trained
 from headframe.tracking.registry import resolve
 
 
@@ -41,3 +41,11 @@ def test_a_champion_that_misses_a_stricter_minimum_is_shown_as_champion(
     show_outcomes([refused, refused], world.root)
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("\u2502 1 ", "\u2502 2 "))]
     assert [row.split()[-2] for row in rows] == ["yes", "yes"]
+
+
+def test_after_training_the_gates_are_what_comes_next(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    show_trained(_outcome(world, world.made["digits"], None).result, world.root)
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "try next   headframe predict digits/1 DATASET scored.parquet",
+        "           headframe models gate digits/1",
+    ]

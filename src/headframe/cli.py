@@ -11,6 +11,8 @@ import argparse
 import json
 import logging
 import os
+import re
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -36,9 +38,15 @@ exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 data contract br
 ACTIONS = ("list", "show", "rejected", "versions", "status", "verify", "restore")
 """What `headframe data` can do."""
 
+AROUND = ("gate", "promotion", "team", "tracking")
+"""What an override may name where a version's own plan decides all else."""
+
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one sentence instead of repeating the whole usage."""
+    """Takes options as they are spelt, and says what is wrong in one sentence instead of repeating the whole usage."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(allow_abbrev=False, **settings)
 
     def error(self, message: str) -> NoReturn:
         msg = f"{message}; see `{self.prog} --help`"
@@ -104,7 +112,8 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
     arguments, others = parser.parse_known_args(given)
     if others:
         if "overrides" not in arguments or any(word.startswith("-") for word in others):
-            parser.error(f"unrecognized arguments: {' '.join(others)}")
+            msg = f"unrecognized arguments: {' '.join(others)}; see `{arguments.prog} --help`"
+            raise ConfigurationError(msg)
         arguments.overrides += others
     return arguments
 
@@ -126,11 +135,13 @@ def _parser() -> _Parser:
         made = commands.add_parser(
             name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", parents=[common]
         )
-        made.set_defaults(command=command)
+        made.set_defaults(command=command, prog=made.prog)
         return made
 
     def overridden(made: argparse.ArgumentParser, example: str) -> None:
-        made.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=f"Hydra overrides, e.g. {example}")
+        # With a default, since argparse else calls them required where something before them is missing.
+        told = f"Hydra overrides, e.g. {example}"
+        made.add_argument("overrides", nargs="*", default=[], metavar="KEY=VALUE", help=told)
 
     def overridable(made: argparse.ArgumentParser) -> None:
         overridden(made, "experiment=mnist_cnn")
@@ -161,7 +172,7 @@ def _parser() -> _Parser:
     overridden(again, "tracking.uri=http://127.0.0.1:5000")
     again.add_argument("--no-record", action="store_true", help="look only: sign and keep nothing")
 
-    add_models(commands, common).set_defaults(command=_models)
+    add_models(commands, common).set_defaults(command=_models, prog="headframe models")
 
     listing = add("list", _list, "what conf/ offers: models, datasets, experiments, ...")
     listing.add_argument("group", nargs="?", help="one group, e.g. models")
@@ -401,7 +412,12 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     from headframe.signing.trust import Trust
     from headframe.tracking.address import tracking_uri
 
-    plan = load_plan(_single(arguments), project)
+    overrides = _single(arguments)
+    for given in overrides:
+        if re.split(r"[.@=]", given.lstrip("+~"), maxsplit=1)[0] not in AROUND:
+            msg = f"{given}: a version is made again by its own plan; only {', '.join(AROUND)} can be overridden"
+            raise ConfigurationError(msg)
+    plan = load_plan(overrides, project)
     uri = tracking_uri(plan.tracking, project.root)
     witness = None if arguments.no_record else Witness.of(plan, arguments.signer)
     found = reproduce(arguments.model, uri, project.root, Trust.of(plan.team))
@@ -587,5 +603,7 @@ def _init(arguments: argparse.Namespace) -> int:
         keys = {key.name: key.public for key in own_keys()}
         _print_json({"folder": str(folder.resolve()), "files": written, "keys": keys})
     else:
-        sys.stdout.write(f"{arguments.folder}: {len(written)} files; next: cd {arguments.folder} && headframe run\n")
+        sys.stdout.write(
+            f"{arguments.folder}: {len(written)} files; next: cd {shlex.quote(arguments.folder)} && headframe run\n"
+        )
     return 0

@@ -51,6 +51,7 @@ def show_trained(result: TrainedPlan, root: Path, outcome: Outcome | None = None
     )
     if outcome is None:
         console.print(f"try next   headframe predict {registered.model}/{registered.version} DATASET scored.parquet")
+        console.print(f"           headframe models gate {registered.model}/{registered.version}")
         return
     console.print(f"champion   {outcome.decision.reason}", soft_wrap=True)
     answered = outcome.answered

@@ -13,7 +13,7 @@ import pytest
 import workshop
 import yaml
 from mlflow import MlflowClient
-from shifts import Shift
+from shifts import MINIMUM, Shift
 
 from headframe.cli import main
 from headframe.config.plan import Plan
@@ -81,7 +81,7 @@ def shift(made: Shift, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shift
 
 
 def crown(shift: Shift, number: int, office: Office) -> None:
-    gate(shift.version(number), office, shift.keys["anna"])
+    gate(shift.version(number), office, shift.keys["bert"])
     approve(shift.version(number), EVIL, office, shift.keys["bert"])
     promote(shift.version(number), office, shift.keys["anna"])
 
@@ -212,6 +212,16 @@ def test_the_card_tells_all_and_escapes_what_people_wrote(shift: Shift):
     assert (shown.about.state, shown.approvals[0].by, shown.approvals[0].reason) == ("champion", "bert", EVIL)
     assert any(line.startswith("gate       ok  minimum: ") for line in shown.lines)
     assert card(shift.version(4), office) == made
+
+
+def test_the_card_names_the_slices_that_only_a_gate_looked_at(shift: Shift):
+    slices = {"_target_": "headframe.promotion.gates.slices.Slices", "resamples": 200}
+    office = shift.office(needed=0, gates={"minimum": MINIMUM, "slices": slices})
+    gated = gate(shift.version(4), office, shift.keys["anna"])
+    found = next(each.because for each in gated.report.verdicts if each.gate == "slices")
+    told = card(shift.version(4), office).markdown
+    assert f"The evaluation measured no slices; what the gate found of them: {found}. Name columns" in told
+    assert "No slices were measured" not in told
 
 
 def test_the_leaderboard_puts_seeds_together_and_never_compares_other_rows(shift: Shift):

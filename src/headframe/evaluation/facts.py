@@ -10,6 +10,8 @@ from headframe.evaluation.paired import Comparison
 from headframe.evaluation.slices import Slice
 from headframe.records import Interval, TableRecord, Trained
 
+NO_SLICES = "No slices were measured; name columns in evaluation.slices to see where the model is weak."
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -126,7 +128,7 @@ class Facts:
                 "so nothing tells how far other rows would move it."
             )
         if not self.slices:
-            said.append("No slices were measured; name columns in evaluation.slices to see where the model is weak.")
+            said.append(NO_SLICES)
         else:
             said.append("Slices are many looks at the same rows: one that is bad by itself may be so by chance.")
         return said

@@ -9,7 +9,7 @@ from typing import Any
 
 from headframe.errors import DataError
 from headframe.evaluation.card import use
-from headframe.evaluation.facts import Facts, number, signed, spread
+from headframe.evaluation.facts import NO_SLICES, Facts, number, signed, spread
 from headframe.evaluation.paired import Comparison
 from headframe.evaluation.slices import Slice
 from headframe.promotion.ledger import Entry
@@ -282,7 +282,7 @@ def _page(known: _Known, facts: Facts) -> Page:
             Section("Ledger", _ledger(known.told)),
             Section("Lineage", _lineage(found)),
             Section("Make it again", _again(known, name)),
-            Section("Limits", [Bullets(facts.limits)]),
+            Section("Limits", [Bullets(_limits(known, facts))]),
             Section("Digests (sha256)", [Pairs(_digests(found), code=True)]),
         ],
     )
@@ -361,6 +361,19 @@ def _gates(known: _Known, name: str) -> list[Block]:
             soft=True,
         ),
     ]
+
+
+def _limits(known: _Known, facts: Facts) -> list[str]:
+    """Tell what the figures do not say; a gate may have looked at slices where the evaluation did not."""
+    verdicts = known.gated.claim["verdicts"] if known.gated is not None else ()
+    found = [each["because"] for each in verdicts if each["gate"] == "slices" and each["word"] != "nothing asked"]
+    if not found:
+        return facts.limits
+    told = (
+        f"The evaluation measured no slices; what the gate found of them: {'; '.join(found)}. Name columns in "
+        "evaluation.slices to see where the model is weak."
+    )
+    return [told if each == NO_SLICES else each for each in facts.limits]
 
 
 def _approvals(known: _Known) -> list[Block]:
