@@ -140,8 +140,7 @@ def _parser() -> _Parser:
 
     def overridden(made: argparse.ArgumentParser, example: str) -> None:
         # With a default, since argparse else calls them required where something before them is missing.
-        told = f"Hydra overrides, e.g. {example}"
-        made.add_argument("overrides", nargs="*", default=[], metavar="KEY=VALUE", help=told)
+        made.add_argument("overrides", nargs="*", default=[], metavar="KEY=VALUE", help=f"Hydra overrides: {example}")
 
     def overridable(made: argparse.ArgumentParser) -> None:
         overridden(made, "experiment=mnist_cnn")

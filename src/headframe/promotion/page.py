@@ -25,7 +25,7 @@ svg .guide{stroke:var(--good);stroke-dasharray:4 3}
 svg .reach{stroke:var(--mark);stroke-width:2.5}svg .value{fill:var(--mark)}svg .single{fill:var(--mark);opacity:.4}
 svg .marked .reach{stroke:var(--good)}svg .marked .value,svg .marked .single{fill:var(--good)}
 dl{margin:.5rem 0}p code{overflow-wrap:anywhere}
-@media(max-width:40rem){td,th{white-space:normal}}
+@media(max-width:40rem){td,th{white-space:normal}td.text{min-width:5.5rem}}
 """.strip()
 
 _WIDTH, _LEFT, _RIGHT, _ROW, _TOP = 880.0, 250.0, 20.0, 34.0, 14.0  # of a picture, in its own units

@@ -37,8 +37,8 @@ def show_reproduction(found: Reproduction) -> None:
     others = [each for each in found.environment if not each.decides]
     for change in (*deciding, *others[:FEW]):
         use = "" if change.decides else " (not used)"
-        told = f"{change.name}{use}: {change.recorded} then, {change.found} now"
-        console.print(f"differs    {told}", soft_wrap=True, markup=False)
+        changed = f"{change.name}{use}: {change.recorded} then, {change.found} now"
+        console.print(f"differs    {changed}", soft_wrap=True, markup=False)
     if others[FEW:]:
         console.print(f"differs    and {len(others) - FEW} more libraries that are not used")
     if found.data:
