@@ -8,7 +8,10 @@ from pathlib import Path
 from headframe.errors import HeadframeError, Unavailable
 from headframe.tracking.address import SERVER_FAULT, is_server, open_client
 
-_FAULT = re.compile(r"\b5\d\d Server Error|ConnectionError|Connection refused|Connection aborted|Timeout|timed out")
+_FAULT = re.compile(
+    r"\b5\d\d (?:Server Error|error responses)|ConnectionError|Connection \w+|Max retries|[Tt]imed? ?out"
+)
+_SEVERAL = "The following failures occurred"  # what MLflow says first where it was to fetch several files
 
 
 class Missing(HeadframeError):
@@ -35,10 +38,11 @@ def fetch_file(address: str, uri: str, folder: Path | None = None) -> Path:
     try:
         return Path(download_artifacts(artifact_uri=address, tracking_uri=uri, registry_uri=uri, dst_path=into))
     except (OSError, MlflowException) as error:  # what `requests` raises is an OSError, too
+        reason = _reason(error)
         if is_server(uri) and _is_fault(error):
-            msg = f"the MLflow server at {uri} failed at giving {address} ({first_line(error)}); try again in a minute"
+            msg = f"the MLflow server at {uri} failed at giving {address} ({reason}); try again in a minute"
             raise Unavailable(msg) from error
-        raise Missing(first_line(error)) from error
+        raise Missing(reason) from error
 
 
 def _is_fault(error: Exception) -> bool:
@@ -47,6 +51,14 @@ def _is_fault(error: Exception) -> bool:
     if response is not None:
         return bool(response.status_code >= SERVER_FAULT)
     return _FAULT.search(f"{type(error).__name__} {error}") is not None
+
+
+def _reason(error: Exception) -> str:
+    """Give the line that says what failed; of several files that of the first one."""
+    first = first_line(error)
+    if not first.startswith(_SEVERAL):
+        return first
+    return next((line for line in str(error).splitlines()[1:] if line.strip() and not line.startswith("#")), first)
 
 
 def first_line(error: BaseException) -> str:

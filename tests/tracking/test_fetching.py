@@ -1,0 +1,68 @@
+"""What goes wrong when files are fetched is told apart, and said in one line."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from workshop import Made, package_of, trust
+
+from headframe.errors import Refused, Unavailable
+from headframe.tracking.fetching import Missing, fetch_file
+from headframe.tracking.registry import open_version, resolve, statement
+
+
+class Failing(BaseHTTPRequestHandler):
+    """Lists two files in every folder as an MLflow server does, and gives neither."""
+
+    status = 503
+
+    def do_GET(self) -> None:
+        listing = "?path=" in self.path
+        self.send_response(200 if listing else self.status)
+        self.end_headers()
+        if listing:
+            files = [{"path": name, "is_dir": False, "file_size": 3} for name in ("a.txt", "b.txt")]
+            self.wfile.write(json.dumps({"files": files}).encode())
+
+    def log_message(self, *_: object) -> None:
+        """Be silent."""
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Failing) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{httpd.server_port}"
+        httpd.shutdown()
+
+
+@pytest.mark.parametrize(("status", "kind"), [(503, Unavailable), (404, Missing)])
+@pytest.mark.parametrize("place", ["models/a.txt", "models"])
+def test_a_server_that_fails_is_told_from_a_file_that_is_gone(  # noqa: PLR0917 - what it is called with
+    server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: int, kind: type[Exception], place: str
+):
+    monkeypatch.setattr(Failing, "status", status)
+    with pytest.raises(kind) as raised:
+        fetch_file(f"mlflow-artifacts://{server}/{place}", f"http://{server}", tmp_path)
+    assert type(raised.value) is kind
+    assert str(status) in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_file_that_is_gone_is_said_in_a_line(digits: Made):
+    digits.register()
+    package = package_of("digits", digits.uri)
+    (package / "model.dsse.json").unlink()
+    with pytest.raises(Refused, match=r"model.dsse.json cannot be fetched \(.*\); register it again") as raised:
+        statement(resolve("digits/1", digits.uri), digits.uri, trust())
+    assert "\n" not in str(raised.value)
+    package.rename(package.with_name("elsewhere"))
+    with pytest.raises(Exception, match="cannot be fetched from") as gone:
+        open_version(resolve("digits/1", digits.uri), digits.uri, trust())
+    assert "\n" not in str(gone.value)
