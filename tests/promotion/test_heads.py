@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from mlflow import MlflowClient
@@ -13,9 +14,11 @@ from headframe.errors import ConfigurationError, HeadframeError, Refused, Unavai
 from headframe.promotion import ledger as ledgers
 from headframe.promotion.approve import reject
 from headframe.promotion.history import history
-from headframe.promotion.projection import HEAD, Head, shown_head
+from headframe.promotion.ledger import spell
+from headframe.promotion.projection import Head, shown_head
 from headframe.promotion.rollback import rollback
 from headframe.promotion.verify import verify
+from headframe.tracking import tags
 from headframe.tracking.registry import champion_number
 
 
@@ -24,7 +27,7 @@ def rejected(shift: Shift, number: int, **changes: object) -> None:
 
 
 def tag(shift: Shift) -> str | None:
-    return MlflowClient(shift.uri, shift.uri).get_registered_model("digits").tags.get(HEAD)
+    return MlflowClient(shift.uri, shift.uri).get_registered_model("digits").tags.get(tags.LEDGER)
 
 
 ACTS: tuple[Callable[[Shift], object], ...] = (
@@ -139,8 +142,10 @@ def test_an_alias_is_never_taken_down_for_an_empty_ledger(shift: Shift):
 def test_a_note_that_nobody_can_read_is_refused(text: str, shift: Shift):
     crown(shift, 1)
     client = MlflowClient(shift.uri, shift.uri)
-    client.set_registered_model_tag("digits", HEAD, text)
-    with pytest.raises(Refused, match=f"tag {HEAD} of digits in MLflow is '.*', which names no entry of a ledger"):
+    client.set_registered_model_tag("digits", tags.LEDGER, text)
+    with pytest.raises(
+        Refused, match=f"tag {tags.LEDGER} of digits in MLflow is '.*', which names no entry of a ledger"
+    ):
         shown_head("digits", shift.uri)
     with pytest.raises(Refused, match="which names no entry of a ledger"):
         gated(shift, 2)
@@ -150,7 +155,7 @@ def test_a_note_that_nobody_can_read_is_refused(text: str, shift: Shift):
 def test_a_note_that_was_removed_is_named_and_told_again_when_a_person_says_so(shift: Shift):
     crown(shift, 1)
     before = tag(shift)
-    MlflowClient(shift.uri, shift.uri).delete_registered_model_tag("digits", HEAD)
+    MlflowClient(shift.uri, shift.uri).delete_registered_model_tag("digits", tags.LEDGER)
     with pytest.raises(Refused, match="does not know it any more: somebody removed it, or made the model anew"):
         gated(shift, 2)
     assert "does not know it any more" in findings(shift)["head"]
@@ -186,6 +191,19 @@ def test_what_mlflow_could_not_be_told_is_told_by_the_next_command(
         assert verify("digits", shift.office()).findings == ()
     assert "was not told to MLflow yet; alias champion now names 1" in caplog.text
     assert champion_number("digits", shift.uri) == 1
+
+
+def test_one_entry_from_a_clock_that_is_a_year_ahead_stops_nobody(shift: Shift, monkeypatch: pytest.MonkeyPatch):
+    now = ledgers.now
+    with monkeypatch.context() as patch:
+        patch.setattr(ledgers, "now", lambda: now() + timedelta(days=365))
+        gated(shift, 1)
+    crown(shift, 1, 2)
+    entries = shift.office().entries("digits")
+    assert {entry.time for entry in entries} == {entries[0].time}
+    assert entries[0].time > spell(now() + timedelta(days=364))
+    assert [("clock" in entry.claim) for entry in entries] == [False] + [True] * 6
+    assert findings(shift) == {}
 
 
 def test_a_ledger_that_another_writes_to_in_this_moment_is_not_taken_for_cut_off(

@@ -23,11 +23,11 @@ from headframe.config.plan import Plan
 from headframe.errors import ConfigurationError, HeadframeError, Refused
 from headframe.promotion import ledger as ledgers
 from headframe.promotion.approve import reject
-from headframe.promotion.projection import HEAD
 from headframe.promotion.verify import verify
 from headframe.serving.asked import open_asked
 from headframe.serving.batch import predict_to_file
 from headframe.serving.rest import serve
+from headframe.tracking import tags
 from headframe.tracking.registry import champion_number
 
 
@@ -45,10 +45,10 @@ def opened(shift: Shift, name: str = "digits", **changes: Any) -> int:
 def exchange(shift: Shift, aside: Callable[[MlflowClient], object], *, note: bool) -> None:
     """Put version 3's files in the place of version 1 by MLflow's own means."""
     client = MlflowClient(shift.uri, shift.uri)
-    told = client.get_registered_model("digits").tags[HEAD]
+    told = client.get_registered_model("digits").tags[tags.LEDGER]
     other = client.get_model_version("digits", "3")
     aside(client)
-    client.create_registered_model("digits", {HEAD: told} if note else {})
+    client.create_registered_model("digits", {tags.LEDGER: told} if note else {})
     client.create_model_version("digits", str(other.source), other.run_id, dict(other.tags))
     client.set_registered_model_alias("digits", "champion", "1")
 

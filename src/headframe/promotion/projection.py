@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headframe.errors import Refused
+from headframe.tracking import tags
 from headframe.tracking.address import open_client, speaking
 from headframe.tracking.registry import CHAMPION, Version, make_champion
 
 if TYPE_CHECKING:
     from headframe.promotion.ledger import Entry
 
-HEAD = "headframe.ledger"  # tag of the registered model: what `Head` spells
 _HEAD = re.compile(r"(?P<ledger>[0-9a-f]{64}) (?P<number>[1-9][0-9]{0,17}) (?P<digest>[0-9a-f]{64})")
 
 
@@ -57,7 +57,7 @@ def show_head(model: str, head: Head, uri: str) -> None:
     """Note how far the ledger reaches."""
     client = open_client(uri)
     with speaking(uri):
-        client.set_registered_model_tag(model, HEAD, str(head))
+        client.set_registered_model_tag(model, tags.LEDGER, str(head))
 
 
 def shown_head(model: str, uri: str) -> Head | None:
@@ -70,14 +70,14 @@ def shown_head(model: str, uri: str) -> Head | None:
     with speaking(uri):
         # Not `get_registered_model`: a server with accounts answers that as if a model that is missing were hidden.
         found = client.search_registered_models(f"name = '{model}'")
-    told = found[0].tags.get(HEAD) if found else None
+    told = found[0].tags.get(tags.LEDGER) if found else None
     if told is None:
         return None
     match = _HEAD.fullmatch(told)
     if match is None:
         msg = (
-            f"tag {HEAD} of {model} in MLflow is {told[:40]!r}, which names no entry of a ledger, so somebody wrote it "
-            f"by hand; have who runs MLflow remove it, then: headframe models verify {model} --restore"
+            f"tag {tags.LEDGER} of {model} in MLflow is {told[:40]!r}, which names no entry of a ledger, so somebody "
+            f"wrote it by hand; have who runs MLflow remove it, then: headframe models verify {model} --restore"
         )
         raise Refused(msg)
     return Head(match["ledger"], int(match["number"]), match["digest"])
@@ -120,7 +120,7 @@ def estrangement(model: str, entries: Sequence[Entry], head: Head | None, told: 
 def missing(model: str) -> str:
     """Say that MLflow no longer has what it was told."""
     return (
-        f"MLflow was told of the ledger of {model} (tag {HEAD}) and does not know it any more: somebody removed it, or "
-        "made the model anew, or you may not see it; where all is well otherwise, tell it again with: headframe models "
-        f"verify {model} --restore"
+        f"MLflow was told of the ledger of {model} (tag {tags.LEDGER}) and does not know it any more: somebody removed "
+        "it, or made the model anew, or you may not see it; where all is well otherwise, tell it again with: headframe "
+        f"models verify {model} --restore"
     )

@@ -11,9 +11,9 @@ from headframe.errors import Refused
 from headframe.reproduction.outcome import Reproduction
 from headframe.signing.keys import OwnKey, own_key
 from headframe.signing.trust import Trust
+from headframe.tracking import tags
 from headframe.tracking.address import open_client, speaking
 
-TAG = "headframe.reproduced"
 FOLDER = "reproductions"
 NAME = 16  # digits of a document's sha256 that name its file
 
@@ -88,6 +88,9 @@ def keep(found: Reproduction, plan: Plan, uri: str, root: Path, witness: Witness
     }
     entry = office.write(found.model, "reproduce", witness.key, lambda _: (found.version, claim))
     with speaking(uri):
-        for tag, value in ((TAG, found.verdict), (f"{TAG}.entry", f"{entry.number} {entry.digest}")):
+        for tag, value in (
+            (tags.REPRODUCED, found.verdict),
+            (f"{tags.REPRODUCED}.entry", f"{entry.number} {entry.digest}"),
+        ):
             client.set_model_version_tag(version.model, str(version.number), tag, value)
     return found.model_copy(update={"entry": entry.digest})

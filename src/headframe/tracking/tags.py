@@ -13,6 +13,8 @@ LEAD = "headframe.lead"  # name of the leading metric, whose value is in the tag
 PARITY = "headframe.parity"
 VERSION = "headframe.version"  # of a run: which version it made
 DECISION = "headframe.decision"  # why a version became champion
+REPRODUCED = "headframe.reproduced"  # verdict of the last reproduction of a version; `.entry`: number and digest
+LEDGER = "headframe.ledger"  # of a registered model: how far which ledger reached when MLflow was last told
 
 DIGESTS = {
     "bundle": BUNDLE,
