@@ -139,6 +139,9 @@ def _office(arguments: argparse.Namespace, project: Project) -> Office:
     from headframe.config.sweep import expand
     from headframe.promotion.office import Office
 
+    if arguments.model is not None and "=" in arguments.model:
+        msg = f"{arguments.model} stands where MODEL does; name the model before it, as in digits {arguments.model}"
+        raise ConfigurationError(msg)
     choices = expand(arguments.overrides)
     if len(choices) > 1:
         msg = f"{' '.join(arguments.overrides)}: these are {len(choices)} plans, but this command takes one; give one"

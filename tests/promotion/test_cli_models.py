@@ -82,7 +82,7 @@ def models(shift: Shift, capsys: pytest.CaptureFixture[str]) -> Person:
 
 def test_a_team_takes_a_version_from_its_gates_to_champion_and_back(shift: Shift, models: Person):
     for number in ("1", "2"):
-        assert "ok  minimum       reached: accuracy" in models.done("gate", f"digits/{number}", "--as", "anna")
+        assert "ok  minimum       reached: accuracy" in models.done("gate", f"digits/{number}", "--as", "bert")
         assert "is approved by bert: fits" in models.done(
             "approve", f"digits/{number}", "--as", "bert", "--reason", "fits"
         )
@@ -94,6 +94,8 @@ def test_a_team_takes_a_version_from_its_gates_to_champion_and_back(shift: Shift
     assert "brought back by bert: slow" in lines[-1]
     on = json.loads(models.done("history", "digits", "--on", "2020-01-31", "--json"))
     assert on["reigns"] == []
+    again = models.done("verify", "digits", "--recompute")
+    assert again.endswith("by ledger and by alias; its 1 gate, asked again, says the same\n")
     assert models.done("verify", "digits").startswith("digits: 7 entries, 2 gate reports and the files of 1, 2 hold; ")
     assert "is rejected by cora: biased" in models.done("reject", "digits/3", "--as", "cora", "--reason", "biased")
 
@@ -101,7 +103,7 @@ def test_a_team_takes_a_version_from_its_gates_to_champion_and_back(shift: Shift
 def test_refusals_end_with_exit_code_4_and_one_sentence(shift: Shift, models: Person, tmp_path: Path):
     assert "was never held against its gates" in models.refused("promote", "digits/1", "--as", "anna")
     for number in ("1", "2", "5"):
-        models.done("gate", f"digits/{number}", "--as", "anna")
+        models.done("gate", f"digits/{number}", "--as", "bert")
     assert "needs 1 approval and has 0" in models.refused("promote", "digits/1", "--as", "anna")
     own = models.refused("approve", "digits/5", "--as", "cora", "--reason", "mine")
     assert own.startswith("cora registered digits/5 and policy ours asks for four eyes")
@@ -121,7 +123,7 @@ def test_refusals_end_with_exit_code_4_and_one_sentence(shift: Shift, models: Pe
     strangers = shift.team.model_dump(mode="json")
     del strangers["people"]["anna"]
     (shift.root / "conf" / "team" / "ours.yaml").write_text(json.dumps(strangers), encoding="utf-8")
-    assert "entry 1 of digits (gate of version 1): it is signed by an unknown key" in models.refused(
+    assert "entry 4 of digits (approve of version 1): it is signed by an unknown key" in models.refused(
         "promote", "digits/1", "--as", "bert"
     )
 
@@ -134,7 +136,7 @@ def test_a_version_that_fails_its_gates_ends_with_exit_code_4_and_its_report(mod
 
 
 def test_what_verify_finds_is_listed_and_ends_with_exit_code_4(shift: Shift, models: Person):
-    models.done("gate", "digits/1", "--as", "anna")
+    models.done("gate", "digits/1", "--as", "bert")
     models.done("approve", "digits/1", "--as", "bert", "--reason", "fits")
     models.done("promote", "digits/1", "--as", "anna", "--reason", "at last")
     MlflowClient(shift.uri, shift.uri).set_registered_model_alias("digits", "champion", "4")
@@ -150,7 +152,7 @@ def test_what_verify_finds_is_listed_and_ends_with_exit_code_4(shift: Shift, mod
 def test_an_approval_is_printed_here_and_recorded_there(
     models: Person, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
-    models.done("gate", "digits/1", "--as", "anna")
+    models.done("gate", "digits/1", "--as", "bert")
     printed = models.done("approve", "digits/1", "--as", "bert", "--reason", "fits", "--print")
     asked = models.done("approve", "digits/1", "--as", "bert", "--reason", "fits", "--print", "--json")
     assert json.loads(asked)["payloadType"] == json.loads(printed)["payloadType"] == "application/vnd.in-toto+json"
@@ -168,6 +170,7 @@ def test_an_approval_is_printed_here_and_recorded_there(
         (("approve", "digits/1", "--as", "anna", "--record", "absent"), "--record absent: there is no such file"),
         (("verify", "digits/1"), "expected a NAME alone, as in digits"),
         (("rollback", "digits@champion", "--reason", "why"), "expected NAME or NAME/VERSION, as in digits/1"),
+        (("history",), "team=ours stands where MODEL does; name the model before it, as in digits team=ours"),
         (("history", "digits"), "has no entry about 'digits'; nothing is written there yet"),
         (("gate", "digits/9", "--as", "anna"), "model 'digits' has no version 9; it has 1, 2, 3, 4, 5"),
         (("gate", "digits/1"), "holds several keys (anna, bert, cora, dora); say who signs with --as NAME"),
@@ -179,6 +182,27 @@ def test_wrong_usage_ends_with_exit_code_2(words: tuple[str, ...], sentence: str
     code, printed, _ = models(*words, "--json")
     assert (code, json.loads(printed)["exit_code"]) == (2, 2)
     assert sentence in json.loads(printed)["error"]
+
+
+def test_only_what_is_required_is_called_so(capsys: pytest.CaptureFixture[str]):
+    assert main(["models", "history"]) == 2
+    assert "the following arguments are required: MODEL; see" in capsys.readouterr().err
+
+
+def test_somebody_who_left_signs_nothing_new(shift: Shift, models: Person):
+    models.done("gate", "digits/1", "--as", "bert")
+    team, file = shift.team.model_dump(mode="json"), shift.root / "conf" / "team" / "ours.yaml"
+    team["people"]["bert"]["until"] = "2100-01-01T00:00:00Z"
+    file.write_text(json.dumps(team), encoding="utf-8")
+    models.done("approve", "digits/1", "--as", "bert", "--reason", "until 2100")
+    key = shift.keys["bert"].public
+    file.write_text(
+        f"people:\n  cora: {{key: {shift.keys['cora'].public}, roles: [approver]}}\n"
+        f"  bert: {{key: {key}, roles: [approver], until: 2020-01-01T00:00:00Z}}\n",
+        encoding="utf-8",
+    )
+    said = models.refused("approve", "digits/1", "--as", "bert", "--reason", "still here")
+    assert said.startswith("bert's key counts in conf/team/ only until 2020-01-01T00:00:00Z, so it signs nothing new")
 
 
 def test_every_action_has_help_with_an_example(capsys: pytest.CaptureFixture[str]):

@@ -29,7 +29,7 @@ from headframe.records import Answered, Decision, Registered, TrainedPlan
 from headframe.serving.answer import answer
 from headframe.signing.keys import own_key
 from headframe.tracking.package import package
-from headframe.tracking.registry import champion, champion_number, has_version, model_files, open_version, resolve
+from headframe.tracking.registry import champion_number, has_version, model_files, open_version, resolve
 
 
 def _result(made: Made, registered: Registered) -> TrainedPlan:
@@ -139,7 +139,7 @@ def _answers(made: Made, registered: Registered, model: Path) -> pa.Table:
     """Ask a model about the test rows of a version, as a gate does."""
     with open_case(
         resolve(f"{registered.model}/{registered.version}", made.uri), None, made.plan.promotion, tries=1,
-        reproduced=None, uri=made.uri, root=made.root, trust=trust(),
+        candidates=1, reproduced=None, uri=made.uri, root=made.root, trust=trust(),
     ) as case:  # fmt: skip
         return case.answers(model)
 
@@ -304,7 +304,7 @@ def test_a_kill_before_the_alias_is_moved_is_made_good(digits: Made):
         _decide(digits, registered)
 
     assert in_child(work) == 9
-    assert champion("digits", digits.uri) is None
+    assert champion_number("digits", digits.uri) is None
     assert _decide(digits, registered).champion == 1
 
 

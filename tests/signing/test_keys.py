@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,7 @@ from headframe.errors import ConfigurationError, HeadframeError, Refused
 from headframe.signing.envelope import seal, unseal
 from headframe.signing.keys import SIGNER, folder, make_key, own_key, own_keys
 from headframe.signing.trust import Trust
+from headframe.tracking.signature import signing_key
 
 
 @pytest.fixture(autouse=True)
@@ -120,6 +123,55 @@ def test_two_names_cannot_have_one_key():
 def test_a_public_key_is_64_small_hex_digits(key: str):
     with pytest.raises(ValidationError, match=r"people\.anna\.key"):
         Team.model_validate({"people": {"anna": {"key": key, "roles": ["author"]}}})
+
+
+def test_until_is_a_time_with_its_zone():
+    person = {"key": "a" * 64, "roles": ["author"]}
+    assert Person.model_validate(person).until is None
+    known = Person.model_validate({**person, "until": "2026-11-17T10:30:00+01:00"}).until
+    assert known == datetime(2026, 11, 17, 9, 30, tzinfo=UTC)
+    for until in ("2026-11-17T09:30:00", "last week"):
+        with pytest.raises(ValidationError, match="until"):
+            Person.model_validate({**person, "until": until})
+
+
+def test_who_left_signed_what_is_dated_before_and_signs_nothing_new():
+    anna, ben = make_key("anna"), make_key("ben")
+    until = datetime(2026, 11, 17, 9, 30, tzinfo=UTC)
+    trust = Trust.of(Team(people={"anna": Person(key=anna.public, roles=("author",), until=until)}))
+    for claim in ({"time": "2026-11-17T09:29:59Z"}, {"of": "a model, which bears no time"}):
+        assert unseal(seal("approve", {"model": "0" * 64}, claim, anna), "approve", trust).signer.until == until
+    for time, words in (
+        (
+            "2026-11-17T09:30:00Z",
+            "it is of 2026-11-17T09:30:00Z, but anna's key counts in conf/team/ only until 2026-11",
+        ),
+        ("2026-11-17T09:00:00", "it is dated '2026-11-17T09:00:00' by anna, which is no time as"),
+        (7, "it is dated 7 by anna, which is no time as"),
+    ):
+        with pytest.raises(Refused, match=words):
+            unseal(seal("approve", {"model": "0" * 64}, {"time": time}, anna), "approve", trust)
+    with pytest.raises(
+        Refused, match=r"anna's key counts in conf/team/ only until 2026-11-17T09:30:00Z, so it signs no"
+    ):
+        trust.acting(anna)
+    with pytest.raises(Refused, match=r"key 'ben' \([0-9a-f]{64}\) is not in conf/team/"):
+        trust.acting(ben)
+    later = Team(people={"anna": Person(key=anna.public, roles=("author",), until=datetime(2100, 1, 1, tzinfo=UTC))})
+    assert Trust.of(later).acting(anna).name == "anna"
+    assert signing_key(later, "anna") == anna
+    with pytest.raises(Refused, match="so it registers nothing new"):
+        signing_key(Team(people={"anna": Person(key=anna.public, roles=("author",), until=until)}), "anna")
+
+
+def test_a_digest_that_is_no_text_is_refused():
+    key = make_key("anna")
+    said = json.loads(seal("approve", {"model": "0" * 64}, {}, key))
+    statement = json.loads(base64.b64decode(said["payload"]))
+    statement["subject"][0]["digest"]["sha256"] = 7
+    said["payload"] = base64.b64encode(json.dumps(statement).encode()).decode()
+    with pytest.raises(Refused, match="a digest of its subjects is no text"):
+        unseal(json.dumps(said), "approve", Trust.of(Team()))
 
 
 def test_alone_the_keys_on_this_machine_count_and_in_a_team_only_those_listed():

@@ -62,7 +62,8 @@ class Verified(Record):
             count = len(self.findings)
             return f"{self.model}: {count} thing{'' if count == 1 else 's'} {'does' if count == 1 else 'do'} not hold"
         files = ", ".join(map(str, self.versions)) or "no version"
-        again = f"; its {self.recomputed} gates, asked again, say the same" if self.recomputed else ""
+        say = "1 gate, asked again, says" if self.recomputed == 1 else f"{self.recomputed} gates, asked again, say"
+        again = f"; its {say} the same" if self.recomputed else ""
         return (
             f"{self.model}: {self.entries} entries, {self.reports} gate reports and the files of {files} hold; "
             f"champion is {f'version {self.champion}' if self.champion else 'nobody'}, by ledger and by alias{again}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from headframe.config.plan import Plan
@@ -36,7 +37,7 @@ class Witness:
 
         Raises:
             ConfigurationError: there is no such key, or there are several and none is named.
-            Refused: the team does not list it as an author's or an approver's.
+            Refused: the team does not list it as an author's or an approver's, or only until now.
         """
         key = own_key(name)
         trust = Trust.of(plan.team)
@@ -44,6 +45,10 @@ class Witness:
         if signer is None or not {"author", "approver"} & set(signer.roles):
             who = f"key {key.name!r} is not listed" if signer is None else f"{signer.name} is listed as reader only"
             msg = f"{who} in conf/team/, but a verdict is signed by an author or approver; look only with --no-record"
+            raise Refused(msg)
+        left = signer.left(datetime.now(UTC))
+        if left is not None:
+            msg = f"{left}, so it signs nothing new; look only with --no-record"
             raise Refused(msg)
         return cls(key, trust)
 

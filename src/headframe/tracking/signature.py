@@ -12,6 +12,7 @@ import pickletools
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def signing_key(team: Team, name: str | None = None) -> OwnKey:
 
     Raises:
         ConfigurationError: there is no such key, or there are several and none is named.
-        Refused: the team does not list it as an author's.
+        Refused: the team does not list it as an author's, or only until now.
     """
     key = own_key(name)
     if not team.people:
@@ -82,6 +83,10 @@ def signing_key(team: Team, name: str | None = None) -> OwnKey:
             f"key {key.name!r} is not in conf/team/, so nobody would trust a model that it signs; have its public "
             f"part listed with role author: {key.public}"
         )
+        raise Refused(msg)
+    left = signer.left(datetime.now(UTC))
+    if left is not None:
+        msg = f"{left}, so it registers nothing new; sign with the key that took its place"
         raise Refused(msg)
     if "author" not in signer.roles:
         msg = f"{signer.name} is {' and '.join(signer.roles)} in conf/team/; to register models takes role author"
