@@ -29,7 +29,7 @@ from workshop import Made, World, package_of, sign_again, trust
 from headframe.config.plan import Person, Promotion, Role, Team
 from headframe.errors import HeadframeError, Refused
 from headframe.promotion.ledger import Ledger
-from headframe.record import file_digest, folder_digest
+from headframe.record import digest, file_digest, folder_digest
 from headframe.serving.asked import open_asked
 from headframe.signing.keys import make_key, own_key
 from headframe.signing.trust import Trust
@@ -285,6 +285,62 @@ def test_a_version_is_not_taken_from_whom_it_belongs_to(digits: Made, keys: Path
     ):
         digits.register()
     assert (package_of("digits", digits.uri) / SIGNATURE).read_bytes() == before
+
+
+def _exchange(made: Made, file: str, before: str, after: str) -> str:
+    """Change a file of the first version's run, as whoever may write there; gives its new sha256."""
+    path = _kept(made, resolve("digits/1", made.uri)) / file
+    content = path.read_text(encoding="utf-8")
+    assert before in content
+    path.write_text(content.replace(before, after), encoding="utf-8")
+    return file_digest(path)
+
+
+def _tag(made: Made, name: str, value: str, version: int = 1) -> None:
+    open_client(made.uri).set_model_version_tag("digits", str(version), f"headframe.{name}", value)
+
+
+@pytest.mark.parametrize("file", ["plan.json", "provenance.json", "data/validated.json"])
+def test_an_author_does_not_sign_what_others_wrote_into_the_run(digits: Made, file: str):
+    """Whoever removed the signature and changed a file with its tag would have the author sign the change."""
+    digits.register()
+    (package_of("digits", digits.uri) / SIGNATURE).unlink()
+    if file == "plan.json":
+        _exchange(digits, file, '"lr": 0.01', '"lr": 0.5')
+        path = _kept(digits, resolve("digits/1", digits.uri)) / file
+        _tag(digits, "plan", digest(json.loads(path.read_bytes())))
+    elif file == "provenance.json":
+        _tag(digits, "provenance", _exchange(digits, file, digits.trained.predictions, "0" * 64))
+    else:
+        _exchange(digits, file, "{}", "[]")
+    with pytest.raises(
+        Refused, match=f"models:/digits/1 cannot be signed anew: {file} of its run is not of the result"
+    ):
+        digits.register()
+    assert not (package_of("digits", digits.uri) / SIGNATURE).exists()
+
+
+def test_of_an_old_signature_that_holds_digests_are_taken_and_not_from_tags(digits: Made):
+    registered = digits.register()
+    package = package_of("digits", digits.uri)
+    before = (package / SIGNATURE).read_bytes()
+    (package / "data" / "bundle" / "weights.safetensors").unlink()
+    _tag(digits, "plan", "0" * 64)
+    _tag(digits, "provenance", "1" * 64)
+    assert digits.register() == registered
+    assert (package / SIGNATURE).read_bytes() == before
+
+
+def test_a_version_that_was_given_the_key_of_another_result_is_not_taken_for_it(digits: Made):
+    digits.register()
+    other = replace(digits, plan=digits.plan.model_copy(update={"seed": 18}))
+    trained = workshop.train(other.plan, digits.data, digits.root, "other", 5)
+    replace(other, trained=trained, evaluated=workshop.evaluate(other.plan, trained, digits.root)).register()
+    key = resolve("digits/1", digits.uri).tags["headframe.key"]
+    _tag(digits, "key", key, version=2)
+    _tag(digits, "key", "0" * 64)
+    with pytest.raises(Refused, match=r"models:/digits/2 carries the key of this result, but its author signed bundle"):
+        digits.register()
 
 
 def _pickled(value: Any, protocol: int) -> bytes:

@@ -18,7 +18,8 @@ direction of the metric.
 
 Several challengers to one champion: the k-th is tested at alpha * 6 / (pi^2 k^2). These add up to alpha over any
 number of tries, so that by Bonferroni's inequality the chance that any equally good one is promoted stays below alpha
-(alpha spending by summable weights: Foster and Stine 2008, doi:10.1111/j.1467-9868.2007.00643.x).
+(alpha spending by summable weights: Foster and Stine 2008, doi:10.1111/j.1467-9868.2007.00643.x). Where one of m
+candidates may have been picked by its score on these very rows, it is tested at 1/m of that, by the same inequality.
 """
 
 from __future__ import annotations

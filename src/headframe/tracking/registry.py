@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 DATA = "data"  # folder of a packaged model with the bundle
-BUNDLE_TAG = tags.BUNDLE
 _NAME = re.compile(r"(?:models:/)?(?P<model>[^@/\s]+)(?:@(?P<alias>[^@/\s]+)|/(?P<version>[0-9]{1,9}))?")
 
 
@@ -109,12 +108,6 @@ def means_champion(name: str) -> bool:
     """Say whether a name, as `resolve` takes it, means the champion."""
     match = _NAME.fullmatch(name)
     return match is not None and match["version"] is None and match["alias"] in (None, CHAMPION)
-
-
-def champion(model: str, uri: str) -> Version | None:
-    """Give the champion of a model; None where there is none yet."""
-    number = champion_number(model, uri)
-    return None if number is None else resolve(f"{model}/{number}", uri)
 
 
 def champion_number(model: str, uri: str) -> int | None:
