@@ -13,7 +13,7 @@ from headframe.orchestration import act, ask, flow
 from headframe.promotion.approve import record
 from headframe.promotion.gating import gate
 from headframe.promotion.office import Act, Office
-from headframe.promotion.policy import Rules, find_gate, since_champion
+from headframe.promotion.policy import Rules, find_gate, since_champion, why_no_gate
 from headframe.promotion.promote import promote
 from headframe.signing.keys import own_key
 from headframe.tracking.registry import resolve
@@ -54,16 +54,17 @@ def promote_flow(
     key = own_key(signer)
     version = resolve(model, office.uri)
     entries, author = office.read(version.model), office.files(version).author
-    gated = find_gate(
-        since_champion(entries), version.number, Rules(office.promotion, office.trust, author, office.time(entries))
-    )
+    rules = Rules(office.promotion, office.trust, author, office.time(entries))
+    gated = find_gate(since_champion(entries), version.number, rules)
     if gated is None:
         asked = act(gate)(version, office, key)
         if not asked.report.passed:
             raise Refused(asked.told)
-        report = asked.sha256
-    else:
-        report = gated.digests["report"]
+        gated = office.entries(version.model)[asked.number - 1]
+        why_not = why_no_gate(gated, rules)
+        if why_not is not None:  # before people are asked, who would wait in vain
+            raise Refused(why_not)
+    report = gated.digests["report"]
     if wait and office.promotion.approvals.needed:
         answer = ask(Approval, f"{version.model}-{version.number}-{report[:16]}", HOURS)
         if answer is not None and answer.approval.strip():

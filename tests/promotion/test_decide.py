@@ -135,6 +135,17 @@ def test_where_the_policy_asks_people_a_version_waits_for_them(digits: Made):
     assert _decide(asking, registered).reason == "digits version 1 is the champion already"
 
 
+def test_where_the_policy_asks_for_four_eyes_the_authors_gates_are_not_enough(digits: Made):
+    promotion = digits.plan.promotion.model_copy(update={"approvals": Approvals(needed=2)})
+    asking = replace(digits, plan=digits.plan.model_copy(update={"promotion": promotion}))
+    decision = _decide(asking, asking.register())
+    assert (decision.state, decision.champion) == ("challenger", None)
+    assert decision.reason == (
+        "digits version 1 has passed its 2 gates and waits for others, who ask them too and give 2 approvals "
+        "(headframe models gate digits/1; headframe models approve digits/1 --reason WHY); there is still no champion"
+    )
+
+
 def _answers(made: Made, registered: Registered, model: Path) -> pa.Table:
     """Ask a model about the test rows of a version, as a gate does."""
     with open_case(
