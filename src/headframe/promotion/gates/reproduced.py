@@ -27,7 +27,7 @@ class Reproduced:
         numbers: dict[str, float | int | str | None] = {"asked": self.least, "came": came}
         named = f"{case.version.model}/{case.version.number}"
         if came is None:
-            because = f"it was never made again; try: headframe reproduce {named}"
+            because = f"nobody whose word counts made it again; try: headframe reproduce {named}"
             return Verdict(gate="reproduced", passed=False, word="never tried", because=because, numbers=numbers)
         passed = came in RANK[: RANK.index(self.least) + 1]
         because = f"the last reproduction came out {came}"
