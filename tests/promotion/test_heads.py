@@ -12,9 +12,11 @@ from shifts import Shift, approved, crown, findings, gated, promoted, tamper
 
 from headframe.errors import ConfigurationError, HeadframeError, Refused, Unavailable
 from headframe.promotion import ledger as ledgers
+from headframe.promotion import office as offices
 from headframe.promotion.approve import reject
 from headframe.promotion.history import history
-from headframe.promotion.ledger import spell
+from headframe.promotion.ledger import Entry, spell
+from headframe.promotion.office import Office
 from headframe.promotion.projection import Head, shown_head
 from headframe.promotion.rollback import rollback
 from headframe.promotion.verify import verify
@@ -206,20 +208,42 @@ def test_one_entry_from_a_clock_that_is_a_year_ahead_stops_nobody(shift: Shift, 
     assert findings(shift) == {}
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
 def test_a_ledger_that_another_writes_to_in_this_moment_is_not_taken_for_cut_off(
-    shift: Shift, monkeypatch: pytest.MonkeyPatch
+    when: str, shift: Shift, monkeypatch: pytest.MonkeyPatch
 ):
     """What MLflow was told is read before the entries, so that entries may be ahead, and never behind."""
     gated(shift, 1)
     office = shift.office()
-    entries = type(office).entries
+    entries = Office.entries
 
-    def slowly(self: object, model: str) -> object:
+    def slowly(self: Office, model: str) -> tuple[Entry, ...]:
+        early = entries(self, model)
         with monkeypatch.context() as patch:
-            patch.setattr(type(office), "entries", entries)
+            patch.setattr(Office, "entries", entries)
             rejected(shift, 2)
-        return entries(self, model)  # type: ignore[arg-type]
+        return early if when == "after" else entries(self, model)
 
-    monkeypatch.setattr(type(office), "entries", slowly)
+    monkeypatch.setattr(Office, "entries", slowly)
     assert office.estranged("digits") is None
     assert len(entries(office, "digits")) == 2
+
+
+def test_a_first_entry_that_another_writes_in_this_moment_is_not_taken_for_a_note_that_was_removed(
+    shift: Shift, monkeypatch: pytest.MonkeyPatch
+):
+    def slowly(model: str, uri: str) -> Head | None:
+        early = shown_head(model, uri)
+        with monkeypatch.context() as patch:
+            patch.setattr(offices, "shown_head", shown_head)
+            rejected(shift, 2)
+        return early
+
+    monkeypatch.setattr(offices, "shown_head", slowly)
+    assert shift.office().estranged("digits") is None
+    assert tag(shift) is not None
+
+
+def test_a_model_that_was_never_promoted_has_no_history(shift: Shift):
+    gated(shift, 1)
+    assert history("digits", shift.office()).summary == "digits had no champion yet"

@@ -104,13 +104,13 @@ def history(model: str, office: Office, on: str | None = None) -> History:
 
     Raises:
         ConfigurationError: the ledger does not know the model, or `on` is no date.
-        Refused: the ledger is broken.
+        Refused: the ledger is broken, or not the one that MLflow was told by.
     """
     moment = None if on is None else read_moment(on)
     office.require_known(model)
-    entries = office.entries(model)
+    entries = office.own(model)
     crowns = [entry for entry in entries if entry.kind in CROWNS]
-    ends = [*(entry.time for entry in crowns[1:]), None]
+    ends = [*(entry.time for entry in crowns[1:]), *([None] if crowns else [])]
     reigns = [_reign(entry, end, entries, office.trust) for entry, end in zip(crowns, ends, strict=True)]
     if moment is not None:
         # Of several in one second the last one counts.
