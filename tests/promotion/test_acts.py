@@ -84,7 +84,7 @@ def test_going_back_does_not_make_tries_undone(shift: Shift):
 def test_a_version_that_was_not_gated_or_not_approved_is_refused(shift: Shift):
     with pytest.raises(Refused, match=r"digits/1 was never held against its gates; do it with: headframe models gate"):
         promoted(shift, 1)
-    with pytest.raises(Refused, match=r"digits/1 was not held against nobody, as there is no champion, by any gate"):
+    with pytest.raises(Refused, match=r"digits/1 was not held against its gates yet"):
         approved(shift, 1)
     gated(shift, 1)
     with pytest.raises(Refused, match=r"digits/1 needs 1 approval and has 0; ask for: headframe models approve"):
@@ -216,7 +216,7 @@ def test_an_approval_counts_once(shift: Shift):
     promoted(shift, 1)
     crown(shift, 2)
     rollback("digits", shift.office(), shift.keys["bert"], "two is slow", 1)
-    with pytest.raises(Refused, match="digits/2 was gated against version 1, but version 1 has become champion since"):
+    with pytest.raises(Refused, match="digits/2 was gated against version 1, but version 1 became champion anew since"):
         promoted(shift, 2)
     gated(shift, 2)
     office = shift.office()
@@ -361,6 +361,16 @@ def test_gates_made_against_another_champion_are_refused_and_the_winner_is_named
         promoted(shift, 2)
     with pytest.raises(Refused, match="digits/2 is the champion already"):
         gated(shift, 2)
+
+
+def test_there_is_no_going_back_to_what_was_rejected_since(shift: Shift):
+    crown(shift, 1, 2)
+    bert, office = shift.keys["bert"], shift.office()
+    reject(shift.version(1), "unfair to small digits", office, bert)
+    for to in (1, None):
+        with pytest.raises(Refused, match=r"digits/1 was rejected by bert since \(entry \d+, unfair to small digits\)"):
+            rollback("digits", office, bert, "broken", to)
+    assert champion_number("digits", shift.uri) == 2
 
 
 def test_going_back_leads_further_back_each_time(shift: Shift):

@@ -159,8 +159,8 @@ def _require_gated(version: Version, entries: tuple[Entry, ...], rules: Rules) -
         raise Refused(why_no_gate(last, rules))
     if gated is None:
         present = champion(entries)
-        against = f"champion {present.version} ({present.told})" if present else "nobody, as there is no champion,"
-        msg = f"{name} was not held against {against} by any gate yet; do it with: headframe models gate {name}"
+        since = f"since version {present.version} became champion ({present.told})" if present else "yet"
+        msg = f"{name} was not held against its gates {since}; do it with: headframe models gate {name}"
         raise Refused(msg)
     if not gated.claim["passed"]:
         msg = f"{name} did not pass its gates ({gated.claim['because']}), so there is nothing to approve"

@@ -122,11 +122,15 @@ def read_moment(text: str) -> datetime:
     """Read a date, which means its end, or a timestamp; without an offset it is UTC.
 
     Raises:
-        ConfigurationError: it is neither.
+        ConfigurationError: it is neither, or a day to come.
     """
     try:
         if len(text) <= len("2026-11-17"):
-            return datetime.combine(date.fromisoformat(text) + timedelta(days=1), time(), UTC) - timedelta(seconds=1)
+            day = date.fromisoformat(text)
+            if day > datetime.now(UTC).date():
+                msg = f"{text} has not come yet, so nobody knows who will be champion; give a day that has begun"
+                raise ConfigurationError(msg)
+            return datetime.combine(day + timedelta(days=1), time(), UTC) - timedelta(seconds=1)
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         msg = f"{text!r} is no date or time; expected UTC as in 2026-11-17 or 2026-11-17T09:30:00"

@@ -191,6 +191,16 @@ def champion_before(entries: Sequence[Entry]) -> int | None:
     return next((version for version in reversed(pile[:-1]) if version != pile[-1]), None)
 
 
+def rejected_since(entries: Sequence[Entry], version: int) -> Entry | None:
+    """Give the last rejection of a version since it last was champion; None where there is none."""
+    for entry in reversed(entries):
+        if entry.version == version and entry.kind in CROWNS:
+            return None
+        if entry.version == version and entry.kind == "reject":
+            return entry
+    return None
+
+
 def since_champion(entries: Sequence[Entry]) -> Sequence[Entry]:
     """Give the entries since the present champion became it: what came before was said about another one."""
     present = champion(entries)
@@ -289,10 +299,10 @@ def why_stale(entries: Sequence[Entry], gated: Entry) -> str | None:
         return None
     other, name = gated.claim["champion"], f"{gated.model}/{gated.version}"
     against = "when there was no champion" if other is None else f"against version {other}"
+    came = "became champion anew" if other == present.version else "has become champion"
     return (
-        f"{name} was gated {against}, but version {present.version} has become champion since ({present.told}, by "
-        f"{present.signer} at {present.time}, {present.claim['told']}); hold it against that one: headframe models "
-        f"gate {name}"
+        f"{name} was gated {against}, but version {present.version} {came} since ({present.told}, by {present.signer} "
+        f"at {present.time}); hold it against that one: headframe models gate {name}"
     )
 
 

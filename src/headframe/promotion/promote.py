@@ -71,7 +71,7 @@ def promote(version: Version, office: Office, key: OwnKey, reason: str = "") -> 
 
 def _require_challenger(version: Version, present: Entry | None) -> None:
     if present is not None and present.version == version.number:
-        who = f"by {present.signer} at {present.time}, {present.claim['told']}"
+        who = f"by {present.signer} at {present.time}"
         msg = (
             f"{version.model}/{version.number} is the champion already ({present.told}, {who}), so there is nothing to "
             "promote"

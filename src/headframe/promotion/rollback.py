@@ -7,9 +7,11 @@ from typing import Any
 from headframe.errors import Refused
 from headframe.promotion.ledger import Entry, champion
 from headframe.promotion.office import Act, Office, done
-from headframe.promotion.policy import champion_before, require_reason, require_role
+from headframe.promotion.policy import champion_before, rejected_since, require_reason, require_role
 from headframe.promotion.verify import require_former
 from headframe.signing.keys import OwnKey
+
+NONE = "no other"
 
 
 def rollback(model: str, office: Office, key: OwnKey, reason: str, to: int | None = None) -> Act:
@@ -24,8 +26,9 @@ def rollback(model: str, office: Office, key: OwnKey, reason: str, to: int | Non
 
     Raises:
         ConfigurationError: there is no reason, or the ledger does not know the model.
-        Refused: the signer may not; the ledger is broken, or its end was cut off; the version was never champion; its
-            gate report or its files are not those that it was promoted by, or the policy in force would not allow it.
+        Refused: the signer may not; the ledger is broken, or its end was cut off; the version was never champion, or
+            was rejected since; its gate report or its files are not those that it was promoted by, or the policy in
+            force would not allow it.
     """
     reason = require_reason(reason, "roll back")
     signer = require_role(office.trust, key, "rollback")
@@ -58,8 +61,11 @@ def _target(model: str, entries: tuple[Entry, ...], to: int | None) -> tuple[Ent
         msg = f"{model} has no champion, so there is none to go back from; headframe models promote {model}/VERSION"
         raise Refused(msg)
     promoted = {entry.version: entry for entry in entries if entry.kind == "promote"}
-    former = ", ".join(str(version) for version in sorted(promoted) if version != present.version) or "no other"
+    former = ", ".join(str(version) for version in sorted(promoted) if version != present.version) or NONE
     target = champion_before(entries) if to is None else to
+    if target is None and former == NONE:
+        msg = f"{model} had no champion but version {present.version}, so there is none to go back to"
+        raise Refused(msg)
     if target is None:
         msg = f"{model} had no champion before version {present.version}; name one that was (there: {former})"
         raise Refused(msg)
@@ -70,6 +76,14 @@ def _target(model: str, entries: tuple[Entry, ...], to: int | None) -> tuple[Ent
         msg = (
             f"{model}/{target} was never champion, so there is no going back to it; former champions: {former}; "
             f"a new one takes: headframe models promote {model}/{target}"
+        )
+        raise Refused(msg)
+    rejected = rejected_since(entries, target)
+    if rejected is not None:
+        msg = (
+            f"{model}/{target} was rejected by {rejected.signer} since (entry {rejected.number}, "
+            f"{rejected.claim['reason']}); go back to another (former champions: {former}), or have it gated, approved "
+            f"and promoted: headframe models gate {model}/{target}"
         )
         raise Refused(msg)
     return present, promoted[target]

@@ -124,13 +124,14 @@ def own_key(name: str | None = None) -> OwnKey:
     Raises:
         ConfigurationError: there is no such key, or there are several and none is named.
     """
+    named = "" if name else f" ({SIGNER} names it)"
     name = name or os.environ.get(SIGNER)
     keys = own_keys()
     known = ", ".join(key.name for key in keys) or "none"
     if name is not None:
         found = next((key for key in keys if key.name == name), None)
         if found is None:
-            msg = f"there is no key {name!r} in {folder()} (there: {known}); make it with: headframe key {name}"
+            msg = f"there is no key {name!r}{named} in {folder()} (there: {known}); make it with: headframe key {name}"
             raise ConfigurationError(msg)
         return found
     if len(keys) > 1:
