@@ -6,6 +6,7 @@ import base64
 import json
 import logging
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -302,6 +303,22 @@ def test_a_rejected_version_waits_for_gates_and_approval(shift: Shift):
         promoted(shift, 1, office)
     approve(shift.version(1), "not biased any more", office, shift.keys["cora"])
     promoted(shift, 1, office)
+    assert verify("digits", office).findings == ()
+
+
+def test_somebody_alone_answers_themselves_by_asking_the_gates_anew(shift: Shift):
+    office = replace(shift.office(needed=0), trust=Trust.of(Team()))
+    for number in (1, 2):
+        gated(shift, number, office)
+        promoted(shift, number, office)
+    rollback("digits", office, shift.keys["bert"], "slow")
+    with pytest.raises(Refused, match="gated against version 1, but version 1 became champion anew since"):
+        promoted(shift, 2, office)
+    reject(shift.version(2), "really slow", office, shift.keys["bert"])
+    with pytest.raises(Refused, match="digits/2 was rejected by bert since"):
+        rollback("digits", office, shift.keys["bert"], "the other was worse", 2)
+    gated(shift, 2, office)
+    promoted(shift, 2, office)
     assert verify("digits", office).findings == ()
 
 

@@ -89,7 +89,7 @@ def test_a_verdict_that_its_author_forged_is_refused_where_four_eyes_are_due(shi
     forge(shift, 1, office, shift.keys["anna"])
     words = (
         r"digits/1 was gated by its author anna \(entry 4 of digits \(gate of version 1\)\), and policy team asks for "
-        "four eyes; ask the gates yourself: headframe models gate digits/1"
+        "four eyes; somebody else has to ask them: headframe models gate digits/1"
     )
     with pytest.raises(Refused, match=words):
         approved(shift, 1, office=office)

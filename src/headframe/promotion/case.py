@@ -265,7 +265,7 @@ class Case:
             there = "is not there" if present is None else f"is version {present.digest[:12]}"
             msg = (
                 f"{self.version.uri} was measured on version {wanted[:12]} of {name}, but data/{name} {there} and it "
-                f"cannot be restored ({error})"
+                f"cannot be restored ({error}); collect it here: headframe ingest dataset={name}"
             )
             raise DataError(msg) from error
 

@@ -287,7 +287,7 @@ def why_no_gate(gated: Entry, rules: Rules) -> str | None:
     if needs_others(rules.promotion) and gated.key == rules.author.key:
         return (
             f"{name} was gated by its author {signer.name} ({gated.told}), and policy {rules.promotion.policy} asks "
-            f"for four eyes; ask the gates yourself: {again}"
+            f"for four eyes; somebody else has to ask them: {again}"
         )
     return None
 
@@ -403,7 +403,7 @@ def objections(entries: Sequence[Entry], report: GateReport, gated: Entry, rules
         )
     good, bad = counted(entries, gated, rules)
     needed = promotion.approvals.needed
-    rejection = _standing_rejection(entries, report.version, good)
+    rejection = _standing_rejection(entries, report.version, good, gated, alone=rules.trust.alone)
     if rejection is not None:
         found.append(rejection)
     if len(good) < needed:
@@ -544,11 +544,13 @@ def _other_champion(report: GateReport, present: Entry | None) -> str | None:
     )
 
 
-def _standing_rejection(entries: Sequence[Entry], version: int, good: Sequence[Approval]) -> str | None:
+def _standing_rejection(
+    entries: Sequence[Entry], version: int, good: Sequence[Approval], gated: Entry, *, alone: bool
+) -> str | None:
     """Say who rejected a version, or went back from it, and was not answered since.
 
-    The same person's later approval answers it; so do gates asked anew together with an approval given after them.
-    What was said before the version last became champion was answered then.
+    The same person's later approval answers it; so do gates asked anew (`gated`), together with an approval given after
+    them, which somebody alone need not give. What was said before the version last became champion was answered then.
     """
     for entry in reversed(entries):
         if entry.kind in CROWNS and entry.version == version:
@@ -563,17 +565,18 @@ def _standing_rejection(entries: Sequence[Entry], version: int, good: Sequence[A
         approved = {each.claim["approval"] for each in later if each.kind == "approve" and each.version == version}
         if any(each.signer.key == entry.key and each.envelope in approved for each in good):
             continue
-        gated = last_gate(later, version)
+        anew = gated.number > entry.number
+        if anew and alone:
+            continue
         answers = {
-            each.claim["approval"]
-            for each in later
-            if gated is not None and each.number > gated.number and each.kind == "approve"
+            each.claim["approval"] for each in later if anew and each.number > gated.number and each.kind == "approve"
         }
         if any(each.envelope in answers for each in good):
             continue
         name = f"{entry.model}/{version}"
+        approved_too = "" if alone else " and approved"
         return (
-            f"{entry.signer} {what} at {entry.time} ({entry.claim['reason']}), so {name} has to be gated anew and "
-            f"approved: headframe models gate {name}"
+            f"{entry.signer} {what} at {entry.time} ({entry.claim['reason']}), so {name} has to be gated "
+            f"anew{approved_too}: headframe models gate {name}"
         )
     return None
