@@ -134,6 +134,19 @@ class Facts:
         return said
 
     @property
+    def tiles(self) -> list[tuple[str, str]]:
+        """The figures that a page opens with, each with what it is."""
+        lead = self.metrics[self.lead]
+        found = [(number(lead.value), f"{self.lead}, {spread(lead)}")]
+        if self.comparison is not None and self.lead in self.comparison.difference:
+            change = self.comparison.difference[self.lead]
+            found.append((signed(change).partition(" ")[0], f"against the baseline, {spread(change)}"))
+        found.append((f"{self.rows:,}", f"test {self.examples}"))
+        if self.trained.parameters:
+            found.append((f"{self.trained.parameters:,}", f"trainable numbers, {self.trained.epochs} epochs"))
+        return found
+
+    @property
     def digests(self) -> dict[str, str]:
         """The sha256 of everything that went in and came out, by name."""
         found = {

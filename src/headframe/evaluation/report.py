@@ -90,15 +90,7 @@ def section(heading: str, body: str) -> str:
 
 
 def _tiles(facts: Facts) -> str:
-    lead = facts.metrics[facts.lead]
-    tiles = [(number(lead.value), f"{facts.lead}, {spread(lead)}")]
-    if facts.comparison is not None and facts.lead in facts.comparison.difference:
-        change = facts.comparison.difference[facts.lead]
-        tiles.append((signed(change).partition(" ")[0], f"against the baseline, {spread(change)}"))
-    tiles.append((f"{facts.rows:,}", f"test {facts.examples}"))
-    if facts.trained.parameters:
-        tiles.append((f"{facts.trained.parameters:,}", f"trainable numbers, {facts.trained.epochs} epochs"))
-    cells = "".join(f'<div class="tile"><b>{value}</b><span>{escape(text)}</span></div>' for value, text in tiles)
+    cells = "".join(f'<div class="tile"><b>{value}</b><span>{escape(text)}</span></div>' for value, text in facts.tiles)
     return f'<div class="tiles">{cells}</div>'
 
 

@@ -270,7 +270,7 @@ def _page(known: _Known, facts: Facts) -> Page:
                 "model was checked when this page was written.",
                 soft=True,
             ),
-            _tiles(facts),
+            Tiles(facts.tiles),
         ],
         sections=[
             Section("What it is for", [Text(each) for each in use(facts)]),
@@ -286,18 +286,6 @@ def _page(known: _Known, facts: Facts) -> Page:
             Section("Digests (sha256)", [Pairs(_digests(found), code=True)]),
         ],
     )
-
-
-def _tiles(facts: Facts) -> Tiles:
-    lead = facts.metrics[facts.lead]
-    tiles = [(number(lead.value), f"{facts.lead}, {spread(lead)}")]
-    if facts.comparison is not None and facts.lead in facts.comparison.difference:
-        change = facts.comparison.difference[facts.lead]
-        tiles.append((signed(change).partition(" ")[0], f"against the baseline, {spread(change)}"))
-    tiles.append((f"{facts.rows:,}", f"test {facts.examples}"))
-    if facts.trained.parameters:
-        tiles.append((f"{facts.trained.parameters:,}", f"trainable numbers, {facts.trained.epochs} epochs"))
-    return Tiles(tiles)
 
 
 def _sheet(found: Dossier, facts: Facts) -> dict[str, str]:
