@@ -12,7 +12,7 @@ from benchmarks.promise import Promise, median, process
 THREE_STEPS = """
 from pathlib import Path
 from headframe.orchestration import flow, step
-from headframe.record import Record
+from headframe.digests import Record
 
 class Number(Record):
     value: int

@@ -14,15 +14,15 @@ import torch
 from benchmarks.promise import ROOT, Promise, seconds
 from headframe.config.build import build
 from headframe.config.load import load_plan
-from headframe.config.plan import Learner
+from headframe.config.plan.learner import Learner
 from headframe.config.project import Project
+from headframe.examples.batches import Batches, TensorExamples
+from headframe.examples.encode import Examples
+from headframe.examples.seeds import seed_of
 from headframe.features.pixels import Pixels
 from headframe.tasks.classification import Classification
-from headframe.training.batches import Batches, TensorExamples
 from headframe.training.checkpoints import CheckpointFile
-from headframe.training.examples import Examples
 from headframe.training.network import train_network
-from headframe.training.seeds import seed_of
 
 REPETITIONS = 5
 CLASSES = 10

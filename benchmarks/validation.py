@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.promise import Promise, process
-from headframe.config.plan import Dataset
+from headframe.config.plan.data import Dataset
 from headframe.datasets.readers.base import Batch
 from headframe.datasets.table import write_table
 

@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 from headframe.config.load import load_plan
-from headframe.config.plan import Dataset
+from headframe.config.plan.data import Dataset
 from headframe.config.project import Project
 from headframe.datasets.collect import collect, is_current
-from headframe.datasets.keep import is_kept, keep_version
+from headframe.datasets.commit import is_kept, keep_version
 from headframe.datasets.splits import divide
 from headframe.orchestration import flow, step
 from headframe.records import Ingested

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from flows.train import train_plan
 from headframe.config.load import load_plan
-from headframe.config.plan import Plan
+from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
 from headframe.orchestration import flow, step
 from headframe.promotion.decide import decide, still_champion
 from headframe.records import Outcome
-from headframe.serving.answer import answer, still_answers
+from headframe.serving.smoke_request import answer, still_answers
 from headframe.signing.trust import Trust
 from headframe.tracking.address import place, tracking_uri
 

@@ -9,14 +9,14 @@ from pydantic import BaseModel, Field
 from headframe.config.load import load_plan
 from headframe.config.project import Project
 from headframe.errors import Refused
+from headframe.ledger.rules import Rules, find_gate, since_champion, why_no_gate
 from headframe.orchestration import act, ask, flow
 from headframe.promotion.approve import record
-from headframe.promotion.gating import gate
-from headframe.promotion.office import Act, Office
-from headframe.promotion.policy import Rules, find_gate, since_champion, why_no_gate
+from headframe.promotion.ask_gates import gate
 from headframe.promotion.promote import promote
+from headframe.promotion.service import Act, Office
+from headframe.registry.versions import resolve
 from headframe.signing.keys import own_key
-from headframe.tracking.registry import resolve
 
 HOURS = 24 * 14.0  # in which people must have answered
 

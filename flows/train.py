@@ -5,17 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from flows.ingest import bring_in
+from headframe.code_dependencies import device_of
 from headframe.config.load import load_plan
-from headframe.config.plan import Plan
+from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
-from headframe.evaluation.evaluate import evaluate
+from headframe.evaluation.step import evaluate
 from headframe.orchestration import flow, step
-from headframe.reach import device_of
 from headframe.records import Trained, TrainedPlan
+from headframe.registry.register import is_registered, register
+from headframe.registry.signature import require_signer
 from headframe.signing.trust import Trust
 from headframe.tracking.address import place, require, tracking_uri
-from headframe.tracking.register import is_registered, register
-from headframe.tracking.signature import require_signer
 from headframe.training import PROGRAM
 from headframe.training.run import is_whole, train, train_baseline
 

@@ -16,7 +16,7 @@ import pytest
 from headframe.config.project import Project
 
 if TYPE_CHECKING:
-    from workshop import Made, World
+    from fixtures import Made, World
 
 # Two workers share the cores, and a forked child of a process whose OpenMP has threads would wait for them for ever.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -59,26 +59,26 @@ def project(tmp_path: Path) -> Project:
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory, mirror: Path) -> World:
     """Four registered models; for reading only."""
-    import workshop
+    import fixtures
 
-    return workshop.world(tmp_path_factory.getbasetemp() / "world", mirror)
+    return fixtures.world(tmp_path_factory.getbasetemp() / "world", mirror)
 
 
 @pytest.fixture
 def digits(world: World, tmp_path: Path) -> Made:
     """A trained digits network in a project of its own, not registered yet."""
-    import workshop
+    import fixtures
 
-    return workshop.moved(world.made["digits"], tmp_path)
+    return fixtures.moved(world.made["digits"], tmp_path)
 
 
 @pytest.fixture
 def own(digits: Made, monkeypatch: pytest.MonkeyPatch) -> Iterator[Made]:
     """The same project with a trained network of its own, not registered yet."""
-    import workshop
+    import fixtures
 
     monkeypatch.setattr(sys, "dont_write_bytecode", True)  # equal in size and second, it would stand for the next
     monkeypatch.setattr(sys, "path", [str(digits.root / "src"), *sys.path])
-    workshop.write_network(digits.root)
-    yield workshop.with_own_network(digits, "own", steps=60)
-    workshop.forget_network()
+    fixtures.write_network(digits.root)
+    yield fixtures.with_own_network(digits, "own", steps=60)
+    fixtures.forget_network()

@@ -12,10 +12,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import sklearn.metrics as reference
-from lives import fresh_project
+from runs import fresh_project
 
 from headframe.config.project import Project
-from headframe.record import file_digest
+from headframe.digests import file_digest
 from headframe.telemetry import OFF
 
 LIBRARY = Path(__file__).resolve().parents[1] / "src" / "headframe"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from headframe.record import Record
+from headframe.digests import Record
 from headframe.stages import Stage
 
 
@@ -87,7 +87,7 @@ def test_a_failure_leaves_no_record(tmp_path: Path) -> None:
 PROGRAM = """
 import logging, os, sys, time
 from pathlib import Path
-from headframe.record import Record
+from headframe.digests import Record
 from headframe.stages import Stage
 
 class Done(Record):

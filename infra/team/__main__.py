@@ -21,9 +21,9 @@ import database
 import registry
 from place import Place, Settings, password
 
-from headframe.config.plan import Promotion
+from headframe.config.plan.promotion import Promotion
 from headframe.errors import ConfigurationError, HeadframeError
-from headframe.promotion.ledger import Ledger
+from headframe.ledger.store import Ledger
 from headframe.telemetry import switch_off
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,40}")

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from headframe.digests import write_atomically
 from headframe.errors import HeadframeError
-from headframe.record import write_atomically
 
 SECRETS = ("postgres", "mlflow", "mlflow_auth", "headframe_owner", "admin", "flask")
 """Passwords of the database's owner and of each database, of MLflow's administrator, and the key of MLflow's forms."""

@@ -17,8 +17,8 @@ import psutil
 from database import address, require_free
 from place import Place, Settings, write_secret
 
+from headframe.digests import write_atomically
 from headframe.errors import HeadframeError
-from headframe.record import write_atomically
 from headframe.telemetry import OFF
 
 ADMIN = "admin"

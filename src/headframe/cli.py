@@ -432,7 +432,7 @@ def _reproduce(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from headframe.config.nearest import nearest
+    from headframe.config.targets.nearest import nearest
     from headframe.show import show_choices
 
     project = _project()

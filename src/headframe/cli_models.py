@@ -16,8 +16,8 @@ from headframe.errors import REFUSED, ConfigurationError, HeadframeError
 
 if TYPE_CHECKING:
     from headframe.config.project import Project
-    from headframe.promotion.office import Office
-    from headframe.tracking.registry import Version
+    from headframe.promotion.service import Office
+    from headframe.registry.versions import Version
 
 EPILOG = """\
 examples:
@@ -137,7 +137,7 @@ def _office(arguments: argparse.Namespace, project: Project) -> Office:
     """Give the office for the model that is asked about, and finish what a kill may have left of it."""
     from headframe.config.load import load_plan
     from headframe.config.sweep import expand
-    from headframe.promotion.office import Office
+    from headframe.promotion.service import Office
 
     if arguments.model is not None and "=" in arguments.model:
         msg = f"{arguments.model} stands where MODEL does; name the model before it, as in digits {arguments.model}"
@@ -154,7 +154,7 @@ def _office(arguments: argparse.Namespace, project: Project) -> Office:
 
 
 def _version(arguments: argparse.Namespace, office: Office) -> Version:
-    from headframe.tracking.registry import resolve
+    from headframe.registry.versions import resolve
 
     office.finish(office.promotion.model)
     return resolve(arguments.model, office.uri)
@@ -179,13 +179,14 @@ def _of(record: Any, code: int = 0) -> Answer:
 
 
 def _list(arguments: argparse.Namespace, project: Project) -> Answer:
-    from headframe.promotion.overview import models, overview
+    from headframe.promotion.views.overview import overview
+    from headframe.registry.listing import models
 
     # An override may stand where the name does, since it may be left out.
     if arguments.model is not None and "=" in arguments.model:
         arguments.overrides, arguments.model = [arguments.model, *arguments.overrides], None
     office = _office(arguments, project)
-    named = models(office) if arguments.model is None else [_name(arguments, office)]
+    named = models(office.uri) if arguments.model is None else [_name(arguments, office)]
     found = [overview(name, office) for name in named]
     lines = [line for each in found for line in [*each.lines, ""]][:-1]
     return Answer(
@@ -194,7 +195,7 @@ def _list(arguments: argparse.Namespace, project: Project) -> Answer:
 
 
 def _show(arguments: argparse.Namespace, project: Project) -> Answer:
-    from headframe.promotion.card import show
+    from headframe.promotion.views.model_card import show
 
     office = _office(arguments, project)
     shown = show(_resolved(arguments, office), office)
@@ -202,7 +203,7 @@ def _show(arguments: argparse.Namespace, project: Project) -> Answer:
 
 
 def _card(arguments: argparse.Namespace, project: Project) -> Answer:
-    from headframe.promotion.card import card
+    from headframe.promotion.views.model_card import card
 
     target = _target(arguments)
     office = _office(arguments, project)
@@ -211,7 +212,7 @@ def _card(arguments: argparse.Namespace, project: Project) -> Answer:
 
 
 def _leaderboard(arguments: argparse.Namespace, project: Project) -> Answer:
-    from headframe.promotion.leaderboard import leaderboard
+    from headframe.promotion.views.leaderboard import leaderboard
 
     target = _target(arguments)
     office = _office(arguments, project)
@@ -223,7 +224,7 @@ def _leaderboard(arguments: argparse.Namespace, project: Project) -> Answer:
 
 def _resolved(arguments: argparse.Namespace, office: Office) -> Version:
     """Find the version that is asked about, and change nothing."""
-    from headframe.tracking.registry import resolve
+    from headframe.registry.versions import resolve
 
     return resolve(arguments.model, office.uri)
 
@@ -244,7 +245,7 @@ def _target(arguments: argparse.Namespace) -> Path | None:
 
 def _page(document: dict[str, Any], made: Any, target: Path | None) -> Answer:
     """Write a page where one was asked for; else print it as Markdown."""
-    from headframe.record import write_atomically
+    from headframe.digests import write_atomically
 
     if target is None:
         return Answer({**document, "markdown": made.markdown}, made.markdown.splitlines())
@@ -253,7 +254,7 @@ def _page(document: dict[str, Any], made: Any, target: Path | None) -> Answer:
 
 
 def _gate(arguments: argparse.Namespace, project: Project) -> Answer:
-    from headframe.promotion.gating import gate
+    from headframe.promotion.ask_gates import gate
 
     office = _office(arguments, project)
     gated = gate(_version(arguments, office), office, _key(arguments))
@@ -326,7 +327,7 @@ def _rollback(arguments: argparse.Namespace, project: Project) -> Answer:
 
 
 def _history(arguments: argparse.Namespace, project: Project) -> Answer:
-    from headframe.promotion.history import history
+    from headframe.promotion.views.history import history
 
     office = _office(arguments, project)
     return _of(history(_name(arguments, office), office, arguments.on))

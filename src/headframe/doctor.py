@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Literal
 
 from headframe import servers
 from headframe.config.project import Project
+from headframe.digests import Record
 from headframe.errors import HeadframeError
-from headframe.record import Record
 from headframe.signing import keys
 from headframe.telemetry import OFF
 from headframe.tracking.address import USER, is_server, require
@@ -29,7 +29,7 @@ from headframe.tracking.lineage import installed, normal_name
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
-    from headframe.config.plan import Person
+    from headframe.config.plan.promotion import Person
 
 _LOWEST_PYTHON = (3, 11)
 _LITTLE_SPACE = 5 * 10**9

@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
+from headframe.digests import Record
 from headframe.errors import HeadframeError, Unavailable
-from headframe.record import Record
 from headframe.stages import Finished, Stage
 from headframe.telemetry import switch_off
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from headframe.record import Record
+from headframe.digests import Record
 
 
 class TableRecord(Record):

@@ -11,8 +11,8 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
 
+from headframe.digests import umask
 from headframe.errors import ConfigurationError, HeadframeError
-from headframe.record import umask
 from headframe.signing.keys import SIGNER, own_key, own_keys
 
 _COPIED = ("conf", "flows", "infra/prefect.yaml")

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from headframe.config.project import Project
+from headframe.digests import Record, write_atomically
 from headframe.errors import ConfigurationError, HeadframeError
-from headframe.record import Record, write_atomically
 from headframe.telemetry import OFF
 
 if TYPE_CHECKING:

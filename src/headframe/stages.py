@@ -2,7 +2,7 @@
 
 A stage is a plain function that returns a record. Its key is the sha256 of what decides its result: its
 name, the arguments that are data, and the source code that it reaches with the versions of the libraries
-that this code imports (`headframe.reach`). Its folder `.headframe/stages/<name>/<key>/` outlives a kill,
+that this code imports (`headframe.code_dependencies`). Its folder `.headframe/stages/<name>/<key>/` outlives a kill,
 so the function finds there what it had done; `record.json` appears in it last, atomically, and says that
 the stage is finished.
 """
@@ -21,9 +21,10 @@ from typing import Any, Generic, TypeVar, get_type_hints
 from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
-from headframe.config.plan import Plan, targets
-from headframe.reach import reach
-from headframe.record import Record, digest, write_atomically
+from headframe.code_dependencies import reach
+from headframe.config.plan.component import targets
+from headframe.config.plan.plan import Plan
+from headframe.digests import Record, digest, write_atomically
 
 R = TypeVar("R", bound=Record)
 

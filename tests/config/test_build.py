@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from headframe.config.build import build, look_up
-from headframe.config.plan import Component, Ensemble, Learner, Trainer
+from headframe.config.plan.component import Component
+from headframe.config.plan.learner import Ensemble, Learner, Trainer
 from headframe.errors import ConfigurationError
 
 TRAINER = Trainer(max_epochs=2, batch_size=4)
@@ -27,7 +28,7 @@ def test_run_time_objects_arrive_by_identity() -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["torch.optim.sgd.os.system", "sklearn.utils.warnings.warn", "headframe.record.hashlib.sha256"]
+    "target", ["torch.optim.sgd.os.system", "sklearn.utils.warnings.warn", "headframe.digests.hashlib.sha256"]
 )
 def test_a_target_that_only_passes_through_a_trusted_package_is_refused(target: str) -> None:
     with pytest.raises(ConfigurationError):

@@ -11,11 +11,11 @@ import pytest
 import yaml
 
 from headframe.config.load import load_plan, plan_yaml
-from headframe.config.plan import read_plan
+from headframe.config.plan.plan import read_plan
 from headframe.config.project import Project
 from headframe.config.sweep import expand
+from headframe.digests import write_record
 from headframe.errors import ConfigurationError
-from headframe.record import write_record
 
 REPOSITORY = Project(Path(__file__).resolve().parents[2])
 EXPERIMENTS = REPOSITORY.choices("experiment")
@@ -134,7 +134,7 @@ def test_plans_are_frozen(repository: Project) -> None:
         ("model._target_=os.system", ["'os.system'", "outside the trusted packages"]),
         ("model._target_=headframe.models.cnn.ConvNett", ["defines no ConvNett", "'ConvNet'"]),
         ("model._target_=headframe.models.cnn.nn", ["defines no nn"]),
-        ("model._target_=headframe.config.plan.BaseModel", ["defines no BaseModel"]),
+        ("model._target_=headframe.config.plan.plan.BaseModel", ["defines no BaseModel"]),
         ("model._target_=headframe.models.cmn.ConvNet", ["there is no module headframe.models.cmn"]),
         ("+model.extra={_target_: subprocess.Popen}", ["'subprocess.Popen'", "outside the trusted packages"]),
         ("trainer={accelerator: cpu, precision: 16-mixed, max_epochs: 1, batch_size: 1}", ["16-mixed", "GPU"]),

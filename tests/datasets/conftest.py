@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from headframe.config.plan import Dataset
+from headframe.config.plan.data import Dataset
 from headframe.config.project import Project
 from headframe.datasets.collect import collect
 from headframe.records import TableRecord

@@ -18,11 +18,11 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.datasets import load_diabetes
 
-from headframe.config.plan import Dataset
+from headframe.config.plan.data import Dataset
 from headframe.datasets.collect import collect
 from headframe.datasets.table import Table, open_record
+from headframe.digests import file_digest
 from headframe.errors import DataError, HeadframeError
-from headframe.record import file_digest
 from headframe.records import TableRecord
 
 Collected = Callable[[str], tuple[TableRecord, Path]]
@@ -289,7 +289,7 @@ def test_a_full_disk_leaves_the_old_table(people: People, tmp_path: Path, monkey
 CHILD = """
 import json, os, signal, sys
 from pathlib import Path
-from headframe.config.plan import Dataset
+from headframe.config.plan.data import Dataset
 from headframe.datasets import collect, exchange, table
 
 def die(*_, **__):

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headframe.config.plan import Dataset, Promise
+from headframe.config.plan.data import Dataset, Promise
 from headframe.datasets.readers.base import Batch, Rejected
 from headframe.datasets.readers.beside import Beside
 from headframe.datasets.readers.delimited import Delimited

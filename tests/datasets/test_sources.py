@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headframe.config.plan import Source
+from headframe.config.plan.data import Source
 from headframe.datasets.sources import fetch
 from headframe.errors import DataError, HeadframeError
 
@@ -80,7 +80,7 @@ def test_a_missing_package_is_said(tmp_path: Path) -> None:
 
 def test_the_bundled_digits_are_found_without_importing_their_package(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from headframe.config.plan import Source;"
+        "import sys; from pathlib import Path; from headframe.config.plan.plan import Source;"
         "from headframe.datasets.sources import fetch;"
         "print(fetch('x', Source(uri='package:sklearn/datasets/data/digits.csv.gz'), Path('.'), None));"
         "assert 'sklearn' not in sys.modules"

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headframe.config.plan import Dataset
+from headframe.config.plan.data import Dataset
 from headframe.datasets import splits
 from headframe.datasets.collect import collect
 from headframe.datasets.splits import Given, Hashed, Ordered, assign, divide

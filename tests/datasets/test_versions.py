@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from dvc.repo import Repo
 
-from headframe.config.plan import Dataset
+from headframe.config.plan.data import Dataset
 from headframe.datasets.collect import collect
 from headframe.datasets.table import Table, open_record
 from headframe.datasets.versions import Versions

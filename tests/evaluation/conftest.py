@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from headframe.config.plan import Plan
+from headframe.config.plan.plan import Plan
 from headframe.datasets.table import TABLE
-from headframe.evaluation.evaluate import evaluate
-from headframe.record import file_digest
+from headframe.digests import file_digest
+from headframe.evaluation.step import evaluate
 from headframe.records import Evaluated, TableRecord, Trained
 from headframe.tasks.classification import Classification
 from headframe.tasks.forecasting import Forecasting
@@ -89,7 +89,7 @@ def _plan(**evaluation: object) -> Plan:
             "promotion": {
                 "model": "colours",
                 "policy": "solo",
-                "gates": {"minimum": {"_target_": "headframe.promotion.gates.minimum.Minimum"}},
+                "gates": {"minimum": {"_target_": "headframe.gates.minimum.Minimum"}},
             },
             "serving": {},
             "tracking": {"experiment": "colours"},

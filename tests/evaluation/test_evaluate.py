@@ -13,14 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import accuracy_score, log_loss
 
+from headframe.digests import file_digest, folder_digest
 from headframe.errors import DataError, HeadframeError
 from headframe.evaluation.card import card
 from headframe.evaluation.curves import learning_curves
-from headframe.evaluation.evaluate import evaluate
-from headframe.evaluation.facts import Facts, as_json, number
-from headframe.evaluation.measuring import _history
+from headframe.evaluation.evaluation import _history
+from headframe.evaluation.facts import Facts, as_json
 from headframe.evaluation.report import report
-from headframe.record import file_digest, folder_digest
+from headframe.evaluation.step import evaluate
+from headframe.pages.numbers import number
 from headframe.records import Interval
 
 PLOTS = {"learning_curves", "confusion", "calibration", "curves"}

@@ -22,7 +22,7 @@ from headframe.evaluation.intervals import (
 )
 from headframe.tasks.classification import Classification
 from headframe.tasks.regression import Regression
-from headframe.tasks.weighted import Shares
+from headframe.tasks.resampling import Shares
 
 HOW = Resampling(confidence=0.95, resamples=400, seed=17)
 

@@ -10,7 +10,7 @@ from scipy import stats
 
 from headframe.evaluation.intervals import Resampling, draws, percentiles
 from headframe.evaluation.proportions import independent_rows, limits_of_shares, wilson
-from headframe.tasks.weighted import Confusion, Share, Shares
+from headframe.tasks.resampling import Confusion, Share, Shares
 
 
 @pytest.mark.parametrize(("hits", "rows"), [(0, 20), (17, 20), (20, 20), (9950, 10_000)])

@@ -7,9 +7,10 @@ import pytest
 import yaml
 
 from headframe.config.build import build
-from headframe.config.plan import Component, Features, Task
+from headframe.config.plan.component import Component
+from headframe.config.plan.learner import Features, Task
 from headframe.config.project import Project
-from headframe.config.signature import check_arguments
+from headframe.config.targets.signature import check_arguments
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 

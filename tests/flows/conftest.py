@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lives import SMALL, Pithead, environment, fresh_project, headframe
+from runs import SMALL, Pithead, environment, fresh_project, headframe
 
 from headframe.config.project import Project
 

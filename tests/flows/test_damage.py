@@ -6,11 +6,11 @@ import socket
 from typing import Any
 
 import pytest
-from lives import Pithead, fresh_project
+from runs import Pithead, fresh_project
 
 from headframe.config.project import Project
 from headframe.datasets.table import Table
-from headframe.record import file_digest
+from headframe.digests import file_digest
 
 FLOWERS = """
 # Flowers, whose source may change.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from lives import STAGES, Pithead, forking_project
+from runs import STAGES, Pithead, forking_project
 
 TINY = (
     "model=cnn", "model.widths=[[4]]", "baseline=logistic", "trainer.max_epochs=1", "trainer.batch_size=256",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lives import STAGES, Pithead, digests, forking_project, fresh_project, headframe, registered, start
+from runs import STAGES, Pithead, digests, forking_project, fresh_project, headframe, registered, start
 
 from headframe.config.project import Project
 

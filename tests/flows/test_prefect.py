@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from lives import SMALL, digests, free_port, fresh_project, headframe, start
+from runs import SMALL, digests, free_port, fresh_project, headframe, start
 
 from headframe.config.project import Project
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from lives import Pithead, fresh_project, headframe, start
+from runs import Pithead, fresh_project, headframe, start
 
 from headframe.config.project import Project
 

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from lives import Pithead, free_port, fresh_project, start
+from runs import Pithead, free_port, fresh_project, start
 
 from headframe.config.project import Project
 

@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from headframe.config.build import build, look_up
-from headframe.config.plan import Model
+from headframe.config.plan.learner import Model
 from headframe.config.project import Project
 from headframe.features.spec import InputSpec
 

@@ -15,13 +15,13 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from headframe.config.build import build
-from headframe.config.plan import Learner, Trainer
-from headframe.config.plan import Task as TaskComponent
+from headframe.config.plan.learner import Learner, Trainer
+from headframe.config.plan.learner import Task as TaskComponent
+from headframe.digests import folder_digest
 from headframe.errors import ConfigurationError, DataError, HeadframeError
 from headframe.prediction.bundle import Passport, save_ensemble, save_estimator, save_network
 from headframe.prediction.estimator import EstimatorModel
 from headframe.prediction.predictor import EnsemblePredictor, Predictor, predictor_of
-from headframe.record import folder_digest
 
 IMAGE = {"gives": "image", "encoder": {"_target_": "headframe.features.pixels.Pixels"}}
 TEXT = {
@@ -284,7 +284,7 @@ def test_a_changed_file_of_an_ensemble_is_named(file: str, tmp_path: Path) -> No
 
 def _rewritten(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
     """Change the manifest as somebody would who knows how its digest is made."""
-    from headframe.record import digest, file_digest
+    from headframe.digests import digest, file_digest
 
     path = folder / "bundle.json"
     manifest = json.loads(path.read_text())

@@ -6,10 +6,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import fixtures
 import pytest
-import workshop
 from postgres import postgres
-from shifts import ROLES, VERSIONS, Shift
+from roles import ROLES, VERSIONS, Shift
 
 from headframe.signing.keys import make_key
 
@@ -29,15 +29,15 @@ def made_shift(mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> Shift:
         patch.setenv("HEADFRAME_KEYS", str(folder / "keys"))
         shift = Shift(folder / "project", {name: make_key(name) for name in ROLES})
         shift.root.mkdir()
-        workshop.empty_registry(shift.root)
-        first = workshop.plan_for("digits")
-        data = workshop.ingest(first, shift.root, mirror)
+        fixtures.empty_registry(shift.root)
+        first = fixtures.plan_for("digits")
+        data = fixtures.ingest(first, shift.root, mirror)
         for number in range(1, VERSIONS + 1):
             patch.setenv("HEADFRAME_SIGNER", "cora" if number == VERSIONS else "anna")
-            plan = workshop.plan_for("digits", seed=number, team=shift.team.model_dump(mode="json"))
-            trained = workshop.train(plan, data, shift.root, f"number-{number}", steps=20 * number)
-            evaluated = workshop.evaluate(plan, trained, shift.root)
-            workshop.Made(shift.root, shift.uri, plan, data, trained, evaluated).register()
+            plan = fixtures.plan_for("digits", seed=number, team=shift.team.model_dump(mode="json"))
+            trained = fixtures.train(plan, data, shift.root, f"number-{number}", steps=20 * number)
+            evaluated = fixtures.evaluate(plan, trained, shift.root)
+            fixtures.Made(shift.root, shift.uri, plan, data, trained, evaluated).register()
     return shift
 
 

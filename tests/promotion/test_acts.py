@@ -14,25 +14,25 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from mlflow import MlflowClient
-from shifts import MINIMUM, Shift, approved, crown, findings, flip, folder, gated, promoted, tamper
+from roles import MINIMUM, Shift, approved, crown, findings, flip, folder, gated, promoted, tamper
 
-from headframe.config.plan import Team
+from headframe.config.plan.promotion import Team
 from headframe.errors import ConfigurationError, Refused
+from headframe.ledger.entries import now, read_time
+from headframe.ledger.rules import Author, Rules, counted, is_as_strict
 from headframe.promotion.approve import approval, approve, record, reject
-from headframe.promotion.gating import gate
-from headframe.promotion.history import history
-from headframe.promotion.ledger import now, read_time
-from headframe.promotion.office import Office
-from headframe.promotion.policy import Author, Rules, counted, is_as_strict
+from headframe.promotion.ask_gates import gate
 from headframe.promotion.promote import promote
 from headframe.promotion.rollback import rollback
+from headframe.promotion.service import Office
 from headframe.promotion.verify import Verified, verify
+from headframe.promotion.views.history import history
+from headframe.registry.signature import sign_package
+from headframe.registry.versions import champion_number, open_version
 from headframe.signing.keys import make_key
 from headframe.signing.trust import Trust
-from headframe.tracking.registry import champion_number, open_version
-from headframe.tracking.signature import sign_package
 
-STRICT = {"_target_": "headframe.promotion.gates.minimum.Minimum", "value": 0.9999}
+STRICT = {"_target_": "headframe.gates.minimum.Minimum", "value": 0.9999}
 
 
 def test_a_version_becomes_champion_by_gates_approval_and_promotion(shift: Shift):
@@ -107,7 +107,7 @@ def test_gates_that_the_policy_added_since_are_asked_for(shift: Shift):
     more = {"minimum": MINIMUM, "second": MINIMUM}
     with pytest.raises(Refused, match="digits/1 was not asked by gate second of policy team; ask them again"):
         promoted(shift, 1, shift.office(needed=0, gates=more))
-    for other in ({"value": 0.2}, {"_target_": "headframe.promotion.gates.contract.Contract"}, {"more": 1}):
+    for other in ({"value": 0.2}, {"_target_": "headframe.gates.contract.Contract"}, {"more": 1}):
         with pytest.raises(Refused, match="was asked by gate minimum with other settings than policy team has"):
             promoted(shift, 1, shift.office(needed=0, gates={"minimum": {**MINIMUM, **other}}))
     promoted(shift, 1, shift.office(needed=0, gates={"minimum": {**MINIMUM, "value": None}}))

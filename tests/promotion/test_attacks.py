@@ -11,35 +11,34 @@ from typing import Any
 import numpy as np
 import pytest
 from mlflow import MlflowClient
-from shifts import MINIMUM, Shift, approved, crown, findings, gated, promoted
+from roles import MINIMUM, Shift, approved, crown, findings, gated, promoted
 
-from headframe.config.plan import Team
+from headframe.config.plan.promotion import Team
 from headframe.errors import Refused
+from headframe.evaluation.significance import mcnemar, spent
+from headframe.gates.judge import judge_version
+from headframe.ledger.entries import read_time, spell
+from headframe.ledger.rules import APPROVAL, Author, reproduced, require_sound
 from headframe.promotion.approve import approval, approve, record
-from headframe.promotion.gate import judge_version, keep_report
-from headframe.promotion.gating import gate
-from headframe.promotion.history import history
-from headframe.promotion.ledger import read_time, spell
-from headframe.promotion.office import Office
-from headframe.promotion.policy import APPROVAL, Author, reproduced, require_sound
+from headframe.promotion.ask_gates import gate
+from headframe.promotion.gate_reports import keep_report
 from headframe.promotion.promote import promote
 from headframe.promotion.rollback import rollback
-from headframe.promotion.statistics import mcnemar, spent
+from headframe.promotion.service import Office
 from headframe.promotion.verify import unlawful, verify
+from headframe.promotion.views.history import history
 from headframe.signing.envelope import seal
 from headframe.signing.keys import OwnKey
 from headframe.signing.trust import Trust
 
 BETTER = {
-    "_target_": "headframe.promotion.gates.better.Better",
+    "_target_": "headframe.gates.better.Better",
     "alpha": 0.05, "effect": 0.01, "power": 0.8, "test": "auto", "resamples": 2000,
 }  # fmt: skip
 GATES = {"minimum": MINIMUM, "better": BETTER}
 
 
-@pytest.mark.parametrize(
-    "changes", [{"_target_": "headframe.promotion.gates.minimum.Minimum"}, {"alpha": 0.49}, {"effect": 0.2}]
-)
+@pytest.mark.parametrize("changes", [{"_target_": "headframe.gates.minimum.Minimum"}, {"alpha": 0.49}, {"effect": 0.2}])
 def test_gates_that_were_asked_for_less_than_is_in_force_do_not_count(changes: dict[str, Any], shift: Shift):
     crown(shift, 1, office=shift.office(gates=GATES))
     changed = {**BETTER, **changes}

@@ -9,27 +9,27 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import fixtures
 import numpy as np
 import pyarrow as pa
 import pytest
-import workshop
+from fixtures import Made, World, evaluate, in_child, package_of, sign_again, train, trust
 from mlflow import MlflowClient
-from workshop import Made, World, evaluate, in_child, package_of, sign_again, train, trust
 
-from headframe.config.plan import Approvals
+from headframe.config.plan.promotion import Approvals
 from headframe.datasets.table import Table
 from headframe.errors import ConfigurationError, HeadframeError, Refused
+from headframe.gates.context import open_case
 from headframe.prediction.predictor import Predictor
 from headframe.promotion.approve import approve
-from headframe.promotion.case import open_case
 from headframe.promotion.decide import decide, still_champion
-from headframe.promotion.office import Office
 from headframe.promotion.promote import promote
+from headframe.promotion.service import Office
 from headframe.records import Answered, Decision, Registered, TrainedPlan
-from headframe.serving.answer import answer
+from headframe.registry.package import package
+from headframe.registry.versions import champion_number, has_version, model_files, open_version, resolve
+from headframe.serving.smoke_request import answer
 from headframe.signing.keys import own_key
-from headframe.tracking.package import package
-from headframe.tracking.registry import champion_number, has_version, model_files, open_version, resolve
 
 
 def _result(made: Made, registered: Registered) -> TrainedPlan:
@@ -166,16 +166,16 @@ def test_the_champion_is_measured_anew_on_the_rows_of_the_candidate(world: World
     with model_files(resolve("digits/1", world.uri), world.uri, trust()) as model:
         value = _measure(made, world.registered["digits"], model)
     rows = Table.open(made.root / "data" / "digits").read()
-    tested = rows.filter(pa.array(workshop.assign(made.plan.dataset, Table.open(made.root / "data/digits")) == "test"))
+    tested = rows.filter(pa.array(fixtures.assign(made.plan.dataset, Table.open(made.root / "data/digits")) == "test"))
     digit = predictor.scores(tested).argmax(axis=1)
     assert value == np.mean(digit == tested.column("digit").to_numpy())
 
 
 def test_a_forecast_with_another_look_back_is_measured_on_the_same_windows(world: World, tmp_path: Path):
     made = world.made["etth1"]
-    moved = workshop.moved(made, tmp_path)
+    moved = fixtures.moved(made, tmp_path)
     longer = {"gives": "series", "encoder": {"_target_": "headframe.features.windows.Windows", "lookback": 48}}
-    plan = workshop.plan_for("etth1", features=longer)
+    plan = fixtures.plan_for("etth1", features=longer)
     other = replace(moved, plan=plan, trained=train(plan, moved.data, tmp_path, "longer"))
     assert (other.predictor.lookback, made.predictor.lookback) == (48, 24)
     model, bundle = tmp_path / "model", tmp_path / other.trained.folder / "bundle"
@@ -198,8 +198,8 @@ def test_a_forecast_with_another_look_back_is_measured_on_the_same_windows(world
 
 def test_the_champion_is_measured_with_the_code_that_it_was_packaged_with(own: Made):
     _decide(own, own.register())
-    workshop.write_network(own.root, workshop.NETWORK.replace("return self.layers(x)", "return -self.layers(x)"))
-    flipped = workshop.with_own_network(own, "flipped", steps=3)
+    fixtures.write_network(own.root, fixtures.NETWORK.replace("return self.layers(x)", "return -self.layers(x)"))
+    flipped = fixtures.with_own_network(own, "flipped", steps=3)
     assert _accuracy(flipped) < 0.7 < _accuracy(own)
     registered = flipped.register()
     decision = _decide(flipped, registered)
@@ -208,7 +208,7 @@ def test_the_champion_is_measured_with_the_code_that_it_was_packaged_with(own: M
     assert numbers in decision.reason
     answered = _answer(flipped, decision)
     assert answered.version == 1
-    workshop.write_network(own.root)
+    fixtures.write_network(own.root)
     assert json.loads(answered.response)["predictions"] == own.predictor.predict(own.probe.slice(0, 1)).to_pylist()
 
 
@@ -220,8 +220,8 @@ def _of_another_split(made: Made) -> Made:
 
 def test_a_champion_of_another_shape_is_measured_all_the_same(own: Made):
     _decide(own, own.register())
-    workshop.write_network(own.root, workshop.NETWORK.replace("nn.ReLU()", "nn.ReLU(), nn.Linear(width, width)"))
-    deeper = _of_another_split(workshop.with_own_network(own, "deeper", steps=3))
+    fixtures.write_network(own.root, fixtures.NETWORK.replace("nn.ReLU()", "nn.ReLU(), nn.Linear(width, width)"))
+    deeper = _of_another_split(fixtures.with_own_network(own, "deeper", steps=3))
     decision = _decide(deeper, deeper.register())
     assert decision.comparable
     assert f"is worse than {_accuracy(own):.4f} of the champion" in decision.reason
@@ -232,7 +232,7 @@ def test_a_champion_whose_code_cannot_be_imported_refuses_with_a_way_out(own: Ma
     model = package_of("digits", own.uri)
     (model / "code" / "mine" / "net.py").write_text("import nowhere\n")
     sign_again(model)
-    other = _of_another_split(workshop.with_own_network(own, "other", steps=3))
+    other = _of_another_split(fixtures.with_own_network(own, "other", steps=3))
     decision = _decide(other, other.register())
     assert (decision.state, decision.champion, decision.comparable) == ("refused", 1, False)
     assert "No module named 'nowhere'" in decision.reason

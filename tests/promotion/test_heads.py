@@ -8,20 +8,20 @@ from datetime import timedelta
 
 import pytest
 from mlflow import MlflowClient
-from shifts import Shift, approved, crown, findings, gated, promoted, tamper
+from roles import Shift, approved, crown, findings, gated, promoted, tamper
 
 from headframe.errors import ConfigurationError, HeadframeError, Refused, Unavailable
-from headframe.promotion import ledger as ledgers
-from headframe.promotion import office as offices
+from headframe.ledger import store as ledgers
+from headframe.ledger.alias import Head, shown_head
+from headframe.ledger.entries import Entry, spell
+from headframe.promotion import service as offices
 from headframe.promotion.approve import reject
-from headframe.promotion.history import history
-from headframe.promotion.ledger import Entry, spell
-from headframe.promotion.office import Office
-from headframe.promotion.projection import Head, shown_head
 from headframe.promotion.rollback import rollback
+from headframe.promotion.service import Office
 from headframe.promotion.verify import verify
+from headframe.promotion.views.history import history
+from headframe.registry.versions import champion_number
 from headframe.tracking import tags
-from headframe.tracking.registry import champion_number
 
 
 def rejected(shift: Shift, number: int, **changes: object) -> None:

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from shifts import Shift, approved, crown, gated, promoted
-from workshop import in_child
+from fixtures import in_child
+from roles import Shift, approved, crown, gated, promoted
 
 from headframe.errors import Refused
+from headframe.ledger.alias import Head, shown_head
+from headframe.ledger.entries import Entry, champion
 from headframe.promotion.approve import reject
-from headframe.promotion.ledger import Entry, champion
-from headframe.promotion.projection import Head, shown_head
 from headframe.promotion.rollback import rollback
 from headframe.promotion.verify import verify
-from headframe.tracking.registry import champion_number
+from headframe.registry.versions import champion_number
 
 KILLS = 50
 WRITES = ("INSERT", "UPDATE", "DELETE")

@@ -17,13 +17,14 @@ from pathlib import Path
 import psycopg
 import pytest
 import sqlalchemy as sa
+from fixtures import in_child
 from postgres import fresh_database
-from workshop import in_child
 
-from headframe.config.plan import Person, Promotion, Team
+from headframe.config.plan.promotion import Person, Promotion, Team
+from headframe.digests import canonical
 from headframe.errors import ConfigurationError, HeadframeError, Refused, Unavailable
-from headframe.promotion.ledger import FIRST, Entry, Ledger, Taken, now, read_time, spell
-from headframe.record import canonical
+from headframe.ledger.entries import FIRST, Entry, now, read_time, spell
+from headframe.ledger.store import Ledger, Taken
 from headframe.signing.envelope import seal
 from headframe.signing.keys import OwnKey, make_key
 from headframe.signing.trust import Trust

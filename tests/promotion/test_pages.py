@@ -9,26 +9,27 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import fixtures
 import pytest
-import workshop
 import yaml
 from mlflow import MlflowClient
-from shifts import MINIMUM, Shift
+from roles import MINIMUM, Shift
 
 from headframe.cli import main
-from headframe.config.plan import Plan
+from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
 from headframe.errors import ConfigurationError, Refused
-from headframe.evaluation.measuring import measure
+from headframe.evaluation.evaluation import measure
+from headframe.pages.blocks import Dot, Dots, Grid, Page, Section, Text, as_html, as_markdown
 from headframe.promotion.approve import approve, reject
-from headframe.promotion.card import card, show
-from headframe.promotion.gating import gate
-from headframe.promotion.leaderboard import leaderboard
-from headframe.promotion.office import Office
-from headframe.promotion.overview import Overview, models, overview
-from headframe.promotion.page import Dot, Dots, Grid, Page, Section, Text, as_html, as_markdown
+from headframe.promotion.ask_gates import gate
 from headframe.promotion.promote import promote
 from headframe.promotion.rollback import rollback
+from headframe.promotion.service import Office
+from headframe.promotion.views.leaderboard import leaderboard
+from headframe.promotion.views.model_card import card, show
+from headframe.promotion.views.overview import Overview, overview
+from headframe.registry.listing import models
 from headframe.signing.keys import make_key
 
 EVIL = "<script>alert('x')</script> & \"more\" | `tick`"
@@ -39,13 +40,13 @@ def _plans(team: dict[str, Any]) -> list[Plan]:
     fast = {"_target_": "torch.optim.adamw.AdamW", "lr": 0.02}
     few = {"resamples": 100}
     plans = [
-        workshop.plan_for("digits", seed=1, team=team, evaluation=few),
-        workshop.plan_for("digits", seed=2, team=team, evaluation=few),
-        workshop.plan_for("digits", seed=1, team=team, evaluation=few, optimizer=fast),
+        fixtures.plan_for("digits", seed=1, team=team, evaluation=few),
+        fixtures.plan_for("digits", seed=2, team=team, evaluation=few),
+        fixtures.plan_for("digits", seed=1, team=team, evaluation=few, optimizer=fast),
     ]
-    dataset = yaml.safe_load((workshop.REPOSITORY / "conf" / "dataset" / "digits.yaml").read_text(encoding="utf-8"))
+    dataset = yaml.safe_load((fixtures.REPOSITORY / "conf" / "dataset" / "digits.yaml").read_text(encoding="utf-8"))
     other = {**dataset, "title": EVIL, "split": {**dataset["split"], "salt": "other"}}
-    return [*plans, workshop.plan_for("digits", seed=1, team=team, evaluation=few, dataset=other)]
+    return [*plans, fixtures.plan_for("digits", seed=1, team=team, evaluation=few, dataset=other)]
 
 
 @pytest.fixture(scope="module")
@@ -57,14 +58,14 @@ def made(mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> Shift:
         patch.setenv("HEADFRAME_SIGNER", "anna")
         shift = Shift(folder / "project", {name: make_key(name) for name in ("anna", "bert", "cora", "dora")})
         shift.root.mkdir()
-        workshop.empty_registry(shift.root)
+        fixtures.empty_registry(shift.root)
         for number, plan in enumerate(_plans(shift.team.model_dump(mode="json")), start=1):
-            data = workshop.ingest(plan, shift.root, mirror)
-            trained = workshop.train(plan, data, shift.root, f"number-{number}", steps=15 * number)
+            data = fixtures.ingest(plan, shift.root, mirror)
+            trained = fixtures.train(plan, data, shift.root, f"number-{number}", steps=15 * number)
             (shift.root / trained.folder / "history.json").write_text("[]", encoding="utf-8")
             seen = shift.root / ".headframe" / "seen" / str(number)
             evaluated = measure(plan, data.split.table, trained, None, shift.root, seen)
-            workshop.Made(shift.root, shift.uri, plan, data, trained, evaluated).register()
+            fixtures.Made(shift.root, shift.uri, plan, data, trained, evaluated).register()
     return shift
 
 
@@ -93,7 +94,7 @@ def states(found: Overview) -> dict[int, str]:
 
 def test_only_versions_of_the_same_rows_stand_together_best_first(shift: Shift):
     found = overview("digits", shift.office())
-    assert models(shift.office()) == ["digits"]
+    assert models(shift.office().uri) == ["digits"]
     numbers = [{each.version for each in group.versions} for group in found.groups]
     assert numbers == [{4}, {1, 2, 3}]  # newest first, as there is no champion
     values = [each.value.value for each in found.groups[1].versions if each.value]
@@ -125,7 +126,7 @@ def test_the_state_of_each_version_is_what_the_ledger_says(shift: Shift):
 
 
 def shift_minimum() -> dict[str, Any]:
-    from shifts import MINIMUM
+    from roles import MINIMUM
 
     return dict(MINIMUM)
 
@@ -215,7 +216,7 @@ def test_the_card_tells_all_and_escapes_what_people_wrote(shift: Shift):
 
 
 def test_the_card_names_the_slices_that_only_a_gate_looked_at(shift: Shift):
-    slices = {"_target_": "headframe.promotion.gates.slices.Slices", "resamples": 200}
+    slices = {"_target_": "headframe.gates.slices.Slices", "resamples": 200}
     office = shift.office(needed=0, gates={"minimum": MINIMUM, "slices": slices})
     gated = gate(shift.version(4), office, shift.keys["anna"])
     found = next(each.because for each in gated.report.verdicts if each.gate == "slices")
@@ -225,9 +226,7 @@ def test_the_card_names_the_slices_that_only_a_gate_looked_at(shift: Shift):
 
 
 def test_the_leaderboard_puts_seeds_together_and_never_compares_other_rows(shift: Shift):
-    office = shift.office(
-        gates={"minimum": shift_minimum(), "better": {"_target_": "headframe.promotion.gates.better.Better"}}
-    )
+    office = shift.office(gates={"minimum": shift_minimum(), "better": {"_target_": "headframe.gates.better.Better"}})
     crown(shift, 1, office)
     gate(shift.version(3), office, shift.keys["anna"])
     board = leaderboard("digits", office)

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from postgres import fresh_database
-from shifts import VERSIONS, Shift, approved, crown, gated, promoted
+from roles import VERSIONS, Shift, approved, crown, gated, promoted
 
 from headframe.errors import HeadframeError, Refused
 from headframe.promotion.approve import reject
-from headframe.promotion.office import Office
 from headframe.promotion.rollback import rollback
+from headframe.promotion.service import Office
 from headframe.promotion.verify import verify
+from headframe.registry.versions import champion_number
 from headframe.signing.trust import Trust
-from headframe.tracking.registry import champion_number
 
 PROCESSES = 20
 DONE, REFUSED, OTHER = 0, 4, 70

@@ -13,22 +13,22 @@ import psycopg
 import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
-from lives import free_port
+from fixtures import in_child, plan_for
 from mlflow import MlflowClient
 from postgres import fresh_database
-from shifts import MINIMUM, Shift, approved, crown, gated, promoted
-from workshop import in_child, plan_for
+from roles import MINIMUM, Shift, approved, crown, gated, promoted
+from runs import free_port
 
-from headframe.config.plan import Plan
+from headframe.config.plan.plan import Plan
 from headframe.errors import ConfigurationError, HeadframeError, Refused
-from headframe.promotion import ledger as ledgers
+from headframe.ledger import store as ledgers
 from headframe.promotion.approve import reject
 from headframe.promotion.verify import verify
-from headframe.serving.asked import open_asked
+from headframe.registry.versions import champion_number
 from headframe.serving.batch import predict_to_file
+from headframe.serving.resolve_champion import open_asked
 from headframe.serving.rest import serve
 from headframe.tracking import tags
-from headframe.tracking.registry import champion_number
 
 
 def plan(shift: Shift, **changes: Any) -> Plan:

@@ -8,7 +8,7 @@ from importlib import util
 from pathlib import Path
 
 import pytest
-from remains import Remains, clone, git, headframe, make_project
+from leftovers import Remains, clone, git, headframe, make_project
 
 NETWORK = '''
 """A network of one's own, which nobody has committed."""

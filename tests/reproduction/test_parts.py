@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from remains import git, make_project, picture, written
-from workshop import in_child, plan_for
+from fixtures import in_child, plan_for
+from leftovers import git, make_project, picture, written
 
 from headframe.datasets.collect import collect
 from headframe.datasets.table import ABOUT, Table
 from headframe.datasets.versions import Versions
+from headframe.digests import write_record
 from headframe.errors import Refused
-from headframe.record import write_record
 from headframe.records import Interval, TableRecord
 from headframe.reproduction.checkout import check_out
 from headframe.reproduction.data import SOURCES, bring, hashed, lend
@@ -262,7 +262,7 @@ def test_a_page_names_what_differs(capsys):
     found = Reproduction(
         model="digits", version=3, verdict="within tolerance", first="code", because="weights are not the same",
         stages=_stages("code", "weights", "predictions", "metrics"), metrics={"accuracy": NEAR},
-        modules=(Change(name="headframe.training.seeds", recorded="a", found="b", decides=True),),
+        modules=(Change(name="headframe.examples.seeds", recorded="a", found="b", decides=True),),
         environment=(
             Change(name="torch", recorded="2.13.0", found="2.14.0", decides=True),
             *(Change(name=f"other{n}", recorded="1", found="2", decides=False) for n in range(7)),
@@ -272,7 +272,7 @@ def test_a_page_names_what_differs(capsys):
     show_reproduction(found)
     shown = capsys.readouterr().out
     for words in (
-        "headframe.training.seeds is not as it was", "torch: 2.13.0 then, 2.14.0 now", "other4 (not used)",
+        "headframe.examples.seeds is not as it was", "torch: 2.13.0 then, 2.14.0 now", "other4 (not used)",
         "and 2 more libraries", "within tolerance: weights are not the same", "0.9005", "ledger     entry eeeeeeeeeeee",
     ):  # fmt: skip
         assert words in shown

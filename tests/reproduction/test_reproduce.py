@@ -13,14 +13,14 @@ from pathlib import Path
 
 import psutil
 import pytest
-from lives import start
+from leftovers import Remains, again, clone, git, headframe, make_project, picture, written
 from mlflow import MlflowClient
-from remains import Remains, again, clone, git, headframe, make_project, picture, written
+from runs import start
 
-from headframe.config.plan import Promotion, Team
+from headframe.config.plan.promotion import Promotion, Team
 from headframe.config.project import Project
 from headframe.errors import Refused
-from headframe.promotion.ledger import Ledger
+from headframe.ledger.store import Ledger
 from headframe.reproduction.checkout import check_out
 from headframe.reproduction.keep import Witness
 from headframe.reproduction.outcome import STAGES
@@ -227,13 +227,13 @@ def test_a_changed_line_of_installed_code_is_named_with_what_it_changes(trained:
     seeds.write_text(seeds.read_text().replace("_ORDER, _BOOTSTRAP = 1, 2", "_ORDER, _BOOTSTRAP = 3, 2"))
     told = headframe(trained, "reproduce", "digits/1", "--no-record", code=5, PYTHONPATH=str(site))
     assert (told["verdict"], told["first"]) == ("different", "code")
-    assert [each["name"] for each in told["modules"]] == ["headframe.training.seeds"]
+    assert [each["name"] for each in told["modules"]] == ["headframe.examples.seeds"]
     equal = {each["stage"]: each["found"] == each["recorded"] for each in told["stages"]}
     assert [name for name, same in equal.items() if not same] == ["code", "weights", "predictions", "metrics"]
     seeds.write_text(f"{seeds.read_text()}# changes nothing\n".replace("_BOOTSTRAP = 3, 2", "_BOOTSTRAP = 1, 2"))
     told = headframe(trained, "reproduce", "digits/1", "--no-record", PYTHONPATH=str(site))
     assert (told["verdict"], told["first"]) == ("bitwise", "code")
-    assert "although code differs (module headframe.training.seeds)" in told["because"]
+    assert "although code differs (module headframe.examples.seeds)" in told["because"]
 
 
 @pytest.mark.slow

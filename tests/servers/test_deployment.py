@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
-from lives import SMALL, free_port
+from runs import SMALL, free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent

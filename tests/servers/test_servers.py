@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from lives import free_port
+from runs import free_port
 
 from headframe import servers
 from headframe.errors import ConfigurationError, HeadframeError

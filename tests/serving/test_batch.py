@@ -12,16 +12,16 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
-from workshop import World, in_child
+from fixtures import World, in_child
 
 from headframe.datasets.table import Table
+from headframe.digests import file_digest
 from headframe.errors import ConfigurationError, DataError, HeadframeError
 from headframe.prediction.predictor import BATCH
-from headframe.record import file_digest
+from headframe.prediction.rows import to_frame
 from headframe.serving import batch
 from headframe.serving.batch import predict_to_file, write_predictions
 from headframe.serving.sources import open_rows
-from headframe.tracking.rows import to_frame
 
 
 def _predict(world: World, name: str, source: object, target: Path) -> pa.Table:
@@ -273,7 +273,7 @@ def test_memory_does_not_grow_with_the_file(world: World, tmp_path: Path):
 
 
 def test_frames_and_tables_are_the_same_rows(world: World):
-    from headframe.tracking.rows import to_table
+    from headframe.prediction.rows import to_table
 
     for made in world.made.values():
         frame = to_frame(made.probe)

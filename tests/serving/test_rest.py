@@ -22,18 +22,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from lives import free_port
+from fixtures import Made, World, in_child, plan_for, trust
+from runs import free_port
 from starlette.testclient import TestClient
-from workshop import Made, World, in_child, plan_for, trust
 
 from headframe.errors import ConfigurationError, HeadframeError
 from headframe.prediction.predictor import Predictor
+from headframe.prediction.rows import to_frame
 from headframe.records import Decision, Trained
-from headframe.serving.answer import answer, as_request, ask
+from headframe.registry.versions import make_champion, open_version, resolve
 from headframe.serving.app import make_app
 from headframe.serving.rest import serve
-from headframe.tracking.registry import make_champion, open_version, resolve
-from headframe.tracking.rows import to_frame
+from headframe.serving.smoke_request import answer, as_request, ask
 
 SERIES = ("HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT")
 NAMES = ("digits", "adult", "sms_spam", "etth1")

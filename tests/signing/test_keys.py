@@ -20,14 +20,14 @@ from pydantic import ValidationError
 
 from headframe.cli import main
 from headframe.config.load import load_plan
-from headframe.config.plan import ROLES, Person, Team
+from headframe.config.plan.promotion import ROLES, Person, Team
 from headframe.config.project import Project
 from headframe.doctor import Check, check_keys
 from headframe.errors import ConfigurationError, HeadframeError, Refused
+from headframe.registry.signature import signing_key
 from headframe.signing.envelope import seal, unseal
 from headframe.signing.keys import SIGNER, folder, make_key, own_key, own_keys
 from headframe.signing.trust import Trust
-from headframe.tracking.signature import signing_key
 
 
 @pytest.fixture(autouse=True)

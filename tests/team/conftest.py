@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lives import free_port
+from runs import free_port
 from team.stack import PEOPLE, Servers, installed
 
 

@@ -14,24 +14,25 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
-from lives import SMALL, free_port, fresh_project, headframe, start
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
 from postgres import postgres
 from requests.exceptions import HTTPError
+from runs import SMALL, free_port, fresh_project, headframe, start
 from team.stack import REPOSITORY, Servers
 
-from headframe.config.plan import Promotion, Team, Tracking
+from headframe.config.plan.promotion import Promotion, Team
+from headframe.config.plan.serving import Tracking
 from headframe.config.project import Project
 from headframe.doctor import check_tracking
 from headframe.errors import ConfigurationError, HeadframeError, Refused, Unavailable
-from headframe.promotion.ledger import Ledger, Taken
-from headframe.promotion.projection import Head, show_head, shown_head
+from headframe.ledger.alias import Head, show_head, shown_head
+from headframe.ledger.store import Ledger, Taken
+from headframe.registry.versions import champion_number, resolve
 from headframe.signing.keys import own_key
 from headframe.signing.trust import Trust
 from headframe.tracking.address import open_client, require, speaking, tracking_uri
-from headframe.tracking.registry import champion_number, resolve
 
 pytestmark = pytest.mark.flow
 

@@ -9,12 +9,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from workshop import World, trust
+from fixtures import World, trust
 
-from headframe.config.plan import Tracking
+from headframe.config.plan.serving import Tracking
 from headframe.errors import ConfigurationError, HeadframeError
+from headframe.registry.versions import is_intact
 from headframe.tracking.address import ADDRESSES, experiment_id, open_client, place, require, tracking_uri
-from headframe.tracking.registry import is_intact
 
 
 def test_the_plan_wins_over_the_environment_and_that_over_the_project(monkeypatch, tmp_path: Path):
@@ -118,7 +118,7 @@ def test_a_server_that_is_down_is_said_at_once():
 
 
 def test_a_killed_creation_of_the_database_is_made_good(tmp_path: Path):
-    from workshop import empty_registry, in_child
+    from fixtures import empty_registry, in_child
 
     empty_registry(tmp_path / "other")  # imports here what the child would import anew
     from headframe.tracking import address
@@ -140,7 +140,7 @@ def test_a_killed_creation_of_the_database_is_made_good(tmp_path: Path):
 def test_processes_that_make_one_experiment_at_once_get_one(tmp_path: Path):
     import os
 
-    from workshop import empty_registry, in_child
+    from fixtures import empty_registry, in_child
 
     uri = f"sqlite:///{empty_registry(tmp_path)}"
     children = []
@@ -159,7 +159,7 @@ def test_processes_that_make_one_experiment_at_once_get_one(tmp_path: Path):
 
 
 def test_a_deleted_experiment_is_said(tmp_path: Path):
-    from workshop import empty_registry
+    from fixtures import empty_registry
 
     uri = f"sqlite:///{empty_registry(tmp_path)}"
     client = open_client(uri)

@@ -9,11 +9,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from workshop import Made, package_of, trust
+from fixtures import Made, package_of, trust
 
 from headframe.errors import Refused, Unavailable
+from headframe.registry.versions import open_version, resolve, statement
 from headframe.tracking.fetching import Missing, fetch_file
-from headframe.tracking.registry import open_version, resolve, statement
 
 
 class Failing(BaseHTTPRequestHandler):

@@ -15,20 +15,20 @@ import httpx
 import mlflow
 import numpy as np
 import pytest
-from lives import free_port
+from fixtures import Made, trust
 from mlflow import MlflowClient
-from workshop import Made, trust
+from runs import free_port
 
+from headframe.prediction.rows import to_frame
 from headframe.promotion.decide import decide, still_champion
 from headframe.records import TrainedPlan
-from headframe.tracking.register import is_registered
-from headframe.tracking.registry import champion_number, open_version, resolve
-from headframe.tracking.rows import to_frame
+from headframe.registry.register import is_registered
+from headframe.registry.versions import champion_number, open_version, resolve
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    from workshop import empty_registry
+    from fixtures import empty_registry
 
     folder = tmp_path_factory.mktemp("server")
     database = empty_registry(folder)

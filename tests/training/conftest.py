@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from headframe.config.load import load_plan
-from headframe.config.plan import Plan
+from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
 from headframe.datasets.collect import collect
-from headframe.record import write_record
+from headframe.digests import write_record
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DRIVER = Path(__file__).with_name("driver.py")

@@ -17,7 +17,9 @@ import pytest
 import yaml
 
 from headframe.config.load import load_plan
-from headframe.config.plan import Dataset, Ensemble, Member, Plan, Promise
+from headframe.config.plan.data import Dataset, Promise
+from headframe.config.plan.learner import Ensemble, Member
+from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
 from headframe.datasets.readers.base import Batch
 from headframe.datasets.schema import contract_schema

@@ -11,10 +11,11 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from headframe.config.plan import Plan
+from headframe.config.plan.plan import Plan
 from headframe.datasets.table import Table
+from headframe.examples.encode import encode
+from headframe.examples.prepare import prepare
 from headframe.prediction.predictor import Predictor
-from headframe.training.examples import encode, prepare
 
 
 def rows_of(workshop, plan):

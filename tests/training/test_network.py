@@ -12,9 +12,10 @@ from safetensors.torch import load_file
 
 from headframe.config.build import build
 from headframe.datasets.table import Table
+from headframe.examples.encode import encode
+from headframe.examples.prepare import prepare
+from headframe.examples.seeds import order, seed_of, with_replacement
 from headframe.training.course import Epoch, Judge
-from headframe.training.examples import encode, prepare
-from headframe.training.seeds import order, seed_of, with_replacement
 
 
 def material(workshop, plan):
@@ -102,7 +103,7 @@ def test_windows_belong_to_the_part_that_holds_what_they_predict(workshop):
 
     import pyarrow as pa
 
-    from headframe.training.examples import Material
+    from headframe.examples.prepare import Material
 
     parts = np.array(["train"] * 10 + ["validation"] * 4 + ["test"] * 5)
     rows = pa.table({"row_id": [f"r{row}" for row in range(19)], "x": np.arange(19.0)})
@@ -118,8 +119,8 @@ def test_windows_belong_to_the_part_that_holds_what_they_predict(workshop):
 
 
 def test_batches_of_windows_are_the_windows(workshop):
-    from headframe.training.batches import TensorExamples
-    from headframe.training.examples import Examples
+    from headframe.examples.batches import TensorExamples
+    from headframe.examples.encode import Examples
 
     rows = np.random.default_rng(0).standard_normal((20, 3)).astype(np.float32)
     examples = Examples(None, rows, rows * 2, 4, 2, np.arange(15), np.arange(15))
@@ -132,7 +133,7 @@ def test_batches_of_windows_are_the_windows(workshop):
 
 
 def test_an_epoch_deals_every_example_once_into_batches_of_nearly_one_size():
-    from headframe.training.batches import Batches
+    from headframe.examples.batches import Batches
 
     numbers = torch.arange(100, 201)  # 101 examples: plain batches of 20 would end in one of a single example
     batches = Batches(numbers, batch_size=20, seed=4, device=torch.device("cpu"))
@@ -165,7 +166,7 @@ def history(losses, leads=None):
 
 
 def test_early_stopping_counts_epochs_without_enough_improvement():
-    from headframe.config.plan import EarlyStopping
+    from headframe.config.plan.learner import EarlyStopping
 
     def judge(patience, min_delta=0.0, monitor="loss", *, higher=True):
         return Judge(monitor, higher, "accuracy", EarlyStopping(patience=patience, min_delta=min_delta))

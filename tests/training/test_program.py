@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from headframe.digests import write_record
 from headframe.errors import ConfigurationError, DataError, HeadframeError
-from headframe.record import write_record
 from headframe.training.__main__ import main
 from headframe.training.launchers import Local
 from headframe.training.lifeline import heard

@@ -7,8 +7,8 @@ import shutil
 import pytest
 
 from headframe.datasets.table import Table
+from headframe.digests import write_record
 from headframe.errors import DataError, HeadframeError
-from headframe.record import write_record
 from headframe.training.__main__ import main
 from headframe.training.launchers import Local
 from headframe.training.run import train

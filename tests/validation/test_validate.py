@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from headframe.config.plan import Contract, Dataset, Promise
+from headframe.config.plan.data import Contract, Dataset, Promise
 from headframe.config.project import Project
 from headframe.datasets.collect import collect
 from headframe.datasets.readers.base import Batch

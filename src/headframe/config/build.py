@@ -7,7 +7,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from headframe.config.plan import Component
+from headframe.config.plan.component import Component
 from headframe.errors import ConfigurationError
 
 

@@ -17,11 +17,11 @@ from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
-from headframe.config.nearest import nearest
-from headframe.config.places import keys_at, schema_keys, walk
-from headframe.config.plan import Plan
+from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
-from headframe.config.signature import SETTINGS, check_arguments
+from headframe.config.targets.nearest import nearest
+from headframe.config.targets.places import keys_at, schema_keys, walk
+from headframe.config.targets.signature import SETTINGS, check_arguments
 from headframe.errors import ConfigurationError
 
 _one_at_a_time = threading.Lock()

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headframe.record import canonical
+from headframe.digests import canonical
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,14 @@ from pathlib import Path
 import filelock
 
 from headframe.config.build import build
-from headframe.config.plan import Dataset
+from headframe.config.plan.data import Dataset
 from headframe.config.project import Project
 from headframe.datasets.exchange import exchange, recover
 from headframe.datasets.schema import contract_schema
 from headframe.datasets.sources import fetch
 from headframe.datasets.table import ABOUT, REJECTED, TABLE, Table, write_table
+from headframe.digests import file_digest, write_record
 from headframe.errors import DataError, HeadframeError
-from headframe.record import file_digest, write_record
 from headframe.records import TableRecord
 
 log = logging.getLogger(__name__)

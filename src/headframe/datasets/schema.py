@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from headframe.config.plan import Promise
+from headframe.config.plan.data import Promise
 from headframe.errors import ConfigurationError
 
 OWN = ("row_id", "content")

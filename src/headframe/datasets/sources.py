@@ -6,10 +6,10 @@ import importlib.util
 import logging
 from pathlib import Path, PurePosixPath
 
-from headframe.config.plan import Source
+from headframe.config.plan.data import Source
 from headframe.config.project import Project
+from headframe.digests import file_digest
 from headframe.errors import DataError, HeadframeError
-from headframe.record import file_digest
 
 log = logging.getLogger(__name__)
 

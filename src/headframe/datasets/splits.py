@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from headframe.config.build import build
-from headframe.config.plan import Dataset
+from headframe.config.plan.data import Dataset
 from headframe.config.ranges import Count, Share
 from headframe.datasets import cells
 from headframe.datasets.table import Table, open_record

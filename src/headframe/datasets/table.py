@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from headframe.config.plan import Dataset, Source
+from headframe.config.plan.data import Dataset, Source
 from headframe.datasets import cells
 from headframe.datasets.readers.base import Batch, Rejected
 from headframe.datasets.schema import contract_schema, table_schema
+from headframe.digests import Record, canonical, file_digest, write_record
 from headframe.errors import DataError, HeadframeError
-from headframe.record import Record, canonical, file_digest, write_record
 from headframe.records import TableRecord
 
 TABLE, REJECTED, ABOUT = "table.parquet", "rejected.parquet", "dataset.json"

@@ -38,8 +38,8 @@ from headframe.config.project import Project
 from headframe.datasets.collect import one_at_a_time, writing
 from headframe.datasets.exchange import exchange, recover
 from headframe.datasets.table import ABOUT, Table
+from headframe.digests import Record, write_atomically
 from headframe.errors import DataError, HeadframeError, Unavailable
-from headframe.record import Record, write_atomically
 from headframe.records import TableRecord
 
 log = logging.getLogger(__name__)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from headframe.evaluation.facts import Facts, number, signed, spread
+from headframe.evaluation.facts import Facts, signed, spread
+from headframe.pages.numbers import number
 
 
 def card(facts: Facts, plots: Sequence[str]) -> str:

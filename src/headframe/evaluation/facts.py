@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from headframe.config.plan import Ensemble, Learner, Plan
+from headframe.config.plan.learner import Ensemble, Learner
+from headframe.config.plan.plan import Plan
 from headframe.evaluation.paired import Comparison
 from headframe.evaluation.slices import Slice
+from headframe.pages.numbers import _sign, number
 from headframe.records import Interval, TableRecord, Trained
 
 NO_SLICES = "No slices were measured; name columns in evaluation.slices to see where the model is weak."
@@ -192,14 +194,6 @@ def describe(learner: Learner) -> str:
     return f"{name} of {members}"
 
 
-def number(value: float) -> str:
-    """Spell a measured number: four significant digits, no exponent where it can be read without."""
-    if value == 0 or 1e-3 <= abs(value) < 1e6:  # noqa: PLR2004 - where an exponent only hides the number
-        digits = max(0, 4 - len(f"{abs(value):.0f}")) if abs(value) >= 1 else 4
-        return f"{value:,.{digits}f}"
-    return f"{value:.3g}"
-
-
 def spread(interval: Interval) -> str:
     """Spell the limits of an interval."""
     if interval.low is None or interval.high is None:
@@ -212,10 +206,6 @@ def signed(change: Interval) -> str:
     if change.low is None or change.high is None:
         return f"{_sign(change.value)} (no interval)"
     return f"{_sign(change.value)} ({_sign(change.low)} to {_sign(change.high)})"
-
-
-def _sign(value: float) -> str:
-    return f"{'+' if value > 0 else ''}{number(value)}"
 
 
 def as_json(facts: Facts) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from headframe.errors import DataError, HeadframeError
 from headframe.evaluation.proportions import limits_of_shares, limits_within_bounds
 from headframe.records import Interval
 from headframe.tasks.base import Task
-from headframe.tasks.weighted import Bounds, Shares, Statistic
+from headframe.tasks.resampling import Bounds, Shares, Statistic
 
 _CHUNK = 4_000_000
 """Draw counts held at once: 32 MB of float64."""

@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtri
 
-from headframe.tasks.weighted import Bounds, Share, Shares
+from headframe.tasks.resampling import Bounds, Share, Shares
 
 
 def wilson(share: float, rows: float, confidence: float) -> tuple[float, float]:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
-from headframe.config.plan import Kind
+from headframe.config.plan.component import Kind
 from headframe.errors import ConfigurationError, DataError
 from headframe.features.spec import InputSpec
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from typing_extensions import override
 
-from headframe.config.plan import Kind
+from headframe.config.plan.component import Kind
 from headframe.errors import DataError
 from headframe.features.base import Encoder
 from headframe.features.columns import images

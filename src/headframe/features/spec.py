@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from headframe.config.plan import Kind
+from headframe.config.plan.component import Kind
 
 
 @dataclass(frozen=True)

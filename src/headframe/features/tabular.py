@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from typing_extensions import override
 
-from headframe.config.plan import Kind
+from headframe.config.plan.component import Kind
 from headframe.config.ranges import Count
+from headframe.digests import Record
 from headframe.errors import DataError
 from headframe.features.base import Encoder
 from headframe.features.columns import is_text, moments, numbers
 from headframe.features.spec import InputSpec
-from headframe.record import Record
 
 
 class Number(Record):

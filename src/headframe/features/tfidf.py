@@ -12,7 +12,7 @@ from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 from typing_extensions import override
 
-from headframe.config.plan import Kind
+from headframe.config.plan.component import Kind
 from headframe.config.ranges import Count
 from headframe.errors import DataError
 from headframe.features.base import Encoder

@@ -13,7 +13,7 @@ from pydantic import Field
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 from typing_extensions import override
 
-from headframe.config.plan import Kind
+from headframe.config.plan.component import Kind
 from headframe.config.ranges import Count
 from headframe.errors import DataError
 from headframe.features.base import Encoder

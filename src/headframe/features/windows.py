@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from typing_extensions import override
 
-from headframe.config.plan import Kind
+from headframe.config.plan.component import Kind
 from headframe.config.ranges import Count
 from headframe.features.base import Encoder
 from headframe.features.columns import complete_numbers, moments

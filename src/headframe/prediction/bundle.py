@@ -22,16 +22,16 @@ from pydantic import ValidationError
 from torch import nn
 
 from headframe.config.build import build
-from headframe.config.plan import Ensemble, Learner, Model
-from headframe.config.plan import Task as TaskComponent
+from headframe.config.plan.learner import Ensemble, Learner, Model
+from headframe.config.plan.learner import Task as TaskComponent
 from headframe.datasets.exchange import exchange
+from headframe.digests import canonical, digest, file_digest
 from headframe.errors import DataError, HeadframeError
 from headframe.features.base import Encoder
 from headframe.features.spec import InputSpec
 from headframe.prediction.estimator import EstimatorModel, read_estimator, write_estimator
 from headframe.prediction.predictor import BATCH, EnsemblePredictor, NetworkModel, Predictor, SinglePredictor
 from headframe.prediction.schema import spell, unspell
-from headframe.record import canonical, digest, file_digest
 from headframe.tasks.base import Task
 
 FORMAT = 1

@@ -7,9 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 from headframe.errors import Refused
-from headframe.promotion.ledger import Entry, champion, read_time, spell
-from headframe.promotion.office import Act, Office, done, require_same
-from headframe.promotion.policy import (
+from headframe.ledger.entries import Entry, champion, read_time, spell
+from headframe.ledger.rules import (
     APPROVAL,
     Approval,
     Rules,
@@ -25,9 +24,10 @@ from headframe.promotion.policy import (
     since_champion,
     why_no_gate,
 )
+from headframe.promotion.service import Act, Office, done, require_same
+from headframe.registry.versions import Version
 from headframe.signing.envelope import seal
 from headframe.signing.keys import OwnKey
-from headframe.tracking.registry import Version
 
 
 def approval(version: Version, reason: str, office: Office, key: OwnKey) -> str:
@@ -43,7 +43,7 @@ def approval(version: Version, reason: str, office: Office, key: OwnKey) -> str:
         Refused: the signer may not, the version has not passed its gates against the present champion, or was gated
             by its author where the policy asks for four eyes.
     """
-    from headframe.promotion.gate import Kept, fetch_report, require_page  # noqa: PLC0415 - the report's page is heavy
+    from headframe.promotion.gate_reports import Kept, fetch_report, require_page  # noqa: PLC0415 - the report's page is heavy
 
     reason = require_reason(reason, "approve")
     approver = require_role(office.trust, key, "approve")

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from headframe.config.plan import Plan
+from headframe.config.plan.plan import Plan
 from headframe.errors import HeadframeError, Refused, Unavailable
-from headframe.promotion.verdict import GateReport
+from headframe.gates.report import GateReport
 from headframe.records import Decision, TrainedPlan
+from headframe.registry.versions import Version, champion_number, is_intact
 from headframe.signing.trust import Trust
-from headframe.tracking.registry import Version, champion_number, is_intact
 
 if TYPE_CHECKING:
-    from headframe.promotion.office import Office
+    from headframe.promotion.service import Office
 
 NOT_COMPARABLE = "not comparable"
 """What the gate `better` says where the champion could not be asked."""
@@ -43,11 +43,11 @@ def decide(
             rests on is not what was signed.
         HeadframeError: MLflow or the ledger cannot be reached or written.
     """
-    from headframe.promotion.gating import gate  # noqa: PLC0415 - a kept decision needs none of these
-    from headframe.promotion.ledger import champion  # noqa: PLC0415
-    from headframe.promotion.office import Office, drift  # noqa: PLC0415
-    from headframe.promotion.policy import needs_others  # noqa: PLC0415
+    from headframe.ledger.entries import champion  # noqa: PLC0415
+    from headframe.ledger.rules import needs_others  # noqa: PLC0415
+    from headframe.promotion.ask_gates import gate  # noqa: PLC0415 - a kept decision needs none of these
     from headframe.promotion.promote import promote  # noqa: PLC0415
+    from headframe.promotion.service import Office, drift  # noqa: PLC0415
     from headframe.signing.keys import own_key  # noqa: PLC0415
 
     key = own_key()
@@ -88,8 +88,8 @@ def decide(
 
 def _of_champion(version: Version, office: Office) -> Decision:
     """Hold the champion itself against what its policy asks of a version alone; whatever comes of it, it stays."""
-    from headframe.promotion.gate import judge_version  # noqa: PLC0415 - a kept decision needs none of these
-    from headframe.promotion.policy import reproduced  # noqa: PLC0415
+    from headframe.gates.judge import judge_version  # noqa: PLC0415 - a kept decision needs none of these
+    from headframe.ledger.rules import reproduced  # noqa: PLC0415
 
     entries, files = office.entries(version.model), office.files(version)
     report = judge_version(

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from headframe.errors import Refused
-from headframe.promotion.ledger import Entry, champion
-from headframe.promotion.office import Act, Office, done, require_same
-from headframe.promotion.policy import (
+from headframe.ledger.entries import Entry, champion
+from headframe.ledger.rules import (
     Rules,
     counted,
     find_gate,
@@ -18,8 +17,9 @@ from headframe.promotion.policy import (
     why_no_gate,
     why_stale,
 )
+from headframe.promotion.service import Act, Office, done, require_same
+from headframe.registry.versions import Version
 from headframe.signing.keys import OwnKey
-from headframe.tracking.registry import Version
 
 
 def promote(version: Version, office: Office, key: OwnKey, reason: str = "") -> Act:
@@ -30,7 +30,7 @@ def promote(version: Version, office: Office, key: OwnKey, reason: str = "") -> 
             not approved; somebody rejected it; its files or its report are not what was signed.
         Unavailable: MLflow does not answer.
     """
-    from headframe.promotion.gate import fetch_report  # noqa: PLC0415 - the report's page is heavy
+    from headframe.promotion.gate_reports import fetch_report  # noqa: PLC0415 - the report's page is heavy
 
     signer = require_role(office.trust, key, "promote")
     require_people(office.promotion, office.trust)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from headframe.errors import Refused
-from headframe.promotion.ledger import Entry, champion
-from headframe.promotion.office import Act, Office, done
-from headframe.promotion.policy import champion_before, rejected_since, require_reason, require_role
+from headframe.ledger.entries import Entry, champion
+from headframe.ledger.rules import champion_before, rejected_since, require_reason, require_role
+from headframe.promotion.service import Act, Office, done
 from headframe.promotion.verify import require_former
 from headframe.signing.keys import OwnKey
 

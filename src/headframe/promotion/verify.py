@@ -8,17 +8,17 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from headframe.config.plan import Component
+from headframe.config.plan.component import Component
 from headframe.config.project import Project
+from headframe.digests import Record
 from headframe.errors import HeadframeError, Refused, Unavailable
-from headframe.promotion.ledger import CROWNS, Entry, champion, read_time
-from headframe.promotion.office import Files, Office, drift, read_files, require_same
-from headframe.promotion.policy import MAY, Author, Rules, find_gate, objections, reproduced
-from headframe.promotion.verdict import GateReport, Verdict
-from headframe.record import Record
-from headframe.tracking.registry import signed_files, statement
+from headframe.gates.report import GateReport, Verdict
+from headframe.ledger.entries import CROWNS, Entry, champion, read_time
+from headframe.ledger.rules import MAY, Author, Rules, find_gate, objections, reproduced
+from headframe.promotion.service import Files, Office, drift, read_files, require_same
+from headframe.registry.versions import signed_files, statement
 
-MEASURED = {"headframe.promotion.gates.budget.Budget"}  # gates whose figures are of one machine in one moment
+MEASURED = {"headframe.gates.budget.Budget"}  # gates whose figures are of one machine in one moment
 CLOSE = 1e-6  # relative and absolute difference of a verdict's numbers that another machine may make
 
 
@@ -154,7 +154,7 @@ def _report(gated: Entry, office: Office) -> GateReport:
     Raises:
         Refused: it or its page is not what was signed.
     """
-    from headframe.promotion.gate import Kept, fetch_report, require_page  # noqa: PLC0415 - the report's page is heavy
+    from headframe.promotion.gate_reports import Kept, fetch_report, require_page  # noqa: PLC0415 - the report's page is heavy
 
     version = office.version(gated.model, gated.version)
     report = fetch_report(version, gated.digests["report"], office.uri)
@@ -182,11 +182,11 @@ def _signed(crown: Entry, office: Office) -> Files:
     Raises:
         Refused: they are not what was promoted, or not what was signed.
     """
-    from headframe.promotion.overview import artifacts  # noqa: PLC0415 - imports numpy
-    from headframe.tracking.claim import read_provenance, require_bytes, require_tags  # noqa: PLC0415
+    from headframe.registry.listing import artifacts  # noqa: PLC0415 - imports numpy
+    from headframe.registry.signed_record import read_provenance, require_bytes, require_tags  # noqa: PLC0415
 
     version = office.version(crown.model, crown.version)
-    with signed_files(version, office.uri, office.trust) as (folder, signed), artifacts(version, office) as fetch:
+    with signed_files(version, office.uri, office.trust) as (folder, signed), artifacts(version, office.uri) as fetch:
         files = read_files(folder, signed)
         require_same(version, files, crown)
         require_tags(version, signed)
@@ -280,7 +280,7 @@ def _recomputed(
     They are asked against the version that was champion then, at the same try, with the same settings. Time and memory
     are of one machine in one moment, so what `budget` measured is not compared.
     """
-    from headframe.promotion.gate import judge_version  # noqa: PLC0415 - imports torch
+    from headframe.gates.judge import judge_version  # noqa: PLC0415 - imports torch
 
     crown = champion(entries)
     if crown is None:

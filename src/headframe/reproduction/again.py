@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from headframe.config.plan import Plan, read_plan
+from headframe.code_dependencies import device_of
+from headframe.config.plan.plan import Plan, read_plan
 from headframe.config.project import Project
+from headframe.digests import write_record
 from headframe.errors import DataError, HeadframeError, Refused
-from headframe.reach import device_of
-from headframe.record import write_record
 from headframe.records import Provenance, TableRecord
 from headframe.reproduction.outcome import Found
 from headframe.training.lifeline import Lifeline
@@ -99,7 +99,7 @@ class _Making:
     def make(self, found: Found) -> Found:
         """Do them, and add to what was found."""
         from headframe.datasets.splits import divide  # noqa: PLC0415 - pyarrow is not needed where code differs
-        from headframe.evaluation.evaluate import evaluate  # noqa: PLC0415
+        from headframe.evaluation.step import evaluate  # noqa: PLC0415
         from headframe.tracking.origin import learned  # noqa: PLC0415
         from headframe.training.run import train, train_baseline  # noqa: PLC0415
 

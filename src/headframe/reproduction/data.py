@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from headframe.config.project import Project
 from headframe.datasets.cells import update
 from headframe.datasets.table import TABLE, Table
+from headframe.digests import canonical
 from headframe.errors import HeadframeError
-from headframe.record import canonical
 from headframe.records import TableRecord
 
 log = logging.getLogger("headframe")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from headframe.config.plan import Plan
+from headframe.config.plan.plan import Plan
 from headframe.errors import Refused
 from headframe.reproduction.outcome import Reproduction
 from headframe.signing.keys import OwnKey, own_key
@@ -70,7 +70,7 @@ def keep(found: Reproduction, plan: Plan, uri: str, root: Path, witness: Witness
         Refused: the ledger is broken.
         HeadframeError: ledger or registry cannot be written.
     """
-    from headframe.promotion.office import Office  # noqa: PLC0415 - sqlalchemy; not for those who look
+    from headframe.promotion.service import Office  # noqa: PLC0415 - sqlalchemy; not for those who look
 
     text = found.model_dump_json(indent=2) + "\n"
     sha256 = hashlib.sha256(text.encode()).hexdigest()

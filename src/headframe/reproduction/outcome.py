@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from headframe.record import Record
+from headframe.digests import Record
 from headframe.records import Evaluated, Interval, Trained
 
 Word = Literal["bitwise", "within tolerance", "different"]

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from headframe.digests import digest
 from headframe.errors import DataError, Refused
-from headframe.record import digest
 from headframe.records import Origin, Provenance
+from headframe.registry.signed_record import read_provenance, require_tags
+from headframe.registry.versions import Version, signed_files
 from headframe.signing.trust import Trust
 from headframe.tracking import tags
 from headframe.tracking.address import open_client, speaking
-from headframe.tracking.claim import read_provenance, require_tags
 from headframe.tracking.fetching import Missing, fetch_file
-from headframe.tracking.registry import Version, signed_files
 
 UNKNOWN = "it was registered before that was written down, or by other means, so it cannot be reproduced; train it anew"
 

@@ -10,8 +10,9 @@ import sys
 import time
 from pathlib import Path
 
+from headframe.digests import digest, file_digest, folder_digest
 from headframe.errors import HeadframeError
-from headframe.record import digest, file_digest, folder_digest
+from headframe.registry.versions import resolve
 from headframe.reproduction.again import FOUND
 from headframe.reproduction.checkout import check_out
 from headframe.reproduction.data import bring, lend
@@ -30,7 +31,6 @@ from headframe.reproduction.scratch import scratch
 from headframe.reproduction.surroundings import changes, modules
 from headframe.signing.trust import Trust
 from headframe.tracking import tags
-from headframe.tracking.registry import resolve
 from headframe.training.lifeline import heard
 
 log = logging.getLogger("headframe")

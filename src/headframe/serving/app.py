@@ -14,8 +14,8 @@ from starlette.requests import ClientDisconnect
 
 from headframe.errors import ConfigurationError, DataError
 from headframe.prediction.predictor import Predictor
+from headframe.registry.versions import Version
 from headframe.serving import protocol
-from headframe.tracking.registry import Version
 
 log = logging.getLogger("headframe")
 

@@ -7,12 +7,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headframe.config.plan import Plan
+from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
+from headframe.digests import file_digest, umask
 from headframe.errors import ConfigurationError, DataError, HeadframeError
-from headframe.record import file_digest, umask
 from headframe.records import Predicted
-from headframe.serving.asked import open_asked
+from headframe.serving.resolve_champion import open_asked
 
 if TYPE_CHECKING:
     import pyarrow as pa

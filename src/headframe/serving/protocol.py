@@ -17,8 +17,8 @@ import pyarrow as pa
 from pyarrow import csv
 
 from headframe.errors import ConfigurationError, DataError, HeadframeError
-from headframe.tracking.loader import OUTPUTS
-from headframe.tracking.rows import require_once, to_table
+from headframe.prediction.rows import require_once, to_table
+from headframe.registry.loader import OUTPUTS
 
 JSON, CSV = "application/json", "text/csv"
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from headframe.config.plan import Plan
+from headframe.config.plan.plan import Plan
 from headframe.errors import ConfigurationError, HeadframeError
-from headframe.serving.asked import open_asked
+from headframe.serving.resolve_champion import open_asked
 
 log = logging.getLogger("headframe")
 

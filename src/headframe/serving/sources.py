@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from headframe.config.nearest import nearest
+from headframe.config.targets.nearest import nearest
 from headframe.datasets.table import TABLE, Table
 from headframe.errors import ConfigurationError, DataError
+from headframe.prediction.rows import require_once, to_column, to_table
 from headframe.prediction.schema import conform
-from headframe.tracking.rows import require_once, to_column, to_table
 
 ROW_ID = "row_id"
 BLOCK_BYTES = 4 * 2**20  # of text that is parsed at once

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from headframe.digests import canonical
 from headframe.errors import Refused
-from headframe.record import canonical
 from headframe.signing.keys import OwnKey
 from headframe.signing.trust import Signer, Trust
 

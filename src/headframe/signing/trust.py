@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from headframe.config.plan import ROLES, Role, Team
+from headframe.config.plan.promotion import ROLES, Role, Team
 from headframe.errors import Refused
 from headframe.signing.keys import OwnKey, own_keys
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from torch import Tensor
 from torch.nn import functional as F
 
-from headframe.tasks.weighted import Statistic
+from headframe.tasks.resampling import Statistic
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -15,7 +15,8 @@ from typing_extensions import override
 from headframe.config.ranges import Share
 from headframe.errors import DataError
 from headframe.features.columns import is_text
-from headframe.tasks import metrics, weighted
+from headframe.tasks import metrics
+from headframe.tasks import resampling as weighted
 from headframe.tasks.base import Task
 
 if TYPE_CHECKING:

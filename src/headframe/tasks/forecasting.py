@@ -12,7 +12,7 @@ from typing_extensions import override
 from headframe.config.ranges import Count
 from headframe.errors import DataError
 from headframe.features.columns import complete_numbers, moments
-from headframe.tasks import weighted
+from headframe.tasks import resampling as weighted
 from headframe.tasks.base import ERRORS, ErrorName, Task
 
 if TYPE_CHECKING:

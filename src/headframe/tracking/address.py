@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock
 
-from headframe.config.plan import Tracking
+from headframe.config.plan.serving import Tracking
 from headframe.config.project import Project
 from headframe.errors import ConfigurationError, HeadframeError, Unavailable
 from headframe.telemetry import switch_off

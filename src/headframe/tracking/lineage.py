@@ -16,8 +16,8 @@ from pathlib import Path
 import psutil
 
 from headframe import __version__
+from headframe.digests import digest, file_digest
 from headframe.errors import HeadframeError
-from headframe.record import digest, file_digest
 
 log = logging.getLogger("headframe")
 

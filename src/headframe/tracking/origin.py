@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headframe.config.plan import Plan, targets
-from headframe.reach import Reach, device_of, reach
-from headframe.record import digest
+from headframe.code_dependencies import Reach, device_of, reach
+from headframe.config.plan.component import targets
+from headframe.config.plan.plan import Plan
+from headframe.digests import digest
 from headframe.records import Origin
 from headframe.tracking import lineage
 
@@ -21,7 +22,7 @@ DECIDING = (
     "headframe.datasets.splits",
     "headframe.training.run",
     "headframe.training.__main__",
-    "headframe.evaluation.evaluate",
+    "headframe.evaluation.step",
 )
 """The steps that decide a result, and the program that trains: what they reach is the code that it rests on."""
 

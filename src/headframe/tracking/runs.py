@@ -14,7 +14,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
-from headframe.config.plan import Ensemble, Plan
+from headframe.config.plan.learner import Ensemble
+from headframe.config.plan.plan import Plan
 from headframe.records import Evaluated, Interval, SplitRecord, Trained
 from headframe.tracking import lineage
 from headframe.tracking.origin import Written

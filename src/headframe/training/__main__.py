@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(plan_file: Path, folder: Path, root: Path | None, version: str | None) -> None:
     from pydantic import ValidationError  # noqa: PLC0415 - `--help` needs no schema
 
-    from headframe.config.plan import read_plan  # noqa: PLC0415
+    from headframe.config.plan.plan import read_plan  # noqa: PLC0415
 
     project = Project(root.resolve()) if root is not None else Project.find(Path.cwd())
     try:

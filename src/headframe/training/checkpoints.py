@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
+from headframe.digests import write_atomically
 from headframe.errors import DataError
-from headframe.record import write_atomically
 
 FORMAT = 1
 WORTH = 50

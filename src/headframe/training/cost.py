@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from headframe.record import Record
+from headframe.digests import Record
 
 STATUS = Path("/proc/self/status")
 

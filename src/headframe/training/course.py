@@ -8,7 +8,7 @@ from typing import Literal, TypedDict
 
 from torch import Tensor
 
-from headframe.config.plan import EarlyStopping
+from headframe.config.plan.learner import EarlyStopping
 from headframe.errors import DataError, HeadframeError
 
 

@@ -19,12 +19,12 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from headframe.config.build import build
-from headframe.config.plan import Learner, Model
+from headframe.config.plan.learner import Learner, Model
 from headframe.errors import HeadframeError
+from headframe.examples.prepare import Material, prepare
 from headframe.prediction.bundle import Passport, save_ensemble
 from headframe.prediction.predictor import EnsemblePredictor, Predictor
 from headframe.training.cost import Meter
-from headframe.training.examples import Material, prepare
 from headframe.training.learner import is_network, train_learner
 from headframe.training.outcome import scores_of, write_history, write_measured, write_probe
 from headframe.training.progress import Display

@@ -9,10 +9,10 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from headframe.config.build import build, look_up
-from headframe.config.plan import Learner
+from headframe.config.plan.learner import Learner
+from headframe.examples.encode import Examples
 from headframe.prediction.estimator import EstimatorModel
 from headframe.tasks.base import Task
-from headframe.training.examples import Examples
 from headframe.training.progress import Reporter
 
 

@@ -8,13 +8,14 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from headframe.config.build import look_up
-from headframe.config.plan import Learner, Model
+from headframe.config.plan.learner import Learner, Model
+from headframe.examples.encode import encode
+from headframe.examples.prepare import Material
 from headframe.prediction.bundle import Passport, save_estimator, save_network
 from headframe.prediction.predictor import predictor_of
 from headframe.training.checkpoints import CheckpointFile
 from headframe.training.course import Epoch
 from headframe.training.estimators import train_estimator
-from headframe.training.examples import Material, encode
 from headframe.training.outcome import scores_of, write_history, write_measured, write_probe
 from headframe.training.progress import Reporter
 from headframe.training.result import BUNDLE, CHECKPOINT, Result, begin, conclude

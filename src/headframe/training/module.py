@@ -14,10 +14,10 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import override
 
+from headframe.examples.batches import Batches, TensorExamples
+from headframe.examples.seeds import seed_of
 from headframe.tasks.base import Task
-from headframe.training.batches import Batches, TensorExamples
 from headframe.training.course import Course
-from headframe.training.seeds import seed_of
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 LONGEST = 64

@@ -15,18 +15,18 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from headframe.config.build import build
-from headframe.config.plan import Learner
-from headframe.config.plan import Trainer as TrainerSettings
+from headframe.config.plan.learner import Learner
+from headframe.config.plan.learner import Trainer as TrainerSettings
 from headframe.errors import ConfigurationError, DataError, HeadframeError
+from headframe.examples.batches import Batches, TensorExamples
+from headframe.examples.encode import Examples
+from headframe.examples.seeds import seed_of
 from headframe.features.base import finite
 from headframe.tasks.base import Task
-from headframe.training.batches import Batches, TensorExamples
 from headframe.training.checkpoints import CheckpointFile
 from headframe.training.course import Course, Epoch, Judge
-from headframe.training.examples import Examples
 from headframe.training.module import Steps, Stretches, SupervisedModule
 from headframe.training.progress import Reporter
-from headframe.training.seeds import seed_of
 
 
 @dataclass(frozen=True)

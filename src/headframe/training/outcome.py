@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from headframe.digests import write_atomically
+from headframe.examples.prepare import Material
 from headframe.prediction.predictor import Predictor
-from headframe.record import write_atomically
 from headframe.training.course import Epoch
-from headframe.training.examples import Material
 from headframe.training.result import PREDICTIONS
 
 HISTORY, PROBE, PROBE_SCORES = "history.json", "probe.parquet", "probe_scores.npy"

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from headframe.config.plan import Plan
+from headframe.config.plan.plan import Plan
 from headframe.datasets.table import Table
+from headframe.digests import write_record
 from headframe.errors import HeadframeError
-from headframe.record import write_record
 from headframe.training.cost import Meter
 from headframe.training.progress import Display
 from headframe.training.result import CHECKPOINT, COST, LOCK, RESULT, Result, Work, finished
@@ -51,7 +51,7 @@ def run(plan: Plan, root: Path, folder: Path, trusted: tuple[str, ...], version:
 
                 result = train_ensemble(learner, work, folder, display, meter)
             else:
-                from headframe.training.examples import prepare  # noqa: PLC0415 - imports torch
+                from headframe.examples.prepare import prepare  # noqa: PLC0415 - imports torch
                 from headframe.training.learner import train_learner  # noqa: PLC0415
 
                 material = prepare(work.dataset, work.task, work.table())

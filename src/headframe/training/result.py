@@ -8,10 +8,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from headframe.config.plan import Dataset, Learner, Task, targets
+from headframe.code_dependencies import device_of, reach
+from headframe.config.plan.component import targets
+from headframe.config.plan.data import Dataset
+from headframe.config.plan.learner import Learner, Task
 from headframe.datasets.table import Table, open_version
-from headframe.reach import device_of, reach
-from headframe.record import Record, digest, file_digest, folder_digest, write_record
+from headframe.digests import Record, digest, file_digest, folder_digest, write_record
 from headframe.training import PROGRAM
 
 RESULT, PREDICTIONS, BUNDLE = "result.json", "predictions.parquet", "bundle"

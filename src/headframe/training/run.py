@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from headframe.config.build import build
-from headframe.config.plan import Plan
+from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
+from headframe.digests import file_digest, folder_digest, write_record
 from headframe.errors import ConfigurationError, DataError, HeadframeError
-from headframe.record import file_digest, folder_digest, write_record
 from headframe.records import TableRecord, Trained
 from headframe.training.launchers import Launcher
 

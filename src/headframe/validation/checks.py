@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from headframe.config.plan import Contract
+from headframe.config.plan.data import Contract
 from headframe.datasets.table import Table
+from headframe.digests import Record
 from headframe.errors import DataError
-from headframe.record import Record
 from headframe.validation.contracts import Term, great_expectations, suite, terms
 
 REPORT = "validation.json"

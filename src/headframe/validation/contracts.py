@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from headframe.config.plan import Contract, Promise
+from headframe.config.plan.data import Contract, Promise
 from headframe.datasets.schema import OWN, arrow_type
 
 if TYPE_CHECKING:

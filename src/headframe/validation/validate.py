@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from headframe.config.plan import Dataset
+from headframe.config.plan.data import Dataset
 from headframe.datasets.table import open_record
+from headframe.digests import write_record
 from headframe.errors import DataError
-from headframe.record import write_record
 from headframe.records import TableRecord, Validated
 
 

@@ -1,0 +1,132 @@
+"""What decides a result beside data and settings: the code that is reached, its libraries, the kind of machine."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import platform
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+
+from headframe.config.plan.learner import Learner
+from headframe.config.targets.source import module_file, parse
+from headframe.digests import Record, file_digest
+from headframe.gpu import gpu
+
+BENEATH = ("numpy", "scipy")
+"""Distributions that compute under those which code imports, so that their version counts for everything."""
+
+
+class Reach(Record):
+    """What a result depends on besides its inputs; equal where equal inputs give an equal result."""
+
+    code: dict[str, str]  # sha256 of the source of each module of Headframe's or the project's own
+    libraries: dict[str, str]  # version of each distribution that this code imports from
+    python: str
+    machine: str  # kind of processor
+
+
+def reach(modules: Iterable[str], own_source: Path) -> Reach:
+    """Follow imports from `modules` through Headframe's and the project's own source files.
+
+    Imports are read from the source, function-level ones included, so that nothing heavy is imported. What lies
+    elsewhere is known by the version of the distribution that it comes with. Nothing is remembered that a change of
+    a file would make wrong, since a sweep of plans may run for days.
+
+    Args:
+        modules: dotted names.
+        own_source: the project's `src/`.
+
+    Raises:
+        ConfigurationError: a file of the project's own is no Python.
+    """
+    tops = {"headframe", *_own(own_source)}
+    code: dict[str, str] = {}
+    foreign: set[str] = set()
+    seen: set[str] = set()
+    waiting = list(modules)
+    while waiting:
+        module = waiting.pop()
+        if module in seen:
+            continue
+        seen.add(module)
+        top, _, rest = module.partition(".")
+        if top not in tops:
+            foreign.add(top)
+            continue
+        if rest:
+            waiting.append(module.rpartition(".")[0])  # whose __init__ is run first
+        file = _file(module, own_source)
+        if file is not None:
+            code[module] = file_digest(file)
+            package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+            waiting.extend(_imports(file, package, code[module]))
+    return Reach(
+        code=code,
+        libraries=_versions(foreign),
+        python=f"{sys.version_info.major}.{sys.version_info.minor}",
+        machine=platform.machine(),
+    )
+
+
+def device_of(learner: Learner) -> str:
+    """Name the kind of device that a learner is trained on: `cpu`, or a GPU's own name.
+
+    A project's own estimators count as networks here, which cannot be told apart without importing torch.
+    """
+    members = learner.members().values()
+    if members:
+        return next((device for device in map(device_of, members) if device != "cpu"), "cpu")
+    alone = learner.trainer.accelerator == "cpu" or learner.model.target.startswith("sklearn.")
+    if alone or metadata.version("torch").endswith("+cpu"):
+        return "cpu"
+    return gpu() or "cpu"
+
+
+def _own(source: Path) -> set[str]:
+    """Name the packages and single modules that lie in the project's `src/`."""
+    if not source.is_dir():
+        return set()
+    return {path.stem if path.suffix == ".py" else path.name for path in source.iterdir()}
+
+
+def _file(module: str, own_source: Path) -> Path | None:
+    single = own_source / f"{module}.py"
+    return single if single.is_file() else module_file(module, own_source)
+
+
+def _versions(tops: Iterable[str]) -> dict[str, str]:
+    """Give the version of each distribution that provides one of these top-level modules, and of those beneath."""
+    known = _distributions()
+    names = {*BENEATH, *(name for top in tops for name in known.get(top, ()))}
+    return {name: _version(name) for name in names}
+
+
+@lru_cache(maxsize=1)
+def _distributions() -> Mapping[str, Sequence[str]]:
+    """Map top-level modules to what is installed; takes 0.1 s."""
+    return metadata.packages_distributions()
+
+
+@lru_cache(maxsize=512)
+def _version(distribution: str) -> str:
+    return metadata.version(distribution)
+
+
+@lru_cache(maxsize=512)
+def _imports(file: Path, package: str, content: str) -> tuple[str, ...]:  # noqa: ARG001 - the digest keeps it fresh
+    """Name what a file imports; relative names are resolved against the package that it lies in."""
+    found: set[str] = set()
+    for node in ast.walk(parse(file)):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            source = node.module or ""
+            if node.level:
+                source = importlib.util.resolve_name("." * node.level + source, package)
+            found.add(source)
+            found.update(f"{source}.{alias.name}" for alias in node.names)
+    return tuple(sorted(found))

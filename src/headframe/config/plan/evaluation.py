@@ -1,0 +1,17 @@
+"""The part of a plan that says how predictions are measured."""
+
+from __future__ import annotations
+
+from pydantic import (
+    Field,
+)
+
+from headframe.digests import Record
+
+
+class Evaluation(Record):
+    """How predictions are measured."""
+
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)  # of the intervals
+    resamples: int = Field(default=1000, ge=100, le=100_000)  # bootstrap repetitions
+    slices: tuple[str, ...] = ()  # input columns by whose values metrics are repeated

@@ -1,0 +1,24 @@
+"""The parts of a plan that say where a model is served and where runs are tracked."""
+
+from __future__ import annotations
+
+from pydantic import (
+    Field,
+)
+
+from headframe.digests import Record
+
+
+class Serving(Record):
+    """How a model answers over HTTP."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=1, le=65535)
+    max_rows: int = Field(default=10_000, ge=1)  # rows in one request
+
+
+class Tracking(Record):
+    """Where runs are written down."""
+
+    experiment: str = Field(min_length=1)  # MLflow's experiment
+    uri: str | None = None  # MLflow's address; none: MLFLOW_TRACKING_URI, else a database in the project's own folder

@@ -1,0 +1,146 @@
+"""What scikit-learn's estimators take: their `_parameter_constraints`, read from the source."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from headframe.config.targets.expected import (
+    ANYTHING,
+    BOOLEAN,
+    MAPPING,
+    NOTHING,
+    NULL,
+    TEXT,
+    Expected,
+    either,
+    items,
+    number,
+    one_of,
+)
+from headframe.config.targets.source import Definition, find
+
+TABLE = "_parameter_constraints"
+
+NAMED: dict[str, Expected] = {
+    "boolean": BOOLEAN,
+    "verbose": either([BOOLEAN, number(whole=True, ge=0)]),
+    "random_state": either([number(whole=True, ge=0, lt=2**32), NULL]),
+    "array-like": items(ANYTHING),
+}
+"""Constraints that are written as a word."""
+
+TYPES: dict[str, Expected] = {
+    "Integral": number(whole=True),
+    "Real": number(),
+    "str": TEXT,
+    "dict": MAPPING,
+    "list": items(ANYTHING),
+    "tuple": items(ANYTHING),
+    "callable": NOTHING,  # no YAML value is one
+}
+"""Constraints that are written as a type."""
+
+
+def constraints(found: Definition, own_source: Path) -> dict[str, Expected]:
+    """Tell what each parameter of an estimator may be, as far as its source says it plainly."""
+    return {
+        name: either(_expected(one) for one in given.elts) if isinstance(given, ast.List) else ANYTHING
+        for name, given in _table(found, own_source).items()
+    }
+
+
+def _table(found: Definition, own_source: Path) -> dict[str, ast.expr]:
+    """Read the table of a class, or of its first base that has one."""
+    if not isinstance(found.node, ast.ClassDef):
+        return {}
+
+    def of(name: str) -> dict[str, ast.expr]:
+        base = find(found.module, name, own_source)
+        return _table(base, own_source) if base is not None else {}
+
+    table: dict[str, ast.expr] | None = None
+    for statement in found.node.body:
+        match statement:
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.Dict() as value) if name == TABLE:
+                table = _entries(value, of)
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Dict() as value) if name == TABLE:
+                table = _entries(value, of)
+            case _ if table is not None:
+                _change(table, statement, of)
+            case _:
+                pass
+    if table is not None:
+        return table
+    inherited = (of(base.id) for base in found.node.bases if isinstance(base, ast.Name))
+    return next((each for each in inherited if each), {})
+
+
+def _entries(node: ast.Dict, of: Callable[[str], dict[str, ast.expr]]) -> dict[str, ast.expr]:
+    """Read a dictionary, `**Other._parameter_constraints` included."""
+    found: dict[str, ast.expr] = {}
+    for key, value in zip(node.keys, node.values, strict=True):
+        match key, value:
+            case None, ast.Attribute(value=ast.Name(id=name), attr=attribute) if attribute == TABLE:
+                found.update(of(name))
+            case ast.Constant(value=str(name)), _:
+                found[name] = value
+            case _:
+                pass
+    return found
+
+
+def _change(table: dict[str, ast.expr], statement: ast.stmt, of: Callable[[str], dict[str, ast.expr]]) -> None:
+    """Follow what a class does to its table after it: `pop`, `update`, and `pop` of several in a loop."""
+    match statement:
+        case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id=owner), attr=verb), args=[argument, *_])):
+            if owner == TABLE and verb == "pop" and isinstance(argument, ast.Constant):
+                table.pop(str(argument.value), None)
+            elif owner == TABLE and verb == "update" and isinstance(argument, ast.Dict):
+                table.update(_entries(argument, of))
+        case ast.For(iter=ast.List(elts=names) | ast.Tuple(elts=names)):
+            for name in names:
+                if isinstance(name, ast.Constant):
+                    table.pop(str(name.value), None)
+        case _:
+            pass
+
+
+def _expected(node: ast.expr) -> Expected:
+    """Translate one constraint; anything is expected wherever it is not understood."""
+    match node:
+        case ast.Constant(value=None):
+            return NULL
+        case ast.Constant(value=str(word)):
+            return NAMED.get(word, ANYTHING)
+        case ast.Name(id=name):
+            return TYPES.get(name, ANYTHING)
+        case ast.Call(func=ast.Name(id="Hidden"), args=[ast.Name()]):
+            return NOTHING  # an instance of a class, which no YAML value is
+        case ast.Call(func=ast.Name(id="Hidden"), args=[inner]):
+            known = _expected(inner)
+            return known if known is ANYTHING else Expected("", known.fits)
+        case ast.Call(func=ast.Name(id="StrOptions"), args=[ast.Set(elts=elements), *_]):
+            return one_of(sorted(str(one.value) for one in elements if isinstance(one, ast.Constant)))
+        case ast.Call(func=ast.Name(id="Interval"), args=[ast.Name(id=kind), low, high], keywords=[keyword]):
+            try:
+                least, most, closed = (ast.literal_eval(end) for end in (low, high, keyword.value))
+            except ValueError:  # an end that is computed
+                return ANYTHING
+            return _interval(kind, least, most, closed)
+        case _:
+            return ANYTHING
+
+
+def _interval(kind: str, low: float | None, high: float | None, closed: str) -> Expected:
+    bounds: dict[str, Any] = {}
+    if low is not None:
+        bounds["ge" if closed in {"left", "both"} else "gt"] = low
+    if high is not None:
+        bounds["le" if closed in {"right", "both"} else "lt"] = high
+    expected = number(whole=kind == "Integral", **bounds)
+    if kind == "RealNotInt":
+        return Expected(expected.words, lambda value: isinstance(value, float) and expected.fits(value))
+    return expected

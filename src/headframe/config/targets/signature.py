@@ -1,0 +1,211 @@
+"""Check the arguments of a `_target_` against its signature by reading the source, without importing it.
+
+Importing torch or scikit-learn to find a spelling mistake would cost seconds; the abstract syntax tree
+tells names, types and ranges in milliseconds. What cannot be told from the source is left to the constructor.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from headframe.config.targets.constraints import constraints
+from headframe.config.targets.expected import (
+    ANYTHING,
+    BOOLEAN,
+    MAPPING,
+    NULL,
+    TEXT,
+    Expected,
+    either,
+    items,
+    number,
+    one_of,
+)
+from headframe.config.targets.nearest import nearest
+from headframe.config.targets.source import Definition, find, module_file, names_in
+from headframe.errors import ConfigurationError
+
+Parameters = dict[str, Expected]
+
+TORCH_OPTIM: Parameters = {
+    "lr": number(gt=0),
+    "momentum": number(ge=0, lt=1),
+    "betas": items(number(ge=0, lt=1), 2, 2),
+    "weight_decay": number(ge=0),
+    "eps": number(ge=0),
+}
+"""Ranges of optimisers' settings, which torch itself checks in code only, once a network is there."""
+
+WITHOUT_CONSTRUCTOR = frozenset({"ABC", "Generic", "Protocol", "object"})
+"""Bases that take no arguments."""
+
+SETTINGS = frozenset({"_target_", "tiny"})
+"""Keys that every component may have beside its target's arguments."""
+
+
+def check_arguments(path: str, node: Mapping[str, Any], own_source: Path, schema: Collection[str] = SETTINGS) -> None:
+    """Refuse an argument that the target of `node` does not have, or that is of another type or out of range.
+
+    Args:
+        path: the key of the node in the plan, for the message.
+        node: a mapping with `_target_`.
+        own_source: the project's `src/`, where its own packages lie.
+        schema: keys of the node that the plan's schema reads, so that the target does not get them.
+
+    Raises:
+        ConfigurationError: the target does not exist, or an argument does not fit it.
+    """
+    target = str(node["_target_"])
+    module, _, name = target.rpartition(".")
+    if module_file(module, own_source) is None:
+        msg = f"{path}._target_={target}: there is no module {module}; write package.module.Name"
+        raise ConfigurationError(msg)
+    known = names_in(module, own_source)
+    if known is not None and name not in known:
+        public = {one for one in known if not one.startswith("_")}
+        msg = f"{path}._target_={target}: {module} defines no {name}; {nearest(name, public)}"
+        raise ConfigurationError(msg)
+    parameters = parameters_of(target, own_source)
+    if parameters is None:
+        return
+    given = [(path, key, value) for key, value in node.items() if key not in schema]
+    given += [(f"{path}.tiny", key, value) for key, value in node.get("tiny", {}).items() if "tiny" in schema]
+    for place, key, value in given:
+        if key not in parameters:
+            msg = f"{place}.{key}: {name} has no such setting; {nearest(key, {*parameters, *schema} - {'_target_'})}"
+            raise ConfigurationError(msg)
+        expected = parameters[key]
+        if not expected.fits(value):
+            hint = f"; {nearest(value, expected.choices)}" if isinstance(value, str) and expected.choices else ""
+            msg = f"{place}.{key}={value!r}: {name} expects {expected.words}{hint}"
+            raise ConfigurationError(msg)
+
+
+@lru_cache(maxsize=512)
+def parameters_of(target: str, own_source: Path) -> Parameters | None:
+    """Tell what each parameter of a class or function may be; None where the source does not say."""
+    module, _, name = target.rpartition(".")
+    found = find(module, name, own_source)
+    if found is None:
+        return None
+    if isinstance(found.node, ast.FunctionDef):
+        return _parameters(found.node, found.module, own_source)
+    if not isinstance(found.node, ast.ClassDef):
+        return None
+    parameters = _constructor(found, own_source)
+    if parameters is None:
+        return None
+    ranges = constraints(found, own_source) if module.startswith("sklearn.") else {}
+    if module.startswith("torch.optim"):
+        ranges = TORCH_OPTIM
+    return {key: ranges.get(key, expected) for key, expected in parameters.items()}
+
+
+def _constructor(found: Definition, own_source: Path) -> Parameters | None:
+    """Read the parameters of a class off its `__init__`, its dataclass fields or its bases."""
+    node = found.node
+    if not isinstance(node, ast.ClassDef):
+        return None
+    for item in node.body:
+        if isinstance(item, ast.FunctionDef) and item.name == "__init__":
+            return _parameters(item, found.module, own_source, skip=1)
+    inherited: Parameters = {}
+    for base in node.bases:
+        name = base.value if isinstance(base, ast.Subscript) else base
+        if isinstance(name, ast.Name) and name.id in WITHOUT_CONSTRUCTOR:
+            continue
+        definition = find(found.module, name.id, own_source) if isinstance(name, ast.Name) else None
+        parameters = _constructor(definition, own_source) if definition is not None else None
+        if parameters is None:
+            return None
+        inherited = inherited or parameters
+    return {**inherited, **_fields(node, found.module, own_source)} if _is_dataclass(node) else inherited
+
+
+def _is_dataclass(node: ast.ClassDef) -> bool:
+    marks = [mark.func if isinstance(mark, ast.Call) else mark for mark in node.decorator_list]
+    return any(isinstance(mark, ast.Name) and mark.id == "dataclass" for mark in marks)
+
+
+def _fields(node: ast.ClassDef, module: str, own_source: Path) -> Parameters:
+    return {
+        item.target.id: _expected(item.annotation, module, own_source)
+        for item in node.body
+        if isinstance(item, ast.AnnAssign)
+        and isinstance(item.target, ast.Name)
+        and not ast.unparse(item.annotation).startswith("ClassVar")
+    }
+
+
+def _parameters(function: ast.FunctionDef, module: str, own_source: Path, skip: int = 0) -> Parameters | None:
+    if function.args.kwarg is not None:
+        return None
+    positional = [*function.args.posonlyargs, *function.args.args][skip:]
+    return {
+        argument.arg: _expected(argument.annotation, module, own_source)
+        for argument in (*positional, *function.args.kwonlyargs)
+    }
+
+
+def _expected(
+    annotation: ast.expr | None, module: str, own_source: Path, bounds: Mapping[str, Any] | None = None
+) -> Expected:
+    """Translate an annotation; anything is expected wherever the source leaves doubt.
+
+    Args:
+        annotation: as it is written in `module`.
+        module: where the annotation's names have their meaning.
+        own_source: the project's `src/`.
+        bounds: keywords of the pydantic `Field` around the annotation.
+    """
+    given = bounds or {}
+
+    def inner(part: ast.expr) -> Expected:
+        return _expected(part, module, own_source)
+
+    match annotation:
+        case ast.Constant(value=None):
+            return NULL
+        case ast.Name(id="int" | "float" as kind):
+            limits = {key: value for key, value in given.items() if key in {"ge", "gt", "le", "lt"}}
+            return number(whole=kind == "int", **limits)
+        case ast.Name(id="bool"):
+            return BOOLEAN
+        case ast.Name(id="str"):
+            return TEXT
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            return either(_expected(side, module, own_source, given) for side in (left, right))
+        case ast.Subscript(value=ast.Name(id="Literal"), slice=inside):
+            return one_of(choice.value for choice in _elements(inside) if isinstance(choice, ast.Constant))
+        case ast.Subscript(value=ast.Name(id="Annotated"), slice=ast.Tuple(elts=[base, *marks])):
+            return _expected(base, module, own_source, {**given, **_field_keywords(marks)})
+        case ast.Subscript(value=ast.Name(id="Sequence" | "list" | "tuple"), slice=inside):
+            return items(inner(_elements(inside)[0]), given.get("min_length", 0), given.get("max_length", float("inf")))
+        case ast.Subscript(value=ast.Name(id="Mapping" | "dict")):
+            return MAPPING
+        case ast.Name(id=name):
+            found = find(module, name, own_source)
+            if found is not None and isinstance(found.node, ast.Assign | ast.AnnAssign):
+                return _expected(found.node.value, found.module, own_source, given)
+            return ANYTHING
+        case _:
+            return ANYTHING
+
+
+def _elements(node: ast.expr) -> list[ast.expr]:
+    return node.elts if isinstance(node, ast.Tuple) else [node]
+
+
+def _field_keywords(marks: list[ast.expr]) -> dict[str, Any]:
+    """Read the keywords of each `Field(...)` among the marks of an `Annotated`."""
+    return {
+        keyword.arg: ast.literal_eval(keyword.value)
+        for mark in marks
+        if isinstance(mark, ast.Call) and isinstance(mark.func, ast.Name) and mark.func.id == "Field"
+        for keyword in mark.keywords
+        if keyword.arg is not None
+    }

@@ -1,0 +1,165 @@
+"""Measure a trained model on its test rows, and write down what was found."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from matplotlib.figure import Figure
+
+from headframe.config.build import build
+from headframe.config.plan.plan import Plan
+from headframe.datasets.table import open_record
+from headframe.digests import canonical, file_digest, write_atomically, write_record
+from headframe.errors import DataError, HeadframeError
+from headframe.evaluation.card import card
+from headframe.evaluation.curves import learning_curves
+from headframe.evaluation.facts import Facts, as_json, slices_as_json
+from headframe.evaluation.intervals import CONTENT, Resampling, block_length, contents_of, interval, sample
+from headframe.evaluation.paired import compare
+from headframe.evaluation.report import report
+from headframe.evaluation.slices import find, slices
+from headframe.records import Evaluated, TableRecord, Trained
+from headframe.tasks.base import Task
+
+METRICS, SLICES, CARD, REPORT, PLAN, PLOTS = (
+    "metrics.json",
+    "slices.json",
+    "card.md",
+    "report.html",
+    "plan.json",
+    "plots",
+)
+
+
+def measure(  # noqa: PLR0917 - one call a stage, each argument another record
+    plan: Plan, table: TableRecord, trained: Trained, baseline: Trained | None, root: Path, folder: Path
+) -> Evaluated:
+    """Measure a model's test rows and write metrics, slices, plots, the model card and the report.
+
+    Args:
+        plan: what was run.
+        table: the version of the data.
+        trained: the model.
+        baseline: the model to compare with; it must have been measured on the same rows.
+        root: the project's folder.
+        folder: where the files shall stand, below `root`. Equal arguments give equal bytes.
+
+    Raises:
+        DataError: the predictions are not those that training left, the baseline's are of other rows, or another
+            version of the data lies there now.
+        HeadframeError: a file is missing or the folder cannot be written.
+    """
+    task = _task(plan, root / trained.folder)
+    predictions = _rows(root, trained, "test", table, task)
+    block = block_length(task.horizon, predictions.num_rows) if task.horizon else 1
+    how = Resampling(plan.evaluation.confidence, plan.evaluation.resamples, plan.seed, block)
+    columns = plan.evaluation.slices
+    compared = None
+    if baseline is not None:
+        compared = compare(task, predictions, _rows(root, baseline, "test", table, task), how)
+        metrics, resamples = compared.model, compared.resamples
+    else:
+        sampled = sample(task, predictions, how)
+        metrics = {name: interval(each, how.confidence) for name, each in sampled.items()}
+        resamples = {name: len(each.values) for name, each in sampled.items()}
+    facts = Facts(
+        plan=plan,
+        table=table,
+        trained=trained,
+        baseline=baseline,
+        lead=task.lead,
+        higher_is_better=task.higher_is_better,
+        rows=predictions.num_rows,
+        different=int(contents_of(predictions, how).max(initial=-1)) + 1,
+        block=block,
+        metrics=metrics,
+        resamples=resamples,
+        comparison=compared,
+        slices=slices(task, predictions, open_record(table, root).read(["row_id", *columns]), columns, how)
+        if columns
+        else {},
+        legend=task.legend(),
+        history=_history(root / trained.folder),
+    )
+    validation = _rows(root, trained, "validation", table, task)
+    drawn = {"learning_curves": learning_curves(facts.history, task.lead)} if facts.history else {}
+    plots = {name: _png(figure) for name, figure in {**drawn, **task.plots(predictions, validation)}.items()}
+    try:
+        _write(facts, plots, folder)
+    except OSError as error:
+        msg = f"the evaluation cannot be written to {folder}: {error.strerror}; free space or make the folder writable"
+        raise HeadframeError(msg) from error
+    return Evaluated(
+        folder=folder.relative_to(root).as_posix(),
+        rows=facts.rows,
+        lead=facts.lead,
+        higher_is_better=facts.higher_is_better,
+        metrics=facts.metrics,
+        baseline=compared.baseline if compared is not None else {},
+        digest=file_digest(folder / METRICS),
+    )
+
+
+def _rows(root: Path, trained: Trained, split: str, table: TableRecord, task: Task) -> pa.Table:
+    """Read the predicted rows of a split, with their content where a row stands for itself."""
+    path = root / trained.folder / "predictions.parquet"
+    if not path.is_file():
+        msg = f"{path} is missing; train again to write the predictions"
+        raise HeadframeError(msg)
+    if file_digest(path) != trained.predictions:
+        msg = f"{path} was changed since training wrote it; train again"
+        raise DataError(msg)
+    predictions = pq.read_table(path)
+    rows = predictions.filter(pc.equal(predictions["split"], split))
+    if task.horizon:
+        return rows
+    known = open_record(table, root).read(["row_id", CONTENT])
+    return rows.append_column(CONTENT, known[CONTENT].take(find(rows, known)))
+
+
+def _task(plan: Plan, folder: Path) -> Task:
+    """Build the plan's task with what training learned, from the bundle's own words."""
+    task: Task = build(plan.task)
+    manifest = json.loads((folder / "bundle" / "bundle.json").read_bytes())
+    task.restore(manifest["task"]["state"])
+    return task
+
+
+def _history(folder: Path) -> dict[str, list[dict[str, float | None]]]:
+    """Read the epochs of a network, or of each network among an ensemble's members; estimators have none."""
+    found = {}
+    for path in (folder / "history.json", *sorted(folder.glob("members/**/history.json"))):
+        name = "/".join(part for part in path.relative_to(folder).parts[:-1] if part != "members")
+        epochs = json.loads(path.read_bytes()) if path.is_file() else []
+        if epochs:
+            found[name] = epochs
+    return found
+
+
+def _png(figure: Figure) -> bytes:
+    """Draw a figure to bytes that are equal whenever the picture is: without the version that drew it."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", metadata={"Software": None})
+    return stream.getvalue()
+
+
+def _write(facts: Facts, plots: Mapping[str, bytes], folder: Path) -> None:
+    for name, png in plots.items():
+        write_atomically(folder / PLOTS / f"{name}.png", png)
+    write_record(folder / PLAN, facts.plan)
+    write_atomically(folder / SLICES, _json(slices_as_json(facts)))
+    write_atomically(folder / CARD, card(facts, [f"{name}.png" for name in plots]))
+    write_atomically(folder / REPORT, report(facts, plots))
+    write_atomically(folder / METRICS, _json(as_json(facts)))
+
+
+def _json(value: Any) -> str:
+    canonical(value)  # refuses NaN, which is no JSON
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

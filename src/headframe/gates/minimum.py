@@ -1,0 +1,39 @@
+"""The leading metric reaches a bound."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from headframe.gates.context import Case
+from headframe.gates.report import Verdict
+
+
+@dataclass(frozen=True)
+class Minimum:
+    """Ask that the leading metric reaches a value, or stays at or under it where less is better.
+
+    Attributes:
+        value: the bound; None asks only that the metric is a number.
+    """
+
+    value: float | None = None
+
+    def judge(self, case: Case) -> Verdict:
+        """Judge a version; a metric that is not a number never passes."""
+        lead, value = case.yardstick.lead, case.value
+        measured = f"{lead} {value:.4f} on {case.rows:,} test rows"
+        numbers = {"value": value if math.isfinite(value) else None, "bound": self.value, "rows": case.rows}
+        if not math.isfinite(value):
+            return Verdict(gate="minimum", passed=False, word="missed", because=f"{lead} is {value}", numbers=numbers)
+        if self.value is None:
+            return Verdict(gate="minimum", passed=True, word="nothing asked", because=measured, numbers=numbers)
+        passed = value >= self.value if case.yardstick.higher_is_better else value <= self.value
+        bound = "minimum" if case.yardstick.higher_is_better else "maximum"
+        return Verdict(
+            gate="minimum",
+            passed=passed,
+            word="reached" if passed else "missed",
+            because=f"{measured} {'reaches' if passed else 'misses'} the {bound} of {self.value:g}",
+            numbers=numbers,
+        )

@@ -1,0 +1,75 @@
+"""What gates say of a version, and the report that they make up together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from headframe.digests import Record
+
+COMPARES = "better"  # the gate that compares a version with the champion
+
+
+class Verdict(Record):
+    """What one gate says.
+
+    Attributes:
+        gate: its name in the policy.
+        passed: whether it lets the version through.
+        word: the verdict in the gate's own words, as `better`, `not better`, `worse`, `not enough rows`.
+        because: the numbers, as a sentence without a full stop.
+        numbers: all that it rests on, by name.
+    """
+
+    gate: str
+    passed: bool
+    word: str
+    because: str
+    numbers: dict[str, float | int | str | None] = {}
+
+
+class GateReport(Record):
+    """What all gates of a policy say of a version; equal for equal files, and without a time.
+
+    Attributes:
+        model: name in the registry.
+        version: which was judged.
+        bundle: sha256 of its model.
+        champion: the version it was compared with; None where there was none.
+        champion_bundle: sha256 of that one's model; None where there was none, or nobody who is trusted signed it.
+        policy: name of the policy.
+        settings: of each gate, by its name, as the policy has them.
+        rows: how many test rows both were measured on.
+        rows_digest: sha256 of the rows' names and targets in their order.
+        digests: sha256 of plan, table, split and predictions of the version.
+        tries: how many versions, with this one, were compared with the same champion so far.
+        candidates: how many versions, with this one, were registered during its reign and not yet compared with it.
+        verdicts: one a gate, in the policy's order.
+    """
+
+    model: str
+    version: int
+    bundle: str
+    champion: int | None
+    champion_bundle: str | None
+    policy: str
+    settings: dict[str, dict[str, Any]]
+    rows: int
+    rows_digest: str
+    digests: dict[str, str]
+    tries: int = Field(ge=1)
+    candidates: int = Field(ge=1)
+    verdicts: tuple[Verdict, ...] = Field(min_length=1)
+
+    @property
+    def passed(self) -> bool:
+        """Whether all gates were passed."""
+        return all(verdict.passed for verdict in self.verdicts)
+
+    @property
+    def because(self) -> str:
+        """Why it was refused; where it passed, how it compares with the champion, or what the last gate found."""
+        refused = [f"{verdict.gate}: {verdict.because}" for verdict in self.verdicts if not verdict.passed]
+        compared = next((verdict for verdict in self.verdicts if verdict.gate == COMPARES), self.verdicts[-1])
+        return "; ".join(refused) or compared.because

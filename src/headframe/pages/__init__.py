@@ -1,0 +1,1 @@
+"""HTML pages and Markdown documents, rendered in one place."""

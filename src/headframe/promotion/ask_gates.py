@@ -1,0 +1,135 @@
+"""Asking the gates about a version, and writing down what they said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headframe.errors import Refused
+from headframe.gates.report import GateReport
+from headframe.ledger.entries import Entry, champion, read_time
+from headframe.ledger.rules import (
+    Rules,
+    candidates,
+    reproduced,
+    require_author,
+    require_role,
+    tries,
+)
+from headframe.promotion.service import Act, Office, done
+from headframe.registry.versions import Version
+from headframe.signing.keys import OwnKey
+
+COMMIT = "mlflow.source.git.commit"  # MLflow's tag of a run
+
+
+class Gated(Act):
+    """What the gates said of a version.
+
+    Attributes:
+        report: in full.
+        sha256: of the report's bytes, which is signed.
+        author: who signed the version's files.
+    """
+
+    report: GateReport
+    sha256: str
+    author: str
+
+
+def gate(version: Version, office: Office, key: OwnKey) -> Gated:
+    """Ask the gates of the policy in force about a version, against the present champion.
+
+    Raises:
+        Refused: the signer may not, the version is the champion, or its files are not what was signed.
+    """
+    from headframe.gates.judge import judge_version  # noqa: PLC0415 - the report's page is heavy
+    from headframe.promotion.gate_reports import Kept, keep_report  # noqa: PLC0415 - the report's page is heavy
+    from headframe.registry.listing import versions  # noqa: PLC0415 - as this is
+
+    require_role(office.trust, key, "gate")
+    office.finish(version.model)
+    files = office.files(version)
+    name = f"{version.model}/{version.number}"
+    require_author(name, Rules(office.promotion, office.trust, files.author, office.time(())))
+    registered = {each.number: read_time(time) for each, time in versions(version.model, office.uri)}
+    asked: dict[tuple[int | None, int, int, str | None], tuple[GateReport, Kept]] = {}
+
+    def judge(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
+        present = champion(entries)
+        _require_challenger(version, present)
+        number = present.version if present else None
+        state = (
+            number,
+            tries(entries, version.number, number),
+            candidates(entries, version.number, registered),
+            reproduced(entries, version.number, files.bundle, files.author, office.promotion),
+        )
+        if state not in asked:
+            report = judge_version(
+                version,
+                None if number is None else office.version(version.model, number),
+                office.promotion,
+                tries=state[1],
+                candidates=state[2],
+                reproduced=state[3],
+                uri=office.uri,
+                root=office.root,
+                trust=office.trust,
+            )
+            asked[state] = report, keep_report(version, report, office.uri)
+        report, kept = asked[state]
+        asked[state] = asked.pop(state)  # the last one is what is written
+        return version.number, {
+            "passed": report.passed,
+            "because": report.because,
+            "verdicts": [
+                {"gate": each.gate, "passed": each.passed, "word": each.word, "because": each.because}
+                for each in report.verdicts
+            ],
+            "champion": number,
+            "author": files.author.name,
+            "tries": report.tries,
+            "candidates": report.candidates,
+            "policy": report.policy,
+            "settings": report.settings,
+            "approvals": office.promotion.approvals.model_dump(mode="json"),
+            "commit": commit(version, office.uri),
+            "digests": {
+                **office.digests(version),
+                **report.digests,
+                "bundle": files.bundle,
+                "report": kept.sha256,
+                "page": kept.page,
+                "signature": files.signature,
+            },
+        }
+
+    entry = office.write(version.model, "gate", key, judge)
+    report, kept = next(reversed(asked.values()))
+    who = f"{version.model} version {version.number}"
+    how = f"passed {_gates(report)}" if report.passed else "is refused"
+    act = done(entry, f"{who} {how}: {report.because}")
+    return Gated(**dict(act), report=report, sha256=kept.sha256, author=files.author.name)
+
+
+def commit(version: Version, uri: str) -> str:
+    """Give the commit that a version was made from; empty where that is not known."""
+    from headframe.tracking.address import open_client, speaking  # noqa: PLC0415 - nothing else here needs it
+
+    client = open_client(uri)
+    with speaking(uri):
+        return str(client.get_run(version.run_id).data.tags.get(COMMIT, ""))
+
+
+def _require_challenger(version: Version, present: Entry | None) -> None:
+    if present is not None and present.version == version.number:
+        msg = (
+            f"{version.model}/{version.number} is the champion already ({present.told}, by {present.signer} at "
+            f"{present.time}); gate another version"
+        )
+        raise Refused(msg)
+
+
+def _gates(report: GateReport) -> str:
+    count = len(report.verdicts)
+    return f"{count} gate{'' if count == 1 else 's'}"

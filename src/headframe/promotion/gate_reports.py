@@ -1,0 +1,121 @@
+"""A version before the gates of a policy; what they say is kept with its run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from headframe.errors import Refused
+from headframe.gates.report import GateReport
+from headframe.registry.versions import Version
+from headframe.tracking.fetching import Missing, fetch_file, first_line
+
+log = logging.getLogger("headframe")
+
+
+FOLDER = "gates"
+
+
+NAME = 16  # digits of a report's sha256 that name its files
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What identifies a report that was kept.
+
+    Attributes:
+        sha256: of the JSON: the report's name, and what is signed.
+        page: sha256 of the HTML page that shows it.
+    """
+
+    sha256: str
+    page: str
+
+
+def spell(report: GateReport) -> bytes:
+    """Give the bytes of a report: what its digest is of, what is signed."""
+    return (json.dumps(report.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def keep_report(version: Version, report: GateReport, uri: str) -> Kept:
+    """Keep a report with the version's run, as JSON and as a page.
+
+    Returns:
+        The digests of both.
+
+    Raises:
+        HeadframeError: MLflow cannot be reached or written.
+    """
+    from headframe.gates.page import page  # noqa: PLC0415 - see `judge_version`
+    from headframe.tracking.address import open_client, speaking  # noqa: PLC0415
+
+    content = spell(report)
+    sha256 = hashlib.sha256(content).hexdigest()
+    shown = page(report, sha256).encode()
+    client = open_client(uri)
+    with tempfile.TemporaryDirectory() as scratch, speaking(uri):
+        for ending, each in (("html", shown), ("json", content)):
+            file = Path(scratch) / f"{sha256[:NAME]}.{ending}"
+            file.write_bytes(each)
+            client.log_artifact(version.run_id, str(file), FOLDER)
+    return Kept(sha256, hashlib.sha256(shown).hexdigest())
+
+
+def fetch_report(version: Version, sha256: str, uri: str) -> GateReport:
+    """Fetch a report and check that it is the one with this digest.
+
+    Raises:
+        Refused: it was changed, or there is none.
+    """
+    name = f"{FOLDER}/{sha256[:NAME]}.json"
+    content = _fetch(version, name, sha256, uri)
+    try:
+        report = GateReport.model_validate_json(content)
+    except ValidationError as error:
+        msg = f"gate report {name} of {version.uri} cannot be read ({first_line(error)}); ask the gates again"
+        raise Refused(msg) from error
+    if (report.model, report.version) != (version.model, version.number):
+        msg = f"gate report {name} is about {report.model} version {report.version}, not about {version.uri}"
+        raise Refused(msg)
+    return report
+
+
+def require_page(version: Version, kept: Kept, uri: str) -> None:
+    """Make sure that the page of a report is the one that was written with it: people read that one.
+
+    Raises:
+        Refused: it was changed, or there is none.
+    """
+    _fetch(version, f"{FOLDER}/{kept.sha256[:NAME]}.html", kept.page, uri)
+
+
+def _fetch(version: Version, name: str, sha256: str, uri: str) -> bytes:
+    """Give the bytes of a file of the version's run, if they have this digest."""
+    from headframe.tracking.address import open_client, speaking  # noqa: PLC0415 - see `judge_version`
+
+    client = open_client(uri)
+    with speaking(uri):
+        place = client.get_run(version.run_id).info.artifact_uri
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            content = fetch_file(f"{place}/{name}", uri, Path(scratch)).read_bytes()
+        except Missing as error:
+            msg = (
+                f"gate report {name} of {version.uri} cannot be fetched ({error}); ask the gates again: "
+                f"headframe models gate {version.model}/{version.number}"
+            )
+            raise Refused(msg) from error
+    came = hashlib.sha256(content).hexdigest()
+    if came != sha256:
+        msg = (
+            f"gate report {name} of {version.uri} has sha256 {came[:12]}, but {sha256[:12]} was asked for; it was "
+            "changed, so ask the gates again"
+        )
+        raise Refused(msg)
+    return content

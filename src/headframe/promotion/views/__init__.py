@@ -1,0 +1,1 @@
+"""What people read of a model's versions: card, leaderboard, history, overview."""

@@ -1,0 +1,174 @@
+"""Who was champion when, by whose word, and why: told by the ledger alone."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from headframe.digests import Record
+from headframe.errors import ConfigurationError, Refused
+from headframe.ledger.entries import CROWNS, Entry, read_time
+from headframe.ledger.rules import Approval, read_approval
+from headframe.promotion.service import Office
+from headframe.signing.trust import Trust
+
+
+class Word(Record):
+    """What somebody said for a version.
+
+    Attributes:
+        by: their name.
+        reason: what they said.
+        time: when.
+    """
+
+    by: str
+    reason: str
+    time: str
+
+
+class Reign(Record):
+    """A version while it was champion.
+
+    Attributes:
+        version: which.
+        since: UTC, ISO 8601.
+        until: when another followed; None while it lasts.
+        entry: number of the entry that made it champion.
+        kind: promote or rollback.
+        instead_of: the version it followed; None for the first.
+        by: who signed that.
+        reason: theirs; empty where they gave none.
+        because: what the gates found when it was promoted.
+        policy: by which it was judged.
+        gates: verdict of each gate: name, word and numbers.
+        approvals: who approved it, and why.
+        digests: sha256 of model, gate report, data, plan.
+        commit: of its code; empty where that is not known.
+    """
+
+    version: int
+    since: str
+    until: str | None
+    entry: int
+    kind: str
+    instead_of: int | None
+    by: str
+    reason: str
+    because: str
+    policy: str
+    gates: tuple[dict[str, Any], ...]
+    approvals: tuple[Word, ...]
+    digests: dict[str, str]
+    commit: str
+
+    @property
+    def summary(self) -> str:
+        """One line for people."""
+        until = f"until {self.until}" if self.until else "to this day"
+        what = "brought back" if self.kind == "rollback" else "promoted"
+        why = ": ".join(part for part in (self.reason, self.because) if part)
+        agreed = "".join(f"; approved by {word.by}: {word.reason}" for word in self.approvals)
+        return f"version {self.version}, {self.since} {until}, {what} by {self.by}: {why}{agreed}"
+
+
+class History(Record):
+    """The champions of a model.
+
+    Attributes:
+        model: name in the registry.
+        on: the moment that was asked for; None where all were.
+        reigns: oldest first; of a moment one, or none where there was no champion.
+    """
+
+    model: str
+    on: str | None
+    reigns: tuple[Reign, ...]
+
+    @property
+    def summary(self) -> str:
+        """For people: a line for each."""
+        if self.reigns:
+            return "\n".join(f"{self.model} {reign.summary}" for reign in self.reigns)
+        return f"{self.model} had no champion" + (f" at {self.on}" if self.on else " yet")
+
+
+def history(model: str, office: Office, on: str | None = None) -> History:
+    """Say who was champion, at one time or ever.
+
+    Args:
+        model: name in the registry.
+        office: the people and the ledger.
+        on: a date (UTC; its end counts) or a timestamp, as ISO 8601 spells them; None for all time.
+
+    Raises:
+        ConfigurationError: the ledger does not know the model, or `on` is no date.
+        Refused: the ledger is broken, or not the one that MLflow was told by.
+    """
+    moment = None if on is None else read_moment(on)
+    office.require_known(model)
+    entries = office.own(model)
+    crowns = [entry for entry in entries if entry.kind in CROWNS]
+    ends = [*(entry.time for entry in crowns[1:]), *([None] if crowns else [])]
+    reigns = [_reign(entry, end, entries, office.trust) for entry, end in zip(crowns, ends, strict=True)]
+    if moment is not None:
+        # Of several in one second the last one counts.
+        reigns = [reign for reign in reigns if read_time(reign.since) <= moment][-1:]
+    return History(model=model, on=on, reigns=tuple(reigns))
+
+
+def read_moment(text: str) -> datetime:
+    """Read a date, which means its end, or a timestamp; without an offset it is UTC.
+
+    Raises:
+        ConfigurationError: it is neither, or a day to come.
+    """
+    try:
+        if len(text) <= len("2026-11-17"):
+            day = date.fromisoformat(text)
+            if day > datetime.now(UTC).date():
+                msg = f"{text} has not come yet, so nobody knows who will be champion; give a day that has begun"
+                raise ConfigurationError(msg)
+            return datetime.combine(day + timedelta(days=1), time(), UTC) - timedelta(seconds=1)
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        msg = f"{text!r} is no date or time; expected UTC as in 2026-11-17 or 2026-11-17T09:30:00"
+        raise ConfigurationError(msg) from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _reign(crown: Entry, end: str | None, entries: tuple[Entry, ...], trust: Trust) -> Reign:
+    promoted = crown if crown.kind == "promote" else entries[int(crown.claim["promoted"]) - 1]
+    gated = entries[int(promoted.claim["gated"]) - 1]
+    given = {
+        hashlib.sha256(each.claim["approval"].encode()).hexdigest(): each.claim["approval"]
+        for each in entries[: promoted.number]
+        if each.kind == "approve" and each.version == crown.version
+    }
+    # Those that it rested on, and of these nobody's word who did not give it: that is for `verify` to name.
+    rested = [given[each] for each in promoted.claim["approvals"] if each in given]
+    counted = [approval for each in rested if (approval := _read(each, trust)) is not None]
+    return Reign(
+        version=crown.version,
+        since=crown.time,
+        until=end,
+        entry=crown.number,
+        kind=crown.kind,
+        instead_of=crown.claim["from"],
+        by=crown.signer,
+        reason=crown.claim["reason"],
+        because=promoted.claim["because"],
+        policy=promoted.claim["policy"],
+        gates=tuple(gated.claim["verdicts"]),
+        approvals=tuple(Word(by=each.signer.name, reason=each.reason, time=each.time) for each in counted),
+        digests=crown.digests,
+        commit=crown.claim["commit"],
+    )
+
+
+def _read(envelope: str, trust: Trust) -> Approval | None:
+    try:
+        return read_approval(envelope, trust)
+    except Refused:
+        return None

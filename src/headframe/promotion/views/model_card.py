@@ -1,0 +1,403 @@
+"""The card of a version: what it is for, how good it is, what was proven of it, by whose word, what it rests on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from headframe.digests import Record
+from headframe.errors import DataError
+from headframe.evaluation.card import use
+from headframe.evaluation.facts import NO_SLICES, Facts, signed, spread
+from headframe.evaluation.paired import Comparison
+from headframe.evaluation.slices import Slice
+from headframe.ledger.entries import Entry
+from headframe.ledger.rules import last_gate, read_approval
+from headframe.pages.blocks import (
+    Block,
+    Bullets,
+    Dot,
+    Dots,
+    Grid,
+    Heading,
+    Page,
+    Pairs,
+    Section,
+    Text,
+    Tiles,
+    Verbatim,
+    as_html,
+    as_markdown,
+)
+from headframe.pages.numbers import number
+from headframe.promotion.service import Office
+from headframe.promotion.views.overview import Deed, Dossier, Listed, State, deeds, dossier, listed, state
+from headframe.records import Interval
+from headframe.registry.listing import artifacts, find
+from headframe.registry.signed_record import require_bytes
+from headframe.registry.versions import Version, signed_files
+
+_GOOD, _BAD = ("champion", "challenger"), ("refused", "rejected")
+_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # sha256 of no bytes
+
+
+class Word(Record):
+    """An approval of a version.
+
+    Attributes:
+        by: who gave it.
+        reason: why.
+        time: when: UTC, ISO 8601.
+        expires: until when it counts.
+        report: sha256 of the gate report that it goes by.
+    """
+
+    by: str
+    reason: str
+    time: str
+    expires: str
+    report: str
+
+
+class Shown(Record):
+    """Everything about one version.
+
+    Attributes:
+        model: name in the registry.
+        version: its number.
+        about: as `models list` has it.
+        run_id: of the run that made it.
+        metrics: on its test rows.
+        rows: how many there are.
+        commit: of its code; empty where that is not known.
+        libraries: that it rests on.
+        digests: sha256 of everything it consists of and rests on.
+        gates: verdict of each gate, as last asked; empty where none was.
+        policy: by which they were asked.
+        approvals: given for it, oldest first.
+        deeds: what the ledger holds about it, oldest first.
+    """
+
+    model: str
+    version: int
+    about: Listed
+    run_id: str
+    metrics: dict[str, Interval]
+    rows: int
+    commit: str
+    libraries: dict[str, str]
+    digests: dict[str, str]
+    gates: tuple[dict[str, Any], ...]
+    policy: str
+    approvals: tuple[Word, ...]
+    deeds: tuple[Deed, ...]
+
+    @property
+    def lines(self) -> list[str]:
+        """For people."""
+        about = self.about
+        return [
+            f"{self.model} version {self.version}: {about.state}",
+            f"made       {about.kind}, seed {about.seed}, by {about.author}, {about.registered}, run {self.run_id}",
+            *(
+                f"{'metric' if place == 0 else '':11}{name} {each}"
+                for place, (name, each) in enumerate(self.metrics.items())
+            ),
+            f"           on {self.rows:,} test rows",
+            *(
+                f"gate       {'ok' if each['passed'] else 'no':4}{each['gate']}: {each['because']}"
+                for each in self.gates
+            ),
+            *(f"approved   by {each.by}, {each.time}: {each.reason} (until {each.expires})" for each in self.approvals),
+            *(f"ledger     {each.number}, {each.time}, {each.what} by {each.by}: {each.told}" for each in self.deeds),
+            f"commit     {self.commit or 'not known'}",
+            *(f"sha256     {name}: {text}" for name, text in self.digests.items()),
+        ]
+
+
+class Card(Record):
+    """The card of a version.
+
+    Attributes:
+        model: name in the registry.
+        version: its number.
+        html: as a page.
+        markdown: as text.
+    """
+
+    model: str
+    version: int
+    html: str
+    markdown: str
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What a card is made of."""
+
+    found: Dossier
+    now: State
+    entries: Sequence[Entry]
+    told: list[Deed]
+    approvals: tuple[Word, ...]
+
+    @property
+    def gated(self) -> Entry | None:
+        return last_gate(self.entries, self.found.version.number)
+
+
+def show(version: Version, office: Office) -> Shown:
+    """Tell everything about a version; its files are checked against their signature.
+
+    Raises:
+        Refused: they are not what somebody trusted signed, or the ledger is broken.
+    """
+    known = _known(version, office)
+    found, gated = known.found, known.gated
+    return Shown(
+        model=version.model,
+        version=version.number,
+        about=listed(found, known.now),
+        run_id=version.run_id,
+        metrics=found.provenance.evaluated.metrics,
+        rows=found.provenance.evaluated.rows,
+        commit=found.provenance.origin.commit,
+        libraries=found.provenance.origin.libraries,
+        digests=_digests(found),
+        gates=tuple(gated.claim["verdicts"]) if gated else (),
+        policy=gated.claim["policy"] if gated else "",
+        approvals=known.approvals,
+        deeds=tuple(known.told),
+    )
+
+
+def card(version: Version, office: Office) -> Card:
+    """Write the card of a version; its files are checked against their signature.
+
+    Raises:
+        Refused: they are not what somebody trusted signed, or the ledger is broken.
+        HeadframeError: what was measured cannot be had.
+    """
+    known = _known(version, office)
+    found = known.found
+    with artifacts(version, office.uri) as fetch:
+        names = {"evaluated": "metrics.json", "slices": "slices.json"}
+        measured = {
+            name: require_bytes(fetch(f"evaluation/{file}"), name, file, version, found.signed)
+            for name, file in names.items()
+        }
+    try:
+        facts = _facts(found, json.loads(measured["evaluated"]), json.loads(measured["slices"]))
+    except (ValueError, KeyError, TypeError) as error:
+        msg = f"metrics.json or slices.json of {version.uri} cannot be read ({error!r}); train and register it again"
+        raise DataError(msg) from error
+    page = _page(known, facts)
+    return Card(model=version.model, version=version.number, html=as_html(page), markdown=as_markdown(page))
+
+
+def _known(version: Version, office: Office) -> _Known:
+    version, registered = find(version, office.uri)
+    with signed_files(version, office.uri, office.trust) as (_, statement):
+        found = dossier(version, registered, office, statement)
+    entries = office.ledger.entries(version.model, office.trust)
+    given = [
+        read_approval(each.claim["approval"], office.trust)
+        for each in entries
+        if each.kind == "approve" and each.version == version.number
+    ]
+    words = tuple(
+        Word(by=each.signer.name, reason=each.reason, time=each.time, expires=each.expires, report=each.report)
+        for each in given
+    )
+    return _Known(found, state(entries, version.number), entries, deeds(entries, version.number, office), words)
+
+
+def _facts(found: Dossier, measured: dict[str, Any], parts: dict[str, Any]) -> Facts:
+    """Put together what the evaluation found, from the files that it left."""
+    metrics = found.provenance.evaluated.metrics
+    compared = None
+    if "difference" in measured:
+        compared = Comparison(
+            metrics, _intervals(measured["baseline"]), _intervals(measured["difference"]), measured["resamples"]
+        )
+    return Facts(
+        plan=found.plan,
+        table=found.provenance.data.split.table,
+        trained=found.provenance.trained,
+        baseline=None,
+        lead=measured["lead"],
+        higher_is_better=measured["higher_is_better"],
+        rows=measured["rows"],
+        different=measured["different_rows"],
+        block=measured["block"],
+        metrics=metrics,
+        resamples=measured["resamples"],
+        comparison=compared,
+        slices={
+            column: [Slice(each["value"], each["rows"], _intervals(each["metrics"])) for each in values]
+            for column, values in parts.items()
+        },
+    )
+
+
+def _intervals(plain: dict[str, Any]) -> dict[str, Interval]:
+    return {name: Interval.model_validate(each) for name, each in plain.items()}
+
+
+def _page(known: _Known, facts: Facts) -> Page:
+    found, version = known.found, known.found.version
+    name = f"{version.model}/{version.number}"
+    kind = "good" if known.now in _GOOD else "bad" if known.now in _BAD else "plain"
+    return Page(
+        kicker="Model card",
+        title=f"{version.model} version {version.number}",
+        badge=(known.now, kind),
+        opening=[
+            Text(f"{facts.model} for {facts.plan.task.kind} on {facts.plan.dataset.title}."),
+            Text(
+                f"Registered {found.registered} by {found.signed.signer.name}, whose signature on every file of the "
+                "model was checked when this page was written.",
+                soft=True,
+            ),
+            Tiles(facts.tiles),
+        ],
+        sections=[
+            Section("What it is for", [Text(each) for each in use(facts)]),
+            Section("Data", [Pairs(_sheet(found, facts))]),
+            Section("Metrics", _metrics(facts)),
+            Section("Slices", _slices(facts)),
+            Section("Gates", _gates(known, name)),
+            Section("Approvals", _approvals(known)),
+            Section("Ledger", _ledger(known.told)),
+            Section("Lineage", _lineage(found)),
+            Section("Make it again", _again(known, name)),
+            Section("Limits", [Bullets(_limits(known, facts))]),
+            Section("Digests (sha256)", [Pairs(_digests(found), code=True)]),
+        ],
+    )
+
+
+def _sheet(found: Dossier, facts: Facts) -> dict[str, str]:
+    split = found.provenance.data.split
+    checked = found.provenance.data.validated.expectations
+    return {
+        **facts.data_sheet,
+        "Division": split.summary,
+        "Contract": f"{checked:,} expectation{'' if checked == 1 else 's'} kept",
+    }
+
+
+def _metrics(facts: Facts) -> list[Block]:
+    compared = facts.comparison
+    heads = ["metric", "#value", "interval"]
+    heads += ["#baseline", "model minus baseline"] if compared is not None else []
+    rows = []
+    for name in facts.names:
+        cells = [name, number(facts.metrics[name].value), spread(facts.metrics[name])]
+        if compared is not None and name in compared.difference:
+            cells += [number(compared.baseline[name].value), signed(compared.difference[name])]
+        rows.append(cells + [""] * (len(heads) - len(cells)))
+    direction = "higher" if facts.higher_is_better else "lower"
+    against: list[Block] = [Text(f"Baseline: {facts.compared_with}. {facts.verdict}")] if compared is not None else []
+    told = f"{facts.lead} decides between models; {direction} is better. {facts.method}"
+    return [*against, Grid(heads, rows, frozenset({0})), Text(told, soft=True)]
+
+
+def _slices(facts: Facts) -> list[Block]:
+    found: list[Block] = []
+    whole = facts.metrics[facts.lead]
+    for column, parts in facts.slices.items():
+        measured = [(part, part.metrics[facts.lead]) for part in parts if facts.lead in part.metrics]
+        found.append(Heading(column))
+        if measured:
+            dots = [Dot(part.value, lead.value, lead.low, lead.high) for part, lead in measured]
+            found.append(Dots(dots, f"{facts.lead}; dashed: all test {facts.examples}", whole.value))
+        rows = [
+            [part.value, f"{part.rows:,}", number(lead.value), spread(lead)]
+            if (lead := part.metrics.get(facts.lead)) is not None
+            else [part.value, f"{part.rows:,}", "", "too few"]
+            for part in parts
+        ]
+        found.append(Grid([column, f"#{facts.examples}", f"#{facts.lead}", "interval"], rows))
+    return found
+
+
+def _gates(known: _Known, name: str) -> list[Block]:
+    gated = known.gated
+    if gated is None:
+        return [Text(f"No gate was asked about this version yet: `headframe models gate {name}`")]
+    claim = gated.claim
+    against = "there was no champion" if claim["champion"] is None else f"against version {claim['champion']}"
+    tried = f", try {claim['tries']} against this champion" if claim["tries"] > 1 else ""
+    rows = [[each["gate"], "✓" if each["passed"] else "✗", each["word"], each["because"]] for each in claim["verdicts"]]
+    return [
+        Text(f"Policy {claim['policy']}, {against}{tried}; signed by {gated.signer}, {gated.time}."),
+        Grid(["gate", "", "verdict", "~why"], rows),
+        Text(
+            f"Report `gates/{gated.digests['report'][:16]}.json` of its run, sha256 `{gated.digests['report']}`.",
+            soft=True,
+        ),
+    ]
+
+
+def _limits(known: _Known, facts: Facts) -> list[str]:
+    """Tell what the figures do not say; a gate may have looked at slices where the evaluation did not."""
+    verdicts = known.gated.claim["verdicts"] if known.gated is not None else ()
+    found = [each["because"] for each in verdicts if each["gate"] == "slices" and each["word"] != "nothing asked"]
+    if not found:
+        return facts.limits
+    told = (
+        f"The evaluation measured no slices; what the gate found of them: {'; '.join(found)}. Name columns in "
+        "evaluation.slices to see where the model is weak."
+    )
+    return [told if each == NO_SLICES else each for each in facts.limits]
+
+
+def _approvals(known: _Known) -> list[Block]:
+    if not known.approvals:
+        return [Text("None was given.")]
+    rows = [[each.by, each.time, each.expires, each.reason] for each in known.approvals]
+    return [Grid(["who", "when", "until", "~why"], rows)]
+
+
+def _ledger(told: Sequence[Deed]) -> list[Block]:
+    if not told:
+        return [Text("It does not know this version yet.")]
+    rows = [[str(each.number), each.time, each.what, each.by, each.told] for each in told]
+    return [Grid(["#entry", "when", "~what", "who", "~why"], rows)]
+
+
+def _lineage(found: Dossier) -> list[Block]:
+    origin = found.provenance.origin
+    kept = f"kept with its run as code/code.diff, sha256 {origin.diff}"
+    own = sorted({name.partition(".")[0] for name in origin.modules} - {"headframe"})
+    told = {
+        "Code": f"commit {origin.commit}" if origin.commit else "commit not known",
+        "Uncommitted changes": {None: "not known", _NOTHING: "none"}.get(origin.diff, kept),
+        "Of the project": ", ".join(own) or "no code of its own",
+        "Libraries": ", ".join(f"{name} {version}" for name, version in sorted(origin.libraries.items())),
+        "Python": f"{origin.python} on {origin.machine}, trained on {origin.device}",
+        "Headframe": str(found.signed.claim["headframe"]),
+        "Seed": str(found.plan.seed),
+        "Run": found.version.run_id,
+    }
+    return [Pairs(told)]
+
+
+def _again(known: _Known, name: str) -> list[Block]:
+    tried = [each for each in known.told if each.what.startswith("reproduced")]
+    said = (
+        f"Last tried {tried[-1].time} by {tried[-1].by}: {tried[-1].what.partition(': ')[2]}."
+        if tried
+        else "Nobody has tried yet."
+    )
+    return [Text(said), Verbatim(f"headframe reproduce {name}")]
+
+
+def _digests(found: Dossier) -> dict[str, str]:
+    """Give the sha256 of what a version consists of and rests on, by name."""
+    names = ("bundle", "plan", "provenance", "table", "split", "predictions", "evaluated", "slices")
+    told = {name: str(found.signed.claim[name]) for name in names if name in found.signed.claim}
+    return {"signature": found.signed.digest, **told}

@@ -1,0 +1,101 @@
+"""What is registered: models, their versions, and the files of a version's run."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from headframe.config.targets.nearest import nearest
+from headframe.errors import ConfigurationError, HeadframeError
+from headframe.registry.versions import Version
+from headframe.tracking.address import open_client, speaking
+from headframe.tracking.fetching import Missing, fetch_file
+
+
+def models(uri: str) -> list[str]:
+    """Name the registered models."""
+    client = open_client(uri)
+    with speaking(uri):
+        return sorted(each.name for each in _all(client.search_registered_models))
+
+
+def versions(model: str, uri: str) -> list[tuple[Version, str]]:
+    """Give all versions of a model and when they were registered, oldest first.
+
+    Raises:
+        ConfigurationError: there is no such model.
+    """
+    known = models(uri)
+    if model not in known:
+        instead = nearest(model, known) if known else "none is registered yet: headframe run"
+        msg = f"there is no registered model {model!r} at {uri}; {instead}"
+        raise ConfigurationError(msg)
+    client = open_client(uri)
+    with speaking(uri):
+        found = _all(client.search_model_versions, filter_string=f"name = '{model}'")
+    return sorted(
+        (
+            (Version(model, int(each.version), each.run_id or "", dict(each.tags)), _time(each.creation_timestamp))
+            for each in found
+        ),
+        key=lambda pair: pair[0].number,
+    )
+
+
+def find(version: Version, uri: str) -> tuple[Version, str]:
+    """Give a version with its tags and when it was registered."""
+    return next(pair for pair in versions(version.model, uri) if pair[0].number == version.number)
+
+
+class Fetch:
+    """Reads files of a version's run.
+
+    Args:
+        place: of the run's artifacts.
+        uri: MLflow's address.
+        scratch: where they are fetched to.
+        name: of the version, for messages.
+    """
+
+    def __init__(self, place: str, uri: str, scratch: Path, name: str) -> None:
+        self._place, self._uri, self._scratch, self._name = place, uri, scratch, name
+
+    def __call__(self, path: str) -> bytes:
+        """Give the bytes of a file.
+
+        Raises:
+            HeadframeError: it cannot be had.
+        """
+        try:
+            return fetch_file(f"{self._place}/{path}", self._uri, self._scratch).read_bytes()
+        except Missing as error:
+            msg = f"{path} of {self._name} cannot be fetched ({error}); the command that trained it writes it anew"
+            raise HeadframeError(msg) from error
+
+
+@contextmanager
+def artifacts(version: Version, uri: str) -> Iterator[Fetch]:
+    """Give a way to read files of a version's run, while the context lasts."""
+    client = open_client(uri)
+    with speaking(uri):
+        place = client.get_run(version.run_id).info.artifact_uri
+    with tempfile.TemporaryDirectory() as scratch:
+        yield Fetch(place, uri, Path(scratch), version.uri)
+
+
+def _all(search: Callable[..., Any], **wanted: Any) -> list[Any]:
+    """Give all that MLflow finds, which it tells page by page."""
+    page = search(**wanted)
+    found = list(page)
+    while page.token:
+        page = search(**wanted, page_token=page.token)
+        found += page
+    return found
+
+
+def _time(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,104 @@
+"""How a model that MLflow keeps becomes one that answers: what `mlflow.pyfunc.load_model` calls."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headframe.digests import digest, file_digest
+from headframe.errors import ConfigurationError, HeadframeError
+from headframe.prediction.layout import bundle_in
+from headframe.prediction.predictor import Predictor
+from headframe.prediction.rows import to_table
+from headframe.registry.signature import CODE
+
+OUTPUTS = ("predictions", "scores")
+
+_BROUGHT: dict[str, str] = {}
+"""Packages that models brought into this process, by name, with the digest of their source."""
+
+
+def open_package(model: Path) -> Predictor:
+    """Open a model in MLflow's format as a predictor.
+
+    What the model brings as its own code is trusted as the model itself is: it came from the same registry.
+
+    Args:
+        model: the folder that holds `MLmodel`.
+
+    Raises:
+        DataError: a file is missing or was changed since it was packaged.
+        HeadframeError: this process has imported another version of the code already.
+    """
+    return _open(bundle_in(model), model / CODE)
+
+
+def _open(bundle: Path, code: Path) -> Predictor:
+    own = sorted(folder.name for folder in code.iterdir() if folder.is_dir()) if code.is_dir() else []
+    for name in own:
+        _require_same(name, code / name)
+    if own:  # before all else, the project's `src/` included
+        sys.path[:] = [str(code), *(path for path in sys.path if path != str(code))]
+    return Predictor.load(bundle, trusted=tuple(f"{name}." for name in own))
+
+
+def _require_same(name: str, folder: Path) -> None:
+    """Make sure that importing `name` gives the package in `folder`: Python imports a name once for a process."""
+    brought = _source(folder)
+    imported = sys.modules.get(name)
+    if imported is not None:
+        there = next(iter(getattr(imported, "__path__", ())), "")
+        # What was fetched for an earlier model may be removed by now.
+        if (_BROUGHT.get(name) or _source(Path(there))) != brought:
+            msg = (
+                f"the model brings package {name!r} in {folder}, but this process has imported another version of it "
+                f"from {there or 'elsewhere'}; open the model in a process of its own"
+            )
+            raise HeadframeError(msg)
+    _BROUGHT[name] = brought
+
+
+def _source(folder: Path) -> str:
+    files = {path.relative_to(folder).as_posix(): file_digest(path) for path in folder.rglob("*.py")}
+    return digest(files)
+
+
+class Answers:
+    """What MLflow asks: raw rows as a data frame, or named arrays, in; a data frame out.
+
+    Args:
+        predictor: the model.
+    """
+
+    def __init__(self, predictor: Predictor) -> None:
+        self.predictor = predictor
+
+    def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> Any:
+        """Answer for rows.
+
+        Args:
+            model_input: a pandas data frame, or arrays by column; as the signature has it.
+            params: `output`: `predictions` gives a data frame with the columns a person reads, `scores` an array.
+
+        Raises:
+            DataError: the rows are not what the model takes.
+            ConfigurationError: `output` is neither.
+        """
+        output = (params or {}).get("output", OUTPUTS[0])
+        if output not in OUTPUTS:
+            msg = f"params.output is {output!r}; expected {' or '.join(OUTPUTS)}"
+            raise ConfigurationError(msg)
+        rows = to_table({str(name): model_input[name] for name in model_input}, self.predictor.schema)
+        if output == "scores":
+            scores: np.ndarray = self.predictor.scores(rows)
+            return scores
+        return self.predictor.predict(rows).to_pandas()
+
+
+def _load_pyfunc(path: str) -> Answers:
+    bundle = Path(path)
+    return Answers(_open(bundle, bundle.parent.parent / CODE))

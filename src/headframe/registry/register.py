@@ -1,0 +1,49 @@
+"""From a measured model to a version in the registry: tracked, packaged, proven, registered once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from headframe.config.plan.plan import Plan
+from headframe.records import Evaluated, Ingested, Registered, Trained
+from headframe.registry.versions import has_version, is_intact
+from headframe.signing.trust import Trust
+
+
+def register(  # noqa: PLR0917 - a stage takes what its key is made of
+    plan: Plan,
+    data: Ingested,
+    trained: Trained,
+    evaluated: Evaluated,
+    uri: str,
+    place: str,  # noqa: ARG001 - part of the stage's key: another registry is another registration
+    root: Path,
+    folder: Path,
+) -> Registered:
+    """Track a result, package its model, prove the package and register it as a version, once for its key.
+
+    Args:
+        plan: what was run; its team says who may sign.
+        data: the data that went in.
+        trained: the model.
+        evaluated: its measurements.
+        uri: MLflow's address.
+        place: the same as it reads on any machine.
+        root: the project's folder.
+        folder: for what is made on the way.
+
+    Raises:
+        HeadframeError: MLflow cannot be reached or written, or the packaged model answers otherwise than the
+            trained one; then there is no version.
+        Refused: nobody whom the team lists as an author can sign it here, or it is registered already and signed by
+            somebody who is not trusted.
+    """
+    from headframe.registry.publish import Publication  # noqa: PLC0415 - imports mlflow and torch: seconds
+
+    return Publication(plan, data, trained, evaluated, uri, root, folder).publish()
+
+
+def is_registered(record: Registered, uri: str, trust: Trust) -> bool:
+    """Say whether what a kept record names is still in the registry, its files signed where they can be looked at."""
+    there = has_version(record.model, record.version, record.run_id, uri)
+    return there and is_intact(record.model, record.version, uri, trust) is not False

@@ -1,0 +1,284 @@
+"""A packaged model's signature: who vouches for its files, checked before any of them is used.
+
+`model.dsse.json` beside `MLmodel` is an in-toto statement about every other file. A file that it does not name is
+refused as much as one that was changed, since Python would import it from `code/`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickletools
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from headframe.config.plan.promotion import Role, Team
+from headframe.digests import file_digest
+from headframe.errors import Refused
+from headframe.signing.envelope import seal, unseal
+from headframe.signing.keys import OwnKey, own_key
+from headframe.signing.trust import Signer, Trust
+
+SIGNATURE = "model.dsse.json"
+KIND = "model"
+LOADER = "headframe.registry.loader"  # MLflow's word for the module that opens the model; no other one does
+CODE = "code"  # folder of a packaged model with the project's own packages
+COMPILED = "__pycache__"
+ADDED = "registered_model_meta"  # MLflow writes it beside `MLmodel` when it fetches a model by its registered name
+
+_MEND = "the command that trained it writes it anew"
+_SIGNS: tuple[Role, ...] = ("author", "approver")
+_PICKLES = {".pkl", ".pickle", ".joblib", ".cloudpickle", ".dill", ".pt", ".pth", ".ckpt"}
+_CALLS = {"GLOBAL", "INST", "OBJ", "REDUCE", "NEWOBJ", "NEWOBJ_EX", "STACK_GLOBAL"}
+_BINARY = b"\x80"  # what a pickle of protocol 2 or later begins with, before the number of the protocol
+_PROTOCOLS = range(2, 6)
+
+
+class UnknownSigner(Refused):
+    """A model is signed, but by nobody who is trusted here."""
+
+
+@dataclass(frozen=True)
+class Signed:
+    """A packaged model whose signature was checked.
+
+    Attributes:
+        signer: who signed it: the version's author.
+        claim: what it was said to be: `model`, `run_id`, `headframe`, and the digests `plan`, `provenance`, `table`,
+            `split`, `validated` (of `validation.json`), `bundle`, `predictions`, `evaluated` (of `metrics.json`) and
+            `slices` (of `slices.json`).
+        digest: sha256 of the signed statement's file, which stands for every file of the model.
+        files: sha256 of each other file, by its path in the model's folder.
+    """
+
+    signer: Signer
+    claim: dict[str, Any]
+    digest: str
+    files: dict[str, str]
+
+
+def signing_key(team: Team, name: str | None = None) -> OwnKey:
+    """Give the key to sign models with.
+
+    Args:
+        team: who may.
+        name: of the key; see `own_key`.
+
+    Raises:
+        ConfigurationError: there is no such key, or there are several and none is named.
+        Refused: the team does not list it as an author's, or only until now.
+    """
+    key = own_key(name)
+    if not team.people:
+        return key
+    signer = Trust.of(team).signers.get(key.public)
+    if signer is None:
+        msg = (
+            f"key {key.name!r} is not in conf/team/, so nobody would trust a model that it signs; have its public "
+            f"part listed with role author: {key.public}"
+        )
+        raise Refused(msg)
+    left = signer.left(datetime.now(UTC))
+    if left is not None:
+        msg = f"{left}, so it registers nothing new; sign with the key that took its place"
+        raise Refused(msg)
+    if "author" not in signer.roles:
+        msg = f"{signer.name} is {' and '.join(signer.roles)} in conf/team/; to register models takes role author"
+        raise Refused(msg)
+    return key
+
+
+def sign_package(folder: Path, key: OwnKey, claim: Mapping[str, str]) -> None:
+    """Sign a packaged model: write `model.dsse.json` beside `MLmodel`.
+
+    Args:
+        folder: the one that holds `MLmodel`; nothing may be added to it afterwards.
+        key: whose word it is.
+        claim: see `Signed`.
+
+    Raises:
+        Refused: there is a pickle, or something else than the model opens it.
+    """
+    (folder / SIGNATURE).unlink(missing_ok=True)
+    files = _files(folder)
+    _refuse_pickle(folder, files)
+    subjects = {name: file_digest(path) for name, path in files.items()}
+    (folder / SIGNATURE).write_text(seal(KIND, subjects, claim, key), encoding="utf-8")
+
+
+def check_package(folder: Path, trust: Trust) -> Signer:
+    """Say who signed a packaged model, if it is what they signed; see `read_package`."""
+    return read_package(folder, trust).signer
+
+
+def read_package(folder: Path, trust: Trust, about: Mapping[str, str] | None = None) -> Signed:
+    """Check a packaged model against its signature.
+
+    What Python compiled in `code/` is no part of the model, and not checked: whoever opens the model does it from a
+    copy without these files, as `registry.model_files` gives it.
+
+    Args:
+        folder: the one that holds `MLmodel`.
+        trust: whose signature counts.
+        about: what must stand in its claim, so that another version's files are not taken for this one's.
+
+    Raises:
+        UnknownSigner: nobody who is trusted signed it.
+        Refused: it is not signed, or by somebody who may not sign models; a file was changed, removed or
+            added; the signature is about another version; there is a pickle, or something else opens the model.
+    """
+    envelope = folder / SIGNATURE
+    if envelope.is_symlink() or not envelope.is_file():
+        msg = (
+            f"it is not signed ({SIGNATURE} is missing): it was registered before signatures were, or by other means; "
+            "register it again with the command that trained it"
+        )
+        raise Refused(msg)
+    signed = read_statement(envelope.read_bytes(), trust, about)
+    files = _files(folder)
+    by = f"{signed.signer.name} signed it; {_MEND}"
+    for name in sorted(signed.files.keys() | files.keys()):
+        if name not in files:
+            msg = f"{name} was removed after {by}"
+            raise Refused(msg)
+        if name not in signed.files:
+            msg = f"{name} was added after {by}"
+            raise Refused(msg)
+        if file_digest(files[name]) != signed.files[name]:
+            msg = f"{name} was changed after {by}"
+            raise Refused(msg)
+    _refuse_pickle(folder, files)
+    return signed
+
+
+def read_statement(content: bytes, trust: Trust, about: Mapping[str, str] | None = None) -> Signed:
+    """Check what was signed of a packaged model, without looking at its files.
+
+    Args:
+        content: of `model.dsse.json`.
+        trust: whose signature counts.
+        about: what must stand in its claim.
+
+    Raises:
+        Refused: as `read_package`, but for the files.
+    """
+    text = content.decode(errors="replace")
+    try:
+        opened = unseal(text, KIND, trust)
+    except Refused as error:
+        msg = f"its signature in {SIGNATURE} does not hold: {error}"
+        raise (Refused if _signers(text) & trust.signers.keys() else UnknownSigner)(msg) from error
+    if not set(opened.signer.roles) & set(_SIGNS):
+        msg = f"{opened.signer.name} signed it, who is only {' and '.join(opened.signer.roles)}; have an author sign it"
+        raise Refused(msg)
+    for name, value in (about or {}).items():
+        if opened.claim.get(name) != value:
+            msg = (
+                f"its signature is about {name} {opened.claim.get(name)}, not {value}: these are the files of another "
+                f"version; {_MEND}"
+            )
+            raise Refused(msg)
+    return Signed(opened.signer, opened.claim, hashlib.sha256(content).hexdigest(), opened.subjects)
+
+
+def _signers(text: str) -> set[str]:
+    """Name the keys that an envelope says it is signed with; of what is no envelope none."""
+    try:
+        return {str(each["keyid"]) for each in json.loads(text)["signatures"]}
+    except (ValueError, KeyError, TypeError):
+        return set()
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """Name every file that belongs to a packaged model, but for its signature.
+
+    Raises:
+        Refused: there is something that is no file of its own.
+    """
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            msg = f"{name} is a link or something else that is no file; a model consists of files of its own"
+            raise Refused(msg)
+        if path.is_file() and name not in {SIGNATURE, ADDED} and not _is_compiled(path.relative_to(folder)):
+            found[name] = path
+    return found
+
+
+def _is_compiled(path: Path) -> bool:
+    return path.parts[0] == CODE and path.parent.name == COMPILED and path.suffix == ".pyc"
+
+
+def _refuse_pickle(folder: Path, files: Mapping[str, Path]) -> None:
+    """Refuse what could run code on being opened, other than the model's own.
+
+    Raises:
+        Refused: there is a pickle, or `MLmodel` has it opened by something else than the model's loader.
+    """
+    for name, path in files.items():
+        what = next(_pickles(name, path), None)
+        if what is not None:
+            msg = f"{what}, and opening a pickle runs whatever code it holds; Headframe never makes or opens one"
+            raise Refused(msg)
+    try:
+        flavors = yaml.safe_load((folder / "MLmodel").read_bytes())["flavors"]
+        loader = flavors["python_function"]["loader_module"]
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        msg = f"MLmodel does not say how the model is opened ({type(error).__name__}); register it again"
+        raise Refused(msg) from error
+    if set(flavors) != {"python_function"} or loader != LOADER:
+        msg = f"MLmodel has flavours {', '.join(flavors)} opened by {loader}; expected python_function by {LOADER}"
+        raise Refused(msg)
+
+
+def _pickles(name: str, path: Path) -> Iterator[str]:
+    """Say where in a file there is a pickle."""
+    if path.suffix.lower() in _PICKLES:
+        yield f"{name} has the name of a pickle"
+    with path.open("rb") as stream:
+        head = stream.read(2)
+    if _is_binary_pickle(head) or _is_textual_pickle(path):
+        yield f"{name} is a pickle"
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for inner in archive.namelist():
+                with archive.open(inner) as member:
+                    if Path(inner).suffix.lower() in _PICKLES or _is_binary_pickle(member.read(2)):
+                        yield f"{name} holds {inner}, a pickle"
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
+        msg = f"{name} is an archive that cannot be looked into ({error}); register the model again"
+        raise Refused(msg) from error
+
+
+def _is_binary_pickle(head: bytes) -> bool:
+    return head[:1] == _BINARY and len(head) > 1 and head[1] in _PROTOCOLS
+
+
+def _is_textual_pickle(path: Path) -> bool:
+    """Say whether a file without a pickle's beginning reads as one that calls something: protocols 0 and 1."""
+    calls = False
+    with path.open("rb") as stream:
+        try:
+            for operation, _, _ in pickletools.genops(stream):
+                calls |= operation.name in _CALLS
+        except (ValueError, OverflowError, MemoryError):  # what is no pickle may ask for any number of bytes
+            return False
+        return calls and not stream.read(1)
+
+
+def require_signer(team: Team, name: str | None = None) -> None:
+    """Make sure that what is going to be registered can be signed, before anything long is done.
+
+    Raises:
+        HeadframeError: as `signing_key`, or others may read the key's file, or it holds no such key.
+    """
+    _ = signing_key(team, name).private

@@ -1,0 +1,146 @@
+"""What MLflow keeps of a version, held against what its author signed: only the latter is believed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from headframe.config.plan.plan import Plan
+from headframe.digests import digest
+from headframe.errors import DataError, Refused
+from headframe.records import Provenance
+from headframe.registry.signature import Signed
+from headframe.registry.versions import Version
+from headframe.tracking import tags
+from headframe.tracking.fetching import first_line
+
+
+def require_tags(version: Version, signed: Signed) -> None:
+    """Make sure that a version's tags repeat what was signed.
+
+    Raises:
+        Refused: one is missing or says something else; it is named.
+    """
+    for name, tag in tags.DIGESTS.items():
+        if tag not in version.tags:
+            msg = f"{version.uri} has no tag {tag}, so Headframe did not register it; register it with: headframe run"
+            raise Refused(msg)
+        came, wanted = version.tags[tag], signed.claim.get(name)
+        if came != wanted:
+            msg = (
+                f"tag {tag} of {version.uri} was changed: it is {came[:12]}, but {str(wanted)[:12]} is {name} in its "
+                f"signature by {signed.signer.name}; restore the registry from a copy"
+            )
+            raise Refused(msg)
+
+
+def require_signed(came: str, name: str, file: str, version: Version, signed: Signed) -> None:
+    """Make sure that a file of the version's run is the one that was signed.
+
+    Args:
+        came: sha256 of the file; of `plan.json`, of what it holds.
+        name: of its digest in the signature.
+        file: its name, for the message.
+        version: whose.
+        signed: what its author signed.
+
+    Raises:
+        Refused: it is another one, or nothing was signed of it.
+    """
+    wanted = signed.claim.get(name)
+    if wanted is None:
+        msg = f"the signature of {version.uri} does not say which {file} is its own; train and register it again"
+        raise Refused(msg)
+    if came != wanted:
+        msg = (
+            f"{file} of {version.uri} was changed: it has sha256 {came[:12]}, but {str(wanted)[:12]} was signed by "
+            f"{signed.signer.name}; restore it from a copy"
+        )
+        raise Refused(msg)
+
+
+def require_bytes(content: bytes, name: str, file: str, version: Version, signed: Signed) -> bytes:
+    """Give the bytes of a file if they are those that were signed; see `require_signed`."""
+    require_signed(hashlib.sha256(content).hexdigest(), name, file, version, signed)
+    return content
+
+
+def read_provenance(content: bytes, version: Version, signed: Signed) -> Provenance:
+    """Read `provenance.json`.
+
+    Raises:
+        Refused: it is not the one that was signed, or contradicts the rest of what was signed.
+        DataError: it cannot be read.
+    """
+    require_bytes(content, "provenance", "provenance.json", version, signed)
+    try:
+        found = Provenance.model_validate_json(content)
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors(include_url=False)[0]["loc"])
+        msg = f"provenance.json of {version.uri} cannot be read ({where}); it was written by another Headframe"
+        raise DataError(msg) from error
+    told = {
+        "table": found.data.split.table.digest,
+        "split": found.data.split.digest,
+        "bundle": found.trained.bundle,
+        "predictions": found.trained.predictions,
+        "evaluated": found.evaluated.digest,
+    }
+    for name, came in told.items():
+        wanted = str(signed.claim.get(name))
+        if came != wanted:
+            msg = (
+                f"provenance.json of {version.uri} names {name} {came[:12]}, but {wanted[:12]} was signed by "
+                f"{signed.signer.name}; train and register it again"
+            )
+            raise Refused(msg)
+    return found
+
+
+def read_content(content: bytes, version: Version, signed: Signed) -> dict[str, Any]:
+    """Read `plan.json` as JSON.
+
+    Raises:
+        Refused: it does not hold the plan that was signed.
+    """
+    try:
+        found: dict[str, Any] = json.loads(content)
+        came = digest(found)
+    except ValueError:  # no JSON any more
+        came = hashlib.sha256(content).hexdigest()
+    require_signed(came, "plan", "plan.json", version, signed)
+    return found
+
+
+def read_plan(content: bytes, version: Version, signed: Signed, trusted: Sequence[str]) -> Plan:
+    """Read `plan.json`.
+
+    Args:
+        content: of the file.
+        version: whose.
+        signed: what its author signed.
+        trusted: beginnings of the names of code that it may name beside Headframe's own.
+
+    Raises:
+        Refused: it does not hold the plan that was signed.
+        DataError: it is no plan for this Headframe.
+    """
+    raw = read_content(content, version, signed)
+    try:
+        return Plan.model_validate(raw, context={"trusted": tuple(trusted)})
+    except (ValueError, ValidationError) as error:
+        msg = f"plan.json of {version.uri} is no plan ({complaint(error)}); train and register it again"
+        raise DataError(msg) from error
+
+
+def complaint(error: Exception) -> str:
+    """Say in one line what is wrong with something that was read: pydantic's first line tells only how much is."""
+    if not isinstance(error, ValidationError):
+        return first_line(error)
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}" if where else str(first["msg"])

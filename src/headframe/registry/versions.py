@@ -1,0 +1,286 @@
+"""The registry's names and versions: looked up, opened, and moved in this module alone."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from headframe.config.targets.nearest import nearest
+from headframe.errors import ConfigurationError, DataError, HeadframeError, Refused
+from headframe.registry.signature import CODE, COMPILED, SIGNATURE, Signed, read_package, read_statement
+from headframe.signing.trust import Trust
+from headframe.tracking import tags
+from headframe.tracking.address import database, is_server, open_client, speaking
+from headframe.tracking.fetching import Missing, fetch_file
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    from headframe.prediction.predictor import Predictor
+
+
+CHAMPION = "champion"
+
+
+_NAME = re.compile(r"(?:models:/)?(?P<model>[^@/\s]+)(?:@(?P<alias>[^@/\s]+)|/(?P<version>[0-9]{1,9}))?")
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version in the registry.
+
+    Attributes:
+        model: name.
+        number: of the version, from 1.
+        run_id: of the run that made it.
+        tags: digests and lead metric, as they were when it was registered.
+    """
+
+    model: str
+    number: int
+    run_id: str = ""
+    tags: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def uri(self) -> str:
+        """As `mlflow.pyfunc.load_model` takes it."""
+        return f"models:/{self.model}/{self.number}"
+
+    @property
+    def about(self) -> dict[str, str]:
+        """What the signature of its files must be about; see `read_package`."""
+        told = {"model": self.model, "run_id": self.run_id, "bundle": self.tags.get(tags.BUNDLE, "")}
+        return {name: value for name, value in told.items() if value}
+
+
+def resolve(name: str, uri: str) -> Version:
+    """Find the version that a person means by `NAME`, `NAME@ALIAS` or `NAME/VERSION`; `NAME` means its champion.
+
+    Raises:
+        ConfigurationError: there is no such model, alias or version; the nearest names are named.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None:
+        msg = f"model {name!r} was asked for; expected NAME, NAME@ALIAS or NAME/VERSION, as in digits@champion"
+        raise ConfigurationError(msg)
+    model, alias, number = match["model"], match["alias"], match["version"]
+    client = open_client(uri)
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - `open_client` paid for it
+
+    with speaking(uri):
+        try:
+            registered = client.get_registered_model(model)
+        except MlflowException as error:
+            if not _is_missing(client, model, error):
+                raise
+            known = [each.name for each in client.search_registered_models()]
+            instead = nearest(model, known) if known else "none is registered yet: headframe run"
+            msg = f"there is no registered model {model!r} at {uri}; {instead}"
+            raise ConfigurationError(msg) from None
+        if number is None:
+            alias = alias or CHAMPION
+            aliases = {each: int(version) for each, version in registered.aliases.items()}
+            if alias not in aliases:
+                versions = f"{nearest(alias, aliases)}, or name a version, as in {model}/1"
+                msg = f"model {model!r} has no {alias!r}; {versions}"
+                raise ConfigurationError(msg)
+            number = aliases[alias]
+        try:
+            found = client.get_model_version(model, str(number))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            known = [str(each.version) for each in client.search_model_versions(f"name = '{model}'")]
+            listed = ", ".join(sorted(known, key=int)) or "none"
+            msg = f"model {model!r} has no version {number}; it has {listed}"
+            raise ConfigurationError(msg) from None
+    return Version(model, int(found.version), found.run_id or "", dict(found.tags))
+
+
+def means_champion(name: str) -> bool:
+    """Say whether a name, as `resolve` takes it, means the champion."""
+    match = _NAME.fullmatch(name)
+    return match is not None and match["version"] is None and match["alias"] in (None, CHAMPION)
+
+
+def champion_number(model: str, uri: str) -> int | None:
+    """Give the version of a model's champion; None where there is none yet.
+
+    Of an SQLite file it is asked directly: importing mlflow alone takes longer than a run that reuses everything.
+    """
+    if not is_server(uri):
+        rows = _select(
+            uri, "SELECT version FROM registered_model_aliases WHERE name = ? AND alias = ?", (model, CHAMPION)
+        )
+        return int(rows[0][0]) if rows else None
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - costs seconds
+
+    client = open_client(uri)
+    with speaking(uri):
+        try:
+            return int(client.get_model_version_by_alias(model, CHAMPION).version)
+        except MlflowException as error:
+            if error.error_code != "INVALID_PARAMETER_VALUE" and not _is_missing(client, model, error):
+                raise
+            return None
+
+
+def _is_missing(client: MlflowClient, model: str, error: MlflowException) -> bool:
+    """Say whether an error means that there is no such model.
+
+    A server with accounts says "permission denied" of what is not there, as it does of what is not to be seen.
+    """
+    if error.error_code == "PERMISSION_DENIED":
+        return not client.search_registered_models(f"name = '{model}'")
+    return bool(error.error_code == "RESOURCE_DOES_NOT_EXIST")
+
+
+def has_version(model: str, number: int, run_id: str, uri: str) -> bool:
+    """Say whether a version is still registered and still of this run; see `champion_number` for how."""
+    if not is_server(uri):
+        wanted = "SELECT run_id FROM model_versions WHERE name = ? AND version = ? AND current_stage != ?"
+        return _select(uri, wanted, (model, number, "Deleted_Internal")) == [(run_id,)]
+    try:
+        return resolve(f"{model}/{number}", uri).run_id == run_id
+    except ConfigurationError:
+        return False
+
+
+def is_intact(model: str, number: int, uri: str, trust: Trust) -> bool | None:
+    """Say whether the model files of a version are, byte for byte, what somebody trusted signed for it.
+
+    None where that is not known without fetching them: behind a server, and of a version that is not registered.
+    """
+    if is_server(uri):
+        return None
+    rows = _select(
+        uri,
+        "SELECT v.storage_location, v.run_id, t.value FROM model_versions v JOIN model_version_tags t "
+        "USING (name, version) WHERE v.name = ? AND v.version = ? AND v.current_stage != ? AND t.key = ?",
+        (model, number, "Deleted_Internal", tags.BUNDLE),
+    )
+    if not rows:
+        return None
+    location, run_id, promised = rows[0]
+    parts = urlsplit(location)
+    if parts.scheme not in ("", "file"):
+        return None
+    try:
+        read_package(Path(unquote(parts.path)), trust, Version(model, number, run_id, {tags.BUNDLE: promised}).about)
+    except Refused:
+        return False
+    return True
+
+
+def make_champion(version: Version, reason: str, uri: str) -> None:
+    """Let a version serve from now on."""
+    client = open_client(uri)
+    with speaking(uri):
+        client.set_model_version_tag(version.model, str(version.number), tags.DECISION, reason)
+        client.set_registered_model_alias(version.model, CHAMPION, str(version.number))
+
+
+@contextmanager
+def model_files(version: Version, uri: str, trust: Trust) -> Iterator[Path]:
+    """Give a checked copy of a version's model in MLflow's format, while the context lasts.
+
+    A copy, since nobody can change it between the check and the use; and since Python compiles what it imports beside
+    the source, which would be a file that nobody signed.
+
+    Raises:
+        HeadframeError: its files are gone.
+        Refused: they are not what somebody trusted signed for this version.
+    """
+    with signed_files(version, uri, trust) as (folder, _):
+        yield folder
+
+
+@contextmanager
+def signed_files(version: Version, uri: str, trust: Trust) -> Iterator[tuple[Path, Signed]]:
+    """Give a checked copy of a version's model, and what was signed; see `model_files`."""
+    source = _source(version, uri)
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            folder = fetch_file(source, uri, Path(scratch))
+        except Missing as error:
+            msg = (
+                f"the files of {version.uri} cannot be fetched from {source} ({error}); "
+                "the command that trained it writes them anew"
+            )
+            raise HeadframeError(msg) from error
+        for compiled in [*(folder / CODE).rglob(COMPILED)]:
+            shutil.rmtree(compiled)
+        try:
+            signed = read_package(folder, trust, version.about)
+        except Refused as error:
+            msg = f"{version.uri} is refused: {error}"
+            raise type(error)(msg) from error
+        yield folder, signed
+
+
+def statement(version: Version, uri: str, trust: Trust) -> Signed:
+    """Give what was signed of a version, without fetching its model: whether its files are that is not looked at.
+
+    Raises:
+        Refused: it is not signed, or by nobody who is trusted, or as another version.
+    """
+    source = _source(version, uri)
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            content = fetch_file(f"{source.rstrip('/')}/{SIGNATURE}", uri, Path(scratch)).read_bytes()
+        return read_statement(content, trust, version.about)
+    except Missing as error:
+        msg = f"{version.uri} is refused: {SIGNATURE} cannot be fetched ({error}); register it again"
+        raise Refused(msg) from error
+    except Refused as error:
+        msg = f"{version.uri} is refused: {error}"
+        raise type(error)(msg) from error
+
+
+def _source(version: Version, uri: str) -> str:
+    """Say where MLflow keeps the files of a version."""
+    client = open_client(uri)
+    with speaking(uri):
+        return str(client.get_model_version_download_uri(version.model, str(version.number)))
+
+
+def open_version(version: Version, uri: str, trust: Trust) -> Predictor:
+    """Load a version's model into this process.
+
+    Raises:
+        HeadframeError: its files are gone, or this process has imported another version of the code it brings.
+        Refused: its files are not what somebody trusted signed for this version.
+        DataError: they cannot be read.
+    """
+    from headframe.registry.loader import open_package  # noqa: PLC0415 - imports torch
+
+    with model_files(version, uri, trust) as folder:
+        try:
+            return open_package(folder)
+        except DataError as error:
+            msg = f"{version.uri} is damaged: {error}"
+            raise DataError(msg) from error
+
+
+def _select(uri: str, statement: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+    """Read from MLflow's own tables; a test holds their names against MLflow's answers."""
+    file = database(uri)
+    if not file.is_file():
+        return []
+    connection = sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=20)
+    try:
+        return connection.execute(statement, values).fetchall()
+    except sqlite3.Error as error:
+        msg = f"{file} is no database of MLflow's ({error}); name another with tracking.uri"
+        raise HeadframeError(msg) from error
+    finally:
+        connection.close()

@@ -1,0 +1,276 @@
+"""What holds for every command: one JSON document, paths from where the user stands, nothing finished is hidden."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from fixtures import Made
+
+from headframe.cli import main
+from headframe.config.load import load_plan
+from headframe.config.project import Project
+from headframe.datasets.collect import collect
+from headframe.serving.smoke_request import as_request
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project that nobody stands in."""
+    root = tmp_path / "project"
+    for name in ("conf", "flows"):
+        shutil.copytree(REPOSITORY / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.chdir(tmp_path)
+    return root
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "--bogus"],
+        ["run", "seed=1", "--bogus", "seed=2"],
+        ["frobnicate"],
+        ["predict", "digits"],
+        ["list", "models", "more"],
+        ["run", "model=cn"],
+        ["models", "list", "--js"],
+    ],
+)
+def test_wrong_usage_is_a_json_document_as_well(
+    arguments: list[str], root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*arguments, "--json", *(["--project", str(root)] if "cn" in arguments[-1] else [])]) == 2
+    printed, said = capsys.readouterr()
+    document = json.loads(printed)
+    assert document["exit_code"] == 2
+    assert said.endswith(f"headframe: {document['error']}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["predict"], "the following arguments are required: model, source, target; see `headframe predict --help`"),
+        (["reproduce"], "the following arguments are required: model; see `headframe reproduce --help`"),
+        (["run", "--bogus"], "unrecognized arguments: --bogus; see `headframe run --help`"),
+        (["models", "list", "--bogus"], "unrecognized arguments: --bogus; see `headframe models --help`"),
+    ],
+)
+def test_wrong_usage_names_what_is_missing_and_where_to_read_on(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert capsys.readouterr().err == f"headframe: {told}\n"
+
+
+@pytest.mark.parametrize("override", ["model=cnn", "+trainer.max_epochs=3", "~baseline", "experiment=digits_ensemble"])
+def test_a_version_is_made_again_by_its_own_plan_alone(
+    override: str, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["reproduce", "digits/1", "promotion=team", override, "--project", str(root)]) == 2
+    assert capsys.readouterr().err == (
+        f"headframe: {override}: a version is made again by its own plan; only gate, promotion, team, tracking can be "
+        "overridden\n"
+    )
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure_to_talk_about(root: Path) -> None:
+    command = f"{sys.executable} -m headframe list --json --project {root} | head -c0"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
+
+
+@pytest.mark.parametrize("damage", [b"<<<<<<< HEAD\nname: digits\n", b"\xff\xfe"])
+def test_a_damaged_file_hides_none_of_the_others_from_a_list(
+    damage: bytes, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / "conf" / "dataset" / "digits.yaml").write_bytes(damage)
+    assert main(["list", "datasets", "--project", str(root)]) == 0
+    printed = capsys.readouterr().out
+    assert "cannot be read; mend the file" in printed
+    assert "mnist" in printed
+
+
+def test_paths_are_those_of_the_user_not_of_the_project(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("image\n1\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "headframe", "predict", "digits", "rows.csv", "absent/out.parquet", "--project", root],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**os.environ, "PREFECT_HOME": "/nonexistent", "PREFECT_API_URL": ""},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert f"{tmp_path}/absent is no folder" in done.stderr
+
+
+def test_a_new_project_comes_to_where_the_user_stands(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["init", "mine", "--project", str(root), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["folder"] == str(tmp_path / "mine")
+    assert (tmp_path / "mine" / "conf" / "plan.yaml").is_file()
+
+
+def test_what_a_new_project_says_to_type_can_be_typed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["init", "mein projekt"]) == 0
+    assert capsys.readouterr().out.endswith("next: cd 'mein projekt' && headframe run\n")
+
+
+def test_a_run_that_fails_hides_none_that_ended_before(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "missing").mkdir()
+    shutil.copy(root / "conf" / "dataset" / "digits.yaml", root / "conf" / "dataset" / "broken.yaml")
+    broken = root / "conf" / "dataset" / "broken.yaml"
+    broken.write_text(broken.read_text().replace("name: digits", "name: broken").replace("min_rows: ", "min_rows: 9"))
+    assert main(["ingest", "dataset=digits,broken", "--json", "--project", str(root)]) == 3
+    document = json.loads(capsys.readouterr().out)
+    assert [each["validated"]["table"]["dataset"] for each in document["finished"]] == ["digits"]
+    assert document["error"].startswith("run 2 of 2 (dataset=broken): dataset broken breaks its contract")
+
+
+FAULTS = {
+    "raise KeyboardInterrupt": (130, "interrupted; the same command continues"),
+    "raise OSError(28, 'No space left on device', 'data')": (1, "data: No space left on device; mend that"),
+    "raise RuntimeError('a fault')": (1, "RuntimeError: a fault"),
+}
+
+
+def test_whatever_ends_a_run_hides_none_that_ended_before(root: Path) -> None:
+    flow = root / "flows" / "ingest.py"
+    good = flow.read_text()
+    for fault, (code, words) in FAULTS.items():
+        faulty = f"    if 'seed=2' in overrides:\n        {fault}\n    return bring_in("
+        flow.write_text(good.replace("    return bring_in(", faulty))
+        done = subprocess.run(
+            [sys.executable, "-m", "headframe", "ingest", "seed=1,2,3", "--json"],
+            cwd=root, capture_output=True, text=True, check=False,
+            env={**os.environ, "PREFECT_HOME": "/nonexistent", "PREFECT_API_URL": ""},
+        )  # fmt: skip
+        document = json.loads(done.stdout)
+        assert done.returncode == document["exit_code"] == code
+        assert [each["validated"]["table"]["dataset"] for each in document["finished"]] == ["digits"]
+        assert document["error"].startswith(f"run 2 of 3 (seed=2): {words}")
+        assert ("Traceback" in done.stderr) == ("RuntimeError" in fault)  # of our own faults alone
+
+
+@pytest.mark.parametrize("action", ["list", "versions", "status", "verify"])
+def test_a_project_that_stores_nothing_yet_says_so(action: str, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", action, "--project", str(root)]) == 0
+    assert capsys.readouterr().out == "nothing is stored yet; store a data set with: headframe ingest\n"
+
+
+def test_a_registry_that_cannot_be_used_is_said_before_anything_is_done(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / ".headframe").mkdir()
+    (root / ".headframe" / "mlflow.db").write_bytes(b"garbage" * 1000)
+    assert main(["run", "--json", "--project", str(root)]) == 1
+    assert "or move it away and a new one is made" in json.loads(capsys.readouterr().out)["error"]
+    assert not (root / ".headframe" / "stages").exists()
+
+
+@pytest.mark.parametrize("place", ["data/digits/table.parquet", ".headframe/out.parquet"])
+def test_predictions_never_take_the_place_of_what_the_project_keeps(root: Path, place: str) -> None:
+    (root / place).parent.mkdir(parents=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "headframe", "predict", "digits", "digits", place],
+        cwd=root, capture_output=True, text=True, check=False,
+        env={**os.environ, "PREFECT_HOME": "/nonexistent", "PREFECT_API_URL": ""},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "where the project keeps its tables and models" in done.stderr
+
+
+def test_the_tables_tell_what_is_in_them(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    contract = "{columns: {row: {dtype: int, min: 0}, label: {dtype: string}}}"
+    (root / "conf" / "dataset" / "small.yaml").write_text(
+        "name: small\ntitle: Small\nlicence: CC0\ncitation: none\nsources: {rows: {uri: 'file:small.csv'}}\n"
+        "reader: {_target_: headframe.datasets.readers.delimited.Delimited}\ninputs: [row]\ntarget: label\n"
+        "tasks: [classification]\nmax_rejected: 1\nsplit: {_target_: headframe.datasets.splits.Hashed}\n"
+        f"contract: {contract}\n"
+    )
+    (root / "small.csv").write_text("row,label\n1,a\nmany,b\n3,b\n")
+    plan = load_plan(["dataset=small", "features=tabular", "model=mlp"], Project(root))
+    record = collect(plan.dataset, root, root)
+
+    def told(*arguments: str) -> tuple[object, str]:
+        assert main(["data", *arguments, "--json", "--project", str(root)]) == 0
+        document = json.loads(capsys.readouterr().out)
+        assert main(["data", *arguments, "--project", str(root)]) == 0
+        return document, capsys.readouterr().out
+
+    listed, line = told("list")
+    assert listed == [record.model_dump(mode="json")]
+    assert line == f"small: 2 rows, 1 rejected, version {record.digest[:8]}\n"
+    shown, lines = told("show", "small")
+    assert isinstance(shown, dict)
+    assert (shown["licence"], shown["rows"], shown["rejected"]) == ("CC0", 2, 1)
+    assert all(part in lines for part in ("CC0", "2, and 1 rejected", record.digest, "row: int64", "label: string"))
+    rejected, line = told("rejected", "small")
+    assert isinstance(rejected, list)
+    assert [(each["source"], each["position"]) for each in rejected] == [("rows", 3)]
+    assert line == f"rows, position 3: {rejected[0]['reason']}\n"
+
+
+@pytest.mark.parametrize("action", ["show", "rejected"])
+def test_a_table_that_is_not_named_or_not_there_is_said(
+    action: str, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["data", action, "--project", str(root)]) == 2
+    assert f"as in: headframe data {action} digits" in capsys.readouterr().err
+    assert main(["data", action, "digits", "--project", str(root)]) == 1
+    assert "collect it with: headframe ingest dataset=digits" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["predict", "digits", "digits", "a.parquet"], ["serve", "digits", "--port", "0"]])
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("rows", "'rows' is no override; write key=value"),
+        ("serving.max_row=3", "serving.max_row: the plan has no such key"),
+        ("seed=1,2", "seed=1,2: these are 2 plans, but this command takes one"),
+        ("tracking.uri=sqlite:////nowhere/mlflow.db", "/nowhere/mlflow.db"),
+    ],
+)
+def test_predict_and_serve_take_overrides(
+    command: list[str], override: str, words: str, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, "--json", override, "--project", str(root)]) == 2
+    assert words in json.loads(capsys.readouterr().out)["error"]
+
+
+def test_a_server_keeps_to_the_settings_that_it_was_started_with(root: Path, digits: Made) -> None:
+    digits.register()
+    command = ["serve", "digits/1", f"tracking.uri={digits.uri}", "--json", "--port", "0", "serving.max_rows=1"]
+    plain = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "headframe", *command], cwd=root, stdout=subprocess.PIPE, text=True, env=plain
+    ) as server:
+        try:
+            assert server.stdout is not None
+            ready = ""
+            for line in server.stdout:
+                ready += line
+                if line == "}\n":
+                    break
+            address = f"{json.loads(ready)['address']}/invocations"
+            asked = [as_request(digits.probe.slice(0, rows)) for rows in (1, 2)]
+            codes = [httpx.post(address, json=body, timeout=60).status_code for body in asked]
+        finally:
+            server.terminate()
+    assert codes == [200, 413]
+
+
+@pytest.mark.parametrize("port", ["99999", "-1"])
+def test_a_port_that_cannot_be_is_wrong_usage(port: str, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "digits", "--port", port, "--json", "--project", str(root)]) == 2
+    assert f"--port {port} is no port; choose one from 1024 to 65535" in json.loads(capsys.readouterr().out)["error"]

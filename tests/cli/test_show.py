@@ -1,0 +1,51 @@
+"""What a person reads when a life ends leads on."""
+
+from __future__ import annotations
+
+import pytest
+from fixtures import Made, World
+
+from headframe.records import Decision, Outcome, TrainedPlan
+from headframe.registry.versions import resolve
+from headframe.serving.smoke_request import answer
+from headframe.show import show_outcomes, show_trained
+
+
+def _outcome(world: World, made: Made, champion: int | None) -> Outcome:
+    state = "champion" if champion == 1 else "refused"
+    decision = Decision(model="digits", version=1, champion=champion, state=state, reason="because")
+    answered = answer(made.plan, decision, made.trained, world.uri, "here", world.root)
+    result = TrainedPlan(
+        data=made.data, trained=made.trained, evaluated=made.evaluated, registered=world.registered["digits"]
+    )
+    return Outcome(plan="digits", fingerprint="0", result=result, decision=decision, answered=answered)
+
+
+@pytest.mark.parametrize(("champion", "name"), [(1, "digits@champion"), (None, "digits/1")])
+def test_what_to_try_next_names_a_version_that_there_is(
+    world: World, champion: int | None, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_outcomes([_outcome(world, world.made["digits"], champion)], world.root)
+    printed = capsys.readouterr().out
+    [line] = [line for line in printed.splitlines() if line.startswith("try next")]
+    assert line == f"try next   headframe serve {name}"
+    if champion is None:
+        assert resolve(name, world.uri).number == 1
+
+
+def test_a_champion_that_misses_a_stricter_minimum_is_shown_as_champion(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcome = _outcome(world, world.made["digits"], 1)
+    refused = outcome.model_copy(update={"decision": outcome.decision.model_copy(update={"state": "refused"})})
+    show_outcomes([refused, refused], world.root)
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("\u2502 1 ", "\u2502 2 "))]
+    assert [row.split()[-2] for row in rows] == ["yes", "yes"]
+
+
+def test_after_training_the_gates_are_what_comes_next(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    show_trained(_outcome(world, world.made["digits"], None).result, world.root)
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "try next   headframe predict digits/1 DATASET scored.parquet",
+        "           headframe models gate digits/1",
+    ]

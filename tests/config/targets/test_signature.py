@@ -1,0 +1,171 @@
+"""What is read from source is what the classes themselves accept."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from headframe.config.build import build
+from headframe.config.plan.component import Component
+from headframe.config.project import Project
+from headframe.config.targets.expected import ANYTHING
+from headframe.config.targets.signature import check_arguments, parameters_of
+from headframe.config.targets.source import find
+from headframe.errors import ConfigurationError
+
+REPOSITORY = Project(Path(__file__).resolve().parents[3])
+SOURCE = REPOSITORY.root / "src"
+ESTIMATORS = [
+    "sklearn.ensemble.ExtraTreesClassifier",
+    "sklearn.ensemble.HistGradientBoostingClassifier",
+    "sklearn.ensemble.HistGradientBoostingRegressor",
+    "sklearn.ensemble.RandomForestClassifier",
+    "sklearn.ensemble.RandomForestRegressor",
+    "sklearn.linear_model.Lasso",
+    "sklearn.linear_model.LogisticRegression",
+    "sklearn.linear_model.LogisticRegressionCV",
+    "sklearn.linear_model.Ridge",
+    "sklearn.linear_model.RidgeClassifierCV",
+    "sklearn.neighbors.KNeighborsClassifier",
+    "sklearn.svm.SVC",
+]
+VALUES = [-1, -0.5, 0, 0.0, 0.3, 1, 1.0, 1.5, 2, 300, 2**32, "sqrt", "balanced", "lbfgs", "auto", "nonsense", None]
+
+
+@pytest.mark.parametrize("target", ESTIMATORS)
+def test_estimators_take_what_scikit_learn_lets_them_take(target: str) -> None:
+    from sklearn.utils._param_validation import InvalidParameterError, validate_parameter_constraints
+
+    module, _, name = target.rpartition(".")
+    estimator = getattr(importlib.import_module(module), name)
+    read = parameters_of(target, SOURCE)
+    assert read is not None
+    assert read.keys() == estimator().get_params().keys()
+    told = 0
+    for key, expected in read.items():
+        constraint = estimator._parameter_constraints.get(key)
+        for value in VALUES if constraint is not None and expected is not ANYTHING else ():
+            if isinstance(value, str) and "array-like" in constraint:
+                continue  # scikit-learn lets a text pass as a sequence of letters here, and stumbles over it later
+            try:
+                validate_parameter_constraints({key: constraint}, {key: value}, name)
+            except InvalidParameterError:
+                accepted = False
+            else:
+                accepted = True
+            assert expected.fits(value) == accepted, (key, value)
+            told += 1
+    assert told > 3 * len(VALUES)
+
+
+SHARES = [-0.1, 0, 0.0, 0.5, 1, 1.0, 1.1, math.nan, math.inf]
+NUMBERS = [-1, 0, 1, 2]
+CHECKED_BY_THEMSELVES: list[tuple[str, dict[str, Any], str, list[Any]]] = [
+    ("headframe.datasets.splits.Hashed", {"test": 0.0, "validation": 0.0}, "validation", SHARES),
+    ("headframe.datasets.splits.Given", {}, "validation", SHARES),
+    ("headframe.datasets.splits.Ordered", {"train": 1, "validation": 1, "test": 1}, "test", NUMBERS),
+    ("headframe.features.augment.Shift", {}, "pixels", NUMBERS),
+    ("headframe.features.augment.TokenDropout", {}, "share", SHARES),
+    ("headframe.features.windows.Windows", {}, "lookback", NUMBERS),
+    ("headframe.features.tabular.Tabular", {}, "max_values", NUMBERS),
+    ("headframe.features.tfidf.Tfidf", {"analyzer": "word"}, "ngrams", [[1], [0, 1], [1, 2], [1, 2, 3]]),
+    ("headframe.features.tokens.Tokens", {"kind": "word", "length": 3}, "vocabulary", [2, 3, 4]),
+    ("headframe.models.ensembles.Stacking", {}, "strength", [-1, 0, 0.1]),
+    ("headframe.tasks.classification.Classification", {}, "label_smoothing", SHARES[:-2]),
+    ("headframe.tasks.classification.Classification", {}, "lead", ["accuracy", "brier"]),
+    ("headframe.tasks.forecasting.Forecasting", {}, "horizon", NUMBERS),
+    ("headframe.training.launchers.Local", {}, "minutes", [-1, 0, 0.5, None]),
+]
+
+
+@pytest.mark.parametrize(("target", "others", "key", "values"), CHECKED_BY_THEMSELVES)
+def test_annotated_ranges_are_those_that_constructors_keep(
+    target: str, others: Mapping[str, Any], key: str, values: list[Any]
+) -> None:
+    parameters = parameters_of(target, SOURCE)
+    assert parameters is not None
+    for value in values:
+        if isinstance(value, float) and not math.isfinite(value):
+            accepted = False  # no plan may hold it, whether or not a constructor stumbles over it
+        else:
+            try:
+                build(Component.model_validate({"_target_": target, **others, key: value}))
+            except ConfigurationError:
+                accepted = False
+            else:
+                accepted = True
+        assert parameters[key].fits(value) == accepted, value
+
+
+@pytest.mark.parametrize("target", ["torch.optim.adam.Adam", "torch.optim.AdamW", "torch.optim.SGD"])
+def test_what_an_optimiser_refuses_is_refused_before(target: str) -> None:
+    import torch
+
+    parameters = parameters_of(target, SOURCE)
+    assert parameters is not None
+    weights = [torch.nn.Parameter(torch.zeros(2))]
+    for key in ("lr", "momentum", "betas", "weight_decay", "eps"):
+        for value in (-1, -0.5, [0.9, 1.0], [0.9, 0.99], 0.5) if key in parameters else ():
+            try:
+                build(Component.model_validate({"_target_": target, key: value}), weights)
+            except ConfigurationError:
+                assert not parameters[key].fits(value), (key, value)
+
+
+def test_names_are_followed_to_where_they_are_defined() -> None:
+    found = find("sklearn.linear_model", "LogisticRegression", SOURCE)
+    assert found is not None
+    assert found.module == "sklearn.linear_model._logistic"
+    assert find("headframe.tasks.regression", "ErrorName", SOURCE) == find("headframe.tasks.base", "ErrorName", SOURCE)
+    assert find("headframe.tasks.regression", "ndarray", SOURCE) is None
+
+
+def test_a_class_is_read_through_its_bases_and_without_its_class_variables(tmp_path: Path) -> None:
+    package = tmp_path / "mine"
+    package.mkdir()
+    (package / "__init__.py").write_text("from .parts import Thing as Renamed\n")
+    (package / "parts.py").write_text(
+        "from abc import ABC\n"
+        "from dataclasses import dataclass\n"
+        "from typing import Annotated, ClassVar\n"
+        "from pydantic import Field\n"
+        "Level = Annotated[int, Field(ge=-2, le=2)]\n"
+        "@dataclass\nclass Base(ABC):\n    kind: ClassVar[str] = 'x'\n    level: Level | None = None\n"
+        "@dataclass(frozen=True)\nclass Thing(Base):\n    names: tuple[str, ...] = ()\n"
+        "class Open:\n    def __init__(self, **rest): ...\n"
+    )
+
+    def verdict(**arguments: object) -> str:
+        try:
+            check_arguments("thing", {"_target_": "mine.Renamed", **arguments}, tmp_path)
+        except ConfigurationError as error:
+            return str(error)
+        return ""
+
+    assert verdict(level=-2, names=["a"]) == verdict(level=None) == ""
+    assert verdict(level=3) == "thing.level=3: Renamed expects a whole number (at least -2, at most 2) or null"
+    assert verdict(level=True) != ""
+    assert verdict(names=["a", 3]) == "thing.names=['a', 3]: Renamed expects a list, each text"
+    assert verdict(kind="y").startswith("thing.kind: Renamed has no such setting")
+    check_arguments("thing", {"_target_": "mine.parts.Open", "whatever": 3}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "file", sorted(REPOSITORY.conf.rglob("*.yaml")), ids=lambda file: f"{file.parent.name}-{file.stem}"
+)
+def test_every_shipped_component_keeps_its_own_ranges(file: Path) -> None:
+    def nodes(value: Any) -> list[dict[str, Any]]:
+        if not isinstance(value, dict):
+            return []
+        return [*([value] if "_target_" in value else []), *(one for inner in value.values() for one in nodes(inner))]
+
+    schema = {"_target_", "tiny", "tasks", "inputs", "members", "copies", "bootstrap", "defaults"}
+    for node in nodes(OmegaConf.to_container(OmegaConf.load(file))):
+        told = schema | ({"kind"} if file.parent.name == "task" else set())
+        check_arguments(file.stem, node, SOURCE, told)

@@ -1,0 +1,139 @@
+"""Lives of the command line in forked processes, so that everything heavy is imported once for all of them.
+
+Run as a program: imports everything, then reads one request a line from its standard input, forks, lets the child run
+the command line, and answers with a line that holds the child's exit code, or minus the signal that killed it. A
+request is JSON: `root` of the project, `arguments` of `headframe`, the files `printed` and `said` for its standard
+output and error, and `death`: nothing, or a stage and the point at which the whole life kills itself by SIGKILL.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from headframe.telemetry import switch_off
+
+HEAVY = (
+    "headframe.config.load",
+    "headframe.datasets.collect",
+    "headframe.datasets.versions",
+    "headframe.validation.checks",
+    "great_expectations.data_context",
+    "great_expectations.checkpoint",
+    "great_expectations.expectations.core",
+    "headframe.training.program",
+    "headframe.training.ensembles",
+    "headframe.training.network",
+    "headframe.evaluation.evaluation",
+    "headframe.registry.publish",
+    "headframe.promotion.ask_gates",
+    "headframe.promotion.promote",
+    "headframe.gates.page",
+    "headframe.gates.context",
+    "headframe.serving.app",
+    "sklearn.linear_model",
+    "mlflow.store.tracking.sqlalchemy_store",
+)
+MIDDLE = {
+    "collect": ("headframe.datasets.collect", "_settle"),  # the table is written, but not in its place
+    "validate": ("headframe.validation.validate", "write_record"),  # all is checked, nothing written down
+    "divide": ("headframe.datasets.splits", "_prove_apart"),  # each row has its part, nothing is proven
+    "keep-version": ("headframe.datasets.versions.Versions", "_push"),  # in DVC's cache, not in its remote
+    "train-baseline": ("headframe.training.learner", "conclude"),  # the bundle is there, without its result
+    "train": ("headframe.training.learner", "conclude"),  # so is the first member's; the second never began
+    "evaluate": ("headframe.evaluation.evaluation", "report"),  # plots and card are written, the page is not
+    "register": ("headframe.registry.publish.Publication", "_version"),  # MLflow has run and model, no version
+    "decide": ("headframe.ledger.store", "show"),  # written in the ledger, but MLflow does not know
+    "answer": ("headframe.serving.smoke_request", "ask"),  # the champion is loaded, but not asked
+}
+"""What each stage calls when about half of its work is done: its place and name."""
+POINTS = ("begun", "half", "written")
+"""Where a life ends: as a stage begins, in its middle, and when all is done and written but the stage's record."""
+
+
+def die(*_: Any, **__: Any) -> NoReturn:
+    """Kill this life: the command line and every program that it started."""
+    os.killpg(0, signal.SIGKILL)
+    raise AssertionError("nobody survives that")
+
+
+def plot(stage: str, point: str) -> None:
+    """Arrange the death."""
+    from headframe import stages
+
+    begin = stages.Stage.__init__
+
+    def arranged(made: Any, function: Callable[..., Any], *rest: Any, **named: Any) -> None:
+        chosen = function.__name__.replace("_", "-") == stage
+        begin(made, _doomed(function, stage, point) if chosen else function, *rest, **named)
+
+    stages.Stage.__init__ = arranged  # type: ignore[method-assign]
+
+
+def _doomed(function: Callable[..., Any], stage: str, point: str) -> Callable[..., Any]:
+    @functools.wraps(function)  # a stage asks its function for its name, its arguments and what it returns
+    def doomed(**given: Any) -> Any:
+        if point == "begun":
+            die()
+        if point == "half":
+            place, name = MIDDLE[stage]
+            module, _, kind = place.rpartition(".")
+            owner = getattr(importlib.import_module(module), kind)
+            assert callable(getattr(owner, name))
+            setattr(owner, name, die)
+        function(**given)
+        assert point == "written", f"{stage} ended without {MIDDLE[stage]}"
+        die()
+
+    return doomed
+
+
+def live(request: dict[str, Any]) -> int:
+    """Run the command line in this process; gives its exit code."""
+    os.setsid()
+    for stream, number in (("printed", 1), ("said", 2)):
+        file = os.open(request[stream], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        os.dup2(file, number)
+    os.chdir(request["root"])
+    if request["death"]:
+        plot(*request["death"])
+    from headframe.cli import main
+
+    return main(request["arguments"])
+
+
+def fork(work: Callable[[], int]) -> int:
+    """Do some work in a forked process and give its exit code, or minus the signal that ended it."""
+    child = os.fork()
+    if child == 0:
+        code = 70
+        try:
+            code = work()
+        except BaseException:  # the child must not go on as if it were its parent
+            sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+        finally:
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def main() -> None:
+    switch_off()
+    for name in HEAVY:
+        importlib.import_module(name)
+    assert threading.active_count() == 1, "a fork would inherit locks of other threads"
+    print("ready", flush=True)
+    for line in sys.stdin:
+        print(fork(functools.partial(live, json.loads(line))), flush=True)
+
+
+if __name__ == "__main__":
+    main()

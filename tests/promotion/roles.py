@@ -1,0 +1,104 @@
+"""A team with five registered versions in a project of its own, and what its people do."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+
+from headframe.config.plan.promotion import Approvals, Person, Promotion, Team
+from headframe.promotion.approve import approve
+from headframe.promotion.ask_gates import Gated, gate
+from headframe.promotion.promote import promote
+from headframe.promotion.service import Act, Office
+from headframe.promotion.verify import verify
+from headframe.registry.versions import Version, resolve
+from headframe.signing.keys import OwnKey
+from headframe.signing.trust import Trust
+
+VERSIONS = 5
+ROLES: dict[str, tuple[Any, ...]] = {
+    "anna": ("author",),
+    "bert": ("approver",),
+    "cora": ("approver", "author"),
+    "dora": ("reader",),
+}
+"""Who is in the team; anna registered versions 1 to 4, and cora version 5."""
+MINIMUM = {"_target_": "headframe.gates.minimum.Minimum", "value": 0.1}
+
+
+@dataclass(frozen=True)
+class Shift:
+    """A team with a project of its own."""
+
+    root: Path
+    keys: dict[str, OwnKey]
+
+    @property
+    def uri(self) -> str:
+        return f"sqlite:///{self.root / '.headframe' / 'mlflow.db'}"
+
+    @property
+    def team(self) -> Team:
+        return Team(people={name: Person(key=self.keys[name].public, roles=roles) for name, roles in ROLES.items()})
+
+    def office(self, needed: int = 1, **changes: Any) -> Office:
+        """An office whose policy asks for a low minimum, four eyes and one approval; `changes` are the policy's."""
+        rules = {"needed": needed, "four_eyes": True, "days": changes.pop("days", 14)}
+        settings = {"model": "digits", "policy": "team", "gates": {"minimum": MINIMUM}, **changes}
+        promotion = Promotion.model_validate({"approvals": Approvals(**rules), **settings})
+        return Office(promotion, Trust.of(self.team), self.uri, self.root)
+
+    def version(self, number: int) -> Version:
+        return resolve(f"digits/{number}", self.uri)
+
+
+def gated(shift: Shift, number: int, office: Office | None = None, by: str = "bert") -> Gated:
+    """Ask the gates; bert registered none of the versions."""
+    return gate(shift.version(number), office or shift.office(), shift.keys[by])
+
+
+def approved(shift: Shift, number: int, by: str = "bert", office: Office | None = None) -> Act:
+    return approve(shift.version(number), f"{by} says yes", office or shift.office(), shift.keys[by])
+
+
+def promoted(shift: Shift, number: int, office: Office | None = None) -> Act:
+    return promote(shift.version(number), office or shift.office(), shift.keys["anna"])
+
+
+def crown(shift: Shift, *numbers: int, office: Office | None = None) -> None:
+    """Have versions become champion one after another."""
+    for number in numbers:
+        gated(shift, number, office)
+        approved(shift, number, office=office)
+        promoted(shift, number, office)
+
+
+def folder(shift: Shift, number: int) -> Path:
+    """Where a version's files lie."""
+    source = MlflowClient(shift.uri, shift.uri).get_model_version_download_uri("digits", str(number))
+    return Path(source.removeprefix("file://"))
+
+
+def findings(shift: Shift, **changes: Any) -> dict[str, str]:
+    """What does not hold: kind and sentence."""
+    return {each.what: each.told for each in verify("digits", shift.office(**changes)).findings}
+
+
+def flip(file: Path, place: int = -1) -> None:
+    raw = bytearray(file.read_bytes())
+    raw[place] ^= 1
+    file.write_bytes(raw)
+
+
+def tamper(shift: Shift, statement: str, *values: object) -> None:
+    """Write to the ledger as somebody would who has the file."""
+    connection = sqlite3.connect(shift.root / ".headframe" / "ledger.db")
+    for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+        connection.execute(f"DROP TRIGGER {name}")
+    connection.execute(statement, values)
+    connection.commit()
+    connection.close()

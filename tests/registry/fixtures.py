@@ -1,0 +1,378 @@
+"""Small but real things to track, promote and serve: real data, real bundles, no training worth the name."""
+
+from __future__ import annotations
+
+import atexit
+import base64
+import importlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+import yaml
+from mlflow import MlflowClient
+from sklearn.linear_model import LogisticRegression
+
+from headframe.config.build import build
+from headframe.config.plan.plan import Plan
+from headframe.config.plan.promotion import Team
+from headframe.config.project import Project
+from headframe.datasets.collect import collect
+from headframe.datasets.splits import assign, divide
+from headframe.datasets.table import Table
+from headframe.digests import digest, file_digest, folder_digest
+from headframe.prediction.bundle import Passport, save_estimator, save_network
+from headframe.prediction.estimator import EstimatorModel
+from headframe.prediction.predictor import Predictor
+from headframe.records import Evaluated, Ingested, Interval, Registered, Trained, Validated
+from headframe.registry import loader
+from headframe.registry.register import register
+from headframe.registry.signature import SIGNATURE, sign_package
+from headframe.signing.keys import own_key
+from headframe.signing.trust import Trust
+from headframe.tracking.address import open_client
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Made:
+    """Everything that `register` takes."""
+
+    root: Path
+    uri: str
+    plan: Plan
+    data: Ingested
+    trained: Trained
+    evaluated: Evaluated
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        folder = self.root / ".headframe" / "stages" / "register" / self.plan.fingerprint[:8]
+        folder.mkdir(parents=True, exist_ok=True)
+        return {
+            "plan": self.plan, "data": self.data, "trained": self.trained, "evaluated": self.evaluated,
+            "uri": self.uri, "place": "here", "root": self.root, "folder": folder,
+        }  # fmt: skip
+
+    def register(self) -> Registered:
+        return register(**self.arguments)
+
+    @property
+    def probe(self) -> pa.Table:
+        return pq.read_table(self.root / self.trained.folder / "probe.parquet")
+
+    @property
+    def predictor(self) -> Predictor:
+        return load(self.root / self.trained.folder / "bundle", self.root)
+
+
+def _settings(name: str) -> dict[str, Any]:
+    kinds = {
+        "digits": ("classification", "image", {"_target_": "headframe.features.pixels.Pixels"}),
+        "sms_spam": (
+            "classification",
+            "sparse",
+            {
+                "_target_": "headframe.features.tfidf.Tfidf",
+                "analyzer": "word",
+                "ngrams": [1, 1],
+                "max_features": 300,
+            },
+        ),
+        "adult": ("classification", "tabular", {"_target_": "headframe.features.tabular.Tabular"}),
+        "etth1": ("forecasting", "series", {"_target_": "headframe.features.windows.Windows", "lookback": 24}),
+    }
+    kind, gives, encoder = kinds[name]
+    task = {"_target_": "headframe.tasks.classification.Classification", "kind": kind}
+    if kind == "forecasting":
+        task = {"_target_": "headframe.tasks.forecasting.Forecasting", "kind": kind, "horizon": 4}
+    if gives in ("sparse", "tabular"):
+        model = {"_target_": "sklearn.linear_model.LogisticRegression", "tol": 0.05, "max_iter": 1000}
+    else:
+        network = "forecast.ChannelLinear" if kind == "forecasting" else "linear.Linear"
+        model = {"_target_": f"headframe.models.{network}"}
+    return {"task": task, "features": {"gives": gives, "encoder": encoder}, "model": model}
+
+
+def load(bundle: Path, root: Path) -> Predictor:
+    """Load what was trained in a project, which may be a network of the project's own."""
+    return Predictor.load(bundle, trusted=Project(root).packages)
+
+
+def plan_for(name: str, seed: int = 17, **changes: Any) -> Plan:
+    """A whole plan for a shipped data set; `changes` replace top-level groups."""
+    chosen = _settings(name)
+    kind, gives = chosen["task"]["kind"], chosen["features"]["gives"]
+    content = {
+        "name": name,
+        "seed": seed,
+        "dataset": yaml.safe_load((REPOSITORY / "conf" / "dataset" / f"{name}.yaml").read_text(encoding="utf-8")),
+        "features": chosen["features"],
+        "task": chosen["task"],
+        "model": {**chosen["model"], "tasks": [kind], "inputs": [gives]},
+        "optimizer": {"_target_": "torch.optim.adamw.AdamW", "lr": 0.01},
+        "scheduler": {"_target_": "headframe.training.schedules.Constant"},
+        "trainer": {"max_epochs": 1, "batch_size": 64},
+        "launcher": {"_target_": "headframe.training.launchers.Local"},
+        "evaluation": {},
+        "promotion": {
+            "model": name,
+            "policy": "solo",
+            "gates": {
+                "minimum": {"_target_": "headframe.gates.minimum.Minimum"},
+                "better": {"_target_": "headframe.gates.better.Better"},
+            },
+        },
+        "serving": {},
+        "tracking": {"experiment": name},
+        **changes,
+    }
+    return Plan.model_validate(content, context={"trusted": ("mine.",)})
+
+
+def ingest(plan: Plan, root: Path, mirror: Path) -> Ingested:
+    """Collect the real data set once for each root."""
+    table = collect(plan.dataset, root, mirror)
+    report = root / ".headframe" / "validated.json"
+    report.write_text("{}", encoding="utf-8")
+    validated = Validated(table=table, expectations=1, report=".headframe/validated.json")
+    return Ingested(validated=validated, split=divide(plan.dataset, table, root))
+
+
+def train(plan: Plan, data: Ingested, root: Path, name: str = "trained", steps: int = 60) -> Trained:
+    """Fit what the plan names in about a second and write what the training program writes."""
+    folder = root / ".headframe" / "made" / name
+    folder.mkdir(parents=True)
+    table = Table.open(root / data.split.table.folder)
+    rows, parts = table.read(), assign(plan.dataset, table)
+    task, encoder = build(plan.task), build(plan.features.encoder)
+    target = [plan.dataset.target] if plan.dataset.target else list(plan.dataset.inputs)
+    training = rows.filter(pa.array(parts == "train"))
+    task.fit(training.select(target))
+    encoder.fit(training, plan.dataset.inputs)
+    schema = pa.schema([rows.schema.field(column) for column in plan.dataset.inputs])
+    passport = Passport(plan.dataset.name, schema, plan.learner, plan.task)
+    bundle = folder / "bundle"
+    if plan.model.target.startswith("sklearn"):
+        model = EstimatorModel(LogisticRegression(tol=0.05, max_iter=1000), task.outputs, classifies=True)
+        some = training.slice(0, 4000)
+        model.fit(encoder.encode(some), task.encode(some.select(target)))
+        save_estimator(bundle, passport, encoder, task, model)
+    else:
+        torch.manual_seed(plan.seed)
+        network = build(plan.model, encoder.spec(), task.outputs)
+        if not encoder.lookback:
+            inputs = torch.from_numpy(encoder.encode(training))
+            expected = torch.from_numpy(task.encode(training.select(target)))
+            optimizer = torch.optim.AdamW(network.parameters(), lr=0.02)
+            for _ in range(steps):
+                optimizer.zero_grad()
+                task.loss(network(inputs), expected).backward()
+                optimizer.step()
+        save_network(bundle, passport, encoder, task, network)
+    predictor = load(bundle, root)
+    _write_predictions(folder, plan, predictor, rows, parts)
+    (folder / "result.json").write_text("{}", encoding="utf-8")
+    history = [{"epoch": n, "train_loss": 1 / (n + 1), "val_loss": 1 / (n + 2)} for n in range(3)]
+    (folder / "history.json").write_text(json.dumps(history), encoding="utf-8")
+    if name != "adult":  # whose training was killed between its end and its account of what it took
+        cost = {"wall_seconds": 3.5, "cpu_seconds": 5.25, "peak_memory_mib": 321.0, "resumed": name == "etth1"}
+        (folder / ".cost.json").write_text(json.dumps(cost), encoding="utf-8")
+    return Trained(
+        folder=folder.relative_to(root).as_posix(),
+        bundle=folder_digest(bundle),
+        predictions=file_digest(folder / "predictions.parquet"),
+        epochs=3,
+        parameters=0,
+    )
+
+
+def _write_predictions(folder: Path, plan: Plan, predictor: Predictor, rows: pa.Table, parts: np.ndarray) -> None:
+    lookback, horizon = predictor.lookback, predictor.horizon
+    where = np.flatnonzero(parts == "test")
+    if lookback:
+        where = where[:50]  # first target rows
+        probe = rows.slice(int(where[0]) - lookback, lookback)
+        scores = predictor.scores(rows, where - lookback)
+        encoded = predictor.task.encode(rows.select(list(plan.dataset.inputs)))
+        target = encoded[where[:, None] + np.arange(horizon)]
+    else:
+        tested = rows.take(where)
+        probe = tested.slice(0, 32)
+        scores = predictor.scores(tested)
+        target = predictor.task.encode(tested.select([plan.dataset.target]))
+    found = predictor.task.predictions(scores, target)
+    found = found.add_column(0, "split", pa.array(["test"] * len(where)))
+    found = found.add_column(0, "row_id", rows.column("row_id").take(where))
+    pq.write_table(found, folder / "predictions.parquet")
+    probe = probe.select(list(predictor.schema.names))
+    pq.write_table(probe, folder / "probe.parquet")
+    np.save(folder / "probe_scores.npy", predictor.scores(probe))
+
+
+def evaluate(plan: Plan, trained: Trained, root: Path) -> Evaluated:
+    """Measure the test rows and write the pages that a run keeps, as short as can be."""
+    folder = root / f"{trained.folder}-evaluated"
+    (folder / "plots").mkdir(parents=True)
+    task = load(root / trained.folder / "bundle", root).task
+    found = pq.read_table(root / trained.folder / "predictions.parquet")
+    metrics = {k: Interval(value=v, low=v - 0.01, high=v + 0.01) for k, v in task.measure(found).items()}
+    (folder / "metrics.json").write_text("{}", encoding="utf-8")
+    (folder / "slices.json").write_text("{}", encoding="utf-8")
+    (folder / "card.md").write_text(f"# {plan.name}\n", encoding="utf-8")
+    (folder / "report.html").write_text("<html></html>", encoding="utf-8")
+    (folder / "plots" / "confusion.png").write_bytes(b"png")
+    return Evaluated(
+        folder=folder.relative_to(root).as_posix(),
+        rows=found.num_rows,
+        lead=task.lead,
+        higher_is_better=task.higher_is_better,
+        metrics=metrics,
+        digest=digest({k: v.model_dump() for k, v in metrics.items()}),
+    )
+
+
+def make(  # noqa: PLR0917
+    root: Path, name: str, mirror: Path, uri: str | None = None, folder: str = "trained", steps: int = 60, **plan: Any
+) -> Made:
+    """Everything up to registration, in a project folder."""
+    root.mkdir(parents=True, exist_ok=True)
+    chosen = plan_for(name, **plan)
+    data = ingest(chosen, root, mirror)
+    trained = train(chosen, data, root, folder, steps)
+    address = uri or f"sqlite:///{root / '.headframe' / 'mlflow.db'}"
+    return Made(root, address, chosen, data, trained, evaluate(chosen, trained, root))
+
+
+@dataclass(frozen=True)
+class World:
+    """One project in which four real models are registered; tests read it and never write to it."""
+
+    root: Path
+    uri: str
+    made: dict[str, Made]
+    registered: dict[str, Registered]
+
+
+@lru_cache(maxsize=1)
+def world(folder: Path, mirror: Path) -> World:
+    """Register an image network, a tabular and a text estimator and a forecast, once for a test session."""
+    folder.mkdir(parents=True, exist_ok=True)
+    uri = f"sqlite:///{empty_registry(folder)}"
+    made = {name: make(folder, name, mirror, uri, folder=name) for name in ("digits", "adult", "sms_spam", "etth1")}
+    return World(folder, uri, made, {name: each.register() for name, each in made.items()})
+
+
+@lru_cache(maxsize=1)
+def _template() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="headframe-tests-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)  # forked children leave without it
+    open_client(f"sqlite:///{folder / 'mlflow.db'}")
+    return folder / "mlflow.db"
+
+
+def package_of(name: str, uri: str) -> Path:
+    """Give the folder where the registry keeps the files of a model's first version."""
+    kept = MlflowClient(uri, uri).get_model_version_download_uri(name, "1")
+    return Path(kept.removeprefix("file://"))
+
+
+def sign_again(package: Path) -> None:
+    """Sign changed files of a model, as its author could."""
+    envelope = json.loads((package / SIGNATURE).read_bytes())
+    sign_package(package, own_key(), json.loads(base64.b64decode(envelope["payload"]))["predicate"])
+
+
+def trust() -> Trust:
+    """Trust the keys on this machine, which tests have for themselves."""
+    return Trust.of(Team())
+
+
+def empty_registry(root: Path) -> Path:
+    """Give a registry without anything in it; MLflow's migrations run once for a test session."""
+    database = root / ".headframe" / "mlflow.db"
+    database.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(_template(), database)
+    return database
+
+
+def moved(made: Made, root: Path) -> Made:
+    """Copy what `register` takes into a project of its own, with an empty registry."""
+    for name in (made.data.split.table.folder, ".headframe/made"):
+        shutil.copytree(made.root / name, root / name)
+    shutil.copy(made.root / made.data.validated.report, root / made.data.validated.report)
+    return replace(made, root=root, uri=f"sqlite:///{empty_registry(root)}")
+
+
+NETWORK = '''
+from torch import nn
+
+
+class Net(nn.Module):
+    """One hidden layer."""
+
+    def __init__(self, inputs, outputs, *, width=16):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.ReLU(), nn.Linear(width, outputs[0]))
+
+    def forward(self, x):
+        return self.layers(x)
+'''
+
+
+def write_network(root: Path, source: str = NETWORK) -> None:
+    """Put a network into the project's own package `mine`, as if a new process began that has not imported it yet."""
+    package = root / "src" / "mine"
+    package.mkdir(parents=True, exist_ok=True)
+    (package / "__init__.py").touch()
+    (package / "net.py").write_text(source, encoding="utf-8")
+    forget_network()
+
+
+def forget_network() -> None:
+    """Be as a process that has neither imported the project's own package nor opened a model that brings one."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "mine"]:
+        del sys.modules[name]
+    sys.path[:] = [path for path in sys.path if Path(path).name != loader.CODE]
+    loader._BROUGHT.clear()
+    importlib.invalidate_caches()
+
+
+def with_own_network(made: Made, name: str, steps: int) -> Made:
+    """Train the network that `write_network` wrote in the same project."""
+    model = {"_target_": "mine.net.Net", "tasks": ["classification"], "inputs": ["image"]}
+    plan = plan_for("digits", seed=steps, model=model)
+    trained = train(plan, made.data, made.root, name, steps)
+    return replace(made, plan=plan, trained=trained, evaluated=evaluate(plan, trained, made.root))
+
+
+def in_child(work: Callable[[], Any]) -> int:
+    """Do something in a forked process and give its exit code: 0, or what it left with.
+
+    A fork has everything imported that takes a fresh process ten seconds.
+    """
+    child = os.fork()
+    if child == 0:
+        code = 70
+        try:
+            work()
+            code = 0
+        except BaseException:
+            traceback.print_exc()  # pytest shows what went wrong in there
+            raise
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -1,0 +1,101 @@
+"""Statistics of draw counts against scikit-learn on the rows themselves, drawn as often."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn import metrics as reference
+
+from headframe.evaluation.intervals import Resampling, draws
+from headframe.tasks import resampling as weighted
+
+ROWS, CLASSES = 300, 4
+
+
+@pytest.fixture(scope="module")
+def weights() -> np.ndarray:
+    return next(draws(np.arange(ROWS), Resampling(0.95, 20, 3)))
+
+
+@pytest.fixture(scope="module")
+def rows() -> dict[str, np.ndarray]:
+    draw = np.random.default_rng(1)
+    target = draw.integers(0, CLASSES, ROWS)
+    prediction = np.where(draw.random(ROWS) < 0.6, target, draw.integers(0, CLASSES, ROWS))
+    return {
+        "target": target,
+        "prediction": prediction,
+        "value": draw.normal(size=ROWS) + 5,
+        "guess": draw.normal(size=ROWS) + 5,
+        "positive": target == 1,
+        "score": np.round(draw.random(ROWS) + 0.3 * (target == 1), 1),  # many ties
+    }
+
+
+def each(function, weights: np.ndarray, *columns: np.ndarray) -> np.ndarray:
+    """Call a reference on every resample, written out row by row."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikit-learn's remark on classes that a resample lacks
+        return np.array([function(*(np.repeat(one, count.astype(int)) for one in columns)) for count in weights.T])
+
+
+@pytest.mark.parametrize(
+    ("statistic", "function", "columns"),
+    [
+        (lambda r: weighted.mean(r["value"]), np.mean, ["value"]),
+        (
+            lambda r: weighted.mean((r["target"] == r["prediction"]).astype(float)),
+            reference.accuracy_score,
+            ["target", "prediction"],
+        ),
+        (
+            lambda r: weighted.root_mean((r["value"] - r["guess"]) ** 2),
+            reference.root_mean_squared_error,
+            ["value", "guess"],
+        ),
+        (lambda r: weighted.determination(r["value"], r["guess"]), reference.r2_score, ["value", "guess"]),
+        (
+            lambda r: weighted.Ranking(r["positive"], r["score"]).roc_area,
+            reference.roc_auc_score,
+            ["positive", "score"],
+        ),
+        (
+            lambda r: weighted.Ranking(r["positive"], r["score"]).average_precision,
+            reference.average_precision_score,
+            ["positive", "score"],
+        ),
+    ],
+    ids=["mean", "accuracy", "root_mean", "determination", "roc_area", "average_precision"],
+)
+def test_a_statistic_of_draw_counts_is_the_metric_of_the_drawn_rows(statistic, function, columns, rows, weights):
+    expected = each(function, weights, *(rows[name] for name in columns))
+    np.testing.assert_allclose(statistic(rows).evaluate(weights), expected, rtol=1e-12)
+
+
+def test_confusion_statistics_are_those_of_scikit_learn(rows, weights):
+    columns = rows["target"], rows["prediction"]
+    confusion = weighted.Confusion(*columns, CLASSES)
+    statistics = [confusion.macro_f1, confusion.balanced_accuracy]
+    for number in range(CLASSES):
+        statistics += [confusion.f1(number), confusion.recall(number), confusion.precision(number)]
+    found = [one.evaluate(weights) for one in statistics]
+    expected = [
+        each(lambda t, p: reference.f1_score(t, p, average="macro"), weights, *columns),
+        each(reference.balanced_accuracy_score, weights, *columns),
+    ]
+    for number in range(CLASSES):
+        expected += [
+            each(lambda t, p, s=score, n=number: s(t, p, labels=[n], average="macro"), weights, *columns)
+            for score in (reference.f1_score, reference.recall_score, reference.precision_score)
+        ]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_a_class_that_a_resample_lacks_is_left_out_of_averages_and_makes_areas_undefined():
+    target, prediction = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
+    counts = np.array([[1.0, 1.0, 0.0, 0.0]]).T
+    assert weighted.Confusion(target, prediction, 2).balanced_accuracy.evaluate(counts) == [0.5]
+    area = weighted.Ranking(target == 1, np.array([0.1, 0.2, 0.8, 0.9])).roc_area
+    assert np.isnan(area.evaluate(counts)).all()

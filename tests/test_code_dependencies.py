@@ -1,0 +1,177 @@
+"""What a result depends on is found in source files: code, libraries, the kind of device."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from headframe.code_dependencies import Reach, device_of, reach
+from headframe.config.load import load_plan
+from headframe.config.project import Project
+from headframe.errors import ConfigurationError
+from headframe.gpu import gpu
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A package `mine` in `src/`, whose module `a` imports `b` in a function, and a module `c` beside them."""
+    made = tmp_path / "src" / "mine"
+    made.mkdir(parents=True)
+    (made / "__init__.py").write_text("")
+    (made / "a.py").write_text("def f():\n    from mine.b import g\n")
+    (made / "b.py").write_text("g = 1\n")
+    (made / "c.py").write_text("unrelated = 1\n")
+    return made
+
+
+def reached(package: Path) -> Reach:
+    return reach(["mine.a"], package.parent)
+
+
+def test_code_that_is_reached_counts_and_other_code_does_not(package: Path) -> None:
+    first = reached(package)
+    (package / "c.py").write_text("unrelated = 2\n")
+    assert reached(package) == first
+    (package / "b.py").write_text("g = 2\n")
+    second = reached(package)
+    assert second != first
+    (package / "b.py").write_text("from mine.c import unrelated\n")
+    assert "mine.c" in reached(package).code
+
+
+def test_a_relative_import_is_followed_as_well(package: Path) -> None:
+    (package / "deep").mkdir()
+    (package / "a.py").write_text("from .deep import c\n")
+    (package / "deep" / "__init__.py").write_text("from ..b import g\n")
+    (package / "deep" / "c.py").write_text("")
+    assert set(reached(package).code) == {"mine", "mine.a", "mine.b", "mine.deep", "mine.deep.c"}
+
+
+def test_a_package_s_own_beginning_and_a_single_module_count(package: Path) -> None:
+    (package / "b.py").write_text("import helper\n")
+    (package.parent / "helper.py").write_text("x = 1\n")
+    first = reached(package)
+    (package.parent / "helper.py").write_text("x = 2\n")
+    second = reached(package)
+    (package / "__init__.py").write_text("import torch; torch.set_default_dtype(torch.float64)\n")
+    third = reached(package)
+    assert len({tuple(sorted(one.code.items())) for one in (first, second, third)}) == 3
+    assert "torch" in third.libraries
+
+
+def test_a_file_that_is_no_python_is_named(package: Path) -> None:
+    (package / "b.py").write_text("g = (\n")
+    with pytest.raises(ConfigurationError, match=r"b\.py, line 1"):
+        reached(package)
+
+
+def test_other_models_reach_other_code() -> None:
+    cnn, mlp = (set(reach([f"headframe.models.{name}"], Path("none")).code) for name in ("cnn", "mlp"))
+    assert cnn - mlp == {"headframe.models.cnn"}
+    assert mlp - cnn == {"headframe.models.mlp"}
+
+
+@pytest.mark.parametrize(
+    ("module", "imported", "distribution"),
+    [
+        ("headframe.prediction.estimator", "import skops.io", "skops"),
+        ("headframe.validation.checks", "import great_expectations", "great_expectations"),
+        ("sklearn.linear_model", "", "scikit-learn"),
+    ],
+)
+def test_libraries_that_code_imports_count_with_their_version(module: str, imported: str, distribution: str) -> None:
+    libraries = reach([module], Path("none")).libraries
+    assert libraries[distribution] == metadata.version(distribution)
+    assert {"numpy", "scipy"} <= set(libraries)
+    assert not {"prefect", "hydra-core"} & set(libraries)
+
+
+def test_another_version_of_a_library_of_the_project_s_own_code_is_another_key(package: Path) -> None:
+    """Distributions as an installer leaves them: the imported name is not the distribution's."""
+    (package / "b.py").write_text("def f():\n    import drill.bits\n")
+    site = package.parent.parent / "site"
+    found = []
+    for version in ("1.0", "2.0", None):
+        if version:
+            installed = site / "Mining_Drill.dist-info"
+            installed.mkdir(parents=True, exist_ok=True)
+            (installed / "METADATA").write_text(f"Metadata-Version: 2.1\nName: Mining-Drill\nVersion: {version}\n")
+            (installed / "top_level.txt").write_text("drill\n")
+        code = (
+            "import sys; from pathlib import Path; from headframe.code_dependencies import reach;"
+            "print(reach(['mine.a'], Path(sys.argv[1])).libraries.get('Mining-Drill'))"
+        )
+        search = os.pathsep.join([str(site)] if version else [])
+        environment = {**os.environ, "PYTHONPATH": search}
+        asked = [sys.executable, "-c", code, str(package.parent)]
+        found.append(subprocess.run(asked, env=environment, capture_output=True, text=True, check=True).stdout.strip())
+    assert found == ["1.0", "2.0", "None"]
+
+
+DRIVER = """
+#include <string.h>
+int cuInit(unsigned flags) { return 0; }
+int cuDeviceGet(int *device, int place) { *device = place; return COUNT > place ? 0 : 101; }
+int cuDeviceGetName(char *name, int size, int device) { strncpy(name, "Coal-Face 9000", size); return 0; }
+"""
+"""CUDA's driver of a machine with COUNT GPUs, as far as it is asked."""
+
+
+ASKING = """
+import sys
+from importlib import metadata
+from pathlib import Path
+
+built = metadata.version
+metadata.version = lambda name: "2.13.0+cu130" if name == "torch" else built(name)  # as where torch can use a GPU
+
+from headframe.config.load import load_plan
+from headframe.config.project import Project
+from headframe.gpu import gpu
+from headframe.code_dependencies import device_of
+from headframe.training.result import Work
+
+root = Path(sys.argv[1])
+plan = load_plan(["dataset=digits", "model=cnn"], Project(root))
+work = Work(plan.dataset, plan.task, root, (), "0" * 64)
+print(gpu(), device_of(plan.learner), work.identity(plan.learner), sep="\\n")
+"""
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="makes a driver, for which it needs a C compiler")
+def test_a_network_s_training_is_another_one_where_the_driver_has_a_gpu(tmp_path: Path, repository: Project) -> None:
+    told = []
+    for count in (0, 1):
+        place = tmp_path / str(count)
+        place.mkdir()
+        (place / "driver.c").write_text(DRIVER)
+        made = ["cc", "-shared", "-fPIC", f"-DCOUNT={count}", "-o", "libcuda.so.1", "driver.c"]
+        subprocess.run(made, cwd=place, check=True)
+        asked = subprocess.run(
+            [sys.executable, "-c", ASKING, str(repository.root)],
+            env={**os.environ, "LD_LIBRARY_PATH": str(place)}, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        told.append(asked.stdout.splitlines())
+    assert [answers[:2] for answers in told] == [["None", "cpu"], ["Coal-Face 9000", "Coal-Face 9000"]]
+    assert told[0][2] != told[1][2]
+
+
+def test_a_gpu_counts_for_what_can_be_trained_on_it_and_as_torch_sees_it(repository: Project) -> None:
+    import torch
+
+    there = gpu() if torch.version.cuda else None
+    assert (there is not None) == torch.cuda.is_available()
+    if there is not None:
+        assert there == torch.cuda.get_device_name(0)
+
+    def device(*overrides: str) -> str:
+        return device_of(load_plan(["dataset=digits", *overrides], repository).learner)
+
+    assert device("model=cnn") == device("model=cnn_lstm_mean") == (there or "cpu")
+    assert device("model=cnn", "trainer.accelerator=cpu") == device("model=logistic") == "cpu"
