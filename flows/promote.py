@@ -14,7 +14,7 @@ from headframe.orchestration import act, ask, flow
 from headframe.promotion.approve import record
 from headframe.promotion.ask_gates import gate
 from headframe.promotion.promote import promote
-from headframe.promotion.service import Act, Office
+from headframe.promotion.service import LedgerAction, PromotionService
 from headframe.registry.versions import resolve
 from headframe.signing.keys import own_key
 
@@ -36,7 +36,7 @@ class Approval(BaseModel):
 @flow(name="promote")
 def promote_flow(
     model: str, overrides: list[str], reason: str = "", signer: str | None = None, wait: bool = False
-) -> Act:
+) -> LedgerAction:
     """Make a version champion by the policy in force.
 
     Args:
@@ -50,23 +50,23 @@ def promote_flow(
         Refused: a gate, an approval or a signature is missing or does not hold.
     """
     project = Project.find(Path.cwd())
-    office = Office.of(load_plan(overrides, project, fitting=False), project.root)
+    service = PromotionService.of(load_plan(overrides, project, fitting=False), project.root)
     key = own_key(signer)
-    version = resolve(model, office.uri)
-    entries, author = office.read(version.model), office.files(version).author
-    rules = Rules(office.promotion, office.trust, author, office.time(entries))
+    version = resolve(model, service.uri)
+    entries, author = service.read(version.model), service.files(version).author
+    rules = Rules(service.promotion, service.trust, author, service.time(entries))
     gated = find_gate(since_champion(entries), version.number, rules)
     if gated is None:
-        asked = act(gate)(version, office, key)
+        asked = act(gate)(version, service, key)
         if not asked.report.passed:
             raise Refused(asked.told)
-        gated = office.entries(version.model)[asked.number - 1]
+        gated = service.entries(version.model)[asked.number - 1]
         why_not = why_no_gate(gated, rules)
         if why_not is not None:  # before people are asked, who would wait in vain
             raise Refused(why_not)
     report = gated.digests["report"]
-    if wait and office.promotion.approvals.needed:
+    if wait and service.promotion.approvals.needed:
         answer = ask(Approval, f"{version.model}-{version.number}-{report[:16]}", HOURS)
         if answer is not None and answer.approval.strip():
-            act(record)(version, answer.approval, office, key)
-    return act(promote)(version, office, key, reason)
+            act(record)(version, answer.approval, service, key)
+    return act(promote)(version, service, key, reason)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from headframe.code_dependencies import Reach, device_of, reach
+from headframe.code_dependencies import CodeDependencies, code_dependencies, device_of
 from headframe.config.load import load_plan
 from headframe.config.project import Project
 from headframe.errors import ConfigurationError
@@ -30,8 +30,8 @@ def package(tmp_path: Path) -> Path:
     return made
 
 
-def reached(package: Path) -> Reach:
-    return reach(["mine.a"], package.parent)
+def reached(package: Path) -> CodeDependencies:
+    return code_dependencies(["mine.a"], package.parent)
 
 
 def test_code_that_is_reached_counts_and_other_code_does_not(package: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_file_that_is_no_python_is_named(package: Path) -> None:
 
 
 def test_other_models_reach_other_code() -> None:
-    cnn, mlp = (set(reach([f"headframe.models.{name}"], Path("none")).code) for name in ("cnn", "mlp"))
+    cnn, mlp = (set(code_dependencies([f"headframe.models.{name}"], Path("none")).code) for name in ("cnn", "mlp"))
     assert cnn - mlp == {"headframe.models.cnn"}
     assert mlp - cnn == {"headframe.models.mlp"}
 
@@ -86,7 +86,7 @@ def test_other_models_reach_other_code() -> None:
     ],
 )
 def test_libraries_that_code_imports_count_with_their_version(module: str, imported: str, distribution: str) -> None:
-    libraries = reach([module], Path("none")).libraries
+    libraries = code_dependencies([module], Path("none")).libraries
     assert libraries[distribution] == metadata.version(distribution)
     assert {"numpy", "scipy"} <= set(libraries)
     assert not {"prefect", "hydra-core"} & set(libraries)
@@ -104,8 +104,8 @@ def test_another_version_of_a_library_of_the_project_s_own_code_is_another_key(p
             (installed / "METADATA").write_text(f"Metadata-Version: 2.1\nName: Mining-Drill\nVersion: {version}\n")
             (installed / "top_level.txt").write_text("drill\n")
         code = (
-            "import sys; from pathlib import Path; from headframe.code_dependencies import reach;"
-            "print(reach(['mine.a'], Path(sys.argv[1])).libraries.get('Mining-Drill'))"
+            "import sys; from pathlib import Path; from headframe.code_dependencies import code_dependencies;"
+            "print(code_dependencies(['mine.a'], Path(sys.argv[1])).libraries.get('Mining-Drill'))"
         )
         search = os.pathsep.join([str(site)] if version else [])
         environment = {**os.environ, "PYTHONPATH": search}
@@ -135,11 +135,11 @@ from headframe.config.load import load_plan
 from headframe.config.project import Project
 from headframe.gpu import gpu
 from headframe.code_dependencies import device_of
-from headframe.training.result import Work
+from headframe.training.result import TrainingJob
 
 root = Path(sys.argv[1])
 plan = load_plan(["dataset=digits", "model=cnn"], Project(root))
-work = Work(plan.dataset, plan.task, root, (), "0" * 64)
+work = TrainingJob(plan.dataset, plan.task, root, (), "0" * 64)
 print(gpu(), device_of(plan.learner), work.identity(plan.learner), sep="\\n")
 """
 

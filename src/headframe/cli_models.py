@@ -16,7 +16,7 @@ from headframe.errors import REFUSED, ConfigurationError, HeadframeError
 
 if TYPE_CHECKING:
     from headframe.config.project import Project
-    from headframe.promotion.service import Office
+    from headframe.promotion.service import PromotionService
     from headframe.registry.versions import Version
 
 EPILOG = """\
@@ -133,11 +133,11 @@ def add_models(commands: argparse._SubParsersAction[Any], common: argparse.Argum
     return models
 
 
-def _office(arguments: argparse.Namespace, project: Project) -> Office:
-    """Give the office for the model that is asked about, and finish what a kill may have left of it."""
+def _service(arguments: argparse.Namespace, project: Project) -> PromotionService:
+    """Give the service for the model that is asked about, and finish what a kill may have left of it."""
     from headframe.config.load import load_plan
     from headframe.config.sweep import expand
-    from headframe.promotion.service import Office
+    from headframe.promotion.service import PromotionService
 
     if arguments.model is not None and "=" in arguments.model:
         msg = f"{arguments.model} stands where MODEL does; name the model before it, as in digits {arguments.model}"
@@ -150,22 +150,22 @@ def _office(arguments: argparse.Namespace, project: Project) -> Office:
     model = (arguments.model or plan.promotion.model).removeprefix("models:/").partition("/")[0].partition("@")[0]
     # Whatever data set the plan is for: the policy is the same for every model, and holds for the one asked about.
     promotion = plan.promotion.model_copy(update={"model": model})
-    return Office.of(plan.model_copy(update={"promotion": promotion}), project.root)
+    return PromotionService.of(plan.model_copy(update={"promotion": promotion}), project.root)
 
 
-def _version(arguments: argparse.Namespace, office: Office) -> Version:
+def _version(arguments: argparse.Namespace, service: PromotionService) -> Version:
     from headframe.registry.versions import resolve
 
-    office.finish(office.promotion.model)
-    return resolve(arguments.model, office.uri)
+    service.finish(service.promotion.model)
+    return resolve(arguments.model, service.uri)
 
 
-def _name(arguments: argparse.Namespace, office: Office) -> str:
+def _name(arguments: argparse.Namespace, service: PromotionService) -> str:
     """Give the model's name, where no version is asked for."""
-    if arguments.model.removeprefix("models:/") != office.promotion.model:
-        msg = f"model {arguments.model!r} was asked for; expected a NAME alone, as in {office.promotion.model}"
+    if arguments.model.removeprefix("models:/") != service.promotion.model:
+        msg = f"model {arguments.model!r} was asked for; expected a NAME alone, as in {service.promotion.model}"
         raise ConfigurationError(msg)
-    return office.promotion.model
+    return service.promotion.model
 
 
 def _key(arguments: argparse.Namespace) -> Any:
@@ -185,9 +185,9 @@ def _list(arguments: argparse.Namespace, project: Project) -> Answer:
     # An override may stand where the name does, since it may be left out.
     if arguments.model is not None and "=" in arguments.model:
         arguments.overrides, arguments.model = [arguments.model, *arguments.overrides], None
-    office = _office(arguments, project)
-    named = models(office.uri) if arguments.model is None else [_name(arguments, office)]
-    found = [overview(name, office) for name in named]
+    service = _service(arguments, project)
+    named = models(service.uri) if arguments.model is None else [_name(arguments, service)]
+    found = [overview(name, service) for name in named]
     lines = [line for each in found for line in [*each.lines, ""]][:-1]
     return Answer(
         [each.model_dump(mode="json") for each in found], lines or ["no model is registered yet: headframe run"]
@@ -197,8 +197,8 @@ def _list(arguments: argparse.Namespace, project: Project) -> Answer:
 def _show(arguments: argparse.Namespace, project: Project) -> Answer:
     from headframe.promotion.views.model_card import show
 
-    office = _office(arguments, project)
-    shown = show(_resolved(arguments, office), office)
+    service = _service(arguments, project)
+    shown = show(_resolved(arguments, service), service)
     return Answer(shown.model_dump(mode="json"), shown.lines)
 
 
@@ -206,8 +206,8 @@ def _card(arguments: argparse.Namespace, project: Project) -> Answer:
     from headframe.promotion.views.model_card import card
 
     target = _target(arguments)
-    office = _office(arguments, project)
-    made = card(_resolved(arguments, office), office)
+    service = _service(arguments, project)
+    made = card(_resolved(arguments, service), service)
     return _page({"model": made.model, "version": made.version}, made, target)
 
 
@@ -215,18 +215,18 @@ def _leaderboard(arguments: argparse.Namespace, project: Project) -> Answer:
     from headframe.promotion.views.leaderboard import leaderboard
 
     target = _target(arguments)
-    office = _office(arguments, project)
-    board = leaderboard(_name(arguments, office), office)
+    service = _service(arguments, project)
+    board = leaderboard(_name(arguments, service), service)
     if target is None:
         return Answer(board.model_dump(mode="json"), board.lines)
     return _page(board.model_dump(mode="json"), board, target)
 
 
-def _resolved(arguments: argparse.Namespace, office: Office) -> Version:
+def _resolved(arguments: argparse.Namespace, service: PromotionService) -> Version:
     """Find the version that is asked about, and change nothing."""
     from headframe.registry.versions import resolve
 
-    return resolve(arguments.model, office.uri)
+    return resolve(arguments.model, service.uri)
 
 
 def _target(arguments: argparse.Namespace) -> Path | None:
@@ -256,8 +256,8 @@ def _page(document: dict[str, Any], made: Any, target: Path | None) -> Answer:
 def _gate(arguments: argparse.Namespace, project: Project) -> Answer:
     from headframe.promotion.ask_gates import gate
 
-    office = _office(arguments, project)
-    gated = gate(_version(arguments, office), office, _key(arguments))
+    service = _service(arguments, project)
+    gated = gate(_version(arguments, service), service, _key(arguments))
     told = [
         f"  {'ok' if each.passed else 'no':4}{each.gate:14}{each.word}: {each.because}"
         for each in gated.report.verdicts
@@ -273,16 +273,16 @@ def _approve(arguments: argparse.Namespace, project: Project) -> Answer:
         msg = "--print signs an approval and --record takes one that is signed; give one of them"
         raise ConfigurationError(msg)
     given = _read(arguments) if arguments.record else ""  # before the project's own folder is asked for anything
-    office = _office(arguments, project)
-    version, key = _version(arguments, office), _key(arguments)
+    service = _service(arguments, project)
+    version, key = _version(arguments, service), _key(arguments)
     if arguments.record:
-        return _of(record(version, given, office, key))
+        return _of(record(version, given, service, key))
     if arguments.print:
-        envelope = approval(version, arguments.reason, office, key)
+        envelope = approval(version, arguments.reason, service, key)
         import json
 
         return Answer(json.loads(envelope), [envelope])
-    return _of(approve(version, arguments.reason, office, key))
+    return _of(approve(version, arguments.reason, service, key))
 
 
 def _read(arguments: argparse.Namespace) -> str:
@@ -302,42 +302,42 @@ def _read(arguments: argparse.Namespace) -> str:
 def _reject(arguments: argparse.Namespace, project: Project) -> Answer:
     from headframe.promotion.approve import reject
 
-    office = _office(arguments, project)
-    return _of(reject(_version(arguments, office), arguments.reason, office, _key(arguments)))
+    service = _service(arguments, project)
+    return _of(reject(_version(arguments, service), arguments.reason, service, _key(arguments)))
 
 
 def _promote(arguments: argparse.Namespace, project: Project) -> Answer:
     from headframe.promotion.promote import promote
 
-    office = _office(arguments, project)
-    return _of(promote(_version(arguments, office), office, _key(arguments), arguments.reason))
+    service = _service(arguments, project)
+    return _of(promote(_version(arguments, service), service, _key(arguments), arguments.reason))
 
 
 def _rollback(arguments: argparse.Namespace, project: Project) -> Answer:
     from headframe.promotion.rollback import rollback
 
-    office = _office(arguments, project)
+    service = _service(arguments, project)
     name, _, number = arguments.model.removeprefix("models:/").partition("/")
     if "@" in name or (number and not number.isdecimal()):
         msg = (
             f"model {arguments.model!r} was asked for; expected NAME or NAME/VERSION, as in {name.partition('@')[0]}/1"
         )
         raise ConfigurationError(msg)
-    return _of(rollback(name, office, _key(arguments), arguments.reason, int(number) if number else None))
+    return _of(rollback(name, service, _key(arguments), arguments.reason, int(number) if number else None))
 
 
 def _history(arguments: argparse.Namespace, project: Project) -> Answer:
     from headframe.promotion.views.history import history
 
-    office = _office(arguments, project)
-    return _of(history(_name(arguments, office), office, arguments.on))
+    service = _service(arguments, project)
+    return _of(history(_name(arguments, service), service, arguments.on))
 
 
 def _verify(arguments: argparse.Namespace, project: Project) -> Answer:
     from headframe.promotion.verify import verify
 
-    office = _office(arguments, project)
-    name = _name(arguments, office)
-    verified = verify(name, office, restore=arguments.restore, recompute=arguments.recompute)
+    service = _service(arguments, project)
+    name = _name(arguments, service)
+    verified = verify(name, service, restore=arguments.restore, recompute=arguments.recompute)
     lines = [*(f"{each.what}: {each.told}" for each in verified.findings), verified.summary]
     return Answer(verified.model_dump(mode="json"), lines, REFUSED if verified.findings else 0)

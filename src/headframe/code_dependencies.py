@@ -20,7 +20,7 @@ BENEATH = ("numpy", "scipy")
 """Distributions that compute under those which code imports, so that their version counts for everything."""
 
 
-class Reach(Record):
+class CodeDependencies(Record):
     """What a result depends on besides its inputs; equal where equal inputs give an equal result."""
 
     code: dict[str, str]  # sha256 of the source of each module of Headframe's or the project's own
@@ -29,7 +29,7 @@ class Reach(Record):
     machine: str  # kind of processor
 
 
-def reach(modules: Iterable[str], own_source: Path) -> Reach:
+def code_dependencies(modules: Iterable[str], own_source: Path) -> CodeDependencies:
     """Follow imports from `modules` through Headframe's and the project's own source files.
 
     Imports are read from the source, function-level ones included, so that nothing heavy is imported. What lies
@@ -64,7 +64,7 @@ def reach(modules: Iterable[str], own_source: Path) -> Reach:
             code[module] = file_digest(file)
             package = module if file.name == "__init__.py" else module.rpartition(".")[0]
             waiting.extend(_imports(file, package, code[module]))
-    return Reach(
+    return CodeDependencies(
         code=code,
         libraries=_versions(foreign),
         python=f"{sys.version_info.major}.{sys.version_info.minor}",

@@ -21,7 +21,7 @@ from typing import Any, Generic, TypeVar, get_type_hints
 from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
-from headframe.code_dependencies import reach
+from headframe.code_dependencies import code_dependencies
 from headframe.config.plan.component import targets
 from headframe.config.plan.plan import Plan
 from headframe.digests import Record, digest, write_atomically
@@ -77,7 +77,7 @@ class Stage(Generic[R]):
         modules = [self.function.__module__, *(target.rpartition(".")[0] for target in targets([data, parts]))]
         if self.program is not None:
             modules.append(self.program)
-        reached = reach(modules, root / "src").model_dump()
+        reached = code_dependencies(modules, root / "src").model_dump()
         return digest({"stage": self.name, "arguments": data, "on": parts, "reach": reached})
 
     def run(self, root: Path, arguments: Mapping[str, Any]) -> Finished[R]:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headframe.config.plan.data import Dataset, Promise
+from headframe.config.plan.data import ColumnContract, Dataset
 from headframe.datasets.readers.base import Batch, Rejected
 from headframe.datasets.readers.beside import Beside
 from headframe.datasets.readers.delimited import Delimited
@@ -24,18 +24,20 @@ from headframe.datasets.readers.pixels import Pixels
 from headframe.datasets.schema import contract_schema
 from headframe.errors import ConfigurationError, DataError
 
-TEXT = contract_schema({"a": Promise(dtype="string"), "b": Promise(dtype="string")})
+TEXT = contract_schema({"a": ColumnContract(dtype="string"), "b": ColumnContract(dtype="string")})
 MIXED = contract_schema(
     {
-        "i": Promise(dtype="int"),
-        "f": Promise(dtype="float"),
-        "n": Promise(dtype="float", nullable=True),
-        "t": Promise(dtype="timestamp"),
-        "b": Promise(dtype="bool"),
+        "i": ColumnContract(dtype="int"),
+        "f": ColumnContract(dtype="float"),
+        "n": ColumnContract(dtype="float", nullable=True),
+        "t": ColumnContract(dtype="timestamp"),
+        "b": ColumnContract(dtype="bool"),
     }
 )
 GOOD = "1,0.5,,2020-01-01 00:00:00,true"
-IMAGE = contract_schema({"image": Promise(dtype="tensor", shape=(2, 3, 1)), "digit": Promise(dtype="int")})
+IMAGE = contract_schema(
+    {"image": ColumnContract(dtype="tensor", shape=(2, 3, 1)), "digit": ColumnContract(dtype="int")}
+)
 
 
 def gathered(batches: Iterable[Batch]) -> tuple[list[dict[str, Any]], list[Rejected]]:
@@ -109,9 +111,9 @@ def test_comments_blanks_missing_spellings_endings_and_parts(tmp_path: Path) -> 
         parts={"one": "train", "two": "test"},
     )  # fmt: skip
     columns = {
-        "a": Promise(dtype="string", nullable=True),
-        "b": Promise(dtype="string"),
-        "part": Promise(dtype="string"),
+        "a": ColumnContract(dtype="string", nullable=True),
+        "b": ColumnContract(dtype="string"),
+        "part": ColumnContract(dtype="string"),
     }
     came, refused = gathered(reader.read({n: tmp_path / n for n in ("one", "two")}, contract_schema(columns)))
     assert not refused
@@ -196,7 +198,7 @@ def test_mnist_is_what_numpy_reads(mirror: Path, shipped: Callable[[str], Datase
 def beside(tmp_path: Path, left: str | bytes, right: str | bytes, **settings: Any) -> tuple[list[Any], list[Rejected]]:
     for name, content in {"left": left, "right": right}.items():
         (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    schema = contract_schema({name: Promise(dtype="int") for name in ("a", "b", "c")})
+    schema = contract_schema({name: ColumnContract(dtype="int") for name in ("a", "b", "c")})
     return gathered(Beside(**settings).read({name: tmp_path / name for name in ("left", "right")}, schema))
 
 

@@ -19,7 +19,7 @@ from headframe.config.plan.learner import Learner, Trainer
 from headframe.config.plan.learner import Task as TaskComponent
 from headframe.digests import folder_digest
 from headframe.errors import ConfigurationError, DataError, HeadframeError
-from headframe.prediction.bundle import Passport, save_ensemble, save_estimator, save_network
+from headframe.prediction.bundle import ModelManifest, save_ensemble, save_estimator, save_network
 from headframe.prediction.estimator import EstimatorModel
 from headframe.prediction.predictor import EnsemblePredictor, Predictor, predictor_of
 
@@ -64,7 +64,7 @@ class Case:
     rows: pa.Table
     predictor: Predictor
     save: Callable[[Path], None]
-    passport: Passport
+    passport: ModelManifest
 
 
 def case(
@@ -76,7 +76,7 @@ def case(
     encoder, built = build(chosen.features.encoder), build(component)
     encoder.fit(rows, tuple(rows.column_names))
     built.fit(target)
-    passport = Passport("toy", rows.schema, chosen, component)
+    passport = ModelManifest("toy", rows.schema, chosen, component)
     if model["_target_"].startswith("sklearn"):
         trained = EstimatorModel(build(chosen.model), built.outputs, classifies=task["kind"] == "classification")
         inputs, answers = encoder.encode(rows), built.encode(target)
@@ -216,7 +216,7 @@ def ensemble(tmp_path: Path, combiner: str = "Weighted") -> tuple[Case, dict[str
     encoded = first.predictor.task.scores(first.predictor.task.encode(first.rows))
     target = np.stack([encoded[start + 12 : start + 15] for start in range(60 - 12 - 3 + 1)])
     fitted.fit(scores[:, : len(target)], target, "forecasting")
-    passport = Passport("toy", first.rows.schema, whole, first.passport.task)
+    passport = ModelManifest("toy", first.rows.schema, whole, first.passport.task)
     folder = tmp_path / "whole"
     save_ensemble(folder, passport, first.predictor.task, {name: tmp_path / name for name in members}, fitted)
     predictor = EnsemblePredictor(

@@ -13,7 +13,7 @@ from headframe.config.plan.promotion import Approvals, Person, Promotion, Team
 from headframe.promotion.approve import approve
 from headframe.promotion.ask_gates import Gated, gate
 from headframe.promotion.promote import promote
-from headframe.promotion.service import Act, Office
+from headframe.promotion.service import LedgerAction, PromotionService
 from headframe.promotion.verify import verify
 from headframe.registry.versions import Version, resolve
 from headframe.signing.keys import OwnKey
@@ -45,36 +45,36 @@ class Shift:
     def team(self) -> Team:
         return Team(people={name: Person(key=self.keys[name].public, roles=roles) for name, roles in ROLES.items()})
 
-    def office(self, needed: int = 1, **changes: Any) -> Office:
-        """An office whose policy asks for a low minimum, four eyes and one approval; `changes` are the policy's."""
+    def service(self, needed: int = 1, **changes: Any) -> PromotionService:
+        """A service whose policy asks for a low minimum, four eyes and one approval; `changes` are the policy's."""
         rules = {"needed": needed, "four_eyes": True, "days": changes.pop("days", 14)}
         settings = {"model": "digits", "policy": "team", "gates": {"minimum": MINIMUM}, **changes}
         promotion = Promotion.model_validate({"approvals": Approvals(**rules), **settings})
-        return Office(promotion, Trust.of(self.team), self.uri, self.root)
+        return PromotionService(promotion, Trust.of(self.team), self.uri, self.root)
 
     def version(self, number: int) -> Version:
         return resolve(f"digits/{number}", self.uri)
 
 
-def gated(shift: Shift, number: int, office: Office | None = None, by: str = "bert") -> Gated:
+def gated(shift: Shift, number: int, service: PromotionService | None = None, by: str = "bert") -> Gated:
     """Ask the gates; bert registered none of the versions."""
-    return gate(shift.version(number), office or shift.office(), shift.keys[by])
+    return gate(shift.version(number), service or shift.service(), shift.keys[by])
 
 
-def approved(shift: Shift, number: int, by: str = "bert", office: Office | None = None) -> Act:
-    return approve(shift.version(number), f"{by} says yes", office or shift.office(), shift.keys[by])
+def approved(shift: Shift, number: int, by: str = "bert", service: PromotionService | None = None) -> LedgerAction:
+    return approve(shift.version(number), f"{by} says yes", service or shift.service(), shift.keys[by])
 
 
-def promoted(shift: Shift, number: int, office: Office | None = None) -> Act:
-    return promote(shift.version(number), office or shift.office(), shift.keys["anna"])
+def promoted(shift: Shift, number: int, service: PromotionService | None = None) -> LedgerAction:
+    return promote(shift.version(number), service or shift.service(), shift.keys["anna"])
 
 
-def crown(shift: Shift, *numbers: int, office: Office | None = None) -> None:
+def crown(shift: Shift, *numbers: int, service: PromotionService | None = None) -> None:
     """Have versions become champion one after another."""
     for number in numbers:
-        gated(shift, number, office)
-        approved(shift, number, office=office)
-        promoted(shift, number, office)
+        gated(shift, number, service)
+        approved(shift, number, service=service)
+        promoted(shift, number, service)
 
 
 def folder(shift: Shift, number: int) -> Path:
@@ -85,7 +85,7 @@ def folder(shift: Shift, number: int) -> Path:
 
 def findings(shift: Shift, **changes: Any) -> dict[str, str]:
     """What does not hold: kind and sentence."""
-    return {each.what: each.told for each in verify("digits", shift.office(**changes)).findings}
+    return {each.what: each.told for each in verify("digits", shift.service(**changes)).findings}
 
 
 def flip(file: Path, place: int = -1) -> None:

@@ -24,7 +24,7 @@ from headframe.promotion.approve import approval, approve, record, reject
 from headframe.promotion.ask_gates import gate
 from headframe.promotion.promote import promote
 from headframe.promotion.rollback import rollback
-from headframe.promotion.service import Office
+from headframe.promotion.service import PromotionService
 from headframe.promotion.verify import Verified, verify
 from headframe.promotion.views.history import history
 from headframe.registry.signature import sign_package
@@ -45,7 +45,7 @@ def test_a_version_becomes_champion_by_gates_approval_and_promotion(shift: Shift
     client = MlflowClient(shift.uri, shift.uri)
     assert client.get_model_version("digits", "1").tags["headframe.decision"].startswith("digits version 1 is champion")
     assert client.get_registered_model("digits").tags["headframe.ledger"].endswith(f" 3 {act.digest}")
-    entries = shift.office().ledger.entries("digits", Trust.of(shift.team))
+    entries = shift.service().ledger.entries("digits", Trust.of(shift.team))
     assert [(entry.kind, entry.signer) for entry in entries] == [
         ("gate", "bert"), ("approve", "bert"), ("promote", "anna")
     ]  # fmt: skip
@@ -53,7 +53,7 @@ def test_a_version_becomes_champion_by_gates_approval_and_promotion(shift: Shift
         "bundle", "plan", "table", "split", "predictions", "provenance", "report", "page", "signature"
     }  # fmt: skip
     assert entries[2].claim["approvals"] == [entries[2].claim["approvals"][0]]
-    assert verify("digits", shift.office()).findings == ()
+    assert verify("digits", shift.service()).findings == ()
 
 
 def test_versions_are_counted_that_were_compared_with_the_same_champion(shift: Shift):
@@ -69,9 +69,9 @@ def test_going_back_does_not_make_tries_undone(shift: Shift):
     assert [gated(shift, number).report.tries for number in (2, 3)] == [1, 2]
     crown(shift, 4)
     assert gated(shift, 2).report.tries == 1, "against version 4"
-    rollback("digits", shift.office(), shift.keys["bert"], "four is slow", 1)
+    rollback("digits", shift.service(), shift.keys["bert"], "four is slow", 1)
     assert gated(shift, 5).report.tries == 4, "against version 1: versions 2, 3, 4 and this one"
-    ledger = shift.office().ledger
+    ledger = shift.service().ledger
     entry = ledger.entries("digits", Trust.of(shift.team))[-1]
     forged = {**entry.claim, "champion": 9}
     ledger.append("digits", "gate", 5, forged, shift.keys["bert"], after=entry.number)
@@ -94,23 +94,23 @@ def test_a_version_that_was_not_gated_or_not_approved_is_refused(shift: Shift):
 
 
 def test_a_version_that_failed_its_gates_is_neither_approved_nor_promoted(shift: Shift):
-    office = shift.office(gates={"minimum": STRICT})
-    assert not gated(shift, 1, office).report.passed
+    service = shift.service(gates={"minimum": STRICT})
+    assert not gated(shift, 1, service).report.passed
     with pytest.raises(Refused, match=r"did not pass its gates .* so there is nothing to approve"):
-        approved(shift, 1, office=office)
+        approved(shift, 1, service=service)
     with pytest.raises(Refused, match=r"did not pass its gates \(minimum: accuracy .* misses the minimum of 0.9999"):
-        promoted(shift, 1, shift.office(needed=0))
+        promoted(shift, 1, shift.service(needed=0))
 
 
 def test_gates_that_the_policy_added_since_are_asked_for(shift: Shift):
     gated(shift, 1)
     more = {"minimum": MINIMUM, "second": MINIMUM}
     with pytest.raises(Refused, match="digits/1 was not asked by gate second of policy team; ask them again"):
-        promoted(shift, 1, shift.office(needed=0, gates=more))
+        promoted(shift, 1, shift.service(needed=0, gates=more))
     for other in ({"value": 0.2}, {"_target_": "headframe.gates.contract.Contract"}, {"more": 1}):
         with pytest.raises(Refused, match="was asked by gate minimum with other settings than policy team has"):
-            promoted(shift, 1, shift.office(needed=0, gates={"minimum": {**MINIMUM, **other}}))
-    promoted(shift, 1, shift.office(needed=0, gates={"minimum": {**MINIMUM, "value": None}}))
+            promoted(shift, 1, shift.service(needed=0, gates={"minimum": {**MINIMUM, **other}}))
+    promoted(shift, 1, shift.service(needed=0, gates={"minimum": {**MINIMUM, "value": None}}))
 
 
 def test_what_is_null_in_force_asks_for_nothing():
@@ -127,13 +127,13 @@ def test_roles_are_held_to(shift: Shift, tmp_path: Path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HEADFRAME_KEYS", str(tmp_path / "mallory"))
         keys = {**shift.keys, "mallory": make_key("mallory")}
-    office, version = shift.office(), shift.version(2)
+    service, version = shift.service(), shift.version(2)
     acts = {
-        "gate": lambda key: gate(version, office, key),
-        "approve": lambda key: approve(version, "why", office, key),
-        "reject": lambda key: reject(version, "why", office, key),
-        "promote": lambda key: promote(version, office, key),
-        "rollback": lambda key: rollback("digits", office, key, "why"),
+        "gate": lambda key: gate(version, service, key),
+        "approve": lambda key: approve(version, "why", service, key),
+        "reject": lambda key: reject(version, "why", service, key),
+        "promote": lambda key: promote(version, service, key),
+        "rollback": lambda key: rollback("digits", service, key, "why"),
     }
     for act, do in acts.items():
         with pytest.raises(Refused, match=r"key 'mallory' \([0-9a-f]{64}\) is not in conf/team/, so its word does not"):
@@ -150,8 +150,8 @@ def test_an_author_cannot_approve_a_model_of_their_own_where_four_eyes_are_due(s
     gated(shift, 5)
     with pytest.raises(Refused, match=r"cora registered digits/5 and policy team asks for four eyes, so cora cannot"):
         approved(shift, 5, "cora")
-    two = shift.office()
-    lax = Office(
+    two = shift.service()
+    lax = PromotionService(
         two.promotion.model_copy(
             update={"approvals": two.promotion.approvals.model_copy(update={"four_eyes": False})}
         ),
@@ -167,15 +167,15 @@ def test_an_author_cannot_approve_a_model_of_their_own_where_four_eyes_are_due(s
 
 
 def test_two_approvals_take_two_people(shift: Shift):
-    office = shift.office(needed=2)
-    gated(shift, 1, office)
-    approved(shift, 1, "bert", office)
-    approve(shift.version(1), "bert says yes twice", office, shift.keys["bert"])
+    service = shift.service(needed=2)
+    gated(shift, 1, service)
+    approved(shift, 1, "bert", service)
+    approve(shift.version(1), "bert says yes twice", service, shift.keys["bert"])
     with pytest.raises(Refused, match=r"digits/1 needs 2 approvals by different people and has 1 \(bert\)"):
-        promoted(shift, 1, office)
-    approved(shift, 1, "cora", office)
-    promoted(shift, 1, office)
-    reign = history("digits", office).reigns[0]
+        promoted(shift, 1, service)
+    approved(shift, 1, "cora", service)
+    promoted(shift, 1, service)
+    reign = history("digits", service).reigns[0]
     assert [(word.by, word.reason) for word in reign.approvals] == [
         ("bert", "bert says yes twice"), ("cora", "cora says yes")
     ]  # fmt: skip
@@ -183,10 +183,10 @@ def test_two_approvals_take_two_people(shift: Shift):
 
 def test_an_expired_approval_does_not_count(shift: Shift):
     gated(shift, 1)
-    short = shift.office(days=1e-6)
+    short = shift.service(days=1e-6)
     envelope = approval(shift.version(1), "for a moment", short, shift.keys["bert"])
     with pytest.raises(Refused, match="the approval by bert expired at "):
-        record(shift.version(1), envelope, shift.office(), shift.keys["anna"])
+        record(shift.version(1), envelope, shift.service(), shift.keys["anna"])
     approved(shift, 1)  # for 14 days, of which the policy in force gives none
     with pytest.raises(Refused, match=r"has 0; the approval by bert in entry 2 does not count: it expired at 20"):
         promoted(shift, 1, short)
@@ -196,11 +196,11 @@ def test_an_expired_approval_does_not_count(shift: Shift):
 def test_an_approval_of_one_version_is_worthless_for_another(shift: Shift):
     gated(shift, 1)
     gated(shift, 2)
-    envelope = approval(shift.version(1), "one is good", shift.office(), shift.keys["bert"])
+    envelope = approval(shift.version(1), "one is good", shift.service(), shift.keys["bert"])
     with pytest.raises(Refused, match="this approval is for digits/1, so it is worthless for digits/2"):
-        record(shift.version(2), envelope, shift.office(), shift.keys["anna"])
+        record(shift.version(2), envelope, shift.service(), shift.keys["anna"])
     # Written by somebody who does not ask our code first:
-    ledger, trust = shift.office().ledger, Trust.of(shift.team)
+    ledger, trust = shift.service().ledger, Trust.of(shift.team)
     after = ledger.entries("digits", trust)
     claim = {"approval": envelope, "digests": {"bundle": after[1].digests["bundle"]}}
     ledger.append("digits", "approve", 2, claim, shift.keys["anna"], after=2)
@@ -210,21 +210,21 @@ def test_an_approval_of_one_version_is_worthless_for_another(shift: Shift):
 
 def test_an_approval_counts_once(shift: Shift):
     gated(shift, 1)
-    envelope = approval(shift.version(1), "one is good", shift.office(), shift.keys["bert"])
-    record(shift.version(1), envelope, shift.office(), shift.keys["anna"])
+    envelope = approval(shift.version(1), "one is good", shift.service(), shift.keys["bert"])
+    record(shift.version(1), envelope, shift.service(), shift.keys["anna"])
     with pytest.raises(Refused, match="was written down before, as entry 2; an approval counts once"):
-        record(shift.version(1), envelope, shift.office(), shift.keys["anna"])
+        record(shift.version(1), envelope, shift.service(), shift.keys["anna"])
     promoted(shift, 1)
     crown(shift, 2)
-    rollback("digits", shift.office(), shift.keys["bert"], "two is slow", 1)
+    rollback("digits", shift.service(), shift.keys["bert"], "two is slow", 1)
     with pytest.raises(Refused, match="digits/2 was gated against version 1, but version 1 became champion anew since"):
         promoted(shift, 2)
     gated(shift, 2)
-    office = shift.office()
-    entries = office.entries("digits")
+    service = shift.service()
+    entries = service.entries("digits")
     first, last = [entry for entry in entries if (entry.kind, entry.version) == ("gate", 2)]
     assert first.digests == last.digests, "the same gates say the same of the same files: only their place differs"
-    rules = Rules(office.promotion, office.trust, Author("anna", shift.keys["anna"].public), now())
+    rules = Rules(service.promotion, service.trust, Author("anna", shift.keys["anna"].public), now())
     assert counted(entries, last, rules) == ([], [])
     with pytest.raises(
         Refused, match=r"bert went back from it at .* \(two is slow\), so digits/2 has to be gated anew"
@@ -236,15 +236,15 @@ def test_an_approval_counts_once(shift: Shift):
 
 def test_two_approvals_in_one_second_are_two(shift: Shift):
     gated(shift, 1)
-    given = [approval(shift.version(1), "yes", shift.office(), shift.keys["bert"]) for _ in range(3)]
+    given = [approval(shift.version(1), "yes", shift.service(), shift.keys["bert"]) for _ in range(3)]
     assert len(set(given)) == 3
 
 
 def test_an_approval_is_for_one_gate_report_and_one_set_of_files(shift: Shift):
     gated(shift, 1)
-    envelope = approval(shift.version(1), "read with care", shift.office(), shift.keys["bert"])
+    envelope = approval(shift.version(1), "read with care", shift.service(), shift.keys["bert"])
     approved(shift, 1, "cora")
-    other = shift.office(gates={"minimum": {**MINIMUM, "value": 0.2}})
+    other = shift.service(gates={"minimum": {**MINIMUM, "value": 0.2}})
     gated(shift, 1, other)
     with pytest.raises(Refused, match="the approval by bert is for another gate report of digits/1 than entry 3 of"):
         record(shift.version(1), envelope, other, shift.keys["anna"])
@@ -257,21 +257,21 @@ def test_an_approval_is_for_one_gate_report_and_one_set_of_files(shift: Shift):
     sign_package(model, shift.keys["cora"], claim)
     gated(shift, 1)
     with pytest.raises(Refused, match="the approval by bert is for another set of model files of digits/1 than"):
-        record(shift.version(1), envelope, shift.office(), shift.keys["anna"])
+        record(shift.version(1), envelope, shift.service(), shift.keys["anna"])
 
 
 def test_an_approval_made_elsewhere_is_recorded_after_a_check(shift: Shift):
     gated(shift, 1)
-    envelope = approval(shift.version(1), "read on paper", shift.office(), shift.keys["bert"])
+    envelope = approval(shift.version(1), "read on paper", shift.service(), shift.keys["bert"])
     parts = json.loads(envelope)
     statement = json.loads(base64.b64decode(parts["payload"]))
     statement["predicate"]["reason"] = "read in bed"
     forged = json.dumps({**parts, "payload": base64.b64encode(json.dumps(statement).encode()).decode()})
     with pytest.raises(Refused, match="this approval of digits/1 is refused: it was changed after bert signed it"):
-        record(shift.version(1), forged, shift.office(), shift.keys["anna"])
+        record(shift.version(1), forged, shift.service(), shift.keys["anna"])
     with pytest.raises(Refused, match="it is no signed statement that can be read"):
-        record(shift.version(1), "yes", shift.office(), shift.keys["anna"])
-    act = record(shift.version(1), envelope + "\n", shift.office(), shift.keys["anna"])
+        record(shift.version(1), "yes", shift.service(), shift.keys["anna"])
+    act = record(shift.version(1), envelope + "\n", shift.service(), shift.keys["anna"])
     assert (act.signer, act.told.partition(";")[0]) == ("anna", "digits version 1 is approved by bert: read on paper")
     promoted(shift, 1)
 
@@ -279,59 +279,59 @@ def test_an_approval_made_elsewhere_is_recorded_after_a_check(shift: Shift):
 def test_a_reason_is_required(shift: Shift):
     gated(shift, 1)
     for act in (
-        lambda: approve(shift.version(1), " ", shift.office(), shift.keys["bert"]),
-        lambda: reject(shift.version(1), "", shift.office(), shift.keys["bert"]),
-        lambda: rollback("digits", shift.office(), shift.keys["bert"], "\n"),
+        lambda: approve(shift.version(1), " ", shift.service(), shift.keys["bert"]),
+        lambda: reject(shift.version(1), "", shift.service(), shift.keys["bert"]),
+        lambda: rollback("digits", shift.service(), shift.keys["bert"], "\n"),
     ):
         with pytest.raises(ConfigurationError, match="takes a reason; give one with --reason 'WHY'"):
             act()
 
 
 def test_a_rejected_version_waits_for_gates_and_approval(shift: Shift):
-    office = shift.office(needed=0)
-    gated(shift, 1, office)
-    assert reject(shift.version(1), "biased", office, shift.keys["bert"]).told.endswith("by bert: biased")
+    service = shift.service(needed=0)
+    gated(shift, 1, service)
+    assert reject(shift.version(1), "biased", service, shift.keys["bert"]).told.endswith("by bert: biased")
     with pytest.raises(
         Refused, match=r"bert rejected it at .* \(biased\), so digits/1 has to be gated anew and approved"
     ):
-        promoted(shift, 1, office)
-    approved(shift, 1, "cora", office)  # somebody else's word does not answer it by itself
+        promoted(shift, 1, service)
+    approved(shift, 1, "cora", service)  # somebody else's word does not answer it by itself
     with pytest.raises(Refused, match="bert rejected it"):
-        promoted(shift, 1, office)
-    gated(shift, 1, office)
+        promoted(shift, 1, service)
+    gated(shift, 1, service)
     with pytest.raises(Refused, match="bert rejected it"):
-        promoted(shift, 1, office)
-    approve(shift.version(1), "not biased any more", office, shift.keys["cora"])
-    promoted(shift, 1, office)
-    assert verify("digits", office).findings == ()
+        promoted(shift, 1, service)
+    approve(shift.version(1), "not biased any more", service, shift.keys["cora"])
+    promoted(shift, 1, service)
+    assert verify("digits", service).findings == ()
 
 
 def test_somebody_alone_answers_themselves_by_asking_the_gates_anew(shift: Shift):
-    office = replace(shift.office(needed=0), trust=Trust.of(Team()))
+    service = replace(shift.service(needed=0), trust=Trust.of(Team()))
     for number in (1, 2):
-        gated(shift, number, office)
-        promoted(shift, number, office)
-    rollback("digits", office, shift.keys["bert"], "slow")
+        gated(shift, number, service)
+        promoted(shift, number, service)
+    rollback("digits", service, shift.keys["bert"], "slow")
     with pytest.raises(Refused, match="gated against version 1, but version 1 became champion anew since"):
-        promoted(shift, 2, office)
-    reject(shift.version(2), "really slow", office, shift.keys["bert"])
+        promoted(shift, 2, service)
+    reject(shift.version(2), "really slow", service, shift.keys["bert"])
     with pytest.raises(Refused, match="digits/2 was rejected by bert since"):
-        rollback("digits", office, shift.keys["bert"], "the other was worse", 2)
-    gated(shift, 2, office)
-    promoted(shift, 2, office)
-    assert verify("digits", office).findings == ()
+        rollback("digits", service, shift.keys["bert"], "the other was worse", 2)
+    gated(shift, 2, service)
+    promoted(shift, 2, service)
+    assert verify("digits", service).findings == ()
 
 
 def test_who_rejected_may_think_better_of_it(shift: Shift):
     gated(shift, 1)
     approved(shift, 1)
-    reject(shift.version(1), "wait", shift.office(), shift.keys["bert"])
+    reject(shift.version(1), "wait", shift.service(), shift.keys["bert"])
     with pytest.raises(Refused, match="bert rejected it"):
         promoted(shift, 1)
-    approve(shift.version(1), "no need to wait", shift.office(), shift.keys["bert"])
+    approve(shift.version(1), "no need to wait", shift.service(), shift.keys["bert"])
     promoted(shift, 1)
     with pytest.raises(Refused, match="digits version 1 is the champion; go back to another"):
-        reject(shift.version(1), "no", shift.office(), shift.keys["bert"])
+        reject(shift.version(1), "no", shift.service(), shift.keys["bert"])
 
 
 def test_files_exchanged_after_approval_are_refused(shift: Shift):
@@ -382,32 +382,32 @@ def test_gates_made_against_another_champion_are_refused_and_the_winner_is_named
 
 def test_there_is_no_going_back_to_what_was_rejected_since(shift: Shift):
     crown(shift, 1, 2)
-    bert, office = shift.keys["bert"], shift.office()
-    reject(shift.version(1), "unfair to small digits", office, bert)
+    bert, service = shift.keys["bert"], shift.service()
+    reject(shift.version(1), "unfair to small digits", service, bert)
     for to in (1, None):
         with pytest.raises(Refused, match=r"digits/1 was rejected by bert since \(entry \d+, unfair to small digits\)"):
-            rollback("digits", office, bert, "broken", to)
+            rollback("digits", service, bert, "broken", to)
     assert champion_number("digits", shift.uri) == 2
 
 
 def test_going_back_leads_further_back_each_time(shift: Shift):
     crown(shift, 1, 2, 3)
-    bert, office = shift.keys["bert"], shift.office()
+    bert, service = shift.keys["bert"], shift.service()
     for expected in (2, 1):
-        act = rollback("digits", office, bert, "broken")
+        act = rollback("digits", service, bert, "broken")
         assert (act.version, champion_number("digits", shift.uri)) == (expected, expected)
     with pytest.raises(Refused, match=r"digits had no champion before version 1; name one that was \(there: 2, 3\)"):
-        rollback("digits", office, bert, "broken")
+        rollback("digits", service, bert, "broken")
     with pytest.raises(
         Refused, match="digits/4 was never champion, so there is no going back to it; former champions: 2"
     ):
-        rollback("digits", office, bert, "broken", 4)
+        rollback("digits", service, bert, "broken", 4)
     with pytest.raises(Refused, match="digits/1 is the champion already"):
-        rollback("digits", office, bert, "broken", 1)
-    assert rollback("digits", office, bert, "it was not three", 3).told == (
+        rollback("digits", service, bert, "broken", 1)
+    assert rollback("digits", service, bert, "it was not three", 3).told == (
         "digits version 3 is champion again, in place of version 1: it was not three (by bert)"
     )
-    assert verify("digits", office).findings == ()
+    assert verify("digits", service).findings == ()
 
 
 def test_a_champion_that_was_brought_back_answers_as_before(shift: Shift):
@@ -417,7 +417,7 @@ def test_a_champion_that_was_brought_back_answers_as_before(shift: Shift):
     before = open_version(shift.version(1), shift.uri, trust).scores(rows)
     crown(shift, 2)
     assert not np.array_equal(open_version(shift.version(2), shift.uri, trust).scores(rows), before)
-    rollback("digits", shift.office(), shift.keys["bert"], "one was better")
+    rollback("digits", shift.service(), shift.keys["bert"], "one was better")
     number = champion_number("digits", shift.uri)
     assert number == 1
     np.testing.assert_array_equal(open_version(shift.version(number), shift.uri, trust).scores(rows), before)
@@ -428,18 +428,18 @@ def test_going_back_is_refused_where_the_proof_does_not_hold(shift: Shift):
     [weights] = folder(shift, 1).rglob("*.safetensors")
     flip(weights)
     with pytest.raises(Refused, match="safetensors was changed after anna signed it"):
-        rollback("digits", shift.office(), shift.keys["bert"], "broken")
+        rollback("digits", shift.service(), shift.keys["bert"], "broken")
     flip(weights)
     tamper(shift, "UPDATE entries SET version = 2 WHERE number = 3")
     with pytest.raises(Refused, match=r"entry 3 of digits .* column version says 2, but 1 was signed"):
-        rollback("digits", shift.office(), shift.keys["bert"], "broken")
+        rollback("digits", shift.service(), shift.keys["bert"], "broken")
     assert champion_number("digits", shift.uri) == 2
 
 
 def test_history_tells_who_was_champion_when_and_why(shift: Shift):
     crown(shift, 1, 2)
-    rollback("digits", shift.office(), shift.keys["bert"], "two is slow")
-    told = history("digits", shift.office())
+    rollback("digits", shift.service(), shift.keys["bert"], "two is slow")
+    told = history("digits", shift.service())
     assert [(reign.version, reign.kind, reign.by, reign.instead_of) for reign in told.reigns] == [
         (1, "promote", "anna", None), (2, "promote", "anna", 1), (1, "rollback", "bert", 2)
     ]  # fmt: skip
@@ -450,16 +450,16 @@ def test_history_tells_who_was_champion_when_and_why(shift: Shift):
     assert (first.gates[0]["gate"], first.gates[0]["word"]) == ("minimum", "reached")
     assert [word.reason for word in last.approvals] == ["bert says yes"]
     today = last.since[:10]
-    assert [reign.version for reign in history("digits", shift.office(), today).reigns] == [1]
-    assert history("digits", shift.office(), last.since).reigns[0].entry == last.entry
-    before = history("digits", shift.office(), "2020-01-31")
+    assert [reign.version for reign in history("digits", shift.service(), today).reigns] == [1]
+    assert history("digits", shift.service(), last.since).reigns[0].entry == last.entry
+    before = history("digits", shift.service(), "2020-01-31")
     assert (before.reigns, before.summary) == ((), "digits had no champion at 2020-01-31")
     MlflowClient(shift.uri, shift.uri).set_registered_model_alias("digits", "champion", "4")
-    assert history("digits", shift.office()) == told
+    assert history("digits", shift.service()) == told
     with pytest.raises(ConfigurationError, match=r"'last week' is no date or time; expected UTC as in 2026-11-17"):
-        history("digits", shift.office(), "last week")
+        history("digits", shift.service(), "last week")
     with pytest.raises(ConfigurationError, match=r"has no entry about 'digts'; did you mean 'digits'\?"):
-        history("digts", shift.office())
+        history("digts", shift.service())
     assert read_time(last.since).tzinfo is not None
 
 
@@ -476,11 +476,11 @@ def test_an_alias_that_was_moved_is_reported_and_put_back(shift: Shift, caplog: 
     with caplog.at_level(logging.WARNING, "headframe"), pytest.raises(Refused):
         promoted(shift, 2)
     assert "somebody moved it behind the ledger's back" in caplog.text
-    assert verify("digits", shift.office(), restore=True).findings == ()
+    assert verify("digits", shift.service(), restore=True).findings == ()
     assert champion_number("digits", shift.uri) == 1
     client.delete_registered_model_alias("digits", "champion")
     assert "names no version" in findings(shift)["alias"]
-    verify("digits", shift.office(), restore=True)
+    verify("digits", shift.service(), restore=True)
     assert champion_number("digits", shift.uri) == 1
 
 
@@ -488,7 +488,7 @@ def test_an_alias_that_no_entry_stands_for_is_taken_down(shift: Shift):
     gated(shift, 1)
     MlflowClient(shift.uri, shift.uri).set_registered_model_alias("digits", "champion", "4")
     assert "but the ledger has made no version champion" in findings(shift)["alias"]
-    assert verify("digits", shift.office(), restore=True).findings == ()
+    assert verify("digits", shift.service(), restore=True).findings == ()
     assert champion_number("digits", shift.uri) is None
 
 
@@ -542,10 +542,10 @@ def test_one_flipped_byte_of_an_approval_is_named(shift: Shift):
 def test_an_approval_that_does_not_hold_is_named_even_in_an_entry_that_does(shift: Shift):
     """As somebody would write it who has a key of the team and the database, but not bert's key."""
     gated(shift, 1)
-    envelope = approval(shift.version(1), "yes", shift.office(), shift.keys["bert"])
+    envelope = approval(shift.version(1), "yes", shift.service(), shift.keys["bert"])
     parts = json.loads(envelope)
     parts["payload"] = base64.b64encode(base64.b64decode(parts["payload"]).replace(b'"yes"', b'"yea"')).decode()
-    ledger = shift.office().ledger
+    ledger = shift.service().ledger
     [first] = ledger.entries("digits", Trust.of(shift.team))
     claim = {"approval": json.dumps(parts), "digests": {"bundle": first.digests["bundle"]}}
     ledger.append("digits", "approve", 1, claim, shift.keys["anna"], after=1)
@@ -570,7 +570,7 @@ def test_an_end_that_was_written_anew_is_noticed(shift: Shift):
     """By somebody of the team who does not ask our code."""
     crown(shift, 1, 2)
     tamper(shift, "DELETE FROM entries WHERE number >= 6")
-    ledger = shift.office().ledger
+    ledger = shift.service().ledger
     last = ledger.entries("digits", Trust.of(shift.team))[-1]
     claim = {"reason": "no", "digests": {"bundle": last.digests["bundle"]}}
     ledger.append("digits", "reject", 3, claim, shift.keys["bert"], after=5)
@@ -579,7 +579,7 @@ def test_an_end_that_was_written_anew_is_noticed(shift: Shift):
 
 
 def test_a_champion_of_a_laxer_policy_is_named(shift: Shift):
-    lax = shift.office(needed=0)
+    lax = shift.service(needed=0)
     gated(shift, 1, lax)
     promoted(shift, 1, lax)
     assert verify("digits", lax).findings == ()
@@ -592,10 +592,10 @@ def test_a_champion_of_a_laxer_policy_is_named(shift: Shift):
 def test_a_promotion_by_somebody_who_may_not_is_named(shift: Shift):
     """As a reader could write it who has the database."""
     crown(shift, 1)
-    ledger, trust = shift.office().ledger, Trust.of(shift.team)
+    ledger, trust = shift.service().ledger, Trust.of(shift.team)
     entries = ledger.entries("digits", trust)
     ledger.append("digits", "promote", 1, {**entries[2].claim}, shift.keys["dora"], after=3)
-    told = [each.told for each in verify("digits", shift.office()).findings if each.what == "policy"]
+    told = [each.told for each in verify("digits", shift.service()).findings if each.what == "policy"]
     assert told[0].startswith(
         "entry 4 of digits (promote of version 1) was signed by dora, who is reader in conf/team/;"
     )
@@ -616,13 +616,13 @@ def test_a_promotion_by_somebody_who_may_not_is_named(shift: Shift):
 def test_an_entry_that_says_too_little_is_named(claim: dict[str, Any], words: str, shift: Shift):
     """As somebody of the team may sign it who does not ask our code."""
     crown(shift, 1)
-    office = shift.office()
-    entry = office.entries("digits")[2]
+    service = shift.service()
+    entry = service.entries("digits")[2]
     whole = {"digests": {"bundle": entry.digests["bundle"]}} if claim == {"gated": 1} else entry.claim
-    office.ledger.append("digits", "promote", 1, {**whole, **claim}, shift.keys["anna"], after=3)
+    service.ledger.append("digits", "promote", 1, {**whole, **claim}, shift.keys["anna"], after=3)
     assert findings(shift)["chain"].startswith(f"entry 4 of digits (promote of version 1): {words}")
     with pytest.raises(Refused, match=r"entry 4 of digits \(promote of version 1\): "):
-        history("digits", office)
+        history("digits", service)
 
 
 @pytest.mark.parametrize("command", ["read", "verify", "gate"])
@@ -630,14 +630,14 @@ def test_what_was_left_of_a_promotion_is_finished_by_the_next_command(
     command: str, shift: Shift, caplog: pytest.LogCaptureFixture
 ):
     crown(shift, 1)
-    office = shift.office()
-    entries = office.ledger.entries("digits", office.trust)
+    service = shift.service()
+    entries = service.ledger.entries("digits", service.trust)
     claim = {**entries[2].claim, "told": "two", "gated": 4}
     gated(shift, 2)
-    office.ledger.append("digits", "promote", 2, claim, shift.keys["anna"], after=4)
+    service.ledger.append("digits", "promote", 2, claim, shift.keys["anna"], after=4)
     commands = {
-        "read": lambda: office.read("digits"),
-        "verify": lambda: verify("digits", office),
+        "read": lambda: service.read("digits"),
+        "verify": lambda: verify("digits", service),
         "gate": lambda: gated(shift, 3),
     }
     with caplog.at_level(logging.INFO, "headframe"):
@@ -648,13 +648,13 @@ def test_what_was_left_of_a_promotion_is_finished_by_the_next_command(
 
 
 def test_one_person_alone_needs_nobody(shift: Shift):
-    office = Office(shift.office(needed=0).promotion, Trust.of(Team()), shift.uri, shift.root)
+    service = PromotionService(shift.service(needed=0).promotion, Trust.of(Team()), shift.uri, shift.root)
     anna = shift.keys["anna"]
     for number in (1, 2):
-        gate(shift.version(number), office, anna)
-        promote(shift.version(number), office, anna, "a better one")
-    rollback("digits", office, anna, "worse after all")
-    verified: Verified = verify("digits", office)
+        gate(shift.version(number), service, anna)
+        promote(shift.version(number), service, anna, "a better one")
+    rollback("digits", service, anna, "worse after all")
+    verified: Verified = verify("digits", service)
     assert verified.findings == ()
     assert verified.summary == (
         "digits: 5 entries, 2 gate reports and the files of 1, 2 hold; champion is version 1, by ledger and by alias"

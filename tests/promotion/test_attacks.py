@@ -24,7 +24,7 @@ from headframe.promotion.ask_gates import gate
 from headframe.promotion.gate_reports import keep_report
 from headframe.promotion.promote import promote
 from headframe.promotion.rollback import rollback
-from headframe.promotion.service import Office
+from headframe.promotion.service import PromotionService
 from headframe.promotion.verify import unlawful, verify
 from headframe.promotion.views.history import history
 from headframe.signing.envelope import seal
@@ -40,23 +40,23 @@ GATES = {"minimum": MINIMUM, "better": BETTER}
 
 @pytest.mark.parametrize("changes", [{"_target_": "headframe.gates.minimum.Minimum"}, {"alpha": 0.49}, {"effect": 0.2}])
 def test_gates_that_were_asked_for_less_than_is_in_force_do_not_count(changes: dict[str, Any], shift: Shift):
-    crown(shift, 1, office=shift.office(gates=GATES))
+    crown(shift, 1, service=shift.service(gates=GATES))
     changed = {**BETTER, **changes}
     lax = {name: changed[name] for name in ("_target_",)} if "_target_" in changes else changed
-    gated(shift, 4, shift.office(gates={"minimum": MINIMUM, "better": lax}))
-    approved(shift, 4, office=shift.office(gates={"minimum": MINIMUM, "better": lax}))
+    gated(shift, 4, shift.service(gates={"minimum": MINIMUM, "better": lax}))
+    approved(shift, 4, service=shift.service(gates={"minimum": MINIMUM, "better": lax}))
     with pytest.raises(Refused, match="digits/4 was asked by gate better with other settings than policy team has"):
-        promoted(shift, 4, shift.office(gates=GATES))
+        promoted(shift, 4, shift.service(gates=GATES))
 
 
-def forge(shift: Shift, number: int, office: Office, key: OwnKey) -> None:
+def forge(shift: Shift, number: int, service: PromotionService, key: OwnKey) -> None:
     """Write down a gate report that calls a version better than it is, as somebody can who does not ask our code."""
-    entries = office.read("digits")
+    entries = service.read("digits")
     present = next(entry for entry in reversed(entries) if entry.kind in ("promote", "rollback"))
     version = shift.version(number)
     report = judge_version(
-        version, office.version("digits", present.version), office.promotion, tries=1, candidates=1, reproduced=None,
-        uri=office.uri, root=office.root, trust=office.trust,
+        version, service.version("digits", present.version), service.promotion, tries=1, candidates=1, reproduced=None,
+        uri=service.uri, root=service.root, trust=service.trust,
     )  # fmt: skip
     assert not report.passed
     verdicts = tuple(
@@ -67,7 +67,7 @@ def forge(shift: Shift, number: int, office: Office, key: OwnKey) -> None:
     )
     report = report.model_copy(update={"verdicts": verdicts})
     assert report.passed
-    kept, files = keep_report(version, report, office.uri), office.files(version)
+    kept, files = keep_report(version, report, service.uri), service.files(version)
     claim: Mapping[str, Any] = {
         "passed": True,
         "because": report.because,
@@ -75,49 +75,49 @@ def forge(shift: Shift, number: int, office: Office, key: OwnKey) -> None:
         "champion": present.version,
         "commit": "",
         "digests": {
-            **office.digests(version), **report.digests, "bundle": files.bundle, "report": kept.sha256,
+            **service.digests(version), **report.digests, "bundle": files.bundle, "report": kept.sha256,
             "page": kept.page, "signature": files.signature,
         },
     }  # fmt: skip
-    office.ledger.append("digits", "gate", number, claim, key, after=len(entries))
+    service.ledger.append("digits", "gate", number, claim, key, after=len(entries))
 
 
 def test_a_verdict_that_its_author_forged_is_refused_where_four_eyes_are_due(shift: Shift):
-    office = shift.office(gates=GATES)
-    crown(shift, 4, office=office)
-    forge(shift, 1, office, shift.keys["anna"])
+    service = shift.service(gates=GATES)
+    crown(shift, 4, service=service)
+    forge(shift, 1, service, shift.keys["anna"])
     words = (
         r"digits/1 was gated by its author anna \(entry 4 of digits \(gate of version 1\)\), and policy team asks for "
         "four eyes; somebody else has to ask them: headframe models gate digits/1"
     )
     with pytest.raises(Refused, match=words):
-        approved(shift, 1, office=office)
-    lax = shift.office(gates=GATES, needed=0)
+        approved(shift, 1, service=service)
+    lax = shift.service(gates=GATES, needed=0)
     given = approval(shift.version(1), "looks fine", lax, shift.keys["bert"])
     with pytest.raises(Refused, match=words):
-        record(shift.version(1), given, office, shift.keys["anna"])
+        record(shift.version(1), given, service, shift.keys["anna"])
     record(shift.version(1), given, lax, shift.keys["anna"])
     with pytest.raises(Refused, match=words):
-        promoted(shift, 1, office)
+        promoted(shift, 1, service)
     promoted(shift, 1, lax)
-    [told] = [each.told for each in verify("digits", office).findings if each.what == "policy"]
+    [told] = [each.told for each in verify("digits", service).findings if each.what == "policy"]
     assert told.startswith(
         "entry 6 of digits (promote of version 1) does not satisfy policy team: digits/1 was gated by"
     )
 
 
 def test_a_forged_verdict_is_named_when_the_gates_are_asked_again(shift: Shift):
-    office = Office(shift.office(needed=0, gates=GATES).promotion, Trust.of(Team()), shift.uri, shift.root)
+    service = PromotionService(shift.service(needed=0, gates=GATES).promotion, Trust.of(Team()), shift.uri, shift.root)
     anna = shift.keys["anna"]
-    gate(shift.version(4), office, anna)
-    promote(shift.version(4), office, anna)
-    honest = verify("digits", office, recompute=True)
+    gate(shift.version(4), service, anna)
+    promote(shift.version(4), service, anna)
+    honest = verify("digits", service, recompute=True)
     assert (honest.findings, honest.recomputed) == ((), 2)
     assert honest.summary.endswith("by ledger and by alias; its 2 gates, asked again, say the same")
-    forge(shift, 1, office, anna)
-    promote(shift.version(1), office, anna)
-    assert verify("digits", office).findings == ()
-    [found] = verify("digits", office, recompute=True).findings
+    forge(shift, 1, service, anna)
+    promote(shift.version(1), service, anna)
+    assert verify("digits", service).findings == ()
+    [found] = verify("digits", service, recompute=True).findings
     assert found.what == "verdict"
     assert found.told.startswith(
         "entry 3 of digits (gate of version 1): gate better said: accuracy 0.99 is better; asked again it says: "
@@ -130,30 +130,30 @@ def test_the_authors_gates_take_nothing_from_those_of_others(shift: Shift):
     gated(shift, 1, by="anna")
     approved(shift, 1)
     promoted(shift, 1)
-    assert verify("digits", shift.office()).findings == ()
+    assert verify("digits", shift.service()).findings == ()
 
 
 def test_a_reader_cannot_write_down_gates(shift: Shift):
     """As one could who has the database."""
     gated(shift, 1)
-    ledger = shift.office().ledger
+    ledger = shift.service().ledger
     [first] = ledger.entries("digits", Trust.of(shift.team))
     ledger.append("digits", "gate", 2, first.claim, shift.keys["dora"], after=1)
     with pytest.raises(Refused, match=r"digits/2 was gated by dora \(entry 2 of digits .*, who is reader; headframe"):
-        promoted(shift, 2, shift.office(needed=0))
+        promoted(shift, 2, shift.service(needed=0))
 
 
 def test_the_best_of_twenty_has_twenty_candidates(shift: Shift):
-    office = shift.office(needed=0, gates=GATES)
-    assert gated(shift, 1, office).report.candidates == 1, "there is no champion to be better than"
-    promoted(shift, 1, office)
+    service = shift.service(needed=0, gates=GATES)
+    assert gated(shift, 1, service).report.candidates == 1, "there is no champion to be better than"
+    promoted(shift, 1, service)
     client = MlflowClient(shift.uri, shift.uri)
     source = client.get_model_version("digits", "2").source
     for _ in range(19):
         client.create_model_version("digits", source)
-    report = gated(shift, 2, office).report
+    report = gated(shift, 2, service).report
     assert (report.tries, report.candidates) == (1, 20)
-    report = gated(shift, 3, office).report
+    report = gated(shift, 3, service).report
     assert (report.tries, report.candidates) == (2, 20)
     numbers = report.verdicts[-1].numbers
     assert numbers["alpha_used"] == pytest.approx(spent(0.05, 2) / 20)
@@ -180,35 +180,35 @@ def test_the_best_of_many_equally_good_ones_passes_no_more_often_than_allowed():
 
 def test_an_unlawful_reign_is_named_after_somebody_went_back(shift: Shift):
     crown(shift, 1)
-    lax = shift.office(needed=0)
+    lax = shift.service(needed=0)
     gated(shift, 2, lax)
     promoted(shift, 2, lax)
-    rollback("digits", shift.office(), shift.keys["bert"], "never approved")
+    rollback("digits", shift.service(), shift.keys["bert"], "never approved")
     assert findings(shift) == {
         "policy": "entry 5 of digits (promote of version 2) does not satisfy policy team: digits/2 needs 1 approval "
         "and has 0; ask for: headframe models approve digits/2"
     }
-    office = shift.office()
-    entries = office.entries("digits")
-    assert unlawful(entries, entries[-1], office) == []
-    [told] = unlawful(entries, entries[4], office)
+    service = shift.service()
+    entries = service.entries("digits")
+    assert unlawful(entries, entries[-1], service) == []
+    [told] = unlawful(entries, entries[4], service)
     assert told == findings(shift)["policy"]
     with pytest.raises(Refused, match=r"there is no going back to digits/2: entry 5 .* does not satisfy policy team"):
-        rollback("digits", office, shift.keys["bert"], "it was good", 2)
+        rollback("digits", service, shift.keys["bert"], "it was good", 2)
 
 
 def test_a_promotion_by_gates_that_failed_later_is_named(shift: Shift):
     gated(shift, 1)
     approved(shift, 1)
-    office = shift.office()
-    gated(shift, 1, shift.office(gates={"minimum": {**MINIMUM, "value": 0.9999}}))
-    entries = office.entries("digits")
+    service = shift.service()
+    gated(shift, 1, shift.service(gates={"minimum": {**MINIMUM, "value": 0.9999}}))
+    entries = service.entries("digits")
     claim = {
         "from": None, "to": 1, "reason": "", "because": "", "told": "one", "policy": "team", "gated": 1,
         "approvals": [], "commit": "", "digests": entries[0].digests,
     }  # fmt: skip
-    entry = office.ledger.append("digits", "promote", 1, claim, shift.keys["anna"], after=3)
-    [told] = unlawful((*entries, entry), entry, office)
+    entry = service.ledger.append("digits", "promote", 1, claim, shift.keys["anna"], after=3)
+    [told] = unlawful((*entries, entry), entry, service)
     assert told.endswith("it rests on entry 1 of digits (gate of version 1), though entry 3 of digits (gate of version "
                          "1) came after it")  # fmt: skip
 
@@ -226,7 +226,7 @@ def test_going_back_is_refused_where_the_gate_report_was_replaced(shift: Shift):
     with pytest.raises(
         Refused, match=r"there is no going back to digits/1: entry 3 .* gate report gates/.* has sha256"
     ):
-        rollback("digits", shift.office(), shift.keys["bert"], "slow")
+        rollback("digits", shift.service(), shift.keys["bert"], "slow")
 
 
 def test_a_page_that_was_replaced_is_named(shift: Shift):
@@ -259,16 +259,16 @@ def test_a_tag_that_was_changed_is_named(shift: Shift):
 
 
 def test_a_second_key_of_ones_own_is_no_second_person(shift: Shift):
-    office = Office(shift.office().promotion, Trust.of(Team()), shift.uri, shift.root)
-    gate(shift.version(1), office, shift.keys["bert"])
+    service = PromotionService(shift.service().promotion, Trust.of(Team()), shift.uri, shift.root)
+    gate(shift.version(1), service, shift.keys["bert"])
     words = "policy team asks for the word of others, but conf/team/ lists nobody, so any two keys of one person would"
     with pytest.raises(Refused, match=words):
-        approve(shift.version(1), "fine", office, shift.keys["bert"])
+        approve(shift.version(1), "fine", service, shift.keys["bert"])
     approved(shift, 1)  # by those who are listed
     with pytest.raises(Refused, match=words):
-        promote(shift.version(1), office, shift.keys["anna"])
+        promote(shift.version(1), service, shift.keys["anna"])
     promoted(shift, 1)
-    assert words in next(each.told for each in verify("digits", office).findings if each.what == "policy")
+    assert words in next(each.told for each in verify("digits", service).findings if each.what == "policy")
 
 
 @pytest.mark.parametrize(
@@ -292,38 +292,39 @@ def test_an_approval_that_says_too_little_is_refused_in_one_sentence(changes: di
         APPROVAL, about, {name: value for name, value in claim.items() if value is not None}, shift.keys["bert"]
     )
     with pytest.raises(Refused, match=words) as refused:
-        record(shift.version(1), envelope, shift.office(), shift.keys["anna"])
+        record(shift.version(1), envelope, shift.service(), shift.keys["anna"])
     assert "\n" not in str(refused.value)
 
 
 def test_a_reproduction_counts_by_the_word_of_others_about_this_very_model(shift: Shift):
-    office = shift.office()
-    files = office.files(shift.version(1))
+    service = shift.service()
+    files = service.files(shift.version(1))
     claim = {"verdict": "bitwise", "digests": {"bundle": files.bundle}}
-    office.ledger.append("digits", "reproduce", 1, claim, shift.keys["bert"], after=0)
-    office.ledger.append("digits", "reproduce", 1, {**claim, "verdict": "different"}, shift.keys["anna"], after=1)
-    entries = office.entries("digits")
-    for promotion, expected in ((office.promotion, "bitwise"), (shift.office(needed=0).promotion, "different")):
+    service.ledger.append("digits", "reproduce", 1, claim, shift.keys["bert"], after=0)
+    service.ledger.append("digits", "reproduce", 1, {**claim, "verdict": "different"}, shift.keys["anna"], after=1)
+    entries = service.entries("digits")
+    for promotion, expected in ((service.promotion, "bitwise"), (shift.service(needed=0).promotion, "different")):
         assert reproduced(entries, 1, files.bundle, files.author, promotion) == expected
-    assert reproduced(entries, 1, "0" * 64, files.author, office.promotion) is None
+    assert reproduced(entries, 1, "0" * 64, files.author, service.promotion) is None
     assert (
-        reproduced(entries, 1, files.bundle, Author("bert", shift.keys["bert"].public), office.promotion) == "different"
+        reproduced(entries, 1, files.bundle, Author("bert", shift.keys["bert"].public), service.promotion)
+        == "different"
     )
 
 
 # People who left
 
 
-def leaving(shift: Shift, name: str, at: datetime, **changes: Any) -> Office:
-    """Give the office after somebody left."""
-    office, team = shift.office(**changes), shift.team.model_dump(mode="json")
+def leaving(shift: Shift, name: str, at: datetime, **changes: Any) -> PromotionService:
+    """Give the service after somebody left."""
+    service, team = shift.service(**changes), shift.team.model_dump(mode="json")
     team["people"][name]["until"] = spell(at)
-    return Office(office.promotion, Trust.of(Team.model_validate(team)), shift.uri, shift.root)
+    return PromotionService(service.promotion, Trust.of(Team.model_validate(team)), shift.uri, shift.root)
 
 
 def test_what_somebody_said_before_they_left_still_counts_and_nothing_new(shift: Shift):
     crown(shift, 1, 2)
-    entries = shift.office().entries("digits")
+    entries = shift.service().entries("digits")
     gone = read_time(entries[-1].time) + timedelta(seconds=1)
     without_bert = leaving(shift, "bert", gone)
     assert verify("digits", without_bert).findings == ()
@@ -366,29 +367,29 @@ def test_an_entry_dated_after_its_signer_left_is_refused(shift: Shift):
 def test_an_approval_that_was_kept_back_until_its_signer_left_does_not_count(shift: Shift):
     """Approvals bear their signer's own clock, so when they were written down decides."""
     gated(shift, 1, by="cora")
-    kept_back = approval(shift.version(1), "fine", shift.office(), shift.keys["bert"])
-    record(shift.version(1), kept_back, shift.office(), shift.keys["anna"])
+    kept_back = approval(shift.version(1), "fine", shift.service(), shift.keys["bert"])
+    record(shift.version(1), kept_back, shift.service(), shift.keys["anna"])
     statement = {"model": "digits", "version": 1, "reason": "fine", "expires": "2100-01-01T00:00:00Z"}
-    digests = shift.office().entries("digits")[0].digests
+    digests = shift.service().entries("digits")[0].digests
     about = {name: digests[name] for name in ("bundle", "report", "signature")}
     backdated = seal(APPROVAL, about, {**statement, "time": "2020-01-01T00:00:00Z"}, shift.keys["bert"])
-    office = leaving(shift, "bert", datetime(2021, 1, 1, tzinfo=UTC))
+    service = leaving(shift, "bert", datetime(2021, 1, 1, tzinfo=UTC))
     with pytest.raises(
         Refused, match="the approval by bert comes too late: bert's key counts in conf/team/ only until"
     ):
-        record(shift.version(1), backdated, office, shift.keys["anna"])
+        record(shift.version(1), backdated, service, shift.keys["anna"])
     claim = {"approval": backdated, "digests": about}
-    office.ledger.append("digits", "approve", 1, claim, shift.keys["anna"], after=2)
+    service.ledger.append("digits", "approve", 1, claim, shift.keys["anna"], after=2)
     with pytest.raises(
         Refused, match="by bert in entry 3 does not count: bert's key counts in conf/team/ only until 2021"
     ):
-        promote(shift.version(1), office, shift.keys["anna"])
+        promote(shift.version(1), service, shift.keys["anna"])
 
 
 def test_what_an_entry_says_in_another_form_is_refused(shift: Shift):
     gated(shift, 1)
-    office = shift.office()
-    [first] = office.entries("digits")
+    service = shift.service()
+    [first] = service.entries("digits")
     for name, value in (("verdicts", ["better"]), ("passed", "yes"), ("champion", "1"), ("because", None)):
         claim = json.loads(json.dumps({**first.claim, name: value}))
         entry = first.model_copy(update={"claim": claim})

@@ -24,7 +24,7 @@ from headframe.prediction.predictor import Predictor
 from headframe.promotion.approve import approve
 from headframe.promotion.decide import decide, still_champion
 from headframe.promotion.promote import promote
-from headframe.promotion.service import Office
+from headframe.promotion.service import PromotionService
 from headframe.records import Answered, Decision, Registered, TrainedPlan
 from headframe.registry.package import package
 from headframe.registry.versions import champion_number, has_version, model_files, open_version, resolve
@@ -128,9 +128,9 @@ def test_where_the_policy_asks_people_a_version_waits_for_them(digits: Made):
         "(headframe models approve digits/1 --reason WHY); there is still no champion"
     )
     assert still_champion(decision, digits.uri, trust())
-    office, version = Office.of(asking.plan, digits.root), resolve("digits/1", digits.uri)
-    approve(version, "looked at it", office, own_key())
-    promote(version, office, own_key())
+    service, version = PromotionService.of(asking.plan, digits.root), resolve("digits/1", digits.uri)
+    approve(version, "looked at it", service, own_key())
+    promote(version, service, own_key())
     assert not still_champion(decision, digits.uri, trust())
     assert _decide(asking, registered).reason == "digits version 1 is the champion already"
 

@@ -14,10 +14,10 @@ from headframe.errors import ConfigurationError, HeadframeError, Refused, Unavai
 from headframe.ledger import store as ledgers
 from headframe.ledger.alias import Head, shown_head
 from headframe.ledger.entries import Entry, spell
-from headframe.promotion import service as offices
+from headframe.promotion import service as services
 from headframe.promotion.approve import reject
 from headframe.promotion.rollback import rollback
-from headframe.promotion.service import Office
+from headframe.promotion.service import PromotionService
 from headframe.promotion.verify import verify
 from headframe.promotion.views.history import history
 from headframe.registry.versions import champion_number
@@ -25,7 +25,7 @@ from headframe.tracking import tags
 
 
 def rejected(shift: Shift, number: int, **changes: object) -> None:
-    reject(shift.version(number), "no", shift.office(**changes), shift.keys["bert"])
+    reject(shift.version(number), "no", shift.service(**changes), shift.keys["bert"])
 
 
 def tag(shift: Shift) -> str | None:
@@ -37,9 +37,9 @@ ACTS: tuple[Callable[[Shift], object], ...] = (
     lambda shift: approved(shift, 2),
     lambda shift: rejected(shift, 3),
     lambda shift: promoted(shift, 2),
-    lambda shift: rollback("digits", shift.office(), shift.keys["bert"], "back", 1),
-    lambda shift: shift.office().restore("digits"),
-    lambda shift: shift.office().read("digits"),
+    lambda shift: rollback("digits", shift.service(), shift.keys["bert"], "back", 1),
+    lambda shift: shift.service().restore("digits"),
+    lambda shift: shift.service().read("digits"),
 )
 
 
@@ -52,10 +52,10 @@ def test_every_entry_is_told(shift: Shift):
         lambda: rejected(shift, 2),
     ):
         act()
-        entries = shift.office().entries("digits")
+        entries = shift.service().entries("digits")
         seen.append(tag(shift))
         assert seen[-1] == f"{entries[0].digest} {len(entries)} {entries[-1].digest}"
-        assert not shift.office().ledger.pending("digits")
+        assert not shift.service().ledger.pending("digits")
     assert len({*seen}) == len(seen)
 
 
@@ -72,7 +72,7 @@ def test_entries_cut_off_after_the_last_champion_are_named_and_nothing_is_done(s
     for act in ACTS:
         with pytest.raises(Refused, match="entry 6 of digits is missing"):
             act(shift)
-    assert len(shift.office().entries("digits")) == 5
+    assert len(shift.service().entries("digits")) == 5
     assert champion_number("digits", shift.uri) == 1
 
 
@@ -82,7 +82,7 @@ def test_a_verdict_written_anew_is_named_and_nothing_is_done(shift: Shift):
     told = tag(shift)
     tamper(shift, "DELETE FROM entries WHERE number = 4")
     digests = {"digests": {"bundle": "0" * 64}, "reason": "another"}
-    shift.office().ledger.append("digits", "reject", 3, digests, shift.keys["bert"], after=3)
+    shift.service().ledger.append("digits", "reject", 3, digests, shift.keys["bert"], after=3)
     said = r"entry 4 of digits \(reject of version 3\) is not the entry 4 that MLflow was told of"
     with pytest.raises(Refused, match=said):
         gated(shift, 2)
@@ -108,9 +108,9 @@ def test_a_ledger_that_was_emptied_is_refused_and_named(loss: str, shift: Shift)
     assert "MLflow was told of 6 entries about digits by ledger" in told_of["head"]
     assert not any("--restore" in each for each in told_of.values())
     with pytest.raises(Refused, match="MLflow was told of 6 entries"):
-        history("digits", shift.office())
+        history("digits", shift.service())
     with pytest.raises(ConfigurationError, match="has no entry about 'digts'"):
-        verify("digts", shift.office())
+        verify("digts", shift.service())
 
 
 def test_a_second_ledger_on_the_same_mlflow_is_told_so(shift: Shift):
@@ -118,13 +118,13 @@ def test_a_second_ledger_on_the_same_mlflow_is_told_so(shift: Shift):
     told, theirs = tag(shift), "sqlite:///theirs.db"
     with pytest.raises(Refused, match=r"MLflow was told of 3 entries about digits by ledger .*theirs.db has none"):
         rejected(shift, 2, ledger=theirs)
-    assert not shift.office(ledger=theirs).ledger.models(), "nothing is begun there"
+    assert not shift.service(ledger=theirs).ledger.models(), "nothing is begun there"
     # Somebody who writes to it by other means gains nothing.
-    office = shift.office(ledger=theirs)
+    service = shift.service(ledger=theirs)
     digests = {"digests": {"bundle": "0" * 64}, "reason": "no"}
-    office.ledger.append("digits", "reject", 2, digests, shift.keys["bert"], after=0)
+    service.ledger.append("digits", "reject", 2, digests, shift.keys["bert"], after=0)
     said = "who is champion of digits is told to MLflow by ledger .*, not by this one .*theirs.db, .*promotion.model"
-    for act in (office.finish, office.read, office.restore):
+    for act in (service.finish, service.read, service.restore):
         with pytest.raises(Refused, match=said):
             act("digits")
     with pytest.raises(Refused, match=said):
@@ -136,7 +136,7 @@ def test_a_second_ledger_on_the_same_mlflow_is_told_so(shift: Shift):
 def test_an_alias_is_never_taken_down_for_an_empty_ledger(shift: Shift):
     MlflowClient(shift.uri, shift.uri).set_registered_model_alias("digits", "champion", "4")
     with pytest.raises(Refused, match="has no entry about digits, so it cannot say who is champion"):
-        shift.office().restore("digits")
+        shift.service().restore("digits")
     assert champion_number("digits", shift.uri) == 4
 
 
@@ -161,9 +161,9 @@ def test_a_note_that_was_removed_is_named_and_told_again_when_a_person_says_so(s
     with pytest.raises(Refused, match="does not know it any more: somebody removed it, or made the model anew"):
         gated(shift, 2)
     assert "does not know it any more" in findings(shift)["head"]
-    assert verify("digits", shift.office(), restore=True).findings == ()
+    assert verify("digits", shift.service(), restore=True).findings == ()
     assert tag(shift) == before
-    first, *_, last = shift.office().entries("digits")
+    first, *_, last = shift.service().entries("digits")
     assert shown_head("digits", shift.uri) == Head(first.digest, 3, last.digest)
     assert shown_head("no such", shift.uri) is None
 
@@ -181,7 +181,7 @@ def test_what_mlflow_could_not_be_told_is_told_by_the_next_command(
             Unavailable, match=r"entry 1 of digits \(gate of version 1\) is written all the same, and the"
         ):
             gated(shift, 1)
-        assert shift.office().ledger.pending("digits")
+        assert shift.service().ledger.pending("digits")
     assert tag(shift) is None
     approved(shift, 1)
     with monkeypatch.context() as patch:
@@ -190,7 +190,7 @@ def test_what_mlflow_could_not_be_told_is_told_by_the_next_command(
             promoted(shift, 1)
     assert champion_number("digits", shift.uri) is None
     with caplog.at_level(logging.INFO, "headframe"):
-        assert verify("digits", shift.office()).findings == ()
+        assert verify("digits", shift.service()).findings == ()
     assert "was not told to MLflow yet; alias champion now names 1" in caplog.text
     assert champion_number("digits", shift.uri) == 1
 
@@ -201,7 +201,7 @@ def test_one_entry_from_a_clock_that_is_a_year_ahead_stops_nobody(shift: Shift, 
         patch.setattr(ledgers, "now", lambda: now() + timedelta(days=365))
         gated(shift, 1)
     crown(shift, 1, 2)
-    entries = shift.office().entries("digits")
+    entries = shift.service().entries("digits")
     assert {entry.time for entry in entries} == {entries[0].time}
     assert entries[0].time > spell(now() + timedelta(days=364))
     assert [("clock" in entry.claim) for entry in entries] == [False] + [True] * 6
@@ -214,19 +214,19 @@ def test_a_ledger_that_another_writes_to_in_this_moment_is_not_taken_for_cut_off
 ):
     """What MLflow was told is read before the entries, so that entries may be ahead, and never behind."""
     gated(shift, 1)
-    office = shift.office()
-    entries = Office.entries
+    service = shift.service()
+    entries = PromotionService.entries
 
-    def slowly(self: Office, model: str) -> tuple[Entry, ...]:
+    def slowly(self: PromotionService, model: str) -> tuple[Entry, ...]:
         early = entries(self, model)
         with monkeypatch.context() as patch:
-            patch.setattr(Office, "entries", entries)
+            patch.setattr(PromotionService, "entries", entries)
             rejected(shift, 2)
         return early if when == "after" else entries(self, model)
 
-    monkeypatch.setattr(Office, "entries", slowly)
-    assert office.estranged("digits") is None
-    assert len(entries(office, "digits")) == 2
+    monkeypatch.setattr(PromotionService, "entries", slowly)
+    assert service.estranged("digits") is None
+    assert len(entries(service, "digits")) == 2
 
 
 def test_a_first_entry_that_another_writes_in_this_moment_is_not_taken_for_a_note_that_was_removed(
@@ -235,15 +235,15 @@ def test_a_first_entry_that_another_writes_in_this_moment_is_not_taken_for_a_not
     def slowly(model: str, uri: str) -> Head | None:
         early = shown_head(model, uri)
         with monkeypatch.context() as patch:
-            patch.setattr(offices, "shown_head", shown_head)
+            patch.setattr(services, "shown_head", shown_head)
             rejected(shift, 2)
         return early
 
-    monkeypatch.setattr(offices, "shown_head", slowly)
-    assert shift.office().estranged("digits") is None
+    monkeypatch.setattr(services, "shown_head", slowly)
+    assert shift.service().estranged("digits") is None
     assert tag(shift) is not None
 
 
 def test_a_model_that_was_never_promoted_has_no_history(shift: Shift):
     gated(shift, 1)
-    assert history("digits", shift.office()).summary == "digits had no champion yet"
+    assert history("digits", shift.service()).summary == "digits had no champion yet"

@@ -61,8 +61,8 @@ def scene(shift: Shift, kind: str) -> Scene:
     if kind == "promote":
         return Scene(shift, lambda: promoted(shift, 2), 1, 2, count, kept)
     if kind == "reject":
-        return Scene(shift, lambda: reject(shift.version(2), "no", shift.office(), bert), 1, 1, count, kept)
-    return Scene(shift, lambda: rollback("digits", shift.office(), bert, "two is slow"), 2, 1, count, kept)
+        return Scene(shift, lambda: reject(shift.version(2), "no", shift.service(), bert), 1, 1, count, kept)
+    return Scene(shift, lambda: rollback("digits", shift.service(), bert, "two is slow"), 2, 1, count, kept)
 
 
 def at_write(count: int, do: Callable[[], None]) -> None:
@@ -112,17 +112,17 @@ def count_writes(acted: Scene, told: Path) -> int:
 
 def whole(acted: Scene, told: Path) -> None:
     """Ask for anything, which finishes what was left; all must be well, and the act can be done to its end."""
-    shift, office = acted.shift, acted.shift.office()
+    shift, service = acted.shift, acted.shift.service()
 
     def one_champion() -> tuple[Entry, ...]:
-        entries = office.read("digits")
+        entries = service.read("digits")
         present = champion(entries)
         assert present is not None
         assert present.version in (acted.before, acted.after)
         assert champion_number("digits", shift.uri) == present.version
-        assert not office.ledger.pending("digits")
+        assert not service.ledger.pending("digits")
         assert shown_head("digits", shift.uri) == Head(entries[0].digest, len(entries), entries[-1].digest)
-        assert verify("digits", office).findings == ()
+        assert verify("digits", service).findings == ()
         return entries
 
     entries = one_champion()

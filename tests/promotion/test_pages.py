@@ -25,7 +25,7 @@ from headframe.promotion.approve import approve, reject
 from headframe.promotion.ask_gates import gate
 from headframe.promotion.promote import promote
 from headframe.promotion.rollback import rollback
-from headframe.promotion.service import Office
+from headframe.promotion.service import PromotionService
 from headframe.promotion.views.leaderboard import leaderboard
 from headframe.promotion.views.model_card import card, show
 from headframe.promotion.views.overview import Overview, overview
@@ -81,10 +81,10 @@ def shift(made: Shift, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shift
     return Shift(root, made.keys)
 
 
-def crown(shift: Shift, number: int, office: Office) -> None:
-    gate(shift.version(number), office, shift.keys["bert"])
-    approve(shift.version(number), EVIL, office, shift.keys["bert"])
-    promote(shift.version(number), office, shift.keys["anna"])
+def crown(shift: Shift, number: int, service: PromotionService) -> None:
+    gate(shift.version(number), service, shift.keys["bert"])
+    approve(shift.version(number), EVIL, service, shift.keys["bert"])
+    promote(shift.version(number), service, shift.keys["anna"])
 
 
 def states(found: Overview) -> dict[int, str]:
@@ -93,8 +93,8 @@ def states(found: Overview) -> dict[int, str]:
 
 
 def test_only_versions_of_the_same_rows_stand_together_best_first(shift: Shift):
-    found = overview("digits", shift.office())
-    assert models(shift.office().uri) == ["digits"]
+    found = overview("digits", shift.service())
+    assert models(shift.service().uri) == ["digits"]
     numbers = [{each.version for each in group.versions} for group in found.groups]
     assert numbers == [{4}, {1, 2, 3}]  # newest first, as there is no champion
     values = [each.value.value for each in found.groups[1].versions if each.value]
@@ -108,21 +108,21 @@ def test_only_versions_of_the_same_rows_stand_together_best_first(shift: Shift):
 
 
 def test_the_state_of_each_version_is_what_the_ledger_says(shift: Shift):
-    office = shift.office()
-    assert set(states(overview("digits", office)).values()) == {"candidate"}
-    crown(shift, 1, office)
-    gate(shift.version(2), office, shift.keys["anna"])
-    reject(shift.version(3), "no", office, shift.keys["bert"])
-    found = overview("digits", office)
+    service = shift.service()
+    assert set(states(overview("digits", service)).values()) == {"candidate"}
+    crown(shift, 1, service)
+    gate(shift.version(2), service, shift.keys["anna"])
+    reject(shift.version(3), "no", service, shift.keys["bert"])
+    found = overview("digits", service)
     assert states(found) == {1: "champion", 2: "challenger", 3: "rejected", 4: "candidate"}
     assert {each.version for each in found.groups[0].versions} == {1, 2, 3}  # the champion's rows come first
-    crown(shift, 2, office)
-    strict = shift.office(gates={"minimum": {**shift_minimum(), "value": 0.9999}})
+    crown(shift, 2, service)
+    strict = shift.service(gates={"minimum": {**shift_minimum(), "value": 0.9999}})
     gate(shift.version(4), strict, shift.keys["anna"])
-    assert states(overview("digits", office)) == {1: "former champion", 2: "champion", 3: "rejected", 4: "refused"}
-    rollback("digits", office, shift.keys["bert"], "slow")
+    assert states(overview("digits", service)) == {1: "former champion", 2: "champion", 3: "rejected", 4: "refused"}
+    rollback("digits", service, shift.keys["bert"], "slow")
     # What gates said against another champion says nothing any more.
-    assert states(overview("digits", office)) == {1: "champion", 2: "former champion", 3: "rejected", 4: "candidate"}
+    assert states(overview("digits", service)) == {1: "champion", 2: "former champion", 3: "rejected", 4: "candidate"}
 
 
 def shift_minimum() -> dict[str, Any]:
@@ -136,14 +136,16 @@ def test_a_version_whose_papers_were_changed_is_not_ranked(shift: Shift, file: s
     run = MlflowClient(shift.uri, shift.uri).get_run(shift.version(3).run_id)
     paper = Path(run.info.artifact_uri.removeprefix("file://")) / file
     paper.write_bytes(paper.read_bytes().replace(b'"seed": 1', b'"seed": 7').replace(b'"rows"', b'"rows" ', 1))
-    found = overview("digits", shift.office())
+    found = overview("digits", shift.service())
     [other] = found.others
     assert (other.version, other.state, other.value) == (3, "not trusted", None)
     assert file in other.problem
     assert "not comparable with any:" in found.lines
-    assert all(3 not in rank.versions for table in leaderboard("digits", shift.office()).tables for rank in table.ranks)
+    assert all(
+        3 not in rank.versions for table in leaderboard("digits", shift.service()).tables for rank in table.ranks
+    )
     with pytest.raises(Refused, match=file):
-        card(shift.version(3), shift.office())
+        card(shift.version(3), shift.service())
 
 
 @pytest.mark.parametrize("file", ["metrics.json", "slices.json"])
@@ -152,12 +154,12 @@ def test_a_card_shows_no_figure_that_was_not_signed(shift: Shift, file: str):
     measured = Path(run.info.artifact_uri.removeprefix("file://")) / "evaluation" / file
     measured.write_bytes(measured.read_bytes() + b" ")
     with pytest.raises(Refused, match=rf"{file} of models:/digits/1 was changed: it has sha256 .* was signed by"):
-        card(shift.version(1), shift.office())
+        card(shift.version(1), shift.service())
 
 
 def test_a_model_that_is_not_there_is_said(shift: Shift):
     with pytest.raises(ConfigurationError, match=r"no registered model 'digit' .*did you mean 'digits'"):
-        overview("digit", shift.office())
+        overview("digit", shift.service())
 
 
 class _Reader(HTMLParser):
@@ -193,12 +195,12 @@ def _read(html: str) -> _Reader:
 
 
 def test_the_card_tells_all_and_escapes_what_people_wrote(shift: Shift):
-    office = shift.office()
-    crown(shift, 4, office)
-    made = card(shift.version(4), office)
+    service = shift.service()
+    crown(shift, 4, service)
+    made = card(shift.version(4), service)
     _read(made.html)
     assert "&lt;script&gt;alert" in made.html
-    shown = show(shift.version(4), office)
+    shown = show(shift.version(4), service)
     for digest in shown.digests.values():
         assert digest in made.html
         assert digest in made.markdown
@@ -212,34 +214,34 @@ def test_the_card_tells_all_and_escapes_what_people_wrote(shift: Shift):
     assert [each.what for each in shown.deeds] == ["passed its gates", "approved", "promoted"]
     assert (shown.about.state, shown.approvals[0].by, shown.approvals[0].reason) == ("champion", "bert", EVIL)
     assert any(line.startswith("gate       ok  minimum: ") for line in shown.lines)
-    assert card(shift.version(4), office) == made
+    assert card(shift.version(4), service) == made
 
 
 def test_the_card_names_the_slices_that_only_a_gate_looked_at(shift: Shift):
     slices = {"_target_": "headframe.gates.slices.Slices", "resamples": 200}
-    office = shift.office(needed=0, gates={"minimum": MINIMUM, "slices": slices})
-    gated = gate(shift.version(4), office, shift.keys["anna"])
+    service = shift.service(needed=0, gates={"minimum": MINIMUM, "slices": slices})
+    gated = gate(shift.version(4), service, shift.keys["anna"])
     found = next(each.because for each in gated.report.verdicts if each.gate == "slices")
-    told = card(shift.version(4), office).markdown
+    told = card(shift.version(4), service).markdown
     assert f"The evaluation measured no slices; what the gate found of them: {found}. Name columns" in told
     assert "No slices were measured" not in told
 
 
 def test_the_leaderboard_puts_seeds_together_and_never_compares_other_rows(shift: Shift):
-    office = shift.office(gates={"minimum": shift_minimum(), "better": {"_target_": "headframe.gates.better.Better"}})
-    crown(shift, 1, office)
-    gate(shift.version(3), office, shift.keys["anna"])
-    board = leaderboard("digits", office)
+    service = shift.service(gates={"minimum": shift_minimum(), "better": {"_target_": "headframe.gates.better.Better"}})
+    crown(shift, 1, service)
+    gate(shift.version(3), service, shift.keys["anna"])
+    board = leaderboard("digits", service)
     assert [sorted(v for rank in table.ranks for v in rank.versions) for table in board.tables] == [[1, 2, 3], [4]]
     by_versions = {rank.versions: rank for rank in board.tables[0].ranks}
     assert by_versions.keys() == {(1, 2), (3,)}
     both, single = by_versions[1, 2], by_versions[3,]
-    values = [show(shift.version(number), office).metrics["accuracy"].value for number in (1, 2)]
+    values = [show(shift.version(number), service).metrics["accuracy"].value for number in (1, 2)]
     assert (both.seeds, both.values, both.bar, both.champion) == ((1, 2), tuple(values), "seeds", True)
     assert both.mean == pytest.approx(sum(values) / 2)
     assert both.high is not None
     assert both.high - both.mean == pytest.approx(abs(values[0] - values[1]) / 2**0.5)  # of two: their distance by √2
-    interval = show(shift.version(3), office).metrics["accuracy"]
+    interval = show(shift.version(3), service).metrics["accuracy"]
     assert (single.bar, single.mean, single.low, single.high) == (
         "test rows",
         interval.value,

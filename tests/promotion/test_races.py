@@ -15,7 +15,7 @@ from roles import VERSIONS, Shift, approved, crown, gated, promoted
 from headframe.errors import HeadframeError, Refused
 from headframe.promotion.approve import reject
 from headframe.promotion.rollback import rollback
-from headframe.promotion.service import Office
+from headframe.promotion.service import PromotionService
 from headframe.promotion.verify import verify
 from headframe.registry.versions import champion_number
 from headframe.signing.trust import Trust
@@ -54,25 +54,25 @@ def at_once(works: Sequence[Callable[[], object]], said: Path) -> list[int]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def office(request: pytest.FixtureRequest, shift: Shift) -> Office:
-    """An office whose ledger is in either kind of database."""
+def service(request: pytest.FixtureRequest, shift: Shift) -> PromotionService:
+    """An service whose ledger is in either kind of database."""
     if request.param == "sqlite":
-        return shift.office()
+        return shift.service()
     server = request.getfixturevalue("postgres_server")
-    return shift.office(ledger=fresh_database(server, f"race-{os.urandom(4).hex()}"))
+    return shift.service(ledger=fresh_database(server, f"race-{os.urandom(4).hex()}"))
 
 
-def test_of_twenty_promotions_at_once_one_wins(office: Office, shift: Shift, tmp_path: Path):
+def test_of_twenty_promotions_at_once_one_wins(service: PromotionService, shift: Shift, tmp_path: Path):
     for number in range(1, VERSIONS + 1):
-        gated(shift, number, office)
-        approved(shift, number, office=office)
-    before = len(office.ledger.entries("digits", office.trust))
+        gated(shift, number, service)
+        approved(shift, number, service=service)
+    before = len(service.ledger.entries("digits", service.trust))
     versions = [1 + number % VERSIONS for number in range(PROCESSES)]
-    codes = at_once([lambda number=number: promoted(shift, number, office) for number in versions], tmp_path / "said")
+    codes = at_once([lambda number=number: promoted(shift, number, service) for number in versions], tmp_path / "said")
     said = {file.name: file.read_text(encoding="utf-8") for file in (tmp_path / "said").iterdir()}
     assert sorted(codes) == [DONE] + [REFUSED] * (PROCESSES - 1), said
     winner = versions[codes.index(DONE)]
-    entries = office.ledger.entries("digits", office.trust)
+    entries = service.ledger.entries("digits", service.trust)
     assert [(entry.kind, entry.version) for entry in entries[before:]] == [("promote", winner)]
     assert champion_number("digits", shift.uri) == winner
     for name, sentence in said.items():
@@ -81,39 +81,41 @@ def test_of_twenty_promotions_at_once_one_wins(office: Office, shift: Shift, tmp
         else:
             assert f"but version {winner} has become champion since (entry {before + 1} of digits" in sentence
         assert ", by anna at 20" in sentence
-    assert verify("digits", office).findings == ()
+    assert verify("digits", service).findings == ()
 
 
 @pytest.mark.slow
-def test_promotions_rollbacks_and_rejections_at_once_leave_a_whole_ledger(office: Office, shift: Shift, tmp_path: Path):
-    crown(shift, 1, 2, office=office)
-    gated(shift, 3, office)
-    approved(shift, 3, office=office)
+def test_promotions_rollbacks_and_rejections_at_once_leave_a_whole_ledger(
+    service: PromotionService, shift: Shift, tmp_path: Path
+):
+    crown(shift, 1, 2, service=service)
+    gated(shift, 3, service)
+    approved(shift, 3, service=service)
     bert = shift.keys["bert"]
     works = [
-        *[lambda: promoted(shift, 3, office)] * 5,
-        *[lambda: rollback("digits", office, bert, "slow", 1)] * 5,
-        *[lambda: reject(shift.version(4), "no", office, bert)] * 5,
-        *[lambda: gated(shift, 5, office)] * 5,
+        *[lambda: promoted(shift, 3, service)] * 5,
+        *[lambda: rollback("digits", service, bert, "slow", 1)] * 5,
+        *[lambda: reject(shift.version(4), "no", service, bert)] * 5,
+        *[lambda: gated(shift, 5, service)] * 5,
     ]
     codes = at_once(works, tmp_path / "said")
     assert OTHER not in codes, [file.read_text(encoding="utf-8") for file in (tmp_path / "said").iterdir()]
-    entries = office.ledger.entries("digits", office.trust)
+    entries = service.ledger.entries("digits", service.trust)
     crowns = [entry.version for entry in entries[6:] if entry.kind in ("promote", "rollback")]
     assert crowns in ([1], [3], [3, 1])
     assert [entry.kind for entry in entries].count("reject") == 5
     assert champion_number("digits", shift.uri) == crowns[-1]
     head = MlflowClient(shift.uri, shift.uri).get_registered_model("digits").tags["headframe.ledger"]
     assert head == f"{entries[0].digest} {entries[-1].number} {entries[-1].digest}"
-    assert verify("digits", office).findings == ()
+    assert verify("digits", service).findings == ()
 
 
-def test_of_twenty_entries_at_once_each_gets_its_own_number(office: Office, shift: Shift, tmp_path: Path):
+def test_of_twenty_entries_at_once_each_gets_its_own_number(service: PromotionService, shift: Shift, tmp_path: Path):
     """By people who judge nothing and take whatever number comes next, as `reproduce` does."""
     bert = shift.keys["bert"]
     trust = Trust.of(shift.team)
     assert (
-        at_once([lambda: reject(shift.version(4), "no", office, bert)] * PROCESSES, tmp_path / "said")
+        at_once([lambda: reject(shift.version(4), "no", service, bert)] * PROCESSES, tmp_path / "said")
         == [0] * PROCESSES
     )
-    assert [entry.number for entry in office.ledger.entries("digits", trust)] == list(range(1, PROCESSES + 1))
+    assert [entry.number for entry in service.ledger.entries("digits", trust)] == list(range(1, PROCESSES + 1))

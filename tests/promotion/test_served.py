@@ -32,9 +32,9 @@ from headframe.tracking import tags
 
 
 def plan(shift: Shift, **changes: Any) -> Plan:
-    """A reader's plan, whose policy is that of `Shift.office`."""
+    """A reader's plan, whose policy is that of `Shift.service`."""
     made = plan_for("digits", team=shift.team.model_dump(mode="json"))
-    promotion = shift.office(**{"served": "ledger", **changes}).promotion
+    promotion = shift.service(**{"served": "ledger", **changes}).promotion
     return made.model_copy(update={"promotion": promotion})
 
 
@@ -113,7 +113,7 @@ def test_nor_where_the_note_of_the_ledger_is_put_back_with_them(how: str, shift:
         with pytest.raises(Refused, match=r"digits is not served, since its promotion does not hold: |was exchanged"):
             ask()
     assert not (tmp_path / "scored.parquet").exists()
-    assert {each.what for each in verify("digits", shift.office()).findings} >= {"model files"}
+    assert {each.what for each in verify("digits", shift.service()).findings} >= {"model files"}
 
 
 def test_files_that_were_exchanged_do_not_serve_whatever_is_said_of_them(shift: Shift, monkeypatch: pytest.MonkeyPatch):
@@ -128,7 +128,7 @@ def test_files_that_were_exchanged_do_not_serve_whatever_is_said_of_them(shift: 
 
 
 def test_a_promotion_by_a_laxer_policy_does_not_serve_where_a_stricter_one_is_in_force(shift: Shift):
-    lax = shift.office(needed=0, policy="solo", gates={"minimum": {**MINIMUM, "value": 0.0}})
+    lax = shift.service(needed=0, policy="solo", gates={"minimum": {**MINIMUM, "value": 0.0}})
     gated(shift, 1, lax, by="anna")
     promoted(shift, 1, lax)
     assert champion_number("digits", shift.uri) == 1
@@ -151,7 +151,7 @@ def test_what_a_kill_kept_from_mlflow_is_told_before_it_serves(shift: Shift, cap
     with caplog.at_level(logging.INFO, "headframe"):
         assert opened(shift) == 2
     assert "was not told to MLflow yet; alias champion now names 2" in caplog.text
-    assert verify("digits", shift.office()).findings == ()
+    assert verify("digits", shift.service()).findings == ()
 
 
 def forbid(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,12 +182,12 @@ def test_a_reader_is_served_where_only_a_rejection_was_not_told(
 ):
     """By PostgreSQL's own word: a reader may not note that MLflow was told."""
     address = fresh_database(postgres_server, f"read-{os.urandom(4).hex()}")
-    office = shift.office(ledger=address)
-    crown(shift, 1, office=office)
+    service = shift.service(ledger=address)
+    crown(shift, 1, service=service)
     with monkeypatch.context() as patch:
         forbid(patch)
         with pytest.raises(HeadframeError, match="is written all the same"):
-            reject(shift.version(2), "no", office, shift.keys["bert"])
+            reject(shift.version(2), "no", service, shift.keys["bert"])
     name = f"dora{os.urandom(4).hex()}"
     with psycopg.connect(address, autocommit=True) as connection:
         connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'dora'")  # type: ignore[call-overload]

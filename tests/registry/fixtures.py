@@ -33,7 +33,7 @@ from headframe.datasets.collect import collect
 from headframe.datasets.splits import assign, divide
 from headframe.datasets.table import Table
 from headframe.digests import digest, file_digest, folder_digest
-from headframe.prediction.bundle import Passport, save_estimator, save_network
+from headframe.prediction.bundle import ModelManifest, save_estimator, save_network
 from headframe.prediction.estimator import EstimatorModel
 from headframe.prediction.predictor import Predictor
 from headframe.records import Evaluated, Ingested, Interval, Registered, Trained, Validated
@@ -164,7 +164,7 @@ def train(plan: Plan, data: Ingested, root: Path, name: str = "trained", steps: 
     task.fit(training.select(target))
     encoder.fit(training, plan.dataset.inputs)
     schema = pa.schema([rows.schema.field(column) for column in plan.dataset.inputs])
-    passport = Passport(plan.dataset.name, schema, plan.learner, plan.task)
+    passport = ModelManifest(plan.dataset.name, schema, plan.learner, plan.task)
     bundle = folder / "bundle"
     if plan.model.target.startswith("sklearn"):
         model = EstimatorModel(LogisticRegression(tol=0.05, max_iter=1000), task.outputs, classifies=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from runs import free_port
-from team.stack import REPOSITORY, Servers, installed
 from team.scenario import Stage, Step, blocks, perform, stage_in
+from team.stack import REPOSITORY, Servers, installed
 
 DOCUMENT = REPOSITORY / "docs" / "team.md"
 

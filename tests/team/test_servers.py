@@ -74,8 +74,8 @@ def model(team: Servers, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     }  # fmt: skip
 
 
-Act = Callable[[MlflowClient, dict[str, str]], object]
-ACTS: dict[str, tuple[set[str], Act]] = {
+LedgerAction = Callable[[MlflowClient, dict[str, str]], object]
+ACTS: dict[str, tuple[set[str], LedgerAction]] = {
     "read a run": ({"anna", "ben", "cleo"}, lambda c, m: c.get_run(m["run"])),
     "find versions": ({"anna", "ben", "cleo"}, lambda c, m: _one(c.search_model_versions("name = 'work'"))),
     "fetch model files": (

@@ -71,8 +71,10 @@ def plot(death: str) -> None:
             _fork(ensembles)
         case "member":  # the ensemble dies while its second member trains
             _fork(ensembles)
-            ensembles._Crew._hear = _dying(
-                ensembles._Crew._hear, lambda crew, connection: crew.running[connection][0].name == text, first=True
+            ensembles._MemberPool._hear = _dying(
+                ensembles._MemberPool._hear,
+                lambda crew, connection: crew.running[connection][0].name == text,
+                first=True,
             )
             ensembles._train_leaf = _dying(ensembles._train_leaf, lambda leaf, *_: leaf.name == text, first=True)
         case "conclude":  # everything is written but the result

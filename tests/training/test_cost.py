@@ -10,10 +10,10 @@ import time
 import psutil
 
 from headframe.datasets.table import Table
-from headframe.training.cost import Cost, Meter
+from headframe.training.cost import Cost, ResourceUsage
 from headframe.training.ensembles import train_ensemble
 from headframe.training.progress import Display
-from headframe.training.result import Work
+from headframe.training.result import TrainingJob
 
 MIB = 2**20
 
@@ -23,7 +23,7 @@ def cost_of(run):
 
 
 def test_a_meter_counts_time_work_and_memory_no_less_than_they_were():
-    meter = Meter()
+    meter = ResourceUsage()
     until = time.thread_time() + 0.05
     while time.thread_time() < until:
         pass
@@ -36,7 +36,7 @@ def test_a_meter_counts_time_work_and_memory_no_less_than_they_were():
 
 
 def test_processes_that_work_for_another_are_counted_with_it():
-    meter = Meter(resumed=True)
+    meter = ResourceUsage(resumed=True)
     alone = meter.read()
     meter.others += [
         Cost(wall_seconds=9.0, cpu_seconds=cpu, peak_memory_mib=peak, resumed=False)
@@ -51,7 +51,7 @@ def test_processes_that_work_for_another_are_counted_with_it():
 
 def test_the_memory_of_whoever_started_a_program_is_not_counted_as_its_own():
     held = bytearray(os.urandom(64)) * (4 * MIB)
-    asked = "from headframe.training.cost import Meter; print(Meter().read().peak_memory_mib)"
+    asked = "from headframe.training.cost import ResourceUsage; print(ResourceUsage().read().peak_memory_mib)"
     said = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True).stdout
     assert 5 < float(said) < len(held) / MIB / 2
 
@@ -59,8 +59,8 @@ def test_the_memory_of_whoever_started_a_program_is_not_counted_as_its_own():
 def test_members_are_counted_with_their_ensemble(workshop, tmp_path):
     plan = workshop.simple("model=deep_ensemble", "model.copies=2", "model.members.cnn.model.widths=[[4]]", "seed=7")
     version = Table.open(workshop.root / "data" / "digits").digest
-    work = Work(plan.dataset, plan.task, workshop.root, (), version)
-    meter = Meter()
+    work = TrainingJob(plan.dataset, plan.task, workshop.root, (), version)
+    meter = ResourceUsage()
     with Display() as display:
         train_ensemble(plan.learner, work, tmp_path / "out", display, meter)
     assert len(meter.others) == 2

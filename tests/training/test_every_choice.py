@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from headframe.config.load import load_plan
-from headframe.config.plan.data import Dataset, Promise
+from headframe.config.plan.data import ColumnContract, Dataset
 from headframe.config.plan.learner import Ensemble, Member
 from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
@@ -68,7 +68,7 @@ def made_up(dataset: Dataset, rows: int) -> pa.Table:
     return pa.table(cells, schema=contract_schema(columns))
 
 
-def _cells(promise: Promise, rows: int, random: np.random.Generator) -> Any:
+def _cells(promise: ColumnContract, rows: int, random: np.random.Generator) -> Any:
     low, high = promise.min or 0, 9 if promise.max is None else promise.max
     words = ["free", "gold", "now", "call", "矿", "工", "学", "x1"]
     match promise.dtype:

@@ -19,10 +19,10 @@ from headframe.prediction.predictor import Predictor
 
 
 def rows_of(workshop, plan):
-    material = prepare(plan.dataset, plan.task, Table.open(workshop.root / "data/digits"))
-    examples = encode(material, plan.learner)
+    prepared = prepare(plan.dataset, plan.task, Table.open(workshop.root / "data/digits"))
+    examples = encode(prepared, plan.learner)
     flat = examples.inputs.reshape(len(examples.inputs), -1)
-    return flat, examples.target, material.parts, material.task
+    return flat, examples.target, prepared.parts, prepared.task
 
 
 def scores_in(run, part="test"):
@@ -121,8 +121,8 @@ def test_copies_of_a_bagged_member_see_other_rows(workshop):
 
 def encode_of(workshop, learner):
     plan = workshop.simple()
-    material = prepare(plan.dataset, plan.task, Table.open(workshop.root / "data/digits"))
-    return encode(material, learner).train
+    prepared = prepare(plan.dataset, plan.task, Table.open(workshop.root / "data/digits"))
+    return encode(prepared, learner).train
 
 
 def test_a_failing_member_stops_the_rest_and_its_sentence_comes_through(workshop):

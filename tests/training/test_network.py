@@ -18,14 +18,14 @@ from headframe.examples.seeds import order, seed_of, with_replacement
 from headframe.training.course import Epoch, Judge
 
 
-def material(workshop, plan):
+def prepared(workshop, plan):
     return prepare(plan.dataset, plan.task, Table.open(workshop.root / "data" / plan.dataset.name))
 
 
 def test_the_program_reaches_the_weights_of_a_plain_loop(workshop):
     plan = workshop.plan("trainer.keep=last", "trainer.gradient_clip=1.0")
     run = workshop.once(plan)
-    given = material(workshop, plan)
+    given = prepared(workshop, plan)
     examples = encode(given, plan.learner)
     inputs, target = torch.from_numpy(examples.inputs), torch.from_numpy(examples.target)
     rows = np.flatnonzero(given.parts == "train")
@@ -80,7 +80,7 @@ def test_predictions_are_those_of_the_kept_epoch(workshop):
 def test_predictions_hold_validation_and_test_rows_in_table_order(workshop):
     plan = workshop.plan()
     table = Table.open(workshop.root / "data/digits")
-    given = material(workshop, plan)
+    given = prepared(workshop, plan)
     kept = pq.read_table(workshop.once(plan).folder / "predictions.parquet")
     ids = given.rows.column("row_id").to_pylist()
     expected = [(name, part) for name, part in zip(ids, given.parts, strict=True) if part != "train"]
@@ -103,13 +103,13 @@ def test_windows_belong_to_the_part_that_holds_what_they_predict(workshop):
 
     import pyarrow as pa
 
-    from headframe.examples.prepare import Material
+    from headframe.examples.prepare import PreparedData
 
     parts = np.array(["train"] * 10 + ["validation"] * 4 + ["test"] * 5)
     rows = pa.table({"row_id": [f"r{row}" for row in range(19)], "x": np.arange(19.0)})
     task = SimpleNamespace(horizon=2, encode=lambda target: target.column("x").to_numpy().reshape(-1, 1))
     dataset = SimpleNamespace(target=None, inputs=("x",))
-    given = Material(dataset, rows, parts, task, None, "0" * 64)
+    given = PreparedData(dataset, rows, parts, task, None, "0" * 64)
     assert given.numbers("train", 3).tolist() == [0, 1, 2, 3, 4, 5]
     assert given.numbers("validation", 3).tolist() == [7, 8, 9]
     assert given.numbers("test", 3).tolist() == [11, 12, 13, 14]

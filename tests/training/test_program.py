@@ -209,8 +209,8 @@ def test_what_a_training_failed_with_crosses_the_lifeline_whole():
     ours, theirs = socket.socketpair()
     sentence = "ü" * 200_000
     code = (
-        "import sys; from headframe.errors import DataError; from headframe.training.lifeline import Lifeline\n"
-        f"Lifeline(int(sys.argv[1])).tell(DataError('ü' * {len(sentence)}))"
+        "import sys; from headframe.errors import DataError; from headframe.training.lifeline import ParentWatch\n"
+        f"ParentWatch(int(sys.argv[1])).tell(DataError('ü' * {len(sentence)}))"
     )
     number = theirs.fileno()
     child = subprocess.Popen([sys.executable, "-c", code, str(number)], pass_fds=[number])

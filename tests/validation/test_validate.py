@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from headframe.config.plan.data import Contract, Dataset, Promise
+from headframe.config.plan.data import ColumnContract, Contract, Dataset
 from headframe.config.project import Project
 from headframe.datasets.collect import collect
 from headframe.datasets.readers.base import Batch
@@ -231,11 +231,11 @@ def test_a_changed_table_is_not_validated(store: Callable[..., Table], tmp_path:
 
 
 def test_every_word_of_a_promise_becomes_a_term() -> None:
-    bare = len(terms(Contract(columns={"s": Promise(dtype="string", nullable=True)})))
+    bare = len(terms(Contract(columns={"s": ColumnContract(dtype="string", nullable=True)})))
     for name, value in {"nullable": False, "unique": True, "one_of": ("a",), "min_length": 1, "matches": "a"}.items():
-        promise = Promise(**{"dtype": "string", "nullable": True, name: value})
+        promise = ColumnContract(**{"dtype": "string", "nullable": True, name: value})
         assert len(terms(Contract(columns={"s": promise}))) == bare + 1, name
-    assert {type(term) for term in terms(Contract(columns={"s": Promise(dtype="string")}))} == {Term}
+    assert {type(term) for term in terms(Contract(columns={"s": ColumnContract(dtype="string")}))} == {Term}
 
 
 @pytest.mark.parametrize(

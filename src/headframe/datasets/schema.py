@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from headframe.config.plan.data import Promise
+from headframe.config.plan.data import ColumnContract
 from headframe.errors import ConfigurationError
 
 OWN = ("row_id", "content")
@@ -22,7 +22,7 @@ _PLAIN = {
 }
 
 
-def arrow_type(column: str, promise: Promise) -> pa.DataType:
+def arrow_type(column: str, promise: ColumnContract) -> pa.DataType:
     """Give the Arrow type of a column; a tensor holds bytes (uint8) of the promised shape.
 
     Raises:
@@ -36,14 +36,14 @@ def arrow_type(column: str, promise: Promise) -> pa.DataType:
     return pa.fixed_shape_tensor(pa.uint8(), promise.shape)
 
 
-def contract_schema(columns: Mapping[str, Promise]) -> pa.Schema:
+def contract_schema(columns: Mapping[str, ColumnContract]) -> pa.Schema:
     """Give the Arrow schema of a contract's columns, in its order."""
     return pa.schema(
         [pa.field(name, arrow_type(name, promise), nullable=promise.nullable) for name, promise in columns.items()]
     )
 
 
-def table_schema(columns: Mapping[str, Promise]) -> pa.Schema:
+def table_schema(columns: Mapping[str, ColumnContract]) -> pa.Schema:
     """Give the Arrow schema of a whole table: `row_id` and `content`, then the contract's columns."""
     own = [pa.field(name, pa.string(), nullable=False) for name in OWN]
     return pa.schema([*own, *contract_schema(columns)])

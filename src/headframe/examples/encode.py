@@ -9,14 +9,14 @@ import numpy as np
 from headframe.config.build import build
 from headframe.config.plan.learner import Learner
 from headframe.errors import ConfigurationError, DataError
-from headframe.examples.prepare import MEASURED, Material
+from headframe.examples.prepare import MEASURED, PreparedData
 from headframe.examples.seeds import with_replacement
 from headframe.features.base import Encoded, Encoder
 
 
 @dataclass(frozen=True)
 class Examples:
-    """One learner's view of the material.
+    """One learner's view of the prepared.
 
     Attributes:
         encoder: fitted on training rows.
@@ -49,7 +49,7 @@ class Examples:
         return self.target[numbers[:, np.newaxis] + self.lookback + np.arange(self.horizon)]
 
 
-def encode(material: Material, learner: Learner) -> Examples:
+def encode(prepared: PreparedData, learner: Learner) -> Examples:
     """Fit the learner's encoder on training rows and encode all of them.
 
     Raises:
@@ -57,22 +57,22 @@ def encode(material: Material, learner: Learner) -> Examples:
         DataError: the rows cannot be encoded, or a part is too short for a single window.
     """
     encoder: Encoder = build(learner.features.encoder)
-    lookback, horizon = encoder.lookback, material.task.horizon
+    lookback, horizon = encoder.lookback, prepared.task.horizon
     if bool(lookback) != bool(horizon):
         msg = (
             f"features that see {lookback or 'no'} rows back do not fit a task that predicts {horizon or 'no'} rows "
             "ahead; take windows with forecasting, and other features with other tasks"
         )
         raise ConfigurationError(msg)
-    encoder.fit(material.training_rows(), material.dataset.inputs)
-    numbers = {part: material.numbers(part, lookback) for part in ("train", *MEASURED)}
+    encoder.fit(prepared.training_rows(), prepared.dataset.inputs)
+    numbers = {part: prepared.numbers(part, lookback) for part in ("train", *MEASURED)}
     for part, found in numbers.items():
         if not len(found):
-            size = int((material.parts == part).sum())
+            size = int((prepared.parts == part).sum())
             msg = f"the {part} part has {size} rows, too few for a window of {lookback} rows that predicts {horizon}"
             raise DataError(msg)
     train = numbers["train"]
     if learner.bootstrap:
         train = train[with_replacement(learner.seed, len(train))]
-    inputs = encoder.encode(material.rows)
-    return Examples(encoder, inputs, material.target, lookback, horizon, train, numbers["validation"])
+    inputs = encoder.encode(prepared.rows)
+    return Examples(encoder, inputs, prepared.target, lookback, horizon, train, numbers["validation"])

@@ -24,7 +24,7 @@ PROBE_ROWS = 32
 
 
 @dataclass(frozen=True)
-class Material:
+class PreparedData:
     """A table's rows for one run of the program, whatever is trained on them.
 
     Attributes:
@@ -107,7 +107,7 @@ def target_columns(dataset: Dataset) -> tuple[str, ...]:
     return (dataset.target,) if dataset.target else dataset.inputs
 
 
-def prepare(dataset: Dataset, component: TaskComponent, table: Table) -> Material:
+def prepare(dataset: Dataset, component: TaskComponent, table: Table) -> PreparedData:
     """Read a table, split it and fit the task on its training rows.
 
     Raises:
@@ -133,4 +133,4 @@ def prepare(dataset: Dataset, component: TaskComponent, table: Table) -> Materia
         used = parts != "unused"
         rows, parts = rows.filter(pa.array(used)), parts[used]
     task.fit(rows.filter(pa.array(parts == "train")).select(list(target_columns(dataset))))
-    return Material(dataset, rows, parts, task, component, table.digest)
+    return PreparedData(dataset, rows, parts, task, component, table.digest)

@@ -82,7 +82,7 @@ class Budget:
 
     def _measure(self, case: Case) -> dict[str, float]:
         places = case.places[:AT_ONCE]
-        rows = case.material.rows
+        rows = case.prepared.rows
         if case.task.horizon:
             rows = rows.slice(0, int(places.max()))  # a window ends before the rows that it predicts
         else:

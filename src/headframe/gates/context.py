@@ -33,7 +33,7 @@ from headframe.digests import file_digest, folder_digest
 from headframe.errors import ConfigurationError, DataError, HeadframeError, Refused, Unavailable
 from headframe.evaluation.intervals import CONTENT, Resampling, block_length
 from headframe.evaluation.slices import find
-from headframe.examples.prepare import Material, prepare, target_columns
+from headframe.examples.prepare import PreparedData, prepare, target_columns
 from headframe.prediction.layout import bundle_in
 from headframe.records import Provenance
 from headframe.registry.isolated import ask
@@ -61,7 +61,7 @@ SEED = 17  # of all draws; were it the plan's, a challenger might look for the l
 
 
 @dataclass(frozen=True)
-class Rival:
+class ChampionPredictions:
     """The champion's answers for the version's own test rows.
 
     Attributes:
@@ -324,7 +324,7 @@ class Case:
 
     def _targets(self) -> pa.ChunkedArray:
         """Give the targets of the test rows as the table has them, spelled as in a predictions table."""
-        task, rows = self.yardstick, self.material.rows
+        task, rows = self.yardstick, self.prepared.rows
         places = find(self.stored, rows).to_numpy().astype(np.int64)
         encoded = task.encode(rows.select(list(target_columns(self.plan.dataset))))
         if task.horizon:
@@ -352,7 +352,7 @@ class Case:
     @cached_property
     def _measured_by(self) -> tuple[Task, str | None]:
         """Give the task to measure by, and why it is not the champion's, though there is one."""
-        own = self.material.task
+        own = self.prepared.task
         if self.champion is None:
             return own, None
         named = f"champion version {self.champion.number}"
@@ -362,7 +362,7 @@ class Case:
             task: Task = build(self.reign.task)
             if (task.kind, task.horizon) != (own.kind, own.horizon):
                 return own, f"{named} is for {_spell(task)}, but this version for {_spell(own)}"
-            task.fit(self.material.training_rows().select(list(target_columns(self.plan.dataset))))
+            task.fit(self.prepared.training_rows().select(list(target_columns(self.plan.dataset))))
         except (ConfigurationError, DataError) as error:
             return own, f"the task of {named} does not fit this version's data ({error})"
         return task, None
@@ -378,13 +378,13 @@ class Case:
         lacking = sorted(expected - {*self.stored.column_names})
         if lacking:
             return f"this version's predictions have no {lacking[0]}, so it has no {lead}"
-        if task.lead not in self.material.task.measure(self.predictions):
+        if task.lead not in self.prepared.task.measure(self.predictions):
             return f"this version's task does not measure {lead}"
         return None
 
     @property
     def _no_targets(self) -> pa.Table:
-        return self.material.rows.select(list(target_columns(self.plan.dataset))).slice(0, 0)
+        return self.prepared.rows.select(list(target_columns(self.plan.dataset))).slice(0, 0)
 
     def _with_content(self, rows: pa.Table) -> pa.Table:
         if self.task.horizon:
@@ -441,14 +441,14 @@ class Case:
         return known.take(find(self.predictions, known)).select(list(columns))
 
     @cached_property
-    def material(self) -> Material:
+    def prepared(self) -> PreparedData:
         """The version's table as training saw it."""
         return prepare(self.plan.dataset, self.plan.task, self.table)
 
     @cached_property
     def places(self) -> np.ndarray:
-        """Where in `material.rows` the test examples are, int64; of a window, the first row that it predicts."""
-        return find(self.predictions, self.material.rows).to_numpy().astype(np.int64)
+        """Where in `prepared.rows` the test examples are, int64; of a window, the first row that it predicts."""
+        return find(self.predictions, self.prepared.rows).to_numpy().astype(np.int64)
 
     def answers(self, model: Path) -> pa.Table:
         """Let a packaged model answer for the version's test rows; with code of its own, in a process of its own.
@@ -463,7 +463,7 @@ class Case:
         """
         with tempfile.TemporaryDirectory() as scratch:
             files = {name: str(Path(scratch) / name) for name in ("rows", "places", "answers")}
-            pq.write_table(self.material.rows, files["rows"], compression="none")
+            pq.write_table(self.prepared.rows, files["rows"], compression="none")
             with Path(files["places"]).open("wb") as stream:
                 np.save(stream, self.places)
             ask(
@@ -521,7 +521,7 @@ class Case:
         return Reign(signed, task)
 
     @cached_property
-    def rival(self) -> Rival:
+    def rival(self) -> ChampionPredictions:
         """The champion's answers for the same rows: its own where they are of these, else asked anew.
 
         Raises:
@@ -529,15 +529,15 @@ class Case:
             Unavailable: it may be had in a minute.
         """
         if self.champion is None:
-            return Rival(None, "there was no champion before", False)
+            return ChampionPredictions(None, "there was no champion before", False)
         champion, signed = self.champion, self.reign.signed
         number = champion.number
         seen = signed is None or any(signed.claim.get(name) != self.said(name) for name in ("table", "split"))
         if signed is None or self._unlike is not None:
-            return Rival(None, self._unlike or self.reign.why, seen)
+            return ChampionPredictions(None, self._unlike or self.reign.why, seen)
         found = None if seen else self._kept(champion, signed)
         if found is not None:
-            return Rival(found, f"predictions that champion version {number} was registered with", seen)
+            return ChampionPredictions(found, f"predictions that champion version {number} was registered with", seen)
         try:
             folder, _ = self._open(champion)
             answers = self.answers(folder)
@@ -546,8 +546,8 @@ class Case:
         except HeadframeError as error:
             way_out = f"to begin anew, register under another name with promotion.model={champion.model}-2"
             why = f"champion version {number} cannot answer for these test rows ({error}); {way_out}"
-            return Rival(None, why, seen)
-        return Rival(answers, f"champion version {number} was asked anew", seen)
+            return ChampionPredictions(None, why, seen)
+        return ChampionPredictions(answers, f"champion version {number} was asked anew", seen)
 
     def _kept(self, champion: Version, signed: Signed) -> pa.Table | None:
         """Give the champion's own predictions in the version's order; None where they are not of just these rows."""

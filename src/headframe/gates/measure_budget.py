@@ -20,7 +20,7 @@ def main(question: Path, answer: Path) -> None:
     import torch  # noqa: PLC0415
 
     from headframe.registry.loader import open_package  # noqa: PLC0415
-    from headframe.training.cost import Meter  # noqa: PLC0415
+    from headframe.training.cost import ResourceUsage  # noqa: PLC0415
 
     asked = json.loads(question.read_bytes())
     torch.set_num_threads(asked["threads"])
@@ -46,7 +46,7 @@ def main(question: Path, answer: Path) -> None:
         "latency_p50_ms": median,
         "latency_p95_ms": late,
         "rows_per_second": len(starts) / seconds,
-        "memory_mib": Meter().read().peak_memory_mib,
+        "memory_mib": ResourceUsage().read().peak_memory_mib,
     }
     answer.write_text(json.dumps(found), encoding="utf-8")
 

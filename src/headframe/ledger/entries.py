@@ -18,7 +18,7 @@ Kind = Literal["gate", "approve", "reject", "promote", "rollback", "reproduce"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
-CROWNS: tuple[Kind, ...] = ("promote", "rollback")
+CHAMPION_KINDS: tuple[Kind, ...] = ("promote", "rollback")
 """Kinds of entry that name a champion."""
 
 
@@ -66,7 +66,7 @@ class Entry(Record):
 
 def champion(entries: Sequence[Entry]) -> Entry | None:
     """Give the entry that made the present champion; None where there is none."""
-    return next((entry for entry in reversed(entries) if entry.kind in CROWNS), None)
+    return next((entry for entry in reversed(entries) if entry.kind in CHAMPION_KINDS), None)
 
 
 def now() -> datetime:

@@ -11,7 +11,7 @@ from typing import Any
 from headframe.config.plan.promotion import Promotion, Role
 from headframe.errors import ConfigurationError, Refused
 from headframe.gates.report import GateReport
-from headframe.ledger.entries import CROWNS, Entry, Kind, champion, read_time
+from headframe.ledger.entries import CHAMPION_KINDS, Entry, Kind, champion, read_time
 from headframe.signing.envelope import unseal
 from headframe.signing.keys import OwnKey
 from headframe.signing.trust import Signer, Trust
@@ -194,7 +194,7 @@ def champion_before(entries: Sequence[Entry]) -> int | None:
 def rejected_since(entries: Sequence[Entry], version: int) -> Entry | None:
     """Give the last rejection of a version since it last was champion; None where there is none."""
     for entry in reversed(entries):
-        if entry.version == version and entry.kind in CROWNS:
+        if entry.version == version and entry.kind in CHAMPION_KINDS:
             return None
         if entry.version == version and entry.kind == "reject":
             return entry
@@ -553,7 +553,7 @@ def _standing_rejection(
     them, which somebody alone need not give. What was said before the version last became champion was answered then.
     """
     for entry in reversed(entries):
-        if entry.kind in CROWNS and entry.version == version:
+        if entry.kind in CHAMPION_KINDS and entry.version == version:
             return None
         if entry.kind == "reject" and entry.version == version:
             what = "rejected it"

@@ -43,7 +43,7 @@ MEMBERS = "members"
 
 
 @dataclass(frozen=True)
-class Passport:
+class ModelManifest:
     """What a bundle says about its model besides what was learned.
 
     Attributes:
@@ -59,7 +59,7 @@ class Passport:
     task: TaskComponent
 
 
-def save_network(folder: Path, passport: Passport, encoder: Encoder, task: Task, network: nn.Module) -> None:
+def save_network(folder: Path, passport: ModelManifest, encoder: Encoder, task: Task, network: nn.Module) -> None:
     """Write the bundle of a network.
 
     Args:
@@ -79,7 +79,7 @@ def save_network(folder: Path, passport: Passport, encoder: Encoder, task: Task,
     _save(folder, passport, task, write)
 
 
-def save_estimator(folder: Path, passport: Passport, encoder: Encoder, task: Task, model: EstimatorModel) -> None:
+def save_estimator(folder: Path, passport: ModelManifest, encoder: Encoder, task: Task, model: EstimatorModel) -> None:
     """Write the bundle of an estimator; arguments as of `save_network`."""
 
     def write(fresh: Path) -> dict[str, Any]:
@@ -89,7 +89,9 @@ def save_estimator(folder: Path, passport: Passport, encoder: Encoder, task: Tas
     _save(folder, passport, task, write)
 
 
-def save_ensemble(folder: Path, passport: Passport, task: Task, members: Mapping[str, Path], combiner: Any) -> None:
+def save_ensemble(
+    folder: Path, passport: ModelManifest, task: Task, members: Mapping[str, Path], combiner: Any
+) -> None:
     """Write the bundle of an ensemble.
 
     Args:
@@ -117,7 +119,7 @@ def _fitted(encoder: Encoder) -> dict[str, Any]:
     }
 
 
-def _save(folder: Path, passport: Passport, task: Task, write: Callable[[Path], dict[str, Any]]) -> None:
+def _save(folder: Path, passport: ModelManifest, task: Task, write: Callable[[Path], dict[str, Any]]) -> None:
     """Let `write` fill a new folder beside `folder`, name its files, and put it in place at once."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -24,13 +24,13 @@ from headframe.ledger.rules import (
     since_champion,
     why_no_gate,
 )
-from headframe.promotion.service import Act, Office, done, require_same
+from headframe.promotion.service import LedgerAction, PromotionService, done, require_same
 from headframe.registry.versions import Version
 from headframe.signing.envelope import seal
 from headframe.signing.keys import OwnKey
 
 
-def approval(version: Version, reason: str, office: Office, key: OwnKey) -> str:
+def approval(version: Version, reason: str, service: PromotionService, key: OwnKey) -> str:
     """Sign an approval of a version, and write nothing.
 
     It binds to the model and to the last report of its gates, and expires after the policy's days.
@@ -46,73 +46,73 @@ def approval(version: Version, reason: str, office: Office, key: OwnKey) -> str:
     from headframe.promotion.gate_reports import Kept, fetch_report, require_page  # noqa: PLC0415 - the report's page is heavy
 
     reason = require_reason(reason, "approve")
-    approver = require_role(office.trust, key, "approve")
-    require_people(office.promotion, office.trust)
-    entries = office.read(version.model)
-    files = office.files(version)
-    require_other(approver, files.author, f"{version.model}/{version.number}", office.promotion)
-    time = office.time(entries)
-    gated = _require_gated(version, entries, Rules(office.promotion, office.trust, files.author, time))
+    approver = require_role(service.trust, key, "approve")
+    require_people(service.promotion, service.trust)
+    entries = service.read(version.model)
+    files = service.files(version)
+    require_other(approver, files.author, f"{version.model}/{version.number}", service.promotion)
+    time = service.time(entries)
+    gated = _require_gated(version, entries, Rules(service.promotion, service.trust, files.author, time))
     require_same(version, files, gated)
     # What the approver read, if it is what was signed:
-    fetch_report(version, gated.digests["report"], office.uri)
-    require_page(version, Kept(gated.digests["report"], gated.digests.get("page", "")), office.uri)
+    fetch_report(version, gated.digests["report"], service.uri)
+    require_page(version, Kept(gated.digests["report"], gated.digests.get("page", "")), service.uri)
     claim = {
         "model": version.model,
         "version": version.number,
         "reason": reason,
         "time": spell(time),
-        "expires": spell(time + timedelta(days=office.promotion.approvals.days)),
+        "expires": spell(time + timedelta(days=service.promotion.approvals.days)),
         "id": secrets.token_hex(16),  # so that a second approval in the same second is not taken for a copy
     }
     return seal(APPROVAL, {name: gated.digests[name] for name in ("bundle", "report", "signature")}, claim, key)
 
 
-def approve(version: Version, reason: str, office: Office, key: OwnKey) -> Act:
+def approve(version: Version, reason: str, service: PromotionService, key: OwnKey) -> LedgerAction:
     """Approve a version and write it down; see `approval`."""
-    return record(version, approval(version, reason, office, key), office, key)
+    return record(version, approval(version, reason, service, key), service, key)
 
 
-def record(version: Version, envelope: str, office: Office, key: OwnKey) -> Act:
+def record(version: Version, envelope: str, service: PromotionService, key: OwnKey) -> LedgerAction:
     """Write down an approval that was signed elsewhere.
 
     Args:
         version: which it must be about.
         envelope: as `approval` gives it.
-        office: where it is written.
+        service: where it is written.
         key: of whoever writes it down, not of the approver.
 
     Raises:
         Refused: it does not hold: signature, role, four eyes, term, the version, its model, its gate report; or it
             was written down before.
     """
-    require_role(office.trust, key, "record")
-    require_people(office.promotion, office.trust)
+    require_role(service.trust, key, "record")
+    require_people(service.promotion, service.trust)
     name = f"{version.model}/{version.number}"
     try:
-        given = read_approval(envelope.strip(), office.trust)
+        given = read_approval(envelope.strip(), service.trust)
     except Refused as error:
         msg = f"this approval of {name} is refused: {error}"
         raise Refused(msg) from error
     require_approver(given)
-    office.finish(version.model)
-    files = office.files(version)
-    require_other(given.signer, files.author, name, office.promotion)
+    service.finish(version.model)
+    files = service.files(version)
+    require_other(given.signer, files.author, name, service.promotion)
 
     def judge(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
-        rules = Rules(office.promotion, office.trust, files.author, office.time(entries))
+        rules = Rules(service.promotion, service.trust, files.author, service.time(entries))
         gated = _require_gated(version, entries, rules)
         require_same(version, files, gated)
         _require_fit(given, gated, entries, rules)
         about = {"bundle": given.bundle, "report": given.report, "signature": given.signature}
         return version.number, {"approval": given.envelope, "approver": given.signer.name, "digests": about}
 
-    entry = office.write(version.model, "approve", key, judge)
+    entry = service.write(version.model, "approve", key, judge)
     told = f"{version.model} version {version.number} is approved by {given.signer.name}: {given.reason}"
     return done(entry, f"{told}; until {given.expires}")
 
 
-def reject(version: Version, reason: str, office: Office, key: OwnKey) -> Act:
+def reject(version: Version, reason: str, service: PromotionService, key: OwnKey) -> LedgerAction:
     """Write down that a version must not become champion.
 
     Raises:
@@ -120,8 +120,8 @@ def reject(version: Version, reason: str, office: Office, key: OwnKey) -> Act:
         Refused: the signer may not, or the version is the champion.
     """
     reason = require_reason(reason, "reject")
-    signer = require_role(office.trust, key, "reject")
-    office.finish(version.model)
+    signer = require_role(service.trust, key, "reject")
+    service.finish(version.model)
     name = f"{version.model} version {version.number}"
 
     def judge(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
@@ -129,9 +129,9 @@ def reject(version: Version, reason: str, office: Office, key: OwnKey) -> Act:
         if present is not None and present.version == version.number:
             msg = f"{name} is the champion; go back to another with: headframe models rollback {version.model}"
             raise Refused(msg)
-        return version.number, {"reason": reason, "digests": office.digests(version)}
+        return version.number, {"reason": reason, "digests": service.digests(version)}
 
-    entry = office.write(version.model, "reject", key, judge)
+    entry = service.write(version.model, "reject", key, judge)
     return done(entry, f"{name} is rejected by {signer.name}: {reason}")
 
 

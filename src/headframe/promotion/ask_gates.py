@@ -15,14 +15,14 @@ from headframe.ledger.rules import (
     require_role,
     tries,
 )
-from headframe.promotion.service import Act, Office, done
+from headframe.promotion.service import LedgerAction, PromotionService, done
 from headframe.registry.versions import Version
 from headframe.signing.keys import OwnKey
 
 COMMIT = "mlflow.source.git.commit"  # MLflow's tag of a run
 
 
-class Gated(Act):
+class Gated(LedgerAction):
     """What the gates said of a version.
 
     Attributes:
@@ -36,7 +36,7 @@ class Gated(Act):
     author: str
 
 
-def gate(version: Version, office: Office, key: OwnKey) -> Gated:
+def gate(version: Version, service: PromotionService, key: OwnKey) -> Gated:
     """Ask the gates of the policy in force about a version, against the present champion.
 
     Raises:
@@ -46,12 +46,12 @@ def gate(version: Version, office: Office, key: OwnKey) -> Gated:
     from headframe.promotion.gate_reports import Kept, keep_report  # noqa: PLC0415 - the report's page is heavy
     from headframe.registry.listing import versions  # noqa: PLC0415 - as this is
 
-    require_role(office.trust, key, "gate")
-    office.finish(version.model)
-    files = office.files(version)
+    require_role(service.trust, key, "gate")
+    service.finish(version.model)
+    files = service.files(version)
     name = f"{version.model}/{version.number}"
-    require_author(name, Rules(office.promotion, office.trust, files.author, office.time(())))
-    registered = {each.number: read_time(time) for each, time in versions(version.model, office.uri)}
+    require_author(name, Rules(service.promotion, service.trust, files.author, service.time(())))
+    registered = {each.number: read_time(time) for each, time in versions(version.model, service.uri)}
     asked: dict[tuple[int | None, int, int, str | None], tuple[GateReport, Kept]] = {}
 
     def judge(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
@@ -62,21 +62,21 @@ def gate(version: Version, office: Office, key: OwnKey) -> Gated:
             number,
             tries(entries, version.number, number),
             candidates(entries, version.number, registered),
-            reproduced(entries, version.number, files.bundle, files.author, office.promotion),
+            reproduced(entries, version.number, files.bundle, files.author, service.promotion),
         )
         if state not in asked:
             report = judge_version(
                 version,
-                None if number is None else office.version(version.model, number),
-                office.promotion,
+                None if number is None else service.version(version.model, number),
+                service.promotion,
                 tries=state[1],
                 candidates=state[2],
                 reproduced=state[3],
-                uri=office.uri,
-                root=office.root,
-                trust=office.trust,
+                uri=service.uri,
+                root=service.root,
+                trust=service.trust,
             )
-            asked[state] = report, keep_report(version, report, office.uri)
+            asked[state] = report, keep_report(version, report, service.uri)
         report, kept = asked[state]
         asked[state] = asked.pop(state)  # the last one is what is written
         return version.number, {
@@ -92,10 +92,10 @@ def gate(version: Version, office: Office, key: OwnKey) -> Gated:
             "candidates": report.candidates,
             "policy": report.policy,
             "settings": report.settings,
-            "approvals": office.promotion.approvals.model_dump(mode="json"),
-            "commit": commit(version, office.uri),
+            "approvals": service.promotion.approvals.model_dump(mode="json"),
+            "commit": commit(version, service.uri),
             "digests": {
-                **office.digests(version),
+                **service.digests(version),
                 **report.digests,
                 "bundle": files.bundle,
                 "report": kept.sha256,
@@ -104,7 +104,7 @@ def gate(version: Version, office: Office, key: OwnKey) -> Gated:
             },
         }
 
-    entry = office.write(version.model, "gate", key, judge)
+    entry = service.write(version.model, "gate", key, judge)
     report, kept = next(reversed(asked.values()))
     who = f"{version.model} version {version.number}"
     how = f"passed {_gates(report)}" if report.passed else "is refused"

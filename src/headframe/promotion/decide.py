@@ -13,7 +13,7 @@ from headframe.registry.versions import Version, champion_number, is_intact
 from headframe.signing.trust import Trust
 
 if TYPE_CHECKING:
-    from headframe.promotion.service import Office
+    from headframe.promotion.service import PromotionService
 
 NOT_COMPARABLE = "not comparable"
 """What the gate `better` says where the champion could not be asked."""
@@ -47,25 +47,25 @@ def decide(
     from headframe.ledger.rules import needs_others  # noqa: PLC0415
     from headframe.promotion.ask_gates import gate  # noqa: PLC0415 - a kept decision needs none of these
     from headframe.promotion.promote import promote  # noqa: PLC0415
-    from headframe.promotion.service import Office, drift  # noqa: PLC0415
+    from headframe.promotion.service import PromotionService, drift  # noqa: PLC0415
     from headframe.signing.keys import own_key  # noqa: PLC0415
 
     key = own_key()
-    office = Office(plan.promotion, Trust.of(plan.team), uri, root)
+    service = PromotionService(plan.promotion, Trust.of(plan.team), uri, root)
     model, number = result.registered.model, result.registered.version
-    version = office.version(model, number)
-    entries = office.read(model)
+    version = service.version(model, number)
+    entries = service.read(model)
     moved = drift(model, entries, uri)
     if moved is not None:
         raise Refused(moved)
     present = champion(entries)
     if present is not None and present.version == number:
-        return _of_champion(version, office)
+        return _of_champion(version, service)
     who = f"{model} version {number}"
-    asked = gate(version, office, key)
+    asked = gate(version, service, key)
     report = asked.report
     stays = "there is still no champion" if report.champion is None else f"version {report.champion} stays champion"
-    ailing = _ailing(office, report)
+    ailing = _ailing(service, report)
     stays += ailing
     if not report.passed:
         return _decision(report, report.champion, "refused", f"{who} is refused: {report.because}; {stays}", not ailing)
@@ -80,28 +80,28 @@ def decide(
         how = f"({how})"
         return _decision(report, report.champion, "challenger", f"{passed} {how}; {stays}", not ailing)
     try:
-        promote(version, office, key)
+        promote(version, service, key)
     except Refused as error:  # somebody else was faster, or rejected it
         return _decision(report, champion_number(model, uri), "refused", f"{who} is refused: {error}")
     return _decision(report, number, "champion", f"{who} becomes champion: {report.because}")
 
 
-def _of_champion(version: Version, office: Office) -> Decision:
+def _of_champion(version: Version, service: PromotionService) -> Decision:
     """Hold the champion itself against what its policy asks of a version alone; whatever comes of it, it stays."""
     from headframe.gates.judge import judge_version  # noqa: PLC0415 - a kept decision needs none of these
     from headframe.ledger.rules import reproduced  # noqa: PLC0415
 
-    entries, files = office.entries(version.model), office.files(version)
+    entries, files = service.entries(version.model), service.files(version)
     report = judge_version(
         version,
         None,
-        office.promotion,
+        service.promotion,
         tries=1,
         candidates=1,
-        reproduced=reproduced(entries, version.number, files.bundle, files.author, office.promotion),
-        uri=office.uri,
-        root=office.root,
-        trust=office.trust,
+        reproduced=reproduced(entries, version.number, files.bundle, files.author, service.promotion),
+        uri=service.uri,
+        root=service.root,
+        trust=service.trust,
     )
     reason = f"{version.model} version {version.number} is the champion already"
     if report.passed:
@@ -110,12 +110,12 @@ def _of_champion(version: Version, office: Office) -> Decision:
     return _decision(report, version.number, "refused", reason)
 
 
-def _ailing(office: Office, report: GateReport) -> str:
+def _ailing(service: PromotionService, report: GateReport) -> str:
     """Say, to be added to a sentence, that the champion that stays cannot answer; empty where it can, or none stays."""
     if report.champion is None:
         return ""
     try:
-        office.files(office.version(report.model, report.champion))
+        service.files(service.version(report.model, report.champion))
     except Unavailable:
         raise
     except HeadframeError as error:

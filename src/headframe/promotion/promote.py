@@ -17,12 +17,12 @@ from headframe.ledger.rules import (
     why_no_gate,
     why_stale,
 )
-from headframe.promotion.service import Act, Office, done, require_same
+from headframe.promotion.service import LedgerAction, PromotionService, done, require_same
 from headframe.registry.versions import Version
 from headframe.signing.keys import OwnKey
 
 
-def promote(version: Version, office: Office, key: OwnKey, reason: str = "") -> Act:
+def promote(version: Version, service: PromotionService, key: OwnKey, reason: str = "") -> LedgerAction:
     """Make a version champion: write the entry, then tell MLflow.
 
     Raises:
@@ -32,17 +32,17 @@ def promote(version: Version, office: Office, key: OwnKey, reason: str = "") -> 
     """
     from headframe.promotion.gate_reports import fetch_report  # noqa: PLC0415 - the report's page is heavy
 
-    signer = require_role(office.trust, key, "promote")
-    require_people(office.promotion, office.trust)
-    office.warn_of_drift(version.model, office.read(version.model))
+    signer = require_role(service.trust, key, "promote")
+    require_people(service.promotion, service.trust)
+    service.warn_of_drift(version.model, service.read(version.model))
 
     def judge(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
         present = champion(entries)
         _require_challenger(version, present)
-        files = office.files(version)
-        rules = Rules(office.promotion, office.trust, files.author, office.time(entries))
+        files = service.files(version)
+        rules = Rules(service.promotion, service.trust, files.author, service.time(entries))
         gated = _require_gated(version, entries, rules)
-        report = fetch_report(version, gated.digests["report"], office.uri)
+        report = fetch_report(version, gated.digests["report"], service.uri)
         require_same(version, files, gated)
         against = objections(entries, report, gated, rules)
         if against:
@@ -55,7 +55,7 @@ def promote(version: Version, office: Office, key: OwnKey, reason: str = "") -> 
             "reason": reason.strip(),
             "because": report.because,
             "told": told,
-            "policy": office.promotion.policy,
+            "policy": service.promotion.policy,
             "gated": gated.number,
             "approvals": [each.digest for each in good],
             "author": files.author.name,
@@ -63,7 +63,7 @@ def promote(version: Version, office: Office, key: OwnKey, reason: str = "") -> 
             "digests": gated.digests,
         }
 
-    entry = office.write(version.model, "promote", key, judge)
+    entry = service.write(version.model, "promote", key, judge)
     before = entry.claim["from"]
     instead = f"in place of version {before}" if before is not None else "the first one"
     return done(entry, f"{entry.claim['told']} ({instead}, promoted by {signer.name})")

@@ -7,19 +7,19 @@ from typing import Any
 from headframe.errors import Refused
 from headframe.ledger.entries import Entry, champion
 from headframe.ledger.rules import champion_before, rejected_since, require_reason, require_role
-from headframe.promotion.service import Act, Office, done
+from headframe.promotion.service import LedgerAction, PromotionService, done
 from headframe.promotion.verify import require_former
 from headframe.signing.keys import OwnKey
 
 NONE = "no other"
 
 
-def rollback(model: str, office: Office, key: OwnKey, reason: str, to: int | None = None) -> Act:
+def rollback(model: str, service: PromotionService, key: OwnKey, reason: str, to: int | None = None) -> LedgerAction:
     """Make an earlier champion the champion again, if all still holds that made it one.
 
     Args:
         model: name in the registry.
-        office: where and by which rules.
+        service: where and by which rules.
         key: who signs.
         reason: why.
         to: the version; None goes back to the champion before, and done again one further back.
@@ -31,26 +31,26 @@ def rollback(model: str, office: Office, key: OwnKey, reason: str, to: int | Non
             force would not allow it.
     """
     reason = require_reason(reason, "roll back")
-    signer = require_role(office.trust, key, "rollback")
-    office.require_known(model)
-    office.warn_of_drift(model, office.read(model))
+    signer = require_role(service.trust, key, "rollback")
+    service.require_known(model)
+    service.warn_of_drift(model, service.read(model))
 
     def judge(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
         present, promoted = _target(model, entries, to)
-        require_former(promoted, entries, office)
+        require_former(promoted, entries, service)
         instead = f"in place of version {present.version}"
         return promoted.version, {
             "from": present.version,
             "to": promoted.version,
             "reason": reason,
             "told": f"{model} version {promoted.version} is champion again, {instead}: {reason}",
-            "policy": office.promotion.policy,
+            "policy": service.promotion.policy,
             "promoted": promoted.number,
             "commit": promoted.claim["commit"],
             "digests": promoted.digests,
         }
 
-    entry = office.write(model, "rollback", key, judge)
+    entry = service.write(model, "rollback", key, judge)
     return done(entry, f"{entry.claim['told']} (by {signer.name})")
 
 

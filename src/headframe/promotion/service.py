@@ -33,7 +33,7 @@ log = logging.getLogger("headframe")
 CERTAIN = 1000  # attempts to write an entry; each that fails means that somebody else succeeded
 
 
-class Act(Record):
+class LedgerAction(Record):
     """Something that was done, and the entry that says so.
 
     Attributes:
@@ -78,7 +78,7 @@ class Files:
 
 
 @dataclass(frozen=True)
-class Office:
+class PromotionService:
     """The policy, the people, the registry and the ledger.
 
     Attributes:
@@ -94,8 +94,8 @@ class Office:
     root: Path
 
     @classmethod
-    def of(cls, plan: Plan, root: Path) -> Office:
-        """Give the office that a plan names."""
+    def of(cls, plan: Plan, root: Path) -> PromotionService:
+        """Give the service that a plan names."""
         return cls(plan.promotion, Trust.of(plan.team), tracking_uri(plan.tracking, root), root)
 
     @cached_property
@@ -265,9 +265,9 @@ class Office:
         raise HeadframeError(msg)
 
 
-def done(entry: Entry, told: str) -> Act:
+def done(entry: Entry, told: str) -> LedgerAction:
     """Give the record of an entry."""
-    return Act(
+    return LedgerAction(
         kind=entry.kind,
         model=entry.model,
         version=entry.version,

@@ -13,9 +13,9 @@ from headframe.config.project import Project
 from headframe.digests import Record
 from headframe.errors import HeadframeError, Refused, Unavailable
 from headframe.gates.report import GateReport, Verdict
-from headframe.ledger.entries import CROWNS, Entry, champion, read_time
+from headframe.ledger.entries import CHAMPION_KINDS, Entry, champion, read_time
 from headframe.ledger.rules import MAY, Author, Rules, find_gate, objections, reproduced
-from headframe.promotion.service import Files, Office, drift, read_files, require_same
+from headframe.promotion.service import Files, PromotionService, drift, read_files, require_same
 from headframe.registry.versions import signed_files, statement
 
 MEASURED = {"headframe.gates.budget.Budget"}  # gates whose figures are of one machine in one moment
@@ -70,12 +70,12 @@ class Verified(Record):
         )
 
 
-def verify(model: str, office: Office, *, restore: bool = False, recompute: bool = False) -> Verified:
+def verify(model: str, service: PromotionService, *, restore: bool = False, recompute: bool = False) -> Verified:
     """Check chain, signatures, gate reports, model files, policy, and what MLflow was told.
 
     Args:
         model: name in the registry.
-        office: the policy in force, the people, the registry and the ledger.
+        service: the policy in force, the people, the registry and the ledger.
         restore: have MLflow's alias say again what the ledger says.
         recompute: ask the gates of the champion's promotion again, too.
 
@@ -83,23 +83,23 @@ def verify(model: str, office: Office, *, restore: bool = False, recompute: bool
         ConfigurationError: the ledger does not know the model.
         Unavailable: MLflow or the ledger does not answer.
     """
-    office.require_known(model)
-    found = [Finding(what="stray entry", told=told) for told in office.ledger.strays(model)]
+    service.require_known(model)
+    found = [Finding(what="stray entry", told=told) for told in service.ledger.strays(model)]
     try:
-        entries = office.entries(model)
+        entries = service.entries(model)
     except Refused as error:
         found.insert(0, Finding(what="chain", told=str(error)))
         return Verified(model=model, entries=0, champion=None, reports=0, versions=(), findings=tuple(found))
     if restore:
-        office.restore(model)
-    found += _shown(model, entries, office)
-    found += _head(model, office)
-    reports, broken = _reports(entries, office)
+        service.restore(model)
+    found += _shown(model, entries, service)
+    found += _head(model, service)
+    reports, broken = _reports(entries, service)
     found += broken
-    files, broken = _files(entries, office)
+    files, broken = _files(entries, service)
     found += broken
-    found += _policy(entries, reports, files, office)
-    recomputed, differing = _recomputed(entries, reports, files, office) if recompute else (0, [])
+    found += _policy(entries, reports, files, service)
+    recomputed, differing = _recomputed(entries, reports, files, service) if recompute else (0, [])
     found += differing
     present = champion(entries)
     return Verified(
@@ -113,34 +113,34 @@ def verify(model: str, office: Office, *, restore: bool = False, recompute: bool
     )
 
 
-def _head(model: str, office: Office) -> list[Finding]:
+def _head(model: str, service: PromotionService) -> list[Finding]:
     """Hold the ledger against what MLflow was told of it."""
-    told = office.estranged(model)
+    told = service.estranged(model)
     return [] if told is None else [Finding(what="head", told=told)]
 
 
-def _shown(model: str, entries: tuple[Entry, ...], office: Office) -> list[Finding]:
+def _shown(model: str, entries: tuple[Entry, ...], service: PromotionService) -> list[Finding]:
     """Finish what a kill left untold, and compare MLflow's alias."""
     try:
-        office.finish(model)
+        service.finish(model)
     except Unavailable:
         raise
     except HeadframeError as error:  # as a reader, whom MLflow lets change nothing
         present = champion(entries)
         told = present.told if present else f"the champion of {model}"
         return [Finding(what="projection", told=f"{told} was not told to MLflow yet, and could not be now: {error}")]
-    moved = drift(model, entries, office.uri)
+    moved = drift(model, entries, service.uri)
     return [] if moved is None else [Finding(what="alias", told=moved)]
 
 
-def _reports(entries: tuple[Entry, ...], office: Office) -> tuple[dict[int, GateReport], list[Finding]]:
+def _reports(entries: tuple[Entry, ...], service: PromotionService) -> tuple[dict[int, GateReport], list[Finding]]:
     """Give the report of each entry about gates, by its number, and which are not what was signed."""
     reports, found = {}, []
     for entry in entries:
         if entry.kind != "gate":
             continue
         try:
-            reports[entry.number] = _report(entry, office)
+            reports[entry.number] = _report(entry, service)
         except Unavailable:
             raise
         except HeadframeError as error:
@@ -148,7 +148,7 @@ def _reports(entries: tuple[Entry, ...], office: Office) -> tuple[dict[int, Gate
     return reports, found
 
 
-def _report(gated: Entry, office: Office) -> GateReport:
+def _report(gated: Entry, service: PromotionService) -> GateReport:
     """Fetch the report that an entry is about.
 
     Raises:
@@ -156,19 +156,19 @@ def _report(gated: Entry, office: Office) -> GateReport:
     """
     from headframe.promotion.gate_reports import Kept, fetch_report, require_page  # noqa: PLC0415 - the report's page is heavy
 
-    version = office.version(gated.model, gated.version)
-    report = fetch_report(version, gated.digests["report"], office.uri)
-    require_page(version, Kept(gated.digests["report"], gated.digests.get("page", "")), office.uri)
+    version = service.version(gated.model, gated.version)
+    report = fetch_report(version, gated.digests["report"], service.uri)
+    require_page(version, Kept(gated.digests["report"], gated.digests.get("page", "")), service.uri)
     return report
 
 
-def _files(entries: tuple[Entry, ...], office: Office) -> tuple[dict[int, Files], list[Finding]]:
+def _files(entries: tuple[Entry, ...], service: PromotionService) -> tuple[dict[int, Files], list[Finding]]:
     """Give what became of the files of each version that ever was champion, and which are not what was promoted."""
-    promoted = {entry.version: entry for entry in entries if entry.kind in CROWNS}
+    promoted = {entry.version: entry for entry in entries if entry.kind in CHAMPION_KINDS}
     files, found = {}, []
     for number, entry in promoted.items():
         try:
-            files[number] = _signed(entry, office)
+            files[number] = _signed(entry, service)
         except Unavailable:
             raise
         except HeadframeError as error:
@@ -176,7 +176,7 @@ def _files(entries: tuple[Entry, ...], office: Office) -> tuple[dict[int, Files]
     return files, found
 
 
-def _signed(crown: Entry, office: Office) -> Files:
+def _signed(crown: Entry, service: PromotionService) -> Files:
     """Check the files of a champion, and what MLflow repeats of what its author signed.
 
     Raises:
@@ -185,8 +185,11 @@ def _signed(crown: Entry, office: Office) -> Files:
     from headframe.registry.listing import artifacts  # noqa: PLC0415 - imports numpy
     from headframe.registry.signed_record import read_provenance, require_bytes, require_tags  # noqa: PLC0415
 
-    version = office.version(crown.model, crown.version)
-    with signed_files(version, office.uri, office.trust) as (folder, signed), artifacts(version, office.uri) as fetch:
+    version = service.version(crown.model, crown.version)
+    with (
+        signed_files(version, service.uri, service.trust) as (folder, signed),
+        artifacts(version, service.uri) as fetch,
+    ):
         files = read_files(folder, signed)
         require_same(version, files, crown)
         require_tags(version, signed)
@@ -197,23 +200,23 @@ def _signed(crown: Entry, office: Office) -> Files:
 
 
 def _policy(
-    entries: tuple[Entry, ...], reports: dict[int, GateReport], files: dict[int, Files], office: Office
+    entries: tuple[Entry, ...], reports: dict[int, GateReport], files: dict[int, Files], service: PromotionService
 ) -> list[Finding]:
     """Judge every champion's promotion again: as it was then, by the policy and the roles in force now."""
     found = []
     for crown in entries:
-        if crown.kind not in CROWNS:
+        if crown.kind not in CHAMPION_KINDS:
             continue
         gated = _grounds(entries, crown)[1]
         if gated.number in reports and crown.version in files:
-            told = _unlawful(entries, crown, reports[gated.number], files[crown.version].author, office)
+            told = _unlawful(entries, crown, reports[gated.number], files[crown.version].author, service)
         else:  # what is missing was named; the rest is looked at
-            told = _unauthorised(crown, office)
+            told = _unauthorised(crown, service)
         found += [Finding(what="policy", told=each) for each in told]
     return list({each.told: each for each in found}.values())
 
 
-def unlawful(entries: Sequence[Entry], crown: Entry, office: Office) -> list[str]:
+def unlawful(entries: Sequence[Entry], crown: Entry, service: PromotionService) -> list[str]:
     """Say why a version should not have become champion, by the policy and the roles in force now.
 
     Its model files are not looked at, but for their signature: who loads them checks them.
@@ -221,7 +224,7 @@ def unlawful(entries: Sequence[Entry], crown: Entry, office: Office) -> list[str
     Args:
         entries: of the ledger, all of them.
         crown: one of them that made a version champion.
-        office: the policy in force, the people and the registry.
+        service: the policy in force, the people and the registry.
 
     Returns:
         A sentence without a full stop for each reason; none where it was lawful.
@@ -231,14 +234,14 @@ def unlawful(entries: Sequence[Entry], crown: Entry, office: Office) -> list[str
     """
     _, gated = _grounds(entries, crown)
     try:
-        version = office.version(crown.model, crown.version)
-        report = _report(gated, office)
-        signed = statement(version, office.uri, office.trust)
+        version = service.version(crown.model, crown.version)
+        report = _report(gated, service)
+        signed = statement(version, service.uri, service.trust)
     except Unavailable:
         raise
     except HeadframeError as error:
-        return [*_unauthorised(crown, office), f"{crown.told}: {error}"]
-    found = _unlawful(entries, crown, report, Author(signed.signer.name, signed.signer.key), office)
+        return [*_unauthorised(crown, service), f"{crown.told}: {error}"]
+    found = _unlawful(entries, crown, report, Author(signed.signer.name, signed.signer.key), service)
     if signed.digest != crown.digests["signature"]:
         found.append(
             f"{crown.told} is about model files with the signature {crown.digests['signature'][:12]}, but those of "
@@ -247,13 +250,13 @@ def unlawful(entries: Sequence[Entry], crown: Entry, office: Office) -> list[str
     return found
 
 
-def require_former(promoted: Entry, entries: Sequence[Entry], office: Office) -> None:
+def require_former(promoted: Entry, entries: Sequence[Entry], service: PromotionService) -> None:
     """Make sure that a version may be champion again: all that `verify` asks of it alone.
 
     Args:
         promoted: the entry that made it champion.
         entries: of the ledger, whose chain and end were checked.
-        office: the policy in force, the people and the registry.
+        service: the policy in force, the people and the registry.
 
     Raises:
         Refused: its report, the report's page or its files are not what was signed, or its promotion does not satisfy
@@ -262,8 +265,8 @@ def require_former(promoted: Entry, entries: Sequence[Entry], office: Office) ->
     """
     name = f"{promoted.model}/{promoted.version}"
     try:
-        _signed(promoted, office)
-        against = unlawful(entries, promoted, office)
+        _signed(promoted, service)
+        against = unlawful(entries, promoted, service)
     except Refused as error:
         msg = f"there is no going back to {name}: {promoted.told}: {error}"
         raise Refused(msg) from error
@@ -273,7 +276,7 @@ def require_former(promoted: Entry, entries: Sequence[Entry], office: Office) ->
 
 
 def _recomputed(
-    entries: tuple[Entry, ...], reports: dict[int, GateReport], files: dict[int, Files], office: Office
+    entries: tuple[Entry, ...], reports: dict[int, GateReport], files: dict[int, Files], service: PromotionService
 ) -> tuple[int, list[Finding]]:
     """Ask the gates of the champion's promotion again, and say how many were and which say something else.
 
@@ -291,20 +294,20 @@ def _recomputed(
         return 0, []  # was named
     held = files[crown.version]
     try:
-        trusted = {"trusted": Project(office.root).packages}
+        trusted = {"trusted": Project(service.root).packages}
         gates = {name: Component.model_validate(each, context=trusted) for name, each in report.settings.items()}
         again = judge_version(
-            office.version(crown.model, promoted.version),
-            None if report.champion is None else office.version(crown.model, report.champion),
-            office.promotion.model_copy(update={"gates": gates}),
+            service.version(crown.model, promoted.version),
+            None if report.champion is None else service.version(crown.model, report.champion),
+            service.promotion.model_copy(update={"gates": gates}),
             tries=report.tries,
             candidates=report.candidates,
             reproduced=reproduced(
-                entries[: gated.number - 1], promoted.version, held.bundle, held.author, office.promotion
+                entries[: gated.number - 1], promoted.version, held.bundle, held.author, service.promotion
             ),
-            uri=office.uri,
-            root=office.root,
-            trust=office.trust,
+            uri=service.uri,
+            root=service.root,
+            trust=service.trust,
         )
     except Unavailable:
         raise
@@ -340,20 +343,22 @@ def _grounds(entries: Sequence[Entry], crown: Entry) -> tuple[Entry, Entry]:
     return promoted, entries[int(promoted.claim["gated"]) - 1]
 
 
-def _unauthorised(crown: Entry, office: Office) -> list[str]:
+def _unauthorised(crown: Entry, service: PromotionService) -> list[str]:
     """Say that whoever made a version champion may not."""
-    signer = office.trust.signers[crown.key]
+    signer = service.trust.signers[crown.key]
     if set(MAY[crown.kind]) & set(signer.roles):
         return []
     told = f"{crown.told} was signed by {signer.name}, who is {' and '.join(signer.roles)} in conf/team/"
     return [f"{told}; have an approver go back, or promote another version"]
 
 
-def _unlawful(entries: Sequence[Entry], crown: Entry, report: GateReport, author: Author, office: Office) -> list[str]:
+def _unlawful(
+    entries: Sequence[Entry], crown: Entry, report: GateReport, author: Author, service: PromotionService
+) -> list[str]:
     """See `unlawful`."""
     promoted, gated = _grounds(entries, crown)
     before = entries[: promoted.number - 1]
-    rules = Rules(office.promotion, office.trust, author, read_time(promoted.time))
+    rules = Rules(service.promotion, service.trust, author, read_time(promoted.time))
     found = objections(before, report, gated, rules)
     last = find_gate(before, promoted.version, rules)
     if last is not None and last.number > gated.number:
@@ -361,6 +366,6 @@ def _unlawful(entries: Sequence[Entry], crown: Entry, report: GateReport, author
     for told, entry, ground in (("gates", promoted, gated), ("promotion", crown, promoted)):
         if entry.digests != ground.digests:
             found.append(f"{entry.told} is about other files than {ground.told}, the {told} that it rests on")
-    whose = [*_unauthorised(crown, office), *(_unauthorised(promoted, office) if promoted is not crown else [])]
-    policy = office.promotion.policy
+    whose = [*_unauthorised(crown, service), *(_unauthorised(promoted, service) if promoted is not crown else [])]
+    policy = service.promotion.policy
     return [*whose, *(f"{promoted.told} does not satisfy policy {policy}: {objection}" for objection in found)]

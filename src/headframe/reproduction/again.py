@@ -22,7 +22,7 @@ from headframe.digests import write_record
 from headframe.errors import DataError, HeadframeError, Refused
 from headframe.records import Provenance, TableRecord
 from headframe.reproduction.outcome import Found
-from headframe.training.lifeline import Lifeline
+from headframe.training.lifeline import ParentWatch
 
 FOUND = "found.json"
 
@@ -30,7 +30,7 @@ FOUND = "found.json"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; the exit code is 0, or that of the exception that ended it."""
     asked = _parser().parse_args(arguments)
-    lifeline = Lifeline(asked.lifeline) if asked.lifeline is not None else None
+    lifeline = ParentWatch(asked.lifeline) if asked.lifeline is not None else None
     try:
         again(asked.plan, asked.provenance, asked.folder, asked.root)
     except HeadframeError as error:

@@ -70,12 +70,12 @@ def keep(found: Reproduction, plan: Plan, uri: str, root: Path, witness: Witness
         Refused: the ledger is broken.
         HeadframeError: ledger or registry cannot be written.
     """
-    from headframe.promotion.service import Office  # noqa: PLC0415 - sqlalchemy; not for those who look
+    from headframe.promotion.service import PromotionService  # noqa: PLC0415 - sqlalchemy; not for those who look
 
     text = found.model_dump_json(indent=2) + "\n"
     sha256 = hashlib.sha256(text.encode()).hexdigest()
-    office = Office(plan.promotion, witness.trust, uri, root)
-    version = office.version(found.model, found.version)
+    service = PromotionService(plan.promotion, witness.trust, uri, root)
+    version = service.version(found.model, found.version)
     client = open_client(uri)
     with speaking(uri):
         client.log_text(version.run_id, text, f"{FOLDER}/{sha256[:NAME]}.json")
@@ -85,13 +85,13 @@ def keep(found: Reproduction, plan: Plan, uri: str, root: Path, witness: Witness
         "because": found.because,
         # What was compared counts, not what the tags say by now.
         "digests": {
-            **office.digests(version),
+            **service.digests(version),
             "bundle": found.bundle,
             "provenance": found.provenance,
             "report": sha256,
         },
     }
-    entry = office.write(found.model, "reproduce", witness.key, lambda _: (found.version, claim))
+    entry = service.write(found.model, "reproduce", witness.key, lambda _: (found.version, claim))
     with speaking(uri):
         for tag, value in (
             (tags.REPRODUCED, found.verdict),

@@ -14,7 +14,7 @@ from headframe.signing.trust import Trust
 if TYPE_CHECKING:
     from headframe.ledger.entries import Entry
     from headframe.prediction.predictor import Predictor
-    from headframe.promotion.service import Office
+    from headframe.promotion.service import PromotionService
 
 log = logging.getLogger("headframe")
 
@@ -43,13 +43,13 @@ def open_asked(model: str, plan: Plan, uri: str, root: Path) -> tuple[Version, P
     if plan.promotion.served != "ledger" or not means_champion(model):
         version = resolve(model, uri)
         return version, open_version(version, uri, trust)
-    from headframe.promotion.service import Office, read_files, require_same  # noqa: PLC0415 - imports SQLAlchemy
+    from headframe.promotion.service import PromotionService, read_files, require_same  # noqa: PLC0415 - imports SQLAlchemy
     from headframe.registry.loader import open_package  # noqa: PLC0415 - imports torch
 
     name = model.removeprefix("models:/").partition("@")[0]
     # Whatever data set the plan is for: the policy holds for the model that is asked about.
-    office = Office(plan.promotion.model_copy(update={"model": name}), trust, uri, root)
-    version, crown = _crowned(model, name, office)
+    service = PromotionService(plan.promotion.model_copy(update={"model": name}), trust, uri, root)
+    version, crown = _crowned(model, name, service)
     with signed_files(version, uri, trust) as (folder, signed):
         require_same(version, read_files(folder, signed), crown)
         try:
@@ -59,7 +59,7 @@ def open_asked(model: str, plan: Plan, uri: str, root: Path) -> tuple[Version, P
             raise DataError(msg) from error
 
 
-def _crowned(model: str, name: str, office: Office) -> tuple[Version, Entry]:
+def _crowned(model: str, name: str, service: PromotionService) -> tuple[Version, Entry]:
     """Give the champion by MLflow's word and the entry that made it champion, if ledger and policy agree.
 
     Raises:
@@ -69,9 +69,9 @@ def _crowned(model: str, name: str, office: Office) -> tuple[Version, Entry]:
     from headframe.promotion.verify import unlawful  # noqa: PLC0415 - see `open_asked`
 
     for _ in range(_ATTEMPTS):
-        untold = _finish(name, office)
-        version = _shown(model, untold, office)
-        entries = office.own(name)  # after the alias was read, which is set when the entry is written
+        untold = _finish(name, service)
+        version = _shown(model, untold, service)
+        entries = service.own(name)  # after the alias was read, which is set when the entry is written
         crown = _champion(entries)
         if crown is not None and crown.version == version.number:
             break
@@ -86,7 +86,7 @@ def _crowned(model: str, name: str, office: Office) -> tuple[Version, Entry]:
         raise Refused(msg)
     if untold is not None:
         log.warning("champion  %s", untold)
-    against = unlawful(entries, crown, office)
+    against = unlawful(entries, crown, service)
     if against:
         msg = f"{name} is not served, since its promotion does not hold: {against[0]}"
         raise Refused(msg)
@@ -99,10 +99,10 @@ def _champion(entries: tuple[Entry, ...]) -> Entry | None:
     return champion(entries)
 
 
-def _finish(name: str, office: Office) -> str | None:
+def _finish(name: str, service: PromotionService) -> str | None:
     """Tell MLflow what a kill kept from it; where one may not, as a reader, give the sentence that says so."""
     try:
-        office.finish(name)
+        service.finish(name)
     except (Refused, Unavailable):
         raise
     except HeadframeError as error:
@@ -113,7 +113,7 @@ def _finish(name: str, office: Office) -> str | None:
     return None
 
 
-def _shown(model: str, untold: str | None, office: Office) -> Version:
+def _shown(model: str, untold: str | None, service: PromotionService) -> Version:
     """Give the version that MLflow calls champion.
 
     Raises:
@@ -121,7 +121,7 @@ def _shown(model: str, untold: str | None, office: Office) -> Version:
         Refused: the ledger has one that MLflow was not told of.
     """
     try:
-        return resolve(model, office.uri)
+        return resolve(model, service.uri)
     except ConfigurationError as error:
         if untold is not None:
             raise Refused(untold) from error

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headframe.code_dependencies import Reach, device_of, reach
+from headframe.code_dependencies import CodeDependencies, code_dependencies, device_of
 from headframe.config.plan.component import targets
 from headframe.config.plan.plan import Plan
 from headframe.digests import digest
@@ -71,10 +71,10 @@ def written(plan: Plan, bundle: Path, root: Path) -> Written:
     return Written(code, installed, origin)
 
 
-def reached_by(plan: Plan, root: Path) -> Reach:
+def reached_by(plan: Plan, root: Path) -> CodeDependencies:
     """Give the code and the libraries that a plan's result rests on, as they are now."""
     content = plan.lean.model_dump(mode="json", exclude=ELSEWHERE)
-    return reach([*DECIDING, *(target.rpartition(".")[0] for target in targets(content))], root / "src")
+    return code_dependencies([*DECIDING, *(target.rpartition(".")[0] for target in targets(content))], root / "src")
 
 
 def learned(bundle: Path) -> dict[str, str]:

@@ -13,13 +13,13 @@ from typing import NoReturn
 from headframe.config.project import Project
 from headframe.errors import INTERRUPTED, ConfigurationError, HeadframeError
 from headframe.training.environment import settings_of
-from headframe.training.lifeline import Lifeline
+from headframe.training.lifeline import ParentWatch
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; the exit code is 0, or that of the exception that ended it."""
     asked = _parser().parse_args(arguments)
-    lifeline = Lifeline(asked.lifeline) if asked.lifeline is not None else None
+    lifeline = ParentWatch(asked.lifeline) if asked.lifeline is not None else None
     try:
         _run(asked.plan, asked.folder, asked.root, asked.table)
     except HeadframeError as error:

@@ -21,7 +21,7 @@ class Cost(Record):
     resumed: bool  # whether it went on from what a process before had left; what that one took is not counted
 
 
-class Meter:
+class ResourceUsage:
     """Runs from its making on.
 
     Attributes:

@@ -81,7 +81,7 @@ class Judge:
 
 
 @dataclass
-class Course:
+class TrainingState:
     """Where a training stands.
 
     Attributes:

@@ -21,14 +21,14 @@ from threadpoolctl import threadpool_limits
 from headframe.config.build import build
 from headframe.config.plan.learner import Learner, Model
 from headframe.errors import HeadframeError
-from headframe.examples.prepare import Material, prepare
-from headframe.prediction.bundle import Passport, save_ensemble
+from headframe.examples.prepare import PreparedData, prepare
+from headframe.prediction.bundle import ModelManifest, save_ensemble
 from headframe.prediction.predictor import EnsemblePredictor, Predictor
-from headframe.training.cost import Meter
+from headframe.training.cost import ResourceUsage
 from headframe.training.learner import is_network, train_learner
 from headframe.training.outcome import scores_of, write_history, write_measured, write_probe
 from headframe.training.progress import Display
-from headframe.training.result import BUNDLE, RESULT, Result, Work, begin, conclude, finished
+from headframe.training.result import BUNDLE, RESULT, Result, TrainingJob, begin, conclude, finished
 
 MEMBERS = "members"
 
@@ -50,7 +50,7 @@ class Leaf:
     identity: str
 
 
-def leaves(learner: Learner, work: Work, folder: Path, name: str = "") -> Iterator[Leaf]:
+def leaves(learner: Learner, work: TrainingJob, folder: Path, name: str = "") -> Iterator[Leaf]:
     """Take an ensemble apart, however deep; a learner that is none is its own only leaf."""
     members = learner.members()
     if not members:
@@ -59,7 +59,7 @@ def leaves(learner: Learner, work: Work, folder: Path, name: str = "") -> Iterat
         yield from leaves(inner, work, folder / MEMBERS / member, f"{name}/{member}" if name else member)
 
 
-def train_ensemble(learner: Learner, work: Work, folder: Path, display: Display, meter: Meter) -> Result:
+def train_ensemble(learner: Learner, work: TrainingJob, folder: Path, display: Display, meter: ResourceUsage) -> Result:
     """Train all members, in processes of their own where there are several to train, and combine them.
 
     Args:
@@ -72,7 +72,7 @@ def train_ensemble(learner: Learner, work: Work, folder: Path, display: Display,
     Raises:
         HeadframeError: or one of its kinds: what a member or the combiner ended with.
     """
-    material = _material(work)
+    prepared = _prepared(work)
     waiting = []
     for leaf in leaves(learner, work, folder):
         if finished(leaf.folder, leaf.identity):
@@ -81,19 +81,19 @@ def train_ensemble(learner: Learner, work: Work, folder: Path, display: Display,
             waiting.append(leaf)
     if len(waiting) == 1 or _processes_at_once(waiting) == 1:
         for leaf in waiting:
-            _train_leaf(leaf, material, display)
+            _train_leaf(leaf, prepared, display)
     elif waiting:
-        _Crew(work, display, meter).train(waiting)
-    return _combine(learner, work, material, folder)
+        _MemberPool(work, display, meter).train(waiting)
+    return _combine(learner, work, prepared, folder)
 
 
-def _material(work: Work) -> Material:
+def _prepared(work: TrainingJob) -> PreparedData:
     return prepare(work.dataset, work.task, work.table())
 
 
-def _train_leaf(leaf: Leaf, material: Material, display: Display) -> None:
+def _train_leaf(leaf: Leaf, prepared: PreparedData, display: Display) -> None:
     try:
-        train_learner(leaf.learner, material, leaf.identity, leaf.folder, display.reporter(leaf.name))
+        train_learner(leaf.learner, prepared, leaf.identity, leaf.folder, display.reporter(leaf.name))
     except HeadframeError as error:
         raise _of_member(leaf, error) from error
 
@@ -121,10 +121,10 @@ def _on_gpu(learner: Learner) -> bool:
     return learner.trainer.accelerator != "cpu" and is_network(learner.model) and torch.cuda.is_available()
 
 
-class _Crew:
+class _MemberPool:
     """Processes, one a member, as many at once as the machine has cores for."""
 
-    def __init__(self, work: Work, display: Display, meter: Meter) -> None:
+    def __init__(self, work: TrainingJob, display: Display, meter: ResourceUsage) -> None:
         self.work = work
         self.display = display
         self.meter = meter
@@ -201,12 +201,12 @@ class _Line:
         self._connection.send(("line", text))
 
 
-def _member(connection: Connection, leaf: Leaf, work: Work) -> None:
+def _member(connection: Connection, leaf: Leaf, work: TrainingJob) -> None:
     """Train one member; runs in a process of its own."""
     _end_with_parent()
-    meter = Meter()
+    meter = ResourceUsage()
     try:
-        train_learner(leaf.learner, _material(work), leaf.identity, leaf.folder, _Line(connection))
+        train_learner(leaf.learner, _prepared(work), leaf.identity, leaf.folder, _Line(connection))
     except HeadframeError as error:
         connection.send(("failed", error))
     except BrokenPipeError:
@@ -229,7 +229,7 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _combine(learner: Learner, work: Work, material: Material, folder: Path) -> Result:
+def _combine(learner: Learner, work: TrainingJob, prepared: PreparedData, folder: Path) -> Result:
     """Fit the combiner on validation rows and write what the folder of an ensemble promises."""
     identity = work.identity(learner)
     done = finished(folder, identity)
@@ -242,33 +242,33 @@ def _combine(learner: Learner, work: Work, material: Material, folder: Path) -> 
     for name, inner in learner.members().items():
         place = folder / MEMBERS / name
         if inner.members():
-            results[name] = _combine(inner, work, material, place)
+            results[name] = _combine(inner, work, prepared, place)
         else:
             results[name] = Result.model_validate_json((place / RESULT).read_bytes())
         members[name] = Predictor.load(place / BUNDLE, batch_size=settings.evaluation_batch_size, trusted=work.trusted)
     combiner: Any = build(learner.model)
-    ensemble = EnsemblePredictor(material.task, members, combiner)
+    ensemble = EnsemblePredictor(prepared.task, members, combiner)
     torch.set_num_threads(settings.threads)
     with threadpool_limits(settings.threads):
-        numbers, parts = material.measured(ensemble.lookback)
+        numbers, parts = prepared.measured(ensemble.lookback)
         scores = np.stack(
-            [scores_of(member, material, numbers + ensemble.lookback - member.lookback) for member in members.values()]
+            [scores_of(member, prepared, numbers + ensemble.lookback - member.lookback) for member in members.values()]
         )
         validation = parts == "validation"
-        target = material.targets(numbers[validation], ensemble.lookback)
-        if material.task.kind != "classification":
-            target = material.task.scores(target)
-        combiner.fit(scores[:, validation], target, material.task.kind)
-        passport = Passport(material.dataset.name, material.schema, learner, material.component)
+        target = prepared.targets(numbers[validation], ensemble.lookback)
+        if prepared.task.kind != "classification":
+            target = prepared.task.scores(target)
+        combiner.fit(scores[:, validation], target, prepared.task.kind)
+        passport = ModelManifest(prepared.dataset.name, prepared.schema, learner, prepared.component)
         places = {name: folder / MEMBERS / name / BUNDLE for name in members}
-        save_ensemble(folder / BUNDLE, passport, material.task, places, combiner)
-        write_measured(folder, material, ensemble.lookback, combiner.combine(scores))
-        write_probe(folder, ensemble, material)
+        save_ensemble(folder / BUNDLE, passport, prepared.task, places, combiner)
+        write_measured(folder, prepared, ensemble.lookback, combiner.combine(scores))
+        write_probe(folder, ensemble, prepared)
     write_history(folder, [])
     return conclude(
         folder,
         identity,
-        material.version,
+        prepared.version,
         epochs=max(result.epochs for result in results.values()),
         parameters=sum(result.parameters for result in results.values()),
         members=tuple(members),

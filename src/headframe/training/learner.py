@@ -10,8 +10,8 @@ from threadpoolctl import threadpool_limits
 from headframe.config.build import look_up
 from headframe.config.plan.learner import Learner, Model
 from headframe.examples.encode import encode
-from headframe.examples.prepare import Material
-from headframe.prediction.bundle import Passport, save_estimator, save_network
+from headframe.examples.prepare import PreparedData
+from headframe.prediction.bundle import ModelManifest, save_estimator, save_network
 from headframe.prediction.predictor import predictor_of
 from headframe.training.checkpoints import CheckpointFile
 from headframe.training.course import Epoch
@@ -31,12 +31,12 @@ def is_network(component: Model) -> bool:
     return isinstance(made, type) and issubclass(made, nn.Module)
 
 
-def train_learner(learner: Learner, material: Material, identity: str, folder: Path, reporter: Reporter) -> Result:
+def train_learner(learner: Learner, prepared: PreparedData, identity: str, folder: Path, reporter: Reporter) -> Result:
     """Train a network or an estimator and write everything that its folder promises.
 
     Args:
         learner: not an ensemble.
-        material: the data.
+        prepared: the data.
         identity: digest of everything that decides the outcome.
         folder: where it is written; an unfinished training of the same identity in it is gone on with.
         reporter: is told how it goes on.
@@ -45,9 +45,9 @@ def train_learner(learner: Learner, material: Material, identity: str, folder: P
         HeadframeError: or one of its kinds, for what a user can mend.
     """
     begin(folder)
-    examples = encode(material, learner)
-    task, encoder, threads = material.task, examples.encoder, learner.trainer.threads
-    passport = Passport(material.dataset.name, material.schema, learner, material.component)
+    examples = encode(prepared, learner)
+    task, encoder, threads = prepared.task, examples.encoder, learner.trainer.threads
+    passport = ModelManifest(prepared.dataset.name, prepared.schema, learner, prepared.component)
     history: list[Epoch] = []
     parameters, device = 0, "cpu"
     model: Any
@@ -65,12 +65,12 @@ def train_learner(learner: Learner, material: Material, identity: str, folder: P
         model = train_estimator(learner, task, examples, reporter)
         save_estimator(folder / BUNDLE, passport, encoder, task, model)
     predictor = predictor_of(
-        material.schema, task, encoder, model, batch_size=learner.trainer.evaluation_batch_size, device=device
+        prepared.schema, task, encoder, model, batch_size=learner.trainer.evaluation_batch_size, device=device
     )
     with threadpool_limits(threads):
-        numbers, _ = material.measured(encoder.lookback)
-        write_measured(folder, material, encoder.lookback, scores_of(predictor, material, numbers))
+        numbers, _ = prepared.measured(encoder.lookback)
+        write_measured(folder, prepared, encoder.lookback, scores_of(predictor, prepared, numbers))
         # A registered model is loaded on a CPU, so that is where the probe must be answered, whatever trained it.
-        write_probe(folder, predictor_of(material.schema, task, encoder, model), material)
+        write_probe(folder, predictor_of(prepared.schema, task, encoder, model), prepared)
     write_history(folder, history)
-    return conclude(folder, identity, material.version, epochs=len(history), parameters=parameters)
+    return conclude(folder, identity, prepared.version, epochs=len(history), parameters=parameters)

@@ -18,7 +18,7 @@ ORPHANED = 125
 """Exit code of a training whose starter is gone; nobody is left to read it."""
 
 
-class Lifeline:
+class ParentWatch:
     """The training's end.
 
     Args:

@@ -17,7 +17,7 @@ from typing_extensions import override
 from headframe.examples.batches import Batches, TensorExamples
 from headframe.examples.seeds import seed_of
 from headframe.tasks.base import Task
-from headframe.training.course import Course
+from headframe.training.course import TrainingState
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 LONGEST = 64
@@ -26,7 +26,7 @@ PULSE = 0.1
 """Seconds that a stretch should take: long beside Lightning's own cost, short to a person who watches."""
 
 
-class Stretches:
+class StepChunks:
     """The steps that are left, cut into what Lightning takes for batches.
 
     Lightning spends a fraction of a millisecond on each batch, more than a small network on its step. A batch is
@@ -39,7 +39,7 @@ class Stretches:
         checkpoint_steps: steps between two checkpoints within an epoch.
     """
 
-    def __init__(self, course: Course, *, steps_per_epoch: int, checkpoint_steps: int) -> None:
+    def __init__(self, course: TrainingState, *, steps_per_epoch: int, checkpoint_steps: int) -> None:
         self.course = course
         self.steps_per_epoch = steps_per_epoch
         self.checkpoint_steps = checkpoint_steps
@@ -100,7 +100,7 @@ class SupervisedModule(LightningModule):
     """
 
     def __init__(
-        self, network: nn.Module, task: Task, steps: Steps, course: Course, compiled: Callable[[Tensor], Tensor]
+        self, network: nn.Module, task: Task, steps: Steps, course: TrainingState, compiled: Callable[[Tensor], Tensor]
     ) -> None:
         super().__init__()
         self.automatic_optimization = False

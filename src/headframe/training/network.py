@@ -24,8 +24,8 @@ from headframe.examples.seeds import seed_of
 from headframe.features.base import finite
 from headframe.tasks.base import Task
 from headframe.training.checkpoints import CheckpointFile
-from headframe.training.course import Course, Epoch, Judge
-from headframe.training.module import Steps, Stretches, SupervisedModule
+from headframe.training.course import Epoch, Judge, TrainingState
+from headframe.training.module import StepChunks, Steps, SupervisedModule
 from headframe.training.progress import Reporter
 
 
@@ -96,7 +96,7 @@ class _Training:
     checkpoint: CheckpointFile
     reporter: Reporter
     device: torch.device
-    course: Course = field(default_factory=Course)
+    course: TrainingState = field(default_factory=TrainingState)
 
     def __post_init__(self) -> None:
         self.settings = self.learner.trainer
@@ -130,7 +130,7 @@ class _Training:
         if not self.state:
             return
         network.load_state_dict(self.state["network"])
-        self.course = Course(
+        self.course = TrainingState(
             step=self.state["step"],
             history=self.state["history"],
             losses=list(self.state["losses"].to(self.device)),
@@ -172,7 +172,7 @@ class _Training:
             enable_model_summary=False,
             default_root_dir=Path(self.checkpoint.path.parent),
         )
-        stretches = Stretches(self.course, steps_per_epoch=per_epoch, checkpoint_steps=settings.checkpoint_steps)
+        stretches = StepChunks(self.course, steps_per_epoch=per_epoch, checkpoint_steps=settings.checkpoint_steps)
         trainer.fit(module, train_dataloaders=stretches)
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headframe.digests import write_atomically
-from headframe.examples.prepare import Material
+from headframe.examples.prepare import PreparedData
 from headframe.prediction.predictor import Predictor
 from headframe.training.course import Epoch
 from headframe.training.result import PREDICTIONS
@@ -19,33 +19,33 @@ from headframe.training.result import PREDICTIONS
 HISTORY, PROBE, PROBE_SCORES = "history.json", "probe.parquet", "probe_scores.npy"
 
 
-def scores_of(predictor: Predictor, material: Material, numbers: np.ndarray) -> np.ndarray:
+def scores_of(predictor: Predictor, prepared: PreparedData, numbers: np.ndarray) -> np.ndarray:
     """Ask a predictor for the examples with these numbers, from raw rows: (examples, *outputs)."""
     if predictor.lookback:
-        return predictor.scores(material.rows, numbers)
-    return predictor.scores(material.rows.take(pa.array(numbers)))
+        return predictor.scores(prepared.rows, numbers)
+    return predictor.scores(prepared.rows.take(pa.array(numbers)))
 
 
-def write_measured(folder: Path, material: Material, lookback: int, scores: np.ndarray) -> None:
+def write_measured(folder: Path, prepared: PreparedData, lookback: int, scores: np.ndarray) -> None:
     """Write the predictions table: validation and test examples in table order.
 
     Args:
         folder: of the training.
-        material: the rows.
+        prepared: the rows.
         lookback: of the model.
-        scores: of `material.measured(lookback)`, in that order.
+        scores: of `prepared.measured(lookback)`, in that order.
     """
-    numbers, parts = material.measured(lookback)
-    answers = material.task.predictions(scores, material.targets(numbers, lookback))
-    table = pa.table({"row_id": material.names(numbers, lookback), "split": pa.array(parts, pa.string())})
+    numbers, parts = prepared.measured(lookback)
+    answers = prepared.task.predictions(scores, prepared.targets(numbers, lookback))
+    table = pa.table({"row_id": prepared.names(numbers, lookback), "split": pa.array(parts, pa.string())})
     for field in answers.schema:
         table = table.append_column(field, answers.column(field.name))
     _write_table(folder / PREDICTIONS, table)
 
 
-def write_probe(folder: Path, predictor: Predictor, material: Material) -> None:
+def write_probe(folder: Path, predictor: Predictor, prepared: PreparedData) -> None:
     """Write the first test rows, raw, and what the model in memory says of them."""
-    rows = material.probe(predictor.lookback)
+    rows = prepared.probe(predictor.lookback)
     raw = io.BytesIO()
     np.save(raw, predictor.scores(rows), allow_pickle=False)
     _write_table(folder / PROBE, rows)

@@ -10,9 +10,9 @@ from headframe.config.plan.plan import Plan
 from headframe.datasets.table import Table
 from headframe.digests import write_record
 from headframe.errors import HeadframeError
-from headframe.training.cost import Meter
+from headframe.training.cost import ResourceUsage
 from headframe.training.progress import Display
-from headframe.training.result import CHECKPOINT, COST, LOCK, RESULT, Result, Work, finished
+from headframe.training.result import CHECKPOINT, COST, LOCK, RESULT, Result, TrainingJob, finished
 
 PATIENCE = 10.0
 """Seconds to wait for a training of the same folder to end; one that was killed needs a moment for it."""
@@ -39,13 +39,13 @@ def run(plan: Plan, root: Path, folder: Path, trusted: tuple[str, ...], version:
     try:
         with FileLock(folder / LOCK, timeout=PATIENCE), Display() as display:
             found = version or Table.open(root / "data" / plan.dataset.name).digest
-            work = Work(plan.dataset, plan.task, root, trusted, found)
+            work = TrainingJob(plan.dataset, plan.task, root, trusted, found)
             identity = work.identity(learner)
             done = finished(folder, identity)
             if done is not None:
                 display.line("", "finished earlier; nothing to do")
                 return done
-            meter = Meter(resumed=_has_begun(folder))
+            meter = ResourceUsage(resumed=_has_begun(folder))
             if learner.members():
                 from headframe.training.ensembles import train_ensemble  # noqa: PLC0415 - only ensembles need it
 
@@ -54,8 +54,8 @@ def run(plan: Plan, root: Path, folder: Path, trusted: tuple[str, ...], version:
                 from headframe.examples.prepare import prepare  # noqa: PLC0415 - imports torch
                 from headframe.training.learner import train_learner  # noqa: PLC0415
 
-                material = prepare(work.dataset, work.task, work.table())
-                result = train_learner(learner, material, identity, folder, display.reporter(""))
+                prepared = prepare(work.dataset, work.task, work.table())
+                result = train_learner(learner, prepared, identity, folder, display.reporter(""))
             write_record(folder / COST, meter.read())
             return result
     except Timeout as error:

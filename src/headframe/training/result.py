@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from headframe.code_dependencies import device_of, reach
+from headframe.code_dependencies import code_dependencies, device_of
 from headframe.config.plan.component import targets
 from headframe.config.plan.data import Dataset
 from headframe.config.plan.learner import Learner, Task
@@ -34,7 +34,7 @@ class Result(Record):
 
 
 @dataclass(frozen=True)
-class Work:
+class TrainingJob:
     """The side of a plan that all its learners share.
 
     Attributes:
@@ -67,7 +67,7 @@ class Work:
             "task": self.task.model_dump(mode="json"),
         }
         modules = [PROGRAM, *(target.rpartition(".")[0] for target in targets(asked))]
-        reached = reach(modules, self.root / "src").model_dump()
+        reached = code_dependencies(modules, self.root / "src").model_dump()
         return digest({**asked, "table": self.version, "device": device_of(learner), "reach": reached})
 
 

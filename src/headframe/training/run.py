@@ -30,10 +30,10 @@ def train(plan: Plan, table: TableRecord, root: Path, folder: Path) -> Trained:
         HeadframeError: or one of its kinds, as the program ended with; or something else was trained than was asked
             for, since code or libraries were changed meanwhile.
     """
-    from headframe.training.result import RESULT, Result, Work  # noqa: PLC0415 - flows are composed without pyarrow
+    from headframe.training.result import RESULT, Result, TrainingJob  # noqa: PLC0415 - flows are composed without pyarrow
 
     lean = plan.lean
-    work = Work(lean.dataset, lean.task, root, Project(root).packages, table.digest)
+    work = TrainingJob(lean.dataset, lean.task, root, Project(root).packages, table.digest)
     work.table()
     identity = work.identity(lean.learner)
     file = folder / PLAN

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from headframe.config.plan.data import Contract, Promise
+from headframe.config.plan.data import ColumnContract, Contract
 from headframe.datasets.schema import OWN, arrow_type
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def terms(contract: Contract) -> list[Term]:
     ]
 
 
-def _terms(column: str, promise: Promise) -> Iterator[Term]:
+def _terms(column: str, promise: ColumnContract) -> Iterator[Term]:
     kind = str(arrow_type(column, promise))
     # pandas cannot tell an int with missing values from a float, so types are read off the Arrow schema.
     yield Term("arrow", f"is of type {kind}", column, "arrow_type", {"type": kind})

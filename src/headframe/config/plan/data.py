@@ -20,7 +20,7 @@ class Source(Record):
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")  # of the file's bytes
 
 
-class Promise(Record):
+class ColumnContract(Record):
     """What a contract says of one column; every word becomes a Great Expectations expectation."""
 
     dtype: ColumnType
@@ -40,7 +40,7 @@ class Contract(Record):
 
     min_rows: int = Field(default=1, ge=1)
     max_rows: int | None = Field(default=None, ge=1)
-    columns: dict[str, Promise] = Field(min_length=1)  # all columns of the table but `row_id`
+    columns: dict[str, ColumnContract] = Field(min_length=1)  # all columns of the table but `row_id`
 
 
 class Dataset(Record):

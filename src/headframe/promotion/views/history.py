@@ -8,9 +8,9 @@ from typing import Any
 
 from headframe.digests import Record
 from headframe.errors import ConfigurationError, Refused
-from headframe.ledger.entries import CROWNS, Entry, read_time
+from headframe.ledger.entries import CHAMPION_KINDS, Entry, read_time
 from headframe.ledger.rules import Approval, read_approval
-from headframe.promotion.service import Office
+from headframe.promotion.service import PromotionService
 from headframe.signing.trust import Trust
 
 
@@ -94,12 +94,12 @@ class History(Record):
         return f"{self.model} had no champion" + (f" at {self.on}" if self.on else " yet")
 
 
-def history(model: str, office: Office, on: str | None = None) -> History:
+def history(model: str, service: PromotionService, on: str | None = None) -> History:
     """Say who was champion, at one time or ever.
 
     Args:
         model: name in the registry.
-        office: the people and the ledger.
+        service: the people and the ledger.
         on: a date (UTC; its end counts) or a timestamp, as ISO 8601 spells them; None for all time.
 
     Raises:
@@ -107,11 +107,11 @@ def history(model: str, office: Office, on: str | None = None) -> History:
         Refused: the ledger is broken, or not the one that MLflow was told by.
     """
     moment = None if on is None else read_moment(on)
-    office.require_known(model)
-    entries = office.own(model)
-    crowns = [entry for entry in entries if entry.kind in CROWNS]
+    service.require_known(model)
+    entries = service.own(model)
+    crowns = [entry for entry in entries if entry.kind in CHAMPION_KINDS]
     ends = [*(entry.time for entry in crowns[1:]), *([None] if crowns else [])]
-    reigns = [_reign(entry, end, entries, office.trust) for entry, end in zip(crowns, ends, strict=True)]
+    reigns = [_reign(entry, end, entries, service.trust) for entry, end in zip(crowns, ends, strict=True)]
     if moment is not None:
         # Of several in one second the last one counts.
         reigns = [reign for reign in reigns if read_time(reign.since) <= moment][-1:]

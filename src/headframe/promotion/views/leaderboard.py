@@ -11,11 +11,11 @@ from headframe.ledger.entries import Entry
 from headframe.ledger.rules import last_gate, since_champion
 from headframe.pages.blocks import Block, Dot, Dots, Grid, Heading, Page, Section, Text, as_html, as_markdown
 from headframe.pages.numbers import number
-from headframe.promotion.service import Office
+from headframe.promotion.service import PromotionService
 from headframe.promotion.views.overview import (
-    Dossier,
     Group,
     Listed,
+    VersionRecord,
     arrange,
     gather,
     settings,
@@ -157,15 +157,15 @@ class Leaderboard(Record):
         return as_markdown(self.page)
 
 
-def leaderboard(model: str, office: Office) -> Leaderboard:
+def leaderboard(model: str, service: PromotionService) -> Leaderboard:
     """Compare the versions of a model that were measured on the same rows.
 
     Raises:
         ConfigurationError: there is no such model.
         Refused: the ledger is broken.
     """
-    entries = office.ledger.entries(model, office.trust)
-    found, others = gather(model, office)
+    entries = service.ledger.entries(model, service.trust)
+    found, others = gather(model, service)
     told = arrange(model, found, others, entries)
     known = {each.version.number: each for each in found}
     return Leaderboard(
@@ -177,7 +177,7 @@ def leaderboard(model: str, office: Office) -> Leaderboard:
 
 
 def _ranks(
-    group: Group, known: Mapping[int, Dossier], champion: int | None, entries: Sequence[Entry]
+    group: Group, known: Mapping[int, VersionRecord], champion: int | None, entries: Sequence[Entry]
 ) -> tuple[Rank, ...]:
     alike: dict[str, list[Listed]] = {}
     for each in sorted(group.versions, key=lambda listed: listed.version):

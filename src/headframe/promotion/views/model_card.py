@@ -32,8 +32,8 @@ from headframe.pages.blocks import (
     as_markdown,
 )
 from headframe.pages.numbers import number
-from headframe.promotion.service import Office
-from headframe.promotion.views.overview import Deed, Dossier, Listed, State, deeds, dossier, listed, state
+from headframe.promotion.service import PromotionService
+from headframe.promotion.views.overview import LedgerEvent, Listed, State, VersionRecord, deeds, dossier, listed, state
 from headframe.records import Interval
 from headframe.registry.listing import artifacts, find
 from headframe.registry.signed_record import require_bytes
@@ -92,7 +92,7 @@ class Shown(Record):
     gates: tuple[dict[str, Any], ...]
     policy: str
     approvals: tuple[Word, ...]
-    deeds: tuple[Deed, ...]
+    deeds: tuple[LedgerEvent, ...]
 
     @property
     def lines(self) -> list[str]:
@@ -137,10 +137,10 @@ class Card(Record):
 class _Known:
     """What a card is made of."""
 
-    found: Dossier
+    found: VersionRecord
     now: State
     entries: Sequence[Entry]
-    told: list[Deed]
+    told: list[LedgerEvent]
     approvals: tuple[Word, ...]
 
     @property
@@ -148,13 +148,13 @@ class _Known:
         return last_gate(self.entries, self.found.version.number)
 
 
-def show(version: Version, office: Office) -> Shown:
+def show(version: Version, service: PromotionService) -> Shown:
     """Tell everything about a version; its files are checked against their signature.
 
     Raises:
         Refused: they are not what somebody trusted signed, or the ledger is broken.
     """
-    known = _known(version, office)
+    known = _known(version, service)
     found, gated = known.found, known.gated
     return Shown(
         model=version.model,
@@ -173,16 +173,16 @@ def show(version: Version, office: Office) -> Shown:
     )
 
 
-def card(version: Version, office: Office) -> Card:
+def card(version: Version, service: PromotionService) -> Card:
     """Write the card of a version; its files are checked against their signature.
 
     Raises:
         Refused: they are not what somebody trusted signed, or the ledger is broken.
         HeadframeError: what was measured cannot be had.
     """
-    known = _known(version, office)
+    known = _known(version, service)
     found = known.found
-    with artifacts(version, office.uri) as fetch:
+    with artifacts(version, service.uri) as fetch:
         names = {"evaluated": "metrics.json", "slices": "slices.json"}
         measured = {
             name: require_bytes(fetch(f"evaluation/{file}"), name, file, version, found.signed)
@@ -197,13 +197,13 @@ def card(version: Version, office: Office) -> Card:
     return Card(model=version.model, version=version.number, html=as_html(page), markdown=as_markdown(page))
 
 
-def _known(version: Version, office: Office) -> _Known:
-    version, registered = find(version, office.uri)
-    with signed_files(version, office.uri, office.trust) as (_, statement):
-        found = dossier(version, registered, office, statement)
-    entries = office.ledger.entries(version.model, office.trust)
+def _known(version: Version, service: PromotionService) -> _Known:
+    version, registered = find(version, service.uri)
+    with signed_files(version, service.uri, service.trust) as (_, statement):
+        found = dossier(version, registered, service, statement)
+    entries = service.ledger.entries(version.model, service.trust)
     given = [
-        read_approval(each.claim["approval"], office.trust)
+        read_approval(each.claim["approval"], service.trust)
         for each in entries
         if each.kind == "approve" and each.version == version.number
     ]
@@ -211,10 +211,10 @@ def _known(version: Version, office: Office) -> _Known:
         Word(by=each.signer.name, reason=each.reason, time=each.time, expires=each.expires, report=each.report)
         for each in given
     )
-    return _Known(found, state(entries, version.number), entries, deeds(entries, version.number, office), words)
+    return _Known(found, state(entries, version.number), entries, deeds(entries, version.number, service), words)
 
 
-def _facts(found: Dossier, measured: dict[str, Any], parts: dict[str, Any]) -> Facts:
+def _facts(found: VersionRecord, measured: dict[str, Any], parts: dict[str, Any]) -> Facts:
     """Put together what the evaluation found, from the files that it left."""
     metrics = found.provenance.evaluated.metrics
     compared = None
@@ -279,7 +279,7 @@ def _page(known: _Known, facts: Facts) -> Page:
     )
 
 
-def _sheet(found: Dossier, facts: Facts) -> dict[str, str]:
+def _sheet(found: VersionRecord, facts: Facts) -> dict[str, str]:
     split = found.provenance.data.split
     checked = found.provenance.data.validated.expectations
     return {
@@ -362,14 +362,14 @@ def _approvals(known: _Known) -> list[Block]:
     return [Grid(["who", "when", "until", "~why"], rows)]
 
 
-def _ledger(told: Sequence[Deed]) -> list[Block]:
+def _ledger(told: Sequence[LedgerEvent]) -> list[Block]:
     if not told:
         return [Text("It does not know this version yet.")]
     rows = [[str(each.number), each.time, each.what, each.by, each.told] for each in told]
     return [Grid(["#entry", "when", "~what", "who", "~why"], rows)]
 
 
-def _lineage(found: Dossier) -> list[Block]:
+def _lineage(found: VersionRecord) -> list[Block]:
     origin = found.provenance.origin
     kept = f"kept with its run as code/code.diff, sha256 {origin.diff}"
     own = sorted({name.partition(".")[0] for name in origin.modules} - {"headframe"})
@@ -396,7 +396,7 @@ def _again(known: _Known, name: str) -> list[Block]:
     return [Text(said), Verbatim(f"headframe reproduce {name}")]
 
 
-def _digests(found: Dossier) -> dict[str, str]:
+def _digests(found: VersionRecord) -> dict[str, str]:
     """Give the sha256 of what a version consists of and rests on, by name."""
     names = ("bundle", "plan", "provenance", "table", "split", "predictions", "evaluated", "slices")
     told = {name: str(found.signed.claim[name]) for name in names if name in found.signed.claim}

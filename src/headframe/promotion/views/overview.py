@@ -10,9 +10,9 @@ from headframe.config.plan.plan import Plan
 from headframe.digests import Record, digest
 from headframe.errors import HeadframeError, Unavailable
 from headframe.evaluation.facts import describe
-from headframe.ledger.entries import CROWNS, Entry, champion
+from headframe.ledger.entries import CHAMPION_KINDS, Entry, champion
 from headframe.ledger.rules import last_gate, read_approval, since_champion
-from headframe.promotion.service import Office
+from headframe.promotion.service import PromotionService
 from headframe.records import Interval, Provenance
 from headframe.registry.signed_record import read_plan, read_provenance, require_tags
 from headframe.registry.versions import Version, statement
@@ -120,7 +120,7 @@ class Overview(Record):
 
 
 @dataclass(frozen=True)
-class Dossier:
+class VersionRecord:
     """What is known of a version through what its author signed.
 
     Attributes:
@@ -149,27 +149,27 @@ def settings(plan: Plan) -> dict[str, Any]:
     return plan.lean.model_dump(mode="json", exclude=elsewhere)
 
 
-def overview(model: str, office: Office) -> Overview:
+def overview(model: str, service: PromotionService) -> Overview:
     """Tell of all versions of a model.
 
     Raises:
         ConfigurationError: there is no such model.
         Refused: the ledger is broken.
     """
-    entries = office.ledger.entries(model, office.trust)
-    return arrange(model, *gather(model, office), entries)
+    entries = service.ledger.entries(model, service.trust)
+    return arrange(model, *gather(model, service), entries)
 
 
-def gather(model: str, office: Office) -> tuple[list[Dossier], list[Listed]]:
+def gather(model: str, service: PromotionService) -> tuple[list[VersionRecord], list[Listed]]:
     """Read what is known of each version of a model; second those of which nothing is, and why.
 
     Raises:
         ConfigurationError: there is no such model.
     """
     found, others = [], []
-    for version, registered in versions(model, office.uri):
+    for version, registered in versions(model, service.uri):
         try:
-            found.append(dossier(version, registered, office))
+            found.append(dossier(version, registered, service))
         except Unavailable:
             raise
         except HeadframeError as error:
@@ -179,7 +179,7 @@ def gather(model: str, office: Office) -> tuple[list[Dossier], list[Listed]]:
     return found, others
 
 
-def arrange(model: str, found: Sequence[Dossier], others: Sequence[Listed], entries: Sequence[Entry]) -> Overview:
+def arrange(model: str, found: Sequence[VersionRecord], others: Sequence[Listed], entries: Sequence[Entry]) -> Overview:
     """Put those together that may be compared."""
     present = champion(entries)
     groups: dict[tuple[Any, ...], list[Listed]] = {}
@@ -194,29 +194,31 @@ def arrange(model: str, found: Sequence[Dossier], others: Sequence[Listed], entr
     )
 
 
-def dossier(version: Version, registered: str, office: Office, signed: Signed | None = None) -> Dossier:
+def dossier(
+    version: Version, registered: str, service: PromotionService, signed: Signed | None = None
+) -> VersionRecord:
     """Read what is known of a version.
 
     Args:
         version: which.
         registered: when.
-        office: where.
+        service: where.
         signed: what its author signed, where that is known.
 
     Raises:
         Refused: it is not signed by an author who is trusted, or plan or provenance are not what was signed.
         HeadframeError: they are gone.
     """
-    signed = signed or statement(version, office.uri, office.trust)
+    signed = signed or statement(version, service.uri, service.trust)
     require_tags(version, signed)
-    with artifacts(version, office.uri) as fetch:
+    with artifacts(version, service.uri) as fetch:
         provenance = read_provenance(fetch("provenance.json"), version, signed)
         own = {name.partition(".")[0] for name in provenance.origin.modules} - {"headframe"}
         plan = read_plan(fetch("plan.json"), version, signed, [f"{name}." for name in sorted(own)])
-    return Dossier(version, registered, signed, plan, provenance)
+    return VersionRecord(version, registered, signed, plan, provenance)
 
 
-def listed(found: Dossier, now: State) -> Listed:
+def listed(found: VersionRecord, now: State) -> Listed:
     """Put a version in one line."""
     evaluated = found.provenance.evaluated
     return Listed(
@@ -232,7 +234,7 @@ def listed(found: Dossier, now: State) -> Listed:
     )
 
 
-def comparable(found: Dossier) -> tuple[Any, ...]:
+def comparable(found: VersionRecord) -> tuple[Any, ...]:
     """Give what two versions must have in common to be compared: rows, task, and the metric that decides."""
     data, evaluated = found.provenance.data, found.provenance.evaluated
     return (
@@ -251,16 +253,16 @@ def state(entries: Sequence[Entry], number: int) -> State:
     present = champion(entries)
     if present is not None and present.version == number:
         return "champion"
-    words = [each for each in entries if each.version == number and each.kind in ("reject", "gate", *CROWNS)]
+    words = [each for each in entries if each.version == number and each.kind in ("reject", "gate", *CHAMPION_KINDS)]
     if words and words[-1].kind == "reject":
         return "rejected"
     gated = last_gate(since_champion(entries), number)
     if gated is not None:
         return "challenger" if gated.claim["passed"] else "refused"
-    return "former champion" if any(each.kind in CROWNS for each in words) else "candidate"
+    return "former champion" if any(each.kind in CHAMPION_KINDS for each in words) else "candidate"
 
 
-class Deed(Record):
+class LedgerEvent(Record):
     """An entry of the ledger about a version, as people read it.
 
     Attributes:
@@ -280,7 +282,7 @@ class Deed(Record):
     digest: str
 
 
-def deeds(entries: Iterable[Entry], number: int, office: Office) -> list[Deed]:
+def deeds(entries: Iterable[Entry], number: int, service: PromotionService) -> list[LedgerEvent]:
     """Tell what the ledger holds about a version, oldest first."""
     found = []
     for entry in entries:
@@ -294,7 +296,7 @@ def deeds(entries: Iterable[Entry], number: int, office: Office) -> list[Deed]:
                 told = f"against {'nobody' if against is None else f'version {against}'}: {entry.claim['because']}"
                 what = "passed its gates" if entry.claim["passed"] else "refused by its gates"
             case "approve":
-                given = read_approval(entry.claim["approval"], office.trust)
+                given = read_approval(entry.claim["approval"], service.trust)
                 what, by, told = "approved", given.signer.name, f"{given.reason} (until {given.expires})"
             case "reject":
                 what, told = "rejected", entry.claim["reason"]
@@ -304,7 +306,9 @@ def deeds(entries: Iterable[Entry], number: int, office: Office) -> list[Deed]:
                 what, told = ("went back from it" if went else "brought back"), entry.claim["reason"]
             case "reproduce":
                 what, told = f"reproduced: {entry.claim['verdict']}", str(entry.claim["because"] or "")
-        found.append(Deed(number=entry.number, time=entry.time, what=what, by=by, told=told, digest=entry.digest))
+        found.append(
+            LedgerEvent(number=entry.number, time=entry.time, what=what, by=by, told=told, digest=entry.digest)
+        )
     return found
 
 
