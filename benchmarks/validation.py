@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.promise import Promise, process
-from headframe.config.plan.data import Dataset
+from headframe.config.plan.data import DatasetConfig
 from headframe.datasets.readers.base import Batch
 from headframe.datasets.table import write_table
 
@@ -54,10 +54,10 @@ print(json.dumps({"seconds": time.perf_counter() - started,
 """
 
 
-def dataset() -> Dataset:
+def dataset() -> DatasetConfig:
     """A data set of three float columns and one of ten categories."""
     number = {"dtype": "float", "min": -10, "max": 10}
-    return Dataset.model_validate(
+    return DatasetConfig.model_validate(
         {
             "name": "numbers", "title": "numbers", "licence": "none", "citation": "none", "tasks": ["classification"],
             "sources": {"rows": {"uri": "file:numbers.csv"}}, "inputs": ["a", "b", "c"], "target": "d",

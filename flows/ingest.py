@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from headframe.config.load import load_plan
-from headframe.config.plan.data import Dataset
+from headframe.config.plan.data import DatasetConfig
 from headframe.config.project import Project
 from headframe.datasets.collect import collect, is_current
 from headframe.datasets.commit import is_kept, keep_version
@@ -27,7 +27,7 @@ def ingest(overrides: list[str]) -> Ingested:
     return bring_in(load_plan(overrides, project, fitting=False).dataset, project.root)
 
 
-def bring_in(dataset: Dataset, root: Path) -> Ingested:
+def bring_in(dataset: DatasetConfig, root: Path) -> Ingested:
     """Run the steps of ingestion."""
     mirror = Path(os.environ["HEADFRAME_MIRROR"]) if os.environ.get("HEADFRAME_MIRROR") else None
     table = step(collect, root=root, valid=lambda record: is_current(record, dataset, root, mirror))(

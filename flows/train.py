@@ -39,18 +39,18 @@ def train_plan(plan: Plan, root: Path) -> TrainedPlan:
     trust = Trust.of(plan.team)
     data = bring_in(plan.dataset, root)
     table = data.validated.table
-    lean = plan.lean
-    asked = (lean.task, lean.dataset.asked)
+    relevant = plan.without_test_settings
+    task_and_data = (relevant.task, relevant.dataset.relevant_to_training)
     baseline = None
 
     def whole(trained: Trained) -> bool:
         return is_whole(trained, root)
 
-    if lean.baseline is not None:
-        learner = lean.learner.vary(lean.baseline)
-        on = (learner, *asked, device_of(learner))
+    if relevant.baseline is not None:
+        learner = relevant.learner.with_member(relevant.baseline)
+        on = (learner, *task_and_data, device_of(learner))
         baseline = step(train_baseline, root=root, on=on, program=PROGRAM, valid=whole)(plan=plan, table=table)
-    on = (lean.learner, *asked, device_of(lean.learner))
+    on = (relevant.learner, *task_and_data, device_of(relevant.learner))
     trained = step(train, root=root, on=on, program=PROGRAM, valid=whole)(plan=plan, table=table)
     evaluated = step(evaluate, root=root, on=(plan.identity,))(
         plan=plan, table=table, trained=trained, baseline=baseline

@@ -21,7 +21,7 @@ import database
 import registry
 from place import Place, Settings, password
 
-from headframe.config.plan.promotion import Promotion
+from headframe.config.plan.promotion import PromotionConfig
 from headframe.errors import ConfigurationError, HeadframeError
 from headframe.ledger.store import Ledger
 from headframe.telemetry import switch_off
@@ -123,7 +123,7 @@ def _make_tables(place: Place, settings: Settings) -> None:
     """Let the ledger's owner make its tables; nobody else may."""
     owner = database.DATABASES[database.LEDGER]
     address = database.address(settings, owner, place.secrets()[owner], database.LEDGER)
-    Ledger.open(Promotion(model="none", policy="none", gates={}, ledger=address), place.folder)
+    Ledger.open(PromotionConfig(model="none", policy="none", gates={}, ledger=address), place.folder)
 
 
 def _say(text: str) -> None:

@@ -8,10 +8,10 @@ import pytest
 
 from headframe.config.build import build, look_up
 from headframe.config.plan.component import Component
-from headframe.config.plan.learner import Ensemble, Learner, Trainer
+from headframe.config.plan.learner import EnsembleConfig, Learner, TrainerConfig
 from headframe.errors import ConfigurationError
 
-TRAINER = Trainer(max_epochs=2, batch_size=4)
+TRAINER = TrainerConfig(max_epochs=2, batch_size=4)
 
 
 def component(target: str, **arguments: object) -> Component:
@@ -160,4 +160,6 @@ def test_bagging_reaches_the_members_of_members() -> None:
 
 def test_an_ensemble_of_one_is_refused() -> None:
     with pytest.raises(ValueError, match="combines nothing"):
-        Ensemble.model_validate({"_target_": "headframe.models.ensembles.Mean", "members": {"a": {"model": MODEL}}})
+        EnsembleConfig.model_validate(
+            {"_target_": "headframe.models.ensembles.Mean", "members": {"a": {"model": MODEL}}}
+        )

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from headframe.config.plan.data import Dataset
+from headframe.config.plan.data import DatasetConfig
 from headframe.config.project import Project
 from headframe.datasets.collect import collect
 from headframe.records import TableRecord
@@ -25,18 +25,18 @@ Zoë 😀,41,,Zürich
 
 
 @pytest.fixture(scope="session")
-def shipped(repository: Project) -> Callable[[str], Dataset]:
+def shipped(repository: Project) -> Callable[[str], DatasetConfig]:
     """Read `conf/dataset/<name>.yaml`."""
 
-    def read(name: str) -> Dataset:
-        return Dataset.model_validate(yaml.safe_load((repository.conf / "dataset" / f"{name}.yaml").read_text()))
+    def read(name: str) -> DatasetConfig:
+        return DatasetConfig.model_validate(yaml.safe_load((repository.conf / "dataset" / f"{name}.yaml").read_text()))
 
     return read
 
 
 @pytest.fixture(scope="session")
 def collected(
-    tmp_path_factory: pytest.TempPathFactory, mirror: Path, shipped: Callable[[str], Dataset]
+    tmp_path_factory: pytest.TempPathFactory, mirror: Path, shipped: Callable[[str], DatasetConfig]
 ) -> Callable[[str], tuple[TableRecord, Path]]:
     """Collect a shipped data set, once a session: its record and the project's root. For reading only."""
     root = tmp_path_factory.mktemp("collected")
@@ -74,15 +74,15 @@ def people_settings() -> dict[str, Any]:
 
 
 @pytest.fixture
-def people(tmp_path: Path) -> Callable[..., Dataset]:
+def people(tmp_path: Path) -> Callable[..., DatasetConfig]:
     """Write `people.csv` into `tmp_path` and give a data set of it; keywords replace settings."""
 
-    def make(text: str | bytes = PEOPLE, *, checked: bool = False, **settings: Any) -> Dataset:
+    def make(text: str | bytes = PEOPLE, *, checked: bool = False, **settings: Any) -> DatasetConfig:
         raw = text if isinstance(text, bytes) else text.encode()
         (tmp_path / "people.csv").write_bytes(raw)
         made = {**people_settings(), **settings}
         if checked:
             made["sources"] = {"people": {"uri": "file:people.csv", "sha256": hashlib.sha256(raw).hexdigest()}}
-        return Dataset.model_validate(made)
+        return DatasetConfig.model_validate(made)
 
     return make

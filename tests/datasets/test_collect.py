@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.datasets import load_diabetes
 
-from headframe.config.plan.data import Dataset
+from headframe.config.plan.data import DatasetConfig
 from headframe.datasets.collect import collect
 from headframe.datasets.table import Table, open_record
 from headframe.digests import file_digest
@@ -26,7 +26,7 @@ from headframe.errors import DataError, HeadframeError
 from headframe.records import TableRecord
 
 Collected = Callable[[str], tuple[TableRecord, Path]]
-People = Callable[..., Dataset]
+People = Callable[..., DatasetConfig]
 
 
 def states(folder: Path) -> dict[str, tuple[bytes, int]]:
@@ -50,7 +50,7 @@ def row_bytes(folder: Path) -> dict[str, bytes]:
     ],
 )
 def test_shipped_data_sets_have_their_rows_and_stable_names(
-    collected: Collected, shipped: Callable[[str], Dataset], name: str, rows: int
+    collected: Collected, shipped: Callable[[str], DatasetConfig], name: str, rows: int
 ) -> None:
     record, root = collected(name)
     table = open_record(record, root)
@@ -101,7 +101,9 @@ def test_the_transformer_series_is_what_numpy_reads(collected: Collected, mirror
     assert table.column("row_id")[0].as_py() == "2016-07-01T00:00:00"
 
 
-def test_the_patients_are_what_scikit_learn_loads(collected: Collected, shipped: Callable[[str], Dataset]) -> None:
+def test_the_patients_are_what_scikit_learn_loads(
+    collected: Collected, shipped: Callable[[str], DatasetConfig]
+) -> None:
     record, root = collected("diabetes")
     table = Table.open(root / record.folder).read()
     inputs, target = load_diabetes(return_X_y=True, scaled=False)
@@ -289,7 +291,7 @@ def test_a_full_disk_leaves_the_old_table(people: People, tmp_path: Path, monkey
 CHILD = """
 import json, os, signal, sys
 from pathlib import Path
-from headframe.config.plan.data import Dataset
+from headframe.config.plan.data import DatasetConfig
 from headframe.datasets import collect, exchange, table
 
 def die(*_, **__):
@@ -310,7 +312,7 @@ elif where == "between two renames":
             die()
         return rename(self, target)
     Path.rename = once
-dataset = Dataset.model_validate(json.loads((root / "people.json").read_text()))
+dataset = DatasetConfig.model_validate(json.loads((root / "people.json").read_text()))
 print(collect.collect(dataset, root, None).model_dump_json())
 """
 

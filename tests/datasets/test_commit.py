@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from headframe.config.plan.data import Dataset
+from headframe.config.plan.data import DatasetConfig
 from headframe.datasets.collect import collect, is_current
 from headframe.datasets.commit import Kept, is_kept, keep_version
 from headframe.datasets.versions import Versions
@@ -16,7 +16,7 @@ from headframe.errors import DataError, HeadframeError
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")
 
-People = Callable[..., Dataset]
+People = Callable[..., DatasetConfig]
 OTHER = "name,age,height,city\nEve,1,1,a\n"
 
 

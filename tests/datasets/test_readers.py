@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headframe.config.plan.data import ColumnContract, Dataset
+from headframe.config.plan.data import ColumnContract, DatasetConfig
 from headframe.datasets.readers.base import Batch, Rejected
 from headframe.datasets.readers.beside import Beside
 from headframe.datasets.readers.delimited import Delimited
@@ -184,7 +184,7 @@ def test_idx_files_that_do_not_fit_are_refused(tmp_path: Path, spoil: Callable[.
         list(reader.read(write(*spoil(*good)), schema))
 
 
-def test_mnist_is_what_numpy_reads(mirror: Path, shipped: Callable[[str], Dataset]) -> None:
+def test_mnist_is_what_numpy_reads(mirror: Path, shipped: Callable[[str], DatasetConfig]) -> None:
     files = {name: mirror / source.uri.removeprefix("file:") for name, source in shipped("mnist").sources.items()}
     reader = Idx(parts={"test": ("test_images", "test_labels")}, label="digit")
     schema = contract_schema(shipped("mnist").contract.columns)

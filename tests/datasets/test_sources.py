@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headframe.config.plan.data import Source
+from headframe.config.plan.data import SourceConfig
 from headframe.datasets.sources import fetch
 from headframe.errors import DataError, HeadframeError
 
@@ -26,7 +26,7 @@ def put(file: Path, content: bytes) -> Path:
 
 def test_raw_cache_comes_before_mirror_and_mirror_before_origin(tmp_path: Path) -> None:
     root, mirror = tmp_path / "root", tmp_path / "mirror"
-    source = Source(uri="file:set/raw.bin", sha256=RIGHT)
+    source = SourceConfig(uri="file:set/raw.bin", sha256=RIGHT)
     origin = put(root / "set" / "raw.bin", b"right")
     assert fetch("raw", source, root, mirror) == origin
     mirrored = put(mirror / "set" / "raw.bin", b"right")
@@ -39,13 +39,13 @@ def test_a_damaged_cached_copy_is_passed_over(tmp_path: Path) -> None:
     root, mirror = tmp_path / "root", tmp_path / "mirror"
     put(root / ".headframe" / "raw" / "raw.bin", b"wrong")
     mirrored = put(mirror / "raw.bin", b"right")
-    assert fetch("raw", Source(uri="file:raw.bin", sha256=RIGHT), root, mirror) == mirrored
+    assert fetch("raw", SourceConfig(uri="file:raw.bin", sha256=RIGHT), root, mirror) == mirrored
 
 
 def test_a_wrong_checksum_names_both_digests_and_the_file(tmp_path: Path) -> None:
     file = put(tmp_path / "raw.bin", b"wrong")
     with pytest.raises(DataError) as caught:
-        fetch("raw", Source(uri="file:raw.bin", sha256=RIGHT), tmp_path, None)
+        fetch("raw", SourceConfig(uri="file:raw.bin", sha256=RIGHT), tmp_path, None)
     for part in (RIGHT, hashlib.sha256(b"wrong").hexdigest(), str(file), "dataset.sources.raw.sha256"):
         assert part in str(caught.value)
     assert caught.value.exit_code == 3
@@ -54,7 +54,7 @@ def test_a_wrong_checksum_names_both_digests_and_the_file(tmp_path: Path) -> Non
 def test_a_missing_file_names_every_place_and_the_mirror_variable(tmp_path: Path) -> None:
     root, mirror = tmp_path / "root", tmp_path / "mirror"
     with pytest.raises(HeadframeError) as caught:
-        fetch("raw", Source(uri="file:set/raw.bin"), root, mirror)
+        fetch("raw", SourceConfig(uri="file:set/raw.bin"), root, mirror)
     for place in (root / ".headframe" / "raw", mirror, root):
         assert str(place / "set" / "raw.bin") in str(caught.value)
     assert "HEADFRAME_MIRROR" in str(caught.value)
@@ -63,26 +63,26 @@ def test_a_missing_file_names_every_place_and_the_mirror_variable(tmp_path: Path
 
 def test_an_absolute_path_is_taken_as_it_is(tmp_path: Path) -> None:
     file = put(tmp_path / "elsewhere" / "raw.bin", b"right")
-    assert fetch("raw", Source(uri=f"file:{file}", sha256=RIGHT), tmp_path / "root", tmp_path / "mirror") == file
+    assert fetch("raw", SourceConfig(uri=f"file:{file}", sha256=RIGHT), tmp_path / "root", tmp_path / "mirror") == file
 
 
 def test_a_path_with_dots_never_leads_out_of_cache_or_mirror(tmp_path: Path) -> None:
     put(tmp_path / "secret.bin", b"right")
     (tmp_path / "mirror").mkdir()
     with pytest.raises(HeadframeError, match="was not found"):
-        fetch("raw", Source(uri="file:../secret.bin"), tmp_path / "root" / "deeper", tmp_path / "mirror")
+        fetch("raw", SourceConfig(uri="file:../secret.bin"), tmp_path / "root" / "deeper", tmp_path / "mirror")
 
 
 def test_a_missing_package_is_said(tmp_path: Path) -> None:
     with pytest.raises(HeadframeError, match=r"package:no_such_package/data\.csv"):
-        fetch("raw", Source(uri="package:no_such_package/data.csv"), tmp_path, None)
+        fetch("raw", SourceConfig(uri="package:no_such_package/data.csv"), tmp_path, None)
 
 
 def test_the_bundled_digits_are_found_without_importing_their_package(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from headframe.config.plan.plan import Source;"
+        "import sys; from pathlib import Path; from headframe.config.plan.data import SourceConfig;"
         "from headframe.datasets.sources import fetch;"
-        "print(fetch('x', Source(uri='package:sklearn/datasets/data/digits.csv.gz'), Path('.'), None));"
+        "print(fetch('x', SourceConfig(uri='package:sklearn/datasets/data/digits.csv.gz'), Path('.'), None));"
         "assert 'sklearn' not in sys.modules"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headframe.config.plan.data import Dataset
+from headframe.config.plan.data import DatasetConfig
 from headframe.datasets import splits
 from headframe.datasets.collect import collect
 from headframe.datasets.splits import Given, Hashed, Ordered, assign, divide
@@ -21,7 +21,7 @@ from headframe.errors import ConfigurationError, DataError
 from headframe.records import TableRecord
 
 Collected = Callable[[str], tuple[TableRecord, Path]]
-Shipped = Callable[[str], Dataset]
+Shipped = Callable[[str], DatasetConfig]
 
 CONTENTS = st.lists(st.integers(0, 2**64 - 1).map("{:016x}".format), min_size=1)
 
@@ -114,7 +114,7 @@ def test_a_leak_is_found_whoever_made_the_split() -> None:
         splits._prove_apart("people", content, np.array(["train", "train", "test", "test"]))
 
 
-def test_an_empty_part_is_said(people: Callable[..., Dataset], tmp_path: Path) -> None:
+def test_an_empty_part_is_said(people: Callable[..., DatasetConfig], tmp_path: Path) -> None:
     split = {"_target_": "headframe.datasets.splits.Hashed", "validation": 0.0, "test": 0.3}
     dataset = people(split=split)
     with pytest.raises(DataError, match="leaves no validation rows among 5"):

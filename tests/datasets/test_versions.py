@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from dvc.repo import Repo
 
-from headframe.config.plan.data import Dataset
+from headframe.config.plan.data import DatasetConfig
 from headframe.datasets.collect import collect
 from headframe.datasets.table import Table, open_record
 from headframe.datasets.versions import Versions
@@ -23,8 +23,8 @@ from headframe.errors import DataError, HeadframeError
 # DVC asks pygtrie for a value that pygtrie wants to take back; nothing here can change that.
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")
 
-Shipped = Callable[[str], Dataset]
-People = Callable[..., Dataset]
+Shipped = Callable[[str], DatasetConfig]
+People = Callable[..., DatasetConfig]
 OTHER = "name,age,height,city\nEve,1,1,a\n"
 
 

@@ -8,7 +8,7 @@ import yaml
 
 from headframe.config.build import build
 from headframe.config.plan.component import Component
-from headframe.config.plan.learner import Features, Task
+from headframe.config.plan.learner import FeaturesConfig, TaskConfig
 from headframe.config.project import Project
 from headframe.config.targets.signature import check_arguments
 
@@ -24,7 +24,7 @@ def test_features_can_be_built_and_give_what_they_say(name: str) -> None:
     tree = read("features", name)
     for path, node in {"encoder": tree["encoder"], **tree["augment"]}.items():
         check_arguments(path, node, CONF.parent / "src")
-    features = Features.model_validate(tree)
+    features = FeaturesConfig.model_validate(tree)
     encoder = build(features.encoder)
     assert encoder.gives == features.gives
     assert all(callable(build(change)) for change in features.augment.values())
@@ -34,7 +34,7 @@ def test_features_can_be_built_and_give_what_they_say(name: str) -> None:
 def test_tasks_can_be_built_and_are_what_they_say(name: str) -> None:
     tree = read("task", name)
     check_arguments("task", tree, CONF.parent / "src", {"_target_", "tiny", "kind"})
-    task = build(Task.model_validate(tree))
+    task = build(TaskConfig.model_validate(tree))
     assert task.kind == tree["kind"] == name
 
 

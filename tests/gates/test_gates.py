@@ -27,7 +27,7 @@ from statsmodels.stats.multitest import multipletests
 from headframe.config.build import build
 from headframe.config.load import load_plan
 from headframe.config.plan.component import Component
-from headframe.config.plan.promotion import Promotion
+from headframe.config.plan.promotion import PromotionConfig
 from headframe.config.project import Project
 from headframe.datasets.splits import assign, divide
 from headframe.datasets.table import Table
@@ -56,9 +56,9 @@ def gate(name: str, **settings: Any) -> dict[str, Any]:
     return {**shipped, **settings}
 
 
-def policy(model: str, **gates: dict[str, Any]) -> Promotion:
+def policy(model: str, **gates: dict[str, Any]) -> PromotionConfig:
     content = {"model": model, "policy": "some", "gates": gates}
-    return Promotion.model_validate(content, context={"trusted": ("mine.",)})
+    return PromotionConfig.model_validate(content, context={"trusted": ("mine.",)})
 
 
 @dataclass(frozen=True)

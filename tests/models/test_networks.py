@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from headframe.config.build import build, look_up
-from headframe.config.plan.learner import Model
+from headframe.config.plan.learner import ModelConfig
 from headframe.config.project import Project
 from headframe.features.spec import InputSpec
 
@@ -33,10 +33,10 @@ OTHER_SIZES = {
 }
 
 
-def model(name: str) -> Model | None:
+def model(name: str) -> ModelConfig | None:
     """The model of a file; None for an ensemble."""
     content: dict[str, Any] = yaml.safe_load((REPOSITORY.conf / "model" / f"{name}.yaml").read_text())
-    return Model.model_validate(content) if "defaults" not in content and "members" not in content else None
+    return ModelConfig.model_validate(content) if "defaults" not in content and "members" not in content else None
 
 
 NETWORKS = [
@@ -48,11 +48,11 @@ NETWORKS = [
 each_network = pytest.mark.parametrize(("found", "kind"), NETWORKS)
 
 
-def outputs_for(found: Model, spec: InputSpec) -> tuple[int, ...]:
+def outputs_for(found: ModelConfig, spec: InputSpec) -> tuple[int, ...]:
     return (5, spec.shape[1]) if "forecasting" in found.tasks and spec.kind == "series" else (3,)
 
 
-def network(found: Model, spec: InputSpec) -> torch.nn.Module:
+def network(found: ModelConfig, spec: InputSpec) -> torch.nn.Module:
     torch.manual_seed(0)
     made: torch.nn.Module = build(found.shrunk(), spec, outputs_for(found, spec))
     return made
@@ -66,7 +66,7 @@ def examples(spec: InputSpec, count: int) -> torch.Tensor:
 
 
 @each_network
-def test_the_yaml_names_real_arguments(found: Model, kind: str) -> None:
+def test_the_yaml_names_real_arguments(found: ModelConfig, kind: str) -> None:
     signature = inspect.signature(look_up(found.target))
     signature.bind(SPECS[kind], (3,), **found.arguments)
     signature.bind(SPECS[kind], (3,), **found.shrunk().arguments)
@@ -74,20 +74,22 @@ def test_the_yaml_names_real_arguments(found: Model, kind: str) -> None:
 
 @each_network
 @pytest.mark.parametrize("specs", [SPECS, OTHER_SIZES], ids=["usual", "odd"])
-def test_it_scores_each_example_once_whatever_the_size(found: Model, kind: str, specs: dict[str, InputSpec]) -> None:
+def test_it_scores_each_example_once_whatever_the_size(
+    found: ModelConfig, kind: str, specs: dict[str, InputSpec]
+) -> None:
     spec = specs[kind]
     assert network(found, spec)(examples(spec, 4)).shape == (4, *outputs_for(found, spec))
 
 
 @each_network
-def test_examples_do_not_see_each_other(found: Model, kind: str) -> None:
+def test_examples_do_not_see_each_other(found: ModelConfig, kind: str) -> None:
     spec = SPECS[kind]
     net, x = network(found, spec).eval(), examples(spec, 4)
     torch.testing.assert_close(net(x)[:1], net(x[:1]))
 
 
 @each_network
-def test_every_parameter_learns(found: Model, kind: str) -> None:
+def test_every_parameter_learns(found: ModelConfig, kind: str) -> None:
     spec = SPECS[kind]
     net = network(found, spec)
     net(examples(spec, 16)).square().sum().backward()
@@ -95,7 +97,7 @@ def test_every_parameter_learns(found: Model, kind: str) -> None:
 
 
 @each_network
-def test_it_memorises_a_handful_of_examples(found: Model, kind: str) -> None:
+def test_it_memorises_a_handful_of_examples(found: ModelConfig, kind: str) -> None:
     spec = SPECS[kind]
     net, x = network(found, spec), examples(spec, 6)
     optimizer = torch.optim.Adam(net.parameters(), lr=0.02)
@@ -114,7 +116,7 @@ def test_it_memorises_a_handful_of_examples(found: Model, kind: str) -> None:
 
 
 @each_network
-def test_an_input_it_cannot_take_is_refused_in_a_sentence(found: Model, kind: str) -> None:
+def test_an_input_it_cannot_take_is_refused_in_a_sentence(found: ModelConfig, kind: str) -> None:
     wrong = next((spec for name, spec in SPECS.items() if name not in found.inputs), None)
     if wrong is None:
         return

@@ -15,8 +15,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from headframe.config.build import build
-from headframe.config.plan.learner import Learner, Trainer
-from headframe.config.plan.learner import Task as TaskComponent
+from headframe.config.plan.learner import Learner, TaskConfig, TrainerConfig
 from headframe.digests import folder_digest
 from headframe.errors import ConfigurationError, DataError, HeadframeError
 from headframe.prediction.bundle import ModelManifest, save_ensemble, save_estimator, save_network
@@ -52,7 +51,7 @@ def learner(model: dict[str, Any], features: dict[str, Any], task: str) -> Learn
             "features": features,
             "optimizer": {"_target_": "torch.optim.adamw.AdamW"},
             "scheduler": {"_target_": "headframe.training.schedules.Constant"},
-            "trainer": Trainer(max_epochs=1, batch_size=8),
+            "trainer": TrainerConfig(max_epochs=1, batch_size=8),
         }
     )
 
@@ -72,7 +71,7 @@ def case(
 ) -> Case:
     """Fit everything on `rows`; a network keeps its first weights, which is all that saving needs."""
     chosen = learner(model, features, task["kind"])
-    component = TaskComponent.model_validate(task)
+    component = TaskConfig.model_validate(task)
     encoder, built = build(chosen.features.encoder), build(component)
     encoder.fit(rows, tuple(rows.column_names))
     built.fit(target)

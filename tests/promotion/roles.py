@@ -9,7 +9,7 @@ from typing import Any
 
 from mlflow import MlflowClient
 
-from headframe.config.plan.promotion import Approvals, Person, Promotion, Team
+from headframe.config.plan.promotion import Approvals, Person, PromotionConfig, TeamConfig
 from headframe.promotion.approve import approve
 from headframe.promotion.ask_gates import Gated, gate
 from headframe.promotion.promote import promote
@@ -42,14 +42,16 @@ class Shift:
         return f"sqlite:///{self.root / '.headframe' / 'mlflow.db'}"
 
     @property
-    def team(self) -> Team:
-        return Team(people={name: Person(key=self.keys[name].public, roles=roles) for name, roles in ROLES.items()})
+    def team(self) -> TeamConfig:
+        return TeamConfig(
+            people={name: Person(key=self.keys[name].public, roles=roles) for name, roles in ROLES.items()}
+        )
 
     def service(self, needed: int = 1, **changes: Any) -> PromotionService:
         """A service whose policy asks for a low minimum, four eyes and one approval; `changes` are the policy's."""
         rules = {"needed": needed, "four_eyes": True, "days": changes.pop("days", 14)}
         settings = {"model": "digits", "policy": "team", "gates": {"minimum": MINIMUM}, **changes}
-        promotion = Promotion.model_validate({"approvals": Approvals(**rules), **settings})
+        promotion = PromotionConfig.model_validate({"approvals": Approvals(**rules), **settings})
         return PromotionService(promotion, Trust.of(self.team), self.uri, self.root)
 
     def version(self, number: int) -> Version:

@@ -16,7 +16,7 @@ import pytest
 from mlflow import MlflowClient
 from roles import MINIMUM, Shift, approved, crown, findings, flip, folder, gated, promoted, tamper
 
-from headframe.config.plan.promotion import Team
+from headframe.config.plan.promotion import TeamConfig
 from headframe.errors import ConfigurationError, Refused
 from headframe.ledger.entries import now, read_time
 from headframe.ledger.rules import Author, Rules, counted, is_as_strict
@@ -307,7 +307,7 @@ def test_a_rejected_version_waits_for_gates_and_approval(shift: Shift):
 
 
 def test_somebody_alone_answers_themselves_by_asking_the_gates_anew(shift: Shift):
-    service = replace(shift.service(needed=0), trust=Trust.of(Team()))
+    service = replace(shift.service(needed=0), trust=Trust.of(TeamConfig()))
     for number in (1, 2):
         gated(shift, number, service)
         promoted(shift, number, service)
@@ -648,7 +648,7 @@ def test_what_was_left_of_a_promotion_is_finished_by_the_next_command(
 
 
 def test_one_person_alone_needs_nobody(shift: Shift):
-    service = PromotionService(shift.service(needed=0).promotion, Trust.of(Team()), shift.uri, shift.root)
+    service = PromotionService(shift.service(needed=0).promotion, Trust.of(TeamConfig()), shift.uri, shift.root)
     anna = shift.keys["anna"]
     for number in (1, 2):
         gate(shift.version(number), service, anna)

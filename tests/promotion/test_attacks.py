@@ -13,7 +13,7 @@ import pytest
 from mlflow import MlflowClient
 from roles import MINIMUM, Shift, approved, crown, findings, gated, promoted
 
-from headframe.config.plan.promotion import Team
+from headframe.config.plan.promotion import TeamConfig
 from headframe.errors import Refused
 from headframe.evaluation.significance import mcnemar, spent
 from headframe.gates.judge import judge_version
@@ -107,7 +107,9 @@ def test_a_verdict_that_its_author_forged_is_refused_where_four_eyes_are_due(shi
 
 
 def test_a_forged_verdict_is_named_when_the_gates_are_asked_again(shift: Shift):
-    service = PromotionService(shift.service(needed=0, gates=GATES).promotion, Trust.of(Team()), shift.uri, shift.root)
+    service = PromotionService(
+        shift.service(needed=0, gates=GATES).promotion, Trust.of(TeamConfig()), shift.uri, shift.root
+    )
     anna = shift.keys["anna"]
     gate(shift.version(4), service, anna)
     promote(shift.version(4), service, anna)
@@ -259,7 +261,7 @@ def test_a_tag_that_was_changed_is_named(shift: Shift):
 
 
 def test_a_second_key_of_ones_own_is_no_second_person(shift: Shift):
-    service = PromotionService(shift.service().promotion, Trust.of(Team()), shift.uri, shift.root)
+    service = PromotionService(shift.service().promotion, Trust.of(TeamConfig()), shift.uri, shift.root)
     gate(shift.version(1), service, shift.keys["bert"])
     words = "policy team asks for the word of others, but conf/team/ lists nobody, so any two keys of one person would"
     with pytest.raises(Refused, match=words):
@@ -319,7 +321,7 @@ def leaving(shift: Shift, name: str, at: datetime, **changes: Any) -> PromotionS
     """Give the service after somebody left."""
     service, team = shift.service(**changes), shift.team.model_dump(mode="json")
     team["people"][name]["until"] = spell(at)
-    return PromotionService(service.promotion, Trust.of(Team.model_validate(team)), shift.uri, shift.root)
+    return PromotionService(service.promotion, Trust.of(TeamConfig.model_validate(team)), shift.uri, shift.root)
 
 
 def test_what_somebody_said_before_they_left_still_counts_and_nothing_new(shift: Shift):

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from fixtures import in_child
 from postgres import fresh_database
 
-from headframe.config.plan.promotion import Person, Promotion, Team
+from headframe.config.plan.promotion import Person, PromotionConfig, TeamConfig
 from headframe.digests import canonical
 from headframe.errors import ConfigurationError, HeadframeError, Refused, Unavailable
 from headframe.ledger.entries import FIRST, Entry, now, read_time, spell
@@ -32,8 +32,8 @@ from headframe.signing.trust import Trust
 ABOUT = {"bundle": "b" * 64}
 
 
-def policy(ledger: str | None = None) -> Promotion:
-    return Promotion(model="digits", policy="solo", gates={}, ledger=ledger)
+def policy(ledger: str | None = None) -> PromotionConfig:
+    return PromotionConfig(model="digits", policy="solo", gates={}, ledger=ledger)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OwnKey:
 
 @pytest.fixture
 def trust(key: OwnKey) -> Trust:
-    return Trust.of(Team())
+    return Trust.of(TeamConfig())
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -220,10 +220,10 @@ def test_a_column_that_says_otherwise_than_what_was_signed_is_named(tmp_path: Pa
 def test_unknown_keys_and_people_who_left_the_list_are_named(tmp_path: Path, key: OwnKey):
     ledger = Ledger.open(policy(), tmp_path)
     filled(ledger, key)
-    stranger = Trust.of(Team(people={"bert": Person(key="1" * 64, roles=("approver",))}))
+    stranger = Trust.of(TeamConfig(people={"bert": Person(key="1" * 64, roles=("approver",))}))
     with pytest.raises(Refused, match=r"entry 1 of digits .*: it is signed by an unknown key .*conf/team/"):
         ledger.entries("digits", stranger)
-    anna = Trust.of(Team(people={"anna": Person(key=key.public, roles=("reader",))}))
+    anna = Trust.of(TeamConfig(people={"anna": Person(key=key.public, roles=("reader",))}))
     assert len(ledger.entries("digits", anna)) == 4
 
 

@@ -27,7 +27,7 @@ from sklearn.linear_model import LogisticRegression
 
 from headframe.config.build import build
 from headframe.config.plan.plan import Plan
-from headframe.config.plan.promotion import Team
+from headframe.config.plan.promotion import TeamConfig
 from headframe.config.project import Project
 from headframe.datasets.collect import collect
 from headframe.datasets.splits import assign, divide
@@ -298,7 +298,7 @@ def sign_again(package: Path) -> None:
 
 def trust() -> Trust:
     """Trust the keys on this machine, which tests have for themselves."""
-    return Trust.of(Team())
+    return Trust.of(TeamConfig())
 
 
 def empty_registry(root: Path) -> Path:

@@ -26,7 +26,7 @@ from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import SSlibKey
 
-from headframe.config.plan.promotion import Person, Promotion, Role, Team
+from headframe.config.plan.promotion import Person, PromotionConfig, Role, TeamConfig
 from headframe.digests import digest, file_digest, folder_digest
 from headframe.errors import HeadframeError, Refused
 from headframe.ledger.store import Ledger
@@ -199,7 +199,7 @@ def test_what_mlflow_and_python_leave_behind_does_no_harm(brought: Made, tmp_pat
 
 
 def _others(folder: Path, roles: tuple[Role, ...], **people: str) -> Trust:
-    return Trust.of(Team(people={name: Person(key=key, roles=roles) for name, key in people.items()}))
+    return Trust.of(TeamConfig(people={name: Person(key=key, roles=roles) for name, key in people.items()}))
 
 
 def test_only_a_trusted_authors_signature_counts(package: Path, keys: Path):
@@ -440,20 +440,20 @@ def test_a_model_registered_by_other_means_is_refused_where_models_are_opened(wo
 
 def test_a_team_lets_only_its_authors_register(keys: Path):
     key = make_key("anna")
-    assert signing_key(Team()).name == "anna"
-    author = Team(people={"ann": Person(key=key.public, roles=("author", "reader"))})
+    assert signing_key(TeamConfig()).name == "anna"
+    author = TeamConfig(people={"ann": Person(key=key.public, roles=("author", "reader"))})
     assert signing_key(author).name == "anna"
     with pytest.raises(Refused, match=f"key 'anna' is not in conf/team/.*: {key.public}$"):
-        require_signer(Team(people={"ben": Person(key="1" * 64, roles=("author",))}))
+        require_signer(TeamConfig(people={"ben": Person(key="1" * 64, roles=("author",))}))
     with pytest.raises(Refused, match="ann is reader and approver in conf/team/; to register models takes role author"):
-        require_signer(Team(people={"ann": Person(key=key.public, roles=("reader", "approver"))}))
+        require_signer(TeamConfig(people={"ann": Person(key=key.public, roles=("reader", "approver"))}))
     key.file.chmod(0o644)
     with pytest.raises(HeadframeError, match=f"mode 0644, so others may sign as anna; run: chmod 600 {key.file}"):
-        require_signer(Team())
+        require_signer(TeamConfig())
 
 
 def test_nothing_is_registered_by_whom_the_team_does_not_list(digits: Made):
-    team = Team(people={"ben": Person(key="1" * 64, roles=("author",))})
+    team = TeamConfig(people={"ben": Person(key="1" * 64, roles=("author",))})
     with pytest.raises(Refused, match="nobody would trust a model that it signs"):
         replace(digits, plan=digits.plan.model_copy(update={"team": team})).register()
     assert open_client(digits.uri).search_runs(["0", "1"]) == []
@@ -509,9 +509,9 @@ def test_an_alias_moved_behind_the_ledgers_back_does_not_serve_where_the_policy_
     digits.register()
     replace(digits, plan=digits.plan.model_copy(update={"seed": 18})).register()
     loose = digits.plan.promotion
-    strict = Promotion(**{**loose.model_dump(), "served": "ledger"})
+    strict = PromotionConfig(**{**loose.model_dump(), "served": "ledger"})
 
-    def asked(name: str, promotion: Promotion) -> Version:
+    def asked(name: str, promotion: PromotionConfig) -> Version:
         plan = digits.plan.model_copy(update={"promotion": promotion})
         return open_asked(name, plan, digits.uri, digits.root)[0]
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from runs import start
 
-from headframe.config.plan.promotion import Team
+from headframe.config.plan.promotion import TeamConfig
 from headframe.config.project import Project
 from headframe.records import Origin
 from headframe.reproduction.outcome import Reproduction
@@ -84,7 +84,7 @@ def again(remains: Remains, name: str = "digits/1") -> Reproduction:
     """Reproduce in this process, and keep nothing."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HEADFRAME_MIRROR", str(remains.mirror))
-        return reproduce(name, remains.uri, remains.root, Trust.of(Team()))
+        return reproduce(name, remains.uri, remains.root, Trust.of(TeamConfig()))
 
 
 def picture(folder: Path) -> dict[str, str]:

@@ -17,7 +17,7 @@ from leftovers import Remains, again, clone, git, headframe, make_project, pictu
 from mlflow import MlflowClient
 from runs import start
 
-from headframe.config.plan.promotion import Promotion, Team
+from headframe.config.plan.promotion import PromotionConfig, TeamConfig
 from headframe.config.project import Project
 from headframe.errors import Refused
 from headframe.ledger.store import Ledger
@@ -38,8 +38,8 @@ def test_a_fresh_clone_gives_every_byte_again_and_stays_as_it_is(trained: Remain
     assert all(each["found"] == each["recorded"] for each in told["stages"])
     assert picture(trained.root) == before
     assert not [*tmp_path.iterdir()]
-    trust = Trust.of(Team())
-    promotion = Promotion(model="digits", policy="solo", gates={}, ledger=trained.environment["HEADFRAME_LEDGER"])
+    trust = Trust.of(TeamConfig())
+    promotion = PromotionConfig(model="digits", policy="solo", gates={}, ledger=trained.environment["HEADFRAME_LEDGER"])
     (entry,) = Ledger.open(promotion, trained.root).entries("digits", trust)
     assert (entry.kind, entry.version, entry.claim["verdict"]) == ("reproduce", 1, "bitwise")
     assert entry.digest == told["entry"]
@@ -252,10 +252,10 @@ def test_after_a_kill_the_same_command_comes_to_the_same_verdict(remains: Remain
 
 def test_nobody_signs_a_verdict_whom_the_team_does_not_list(remains: Remains):
     class Planned:
-        team = Team.model_validate({"people": {"anna": {"key": "a" * 64, "roles": ["author"]}}})
+        team = TeamConfig.model_validate({"people": {"anna": {"key": "a" * 64, "roles": ["author"]}}})
 
     with pytest.raises(Refused, match="not listed in conf/team/"):
         Witness.of(Planned(), None)
-    Planned.team = Team.model_validate({"people": {"bert": {"key": own_key().public, "roles": ["reader"]}}})
+    Planned.team = TeamConfig.model_validate({"people": {"bert": {"key": own_key().public, "roles": ["reader"]}}})
     with pytest.raises(Refused, match="bert is listed as reader only"):
         Witness.of(Planned(), None)

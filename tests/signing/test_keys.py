@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from headframe.cli import main
 from headframe.config.load import load_plan
-from headframe.config.plan.promotion import ROLES, Person, Team
+from headframe.config.plan.promotion import ROLES, Person, TeamConfig
 from headframe.config.project import Project
 from headframe.doctor import Check, check_keys
 from headframe.errors import ConfigurationError, HeadframeError, Refused
@@ -116,13 +116,13 @@ def test_two_names_cannot_have_one_key():
     with pytest.raises(
         ValidationError, match=r"people.ben and people.anna have the same key; give everybody their own"
     ):
-        Team(people={name: Person(key="a" * 64, roles=("author",)) for name in ("anna", "ben")})
+        TeamConfig(people={name: Person(key="a" * 64, roles=("author",)) for name in ("anna", "ben")})
 
 
 @pytest.mark.parametrize("key", ["A" * 64, "a" * 63, "g" * 64, ""])
 def test_a_public_key_is_64_small_hex_digits(key: str):
     with pytest.raises(ValidationError, match=r"people\.anna\.key"):
-        Team.model_validate({"people": {"anna": {"key": key, "roles": ["author"]}}})
+        TeamConfig.model_validate({"people": {"anna": {"key": key, "roles": ["author"]}}})
 
 
 def test_until_is_a_time_with_its_zone():
@@ -138,7 +138,7 @@ def test_until_is_a_time_with_its_zone():
 def test_who_left_signed_what_is_dated_before_and_signs_nothing_new():
     anna, ben = make_key("anna"), make_key("ben")
     until = datetime(2026, 11, 17, 9, 30, tzinfo=UTC)
-    trust = Trust.of(Team(people={"anna": Person(key=anna.public, roles=("author",), until=until)}))
+    trust = Trust.of(TeamConfig(people={"anna": Person(key=anna.public, roles=("author",), until=until)}))
     for claim in ({"time": "2026-11-17T09:29:59Z"}, {"of": "a model, which bears no time"}):
         assert unseal(seal("approve", {"model": "0" * 64}, claim, anna), "approve", trust).signer.until == until
     for time, words in (
@@ -157,11 +157,13 @@ def test_who_left_signed_what_is_dated_before_and_signs_nothing_new():
         trust.acting(anna)
     with pytest.raises(Refused, match=r"key 'ben' \([0-9a-f]{64}\) is not in conf/team/"):
         trust.acting(ben)
-    later = Team(people={"anna": Person(key=anna.public, roles=("author",), until=datetime(2100, 1, 1, tzinfo=UTC))})
+    later = TeamConfig(
+        people={"anna": Person(key=anna.public, roles=("author",), until=datetime(2100, 1, 1, tzinfo=UTC))}
+    )
     assert Trust.of(later).acting(anna).name == "anna"
     assert signing_key(later, "anna") == anna
     with pytest.raises(Refused, match="so it registers nothing new"):
-        signing_key(Team(people={"anna": Person(key=anna.public, roles=("author",), until=until)}), "anna")
+        signing_key(TeamConfig(people={"anna": Person(key=anna.public, roles=("author",), until=until)}), "anna")
 
 
 def test_a_digest_that_is_no_text_is_refused():
@@ -171,14 +173,14 @@ def test_a_digest_that_is_no_text_is_refused():
     statement["subject"][0]["digest"]["sha256"] = 7
     said["payload"] = base64.b64encode(json.dumps(statement).encode()).decode()
     with pytest.raises(Refused, match="a digest of its subjects is no text"):
-        unseal(json.dumps(said), "approve", Trust.of(Team()))
+        unseal(json.dumps(said), "approve", Trust.of(TeamConfig()))
 
 
 def test_alone_the_keys_on_this_machine_count_and_in_a_team_only_those_listed():
     anna, ben = make_key("anna"), make_key("ben")
-    alone = Trust.of(Team())
+    alone = Trust.of(TeamConfig())
     assert {(each.name, each.roles) for each in alone.signers.values()} == {("anna", ROLES), ("ben", ROLES)}
-    team = Trust.of(Team(people={"b": Person(key=ben.public, roles=("approver",))}))
+    team = Trust.of(TeamConfig(people={"b": Person(key=ben.public, roles=("approver",))}))
     assert [each.name for each in team.signers.values()] == ["b"]
     said = seal("approve", {"model": "0" * 64}, {"reason": "good"}, anna)
     assert unseal(said, "approve", alone).signer.name == "anna"
@@ -201,12 +203,12 @@ def _changed(text: str, where: str) -> str:
 def test_a_changed_statement_does_not_hold(where: str):
     said = seal("approve", {"model": "0" * 64}, {"reason": "good"}, make_key("anna"))
     with pytest.raises(Refused, match=r"it (was changed after anna signed it|is no signed statement)"):
-        unseal(_changed(said, where), "approve", Trust.of(Team()))
+        unseal(_changed(said, where), "approve", Trust.of(TeamConfig()))
 
 
 def test_every_single_bit_of_an_envelope_is_covered():
     said = seal("approve", {"model": "0" * 64}, {"reason": "good"}, make_key("anna"))
-    trust = Trust.of(Team())
+    trust = Trust.of(TeamConfig())
     original = unseal(said, "approve", trust)
     for place in range(len(said)):
         raw = bytearray(said.encode())
@@ -221,7 +223,7 @@ def test_every_single_bit_of_an_envelope_is_covered():
 def test_a_statement_of_one_kind_is_worthless_for_another():
     said = seal("reject", {"model": "0" * 64}, {}, make_key("anna"))
     with pytest.raises(Refused, match="a statement of one kind is worthless for another"):
-        unseal(said, "approve", Trust.of(Team()))
+        unseal(said, "approve", Trust.of(TeamConfig()))
 
 
 def _run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -235,7 +237,7 @@ def test_the_command_makes_lists_and_never_shows_a_private_key(capsys: pytest.Ca
     code, out, err = _run(capsys, "key", "anna")
     key = own_key("anna")
     _, _, lines = out.partition("approver):\n")
-    [(name, person)] = Team.model_validate(yaml.safe_load(lines)).people.items()
+    [(name, person)] = TeamConfig.model_validate(yaml.safe_load(lines)).people.items()
     assert (code, name, person.key, person.roles) == (0, "anna", key.public, ("author",))
     code, more, _ = _run(capsys, "key", "ben", "--json")
     assert json.loads(more) == {

@@ -22,8 +22,8 @@ from requests.exceptions import HTTPError
 from runs import SMALL, free_port, fresh_project, headframe, start
 from team.stack import REPOSITORY, Servers
 
-from headframe.config.plan.promotion import Promotion, Team
-from headframe.config.plan.serving import Tracking
+from headframe.config.plan.promotion import PromotionConfig, TeamConfig
+from headframe.config.plan.serving import TrackingConfig
 from headframe.config.project import Project
 from headframe.doctor import check_tracking
 from headframe.errors import ConfigurationError, HeadframeError, Refused, Unavailable
@@ -198,7 +198,7 @@ def test_a_model_that_does_not_exist_is_said_not_to(team: Servers, model: dict[s
 def test_a_password_in_the_address_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://anna:secret@127.0.0.1:5000")
     with pytest.raises(ConfigurationError, match="holds a password; put it into MLFLOW_TRACKING_USERNAME") as told:
-        tracking_uri(Tracking(experiment="x"), tmp_path)
+        tracking_uri(TrackingConfig(experiment="x"), tmp_path)
     assert "secret" not in str(told.value)
 
 
@@ -252,14 +252,14 @@ def ledger(team: Servers, tmp_path: Path) -> Callable[[str], Ledger]:
 
     def opened(name: str) -> Ledger:
         address = team.people[name]["HEADFRAME_LEDGER"]
-        return Ledger.open(Promotion(model="work", policy="team", gates={}, ledger=address), tmp_path)
+        return Ledger.open(PromotionConfig(model="work", policy="team", gates={}, ledger=address), tmp_path)
 
     return opened
 
 
 def test_authors_and_approvers_append_and_readers_read(ledger: Callable[[str], Ledger]):
     key = own_key()
-    trust = Trust.of(Team())
+    trust = Trust.of(TeamConfig())
     for number, name in enumerate(("anna", "ben")):
         ledger(name).append("work", "reject", 1, {"digests": {"model": "0" * 64}, "reason": name}, key, after=number)
     assert [entry.claim["reason"] for entry in ledger("cleo").entries("work", trust)] == ["anna", "ben"]
@@ -315,11 +315,11 @@ def test_a_row_that_nobody_signed_is_taken_by_the_database_and_named_by_the_ledg
             "WHERE model = 'forged'"
         )
     with pytest.raises(Refused, match=r"entry 2 of forged \(promote of version 2\)"):
-        ledger("cleo").entries("forged", Trust.of(Team()))
+        ledger("cleo").entries("forged", Trust.of(TeamConfig()))
     with psycopg.connect(_administrator(team), autocommit=True) as connection:
         for statement in _repair("model = 'forged' AND number >= 2"):
             connection.execute(statement)
-    assert len(ledger("cleo").entries("forged", Trust.of(Team()))) == 1
+    assert len(ledger("cleo").entries("forged", Trust.of(TeamConfig()))) == 1
     with (
         psycopg.connect(_administrator(team)) as connection,
         pytest.raises(psycopg.Error, match="the ledger is append-only"),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from fixtures import World, trust
 
-from headframe.config.plan.serving import Tracking
+from headframe.config.plan.serving import TrackingConfig
 from headframe.errors import ConfigurationError, HeadframeError
 from headframe.registry.versions import is_intact
 from headframe.tracking.address import ADDRESSES, experiment_id, open_client, place, require, tracking_uri
@@ -19,21 +19,21 @@ from headframe.tracking.address import ADDRESSES, experiment_id, open_client, pl
 
 def test_the_plan_wins_over_the_environment_and_that_over_the_project(monkeypatch, tmp_path: Path):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    assert tracking_uri(Tracking(experiment="x"), tmp_path) == f"sqlite:///{tmp_path}/.headframe/mlflow.db"
+    assert tracking_uri(TrackingConfig(experiment="x"), tmp_path) == f"sqlite:///{tmp_path}/.headframe/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
-    assert tracking_uri(Tracking(experiment="x"), tmp_path) == "http://127.0.0.1:5000"
-    assert tracking_uri(Tracking(experiment="x", uri="sqlite:////a/b.db"), tmp_path) == "sqlite:////a/b.db"
+    assert tracking_uri(TrackingConfig(experiment="x"), tmp_path) == "http://127.0.0.1:5000"
+    assert tracking_uri(TrackingConfig(experiment="x", uri="sqlite:////a/b.db"), tmp_path) == "sqlite:////a/b.db"
 
 
 def test_a_relative_file_lies_in_the_project(tmp_path: Path):
-    uri = tracking_uri(Tracking(experiment="x", uri="sqlite:///runs/mine.db"), tmp_path)
+    uri = tracking_uri(TrackingConfig(experiment="x", uri="sqlite:///runs/mine.db"), tmp_path)
     assert uri == f"sqlite:///{tmp_path}/runs/mine.db"
 
 
 @pytest.mark.parametrize("uri", ["file:./mlruns", "./mlruns", "postgresql://user@host/db"])
 def test_an_address_that_is_neither_server_nor_sqlite_is_a_wrong_plan(uri: str, tmp_path: Path):
     with pytest.raises(ConfigurationError, match=r"expected http\(s\)://HOST:PORT of an MLflow server"):
-        tracking_uri(Tracking(experiment="x", uri=uri), tmp_path)
+        tracking_uri(TrackingConfig(experiment="x", uri=uri), tmp_path)
 
 
 def test_the_same_place_has_the_same_name_in_another_folder(tmp_path: Path):

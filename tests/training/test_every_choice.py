@@ -17,8 +17,8 @@ import pytest
 import yaml
 
 from headframe.config.load import load_plan
-from headframe.config.plan.data import ColumnContract, Dataset
-from headframe.config.plan.learner import Ensemble, Member
+from headframe.config.plan.data import ColumnContract, DatasetConfig
+from headframe.config.plan.learner import EnsembleConfig, MemberConfig
 from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
 from headframe.datasets.readers.base import Batch
@@ -60,7 +60,7 @@ SHORT = ("dataset.split.train=600", "dataset.split.validation=200", "dataset.spl
 """A series cut shorter; still long enough for windows of 336 rows that predict 96."""
 
 
-def made_up(dataset: Dataset, rows: int) -> pa.Table:
+def made_up(dataset: DatasetConfig, rows: int) -> pa.Table:
     """Draw a table that keeps a contract."""
     random = np.random.default_rng(3)
     columns = dataset.contract.columns
@@ -151,13 +151,13 @@ def asked(kind: str, task: str) -> list[str]:
 
 def tiny(model: Any) -> Any:
     """Give a model its tiny arguments, and those of an ensemble to its members."""
-    if not isinstance(model, Ensemble):
+    if not isinstance(model, EnsembleConfig):
         return model.shrunk()
     members = {name: _tiny(member) for name, member in model.members.items()}
     return model.model_copy(update={"members": members})
 
 
-def _tiny(member: Member) -> Member:
+def _tiny(member: MemberConfig) -> MemberConfig:
     quick = {**member.trainer, **({"max_epochs": 2} if "max_epochs" in member.trainer else {})}
     return member.model_copy(update={"model": tiny(member.model), "trainer": quick})
 
@@ -173,7 +173,7 @@ class Shaft:
         plan = load_plan(overrides, self.workshop.project)
         return plan.model_copy(update={"model": tiny(plan.model)})
 
-    def table(self, dataset: Dataset) -> None:
+    def table(self, dataset: DatasetConfig) -> None:
         """Make up the table of a data set, once."""
         folder = self.workshop.project.data / dataset.name
         if not folder.is_dir():
@@ -220,7 +220,7 @@ def test_every_baseline_learns_and_answers(shaft: Shaft, name: str, task: str, k
     beside = "ridge" if (task, kind) == ("regression", "sparse") else MODELS[kind]
     plan = shaft.plan(*asked(kind, task), f"model={beside}", f"baseline={name}")
     assert plan.baseline is not None
-    learner = plan.learner.vary(_tiny(plan.baseline))
+    learner = plan.learner.with_member(_tiny(plan.baseline))
     changed = {part: getattr(learner, part) for part in ("model", "features", "optimizer", "scheduler", "trainer")}
     shaft.answers(plan.model_copy(update={**changed, "baseline": None}))
 
@@ -252,7 +252,7 @@ def test_every_way_to_train_trains(shaft: Shaft, choice: str) -> None:
 
 @pytest.mark.parametrize("name", REPOSITORY.choices("dataset"))
 def test_every_data_set_is_learned_from(shaft: Shaft, name: str) -> None:
-    dataset = Dataset.model_validate(read("dataset", name))
+    dataset = DatasetConfig.model_validate(read("dataset", name))
     columns = dataset.contract.columns
     kinds = {"tensor": "image", "string": "tokens"}
     forecast = "forecasting" in dataset.tasks

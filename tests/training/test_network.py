@@ -166,10 +166,10 @@ def history(losses, leads=None):
 
 
 def test_early_stopping_counts_epochs_without_enough_improvement():
-    from headframe.config.plan.learner import EarlyStopping
+    from headframe.config.plan.learner import EarlyStoppingConfig
 
     def judge(patience, min_delta=0.0, monitor="loss", *, higher=True):
-        return Judge(monitor, higher, "accuracy", EarlyStopping(patience=patience, min_delta=min_delta))
+        return Judge(monitor, higher, "accuracy", EarlyStoppingConfig(patience=patience, min_delta=min_delta))
 
     assert not judge(2).is_over(history([3, 2, 2.5]))
     assert judge(2).is_over(history([3, 2, 2.5, 2.1]))

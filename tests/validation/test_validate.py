@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from headframe.config.plan.data import ColumnContract, Contract, Dataset
+from headframe.config.plan.data import ColumnContract, DatasetConfig, TableContract
 from headframe.config.project import Project
 from headframe.datasets.collect import collect
 from headframe.datasets.readers.base import Batch
@@ -40,7 +40,7 @@ LOOSE: dict[str, dict[str, Any]] = {
 }
 
 
-def dataset(columns: dict[str, dict[str, Any]], **contract: Any) -> Dataset:
+def dataset(columns: dict[str, dict[str, Any]], **contract: Any) -> DatasetConfig:
     settings = {
         "name": "numbers",
         "title": "Numbers",
@@ -53,7 +53,7 @@ def dataset(columns: dict[str, dict[str, Any]], **contract: Any) -> Dataset:
         "split": {"_target_": "headframe.datasets.splits.Hashed", "validation": 0.1, "test": 0.1},
         "contract": {"columns": columns, **contract},
     }
-    return Dataset.model_validate(settings)
+    return DatasetConfig.model_validate(settings)
 
 
 @pytest.fixture
@@ -231,11 +231,11 @@ def test_a_changed_table_is_not_validated(store: Callable[..., Table], tmp_path:
 
 
 def test_every_word_of_a_promise_becomes_a_term() -> None:
-    bare = len(terms(Contract(columns={"s": ColumnContract(dtype="string", nullable=True)})))
+    bare = len(terms(TableContract(columns={"s": ColumnContract(dtype="string", nullable=True)})))
     for name, value in {"nullable": False, "unique": True, "one_of": ("a",), "min_length": 1, "matches": "a"}.items():
         promise = ColumnContract(**{"dtype": "string", "nullable": True, name: value})
-        assert len(terms(Contract(columns={"s": promise}))) == bare + 1, name
-    assert {type(term) for term in terms(Contract(columns={"s": ColumnContract(dtype="string")}))} == {Term}
+        assert len(terms(TableContract(columns={"s": promise}))) == bare + 1, name
+    assert {type(term) for term in terms(TableContract(columns={"s": ColumnContract(dtype="string")}))} == {Term}
 
 
 @pytest.mark.parametrize(
@@ -245,6 +245,6 @@ def test_every_word_of_a_promise_becomes_a_term() -> None:
 def test_shipped_data_sets_keep_their_contracts(
     tmp_path: Path, mirror: Path, repository: Project, name: str, promises: int
 ) -> None:
-    shipped = Dataset.model_validate(yaml.safe_load((repository.conf / "dataset" / f"{name}.yaml").read_text()))
+    shipped = DatasetConfig.model_validate(yaml.safe_load((repository.conf / "dataset" / f"{name}.yaml").read_text()))
     record = collect(shipped, tmp_path, mirror)
     assert validate(shipped, record, tmp_path, tmp_path / "report").expectations == promises

@@ -12,7 +12,7 @@ from pathlib import Path
 import filelock
 
 from headframe.config.build import build
-from headframe.config.plan.data import Dataset
+from headframe.config.plan.data import DatasetConfig
 from headframe.config.project import Project
 from headframe.datasets.exchange import exchange, recover
 from headframe.datasets.schema import contract_schema
@@ -25,7 +25,7 @@ from headframe.records import TableRecord
 log = logging.getLogger(__name__)
 
 
-def collect(dataset: Dataset, root: Path, mirror: Path | None) -> TableRecord:
+def collect(dataset: DatasetConfig, root: Path, mirror: Path | None) -> TableRecord:
     """Bring a data set's table up to date with its sources.
 
     What is there already and equal stays untouched. Two calls at once wait for each other; a call that
@@ -55,7 +55,7 @@ def collect(dataset: Dataset, root: Path, mirror: Path | None) -> TableRecord:
     return table.record()
 
 
-def is_current(record: TableRecord, dataset: Dataset, root: Path, mirror: Path | None) -> bool:
+def is_current(record: TableRecord, dataset: DatasetConfig, root: Path, mirror: Path | None) -> bool:
     """Tell whether the project still holds the version that a record names, byte for byte, and whether it is wanted.
 
     A source whose sha256 is promised cannot change; the others are looked up and hashed again.
@@ -73,7 +73,7 @@ def is_current(record: TableRecord, dataset: Dataset, root: Path, mirror: Path |
     return table.record() == record
 
 
-def _write(dataset: Dataset, files: dict[str, Path], folder: Path) -> Table:
+def _write(dataset: DatasetConfig, files: dict[str, Path], folder: Path) -> Table:
     sources = {
         name: source if source.sha256 else source.model_copy(update={"sha256": file_digest(files[name])})
         for name, source in dataset.sources.items()

@@ -6,7 +6,7 @@ import importlib.util
 import logging
 from pathlib import Path, PurePosixPath
 
-from headframe.config.plan.data import Source
+from headframe.config.plan.data import SourceConfig
 from headframe.config.project import Project
 from headframe.digests import file_digest
 from headframe.errors import DataError, HeadframeError
@@ -14,7 +14,7 @@ from headframe.errors import DataError, HeadframeError
 log = logging.getLogger(__name__)
 
 
-def fetch(name: str, source: Source, root: Path, mirror: Path | None) -> Path:
+def fetch(name: str, source: SourceConfig, root: Path, mirror: Path | None) -> Path:
     """Find a raw file and check it: in the raw cache, then in the mirror, then at its origin.
 
     A file that lies on this machine is used where it lies. Only what is dear to get belongs in the raw
@@ -51,7 +51,7 @@ def fetch(name: str, source: Source, root: Path, mirror: Path | None) -> Path:
     raise HeadframeError(msg)
 
 
-def _places(source: Source, root: Path, mirror: Path | None) -> list[Path]:
+def _places(source: SourceConfig, root: Path, mirror: Path | None) -> list[Path]:
     scheme, _, name = source.uri.partition(":")
     relative = PurePosixPath(name)
     places = []

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from headframe.config.build import build
-from headframe.config.plan.data import Dataset
+from headframe.config.plan.data import DatasetConfig
 from headframe.config.ranges import Count, Share
 from headframe.datasets import cells
 from headframe.datasets.table import Table, open_record
@@ -171,7 +171,7 @@ class Ordered(Splitter):
         return np.repeat(np.array(PARTS), counts)
 
 
-def assign(dataset: Dataset, table: Table) -> np.ndarray:
+def assign(dataset: DatasetConfig, table: Table) -> np.ndarray:
     """Give each row of a table one of train, validation, test, unused; `<U10` (rows,), in table order.
 
     Raises:
@@ -186,7 +186,7 @@ def assign(dataset: Dataset, table: Table) -> np.ndarray:
     return splitter.assign(table.read(list(wanted)), dataset.time).astype("<U10")
 
 
-def divide(dataset: Dataset, table: TableRecord, root: Path) -> SplitRecord:
+def divide(dataset: DatasetConfig, table: TableRecord, root: Path) -> SplitRecord:
     """Split a table and, where its splitter promises it, prove that no content lies in two parts.
 
     Raises:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from headframe.config.plan.data import Dataset, Source
+from headframe.config.plan.data import DatasetConfig, SourceConfig
 from headframe.datasets import cells
 from headframe.datasets.readers.base import Batch, Rejected
 from headframe.datasets.schema import contract_schema, table_schema
@@ -46,7 +46,7 @@ class About(Record):
     licence: str
     citation: str
     homepage: str
-    sources: dict[str, Source]  # with the sha256 of what really came
+    sources: dict[str, SourceConfig]  # with the sha256 of what really came
     columns: dict[str, str]  # name -> Arrow type, in the table's order
     rows: int
     rejected: int
@@ -208,7 +208,9 @@ def open_record(record: TableRecord, root: Path) -> Table:
     return open_version(root, record.dataset, record.digest)
 
 
-def write_table(folder: Path, dataset: Dataset, sources: dict[str, Source], batches: Iterable[Batch]) -> Table:
+def write_table(
+    folder: Path, dataset: DatasetConfig, sources: dict[str, SourceConfig], batches: Iterable[Batch]
+) -> Table:
     """Write a table, its rejected rows and `dataset.json` into an empty folder.
 
     Args:
@@ -251,7 +253,7 @@ def write_table(folder: Path, dataset: Dataset, sources: dict[str, Source], batc
 class _Writer:
     """Cuts rows into blocks of one size, so that neither bytes nor digest depend on how they arrived."""
 
-    def __init__(self, file: Path, dataset: Dataset) -> None:
+    def __init__(self, file: Path, dataset: DatasetConfig) -> None:
         self.schema = table_schema(dataset.contract.columns)
         self.rows = 0
         self._dataset = dataset
@@ -364,7 +366,7 @@ def _write_rejected(file: Path, rejected: Sequence[Rejected]) -> None:
     pq.write_table(pa.table(rows, schema=_REJECTED), file, **_WRITING)
 
 
-def _too_many(dataset: Dataset, rejected: Sequence[Rejected]) -> str:
+def _too_many(dataset: DatasetConfig, rejected: Sequence[Rejected]) -> str:
     first = rejected[0]
     which = f"row {first.position} of source {first.source} {first.reason}" if first.source else first.reason
     return (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from headframe.config.plan.learner import Ensemble, Learner
+from headframe.config.plan.learner import EnsembleConfig, Learner
 from headframe.config.plan.plan import Plan
 from headframe.evaluation.paired import Comparison
 from headframe.evaluation.slices import Slice
@@ -106,7 +106,7 @@ class Facts:
     @property
     def compared_with(self) -> str:
         """What kind of model the baseline is, in words; empty without one."""
-        return "" if self.plan.baseline is None else describe(self.plan.learner.vary(self.plan.baseline))
+        return "" if self.plan.baseline is None else describe(self.plan.learner.with_member(self.plan.baseline))
 
     @property
     def limits(self) -> list[str]:
@@ -188,7 +188,7 @@ class Facts:
 def describe(learner: Learner) -> str:
     """Name a learner's class, and an ensemble's members."""
     name = learner.model.target.rpartition(".")[2]
-    if not isinstance(learner.model, Ensemble):
+    if not isinstance(learner.model, EnsembleConfig):
         return name
     members = ", ".join(f"{key} ({describe(member)})" for key, member in learner.members().items())
     return f"{name} of {members}"

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from headframe.config.build import build
-from headframe.config.plan.data import Dataset
-from headframe.config.plan.learner import Task as TaskComponent
+from headframe.config.plan.data import DatasetConfig
+from headframe.config.plan.learner import TaskConfig
 from headframe.datasets.splits import assign
 from headframe.datasets.table import Table
 from headframe.errors import DataError
@@ -36,11 +36,11 @@ class PreparedData:
         version: sha256 of the table that the rows are of.
     """
 
-    dataset: Dataset
+    dataset: DatasetConfig
     rows: pa.Table
     parts: np.ndarray
     task: Task
-    component: TaskComponent
+    component: TaskConfig
     version: str
 
     @cached_property
@@ -102,12 +102,12 @@ class PreparedData:
         return inputs.take(pa.array(numbers[:PROBE_ROWS]))
 
 
-def target_columns(dataset: Dataset) -> tuple[str, ...]:
+def target_columns(dataset: DatasetConfig) -> tuple[str, ...]:
     """Name what is predicted: the target, or without one, as in a forecast, the inputs themselves."""
     return (dataset.target,) if dataset.target else dataset.inputs
 
 
-def prepare(dataset: Dataset, component: TaskComponent, table: Table) -> PreparedData:
+def prepare(dataset: DatasetConfig, component: TaskConfig, table: Table) -> PreparedData:
     """Read a table, split it and fit the task on its training rows.
 
     Raises:

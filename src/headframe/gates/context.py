@@ -22,9 +22,9 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from headframe.config.build import build
-from headframe.config.plan.learner import Task as TaskComponent
+from headframe.config.plan.learner import TaskConfig
 from headframe.config.plan.plan import Plan
-from headframe.config.plan.promotion import Promotion
+from headframe.config.plan.promotion import PromotionConfig
 from headframe.config.project import Project
 from headframe.datasets import cells
 from headframe.datasets.splits import assign
@@ -86,7 +86,7 @@ class Reign:
     """
 
     signed: Signed | None
-    task: TaskComponent | None
+    task: TaskConfig | None
     why: str = ""
 
 
@@ -118,7 +118,7 @@ class Case:
         self,
         version: Version,
         champion: Version | None,
-        promotion: Promotion,
+        promotion: PromotionConfig,
         *,
         tries: int,
         candidates: int,
@@ -515,7 +515,7 @@ class Case:
             return Reign(signed, None, str(error))
         told = read_content(content, self.champion, signed)["task"]
         try:
-            task = TaskComponent.model_validate(told, context={"trusted": tuple(Project(self._root).packages)})
+            task = TaskConfig.model_validate(told, context={"trusted": tuple(Project(self._root).packages)})
         except ValidationError as error:
             return Reign(signed, None, f"task of its plan: {complaint(error)}")
         return Reign(signed, task)
@@ -583,7 +583,7 @@ class Case:
 def open_case(
     version: Version,
     champion: Version | None,
-    promotion: Promotion,
+    promotion: PromotionConfig,
     *,
     tries: int,
     candidates: int,

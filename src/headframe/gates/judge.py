@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from headframe.config.plan.promotion import Promotion
+from headframe.config.plan.promotion import PromotionConfig
 from headframe.gates.report import GateReport, Verdict
 from headframe.registry.versions import Version
 from headframe.signing.trust import Trust
@@ -27,7 +27,7 @@ class Gate(Protocol):
 def judge_version(
     version: Version,
     champion: Version | None,
-    promotion: Promotion,
+    promotion: PromotionConfig,
     *,
     tries: int,
     candidates: int,

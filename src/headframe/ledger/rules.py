@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from headframe.config.plan.promotion import Promotion, Role
+from headframe.config.plan.promotion import PromotionConfig, Role
 from headframe.errors import ConfigurationError, Refused
 from headframe.gates.report import GateReport
 from headframe.ledger.entries import CHAMPION_KINDS, Entry, Kind, champion, read_time
@@ -98,7 +98,7 @@ class Rules:
         at: when it is promoted.
     """
 
-    promotion: Promotion
+    promotion: PromotionConfig
     trust: Trust
     author: Author
     at: datetime
@@ -243,12 +243,14 @@ def candidates(entries: Sequence[Entry], version: int, registered: Mapping[int, 
     return len({number for number, time in registered.items() if time >= begun and number not in known} | {version})
 
 
-def needs_others(promotion: Promotion) -> bool:
+def needs_others(promotion: PromotionConfig) -> bool:
     """Say whether gates and reproductions count only by the word of somebody else than the author."""
     return promotion.approvals.four_eyes and promotion.approvals.needed > 0
 
 
-def reproduced(entries: Sequence[Entry], version: int, bundle: str, author: Author, promotion: Promotion) -> str | None:
+def reproduced(
+    entries: Sequence[Entry], version: int, bundle: str, author: Author, promotion: PromotionConfig
+) -> str | None:
     """Give the verdict of the last attempt to make a version again that counts; None where there was none.
 
     Args:
@@ -333,7 +335,7 @@ def require_reason(reason: str, act: str) -> str:
     return reason.strip()
 
 
-def require_other(approver: Signer, author: Author, name: str, promotion: Promotion) -> None:
+def require_other(approver: Signer, author: Author, name: str, promotion: PromotionConfig) -> None:
     """Hold an approver to four eyes where the policy asks for them.
 
     Raises:
@@ -347,7 +349,7 @@ def require_other(approver: Signer, author: Author, name: str, promotion: Promot
         raise Refused(msg)
 
 
-def require_people(promotion: Promotion, trust: Trust) -> None:
+def require_people(promotion: PromotionConfig, trust: Trust) -> None:
     """Make sure that there are people where a policy asks for the word of others.
 
     Raises:
@@ -358,7 +360,7 @@ def require_people(promotion: Promotion, trust: Trust) -> None:
         raise Refused(told)
 
 
-def _alone(promotion: Promotion, trust: Trust) -> str | None:
+def _alone(promotion: PromotionConfig, trust: Trust) -> str | None:
     if not (trust.alone and needs_others(promotion)):
         return None
     return (
@@ -480,7 +482,7 @@ def is_for_another(approval: Approval, gated: Entry) -> str | None:
     return None
 
 
-def _gates_that_differ(report: GateReport, promotion: Promotion) -> list[str]:
+def _gates_that_differ(report: GateReport, promotion: PromotionConfig) -> list[str]:
     """Say which gates in force were not asked, or otherwise than they are in force."""
     name = f"{report.model}/{report.version}"
     again = f"ask them again: headframe models gate {name}"

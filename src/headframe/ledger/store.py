@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.pool import NullPool
 
-from headframe.config.plan.promotion import Promotion
+from headframe.config.plan.promotion import PromotionConfig
 from headframe.config.project import Project
 from headframe.errors import ConfigurationError, HeadframeError, Refused, Unavailable
 from headframe.ledger.alias import Head, estrangement, show, show_head, shown_head, take_down
@@ -134,7 +134,7 @@ class Ledger:
     address: str
 
     @classmethod
-    def open(cls, promotion: Promotion, root: Path) -> Ledger:
+    def open(cls, promotion: PromotionConfig, root: Path) -> Ledger:
         """Open the policy's ledger, else that of `HEADFRAME_LEDGER`, else the file in the project's own folder.
 
         Its tables are made where there are none; of several processes one makes them.

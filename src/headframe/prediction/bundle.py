@@ -22,8 +22,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from headframe.config.build import build
-from headframe.config.plan.learner import Ensemble, Learner, Model
-from headframe.config.plan.learner import Task as TaskComponent
+from headframe.config.plan.learner import EnsembleConfig, Learner, ModelConfig, TaskConfig
 from headframe.datasets.exchange import exchange
 from headframe.digests import canonical, digest, file_digest
 from headframe.errors import DataError, HeadframeError
@@ -56,7 +55,7 @@ class ModelManifest:
     dataset: str
     schema: pa.Schema
     learner: Learner
-    task: TaskComponent
+    task: TaskConfig
 
 
 def save_network(folder: Path, passport: ModelManifest, encoder: Encoder, task: Task, network: nn.Module) -> None:
@@ -204,14 +203,14 @@ def _load(folder: Path, manifest: dict[str, Any], device: str, batch_size: int, 
     try:
         context = {"trusted": trusted}
         learner = Learner.model_validate(manifest["learner"], context=context)
-        component = TaskComponent.model_validate(manifest["task"]["component"], context=context)
+        component = TaskConfig.model_validate(manifest["task"]["component"], context=context)
     except ValidationError as error:
         reason = error.errors(include_url=False)[0]["msg"]
         msg = f"the bundle {folder} cannot be loaded: {reason}"
         raise DataError(msg) from error
     task: Task = build(component)
     task.restore(manifest["task"]["state"])
-    if isinstance(learner.model, Ensemble):
+    if isinstance(learner.model, EnsembleConfig):
         members = {}
         for name in manifest["members"]:
             place = folder / MEMBERS / name
@@ -233,7 +232,7 @@ def _load(folder: Path, manifest: dict[str, Any], device: str, batch_size: int, 
     return SinglePredictor(unspell(manifest["columns"]), task, encoder, model, batch_size=batch_size)
 
 
-def _network(weights: Path, model: Model, inputs: InputSpec, outputs: tuple[int, ...]) -> nn.Module:
+def _network(weights: Path, model: ModelConfig, inputs: InputSpec, outputs: tuple[int, ...]) -> nn.Module:
     # First weights are drawn only to be replaced; that must not move the random numbers of those who load.
     with torch.random.fork_rng(devices=[]):
         network: nn.Module = build(model, inputs, outputs)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from headframe.config.plan.plan import Plan
-from headframe.config.plan.promotion import Promotion
+from headframe.config.plan.promotion import PromotionConfig
 from headframe.config.targets.nearest import nearest
 from headframe.digests import Record, folder_digest
 from headframe.errors import ConfigurationError, HeadframeError, Refused
@@ -88,7 +88,7 @@ class PromotionService:
         root: the project's folder.
     """
 
-    promotion: Promotion
+    promotion: PromotionConfig
     trust: Trust
     uri: str
     root: Path

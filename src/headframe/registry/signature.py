@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from headframe.config.plan.promotion import Role, Team
+from headframe.config.plan.promotion import Role, TeamConfig
 from headframe.digests import file_digest
 from headframe.errors import Refused
 from headframe.signing.envelope import seal, unseal
@@ -63,7 +63,7 @@ class Signed:
     files: dict[str, str]
 
 
-def signing_key(team: Team, name: str | None = None) -> OwnKey:
+def signing_key(team: TeamConfig, name: str | None = None) -> OwnKey:
     """Give the key to sign models with.
 
     Args:
@@ -275,7 +275,7 @@ def _is_textual_pickle(path: Path) -> bool:
         return calls and not stream.read(1)
 
 
-def require_signer(team: Team, name: str | None = None) -> None:
+def require_signer(team: TeamConfig, name: str | None = None) -> None:
     """Make sure that what is going to be registered can be signed, before anything long is done.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from headframe.config.plan.promotion import ROLES, Role, Team
+from headframe.config.plan.promotion import ROLES, Role, TeamConfig
 from headframe.errors import Refused
 from headframe.signing.keys import OwnKey, own_keys
 
@@ -46,7 +46,7 @@ class Trust:
     alone: bool
 
     @classmethod
-    def of(cls, team: Team) -> Trust:
+    def of(cls, team: TeamConfig) -> Trust:
         """Trust the people listed, or where nobody is, the keys on this machine."""
         if team.people:
             people = team.people.items()

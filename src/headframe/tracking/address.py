@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock
 
-from headframe.config.plan.serving import Tracking
+from headframe.config.plan.serving import TrackingConfig
 from headframe.config.project import Project
 from headframe.errors import ConfigurationError, HeadframeError, Unavailable
 from headframe.telemetry import switch_off
@@ -52,7 +52,7 @@ def is_server(uri: str) -> bool:
     return urlsplit(uri).scheme in SERVER
 
 
-def tracking_uri(tracking: Tracking, root: Path) -> str:
+def tracking_uri(tracking: TrackingConfig, root: Path) -> str:
     """Give MLflow's address: the plan's, else `MLFLOW_TRACKING_URI`, else a database in the project's own folder.
 
     Raises:

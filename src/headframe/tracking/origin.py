@@ -73,7 +73,7 @@ def written(plan: Plan, bundle: Path, root: Path) -> Written:
 
 def reached_by(plan: Plan, root: Path) -> CodeDependencies:
     """Give the code and the libraries that a plan's result rests on, as they are now."""
-    content = plan.lean.model_dump(mode="json", exclude=ELSEWHERE)
+    content = plan.without_test_settings.model_dump(mode="json", exclude=ELSEWHERE)
     return code_dependencies([*DECIDING, *(target.rpartition(".")[0] for target in targets(content))], root / "src")
 
 

@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
-from headframe.config.plan.learner import Ensemble
+from headframe.config.plan.learner import EnsembleConfig
 from headframe.config.plan.plan import Plan
 from headframe.records import Evaluated, Interval, SplitRecord, Trained
 from headframe.tracking import lineage
@@ -67,7 +67,7 @@ def log_parameters(client: MlflowClient, run: Run, plan: Plan) -> None:
         "batch_size": plan.trainer.batch_size,
         "precision": plan.trainer.precision,
     }
-    if isinstance(plan.model, Ensemble):
+    if isinstance(plan.model, EnsembleConfig):
         chosen["members"] = ", ".join(learner.members())
     params = [Param(name, str(value)[:SHORT]) for name, value in chosen.items() if value != ""]
     client.log_batch(run.info.run_id, params=params)

@@ -8,7 +8,7 @@ from typing import Literal, TypedDict
 
 from torch import Tensor
 
-from headframe.config.plan.learner import EarlyStopping
+from headframe.config.plan.learner import EarlyStoppingConfig
 from headframe.errors import DataError, HeadframeError
 
 
@@ -36,7 +36,7 @@ class Judge:
     monitor: Literal["loss", "lead"]
     higher_is_better: bool
     lead: str
-    early_stopping: EarlyStopping | None
+    early_stopping: EarlyStoppingConfig | None
 
     def best(self, history: list[Epoch]) -> int:
         """Give the place of the best epoch in the history; the first one of equals."""

@@ -19,7 +19,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from headframe.config.build import build
-from headframe.config.plan.learner import Learner, Model
+from headframe.config.plan.learner import Learner, ModelConfig
 from headframe.errors import HeadframeError
 from headframe.examples.prepare import PreparedData, prepare
 from headframe.prediction.bundle import ModelManifest, save_ensemble
@@ -117,7 +117,7 @@ def _processes_at_once(waiting: list[Leaf]) -> int:
 
 
 def _on_gpu(learner: Learner) -> bool:
-    assert isinstance(learner.model, Model)  # noqa: S101 - a leaf
+    assert isinstance(learner.model, ModelConfig)  # noqa: S101 - a leaf
     return learner.trainer.accelerator != "cpu" and is_network(learner.model) and torch.cuda.is_available()
 
 
@@ -133,7 +133,7 @@ class _MemberPool:
 
     def train(self, waiting: list[Leaf]) -> None:
         at_once = _processes_at_once(waiting)
-        heavy = any(isinstance(leaf.learner.model, Model) and is_network(leaf.learner.model) for leaf in waiting)
+        heavy = any(isinstance(leaf.learner.model, ModelConfig) and is_network(leaf.learner.model) for leaf in waiting)
         # The server that members are forked from imports Lightning once for all of them.
         self.context.set_forkserver_preload(
             ["headframe.training.learner", *(["headframe.training.network"] if heavy else [])]

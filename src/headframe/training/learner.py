@@ -8,7 +8,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from headframe.config.build import look_up
-from headframe.config.plan.learner import Learner, Model
+from headframe.config.plan.learner import Learner, ModelConfig
 from headframe.examples.encode import encode
 from headframe.examples.prepare import PreparedData
 from headframe.prediction.bundle import ModelManifest, save_estimator, save_network
@@ -21,7 +21,7 @@ from headframe.training.progress import Reporter
 from headframe.training.result import BUNDLE, CHECKPOINT, Result, begin, conclude
 
 
-def is_network(component: Model) -> bool:
+def is_network(component: ModelConfig) -> bool:
     """Tell whether a model is a network; anything else is asked for scikit-learn's methods."""
     if component.target.startswith("sklearn."):
         return False
@@ -51,7 +51,7 @@ def train_learner(learner: Learner, prepared: PreparedData, identity: str, folde
     history: list[Epoch] = []
     parameters, device = 0, "cpu"
     model: Any
-    assert isinstance(learner.model, Model)  # noqa: S101 - ensembles are taken apart before
+    assert isinstance(learner.model, ModelConfig)  # noqa: S101 - ensembles are taken apart before
     if is_network(learner.model):
         # Lightning costs seconds, which estimators need not pay.
         from headframe.training.network import train_network  # noqa: PLC0415

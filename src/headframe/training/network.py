@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from headframe.config.build import build
-from headframe.config.plan.learner import Learner
-from headframe.config.plan.learner import Trainer as TrainerSettings
+from headframe.config.plan.learner import Learner, TrainerConfig
 from headframe.errors import ConfigurationError, DataError, HeadframeError
 from headframe.examples.batches import Batches, TensorExamples
 from headframe.examples.encode import Examples
@@ -68,7 +67,7 @@ def train_network(
         raise HeadframeError(msg) from error
 
 
-def _device(settings: TrainerSettings) -> torch.device:
+def _device(settings: TrainerConfig) -> torch.device:
     if settings.accelerator == "cuda" and not torch.cuda.is_available():
         msg = "trainer.accelerator is cuda, but this machine has no usable GPU; take auto or cpu"
         raise ConfigurationError(msg)
@@ -176,7 +175,7 @@ class _Training:
         trainer.fit(module, train_dataloaders=stretches)
 
 
-def _precision(settings: TrainerSettings, device: torch.device) -> Any:
+def _precision(settings: TrainerConfig, device: torch.device) -> Any:
     if settings.precision != "auto":
         return settings.precision
     return "bf16-mixed" if device.type == "cuda" else "32-true"

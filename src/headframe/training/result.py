@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from headframe.code_dependencies import code_dependencies, device_of
 from headframe.config.plan.component import targets
-from headframe.config.plan.data import Dataset
-from headframe.config.plan.learner import Learner, Task
+from headframe.config.plan.data import DatasetConfig
+from headframe.config.plan.learner import Learner, TaskConfig
 from headframe.datasets.table import Table, open_version
 from headframe.digests import Record, digest, file_digest, folder_digest, write_record
 from headframe.training import PROGRAM
@@ -45,8 +45,8 @@ class TrainingJob:
         version: sha256 of the data set's table.
     """
 
-    dataset: Dataset
-    task: Task
+    dataset: DatasetConfig
+    task: TaskConfig
     root: Path
     trusted: tuple[str, ...]
     version: str
@@ -63,7 +63,7 @@ class TrainingJob:
         """Give the digest of everything that decides what comes of a learner."""
         asked = {
             "learner": learner.model_dump(mode="json"),
-            "dataset": self.dataset.asked,
+            "dataset": self.dataset.relevant_to_training,
             "task": self.task.model_dump(mode="json"),
         }
         modules = [PROGRAM, *(target.rpartition(".")[0] for target in targets(asked))]

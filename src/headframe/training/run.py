@@ -32,10 +32,10 @@ def train(plan: Plan, table: TableRecord, root: Path, folder: Path) -> Trained:
     """
     from headframe.training.result import RESULT, Result, TrainingJob  # noqa: PLC0415 - flows are composed without pyarrow
 
-    lean = plan.lean
-    work = TrainingJob(lean.dataset, lean.task, root, Project(root).packages, table.digest)
+    relevant = plan.without_test_settings
+    work = TrainingJob(relevant.dataset, relevant.task, root, Project(root).packages, table.digest)
     work.table()
-    identity = work.identity(lean.learner)
+    identity = work.identity(relevant.learner)
     file = folder / PLAN
     write_record(file, plan)
     launcher: Launcher = build(plan.launcher)
@@ -84,7 +84,7 @@ def train_baseline(plan: Plan, table: TableRecord, root: Path, folder: Path) -> 
     if plan.baseline is None:
         msg = "the plan names no baseline; take one as in baseline=logistic"
         raise ConfigurationError(msg)
-    learner = plan.learner.vary(plan.baseline)
+    learner = plan.learner.with_member(plan.baseline)
     parts = ("model", "features", "optimizer", "scheduler", "trainer")
     changed = {name: getattr(learner, name) for name in parts}
     return train(plan.model_copy(update={**changed, "baseline": None}), table, root, folder)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from headframe.config.plan.data import Contract
+from headframe.config.plan.data import TableContract
 from headframe.datasets.table import Table
 from headframe.digests import Record
 from headframe.errors import DataError
@@ -42,7 +42,7 @@ class Report(Record):
     findings: tuple[Finding, ...]
 
 
-def check(table: Table, contract: Contract) -> list[Finding]:
+def check(table: Table, contract: TableContract) -> list[Finding]:
     """Check a table against a contract: names and types first, then rows in parts, then whole columns.
 
     Raises:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from headframe.config.plan.data import ColumnContract, Contract
+from headframe.config.plan.data import ColumnContract, TableContract
 from headframe.datasets.schema import OWN, arrow_type
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Term:
     settings: dict[str, Any]
 
 
-def terms(contract: Contract) -> list[Term]:
+def terms(contract: TableContract) -> list[Term]:
     """Spell a contract: the exact columns, the number of rows, then each column's own promises."""
     names = [*OWN, *contract.columns]
     most = "" if contract.max_rows is None else f" and at most {contract.max_rows}"

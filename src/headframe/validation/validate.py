@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from headframe.config.plan.data import Dataset
+from headframe.config.plan.data import DatasetConfig
 from headframe.datasets.table import open_record
 from headframe.digests import write_record
 from headframe.errors import DataError
 from headframe.records import TableRecord, Validated
 
 
-def validate(dataset: Dataset, table: TableRecord, root: Path, folder: Path) -> Validated:
+def validate(dataset: DatasetConfig, table: TableRecord, root: Path, folder: Path) -> Validated:
     """Check every promise of a contract on every row, in bounded memory.
 
     Args:

@@ -89,13 +89,13 @@ def targets(value: Any) -> Iterator[str]:
             yield from targets(inner)
 
 
-def _lean(value: Any) -> Any:
+def without_test_settings(value: Any) -> Any:
     """Leave out the tiny arguments of each component that is nested anywhere in a record's value."""
     if isinstance(value, Mapping):
-        return {key: _lean(inner) for key, inner in value.items()}
+        return {key: without_test_settings(inner) for key, inner in value.items()}
     if not isinstance(value, BaseModel):
         return value
-    changes = {name: _lean(getattr(value, name)) for name in type(value).model_fields}
+    changes = {name: without_test_settings(getattr(value, name)) for name in type(value).model_fields}
     return value.model_copy(update={**changes, "tiny": {}} if isinstance(value, Component) else changes)
 
 

@@ -13,7 +13,7 @@ from headframe.config.plan.component import ColumnType, Component, Name, TaskKin
 from headframe.digests import Record
 
 
-class Source(Record):
+class SourceConfig(Record):
     """Where one raw file comes from."""
 
     uri: str = Field(pattern=r"^(file|package):.+")  # `file:FOLDER/NAME`, `package:MODULE/PATH`
@@ -35,7 +35,7 @@ class ColumnContract(Record):
     shape: tuple[int, ...] | None = None  # of a tensor, e.g. (height, width, channels)
 
 
-class Contract(Record):
+class TableContract(Record):
     """What a table must keep before anything is trained on it."""
 
     min_rows: int = Field(default=1, ge=1)
@@ -43,7 +43,7 @@ class Contract(Record):
     columns: dict[str, ColumnContract] = Field(min_length=1)  # all columns of the table but `row_id`
 
 
-class Dataset(Record):
+class DatasetConfig(Record):
     """One data set: where it comes from, how it is read, what it promises."""
 
     name: Name
@@ -51,7 +51,7 @@ class Dataset(Record):
     licence: str
     citation: str
     homepage: str = ""
-    sources: dict[str, Source] = Field(min_length=1)
+    sources: dict[str, SourceConfig] = Field(min_length=1)
     reader: Component
     key: str | None = None  # column that identifies a row at its source; without one the content does
     inputs: tuple[str, ...] = Field(min_length=1)  # columns a model may see
@@ -60,11 +60,11 @@ class Dataset(Record):
     tasks: tuple[TaskKind, ...] = Field(min_length=1)  # what can be asked of this data
     split: Component
     max_rejected: int = Field(default=0, ge=0)  # rows that may be unreadable before the run stops
-    contract: Contract
+    contract: TableContract
 
     @property
-    def asked(self) -> dict[str, Any]:
-        """What decides a training beside the table itself, as JSON; title, licence and the like decide nothing."""
+    def relevant_to_training(self) -> dict[str, Any]:
+        """The keys that decide a training besides the table itself, as JSON; not title, licence and the like."""
         return self.model_dump(mode="json", include={"name", "inputs", "target", "time", "split"})
 
     @model_validator(mode="after")

@@ -9,7 +9,7 @@ from pydantic import (
 from headframe.digests import Record
 
 
-class Evaluation(Record):
+class EvaluationConfig(Record):
     """How predictions are measured."""
 
     confidence: float = Field(default=0.95, gt=0.5, lt=1)  # of the intervals

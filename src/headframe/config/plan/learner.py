@@ -19,7 +19,7 @@ from headframe.digests import Record
 SEED_BASE = 7919  # a prime; more copies than anybody trains
 
 
-class Features(Record):
+class FeaturesConfig(Record):
     """How raw rows become what a model takes."""
 
     gives: Kind
@@ -40,27 +40,27 @@ class Features(Record):
         return inputs if len(inputs) == 1 else ()
 
 
-class Task(Component):
+class TaskConfig(Component):
     """What is predicted."""
 
     kind: TaskKind
 
 
-class Model(Component):
+class ModelConfig(Component):
     """A network or an estimator, and what it can be used for."""
 
     tasks: tuple[TaskKind, ...] = Field(min_length=1)
     inputs: tuple[Kind, ...] = Field(min_length=1)
 
 
-class EarlyStopping(Record):
+class EarlyStoppingConfig(Record):
     """Stop when validation no longer improves."""
 
     patience: int = Field(ge=1)  # epochs without improvement
     min_delta: float = Field(default=0.0, ge=0)  # smaller changes are no improvement
 
 
-class Trainer(Record):
+class TrainerConfig(Record):
     """How a network is trained; estimators use `threads` alone."""
 
     max_epochs: int = Field(ge=1)
@@ -72,7 +72,7 @@ class Trainer(Record):
     channels_last: bool = False  # memory layout of images
     compile: bool = False  # torch.compile the network
     gradient_clip: float | None = Field(default=None, gt=0)  # largest gradient norm
-    early_stopping: EarlyStopping | None = None
+    early_stopping: EarlyStoppingConfig | None = None
     monitor: Literal["loss", "lead"] = "loss"  # what early stopping and `keep: best` look at, on validation rows
     keep: Literal["best", "last"] = "best"  # which epoch's weights are the result
     checkpoint_steps: int = Field(default=200, ge=1)  # optimiser steps from one possible checkpoint to the next
@@ -85,10 +85,10 @@ class Trainer(Record):
         return self
 
 
-class Ensemble(Component):
+class EnsembleConfig(Component):
     """Several learners whose scores the `_target_` combines."""
 
-    members: dict[Name, Member] = Field(min_length=1)
+    members: dict[Name, MemberConfig] = Field(min_length=1)
     copies: int = Field(default=1, ge=1)  # times each member is trained, each with another seed
     bootstrap: bool = False  # bagging: every copy draws its training rows with replacement
 
@@ -105,14 +105,16 @@ def _is_ensemble(value: Any) -> str:
     return "model" if members is None else "ensemble"
 
 
-AnyModel = Annotated[Annotated[Model, Tag("model")] | Annotated[Ensemble, Tag("ensemble")], Discriminator(_is_ensemble)]
+AnyModel = Annotated[
+    Annotated[ModelConfig, Tag("model")] | Annotated[EnsembleConfig, Tag("ensemble")], Discriminator(_is_ensemble)
+]
 
 
-class Member(Record):
+class MemberConfig(Record):
     """One learner of an ensemble, or a baseline: a model, and what differs from the plan's own settings."""
 
     model: AnyModel
-    features: Features | None = None
+    features: FeaturesConfig | None = None
     optimizer: Component | None = None
     scheduler: Component | None = None
     trainer: dict[str, Any] = {}  # keys of `trainer` that differ
@@ -120,7 +122,7 @@ class Member(Record):
     @field_validator("trainer")
     @classmethod
     def _is_part_of_a_trainer(cls, changes: dict[str, Any]) -> dict[str, Any]:
-        Trainer.model_validate({"max_epochs": 1, "batch_size": 1, **changes})  # the two that have no default
+        TrainerConfig.model_validate({"max_epochs": 1, "batch_size": 1, **changes})  # the two that have no default
         return changes
 
 
@@ -129,28 +131,28 @@ class Learner(Record):
 
     seed: int = Field(ge=0, lt=2**31)
     model: AnyModel
-    features: Features
+    features: FeaturesConfig
     optimizer: Component
     scheduler: Component
-    trainer: Trainer
+    trainer: TrainerConfig
     bootstrap: bool = False
 
-    def vary(self, member: Member, *, further: int = 0, bootstrap: bool = False) -> Learner:
-        """Give the learner of one member: this one's settings where the member names none.
+    def with_member(self, member: MemberConfig, *, seed_offset: int = 0, bootstrap: bool = False) -> Learner:
+        """Return the learner of one member: this one's settings where the member names none.
 
         Args:
             member: what differs.
-            further: how far its seed lies from this one's; 0 keeps the seed.
+            seed_offset: added to this learner's seed, modulo 2**31.
             bootstrap: whether it draws its training rows with replacement, as it does in any case where this one does.
         """
         # Parts that were checked once are not checked again: only loading knows the project's own packages.
         return Learner.model_construct(
-            seed=(self.seed + further) % 2**31,
+            seed=(self.seed + seed_offset) % 2**31,
             model=member.model,
             features=member.features or self.features,
             optimizer=member.optimizer or self.optimizer,
             scheduler=member.scheduler or self.scheduler,
-            trainer=Trainer.model_validate({**self.trainer.model_dump(), **member.trainer}),
+            trainer=TrainerConfig.model_validate({**self.trainer.model_dump(), **member.trainer}),
             bootstrap=self.bootstrap or bootstrap,
         )
 
@@ -162,14 +164,14 @@ class Learner(Record):
         of base 7919: the last digit in an ensemble of plain models, the one before it in an ensemble of those. So no
         two copies of a nested ensemble come to the same seed.
         """
-        if not isinstance(self.model, Ensemble):
+        if not isinstance(self.model, EnsembleConfig):
             return {}
         copies, many = self.model.copies, len(self.model.members)
         digit = SEED_BASE ** _height(self.model)
         return {
-            f"{name}-{copy}" if copies > 1 else name: self.vary(
+            f"{name}-{copy}" if copies > 1 else name: self.with_member(
                 member,
-                further=digit * ((copy - 1) * many + position + 1) if copy else 0,
+                seed_offset=digit * ((copy - 1) * many + position + 1) if copy else 0,
                 bootstrap=self.model.bootstrap,
             )
             for position, (name, member) in enumerate(self.model.members.items())
@@ -179,15 +181,15 @@ class Learner(Record):
 
 def _height(model: AnyModel) -> int:
     """Count how many ensembles stand on top of each other."""
-    if not isinstance(model, Ensemble):
+    if not isinstance(model, EnsembleConfig):
         return 0
     return 1 + max(_height(member.model) for member in model.members.values())
 
 
 def _leaves(path: str, learner: Learner) -> Iterator[tuple[str, Learner]]:
     """Yield every learner that is no ensemble, its copies once, with the key under which the plan has it."""
-    if not isinstance(learner.model, Ensemble):
+    if not isinstance(learner.model, EnsembleConfig):
         yield path, learner
         return
     for name, member in learner.model.members.items():
-        yield from _leaves(f"{path}.members.{name}", learner.vary(member))
+        yield from _leaves(f"{path}.members.{name}", learner.with_member(member))

@@ -11,12 +11,22 @@ from pydantic import (
     model_validator,
 )
 
-from headframe.config.plan.component import Component, Name, TaskKind, _lean
-from headframe.config.plan.data import Dataset
-from headframe.config.plan.evaluation import Evaluation
-from headframe.config.plan.learner import AnyModel, Ensemble, Features, Learner, Member, Model, Task, Trainer, _leaves
-from headframe.config.plan.promotion import Promotion, Team
-from headframe.config.plan.serving import Serving, Tracking
+from headframe.config.plan.component import Component, Name, TaskKind, without_test_settings
+from headframe.config.plan.data import DatasetConfig
+from headframe.config.plan.evaluation import EvaluationConfig
+from headframe.config.plan.learner import (
+    AnyModel,
+    EnsembleConfig,
+    FeaturesConfig,
+    Learner,
+    MemberConfig,
+    ModelConfig,
+    TaskConfig,
+    TrainerConfig,
+    _leaves,
+)
+from headframe.config.plan.promotion import PromotionConfig, TeamConfig
+from headframe.config.plan.serving import ServingConfig, TrackingConfig
 from headframe.config.targets.nearest import nearest
 from headframe.digests import Record, digest
 
@@ -26,20 +36,20 @@ class Plan(Record):
 
     name: Name
     seed: int = Field(default=17, ge=0, lt=2**31)
-    dataset: Dataset
-    features: Features
-    task: Task
+    dataset: DatasetConfig
+    features: FeaturesConfig
+    task: TaskConfig
     model: AnyModel
     optimizer: Component
     scheduler: Component
-    trainer: Trainer
-    baseline: Member | None = None  # what the model is compared with on the same rows
+    trainer: TrainerConfig
+    baseline: MemberConfig | None = None  # what the model is compared with on the same rows
     launcher: Component
-    evaluation: Evaluation
-    promotion: Promotion
-    team: Team = Team()
-    serving: Serving
-    tracking: Tracking
+    evaluation: EvaluationConfig
+    promotion: PromotionConfig
+    team: TeamConfig = TeamConfig()
+    serving: ServingConfig
+    tracking: TrackingConfig
 
     @property
     def learner(self) -> Learner:
@@ -48,13 +58,13 @@ class Plan(Record):
         return Learner.model_construct(**{name: getattr(self, name) for name in fields})
 
     @property
-    def lean(self) -> Plan:
+    def without_test_settings(self) -> Plan:
         """The same plan without `tiny`, which decides no result; what is trained and kept by a digest is of this one.
 
         Otherwise a change of it would train again, and equal weights would lie in unequal bundles.
         """
-        lean: Plan = _lean(self)
-        return lean
+        plan: Plan = without_test_settings(self)
+        return plan
 
     @property
     def fingerprint(self) -> str:
@@ -65,7 +75,9 @@ class Plan(Record):
     def identity(self) -> str:
         """The sha256 of what decides a version: the plan without where it runs, is judged, serves and is tracked."""
         told = {"launcher", "promotion", "team", "serving", "tracking"}
-        return digest({**self.lean.model_dump(mode="json", exclude=told), "model_name": self.promotion.model})
+        return digest(
+            {**self.without_test_settings.model_dump(mode="json", exclude=told), "model_name": self.promotion.model}
+        )
 
     @model_validator(mode="after")
     def _parts_fit(self, info: ValidationInfo) -> Self:
@@ -84,7 +96,7 @@ class Plan(Record):
         learner = self.learner
         parts = [*_leaves("model", learner)]
         if self.baseline is not None:
-            parts += _leaves("baseline", learner.vary(self.baseline))
+            parts += _leaves("baseline", learner.with_member(self.baseline))
         for path, part in parts:
             _fits(path, part, self.task.kind)
             _reads(path, part.features, self.dataset)
@@ -93,7 +105,7 @@ class Plan(Record):
 
 def _fits(path: str, learner: Learner, task: TaskKind) -> None:
     model = learner.model
-    if not isinstance(model, Model):
+    if not isinstance(model, ModelConfig):
         msg = f"{path} is an ensemble where a model was expected"
         raise TypeError(msg)
     name = model.target.rpartition(".")[2]
@@ -105,7 +117,7 @@ def _fits(path: str, learner: Learner, task: TaskKind) -> None:
         raise ValueError(msg)
 
 
-def _reads(path: str, features: Features, dataset: Dataset) -> None:
+def _reads(path: str, features: FeaturesConfig, dataset: DatasetConfig) -> None:
     """Refuse an encoder that the data set has no columns for, before anything is fetched."""
     name = features.encoder.target.rpartition(".")[2]
     what = f"encoder {name}" if path == "model" else f"encoder {name} of {path}"
@@ -141,4 +153,4 @@ def read_plan(path: Path, trusted: tuple[str, ...] = ()) -> Plan:
     return Plan.model_validate_json(path.read_bytes(), context={"trusted": trusted})
 
 
-Ensemble.model_rebuild()
+EnsembleConfig.model_rebuild()

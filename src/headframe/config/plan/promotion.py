@@ -27,7 +27,7 @@ class Person(Record):
     until: AwareDatetime | None = None  # when they left, or the key was replaced; what it signed before still counts
 
 
-class Team(Record):
+class TeamConfig(Record):
     """Whose signatures count; where nobody is listed, those of the keys on this machine."""
 
     people: dict[Name, Person] = {}
@@ -51,7 +51,7 @@ class Approvals(Record):
     days: float = Field(default=14.0, gt=0)  # after which an approval has expired
 
 
-class Promotion(Record):
+class PromotionConfig(Record):
     """When a version becomes champion: the gates that it must pass, and who must have agreed."""
 
     model: Name  # name in the registry

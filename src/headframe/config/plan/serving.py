@@ -9,7 +9,7 @@ from pydantic import (
 from headframe.digests import Record
 
 
-class Serving(Record):
+class ServingConfig(Record):
     """How a model answers over HTTP."""
 
     host: str = "127.0.0.1"
@@ -17,7 +17,7 @@ class Serving(Record):
     max_rows: int = Field(default=10_000, ge=1)  # rows in one request
 
 
-class Tracking(Record):
+class TrackingConfig(Record):
     """Where runs are written down."""
 
     experiment: str = Field(min_length=1)  # MLflow's experiment

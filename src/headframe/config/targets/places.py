@@ -9,7 +9,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from headframe.config.plan.learner import Ensemble, Member, Model, Trainer
+from headframe.config.plan.learner import EnsembleConfig, MemberConfig, ModelConfig, TrainerConfig
 from headframe.config.plan.plan import Plan
 from headframe.config.targets.signature import parameters_of
 
@@ -50,8 +50,8 @@ def _schema(path: Sequence[str], tree: Any) -> Schema:
     node: Any = tree
     for part in path:
         schema = _class_of(annotation, node)
-        if schema is Member and part == "trainer":
-            annotation = Trainer  # a member says only what differs of it
+        if schema is MemberConfig and part == "trainer":
+            annotation = TrainerConfig  # a member says only what differs of it
         elif schema is not None:
             names = {field.alias or name: field.annotation for name, field in schema.model_fields.items()}
             annotation = names.get(part)
@@ -67,7 +67,7 @@ def _class_of(annotation: Any, node: Any) -> Schema:
         return _class_of(get_args(annotation)[0], node)
     if get_origin(annotation) in (Union, types.UnionType):
         found = {each for part in get_args(annotation) if (each := _class_of(part, node)) is not None}
-        if found == {Model, Ensemble}:
-            return Ensemble if isinstance(node, Mapping) and "members" in node else Model
+        if found == {ModelConfig, EnsembleConfig}:
+            return EnsembleConfig if isinstance(node, Mapping) and "members" in node else ModelConfig
         return next(iter(found), None)
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None

@@ -146,7 +146,7 @@ class VersionRecord:
 def settings(plan: Plan) -> dict[str, Any]:
     """Give what decides a version, but for chance: the plan without its seed, and without where it runs and serves."""
     elsewhere = {"seed", "launcher", "promotion", "team", "serving", "tracking"}
-    return plan.lean.model_dump(mode="json", exclude=elsewhere)
+    return plan.without_test_settings.model_dump(mode="json", exclude=elsewhere)
 
 
 def overview(model: str, service: PromotionService) -> Overview:
