@@ -23,7 +23,9 @@ from pydantic import BaseModel
 
 from headframe.code_dependencies import code_dependencies
 from headframe.config.plan.component import targets
+from headframe.config.plan.data import DatasetConfig
 from headframe.config.plan.plan import Plan
+from headframe.config.targets.schemes import scheme_module
 from headframe.digests import Record, digest, write_atomically
 
 R = TypeVar("R", bound=Record)
@@ -75,6 +77,8 @@ class Stage(Generic[R]):
         }
         parts = [_plain(part) for part in self.on]
         modules = [self.function.__module__, *(target.rpartition(".")[0] for target in targets([data, parts]))]
+        datasets = [value for value in (*arguments.values(), *self.on) if isinstance(value, DatasetConfig)]
+        modules += [scheme_module(source.uri) for dataset in datasets for source in dataset.sources.values()]
         if self.program is not None:
             modules.append(self.program)
         reached = code_dependencies(modules, root / "src").model_dump()

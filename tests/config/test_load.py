@@ -64,6 +64,12 @@ def test_data_can_be_brought_in_without_features_and_model_that_fit(name: str, r
     assert load_plan([f"dataset={name}"], repository, fitting=False).dataset.name == name
 
 
+def test_an_unknown_source_scheme_is_refused_at_loading(repository: Project) -> None:
+    override = "dataset.sources.pixels.uri=pakage:sklearn/datasets/data/digits.csv.gz"
+    with pytest.raises(ConfigurationError, match=r"^dataset\.sources\.pixels\.uri: .*\(file:, package:\)"):
+        load_plan([override], repository)
+
+
 def test_a_plan_survives_being_written_and_read(repository: Project, tmp_path: Path) -> None:
     plan = load_plan(["experiment=digits_ensemble"], repository)
     write_record(tmp_path / "plan.json", plan)

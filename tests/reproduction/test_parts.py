@@ -119,9 +119,9 @@ def kept(tmp_path: Path, mirror: Path) -> tuple[Path, TableRecord]:
 def _shorter(dataset, folder: Path):
     import gzip
 
-    from headframe.datasets.sources import fetch
+    from headframe.datasets.raw_files import fetch_raw_file
 
-    whole = gzip.decompress(fetch("pixels", dataset.sources["pixels"], folder, None).read_bytes())
+    whole = gzip.decompress(fetch_raw_file("pixels", dataset.sources["pixels"], folder, None).read_bytes())
     (folder / "short.csv.gz").write_bytes(gzip.compress(b"\n".join(whole.split(b"\n")[:1200]) + b"\n"))
     return {"pixels": dataset.sources["pixels"].model_copy(update={"uri": "file:short.csv.gz", "sha256": None})}
 

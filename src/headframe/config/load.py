@@ -17,10 +17,12 @@ from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
+from headframe.config.plan.data import DatasetConfig
 from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
 from headframe.config.targets.nearest import nearest
 from headframe.config.targets.places import keys_at, schema_keys, walk
+from headframe.config.targets.schemes import scheme_module
 from headframe.config.targets.signature import SETTINGS, check_arguments
 from headframe.errors import ConfigurationError
 
@@ -45,6 +47,7 @@ def load_plan(overrides: Sequence[str], project: Project, *, fitting: bool = Tru
     except ValidationError as error:
         raise ConfigurationError(_sentence(error, tree, project)) from None
     _check_name(plan.dataset.name, choices.get("dataset"))
+    _check_schemes(plan.dataset)
     for path, node in _components((), tree):
         check_arguments(".".join(path), node, project.root / "src", schema_keys(path, tree) or SETTINGS)
     return plan
@@ -115,6 +118,16 @@ def _check_name(name: str, choice: str | None) -> None:
             f"sets of one name would overwrite each other in data/{name}/; give both one name"
         )
         raise ConfigurationError(msg)
+
+
+def _check_schemes(dataset: DatasetConfig) -> None:
+    """Refuse a source whose scheme no module provides, before anything is fetched."""
+    for name, source in dataset.sources.items():
+        try:
+            scheme_module(source.uri)
+        except ConfigurationError as error:
+            msg = f"dataset.sources.{name}.uri: {error}"
+            raise ConfigurationError(msg) from None
 
 
 def _check_choices(overrides: Sequence[str], project: Project) -> None:

@@ -15,8 +15,8 @@ from headframe.config.build import build
 from headframe.config.plan.data import DatasetConfig
 from headframe.config.project import Project
 from headframe.datasets.exchange import exchange, recover
+from headframe.datasets.raw_files import fetch_raw_file
 from headframe.datasets.schema import contract_schema
-from headframe.datasets.sources import fetch
 from headframe.datasets.table import ABOUT, REJECTED, TABLE, Table, write_table
 from headframe.digests import file_digest, write_record
 from headframe.errors import DataError, HeadframeError
@@ -34,14 +34,14 @@ def collect(dataset: DatasetConfig, root: Path, mirror: Path | None) -> TableRec
     Args:
         dataset: what to collect.
         root: the project's folder; the table comes to `data/<dataset>/` in it.
-        mirror: a folder with raw files, see `sources.fetch`.
+        mirror: a folder with raw files, see `fetch_raw_file`.
 
     Raises:
         DataError: a source is damaged, or its rows are not what the data set promises.
         HeadframeError: a source is missing, or the project's folder cannot be written.
     """
     project = Project(root)
-    files = {name: fetch(name, source, root, mirror) for name, source in dataset.sources.items()}
+    files = {name: fetch_raw_file(name, source, root, mirror) for name, source in dataset.sources.items()}
     place = project.data / dataset.name
     fresh = project.state / "collecting" / dataset.name
     with writing(place), one_at_a_time(project, dataset.name):
@@ -65,7 +65,7 @@ def is_current(record: TableRecord, dataset: DatasetConfig, root: Path, mirror: 
         table.verify()
         for name, source in dataset.sources.items():
             if source.sha256 is None:
-                came = file_digest(fetch(name, source, root, mirror))
+                came = file_digest(fetch_raw_file(name, source, root, mirror))
                 if came != table.about.sources[name].sha256:
                     return False
     except (HeadframeError, OSError):

@@ -16,7 +16,7 @@ from headframe.digests import Record
 class SourceConfig(Record):
     """Where one raw file comes from."""
 
-    uri: str = Field(pattern=r"^(file|package):.+")  # `file:FOLDER/NAME`, `package:MODULE/PATH`
+    uri: str = Field(pattern=r"^[a-z][a-z0-9]*:.+")  # `file:FOLDER/NAME`, `package:MODULE/PATH`, ...
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")  # of the file's bytes
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from headframe.config.plan.data import SourceConfig
-from headframe.datasets.sources import fetch
-from headframe.errors import DataError, HeadframeError
+from headframe.datasets.raw_files import fetch_raw_file
+from headframe.errors import ConfigurationError, DataError, HeadframeError
 
 RIGHT = hashlib.sha256(b"right").hexdigest()
 
@@ -28,24 +28,24 @@ def test_raw_cache_comes_before_mirror_and_mirror_before_origin(tmp_path: Path) 
     root, mirror = tmp_path / "root", tmp_path / "mirror"
     source = SourceConfig(uri="file:set/raw.bin", sha256=RIGHT)
     origin = put(root / "set" / "raw.bin", b"right")
-    assert fetch("raw", source, root, mirror) == origin
+    assert fetch_raw_file("raw", source, root, mirror) == origin
     mirrored = put(mirror / "set" / "raw.bin", b"right")
-    assert fetch("raw", source, root, mirror) == mirrored
+    assert fetch_raw_file("raw", source, root, mirror) == mirrored
     cached = put(root / ".headframe" / "raw" / "set" / "raw.bin", b"right")
-    assert fetch("raw", source, root, mirror) == cached
+    assert fetch_raw_file("raw", source, root, mirror) == cached
 
 
 def test_a_damaged_cached_copy_is_passed_over(tmp_path: Path) -> None:
     root, mirror = tmp_path / "root", tmp_path / "mirror"
     put(root / ".headframe" / "raw" / "raw.bin", b"wrong")
     mirrored = put(mirror / "raw.bin", b"right")
-    assert fetch("raw", SourceConfig(uri="file:raw.bin", sha256=RIGHT), root, mirror) == mirrored
+    assert fetch_raw_file("raw", SourceConfig(uri="file:raw.bin", sha256=RIGHT), root, mirror) == mirrored
 
 
 def test_a_wrong_checksum_names_both_digests_and_the_file(tmp_path: Path) -> None:
     file = put(tmp_path / "raw.bin", b"wrong")
     with pytest.raises(DataError) as caught:
-        fetch("raw", SourceConfig(uri="file:raw.bin", sha256=RIGHT), tmp_path, None)
+        fetch_raw_file("raw", SourceConfig(uri="file:raw.bin", sha256=RIGHT), tmp_path, None)
     for part in (RIGHT, hashlib.sha256(b"wrong").hexdigest(), str(file), "dataset.sources.raw.sha256"):
         assert part in str(caught.value)
     assert caught.value.exit_code == 3
@@ -54,7 +54,7 @@ def test_a_wrong_checksum_names_both_digests_and_the_file(tmp_path: Path) -> Non
 def test_a_missing_file_names_every_place_and_the_mirror_variable(tmp_path: Path) -> None:
     root, mirror = tmp_path / "root", tmp_path / "mirror"
     with pytest.raises(HeadframeError) as caught:
-        fetch("raw", SourceConfig(uri="file:set/raw.bin"), root, mirror)
+        fetch_raw_file("raw", SourceConfig(uri="file:set/raw.bin"), root, mirror)
     for place in (root / ".headframe" / "raw", mirror, root):
         assert str(place / "set" / "raw.bin") in str(caught.value)
     assert "HEADFRAME_MIRROR" in str(caught.value)
@@ -63,26 +63,46 @@ def test_a_missing_file_names_every_place_and_the_mirror_variable(tmp_path: Path
 
 def test_an_absolute_path_is_taken_as_it_is(tmp_path: Path) -> None:
     file = put(tmp_path / "elsewhere" / "raw.bin", b"right")
-    assert fetch("raw", SourceConfig(uri=f"file:{file}", sha256=RIGHT), tmp_path / "root", tmp_path / "mirror") == file
+    assert (
+        fetch_raw_file("raw", SourceConfig(uri=f"file:{file}", sha256=RIGHT), tmp_path / "root", tmp_path / "mirror")
+        == file
+    )
 
 
 def test_a_path_with_dots_never_leads_out_of_cache_or_mirror(tmp_path: Path) -> None:
     put(tmp_path / "secret.bin", b"right")
     (tmp_path / "mirror").mkdir()
     with pytest.raises(HeadframeError, match="was not found"):
-        fetch("raw", SourceConfig(uri="file:../secret.bin"), tmp_path / "root" / "deeper", tmp_path / "mirror")
+        fetch_raw_file("raw", SourceConfig(uri="file:../secret.bin"), tmp_path / "root" / "deeper", tmp_path / "mirror")
 
 
-def test_a_missing_package_is_said(tmp_path: Path) -> None:
+def test_a_scheme_exists_because_its_module_exists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path / "extra_schemes" / "__init__.py", b"")
+    put(
+        tmp_path / "extra_schemes" / "attic.py",
+        b"class AtticScheme:\n    def locate(self, address, root):\n        return [root / 'attic' / address]\n",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("headframe.config.targets.schemes.PACKAGE", "extra_schemes")
+    file = put(tmp_path / "root" / "attic" / "raw.bin", b"right")
+    assert fetch_raw_file("raw", SourceConfig(uri="attic:raw.bin", sha256=RIGHT), tmp_path / "root", None) == file
+
+
+def test_an_unknown_scheme_is_refused_with_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"'fil:raw\.bin' .*\(file:, package:\); did you mean 'file'\?"):
+        fetch_raw_file("raw", SourceConfig(uri="fil:raw.bin"), tmp_path, None)
+
+
+def test_a_missing_package_is_named(tmp_path: Path) -> None:
     with pytest.raises(HeadframeError, match=r"package:no_such_package/data\.csv"):
-        fetch("raw", SourceConfig(uri="package:no_such_package/data.csv"), tmp_path, None)
+        fetch_raw_file("raw", SourceConfig(uri="package:no_such_package/data.csv"), tmp_path, None)
 
 
 def test_the_bundled_digits_are_found_without_importing_their_package(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from headframe.config.plan.data import SourceConfig;"
-        "from headframe.datasets.sources import fetch;"
-        "print(fetch('x', SourceConfig(uri='package:sklearn/datasets/data/digits.csv.gz'), Path('.'), None));"
+        "from headframe.datasets.raw_files import fetch_raw_file;"
+        "print(fetch_raw_file('x', SourceConfig(uri='package:sklearn/datasets/data/digits.csv.gz'), Path('.'), None));"
         "assert 'sklearn' not in sys.modules"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True)

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import logging
 from pathlib import Path, PurePosixPath
 
 from headframe.config.plan.data import SourceConfig
 from headframe.config.project import Project
+from headframe.config.targets.schemes import scheme_module
+from headframe.datasets.sources.base import SourceScheme
 from headframe.digests import file_digest
 from headframe.errors import DataError, HeadframeError
 
 log = logging.getLogger(__name__)
 
 
-def fetch(name: str, source: SourceConfig, root: Path, mirror: Path | None) -> Path:
+def fetch_raw_file(name: str, source: SourceConfig, root: Path, mirror: Path | None) -> Path:
     """Find a raw file and check it: in the raw cache, then in the mirror, then at its origin.
 
-    A file that lies on this machine is used where it lies. Only what is dear to get belongs in the raw
+    A file that lies on this machine is used where it lies. Only what is expensive to get belongs in the raw
     cache, and what is found there is checked like anything else.
 
     Args:
         name: what the data set calls this source, for messages.
-        source: `package:MODULE/PATH` for a file that an installed package brings along (the package is
-            found, not imported); `file:PATH`, absolute or relative to the project.
+        source: its URI's scheme decides where the origin is, see `headframe.datasets.sources`.
         root: the project's folder.
         mirror: a folder that holds the same relative paths; None where there is none.
 
     Raises:
-        DataError: the file's sha256 is not the one that the data set promises.
+        ConfigurationError: there is no such scheme.
+        DataError: the file's sha256 is not the expected one.
         HeadframeError: there is no such file anywhere.
     """
     places = _places(source, root, mirror)
@@ -40,7 +42,7 @@ def fetch(name: str, source: SourceConfig, root: Path, mirror: Path | None) -> P
         except DataError as error:
             if not place.is_relative_to(Project(root).raw):
                 raise
-            log.warning("%s; it is only a cached copy, so the next place is asked", error)
+            log.warning("%s; it is only a cached copy, so the next location is tried", error)
             continue
         return place
     looked = ", ".join(str(place) for place in places) or "no package of that name"
@@ -52,29 +54,25 @@ def fetch(name: str, source: SourceConfig, root: Path, mirror: Path | None) -> P
 
 
 def _places(source: SourceConfig, root: Path, mirror: Path | None) -> list[Path]:
-    scheme, _, name = source.uri.partition(":")
-    relative = PurePosixPath(name)
+    module = scheme_module(source.uri)
+    scheme, _, address = source.uri.partition(":")
+    origin: SourceScheme = getattr(importlib.import_module(module), f"{scheme.capitalize()}Scheme")()
+    relative = PurePosixPath(address)
     places = []
     if not relative.is_absolute() and ".." not in relative.parts:  # else it would lead out of cache and mirror
         places += [folder / relative for folder in (Project(root).raw, mirror) if folder is not None]
-    if scheme == "file":
-        places.append(root / relative)
-    else:
-        found = importlib.util.find_spec(relative.parts[0])  # finds a top-level package without importing it
-        homes = (found.submodule_search_locations or ()) if found else ()
-        places += [Path(home).joinpath(*relative.parts[1:]) for home in homes]
-    return places
+    return [*places, *origin.locate(address, root)]
 
 
-def _check(name: str, place: Path, promised: str | None) -> None:
+def _check(name: str, place: Path, expected: str | None) -> None:
     try:
-        came = file_digest(place)
+        actual = file_digest(place)
     except OSError as error:
         msg = f"source {name}: {place} cannot be read: {error.strerror}"
         raise HeadframeError(msg) from error
-    if promised is not None and came != promised:
+    if expected is not None and actual != expected:
         msg = (
-            f"source {name}: {place} has sha256 {came}, but {promised} was promised; get the file again, "
+            f"source {name}: {place} has sha256 {actual}, but {expected} was expected; download the file again, "
             f"or correct dataset.sources.{name}.sha256 if this version is meant"
         )
         raise DataError(msg)

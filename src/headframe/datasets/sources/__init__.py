@@ -1,0 +1,1 @@
+"""One module per URI scheme; each finds the raw files whose URIs begin with its name."""
