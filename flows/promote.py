@@ -9,11 +9,12 @@ from pydantic import BaseModel, Field
 from headframe.config.load import load_plan
 from headframe.config.project import Project
 from headframe.errors import Refused
-from headframe.ledger.rules import Rules, find_gate, since_champion, why_no_gate
+from headframe.ledger.rules import since_champion
 from headframe.orchestration import act, ask, flow
 from headframe.promotion.approve import record
 from headframe.promotion.ask_gates import gate
 from headframe.promotion.promote import promote
+from headframe.promotion.rules import Rules, find_gate, why_no_gate
 from headframe.promotion.service import LedgerAction, PromotionService
 from headframe.registry.versions import resolve
 from headframe.signing.keys import own_key

@@ -19,11 +19,11 @@ from roles import MINIMUM, Shift, approved, crown, findings, flip, folder, gated
 from headframe.config.plan.promotion import TeamConfig
 from headframe.errors import ConfigurationError, Refused
 from headframe.ledger.entries import now, read_time
-from headframe.ledger.rules import Author, Rules, counted, is_as_strict
 from headframe.promotion.approve import approval, approve, record, reject
 from headframe.promotion.ask_gates import gate
 from headframe.promotion.promote import promote
 from headframe.promotion.rollback import rollback
+from headframe.promotion.rules import Author, Rules, counted, is_as_strict
 from headframe.promotion.service import PromotionService
 from headframe.promotion.verify import Verified, verify
 from headframe.promotion.views.history import history

@@ -18,12 +18,14 @@ from headframe.errors import Refused
 from headframe.evaluation.significance import mcnemar, spent
 from headframe.gates.judge import judge_version
 from headframe.ledger.entries import read_time, spell
-from headframe.ledger.rules import APPROVAL, Author, reproduced, require_sound
+from headframe.ledger.rules import require_sound
+from headframe.promotion.approvals import APPROVAL
 from headframe.promotion.approve import approval, approve, record
 from headframe.promotion.ask_gates import gate
 from headframe.promotion.gate_reports import keep_report
 from headframe.promotion.promote import promote
 from headframe.promotion.rollback import rollback
+from headframe.promotion.rules import Author, reproduced
 from headframe.promotion.service import PromotionService
 from headframe.promotion.verify import unlawful, verify
 from headframe.promotion.views.history import history

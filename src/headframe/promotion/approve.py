@@ -8,20 +8,17 @@ from typing import Any
 
 from headframe.errors import Refused
 from headframe.ledger.entries import Entry, champion, read_time, spell
-from headframe.ledger.rules import (
-    APPROVAL,
-    Approval,
+from headframe.ledger.rules import last_gate, since_champion
+from headframe.promotion.approvals import APPROVAL, Approval, read_approval
+from headframe.promotion.rules import (
     Rules,
     find_gate,
     is_for_another,
-    last_gate,
-    read_approval,
     require_author,
     require_other,
     require_people,
     require_reason,
     require_role,
-    since_champion,
     why_no_gate,
 )
 from headframe.promotion.service import LedgerAction, PromotionService, done, require_same

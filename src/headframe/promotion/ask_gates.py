@@ -7,14 +7,8 @@ from typing import Any
 from headframe.errors import Refused
 from headframe.gates.report import GateReport
 from headframe.ledger.entries import Entry, champion, read_time
-from headframe.ledger.rules import (
-    Rules,
-    candidates,
-    reproduced,
-    require_author,
-    require_role,
-    tries,
-)
+from headframe.ledger.rules import candidates, tries
+from headframe.promotion.rules import Rules, reproduced, require_author, require_role
 from headframe.promotion.service import LedgerAction, PromotionService, done
 from headframe.registry.versions import Version
 from headframe.signing.keys import OwnKey

@@ -44,9 +44,9 @@ def decide(
         HeadframeError: MLflow or the ledger cannot be reached or written.
     """
     from headframe.ledger.entries import champion  # noqa: PLC0415
-    from headframe.ledger.rules import needs_others  # noqa: PLC0415
     from headframe.promotion.ask_gates import gate  # noqa: PLC0415 - a kept decision needs none of these
     from headframe.promotion.promote import promote  # noqa: PLC0415
+    from headframe.promotion.rules import needs_others  # noqa: PLC0415
     from headframe.promotion.service import PromotionService, drift  # noqa: PLC0415
     from headframe.signing.keys import own_key  # noqa: PLC0415
 
@@ -89,7 +89,7 @@ def decide(
 def _of_champion(version: Version, service: PromotionService) -> Decision:
     """Hold the champion itself against what its policy asks of a version alone; whatever comes of it, it stays."""
     from headframe.gates.judge import judge_version  # noqa: PLC0415 - a kept decision needs none of these
-    from headframe.ledger.rules import reproduced  # noqa: PLC0415
+    from headframe.promotion.rules import reproduced  # noqa: PLC0415
 
     entries, files = service.entries(version.model), service.files(version)
     report = judge_version(

@@ -6,11 +6,11 @@ from typing import Any
 
 from headframe.errors import Refused
 from headframe.ledger.entries import Entry, champion
-from headframe.ledger.rules import (
+from headframe.ledger.rules import last_gate
+from headframe.promotion.rules import (
     Rules,
     counted,
     find_gate,
-    last_gate,
     objections,
     require_people,
     require_role,

@@ -6,7 +6,8 @@ from typing import Any
 
 from headframe.errors import Refused
 from headframe.ledger.entries import Entry, champion
-from headframe.ledger.rules import champion_before, rejected_since, require_reason, require_role
+from headframe.ledger.rules import champion_before, rejected_since
+from headframe.promotion.rules import require_reason, require_role
 from headframe.promotion.service import LedgerAction, PromotionService, done
 from headframe.promotion.verify import require_former
 from headframe.signing.keys import OwnKey

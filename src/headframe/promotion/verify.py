@@ -14,7 +14,7 @@ from headframe.digests import Record
 from headframe.errors import HeadframeError, Refused, Unavailable
 from headframe.gates.report import GateReport, Verdict
 from headframe.ledger.entries import CHAMPION_KINDS, Entry, champion, read_time
-from headframe.ledger.rules import MAY, Author, Rules, find_gate, objections, reproduced
+from headframe.promotion.rules import MAY, Author, Rules, find_gate, objections, reproduced
 from headframe.promotion.service import Files, PromotionService, drift, read_files, require_same
 from headframe.registry.versions import signed_files, statement
 

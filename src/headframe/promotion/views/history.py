@@ -9,7 +9,7 @@ from typing import Any
 from headframe.digests import Record
 from headframe.errors import ConfigurationError, Refused
 from headframe.ledger.entries import CHAMPION_KINDS, Entry, read_time
-from headframe.ledger.rules import Approval, read_approval
+from headframe.promotion.approvals import Approval, read_approval
 from headframe.promotion.service import PromotionService
 from headframe.signing.trust import Trust
 

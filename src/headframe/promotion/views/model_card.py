@@ -14,7 +14,7 @@ from headframe.evaluation.facts import NO_SLICES, Facts, signed, spread
 from headframe.evaluation.paired import Comparison
 from headframe.evaluation.slices import Slice
 from headframe.ledger.entries import Entry
-from headframe.ledger.rules import last_gate, read_approval
+from headframe.ledger.rules import last_gate
 from headframe.pages.blocks import (
     Block,
     Bullets,
@@ -32,6 +32,7 @@ from headframe.pages.blocks import (
     as_markdown,
 )
 from headframe.pages.numbers import number
+from headframe.promotion.approvals import read_approval
 from headframe.promotion.service import PromotionService
 from headframe.promotion.views.overview import LedgerEvent, Listed, State, VersionRecord, deeds, dossier, listed, state
 from headframe.records import Interval

@@ -11,7 +11,8 @@ from headframe.digests import Record, digest
 from headframe.errors import HeadframeError, Unavailable
 from headframe.evaluation.facts import describe
 from headframe.ledger.entries import CHAMPION_KINDS, Entry, champion
-from headframe.ledger.rules import last_gate, read_approval, since_champion
+from headframe.ledger.rules import last_gate, since_champion
+from headframe.promotion.approvals import read_approval
 from headframe.promotion.service import PromotionService
 from headframe.records import Interval, Provenance
 from headframe.registry.signed_record import read_plan, read_provenance, require_tags

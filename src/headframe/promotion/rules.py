@@ -1,0 +1,398 @@
+"""Rules of a promotion: what a policy makes of a model's entries, its gate report and the people. Reads no files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from headframe.config.plan.promotion import PromotionConfig, Role
+from headframe.errors import ConfigurationError, Refused
+from headframe.gates.report import GateReport
+from headframe.ledger.entries import CHAMPION_KINDS, Entry, champion, read_time
+from headframe.ledger.rules import tries
+from headframe.promotion.approvals import Approval, read_approval
+from headframe.signing.keys import OwnKey
+from headframe.signing.trust import Signer, Trust
+
+MAY: dict[str, tuple[Role, ...]] = {
+    "gate": ("author", "approver"),
+    "approve": ("approver",),
+    "record": ("author", "approver"),
+    "reject": ("approver",),
+    "promote": ("author", "approver"),
+    "rollback": ("approver",),
+}
+"""Which roles may do what; `record` writes down an approval that somebody else signed."""
+
+
+@dataclass(frozen=True)
+class Author:
+    """Who signed a version's model files.
+
+    Attributes:
+        name: as the team is listed.
+        key: public.
+    """
+
+    name: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Rules:
+    """By what a promotion is judged.
+
+    Attributes:
+        promotion: the policy in force.
+        trust: whose word counts.
+        author: of the version's files.
+        at: when it is promoted.
+    """
+
+    promotion: PromotionConfig
+    trust: Trust
+    author: Author
+    at: datetime
+
+
+def needs_others(promotion: PromotionConfig) -> bool:
+    """Say whether gates and reproductions count only by the word of somebody else than the author."""
+    return promotion.approvals.four_eyes and promotion.approvals.needed > 0
+
+
+def reproduced(
+    entries: Sequence[Entry], version: int, bundle: str, author: Author, promotion: PromotionConfig
+) -> str | None:
+    """Give the verdict of the last attempt to make a version again that counts; None where there was none.
+
+    Args:
+        entries: of the ledger.
+        version: which.
+        bundle: sha256 of its model: a verdict about another one does not count.
+        author: of its files, whose own word does not count where the policy asks for four eyes.
+        promotion: the policy.
+    """
+    for entry in reversed(entries):
+        if entry.kind != "reproduce" or entry.version != version or entry.digests.get("bundle") != bundle:
+            continue
+        if entry.key != author.key or not needs_others(promotion):
+            return str(entry.claim["verdict"])
+    return None
+
+
+def find_gate(entries: Sequence[Entry], version: int, rules: Rules) -> Entry | None:
+    """Give the last entry about a version's gates that counts; None where none does."""
+    return next(
+        (
+            each
+            for each in reversed(entries)
+            if each.kind == "gate" and each.version == version and why_no_gate(each, rules) is None
+        ),
+        None,
+    )
+
+
+def why_no_gate(gated: Entry, rules: Rules) -> str | None:
+    """Say why an entry about gates does not count; None where it does."""
+    name, again = f"{gated.model}/{gated.version}", f"headframe models gate {gated.model}/{gated.version}"
+    signer = rules.trust.signers[gated.key]
+    if not set(MAY["gate"]) & set(signer.roles):
+        return f"{name} was gated by {signer.name} ({gated.told}), who is {' and '.join(signer.roles)}; {again}"
+    if needs_others(rules.promotion) and gated.key == rules.author.key:
+        return (
+            f"{name} was gated by its author {signer.name} ({gated.told}), and policy {rules.promotion.policy} asks "
+            f"for four eyes; somebody else has to ask them: {again}"
+        )
+    return None
+
+
+def why_stale(entries: Sequence[Entry], gated: Entry) -> str | None:
+    """Say that a version was gated against another than the present champion; None where it was against that one."""
+    present = champion(entries)
+    if present is None or gated.number > present.number:
+        return None
+    other, name = gated.claim["champion"], f"{gated.model}/{gated.version}"
+    against = "when there was no champion" if other is None else f"against version {other}"
+    came = "became champion anew" if other == present.version else "has become champion"
+    return (
+        f"{name} was gated {against}, but version {present.version} {came} since ({present.told}, by {present.signer} "
+        f"at {present.time}); hold it against that one: headframe models gate {name}"
+    )
+
+
+def require_role(trust: Trust, key: OwnKey, act: str) -> Signer:
+    """Say who acts, if they may.
+
+    Raises:
+        Refused: the key is not known, or its owner left or has no such role.
+    """
+    signer = trust.acting(key)
+    wanted = MAY[act]
+    if not set(wanted) & set(signer.roles):
+        has, needs = " and ".join(signer.roles), " or ".join(wanted)
+        msg = f"{signer.name} is {has} in conf/team/, and to {act} takes role {needs}; ask somebody who has it"
+        raise Refused(msg)
+    return signer
+
+
+def require_reason(reason: str, act: str) -> str:
+    """Give a reason without blanks around it.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    if not reason.strip():
+        msg = f"to {act} takes a reason; give one with --reason 'WHY'"
+        raise ConfigurationError(msg)
+    return reason.strip()
+
+
+def require_other(approver: Signer, author: Author, name: str, promotion: PromotionConfig) -> None:
+    """Hold an approver to four eyes where the policy asks for them.
+
+    Raises:
+        Refused: they would approve a model of their own.
+    """
+    if promotion.approvals.four_eyes and approver.key == author.key:
+        msg = (
+            f"{author.name} registered {name} and policy {promotion.policy} asks for four eyes, so {author.name} "
+            "cannot approve it; ask another approver"
+        )
+        raise Refused(msg)
+
+
+def require_people(promotion: PromotionConfig, trust: Trust) -> None:
+    """Make sure that there are people where a policy asks for the word of others.
+
+    Raises:
+        Refused: nobody is listed, so that somebody's second key would be the other pair of eyes.
+    """
+    told = _alone(promotion, trust)
+    if told is not None:
+        raise Refused(told)
+
+
+def _alone(promotion: PromotionConfig, trust: Trust) -> str | None:
+    if not (trust.alone and needs_others(promotion)):
+        return None
+    return (
+        f"policy {promotion.policy} asks for the word of others, but conf/team/ lists nobody, so any two keys of one "
+        "person would do; list people there, or take promotion=solo"
+    )
+
+
+def objections(entries: Sequence[Entry], report: GateReport, gated: Entry, rules: Rules) -> list[str]:
+    """Say what keeps a version from becoming champion, beside its files and the champion itself.
+
+    Args:
+        entries: of the ledger, up to the promotion.
+        report: of the version's gates.
+        gated: the entry about these gates.
+        rules: by what it is judged.
+
+    Returns:
+        A sentence without a full stop for each; none where it may become champion.
+    """
+    promotion = rules.promotion
+    name = f"{report.model}/{report.version}"
+    found = [
+        each
+        for each in (
+            _alone(promotion, rules.trust),
+            _left(name, rules),
+            why_no_gate(gated, rules),
+            why_stale(entries, gated),
+            _other_champion(report, champion(entries)),
+        )
+        if each is not None
+    ]
+    if not report.passed:
+        found.append(f"{name} did not pass its gates ({report.because}); register a better one")
+    found += _gates_that_differ(report, promotion)
+    counted_then = tries(entries[: gated.number - 1], report.version, report.champion)
+    if report.tries < counted_then or gated.claim["champion"] != report.champion:
+        found.append(
+            f"{name} was judged as try {report.tries} against version {gated.claim['champion']}, but by the ledger it "
+            f"was try {counted_then} against version {report.champion}; headframe models gate {name}"
+        )
+    good, bad = counted(entries, gated, rules)
+    needed = promotion.approvals.needed
+    rejection = _standing_rejection(entries, report.version, good, gated, alone=rules.trust.alone)
+    if rejection is not None:
+        found.append(rejection)
+    if len(good) < needed:
+        by = f" ({', '.join(each.signer.name for each in good)})" if good else ""
+        others = f"; {'; '.join(bad)}" if bad else ""
+        people = "approval" if needed == 1 else "approvals by different people"
+        found.append(
+            f"{name} needs {needed} {people} and has {len(good)}{by}{others}; ask for: headframe models approve {name}"
+        )
+    return found
+
+
+def counted(entries: Sequence[Entry], gated: Entry, rules: Rules) -> tuple[list[Approval], list[str]]:
+    """Give the approvals of a version that count, one a person, and say of all others why they do not.
+
+    An approval counts once: what was signed before the present champion became it is spent, and recording the same
+    statement again does not renew it.
+    """
+    present = champion(entries)
+    since = present.number if present else 0
+    good: dict[str, Approval] = {}
+    bad: list[str] = []
+    seen: set[str] = set()
+    for entry in entries:
+        if entry.kind == "reject" and entry.version == gated.version:
+            good.pop(entry.key, None)
+        if entry.kind != "approve" or entry.version != gated.version:
+            continue
+        try:
+            approval = read_approval(entry.claim["approval"], rules.trust)
+        except Refused as error:
+            bad.append(f"the approval in entry {entry.number} does not count: {error}")
+            continue
+        again = approval.digest in seen
+        seen.add(approval.digest)
+        if entry.number <= since:
+            continue
+        why = "it was recorded before" if again else _why_not(approval, entry, gated, rules)
+        if why is None:
+            good[approval.signer.key] = approval
+        else:
+            bad.append(f"the approval by {approval.signer.name} in entry {entry.number} does not count: {why}")
+    return list(good.values()), bad
+
+
+def _why_not(approval: Approval, entry: Entry, gated: Entry, rules: Rules) -> str | None:
+    """Say why an approval does not count; None where it does."""
+    promotion, author = rules.promotion, rules.author
+    if (approval.model, approval.version) != (gated.model, gated.version):
+        return f"it is for {approval.model}/{approval.version}"
+    other = is_for_another(approval, gated)
+    if other is not None:
+        return f"it is for another {other} than {gated.told}"
+    if "approver" not in approval.signer.roles:
+        return f"{approval.signer.name} is no approver"
+    if promotion.approvals.four_eyes and approval.signer.key == author.key:
+        return f"{author.name} registered the version, and policy {promotion.policy} asks for four eyes"
+    left = approval.signer.left(read_time(entry.time))  # an approval names its signer's own clock
+    if left is not None:
+        return left
+    # The policy's own term, too: an approver's clock, or an approver, may promise longer.
+    term = read_time(entry.time) + timedelta(days=promotion.approvals.days)
+    end = min(read_time(approval.expires), term.replace(microsecond=0))
+    if rules.at >= end:
+        return f"it expired at {end.strftime('%Y-%m-%dT%H:%M:%SZ')}"
+    return None
+
+
+def is_for_another(approval: Approval, gated: Entry) -> str | None:
+    """Say of what an approval is about it is not what an entry about gates is about; None where it is all of it."""
+    for name, what in (("bundle", "model"), ("report", "gate report"), ("signature", "set of model files")):
+        if getattr(approval, name) != gated.digests[name]:
+            return what
+    return None
+
+
+def _gates_that_differ(report: GateReport, promotion: PromotionConfig) -> list[str]:
+    """Say which gates in force were not asked, or otherwise than they are in force."""
+    name = f"{report.model}/{report.version}"
+    again = f"ask them again: headframe models gate {name}"
+    judged = {verdict.gate for verdict in report.verdicts}
+    missing = [gate for gate in promotion.gates if gate not in judged]
+    if missing:
+        are = "gate" if len(missing) == 1 else "gates"
+        return [f"{name} was not asked by {are} {', '.join(missing)} of policy {promotion.policy}; {again}"]
+    other = [
+        gate
+        for gate, component in promotion.gates.items()
+        if not is_as_strict(report.settings.get(gate, {}), component.model_dump(mode="json"))
+    ]
+    if other:
+        are = "gate" if len(other) == 1 else "gates"
+        told = f"{are} {', '.join(other)} with other settings than policy {promotion.policy} has"
+        return [f"{name} was asked by {told}; {again}"]
+    return []
+
+
+def is_as_strict(asked: Mapping[str, Any], in_force: Mapping[str, Any]) -> bool:
+    """Say whether a gate that was asked with some settings asked for what those in force ask for.
+
+    A setting that is null in force asks for nothing, so any value is as strict. Of all others only the same one is:
+    whether 0.01 is stricter than 0.05 depends on what it is of.
+    """
+    unset = {name for name, value in in_force.items() if value is None}
+    return {name: value for name, value in asked.items() if name not in unset} == {
+        name: value for name, value in in_force.items() if name not in unset
+    }
+
+
+def _left(name: str, rules: Rules) -> str | None:
+    """Say that a version's author left before; None where they had not. Others have to sign it, or make it again."""
+    signer = rules.trust.signers.get(rules.author.key)
+    left = signer.left(rules.at) if signer is not None else None
+    return None if left is None else f"{name} was signed by its author {rules.author.name}, but {left}; train it again"
+
+
+def require_author(name: str, rules: Rules) -> None:
+    """Make sure that a version's author had not left.
+
+    Raises:
+        Refused: they had, so that nothing new comes of the version.
+    """
+    told = _left(name, rules)
+    if told is not None:
+        raise Refused(told)
+
+
+def _other_champion(report: GateReport, present: Entry | None) -> str | None:
+    """Say that a report does not compare with the champion's very model; None where it does."""
+    expected = (present.version, present.digests["bundle"]) if present else (None, None)
+    if (report.champion, report.champion_bundle) == expected:
+        return None
+    name = f"{report.model}/{report.version}"
+    than = f"version {expected[0]} with model {str(expected[1])[:12]}" if present else "nobody"
+    return (
+        f"the gate report of {name} compares it with version {report.champion} with model "
+        f"{str(report.champion_bundle)[:12]}, but the ledger's champion is {than}; headframe models gate {name}"
+    )
+
+
+def _standing_rejection(
+    entries: Sequence[Entry], version: int, good: Sequence[Approval], gated: Entry, *, alone: bool
+) -> str | None:
+    """Say who rejected a version, or went back from it, and was not answered since.
+
+    The same person's later approval answers it; so do gates asked anew (`gated`), together with an approval given after
+    them, which somebody alone need not give. What was said before the version last became champion was answered then.
+    """
+    for entry in reversed(entries):
+        if entry.kind in CHAMPION_KINDS and entry.version == version:
+            return None
+        if entry.kind == "reject" and entry.version == version:
+            what = "rejected it"
+        elif entry.kind == "rollback" and entry.claim["from"] == version:
+            what = "went back from it"
+        else:
+            continue
+        later = entries[entry.number :]
+        approved = {each.claim["approval"] for each in later if each.kind == "approve" and each.version == version}
+        if any(each.signer.key == entry.key and each.envelope in approved for each in good):
+            continue
+        anew = gated.number > entry.number
+        if anew and alone:
+            continue
+        answers = {
+            each.claim["approval"] for each in later if anew and each.number > gated.number and each.kind == "approve"
+        }
+        if any(each.envelope in answers for each in good):
+            continue
+        name = f"{entry.model}/{version}"
+        approved_too = "" if alone else " and approved"
+        return (
+            f"{entry.signer} {what} at {entry.time} ({entry.claim['reason']}), so {name} has to be gated "
+            f"anew{approved_too}: headframe models gate {name}"
+        )
+    return None
