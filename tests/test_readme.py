@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from sklearn.datasets import load_digits
 
-from headframe.cli import main
+from headframe.cli.main import main
 from headframe.config.project import Project
 
 REPOSITORY = Path(__file__).resolve().parents[1]

@@ -2,7 +2,7 @@
 
 import sys
 
-from headframe.cli import main
+from headframe.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

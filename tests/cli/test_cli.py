@@ -13,7 +13,7 @@ import httpx
 import pytest
 from fixtures import Made
 
-from headframe.cli import main
+from headframe.cli.main import main
 from headframe.config.load import load_plan
 from headframe.config.project import Project
 from headframe.datasets.collect import collect

@@ -14,7 +14,7 @@ HEAVY = {
 CODE = """
 import atexit, sys
 atexit.register(lambda: sys.stderr.write(" ".join(sorted({name.partition(".")[0] for name in sys.modules}))))
-from headframe.cli import main
+from headframe.cli.main import main
 main(sys.argv[1:])
 """
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from fixtures import Made, World
 
+from headframe.cli.console import show_outcomes, show_trained
 from headframe.records import Decision, Outcome, TrainedPlan
 from headframe.registry.versions import resolve
 from headframe.serving.smoke_request import answer
-from headframe.show import show_outcomes, show_trained
 
 
 def _outcome(world: World, made: Made, champion: int | None) -> Outcome:

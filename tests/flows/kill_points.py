@@ -104,7 +104,7 @@ def live(request: dict[str, Any]) -> int:
     os.chdir(request["root"])
     if request["death"]:
         plot(*request["death"])
-    from headframe.cli import main
+    from headframe.cli.main import main
 
     return main(request["arguments"])
 

@@ -13,7 +13,7 @@ import pytest
 from mlflow import MlflowClient
 from roles import MINIMUM, Shift, flip, folder
 
-from headframe.cli import main
+from headframe.cli.main import main
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -15,7 +15,7 @@ import yaml
 from mlflow import MlflowClient
 from roles import MINIMUM, Shift
 
-from headframe.cli import main
+from headframe.cli.main import main
 from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
 from headframe.errors import ConfigurationError, Refused

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from pydantic import ValidationError
 
-from headframe.cli import main
+from headframe.cli.main import main
 from headframe.config.load import load_plan
 from headframe.config.plan.promotion import ROLES, Person, TeamConfig
 from headframe.config.project import Project

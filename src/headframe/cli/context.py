@@ -1,0 +1,64 @@
+"""What commands share: the project they run in, the engine, and the plan of their overrides."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headframe.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from headframe.config.project import Project
+
+
+def open_project() -> Project:
+    """Find the project, make its code importable, and use its servers where they are running."""
+    from headframe.config.project import Project
+    from headframe.servers import environment
+
+    project = Project.find(Path.cwd())
+    os.chdir(project.root)
+    for folder in (project.root, project.root / "src"):
+        if str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))
+    for name, value in environment(project.root).items():
+        os.environ.setdefault(name, value)
+    return project
+
+
+def prepare_engine() -> None:
+    """Log once where the run is executed, and check that a configured Prefect API is reachable."""
+    from headframe.orchestration import api_url, engine, log, quiet_prefect, require_api
+
+    if engine() == "inline":
+        log.info("engine: inline, no Prefect API is configured (headframe up starts one)")
+        return
+    require_api()
+    quiet_prefect()
+    log.info("engine: Prefect at %s", api_url())
+
+
+def single_plan(arguments: argparse.Namespace) -> list[str]:
+    """Return the overrides of a command that takes one plan.
+
+    Raises:
+        ConfigurationError: they are several plans.
+    """
+    from headframe.config.sweep import expand
+
+    choices = expand(arguments.overrides)
+    if len(choices) > 1:
+        msg = f"{' '.join(arguments.overrides)}: these are {len(choices)} plans, but this command takes one; give one"
+        raise ConfigurationError(msg)
+    return choices[0]
+
+
+def use_signer(arguments: argparse.Namespace) -> None:
+    """Sign whatever this command signs with the key that was chosen."""
+    if arguments.signer is not None:
+        from headframe.signing.keys import SIGNER
+
+        os.environ[SIGNER] = arguments.signer

@@ -1,0 +1,85 @@
+"""`headframe data`: the tables in `data/` and their versions."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from headframe.cli.context import open_project
+from headframe.cli.output import CommandResult
+from headframe.cli.parser import Commands
+from headframe.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from headframe.config.project import Project
+
+ACTIONS = ("list", "show", "rejected", "versions", "status", "verify", "restore")
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the command."""
+    data = commands.add("data", _data, f"the tables in data/ and their versions: {', '.join(ACTIONS)}")
+    data.add_argument("action", choices=ACTIONS)
+    data.add_argument("dataset", nargs="?", help="show, rejected, restore: which data set")
+    data.add_argument("digest", nargs="?", help="restore: the version's digest, or its beginning")
+
+
+def _data(arguments: argparse.Namespace) -> CommandResult:
+    project = open_project()
+    read = _tables if arguments.action in {"list", "show", "rejected"} else _versions
+    result = read(arguments, project)
+    if not result.lines:
+        return CommandResult(result.document, ["nothing is stored yet; store a data set with: headframe ingest"])
+    return result
+
+
+def _tables(arguments: argparse.Namespace, project: Project) -> CommandResult:
+    """Read the tables themselves, without DVC."""
+    from headframe.datasets.table import ABOUT, Table
+
+    if arguments.action == "list":
+        records = [Table.open(file.parent).record() for file in sorted(project.data.glob(f"*/{ABOUT}"))]
+        return CommandResult([record.model_dump(mode="json") for record in records], [one.summary for one in records])
+    if not arguments.dataset:
+        msg = f"data {arguments.action} needs a data set, as in: headframe data {arguments.action} digits"
+        raise ConfigurationError(msg)
+    table = Table.open(project.data / arguments.dataset)
+    if arguments.action == "rejected":
+        rows = table.rejected().to_pylist()
+        lines = [f"{row['source']}, position {row['position']}: {row['reason']}" for row in rows]
+        return CommandResult(rows, lines or ["no row was rejected"])
+    about = table.about
+    lines = [
+        f"{about.dataset}: {about.title}",
+        f"licence    {about.licence}",
+        f"rows       {about.rows:,}, and {about.rejected:,} rejected",
+        f"version    {about.digest}",
+        *(f"column     {name}: {dtype}" for name, dtype in about.columns.items()),
+    ]
+    return CommandResult(about.model_dump(mode="json"), lines)
+
+
+def _versions(arguments: argparse.Namespace, project: Project) -> CommandResult:
+    """Read what DVC has stored."""
+    from headframe.datasets.versions import Versions
+
+    versions = Versions(project.root)
+    if arguments.action == "restore":
+        if not arguments.dataset or not arguments.digest:
+            msg = "data restore needs a data set and a digest, as in: headframe data restore digits 3eced3ff"
+            raise ConfigurationError(msg)
+        record = versions.restore(arguments.dataset, arguments.digest)
+        line = f"{record.folder}: {record.rows:,} rows, version {record.digest[:8]}"
+        return CommandResult(record.model_dump(mode="json"), [line])
+    if arguments.action == "verify":
+        files = versions.verify()
+        return CommandResult({"files": files}, [f"{files} files match their stored digests"] if files else [])
+    if arguments.action == "status":
+        states = versions.status()
+        return CommandResult(states, [f"{name:16}{state}" for name, state in states.items()])
+    stored = versions.versions()
+    lines = [
+        f"{version.data[:8]}  " + ", ".join(f"{name} {digest[:8]}" for name, digest in version.datasets.items())
+        for version in stored
+    ]
+    return CommandResult([version.model_dump(mode="json") for version in stored], lines)

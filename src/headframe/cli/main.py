@@ -1,0 +1,89 @@
+"""The entry point `headframe`.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 data contract broken, 4 gate or approval
+refused, 5 not reproduced, 130 interrupted. With `--json` exactly one JSON document goes to stdout; progress
+always goes to stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from headframe import __version__
+from headframe.cli import data, models, predict, project, reproduce, run, servers
+from headframe.cli.output import error_message, failure, log_to_stderr
+from headframe.cli.parser import Commands, Parser
+from headframe.errors import ConfigurationError, HeadframeError
+
+EPILOG = """\
+examples:
+  headframe run experiment=digits_ensemble           raw data to a champion that serves
+  headframe run model=cnn,mlp seed=range(3)          several runs, one table
+  headframe run --cfg experiment=mnist_cnn           print the plan, run nothing
+  headframe predict digits rows.parquet scored.parquet
+  headframe serve digits@champion
+
+exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 data contract broken,
+            4 gate refused (of several runs: all were), 5 not reproduced
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    given = sys.argv[1:] if argv is None else argv
+    as_json = "--json" in given
+    try:
+        arguments = _parse(given)
+        from headframe.telemetry import switch_off
+
+        switch_off()
+        log_to_stderr()
+        arguments.here = Path.cwd()
+        if arguments.project is not None:
+            if not Path(arguments.project).is_dir():
+                msg = f"--project {arguments.project}: there is no such folder"
+                raise ConfigurationError(msg)
+            os.chdir(arguments.project)
+        result = arguments.command(arguments)
+        if result is not None:
+            result.print(as_json=as_json)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has closed the pipe; what is still to be written at exit must not complain again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return HeadframeError.exit_code
+    except (HeadframeError, OSError, KeyboardInterrupt) as error:
+        message = error_message(error)
+        if message is None:
+            raise
+        result = failure(*message)
+        result.print(as_json=as_json)
+    return 0 if result is None else int(result.code)
+
+
+def _parse(given: Sequence[str]) -> argparse.Namespace:
+    """Read the command line; overrides may stand on both sides of an option, which argparse alone does not allow."""
+    parser = Parser(
+        prog="headframe",
+        description="Data mining with deep learning in which every result is a proof.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"headframe {__version__}")
+    common = Parser(add_help=False)
+    common.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+    common.add_argument("--project", metavar="DIR", help="the project's folder; default: found by walking up from here")
+    commands = Commands(parser.add_subparsers(title="commands", metavar="COMMAND", required=True), common)
+    for group in (run, predict, reproduce, models, data, servers, project):
+        group.add_commands(commands)
+    arguments, others = parser.parse_known_args(given)
+    if others:
+        if "overrides" not in arguments or any(word.startswith("-") for word in others):
+            msg = f"unrecognized arguments: {' '.join(others)}; see `{arguments.prog} --help`"
+            raise ConfigurationError(msg)
+        arguments.overrides += others
+    return arguments

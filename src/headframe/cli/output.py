@@ -1,0 +1,93 @@
+"""What a command gives back, and how it and errors are printed."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from headframe.errors import INTERRUPTED, HeadframeError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """The result of a command.
+
+    Attributes:
+        document: as JSON, for `--json`.
+        lines: for people.
+        code: the exit code.
+        show: prints the result for people where lines are not enough.
+    """
+
+    document: Any
+    lines: Sequence[str] = ()
+    code: int = 0
+    show: Callable[[], None] | None = None
+
+    def print(self, *, as_json: bool) -> None:
+        """Print exactly one JSON document, or what people read."""
+        if as_json:
+            print_json(self.document)
+        elif self.show is not None:
+            self.show()
+        else:
+            sys.stdout.write("".join(f"{line}\n" for line in self.lines))
+
+
+def of_record(record: Any, code: int = 0) -> CommandResult:
+    """Return a record as a command's result: its JSON, and its summary for people."""
+    return CommandResult(record.model_dump(mode="json"), record.summary.splitlines(), code)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document, at once: a server prints its address long before it ends."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def error_message(error: BaseException) -> tuple[str, int] | None:
+    """Return the sentence and the exit code for an error that ends a command; None if it is a bug of Headframe."""
+    match error:
+        case HeadframeError():
+            return str(error), error.exit_code
+        case KeyboardInterrupt():
+            return "interrupted; the same command continues where this one stopped", INTERRUPTED
+        case OSError(errno=int()):
+            where = f"{error.filename}: " if error.filename else ""
+            advice = "fix that (permissions, disk, memory), then run the same command again"
+            return f"{where}{error.strerror}; {advice}", HeadframeError.exit_code
+        case _:
+            return None
+
+
+def failure(
+    message: str, code: int, *, finished: Sequence[BaseModel] = (), show: Callable[[], None] | None = None
+) -> CommandResult:
+    """Write an error to stderr and return it as a command's result.
+
+    Args:
+        message: one sentence.
+        code: the exit code.
+        finished: results of what was done before.
+        show: prints these for people.
+    """
+    sys.stderr.write(f"headframe: {message}\n")
+    done = {"finished": [each.model_dump(mode="json") for each in finished]} if finished else {}
+    return CommandResult({"error": message, "exit_code": code, **done}, code=code, show=show)
+
+
+def log_to_stderr() -> None:
+    """Send progress to stderr, one plain line each."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    log = logging.getLogger("headframe")
+    log.handlers = [handler]
+    log.setLevel(logging.INFO)
+    log.propagate = False

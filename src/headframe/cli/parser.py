@@ -1,0 +1,78 @@
+"""The parser of the command line, and the arguments that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from headframe.cli.output import CommandResult
+from headframe.errors import ConfigurationError
+
+Command = Callable[[argparse.Namespace], CommandResult | None]
+"""Runs a command; None where it has printed all there is to print."""
+
+MODEL = "NAME, NAME@ALIAS or NAME/VERSION; NAME means its champion"
+
+
+class Parser(argparse.ArgumentParser):
+    """Accepts only whole option names, and reports errors in one sentence instead of repeating the whole usage."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(allow_abbrev=False, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what is wrong with the command line."""
+        msg = f"{message}; see `{self.prog} --help`"
+        raise ConfigurationError(msg)
+
+
+@dataclass(frozen=True)
+class Commands:
+    """A parser's subcommands.
+
+    Attributes:
+        subparsers: what argparse calls them.
+        common: arguments of every command.
+    """
+
+    subparsers: argparse._SubParsersAction[Any]
+    common: argparse.ArgumentParser
+
+    def add(
+        self, name: str, command: Command, summary: str, *, description: str = "", epilog: str | None = None
+    ) -> argparse.ArgumentParser:
+        """Add a command.
+
+        Args:
+            name: as it is typed.
+            command: runs it.
+            summary: one line for the list of commands.
+            description: for its own help; the summary as a sentence unless given.
+            epilog: examples.
+        """
+        question = summary.endswith("?")
+        sentence = f"{summary[0].upper()}{summary[1:]}{'' if question else '.'}"
+        parser: argparse.ArgumentParser = self.subparsers.add_parser(
+            name,
+            help=summary,
+            description=description or sentence,
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter if epilog else argparse.HelpFormatter,
+            parents=[self.common],
+        )
+        parser.set_defaults(command=command, prog=parser.prog)
+        return parser
+
+
+def add_overrides(parser: argparse.ArgumentParser, example: str) -> None:
+    """Let a command take Hydra overrides."""
+    # With a default, since argparse otherwise calls them required where something before them is missing.
+    parser.add_argument("overrides", nargs="*", default=[], metavar="KEY=VALUE", help=f"Hydra overrides: {example}")
+
+
+def add_signer(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Let a command choose the key to sign with."""
+    parser.add_argument("--as", dest="signer", metavar="NAME", help="the key to sign with, if you have several")
+    return parser

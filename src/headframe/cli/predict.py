@@ -1,0 +1,56 @@
+"""`headframe predict` and `serve`: registered models at work."""
+
+from __future__ import annotations
+
+import argparse
+
+from headframe.cli.context import open_project, prepare_engine, single_plan
+from headframe.cli.output import CommandResult, of_record, print_json
+from headframe.cli.parser import MODEL, Commands, add_overrides
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the commands that use a registered model."""
+    predict = commands.add("predict", _predict, "score a file or a data set with a registered model")
+    predict.add_argument("model", help=MODEL)
+    predict.add_argument("source", help="a Parquet, CSV, TSV or JSON-lines file, or the name of a data set")
+    predict.add_argument("target", help="the Parquet file to write")
+    add_overrides(predict, "tracking.uri=http://127.0.0.1:5000")
+
+    serve = commands.add("serve", _serve, "serve a registered model over HTTP: /ping, /version, /invocations")
+    serve.add_argument("model", help=MODEL)
+    add_overrides(serve, "serving.max_rows=10")
+    serve.add_argument("--host", default=None, help="address to listen on; default: the plan's, 127.0.0.1")
+    serve.add_argument("--port", type=int, default=None, help="port to listen on; default: the plan's, 8080")
+
+
+def _predict(arguments: argparse.Namespace) -> CommandResult:
+    here = arguments.here
+    source = arguments.source if "." not in arguments.source else str(here / arguments.source)
+    open_project()
+    overrides = single_plan(arguments)
+    prepare_engine()
+    from flows.predict import predict
+    from headframe.orchestration import reaching_api
+
+    with reaching_api():
+        return of_record(predict(arguments.model, source, str(here / arguments.target), overrides))
+
+
+def _serve(arguments: argparse.Namespace) -> None:
+    project = open_project()
+    from headframe.config.load import load_plan
+    from headframe.serving.rest import serve
+    from headframe.tracking.address import tracking_uri
+
+    plan = load_plan(single_plan(arguments), project)
+    serving = plan.serving
+    serve(
+        arguments.model,
+        plan=plan,
+        root=project.root,
+        uri=tracking_uri(plan.tracking, project.root),
+        host=arguments.host or serving.host,
+        port=serving.port if arguments.port is None else arguments.port,
+        ready=print_json if arguments.json else None,
+    )

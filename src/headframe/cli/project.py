@@ -1,0 +1,80 @@
+"""`headframe init`, `doctor`, `list` and `key`: the project, its choices, this machine, and your keys."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from pathlib import Path
+
+from headframe.cli.context import open_project
+from headframe.cli.output import CommandResult
+from headframe.cli.parser import Commands
+from headframe.errors import ConfigurationError, HeadframeError
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the commands."""
+    listing = commands.add("list", _list, "what conf/ offers: models, datasets, experiments, ...")
+    listing.add_argument("group", nargs="?", help="one group, e.g. models")
+    commands.add("doctor", _doctor, "check this machine and project, and suggest fixes")
+    key = commands.add("key", _key, "list the keys that you sign with, or create one")
+    key.add_argument("name", nargs="?", help="of a key to create: lower-case letters, digits, - and _, as in anna")
+    init = commands.add("init", _init, "create a new project, and a first signing key if you have none")
+    init.add_argument("folder", help="a folder that is empty or does not exist")
+
+
+def _list(arguments: argparse.Namespace) -> CommandResult:
+    from headframe.cli.console import show_choices
+    from headframe.config.targets.nearest import nearest
+
+    project = open_project()
+    groups = sorted(folder.name for folder in project.conf.iterdir() if folder.is_dir())
+    if arguments.group is not None:
+        group = arguments.group if arguments.group in groups else arguments.group.removesuffix("s")
+        if group not in groups:
+            msg = f"list {arguments.group}: there is no such group; {nearest(arguments.group, groups)}"
+            raise ConfigurationError(msg)
+        groups = [group]
+    document = {group: project.choices(group) for group in groups}
+    return CommandResult(document, show=lambda: show_choices(project, groups))
+
+
+def _doctor(_: argparse.Namespace) -> CommandResult:
+    from headframe.cli.console import show_checks
+    from headframe.config.project import Project
+    from headframe.doctor import run
+
+    checks = run(Project.find(Path.cwd()).root)
+    code = HeadframeError.exit_code if any(check.state == "fail" for check in checks) else 0
+    document = [check.model_dump(mode="json") for check in checks]
+    return CommandResult(document, code=code, show=lambda: show_checks(checks))
+
+
+def _key(arguments: argparse.Namespace) -> CommandResult:
+    from headframe.signing.keys import make_key, own_keys
+
+    if arguments.name is None:
+        found = [{"name": key.name, "public": key.public, "file": str(key.file)} for key in own_keys()]
+        lines = ["{name:16}{public}  {file}".format(**key) for key in found]
+        return CommandResult(found, lines or ["there is no key yet; create one with: headframe key NAME"])
+    key = make_key(arguments.name)
+    team = f"people:\n  {key.name}:\n    key: {key.public}\n    roles: [author]\n"
+    lines = [
+        f"{key.name}: created in {key.file}, which only you can read; keep a backup where nobody else can read it",
+        f"public key: {key.public}",
+        "",
+        "for a file in conf/team/ (roles: reader, author, approver):",
+        *team.splitlines(),
+    ]
+    return CommandResult({"name": key.name, "public": key.public, "file": str(key.file), "team": team}, lines)
+
+
+def _init(arguments: argparse.Namespace) -> CommandResult:
+    from headframe.scaffold import init
+    from headframe.signing.keys import own_keys
+
+    folder = arguments.here / arguments.folder
+    written = init(folder)
+    keys = {key.name: key.public for key in own_keys()}
+    line = f"{arguments.folder}: {len(written)} files; next: cd {shlex.quote(arguments.folder)} && headframe run"
+    return CommandResult({"folder": str(folder.resolve()), "files": written, "keys": keys}, [line])

@@ -1,0 +1,48 @@
+"""`headframe reproduce`: train a registered version again from the registry alone."""
+
+from __future__ import annotations
+
+import argparse
+import re
+
+from headframe.cli.context import open_project, single_plan
+from headframe.cli.output import CommandResult
+from headframe.cli.parser import MODEL, Commands, add_overrides, add_signer
+from headframe.errors import DIFFERENT, ConfigurationError
+
+OVERRIDABLE = ("gate", "promotion", "team", "tracking")
+"""Groups that an override may name where the version's own plan decides everything else."""
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the command."""
+    reproduce = add_signer(
+        commands.add("reproduce", _reproduce, "train a registered version again and report what differs")
+    )
+    reproduce.add_argument("model", help=MODEL)
+    add_overrides(reproduce, "tracking.uri=http://127.0.0.1:5000")
+    reproduce.add_argument("--no-record", action="store_true", help="compare only: sign and store nothing")
+
+
+def _reproduce(arguments: argparse.Namespace) -> CommandResult:
+    project = open_project()
+    from headframe.config.load import load_plan
+    from headframe.reproduction.keep import Witness, keep
+    from headframe.reproduction.page import show_reproduction
+    from headframe.reproduction.reproduce import reproduce
+    from headframe.signing.trust import Trust
+    from headframe.tracking.address import tracking_uri
+
+    overrides = single_plan(arguments)
+    for given in overrides:
+        if re.split(r"[.@=]", given.lstrip("+~"), maxsplit=1)[0] not in OVERRIDABLE:
+            msg = f"{given}: a version is reproduced by its own plan; only {', '.join(OVERRIDABLE)} can be overridden"
+            raise ConfigurationError(msg)
+    plan = load_plan(overrides, project)
+    uri = tracking_uri(plan.tracking, project.root)
+    witness = None if arguments.no_record else Witness.of(plan, arguments.signer)
+    found = reproduce(arguments.model, uri, project.root, Trust.of(plan.team))
+    if witness is not None:
+        found = keep(found, plan, uri, project.root, witness)
+    code = DIFFERENT if found.verdict == "different" else 0
+    return CommandResult(found.model_dump(mode="json"), code=code, show=lambda: show_reproduction(found))
