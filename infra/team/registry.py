@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import base64
-import contextlib
 import json
 import os
-import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
-import psutil
+import httpx
 from database import address, require_free
 from place import Place, Settings, write_secret
 
 from headframe.digests import write_atomically
 from headframe.errors import HeadframeError
+from headframe.processes import Daemon, terminate
 from headframe.telemetry import OFF
+
+if TYPE_CHECKING:
+    import psutil
 
 ADMIN = "admin"
 START_SECONDS = 180.0
 _STOP_SECONDS = 20.0
-_SAME_PROCESS_SECONDS = 1.0
 _LINES = 5
 
 # What the parts of a run or a model are, to MLflow; a grant on one of them decides alone, so that who made an
@@ -81,13 +80,9 @@ def start(place: Place, settings: Settings) -> float:
     ]  # fmt: skip
     began = time.monotonic()
     with (place.logs / "mlflow.log").open("ab") as log:
-        started = subprocess.Popen(
-            command, cwd=place.folder, env=_environment(place, settings, passwords),
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
-    started.returncode = 0  # nobody waits for it: it outlives this process
-    note = {"pid": started.pid, "created": psutil.Process(started.pid).create_time()}
-    write_atomically(place.folder / "mlflow.json", json.dumps(note) + "\n")
+        environment = _environment(place, settings, passwords)
+        daemon = Daemon.start(command, environment=environment, cwd=place.folder, log=log)
+    write_atomically(place.folder / "mlflow.json", json.dumps(asdict(daemon)) + "\n")
     while not answers(settings):
         took = time.monotonic() - began
         if process(place) is None or took > START_SECONDS:
@@ -118,37 +113,30 @@ def _environment(place: Place, settings: Settings, passwords: dict[str, str]) ->
 
 def stop(place: Place) -> None:
     """Stop the server and its workers, and wait until they are gone."""
-    leader = process(place)
-    if leader is not None:
-        family = [leader, *leader.children(recursive=True)]
-        for each in family:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                each.terminate()
-        _, alive = psutil.wait_procs(family, timeout=_STOP_SECONDS)
-        for each in alive:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                each.kill()
-        psutil.wait_procs(alive, timeout=_STOP_SECONDS)
+    daemon = _noted(place)
+    if daemon is not None:
+        terminate([daemon], _STOP_SECONDS)
     (place.folder / "mlflow.json").unlink(missing_ok=True)
 
 
 def process(place: Place) -> psutil.Process | None:
-    """Give the process that was started; None where it is gone, even if another has its number now."""
+    """Return the process that was started; None where it is gone, even if another has its number now."""
+    daemon = _noted(place)
+    return None if daemon is None else daemon.process()
+
+
+def _noted(place: Place) -> Daemon | None:
     try:
-        note = json.loads((place.folder / "mlflow.json").read_bytes())
-        found = psutil.Process(note["pid"])
-        same = abs(found.create_time() - note["created"]) < _SAME_PROCESS_SECONDS
-        return found if same and found.status() != psutil.STATUS_ZOMBIE else None
-    except (FileNotFoundError, psutil.NoSuchProcess):
+        return Daemon(**json.loads((place.folder / "mlflow.json").read_bytes()))
+    except FileNotFoundError:
         return None
 
 
 def answers(settings: Settings) -> bool:
-    """Say whether the server answers."""
+    """Return whether the server answers."""
     try:
-        with _opener.open(f"{settings.uri}/health", timeout=2):
-            return True
-    except OSError:
+        return httpx.get(f"{settings.uri}/health", timeout=2, trust_env=False).is_success
+    except httpx.HTTPError:
         return False
 
 
@@ -190,41 +178,35 @@ def give(place: Place, settings: Settings, name: str, roles: tuple[str, ...], pa
 
 
 class _Administrator:
-    """What MLflow's administrator may ask its server."""
+    """Requests to MLflow's server by its administrator."""
 
     def __init__(self, place: Place, settings: Settings) -> None:
         self.settings = settings
-        told = f"{ADMIN}:{place.secrets()['admin']}".encode()
-        self.headers = {"Authorization": f"Basic {base64.b64encode(told).decode()}", "Content-Type": "application/json"}
+        self.password = place.secrets()["admin"]
 
     def __call__(self, method: str, path: str, **fields: Any) -> Any:
-        body = json.dumps(fields).encode() if fields else None
         url = f"{self.settings.uri}/api/{_version(path)}/mlflow/{path}"
+        # No proxies: requests are made on the machine that the server runs on.
+        options: dict[str, Any] = {"auth": (ADMIN, self.password), "timeout": 30, "trust_env": False}
         try:
-            request = urllib.request.Request(url, body, self.headers, method=method)  # noqa: S310 - ours, and http
-            with _opener.open(request, timeout=30) as answer:
-                return json.loads(answer.read() or b"{}")
-        except urllib.error.HTTPError as error:
-            said = error.read().decode(errors="replace").strip()
-            msg = f"MLflow at {self.settings.uri} refused {path}: {said[:300]}"
-            raise HeadframeError(msg) from error
-        except OSError as error:
+            response = httpx.request(method, url, json=fields or None, **options)
+        except httpx.HTTPError as error:
             msg = f"MLflow at {self.settings.uri} does not answer ({error}); start it with `up`"
             raise HeadframeError(msg) from error
+        if response.is_error:
+            msg = f"MLflow at {self.settings.uri} refused {path}: {response.text.strip()[:300]}"
+            raise HeadframeError(msg)
+        return response.json() if response.content else {}
 
     def roles(self) -> dict[str, int]:
-        """Number the roles of the team."""
+        """Return the ids of the team's roles, by name."""
         listed = self("GET", "roles/list?workspace=default")["roles"]
         return {each["name"]: each["id"] for each in listed if each["name"] in GRANTS}
 
     def knows(self, name: str) -> bool:
-        """Say whether somebody of this name has an account."""
+        """Return whether there is an account of this name."""
         return name in {each["username"] for each in self("GET", "users/list")["users"]}
 
 
 def _version(path: str) -> str:
     return "3.0" if path.startswith(("roles/", "users/roles")) else "2.0"
-
-
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""Knows no proxies: the servers are asked on the machine that they run on."""

@@ -12,20 +12,17 @@ import json
 import logging
 import os
 import socket
-import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from headframe.config.project import Project
 from headframe.digests import Record, write_atomically
 from headframe.errors import ConfigurationError, HeadframeError
+from headframe.processes import Daemon, terminate
 from headframe.telemetry import OFF
-
-if TYPE_CHECKING:
-    import psutil
 
 log = logging.getLogger("headframe")
 
@@ -35,8 +32,6 @@ START_SECONDS = 300.0
 
 _STOP_SECONDS = 15.0
 _PROBE_SECONDS = 0.03
-_SAME_PROCESS_SECONDS = 1.0
-"""A process is the one that was started if it began at the noted time; the kernel's clock may be corrected a little."""
 
 _TAIL = 5
 """Lines of a log that are quoted when a server fails."""
@@ -100,6 +95,10 @@ class _Entry(Record):
     port: int
 
     @property
+    def daemon(self) -> Daemon:
+        return Daemon(self.pid, self.created)
+
+    @property
     def address(self) -> str:
         return f"http://{HOST}:{self.port}"
 
@@ -125,9 +124,9 @@ def up(root: Path, *, prefect_port: int | None = None, mlflow_port: int | None =
         raise ConfigurationError(msg)
     with filelock.FileLock(_made(root) / "servers.lock"):
         noted = _entries(root)
-        entries = {name: entry for name, entry in noted.items() if _process(entry) is not None}
+        entries = {name: entry for name, entry in noted.items() if entry.daemon.process() is not None}
         # A server that was killed may have left children, which still hold its port and write to its database.
-        _stop({name: entry for name, entry in noted.items() if name not in entries})
+        terminate([entry.daemon for name, entry in noted.items() if name not in entries], _STOP_SECONDS)
         for name, entry in entries.items():
             if asked[name] not in (None, entry.port):
                 msg = f"{name} is up already on port {entry.port}; to move it to {asked[name]}: headframe down, then up"
@@ -146,7 +145,7 @@ def up(root: Path, *, prefect_port: int | None = None, mlflow_port: int | None =
                 _note(root, {**entries, **started})
             _wait(root, {**entries, **started})
         except BaseException:
-            _stop(started)
+            terminate([entry.daemon for entry in started.values()], _STOP_SECONDS)
             _note(root, entries)
             raise
     return _statuses(root)
@@ -160,7 +159,7 @@ def down(root: Path) -> list[Server]:
         return _statuses(root)
     with filelock.FileLock(Project(root).state / "servers.lock"):
         entries = _entries(root)
-        _stop(entries)
+        terminate([entry.daemon for entry in entries.values()], _STOP_SECONDS)
         _note(root, {})
     return _statuses(root)
 
@@ -178,7 +177,7 @@ def environment(root: Path) -> dict[str, str]:
     """
     found = {}
     for name, entry in _entries(root).items():
-        if _process(entry) is not None and _listens(entry.port):
+        if entry.daemon.process() is not None and _listens(entry.port):
             variable, path = VARIABLES[name]
             found[variable] = entry.address + path
     return found
@@ -192,7 +191,7 @@ def _statuses(root: Path) -> list[Server]:
         if entry is None:
             found.append(Server(name=name, state="down"))
             continue
-        lives = _process(entry) is not None
+        lives = entry.daemon.process() is not None
         state: Literal["up", "starting", "died"] = "died"
         if lives:
             state = "up" if _answers(name, entry.port) else "starting"
@@ -238,18 +237,6 @@ def _note(root: Path, entries: Mapping[Name, _Entry]) -> None:
         _file(root).unlink(missing_ok=True)
 
 
-def _process(entry: _Entry) -> psutil.Process | None:
-    """Give the process that was started; None where it is gone, even if another has its number now."""
-    import psutil  # noqa: PLC0415 - costs more than all the rest where no server was ever started
-
-    try:
-        process = psutil.Process(entry.pid)
-        same = abs(process.create_time() - entry.created) < _SAME_PROCESS_SECONDS
-        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-    except psutil.NoSuchProcess:
-        return None
-
-
 def _listens(port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=_PROBE_SECONDS):
         return True
@@ -281,23 +268,12 @@ def _require_free(name: Name, port: int) -> None:
 
 
 def _start(root: Path, name: Name, port: int) -> _Entry:
-    import psutil  # noqa: PLC0415 - see _process
-
     output = _log_file(root, name)
     output.parent.mkdir(parents=True, exist_ok=True)
     log.info("%s: starting at http://%s:%d", name, HOST, port)
     with output.open("wb") as stream:
-        process = subprocess.Popen(
-            _command(root, name, port),
-            cwd=root,
-            env=_settings(root, port),
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # closing the terminal must not stop it
-        )
-    process.returncode = 0  # nobody waits for it: it outlives this process
-    return _Entry(pid=process.pid, created=psutil.Process(process.pid).create_time(), port=port)
+        daemon = Daemon.start(_command(root, name, port), environment=_settings(root, port), cwd=root, log=stream)
+    return _Entry(pid=daemon.pid, created=daemon.created, port=port)
 
 
 def _command(root: Path, name: Name, port: int) -> list[str]:
@@ -345,7 +321,7 @@ def _wait(root: Path, entries: Mapping[Name, _Entry]) -> None:
             if _answers(name, entry.port):
                 log.info("%s: answers at %s after %.0f s", name, entry.address, took)
                 del waiting[name]
-            elif _process(entry) is None:
+            elif entry.daemon.process() is None:
                 raise HeadframeError(_failure(root, name, "did not start"))
             elif took > START_SECONDS:
                 raise HeadframeError(_failure(root, name, f"did not answer within {START_SECONDS:.0f} s"))
@@ -357,46 +333,3 @@ def _failure(root: Path, name: Name, what: str) -> str:
     lines = [line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     said = " / ".join(lines[-_TAIL:]) or "nothing"
     return f"{name} {what}; the end of {path.relative_to(root).as_posix()} says: {said}"
-
-
-def _stop(entries: Mapping[Name, _Entry]) -> None:
-    """End processes and their children: politely, and after a while for good."""
-    import psutil  # noqa: PLC0415 - see _process
-
-    parents = [process for entry in entries.values() if (process := _process(entry)) is not None]
-    left = [process for entry in entries.values() for process in _left_behind(entry)]
-    family = list(dict.fromkeys([*parents, *_children(parents), *left]))
-    for process in (*parents, *left):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.terminate()
-    _, alive = psutil.wait_procs(family, timeout=_STOP_SECONDS)
-    for process in alive:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(alive, timeout=_STOP_SECONDS)
-
-
-def _children(parents: list[psutil.Process]) -> Iterator[psutil.Process]:
-    import psutil  # noqa: PLC0415 - see _process
-
-    for parent in parents:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            yield from parent.children(recursive=True)
-
-
-def _left_behind(entry: _Entry) -> Iterator[psutil.Process]:
-    """Find what a server that is gone has left: each leads a session of its own, which its children stay in.
-
-    No other process gets the number of a session that still has members: where one has it, there are none.
-    """
-    import psutil  # noqa: PLC0415 - see _process
-
-    with contextlib.suppress(psutil.NoSuchProcess):
-        leader = psutil.Process(entry.pid)
-        ours = abs(leader.create_time() - entry.created) < _SAME_PROCESS_SECONDS
-        if not ours or leader.status() != psutil.STATUS_ZOMBIE:
-            return
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
-            if os.getsid(process.pid) == entry.pid and process.create_time() >= entry.created:
-                yield process

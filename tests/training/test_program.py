@@ -17,9 +17,9 @@ import pytest
 
 from headframe.digests import write_record
 from headframe.errors import ConfigurationError, DataError, HeadframeError
+from headframe.processes import received
 from headframe.training.__main__ import main
 from headframe.training.launchers import Local
-from headframe.training.lifeline import heard
 from headframe.training.run import train, train_baseline
 
 ROWS = [
@@ -205,18 +205,18 @@ def _wait_for(what, seconds=60):
     raise AssertionError(f"nothing came within {seconds} s")
 
 
-def test_what_a_training_failed_with_crosses_the_lifeline_whole():
+def test_what_a_training_failed_with_crosses_the_socket_whole():
     ours, theirs = socket.socketpair()
     sentence = "ü" * 200_000
     code = (
-        "import sys; from headframe.errors import DataError; from headframe.training.lifeline import ParentWatch\n"
-        f"ParentWatch(int(sys.argv[1])).tell(DataError('ü' * {len(sentence)}))"
+        "import sys; from headframe.errors import DataError; from headframe.processes import ParentWatch\n"
+        f"ParentWatch(int(sys.argv[1])).send(DataError('ü' * {len(sentence)}))"
     )
     number = theirs.fileno()
     child = subprocess.Popen([sys.executable, "-c", code, str(number)], pass_fds=[number])
     theirs.close()
     with ours:
-        error = heard(ours)
+        error = received(ours)
         assert child.wait() == 0
     assert type(error) is DataError
     assert str(error) == sentence

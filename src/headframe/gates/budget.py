@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headframe.config.ranges import Count, Positive
-from headframe.errors import HeadframeError
 from headframe.gates.context import Case
+from headframe.gates.measure_budget import measure
 from headframe.gates.report import Verdict
+from headframe.processes import call_isolated
 
-MEASURED = "headframe.gates.measure_budget"
-STDERR = 2  # what a model's code prints must not stand in the answer of the command
 AT_ONCE = 1024  # test rows that are asked about
 UNITS = {
     "latency_p50_ms": "ms for one row at the median",
@@ -88,31 +83,16 @@ class Budget:
         else:
             rows, places = rows.take(pa.array(places)), np.arange(len(places))
         with tempfile.TemporaryDirectory() as scratch:
-            question, answer = Path(scratch) / "question.json", Path(scratch) / "answer.json"
             pq.write_table(rows, Path(scratch) / "rows", compression="none")
-            asked = {
-                "model": str(case.model),
-                "rows": str(Path(scratch) / "rows"),
-                "places": places.tolist(),
-                "requests": self.requests,
-                "threads": case.plan.trainer.threads,
-            }
-            question.write_text(json.dumps(asked), encoding="utf-8")
-            done = subprocess.run(
-                [sys.executable, "-P", "-m", MEASURED, str(question), str(answer)],
-                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-                stdin=subprocess.DEVNULL,
-                stdout=STDERR,
-                stderr=subprocess.PIPE,
-                text=True,
-                check=False,
+            measured: dict[str, float] = call_isolated(
+                measure,
+                {
+                    "model": str(case.model),
+                    "rows": str(Path(scratch) / "rows"),
+                    "places": places.tolist(),
+                    "requests": self.requests,
+                    "threads": case.plan.trainer.threads,
+                },
+                subject=f"the package of {case.version.uri}",
             )
-            if not answer.is_file():
-                last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-                msg = (
-                    f"the package of {case.version.uri} does not answer in a process of its own, which ended with code "
-                    f"{done.returncode}: {last}"
-                )
-                raise HeadframeError(msg)
-            measured: dict[str, float] = json.loads(answer.read_bytes())
         return measured

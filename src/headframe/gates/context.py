@@ -36,7 +36,7 @@ from headframe.evaluation.slices import find
 from headframe.examples.prepare import PreparedData, prepare, target_columns
 from headframe.prediction.layout import bundle_in
 from headframe.records import Provenance
-from headframe.registry.isolated import ask
+from headframe.registry.isolated import call_with_model
 from headframe.registry.signature import CODE, Signed
 from headframe.registry.signed_record import (
     complaint,
@@ -466,7 +466,7 @@ class Case:
             pq.write_table(self.prepared.rows, files["rows"], compression="none")
             with Path(files["places"]).open("wb") as stream:
                 np.save(stream, self.places)
-            ask(
+            call_with_model(
                 write_answers,
                 model,
                 **files,

@@ -20,7 +20,7 @@ from headframe import __version__
 from headframe.errors import HeadframeError
 from headframe.prediction.predictor import Predictor
 from headframe.prediction.rows import to_frame
-from headframe.registry.isolated import ask
+from headframe.registry.isolated import call_with_model
 from headframe.registry.loader import OUTPUTS
 
 with warnings.catch_warnings():
@@ -163,7 +163,7 @@ def prove(model: Path, probe: Path, expected: np.ndarray, threads: int) -> float
     """
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "scores.npy"
-        ask(write_scores, model, probe=str(probe), threads=threads, scores=str(file))
+        call_with_model(write_scores, model, probe=str(probe), threads=threads, scores=str(file))
         scores = np.load(file, allow_pickle=False)
     if scores.shape != expected.shape:
         msg = f"the packaged model gives scores of shape {scores.shape}, but it gave {expected.shape} in training"

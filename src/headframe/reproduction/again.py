@@ -20,26 +20,17 @@ from headframe.config.plan.plan import Plan, read_plan
 from headframe.config.project import Project
 from headframe.digests import write_record
 from headframe.errors import DataError, HeadframeError, Refused
+from headframe.processes import exit_code
 from headframe.records import Provenance, TableRecord
 from headframe.reproduction.outcome import Found
-from headframe.training.lifeline import ParentWatch
 
 FOUND = "found.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; the exit code is 0, or that of the exception that ended it."""
-    asked = _parser().parse_args(arguments)
-    lifeline = ParentWatch(asked.lifeline) if asked.lifeline is not None else None
-    try:
-        again(asked.plan, asked.provenance, asked.folder, asked.root)
-    except HeadframeError as error:
-        if lifeline is None:
-            print(f"error: {error}", file=sys.stderr)  # noqa: T201 - what a user reads
-        else:
-            lifeline.tell(error)
-        return error.exit_code
-    return 0
+    given = _parser().parse_args(arguments)
+    return exit_code(lambda: again(given.plan, given.provenance, given.folder, given.root), given.parent_socket)
 
 
 def again(plan_file: Path, provenance_file: Path, folder: Path, root: Path) -> None:
@@ -178,7 +169,7 @@ def _parser() -> argparse.ArgumentParser:
     add("provenance", type=Path, metavar="PROVENANCE.json", help="what the version rests on")
     add("folder", type=Path, metavar="OUT_DIR", help="where it is made, below the project")
     add("--root", type=Path, metavar="PROJECT", required=True, help="the project's folder in the checkout")
-    add("--lifeline", type=int, help=argparse.SUPPRESS)  # a socket that the starter holds the end of
+    add("--parent-socket", type=int, help=argparse.SUPPRESS)  # see `headframe.processes`
     return parser
 
 

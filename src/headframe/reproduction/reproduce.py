@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
-import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 from headframe.digests import digest, file_digest, folder_digest
 from headframe.errors import HeadframeError
+from headframe.processes import STDERR, describe_exit, run_program, search_path
 from headframe.registry.versions import resolve
 from headframe.reproduction.again import FOUND
 from headframe.reproduction.checkout import check_out
@@ -31,12 +28,10 @@ from headframe.reproduction.scratch import scratch
 from headframe.reproduction.surroundings import changes, modules
 from headframe.signing.trust import Trust
 from headframe.tracking import tags
-from headframe.training.lifeline import heard
 
 log = logging.getLogger("headframe")
 
 PROGRAM = "headframe.reproduction.again"
-GRACE = 10.0  # seconds for the program to end after its starter closed the socket
 
 
 def reproduce(name: str, uri: str, root: Path, trust: Trust) -> Reproduction:
@@ -105,46 +100,26 @@ class _Rebuilding:
         return self._compare(found, root)
 
     def _run(self, root: Path, folder: Path) -> Found:
-        """Start the program with the recorded code first on its path, and wait for its end."""
+        """Run the program to its end, with the recorded code first on its path and nothing of the project as it is."""
         plan, provenance = folder / "plan.json", folder / "provenance.json"
         plan.write_bytes(self.recorded.plan)
         provenance.write_text(self.recorded.provenance.model_dump_json(), encoding="utf-8")
-        ours, theirs = socket.socketpair()
-        with ours:
-            with theirs:
-                process = subprocess.Popen(
-                    [
-                        *(sys.executable, "-m", PROGRAM, str(plan), str(provenance), str(folder)),
-                        *("--root", str(root), "--lifeline", str(theirs.fileno())),
-                    ],
-                    cwd=root,
-                    env={
-                        **os.environ,
-                        "PYTHONPATH": self._path(root),
-                        "PYTHONDONTWRITEBYTECODE": "1",
-                        "TORCHINDUCTOR_CACHE_DIR": str(self.work / "compiled"),  # which torch makes, used or not
-                    },
-                    pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    stdout=2,  # standard output belongs to the one document that a command prints
-                    start_new_session=True,
-                )
-            try:
-                code = process.wait()
-            finally:
-                if process.poll() is None:
-                    process.terminate()
-                    _wait(process)
-            if code:
-                unexplained = HeadframeError(f"the reproduction ended with code {code}; its traceback stands above")
-                raise heard(ours) or unexplained
+        code = run_program(
+            ["-m", PROGRAM, str(plan), str(provenance), str(folder), "--root", str(root)],
+            cwd=root,
+            environment={
+                "PYTHONPATH": search_path(
+                    [root / "src", root], lambda entry: not entry.resolve().is_relative_to(self.project)
+                ),
+                "PYTHONDONTWRITEBYTECODE": "1",
+                "TORCHINDUCTOR_CACHE_DIR": str(self.work / "compiled"),  # which torch makes, used or not
+            },
+            stdout=STDERR,
+        )
+        if code:
+            msg = f"the reproduction {describe_exit(code)}"
+            raise HeadframeError(msg)
         return Found.model_validate_json((folder / FOUND).read_bytes())
-
-    def _path(self, root: Path) -> str:
-        """Let the program import the recorded code, and nothing of the project as it is now."""
-        given = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
-        kept = [entry for entry in given if not Path(entry).resolve().is_relative_to(self.project)]
-        return os.pathsep.join([str(root / "src"), str(root), *kept])
 
     def _compare(self, found: Found, root: Path) -> Reproduction:
         recorded, then = self.recorded, self.recorded.provenance
@@ -251,11 +226,3 @@ def _because(word: Word, first: Compared | None, metrics: dict[str, Metric], aro
         out = [name for name, each in metrics.items() if not each.within]
         said += f"; {_several('out of tolerance:', out)}" if out else "; every metric is within tolerance"
     return said + (f"; {_several('what may explain it:', around)}" if around else "")
-
-
-def _wait(process: subprocess.Popen[bytes]) -> None:
-    try:
-        process.wait(GRACE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from headframe.config.plan.plan import Plan
 from headframe.errors import HeadframeError
 from headframe.records import Answered, Decision, Trained
-from headframe.registry import isolated as apart
+from headframe.registry.isolated import call_with_model
 from headframe.registry.versions import is_intact, model_files, resolve
 from headframe.signing.trust import Trust
 
@@ -60,7 +60,7 @@ def answer(  # noqa: PLR0917 - a stage takes what its key is made of
     folder = root / trained.folder
     with model_files(version, uri, Trust.of(plan.team)) as model:
         probe = str(folder / "probe.parquet")
-        status, response = apart.ask(ask_package, model, name=version.model, number=number, probe=probe)
+        status, response = call_with_model(ask_package, model, name=version.model, number=number, probe=probe)
     if status != OK:
         msg = f"{version.model} version {number} answered its own test row with HTTP {status}: {response}"
         raise HeadframeError(msg)

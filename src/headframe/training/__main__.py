@@ -12,26 +12,18 @@ from typing import NoReturn
 
 from headframe.config.project import Project
 from headframe.errors import INTERRUPTED, ConfigurationError, HeadframeError
+from headframe.processes import exit_code
 from headframe.training.environment import settings_of
-from headframe.training.lifeline import ParentWatch
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; the exit code is 0, or that of the exception that ended it."""
-    asked = _parser().parse_args(arguments)
-    lifeline = ParentWatch(asked.lifeline) if asked.lifeline is not None else None
+    given = _parser().parse_args(arguments)
     try:
-        _run(asked.plan, asked.folder, asked.root, asked.table)
-    except HeadframeError as error:
-        if lifeline is None:
-            print(f"error: {error}", file=sys.stderr)  # noqa: T201 - what a user reads
-        else:
-            lifeline.tell(error)
-        return error.exit_code
+        return exit_code(lambda: _run(given.plan, given.folder, given.root, given.table), given.parent_socket)
     except KeyboardInterrupt:
         print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)  # noqa: T201
         return INTERRUPTED
-    return 0
 
 
 def _run(plan_file: Path, folder: Path, root: Path | None, version: str | None) -> None:
@@ -77,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("folder", type=Path, metavar="OUT_DIR", help="where the model and its predictions are written")
     parser.add_argument("--root", type=Path, metavar="PROJECT", help="the project's folder; found upwards without it")
     parser.add_argument("--table", metavar="SHA256", help="the version of the data; without it the one that lies there")
-    parser.add_argument("--lifeline", type=int, help=argparse.SUPPRESS)  # a socket that launchers hold the end of
+    parser.add_argument("--parent-socket", type=int, help=argparse.SUPPRESS)  # see `headframe.processes`
     return parser
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from headframe.errors import HeadframeError
 from headframe.examples.prepare import PreparedData, prepare
 from headframe.prediction.bundle import ModelManifest, save_ensemble
 from headframe.prediction.predictor import EnsemblePredictor, Predictor
+from headframe.processes import describe_exit
 from headframe.training.cost import ResourceUsage
 from headframe.training.learner import is_network, train_learner
 from headframe.training.outcome import scores_of, write_history, write_measured, write_probe
@@ -178,14 +178,8 @@ class _MemberPool:
                 if kind == "done":
                     self.meter.others.append(said[0])
                 else:
-                    msg = f"member {leaf.name} ended {_ending(process.exitcode)}; start again, and it goes on"
+                    msg = f"member {leaf.name} {describe_exit(process.exitcode)}; start again, and it goes on"
                     raise HeadframeError(msg)
-
-
-def _ending(code: int | None) -> str:
-    if code is not None and code < 0:
-        return f"by signal {signal.Signals(-code).name}"
-    return f"with code {code}; its traceback stands above"
 
 
 class _Line:

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from headframe.config.ranges import Positive
 from headframe.errors import HeadframeError
+from headframe.processes import describe_exit, run_program, search_path
 from headframe.training.environment import settings_of
-from headframe.training.lifeline import heard
-
-GRACE = 5.0
-"""Seconds between asking a process to end and ending it."""
 
 
 class Launcher(Protocol):
@@ -42,8 +35,7 @@ class Launcher(Protocol):
 class Local:
     """A process on this machine, in a session of its own.
 
-    Output and terminal are this process's own. It ends with this process: when that is interrupted or ends in
-    whatever way, the kernel closes the socket between the two and the program exits (see `lifeline`).
+    Output and terminal are this process's own, and it ends with this process (see `headframe.processes`).
 
     Attributes:
         minutes: wall time after which it is ended; None: never.
@@ -58,52 +50,19 @@ class Local:
 
     def launch(self, plan: Path, folder: Path, root: Path, table: str, threads: int) -> None:
         """See `Launcher.launch`."""
-        ours, theirs = socket.socketpair()
-        with ours:
-            with theirs:
-                process = subprocess.Popen(
-                    [
-                        *(sys.executable, "-m", "headframe.training", str(plan), str(folder)),
-                        *("--root", str(root), "--table", table, "--lifeline", str(theirs.fileno())),
-                    ],
-                    cwd=root,
-                    env={**os.environ, **settings_of(threads), "PYTHONPATH": _search_path(root)},
-                    pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    start_new_session=True,
-                )
-            try:
-                code = process.wait(None if self.minutes is None else 60 * self.minutes)
-            except subprocess.TimeoutExpired as error:
-                msg = (
-                    f"training was ended after launcher.minutes={self.minutes:g}; "
-                    "start again to go on from its last checkpoint, or allow it more"
-                )
-                raise HeadframeError(msg) from error
-            finally:
-                _end(process)
-            if code:
-                raise heard(ours) or HeadframeError(_unexplained(code))
-
-
-def _search_path(root: Path) -> str:
-    """Let the program import the project's own code."""
-    return os.pathsep.join(filter(None, [str(root / "src"), os.environ.get("PYTHONPATH", "")]))
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the program and its members, if they have not ended by themselves."""
-    if process.poll() is None:
-        process.terminate()
         try:
-            process.wait(GRACE)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def _unexplained(code: int) -> str:
-    if code < 0:
-        name = signal.Signals(-code).name
-        return f"training was ended by {name}; start again, and it goes on from its last checkpoint"
-    return f"the training program failed with code {code}; its traceback stands above"
+            code = run_program(
+                ["-m", "headframe.training", str(plan), str(folder), "--root", str(root), "--table", table],
+                environment={**settings_of(threads), "PYTHONPATH": search_path([root / "src"])},
+                cwd=root,
+                timeout=None if self.minutes is None else 60 * self.minutes,
+            )
+        except subprocess.TimeoutExpired as error:
+            msg = (
+                f"training was ended after launcher.minutes={self.minutes:g}; "
+                "start again to go on from its last checkpoint, or allow it more"
+            )
+            raise HeadframeError(msg) from error
+        if code:
+            msg = f"training {describe_exit(code)}"
+            raise HeadframeError(msg + ("; start again, and it goes on from its last checkpoint" if code < 0 else ""))

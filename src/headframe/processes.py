@@ -1,0 +1,305 @@
+"""Other processes: programs that end with this one, isolated calls of a function, and servers that outlive it.
+
+A program is handed one end of a socket. It stays open as long as both processes live: when the parent ends, however
+abruptly, the kernel closes the other end and the program exits. An error that ends the program travels over it.
+
+`python -m headframe.processes QUESTION.json ANSWER.json --parent-socket NUMBER` is the process of an isolated call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from headframe import errors
+from headframe.errors import HeadframeError
+from headframe.telemetry import switch_off
+
+if TYPE_CHECKING:
+    import psutil
+
+GRACE = 10.0
+"""Seconds between SIGTERM and SIGKILL for a program."""
+
+STDERR = 2
+"""As `stdout` of a program whose output must not get into the one document that a command prints."""
+
+ORPHANED = 125
+"""Exit code of a program whose parent is gone; there is no process left to read it."""
+
+_SAME_PROCESS_SECONDS = 1.0
+"""A process is the one that was started if it began at the noted time; the kernel's clock may be corrected a little."""
+
+
+def run_program(
+    arguments: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    cwd: Path | None = None,
+    stdout: int | None = None,
+    timeout: float | None = None,
+) -> int:
+    """Run `python ARGUMENTS --parent-socket NUMBER` to its end, in a session of its own; see `exit_code`.
+
+    When this process is interrupted or ends in whatever way, the program ends, too.
+
+    Args:
+        arguments: of the interpreter, such as `-m` and a module.
+        environment: variables to set besides those of this process.
+        cwd: working folder; None: this process's own.
+        stdout: as `subprocess.Popen` takes it.
+        timeout: seconds.
+
+    Returns:
+        The exit code; the negative number of a signal that ended the program.
+
+    Raises:
+        HeadframeError: or the one of its kinds that ended the program.
+        TimeoutExpired: of `subprocess`; the program was ended.
+    """
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, *arguments, "--parent-socket", str(theirs.fileno())],
+                cwd=cwd,
+                env={**os.environ, **environment},
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                start_new_session=True,
+            )
+        try:
+            code = process.wait(timeout)
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(GRACE)
+                except subprocess.TimeoutExpired:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+        error = received(ours) if code else None
+        if error is not None:
+            raise error
+    return code
+
+
+def describe_exit(code: int | None) -> str:
+    """Return how a process ended, as the end of a sentence about it."""
+    if code is not None and code < 0:
+        return f"was ended by {signal.Signals(-code).name}"
+    return f"ended with code {code}; its traceback is above"
+
+
+def search_path(first: Iterable[Path] = (), keep: Callable[[Path], bool] = lambda _: True) -> str:
+    """Return a `PYTHONPATH` for another process.
+
+    Args:
+        first: folders at its beginning.
+        keep: which folders of this process's own `PYTHONPATH` follow.
+    """
+    inherited = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    return os.pathsep.join([*map(str, first), *(path for path in inherited if keep(Path(path)))])
+
+
+class ParentWatch:
+    """The program's end of the socket: exits this process as soon as its parent has ended.
+
+    Args:
+        descriptor: of the inherited socket.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._socket = socket.socket(fileno=descriptor)
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def send(self, error: HeadframeError) -> None:
+        """Send the parent what this program failed with."""
+        self._socket.sendall(json.dumps({"type": type(error).__name__, "message": str(error)}).encode())
+
+    def _watch(self) -> None:
+        self._socket.recv(1)  # nothing is ever sent this way, so this returns at the end only
+        os._exit(ORPHANED)
+
+
+def received(end: socket.socket) -> HeadframeError | None:
+    """Return, at the parent's end of the socket, what an ended program failed with; None if it sent nothing."""
+    raw = b""
+    while piece := end.recv(65536):
+        raw += piece
+    if not raw:
+        return None
+    sent = json.loads(raw)
+    kind: type[HeadframeError] = getattr(errors, sent["type"], HeadframeError)
+    return kind(sent["message"])
+
+
+def exit_code(work: Callable[[], None], parent_socket: int | None) -> int:
+    """Do the work of a program, and return 0 or the exit code of the error that ended it.
+
+    Args:
+        work: what to do.
+        parent_socket: descriptor that `run_program` passed, for the error; None where a person started the program
+            and reads stderr.
+    """
+    watch = ParentWatch(parent_socket) if parent_socket is not None else None
+    try:
+        work()
+    except HeadframeError as error:
+        if watch is None:
+            print(f"error: {error}", file=sys.stderr)  # noqa: T201 - what a user reads
+        else:
+            watch.send(error)
+        return error.exit_code
+    return 0
+
+
+def call_isolated(
+    function: Callable[..., Any], arguments: Mapping[str, Any], *, subject: str, python_path: str | None = None
+) -> Any:
+    """Call a function in a process that has imported nothing yet.
+
+    Args:
+        function: of a module that the process can import; what it returns must be JSON.
+        arguments: of the function, as JSON; anything large lies in files that they name.
+        subject: what is called, for messages: `the code of the model`.
+        python_path: `PYTHONPATH` of the process; None: this process's own.
+
+    Raises:
+        HeadframeError: or the one of its kinds that the function raised; or anything else went wrong in it.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        question, answer = Path(scratch) / "question.json", Path(scratch) / "answer.json"
+        call = {"module": function.__module__, "function": function.__name__, "arguments": dict(arguments)}
+        question.write_text(json.dumps({**call, "subject": subject}), encoding="utf-8")
+        environment = {"PYTHONDONTWRITEBYTECODE": "1"}
+        if python_path is not None:
+            environment["PYTHONPATH"] = python_path
+        program = ["-P", "-m", "headframe.processes", str(question), str(answer)]
+        code = run_program(program, environment=environment, stdout=STDERR)
+        if code:
+            msg = f"the isolated process of {subject} {describe_exit(code)}"
+            raise HeadframeError(msg)
+        return json.loads(answer.read_bytes())
+
+
+def _answer(question: Path, answer: Path) -> None:
+    """Call the function that a question names, and write what it returns."""
+    switch_off()
+    call = json.loads(question.read_bytes())
+    try:
+        found = getattr(importlib.import_module(call["module"]), call["function"])(**call["arguments"])
+    except HeadframeError:
+        raise
+    except Exception as error:  # code that comes with a model may fail in any way
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        msg = f"{call['subject']} fails with {reason} ({last.filename}, line {last.lineno})"
+        raise HeadframeError(msg) from error
+    answer.write_text(json.dumps(found), encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """A process that outlives the one that started it, and leads a session of its own.
+
+    Attributes:
+        pid: its number, which another process may have once it is gone.
+        created: seconds since 1970, as the kernel has it.
+    """
+
+    pid: int
+    created: float
+
+    @classmethod
+    def start(cls, command: Sequence[str], *, environment: Mapping[str, str], cwd: Path, log: IO[bytes]) -> Daemon:
+        """Start a command.
+
+        Args:
+            command: and its arguments.
+            environment: all of its variables.
+            cwd: working folder.
+            log: for what it prints.
+        """
+        import psutil  # noqa: PLC0415 - costs more than all the rest where no server was ever started
+
+        process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # closing the terminal must not stop it
+        )
+        process.returncode = 0  # it is never waited for: it outlives this process
+        return cls(process.pid, psutil.Process(process.pid).create_time())
+
+    def process(self) -> psutil.Process | None:
+        """Return the process; None where it is gone, even if another has its number now."""
+        import psutil  # noqa: PLC0415 - see `start`
+
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(self.pid)
+            if self._is(process) and process.status() != psutil.STATUS_ZOMBIE:
+                return process
+        return None
+
+    def orphans(self) -> Iterator[psutil.Process]:
+        """Yield what a daemon that is gone has left: its children stay in its session.
+
+        No other process gets the number of a session that still has members: where one has it, there are none.
+        """
+        import psutil  # noqa: PLC0415 - see `start`
+
+        with contextlib.suppress(psutil.NoSuchProcess):
+            leader = psutil.Process(self.pid)
+            if not self._is(leader) or leader.status() != psutil.STATUS_ZOMBIE:
+                return
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+                if os.getsid(process.pid) == self.pid and process.create_time() >= self.created:
+                    yield process
+
+    def _is(self, process: psutil.Process) -> bool:
+        return abs(float(process.create_time()) - self.created) < _SAME_PROCESS_SECONDS
+
+
+def terminate(daemons: Iterable[Daemon], grace: float) -> None:
+    """End daemons and their children: with SIGTERM, and after `grace` seconds with SIGKILL."""
+    import psutil  # noqa: PLC0415 - see `Daemon.start`
+
+    daemons = list(daemons)
+    leaders = [process for daemon in daemons if (process := daemon.process()) is not None]
+    orphans = [process for daemon in daemons for process in daemon.orphans()]
+    children: list[psutil.Process] = []
+    for leader in leaders:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            children += leader.children(recursive=True)
+    for process in (*leaders, *orphans):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, alive = psutil.wait_procs(list(dict.fromkeys([*leaders, *children, *orphans])), timeout=grace)
+    for process in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(alive, timeout=grace)
+
+
+if __name__ == "__main__":
+    _question, _answer_file, _, _number = sys.argv[1:]
+    sys.exit(exit_code(lambda: _answer(Path(_question), Path(_answer_file)), int(_number)))
