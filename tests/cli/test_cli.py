@@ -19,7 +19,7 @@ from headframe.config.project import Project
 from headframe.datasets.collect import collect
 from headframe.serving.smoke_request import as_request
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_wrong_usage_is_a_json_document_as_well(
         (["predict"], "the following arguments are required: model, source, target; see `headframe predict --help`"),
         (["reproduce"], "the following arguments are required: model; see `headframe reproduce --help`"),
         (["run", "--bogus"], "unrecognized arguments: --bogus; see `headframe run --help`"),
-        (["models", "list", "--bogus"], "unrecognized arguments: --bogus; see `headframe models --help`"),
+        (["models", "list", "--bogus"], "unrecognized arguments: --bogus; see `headframe models list --help`"),
     ],
 )
 def test_wrong_usage_names_what_is_missing_and_where_to_read_on(
@@ -71,12 +71,12 @@ def test_wrong_usage_names_what_is_missing_and_where_to_read_on(
 
 
 @pytest.mark.parametrize("override", ["model=cnn", "+trainer.max_epochs=3", "~baseline", "experiment=digits_ensemble"])
-def test_a_version_is_made_again_by_its_own_plan_alone(
+def test_a_version_is_reproduced_by_its_own_plan_alone(
     override: str, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["reproduce", "digits/1", "promotion=team", override, "--project", str(root)]) == 2
     assert capsys.readouterr().err == (
-        f"headframe: {override}: a version is made again by its own plan; only gate, promotion, team, tracking can be "
+        f"headframe: {override}: a version is reproduced by its own plan; only gate, promotion, team, tracking can be "
         "overridden\n"
     )
 
@@ -139,7 +139,7 @@ def test_a_run_that_fails_hides_none_that_ended_before(root: Path, capsys: pytes
 
 FAULTS = {
     "raise KeyboardInterrupt": (130, "interrupted; the same command continues"),
-    "raise OSError(28, 'No space left on device', 'data')": (1, "data: No space left on device; mend that"),
+    "raise OSError(28, 'No space left on device', 'data')": (1, "data: No space left on device; fix that"),
     "raise RuntimeError('a fault')": (1, "RuntimeError: a fault"),
 }
 
