@@ -39,7 +39,7 @@ from headframe.gates.better import Better, Found
 from headframe.gates.context import Case
 from headframe.gates.judge import judge_version
 from headframe.gates.page import page
-from headframe.gates.report import GateReport, Verdict
+from headframe.gates.report import GateReport, GateResult
 from headframe.promotion.gate_reports import fetch_report, keep_report, require_page, spell
 from headframe.registry.signature import SIGNATURE, sign_package
 from headframe.registry.versions import model_files, resolve
@@ -86,10 +86,10 @@ class Arena:
             reproduced=reproduced, uri=self.uri, root=self.root, trust=fixtures.trust(),
         )  # fmt: skip
 
-    def verdict(self, asked: str, name: str, champion: str | None = None, **settings: Any) -> Verdict:
+    def verdict(self, asked: str, name: str, champion: str | None = None, **settings: Any) -> GateResult:
         """Ask one gate."""
         known = {key: settings.pop(key) for key in ("tries", "candidates", "reproduced") if key in settings}
-        [verdict] = self.judge(name, champion, {asked: gate(asked, **settings)}, **known).verdicts
+        [verdict] = self.judge(name, champion, {asked: gate(asked, **settings)}, **known).results
         return verdict
 
     def case(self, name: str, champion: str | None, stack: ExitStack) -> Case:
@@ -155,8 +155,8 @@ def arena(tmp_path_factory: pytest.TempPathFactory, mirror: Path) -> Arena:
 
 def test_a_first_version_needs_no_champion(arena: Arena):
     found = arena.verdict("better", "digits")
-    assert (found.passed, found.word) == (True, "no champion")
-    assert "there was no champion before" in found.because
+    assert (found.passed, found.verdict) == (True, "no champion")
+    assert "there was no champion before" in found.reason
 
 
 def _right(arena: Arena, name: str) -> np.ndarray:
@@ -169,7 +169,7 @@ def test_a_better_classifier_is_better_and_the_other_way_round_worse(arena: Aren
     mine, other = _right(arena, "digits"), _right(arena, "worse")
     wins, losses = int((mine & ~other).sum()), int((other & ~mine).sum())
     found = arena.verdict("better", "digits", "worse")
-    assert (found.passed, found.word) == (True, "better")
+    assert (found.passed, found.verdict) == (True, "better")
     numbers = found.numbers
     assert (numbers["won"], numbers["lost"], numbers["rows"], numbers["contents"]) == (wins, losses, 397, 397)
     assert numbers["test"] == "mcnemar"
@@ -178,7 +178,7 @@ def test_a_better_classifier_is_better_and_the_other_way_round_worse(arena: Aren
     assert numbers["low"] < numbers["difference"] < numbers["high"]
     assert numbers["alpha_used"] == spent(0.05, 1)
     lost = arena.verdict("better", "worse", "digits")
-    assert (lost.passed, lost.word) == (False, "worse")
+    assert (lost.passed, lost.verdict) == (False, "worse")
     assert lost.numbers["p_worse"] == numbers["p"]
     assert (lost.numbers["low"], lost.numbers["high"]) == (
         pytest.approx(-numbers["high"]),
@@ -188,24 +188,24 @@ def test_a_better_classifier_is_better_and_the_other_way_round_worse(arena: Aren
 
 def test_an_equal_version_is_not_better_where_rows_suffice_and_has_too_few_where_not(arena: Arena):
     few = arena.verdict("better", "twin", "digits", effect=0.01)
-    assert (few.passed, few.word) == (False, "not enough rows")
+    assert (few.passed, few.verdict) == (False, "not enough rows")
     assert few.numbers["rows_needed"] > 397
     assert few.numbers["power"] < 0.8
-    assert f"{few.numbers['rows_needed']:,} are needed" in few.because
+    assert f"{few.numbers['rows_needed']:,} are needed" in few.reason
     enough = arena.verdict("better", "twin", "digits", effect=0.05)
-    assert (enough.passed, enough.word) == (False, "not better")
+    assert (enough.passed, enough.verdict) == (False, "not better")
     assert enough.numbers["power"] >= 0.8
 
 
 def test_a_champion_is_not_better_than_itself(arena: Arena):
     found = arena.verdict("better", "digits", "digits", effect=0.05)
-    assert (found.passed, found.word, found.numbers["difference"]) == (False, "not better", 0.0)
+    assert (found.passed, found.verdict, found.numbers["difference"]) == (False, "not better", 0.0)
 
 
 def test_later_tries_must_be_more_than_lucky(arena: Arena):
     found = arena.verdict("better", "digits", "worse", tries=7)
     assert found.numbers["alpha_used"] == pytest.approx(0.05 * 6 / math.pi**2 / 49)
-    assert "at try 7" in found.because
+    assert "at try 7" in found.reason
     first = arena.verdict("better", "digits", "early")
     assert first.passed
     many = math.ceil(math.sqrt(0.05 * 6 / math.pi**2 / first.numbers["p"])) + 1
@@ -234,7 +234,7 @@ def test_any_metric_is_compared_by_the_bootstrap(arena: Arena):
     back = arena.verdict("better", "elsewhere", "brier").numbers
     assert back["low"] < back["difference"] < back["high"]
     better = arena.verdict("better", "brier", "dim")
-    assert (better.passed, better.word) == (True, "better")
+    assert (better.passed, better.verdict) == (True, "better")
     assert better.numbers["high"] < 0, "less is better, so the version minus the champion is below zero"
 
 
@@ -251,11 +251,11 @@ def test_the_champions_metric_decides_whatever_the_version_leads_by(arena: Arena
     assert not found.passed
     assert found.numbers["value"] < found.numbers["champion"]
     assert (found.numbers["metric"], found.numbers["test"]) == ("accuracy", "mcnemar")
-    assert found.because.startswith(f"accuracy {found.numbers['value']:.4f} is not proven better than")
-    assert found.because.endswith("accuracy is what the champion is judged by, though this version leads by log_loss")
-    assert "of accuracy against the champion" in arena.verdict("slices", "worse", "digits").because
-    assert arena.verdict("minimum", "sure", "digits", value=0.5).because.startswith("accuracy 0.9")
-    assert arena.verdict("minimum", "sure", value=0.5).because.startswith("log_loss 0.1")
+    assert found.reason.startswith(f"accuracy {found.numbers['value']:.4f} is not proven better than")
+    assert found.reason.endswith("accuracy is what the champion is judged by, though this version leads by log_loss")
+    assert "of accuracy against the champion" in arena.verdict("slices", "worse", "digits").reason
+    assert arena.verdict("minimum", "sure", "digits", value=0.5).reason.startswith("accuracy 0.9")
+    assert arena.verdict("minimum", "sure", value=0.5).reason.startswith("log_loss 0.1")
 
 
 @pytest.mark.slow  # code of one's own is proven in processes of its own
@@ -271,15 +271,15 @@ def test_a_task_without_the_champions_metric_is_not_comparable(own: Made):
     task = type(own.plan.task).model_validate(told, context={"trusted": ("mine.",)})
     replace(own, plan=own.plan.model_copy(update={"task": task, "name": "blind"})).register()
     found = Arena(own.root, own.uri, {}).verdict("better", "digits/2", "digits/1")
-    assert (found.passed, found.word) == (False, "not comparable")
-    assert found.because == ("this version's task does not measure accuracy, by which champion version 1 is judged")
+    assert (found.passed, found.verdict) == (False, "not comparable")
+    assert found.reason == ("this version's task does not measure accuracy, by which champion version 1 is judged")
 
 
 def test_two_kinds_of_task_are_not_comparable(arena: Arena):
     for name in ("better", "slices"):
         found = arena.verdict(name, "digits", "series")
-        assert (found.passed, found.word) == (False, "not comparable")
-        assert "is for forecasting 4 rows ahead, but this version for classification" in found.because
+        assert (found.passed, found.verdict) == (False, "not comparable")
+        assert "is for forecasting 4 rows ahead, but this version for classification" in found.reason
 
 
 def test_the_luckiest_of_several_candidates_must_be_more_than_lucky(arena: Arena):
@@ -287,8 +287,8 @@ def test_the_luckiest_of_several_candidates_must_be_more_than_lucky(arena: Arena
     found = arena.verdict("better", "digits", "worse", tries=2, candidates=5)
     assert found.numbers["alpha_used"] == pytest.approx(spent(0.05, 2) / 5) == alone.numbers["alpha_used"] / 5
     assert (found.numbers["tries"], found.numbers["candidates"]) == (2, 5)
-    assert "allowed at try 2 among 5 candidates)" in found.because
-    assert "candidates" not in alone.because
+    assert "allowed at try 2 among 5 candidates)" in found.reason
+    assert "candidates" not in alone.reason
     many = math.ceil(spent(0.05, 1) / arena.verdict("better", "digits", "early").numbers["p"]) + 1
     assert not arena.verdict("better", "digits", "early", candidates=many).passed
     report = arena.judge("digits", "early", {"better": gate("better")}, tries=2, candidates=5)
@@ -365,7 +365,7 @@ def test_a_champion_of_other_rows_is_asked_about_the_versions_rows(arena: Arena)
     answers = predictor.scores(own).argmax(axis=1)
     assert found.numbers["champion"] == np.mean(answers == own["digit"].to_numpy())
     assert found.numbers["origin"] == f"champion version {version.number} was asked anew"
-    assert "may have been trained on some of these rows" in found.because
+    assert "may have been trained on some of these rows" in found.reason
     assert found.numbers["champion"] != float(version.tags["headframe.accuracy"])
     same = arena.verdict("better", "digits", "worse").numbers
     assert (same["origin"], same["champion_may_have_seen_rows"]) == (
@@ -394,9 +394,9 @@ def test_a_champion_whose_predictions_are_gone_or_changed_is_asked_anew(digits: 
 def test_a_champion_that_cannot_answer_refuses_with_a_way_out(arena: Arena):
     for name in ("better", "slices"):
         found = arena.verdict(name, "digits", "stranger")
-        assert (found.passed, found.word) == (False, "not comparable")
-        assert "cannot answer for these test rows (column 'text' is missing" in found.because
-        assert "promotion.model=digits-2" in found.because
+        assert (found.passed, found.verdict) == (False, "not comparable")
+        assert "cannot answer for these test rows (column 'text' is missing" in found.reason
+        assert "promotion.model=digits-2" in found.reason
     assert not arena.verdict("calibration", "digits", "stranger", tolerance=0.5).passed
     assert arena.verdict("calibration", "digits", "stranger").passed
 
@@ -408,7 +408,7 @@ def test_a_champion_that_cannot_answer_refuses_with_a_way_out(arena: Arena):
 )  # fmt: skip
 def test_the_minimum_knows_the_direction_of_the_metric(arena: Arena, name: str, bound: float | None, word: str):
     found = arena.verdict("minimum", name, value=bound)
-    assert (found.word, found.passed) == (word, word != "missed")
+    assert (found.verdict, found.passed) == (word, word != "missed")
 
 
 def test_a_metric_that_is_no_number_never_passes(arena: Arena):
@@ -421,8 +421,8 @@ def test_a_metric_that_is_no_number_never_passes(arena: Arena):
 
 def test_a_slice_that_loses_more_than_allowed_refuses(arena: Arena):
     found = arena.verdict("slices", "worse", "digits")
-    assert (found.passed, found.word) == (False, "worse")
-    assert "digit=9 loses" in found.because
+    assert (found.passed, found.verdict) == (False, "worse")
+    assert "digit=9 loses" in found.reason
     with ExitStack() as stack:
         case = arena.case("worse", "digits", stack)
         rows = case.predictions
@@ -431,7 +431,7 @@ def test_a_slice_that_loses_more_than_allowed_refuses(arena: Arena):
     assert found.numbers["digit=9: rows"] == nines.sum()
     assert found.numbers["digit=9: difference"] == pytest.approx(mine.mean() - other.mean())
     passed = arena.verdict("slices", "digits", "worse")
-    assert (passed.passed, passed.word) == (True, "not worse")
+    assert (passed.passed, passed.verdict) == (True, "not worse")
     assert arena.verdict("slices", "worse", "digits", loss=0.999).passed
     assert arena.verdict("slices", "worse", "digits", rows=60).numbers["tested"] == 0
     exact = arena.verdict("slices", "worse", "digits", loss=0.0)
@@ -450,14 +450,14 @@ def test_slices_of_other_metrics_and_of_forecasts_are_resampled(arena: Arena):
     found = arena.verdict("slices", "chance", "series", columns=["OT"], rows=10)
     assert found.numbers["tested"] >= 2
     nothing = arena.verdict("slices", "chance", "series")
-    assert (nothing.passed, nothing.word) == (True, "nothing asked")
+    assert (nothing.passed, nothing.verdict) == (True, "nothing asked")
 
 
 def test_without_a_champion_slices_have_an_absolute_bound(arena: Arena):
-    assert arena.verdict("slices", "worse").word == "no champion"
+    assert arena.verdict("slices", "worse").verdict == "no champion"
     missed = arena.verdict("slices", "worse", bound=0.9)
-    assert (missed.passed, missed.word) == (False, "worse")
-    assert "digit=9 has accuracy" in missed.because
+    assert (missed.passed, missed.verdict) == (False, "worse")
+    assert "digit=9 has accuracy" in missed.reason
     assert arena.verdict("slices", "digits", bound=0.9).passed
 
 
@@ -467,14 +467,14 @@ def test_a_column_that_is_not_there_is_named(arena: Arena):
 
 
 def test_calibration_is_bounded_and_compared(arena: Arena):
-    assert arena.verdict("calibration", "digits").word == "kept"
-    assert arena.verdict("calibration", "worse").word == "too large"
-    assert arena.verdict("calibration", "worse", "digits", largest=None, tolerance=0.01).word == "worse"
+    assert arena.verdict("calibration", "digits").verdict == "kept"
+    assert arena.verdict("calibration", "worse").verdict == "too large"
+    assert arena.verdict("calibration", "worse", "digits", largest=None, tolerance=0.01).verdict == "worse"
     assert arena.verdict("calibration", "digits", "worse", tolerance=0.0).passed
-    assert arena.verdict("calibration", "worse", "digits", largest=None, tolerance=None).word == "nothing asked"
-    assert arena.verdict("calibration", "worse", largest=None, tolerance=0.01).word == "no champion"
+    assert arena.verdict("calibration", "worse", "digits", largest=None, tolerance=None).verdict == "nothing asked"
+    assert arena.verdict("calibration", "worse", largest=None, tolerance=0.01).verdict == "no champion"
     forecast = arena.verdict("calibration", "series")
-    assert (forecast.passed, forecast.word) == (True, "does not apply")
+    assert (forecast.passed, forecast.verdict) == (True, "does not apply")
     with ExitStack() as stack:
         case = arena.case("digits", None, stack)
         assert arena.verdict("calibration", "digits").numbers["value"] == case.metrics["calibration_error"]
@@ -483,7 +483,7 @@ def test_calibration_is_bounded_and_compared(arena: Arena):
 @pytest.mark.parametrize("name", ["digits", "series"])
 def test_a_budget_is_measured_on_the_package(arena: Arena, name: str):
     found = arena.verdict("budget", name)
-    assert (found.passed, found.word) == (True, "nothing asked")
+    assert (found.passed, found.verdict) == (True, "nothing asked")
     numbers = found.numbers
     assert 0 < numbers["latency_p50_ms"] <= numbers["latency_p95_ms"] < 1000
     assert 50 < numbers["memory_mib"] < 4000
@@ -496,19 +496,19 @@ def test_a_budget_is_measured_on_the_package(arena: Arena, name: str):
 def test_a_budget_that_is_exceeded_names_each_bound(arena: Arena):
     bounds = dict.fromkeys(("latency_p50_ms", "latency_p95_ms", "memory_mib", "size_mib"), 1e-06)
     found = arena.verdict("budget", "digits", requests=5, **bounds, rows_per_second=1e12)
-    assert (found.passed, found.word) == (False, "exceeded")
+    assert (found.passed, found.verdict) == (False, "exceeded")
     for words in ("at the median", "at the 95th percentile", "MiB of memory", "MiB on disk", "rows a second"):
-        assert words in found.because
-    assert found.because.count("where at most 1e-06 are asked for") == 4
-    assert "where at least 1e+12 are asked for" in found.because
-    assert arena.verdict("budget", "digits", requests=5, size_mib=1000).word == "kept"
+        assert words in found.reason
+    assert found.reason.count("where at most 1e-06 are asked for") == 4
+    assert "where at least 1e+12 are asked for" in found.reason
+    assert arena.verdict("budget", "digits", requests=5, size_mib=1000).verdict == "kept"
 
 
 def test_a_contract_must_be_kept_by_this_very_table(arena: Arena, digits: Made):
     found = arena.verdict("contract", "digits")
-    assert (found.passed, found.word) == (True, "kept")
+    assert (found.passed, found.verdict) == (True, "kept")
     unproven = arena.verdict("contract", "sms")  # whose report is an empty one
-    assert (unproven.passed, unproven.word) == (False, "unproven")
+    assert (unproven.passed, unproven.verdict) == (False, "unproven")
     report = json.loads((arena.root / ".headframe" / "validation" / "validation.json").read_bytes())
     broken = {**report, "findings": [{**report["findings"][0], "kept": False}, *report["findings"][1:]]}
     cases = {
@@ -522,7 +522,7 @@ def test_a_contract_must_be_kept_by_this_very_table(arena: Arena, digits: Made):
         replace(digits, plan=plan).register()
         refused = Arena(digits.root, digits.uri, {}).verdict("contract", f"digits/{number}")
         assert not refused.passed
-        assert words in refused.because
+        assert words in refused.reason
 
 
 def test_test_rows_are_apart_from_what_was_learned(arena: Arena):
@@ -575,9 +575,9 @@ def test_a_split_that_leaks_is_found_out(own: Made, world: fixtures.World, tmp_p
     leaky = again(_leaky(replace(sms, root=own.root, uri=own.uri)), "leaky")
     leaky.register()
     found = Arena(own.root, own.uri, {}).verdict("leakage", "sms_spam/1")
-    assert (found.passed, found.word) == (False, "leaks")
+    assert (found.passed, found.verdict) == (False, "leaks")
     assert found.numbers["shared"] > 50
-    assert "test rows have contents that were learned from" in found.because
+    assert "test rows have contents that were learned from" in found.reason
     series = world.made["etth1"]
     for folder in (series.data.split.table.folder, series.trained.folder):
         shutil.copytree(series.root / folder, own.root / folder, dirs_exist_ok=True)
@@ -585,7 +585,7 @@ def test_a_split_that_leaks_is_found_out(own: Made, world: fixtures.World, tmp_p
     replace(mixed, trained=train(mixed.plan, mixed.data, own.root, "mixed")).register()
     found = Arena(own.root, own.uri, {}).verdict("leakage", "etth1/1")
     assert not found.passed
-    assert "not earlier than the first test row" in found.because
+    assert "not earlier than the first test row" in found.reason
 
 
 def _with_predictions(made: Made, name: str, change: Callable[[pa.Table], pa.Table]) -> Made:
@@ -624,11 +624,11 @@ def test_predictions_that_are_not_of_the_test_rows_or_not_the_models_are_found_o
 
     for name, change in {"elsewhere": elsewhere, "easier": easier, "nudged": nudged}.items():
         _with_predictions(digits, name, change).register()
-    assert "397 measured rows are no test rows" in here.verdict("leakage", "digits/1").because
-    assert "rows were measured, but the split has 397 test rows" in here.verdict("leakage", "digits/2").because
+    assert "397 measured rows are no test rows" in here.verdict("leakage", "digits/1").reason
+    assert "rows were measured, but the split has 397 test rows" in here.verdict("leakage", "digits/2").reason
     assert here.verdict("leakage", "digits/3").passed
     parity = here.verdict("parity", "digits/3")
-    assert (parity.passed, parity.word) == (False, "different")
+    assert (parity.passed, parity.verdict) == (False, "different")
     assert parity.numbers["largest_difference"] == pytest.approx(0.001)
     assert here.verdict("parity", "digits/3", tolerance=0.01).passed
     assert here.verdict("parity", "digits/2").passed
@@ -637,7 +637,7 @@ def test_predictions_that_are_not_of_the_test_rows_or_not_the_models_are_found_o
 @pytest.mark.parametrize("name", ["digits", "sms", "series"])
 def test_the_package_answers_as_the_trained_model_did(arena: Arena, name: str):
     found = arena.verdict("parity", name)
-    assert (found.passed, found.word) == (True, "equal")
+    assert (found.passed, found.verdict) == (True, "equal")
     assert found.numbers["largest_difference"] <= 1e-5
 
 
@@ -655,7 +655,7 @@ def test_the_package_answers_as_the_trained_model_did(arena: Arena, name: str):
 def test_a_reproduction_can_be_demanded(arena: Arena, came: str | None, least: str, passed: bool):
     found = arena.verdict("reproduced", "digits", reproduced=came, least=least)
     assert found.passed is passed
-    assert found.word == (came or "never tried")
+    assert found.verdict == (came or "never tried")
 
 
 def _all(*but: str) -> dict[str, Any]:
@@ -666,12 +666,12 @@ def test_equal_files_give_equal_reports_and_a_page_that_needs_nothing(arena: Are
     reports = [arena.judge("digits", "worse", _all("budget"), reproduced="bitwise") for _ in range(2)]
     assert spell(reports[0]) == spell(reports[1])
     report = reports[0]
-    assert report.passed, report.because
-    assert [each.gate for each in report.verdicts] == list(report.settings)
+    assert report.passed, report.reason
+    assert [each.gate for each in report.results] == list(report.settings)
     assert report.rows == 397
     assert report.digests["table"] == resolve(arena.names["digits"], arena.uri).tags["headframe.table"]
-    named = {"<b>": report.verdicts[0].model_copy(update={"gate": "<b>", "because": "<script>alert(1)</script>"})}
-    html = page(report.model_copy(update={"verdicts": (*report.verdicts, *named.values())}), "a" * 64)
+    named = {"<b>": report.results[0].model_copy(update={"gate": "<b>", "reason": "<script>alert(1)</script>"})}
+    html = page(report.model_copy(update={"results": (*report.results, *named.values())}), "a" * 64)
     assert "<script" not in html
     assert "http" not in html.replace("&lt;", "")
     assert "&lt;script&gt;alert(1)" in html
@@ -789,8 +789,8 @@ def test_a_champion_with_another_plan_is_not_compared_with(digits: Made):
     file.unlink()
     _tag(digits, 1, "plan", digits.plan.fingerprint)
     found = here.verdict("better", "digits/2", "digits/1")
-    assert (found.passed, found.word) == (False, "not comparable")
-    assert "plan.json of models:/digits/1 cannot be fetched" in found.because
+    assert (found.passed, found.verdict) == (False, "not comparable")
+    assert "plan.json of models:/digits/1 cannot be fetched" in found.reason
 
 
 def test_a_challenger_whose_targets_were_made_its_answers_is_refused(digits: Made):
@@ -849,7 +849,7 @@ def test_a_validation_report_is_the_one_that_was_signed(arena: Arena, digits: Ma
     (digits.root / digits.data.validated.report).write_text(json.dumps(broken), encoding="utf-8")
     digits.register()
     here = Arena(digits.root, digits.uri, {})
-    assert here.verdict("contract", "digits/1").word == "broken"
+    assert here.verdict("contract", "digits/1").verdict == "broken"
     (_run_of(digits, 1) / "data" / "validated.json").write_bytes(kept)
     with pytest.raises(Refused, match=r"data/validated.json of models:/digits/1 was changed"):
         here.verdict("contract", "digits/1")
@@ -900,13 +900,13 @@ def test_a_version_of_somebody_else_is_not_judged(digits: Made):
 
 def test_a_gate_may_be_ones_own(own: Made):
     source = (
-        "from headframe.gates.report import Verdict\n\n\nclass Never:\n    def judge(self, case):\n"
-        '        return Verdict(gate="never", passed=False, word="never", because=f"{case.rows} rows")\n'
+        "from headframe.gates.report import GateResult\n\n\nclass Never:\n    def judge(self, case):\n"
+        '        return GateResult(gate="never", passed=False, verdict="never", reason=f"{case.rows} rows")\n'
     )
     (own.root / "src" / "mine" / "gates.py").write_text(source, encoding="utf-8")
     own.register()
     report = Arena(own.root, own.uri, {}).judge("digits/1", None, {"mine": {"_target_": "mine.gates.Never"}})
-    assert (report.passed, report.because) == (False, "mine: 397 rows")
+    assert (report.passed, report.reason) == (False, "mine: 397 rows")
 
 
 def test_the_gates_of_one_person_take_less_than_three_seconds(arena: Arena):
@@ -914,7 +914,7 @@ def test_the_gates_of_one_person_take_less_than_three_seconds(arena: Arena):
     gates = {name: each.model_dump(mode="json") for name, each in solo.gates.items()}
     begun = time.process_time()  # other programs on this machine are not counted
     report = arena.judge("digits", "worse", gates)
-    assert report.passed, report.because
+    assert report.passed, report.reason
     assert time.process_time() - begun < 3
 
 

@@ -40,7 +40,7 @@ def test_a_version_becomes_champion_by_gates_approval_and_promotion(shift: Shift
     assert (report.report.passed, report.report.champion, report.report.tries) == (True, None, 1)
     assert approved(shift, 1).told.startswith("digits version 1 is approved by bert: bert says yes; until ")
     act = promoted(shift, 1)
-    assert act.told == (f"digits version 1 is champion: {report.report.because} (the first one, promoted by anna)")
+    assert act.told == (f"digits version 1 is champion: {report.report.reason} (the first one, promoted by anna)")
     assert champion_number("digits", shift.uri) == 1
     client = MlflowClient(shift.uri, shift.uri)
     assert client.get_model_version("digits", "1").tags["headframe.decision"].startswith("digits version 1 is champion")
@@ -446,8 +446,8 @@ def test_history_tells_who_was_champion_when_and_why(shift: Shift):
     first, _, last = told.reigns
     assert (first.until, last.until) == (told.reigns[1].since, None)
     assert last.reason == "two is slow"
-    assert first.because.startswith("accuracy 0.9")
-    assert (first.gates[0]["gate"], first.gates[0]["word"]) == ("minimum", "reached")
+    assert first.gate_reason.startswith("accuracy 0.9")
+    assert (first.gates[0]["gate"], first.gates[0]["verdict"]) == ("minimum", "reached")
     assert [word.reason for word in last.approvals] == ["bert says yes"]
     today = last.since[:10]
     assert [reign.version for reign in history("digits", shift.service(), today).reigns] == [1]

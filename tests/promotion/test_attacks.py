@@ -61,19 +61,19 @@ def forge(shift: Shift, number: int, service: PromotionService, key: OwnKey) -> 
         uri=service.uri, root=service.root, trust=service.trust,
     )  # fmt: skip
     assert not report.passed
-    verdicts = tuple(
-        each.model_copy(update={"passed": True, "word": "better", "because": "accuracy 0.99 is better"})
+    results = tuple(
+        each.model_copy(update={"passed": True, "verdict": "better", "reason": "accuracy 0.99 is better"})
         if each.gate == "better"
         else each
-        for each in report.verdicts
+        for each in report.results
     )
-    report = report.model_copy(update={"verdicts": verdicts})
+    report = report.model_copy(update={"results": results})
     assert report.passed
     kept, files = keep_report(version, report, service.uri), service.files(version)
     claim: Mapping[str, Any] = {
         "passed": True,
-        "because": report.because,
-        "verdicts": [each.model_dump(mode="json") for each in verdicts],
+        "reason": report.reason,
+        "results": [each.model_dump(mode="json") for each in results],
         "champion": present.version,
         "commit": "",
         "digests": {
@@ -159,7 +159,7 @@ def test_the_best_of_twenty_has_twenty_candidates(shift: Shift):
     assert (report.tries, report.candidates) == (1, 20)
     report = gated(shift, 3, service).report
     assert (report.tries, report.candidates) == (2, 20)
-    numbers = report.verdicts[-1].numbers
+    numbers = report.results[-1].numbers
     assert numbers["alpha_used"] == pytest.approx(spent(0.05, 2) / 20)
 
 
@@ -208,7 +208,7 @@ def test_a_promotion_by_gates_that_failed_later_is_named(shift: Shift):
     gated(shift, 1, shift.service(gates={"minimum": {**MINIMUM, "value": 0.9999}}))
     entries = service.entries("digits")
     claim = {
-        "from": None, "to": 1, "reason": "", "because": "", "told": "one", "policy": "team", "gated": 1,
+        "from": None, "to": 1, "reason": "", "gate_reason": "", "told": "one", "policy": "team", "gated": 1,
         "approvals": [], "commit": "", "digests": entries[0].digests,
     }  # fmt: skip
     entry = service.ledger.append("digits", "promote", 1, claim, shift.keys["anna"], after=3)
@@ -394,7 +394,7 @@ def test_what_an_entry_says_in_another_form_is_refused(shift: Shift):
     gated(shift, 1)
     service = shift.service()
     [first] = service.entries("digits")
-    for name, value in (("verdicts", ["better"]), ("passed", "yes"), ("champion", "1"), ("because", None)):
+    for name, value in (("results", ["better"]), ("passed", "yes"), ("champion", "1"), ("reason", None)):
         claim = json.loads(json.dumps({**first.claim, name: value}))
         entry = first.model_copy(update={"claim": claim})
         with pytest.raises(Refused, match=f"it does not say {name}, so it was written by other means"):

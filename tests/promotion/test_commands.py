@@ -132,7 +132,7 @@ def test_a_version_that_fails_its_gates_ends_with_exit_code_4_and_its_report(mod
     code, printed, _ = models("gate", "digits/1", "--as", "anna", "--json", "promotion.gates.minimum.value=0.9999")
     assert code == 4
     document = json.loads(printed)
-    assert (document["kind"], document["report"]["verdicts"][0]["word"]) == ("gate", "missed")
+    assert (document["kind"], document["report"]["results"][0]["verdict"]) == ("gate", "missed")
 
 
 def test_what_verify_finds_is_listed_and_ends_with_exit_code_4(shift: Shift, models: Person):

@@ -221,7 +221,7 @@ def test_the_card_names_the_slices_that_only_a_gate_looked_at(shift: Shift):
     slices = {"_target_": "headframe.gates.slices.Slices", "resamples": 200}
     service = shift.service(needed=0, gates={"minimum": MINIMUM, "slices": slices})
     gated = gate(shift.version(4), service, shift.keys["anna"])
-    found = next(each.because for each in gated.report.verdicts if each.gate == "slices")
+    found = next(each.reason for each in gated.report.results if each.gate == "slices")
     told = card(shift.version(4), service).markdown
     assert f"The evaluation measured no slices; what the gate found of them: {found}. Name columns" in told
     assert "No slices were measured" not in told

@@ -260,7 +260,7 @@ def test_a_tenth_of_the_half_width_or_a_thousandth_is_allowed():
 
 def test_a_page_names_what_differs(capsys):
     found = Reproduction(
-        model="digits", version=3, verdict="within tolerance", first="code", because="weights are not the same",
+        model="digits", version=3, verdict="within tolerance", first="code", reason="weights are not the same",
         stages=_stages("code", "weights", "predictions", "metrics"), metrics={"accuracy": NEAR},
         modules=(Change(name="headframe.examples.seeds", recorded="a", found="b", decides=True),),
         environment=(

@@ -63,7 +63,7 @@ def test_a_changed_line_of_the_stored_code_is_named_and_not_run(remains: Remains
     diff.write_bytes(diff.read_bytes().replace(b"nn.ReLU()", b"nn.Tanh()"))
     found = again(remains)
     assert (found.verdict, found.first) == ("different", "code")
-    assert "diff" in found.because
+    assert "diff" in found.reason
     assert found.seconds.keys() == {"all"}
 
 
@@ -76,7 +76,7 @@ def test_one_changed_value_of_the_data_is_named(remains: Remains):
     told = {each.stage: each.equal for each in found.stages}
     assert told == {"plan": True, "code": True, "data": False} | dict.fromkeys(STAGES[3:])
     assert found.stages[2].found is not None
-    assert found.stages[2].found[:12] in found.because
+    assert found.stages[2].found[:12] in found.reason
 
 
 def test_a_flipped_byte_of_a_source_is_named(remains: Remains):
@@ -86,7 +86,7 @@ def test_a_flipped_byte_of_a_source_is_named(remains: Remains):
     source.write_bytes(raw)
     found = again(remains)
     assert (found.verdict, found.first) == ("different", "data")
-    assert "pixels" in found.because or "digits.csv.gz" in found.because
+    assert "pixels" in found.reason or "digits.csv.gz" in found.reason
 
 
 def test_data_that_cannot_be_had_is_refused(remains: Remains):
@@ -205,7 +205,7 @@ def test_a_repository_that_holds_headframe_itself_is_made_again_by_the_headframe
     repository = Path(__file__).parents[2]
     code = lineage.code(repository)
     root = check_out(written(code), code.diff or b"", repository, tmp_path / "project")
-    seeds = root / "src" / "headframe" / "training" / "seeds.py"
+    seeds = root / "src" / "headframe" / "examples" / "seeds.py"
     seeds.write_text(seeds.read_text().replace("_ORDER, _BOOTSTRAP = 1, 2", "_ORDER, _BOOTSTRAP = 3, 2"))
     made = Remains(root, tmp_path / "registry", tmp_path)
     headframe(
@@ -223,7 +223,7 @@ def test_a_repository_that_holds_headframe_itself_is_made_again_by_the_headframe
 def test_a_changed_line_of_installed_code_is_named_with_what_it_changes(trained: Remains, tmp_path: Path):
     site = tmp_path / "site"
     shutil.copytree(Path(__file__).parents[2] / "src" / "headframe", site / "headframe")
-    seeds = site / "headframe" / "training" / "seeds.py"
+    seeds = site / "headframe" / "examples" / "seeds.py"
     seeds.write_text(seeds.read_text().replace("_ORDER, _BOOTSTRAP = 1, 2", "_ORDER, _BOOTSTRAP = 3, 2"))
     told = headframe(trained, "reproduce", "digits/1", "--no-record", code=5, PYTHONPATH=str(site))
     assert (told["verdict"], told["first"]) == ("different", "code")
@@ -233,7 +233,7 @@ def test_a_changed_line_of_installed_code_is_named_with_what_it_changes(trained:
     seeds.write_text(f"{seeds.read_text()}# changes nothing\n".replace("_BOOTSTRAP = 3, 2", "_BOOTSTRAP = 1, 2"))
     told = headframe(trained, "reproduce", "digits/1", "--no-record", PYTHONPATH=str(site))
     assert (told["verdict"], told["first"]) == ("bitwise", "code")
-    assert "although code differs (module headframe.examples.seeds)" in told["because"]
+    assert "although code differs (module headframe.examples.seeds)" in told["reason"]
 
 
 @pytest.mark.slow

@@ -206,8 +206,8 @@ def _gate(arguments: argparse.Namespace, project: Project) -> CommandResult:
     service = _service(arguments, project)
     gated = gate(_version(arguments, service), service, _key(arguments))
     lines = [
-        f"  {'ok' if each.passed else 'no':4}{each.gate:14}{each.word}: {each.because}"
-        for each in gated.report.verdicts
+        f"  {'ok' if each.passed else 'no':4}{each.gate:14}{each.verdict}: {each.reason}"
+        for each in gated.report.results
     ]
     code = 0 if gated.report.passed else REFUSED
     return CommandResult(gated.model_dump(mode="json"), [*lines, *gated.summary.splitlines()], code)

@@ -25,7 +25,7 @@ from headframe.evaluation.significance import (
     spent,
 )
 from headframe.gates.context import Case
-from headframe.gates.report import Verdict
+from headframe.gates.report import GateResult
 from headframe.tasks.base import Task
 from headframe.tasks.forecasting import Forecasting
 
@@ -92,7 +92,7 @@ class Better:
     test: Test = "auto"
     resamples: Annotated[int, Field(ge=200, le=100_000)] = 2000
 
-    def judge(self, case: Case) -> Verdict:
+    def judge(self, case: Case) -> GateResult:
         """Judge a version.
 
         Raises:
@@ -100,14 +100,14 @@ class Better:
         """
         task, value = case.yardstick, case.value
         if case.champion is None:
-            because = f"{task.lead} {value:.4f} on {case.rows:,} test rows, and there was no champion before"
-            return self._verdict(True, "no champion", because, {"value": value, "rows": case.rows})
+            reason = f"{task.lead} {value:.4f} on {case.rows:,} test rows, and there was no champion before"
+            return self._verdict(True, "no champion", reason, {"value": value, "rows": case.rows})
         rival = case.rival
         if rival.predictions is None:
             return self._verdict(False, "not comparable", rival.origin, {"value": value, "rows": case.rows})
         if task.lead not in case.rival_metrics:
-            because = f"the champion's answers for these {case.rows:,} test rows define no {task.lead}"
-            return self._verdict(False, "not comparable", because, {"value": value, "rows": case.rows})
+            reason = f"the champion's answers for these {case.rows:,} test rows define no {task.lead}"
+            return self._verdict(False, "not comparable", reason, {"value": value, "rows": case.rows})
         alpha = spent(self.alpha, case.tries) / case.candidates
         found = self.compare(task, case.predictions, rival.predictions, alpha, case)
         word = self.word(found, alpha)
@@ -138,7 +138,7 @@ class Better:
             "origin": rival.origin,
             "champion_may_have_seen_rows": "yes" if rival.seen else "no",
         }
-        return self._verdict(word == "better", word, self._because(case, found, word, alpha), numbers)
+        return self._verdict(word == "better", word, self._reason(case, found, word, alpha), numbers)
 
     def compare(self, task: Task, predictions: pa.Table, champion: pa.Table, alpha: float, case: Case) -> Found:
         """Test two models on the same rows."""
@@ -230,22 +230,22 @@ class Better:
             raise ConfigurationError(msg)
         return self.test
 
-    def _because(self, case: Case, found: Found, word: str, alpha: float) -> str:
+    def _reason(self, case: Case, found: Found, word: str, alpha: float) -> str:
         lead, value, other = case.yardstick.lead, case.value, case.rival_metrics[case.yardstick.lead]
         how = {"better": "is better than", "worse": "is worse than"}.get(word, "is not proven better than")
         p = min(found.p_better, found.p_worse) if word == "worse" else found.p_better
-        because = f"{lead} {value:.4f} {how} {other:.4f} of the champion on the same {case.rows:,} test rows"
-        because += f" (p {p:.2g} by {TESTS[found.test]}, {alpha:.2g} allowed"
-        because += f" at try {case.tries}" if case.tries > 1 else ""
-        because += f" among {case.candidates} candidates" if case.candidates > 1 else ""
-        because += ")"
+        reason = f"{lead} {value:.4f} {how} {other:.4f} of the champion on the same {case.rows:,} test rows"
+        reason += f" (p {p:.2g} by {TESTS[found.test]}, {alpha:.2g} allowed"
+        reason += f" at try {case.tries}" if case.tries > 1 else ""
+        reason += f" among {case.candidates} candidates" if case.candidates > 1 else ""
+        reason += ")"
         if word == "not enough rows":
-            because += f"; {self._too_few(found)}"
+            reason += f"; {self._too_few(found)}"
         if lead != case.task.lead:
-            because += f"; {lead} is what the champion is judged by, though this version leads by {case.task.lead}"
+            reason += f"; {lead} is what the champion is judged by, though this version leads by {case.task.lead}"
         if case.rival.seen:
-            because += "; the champion's table or split differs, so it may have been trained on some of these rows"
-        return because
+            reason += "; the champion's table or split differs, so it may have been trained on some of these rows"
+        return reason
 
     def _too_few(self, found: Found) -> str:
         if found.gain.unspread:
@@ -255,8 +255,10 @@ class Better:
             return f"only {found.units:.3g} of them are independent, where {FEWEST} are the fewest to tell by: {needed}"
         return f"too few rows to find a gain of {self.effect:g} with power {self.power:g}: {needed}"
 
-    def _verdict(self, passed: bool, word: str, because: str, numbers: dict[str, float | int | str | None]) -> Verdict:
-        return Verdict(gate="better", passed=passed, word=word, because=because, numbers=numbers)
+    def _verdict(
+        self, passed: bool, word: str, reason: str, numbers: dict[str, float | int | str | None]
+    ) -> GateResult:
+        return GateResult(gate="better", passed=passed, verdict=word, reason=reason, numbers=numbers)
 
 
 def count(predictions: pa.Table, champion: pa.Table, contents: np.ndarray) -> Pairs:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from headframe.config.ranges import Count, Positive
 from headframe.gates.context import Case
 from headframe.gates.measure_budget import measure
-from headframe.gates.report import Verdict
+from headframe.gates.report import GateResult
 from headframe.processes import call_isolated
 
 AT_ONCE = 1024  # test rows that are asked about
@@ -49,7 +49,7 @@ class Budget:
     size_mib: Positive | None = None
     requests: Count = 100
 
-    def judge(self, case: Case) -> Verdict:
+    def judge(self, case: Case) -> GateResult:
         """Judge a version; what has no bound is only written down.
 
         Raises:
@@ -68,12 +68,12 @@ class Budget:
                     f"{found[name]:g} {unit} where {'at least' if least else 'at most'} {bound:g} are asked for"
                 )
         if over:
-            because = f"the packaged model needs {'; '.join(over)}"
-            return Verdict(gate="budget", passed=False, word="exceeded", because=because, numbers=numbers)
+            reason = f"the packaged model needs {'; '.join(over)}"
+            return GateResult(gate="budget", passed=False, verdict="exceeded", reason=reason, numbers=numbers)
         told = f"{found['latency_p50_ms']:g} ms for one row, {found['memory_mib']:g} MiB of memory"
-        because = f"the packaged model needs {told} and {found['size_mib']:g} MiB on disk"
+        reason = f"the packaged model needs {told} and {found['size_mib']:g} MiB on disk"
         word = "kept" if any(getattr(self, name) is not None for name in UNITS) else "nothing asked"
-        return Verdict(gate="budget", passed=True, word=word, because=because, numbers=numbers)
+        return GateResult(gate="budget", passed=True, verdict=word, reason=reason, numbers=numbers)
 
     def _measure(self, case: Case) -> dict[str, float]:
         places = case.places[:AT_ONCE]

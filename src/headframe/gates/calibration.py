@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from headframe.config.ranges import Fraction, NotNegative
 from headframe.gates.context import Case
-from headframe.gates.report import Verdict
+from headframe.gates.report import GateResult
 
 METRIC = "calibration_error"
 
@@ -23,32 +23,34 @@ class Calibration:
     largest: Fraction | None = 0.1
     tolerance: NotNegative | None = None
 
-    def judge(self, case: Case) -> Verdict:
+    def judge(self, case: Case) -> GateResult:
         """Judge a version; where the task gives no probabilities there is nothing to judge."""
         value = case.metrics.get(METRIC)
         if value is None:
-            because = f"task {case.yardstick.kind} gives no probabilities, so it has no calibration error"
-            return Verdict(gate="calibration", passed=True, word="does not apply", because=because)
+            reason = f"task {case.yardstick.kind} gives no probabilities, so it has no calibration error"
+            return GateResult(gate="calibration", passed=True, verdict="does not apply", reason=reason)
         numbers: dict[str, float | int | str | None] = {"value": value, "largest": self.largest, "rows": case.rows}
-        because = f"calibration error {value:.4f} on {case.rows:,} test rows"
+        reason = f"calibration error {value:.4f} on {case.rows:,} test rows"
         if self.largest is not None and not value <= self.largest:
-            because += f" exceeds {self.largest:g}"
-            return Verdict(gate="calibration", passed=False, word="too large", because=because, numbers=numbers)
+            reason += f" exceeds {self.largest:g}"
+            return GateResult(gate="calibration", passed=False, verdict="too large", reason=reason, numbers=numbers)
         if self.largest is None and self.tolerance is None:
-            return Verdict(gate="calibration", passed=True, word="nothing asked", because=because, numbers=numbers)
+            return GateResult(gate="calibration", passed=True, verdict="nothing asked", reason=reason, numbers=numbers)
         if self.largest is None and case.champion is None:
-            because += ", and there is no champion to compare with"
-            return Verdict(gate="calibration", passed=True, word="no champion", because=because, numbers=numbers)
+            reason += ", and there is no champion to compare with"
+            return GateResult(gate="calibration", passed=True, verdict="no champion", reason=reason, numbers=numbers)
         if self.tolerance is None or case.champion is None:
-            return Verdict(gate="calibration", passed=True, word="kept", because=because, numbers=numbers)
+            return GateResult(gate="calibration", passed=True, verdict="kept", reason=reason, numbers=numbers)
         if case.rival.predictions is None:
-            because = case.rival.origin
-            return Verdict(gate="calibration", passed=False, word="not comparable", because=because, numbers=numbers)
+            reason = case.rival.origin
+            return GateResult(
+                gate="calibration", passed=False, verdict="not comparable", reason=reason, numbers=numbers
+            )
         other = case.rival_metrics[METRIC]
         numbers |= {"champion": other, "difference": value - other, "tolerance": self.tolerance}
         passed = value <= other + self.tolerance
-        because += (
+        reason += (
             f" is {'not ' if passed else ''}larger than the champion's {other:.4f} by more than {self.tolerance:g}"
         )
         word = "kept" if passed else "worse"
-        return Verdict(gate="calibration", passed=passed, word=word, because=because, numbers=numbers)
+        return GateResult(gate="calibration", passed=passed, verdict=word, reason=reason, numbers=numbers)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from headframe.config.plan.promotion import PromotionConfig
-from headframe.gates.report import GateReport, Verdict
+from headframe.gates.report import GateReport, GateResult
 from headframe.registry.versions import Version
 from headframe.signing.trust import Trust
 
@@ -20,7 +20,7 @@ DIGESTS = ("plan", "table", "split", "predictions")
 class Gate(Protocol):
     """A class with settings in a file in `promotion/gates/`, or in the project's own code."""
 
-    def judge(self, case: Case) -> Verdict:
+    def judge(self, case: Case) -> GateResult:
         """Say whether a version passes, and by which numbers."""
 
 
@@ -71,10 +71,10 @@ def judge_version(
         root=root,
         trust=trust,
     ) as case:
-        verdicts = []
+        results = []
         for name, component in promotion.gates.items():
             gate: Gate = build(component)
-            verdicts.append(gate.judge(case).model_copy(update={"gate": name}))
+            results.append(gate.judge(case).model_copy(update={"gate": name}))
         signed = case.reign.signed
         return GateReport(
             model=version.model,
@@ -89,5 +89,5 @@ def judge_version(
             digests={name: case.said(name) for name in DIGESTS},
             tries=tries,
             candidates=candidates,
-            verdicts=tuple(verdicts),
+            results=tuple(results),
         )

@@ -13,7 +13,7 @@ from headframe.config.build import build
 from headframe.datasets import cells
 from headframe.datasets.splits import PARTS
 from headframe.gates.context import Case
-from headframe.gates.report import Verdict
+from headframe.gates.report import GateResult
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,13 @@ class Leakage:
     come later than all others that were used.
     """
 
-    def judge(self, case: Case) -> Verdict:
+    def judge(self, case: Case) -> GateResult:
         """Judge a version."""
         parts = case.parts
         numbers: dict[str, float | int | str | None] = {part: int((parts == part).sum()) for part in PARTS}
 
-        def refuse(because: str) -> Verdict:
-            return Verdict(gate="leakage", passed=False, word="leaks", because=because, numbers=numbers)
+        def refuse(reason: str) -> GateResult:
+            return GateResult(gate="leakage", passed=False, verdict="leaks", reason=reason, numbers=numbers)
 
         codes = np.searchsorted(sorted(PARTS), parts).astype(np.uint8)
         came, wanted = hashlib.sha256(codes.tobytes()).hexdigest(), case.said("split")
@@ -48,29 +48,29 @@ class Leakage:
             return self._contents(case, parts, numbers)
         return self._order(case, parts, numbers)
 
-    def _contents(self, case: Case, parts: np.ndarray, numbers: dict[str, float | int | str | None]) -> Verdict:
+    def _contents(self, case: Case, parts: np.ndarray, numbers: dict[str, float | int | str | None]) -> GateResult:
         contents = cells.numbers(case.table.read(["content"])["content"])
         known = np.unique(contents[np.isin(parts, ["train", "validation"])])
         tested = contents[parts == "test"]
         shared = np.isin(tested, known)
         numbers["shared"] = int(shared.sum())
         if shared.any():
-            because = (
+            reason = (
                 f"{shared.sum():,} of {len(tested):,} test rows have contents that were learned from, first "
                 f"{tested[shared][0]:016x}"
             )
-            return Verdict(gate="leakage", passed=False, word="leaks", because=because, numbers=numbers)
-        because = f"none of the contents of {len(tested):,} test rows is among {len(known):,} that were learned from"
-        return Verdict(gate="leakage", passed=True, word="apart", because=because, numbers=numbers)
+            return GateResult(gate="leakage", passed=False, verdict="leaks", reason=reason, numbers=numbers)
+        reason = f"none of the contents of {len(tested):,} test rows is among {len(known):,} that were learned from"
+        return GateResult(gate="leakage", passed=True, verdict="apart", reason=reason, numbers=numbers)
 
-    def _order(self, case: Case, parts: np.ndarray, numbers: dict[str, float | int | str | None]) -> Verdict:
+    def _order(self, case: Case, parts: np.ndarray, numbers: dict[str, float | int | str | None]) -> GateResult:
         time = case.plan.dataset.time
         moments = np.arange(len(parts)) if time is None else np.asarray(cells.whole(case.table.read([time])[time]))
         learned, tested = moments[np.isin(parts, ["train", "validation"])], moments[parts == "test"]
         late = int((learned >= tested.min()).sum())
         numbers["not_earlier"] = late
         if late:
-            because = f"{late:,} rows that were learned from are not earlier than the first test row, {tested.min()}"
-            return Verdict(gate="leakage", passed=False, word="leaks", because=because, numbers=numbers)
-        because = f"all {len(tested):,} test rows are later than the {len(learned):,} that were learned from"
-        return Verdict(gate="leakage", passed=True, word="apart", because=because, numbers=numbers)
+            reason = f"{late:,} rows that were learned from are not earlier than the first test row, {tested.min()}"
+            return GateResult(gate="leakage", passed=False, verdict="leaks", reason=reason, numbers=numbers)
+        reason = f"all {len(tested):,} test rows are later than the {len(learned):,} that were learned from"
+        return GateResult(gate="leakage", passed=True, verdict="apart", reason=reason, numbers=numbers)

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from headframe.gates.context import Case
-from headframe.gates.report import Verdict
+from headframe.gates.report import GateResult
 
 
 @dataclass(frozen=True)
@@ -19,21 +19,23 @@ class Minimum:
 
     value: float | None = None
 
-    def judge(self, case: Case) -> Verdict:
+    def judge(self, case: Case) -> GateResult:
         """Judge a version; a metric that is not a number never passes."""
         lead, value = case.yardstick.lead, case.value
         measured = f"{lead} {value:.4f} on {case.rows:,} test rows"
         numbers = {"value": value if math.isfinite(value) else None, "bound": self.value, "rows": case.rows}
         if not math.isfinite(value):
-            return Verdict(gate="minimum", passed=False, word="missed", because=f"{lead} is {value}", numbers=numbers)
+            return GateResult(
+                gate="minimum", passed=False, verdict="missed", reason=f"{lead} is {value}", numbers=numbers
+            )
         if self.value is None:
-            return Verdict(gate="minimum", passed=True, word="nothing asked", because=measured, numbers=numbers)
+            return GateResult(gate="minimum", passed=True, verdict="nothing asked", reason=measured, numbers=numbers)
         passed = value >= self.value if case.yardstick.higher_is_better else value <= self.value
         bound = "minimum" if case.yardstick.higher_is_better else "maximum"
-        return Verdict(
+        return GateResult(
             gate="minimum",
             passed=passed,
-            word="reached" if passed else "missed",
-            because=f"{measured} {'reaches' if passed else 'misses'} the {bound} of {self.value:g}",
+            verdict="reached" if passed else "missed",
+            reason=f"{measured} {'reaches' if passed else 'misses'} the {bound} of {self.value:g}",
             numbers=numbers,
         )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from headframe.gates.report import GateReport, Verdict
+from headframe.gates.report import GateReport, GateResult
 
 _STYLE = """
 :root{color-scheme:light dark;--ink:#1a202c;--soft:#5a6778;--paper:#fff;--panel:#f5f7fa;--line:#dde3ea;--mark:#2b6cb0;
@@ -52,7 +52,7 @@ def page(report: GateReport, sha256: str) -> str:
         sha256: of the report's JSON.
     """
     title = escape(f"{report.model} version {report.version}")
-    refused = [verdict.gate for verdict in report.verdicts if not verdict.passed]
+    refused = [verdict.gate for verdict in report.results if not verdict.passed]
     kind, told = ("bad", f"Refused by {', '.join(refused)}") if refused else ("good", "Passed every gate")
     against = "there was no champion before" if report.champion is None else f"champion: version {report.champion}"
     tried = "" if report.tries == 1 else f", try {report.tries} against this champion"
@@ -74,7 +74,7 @@ def page(report: GateReport, sha256: str) -> str:
             f"<h1>{title}</h1>",
             f'<p class="sum {kind}">{escape(told)}</p>',
             f'<p class="soft">{report.rows:,} test rows; {against}{tried}.</p>',
-            *(_verdict(each, report.settings.get(each.gate, {})) for each in report.verdicts),
+            *(_verdict(each, report.settings.get(each.gate, {})) for each in report.results),
             "<h2>Digests (sha256)</h2>",
             _pairs(digests, code=True),
             "</main></body></html>",
@@ -83,13 +83,13 @@ def page(report: GateReport, sha256: str) -> str:
     )
 
 
-def _verdict(verdict: Verdict, settings: Mapping[str, Any]) -> str:
+def _verdict(verdict: GateResult, settings: Mapping[str, Any]) -> str:
     kind, mark = ("good", "&#10003;") if verdict.passed else ("bad", "&#10007;")
     asked = {name: _spelled(value) for name, value in settings.items() if name not in ("_target_", "tiny")}
     slices, others = _divided(verdict.numbers)
     parts = [
-        f'<header><h2>{escape(verdict.gate)}</h2><b class="{kind}">{mark} {escape(verdict.word)}</b></header>',
-        f"<p>{escape(verdict.because)}</p>",
+        f'<header><h2>{escape(verdict.gate)}</h2><b class="{kind}">{mark} {escape(verdict.verdict)}</b></header>',
+        f"<p>{escape(verdict.reason)}</p>",
         _picture(verdict.numbers),
         _slices(slices),
     ]

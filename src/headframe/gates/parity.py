@@ -10,7 +10,7 @@ import pyarrow as pa
 from headframe.config.ranges import NotNegative
 from headframe.errors import HeadframeError, Refused, Unavailable
 from headframe.gates.context import Case
-from headframe.gates.report import Verdict
+from headframe.gates.report import GateResult
 
 
 @dataclass(frozen=True)
@@ -23,15 +23,15 @@ class Parity:
 
     tolerance: NotNegative = 1e-5
 
-    def judge(self, case: Case) -> Verdict:
+    def judge(self, case: Case) -> GateResult:
         """Judge a version."""
         try:
             again = case.answers(case.model)
         except (Unavailable, Refused):
             raise
         except HeadframeError as error:
-            return Verdict(
-                gate="parity", passed=False, word="different", because=f"the package does not answer: {error}"
+            return GateResult(
+                gate="parity", passed=False, verdict="different", reason=f"the package does not answer: {error}"
             )
         largest, scale, turned = 0.0, 1.0, 0
         for name in again.column_names:
@@ -52,12 +52,12 @@ class Parity:
             "rows": case.rows,
             "answers_turned": turned,
         }
-        because = (
+        reason = (
             f"the package differs from the trained model by {largest:.2g} at most on {case.rows:,} test rows, and "
             f"{allowed:.2g} is allowed"
         )
-        return Verdict(
-            gate="parity", passed=passed, word="equal" if passed else "different", because=because, numbers=numbers
+        return GateResult(
+            gate="parity", passed=passed, verdict="equal" if passed else "different", reason=reason, numbers=numbers
         )
 
 

@@ -11,21 +11,21 @@ from headframe.digests import Record
 COMPARES = "better"  # the gate that compares a version with the champion
 
 
-class Verdict(Record):
+class GateResult(Record):
     """What one gate says.
 
     Attributes:
         gate: its name in the policy.
         passed: whether it lets the version through.
-        word: the verdict in the gate's own words, as `better`, `not better`, `worse`, `not enough rows`.
-        because: the numbers, as a sentence without a full stop.
+        verdict: in the gate's own words: `better`, `not better`, `worse`, `not enough rows`.
+        reason: the numbers, as a sentence without a full stop.
         numbers: all that it rests on, by name.
     """
 
     gate: str
     passed: bool
-    word: str
-    because: str
+    verdict: str
+    reason: str
     numbers: dict[str, float | int | str | None] = {}
 
 
@@ -45,7 +45,7 @@ class GateReport(Record):
         digests: sha256 of plan, table, split and predictions of the version.
         tries: how many versions, with this one, were compared with the same champion so far.
         candidates: how many versions, with this one, were registered during its reign and not yet compared with it.
-        verdicts: one a gate, in the policy's order.
+        results: one per gate, in the policy's order.
     """
 
     model: str
@@ -60,16 +60,16 @@ class GateReport(Record):
     digests: dict[str, str]
     tries: int = Field(ge=1)
     candidates: int = Field(ge=1)
-    verdicts: tuple[Verdict, ...] = Field(min_length=1)
+    results: tuple[GateResult, ...] = Field(min_length=1)
 
     @property
     def passed(self) -> bool:
         """Whether all gates were passed."""
-        return all(verdict.passed for verdict in self.verdicts)
+        return all(verdict.passed for verdict in self.results)
 
     @property
-    def because(self) -> str:
+    def reason(self) -> str:
         """Why it was refused; where it passed, how it compares with the champion, or what the last gate found."""
-        refused = [f"{verdict.gate}: {verdict.because}" for verdict in self.verdicts if not verdict.passed]
-        compared = next((verdict for verdict in self.verdicts if verdict.gate == COMPARES), self.verdicts[-1])
-        return "; ".join(refused) or compared.because
+        refused = [f"{verdict.gate}: {verdict.reason}" for verdict in self.results if not verdict.passed]
+        compared = next((verdict for verdict in self.results if verdict.gate == COMPARES), self.results[-1])
+        return "; ".join(refused) or compared.reason

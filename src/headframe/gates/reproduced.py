@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from headframe.gates.context import Case
-from headframe.gates.report import Verdict
+from headframe.gates.report import GateResult
 
 RANK = ("bitwise", "within tolerance")
 
@@ -21,16 +21,16 @@ class Reproduced:
 
     least: Literal["bitwise", "within tolerance"] = "bitwise"
 
-    def judge(self, case: Case) -> Verdict:
+    def judge(self, case: Case) -> GateResult:
         """Judge a version."""
         came = case.reproduced
         numbers: dict[str, float | int | str | None] = {"asked": self.least, "came": came}
         named = f"{case.version.model}/{case.version.number}"
         if came is None:
-            because = f"nobody whose word counts made it again; try: headframe reproduce {named}"
-            return Verdict(gate="reproduced", passed=False, word="never tried", because=because, numbers=numbers)
+            reason = f"nobody whose word counts made it again; try: headframe reproduce {named}"
+            return GateResult(gate="reproduced", passed=False, verdict="never tried", reason=reason, numbers=numbers)
         passed = came in RANK[: RANK.index(self.least) + 1]
-        because = f"the last reproduction came out {came}"
+        reason = f"the last reproduction came out {came}"
         if not passed:
-            because += f", but {self.least} is asked for; see what differs with: headframe reproduce {named}"
-        return Verdict(gate="reproduced", passed=passed, word=came, because=because, numbers=numbers)
+            reason += f", but {self.least} is asked for; see what differs with: headframe reproduce {named}"
+        return GateResult(gate="reproduced", passed=passed, verdict=came, reason=reason, numbers=numbers)

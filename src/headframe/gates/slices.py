@@ -16,7 +16,7 @@ from headframe.evaluation.significance import Gain, bootstrap, holm, mcnemar
 from headframe.evaluation.slices import label
 from headframe.gates.better import RIGHT, count
 from headframe.gates.context import Case
-from headframe.gates.report import Verdict
+from headframe.gates.report import GateResult
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Slices:
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     resamples: Annotated[int, Field(ge=200, le=100_000)] = 1000
 
-    def judge(self, case: Case) -> Verdict:
+    def judge(self, case: Case) -> GateResult:
         """Judge a version.
 
         Raises:
@@ -64,9 +64,9 @@ class Slices:
         columns = self._columns(case)
         if not columns:
             why = "no columns are named, here or in evaluation.slices, and there are no classes to cut by"
-            return Verdict(gate="slices", passed=True, word="nothing asked", because=why)
+            return GateResult(gate="slices", passed=True, verdict="nothing asked", reason=why)
         if case.champion is not None and case.rival.predictions is None:
-            return Verdict(gate="slices", passed=False, word="not comparable", because=case.rival.origin)
+            return GateResult(gate="slices", passed=False, verdict="not comparable", reason=case.rival.origin)
         parts = list(self._parts(case, columns))
         large = [part for part in parts if len(part.rows) >= self.rows]
         numbers: dict[str, float | int | str | None] = {
@@ -80,14 +80,14 @@ class Slices:
         said = [*below, *worse]
         cut = f"{len(large)} slices by {', '.join(columns)}"
         if said:
-            return Verdict(gate="slices", passed=False, word="worse", because="; ".join(said), numbers=numbers)
+            return GateResult(gate="slices", passed=False, verdict="worse", reason="; ".join(said), numbers=numbers)
         if case.champion is None:
-            because = f"of {cut} there was no champion to compare with"
+            reason = f"of {cut} there was no champion to compare with"
             if self.bound is not None:
-                because += f", and none provably misses {self.bound:g}"
-            return Verdict(gate="slices", passed=True, word="no champion", because=because, numbers=numbers)
-        because = f"of {cut} none is provably worse than the champion's by more than {self.loss:g}"
-        return Verdict(gate="slices", passed=True, word="not worse", because=because, numbers=numbers)
+                reason += f", and none provably misses {self.bound:g}"
+            return GateResult(gate="slices", passed=True, verdict="no champion", reason=reason, numbers=numbers)
+        reason = f"of {cut} none is provably worse than the champion's by more than {self.loss:g}"
+        return GateResult(gate="slices", passed=True, verdict="not worse", reason=reason, numbers=numbers)
 
     def _columns(self, case: Case) -> tuple[str, ...]:
         target = case.plan.dataset.target

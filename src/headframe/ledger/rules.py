@@ -10,11 +10,11 @@ from headframe.ledger.entries import CHAMPION_KINDS, Entry, Kind, champion, read
 
 _NUMBER = (int, type(None))
 _SAYS: dict[Kind, dict[str, type | tuple[type, ...]]] = {
-    "gate": {"passed": bool, "because": str, "verdicts": list, "champion": _NUMBER, "commit": str},
+    "gate": {"passed": bool, "reason": str, "results": list, "champion": _NUMBER, "commit": str},
     "approve": {"approval": str},
     "reject": {"reason": str},
     "promote": {
-        "from": _NUMBER, "reason": str, "because": str, "told": str, "policy": str, "gated": object,
+        "from": _NUMBER, "reason": str, "gate_reason": str, "told": str, "policy": str, "gated": object,
         "approvals": list, "commit": str,
     },
     "rollback": {"from": int, "reason": str, "told": str, "promoted": object, "commit": str},
@@ -38,8 +38,8 @@ def require_sound(entries: Sequence[Entry]) -> None:
         claim = entry.claim
         missing = [name for name, form in _SAYS[entry.kind].items() if not isinstance(claim.get(name, ...), form)]
         missing += [name for name in _SAYS[entry.kind] if name not in claim and name not in missing]
-        if entry.kind == "gate" and "verdicts" not in missing and not all(map(_is_verdict, claim["verdicts"])):
-            missing.append("verdicts")
+        if entry.kind == "gate" and "results" not in missing and not all(map(_is_gate_result, claim["results"])):
+            missing.append("results")
         if entry.kind == "promote" and not all(isinstance(each, str) for each in claim.get("approvals") or ()):
             missing.append("approvals")
         if entry.kind in ("gate", *_RESTS_ON):
@@ -56,10 +56,10 @@ def require_sound(entries: Sequence[Entry]) -> None:
                 raise Refused(msg)
 
 
-def _is_verdict(said: object) -> bool:
+def _is_gate_result(said: object) -> bool:
     if not isinstance(said, dict):
         return False
-    return all(isinstance(said.get(name), str) for name in ("gate", "word", "because"))
+    return all(isinstance(said.get(name), str) for name in ("gate", "verdict", "reason"))
 
 
 def champion_before(entries: Sequence[Entry]) -> int | None:

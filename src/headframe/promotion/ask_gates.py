@@ -75,10 +75,10 @@ def gate(version: Version, service: PromotionService, key: OwnKey) -> Gated:
         asked[state] = asked.pop(state)  # the last one is what is written
         return version.number, {
             "passed": report.passed,
-            "because": report.because,
-            "verdicts": [
-                {"gate": each.gate, "passed": each.passed, "word": each.word, "because": each.because}
-                for each in report.verdicts
+            "reason": report.reason,
+            "results": [
+                {"gate": each.gate, "passed": each.passed, "verdict": each.verdict, "reason": each.reason}
+                for each in report.results
             ],
             "champion": number,
             "author": files.author.name,
@@ -102,7 +102,7 @@ def gate(version: Version, service: PromotionService, key: OwnKey) -> Gated:
     report, kept = next(reversed(asked.values()))
     who = f"{version.model} version {version.number}"
     how = f"passed {_gates(report)}" if report.passed else "is refused"
-    act = done(entry, f"{who} {how}: {report.because}")
+    act = done(entry, f"{who} {how}: {report.reason}")
     return Gated(**dict(act), report=report, sha256=kept.sha256, author=files.author.name)
 
 
@@ -125,5 +125,5 @@ def _require_challenger(version: Version, present: Entry | None) -> None:
 
 
 def _gates(report: GateReport) -> str:
-    count = len(report.verdicts)
+    count = len(report.results)
     return f"{count} gate{'' if count == 1 else 's'}"

@@ -68,7 +68,7 @@ def decide(
     ailing = _ailing(service, report)
     stays += ailing
     if not report.passed:
-        return _decision(report, report.champion, "refused", f"{who} is refused: {report.because}; {stays}", not ailing)
+        return _decision(report, report.champion, "refused", f"{who} is refused: {report.reason}; {stays}", not ailing)
     needed = plan.promotion.approvals.needed
     if needed:
         many = "an approval" if needed == 1 else f"{needed} approvals"
@@ -76,14 +76,14 @@ def decide(
         if asked.signer == asked.author and needs_others(plan.promotion):
             many = f"others, who ask them too and give {many}"
             how = f"headframe models gate {model}/{number}; {how}"
-        passed = f"{who} has passed its {len(report.verdicts)} gates and waits for {many}"
+        passed = f"{who} has passed its {len(report.results)} gates and waits for {many}"
         how = f"({how})"
         return _decision(report, report.champion, "challenger", f"{passed} {how}; {stays}", not ailing)
     try:
         promote(version, service, key)
     except Refused as error:  # somebody else was faster, or rejected it
         return _decision(report, champion_number(model, uri), "refused", f"{who} is refused: {error}")
-    return _decision(report, number, "champion", f"{who} becomes champion: {report.because}")
+    return _decision(report, number, "champion", f"{who} becomes champion: {report.reason}")
 
 
 def _of_champion(version: Version, service: PromotionService) -> Decision:
@@ -106,7 +106,7 @@ def _of_champion(version: Version, service: PromotionService) -> Decision:
     reason = f"{version.model} version {version.number} is the champion already"
     if report.passed:
         return _decision(report, version.number, "champion", reason)
-    reason += f" and stays it, since gates unseat no champion, but would be refused: {report.because}"
+    reason += f" and stays it, since gates unseat no champion, but would be refused: {report.reason}"
     return _decision(report, version.number, "refused", reason)
 
 
@@ -135,7 +135,7 @@ def _decision(
         version=report.version,
         champion=champion,
         state=state,
-        comparable=healthy and all(verdict.word != NOT_COMPARABLE for verdict in report.verdicts),
+        comparable=healthy and all(result.verdict != NOT_COMPARABLE for result in report.results),
         reason=reason,
     )
 

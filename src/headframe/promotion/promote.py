@@ -48,12 +48,12 @@ def promote(version: Version, service: PromotionService, key: OwnKey, reason: st
         if against:
             raise Refused(against[0])
         good, _ = counted(entries, gated, rules)
-        told = f"{version.model} version {version.number} is champion: {reason.strip() or report.because}"
+        told = f"{version.model} version {version.number} is champion: {reason.strip() or report.reason}"
         return version.number, {
             "from": present.version if present else None,
             "to": version.number,
             "reason": reason.strip(),
-            "because": report.because,
+            "gate_reason": report.reason,
             "told": told,
             "policy": service.promotion.policy,
             "gated": gated.number,

@@ -209,7 +209,7 @@ def objections(entries: Sequence[Entry], report: GateReport, gated: Entry, rules
         if each is not None
     ]
     if not report.passed:
-        found.append(f"{name} did not pass its gates ({report.because}); register a better one")
+        found.append(f"{name} did not pass its gates ({report.reason}); register a better one")
     found += _gates_that_differ(report, promotion)
     counted_then = tries(entries[: gated.number - 1], report.version, report.champion)
     if report.tries < counted_then or gated.claim["champion"] != report.champion:
@@ -300,7 +300,7 @@ def _gates_that_differ(report: GateReport, promotion: PromotionConfig) -> list[s
     """Say which gates in force were not asked, or otherwise than they are in force."""
     name = f"{report.model}/{report.version}"
     again = f"ask them again: headframe models gate {name}"
-    judged = {verdict.gate for verdict in report.verdicts}
+    judged = {result.gate for result in report.results}
     missing = [gate for gate in promotion.gates if gate not in judged]
     if missing:
         are = "gate" if len(missing) == 1 else "gates"

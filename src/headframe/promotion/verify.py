@@ -12,7 +12,7 @@ from headframe.config.plan.component import Component
 from headframe.config.project import Project
 from headframe.digests import Record
 from headframe.errors import HeadframeError, Refused, Unavailable
-from headframe.gates.report import GateReport, Verdict
+from headframe.gates.report import GateReport, GateResult
 from headframe.ledger.entries import CHAMPION_KINDS, Entry, champion, read_time
 from headframe.promotion.rules import MAY, Author, Rules, find_gate, objections, reproduced
 from headframe.promotion.service import Files, PromotionService, drift, read_files, require_same
@@ -314,18 +314,18 @@ def _recomputed(
     except (HeadframeError, ValidationError) as error:
         told = f"{gated.told}: its gates cannot be asked again ({str(error).splitlines()[0]})"
         return 0, [Finding(what="verdict", told=told)]
-    now = {verdict.gate: verdict for verdict in again.verdicts}
+    now = {result.gate: result for result in again.results}
     found = []
-    for then in report.verdicts:
+    for then in report.results:
         if report.settings.get(then.gate, {}).get("_target_") not in MEASURED and not _agree(then, now.get(then.gate)):
-            other = now[then.gate].because if then.gate in now else "it was not among the settings"
-            found.append(f"{gated.told}: gate {then.gate} said: {then.because}; asked again it says: {other}")
-    return len(again.verdicts), [Finding(what="verdict", told=told) for told in found]
+            other = now[then.gate].reason if then.gate in now else "it was not among the settings"
+            found.append(f"{gated.told}: gate {then.gate} said: {then.reason}; asked again it says: {other}")
+    return len(again.results), [Finding(what="verdict", told=told) for told in found]
 
 
-def _agree(then: Verdict, now: Verdict | None) -> bool:
+def _agree(then: GateResult, now: GateResult | None) -> bool:
     """Say whether two verdicts of one gate are the same, but for the last digits of a number on another machine."""
-    if now is None or (then.passed, then.word, then.numbers.keys()) != (now.passed, now.word, now.numbers.keys()):
+    if now is None or (then.passed, then.verdict, then.numbers.keys()) != (now.passed, now.verdict, now.numbers.keys()):
         return False
     for name, value in then.numbers.items():
         other = now.numbers[name]

@@ -82,7 +82,7 @@ def keep(found: Reproduction, plan: Plan, uri: str, root: Path, witness: Witness
     claim = {
         "verdict": found.verdict,
         "first": found.first,
-        "because": found.because,
+        "reason": found.reason,
         # What was compared counts, not what the tags say by now.
         "digests": {
             **service.digests(version),

@@ -88,7 +88,7 @@ class Reproduction(Record):
     version: int
     verdict: Word
     first: str | None  # the first stage that differs
-    because: str
+    reason: str
     stages: tuple[Compared, ...]
     metrics: dict[str, Metric]
     modules: tuple[Change, ...]  # of Headframe's installed code
@@ -102,7 +102,7 @@ class Reproduction(Record):
     @property
     def summary(self) -> str:
         """One line for people."""
-        return f"{self.model} version {self.version}: {self.verdict}; {self.because}"
+        return f"{self.model} version {self.version}: {self.verdict}; {self.reason}"
 
 
 def allowed(interval: Interval) -> float:

@@ -47,4 +47,4 @@ def show_reproduction(found: Reproduction) -> None:
     if found.entry:
         console.print(f"ledger     entry {found.entry[:SHORT]}")
     console.print(f"verdict    [bold {COLOURS[found.verdict]}]{found.verdict}[/]", end=": ")
-    console.print(found.because, soft_wrap=True, markup=False)
+    console.print(found.reason, soft_wrap=True, markup=False)

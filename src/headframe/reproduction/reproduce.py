@@ -195,7 +195,7 @@ class _Rebuilding:
             version=version.number,
             verdict=word,
             first=first.stage if first else None,
-            because=_because(word, first, metrics, [each.name for each in around if each.decides]),
+            reason=_reason(word, first, metrics, [each.name for each in around if each.decides]),
             stages=stages,
             metrics=metrics,
             modules=modules(self.recorded, found) if found is not None else (),
@@ -217,7 +217,7 @@ def _several(what: str, names: list[str]) -> str:
     return f"{what} {shown}".strip() if names else ""
 
 
-def _because(word: Word, first: Compared | None, metrics: dict[str, Metric], around: list[str]) -> str:
+def _reason(word: Word, first: Compared | None, metrics: dict[str, Metric], around: list[str]) -> str:
     if word == "bitwise":
         return "every byte came out the same" + (f", although {first.stage} differs ({first.why})" if first else "")
     assert first is not None  # noqa: S101 - otherwise it were bitwise

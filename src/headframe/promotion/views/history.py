@@ -56,7 +56,7 @@ class Reign(Record):
     instead_of: int | None
     by: str
     reason: str
-    because: str
+    gate_reason: str
     policy: str
     gates: tuple[dict[str, Any], ...]
     approvals: tuple[Word, ...]
@@ -68,7 +68,7 @@ class Reign(Record):
         """One line for people."""
         until = f"until {self.until}" if self.until else "to this day"
         what = "brought back" if self.kind == "rollback" else "promoted"
-        why = ": ".join(part for part in (self.reason, self.because) if part)
+        why = ": ".join(part for part in (self.reason, self.gate_reason) if part)
         agreed = "".join(f"; approved by {word.by}: {word.reason}" for word in self.approvals)
         return f"version {self.version}, {self.since} {until}, {what} by {self.by}: {why}{agreed}"
 
@@ -158,9 +158,9 @@ def _reign(crown: Entry, end: str | None, entries: tuple[Entry, ...], trust: Tru
         instead_of=crown.claim["from"],
         by=crown.signer,
         reason=crown.claim["reason"],
-        because=promoted.claim["because"],
+        gate_reason=promoted.claim["gate_reason"],
         policy=promoted.claim["policy"],
-        gates=tuple(gated.claim["verdicts"]),
+        gates=tuple(gated.claim["results"]),
         approvals=tuple(Word(by=each.signer.name, reason=each.reason, time=each.time) for each in counted),
         digests=crown.digests,
         commit=crown.claim["commit"],

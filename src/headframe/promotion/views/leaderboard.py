@@ -225,7 +225,7 @@ def _against(members: Sequence[Listed], champion: int | None, entries: Sequence[
         gated = last_gate(since_champion(entries), each.version)
         if champion is None or gated is None or gated.claim["champion"] != champion:
             continue
-        said = [verdict for verdict in gated.claim["verdicts"] if verdict["word"] in AGAINST]
+        said = [result for result in gated.claim["results"] if result["verdict"] in AGAINST]
         if said:
             found[each.version] = f"{said[0]['word']}: {said[0]['because']}"
     return found

@@ -167,7 +167,7 @@ def show(version: Version, service: PromotionService) -> Shown:
         commit=found.provenance.origin.commit,
         libraries=found.provenance.origin.libraries,
         digests=_digests(found),
-        gates=tuple(gated.claim["verdicts"]) if gated else (),
+        gates=tuple(gated.claim["results"]) if gated else (),
         policy=gated.claim["policy"] if gated else "",
         approvals=known.approvals,
         deeds=tuple(known.told),
@@ -332,7 +332,9 @@ def _gates(known: _Known, name: str) -> list[Block]:
     claim = gated.claim
     against = "there was no champion" if claim["champion"] is None else f"against version {claim['champion']}"
     tried = f", try {claim['tries']} against this champion" if claim["tries"] > 1 else ""
-    rows = [[each["gate"], "✓" if each["passed"] else "✗", each["word"], each["because"]] for each in claim["verdicts"]]
+    rows = [
+        [each["gate"], "✓" if each["passed"] else "✗", each["verdict"], each["reason"]] for each in claim["results"]
+    ]
     return [
         Text(f"Policy {claim['policy']}, {against}{tried}; signed by {gated.signer}, {gated.time}."),
         Grid(["gate", "", "verdict", "~why"], rows),
@@ -345,8 +347,8 @@ def _gates(known: _Known, name: str) -> list[Block]:
 
 def _limits(known: _Known, facts: Facts) -> list[str]:
     """Tell what the figures do not say; a gate may have looked at slices where the evaluation did not."""
-    verdicts = known.gated.claim["verdicts"] if known.gated is not None else ()
-    found = [each["because"] for each in verdicts if each["gate"] == "slices" and each["word"] != "nothing asked"]
+    verdicts = known.gated.claim["results"] if known.gated is not None else ()
+    found = [each["reason"] for each in verdicts if each["gate"] == "slices" and each["verdict"] != "nothing asked"]
     if not found:
         return facts.limits
     told = (

@@ -302,11 +302,11 @@ def deeds(entries: Iterable[Entry], number: int, service: PromotionService) -> l
             case "reject":
                 what, told = "rejected", entry.claim["reason"]
             case "promote":
-                what, told = "promoted", entry.claim["reason"] or entry.claim["because"]
+                what, told = "promoted", entry.claim["reason"] or entry.claim["gate_reason"]
             case "rollback":
                 what, told = ("went back from it" if went else "brought back"), entry.claim["reason"]
             case "reproduce":
-                what, told = f"reproduced: {entry.claim['verdict']}", str(entry.claim["because"] or "")
+                what, told = f"reproduced: {entry.claim['verdict']}", str(entry.claim["reason"] or "")
         found.append(
             LedgerEvent(number=entry.number, time=entry.time, what=what, by=by, told=told, digest=entry.digest)
         )
