@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,16 +29,27 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="session")
-def mirror() -> Path:
-    """The folder with the raw files of public data sets."""
+def real_data() -> Path:
+    """The folder with the real raw files of public data sets; skips where this machine has none."""
     named = os.environ.get("HEADFRAME_MIRROR")
     if named:
         assert Path(named).is_dir(), f"HEADFRAME_MIRROR is {named}, but that is no folder"
         return Path(named)
     beside = REPOSITORY.parent / "shared" / "data"
     if not beside.is_dir():
-        pytest.skip("needs raw data sets; HEADFRAME_MIRROR is not set and ../shared/data is missing")
+        pytest.skip("needs the real data sets; HEADFRAME_MIRROR is not set and ../shared/data is missing")
     return beside
+
+
+@pytest.fixture(scope="session", params=["fake", "real"])
+def raw_data(request: pytest.FixtureRequest) -> Callable[[str], Path]:
+    """The mirror with the raw files of a data set: fake ones, and the real ones where this machine has them."""
+    if request.param == "fake":
+        import fake_data
+
+        return fake_data.mirror
+    folder = request.getfixturevalue("real_data")
+    return lambda _: folder
 
 
 @pytest.fixture(scope="session")
@@ -57,11 +68,11 @@ def project(tmp_path: Path) -> Project:
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory, mirror: Path) -> World:
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """Four registered models; for reading only."""
     import fixtures
 
-    return fixtures.world(tmp_path_factory.getbasetemp() / "world", mirror)
+    return fixtures.world(tmp_path_factory.getbasetemp() / "world")
 
 
 @pytest.fixture

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import fake_data
 import pytest
 import yaml
 
 from headframe.config.plan.data import DatasetConfig
 from headframe.config.project import Project
 from headframe.datasets.collect import collect
+from headframe.datasets.table import Table
 from headframe.records import TableRecord
 
 PEOPLE = """name,age,height,city
@@ -34,20 +36,35 @@ def shipped(repository: Project) -> Callable[[str], DatasetConfig]:
     return read
 
 
+class Collection(NamedTuple):
+    """A data set that was collected; for reading only."""
+
+    dataset: DatasetConfig
+    record: TableRecord
+    root: Path
+    mirror: Path | None
+
+    @property
+    def table(self) -> Table:
+        return Table.open(self.root / self.record.folder)
+
+
 @pytest.fixture(scope="session")
 def collected(
-    tmp_path_factory: pytest.TempPathFactory, mirror: Path, shipped: Callable[[str], DatasetConfig]
-) -> Callable[[str], tuple[TableRecord, Path]]:
-    """Collect a shipped data set, once a session: its record and the project's root. For reading only."""
-    root = tmp_path_factory.mktemp("collected")
-    records: dict[str, TableRecord] = {}
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, shipped: Callable[[str], DatasetConfig]
+) -> Callable[..., Collection]:
+    """Collect a shipped data set once a session, from its fake files, its package, or its real files."""
+    collections: dict[tuple[str, bool], Collection] = {}
 
-    def get(name: str) -> tuple[TableRecord, Path]:
-        if name not in records:
-            records[name] = collect(shipped(name), root, mirror)
-        return records[name], root
+    def collect_once(name: str, *, real: bool = False) -> Collection:
+        if (name, real) not in collections:
+            dataset = shipped(name) if real else DatasetConfig.model_validate(fake_data.settings(name))
+            mirror = request.getfixturevalue("real_data") if real else fake_data.mirror(name)
+            root = tmp_path_factory.mktemp("collected")
+            collections[name, real] = Collection(dataset, collect(dataset, root, mirror), root, mirror)
+        return collections[name, real]
 
-    return get
+    return collect_once
 
 
 def people_settings() -> dict[str, Any]:

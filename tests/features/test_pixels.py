@@ -1,4 +1,5 @@
 import gzip
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -79,8 +80,8 @@ def test_other_sizes_and_types_are_refused_in_one_sentence(colour: np.ndarray) -
         Pixels().fit(table(colour).slice(0, 0), ("image",))
 
 
-def test_real_digits_get_mean_zero_and_deviation_one(mirror: Path) -> None:
-    raw = gzip.decompress((mirror / "mnist" / "t10k-images-idx3-ubyte.gz").read_bytes())
+def test_digits_get_mean_zero_and_deviation_one(raw_data: Callable[[str], Path]) -> None:
+    raw = gzip.decompress((raw_data("mnist") / "mnist" / "t10k-images-idx3-ubyte.gz").read_bytes())
     images = np.frombuffer(raw, np.uint8, offset=16).reshape(-1, 28, 28, 1)[:2000]
     encoder = Pixels("image")
     encoder.fit(table(images), ("something", "else"))

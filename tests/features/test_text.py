@@ -1,5 +1,6 @@
 import json
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -32,14 +33,14 @@ def pieces(encoder: Tokens, text: str) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def messages(mirror: Path) -> list[str]:
-    lines = (mirror / "sms-spam" / "sms.tsv").read_text(encoding="utf-8").splitlines()
+def messages(raw_data: Callable[[str], Path]) -> list[str]:
+    lines = (raw_data("sms_spam") / "sms-spam" / "sms.tsv").read_text(encoding="utf-8").splitlines()
     return [line.split("\t", 1)[1] for line in lines]
 
 
 @pytest.fixture(scope="session")
-def titles(mirror: Path) -> list[str]:
-    lines = (mirror / "csl-zh-titles" / "train.tsv").read_text(encoding="utf-8").splitlines()
+def titles(raw_data: Callable[[str], Path]) -> list[str]:
+    lines = (raw_data("csl_titles") / "csl-zh-titles" / "train.tsv").read_text(encoding="utf-8").splitlines()
     return [line.split("\t")[1] for line in lines]
 
 

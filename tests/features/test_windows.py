@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,8 @@ from headframe.features.windows import Windows
 from headframe.tasks.forecasting import Forecasting
 
 
-def test_agrees_with_scikit_learn_on_the_transformer_temperatures(mirror: Path) -> None:
-    rows = pyarrow.csv.read_csv(mirror / "ett" / "ETTh1.csv").drop_columns(["date"])
+def test_agrees_with_scikit_learn_on_the_transformer_temperatures(raw_data: Callable[[str], Path]) -> None:
+    rows = pyarrow.csv.read_csv(raw_data("etth1") / "ett" / "ETTh1.csv").drop_columns(["date"])
     train = rows.slice(0, 8640)
     encoder = Windows(336)
     encoder.fit(train, tuple(rows.column_names))

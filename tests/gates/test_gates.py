@@ -109,7 +109,7 @@ def again(made: Made, name: str, steps: int = 60, **changes: Any) -> Made:
 
 
 @pytest.fixture(scope="module")
-def arena(tmp_path_factory: pytest.TempPathFactory, mirror: Path) -> Arena:
+def arena(tmp_path_factory: pytest.TempPathFactory) -> Arena:
     """Digits, messages and a series, two or more versions each; for reading only."""
     root = tmp_path_factory.mktemp("arena")
     uri = f"sqlite:///{fixtures.empty_registry(root)}"
@@ -120,7 +120,7 @@ def arena(tmp_path_factory: pytest.TempPathFactory, mirror: Path) -> Arena:
         names[called] = f"{registered.model}/{registered.version}"
         return made
 
-    digits = fixtures.make(root, "digits", mirror, uri, folder="digits")
+    digits = fixtures.make(root, "digits", uri, folder="digits")
     folder = root / ".headframe" / "validation"
     folder.mkdir()
     kept = validate(digits.plan.dataset, digits.data.split.table, root, folder)
@@ -141,14 +141,14 @@ def arena(tmp_path_factory: pytest.TempPathFactory, mirror: Path) -> Arena:
     enter("dim", again(digits, "dim", 10, task=brier))
     sure = digits.plan.task.model_copy(update={"lead": "log_loss"})
     enter("sure", again(digits, "sure", 400, seed=17, task=sure))
-    sms = fixtures.make(root, "sms_spam", mirror, uri, folder="sms")
+    sms = fixtures.make(root, "sms_spam", uri, folder="sms")
     enter("sms", sms)
     encoder = sms.plan.features.encoder.model_copy(update={"max_features": 20})
     short = sms.plan.features.model_copy(update={"encoder": encoder})
     enter("short", again(sms, "short", features=short))
     stranger = sms.plan.promotion.model_copy(update={"model": "digits"})
     enter("stranger", replace(sms, plan=sms.plan.model_copy(update={"promotion": stranger})))
-    series = enter("series", fixtures.make(root, "etth1", mirror, uri, folder="series"))
+    series = enter("series", fixtures.make(root, "etth1", uri, folder="series"))
     enter("chance", again(series, "chance", 5))
     return Arena(root, uri, names)
 

@@ -22,7 +22,7 @@ def postgres_server() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def made_shift(mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> Shift:
+def made_shift(tmp_path_factory: pytest.TempPathFactory) -> Shift:
     """Five versions, registered by two authors; for copying only."""
     folder = tmp_path_factory.mktemp("shift")
     with pytest.MonkeyPatch.context() as patch:
@@ -31,7 +31,7 @@ def made_shift(mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> Shift:
         shift.root.mkdir()
         fixtures.empty_registry(shift.root)
         first = fixtures.plan_for("digits")
-        data = fixtures.ingest(first, shift.root, mirror)
+        data = fixtures.ingest(first, shift.root)
         for number in range(1, VERSIONS + 1):
             patch.setenv("HEADFRAME_SIGNER", "cora" if number == VERSIONS else "anna")
             plan = fixtures.plan_for("digits", seed=number, team=shift.team.model_dump(mode="json"))

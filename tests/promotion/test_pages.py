@@ -50,7 +50,7 @@ def _plans(team: dict[str, Any]) -> list[Plan]:
 
 
 @pytest.fixture(scope="module")
-def made(mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> Shift:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Shift:
     """Four measured versions; for copying only."""
     folder = tmp_path_factory.mktemp("pages")
     with pytest.MonkeyPatch.context() as patch:
@@ -60,7 +60,7 @@ def made(mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> Shift:
         shift.root.mkdir()
         fixtures.empty_registry(shift.root)
         for number, plan in enumerate(_plans(shift.team.model_dump(mode="json")), start=1):
-            data = fixtures.ingest(plan, shift.root, mirror)
+            data = fixtures.ingest(plan, shift.root)
             trained = fixtures.train(plan, data, shift.root, f"number-{number}", steps=15 * number)
             (shift.root / trained.folder / "history.json").write_text("[]", encoding="utf-8")
             seen = shift.root / ".headframe" / "seen" / str(number)

@@ -1,4 +1,4 @@
-"""Small but real things to track, promote and serve: real data, real bundles, no training worth the name."""
+"""Small but real things to track, promote and serve: real bundles on fake data, no training worth the name."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import fake_data
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-import yaml
 from mlflow import MlflowClient
 from sklearn.linear_model import LogisticRegression
 
@@ -119,7 +119,7 @@ def plan_for(name: str, seed: int = 17, **changes: Any) -> Plan:
     content = {
         "name": name,
         "seed": seed,
-        "dataset": yaml.safe_load((REPOSITORY / "conf" / "dataset" / f"{name}.yaml").read_text(encoding="utf-8")),
+        "dataset": fake_data.settings(name),
         "features": chosen["features"],
         "task": chosen["task"],
         "model": {**chosen["model"], "tasks": [kind], "inputs": [gives]},
@@ -143,9 +143,9 @@ def plan_for(name: str, seed: int = 17, **changes: Any) -> Plan:
     return Plan.model_validate(content, context={"trusted": ("mine.",)})
 
 
-def ingest(plan: Plan, root: Path, mirror: Path) -> Ingested:
-    """Collect the real data set once for each root."""
-    table = collect(plan.dataset, root, mirror)
+def ingest(plan: Plan, root: Path) -> Ingested:
+    """Collect the data set from fake files, or from the package that brings it."""
+    table = collect(plan.dataset, root, fake_data.mirror(plan.dataset.name))
     report = root / ".headframe" / "validated.json"
     report.write_text("{}", encoding="utf-8")
     validated = Validated(table=table, expectations=1, report=".headframe/validated.json")
@@ -245,13 +245,11 @@ def evaluate(plan: Plan, trained: Trained, root: Path) -> Evaluated:
     )
 
 
-def make(  # noqa: PLR0917
-    root: Path, name: str, mirror: Path, uri: str | None = None, folder: str = "trained", steps: int = 60, **plan: Any
-) -> Made:
+def make(root: Path, name: str, uri: str | None = None, folder: str = "trained", steps: int = 60, **plan: Any) -> Made:
     """Everything up to registration, in a project folder."""
     root.mkdir(parents=True, exist_ok=True)
     chosen = plan_for(name, **plan)
-    data = ingest(chosen, root, mirror)
+    data = ingest(chosen, root)
     trained = train(chosen, data, root, folder, steps)
     address = uri or f"sqlite:///{root / '.headframe' / 'mlflow.db'}"
     return Made(root, address, chosen, data, trained, evaluate(chosen, trained, root))
@@ -259,7 +257,7 @@ def make(  # noqa: PLR0917
 
 @dataclass(frozen=True)
 class World:
-    """One project in which four real models are registered; tests read it and never write to it."""
+    """One project in which four models are registered; tests read it and never write to it."""
 
     root: Path
     uri: str
@@ -268,11 +266,11 @@ class World:
 
 
 @lru_cache(maxsize=1)
-def world(folder: Path, mirror: Path) -> World:
+def world(folder: Path) -> World:
     """Register an image network, a tabular and a text estimator and a forecast, once for a test session."""
     folder.mkdir(parents=True, exist_ok=True)
     uri = f"sqlite:///{empty_registry(folder)}"
-    made = {name: make(folder, name, mirror, uri, folder=name) for name in ("digits", "adult", "sms_spam", "etth1")}
+    made = {name: make(folder, name, uri, folder=name) for name in ("digits", "adult", "sms_spam", "etth1")}
     return World(folder, uri, made, {name: each.register() for name, each in made.items()})
 
 

@@ -7,6 +7,7 @@ import shutil
 import time
 from pathlib import Path
 
+import fake_data
 import pytest
 from filelock import FileLock
 from fixtures import in_child, plan_for
@@ -100,11 +101,11 @@ def test_a_diff_that_does_not_fit_is_refused(edited: Path, tmp_path: Path):
 
 
 @pytest.fixture
-def kept(tmp_path: Path, mirror: Path) -> tuple[Path, TableRecord]:
+def kept(tmp_path: Path) -> tuple[Path, TableRecord]:
     """A project that keeps a version of the digits, and has another one in its place now."""
     root = make_project(tmp_path / "project")
     dataset = plan_for("digits").dataset
-    table = collect(dataset, root, mirror)
+    table = collect(dataset, root, None)
 
     def store() -> None:  # in a process of its own, since DVC keeps what it remembers open until a process ends
         Versions(root).commit("first")
@@ -159,14 +160,14 @@ def test_a_damaged_object_is_not_taken_and_not_touched(kept, tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", ["digits", "adult", "etth1"])
-def test_a_table_is_hashed_as_it_was_written(name: str, tmp_path: Path, mirror: Path):
-    record = collect(plan_for(name).dataset, tmp_path, mirror)
+def test_a_table_is_hashed_as_it_was_written(name: str, tmp_path: Path):
+    record = collect(plan_for(name).dataset, tmp_path, fake_data.mirror(name))
     assert hashed(Table.open(tmp_path / record.folder)) == record.digest
 
 
-def test_rows_that_only_claim_to_be_the_version_are_not_taken(tmp_path: Path, mirror: Path):
+def test_rows_that_only_claim_to_be_the_version_are_not_taken(tmp_path: Path):
     root = make_project(tmp_path / "project")
-    record = collect(plan_for("digits").dataset, root, mirror)
+    record = collect(plan_for("digits").dataset, root, None)
 
     def forge() -> None:
         about = Table.open(root / record.folder).about

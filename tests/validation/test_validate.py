@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fake_data
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -239,12 +240,21 @@ def test_every_word_of_a_promise_becomes_a_term() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "promises"), [("mnist", 11), ("sms_spam", 8), ("csl_titles", 11), ("etth1", 26), ("adult", 29)]
+)
+def test_real_data_sets_keep_their_contracts(
+    tmp_path: Path, real_data: Path, repository: Project, name: str, promises: int
+) -> None:
+    shipped = DatasetConfig.model_validate(yaml.safe_load((repository.conf / "dataset" / f"{name}.yaml").read_text()))
+    record = collect(shipped, tmp_path, real_data)
+    assert validate(shipped, record, tmp_path, tmp_path / "report").expectations == promises
+
+
+@pytest.mark.parametrize(
     ("name", "promises"),
     [("digits", 8), ("mnist", 11), ("sms_spam", 8), ("csl_titles", 11), ("etth1", 26), ("adult", 29), ("diabetes", 35)],
 )
-def test_shipped_data_sets_keep_their_contracts(
-    tmp_path: Path, mirror: Path, repository: Project, name: str, promises: int
-) -> None:
-    shipped = DatasetConfig.model_validate(yaml.safe_load((repository.conf / "dataset" / f"{name}.yaml").read_text()))
-    record = collect(shipped, tmp_path, mirror)
+def test_fake_files_and_packages_keep_the_shipped_contracts(tmp_path: Path, name: str, promises: int) -> None:
+    shipped = DatasetConfig.model_validate(fake_data.settings(name))
+    record = collect(shipped, tmp_path, fake_data.mirror(name))
     assert validate(shipped, record, tmp_path, tmp_path / "report").expectations == promises
