@@ -1,4 +1,4 @@
-# Nothing but Python 3.11 and make is needed: the first target installs everything into .venv from the lock.
+# Only Python 3.11 and make are needed: the first target installs everything into .venv from the lock.
 .PHONY: run test slow lint lock bench up down clean
 .DELETE_ON_ERROR:
 
@@ -9,13 +9,13 @@ $(INSTALLED): pyproject.toml constraints.txt infra/install.sh
 	bash infra/install.sh
 	touch $@
 
-run: $(INSTALLED) ## the main job: digits from raw data to a champion that answers
+run: $(INSTALLED) ## the main job: digits, from raw data to a champion
 	$(BIN)/headframe run experiment=digits_ensemble
 
 test: $(INSTALLED) ## the default suite, two files at a time
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-slow: $(INSTALLED) ## what takes minutes
+slow: $(INSTALLED) ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
 lint: $(INSTALLED) ## style, types, import contracts
@@ -24,7 +24,7 @@ lint: $(INSTALLED) ## style, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-lock: $(INSTALLED) ## write constraints.txt anew
+lock: $(INSTALLED) ## rewrite constraints.txt
 	bash infra/install.sh lock
 
 bench: $(INSTALLED) ## the promises of the design as ratios, one table

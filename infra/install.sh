@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Make .venv from the lock; needs Python 3.11 and nothing else.
+# Create .venv from the lock; needs only Python 3.11.
 #
-#   bash infra/install.sh         install; quiet where there is nothing to do
-#   bash infra/install.sh lock    write constraints.txt anew
+#   bash infra/install.sh         install; quiet if there is nothing to do
+#   bash infra/install.sh lock    rewrite constraints.txt
 #
 # PYTHON  the interpreter for .venv (default python3.11)
 # TORCH   cpu, cu126, ...: take torch from its own index for that hardware
 # UV_FIND_LINKS  folders or pages with wheels; default: what pip itself is configured with, so that a
-#                machine that keeps a CPU build of torch uses it
+#                machine with a CPU build of torch uses it
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -20,7 +20,7 @@ die() {
     exit 1
 }
 
-# What pip is told by its files or by PIP_FIND_LINKS: `pip config list` shows both, the latter as `:env:`.
+# A setting of pip, from its files or from PIP_FIND_LINKS: `pip config list` shows both, the latter as `:env:`.
 pip_setting() {
     "$BIN/python" -m pip config list 2>/dev/null |
         sed -n "s/^\(global\|install\|:env:\)\.$1='\(.*\)'\$/\2/p" | sed 's/\\n/ /g' | tr -s ' ' '\n' | awk 'NF && !seen[$0]++'
@@ -56,7 +56,7 @@ follow_pip() {
     fi
 }
 
-# What decides the result; an environment that was made of the same is left alone.
+# What decides the result; an environment created from the same is left alone.
 state() {
     cat pyproject.toml constraints.txt infra/install.sh
     printf '%s\n' "${TORCH:-}" "${UV_FIND_LINKS:-}" "${PIP_FIND_LINKS:-}"
@@ -72,7 +72,7 @@ install() {
     make_environment
     follow_pip
     if [[ -n ${TORCH:-} ]]; then options+=(--torch-backend "$TORCH"); fi
-    # Byte code once, here: without it each process would compile mlflow, great_expectations and torch anew.
+    # Byte code once, here: without it each process would compile mlflow, great_expectations and torch again.
     "$BIN/uv" pip install --quiet --python "$BIN/python" --compile-bytecode -c constraints.txt -e . --group dev "${options[@]}"
     "$BIN/python" -m compileall -q src flows
     printf '%s\n' "$wanted" >"$MARK"

@@ -1,4 +1,4 @@
-"""A new project: `conf/` and `flows/` that its user owns from then on."""
+"""`headframe init`: a new project with its own `conf/` and `flows/`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COPIED = ("conf", "flows", "infra/prefect.yaml")
 _SUFFIXES = (".py", ".yaml", ".md")
 
 _GITIGNORE = """\
-# What Headframe keeps for itself, and data, which DVC versions (commit data.dvc).
+# Headframe's own files, and data, which DVC versions (commit data.dvc).
 .headframe/
 /data/
 /predictions/
@@ -30,7 +30,7 @@ __pycache__/
 """
 
 _DVCIGNORE = """\
-# What DVC need not look at.
+# What DVC ignores.
 .headframe
 .venv
 __pycache__
@@ -43,27 +43,27 @@ A [Headframe](https://pypi.org/project/headframe/) project.
 
 ```
 headframe doctor                 # is everything in place?
-headframe run                    # the default plan: raw data to a champion that answers
+headframe run                    # the default plan: from raw data to a champion
 headframe list                   # what conf/ offers
 headframe run model=mlp seed=3   # change a choice or a value
-headframe up                     # pages of Prefect and MLflow on this machine
+headframe up                     # Prefect and MLflow on this machine
 ```
 
 | folder | what | yours to |
 |---|---|---|
-| `conf/` | what to run: one YAML a thing | edit, add to |
+| `conf/` | what to run: one YAML per model, data set, ... | edit and extend |
 | `flows/` | in which order | edit |
-| `src/` | your own models, readers, tasks; named in `conf/` by `_target_: yourpackage.module.Name` | fill |
+| `src/` | your own models, readers, tasks; referenced in `conf/` by `_target_: yourpackage.module.Name` | fill |
 | `infra/prefect.yaml` | the flows as deployments with schedules | edit |
-| `data/`, `.headframe/` | tables and everything Headframe keeps; never committed | leave |
+| `data/`, `.headframe/` | tables and Headframe's own files; never committed | leave |
 
-Raw files of data sets that do not come with a package are looked for in the folder that `HEADFRAME_MIRROR` names.
+Raw files of data sets that do not come with a package are read from the folder in `HEADFRAME_MIRROR`.
 """
 
-_SOURCE = """\
+_SOURCE_README = """\
 # src: your own code
 
-Make a package here, such as `src/{package}/__init__.py`, and name what is in it from `conf/`:
+Create a package here, such as `src/{package}/__init__.py`, and refer to its classes from `conf/`:
 
 ```yaml
 # conf/model/wide.yaml
@@ -80,16 +80,16 @@ tiny: {{width: 4}}
 
 
 def init(target: Path) -> list[str]:
-    """Make a new project.
+    """Create a new project.
 
     Args:
         target: a folder that is empty or does not exist.
 
     Returns:
-        The files that were written, relative to `target`.
+        The written files, relative to `target`.
 
     Raises:
-        ConfigurationError: the folder holds something.
+        ConfigurationError: the folder is not empty.
         HeadframeError: it cannot be written.
     """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -104,40 +104,40 @@ def init(target: Path) -> list[str]:
         ".gitignore": _GITIGNORE.encode(),
         ".dvcignore": _DVCIGNORE.encode(),
         "README.md": _README.format(name=target.name).encode(),
-        "src/README.md": _SOURCE.format(package=package if package.isidentifier() else f"p_{package}").encode(),
+        "src/README.md": _SOURCE_README.format(package=package if package.isidentifier() else f"p_{package}").encode(),
     }
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _write(target, written)
     except OSError as error:
-        msg = f"{target} cannot be made: {error.strerror}; choose a folder that you may write"
+        msg = f"{target} cannot be created: {error.strerror}; choose a folder that you may write to"
         raise HeadframeError(msg) from error
-    _make_repository(target)
+    _init_repository(target)
     return sorted(written)
 
 
 def _write(target: Path, files: dict[str, bytes]) -> None:
-    """Fill a folder beside the target and put it in place at once: a kill leaves no half a project."""
+    """Write into a temporary folder and rename it to the target: a kill leaves no half-written project."""
     fresh = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:
         for name, content in files.items():
             path = fresh / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        fresh.chmod(0o777 & ~umask())  # temporary folders are for their maker only
-        fresh.rename(target)  # over an empty folder, too
+        fresh.chmod(0o777 & ~umask())  # temporary folders are private
+        fresh.rename(target)  # also replaces an empty folder
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
 
 
 def _shipped() -> dict[str, bytes]:
-    """Read what a project starts with: from the wheel, or from the repository of an editable install."""
+    """Return the files of a new project, from the wheel or from the repository of an editable install."""
     origin = resources.files("headframe") / "_project"
     if not origin.is_dir():
         origin = Path(__file__).resolve().parents[2]
     if not (origin / "conf" / "plan.yaml").is_file():
-        msg = "this installation carries no project to copy (headframe/_project is missing); install headframe again"
+        msg = "this installation contains no project to copy (headframe/_project is missing); install headframe again"
         raise HeadframeError(msg)
     return {path: content for name in _COPIED for path, content in _files(origin / name, PurePosixPath(name))}
 
@@ -151,8 +151,8 @@ def _files(origin: Traversable, path: PurePosixPath) -> Iterator[tuple[str, byte
         yield str(path), origin.read_bytes()
 
 
-def _make_repository(target: Path) -> None:
-    """Put the project under git where git is there and no repository holds the folder already."""
+def _init_repository(target: Path) -> None:
+    """Run `git init` if git is installed and the folder is in no repository yet."""
     git = shutil.which("git")
     if git is None:
         return
