@@ -41,7 +41,8 @@ from headframe.gates.judge import judge_version
 from headframe.gates.page import page
 from headframe.gates.report import GateReport, GateResult
 from headframe.promotion.gate_reports import fetch_report, keep_report, require_page, spell
-from headframe.registry.signature import SIGNATURE, sign_package
+from headframe.registry.layout import SIGNATURE
+from headframe.registry.signature import sign_package
 from headframe.registry.versions import model_files, resolve
 from headframe.signing.keys import own_key
 from headframe.validation.validate import validate

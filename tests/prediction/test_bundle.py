@@ -18,9 +18,9 @@ from headframe.config.build import build
 from headframe.config.plan.learner import Learner, TaskConfig, TrainerConfig
 from headframe.digests import folder_digest
 from headframe.errors import ConfigurationError, DataError, HeadframeError
-from headframe.prediction.bundle import ModelManifest, save_ensemble, save_estimator, save_network
+from headframe.prediction.bundle import ModelManifest, load_predictor, save_ensemble, save_estimator, save_network
 from headframe.prediction.estimator import EstimatorModel
-from headframe.prediction.predictor import EnsemblePredictor, Predictor, predictor_of
+from headframe.prediction.predictor import EnsemblePredictor, Predictor, make_predictor
 
 IMAGE = {"gives": "image", "encoder": {"_target_": "headframe.features.pixels.Pixels"}}
 TEXT = {
@@ -63,7 +63,7 @@ class Case:
     rows: pa.Table
     predictor: Predictor
     save: Callable[[Path], None]
-    passport: ModelManifest
+    manifest: ModelManifest
 
 
 def case(
@@ -75,7 +75,7 @@ def case(
     encoder, built = build(chosen.features.encoder), build(component)
     encoder.fit(rows, tuple(rows.column_names))
     built.fit(target)
-    passport = ModelManifest("toy", rows.schema, chosen, component)
+    manifest = ModelManifest("toy", rows.schema, chosen, component)
     if model["_target_"].startswith("sklearn"):
         trained = EstimatorModel(build(chosen.model), built.outputs, classifies=task["kind"] == "classification")
         inputs, answers = encoder.encode(rows), built.encode(target)
@@ -84,13 +84,13 @@ def case(
             inputs = np.stack([inputs[start : start + encoder.lookback] for start in starts])
             answers = np.stack([answers[start + encoder.lookback :][: built.horizon] for start in starts])
         trained.fit(inputs, answers, built.example_weights(answers) if task["kind"] == "classification" else None)
-        predictor = predictor_of(rows.schema, built, encoder, trained)
-        return Case(rows, predictor, lambda folder: save_estimator(folder, passport, encoder, built, trained), passport)
+        predictor = make_predictor(rows.schema, built, encoder, trained)
+        return Case(rows, predictor, lambda folder: save_estimator(folder, manifest, encoder, built, trained), manifest)
     torch.manual_seed(3)
     network: nn.Module = build(chosen.model, encoder.spec(), built.outputs)
     network.train()
-    predictor = predictor_of(rows.schema, built, encoder, network)
-    return Case(rows, predictor, lambda folder: save_network(folder, passport, encoder, built, network), passport)
+    predictor = make_predictor(rows.schema, built, encoder, network)
+    return Case(rows, predictor, lambda folder: save_network(folder, manifest, encoder, built, network), manifest)
 
 
 def digits(model: dict[str, Any], rows: int = 200) -> Case:
@@ -147,7 +147,7 @@ def test_a_bundle_answers_bitwise_as_the_model_in_memory(name: str, tmp_path: Pa
     made = CASES[name]()
     made.save(tmp_path / "bundle")
     before = torch.get_rng_state()
-    loaded = Predictor.load(tmp_path / "bundle")
+    loaded = load_predictor(tmp_path / "bundle")
     assert torch.equal(torch.get_rng_state(), before), "loading moved the random numbers"
     expected = made.predictor.scores(made.rows)
     np.testing.assert_array_equal(loaded.scores(made.rows), expected)
@@ -175,10 +175,10 @@ def test_equal_training_gives_equal_bytes_and_none_of_them_pickle(name: str, tmp
 def test_answers_hardly_depend_on_the_batch_they_come_in(name: str, tmp_path: Path) -> None:
     made = CASES[name]()
     made.save(tmp_path / "bundle")
-    whole = Predictor.load(tmp_path / "bundle").scores(made.rows)
+    whole = load_predictor(tmp_path / "bundle").scores(made.rows)
     scale = np.abs(whole).max()
     for size in (1, 7):
-        parts = Predictor.load(tmp_path / "bundle", batch_size=size).scores(made.rows)
+        parts = load_predictor(tmp_path / "bundle", batch_size=size).scores(made.rows)
         np.testing.assert_allclose(parts, whole, rtol=0, atol=2e-6 * scale)
 
 
@@ -203,7 +203,7 @@ def ensemble(tmp_path: Path, combiner: str = "Weighted") -> tuple[Case, dict[str
             "_target_": f"headframe.models.ensembles.{combiner}",
             "members": {
                 name: {"model": own.model, "features": own.features}
-                for name, own in ((name, member.passport.learner) for name, member in members.items())
+                for name, own in ((name, member.manifest.learner) for name, member in members.items())
             },
         },
         windows(8),
@@ -215,26 +215,26 @@ def ensemble(tmp_path: Path, combiner: str = "Weighted") -> tuple[Case, dict[str
     encoded = first.predictor.task.scores(first.predictor.task.encode(first.rows))
     target = np.stack([encoded[start + 12 : start + 15] for start in range(60 - 12 - 3 + 1)])
     fitted.fit(scores[:, : len(target)], target, "forecasting")
-    passport = ModelManifest("toy", first.rows.schema, whole, first.passport.task)
+    manifest = ModelManifest("toy", first.rows.schema, whole, first.manifest.task)
     folder = tmp_path / "whole"
-    save_ensemble(folder, passport, first.predictor.task, {name: tmp_path / name for name in members}, fitted)
+    save_ensemble(folder, manifest, first.predictor.task, {name: tmp_path / name for name in members}, fitted)
     predictor = EnsemblePredictor(
         first.predictor.task, {name: member.predictor for name, member in members.items()}, fitted
     )
     expected = fitted.combine(scores)
     np.testing.assert_array_equal(predictor.scores(first.rows), expected)
-    return Case(first.rows, predictor, lambda _: None, passport), members, folder
+    return Case(first.rows, predictor, lambda _: None, manifest), members, folder
 
 
 @pytest.mark.parametrize("combiner", ["Mean", "Weighted", "Stacking"])
 def test_an_ensemble_aligns_members_that_look_back_differently(combiner: str, tmp_path: Path) -> None:
     made, _, folder = ensemble(tmp_path, combiner)
-    loaded = Predictor.load(folder)
+    loaded = load_predictor(folder)
     assert loaded.lookback == 12
     np.testing.assert_array_equal(loaded.scores(made.rows), made.predictor.scores(made.rows))
     assert loaded.predict(made.rows)["step"].to_pylist() == [1, 2, 3]
     shutil.rmtree(tmp_path / "short")  # the bundle stands alone
-    Predictor.load(folder)
+    load_predictor(folder)
 
 
 def test_windows_can_be_chosen_and_the_last_one_is_predicted() -> None:
@@ -263,13 +263,13 @@ def test_a_changed_or_missing_file_is_named(name: str, file: str, tmp_path: Path
     assert changed != raw
     path.write_bytes(changed)
     with pytest.raises(DataError, match=f"^{file} .*was changed"):
-        Predictor.load(tmp_path / "bundle")
+        load_predictor(tmp_path / "bundle")
     path.write_bytes(raw[: len(raw) // 2])
     with pytest.raises(DataError, match=f"^{file} .*(was changed|can no longer be read)"):
-        Predictor.load(tmp_path / "bundle")
+        load_predictor(tmp_path / "bundle")
     path.unlink()
     with pytest.raises(HeadframeError, match=f"{file}.* is missing"):
-        Predictor.load(tmp_path / "bundle")
+        load_predictor(tmp_path / "bundle")
 
 
 @pytest.mark.parametrize("file", ["combiner.json", "members/short/weights.safetensors", "members/long/bundle.json"])
@@ -278,7 +278,7 @@ def test_a_changed_file_of_an_ensemble_is_named(file: str, tmp_path: Path) -> No
     path = folder / file
     path.write_bytes(path.read_bytes() + b" ")
     with pytest.raises(DataError, match=f"{Path(file).name} .*was changed"):
-        Predictor.load(folder)
+        load_predictor(folder)
 
 
 def _rewritten(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
@@ -301,7 +301,7 @@ def test_code_outside_the_trusted_packages_is_not_loaded(tmp_path: Path) -> None
 
     _rewritten(tmp_path / "bundle", point_elsewhere)
     with pytest.raises(DataError, match=r"'os.system' is outside the trusted packages"):
-        Predictor.load(tmp_path / "bundle")
+        load_predictor(tmp_path / "bundle")
 
 
 class Foreign:
@@ -318,7 +318,7 @@ def test_an_estimator_file_with_foreign_types_is_refused(tmp_path: Path) -> None
     skops.io.dump(Foreign(), tmp_path / "bundle" / "estimator.skops")
     _rewritten(tmp_path / "bundle", lambda manifest: None)
     with pytest.raises(DataError, match="Foreign, which is not of scikit-learn; it is not loaded"):
-        Predictor.load(tmp_path / "bundle")
+        load_predictor(tmp_path / "bundle")
     made = CASES["ridge"]()
     made.predictor.model.estimator.alpha = Foreign()  # type: ignore[attr-defined]
     with pytest.raises(ConfigurationError, match="cannot be saved safely"):
@@ -362,7 +362,7 @@ def test_targets_of_another_shape_than_the_outputs_are_said() -> None:
 
 def test_a_folder_without_a_bundle_is_refused(tmp_path: Path) -> None:
     with pytest.raises(HeadframeError, match="is no bundle"):
-        Predictor.load(tmp_path)
+        load_predictor(tmp_path)
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:

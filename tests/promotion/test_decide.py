@@ -20,7 +20,7 @@ from headframe.config.plan.promotion import Approvals
 from headframe.datasets.table import Table
 from headframe.errors import ConfigurationError, HeadframeError, Refused
 from headframe.gates.context import open_case
-from headframe.prediction.predictor import Predictor
+from headframe.prediction.bundle import load_predictor
 from headframe.promotion.approve import approve
 from headframe.promotion.decide import decide, still_champion
 from headframe.promotion.promote import promote
@@ -162,7 +162,7 @@ def _measure(made: Made, registered: Registered, model: Path) -> float:
 
 def test_the_champion_is_measured_anew_on_the_rows_of_the_candidate(world: World):
     made = world.made["digits"]
-    predictor = Predictor.load(made.root / made.trained.folder / "bundle")
+    predictor = load_predictor(made.root / made.trained.folder / "bundle")
     with model_files(resolve("digits/1", world.uri), world.uri, trust()) as model:
         value = _measure(made, world.registered["digits"], model)
     rows = Table.open(made.root / "data" / "digits").read()

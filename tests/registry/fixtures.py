@@ -33,13 +33,14 @@ from headframe.datasets.collect import collect
 from headframe.datasets.splits import assign, divide
 from headframe.datasets.table import Table
 from headframe.digests import digest, file_digest, folder_digest
-from headframe.prediction.bundle import ModelManifest, save_estimator, save_network
+from headframe.prediction.bundle import ModelManifest, load_predictor, save_estimator, save_network
 from headframe.prediction.estimator import EstimatorModel
 from headframe.prediction.predictor import Predictor
 from headframe.records import Evaluated, Ingested, Interval, Registered, Trained, Validated
 from headframe.registry import loader
+from headframe.registry.layout import CODE, SIGNATURE
 from headframe.registry.register import register
-from headframe.registry.signature import SIGNATURE, sign_package
+from headframe.registry.signature import sign_package
 from headframe.signing.keys import own_key
 from headframe.signing.trust import Trust
 from headframe.tracking.address import open_client
@@ -109,7 +110,7 @@ def _settings(name: str) -> dict[str, Any]:
 
 def load(bundle: Path, root: Path) -> Predictor:
     """Load what was trained in a project, which may be a network of the project's own."""
-    return Predictor.load(bundle, trusted=Project(root).packages)
+    return load_predictor(bundle, trusted=Project(root).packages)
 
 
 def plan_for(name: str, seed: int = 17, **changes: Any) -> Plan:
@@ -164,13 +165,13 @@ def train(plan: Plan, data: Ingested, root: Path, name: str = "trained", steps: 
     task.fit(training.select(target))
     encoder.fit(training, plan.dataset.inputs)
     schema = pa.schema([rows.schema.field(column) for column in plan.dataset.inputs])
-    passport = ModelManifest(plan.dataset.name, schema, plan.learner, plan.task)
+    manifest = ModelManifest(plan.dataset.name, schema, plan.learner, plan.task)
     bundle = folder / "bundle"
     if plan.model.target.startswith("sklearn"):
         model = EstimatorModel(LogisticRegression(tol=0.05, max_iter=1000), task.outputs, classifies=True)
         some = training.slice(0, 4000)
         model.fit(encoder.encode(some), task.encode(some.select(target)))
-        save_estimator(bundle, passport, encoder, task, model)
+        save_estimator(bundle, manifest, encoder, task, model)
     else:
         torch.manual_seed(plan.seed)
         network = build(plan.model, encoder.spec(), task.outputs)
@@ -182,7 +183,7 @@ def train(plan: Plan, data: Ingested, root: Path, name: str = "trained", steps: 
                 optimizer.zero_grad()
                 task.loss(network(inputs), expected).backward()
                 optimizer.step()
-        save_network(bundle, passport, encoder, task, network)
+        save_network(bundle, manifest, encoder, task, network)
     predictor = load(bundle, root)
     _write_predictions(folder, plan, predictor, rows, parts)
     (folder / "result.json").write_text("{}", encoding="utf-8")
@@ -344,8 +345,8 @@ def forget_network() -> None:
     """Be as a process that has neither imported the project's own package nor opened a model that brings one."""
     for name in [name for name in sys.modules if name.partition(".")[0] == "mine"]:
         del sys.modules[name]
-    sys.path[:] = [path for path in sys.path if Path(path).name != loader.CODE]
-    loader._BROUGHT.clear()
+    sys.path[:] = [path for path in sys.path if Path(path).name != CODE]
+    loader._IMPORTED.clear()
     importlib.invalidate_caches()
 
 

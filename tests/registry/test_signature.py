@@ -31,10 +31,10 @@ from headframe.digests import digest, file_digest, folder_digest
 from headframe.errors import HeadframeError, Refused
 from headframe.ledger.store import Ledger
 from headframe.prediction.rows import to_frame
+from headframe.registry.layout import SIGNATURE
 from headframe.registry.register import is_registered
 from headframe.registry.signature import (
     ADDED,
-    SIGNATURE,
     check_package,
     read_package,
     require_signer,

@@ -24,7 +24,7 @@ from headframe.config.project import Project
 from headframe.datasets.readers.base import Batch
 from headframe.datasets.schema import contract_schema
 from headframe.datasets.table import write_table
-from headframe.prediction.predictor import Predictor
+from headframe.prediction.bundle import load_predictor
 
 REPOSITORY = Project(Path(__file__).resolve().parents[2])
 OWN = """
@@ -188,7 +188,7 @@ class Shaft:
         self.trained += 1
         run = self.workshop.train(plan, str(self.trained), "serial")
         assert run.code == 0, run.said
-        predictor = Predictor.load(run.folder / "bundle")
+        predictor = load_predictor(run.folder / "bundle")
         probe = pq.read_table(run.folder / "probe.parquet")
         answers = predictor.predict(probe)
         if plan.task.kind == "forecasting":

@@ -15,7 +15,7 @@ from headframe.config.plan.plan import Plan
 from headframe.datasets.table import Table
 from headframe.examples.encode import encode
 from headframe.examples.prepare import prepare
-from headframe.prediction.predictor import Predictor
+from headframe.prediction.bundle import load_predictor
 
 
 def rows_of(workshop, plan):
@@ -86,7 +86,7 @@ def test_a_member_trains_to_the_weights_it_reaches_alone(workshop):
     whole = pq.read_table(run.folder / "predictions.parquet")
     assert np.allclose([whole[f"score_{digit}"].to_numpy() for digit in range(10)], mean, atol=1e-7)
     probe = pq.read_table(run.folder / "probe.parquet")
-    scores = Predictor.load(run.folder / "bundle").scores(probe)
+    scores = load_predictor(run.folder / "bundle").scores(probe)
     assert np.array_equal(scores, np.load(run.folder / "probe_scores.npy"))
 
 

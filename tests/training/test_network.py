@@ -90,11 +90,11 @@ def test_predictions_hold_validation_and_test_rows_in_table_order(workshop):
 
 
 def test_a_loaded_bundle_gives_the_probe_scores(workshop):
-    from headframe.prediction.predictor import Predictor
+    from headframe.prediction.bundle import load_predictor
 
     run = workshop.once(workshop.plan())
     torch.set_num_threads(1)
-    scores = Predictor.load(run.folder / "bundle").scores(pq.read_table(run.folder / "probe.parquet"))
+    scores = load_predictor(run.folder / "bundle").scores(pq.read_table(run.folder / "probe.parquet"))
     assert np.array_equal(scores, np.load(run.folder / "probe_scores.npy"))
 
 

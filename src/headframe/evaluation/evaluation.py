@@ -25,6 +25,7 @@ from headframe.evaluation.intervals import CONTENT, Resampling, block_length, co
 from headframe.evaluation.paired import compare
 from headframe.evaluation.report import report
 from headframe.evaluation.slices import find, slices
+from headframe.prediction.layout import task_state
 from headframe.records import Evaluated, TableRecord, Trained
 from headframe.tasks.base import Task
 
@@ -125,10 +126,9 @@ def _rows(root: Path, trained: Trained, split: str, table: TableRecord, task: Ta
 
 
 def _task(plan: Plan, folder: Path) -> Task:
-    """Build the plan's task with what training learned, from the bundle's own words."""
+    """Build the plan's task with what training learned."""
     task: Task = build(plan.task)
-    manifest = json.loads((folder / "bundle" / "bundle.json").read_bytes())
-    task.restore(manifest["task"]["state"])
+    task.restore(task_state(folder / "bundle"))
     return task
 
 

@@ -6,7 +6,6 @@ What is costly is done when the first gate asks for it, and once.
 from __future__ import annotations
 
 import hashlib
-import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -34,10 +33,11 @@ from headframe.errors import ConfigurationError, DataError, HeadframeError, Refu
 from headframe.evaluation.intervals import CONTENT, Resampling, block_length
 from headframe.evaluation.slices import find
 from headframe.examples.prepare import PreparedData, prepare, target_columns
-from headframe.prediction.layout import bundle_in
+from headframe.prediction.layout import task_state
 from headframe.records import Provenance
 from headframe.registry.isolated import call_with_model
-from headframe.registry.signature import CODE, Signed
+from headframe.registry.layout import bundle_in, packages_in
+from headframe.registry.signature import Signed
 from headframe.registry.signed_record import (
     complaint,
     read_content,
@@ -208,7 +208,7 @@ class Case:
     @cached_property
     def plan(self) -> Plan:
         """What was run to make the version."""
-        own = (f"{folder.name}." for folder in (self.model / CODE).glob("*") if folder.is_dir())
+        own = (f"{name}." for name in packages_in(self.model))
         trusted = (*Project(self._root).packages, *own)
         return read_plan(self.file(PLAN).read_bytes(), self.version, self.signed, trusted)
 
@@ -239,8 +239,7 @@ class Case:
     def task(self) -> Task:
         """The task as the version learned it."""
         task: Task = build(self.plan.task)
-        manifest = json.loads((bundle_in(self.model) / "bundle.json").read_bytes())
-        task.restore(manifest["task"]["state"])
+        task.restore(task_state(bundle_in(self.model)))
         return task
 
     @cached_property

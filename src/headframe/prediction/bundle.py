@@ -1,4 +1,4 @@
-"""A model as a folder: everything that turns raw rows into answers, and nothing else.
+"""A model as a folder: everything that turns raw rows into predictions, and nothing else.
 
 `bundle.json` says what it is and holds the fitted encoder and task; weights lie beside it as safetensors, estimators
 in skops' format, members of an ensemble as bundles of their own. No pickle, no time, no path: equal training gives
@@ -29,27 +29,23 @@ from headframe.errors import DataError, HeadframeError
 from headframe.features.base import Encoder
 from headframe.features.spec import InputSpec
 from headframe.prediction.estimator import EstimatorModel, read_estimator, write_estimator
+from headframe.prediction.layout import COMBINER, ESTIMATOR, MANIFEST, MEMBERS, WEIGHTS
 from headframe.prediction.predictor import BATCH, EnsemblePredictor, NetworkModel, Predictor, SinglePredictor
-from headframe.prediction.schema import spell, unspell
+from headframe.prediction.schema import schema_from_json, schema_to_json
 from headframe.tasks.base import Task
 
 FORMAT = 1
-MANIFEST = "bundle.json"
-WEIGHTS = "weights.safetensors"
-ESTIMATOR = "estimator.skops"
-COMBINER = "combiner.json"
-MEMBERS = "members"
 
 
 @dataclass(frozen=True)
 class ModelManifest:
-    """What a bundle says about its model besides what was learned.
+    """What a bundle states of its model besides what was learned.
 
     Attributes:
         dataset: name of the data set it was trained on.
         schema: the data set's raw input columns.
         learner: everything that decided the weights.
-        task: which task was asked, with its settings.
+        task: which task, with its settings.
     """
 
     dataset: str
@@ -58,12 +54,12 @@ class ModelManifest:
     task: TaskConfig
 
 
-def save_network(folder: Path, passport: ModelManifest, encoder: Encoder, task: Task, network: nn.Module) -> None:
+def save_network(folder: Path, manifest: ModelManifest, encoder: Encoder, task: Task, network: nn.Module) -> None:
     """Write the bundle of a network.
 
     Args:
-        folder: where it shall stand; one that is there is replaced as a whole.
-        passport: what it says about itself.
+        folder: of the bundle; one that is there is replaced as a whole.
+        manifest: what it states of its model.
         encoder: fitted.
         task: fitted.
         network: as built from the learner's model; its weights are written in the precision they have.
@@ -75,27 +71,27 @@ def save_network(folder: Path, passport: ModelManifest, encoder: Encoder, task: 
         safetensors.torch.save_file(weights, fresh / WEIGHTS)
         return {"kind": "network", **_fitted(encoder)}
 
-    _save(folder, passport, task, write)
+    _save(folder, manifest, task, write)
 
 
-def save_estimator(folder: Path, passport: ModelManifest, encoder: Encoder, task: Task, model: EstimatorModel) -> None:
+def save_estimator(folder: Path, manifest: ModelManifest, encoder: Encoder, task: Task, model: EstimatorModel) -> None:
     """Write the bundle of an estimator; arguments as of `save_network`."""
 
     def write(fresh: Path) -> dict[str, Any]:
         write_estimator(fresh / ESTIMATOR, model.estimator)
         return {"kind": "estimator", **_fitted(encoder)}
 
-    _save(folder, passport, task, write)
+    _save(folder, manifest, task, write)
 
 
 def save_ensemble(
-    folder: Path, passport: ModelManifest, task: Task, members: Mapping[str, Path], combiner: Any
+    folder: Path, manifest: ModelManifest, task: Task, members: Mapping[str, Path], combiner: Any
 ) -> None:
     """Write the bundle of an ensemble.
 
     Args:
-        folder: where it shall stand; one that is there is replaced as a whole.
-        passport: what it says about itself; its learner's model is an ensemble.
+        folder: of the bundle; one that is there is replaced as a whole.
+        manifest: what it states of its model; its learner's model is an ensemble.
         task: fitted, as the members have it.
         members: bundle folders by name, in the order in which the combiner was given their scores; they are copied.
         combiner: fitted, built from the learner's model.
@@ -107,7 +103,7 @@ def save_ensemble(
         (fresh / COMBINER).write_text(canonical(combiner.state()), encoding="utf-8")
         return {"kind": "ensemble", "members": list(members)}
 
-    _save(folder, passport, task, write)
+    _save(folder, manifest, task, write)
 
 
 def _fitted(encoder: Encoder) -> dict[str, Any]:
@@ -118,8 +114,8 @@ def _fitted(encoder: Encoder) -> dict[str, Any]:
     }
 
 
-def _save(folder: Path, passport: ModelManifest, task: Task, write: Callable[[Path], dict[str, Any]]) -> None:
-    """Let `write` fill a new folder beside `folder`, name its files, and put it in place at once."""
+def _save(folder: Path, manifest: ModelManifest, task: Task, write: Callable[[Path], dict[str, Any]]) -> None:
+    """Let `write` fill a new folder beside `folder`, list its files, and put it in place at once."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
@@ -128,21 +124,21 @@ def _save(folder: Path, passport: ModelManifest, task: Task, write: Callable[[Pa
         raise HeadframeError(msg) from error
     try:
         facts = write(fresh)
-        # The files of a member are named in the member's own manifest.
+        # The files of a member are listed in the member's own manifest.
         manifests = {f"{MEMBERS}/{name}/{MANIFEST}" for name in facts.get("members", ())}
-        beside = {path.name for path in fresh.iterdir() if path.is_file()}
-        manifest = {
+        own = {path.name for path in fresh.iterdir() if path.is_file()}
+        content = {
             "format": FORMAT,
             **facts,
-            "dataset": passport.dataset,
-            "columns": spell(passport.schema),
-            "learner": passport.learner.model_dump(mode="json"),
+            "dataset": manifest.dataset,
+            "columns": schema_to_json(manifest.schema),
+            "learner": manifest.learner.model_dump(mode="json"),
             "outputs": list(task.outputs),
-            "task": {"component": passport.task.model_dump(mode="json"), "state": task.state()},
-            "files": {name: file_digest(fresh / name) for name in sorted(beside | manifests)},
+            "task": {"component": manifest.task.model_dump(mode="json"), "state": task.state()},
+            "files": {name: file_digest(fresh / name) for name in sorted(own | manifests)},
         }
-        manifest["digest"] = digest(manifest)
-        text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        content["digest"] = digest(content)
+        text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
         (fresh / MANIFEST).write_text(text + "\n", encoding="utf-8")
         fresh.chmod(0o755)
         exchange(fresh, folder)
@@ -152,7 +148,7 @@ def _save(folder: Path, passport: ModelManifest, task: Task, write: Callable[[Pa
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Read `bundle.json` and check every file that it names, members included.
+    """Read `bundle.json` and verify every file that it lists, members included.
 
     Raises:
         HeadframeError: there is no bundle.
@@ -194,8 +190,21 @@ def _own(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def load(folder: Path, *, device: str = "cpu", batch_size: int = BATCH, trusted: tuple[str, ...] = ()) -> Predictor:
-    """Build the predictor of a bundle; see `Predictor.load`."""
+def load_predictor(
+    folder: Path, *, device: str = "cpu", batch_size: int = BATCH, trusted: tuple[str, ...] = ()
+) -> Predictor:
+    """Load a bundle, verifying every file against its checksum.
+
+    Args:
+        folder: the bundle.
+        device: where networks compute.
+        batch_size: examples in one forward pass.
+        trusted: import prefixes of the project's own code, such as `("mine.",)`.
+
+    Raises:
+        HeadframeError: there is no bundle.
+        DataError: a file is missing, was changed, or names code outside the trusted packages.
+    """
     return _load(folder, read_manifest(folder), device, batch_size, trusted)
 
 
@@ -229,7 +238,7 @@ def _load(folder: Path, manifest: dict[str, Any], device: str, batch_size: int, 
         model = EstimatorModel(estimator, task.outputs, classifies=component.kind == "classification")
     else:
         model = NetworkModel(_network(folder / WEIGHTS, learner.model, encoder.spec(), task.outputs), device)
-    return SinglePredictor(unspell(manifest["columns"]), task, encoder, model, batch_size=batch_size)
+    return SinglePredictor(schema_from_json(manifest["columns"]), task, encoder, model, batch_size=batch_size)
 
 
 def _network(weights: Path, model: ModelConfig, inputs: InputSpec, outputs: tuple[int, ...]) -> nn.Module:

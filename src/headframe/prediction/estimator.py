@@ -1,4 +1,4 @@
-"""Estimators of scikit-learn behind the same face as networks, and their files without pickle."""
+"""scikit-learn estimators with the interface of networks, and their files without pickle."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from headframe.features.base import Encoded, finite
 TRUSTED = ("sklearn.", "numpy.", "scipy.")
 """Packages whose types an estimator file may name."""
 
-LONG_AGO = (1980, 1, 1, 0, 0, 0)
+ARCHIVE_DATE = (1980, 1, 1, 0, 0, 0)
 """The date of every file in an archive, so that equal estimators give equal bytes."""
 
 
 class EstimatorModel:
-    """A scikit-learn estimator that gives outputs as a network does.
+    """A scikit-learn estimator with the outputs of a network.
 
     A classifier's outputs are logarithms of its probabilities, in the order of the task's classes; a class that
     its training rows lacked, as a bootstrap sample may, gets minus infinity. A regressor's outputs are standardised
@@ -32,8 +32,8 @@ class EstimatorModel:
 
     Args:
         estimator: with `fit` and either `predict_proba` or `predict`.
-        outputs: sizes of one answer, as `Task.outputs` has them.
-        classifies: whether answers are classes.
+        outputs: shape of one prediction, as `Task.outputs` has it.
+        classifies: whether predictions are classes.
     """
 
     def __init__(self, estimator: Any, outputs: tuple[int, ...], *, classifies: bool) -> None:
@@ -45,7 +45,7 @@ class EstimatorModel:
         self.classifies = classifies
 
     def fit(self, inputs: Encoded, target: np.ndarray, weights: np.ndarray | None = None) -> None:
-        """Train on encoded rows.
+        """Fit the estimator to encoded rows.
 
         Args:
             inputs: (examples, ...) or CSR.
@@ -63,27 +63,27 @@ class EstimatorModel:
                 "`encode` gives a value for each of its `outputs`"
             )
             raise ConfigurationError(msg)
-        given = {} if weights is None else {"sample_weight": weights}
-        answers = target if self.classifies else target.reshape(len(target), -1).astype(np.float64)
-        if not self.classifies and answers.shape[1] == 1:
-            answers = answers[:, 0]
+        options = {} if weights is None else {"sample_weight": weights}
+        values = target if self.classifies else target.reshape(len(target), -1).astype(np.float64)
+        if not self.classifies and values.shape[1] == 1:
+            values = values[:, 0]
         try:
-            self.estimator.fit(_flat(inputs), answers, **given)
+            self.estimator.fit(_flat(inputs), values, **options)
         except (TypeError, ValueError) as error:
             reason = str(error).partition("\n")[0]
             msg = f"{type(self.estimator).__name__} cannot be trained on this data: {reason}"
             raise ConfigurationError(msg) from error
 
     def __call__(self, inputs: Encoded) -> np.ndarray:
-        """Give outputs (examples, *outputs) float64."""
+        """Return outputs (examples, *outputs) float64."""
         flat = _flat(inputs)
         if not self.classifies:
-            answers = np.asarray(self.estimator.predict(flat), dtype=np.float64)
-            return answers.reshape(len(answers), *self.outputs)
-        share = np.asarray(self.estimator.predict_proba(flat), dtype=np.float64)
-        outputs = np.full((len(share), math.prod(self.outputs)), -np.inf)
+            values = np.asarray(self.estimator.predict(flat), dtype=np.float64)
+            return values.reshape(len(values), *self.outputs)
+        probabilities = np.asarray(self.estimator.predict_proba(flat), dtype=np.float64)
+        outputs = np.full((len(probabilities), math.prod(self.outputs)), -np.inf)
         with np.errstate(divide="ignore"):
-            outputs[:, self.estimator.classes_] = np.log(share)
+            outputs[:, self.estimator.classes_] = np.log(probabilities)
         return outputs
 
 
@@ -115,13 +115,13 @@ def write_estimator(path: Path, estimator: Any) -> None:
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
-    entry = zipfile.ZipInfo(name, LONG_AGO)
+    entry = zipfile.ZipInfo(name, ARCHIVE_DATE)
     entry.compress_type = zipfile.ZIP_DEFLATED
     return entry
 
 
 def _renumbered(schema: Any) -> tuple[Any, dict[str, str]]:
-    """Count objects in the order in which they stand; also give the new name of each file and its old one.
+    """Number objects in their order; also return the new name of each file with its old one.
 
     Simple values are counted one by one, since whether equal ones are one object in memory is chance.
     """

@@ -1,10 +1,9 @@
-"""Raw rows in, answers out: the one way in which a model is asked, in training, evaluation and service alike."""
+"""Raw rows in, predictions out: the one way to use a model, in training, evaluation and serving alike."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Protocol, final
 
 import numpy as np
@@ -15,7 +14,7 @@ from typing_extensions import override
 
 from headframe.errors import DataError
 from headframe.features.base import Encoded, Encoder, finite
-from headframe.prediction.schema import conform
+from headframe.prediction.schema import cast_table
 from headframe.tasks.base import Task
 
 BATCH = 1024
@@ -23,17 +22,15 @@ BATCH = 1024
 
 
 class Outputs(Protocol):
-    """Whatever gives outputs (examples, *outputs) for encoded examples."""
+    """Computes outputs (examples, *outputs) of encoded examples."""
 
     def __call__(self, inputs: Encoded) -> np.ndarray:
-        """Give outputs of one batch."""
+        """Return the outputs of one batch."""
 
 
-class Combiner(Protocol):
-    """Whatever makes one answer of several."""
-
+class _Combiner(Protocol):
     def combine(self, scores: np.ndarray) -> np.ndarray:
-        """Turn scores (members, examples, ...) into scores (examples, ...)."""
+        """Return scores (examples, ...) of scores (members, examples, ...)."""
 
 
 class NetworkModel:
@@ -44,7 +41,7 @@ class NetworkModel:
     between batches of 1 to 512 examples for outputs of about 1.
 
     Args:
-        network: takes (batch, ...) and gives (batch, *outputs).
+        network: takes (batch, ...) and returns (batch, *outputs).
         device: where it computes.
     """
 
@@ -53,7 +50,7 @@ class NetworkModel:
         self.device = torch.device(device)
 
     def __call__(self, inputs: Encoded) -> np.ndarray:
-        """Give outputs (examples, *outputs) float32."""
+        """Return outputs (examples, *outputs) float32."""
         self.network.eval()
         with torch.inference_mode():
             outputs = self.network(torch.from_numpy(np.ascontiguousarray(inputs)).to(self.device))
@@ -61,10 +58,10 @@ class NetworkModel:
 
 
 class Predictor(ABC):
-    """Answers for raw rows.
+    """Predictions for raw rows.
 
     Where `lookback` is 0, one row is one example. Otherwise an example is `lookback` rows that follow each other
-    and its answer is about the rows behind them.
+    and its prediction is about the rows behind them.
 
     Attributes:
         schema: the raw columns it takes, as an Arrow schema.
@@ -77,44 +74,27 @@ class Predictor(ABC):
         self.task = task
         self.lookback = lookback
 
-    @staticmethod
-    def load(folder: Path, *, device: str = "cpu", batch_size: int = BATCH, trusted: tuple[str, ...] = ()) -> Predictor:
-        """Load a bundle, checking every file against the checksum in `bundle.json`.
-
-        Args:
-            folder: the bundle.
-            device: where networks compute.
-            batch_size: examples in one forward pass.
-            trusted: import prefixes of the project's own code, such as `("mine.",)`.
-
-        Raises:
-            DataError: a file is missing, was changed, or names code outside the trusted packages.
-        """
-        from headframe.prediction.bundle import load  # noqa: PLC0415 - a bundle makes predictors
-
-        return load(folder, device=device, batch_size=batch_size, trusted=trusted)
-
     @property
     def horizon(self) -> int:
-        """Rows that one answer is about; 0 where one row is one answer."""
+        """Rows that one prediction is about; 0 where one row has one prediction."""
         return self.task.horizon
 
     @final
     def scores(self, rows: pa.Table, starts: np.ndarray | None = None) -> np.ndarray:
-        """Give scores (examples, *outputs) float64.
+        """Return scores (examples, *outputs) float64.
 
         Args:
             rows: raw columns; further columns do no harm.
-            starts: first rows of the windows to answer for, int64; all windows that fit without it. Only where
+            starts: first rows of the windows to predict for, int64; all windows that fit without it. Only where
                 `lookback` is not 0.
 
         Raises:
             DataError: a column is missing, of another type, or holds what cannot be encoded; too few rows for a window.
         """
-        given = conform(rows, self.schema)
+        given = cast_table(rows, self.schema)
         if not self.lookback:
             if starts is not None:
-                msg = "windows were asked for, but this model answers row by row"
+                msg = "windows were asked for, but this model predicts row by row"
                 raise DataError(msg)
             return self._row_scores(given)
         if rows.num_rows < self.lookback:
@@ -130,7 +110,7 @@ class Predictor(ABC):
 
     @final
     def predict(self, rows: pa.Table) -> pa.Table:
-        """Give the columns that a user reads: one row a row, or the steps after the last row given.
+        """Return the columns that a user reads: one row a row, or the steps after the last row.
 
         Raises:
             DataError: as `scores` does.
@@ -153,7 +133,7 @@ class SinglePredictor(Predictor):
         schema: the raw columns that rows come with.
         task: fitted.
         encoder: fitted.
-        model: gives outputs of encoded examples.
+        model: computes outputs of encoded examples.
         batch_size: examples in one forward pass.
     """
 
@@ -170,7 +150,7 @@ class SinglePredictor(Predictor):
         found = np.empty((rows.num_rows, *self.task.outputs))
         for start in range(0, rows.num_rows, self.batch_size):
             inputs = self.encoder.encode(rows.slice(start, self.batch_size))
-            found[start : start + self.batch_size] = self._answer(inputs, start)
+            found[start : start + self.batch_size] = self._batch_scores(inputs, start)
         return found
 
     @override
@@ -180,27 +160,27 @@ class SinglePredictor(Predictor):
         found = np.empty((len(starts), *self.task.outputs))
         for start in range(0, len(starts), self.batch_size):
             chosen = starts[start : start + self.batch_size]
-            found[start : start + len(chosen)] = self._answer(encoded[chosen[:, np.newaxis] + within], start)
+            found[start : start + len(chosen)] = self._batch_scores(encoded[chosen[:, np.newaxis] + within], start)
         return found
 
-    def _answer(self, inputs: Encoded, start: int) -> np.ndarray:
+    def _batch_scores(self, inputs: Encoded, start: int) -> np.ndarray:
         if not finite(inputs):
             msg = f"the features of rows {start} to {start + inputs.shape[0] - 1} hold NaN or infinity"
             raise DataError(msg)
         scores = self.task.scores(self.model(inputs))
         if not np.isfinite(scores).all():
             msg = (
-                f"the model answers NaN or infinity for rows {start} to {start + inputs.shape[0] - 1}; if they hold no "
-                "numbers far from all that it was trained on, train it anew"
+                f"the model predicts NaN or infinity for rows {start} to {start + inputs.shape[0] - 1}; if they hold "
+                "no numbers far from all that it was trained on, train it again"
             )
             raise DataError(msg)
         return scores
 
 
 class EnsemblePredictor(Predictor):
-    """Several predictors whose scores become one.
+    """Several predictors whose scores are combined.
 
-    Members may look back differently far: all answer about the same rows.
+    Members may look back differently far: all predict for the same rows.
 
     Args:
         task: fitted.
@@ -208,7 +188,7 @@ class EnsemblePredictor(Predictor):
         combiner: fitted.
     """
 
-    def __init__(self, task: Task, members: Mapping[str, Predictor], combiner: Combiner) -> None:
+    def __init__(self, task: Task, members: Mapping[str, Predictor], combiner: _Combiner) -> None:
         fields = {field.name: field for member in members.values() for field in member.schema}
         super().__init__(pa.schema(list(fields.values())), task, max(member.lookback for member in members.values()))
         self.members = dict(members)
@@ -227,9 +207,9 @@ class EnsemblePredictor(Predictor):
         )
 
 
-def predictor_of(
+def make_predictor(
     schema: pa.Schema, task: Task, encoder: Encoder, model: Any, *, batch_size: int = BATCH, device: str = "cpu"
 ) -> SinglePredictor:
-    """Give the predictor of a model in memory: a network, or an `EstimatorModel`."""
+    """Return the predictor of a model in memory: a network, or an `EstimatorModel`."""
     outputs = NetworkModel(model, device) if isinstance(model, nn.Module) else model
     return SinglePredictor(schema, task, encoder, outputs, batch_size=batch_size)

@@ -1,4 +1,4 @@
-"""Loose values, as JSON, CSV or pandas have them, as the Arrow columns that a model takes, and back."""
+"""Values as JSON, CSV or pandas have them, converted to the Arrow columns that a model takes, and back."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headframe.errors import DataError
+from headframe.prediction.schema import require_columns, type_family, type_name
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def to_table(columns: Mapping[str, Any], schema: pa.Schema) -> pa.Table:
-    """Spell named columns as an Arrow table.
+    """Return named columns as an Arrow table.
 
     Args:
         columns: sequences, NumPy or Arrow arrays or pandas Series of one length; those not in `schema` are left out.
@@ -25,11 +26,7 @@ def to_table(columns: Mapping[str, Any], schema: pa.Schema) -> pa.Table:
     Raises:
         DataError: a column is missing, is of another length than the first, or holds what its type does not.
     """
-    missing = [name for name in schema.names if name not in columns]
-    if missing:
-        came = ", ".join(map(str, columns)) or "none"
-        msg = f"column {missing[0]!r} is missing; came: {came}; expected: {', '.join(schema.names)}"
-        raise DataError(msg)
+    require_columns(columns, schema)
     arrays = [to_column(columns[field.name], field) for field in schema]
     for field, array in zip(schema, arrays, strict=True):
         if len(array) != len(arrays[0]):
@@ -38,12 +35,8 @@ def to_table(columns: Mapping[str, Any], schema: pa.Schema) -> pa.Table:
     return pa.table(arrays, schema=pa.schema([pa.field(f.name, f.type) for f in schema]))
 
 
-def require_once(names: Sequence[Any]) -> None:
-    """Make sure that no column came twice: which of them is meant cannot be known.
-
-    Raises:
-        DataError: one did.
-    """
+def require_unique(names: Sequence[Any]) -> None:
+    """Raise a DataError if a column came twice, since which of them is meant cannot be known."""
     twice = next((name for position, name in enumerate(names) if name in names[:position]), None)
     if twice is not None:
         msg = f"column {twice!r} came twice; leave one of them out"
@@ -51,7 +44,9 @@ def require_once(names: Sequence[Any]) -> None:
 
 
 def to_column(values: Any, field: pa.Field) -> pa.Array:
-    """Spell one column; text is never read as a number nor a number as text, and no number loses its value.
+    """Return one column as an Arrow array.
+
+    Text is never read as a number nor a number as text, and no number loses its value.
 
     Raises:
         DataError: a value does not fit the type.
@@ -59,31 +54,31 @@ def to_column(values: Any, field: pa.Field) -> pa.Array:
     if isinstance(field.type, pa.FixedShapeTensorType):
         return _tensors(values, field)
     try:
-        loose = values if isinstance(values, pa.Array) else pa.array(_plain(values), from_pandas=True)
+        given = values if isinstance(values, pa.Array) else pa.array(_plain(values), from_pandas=True)
     except UnicodeEncodeError as error:
         msg = f"column {field.name!r} holds text that is no Unicode: {_first_line(error)}"
         raise DataError(msg) from error
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
         msg = f"column {field.name!r} mixes what cannot stand in one column: {_first_line(error)}"
         raise DataError(msg) from error
-    if isinstance(values, list) and not pa.types.is_boolean(loose.type) and bool in set(map(type, values)):
+    if isinstance(values, list) and not pa.types.is_boolean(given.type) and bool in set(map(type, values)):
         position = next(place for place, value in enumerate(values) if isinstance(value, bool))
-        msg = f"column {field.name!r} holds a truth value in row {position}, but {_say(field.type)} was expected"
+        msg = f"column {field.name!r} holds a truth value in row {position}, but {type_name(field.type)} was expected"
         raise DataError(msg)  # Arrow would take it for 0 or 1 where it stands among numbers
-    if loose.type == field.type:
-        return loose
-    if not (pa.types.is_null(loose.type) or _kind(loose.type) == _kind(field.type) or _is_date(loose, field)):
-        msg = f"column {field.name!r} holds {_say(loose.type)}, but {_say(field.type)} was expected"
+    if given.type == field.type:
+        return given
+    if not (pa.types.is_null(given.type) or _are_related(given.type, field.type)):
+        msg = f"column {field.name!r} holds {type_name(given.type)}, but {type_name(field.type)} was expected"
         raise DataError(msg)
     try:
-        return pc.cast(loose, field.type)
+        return pc.cast(given, field.type)
     except pa.ArrowInvalid as error:
-        msg = f"column {field.name!r} does not fit {_say(field.type)}: {_first_line(error)}"
+        msg = f"column {field.name!r} does not fit {type_name(field.type)}: {_first_line(error)}"
         raise DataError(msg) from error
 
 
 def to_frame(rows: pa.Table) -> pd.DataFrame:
-    """Give rows as pandas takes them; a tensor cell becomes nested lists."""
+    """Return rows as a data frame; a tensor cell becomes nested lists."""
     import pandas as pd  # noqa: PLC0415 - serving parses JSON without it
 
     columns: dict[str, Any] = {}
@@ -130,27 +125,10 @@ def _plain(values: Any) -> Any:
     return values if isinstance(values, Sequence | np.ndarray) or hasattr(values, "array") else list(values)
 
 
-def _is_date(loose: pa.Array, field: pa.Field) -> bool:
-    """JSON and CSV have no type for points in time, so text stands for them."""
-    return _kind(field.type) == "time" and _kind(loose.type) == "text"
-
-
-def _kind(kind: pa.DataType) -> str:
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return "text"
-    if pa.types.is_dictionary(kind):
-        return _kind(kind.value_type)
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        return "number"
-    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        return "time"
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        return f"list of {_kind(kind.value_type)}"
-    return str(kind)
-
-
-def _say(kind: pa.DataType) -> str:
-    return "text" if _kind(kind) == "text" else str(kind)
+def _are_related(came: pa.DataType, wanted: pa.DataType) -> bool:
+    """Return whether values of a type are cast to another; text may be a time, since JSON and CSV have no type for it."""
+    pair = type_family(came), type_family(wanted)
+    return pair[0] == pair[1] or pair == ("text", "time")
 
 
 def _first_line(error: BaseException) -> str:

@@ -20,8 +20,8 @@ from headframe.ledger.alias import estrangement, shown_head
 from headframe.ledger.entries import Entry, Kind, champion
 from headframe.ledger.rules import require_sound
 from headframe.ledger.store import ADDRESS, Ledger, Taken
-from headframe.prediction.layout import bundle_in
 from headframe.promotion.rules import Author
+from headframe.registry.layout import bundle_in
 from headframe.registry.signature import Signed
 from headframe.registry.versions import Version, champion_number, resolve, signed_files
 from headframe.signing.keys import OwnKey

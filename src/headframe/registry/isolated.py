@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from headframe.processes import call_isolated, search_path
-from headframe.registry.signature import CODE
+from headframe.registry.layout import packages_in
 
 
 def call_with_model(function: Callable[..., Any], model: Path, **arguments: Any) -> Any:
@@ -25,9 +25,9 @@ def call_with_model(function: Callable[..., Any], model: Path, **arguments: Any)
     Raises:
         HeadframeError: or the one of its kinds that the function raised, or the model's own code failed.
     """
-    if not (model / CODE).is_dir():
+    packages = packages_in(model)
+    if not packages:
         return function(model=str(model), **arguments)
-    packages = [folder.name for folder in (model / CODE).iterdir() if folder.is_dir()]
     path = search_path(keep=lambda entry: not any((entry / name).is_dir() for name in packages))
     subject = "the code that the model brings"
     return call_isolated(function, {"model": str(model), **arguments}, subject=subject, python_path=path)

@@ -1,4 +1,4 @@
-"""How a model that MLflow keeps becomes one that answers: what `mlflow.pyfunc.load_model` calls."""
+"""Packaged models as predictors: what `mlflow.pyfunc.load_model` calls."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import numpy as np
 
 from headframe.digests import digest, file_digest
 from headframe.errors import ConfigurationError, HeadframeError
-from headframe.prediction.layout import bundle_in
+from headframe.prediction.bundle import load_predictor
 from headframe.prediction.predictor import Predictor
 from headframe.prediction.rows import to_table
-from headframe.registry.signature import CODE
+from headframe.registry.layout import CODE, bundle_in, model_of, packages_in
 
 OUTPUTS = ("predictions", "scores")
 
-_BROUGHT: dict[str, str] = {}
-"""Packages that models brought into this process, by name, with the digest of their source."""
+_IMPORTED: dict[str, str] = {}
+"""Packages of models that this process imported, by name, with the digest of their source."""
 
 
 def open_package(model: Path) -> Predictor:
-    """Open a model in MLflow's format as a predictor.
+    """Return the predictor of a packaged model.
 
     What the model brings as its own code is trusted as the model itself is: it came from the same registry.
 
@@ -34,32 +34,33 @@ def open_package(model: Path) -> Predictor:
         DataError: a file is missing or was changed since it was packaged.
         HeadframeError: this process has imported another version of the code already.
     """
-    return _open(bundle_in(model), model / CODE)
+    return _open(bundle_in(model), model)
 
 
-def _open(bundle: Path, code: Path) -> Predictor:
-    own = sorted(folder.name for folder in code.iterdir() if folder.is_dir()) if code.is_dir() else []
-    for name in own:
+def _open(bundle: Path, model: Path) -> Predictor:
+    packages = packages_in(model)
+    code = model / CODE
+    for name in packages:
         _require_same(name, code / name)
-    if own:  # before all else, the project's `src/` included
+    if packages:  # before all else, the project's `src/` included
         sys.path[:] = [str(code), *(path for path in sys.path if path != str(code))]
-    return Predictor.load(bundle, trusted=tuple(f"{name}." for name in own))
+    return load_predictor(bundle, trusted=tuple(f"{name}." for name in packages))
 
 
 def _require_same(name: str, folder: Path) -> None:
-    """Make sure that importing `name` gives the package in `folder`: Python imports a name once for a process."""
-    brought = _source(folder)
+    """Raise if importing `name` would not give the package in `folder`: Python imports a name once for a process."""
+    expected = _source(folder)
     imported = sys.modules.get(name)
     if imported is not None:
         there = next(iter(getattr(imported, "__path__", ())), "")
         # What was fetched for an earlier model may be removed by now.
-        if (_BROUGHT.get(name) or _source(Path(there))) != brought:
+        if (_IMPORTED.get(name) or _source(Path(there))) != expected:
             msg = (
                 f"the model brings package {name!r} in {folder}, but this process has imported another version of it "
                 f"from {there or 'elsewhere'}; open the model in a process of its own"
             )
             raise HeadframeError(msg)
-    _BROUGHT[name] = brought
+    _IMPORTED[name] = expected
 
 
 def _source(folder: Path) -> str:
@@ -67,8 +68,8 @@ def _source(folder: Path) -> str:
     return digest(files)
 
 
-class Answers:
-    """What MLflow asks: raw rows as a data frame, or named arrays, in; a data frame out.
+class PyfuncModel:
+    """A model as MLflow calls it: raw rows as a data frame, or named arrays, in; a data frame out.
 
     Args:
         predictor: the model.
@@ -78,11 +79,11 @@ class Answers:
         self.predictor = predictor
 
     def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> Any:
-        """Answer for rows.
+        """Return predictions for rows.
 
         Args:
             model_input: a pandas data frame, or arrays by column; as the signature has it.
-            params: `output`: `predictions` gives a data frame with the columns a person reads, `scores` an array.
+            params: `output`: `predictions` for a data frame with the columns a person reads, `scores` for an array.
 
         Raises:
             DataError: the rows are not what the model takes.
@@ -99,6 +100,6 @@ class Answers:
         return self.predictor.predict(rows).to_pandas()
 
 
-def _load_pyfunc(path: str) -> Answers:
+def _load_pyfunc(path: str) -> PyfuncModel:
     bundle = Path(path)
-    return Answers(_open(bundle, bundle.parent.parent / CODE))
+    return PyfuncModel(_open(bundle, model_of(bundle)))

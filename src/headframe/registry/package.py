@@ -18,10 +18,11 @@ import torch
 
 from headframe import __version__
 from headframe.errors import HeadframeError
-from headframe.prediction.predictor import Predictor
+from headframe.prediction.bundle import load_predictor
 from headframe.prediction.rows import to_frame
 from headframe.registry.isolated import call_with_model
 from headframe.registry.loader import OUTPUTS
+from headframe.registry.signature import LOADER
 
 with warnings.catch_warnings():
     # mlflow 3.17 warns, whoever imports it, of a type hint in its own classes.
@@ -71,7 +72,7 @@ def package(
         created: when that entry was made, so that the same model written anew has the same bytes.
         code: folders of the project's own packages, which the bundle may name.
     """
-    predictor = Predictor.load(bundle, trusted=tuple(f"{folder.name}." for folder in code))
+    predictor = load_predictor(bundle, trusted=tuple(f"{folder.name}." for folder in code))
     rows = probe if predictor.lookback else probe.slice(0, EXAMPLE_ROWS)
     rows = rows.select(predictor.schema.names)
     # A uv.lock in the working folder is not this model's: its requirements are the ones given here.
@@ -81,7 +82,7 @@ def package(
         warnings.filterwarnings("ignore", "Operation with range", DeprecationWarning)
         mlflow.pyfunc.save_model(
             path=str(target),
-            loader_module="headframe.registry.loader",
+            loader_module=LOADER,
             data_path=str(bundle),
             code_paths=[str(folder) for folder in code] or None,
             mlflow_model=Model(

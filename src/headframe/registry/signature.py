@@ -21,14 +21,13 @@ import yaml
 from headframe.config.plan.promotion import Role, TeamConfig
 from headframe.digests import file_digest
 from headframe.errors import Refused
+from headframe.registry.layout import CODE, MLMODEL, SIGNATURE
 from headframe.signing.envelope import seal, unseal
 from headframe.signing.keys import OwnKey, own_key
 from headframe.signing.trust import Signer, Trust
 
-SIGNATURE = "model.dsse.json"
 KIND = "model"
 LOADER = "headframe.registry.loader"  # MLflow's word for the module that opens the model; no other one does
-CODE = "code"  # folder of a packaged model with the project's own packages
 COMPILED = "__pycache__"
 ADDED = "registered_model_meta"  # MLflow writes it beside `MLmodel` when it fetches a model by its registered name
 
@@ -228,7 +227,7 @@ def _refuse_pickle(folder: Path, files: Mapping[str, Path]) -> None:
             msg = f"{what}, and opening a pickle runs whatever code it holds; Headframe never makes or opens one"
             raise Refused(msg)
     try:
-        flavors = yaml.safe_load((folder / "MLmodel").read_bytes())["flavors"]
+        flavors = yaml.safe_load((folder / MLMODEL).read_bytes())["flavors"]
         loader = flavors["python_function"]["loader_module"]
     except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
         msg = f"MLmodel does not say how the model is opened ({type(error).__name__}); register it again"

@@ -15,7 +15,8 @@ from urllib.parse import unquote, urlsplit
 
 from headframe.config.targets.nearest import nearest
 from headframe.errors import ConfigurationError, DataError, HeadframeError, Refused
-from headframe.registry.signature import CODE, COMPILED, SIGNATURE, Signed, read_package, read_statement
+from headframe.registry.layout import CODE, SIGNATURE
+from headframe.registry.signature import COMPILED, Signed, read_package, read_statement
 from headframe.signing.trust import Trust
 from headframe.tracking import tags
 from headframe.tracking.address import database, is_server, open_client, speaking

@@ -17,7 +17,7 @@ import pyarrow as pa
 from pyarrow import csv
 
 from headframe.errors import ConfigurationError, DataError, HeadframeError
-from headframe.prediction.rows import require_once, to_table
+from headframe.prediction.rows import require_unique, to_table
 from headframe.registry.loader import OUTPUTS
 
 JSON, CSV = "application/json", "text/csv"
@@ -117,7 +117,7 @@ def _from_csv(body: bytes, schema: pa.Schema) -> tuple[dict[str, Any], dict[str,
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
         msg = f"the body is no CSV with a header: {str(error).partition(chr(10))[0]}"
         raise DataError(msg) from error
-    require_once(rows.column_names)
+    require_unique(rows.column_names)
     return {name: rows.column(name).combine_chunks() for name in rows.column_names}, {}
 
 
@@ -156,7 +156,7 @@ def _from_split(value: Any) -> dict[str, Any]:
     if unknown or not isinstance(names, list):
         msg = f"dataframe_split has {', '.join(value)}; expected columns, data and perhaps index"
         raise DataError(msg)
-    require_once(names)
+    require_unique(names)
     for position, row in enumerate(value["data"]):
         if not isinstance(row, list) or len(row) != len(names):
             came = f"{len(row)} values" if isinstance(row, list) else f"a JSON {_name(row)}"

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 from headframe.config.targets.nearest import nearest
 from headframe.datasets.table import TABLE, Table
 from headframe.errors import ConfigurationError, DataError
-from headframe.prediction.rows import require_once, to_column, to_table
-from headframe.prediction.schema import conform
+from headframe.prediction.rows import require_unique, to_column, to_table
+from headframe.prediction.schema import cast_table
 
 ROW_ID = "row_id"
 BLOCK_BYTES = 4 * 2**20  # of text that is parsed at once
@@ -73,7 +73,7 @@ def _wanted(names: list[str], schema: pa.Schema, path: Path) -> list[str]:
         msg = f"{path}: column {missing[0]!r} is missing; came: {came}; expected: {', '.join(schema.names)}"
         raise DataError(msg)
     wanted = [*schema.names, *((ROW_ID,) if ROW_ID in names and ROW_ID not in schema.names else ())]
-    require_once([name for name in names if name in wanted])
+    require_unique([name for name in names if name in wanted])
     return wanted
 
 
@@ -97,7 +97,7 @@ def _parquet(path: Path, schema: pa.Schema, size: int) -> Rows:
 def _in_shape(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     """Let lists of numbers stand for tensors, since few programs write Arrow's tensors."""
     if all(isinstance(rows.schema.field(each.name).type, pa.BaseExtensionType) for each in schema if _tensor(each)):
-        return conform(rows, schema)
+        return cast_table(rows, schema)
     listed = {
         each.name: rows.column(each.name).to_pylist() if _tensor(each) else rows.column(each.name).combine_chunks()
         for each in schema

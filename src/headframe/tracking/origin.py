@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from headframe.code_dependencies import CodeDependencies, code_dependencies, device_of
 from headframe.config.plan.component import targets
 from headframe.config.plan.plan import Plan
 from headframe.digests import digest
+from headframe.prediction.layout import encoder_states
 from headframe.records import Origin
 from headframe.tracking import lineage
 
@@ -78,13 +76,5 @@ def reached_by(plan: Plan, root: Path) -> CodeDependencies:
 
 
 def learned(bundle: Path) -> dict[str, str]:
-    """Give the sha256 of what each encoder in a bundle learned, by the path of the member's names."""
-    return dict(_learned(bundle, ""))
-
-
-def _learned(bundle: Path, name: str) -> Iterator[tuple[str, str]]:
-    manifest: dict[str, Any] = json.loads((bundle / "bundle.json").read_bytes())
-    if "features" in manifest:
-        yield name, digest(manifest["features"])
-    for member in manifest.get("members", ()):
-        yield from _learned(bundle / "members" / member, f"{name}/{member}" if name else member)
+    """Return the sha256 of what each encoder of a bundle learned, by the path of its member's names."""
+    return {name: digest(state) for name, state in encoder_states(bundle)}

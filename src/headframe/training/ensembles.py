@@ -21,7 +21,7 @@ from headframe.config.build import build
 from headframe.config.plan.learner import Learner, ModelConfig
 from headframe.errors import HeadframeError
 from headframe.examples.prepare import PreparedData, prepare
-from headframe.prediction.bundle import ModelManifest, save_ensemble
+from headframe.prediction.bundle import ModelManifest, load_predictor, save_ensemble
 from headframe.prediction.predictor import EnsemblePredictor, Predictor
 from headframe.processes import describe_exit
 from headframe.training.cost import ResourceUsage
@@ -239,7 +239,7 @@ def _combine(learner: Learner, work: TrainingJob, prepared: PreparedData, folder
             results[name] = _combine(inner, work, prepared, place)
         else:
             results[name] = Result.model_validate_json((place / RESULT).read_bytes())
-        members[name] = Predictor.load(place / BUNDLE, batch_size=settings.evaluation_batch_size, trusted=work.trusted)
+        members[name] = load_predictor(place / BUNDLE, batch_size=settings.evaluation_batch_size, trusted=work.trusted)
     combiner: Any = build(learner.model)
     ensemble = EnsemblePredictor(prepared.task, members, combiner)
     torch.set_num_threads(settings.threads)
@@ -253,9 +253,9 @@ def _combine(learner: Learner, work: TrainingJob, prepared: PreparedData, folder
         if prepared.task.kind != "classification":
             target = prepared.task.scores(target)
         combiner.fit(scores[:, validation], target, prepared.task.kind)
-        passport = ModelManifest(prepared.dataset.name, prepared.schema, learner, prepared.component)
+        manifest = ModelManifest(prepared.dataset.name, prepared.schema, learner, prepared.component)
         places = {name: folder / MEMBERS / name / BUNDLE for name in members}
-        save_ensemble(folder / BUNDLE, passport, prepared.task, places, combiner)
+        save_ensemble(folder / BUNDLE, manifest, prepared.task, places, combiner)
         write_measured(folder, prepared, ensemble.lookback, combiner.combine(scores))
         write_probe(folder, ensemble, prepared)
     write_history(folder, [])

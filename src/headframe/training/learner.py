@@ -12,7 +12,7 @@ from headframe.config.plan.learner import Learner, ModelConfig
 from headframe.examples.encode import encode
 from headframe.examples.prepare import PreparedData
 from headframe.prediction.bundle import ModelManifest, save_estimator, save_network
-from headframe.prediction.predictor import predictor_of
+from headframe.prediction.predictor import make_predictor
 from headframe.training.checkpoints import CheckpointFile
 from headframe.training.course import Epoch
 from headframe.training.estimators import train_estimator
@@ -47,7 +47,7 @@ def train_learner(learner: Learner, prepared: PreparedData, identity: str, folde
     begin(folder)
     examples = encode(prepared, learner)
     task, encoder, threads = prepared.task, examples.encoder, learner.trainer.threads
-    passport = ModelManifest(prepared.dataset.name, prepared.schema, learner, prepared.component)
+    manifest = ModelManifest(prepared.dataset.name, prepared.schema, learner, prepared.component)
     history: list[Epoch] = []
     parameters, device = 0, "cpu"
     model: Any
@@ -59,18 +59,18 @@ def train_learner(learner: Learner, prepared: PreparedData, identity: str, folde
         trained = train_network(learner, task, examples, CheckpointFile(folder / CHECKPOINT, identity), reporter)
         network, device, history = trained.network, str(trained.device), trained.history
         parameters = sum(tensor.numel() for tensor in network.parameters() if tensor.requires_grad)
-        save_network(folder / BUNDLE, passport, encoder, task, network)
+        save_network(folder / BUNDLE, manifest, encoder, task, network)
         model = network
     else:
         model = train_estimator(learner, task, examples, reporter)
-        save_estimator(folder / BUNDLE, passport, encoder, task, model)
-    predictor = predictor_of(
+        save_estimator(folder / BUNDLE, manifest, encoder, task, model)
+    predictor = make_predictor(
         prepared.schema, task, encoder, model, batch_size=learner.trainer.evaluation_batch_size, device=device
     )
     with threadpool_limits(threads):
         numbers, _ = prepared.measured(encoder.lookback)
         write_measured(folder, prepared, encoder.lookback, scores_of(predictor, prepared, numbers))
         # A registered model is loaded on a CPU, so that is where the probe must be answered, whatever trained it.
-        write_probe(folder, predictor_of(prepared.schema, task, encoder, model), prepared)
+        write_probe(folder, make_predictor(prepared.schema, task, encoder, model), prepared)
     write_history(folder, history)
     return conclude(folder, identity, prepared.version, epochs=len(history), parameters=parameters)
