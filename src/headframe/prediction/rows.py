@@ -126,7 +126,7 @@ def _plain(values: Any) -> Any:
 
 
 def _are_related(came: pa.DataType, wanted: pa.DataType) -> bool:
-    """Return whether values of a type are cast to another; text may be a time, since JSON and CSV have no type for it."""
+    """Return whether values of a type are cast to another; text may be a time, for which JSON and CSV have no type."""
     pair = type_family(came), type_family(wanted)
     return pair[0] == pair[1] or pair == ("text", "time")
 
