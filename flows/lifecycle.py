@@ -13,7 +13,7 @@ from headframe.promotion.decide import decide, still_champion
 from headframe.records import Outcome
 from headframe.serving.smoke_request import answer, still_answers
 from headframe.signing.trust import Trust
-from headframe.tracking.address import place, tracking_uri
+from headframe.tracking.address import portable_uri, tracking_uri
 
 
 @flow(name="lifecycle")
@@ -31,7 +31,7 @@ def live(plan: Plan, root: Path) -> Outcome:
     """Run all steps."""
     result = train_plan(plan, root)
     uri = tracking_uri(plan.tracking, root)
-    where = place(uri, root)
+    where = portable_uri(uri, root)
     trust = Trust.of(plan.team)
     judged_by = (plan.promotion, plan.team)
     decision = step(decide, root=root, on=judged_by, retries=2, valid=lambda d: still_champion(d, uri, trust))(

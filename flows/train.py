@@ -15,7 +15,8 @@ from headframe.records import Trained, TrainedPlan
 from headframe.registry.register import is_registered, register
 from headframe.registry.signature import require_signer
 from headframe.signing.trust import Trust
-from headframe.tracking.address import place, require, tracking_uri
+from headframe.tracking.address import portable_uri, tracking_uri
+from headframe.tracking.client import require_access
 from headframe.training import PROGRAM
 from headframe.training.run import is_whole, train, train_baseline
 
@@ -34,7 +35,7 @@ def train_flow(overrides: list[str]) -> TrainedPlan:
 def train_plan(plan: Plan, root: Path) -> TrainedPlan:
     """Run the steps from raw data to a registered version."""
     uri = tracking_uri(plan.tracking, root)
-    require(uri)
+    require_access(uri)
     require_signer(plan.team)
     trust = Trust.of(plan.team)
     data = bring_in(plan.dataset, root)
@@ -58,5 +59,5 @@ def train_plan(plan: Plan, root: Path) -> TrainedPlan:
     what_and_where = (plan.identity, plan.tracking.experiment)
     registered = step(
         register, root=root, on=what_and_where, retries=2, valid=lambda record: is_registered(record, uri, trust)
-    )(plan=plan, data=data, trained=trained, evaluated=evaluated, uri=uri, place=place(uri, root))
+    )(plan=plan, data=data, trained=trained, evaluated=evaluated, uri=uri, place=portable_uri(uri, root))
     return TrainedPlan(data=data, trained=trained, evaluated=evaluated, registered=registered)

@@ -23,7 +23,8 @@ from headframe.digests import Record
 from headframe.errors import HeadframeError
 from headframe.signing import keys
 from headframe.telemetry import OFF
-from headframe.tracking.address import USER, is_server, require
+from headframe.tracking.address import USER, is_server
+from headframe.tracking.client import require_access
 from headframe.tracking.lineage import installed, normal_name
 
 if TYPE_CHECKING:
@@ -235,7 +236,7 @@ def check_tracking(environment: Mapping[str, str]) -> Check:
     if not is_server(uri):
         return Check(name="tracking", state="ok", found="MLFLOW_TRACKING_URI names no server")
     try:
-        require(uri)
+        require_access(uri)
     except HeadframeError as error:
         found, _, fix = str(error).partition("; ")
         return Check(name="tracking", state="fail", found=found, fix=fix)

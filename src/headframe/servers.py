@@ -279,11 +279,11 @@ def _start(root: Path, name: Name, port: int) -> _Entry:
 def _command(root: Path, name: Name, port: int) -> list[str]:
     if name == "prefect":
         return [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
-    from headframe.tracking.address import require  # noqa: PLC0415 - only starting needs it
+    from headframe.tracking.client import require_access  # noqa: PLC0415 - only starting needs it
 
     project = Project(root)
     database = f"sqlite:///{project.tracking_database}"
-    require(database)  # a damaged one is said, and one that was moved with the project names its files anew
+    require_access(database)  # a damaged one is said, and one that was moved with the project names its files anew
     artifacts = project.artifacts.as_uri()
     serve = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
     serve += ["--backend-store-uri", database, "--serve-artifacts", "--artifacts-destination", artifacts]
@@ -293,7 +293,7 @@ def _command(root: Path, name: Name, port: int) -> list[str]:
     if project.tracking_database.is_file():
         return serve
     # A kill while MLflow migrates a fresh database would leave one that it refuses ever after.
-    first = f"from headframe.tracking.address import open_client; open_client({database!r})"
+    first = f"from headframe.tracking.client import make_client; make_client({database!r})"
     return [sys.executable, "-c", f"{first}; import os; os.execv({sys.executable!r}, {serve!r})"]
 
 

@@ -43,7 +43,7 @@ from headframe.registry.register import register
 from headframe.registry.signature import sign_package
 from headframe.signing.keys import own_key
 from headframe.signing.trust import Trust
-from headframe.tracking.address import open_client
+from headframe.tracking.client import make_client
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -279,7 +279,7 @@ def world(folder: Path) -> World:
 def _template() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="headframe-tests-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)  # forked children leave without it
-    open_client(f"sqlite:///{folder / 'mlflow.db'}")
+    make_client(f"sqlite:///{folder / 'mlflow.db'}")
     return folder / "mlflow.db"
 
 

@@ -45,7 +45,7 @@ from headframe.registry.versions import Version, is_intact, make_champion, model
 from headframe.serving.resolve_champion import open_asked
 from headframe.signing.keys import make_key, own_key
 from headframe.signing.trust import Trust
-from headframe.tracking.address import open_client
+from headframe.tracking.client import make_client
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def _files(package: Path) -> list[str]:
 
 def _kept(made: Made, version: Version) -> Path:
     """Give the folder of a version's run."""
-    run = open_client(made.uri).get_run(version.run_id)
+    run = make_client(made.uri).get_run(version.run_id)
     return Path(run.info.artifact_uri.removeprefix("file://"))
 
 
@@ -166,10 +166,10 @@ def test_what_mlflow_and_python_leave_behind_does_no_harm(brought: Made, tmp_pat
     database.unlink()
     shutil.copy(brought.root / ".headframe" / "mlflow.db", database)
     made = replace(brought, root=root, uri=f"sqlite:///{database}")
-    open_client(made.uri)
-    from headframe.tracking.address import require
+    make_client(made.uri)
+    from headframe.tracking.client import require_access
 
-    require(made.uri)  # which notices that the project was moved
+    require_access(made.uri)  # which notices that the project was moved
     package = package_of("digits", made.uri)
     assert package.is_relative_to(root)
     code = (
@@ -232,7 +232,7 @@ def test_the_files_of_another_version_are_refused_although_they_are_signed(digit
     other = replace(digits, plan=digits.plan.model_copy(update={"seed": 18}))
     other.register()
     kept = [
-        Path(open_client(digits.uri).get_model_version_download_uri("digits", n).removeprefix("file://")) for n in "12"
+        Path(make_client(digits.uri).get_model_version_download_uri("digits", n).removeprefix("file://")) for n in "12"
     ]
     shutil.rmtree(kept[0])
     shutil.copytree(kept[1], kept[0])
@@ -297,7 +297,7 @@ def _exchange(made: Made, file: str, before: str, after: str) -> str:
 
 
 def _tag(made: Made, name: str, value: str, version: int = 1) -> None:
-    open_client(made.uri).set_model_version_tag("digits", str(version), f"headframe.{name}", value)
+    make_client(made.uri).set_model_version_tag("digits", str(version), f"headframe.{name}", value)
 
 
 @pytest.mark.parametrize("file", ["plan.json", "provenance.json", "data/validated.json"])
@@ -428,7 +428,7 @@ def test_a_model_that_something_else_would_open_is_refused(package: Path, change
 
 def test_a_model_registered_by_other_means_is_refused_where_models_are_opened(world: World, tmp_path: Path):
     uri = f"sqlite:///{fixtures.empty_registry(tmp_path)}"
-    client = open_client(uri)
+    client = make_client(uri)
     source = shutil.copytree(package_of("digits", world.uri), tmp_path / "foreign")
     (source / SIGNATURE).unlink()
     client.create_registered_model("digits")
@@ -456,7 +456,7 @@ def test_nothing_is_registered_by_whom_the_team_does_not_list(digits: Made):
     team = TeamConfig(people={"ben": Person(key="1" * 64, roles=("author",))})
     with pytest.raises(Refused, match="nobody would trust a model that it signs"):
         replace(digits, plan=digits.plan.model_copy(update={"team": team})).register()
-    assert open_client(digits.uri).search_runs(["0", "1"]) == []
+    assert make_client(digits.uri).search_runs(["0", "1"]) == []
 
 
 def test_no_private_key_is_ever_in_the_registry(brought: Made):

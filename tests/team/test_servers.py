@@ -32,7 +32,9 @@ from headframe.ledger.store import Ledger, Taken
 from headframe.registry.versions import champion_number, resolve
 from headframe.signing.keys import own_key
 from headframe.signing.trust import Trust
-from headframe.tracking.address import open_client, require, speaking, tracking_uri
+from headframe.tracking.address import tracking_uri
+from headframe.tracking.client import make_client, require_access
+from headframe.tracking.errors import readable_errors
 
 pytestmark = pytest.mark.flow
 
@@ -145,7 +147,7 @@ def test_who_does_not_introduce_themselves_is_told_how(team: Servers, become):
     become(None)
     expected = f"MLflow at {team.uri} asks who you are (401); set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
     with pytest.raises(HeadframeError) as told:
-        require(team.uri)
+        require_access(team.uri)
     assert str(told.value) == expected
     with pytest.raises(HeadframeError) as told:
         resolve("work/1", team.uri)
@@ -156,7 +158,7 @@ def test_who_does_not_introduce_themselves_is_told_how(team: Servers, become):
 def test_a_wrong_password_is_said_before_anything_long(team: Servers, become, monkeypatch: pytest.MonkeyPatch):
     become("anna")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "not the password")
-    for ask in (require, lambda uri: resolve("work/1", uri)):
+    for ask in (require_access, lambda uri: resolve("work/1", uri)):
         with pytest.raises(HeadframeError, match=r"does not know user 'anna' with this password \(401\); correct"):
             ask(team.uri)
 
@@ -164,9 +166,9 @@ def test_a_wrong_password_is_said_before_anything_long(team: Servers, become, mo
 @pytest.mark.parametrize("act", ["start a run", "upload a file"])
 def test_what_a_role_does_not_allow_is_one_sentence(act: str, team: Servers, model: dict[str, str], become):
     become("cleo")
-    require(team.uri)
-    client = open_client(team.uri)
-    with pytest.raises(HeadframeError) as told, speaking(team.uri):
+    require_access(team.uri)
+    client = make_client(team.uri)
+    with pytest.raises(HeadframeError) as told, readable_errors(team.uri):
         ACTS[act][1](client, model)
     asked = {"start a run": "runs/create", "upload a file": "mlflow-artifacts/artifacts"}[act]
     assert str(told.value) == (
@@ -411,7 +413,7 @@ def test_somebody_let_in_again_has_new_roles_and_new_passwords(team: Servers, be
             psycopg.connect(settings["HEADFRAME_LEDGER"].replace("+psycopg", "")).close()
         else:
             with pytest.raises(HeadframeError, match="401"):
-                require(team.uri)
+                require_access(team.uri)
             with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
                 psycopg.connect(settings["HEADFRAME_LEDGER"].replace("+psycopg", ""))
     team.let_in("emil", "reader")

@@ -50,8 +50,9 @@ from headframe.registry.signed_record import (
 from headframe.registry.versions import Version, signed_files, statement
 from headframe.signing.trust import Trust
 from headframe.tasks.base import Task
-from headframe.tracking.address import open_client, speaking
-from headframe.tracking.fetching import Missing, fetch_file
+from headframe.tracking.client import make_client
+from headframe.tracking.downloads import ArtifactMissing, download
+from headframe.tracking.errors import readable_errors
 from headframe.validation.checks import REPORT, Report
 
 PREDICTIONS = "training/predictions.parquet"
@@ -189,16 +190,16 @@ class Case:
             HeadframeError: it cannot be had.
         """
         version = version or self.version
-        client = open_client(self._uri)
-        with speaking(self._uri):
+        client = make_client(self._uri)
+        with readable_errors(self._uri):
             place = client.get_run(version.run_id).info.artifact_uri
         folder = None  # files on this machine are read where they lie
         if urlsplit(place).scheme not in ("", "file"):
             folder = self.scratch / "files" / str(version.number)
             folder.mkdir(parents=True, exist_ok=True)
         try:
-            return fetch_file(f"{place}/{name}", self._uri, folder)
-        except Missing as error:
+            return download(f"{place}/{name}", self._uri, folder)
+        except ArtifactMissing as error:
             msg = (
                 f"{name} of {version.uri} cannot be fetched from its run ({error}); the command that trained it writes "
                 "it anew"

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from headframe.errors import Refused
 from headframe.registry.versions import CHAMPION, Version, make_champion
 from headframe.tracking import tags
-from headframe.tracking.address import open_client, speaking
+from headframe.tracking.client import make_client
+from headframe.tracking.errors import readable_errors
 
 if TYPE_CHECKING:
     from headframe.ledger.entries import Entry
@@ -48,15 +49,15 @@ def show(model: str, version: int, reason: str, uri: str) -> None:
 
 def take_down(model: str, uri: str) -> None:
     """Let no version serve as the champion."""
-    client = open_client(uri)
-    with speaking(uri):
+    client = make_client(uri)
+    with readable_errors(uri):
         client.delete_registered_model_alias(model, CHAMPION)
 
 
 def show_head(model: str, head: Head, uri: str) -> None:
     """Note how far the ledger reaches."""
-    client = open_client(uri)
-    with speaking(uri):
+    client = make_client(uri)
+    with readable_errors(uri):
         client.set_registered_model_tag(model, tags.LEDGER, str(head))
 
 
@@ -66,8 +67,8 @@ def shown_head(model: str, uri: str) -> Head | None:
     Raises:
         Refused: the tag says something else.
     """
-    client = open_client(uri)
-    with speaking(uri):
+    client = make_client(uri)
+    with readable_errors(uri):
         # Not `get_registered_model`: a server with accounts answers that as if a model that is missing were hidden.
         found = client.search_registered_models(f"name = '{model}'")
     told = found[0].tags.get(tags.LEDGER) if found else None

@@ -42,7 +42,7 @@ from headframe.ledger.entries import (
 from headframe.signing.envelope import Opened, seal, unseal
 from headframe.signing.keys import OwnKey
 from headframe.signing.trust import Signer, Trust
-from headframe.tracking.address import database, is_server
+from headframe.tracking.address import is_server, sqlite_file
 
 log = logging.getLogger("headframe")
 
@@ -345,7 +345,7 @@ class Ledger:
         url = sa.make_url(self.address)
         if url.get_backend_name() == "sqlite" and not is_server(uri):
             file = Path(str(url.database))
-            if file.resolve() == database(uri).resolve():
+            if file.resolve() == sqlite_file(uri).resolve():
                 msg = f"ledger and MLflow are both in {file}; give the ledger a file of its own with promotion.ledger"
                 raise ConfigurationError(msg)
 

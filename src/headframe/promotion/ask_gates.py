@@ -108,10 +108,11 @@ def gate(version: Version, service: PromotionService, key: OwnKey) -> Gated:
 
 def commit(version: Version, uri: str) -> str:
     """Give the commit that a version was made from; empty where that is not known."""
-    from headframe.tracking.address import open_client, speaking  # noqa: PLC0415 - nothing else here needs it
+    from headframe.tracking.client import make_client  # noqa: PLC0415 - nothing else here needs it
+    from headframe.tracking.errors import readable_errors  # noqa: PLC0415 - nothing else here needs it
 
-    client = open_client(uri)
-    with speaking(uri):
+    client = make_client(uri)
+    with readable_errors(uri):
         return str(client.get_run(version.run_id).data.tags.get(COMMIT, ""))
 
 

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from headframe.errors import Refused
 from headframe.gates.report import GateReport
 from headframe.registry.versions import Version
-from headframe.tracking.fetching import Missing, fetch_file, first_line
+from headframe.tracking.downloads import ArtifactMissing, download
+from headframe.tracking.errors import first_line
 
 log = logging.getLogger("headframe")
 
@@ -53,13 +54,14 @@ def keep_report(version: Version, report: GateReport, uri: str) -> Kept:
         HeadframeError: MLflow cannot be reached or written.
     """
     from headframe.gates.page import page  # noqa: PLC0415 - see `judge_version`
-    from headframe.tracking.address import open_client, speaking  # noqa: PLC0415
+    from headframe.tracking.client import make_client  # noqa: PLC0415
+    from headframe.tracking.errors import readable_errors  # noqa: PLC0415
 
     content = spell(report)
     sha256 = hashlib.sha256(content).hexdigest()
     shown = page(report, sha256).encode()
-    client = open_client(uri)
-    with tempfile.TemporaryDirectory() as scratch, speaking(uri):
+    client = make_client(uri)
+    with tempfile.TemporaryDirectory() as scratch, readable_errors(uri):
         for ending, each in (("html", shown), ("json", content)):
             file = Path(scratch) / f"{sha256[:NAME]}.{ending}"
             file.write_bytes(each)
@@ -97,15 +99,16 @@ def require_page(version: Version, kept: Kept, uri: str) -> None:
 
 def _fetch(version: Version, name: str, sha256: str, uri: str) -> bytes:
     """Give the bytes of a file of the version's run, if they have this digest."""
-    from headframe.tracking.address import open_client, speaking  # noqa: PLC0415 - see `judge_version`
+    from headframe.tracking.client import make_client  # noqa: PLC0415 - see `judge_version`
+    from headframe.tracking.errors import readable_errors  # noqa: PLC0415 - see `judge_version`
 
-    client = open_client(uri)
-    with speaking(uri):
+    client = make_client(uri)
+    with readable_errors(uri):
         place = client.get_run(version.run_id).info.artifact_uri
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            content = fetch_file(f"{place}/{name}", uri, Path(scratch)).read_bytes()
-        except Missing as error:
+            content = download(f"{place}/{name}", uri, Path(scratch)).read_bytes()
+        except ArtifactMissing as error:
             msg = (
                 f"gate report {name} of {version.uri} cannot be fetched ({error}); ask the gates again: "
                 f"headframe models gate {version.model}/{version.number}"

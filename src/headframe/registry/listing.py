@@ -12,14 +12,15 @@ from typing import Any
 from headframe.config.targets.nearest import nearest
 from headframe.errors import ConfigurationError, HeadframeError
 from headframe.registry.versions import Version
-from headframe.tracking.address import open_client, speaking
-from headframe.tracking.fetching import Missing, fetch_file
+from headframe.tracking.client import make_client
+from headframe.tracking.downloads import ArtifactMissing, download
+from headframe.tracking.errors import readable_errors
 
 
 def models(uri: str) -> list[str]:
     """Name the registered models."""
-    client = open_client(uri)
-    with speaking(uri):
+    client = make_client(uri)
+    with readable_errors(uri):
         return sorted(each.name for each in _all(client.search_registered_models))
 
 
@@ -34,8 +35,8 @@ def versions(model: str, uri: str) -> list[tuple[Version, str]]:
         instead = nearest(model, known) if known else "none is registered yet: headframe run"
         msg = f"there is no registered model {model!r} at {uri}; {instead}"
         raise ConfigurationError(msg)
-    client = open_client(uri)
-    with speaking(uri):
+    client = make_client(uri)
+    with readable_errors(uri):
         found = _all(client.search_model_versions, filter_string=f"name = '{model}'")
     return sorted(
         (
@@ -71,8 +72,8 @@ class Fetch:
             HeadframeError: it cannot be had.
         """
         try:
-            return fetch_file(f"{self._place}/{path}", self._uri, self._scratch).read_bytes()
-        except Missing as error:
+            return download(f"{self._place}/{path}", self._uri, self._scratch).read_bytes()
+        except ArtifactMissing as error:
             msg = f"{path} of {self._name} cannot be fetched ({error}); the command that trained it writes it anew"
             raise HeadframeError(msg) from error
 
@@ -80,8 +81,8 @@ class Fetch:
 @contextmanager
 def artifacts(version: Version, uri: str) -> Iterator[Fetch]:
     """Give a way to read files of a version's run, while the context lasts."""
-    client = open_client(uri)
-    with speaking(uri):
+    client = make_client(uri)
+    with readable_errors(uri):
         place = client.get_run(version.run_id).info.artifact_uri
     with tempfile.TemporaryDirectory() as scratch:
         yield Fetch(place, uri, Path(scratch), version.uri)

@@ -42,8 +42,9 @@ from headframe.registry.signed_record import complaint
 from headframe.registry.versions import Version, signed_files, statement
 from headframe.signing.trust import Trust
 from headframe.tracking import runs, tags
-from headframe.tracking.address import experiment_id, open_client, speaking
-from headframe.tracking.fetching import Missing, fetch_file
+from headframe.tracking.client import experiment_id, make_client
+from headframe.tracking.downloads import ArtifactMissing, download
+from headframe.tracking.errors import readable_errors
 from headframe.tracking.origin import Written, written
 
 log = logging.getLogger("headframe")
@@ -165,14 +166,14 @@ class Publication:
             Refused: one of them is not, or is not what the version's tags say.
         """
         report = f"data/{Path(self.data.validated.report).name}"
-        with speaking(self.uri):
+        with readable_errors(self.uri):
             place = client.get_run(version.run_id).info.artifact_uri
         content = {}
         with tempfile.TemporaryDirectory() as scratch:
             for name in ("plan.json", "provenance.json", report):
                 try:
-                    content[name] = fetch_file(f"{place}/{name}", self.uri, Path(scratch)).read_bytes()
-                except Missing as error:
+                    content[name] = download(f"{place}/{name}", self.uri, Path(scratch)).read_bytes()
+                except ArtifactMissing as error:
                     msg = f"{version.uri} cannot be signed anew: {name} of its run cannot be fetched ({error})"
                     raise Refused(f"{msg}; {_BEGIN_ANEW}") from error
         try:
@@ -212,8 +213,8 @@ class Publication:
         require_signer(self.plan.team)
         locks = Project(self.root).state / "locks"
         locks.mkdir(parents=True, exist_ok=True)
-        client = open_client(self.uri)
-        with FileLock(locks / f"register-{self.key[:16]}.lock"), speaking(self.uri):
+        client = make_client(self.uri)
+        with FileLock(locks / f"register-{self.key[:16]}.lock"), readable_errors(self.uri):
             experiment = experiment_id(client, self.uri, self.plan.tracking.experiment)
             run = runs.open_run(client, experiment, self.key, self.plan.name)
             with _ending(client, run):

@@ -16,7 +16,7 @@ from headframe.records import Provenance
 from headframe.registry.signature import Signed
 from headframe.registry.versions import Version
 from headframe.tracking import tags
-from headframe.tracking.fetching import first_line
+from headframe.tracking.errors import first_line
 
 
 def require_tags(version: Version, signed: Signed) -> None:

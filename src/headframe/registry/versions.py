@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
-import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from headframe.config.targets.nearest import nearest
@@ -19,8 +18,11 @@ from headframe.registry.layout import CODE, SIGNATURE
 from headframe.registry.signature import COMPILED, Signed, read_package, read_statement
 from headframe.signing.trust import Trust
 from headframe.tracking import tags
-from headframe.tracking.address import database, is_server, open_client, speaking
-from headframe.tracking.fetching import Missing, fetch_file
+from headframe.tracking.address import is_server
+from headframe.tracking.client import make_client
+from headframe.tracking.database import find_version, tag_of_version, version_of_alias
+from headframe.tracking.downloads import ArtifactMissing, download
+from headframe.tracking.errors import readable_errors
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -74,10 +76,10 @@ def resolve(name: str, uri: str) -> Version:
         msg = f"model {name!r} was asked for; expected NAME, NAME@ALIAS or NAME/VERSION, as in digits@champion"
         raise ConfigurationError(msg)
     model, alias, number = match["model"], match["alias"], match["version"]
-    client = open_client(uri)
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - `open_client` paid for it
+    client = make_client(uri)
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - `make_client` imported MLflow
 
-    with speaking(uri):
+    with readable_errors(uri):
         try:
             registered = client.get_registered_model(model)
         except MlflowException as error:
@@ -119,14 +121,11 @@ def champion_number(model: str, uri: str) -> int | None:
     Of an SQLite file it is asked directly: importing mlflow alone takes longer than a run that reuses everything.
     """
     if not is_server(uri):
-        rows = _select(
-            uri, "SELECT version FROM registered_model_aliases WHERE name = ? AND alias = ?", (model, CHAMPION)
-        )
-        return int(rows[0][0]) if rows else None
+        return version_of_alias(uri, model, CHAMPION)
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 - costs seconds
 
-    client = open_client(uri)
-    with speaking(uri):
+    client = make_client(uri)
+    with readable_errors(uri):
         try:
             return int(client.get_model_version_by_alias(model, CHAMPION).version)
         except MlflowException as error:
@@ -148,8 +147,8 @@ def _is_missing(client: MlflowClient, model: str, error: MlflowException) -> boo
 def has_version(model: str, number: int, run_id: str, uri: str) -> bool:
     """Say whether a version is still registered and still of this run; see `champion_number` for how."""
     if not is_server(uri):
-        wanted = "SELECT run_id FROM model_versions WHERE name = ? AND version = ? AND current_stage != ?"
-        return _select(uri, wanted, (model, number, "Deleted_Internal")) == [(run_id,)]
+        found = find_version(uri, model, number)
+        return found is not None and found[0] == run_id
     try:
         return resolve(f"{model}/{number}", uri).run_id == run_id
     except ConfigurationError:
@@ -163,20 +162,15 @@ def is_intact(model: str, number: int, uri: str, trust: Trust) -> bool | None:
     """
     if is_server(uri):
         return None
-    rows = _select(
-        uri,
-        "SELECT v.storage_location, v.run_id, t.value FROM model_versions v JOIN model_version_tags t "
-        "USING (name, version) WHERE v.name = ? AND v.version = ? AND v.current_stage != ? AND t.key = ?",
-        (model, number, "Deleted_Internal", tags.BUNDLE),
-    )
-    if not rows:
+    found, bundle = find_version(uri, model, number), tag_of_version(uri, model, number, tags.BUNDLE)
+    if found is None or bundle is None:
         return None
-    location, run_id, promised = rows[0]
+    run_id, location = found
     parts = urlsplit(location)
     if parts.scheme not in ("", "file"):
         return None
     try:
-        read_package(Path(unquote(parts.path)), trust, Version(model, number, run_id, {tags.BUNDLE: promised}).about)
+        read_package(Path(unquote(parts.path)), trust, Version(model, number, run_id, {tags.BUNDLE: bundle}).about)
     except Refused:
         return False
     return True
@@ -184,8 +178,8 @@ def is_intact(model: str, number: int, uri: str, trust: Trust) -> bool | None:
 
 def make_champion(version: Version, reason: str, uri: str) -> None:
     """Let a version serve from now on."""
-    client = open_client(uri)
-    with speaking(uri):
+    client = make_client(uri)
+    with readable_errors(uri):
         client.set_model_version_tag(version.model, str(version.number), tags.DECISION, reason)
         client.set_registered_model_alias(version.model, CHAMPION, str(version.number))
 
@@ -211,8 +205,8 @@ def signed_files(version: Version, uri: str, trust: Trust) -> Iterator[tuple[Pat
     source = _source(version, uri)
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            folder = fetch_file(source, uri, Path(scratch))
-        except Missing as error:
+            folder = download(source, uri, Path(scratch))
+        except ArtifactMissing as error:
             msg = (
                 f"the files of {version.uri} cannot be fetched from {source} ({error}); "
                 "the command that trained it writes them anew"
@@ -237,9 +231,9 @@ def statement(version: Version, uri: str, trust: Trust) -> Signed:
     source = _source(version, uri)
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            content = fetch_file(f"{source.rstrip('/')}/{SIGNATURE}", uri, Path(scratch)).read_bytes()
+            content = download(f"{source.rstrip('/')}/{SIGNATURE}", uri, Path(scratch)).read_bytes()
         return read_statement(content, trust, version.about)
-    except Missing as error:
+    except ArtifactMissing as error:
         msg = f"{version.uri} is refused: {SIGNATURE} cannot be fetched ({error}); register it again"
         raise Refused(msg) from error
     except Refused as error:
@@ -249,8 +243,8 @@ def statement(version: Version, uri: str, trust: Trust) -> Signed:
 
 def _source(version: Version, uri: str) -> str:
     """Say where MLflow keeps the files of a version."""
-    client = open_client(uri)
-    with speaking(uri):
+    client = make_client(uri)
+    with readable_errors(uri):
         return str(client.get_model_version_download_uri(version.model, str(version.number)))
 
 
@@ -270,18 +264,3 @@ def open_version(version: Version, uri: str, trust: Trust) -> Predictor:
         except DataError as error:
             msg = f"{version.uri} is damaged: {error}"
             raise DataError(msg) from error
-
-
-def _select(uri: str, statement: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
-    """Read from MLflow's own tables; a test holds their names against MLflow's answers."""
-    file = database(uri)
-    if not file.is_file():
-        return []
-    connection = sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=20)
-    try:
-        return connection.execute(statement, values).fetchall()
-    except sqlite3.Error as error:
-        msg = f"{file} is no database of MLflow's ({error}); name another with tracking.uri"
-        raise HeadframeError(msg) from error
-    finally:
-        connection.close()

@@ -13,7 +13,8 @@ from headframe.reproduction.outcome import Reproduction
 from headframe.signing.keys import OwnKey, own_key
 from headframe.signing.trust import Trust
 from headframe.tracking import tags
-from headframe.tracking.address import open_client, speaking
+from headframe.tracking.client import make_client
+from headframe.tracking.errors import readable_errors
 
 FOLDER = "reproductions"
 NAME = 16  # digits of a document's sha256 that name its file
@@ -76,8 +77,8 @@ def keep(found: Reproduction, plan: Plan, uri: str, root: Path, witness: Witness
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     service = PromotionService(plan.promotion, witness.trust, uri, root)
     version = service.version(found.model, found.version)
-    client = open_client(uri)
-    with speaking(uri):
+    client = make_client(uri)
+    with readable_errors(uri):
         client.log_text(version.run_id, text, f"{FOLDER}/{sha256[:NAME]}.json")
     claim = {
         "verdict": found.verdict,
@@ -92,7 +93,7 @@ def keep(found: Reproduction, plan: Plan, uri: str, root: Path, witness: Witness
         },
     }
     entry = service.write(found.model, "reproduce", witness.key, lambda _: (found.version, claim))
-    with speaking(uri):
+    with readable_errors(uri):
         for tag, value in (
             (tags.REPRODUCED, found.verdict),
             (f"{tags.REPRODUCED}.entry", f"{entry.number} {entry.digest}"),

@@ -17,8 +17,9 @@ from headframe.registry.signed_record import read_provenance, require_tags
 from headframe.registry.versions import Version, signed_files
 from headframe.signing.trust import Trust
 from headframe.tracking import tags
-from headframe.tracking.address import open_client, speaking
-from headframe.tracking.fetching import Missing, fetch_file
+from headframe.tracking.client import make_client
+from headframe.tracking.downloads import ArtifactMissing, download
+from headframe.tracking.errors import readable_errors
 
 UNKNOWN = "it was registered before that was written down, or by other means, so it cannot be reproduced; train it anew"
 
@@ -80,10 +81,10 @@ def fetch(version: Version, uri: str, trust: Trust) -> Recorded:
     if tags.PROVENANCE not in version.tags:
         msg = f"{version.uri} does not say what it rests on (tag {tags.PROVENANCE} is missing): {UNKNOWN}"
         raise Refused(msg)
-    client = open_client(uri)
+    client = make_client(uri)
     with signed_files(version, uri, trust) as (_, signed):
         require_tags(version, signed)
-    with speaking(uri):
+    with readable_errors(uri):
         found = client.get_run(version.run_id)
         there = {each.path for each in _files(client, version.run_id)}
     run = dict(found.data.tags)
@@ -95,8 +96,8 @@ def fetch(version: Version, uri: str, trust: Trust) -> Recorded:
     place = found.info.artifact_uri
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            content = {name: fetch_file(f"{place}/{name}", uri, Path(scratch)).read_bytes() for name in wanted}
-        except Missing as error:
+            content = {name: download(f"{place}/{name}", uri, Path(scratch)).read_bytes() for name in wanted}
+        except ArtifactMissing as error:
             msg = f"the files of run {version.run_id} of {version.uri} cannot be fetched: {error}"
             raise Refused(msg) from error
     try:

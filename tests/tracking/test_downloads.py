@@ -13,7 +13,7 @@ from fixtures import Made, package_of, trust
 
 from headframe.errors import Refused, Unavailable
 from headframe.registry.versions import open_version, resolve, statement
-from headframe.tracking.fetching import Missing, fetch_file
+from headframe.tracking.downloads import ArtifactMissing, download
 
 
 class Failing(BaseHTTPRequestHandler):
@@ -42,14 +42,14 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         httpd.shutdown()
 
 
-@pytest.mark.parametrize(("status", "kind"), [(503, Unavailable), (404, Missing)])
+@pytest.mark.parametrize(("status", "kind"), [(503, Unavailable), (404, ArtifactMissing)])
 @pytest.mark.parametrize("place", ["models/a.txt", "models"])
 def test_a_server_that_fails_is_told_from_a_file_that_is_gone(  # noqa: PLR0917 - what it is called with
     server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: int, kind: type[Exception], place: str
 ):
     monkeypatch.setattr(Failing, "status", status)
     with pytest.raises(kind) as raised:
-        fetch_file(f"mlflow-artifacts://{server}/{place}", f"http://{server}", tmp_path)
+        download(f"mlflow-artifacts://{server}/{place}", f"http://{server}", tmp_path)
     assert type(raised.value) is kind
     assert str(status) in str(raised.value)
     assert "\n" not in str(raised.value)

@@ -1,0 +1,140 @@
+"""MLflow's client, ready to use, and what must hold before it is used."""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import os
+import socket
+from base64 import b64encode
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from headframe.errors import HeadframeError, Unavailable
+from headframe.telemetry import switch_off
+from headframe.tracking.address import PASSWORD, TOKEN, USER, artifact_location, is_server, sqlite_file
+from headframe.tracking.database import require_database
+from headframe.tracking.errors import FORBIDDEN, UNAUTHENTICATED, readable_errors, refusal
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+PATIENCE = 5.0
+"""Seconds in which a server must accept a connection."""
+
+
+def require_access(uri: str) -> None:
+    """Check, before anything long is done, that its results can be tracked; takes milliseconds.
+
+    Raises:
+        Unavailable: the server does not answer.
+        HeadframeError: the server refuses this user, or the file is there and cannot be read or written.
+    """
+    if is_server(uri):
+        _require_server(uri)
+        _require_account(uri)
+    elif sqlite_file(uri).exists():
+        require_database(sqlite_file(uri))
+
+
+def make_client(uri: str) -> MlflowClient:
+    """Return a client for runs and registry at `uri`; an SQLite file is created where there is none.
+
+    Raises:
+        HeadframeError: the server does not answer, or the file cannot be created, read or written.
+    """
+    switch_off()
+    _quieten()
+    if is_server(uri):
+        _require_server(uri)
+    else:
+        require_database(sqlite_file(uri))
+    from mlflow import MlflowClient  # noqa: PLC0415 - costs seconds; a server that is down is reported before
+
+    with readable_errors(uri):
+        return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def experiment_id(client: MlflowClient, uri: str, name: str) -> str:
+    """Return the id of an experiment, which is created where there is none; of several processes one creates it.
+
+    Raises:
+        HeadframeError: the experiment was deleted in MLflow, or cannot be created.
+    """
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - see `make_client`
+
+    # A server decides itself where a new experiment keeps its files.
+    place = None if is_server(uri) else artifact_location(sqlite_file(uri))
+    with readable_errors(uri):
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            try:
+                created: str = client.create_experiment(name, artifact_location=place)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+                found = client.get_experiment_by_name(name)
+            else:
+                return created
+    if found is None or found.lifecycle_stage != "active":
+        msg = (
+            f"experiment {name!r} was deleted in MLflow at {uri}; restore it there or choose another name "
+            "with tracking.experiment=NAME"
+        )
+        raise HeadframeError(msg)
+    return str(found.experiment_id)
+
+
+def _require_server(uri: str) -> None:
+    """Raise at once if no server listens; MLflow's own client would retry for minutes before it does."""
+    parts = urlsplit(uri)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        with socket.create_connection((parts.hostname or "", port), timeout=PATIENCE):
+            return
+    except OSError as error:
+        msg = (
+            f"the MLflow server at {uri} does not answer ({error}); start it (headframe up) "
+            "or unset tracking.uri and MLFLOW_TRACKING_URI"
+        )
+        raise Unavailable(msg) from None
+
+
+def _require_account(uri: str) -> None:
+    """Raise at once if the password is wrong, not after an hour of training.
+
+    Only what the environment holds is tried; where MLflow may find other credentials, it is left to MLflow.
+    """
+    elsewhere = ("MLFLOW_TRACKING_AUTH", "MLFLOW_TRACKING_AWS_SIGV4", TOKEN)
+    if any(os.environ.get(name) for name in elsewhere) or (Path.home() / ".mlflow" / "credentials").is_file():
+        return
+    parts = urlsplit(uri)
+    if parts.scheme == "https":  # whose certificate MLflow's client checks, by settings of its own
+        return
+    user, password = os.environ.get(USER), os.environ.get(PASSWORD)
+    credentials = b64encode(f"{user}:{password}".encode()).decode()
+    headers = {"Authorization": f"Basic {credentials}"} if user and password else {}
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=4 * PATIENCE)
+    try:
+        path = f"{parts.path.rstrip('/')}/api/2.0/mlflow/experiments/search?max_results=1"
+        connection.request("GET", path, headers=headers)
+        response = connection.getresponse()
+        if response.status in (UNAUTHENTICATED, FORBIDDEN):
+            raise refusal(uri, response.status, response.read().decode(errors="replace"))
+    except (OSError, http.client.HTTPException) as error:
+        reason = str(error) or type(error).__name__
+        msg = f"the MLflow server at {uri} does not answer ({reason}); see whether it is MLflow that listens there"
+        raise Unavailable(msg) from None
+    finally:
+        connection.close()
+
+
+def _quieten() -> None:
+    """Keep MLflow's own messages off the terminal; what goes wrong is raised."""
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    # It would print a run's address on stdout, which belongs to the output of the command.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    logging.getLogger("alembic").setLevel(logging.WARNING)

@@ -1,0 +1,98 @@
+"""MLflow's errors as one sentence that says what came and what to do."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+from headframe.errors import HeadframeError, Unavailable
+from headframe.tracking.address import PASSWORD, USER, is_server
+
+UNAUTHENTICATED = 401
+"""HTTP status of a request without a password, or with a wrong one."""
+
+FORBIDDEN = 403
+
+SERVER_FAULT = 500
+"""HTTP status from which on the server is at fault, not the request."""
+
+_REQUEST = re.compile(r"(?:endpoint /?api/|for url: \S+?/api/)[0-9.]+/(?:mlflow/)?(?P<what>[a-z-]+(?:/[a-z-]+)?)")
+"""What was requested, in what MLflow's client says of a refusal."""
+
+
+@contextmanager
+def readable_errors(uri: str) -> Iterator[None]:
+    """Raise what MLflow raises inside as one sentence.
+
+    Raises:
+        Unavailable: a server failed at a request, or went away.
+        HeadframeError: anything else inside raised a `MlflowException`, or files could not be sent or downloaded.
+    """
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - costs seconds
+    from requests.exceptions import RequestException  # noqa: PLC0415 - MLflow does not wrap it where files are sent
+
+    try:
+        yield
+    except MlflowException as error:
+        raise refusal(uri, error.get_http_status_code(), str(error.message)) from error
+    except RequestException as error:
+        status = SERVER_FAULT if error.response is None else error.response.status_code
+        raise refusal(uri, status, str(error)) from error
+
+
+def refusal(uri: str, status: int, message: str) -> HeadframeError:
+    """Return the error for a request that MLflow refused, with what to do.
+
+    Args:
+        uri: MLflow's address.
+        status: of HTTP.
+        message: MLflow's own.
+    """
+    lines = message.strip().splitlines() or ["no reason given"]
+    if is_server(uri) and status == UNAUTHENTICATED:
+        return _unauthenticated(uri)
+    if is_server(uri) and status == FORBIDDEN:
+        return _forbidden(uri, message)
+    kind = Unavailable if status >= SERVER_FAULT and is_server(uri) else HeadframeError
+    return kind(f"MLflow at {uri} refused: {lines[0]}{_advice(' '.join(lines), uri)}")
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text; where it has none, the error's name."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def _unauthenticated(uri: str) -> HeadframeError:
+    user = os.environ.get(USER)
+    if user and os.environ.get(PASSWORD):
+        return HeadframeError(
+            f"MLflow at {uri} does not know user {user!r} with this password (401); "
+            f"correct {USER} and {PASSWORD}, or ask whoever runs the server for a new one"
+        )
+    return HeadframeError(f"MLflow at {uri} asks who you are (401); set {USER} and {PASSWORD}")
+
+
+def _forbidden(uri: str, message: str) -> HeadframeError:
+    if "Invalid Host header" in message:
+        return HeadframeError(
+            f"MLflow at {uri} does not answer to the name {urlsplit(uri).netloc} (403); "
+            "start the server with that name among its allowed hosts"
+        )
+    who = os.environ.get(USER) or "you"
+    request = _REQUEST.search(message)
+    what = f" ({request['what']})" if request else ""
+    return HeadframeError(
+        f"MLflow at {uri} does not allow this to {who}{what}: 403; it takes another role, which whoever runs the "
+        "server can give"
+    )
+
+
+def _advice(message: str, uri: str) -> str:
+    if "out-of-date database schema" in message:
+        return f"; another version of MLflow made this database: back it up, then run: mlflow db upgrade {uri}"
+    if "readonly database" in message:
+        return "; make the file and its folder writable"
+    return ""
