@@ -76,6 +76,7 @@ import numpy as np
 import pyarrow as pa
 
 from headframe.tasks.classification import Classification
+from headframe.tasks.statistics import Statistic, from_table
 
 
 class WorstClass(Classification):
@@ -85,11 +86,16 @@ class WorstClass(Classification):
         super().__init__()
         self.lead = "worst_recall"
 
-    def measure(self, predictions: pa.Table) -> dict[str, float]:
+    def statistics(self, predictions: pa.Table) -> dict[str, Statistic]:
         """Add the worst recall."""
-        target = np.asarray(predictions["target"].to_pylist())
-        hit = target == np.asarray(predictions["prediction"].to_pylist())
-        return {**super().measure(predictions), "worst_recall": min(hit[target == one].mean() for one in set(target))}
+        return {**super().statistics(predictions), "worst_recall": from_table(worst_recall, predictions)}
+
+
+def worst_recall(predictions: pa.Table) -> float:
+    """Compute the lowest recall of a class."""
+    target = np.asarray(predictions["target"].to_pylist())
+    hit = target == np.asarray(predictions["prediction"].to_pylist())
+    return min(hit[target == one].mean() for one in set(target))
 '''
 TASK_YAML = """
 # Classification judged by its worst class.
@@ -111,6 +117,7 @@ import torch
 from matplotlib.figure import Figure
 
 from headframe.tasks.base import Task
+from headframe.tasks.statistics import accuracy, mean
 
 LEVELS = (0.1, 0.5, 0.9)
 PLACE = Path(__file__).parents[2] / "seen"
@@ -121,7 +128,7 @@ PLACE.mkdir(exist_ok=True)
 def pinball(level, target, prediction):
     """Weigh what is too low by the level, what is too high by the rest."""
     wrong = target - prediction
-    return np.maximum(level * wrong, (level - 1) * wrong).mean()
+    return np.maximum(level * wrong, (level - 1) * wrong)
 
 
 class Quantiles(Task):
@@ -163,12 +170,12 @@ class Quantiles(Task):
     def predictions(self, scores, target):
         return self.decode(scores).add_column(0, "target", [pa.array(self.scores(target)[:, 0])])
 
-    def measure(self, predictions):
+    def statistics(self, predictions):
         columns = {name: predictions.column(name).to_numpy() for name in ("target", "low", "prediction", "high")}
         target, low, middle, high = columns.values()
         lost = [pinball(level, target, found) for level, found in zip(LEVELS, (low, middle, high), strict=True)]
         inside = (low <= target) & (target <= high)
-        return {"pinball": float(np.mean(lost)), "coverage": float(inside.mean())}
+        return {"pinball": mean(np.stack(lost, axis=1)), "coverage": accuracy(inside)}
 
     def plots(self, predictions, validation=None):
         figure = Figure()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from scipy import stats
 
-from headframe.errors import DataError, HeadframeError
+from headframe.errors import DataError
 from headframe.evaluation.intervals import (
     Resampling,
     Sampled,
@@ -22,7 +23,7 @@ from headframe.evaluation.intervals import (
 )
 from headframe.tasks.classification import Classification
 from headframe.tasks.regression import Regression
-from headframe.tasks.resampling import Shares
+from headframe.tasks.statistics import MeanProportion, from_table
 
 HOW = Resampling(confidence=0.95, resamples=400, seed=17)
 
@@ -51,9 +52,9 @@ def test_every_metric_of_a_forecast_is_resampled_as_if_it_were_measured_anew(for
 
 def test_a_metric_of_which_nothing_is_known_is_measured_the_slow_way(classified):
     class Odd(type(classified(10, 2)[0])):
-        def measure(self, predictions):
-            scores = predictions["score_1"].to_numpy()
-            return {"accuracy": super().measure(predictions)["accuracy"], "median_score": float(np.median(scores))}
+        def statistics(self, predictions):
+            median = from_table(lambda rows: float(np.median(rows["score_1"].to_numpy())), predictions)
+            return {"accuracy": super().statistics(predictions)["accuracy"], "median_score": median}
 
     task, predictions = classified(300, 2)
     odd = Odd()
@@ -63,8 +64,8 @@ def test_a_metric_of_which_nothing_is_known_is_measured_the_slow_way(classified)
     scores = predictions["score_1"].to_numpy()
     expected = [np.median(np.repeat(scores, column.astype(int))) for column in counts.T]
     np.testing.assert_allclose(found["median_score"].values, expected)
-    assert isinstance(found["accuracy"].limits, Shares)
-    assert found["median_score"].limits is None
+    assert isinstance(found["accuracy"].basis, MeanProportion)
+    assert found["median_score"].basis is None
 
 
 def test_percentiles_are_those_of_scipys_bootstrap():
@@ -143,16 +144,13 @@ def test_repetitions_of_rows_narrow_no_interval(classified):
     assert intervals(task, predictions.append_column("content", names), HOW) == once
 
 
-def test_a_metric_that_is_not_what_its_task_says_is_refused(classified):
-    class Other(Classification):
-        def measure(self, predictions):
-            return {**super().measure(predictions), "accuracy": 0.125}
-
-    task, predictions = classified(50, 2)
-    other = Other()
-    other.restore(task.state())
-    with pytest.raises(HeadframeError, match=r"Other.measure gives accuracy 0.125, but its statistics give 0\."):
-        sample(other, predictions, HOW)
+def test_a_slow_metric_gets_fewer_resamples_of_many_rows_but_a_hundred_at_least(monkeypatch):
+    slow = from_table(lambda rows: float(rows.num_rows), pa.table({"x": np.arange(50)}))
+    task = Mock(horizon=0, statistics=lambda _: {"rows": slow})
+    for at_most, resamples in ((50 * 150, 150), (50 * 10, 100), (10**9, HOW.resamples)):
+        monkeypatch.setattr("headframe.evaluation.intervals._SLOW_ROWS", at_most)
+        found = sample(task, pa.table({"x": np.arange(50)}), HOW)["rows"]
+        assert (found.value, found.values.tolist()) == (50, [50] * resamples)
 
 
 def test_a_value_lies_in_its_interval_even_where_resampling_is_biased(classified):

@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 
 from headframe.evaluation.intervals import Resampling, draws, percentiles
-from headframe.evaluation.proportions import independent_rows, limits_of_shares, wilson
-from headframe.tasks.resampling import Confusion, Share, Shares
+from headframe.evaluation.proportions import independent_rows, limits_of_proportions, wilson
+from headframe.tasks.statistics import Confusion, MeanProportion, Proportion
 
 
 @pytest.mark.parametrize(("hits", "rows"), [(0, 20), (17, 20), (20, 20), (9950, 10_000)])
@@ -19,8 +19,8 @@ def test_shares_get_wilsons_interval(hits: int, rows: int):
     assert wilson(hits / rows, rows, 0.95) == pytest.approx((expected.low, expected.high))
 
 
-def of_all(hit: np.ndarray) -> Share:
-    return Share(hit, np.ones(len(hit), dtype=bool))
+def of_all(hit: np.ndarray) -> Proportion:
+    return Proportion(hit, np.ones(len(hit), dtype=bool))
 
 
 def test_rows_that_differ_all_count():
@@ -38,7 +38,7 @@ def test_repetitions_that_cannot_disagree_count_once():
 def test_only_repetitions_among_the_rows_of_a_share_count_against_it():
     contents = np.append(np.zeros(100, dtype=int), np.arange(1, 11))
     of = contents > 0
-    assert independent_rows(Share(of, of), contents) == 10
+    assert independent_rows(Proportion(of, of), contents) == 10
 
 
 Draw = Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray]]
@@ -72,7 +72,7 @@ def share_covered(draw: Draw, truth: float, repetitions: int, *, apart: bool = T
     for seed in range(repetitions):
         hit, contents = draw(np.random.default_rng(seed))
         known = contents if apart else np.arange(len(hit))
-        low, high = limits_of_shares(Shares((of_all(hit),)), known, 0.95)
+        low, high = limits_of_proportions(MeanProportion((of_all(hit),)), known, 0.95)
         hits += low <= truth <= high
     return hits / repetitions
 
@@ -162,6 +162,6 @@ def test_coverage_of_what_is_made_of_shares(name: str, rows: int, wrong: float, 
     truth = float(statistic(np.random.default_rng(10_000), 2_000_000).evaluate(np.ones((2_000_000, 1)))[0])
     hits = 0
     for seed in range(600):
-        low, high = limits_of_shares(statistic(np.random.default_rng(seed), rows).limits, np.arange(rows), 0.95)
+        low, high = limits_of_proportions(statistic(np.random.default_rng(seed), rows).limits, np.arange(rows), 0.95)
         hits += low <= truth <= high
     assert 0.925 <= hits / 600 <= 0.998

@@ -263,8 +263,8 @@ def test_the_champions_metric_decides_whatever_the_version_leads_by(arena: Arena
 def test_a_task_without_the_champions_metric_is_not_comparable(own: Made):
     source = (
         "from headframe.tasks.classification import Classification\n\n\nclass Blind(Classification):\n"
-        "    def measure(self, predictions):\n"
-        '        found = super().measure(predictions)\n        return {"brier": found["brier"]}\n'
+        "    def statistics(self, predictions):\n"
+        '        return {"brier": super().statistics(predictions)["brier"]}\n'
     )
     (own.root / "src" / "mine" / "tasks.py").write_text(source, encoding="utf-8")
     own.register()

@@ -16,24 +16,24 @@ run, another seed or data from elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headframe.errors import DataError, HeadframeError
-from headframe.evaluation.proportions import limits_of_shares, limits_within_bounds
+from headframe.errors import DataError
+from headframe.evaluation.proportions import limits_of_proportions, limits_within_bounds
 from headframe.records import Interval
 from headframe.tasks.base import Task
-from headframe.tasks.resampling import Bounds, Shares, Statistic
+from headframe.tasks.statistics import Bounds, MeanProportion, Statistic, values_of
 
-_CHUNK = 4_000_000
-"""Draw counts held at once: 32 MB of float64."""
+_CHUNK = 250_000
+"""Draw counts held at once: 2 MB of float64, so that what is counted of them stays in a processor's cache."""
 
 _SLOW_ROWS = 2_000_000
-"""Rows that may pass through a task's own `measure`, all resamples together."""
+"""Rows that may pass through a slow statistic, all resamples together."""
 
 _SLOW_LEAST = 100
 """Resamples that a metric gets whatever it costs."""
@@ -70,13 +70,13 @@ class Sampled:
         value: on the rows themselves.
         values: (resamples,); NaN where a resample does not define it, e.g. a class that was not drawn.
         contents: int (rows,), equal where rows are repetitions of each other.
-        limits: what its interval rests on beside the resamples; None where nothing more is known.
+        basis: what its interval rests on besides the resamples; None where nothing more is known.
     """
 
     value: float
     values: np.ndarray
     contents: np.ndarray
-    limits: Shares | Bounds | None = None
+    basis: MeanProportion | Bounds | None = None
 
 
 def block_length(horizon: int, rows: int) -> int:
@@ -140,81 +140,62 @@ def _tally(places: np.ndarray, rows: int, many: int) -> np.ndarray:
     return np.bincount(places.ravel(), minlength=rows * many).reshape(rows, many).astype(np.float64)
 
 
-def sample(task: Task, predictions: pa.Table, how: Resampling) -> dict[str, Sampled]:
+def sample(
+    task: Task, predictions: pa.Table, how: Resampling, names: Collection[str] | None = None
+) -> dict[str, Sampled]:
     """Measure a predictions table and its resamples.
 
-    Metrics of which `task.statistics` says what they are, are computed for all resamples at once. The others
-    go through `task.measure`, on fewer resamples where there are many rows (100 at least, and 2 million rows
-    in total), and so have coarser limits; the length of `Sampled.values` says how many.
+    Slow statistics get fewer resamples where there are many rows (100 at least, and 2 million rows in total), and so
+    have coarser limits; the length of `Sampled.values` says how many.
 
     Args:
         task: fitted.
         predictions: one row an example, consecutive in time where `how.block` exceeds 1; with `content` where
             rows may repeat.
         how: how rows are drawn.
+        names: of the metrics that are measured; all of them unless given.
 
     Returns:
         Every metric that has a finite value, by name.
 
     Raises:
         DataError: there are no rows.
-        HeadframeError: the task says that a metric is what it is not.
     """
     if predictions.num_rows == 0:
         msg = "there are no test rows to measure; check the split's sizes"
         raise DataError(msg)
-    measured = task.measure(predictions)
-    names = [name for name, value in measured.items() if np.isfinite(value)]
-    said = task.statistics(predictions)
-    fast = {name: said[name] for name in names if name in said}
-    _check(task, fast, measured, predictions.num_rows)
-    slow = [name for name in names if name not in said]
+    statistics = task.statistics(predictions)
+    measured = values_of({name: statistics[name] for name in names or statistics}, predictions.num_rows)
+    statistics = {name: statistics[name] for name in measured}
     contents = contents_of(predictions, how)
-    values = {**_fast(fast, contents, how), **_slow(task, predictions, slow, contents, how)}
+    few = min(how.resamples, max(_SLOW_LEAST, _SLOW_ROWS // predictions.num_rows))
+    values = {
+        **_resampled({name: each for name, each in statistics.items() if not each.slow}, contents, how),
+        **_resampled({name: each for name, each in statistics.items() if each.slow}, contents, how, few),
+    }
     return {
         name: Sampled(
-            value=float(measured[name]),
+            value=measured[name],
             values=values[name],
             contents=contents,
             # Windows in blocks are not independent, which intervals from counts of rows take for granted.
-            limits=said[name].limits if name in said and not task.horizon else None,
+            basis=None if task.horizon else statistic.basis,
         )
-        for name in names
+        for name, statistic in statistics.items()
     }
 
 
-def _check(task: Task, said: Mapping[str, Statistic], measured: Mapping[str, float], rows: int) -> None:
-    for name, statistic in said.items():
-        value = float(statistic.evaluate(np.ones((rows, 1)))[0])
-        if not np.isclose(value, measured[name], rtol=1e-6, atol=1e-9):
-            msg = (
-                f"{type(task).__name__}.measure gives {name} {measured[name]:g}, but its statistics give {value:g}; "
-                "say in `statistics` what the metric is, or leave it out there"
-            )
-            raise HeadframeError(msg)
-
-
-def _fast(statistics: Mapping[str, Statistic], contents: np.ndarray, how: Resampling) -> dict[str, np.ndarray]:
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in statistics}
-    if statistics:
-        for weights in draws(contents, how):
-            for name, statistic in statistics.items():
-                parts[name].append(statistic.evaluate(weights))
-    return {name: np.concatenate(each) for name, each in parts.items()}
-
-
-def _slow(
-    task: Task, predictions: pa.Table, names: Sequence[str], contents: np.ndarray, how: Resampling
+def _resampled(
+    statistics: Mapping[str, Statistic], contents: np.ndarray, how: Resampling, resamples: int | None = None
 ) -> dict[str, np.ndarray]:
-    if not names:
+    """Evaluate statistics on the same resamples, each (resamples,)."""
+    if not statistics:
         return {}
-    many = min(how.resamples, max(_SLOW_LEAST, _SLOW_ROWS // predictions.num_rows))
-    measured = [_measure(task, predictions, column) for weights in draws(contents, how, many) for column in weights.T]
-    return {name: np.array([each.get(name, np.nan) for each in measured]) for name in names}
-
-
-def _measure(task: Task, predictions: pa.Table, counts: np.ndarray) -> dict[str, float]:
-    return task.measure(predictions.take(pa.array(np.repeat(np.arange(len(counts)), counts.astype(int)))))
+    found = [
+        {name: each.evaluate(weights) for name, each in statistics.items()}
+        for weights in draws(contents, how, resamples)
+    ]
+    return {name: np.concatenate([each[name] for each in found]) for name in statistics}
 
 
 def interval(sampled: Sampled, confidence: float) -> Interval:
@@ -224,12 +205,12 @@ def interval(sampled: Sampled, confidence: float) -> Interval:
     resample than on the rows, and the interval then ends at the value. Where all resamples are equal the
     metric's bounds decide; one that has none gets no limits.
     """
-    if isinstance(sampled.limits, Shares):
-        low, high = limits_of_shares(sampled.limits, sampled.contents, confidence)
+    if isinstance(sampled.basis, MeanProportion):
+        low, high = limits_of_proportions(sampled.basis, sampled.contents, confidence)
     elif not alike(sampled.values):
         low, high = percentiles(sampled.values, confidence)
-    elif isinstance(sampled.limits, Bounds):
-        low, high = limits_within_bounds(sampled.value, sampled.limits, sampled.contents, confidence)
+    elif isinstance(sampled.basis, Bounds):
+        low, high = limits_within_bounds(sampled.value, sampled.basis, sampled.contents, confidence)
     else:
         return Interval(value=sampled.value, low=None, high=None)
     low, high = min(low, sampled.value), max(high, sampled.value)

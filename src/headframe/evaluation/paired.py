@@ -80,7 +80,7 @@ def compare(task: Task, predictions: pa.Table, baseline: pa.Table, how: Resampli
         difference={
             name: Interval(value=0.0, low=0.0, high=0.0)
             if same  # every answer and every score: what makes one model of two
-            else _difference(mine[name], theirs[name], model[name].values, other[name].values, how.confidence)
+            else _difference(mine[name], theirs[name], model[name].values - other[name].values, how.confidence)
             for name in model
             if name in other
         },
@@ -88,16 +88,12 @@ def compare(task: Task, predictions: pa.Table, baseline: pa.Table, how: Resampli
     )
 
 
-def _difference(
-    mine: Interval, theirs: Interval, my_values: np.ndarray, their_values: np.ndarray, confidence: float
-) -> Interval:
+def _difference(mine: Interval, theirs: Interval, changes: np.ndarray, confidence: float) -> Interval:
     """Give model minus baseline: percentiles of the resamples, or where these are all equal, square and add.
 
     Square and add (Zou and Donner 2008, doi:10.1002/sim.3095) takes the two models for independent. On the
     same rows they mostly err together, so the limits are rather too wide than too narrow.
     """
-    many = min(len(my_values), len(their_values))  # a task may know a metric of one side only; the draws begin alike
-    changes = my_values[:many] - their_values[:many]
     change = mine.value - theirs.value
     if not alike(changes):
         low, high = percentiles(changes, confidence)

@@ -34,7 +34,7 @@ import pyarrow as pa
 from scipy import stats
 from scipy.special import stdtr, stdtrit
 
-from headframe.evaluation.intervals import Resampling, alike, contents_of, draws, sample
+from headframe.evaluation.intervals import Resampling, alike, contents_of, sample
 from headframe.tasks.base import Task
 
 MOST_ROWS = 10**9
@@ -247,24 +247,12 @@ def bootstrap(
         higher_is_better: its direction.
     """
     sign = 1.0 if higher_is_better else -1.0
-    value, mine = _resampled(task, predictions, metric, how)
-    other, theirs = _resampled(task, champion, metric, how)
-    many = min(len(mine), len(theirs))
-    changes = mine[:many] - theirs[:many]
+    own, other = (sample(task, rows, how, [metric])[metric] for rows in (predictions, champion))
+    changes = own.values - other.values
     changes = changes[np.isfinite(changes)]
     units = (int(contents_of(predictions, how).max(initial=-1)) + 1) / how.block
     error = 0.0 if len(changes) < 2 or alike(changes) else float(changes.std(ddof=1))  # noqa: PLR2004
-    return Gain(sign * (value - other), error, max(1.0, units - 1))
-
-
-def _resampled(task: Task, predictions: pa.Table, metric: str, how: Resampling) -> tuple[float, np.ndarray]:
-    """Measure one metric and its resamples; others are left alone where the task says what this one is."""
-    said = task.statistics(predictions).get(metric)
-    if said is None:
-        sampled = sample(task, predictions, how)[metric]
-        return sampled.value, sampled.values
-    values = [said.evaluate(weights) for weights in draws(contents_of(predictions, how), how)]
-    return float(said.evaluate(np.ones((predictions.num_rows, 1)))[0]), np.concatenate(values)
+    return Gain(sign * (own.value - other.value), error, max(1.0, units - 1))
 
 
 # Forecasts

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 import numpy as np
 import pyarrow as pa
 from torch import Tensor
 from torch.nn import functional as F
 
-from headframe.tasks.resampling import Statistic
+from headframe.tasks.statistics import Statistic, values_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -94,20 +94,22 @@ class Task(ABC):
         """Give the columns of the predictions table: `target`, `prediction` and scores, one row an example."""
 
     @abstractmethod
-    def measure(self, predictions: pa.Table) -> dict[str, float]:
-        """Give the metrics of a predictions table by name (`[a-z0-9_]+`), `lead` among them; all are finite.
+    def statistics(self, predictions: pa.Table) -> dict[str, Statistic]:
+        """Return the metrics of a predictions table by name (`[a-z0-9_]+`), `lead` among them.
+
+        Values, intervals, slices and gates all come from these. A metric that has no formula in draw counts is one
+        too, by `statistics.from_table`.
+        """
+
+    @final
+    def measure(self, predictions: pa.Table, names: Collection[str] | None = None) -> dict[str, float]:
+        """Compute metrics of a predictions table, all or those of some names; all are finite.
 
         A metric that these rows do not define, such as the area under a ROC curve of one class, is left out.
         """
-
-    def statistics(self, predictions: pa.Table) -> dict[str, Statistic]:
-        """Say of metrics by name what they are, so that they are resampled fast and get the interval they deserve.
-
-        A metric that is left out is measured anew on each resample, on fewer of them where there are many
-        rows; nothing is guessed. A task that changes what one of `measure`'s metrics means changes it here too.
-        """
-        del predictions
-        return {}
+        statistics = self.statistics(predictions)
+        chosen = statistics if names is None else {name: statistics[name] for name in names if name in statistics}
+        return values_of(chosen, predictions.num_rows)
 
     @abstractmethod
     def plots(self, predictions: pa.Table, validation: pa.Table | None = None) -> dict[str, Figure]:

@@ -15,9 +15,17 @@ from typing_extensions import override
 from headframe.config.ranges import Share
 from headframe.errors import DataError
 from headframe.features.columns import is_text
-from headframe.tasks import metrics
-from headframe.tasks import resampling as weighted
 from headframe.tasks.base import Task
+from headframe.tasks.statistics import (
+    Confusion,
+    Ranking,
+    Reliability,
+    Statistic,
+    accuracy,
+    average,
+    brier,
+    log_loss,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -186,56 +194,29 @@ class Classification(Task):
         return target, predicted, scores
 
     @override
-    def measure(self, predictions: pa.Table) -> dict[str, float]:
+    def statistics(self, predictions: pa.Table) -> dict[str, Statistic]:
         target, predicted, scores = self._read(predictions)
-        counts = metrics.confusion(target, predicted, len(self.classes_))
-        precision, recall, f1 = metrics.precision_recall_f1(counts)
-        occurs = counts.sum(axis=1) > 0
-        touched = occurs | (counts.sum(axis=0) > 0)
         correct = target == predicted
+        confusion = Confusion(target, predicted, len(self.classes_))
         found = {
-            "accuracy": correct.mean(),
-            "balanced_accuracy": recall[occurs].mean(),
-            "macro_f1": f1[touched].mean(),
-            "log_loss": metrics.log_loss(target, scores).mean(),
-            "brier": metrics.brier(target, scores).mean(),
-            "calibration_error": metrics.calibration_error(correct, scores.max(axis=1)),
+            "accuracy": accuracy(correct),
+            "balanced_accuracy": confusion.balanced_accuracy,
+            "macro_f1": confusion.macro_f1,
+            "log_loss": log_loss(target, scores),
+            "brier": brier(target, scores),
+            "calibration_error": Reliability(scores.max(axis=1), correct).error,
         }
         if len(self.classes_) == BINARY:
             positive = self._positive()
-            found |= {"precision": precision[positive], "recall": recall[positive], "f1": f1[positive]}
-        if occurs.all():
-            areas = [(target == one, scores[:, one]) for one in self._ranked()]
-            found["roc_auc"] = np.mean([metrics.roc_auc(*area) for area in areas])
-            found["average_precision"] = np.mean([metrics.average_precision(*area) for area in areas])
-        return {name: float(value) for name, value in found.items()}
-
-    @override
-    def statistics(self, predictions: pa.Table) -> dict[str, weighted.Statistic]:
-        target, predicted, scores = self._read(predictions)
-        classes = len(self.classes_)
-        correct = target == predicted
-        counts = weighted.Confusion(target, predicted, classes)
-        farthest = 1.0 if classes == BINARY else 2.0
-        found = {
-            "accuracy": weighted.share(correct),
-            "balanced_accuracy": counts.balanced_accuracy,
-            "macro_f1": counts.macro_f1,
-            "log_loss": weighted.bounded_mean(metrics.log_loss(target, scores), 0.0, -np.log(metrics.SMALLEST)),
-            "brier": weighted.bounded_mean(metrics.brier(target, scores), 0.0, farthest),
-            "calibration_error": weighted.calibration_error(scores.max(axis=1), correct, metrics.BINS),
-        }
-        if classes == BINARY:
-            positive = self._positive()
             found |= {
-                "precision": counts.precision(positive),
-                "recall": counts.recall(positive),
-                "f1": counts.f1(positive),
+                "precision": confusion.precision(positive),
+                "recall": confusion.recall(positive),
+                "f1": confusion.f1(positive),
             }
-        if len(np.unique(target)) == classes:
-            rankings = [weighted.Ranking(target == one, scores[:, one]) for one in self._ranked()]
-            found["roc_auc"] = weighted.average([each.roc_area for each in rankings])
-            found["average_precision"] = weighted.average([each.average_precision for each in rankings])
+        if len(np.unique(target)) == len(self.classes_):
+            rankings = [Ranking(target == one, scores[:, one]) for one in self._ranked()]
+            found["roc_auc"] = average([each.roc_auc for each in rankings])
+            found["average_precision"] = average([each.average_precision for each in rankings])
         return found
 
     def _ranked(self) -> list[int]:
@@ -253,7 +234,7 @@ class Classification(Task):
         target, predicted, scores = self._read(predictions)
         names = self._plot_names()
         drawn = {
-            "confusion": plots.confusion(metrics.confusion(target, predicted, len(names)), names),
+            "confusion": plots.confusion(target, predicted, names),
             "calibration": plots.calibration(target == predicted, scores.max(axis=1)),
         }
         curves = {

@@ -12,8 +12,8 @@ from typing_extensions import override
 from headframe.config.ranges import Count
 from headframe.errors import DataError
 from headframe.features.columns import complete_numbers, moments
-from headframe.tasks import resampling as weighted
 from headframe.tasks.base import ERRORS, ErrorName, Task
+from headframe.tasks.statistics import Statistic, mean, root_mean
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -119,29 +119,14 @@ class Forecasting(Task):
         return (predicted - target) / self.deviation_
 
     @override
-    def measure(self, predictions: pa.Table) -> dict[str, float]:
+    def statistics(self, predictions: pa.Table) -> dict[str, Statistic]:
         error = self.errors(predictions)
         raw = error * self.deviation_
         return {
-            "mse": float((error**2).mean()),
-            "mae": float(np.abs(error).mean()),
-            "raw_rmse": float(np.sqrt((raw**2).mean())),
-            "raw_mae": float(np.abs(raw).mean()),
-        }
-
-    @override
-    def statistics(self, predictions: pa.Table) -> dict[str, weighted.Statistic]:
-        error = self.errors(predictions)
-        raw = error * self.deviation_
-
-        def windows(each: np.ndarray) -> np.ndarray:
-            return each.mean(axis=(1, 2))
-
-        return {
-            "mse": weighted.mean(windows(error**2)),
-            "mae": weighted.mean(windows(np.abs(error))),
-            "raw_rmse": weighted.root_mean(windows(raw**2)),
-            "raw_mae": weighted.mean(windows(np.abs(raw))),
+            "mse": mean(error**2),
+            "mae": mean(np.abs(error)),
+            "raw_rmse": root_mean(raw**2),
+            "raw_mae": mean(np.abs(raw)),
         }
 
     @override

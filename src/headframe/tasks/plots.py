@@ -16,7 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 
-from headframe.tasks.metrics import BINS, reliability
+from headframe.tasks.statistics import BINS, Reliability, every_row_once
 
 BLUE, ORANGE, GREY = "#2b6cb0", "#dd6b20", "#a0aec0"
 MANY = 12
@@ -61,14 +61,16 @@ def _literal(text: str, longest: int = 18) -> str:
     return short.replace("$", r"\$")
 
 
-def confusion(counts: np.ndarray, names: Sequence[str]) -> Figure:
+def confusion(target: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> Figure:
     """Draw a confusion matrix; colours and percentages are shares of the true class.
 
     Args:
-        counts: int64 (classes, classes), rows are the true class.
+        target: int (rows,), class numbers.
+        predicted: int (rows,), class numbers.
         names: of the classes.
     """
     classes = len(names)
+    counts = np.bincount(target * classes + predicted, minlength=classes**2).reshape(classes, classes)
     side = min(3.2 + 0.55 * classes, 13)
     figure = _figure(side + 0.8, side)
     axes = figure.add_subplot()
@@ -128,7 +130,8 @@ def calibration(correct: np.ndarray, confidence: np.ndarray) -> Figure:
         correct: bool (rows,).
         confidence: probability of the predicted class (rows,).
     """
-    rows, mean, share = reliability(correct, confidence, BINS)
+    binned = Reliability(confidence, correct).bins(every_row_once(len(correct)))
+    rows, mean, share = (each[:, 0] for each in binned)
     figure = _figure(5.4, 5.6)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     filled = rows > 0

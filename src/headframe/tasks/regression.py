@@ -11,14 +11,11 @@ from typing_extensions import override
 
 from headframe.errors import DataError
 from headframe.features.columns import complete_numbers, moments
-from headframe.tasks import resampling as weighted
 from headframe.tasks.base import ERRORS, ErrorName, Task
+from headframe.tasks.statistics import Statistic, mean, r2, root_mean
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-ENOUGH = 2
-"""Rows that a share of explained variance needs."""
 
 
 class Regression(Task):
@@ -93,28 +90,12 @@ class Regression(Task):
         return pa.table({"target": self.scores(target)[:, 0], "prediction": scores[:, 0]})
 
     @override
-    def measure(self, predictions: pa.Table) -> dict[str, float]:
+    def statistics(self, predictions: pa.Table) -> dict[str, Statistic]:
         target, predicted = _read(predictions)
         error = predicted - target
-        found = {"rmse": np.sqrt((error**2).mean()), "mae": np.abs(error).mean()}
-        spread = ((target - target.mean()) ** 2).sum()
-        if len(target) >= ENOUGH and spread > 0:
-            found["r2"] = 1 - (error**2).sum() / spread
+        found = {"rmse": root_mean(error**2), "mae": mean(np.abs(error)), "r2": r2(target, predicted)}
         if (target != 0).all():
-            found["mape"] = np.abs(error / target).mean()
-        return {name: float(value) for name, value in found.items()}
-
-    @override
-    def statistics(self, predictions: pa.Table) -> dict[str, weighted.Statistic]:
-        target, predicted = _read(predictions)
-        error = predicted - target
-        found = {
-            "rmse": weighted.root_mean(error**2),
-            "mae": weighted.mean(np.abs(error)),
-            "r2": weighted.determination(target, predicted),
-        }
-        if (target != 0).all():
-            found["mape"] = weighted.mean(np.abs(error / target))
+            found["mape"] = mean(np.abs(error / target))
         return found
 
     @override

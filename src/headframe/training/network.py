@@ -221,7 +221,10 @@ class Validation(Callback):
 
     def _lead(self, task: Task, outputs: Tensor) -> float | None:
         scores = task.scores(outputs.numpy())
-        return task.measure(task.predictions(scores, self.target)).get(task.lead) if finite(scores) else None
+        if not finite(scores):
+            return None
+        predictions = task.predictions(scores, self.target)
+        return task.measure(predictions, [task.lead]).get(task.lead)
 
 
 def _mean_loss(losses: list[Tensor], sizes: Tensor) -> float:

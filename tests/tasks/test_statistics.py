@@ -9,7 +9,7 @@ import pytest
 from sklearn import metrics as reference
 
 from headframe.evaluation.intervals import Resampling, draws
-from headframe.tasks import resampling as weighted
+from headframe.tasks import statistics
 
 ROWS, CLASSES = 300, 4
 
@@ -44,30 +44,30 @@ def each(function, weights: np.ndarray, *columns: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(
     ("statistic", "function", "columns"),
     [
-        (lambda r: weighted.mean(r["value"]), np.mean, ["value"]),
+        (lambda r: statistics.mean(r["value"]), np.mean, ["value"]),
         (
-            lambda r: weighted.mean((r["target"] == r["prediction"]).astype(float)),
+            lambda r: statistics.accuracy(r["target"] == r["prediction"]),
             reference.accuracy_score,
             ["target", "prediction"],
         ),
         (
-            lambda r: weighted.root_mean((r["value"] - r["guess"]) ** 2),
+            lambda r: statistics.root_mean((r["value"] - r["guess"]) ** 2),
             reference.root_mean_squared_error,
             ["value", "guess"],
         ),
-        (lambda r: weighted.determination(r["value"], r["guess"]), reference.r2_score, ["value", "guess"]),
+        (lambda r: statistics.r2(r["value"], r["guess"]), reference.r2_score, ["value", "guess"]),
         (
-            lambda r: weighted.Ranking(r["positive"], r["score"]).roc_area,
+            lambda r: statistics.Ranking(r["positive"], r["score"]).roc_auc,
             reference.roc_auc_score,
             ["positive", "score"],
         ),
         (
-            lambda r: weighted.Ranking(r["positive"], r["score"]).average_precision,
+            lambda r: statistics.Ranking(r["positive"], r["score"]).average_precision,
             reference.average_precision_score,
             ["positive", "score"],
         ),
     ],
-    ids=["mean", "accuracy", "root_mean", "determination", "roc_area", "average_precision"],
+    ids=["mean", "accuracy", "root_mean", "r2", "roc_auc", "average_precision"],
 )
 def test_a_statistic_of_draw_counts_is_the_metric_of_the_drawn_rows(statistic, function, columns, rows, weights):
     expected = each(function, weights, *(rows[name] for name in columns))
@@ -76,11 +76,11 @@ def test_a_statistic_of_draw_counts_is_the_metric_of_the_drawn_rows(statistic, f
 
 def test_confusion_statistics_are_those_of_scikit_learn(rows, weights):
     columns = rows["target"], rows["prediction"]
-    confusion = weighted.Confusion(*columns, CLASSES)
-    statistics = [confusion.macro_f1, confusion.balanced_accuracy]
+    confusion = statistics.Confusion(*columns, CLASSES)
+    made = [confusion.macro_f1, confusion.balanced_accuracy]
     for number in range(CLASSES):
-        statistics += [confusion.f1(number), confusion.recall(number), confusion.precision(number)]
-    found = [one.evaluate(weights) for one in statistics]
+        made += [confusion.f1(number), confusion.recall(number), confusion.precision(number)]
+    found = [one.evaluate(weights) for one in made]
     expected = [
         each(lambda t, p: reference.f1_score(t, p, average="macro"), weights, *columns),
         each(reference.balanced_accuracy_score, weights, *columns),
@@ -96,6 +96,6 @@ def test_confusion_statistics_are_those_of_scikit_learn(rows, weights):
 def test_a_class_that_a_resample_lacks_is_left_out_of_averages_and_makes_areas_undefined():
     target, prediction = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
     counts = np.array([[1.0, 1.0, 0.0, 0.0]]).T
-    assert weighted.Confusion(target, prediction, 2).balanced_accuracy.evaluate(counts) == [0.5]
-    area = weighted.Ranking(target == 1, np.array([0.1, 0.2, 0.8, 0.9])).roc_area
+    assert statistics.Confusion(target, prediction, 2).balanced_accuracy.evaluate(counts) == [0.5]
+    area = statistics.Ranking(target == 1, np.array([0.1, 0.2, 0.8, 0.9])).roc_auc
     assert np.isnan(area.evaluate(counts)).all()
