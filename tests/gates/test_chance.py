@@ -19,7 +19,7 @@ from scipy.signal import lfilter
 
 from headframe.evaluation.intervals import Resampling
 from headframe.evaluation.significance import Gain, Pairs, bootstrap, cosines, mcnemar_rows, spent
-from headframe.gates.better import Better, Found
+from headframe.gates.better import Better, PairedTest
 from headframe.tasks.regression import Regression
 
 PAIRS = 1000
@@ -47,7 +47,7 @@ class World:
     """
 
     gate: Better
-    judge: Callable[[float, float, int], Iterator[Found]]
+    judge: Callable[[float, float, int], Iterator[PairedTest]]
 
 
 def classifiers() -> World:
@@ -56,7 +56,7 @@ def classifiers() -> World:
     assert needed is not None
     rows = round(1.15 * needed)
 
-    def judge(gain: float, alpha: float, pairs: int) -> Iterator[Found]:
+    def judge(gain: float, alpha: float, pairs: int) -> Iterator[PairedTest]:
         draw = np.random.default_rng([1, round(1e6 * gain)])
         shares = [(0.04 + gain) / 2, (0.04 - gain) / 2, 0.96]
         for wins, losses, _ in draw.multinomial(rows, shares, pairs).tolist():
@@ -73,7 +73,7 @@ def regressions() -> World:
     rows = 350
     how = Resampling(0.95, gate.resamples, 17)
 
-    def judge(gain: float, alpha: float, pairs: int) -> Iterator[Found]:
+    def judge(gain: float, alpha: float, pairs: int) -> Iterator[PairedTest]:
         draw = np.random.default_rng([2, round(1e6 * gain)])
         task = Regression(lead="rmse")
         wide = math.sqrt((1 - gain) ** 2 - 0.36)  # with the shared error of deviation 0.6 an RMSE of 1 - gain
@@ -91,7 +91,7 @@ def forecasts() -> World:
     gate = Better(effect=0.18)
     windows, horizon = 1500, 12
 
-    def judge(gain: float, alpha: float, pairs: int) -> Iterator[Found]:
+    def judge(gain: float, alpha: float, pairs: int) -> Iterator[PairedTest]:
         draw = np.random.default_rng([3, round(1e6 * gain)])
         for _ in range(pairs):
             # One squared error a row, half of it shared by both; a window's loss is its mean over the horizon.
@@ -109,7 +109,7 @@ WORLDS = {"classifiers": classifiers, "regressions": regressions, "forecasts": f
 def test_equally_good_versions_pass_as_rarely_as_promised_and_half_pass_by_eye(name: str):
     world = WORLDS[name]()
     seen = list(world.judge(0.0, 0.05, PAIRS))
-    words = Counter(world.gate.word(found, 0.05) for found in seen)
+    words = Counter(world.gate.verdict(found, 0.05) for found in seen)
     by_eye = sum(found.gain.value >= 0 for found in seen) / PAIRS
     print(name, dict(words), "by eye", by_eye)
     assert words["better"] / PAIRS <= most(0.05)
@@ -123,9 +123,9 @@ def test_a_gain_of_the_smallest_effect_that_matters_is_found_with_the_power_prom
     world = WORLDS[name]()
     gate = world.gate
     seen = list(world.judge(gate.effect, FIRST, PAIRS))
-    words = Counter(gate.word(found, FIRST) for found in seen)
+    words = Counter(gate.verdict(found, FIRST) for found in seen)
     enough = [found for found in seen if found.power >= gate.power]
-    found = sum(gate.word(each, FIRST) == "better" for each in enough) / len(enough)
+    found = sum(gate.verdict(each, FIRST) == "better" for each in enough) / len(enough)
     print(name, dict(words), "found where rows suffice", found)
     assert len(enough) > 0.75 * PAIRS, "the simulation has too few rows to say anything"
     assert found >= least(gate.power, len(enough))
@@ -189,7 +189,7 @@ def test_forecasts_hold_the_size_for_short_and_long_horizons_and_losses_with_a_m
     passed = 0
     for _ in range(PAIRS):
         gains = _overlapping(draw, windows, horizon, memory)
-        passed += gate.word(gate.windows(np.zeros(windows), gains, horizon, 0.05), 0.05) == "better"
+        passed += gate.verdict(gate.windows(np.zeros(windows), gains, horizon, 0.05), 0.05) == "better"
     print(windows, horizon, memory, "better", passed / PAIRS)
     assert passed / PAIRS <= most(0.05)
 

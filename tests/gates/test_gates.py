@@ -35,11 +35,12 @@ from headframe.datasets.versions import Versions
 from headframe.digests import digest, file_digest
 from headframe.errors import ConfigurationError, DataError, HeadframeError, Refused
 from headframe.evaluation.significance import Gain, Pairs, bootstrap, diebold_mariano, mcnemar, spent
-from headframe.gates.better import Better, Found
-from headframe.gates.context import Case
+from headframe.gates.better import Better, PairedTest
+from headframe.gates.context import GateContext
 from headframe.gates.judge import judge_version
 from headframe.gates.page import page
 from headframe.gates.report import GateReport, GateResult
+from headframe.gates.request import GateRequest
 from headframe.promotion.gate_reports import fetch_report, keep_report, require_page, spell
 from headframe.registry.layout import SIGNATURE
 from headframe.registry.signature import sign_package
@@ -80,11 +81,15 @@ class Arena:
         self, name: str, champion: str | None, gates: dict[str, Any], *, tries: int = 1, candidates: int = 1,
         reproduced: str | None = None,
     ) -> GateReport:  # fmt: skip
+        request = self.request(name, champion, gates, tries=tries, candidates=candidates, reproduced=reproduced)
+        return judge_version(request)
+
+    def request(self, name: str, champion: str | None, gates: dict[str, Any], **known: Any) -> GateRequest:
         version = resolve(self.names.get(name, name), self.uri)
         other = None if champion is None else resolve(self.names.get(champion, champion), self.uri)
-        return judge_version(
-            version, other, policy(version.model, **gates), tries=tries, candidates=candidates,
-            reproduced=reproduced, uri=self.uri, root=self.root, trust=fixtures.trust(),
+        return GateRequest(
+            version, other, policy(version.model, **gates), uri=self.uri, root=self.root, trust=fixtures.trust(),
+            **known,
         )  # fmt: skip
 
     def verdict(self, asked: str, name: str, champion: str | None = None, **settings: Any) -> GateResult:
@@ -93,13 +98,8 @@ class Arena:
         [verdict] = self.judge(name, champion, {asked: gate(asked, **settings)}, **known).results
         return verdict
 
-    def case(self, name: str, champion: str | None, stack: ExitStack) -> Case:
-        version = resolve(self.names[name], self.uri)
-        other = None if champion is None else resolve(self.names[champion], self.uri)
-        return Case(
-            version, other, policy(version.model, minimum=gate("minimum")), tries=1, candidates=1,
-            reproduced=None, uri=self.uri, root=self.root, trust=fixtures.trust(), stack=stack,
-        )  # fmt: skip
+    def context(self, name: str, champion: str | None, stack: ExitStack) -> GateContext:
+        return GateContext(self.request(name, champion, {"minimum": gate("minimum")}), stack)
 
 
 def again(made: Made, name: str, steps: int = 60, **changes: Any) -> Made:
@@ -162,7 +162,7 @@ def test_a_first_version_needs_no_champion(arena: Arena):
 
 def _right(arena: Arena, name: str) -> np.ndarray:
     with ExitStack() as stack:
-        rows = arena.case(name, None, stack).predictions
+        rows = arena.context(name, None, stack).rows.predictions
         return pc.equal(rows["target"], rows["prediction"]).to_numpy()
 
 
@@ -218,16 +218,18 @@ def test_repeated_messages_count_once(arena: Arena):
     numbers = arena.verdict("better", "sms", "short").numbers
     assert numbers["contents"] < numbers["rows"]
     with ExitStack() as stack:
-        rows = arena.case("sms", None, stack).predictions
+        rows = arena.context("sms", None, stack).rows.predictions
         assert numbers["contents"] == len(pc.unique(rows["content"]))
 
 
 def test_any_metric_is_compared_by_the_bootstrap(arena: Arena):
     with ExitStack() as stack:
-        case = arena.case("digits", "brier", stack)
-        assert case.rival.predictions is not None
-        gain = bootstrap(case.task, case.predictions, case.rival.predictions, case.resampling(2000), metric="brier",
-                         higher_is_better=False)  # fmt: skip
+        context = arena.context("digits", "brier", stack)
+        task, rows, champion = context.records.task, context.rows, context.comparison.champion.table
+        assert champion is not None
+        gain = bootstrap(
+            task, rows.predictions, champion, rows.resampling(2000), metric="brier", higher_is_better=False
+        )
     found = arena.verdict("better", "digits", "brier")
     assert (found.numbers["test"], found.numbers["metric"]) == ("bootstrap", "brier")
     assert found.numbers["p"] == pytest.approx(gain.p_better())
@@ -242,18 +244,20 @@ def test_any_metric_is_compared_by_the_bootstrap(arena: Arena):
 def test_the_champions_metric_decides_whatever_the_version_leads_by(arena: Arena):
     """A challenger that chose another metric, by which it is better, is no better by the champion's."""
     with ExitStack() as stack:
-        case = arena.case("sure", "digits", stack)
-        assert case.rival.predictions is not None
-        gain = bootstrap(case.task, case.predictions, case.rival.predictions, case.resampling(2000), metric="log_loss",
-                         higher_is_better=False)  # fmt: skip
-        assert (case.task.lead, case.yardstick.lead) == ("log_loss", "accuracy")
+        context = arena.context("sure", "digits", stack)
+        task, rows, champion = context.records.task, context.rows, context.comparison.champion.table
+        assert champion is not None
+        gain = bootstrap(
+            task, rows.predictions, champion, rows.resampling(2000), metric="log_loss", higher_is_better=False
+        )
+        assert (context.records.task.lead, context.rows.reference_task.lead) == ("log_loss", "accuracy")
     assert gain.p_better() < spent(0.05, 1), "by its own metric it would have passed"
     found = arena.verdict("better", "sure", "digits")
     assert not found.passed
     assert found.numbers["value"] < found.numbers["champion"]
     assert (found.numbers["metric"], found.numbers["test"]) == ("accuracy", "mcnemar")
     assert found.reason.startswith(f"accuracy {found.numbers['value']:.4f} is not proven better than")
-    assert found.reason.endswith("accuracy is what the champion is judged by, though this version leads by log_loss")
+    assert found.reason.endswith("the champion is judged by accuracy, though this version's primary metric is log_loss")
     assert "of accuracy against the champion" in arena.verdict("slices", "worse", "digits").reason
     assert arena.verdict("minimum", "sure", "digits", value=0.5).reason.startswith("accuracy 0.9")
     assert arena.verdict("minimum", "sure", value=0.5).reason.startswith("log_loss 0.1")
@@ -301,36 +305,37 @@ def test_a_few_rows_prove_nothing_however_sure_a_test_is():
     better = Better()
     alpha = spent(0.05, 1)
 
-    def won(contents: int) -> Found:
+    def won(contents: int) -> PairedTest:
         right = np.ones(contents, dtype=bool)
         return better.pairs(Pairs.count(right, ~right, np.arange(contents)), contents, alpha)
 
     assert won(19).p_better < alpha
-    assert better.word(won(19), alpha) == "not enough rows"
+    assert better.verdict(won(19), alpha) == "not enough rows"
     assert won(19).rows_needed >= 20
-    assert better.word(won(20), alpha) == "better"
+    assert better.verdict(won(20), alpha) == "better"
     few = better.gain("bootstrap", Gain(0.5, 0.0001, 5), 6, 397, alpha, {})
-    assert (few.p_better < alpha, better.word(few, alpha)) == (True, "not enough rows")
+    assert (few.p_better < alpha, better.verdict(few, alpha)) == (True, "not enough rows")
     assert few.rows_needed == math.ceil(20 * 397 / 6)
 
 
 def test_a_gain_without_a_spread_is_no_proof():
     better = Better()
     same = better.gain("bootstrap", Gain(0.1, 0.0, 396), 397, 397, 0.03, {})
-    assert (better.word(same, 0.03), same.rows_needed) == ("not enough rows", None)
+    assert (better.verdict(same, 0.03), same.rows_needed) == ("not enough rows", None)
     lost = better.gain("bootstrap", Gain(-0.1, 0.0, 396), 397, 397, 0.03, {})
-    assert better.word(lost, 0.03) == "not enough rows"
+    assert better.verdict(lost, 0.03) == "not enough rows"
     nothing = better.gain("bootstrap", Gain(0.0, 0.0, 396), 397, 397, 0.03, {})
-    assert better.word(nothing, 0.03) == "not better", "equal answers need no test"
+    assert better.verdict(nothing, 0.03) == "not better", "equal predictions need no test"
 
 
 def test_forecasts_are_compared_window_by_window(arena: Arena):
     with ExitStack() as stack:
-        case = arena.case("chance", "series", stack)
+        context = arena.context("chance", "series", stack)
         mine, other = (
-            (case.task.errors(each) ** 2).mean(axis=(1, 2)) for each in (case.predictions, case.rival.predictions)
+            (context.records.task.errors(each) ** 2).mean(axis=(1, 2))
+            for each in (context.rows.predictions, context.comparison.champion.table)
         )
-        assert mine.mean() == pytest.approx(case.value)
+        assert mine.mean() == pytest.approx(context.rows.value)
     found = arena.verdict("better", "chance", "series", effect=0.05)
     gain = diebold_mariano(mine, other, 4, spent(0.05, 1))
     assert gain is not None
@@ -353,29 +358,29 @@ def test_a_test_that_does_not_fit_is_refused_with_those_that_do(arena: Arena):
         arena.verdict("better", "series", "chance", test="mcnemar")
 
 
-def test_a_champion_of_other_rows_is_asked_about_the_versions_rows(arena: Arena):
+def test_a_champion_of_other_rows_predicts_the_versions_rows(arena: Arena):
     found = arena.verdict("better", "digits", "elsewhere")
     version = resolve(arena.names["elsewhere"], arena.uri)
     rows = Table.open(arena.root / "data" / "digits").read()
     with ExitStack() as stack:
-        case = arena.case("digits", None, stack)
-        own = rows.filter(pa.array(assign(case.plan.dataset, case.table) == "test"))
+        context = arena.context("digits", None, stack)
+        own = rows.filter(pa.array(assign(context.records.plan.dataset, context.rows.table) == "test"))
     from headframe.registry.versions import open_version
 
     predictor = open_version(version, arena.uri, fixtures.trust())
-    answers = predictor.scores(own).argmax(axis=1)
-    assert found.numbers["champion"] == np.mean(answers == own["digit"].to_numpy())
-    assert found.numbers["origin"] == f"champion version {version.number} was asked anew"
+    predicted = predictor.scores(own).argmax(axis=1)
+    assert found.numbers["champion"] == np.mean(predicted == own["digit"].to_numpy())
+    assert found.numbers["champion_predictions"] == f"champion version {version.number} predicted again"
     assert "may have been trained on some of these rows" in found.reason
     assert found.numbers["champion"] != float(version.tags["headframe.accuracy"])
     same = arena.verdict("better", "digits", "worse").numbers
-    assert (same["origin"], same["champion_may_have_seen_rows"]) == (
+    assert (same["champion_predictions"], same["champion_may_have_seen_rows"]) == (
         "predictions that champion version 3 was registered with",
         "no",
     )
 
 
-def test_a_champion_whose_predictions_are_gone_or_changed_is_asked_anew(digits: Made):
+def test_a_champion_whose_predictions_are_gone_or_changed_predicts_again(digits: Made):
     digits.register()
     again(digits, "worse", 3).register()
     here = Arena(digits.root, digits.uri, {})
@@ -387,16 +392,16 @@ def test_a_champion_whose_predictions_are_gone_or_changed_is_asked_anew(digits: 
     pq.write_table(flawless, file)
     for _ in range(2):
         found = here.verdict("better", "digits/2", "digits/1")
-        assert found.numbers["origin"] == "champion version 1 was asked anew"
-        assert {**found.numbers, "origin": ""} == {**first.numbers, "origin": ""}
+        assert found.numbers["champion_predictions"] == "champion version 1 predicted again"
+        assert {**found.numbers, "champion_predictions": ""} == {**first.numbers, "champion_predictions": ""}
         file.unlink(missing_ok=True)
 
 
-def test_a_champion_that_cannot_answer_refuses_with_a_way_out(arena: Arena):
+def test_a_champion_that_cannot_predict_refuses_with_a_way_out(arena: Arena):
     for name in ("better", "slices"):
         found = arena.verdict(name, "digits", "stranger")
         assert (found.passed, found.verdict) == (False, "not comparable")
-        assert "cannot answer for these test rows (column 'text' is missing" in found.reason
+        assert "cannot predict these test rows (column 'text' is missing" in found.reason
         assert "promotion.model=digits-2" in found.reason
     assert not arena.verdict("calibration", "digits", "stranger", tolerance=0.5).passed
     assert arena.verdict("calibration", "digits", "stranger").passed
@@ -404,7 +409,7 @@ def test_a_champion_that_cannot_answer_refuses_with_a_way_out(arena: Arena):
 
 @pytest.mark.parametrize(
     ("name", "bound", "word"),
-    [("digits", None, "nothing asked"), ("digits", 0.9, "reached"), ("digits", 0.99, "missed"),
+    [("digits", None, "no bound"), ("digits", 0.9, "reached"), ("digits", 0.99, "missed"),
      ("series", 9.0, "reached"), ("series", 0.01, "missed")],
 )  # fmt: skip
 def test_the_minimum_knows_the_direction_of_the_metric(arena: Arena, name: str, bound: float | None, word: str):
@@ -414,10 +419,10 @@ def test_the_minimum_knows_the_direction_of_the_metric(arena: Arena, name: str, 
 
 def test_a_metric_that_is_no_number_never_passes(arena: Arena):
     with ExitStack() as stack:
-        case = arena.case("digits", None, stack)
-        case.__dict__["metrics"] = {"accuracy": math.nan}  # as a task of somebody's own may measure
+        context = arena.context("digits", None, stack)
+        context.rows.__dict__["metrics"] = {"accuracy": math.nan}  # as a task of somebody's own may measure
         for bound in (None, 0.5):
-            assert not build(Component.model_validate(gate("minimum", value=bound))).judge(case).passed
+            assert not build(Component.model_validate(gate("minimum", value=bound))).judge(context).passed
 
 
 def test_a_slice_that_loses_more_than_allowed_refuses(arena: Arena):
@@ -425,8 +430,8 @@ def test_a_slice_that_loses_more_than_allowed_refuses(arena: Arena):
     assert (found.passed, found.verdict) == (False, "worse")
     assert "digit=9 loses" in found.reason
     with ExitStack() as stack:
-        case = arena.case("worse", "digits", stack)
-        rows = case.predictions
+        context = arena.context("worse", "digits", stack)
+        rows = context.rows.predictions
     nines = pc.equal(rows["target"], 9).to_numpy()
     mine, other = _right(arena, "worse")[nines], _right(arena, "digits")[nines]
     assert found.numbers["digit=9: rows"] == nines.sum()
@@ -451,7 +456,7 @@ def test_slices_of_other_metrics_and_of_forecasts_are_resampled(arena: Arena):
     found = arena.verdict("slices", "chance", "series", columns=["OT"], rows=10)
     assert found.numbers["tested"] >= 2
     nothing = arena.verdict("slices", "chance", "series")
-    assert (nothing.passed, nothing.verdict) == (True, "nothing asked")
+    assert (nothing.passed, nothing.verdict) == (True, "no slices")
 
 
 def test_without_a_champion_slices_have_an_absolute_bound(arena: Arena):
@@ -468,23 +473,23 @@ def test_a_column_that_is_not_there_is_named(arena: Arena):
 
 
 def test_calibration_is_bounded_and_compared(arena: Arena):
-    assert arena.verdict("calibration", "digits").verdict == "kept"
+    assert arena.verdict("calibration", "digits").verdict == "within bounds"
     assert arena.verdict("calibration", "worse").verdict == "too large"
     assert arena.verdict("calibration", "worse", "digits", largest=None, tolerance=0.01).verdict == "worse"
     assert arena.verdict("calibration", "digits", "worse", tolerance=0.0).passed
-    assert arena.verdict("calibration", "worse", "digits", largest=None, tolerance=None).verdict == "nothing asked"
+    assert arena.verdict("calibration", "worse", "digits", largest=None, tolerance=None).verdict == "no bound"
     assert arena.verdict("calibration", "worse", largest=None, tolerance=0.01).verdict == "no champion"
     forecast = arena.verdict("calibration", "series")
     assert (forecast.passed, forecast.verdict) == (True, "does not apply")
     with ExitStack() as stack:
-        case = arena.case("digits", None, stack)
-        assert arena.verdict("calibration", "digits").numbers["value"] == case.metrics["calibration_error"]
+        context = arena.context("digits", None, stack)
+        assert arena.verdict("calibration", "digits").numbers["value"] == context.rows.metrics["calibration_error"]
 
 
 @pytest.mark.parametrize("name", ["digits", "series"])
 def test_a_budget_is_measured_on_the_package(arena: Arena, name: str):
     found = arena.verdict("budget", name)
-    assert (found.passed, found.verdict) == (True, "nothing asked")
+    assert (found.passed, found.verdict) == (True, "no bound")
     numbers = found.numbers
     assert 0 < numbers["latency_p50_ms"] <= numbers["latency_p95_ms"] < 1000
     assert 50 < numbers["memory_mib"] < 4000
@@ -500,22 +505,22 @@ def test_a_budget_that_is_exceeded_names_each_bound(arena: Arena):
     assert (found.passed, found.verdict) == (False, "exceeded")
     for words in ("at the median", "at the 95th percentile", "MiB of memory", "MiB on disk", "rows a second"):
         assert words in found.reason
-    assert found.reason.count("where at most 1e-06 are asked for") == 4
-    assert "where at least 1e+12 are asked for" in found.reason
-    assert arena.verdict("budget", "digits", requests=5, size_mib=1000).verdict == "kept"
+    assert found.reason.count("where at most 1e-06 are required") == 4
+    assert "where at least 1e+12 are required" in found.reason
+    assert arena.verdict("budget", "digits", requests=5, size_mib=1000).verdict == "within bounds"
 
 
 def test_a_contract_must_be_kept_by_this_very_table(arena: Arena, digits: Made):
     found = arena.verdict("contract", "digits")
-    assert (found.passed, found.verdict) == (True, "kept")
+    assert (found.passed, found.verdict) == (True, "met")
     unproven = arena.verdict("contract", "sms")  # whose report is an empty one
     assert (unproven.passed, unproven.verdict) == (False, "unproven")
     report = json.loads((arena.root / ".headframe" / "validation" / "validation.json").read_bytes())
     broken = {**report, "findings": [{**report["findings"][0], "kept": False}, *report["findings"][1:]]}
     cases = {
         "is about table 000000": {**report, "digest": "0" * 64},
-        "1 promises were not checked": {**report, "findings": report["findings"][1:]},
-        "promises are broken, first: the table has exactly": broken,
+        "1 constraints were not checked": {**report, "findings": report["findings"][1:]},
+        "constraints are broken, first: the table has exactly": broken,
     }
     for number, (words, content) in enumerate(cases.items(), start=1):
         (digits.root / digits.data.validated.report).write_text(json.dumps(content), encoding="utf-8")
@@ -636,7 +641,7 @@ def test_predictions_that_are_not_of_the_test_rows_or_not_the_models_are_found_o
 
 
 @pytest.mark.parametrize("name", ["digits", "sms", "series"])
-def test_the_package_answers_as_the_trained_model_did(arena: Arena, name: str):
+def test_the_package_predicts_as_the_trained_model_did(arena: Arena, name: str):
     found = arena.verdict("parity", name)
     assert (found.passed, found.verdict) == (True, "equal")
     assert found.numbers["largest_difference"] <= 1e-5
@@ -794,7 +799,7 @@ def test_a_champion_with_another_plan_is_not_compared_with(digits: Made):
     assert "plan.json of models:/digits/1 cannot be fetched" in found.reason
 
 
-def test_a_challenger_whose_targets_were_made_its_answers_is_refused(digits: Made):
+def test_a_challenger_whose_targets_were_made_its_predictions_is_refused(digits: Made):
     again(digits, "worse", 3).register()
     _exchange_predictions(digits, 1, _flawless)
     here = Arena(digits.root, digits.uri, {})
@@ -901,8 +906,8 @@ def test_a_version_of_somebody_else_is_not_judged(digits: Made):
 
 def test_a_gate_may_be_ones_own(own: Made):
     source = (
-        "from headframe.gates.report import GateResult\n\n\nclass Never:\n    def judge(self, case):\n"
-        '        return GateResult(gate="never", passed=False, verdict="never", reason=f"{case.rows} rows")\n'
+        "from headframe.gates.report import GateResult\n\n\nclass Never:\n    def judge(self, context):\n"
+        '        return GateResult.refuse("never", f"{context.rows.count} rows")\n'
     )
     (own.root / "src" / "mine" / "gates.py").write_text(source, encoding="utf-8")
     own.register()

@@ -17,6 +17,7 @@ from headframe.config.plan.promotion import TeamConfig
 from headframe.errors import Refused
 from headframe.evaluation.significance import mcnemar, spent
 from headframe.gates.judge import judge_version
+from headframe.gates.request import GateRequest
 from headframe.ledger.entries import read_time, spell
 from headframe.ledger.rules import require_sound
 from headframe.promotion.approvals import APPROVAL
@@ -56,10 +57,10 @@ def forge(shift: Shift, number: int, service: PromotionService, key: OwnKey) -> 
     entries = service.read("digits")
     present = next(entry for entry in reversed(entries) if entry.kind in ("promote", "rollback"))
     version = shift.version(number)
-    report = judge_version(
-        version, service.version("digits", present.version), service.promotion, tries=1, candidates=1, reproduced=None,
-        uri=service.uri, root=service.root, trust=service.trust,
-    )  # fmt: skip
+    report = judge_version(GateRequest(
+        version, service.version("digits", present.version), service.promotion, uri=service.uri,
+        root=service.root, trust=service.trust,
+    ))  # fmt: skip
     assert not report.passed
     results = tuple(
         each.model_copy(update={"passed": True, "verdict": "better", "reason": "accuracy 0.99 is better"})

@@ -19,7 +19,8 @@ from mlflow import MlflowClient
 from headframe.config.plan.promotion import Approvals
 from headframe.datasets.table import Table
 from headframe.errors import ConfigurationError, HeadframeError, Refused
-from headframe.gates.context import open_case
+from headframe.gates.context import open_context
+from headframe.gates.request import GateRequest
 from headframe.prediction.bundle import load_predictor
 from headframe.promotion.approve import approve
 from headframe.promotion.decide import decide, still_champion
@@ -148,11 +149,10 @@ def test_where_the_policy_asks_for_four_eyes_the_authors_gates_are_not_enough(di
 
 def _answers(made: Made, registered: Registered, model: Path) -> pa.Table:
     """Ask a model about the test rows of a version, as a gate does."""
-    with open_case(
-        resolve(f"{registered.model}/{registered.version}", made.uri), None, made.plan.promotion, tries=1,
-        candidates=1, reproduced=None, uri=made.uri, root=made.root, trust=trust(),
-    ) as case:  # fmt: skip
-        return case.answers(model)
+    version = resolve(f"{registered.model}/{registered.version}", made.uri)
+    request = GateRequest(version, None, made.plan.promotion, uri=made.uri, root=made.root, trust=trust())
+    with open_context(request) as context:
+        return context.rows.predict(model)
 
 
 def _measure(made: Made, registered: Registered, model: Path) -> float:

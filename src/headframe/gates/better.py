@@ -24,63 +24,64 @@ from headframe.evaluation.significance import (
     mcnemar_rows,
     spent,
 )
-from headframe.gates.context import Case
-from headframe.gates.report import GateResult
+from headframe.gates.context import GateContext
+from headframe.gates.report import GateResult, Numbers
 from headframe.tasks.base import Task
 from headframe.tasks.forecasting import Forecasting
 
 Test = Literal["auto", "mcnemar", "bootstrap", "diebold_mariano"]
-Named = Literal["mcnemar", "bootstrap", "diebold_mariano"]
+TestName = Literal["mcnemar", "bootstrap", "diebold_mariano"]
 TESTS: dict[str, str] = {
     "mcnemar": "McNemar's exact test",
     "bootstrap": "the paired bootstrap",
     "diebold_mariano": "the test of Diebold and Mariano",
 }
-RIGHT = "accuracy"  # the metric that McNemar's test is about
+ACCURACY = "accuracy"  # the metric that McNemar's test is about
+LOSSES = {"mse": np.square, "mae": np.abs}
 FEWEST = 20  # independent units below which no test is believed: its errors are known for many, not for few
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a test says of two models.
+class PairedTest:
+    """Result of a paired test of two models.
 
     Attributes:
         test: which one.
-        p_better: that the version is better, by chance.
-        p_worse: that it is worse, by chance.
-        power: the chance that the smallest effect that matters would have been found on these rows.
-        rows_needed: how many give the power asked for; None where no number would.
+        p_better: p-value of the version being better.
+        p_worse: p-value of its being worse.
+        power: the probability of finding the smallest effect that matters on these rows.
+        rows_needed: how many give the power required; None where no number would.
         units: how many rows are independent of each other: repetitions count once, windows that overlap as one.
-        gain: in units of the leading metric, positive where the version is better, with its standard error.
+        gain: in units of the primary metric, positive where the version is better, with its standard error.
         numbers: what else the test rests on.
     """
 
-    test: Named
+    test: TestName
     p_better: float
     p_worse: float
     power: float
     rows_needed: int | None
     units: float
     gain: Gain
-    numbers: dict[str, float | int | str | None]
+    numbers: Numbers
 
 
 @dataclass(frozen=True)
 class Better:
-    """Ask that the version is better than the champion by more than chance.
+    """Require that the version is better than the champion by more than chance.
 
-    The word is `better` or `worse` where a one-sided test at `alpha` says so; else `not better` where the test would
-    have found the smallest effect that matters with the power asked for, and `not enough rows` where it would not,
-    where fewer than 20 rows are independent of each other, or where nothing tells how much of a gain is chance. Only
-    `better` passes. Versions are compared by the champion's leading metric. Where several challengers are tried
+    The verdict is `better` or `worse` where a one-sided test at `alpha` finds so; else `not better` where the test
+    would have found the smallest effect that matters with the power required, and `not enough rows` where it would
+    not, where fewer than 20 rows are independent of each other, or where nothing shows how much of a gain is chance.
+    Only `better` passes. Versions are compared by the champion's primary metric. Where several challengers are tried
     against one champion each is tested at less than `alpha`, so that all of them together pass by chance at most that
     often: each further try at less, and where one of several candidates may have been picked by its test score, at
     that share of it (Bonferroni).
 
     Attributes:
         alpha: how often an equally good version may pass.
-        effect: smallest gain that matters, in units of the leading metric.
-        power: how often a gain of `effect` shall be found before a version counts as not better.
+        effect: smallest gain that matters, in units of the primary metric.
+        power: how often a gain of `effect` must be found before a version counts as not better.
         test: `mcnemar` for accuracy, `diebold_mariano` for forecasts, `bootstrap` for anything but accuracy; `auto`
             chooses in this order.
         resamples: of the bootstrap.
@@ -92,30 +93,32 @@ class Better:
     test: Test = "auto"
     resamples: Annotated[int, Field(ge=200, le=100_000)] = 2000
 
-    def judge(self, case: Case) -> GateResult:
+    def judge(self, context: GateContext) -> GateResult:
         """Judge a version.
 
         Raises:
             ConfigurationError: `test` is not for this task and metric.
         """
-        task, value = case.yardstick, case.value
-        if case.champion is None:
-            reason = f"{task.lead} {value:.4f} on {case.rows:,} test rows, and there was no champion before"
-            return self._verdict(True, "no champion", reason, {"value": value, "rows": case.rows})
-        rival = case.rival
-        if rival.predictions is None:
-            return self._verdict(False, "not comparable", rival.origin, {"value": value, "rows": case.rows})
-        if task.lead not in case.rival_metrics:
-            reason = f"the champion's answers for these {case.rows:,} test rows define no {task.lead}"
-            return self._verdict(False, "not comparable", reason, {"value": value, "rows": case.rows})
-        alpha = spent(self.alpha, case.tries) / case.candidates
-        found = self.compare(task, case.predictions, rival.predictions, alpha, case)
-        word = self.word(found, alpha)
-        other = case.rival_metrics[task.lead]
+        request, rows, comparison = context.request, context.rows, context.comparison
+        task, value = rows.reference_task, rows.value
+        numbers: Numbers = {"value": value, "rows": rows.count}
+        if request.champion is None:
+            reason = f"{task.lead} {value:.4f} on {rows.count:,} test rows, and there was no champion before"
+            return GateResult.accept("no champion", reason, numbers)
+        champion = comparison.champion
+        if champion.table is None:
+            return GateResult.refuse("not comparable", champion.source, numbers)
+        if task.lead not in comparison.champion_metrics:
+            reason = f"the champion's predictions for these {rows.count:,} test rows define no {task.lead}"
+            return GateResult.refuse("not comparable", reason, numbers)
+        alpha = spent(self.alpha, request.tries) / request.candidates
+        tested = self.compare(champion.table, alpha, context)
+        verdict = self.verdict(tested, alpha)
+        other = comparison.champion_metrics[task.lead]
         sign = 1.0 if task.higher_is_better else -1.0
-        limits = sorted(sign * each for each in found.gain.limits(1 - 2 * alpha))
-        numbers: dict[str, float | int | str | None] = {
-            "test": found.test,
+        limits = sorted(sign * each for each in tested.gain.limits(1 - 2 * alpha))
+        numbers = {
+            "test": tested.test,
             "metric": task.lead,
             "value": value,
             "champion": other,
@@ -123,27 +126,29 @@ class Better:
             "low": limits[0],
             "high": limits[1],
             "confidence": 1 - 2 * alpha,
-            "p": found.p_better,
-            "p_worse": found.p_worse,
+            "p": tested.p_better,
+            "p_worse": tested.p_worse,
             "alpha": self.alpha,
             "alpha_used": alpha,
-            "tries": case.tries,
-            "candidates": case.candidates,
+            "tries": request.tries,
+            "candidates": request.candidates,
             "effect": self.effect,
-            "power": found.power,
-            "rows": case.rows,
-            "independent": found.units,
-            "rows_needed": found.rows_needed,
-            **found.numbers,
-            "origin": rival.origin,
-            "champion_may_have_seen_rows": "yes" if rival.seen else "no",
+            "power": tested.power,
+            "rows": rows.count,
+            "independent": tested.units,
+            "rows_needed": tested.rows_needed,
+            **tested.numbers,
+            "champion_predictions": champion.source,
+            "champion_may_have_seen_rows": "yes" if champion.seen else "no",
         }
-        return self._verdict(word == "better", word, self._reason(case, found, word, alpha), numbers)
+        result = GateResult.accept if verdict == "better" else GateResult.refuse
+        return result(verdict, self._reason(context, tested, verdict, alpha), numbers)
 
-    def compare(self, task: Task, predictions: pa.Table, champion: pa.Table, alpha: float, case: Case) -> Found:
-        """Test two models on the same rows."""
+    def compare(self, champion: pa.Table, alpha: float, context: GateContext) -> PairedTest:
+        """Test the version against the champion's predictions of the same rows."""
+        task, predictions = context.rows.reference_task, context.rows.predictions
         test = self._chosen(task)
-        how = case.resampling(self.resamples)
+        how = context.rows.resampling(self.resamples)
         if test == "mcnemar":
             return self.pairs(count(predictions, champion, contents_of(predictions, how)), predictions.num_rows, alpha)
         if test == "diebold_mariano" and isinstance(task, Forecasting):
@@ -154,11 +159,11 @@ class Better:
             "bootstrap", gain, units, predictions.num_rows, alpha, {"resamples": self.resamples, "block": how.block}
         )
 
-    def pairs(self, pairs: Pairs, rows: int, alpha: float) -> Found:
-        """Say what McNemar's test says; it counts contents, so rows are those of a table with as many repetitions."""
+    def pairs(self, pairs: Pairs, rows: int, alpha: float) -> PairedTest:
+        """Compute McNemar's test; it counts contents, so rows are those of a table with as many repetitions."""
         repeated = rows / pairs.contents
         needed = mcnemar_rows(pairs.discordance, self.effect, alpha, self.power)
-        return Found(
+        return PairedTest(
             test="mcnemar",
             p_better=mcnemar(pairs.wins, pairs.losses, "greater"),
             p_worse=mcnemar(pairs.wins, pairs.losses, "less"),
@@ -169,15 +174,14 @@ class Better:
             numbers={"won": pairs.wins, "lost": pairs.losses, "contents": pairs.contents},
         )
 
-    def windows(self, mine: np.ndarray, other: np.ndarray, horizon: int, alpha: float) -> Found:
-        """Say what the test of Diebold and Mariano says of one loss a window."""
+    def windows(self, mine: np.ndarray, other: np.ndarray, horizon: int, alpha: float) -> PairedTest:
+        """Compute the test of Diebold and Mariano from one loss per window."""
         gain, units = diebold_mariano(mine, other, horizon, alpha), len(mine) / horizon
         if gain is None:
-            value = float((other - mine).mean())
-            nothing = Gain(value, 0.0, 1)
-            return Found("diebold_mariano", 1.0, 1.0, 0.0, None, units, nothing, {"horizon": horizon})
+            unspread = Gain(float((other - mine).mean()), 0.0, 1)
+            return PairedTest("diebold_mariano", 1.0, 1.0, 0.0, None, units, unspread, {"horizon": horizon})
         corrected = harvey(mine, other, horizon)
-        numbers: dict[str, float | int | str | None] = {
+        numbers: Numbers = {
             "horizon": horizon,
             "degrees_of_freedom": gain.freedom,
             "p_harvey_leybourne_newbold": None if corrected is None else corrected.p_better(),
@@ -185,17 +189,11 @@ class Better:
         return self.gain("diebold_mariano", gain, units, len(mine), alpha, numbers)
 
     def gain(  # noqa: PLR0917 - each is another number that the test rests on
-        self,
-        test: Named,
-        gain: Gain,
-        units: float,
-        rows: int,
-        alpha: float,
-        numbers: dict[str, float | int | str | None],
-    ) -> Found:
-        """Say what a gain with its standard error says."""
+        self, test: TestName, gain: Gain, units: float, rows: int, alpha: float, numbers: Numbers
+    ) -> PairedTest:
+        """Compute the test of a gain with its standard error."""
         needed = None if gain.unspread else gain.rows(rows, self.effect, alpha, self.power)
-        return Found(
+        return PairedTest(
             test=test,
             p_better=gain.p_better(),
             p_worse=gain.p_worse(),
@@ -206,59 +204,56 @@ class Better:
             numbers=numbers,
         )
 
-    def word(self, found: Found, alpha: float) -> str:
-        """Give the verdict in a word."""
-        if found.units < FEWEST or found.gain.unspread:
+    def verdict(self, tested: PairedTest, alpha: float) -> str:
+        """Return the verdict of a test."""
+        if tested.units < FEWEST or tested.gain.unspread:
             return "not enough rows"
-        if found.p_better <= alpha and found.gain.value > 0:
+        if tested.p_better <= alpha and tested.gain.value > 0:
             return "better"
-        if found.p_worse <= alpha and found.gain.value < 0:
+        if tested.p_worse <= alpha and tested.gain.value < 0:
             return "worse"
-        return "not better" if found.power >= self.power else "not enough rows"
+        return "not better" if tested.power >= self.power else "not enough rows"
 
-    def _chosen(self, task: Task) -> Named:
-        fits: dict[Named, bool] = {
-            "mcnemar": task.kind == "classification" and task.lead == RIGHT,
+    def _chosen(self, task: Task) -> TestName:
+        is_accuracy = task.kind == "classification" and task.lead == ACCURACY
+        fits: dict[TestName, bool] = {
+            "mcnemar": is_accuracy,
             "diebold_mariano": isinstance(task, Forecasting) and task.lead in LOSSES,
-            "bootstrap": not (task.kind == "classification" and task.lead == RIGHT),
+            "bootstrap": not is_accuracy,
         }
         if self.test == "auto":
             return next(name for name, fit in fits.items() if fit)
         if not fits[self.test]:
             instead = " or ".join(name for name, fit in fits.items() if fit)
-            msg = f"gate test {self.test} is not for {task.kind} led by {task.lead}; take {instead}, or auto"
+            msg = f"gate test {self.test} is not for {task.kind} with metric {task.lead}; choose {instead}, or auto"
             raise ConfigurationError(msg)
         return self.test
 
-    def _reason(self, case: Case, found: Found, word: str, alpha: float) -> str:
-        lead, value, other = case.yardstick.lead, case.value, case.rival_metrics[case.yardstick.lead]
-        how = {"better": "is better than", "worse": "is worse than"}.get(word, "is not proven better than")
-        p = min(found.p_better, found.p_worse) if word == "worse" else found.p_better
-        reason = f"{lead} {value:.4f} {how} {other:.4f} of the champion on the same {case.rows:,} test rows"
-        reason += f" (p {p:.2g} by {TESTS[found.test]}, {alpha:.2g} allowed"
-        reason += f" at try {case.tries}" if case.tries > 1 else ""
-        reason += f" among {case.candidates} candidates" if case.candidates > 1 else ""
+    def _reason(self, context: GateContext, tested: PairedTest, verdict: str, alpha: float) -> str:
+        request, rows, comparison = context.request, context.rows, context.comparison
+        metric, own_metric = rows.reference_task.lead, context.records.task.lead
+        how = {"better": "is better than", "worse": "is worse than"}.get(verdict, "is not proven better than")
+        p = min(tested.p_better, tested.p_worse) if verdict == "worse" else tested.p_better
+        reason = f"{metric} {rows.value:.4f} {how} {comparison.champion_metrics[metric]:.4f} of the champion on the "
+        reason += f"same {rows.count:,} test rows (p {p:.2g} by {TESTS[tested.test]}, {alpha:.2g} allowed"
+        reason += f" at try {request.tries}" if request.tries > 1 else ""
+        reason += f" among {request.candidates} candidates" if request.candidates > 1 else ""
         reason += ")"
-        if word == "not enough rows":
-            reason += f"; {self._too_few(found)}"
-        if lead != case.task.lead:
-            reason += f"; {lead} is what the champion is judged by, though this version leads by {case.task.lead}"
-        if case.rival.seen:
+        if verdict == "not enough rows":
+            reason += f"; {self._too_few(tested)}"
+        if metric != own_metric:
+            reason += f"; the champion is judged by {metric}, though this version's primary metric is {own_metric}"
+        if comparison.champion.seen:
             reason += "; the champion's table or split differs, so it may have been trained on some of these rows"
         return reason
 
-    def _too_few(self, found: Found) -> str:
-        if found.gain.unspread:
-            return "the gain is the same on all resamples, so that nothing tells how much of it is chance"
-        needed = "no number of rows would do" if found.rows_needed is None else f"{found.rows_needed:,} are needed"
-        if found.units < FEWEST:
-            return f"only {found.units:.3g} of them are independent, where {FEWEST} are the fewest to tell by: {needed}"
+    def _too_few(self, tested: PairedTest) -> str:
+        if tested.gain.unspread:
+            return "the gain is the same on all resamples, so nothing shows how much of it is chance"
+        needed = "no number of rows would do" if tested.rows_needed is None else f"{tested.rows_needed:,} are needed"
+        if tested.units < FEWEST:
+            return f"only {tested.units:.3g} of them are independent, and a test takes at least {FEWEST}: {needed}"
         return f"too few rows to find a gain of {self.effect:g} with power {self.power:g}: {needed}"
-
-    def _verdict(
-        self, passed: bool, word: str, reason: str, numbers: dict[str, float | int | str | None]
-    ) -> GateResult:
-        return GateResult(gate="better", passed=passed, verdict=word, reason=reason, numbers=numbers)
 
 
 def count(predictions: pa.Table, champion: pa.Table, contents: np.ndarray) -> Pairs:
@@ -267,10 +262,7 @@ def count(predictions: pa.Table, champion: pa.Table, contents: np.ndarray) -> Pa
     return Pairs.count(right[0], right[1], contents)
 
 
-LOSSES = {"mse": np.square, "mae": np.abs}
-
-
 def losses(task: Forecasting, predictions: pa.Table) -> np.ndarray:
-    """Give one loss a window, float64 (windows,), whose mean is the leading metric."""
-    found: np.ndarray = LOSSES[task.lead](task.errors(predictions)).mean(axis=(1, 2))
-    return found
+    """Return one loss per window, float64 (windows,), whose mean is the primary metric."""
+    per_window: np.ndarray = LOSSES[task.lead](task.errors(predictions)).mean(axis=(1, 2))
+    return per_window

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headframe.config.ranges import Count, Positive
-from headframe.gates.context import Case
+from headframe.gates.context import GateContext
 from headframe.gates.measure_budget import measure
-from headframe.gates.report import GateResult
+from headframe.gates.report import GateResult, Numbers
 from headframe.processes import call_isolated
 
-AT_ONCE = 1024  # test rows that are asked about
+LARGEST_BATCH = 1024  # test rows that are predicted
 UNITS = {
     "latency_p50_ms": "ms for one row at the median",
     "latency_p95_ms": "ms for one row at the 95th percentile",
@@ -28,18 +28,18 @@ UNITS = {
 
 @dataclass(frozen=True)
 class Budget:
-    """Ask that the packaged model answers fast enough and is small enough, measured in a process of its own.
+    """Require that the packaged model predicts fast enough and is small enough, measured in an isolated process.
 
-    The figures are those of this machine in this moment, so they are rounded to three digits; leave room. Memory is
-    that of the whole process, which holds Python and the libraries that the model needs beside it.
+    The figures are those of this machine at this moment, so they are rounded to three digits; leave room. Memory is
+    that of the whole process, which holds Python and the libraries that the model needs besides itself.
 
     Attributes:
-        latency_p50_ms: longest median time of an answer about one row.
+        latency_p50_ms: longest median time of a prediction for one row.
         latency_p95_ms: longest 95th percentile of it.
         rows_per_second: least throughput of many rows at once.
         memory_mib: most resident memory.
         size_mib: most disk space of the package.
-        requests: answers about one row that are timed.
+        requests: predictions for one row that are timed.
     """
 
     latency_p50_ms: Positive | None = None
@@ -49,50 +49,51 @@ class Budget:
     size_mib: Positive | None = None
     requests: Count = 100
 
-    def judge(self, case: Case) -> GateResult:
-        """Judge a version; what has no bound is only written down.
+    def judge(self, context: GateContext) -> GateResult:
+        """Judge a version; a figure without a bound is only reported.
 
         Raises:
-            HeadframeError: the package does not answer.
+            HeadframeError: the package does not predict.
         """
-        size = sum(path.stat().st_size for path in case.model.rglob("*") if path.is_file()) / 2**20
-        found = {name: float(f"{value:.3g}") for name, value in {**self._measure(case), "size_mib": size}.items()}
-        numbers: dict[str, float | int | str | None] = dict(found)
-        over = []
+        files = (path for path in context.records.model.rglob("*") if path.is_file())
+        measured = {**self._measure(context), "size_mib": sum(path.stat().st_size for path in files) / 2**20}
+        figures = {name: float(f"{value:.3g}") for name, value in measured.items()}
+        numbers: Numbers = dict(figures)
+        exceeded = []
         for name, unit in UNITS.items():
             bound = getattr(self, name)
             numbers[f"{name}_bound"] = bound
             least = name == "rows_per_second"
-            if bound is not None and not (found[name] >= bound if least else found[name] <= bound):
-                over.append(
-                    f"{found[name]:g} {unit} where {'at least' if least else 'at most'} {bound:g} are asked for"
+            if bound is not None and not (figures[name] >= bound if least else figures[name] <= bound):
+                exceeded.append(
+                    f"{figures[name]:g} {unit} where {'at least' if least else 'at most'} {bound:g} are required"
                 )
-        if over:
-            reason = f"the packaged model needs {'; '.join(over)}"
-            return GateResult(gate="budget", passed=False, verdict="exceeded", reason=reason, numbers=numbers)
-        told = f"{found['latency_p50_ms']:g} ms for one row, {found['memory_mib']:g} MiB of memory"
-        reason = f"the packaged model needs {told} and {found['size_mib']:g} MiB on disk"
-        word = "kept" if any(getattr(self, name) is not None for name in UNITS) else "nothing asked"
-        return GateResult(gate="budget", passed=True, verdict=word, reason=reason, numbers=numbers)
+        if exceeded:
+            return GateResult.refuse("exceeded", f"the packaged model needs {'; '.join(exceeded)}", numbers)
+        reason = (
+            f"the packaged model needs {figures['latency_p50_ms']:g} ms for one row, {figures['memory_mib']:g} MiB of "
+            f"memory and {figures['size_mib']:g} MiB on disk"
+        )
+        bounded = any(getattr(self, name) is not None for name in UNITS)
+        return GateResult.accept("within bounds" if bounded else "no bound", reason, numbers)
 
-    def _measure(self, case: Case) -> dict[str, float]:
-        places = case.places[:AT_ONCE]
-        rows = case.prepared.rows
-        if case.task.horizon:
-            rows = rows.slice(0, int(places.max()))  # a window ends before the rows that it predicts
+    def _measure(self, context: GateContext) -> dict[str, float]:
+        positions, rows = context.rows.positions[:LARGEST_BATCH], context.rows.prepared.rows
+        if context.records.task.horizon:
+            rows = rows.slice(0, int(positions.max()))  # a window ends before the rows that it predicts
         else:
-            rows, places = rows.take(pa.array(places)), np.arange(len(places))
+            rows, positions = rows.take(pa.array(positions)), np.arange(len(positions))
         with tempfile.TemporaryDirectory() as scratch:
             pq.write_table(rows, Path(scratch) / "rows", compression="none")
             measured: dict[str, float] = call_isolated(
                 measure,
                 {
-                    "model": str(case.model),
+                    "model": str(context.records.model),
                     "rows": str(Path(scratch) / "rows"),
-                    "places": places.tolist(),
+                    "positions": positions.tolist(),
                     "requests": self.requests,
-                    "threads": case.plan.trainer.threads,
+                    "threads": context.records.plan.trainer.threads,
                 },
-                subject=f"the package of {case.version.uri}",
+                subject=f"the package of {context.request.version.uri}",
             )
         return measured

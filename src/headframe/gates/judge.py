@@ -1,93 +1,61 @@
-"""Judge a version by the gates of a policy."""
+"""Judge a version by the gates of a policy.
+
+A gate of one's own is a class with `judge` and settings as dataclass fields, in a Python file here or in the project's
+package; a YAML in `conf/gate/` that names it as `_target_` and gives its settings; and a line in the policies of
+`conf/promotion/` that ask for it: `- /gate@gates.NAME: NAME`.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from headframe.config.plan.promotion import PromotionConfig
 from headframe.gates.report import GateReport, GateResult
-from headframe.registry.versions import Version
-from headframe.signing.trust import Trust
+from headframe.gates.request import GateRequest
 
 if TYPE_CHECKING:
-    from headframe.gates.context import Case
-
+    from headframe.gates.context import GateContext
 
 DIGESTS = ("plan", "table", "split", "predictions")
 
 
 class Gate(Protocol):
-    """A class with settings in a file in `promotion/gates/`, or in the project's own code."""
+    """What a gate has to have."""
 
-    def judge(self, case: Case) -> GateResult:
-        """Say whether a version passes, and by which numbers."""
+    def judge(self, context: GateContext) -> GateResult:
+        """Return whether a version passes, and the numbers that decide it."""
 
 
-def judge_version(
-    version: Version,
-    champion: Version | None,
-    promotion: PromotionConfig,
-    *,
-    tries: int,
-    candidates: int,
-    reproduced: str | None,
-    uri: str,
-    root: Path,
-    trust: Trust,
-) -> GateReport:
-    """Ask all gates of a policy about a version.
+def judge_version(request: GateRequest) -> GateReport:
+    """Judge a version by every gate of the policy.
 
-    Equal files give an equal report, except for the figures of `budget`, which are of this machine in this moment
+    Equal files give an equal report, except for the figures of `budget`, which are of this machine at this moment
     and therefore rounded.
 
-    Args:
-        version: as the registry has it, with its tags.
-        champion: as the registry has it; None where there is none.
-        promotion: the policy.
-        tries: how many versions, with this one, were compared with this champion so far.
-        candidates: how many versions, with this one, were registered for this comparison and not yet compared, since
-            somebody may have picked the luckiest.
-        reproduced: verdict of the last attempt to make the version again; None where there was none.
-        uri: MLflow's address.
-        root: the project's folder.
-        trust: whose signatures count.
-
     Raises:
-        HeadframeError: what the gates look at cannot be had.
+        HeadframeError: a file that the gates need cannot be fetched.
         Refused: it is not what was registered.
     """
     from headframe.config.build import build  # noqa: PLC0415 - with the next one imports torch and mlflow
-    from headframe.gates.context import open_case  # noqa: PLC0415
+    from headframe.gates.context import open_context  # noqa: PLC0415
 
-    with open_case(
-        version,
-        champion,
-        promotion,
-        tries=tries,
-        candidates=candidates,
-        reproduced=reproduced,
-        uri=uri,
-        root=root,
-        trust=trust,
-    ) as case:
+    with open_context(request) as context:
         results = []
-        for name, component in promotion.gates.items():
+        for name, component in request.promotion.gates.items():
             gate: Gate = build(component)
-            results.append(gate.judge(case).model_copy(update={"gate": name}))
-        signed = case.reign.signed
+            results.append(gate.judge(context).model_copy(update={"gate": name}))
+        digest, champion = context.records.signed_digest, context.records.champion.signed
         return GateReport(
-            model=version.model,
-            version=version.number,
-            bundle=case.said("bundle"),
-            champion=None if champion is None else champion.number,
-            champion_bundle=None if signed is None else str(signed.claim["bundle"]),
-            policy=promotion.policy,
-            settings={name: each.model_dump(mode="json") for name, each in promotion.gates.items()},
-            rows=case.rows,
-            rows_digest=case.rows_digest,
-            digests={name: case.said(name) for name in DIGESTS},
-            tries=tries,
-            candidates=candidates,
+            model=request.version.model,
+            version=request.version.number,
+            bundle=digest("bundle"),
+            champion=None if request.champion is None else request.champion.number,
+            champion_bundle=None if champion is None else str(champion.claim["bundle"]),
+            policy=request.promotion.policy,
+            settings={name: each.model_dump(mode="json") for name, each in request.promotion.gates.items()},
+            rows=context.rows.count,
+            rows_digest=context.rows.digest,
+            digests={name: digest(name) for name in DIGESTS},
+            tries=request.tries,
+            candidates=request.candidates,
             results=tuple(results),
         )

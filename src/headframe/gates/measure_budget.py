@@ -8,13 +8,13 @@ from pathlib import Path
 WARM_UP = 5  # requests before time counts
 
 
-def measure(model: str, rows: str, places: list[int], requests: int, threads: int) -> dict[str, float]:
+def measure(model: str, rows: str, positions: list[int], requests: int, threads: int) -> dict[str, float]:
     """Measure the predictions of single rows, then of many at once; call it with `call_isolated`.
 
     Args:
         model: the folder that holds `MLmodel`.
         rows: a Parquet file.
-        places: which rows of it to predict.
+        positions: of the rows to predict.
         requests: of a single row.
         threads: of torch.
 
@@ -31,7 +31,7 @@ def measure(model: str, rows: str, places: list[int], requests: int, threads: in
     torch.set_num_threads(threads)
     predictor = open_package(Path(model))
     table = pq.read_table(rows)
-    starts = np.array(places, dtype=np.int64) - predictor.lookback
+    starts = np.array(positions, dtype=np.int64) - predictor.lookback
     length = predictor.lookback or 1
     inputs = [table.slice(int(start), length).combine_chunks() for start in starts]
     taken = []

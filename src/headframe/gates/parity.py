@@ -1,4 +1,4 @@
-"""The packaged model answers as the trained one did."""
+"""The packaged model predicts as the trained one did."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pyarrow as pa
 
 from headframe.config.ranges import NotNegative
 from headframe.errors import HeadframeError, Refused, Unavailable
-from headframe.gates.context import Case
-from headframe.gates.report import GateResult
+from headframe.gates.context import GateContext
+from headframe.gates.report import GateResult, Numbers
 
 
 @dataclass(frozen=True)
 class Parity:
-    """Load the package back and ask it about all test rows again.
+    """Load the package and predict all test rows again.
 
     Attributes:
         tolerance: largest difference of a score, relative to the largest score where that exceeds 1.
@@ -23,50 +23,48 @@ class Parity:
 
     tolerance: NotNegative = 1e-5
 
-    def judge(self, case: Case) -> GateResult:
+    def judge(self, context: GateContext) -> GateResult:
         """Judge a version."""
         try:
-            again = case.answers(case.model)
+            packaged = context.rows.predict(context.records.model)
         except (Unavailable, Refused):
             raise
         except HeadframeError as error:
-            return GateResult(
-                gate="parity", passed=False, verdict="different", reason=f"the package does not answer: {error}"
-            )
-        largest, scale, turned = 0.0, 1.0, 0
-        for name in again.column_names:
+            return GateResult.refuse("different", f"the package does not predict: {error}")
+        trained = context.rows.predictions
+        largest, scale, changed = 0.0, 1.0, 0
+        for name in packaged.column_names:
             if name in ("row_id", "split", "content", "target"):
                 continue
-            before, after = case.predictions[name], again[name]
+            before, after = trained[name], packaged[name]
             if not _is_number(before.type):
-                turned = int(np.sum(np.array(before.to_pylist()) != np.array(after.to_pylist())))
+                changed = int(np.sum(np.array(before.to_pylist()) != np.array(after.to_pylist())))
                 continue
-            mine, other = _numbers(before), _numbers(after)
+            mine, other = _flat(before), _flat(after)
             largest = max(largest, float(np.abs(mine - other).max(initial=0.0)))
             scale = max(scale, float(np.abs(mine).max(initial=0.0)))
         allowed = self.tolerance * scale
-        passed = largest <= allowed
-        numbers: dict[str, float | int | str | None] = {
+        numbers: Numbers = {
             "largest_difference": largest,
             "allowed": allowed,
-            "rows": case.rows,
-            "answers_turned": turned,
+            "rows": context.rows.count,
+            "changed_predictions": changed,
         }
         reason = (
-            f"the package differs from the trained model by {largest:.2g} at most on {case.rows:,} test rows, and "
-            f"{allowed:.2g} is allowed"
+            f"the package differs from the trained model by {largest:.2g} at most on {context.rows.count:,} test rows, "
+            f"and {allowed:.2g} is allowed"
         )
-        return GateResult(
-            gate="parity", passed=passed, verdict="equal" if passed else "different", reason=reason, numbers=numbers
-        )
+        if largest <= allowed:
+            return GateResult.accept("equal", reason, numbers)
+        return GateResult.refuse("different", reason, numbers)
 
 
 def _is_number(kind: pa.DataType) -> bool:
     return pa.types.is_floating(kind) or isinstance(kind, pa.FixedShapeTensorType)
 
 
-def _numbers(column: pa.ChunkedArray) -> np.ndarray:
+def _flat(column: pa.ChunkedArray) -> np.ndarray:
     whole = column.combine_chunks()
     flat = whole.storage.flatten() if isinstance(column.type, pa.FixedShapeTensorType) else whole
-    found: np.ndarray = flat.to_numpy(zero_copy_only=False)
-    return found
+    values: np.ndarray = flat.to_numpy(zero_copy_only=False)
+    return values

@@ -1,4 +1,4 @@
-"""What gates say of a version, and the report that they make up together."""
+"""What the gates return for a version, and the report of all of them."""
 
 from __future__ import annotations
 
@@ -10,41 +10,54 @@ from headframe.digests import Record
 
 COMPARES = "better"  # the gate that compares a version with the champion
 
+Numbers = dict[str, float | int | str | None]
+
 
 class GateResult(Record):
-    """What one gate says.
+    """What one gate returns.
 
     Attributes:
-        gate: its name in the policy.
+        gate: its name in the policy; `judge_version` sets it.
         passed: whether it lets the version through.
         verdict: in the gate's own words: `better`, `not better`, `worse`, `not enough rows`.
-        reason: the numbers, as a sentence without a full stop.
-        numbers: all that it rests on, by name.
+        reason: the numbers that decide it, as a sentence without a full stop.
+        numbers: everything that it rests on, by name.
     """
 
-    gate: str
+    gate: str = ""
     passed: bool
     verdict: str
     reason: str
-    numbers: dict[str, float | int | str | None] = {}
+    numbers: Numbers = {}
+
+    @classmethod
+    def accept(cls, verdict: str, reason: str, numbers: Numbers | None = None) -> GateResult:
+        """Return a result that lets the version through."""
+        return cls(passed=True, verdict=verdict, reason=reason, numbers=numbers or {})
+
+    @classmethod
+    def refuse(cls, verdict: str, reason: str, numbers: Numbers | None = None) -> GateResult:
+        """Return a result that refuses the version."""
+        return cls(passed=False, verdict=verdict, reason=reason, numbers=numbers or {})
 
 
 class GateReport(Record):
-    """What all gates of a policy say of a version; equal for equal files, and without a time.
+    """What all gates of a policy return for a version; equal for equal files, and without a time.
 
     Attributes:
         model: name in the registry.
         version: which was judged.
         bundle: sha256 of its model.
         champion: the version it was compared with; None where there was none.
-        champion_bundle: sha256 of that one's model; None where there was none, or nobody who is trusted signed it.
+        champion_bundle: sha256 of that one's model; None where there was none, or nobody trusted signed it.
         policy: name of the policy.
         settings: of each gate, by its name, as the policy has them.
         rows: how many test rows both were measured on.
         rows_digest: sha256 of the rows' names and targets in their order.
         digests: sha256 of plan, table, split and predictions of the version.
         tries: how many versions, with this one, were compared with the same champion so far.
-        candidates: how many versions, with this one, were registered during its reign and not yet compared with it.
+        candidates: how many versions, with this one, were registered since the champion was promoted and not yet
+            compared with it.
         results: one per gate, in the policy's order.
     """
 
@@ -65,11 +78,11 @@ class GateReport(Record):
     @property
     def passed(self) -> bool:
         """Whether all gates were passed."""
-        return all(verdict.passed for verdict in self.results)
+        return all(result.passed for result in self.results)
 
     @property
     def reason(self) -> str:
         """Why it was refused; where it passed, how it compares with the champion, or what the last gate found."""
-        refused = [f"{verdict.gate}: {verdict.reason}" for verdict in self.results if not verdict.passed]
-        compared = next((verdict for verdict in self.results if verdict.gate == COMPARES), self.results[-1])
+        refused = [f"{result.gate}: {result.reason}" for result in self.results if not result.passed]
+        compared = next((result for result in self.results if result.gate == COMPARES), self.results[-1])
         return "; ".join(refused) or compared.reason

@@ -1,19 +1,19 @@
-"""The version was made again from the registry alone, and came out the same."""
+"""The version was reproduced from the registry alone, with the same result."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-from headframe.gates.context import Case
-from headframe.gates.report import GateResult
+from headframe.gates.context import GateContext
+from headframe.gates.report import GateResult, Numbers
 
 RANK = ("bitwise", "within tolerance")
 
 
 @dataclass(frozen=True)
 class Reproduced:
-    """Ask for the verdict of the last reproduction.
+    """Require a verdict of the last reproduction.
 
     Attributes:
         least: `bitwise`, or `within tolerance` where that is enough.
@@ -21,16 +21,17 @@ class Reproduced:
 
     least: Literal["bitwise", "within tolerance"] = "bitwise"
 
-    def judge(self, case: Case) -> GateResult:
+    def judge(self, context: GateContext) -> GateResult:
         """Judge a version."""
-        came = case.reproduced
-        numbers: dict[str, float | int | str | None] = {"asked": self.least, "came": came}
-        named = f"{case.version.model}/{case.version.number}"
-        if came is None:
-            reason = f"nobody whose word counts made it again; try: headframe reproduce {named}"
-            return GateResult(gate="reproduced", passed=False, verdict="never tried", reason=reason, numbers=numbers)
-        passed = came in RANK[: RANK.index(self.least) + 1]
-        reason = f"the last reproduction came out {came}"
-        if not passed:
-            reason += f", but {self.least} is asked for; see what differs with: headframe reproduce {named}"
-        return GateResult(gate="reproduced", passed=passed, verdict=came, reason=reason, numbers=numbers)
+        verdict, version = context.request.reproduced, context.request.version
+        numbers: Numbers = {"required": self.least, "verdict": verdict}
+        command = f"headframe reproduce {version.model}/{version.number}"
+        if verdict is None:
+            reason = f"nobody whose signature counts has reproduced it; try: {command}"
+            return GateResult.refuse("never tried", reason, numbers)
+        reason = f"the verdict of the last reproduction is {verdict}"
+        if verdict in RANK[: RANK.index(self.least) + 1]:
+            return GateResult.accept(verdict, reason, numbers)
+        return GateResult.refuse(
+            verdict, f"{reason}, but {self.least} is required; see what differs with: {command}", numbers
+        )

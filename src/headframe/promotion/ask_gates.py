@@ -6,6 +6,7 @@ from typing import Any
 
 from headframe.errors import Refused
 from headframe.gates.report import GateReport
+from headframe.gates.request import GateRequest
 from headframe.ledger.entries import Entry, champion, read_time
 from headframe.ledger.rules import candidates, tries
 from headframe.promotion.rules import Rules, reproduced, require_author, require_role
@@ -60,15 +61,17 @@ def gate(version: Version, service: PromotionService, key: OwnKey) -> Gated:
         )
         if state not in asked:
             report = judge_version(
-                version,
-                None if number is None else service.version(version.model, number),
-                service.promotion,
-                tries=state[1],
-                candidates=state[2],
-                reproduced=state[3],
-                uri=service.uri,
-                root=service.root,
-                trust=service.trust,
+                GateRequest(
+                    version=version,
+                    champion=None if number is None else service.version(version.model, number),
+                    promotion=service.promotion,
+                    uri=service.uri,
+                    root=service.root,
+                    trust=service.trust,
+                    tries=state[1],
+                    candidates=state[2],
+                    reproduced=state[3],
+                )
             )
             asked[state] = report, keep_report(version, report, service.uri)
         report, kept = asked[state]

@@ -89,19 +89,20 @@ def decide(
 def _of_champion(version: Version, service: PromotionService) -> Decision:
     """Hold the champion itself against what its policy asks of a version alone; whatever comes of it, it stays."""
     from headframe.gates.judge import judge_version  # noqa: PLC0415 - a kept decision needs none of these
+    from headframe.gates.request import GateRequest  # noqa: PLC0415 - imports the registry
     from headframe.promotion.rules import reproduced  # noqa: PLC0415
 
     entries, files = service.entries(version.model), service.files(version)
     report = judge_version(
-        version,
-        None,
-        service.promotion,
-        tries=1,
-        candidates=1,
-        reproduced=reproduced(entries, version.number, files.bundle, files.author, service.promotion),
-        uri=service.uri,
-        root=service.root,
-        trust=service.trust,
+        GateRequest(
+            version=version,
+            champion=None,
+            promotion=service.promotion,
+            uri=service.uri,
+            root=service.root,
+            trust=service.trust,
+            reproduced=reproduced(entries, version.number, files.bundle, files.author, service.promotion),
+        )
     )
     reason = f"{version.model} version {version.number} is the champion already"
     if report.passed:

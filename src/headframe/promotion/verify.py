@@ -13,6 +13,7 @@ from headframe.config.project import Project
 from headframe.digests import Record
 from headframe.errors import HeadframeError, Refused, Unavailable
 from headframe.gates.report import GateReport, GateResult
+from headframe.gates.request import GateRequest
 from headframe.ledger.entries import CHAMPION_KINDS, Entry, champion, read_time
 from headframe.promotion.rules import MAY, Author, Rules, find_gate, objections, reproduced
 from headframe.promotion.service import Files, PromotionService, drift, read_files, require_same
@@ -297,17 +298,19 @@ def _recomputed(
         trusted = {"trusted": Project(service.root).packages}
         gates = {name: Component.model_validate(each, context=trusted) for name, each in report.settings.items()}
         again = judge_version(
-            service.version(crown.model, promoted.version),
-            None if report.champion is None else service.version(crown.model, report.champion),
-            service.promotion.model_copy(update={"gates": gates}),
-            tries=report.tries,
-            candidates=report.candidates,
-            reproduced=reproduced(
-                entries[: gated.number - 1], promoted.version, held.bundle, held.author, service.promotion
-            ),
-            uri=service.uri,
-            root=service.root,
-            trust=service.trust,
+            GateRequest(
+                version=service.version(crown.model, promoted.version),
+                champion=None if report.champion is None else service.version(crown.model, report.champion),
+                promotion=service.promotion.model_copy(update={"gates": gates}),
+                tries=report.tries,
+                candidates=report.candidates,
+                reproduced=reproduced(
+                    entries[: gated.number - 1], promoted.version, held.bundle, held.author, service.promotion
+                ),
+                uri=service.uri,
+                root=service.root,
+                trust=service.trust,
+            )
         )
     except Unavailable:
         raise

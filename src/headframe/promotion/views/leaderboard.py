@@ -227,7 +227,7 @@ def _against(members: Sequence[Listed], champion: int | None, entries: Sequence[
             continue
         said = [result for result in gated.claim["results"] if result["verdict"] in AGAINST]
         if said:
-            found[each.version] = f"{said[0]['word']}: {said[0]['because']}"
+            found[each.version] = f"{said[0]['verdict']}: {said[0]['reason']}"
     return found
 
 

@@ -348,7 +348,7 @@ def _gates(known: _Known, name: str) -> list[Block]:
 def _limits(known: _Known, facts: Facts) -> list[str]:
     """Tell what the figures do not say; a gate may have looked at slices where the evaluation did not."""
     verdicts = known.gated.claim["results"] if known.gated is not None else ()
-    found = [each["reason"] for each in verdicts if each["gate"] == "slices" and each["verdict"] != "nothing asked"]
+    found = [each["reason"] for each in verdicts if each["gate"] == "slices" and each["verdict"] != "no slices"]
     if not found:
         return facts.limits
     told = (

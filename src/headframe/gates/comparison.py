@@ -1,0 +1,123 @@
+"""The champion's predictions for the very rows of the version that is judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from headframe.digests import file_digest
+from headframe.errors import HeadframeError, Unavailable
+from headframe.evaluation.intervals import CONTENT
+from headframe.examples.prepare import target_columns
+from headframe.gates.rows import PREDICTIONS, VersionRows, differing_targets
+from headframe.registry.signature import Signed
+from headframe.registry.versions import Version
+
+
+@dataclass(frozen=True)
+class ChampionPredictions:
+    """The champion's predictions for the version's own test rows.
+
+    Attributes:
+        table: in the order of the version's; None where it cannot predict them.
+        source: where they come from; where there are none, why.
+        seen: it was trained on another table or split, so perhaps on some of these rows.
+    """
+
+    table: pa.Table | None
+    source: str
+    seen: bool
+
+
+class ChampionComparison:
+    """The version's predictions side by side with the champion's.
+
+    Args:
+        rows: of the version.
+    """
+
+    def __init__(self, rows: VersionRows) -> None:
+        self._rows = rows
+        self._records = rows.records
+
+    @cached_property
+    def champion(self) -> ChampionPredictions:
+        """The champion's predictions: its stored ones where they are of these rows, else computed now.
+
+        Raises:
+            Refused: what MLflow keeps of the champion is not what its author signed.
+            Unavailable: a server cannot be reached now.
+        """
+        champion = self._records.request.champion
+        if champion is None:
+            return ChampionPredictions(None, "there was no champion before", False)
+        signed, number, digest = self._records.champion.signed, champion.number, self._records.signed_digest
+        seen = signed is None or any(signed.claim.get(name) != digest(name) for name in ("table", "split"))
+        if signed is None or self.incomparable is not None:
+            return ChampionPredictions(None, self.incomparable or self._records.champion.reason, seen)
+        stored = None if seen else self._stored(champion, signed)
+        if stored is not None:
+            return ChampionPredictions(stored, f"predictions that champion version {number} was registered with", seen)
+        try:
+            folder, _ = self._records.open(champion)
+            predicted = self._rows.predict(folder)
+        except Unavailable:
+            raise
+        except HeadframeError as error:
+            reason = (
+                f"champion version {number} cannot predict these test rows ({error}); to start over, register under "
+                f"another name with promotion.model={champion.model}-2"
+            )
+            return ChampionPredictions(None, reason, seen)
+        return ChampionPredictions(predicted, f"champion version {number} predicted again", seen)
+
+    @cached_property
+    def incomparable(self) -> str | None:
+        """Why the version's predictions cannot be measured as the champion's are; None where they can."""
+        rows, champion = self._rows, self._records.request.champion
+        if rows.reference_reason is not None or champion is None:
+            return rows.reference_reason
+        task, targets = rows.reference_task, list(target_columns(self._records.plan.dataset))
+        metric = f"{task.lead}, by which champion version {champion.number} is judged"
+        no_targets = task.encode(rows.prepared.rows.select(targets).slice(0, 0))
+        expected = {*task.predictions(np.zeros((0, *task.outputs)), no_targets).column_names}
+        missing = sorted(expected - {*rows.stored.column_names})
+        if missing:
+            return f"this version's predictions have no {missing[0]}, so it has no {metric}"
+        if task.lead not in rows.prepared.task.measure(rows.predictions):
+            return f"this version's task does not measure {metric}"
+        return None
+
+    def _stored(self, champion: Version, signed: Signed) -> pa.Table | None:
+        """Return the champion's stored predictions in the version's order; None where they are of other rows."""
+        try:
+            path = self._records.file(PREDICTIONS, champion)
+        except Unavailable:
+            raise
+        except HeadframeError:
+            return None  # they are gone; its package may still predict
+        if file_digest(path) != signed.claim["predictions"]:
+            return None
+        own, found = self._rows.predictions, pq.read_table(path, filters=[("split", "=", "test")])
+        expected = [name for name in own.column_names if name != CONTENT]
+        if set(found.column_names) != set(expected) or found.num_rows != own.num_rows:
+            return None
+        positions = pc.index_in(own["row_id"].combine_chunks(), value_set=found["row_id"].combine_chunks())
+        if positions.null_count:
+            return None
+        found = found.take(positions).select(expected)
+        if len(differing_targets(found["target"], own["target"])):
+            return None  # it was measured against something else; its package predicts for the table's targets
+        found = found.set_column(found.column_names.index("target"), "target", own["target"])
+        return self._rows.with_row_ids(found.drop_columns(["row_id", "split"]))
+
+    @cached_property
+    def champion_metrics(self) -> dict[str, float]:
+        """The metrics of the champion's predictions for these rows; empty where there are none."""
+        table = self.champion.table
+        return {} if table is None else self._rows.reference_task.measure(table)

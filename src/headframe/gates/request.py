@@ -1,0 +1,38 @@
+"""What the gates are asked: which version, against which champion, by which policy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from headframe.config.plan.promotion import PromotionConfig
+from headframe.registry.versions import Version
+from headframe.signing.trust import Trust
+
+
+@dataclass(frozen=True)
+class GateRequest:
+    """One version to judge.
+
+    Attributes:
+        version: as the registry has it, with its tags.
+        champion: what it is compared with, as the registry has it; None where there is none.
+        promotion: the policy.
+        uri: MLflow's address.
+        root: the project's folder; its `data/` is read where it holds the right table.
+        trust: whose signatures count.
+        tries: how many versions, with this one, were compared with this champion so far.
+        candidates: how many versions, with this one, were registered since the champion was promoted and not yet
+            compared with it, since somebody may have picked the luckiest.
+        reproduced: verdict of the last reproduction of the version that counts; None where there was none.
+    """
+
+    version: Version
+    champion: Version | None
+    promotion: PromotionConfig
+    uri: str
+    root: Path
+    trust: Trust
+    tries: int = 1
+    candidates: int = 1
+    reproduced: str | None = None

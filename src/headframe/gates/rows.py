@@ -1,0 +1,298 @@
+"""The test rows of a version: their targets from its table, its predictions for them, and what these measure to."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from headframe.config.build import build
+from headframe.datasets import cells
+from headframe.datasets.splits import assign
+from headframe.datasets.table import Table
+from headframe.digests import file_digest
+from headframe.errors import ConfigurationError, DataError, HeadframeError, Refused, Unavailable
+from headframe.evaluation.intervals import CONTENT, Resampling, block_length
+from headframe.evaluation.slices import find
+from headframe.examples.prepare import PreparedData, prepare, target_columns
+from headframe.gates.predict import write_predictions
+from headframe.gates.records import SignedRecords
+from headframe.registry.isolated import call_with_model
+from headframe.registry.signed_record import require_signed
+from headframe.tasks.base import Task
+
+PREDICTIONS = "training/predictions.parquet"
+ROUNDING = 1e-6  # difference of a target that scaling it there and back explains, relative to the largest target
+SEED = 17  # of all draws; were it the plan's, a challenger might look for the luckiest
+
+
+class VersionRows:
+    """Table, test rows and predictions of the version that is judged.
+
+    Args:
+        records: what its author signed.
+    """
+
+    def __init__(self, records: SignedRecords) -> None:
+        self.records = records
+        self._request = records.request
+        self._version = records.request.version
+
+    @cached_property
+    def table(self) -> Table:
+        """The version's table: that in `data/` if it is the one, else restored by its digest into a scratch folder.
+
+        Raises:
+            HeadframeError: neither has it.
+        """
+        expected, name = self.records.signed_digest("table"), self.records.plan.dataset.name
+        root = self._request.root
+        try:
+            present = Table.open(root / "data" / name)
+        except HeadframeError:
+            present = None  # not collected on this machine, or damaged: a committed version decides
+        if present is not None and present.digest == expected:
+            return present
+        from headframe.datasets.versions import Versions  # noqa: PLC0415 - imports dvc: a second
+
+        try:
+            return Versions(root).extract(name, expected, self.records.scratch / "data" / name)
+        except Unavailable:
+            raise
+        except HeadframeError as error:
+            state = "is not there" if present is None else f"is version {present.digest[:12]}"
+            msg = (
+                f"{self._version.uri} was measured on version {expected[:12]} of {name}, but data/{name} {state} and "
+                f"it cannot be restored ({error}); collect it here: headframe ingest dataset={name}"
+            )
+            raise DataError(msg) from error
+
+    @cached_property
+    def splits(self) -> np.ndarray:
+        """For each row of the table `train`, `validation`, `test` or `unused`."""
+        return assign(self.records.plan.dataset, self.table)
+
+    @cached_property
+    def prepared(self) -> PreparedData:
+        """The version's table as training saw it."""
+        return prepare(self.records.plan.dataset, self.records.plan.task, self.table)
+
+    @cached_property
+    def stored(self) -> pa.Table:
+        """The test rows of `predictions.parquet`: `row_id`, `split`, `target`, `prediction`, scores.
+
+        Raises:
+            Refused: the file is not the one that was signed, or names a row twice.
+            DataError: there is no such row.
+        """
+        path = self.records.file(PREDICTIONS)
+        require_signed(file_digest(path), "predictions", PREDICTIONS, self._version, self.records.signed)
+        rows = pq.read_table(path, filters=[("split", "=", "test")])
+        if not rows.num_rows:
+            msg = f"the predictions of {self._version.uri} hold no test rows; check dataset.split and train again"
+            raise DataError(msg)
+        counts = pc.value_counts(rows["row_id"].combine_chunks())
+        repeated = counts.filter(pc.greater(counts.field("counts"), 1))
+        if len(repeated):
+            first = repeated[0].as_py()
+            msg = (
+                f"the predictions of {self._version.uri} hold row {first['values']} {first['counts']} times; each test "
+                "row counts once, so train and register it again"
+            )
+            raise Refused(msg)
+        return rows
+
+    @cached_property
+    def predictions(self) -> pa.Table:
+        """The version's predictions for its test rows: `row_id`, `target`, `prediction`, scores; `content` at the end.
+
+        The targets are those of the table. A forecast's windows are no repetitions of each other, so they have no
+        `content`.
+
+        Raises:
+            Refused: they were measured against other targets than those of the table.
+        """
+        rows, targets = self.stored, self._targets()
+        differing = differing_targets(rows["target"], targets)
+        if len(differing):
+            first = rows["row_id"][int(differing[0])].as_py()
+            msg = (
+                f"{len(differing):,} of {rows.num_rows:,} targets in the predictions of {self._version.uri} are not "
+                f"those of its table, first that of row {first}; train and register it again"
+            )
+            raise Refused(msg)
+        rows = rows.set_column(rows.column_names.index("target"), "target", targets)
+        if self.records.task.horizon:
+            return rows
+        contents = self.table.read(["row_id", CONTENT])
+        return rows.append_column(CONTENT, contents[CONTENT].take(find(rows, contents)))
+
+    def _targets(self) -> pa.ChunkedArray:
+        """Return the targets of the test rows from the table, as a predictions table has them."""
+        task, rows = self.reference_task, self.prepared.rows
+        positions = find(self.stored, rows).to_numpy().astype(np.int64)
+        encoded = task.encode(rows.select(list(target_columns(self.records.plan.dataset))))
+        if task.horizon:
+            beyond = positions + task.horizon > len(encoded)
+            if beyond.any():
+                first = self.stored["row_id"][int(np.flatnonzero(beyond)[0])].as_py()
+                msg = (
+                    f"the predictions of {self._version.uri} begin a window at row {first}, which ends behind the table"
+                )
+                raise Refused(msg)
+            chosen = encoded[positions[:, np.newaxis] + np.arange(task.horizon)]
+        else:
+            chosen = encoded[positions]
+        return task.predictions(np.zeros((len(positions), *task.outputs)), chosen)["target"]
+
+    @property
+    def reference_task(self) -> Task:
+        """The task by whose metrics versions are measured, fitted to the training rows of the version's table.
+
+        It is the champion's: otherwise a challenger could choose the primary metric by which it wins. Without a
+        champion, and where the champion's is not for this version, it is the version's own.
+        """
+        return self._reference[0]
+
+    @property
+    def reference_reason(self) -> str | None:
+        """Why the reference task is not the champion's, though there is one; None where it is, or there is none."""
+        return self._reference[1]
+
+    @cached_property
+    def _reference(self) -> tuple[Task, str | None]:
+        own, champion = self.prepared.task, self._request.champion
+        if champion is None:
+            return own, None
+        name, record = f"champion version {champion.number}", self.records.champion
+        if record.task is None:
+            return own, f"the metric that {name} is to be compared by is not known ({record.reason})"
+        try:
+            task: Task = build(record.task)
+            if (task.kind, task.horizon) != (own.kind, own.horizon):
+                return own, f"{name} is for {_describe(task)}, but this version for {_describe(own)}"
+            task.fit(self.prepared.training_rows().select(list(target_columns(self.records.plan.dataset))))
+        except (ConfigurationError, DataError) as error:
+            return own, f"the task of {name} does not fit this version's data ({error})"
+        return task, None
+
+    @property
+    def count(self) -> int:
+        """How many test rows there are; of a forecast, windows."""
+        return int(self.predictions.num_rows)
+
+    @cached_property
+    def digest(self) -> str:
+        """The sha256 of the test rows' names and targets in their order."""
+        state = hashlib.sha256()
+        cells.update(state, self.predictions.select(["row_id", "target"]))
+        return state.hexdigest()
+
+    @cached_property
+    def metrics(self) -> dict[str, float]:
+        """The metrics of the version's predictions; computed here, not believed."""
+        return self.reference_task.measure(self.predictions)
+
+    @property
+    def value(self) -> float:
+        """The primary metric.
+
+        Raises:
+            DataError: the test rows do not define it.
+        """
+        metric = self.reference_task.lead
+        if metric not in self.metrics:
+            msg = (
+                f"the {self.count:,} test rows of {self._version.uri} define no {metric}; choose another task.lead or "
+                "split"
+            )
+            raise DataError(msg)
+        return self.metrics[metric]
+
+    def resampling(self, resamples: int, rows: int | None = None) -> Resampling:
+        """Return how rows are drawn: singly, or where windows overlap, in blocks.
+
+        Args:
+            resamples: how many.
+            rows: of a slice of the test rows; all unless given.
+        """
+        horizon = self.records.task.horizon
+        block = block_length(horizon, rows or self.count) if horizon else 1
+        return Resampling(confidence=0.95, resamples=resamples, seed=SEED, block=block)
+
+    def raw(self, columns: Sequence[str]) -> pa.Table:
+        """Return raw columns of the test rows in their order; of a window those of the first row that it predicts."""
+        rows = self.table.read(["row_id", *columns])
+        return rows.take(find(self.predictions, rows)).select(list(columns))
+
+    @cached_property
+    def positions(self) -> np.ndarray:
+        """Where in `prepared.rows` the test examples are, int64; of a window, the first row that it predicts."""
+        return find(self.predictions, self.prepared.rows).to_numpy().astype(np.int64)
+
+    def predict(self, model: Path) -> pa.Table:
+        """Return the predictions of a packaged model for the version's test rows.
+
+        A model that brings code of its own predicts in an isolated process.
+
+        Args:
+            model: the folder that holds `MLmodel`; it may look back otherwise.
+
+        Raises:
+            DataError: it takes other columns, knows other classes or needs rows that are not there, or its files were
+                changed.
+            HeadframeError: code that it brings fails.
+        """
+        with tempfile.TemporaryDirectory() as scratch:
+            files = {name: str(Path(scratch) / name) for name in ("rows", "positions", "predictions")}
+            pq.write_table(self.prepared.rows, files["rows"], compression="none")
+            with Path(files["positions"]).open("wb") as stream:
+                np.save(stream, self.positions)
+            call_with_model(
+                write_predictions,
+                model,
+                **files,
+                horizon=self.records.task.horizon,
+                targets=target_columns(self.records.plan.dataset),
+                threads=self.records.plan.trainer.threads,
+            )
+            found = pq.read_table(files["predictions"])
+        own = self.predictions
+        expected = [name for name in own.column_names if name not in ("row_id", "split", CONTENT)]
+        if set(found.column_names) != set(expected):
+            msg = f"it predicts {', '.join(found.column_names)}, not {', '.join(expected)}"
+            raise DataError(msg)
+        # Its own copy of the targets was scaled there and back; the version's copy was not.
+        found = found.set_column(found.column_names.index("target"), "target", own.column("target"))
+        return self.with_row_ids(found.select(expected))
+
+    def with_row_ids(self, predictions: pa.Table) -> pa.Table:
+        """Return predictions in the version's order with its columns `row_id`, `split` and `content`."""
+        own = self.predictions
+        named = predictions.add_column(0, "split", own.column("split")).add_column(0, "row_id", own.column("row_id"))
+        return named.append_column(CONTENT, own.column(CONTENT)) if CONTENT in own.column_names else named
+
+
+def differing_targets(found: pa.ChunkedArray, expected: pa.ChunkedArray) -> np.ndarray:
+    """Return the positions at which two columns of targets differ by more than rounding."""
+    if found.type != expected.type or found.null_count or len(found) != len(expected):
+        return np.arange(len(expected))
+    if isinstance(expected.type, pa.FixedShapeTensorType):
+        flat = [cells.whole(each).storage.flatten().to_numpy().reshape(len(each), -1) for each in (found, expected)]
+    elif pa.types.is_floating(expected.type):
+        flat = [each.to_numpy().reshape(-1, 1) for each in (found, expected)]
+    else:
+        return np.flatnonzero(pc.not_equal(found, expected).to_numpy())
+    allowed = ROUNDING * float(np.abs(flat[1]).max(initial=0.0))
+    return np.flatnonzero(~(np.abs(flat[0] - flat[1]) <= allowed).all(axis=1))
+
+
+def _describe(task: Task) -> str:
+    return f"{task.kind} {task.horizon} rows ahead" if task.horizon else task.kind
