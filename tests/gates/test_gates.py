@@ -348,13 +348,17 @@ def test_forecasts_are_compared_window_by_window(arena: Arena):
 
 
 def test_a_test_that_does_not_fit_is_refused_with_those_that_do(arena: Arena):
-    with pytest.raises(ConfigurationError, match="diebold_mariano is not for classification led by accuracy; take mcn"):
+    with pytest.raises(
+        ConfigurationError, match="diebold_mariano is not for classification with metric accuracy; choose mcn"
+    ):
         arena.verdict("better", "digits", "worse", test="diebold_mariano")
     with pytest.raises(
-        ConfigurationError, match="bootstrap is not for classification led by accuracy; take mcnemar, o"
+        ConfigurationError, match="bootstrap is not for classification with metric accuracy; choose mcnemar, o"
     ):
         arena.verdict("better", "digits", "worse", test="bootstrap")
-    with pytest.raises(ConfigurationError, match="mcnemar is not for forecasting led by mse; take diebold_mariano or"):
+    with pytest.raises(
+        ConfigurationError, match="mcnemar is not for forecasting with metric mse; choose diebold_mariano or"
+    ):
         arena.verdict("better", "series", "chance", test="mcnemar")
 
 
