@@ -160,7 +160,7 @@ class Ingested(Record):
     split: SplitRecord
 
 
-class Origin(Record):
+class Lineage(Record):
     """What decided a result beside plan and data: code, libraries, machine; and what encoders learned on the way."""
 
     commit: str  # git's name of it; empty where nothing was committed, or it is not known
@@ -181,7 +181,7 @@ class Provenance(Record):
     data: Ingested
     trained: Trained
     evaluated: Evaluated
-    origin: Origin
+    lineage: Lineage
 
 
 class TrainedPlan(Record):

@@ -369,9 +369,9 @@ def test_a_champion_of_other_rows_predicts_the_versions_rows(arena: Arena):
     with ExitStack() as stack:
         context = arena.context("digits", None, stack)
         own = rows.filter(pa.array(assign(context.records.plan.dataset, context.rows.table) == "test"))
-    from headframe.registry.versions import open_version
+    from headframe.registry.versions import load_model
 
-    predictor = open_version(version, arena.uri, fixtures.trust())
+    predictor = load_model(version, arena.uri, fixtures.trust())
     predicted = predictor.scores(own).argmax(axis=1)
     assert found.numbers["champion"] == np.mean(predicted == own["digit"].to_numpy())
     assert found.numbers["champion_predictions"] == f"champion version {version.number} predicted again"

@@ -15,7 +15,7 @@ from headframe.promotion.ask_gates import Gated, gate
 from headframe.promotion.promote import promote
 from headframe.promotion.service import LedgerAction, PromotionService
 from headframe.promotion.verify import verify
-from headframe.registry.versions import Version, resolve
+from headframe.registry.versions import ModelVersion, resolve
 from headframe.signing.keys import OwnKey
 from headframe.signing.trust import Trust
 
@@ -54,7 +54,7 @@ class Shift:
         promotion = PromotionConfig.model_validate({"approvals": Approvals(**rules), **settings})
         return PromotionService(promotion, Trust.of(self.team), self.uri, self.root)
 
-    def version(self, number: int) -> Version:
+    def version(self, number: int) -> ModelVersion:
         return resolve(f"digits/{number}", self.uri)
 
 

@@ -28,7 +28,7 @@ from headframe.promotion.service import PromotionService
 from headframe.promotion.verify import Verified, verify
 from headframe.promotion.views.history import history
 from headframe.registry.signature import sign_package
-from headframe.registry.versions import champion_number, open_version
+from headframe.registry.versions import champion_number, load_model
 from headframe.signing.keys import make_key
 from headframe.signing.trust import Trust
 
@@ -414,13 +414,13 @@ def test_a_champion_that_was_brought_back_answers_as_before(shift: Shift):
     rows = pq.read_table(shift.root / "data" / "digits" / "table.parquet").slice(0, 64)
     trust = Trust.of(shift.team)
     crown(shift, 1)
-    before = open_version(shift.version(1), shift.uri, trust).scores(rows)
+    before = load_model(shift.version(1), shift.uri, trust).scores(rows)
     crown(shift, 2)
-    assert not np.array_equal(open_version(shift.version(2), shift.uri, trust).scores(rows), before)
+    assert not np.array_equal(load_model(shift.version(2), shift.uri, trust).scores(rows), before)
     rollback("digits", shift.service(), shift.keys["bert"], "one was better")
     number = champion_number("digits", shift.uri)
     assert number == 1
-    np.testing.assert_array_equal(open_version(shift.version(number), shift.uri, trust).scores(rows), before)
+    np.testing.assert_array_equal(load_model(shift.version(number), shift.uri, trust).scores(rows), before)
 
 
 def test_going_back_is_refused_where_the_proof_does_not_hold(shift: Shift):

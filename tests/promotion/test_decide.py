@@ -28,7 +28,7 @@ from headframe.promotion.promote import promote
 from headframe.promotion.service import PromotionService
 from headframe.records import Answered, Decision, Registered, TrainedPlan
 from headframe.registry.package import package
-from headframe.registry.versions import champion_number, has_version, model_files, open_version, resolve
+from headframe.registry.versions import champion_number, has_version, load_model, model_files, resolve
 from headframe.serving.smoke_request import answer
 from headframe.signing.keys import own_key
 
@@ -366,5 +366,5 @@ def test_quick_look_ups_make_no_database_and_name_one_that_is_none(tmp_path: Pat
 
 def test_an_opened_version_answers_as_the_model_that_was_trained(world: World):
     for name, made in world.made.items():
-        predictor = open_version(resolve(f"{name}/1", world.uri), world.uri, trust())
+        predictor = load_model(resolve(f"{name}/1", world.uri), world.uri, trust())
         np.testing.assert_array_equal(predictor.scores(made.probe), made.predictor.scores(made.probe))

@@ -29,7 +29,7 @@ from headframe.promotion.service import PromotionService
 from headframe.promotion.views.leaderboard import leaderboard
 from headframe.promotion.views.model_card import card, show
 from headframe.promotion.views.overview import Overview, overview
-from headframe.registry.listing import models
+from headframe.registry.listing import model_names
 from headframe.signing.keys import make_key
 
 EVIL = "<script>alert('x')</script> & \"more\" | `tick`"
@@ -94,7 +94,7 @@ def states(found: Overview) -> dict[int, str]:
 
 def test_only_versions_of_the_same_rows_stand_together_best_first(shift: Shift):
     found = overview("digits", shift.service())
-    assert models(shift.service().uri) == ["digits"]
+    assert model_names(shift.service().uri) == ["digits"]
     numbers = [{each.version for each in group.versions} for group in found.groups]
     assert numbers == [{4}, {1, 2, 3}]  # newest first, as there is no champion
     values = [each.value.value for each in found.groups[1].versions if each.value]

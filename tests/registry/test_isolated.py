@@ -9,8 +9,8 @@ from fixtures import NETWORK, Made, trust
 from mlflow import MlflowClient
 
 from headframe.errors import HeadframeError
-from headframe.registry.loader import open_package
-from headframe.registry.versions import model_files, open_version, resolve
+from headframe.registry.loader import load_package
+from headframe.registry.versions import load_model, model_files, resolve
 
 FLIPPED = NETWORK.replace("return self.layers(x)", "return -self.layers(x)")
 
@@ -33,7 +33,7 @@ def test_a_version_is_opened_with_its_own_code_though_the_project_comes_first_on
     own.register()
     fixtures.write_network(own.root, FLIPPED)
     np.testing.assert_array_equal(
-        open_version(resolve("digits/1", own.uri), own.uri, trust()).scores(own.probe), expected
+        load_model(resolve("digits/1", own.uri), own.uri, trust()).scores(own.probe), expected
     )
 
 
@@ -42,7 +42,7 @@ def test_a_version_is_not_opened_where_other_code_of_that_name_was_imported(own:
     fixtures.write_network(own.root, FLIPPED)
     assert own.predictor.scores(own.probe).shape == (32, 10)
     with pytest.raises(HeadframeError, match=r"brings package 'mine' .*imported another version of it from .*src/mine"):
-        open_version(resolve("digits/1", own.uri), own.uri, trust())
+        load_model(resolve("digits/1", own.uri), own.uri, trust())
 
 
 def test_a_model_that_needs_none_of_the_projects_code_brings_none(own: Made, digits: Made):
@@ -50,4 +50,4 @@ def test_a_model_that_needs_none_of_the_projects_code_brings_none(own: Made, dig
     digits.register()
     with model_files(resolve("digits/1", digits.uri), digits.uri, trust()) as model:
         assert not (model / "code").exists()
-        assert open_package(model).scores(digits.probe).shape == (32, 10)
+        assert load_package(model).scores(digits.probe).shape == (32, 10)

@@ -24,9 +24,10 @@ from headframe import __version__
 from headframe.digests import digest
 from headframe.errors import HeadframeError, Refused
 from headframe.prediction.rows import to_frame
-from headframe.registry.publish import Publication
 from headframe.registry.register import is_registered
-from headframe.registry.versions import is_intact, open_version, resolve
+from headframe.registry.registration import Registration
+from headframe.registry.submission import Submission
+from headframe.registry.versions import is_intact, load_model, resolve
 from headframe.tracking import lineage
 
 
@@ -144,7 +145,7 @@ def test_registering_again_gives_the_same_record_and_doubles_nothing(digits: Mad
 
 
 @pytest.mark.parametrize("damage", ["byte", "gone"])
-def test_a_version_whose_files_were_changed_is_no_longer_registered_until_they_are_written_anew(
+def test_a_version_whose_files_were_changed_is_no_longer_registered_until_they_are_written_again(
     digits: Made, damage: str, caplog: pytest.LogCaptureFixture
 ):
     first = digits.register()
@@ -159,7 +160,7 @@ def test_a_version_whose_files_were_changed_is_no_longer_registered_until_they_a
     assert is_intact("digits", 1, digits.uri, trust()) is False
     assert not is_registered(first, digits.uri, trust())
     assert digits.register() == first
-    assert "; its files are written anew" in caplog.text
+    assert "; its files are written again" in caplog.text
     assert is_registered(first, digits.uri, trust())
     assert len(client.search_model_versions()) == 1
 
@@ -219,7 +220,7 @@ def test_a_change_of_one_byte_in_the_registry_is_noticed(digits: Made):
     content[-1] ^= 1
     weights.write_bytes(content)
     with pytest.raises(Refused, match=r"digits/1 is refused: data/bundle/weights.safetensors was changed"):
-        open_version(version, digits.uri, trust())
+        load_model(version, digits.uri, trust())
 
 
 def test_a_registry_that_cannot_be_written_is_said_and_leaves_nothing(digits: Made):
@@ -362,9 +363,9 @@ def test_what_another_machine_registered_at_the_same_moment_stays_alone(digits: 
     first = digits.register()
     client = MlflowClient(digits.uri, digits.uri)
     finds = iter([None])  # this machine looked before the other one had registered
-    really = Publication._find
+    really = Registration._find
     monkeypatch.setattr(
-        Publication, "_find", lambda self, c: next(finds) if finds.__length_hint__() else really(self, c)
+        Registration, "_find", lambda self, c: next(finds) if finds.__length_hint__() else really(self, c)
     )
     assert digits.register().version == first.version
     assert [int(each.version) for each in client.search_model_versions("name = 'digits'")] == [1]
@@ -373,8 +374,9 @@ def test_what_another_machine_registered_at_the_same_moment_stays_alone(digits: 
 def test_a_key_does_not_depend_on_where_the_project_or_the_registry_lies(world: World, digits: Made):
     def key(made: Made) -> str:
         given = made.arguments
-        del given["place"]
-        return Publication(**given).key
+        for name in ("place", "uri", "folder"):
+            del given[name]
+        return Submission(**given).key
 
     assert key(digits) == key(world.made["digits"])
     other = replace(digits, plan=digits.plan.model_copy(update={"seed": 18}))

@@ -41,7 +41,7 @@ from headframe.registry.signature import (
     sign_package,
     signing_key,
 )
-from headframe.registry.versions import Version, is_intact, make_champion, model_files, open_version, resolve
+from headframe.registry.versions import ModelVersion, is_intact, load_model, model_files, resolve, set_champion
 from headframe.serving.resolve_champion import open_asked
 from headframe.signing.keys import make_key, own_key
 from headframe.signing.trust import Trust
@@ -79,7 +79,7 @@ def _files(package: Path) -> list[str]:
     return sorted(path.relative_to(package).as_posix() for path in package.rglob("*") if path.is_file())
 
 
-def _kept(made: Made, version: Version) -> Path:
+def _kept(made: Made, version: ModelVersion) -> Path:
     """Give the folder of a version's run."""
     run = make_client(made.uri).get_run(version.run_id)
     return Path(run.info.artifact_uri.removeprefix("file://"))
@@ -93,7 +93,7 @@ def test_a_signature_names_every_file_and_what_the_version_is(brought: Made, pac
     assert {"MLmodel", "code/mine/net.py", "data/bundle/weights.safetensors"} <= told.keys()
     registered = resolve("digits/1", brought.uri)
     signed = read_package(package, trust(), registered.about)
-    assert signed.claim == {
+    assert signed.predicate == {
         "model": "digits",
         "run_id": registered.run_id,
         "plan": brought.plan.fingerprint,
@@ -105,7 +105,7 @@ def test_a_signature_names_every_file_and_what_the_version_is(brought: Made, pac
         "predictions": brought.trained.predictions,
         "evaluated": brought.evaluated.digest,
         "slices": file_digest(brought.root / brought.evaluated.folder / "slices.json"),
-        "headframe": signed.claim["headframe"],
+        "headframe": signed.predicate["headframe"],
     }
     assert signed.signer.name == own_key().name
     assert signed.digest == file_digest(package / SIGNATURE)
@@ -241,10 +241,10 @@ def test_the_files_of_another_version_are_refused_although_they_are_signed(digit
     with pytest.raises(
         Refused, match=r"models:/digits/1 is refused: its signature is about run_id .* of another version"
     ):
-        open_version(resolve("digits/1", digits.uri), digits.uri, trust())
-    assert open_version(resolve("digits/2", digits.uri), digits.uri, trust())
+        load_model(resolve("digits/1", digits.uri), digits.uri, trust())
+    assert load_model(resolve("digits/2", digits.uri), digits.uri, trust())
     digits.register()
-    assert open_version(resolve("digits/1", digits.uri), digits.uri, trust())
+    assert load_model(resolve("digits/1", digits.uri), digits.uri, trust())
 
 
 def test_a_signature_about_other_files_is_refused(world: World, package: Path):
@@ -254,7 +254,7 @@ def test_a_signature_about_other_files_is_refused(world: World, package: Path):
 
 
 @pytest.mark.parametrize("damage", ["unsigned", "signature", "added", "whole"])
-def test_the_command_that_registered_a_version_writes_it_anew_byte_for_byte(digits: Made, damage: str, caplog):
+def test_the_command_that_registered_a_version_writes_it_again_byte_for_byte(digits: Made, damage: str, caplog):
     registered = digits.register()
     package = package_of("digits", digits.uri)
     before = {name: (package / name).read_bytes() for name in _files(package)}
@@ -269,7 +269,7 @@ def test_the_command_that_registered_a_version_writes_it_anew_byte_for_byte(digi
         shutil.rmtree(package)
     assert not is_registered(registered, digits.uri, trust())
     assert digits.register() == registered
-    assert "its files are written anew" in caplog.text
+    assert "its files are written again" in caplog.text
     assert is_registered(registered, digits.uri, trust())
     assert {name: (package / name).read_bytes() for name in _files(package)} == before
 
@@ -314,7 +314,7 @@ def test_an_author_does_not_sign_what_others_wrote_into_the_run(digits: Made, fi
     else:
         _exchange(digits, file, "{}", "[]")
     with pytest.raises(
-        Refused, match=f"models:/digits/1 cannot be signed anew: {file} of its run is not of the result"
+        Refused, match=f"models:/digits/1 cannot be signed again: {file} of its run is not of the result"
     ):
         digits.register()
     assert not (package_of("digits", digits.uri) / SIGNATURE).exists()
@@ -435,7 +435,7 @@ def test_a_model_registered_by_other_means_is_refused_where_models_are_opened(wo
     client.create_model_version("digits", source=str(source))
     version = resolve("digits/1", uri)
     with pytest.raises(Refused, match=r"models:/digits/1 is refused: it is not signed \(model.dsse.json is missing\)"):
-        open_version(version, uri, trust())
+        load_model(version, uri, trust())
 
 
 def test_a_team_lets_only_its_authors_register(keys: Path):
@@ -511,11 +511,11 @@ def test_an_alias_moved_behind_the_ledgers_back_does_not_serve_where_the_policy_
     loose = digits.plan.promotion
     strict = PromotionConfig(**{**loose.model_dump(), "served": "ledger"})
 
-    def asked(name: str, promotion: PromotionConfig) -> Version:
+    def asked(name: str, promotion: PromotionConfig) -> ModelVersion:
         plan = digits.plan.model_copy(update={"promotion": promotion})
         return open_asked(name, plan, digits.uri, digits.root)[0]
 
-    make_champion(resolve("digits/2", digits.uri), "by hand", digits.uri)
+    set_champion(resolve("digits/2", digits.uri), "by hand", digits.uri)
     assert asked("digits", loose).number == asked("digits/2", strict).number == 2
     for name in ("digits", "digits@champion", "models:/digits@champion"):
         with pytest.raises(
@@ -524,7 +524,7 @@ def test_an_alias_moved_behind_the_ledgers_back_does_not_serve_where_the_policy_
             asked(name, strict)
     ledger = Ledger.open(strict, digits.root)
     ledger.append("digits", "promote", 1, {"digests": {"model": "0" * 64}, "told": "because"}, key, after=0)
-    make_champion(resolve("digits/1", digits.uri), "by hand", digits.uri)
+    set_champion(resolve("digits/1", digits.uri), "by hand", digits.uri)
     with pytest.raises(Refused, match=r"entry 1 of digits .*it does not say"):
         asked("digits", strict)  # such an entry no command writes, though a trusted key signed it
     shutil.move(keys, keys.with_name("elsewhere"))
@@ -541,6 +541,6 @@ def test_mlflow_still_opens_a_signed_model(world: World, monkeypatch):
 
 def test_a_model_is_signed_alike_each_time(package: Path):
     before = (package / SIGNATURE).read_bytes()
-    claim = read_package(package, trust()).claim
+    claim = read_package(package, trust()).predicate
     sign_package(package, own_key(), claim)
     assert (package / SIGNATURE).read_bytes() == before

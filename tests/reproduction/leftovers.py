@@ -14,7 +14,7 @@ from runs import start
 
 from headframe.config.plan.promotion import TeamConfig
 from headframe.config.project import Project
-from headframe.records import Origin
+from headframe.records import Lineage
 from headframe.reproduction.outcome import Reproduction
 from headframe.reproduction.reproduce import reproduce
 from headframe.scaffold import init
@@ -101,10 +101,10 @@ def picture(folder: Path) -> dict[str, str]:
     return found
 
 
-def written(code: lineage.Code) -> Origin:
+def written(code: lineage.Code) -> Lineage:
     """As much of an origin as a checkout needs."""
     diff = hashlib.sha256(code.diff or b"").hexdigest()
-    return Origin(
+    return Lineage(
         commit=code.commit, diff=diff, folder=code.folder, modules={}, libraries={}, installed="", python="3.11",
         machine="x", device="cpu", features={},
     )  # fmt: skip

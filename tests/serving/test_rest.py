@@ -30,7 +30,7 @@ from headframe.errors import ConfigurationError, HeadframeError
 from headframe.prediction.predictor import Predictor
 from headframe.prediction.rows import to_frame
 from headframe.records import Decision, Trained
-from headframe.registry.versions import make_champion, open_version, resolve
+from headframe.registry.versions import load_model, resolve, set_champion
 from headframe.serving.app import make_app
 from headframe.serving.rest import serve
 from headframe.serving.smoke_request import answer, as_request, ask
@@ -42,7 +42,7 @@ JSON = {"content-type": "application/json"}
 
 def _client(world: World, name: str, **limits: int) -> TestClient:
     version = resolve(f"{name}/1", world.uri)
-    app = make_app(open_version(version, world.uri, trust()), version, **{"max_rows": 100, **limits})
+    app = make_app(load_model(version, world.uri, trust()), version, **{"max_rows": 100, **limits})
     return TestClient(app, raise_server_exceptions=False)
 
 
@@ -374,7 +374,7 @@ def test_a_client_that_leaves_in_the_middle_is_no_fault_of_ours(world: World, ca
         pass
 
     version = resolve("sms_spam/1", world.uri)
-    asyncio.run(make_app(open_version(version, world.uri, trust()), version, max_rows=1)(scope, receive, send))
+    asyncio.run(make_app(load_model(version, world.uri, trust()), version, max_rows=1)(scope, receive, send))
     assert caplog.text == ""
 
 
@@ -444,7 +444,7 @@ def test_an_answer_that_is_not_what_was_measured_is_no_good_one(world: World, tm
 def test_a_refused_question_of_our_own_is_told(world: World):
     version = resolve("sms_spam/1", world.uri)
     rows = world.made["etth1"].probe.slice(0, 1)
-    status, response = ask(open_version(version, world.uri, trust()), version, rows)
+    status, response = ask(load_model(version, world.uri, trust()), version, rows)
     assert (status, "column 'text' is missing" in response) == (400, True)
 
 
@@ -551,5 +551,5 @@ def test_a_model_that_is_not_there_is_said_and_the_port_is_free_again(world: Wor
 
 def test_a_champion_is_served_by_the_name_alone(digits):
     registered = digits.register()
-    make_champion(resolve("digits/1", digits.uri), "by hand", digits.uri)
+    set_champion(resolve("digits/1", digits.uri), "by hand", digits.uri)
     assert resolve("digits", digits.uri).run_id == registered.run_id

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from headframe.errors import HeadframeError
-from headframe.registry.versions import champion_number, has_version, is_intact, make_champion, resolve
+from headframe.registry.versions import champion_number, has_version, is_intact, resolve, set_champion
 from headframe.tracking.client import make_client, require_access
 from headframe.tracking.database import LOCATIONS, find_version, tag_of_version, version_of_alias
 
@@ -39,7 +39,7 @@ def test_what_is_read_directly_is_what_the_public_client_returns(case: str, tmp_
     for _ in range(2):
         run = client.create_run("0")
         client.create_model_version("wine", f"{run.info.artifact_uri}/model", run.info.run_id, tags={"kind": "red"})
-    make_champion(resolve("wine/2", uri), "the better one", uri)
+    set_champion(resolve("wine/2", uri), "the better one", uri)
     if (change := CASES[case]) is not None:
         change(client)
     for model in ("wine", "beer", "water"):

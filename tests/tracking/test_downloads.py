@@ -12,7 +12,7 @@ import pytest
 from fixtures import Made, package_of, trust
 
 from headframe.errors import Refused, Unavailable
-from headframe.registry.versions import open_version, resolve, statement
+from headframe.registry.versions import fetch_signature, load_model, resolve
 from headframe.tracking.downloads import ArtifactMissing, download
 
 
@@ -60,9 +60,9 @@ def test_a_file_that_is_gone_is_said_in_a_line(digits: Made):
     package = package_of("digits", digits.uri)
     (package / "model.dsse.json").unlink()
     with pytest.raises(Refused, match=r"model.dsse.json cannot be fetched \(.*\); register it again") as raised:
-        statement(resolve("digits/1", digits.uri), digits.uri, trust())
+        fetch_signature(resolve("digits/1", digits.uri), digits.uri, trust())
     assert "\n" not in str(raised.value)
     package.rename(package.with_name("elsewhere"))
     with pytest.raises(Exception, match="cannot be fetched from") as gone:
-        open_version(resolve("digits/1", digits.uri), digits.uri, trust())
+        load_model(resolve("digits/1", digits.uri), digits.uri, trust())
     assert "\n" not in str(gone.value)

@@ -23,7 +23,7 @@ from headframe.prediction.rows import to_frame
 from headframe.promotion.decide import decide, still_champion
 from headframe.records import TrainedPlan
 from headframe.registry.register import is_registered
-from headframe.registry.versions import champion_number, open_version, resolve
+from headframe.registry.versions import champion_number, load_model, resolve
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_a_version_is_registered_promoted_and_loaded_over_http(digits: Made, ser
     assert still_champion(decision, server, trust())
     version = resolve("digits@champion", server)
     expected = np.load(made.root / made.trained.folder / "probe_scores.npy")
-    np.testing.assert_array_equal(open_version(version, server, trust()).scores(made.probe), expected)
+    np.testing.assert_array_equal(load_model(version, server, trust()).scores(made.probe), expected)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
     loaded = mlflow.pyfunc.load_model("models:/digits@champion")
     np.testing.assert_array_equal(loaded.predict(to_frame(made.probe), params={"output": "scores"}), expected)

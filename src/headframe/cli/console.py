@@ -13,6 +13,7 @@ from rich.table import Table
 
 from headframe.config.project import Project
 from headframe.doctor import Check
+from headframe.evaluation.layout import CARD, REPORT
 from headframe.records import Interval, Outcome, TrainedPlan
 
 MARKS = {"ok": "[green]ok[/]", "warn": "[yellow]warn[/]", "fail": "[red]fail[/]"}
@@ -44,8 +45,8 @@ def show_trained(result: TrainedPlan, root: Path, outcome: Outcome | None = None
         other = [_interval(evaluated.baseline[name])] if name in evaluated.baseline else []
         table.add_row(mark, _interval(interval), *other)
     console.print(table)
-    console.print(f"report     {_link(root / evaluated.folder / 'report.html', root)}", soft_wrap=True)
-    console.print(f"card       {_link(root / evaluated.folder / 'card.md', root)}", soft_wrap=True)
+    console.print(f"report     {_link(root / evaluated.folder / REPORT, root)}", soft_wrap=True)
+    console.print(f"card       {_link(root / evaluated.folder / CARD, root)}", soft_wrap=True)
     console.print(
         f"version    {registered.model} version {registered.version}, run {registered.run_id}", soft_wrap=True
     )

@@ -16,7 +16,7 @@ from headframe.errors import REFUSED, ConfigurationError, HeadframeError
 if TYPE_CHECKING:
     from headframe.config.project import Project
     from headframe.promotion.service import PromotionService
-    from headframe.registry.versions import Version
+    from headframe.registry.versions import ModelVersion
 
 Action = Callable[[argparse.Namespace, "Project"], CommandResult]
 
@@ -104,7 +104,7 @@ def _service(arguments: argparse.Namespace, project: Project) -> PromotionServic
     return PromotionService.of(plan.model_copy(update={"promotion": promotion}), project.root)
 
 
-def _version(arguments: argparse.Namespace, service: PromotionService) -> Version:
+def _version(arguments: argparse.Namespace, service: PromotionService) -> ModelVersion:
     from headframe.registry.versions import resolve
 
     service.finish(service.promotion.model)
@@ -127,13 +127,13 @@ def _key(arguments: argparse.Namespace) -> Any:
 
 def _list(arguments: argparse.Namespace, project: Project) -> CommandResult:
     from headframe.promotion.views.overview import overview
-    from headframe.registry.listing import models
+    from headframe.registry.listing import model_names
 
     # An override may stand where the name does, since it may be left out.
     if arguments.model is not None and "=" in arguments.model:
         arguments.overrides, arguments.model = [arguments.model, *arguments.overrides], None
     service = _service(arguments, project)
-    named = models(service.uri) if arguments.model is None else [_name(arguments, service)]
+    named = model_names(service.uri) if arguments.model is None else [_name(arguments, service)]
     found = [overview(name, service) for name in named]
     lines = [line for each in found for line in [*each.lines, ""]][:-1]
     return CommandResult(
@@ -169,7 +169,7 @@ def _leaderboard(arguments: argparse.Namespace, project: Project) -> CommandResu
     return _page(board.model_dump(mode="json"), board, target)
 
 
-def _resolved(arguments: argparse.Namespace, service: PromotionService) -> Version:
+def _resolved(arguments: argparse.Namespace, service: PromotionService) -> ModelVersion:
     """Find the version that is asked about, and change nothing."""
     from headframe.registry.versions import resolve
 

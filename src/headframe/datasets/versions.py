@@ -248,7 +248,7 @@ class Versions:
             except ConfigError as error:
                 msg = (
                     f"{root / '.dvc' / 'config'} cannot be used ({' '.join(str(error).split())}); resolve the conflict "
-                    "in it, or get it back with `git checkout .dvc/config`, or delete it and it is written anew"
+                    "in it, or get it back with `git checkout .dvc/config`, or delete it and it is written again"
                 )
                 raise HeadframeError(msg) from error
             except (DvcException, LockError, ObjectFormatError) as error:

@@ -22,21 +22,13 @@ from headframe.evaluation.card import card
 from headframe.evaluation.curves import learning_curves
 from headframe.evaluation.facts import Facts, as_json, slices_as_json
 from headframe.evaluation.intervals import CONTENT, Resampling, block_length, contents_of, interval, sample
+from headframe.evaluation.layout import CARD, METRICS, PLAN, PLOTS, REPORT, SLICES
 from headframe.evaluation.paired import compare
 from headframe.evaluation.report import report
 from headframe.evaluation.slices import find, slices
 from headframe.prediction.layout import task_state
 from headframe.records import Evaluated, TableRecord, Trained
 from headframe.tasks.base import Task
-
-METRICS, SLICES, CARD, REPORT, PLAN, PLOTS = (
-    "metrics.json",
-    "slices.json",
-    "card.md",
-    "report.html",
-    "plan.json",
-    "plots",
-)
 
 
 def measure(  # noqa: PLR0917 - one call a stage, each argument another record

@@ -15,8 +15,8 @@ from headframe.errors import HeadframeError, Unavailable
 from headframe.evaluation.intervals import CONTENT
 from headframe.examples.prepare import target_columns
 from headframe.gates.rows import PREDICTIONS, VersionRows, differing_targets
-from headframe.registry.signature import Signed
-from headframe.registry.versions import Version
+from headframe.registry.signature import SignedModel
+from headframe.registry.versions import ModelVersion
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class ChampionComparison:
         if champion is None:
             return ChampionPredictions(None, "there was no champion before", False)
         signed, number, digest = self._records.champion.signed, champion.number, self._records.signed_digest
-        seen = signed is None or any(signed.claim.get(name) != digest(name) for name in ("table", "split"))
+        seen = signed is None or any(signed.predicate.get(name) != digest(name) for name in ("table", "split"))
         if signed is None or self.incomparable is not None:
             return ChampionPredictions(None, self.incomparable or self._records.champion.reason, seen)
         stored = None if seen else self._stored(champion, signed)
@@ -93,7 +93,7 @@ class ChampionComparison:
             return f"this version's task does not measure {metric}"
         return None
 
-    def _stored(self, champion: Version, signed: Signed) -> pa.Table | None:
+    def _stored(self, champion: ModelVersion, signed: SignedModel) -> pa.Table | None:
         """Return the champion's stored predictions in the version's order; None where they are of other rows."""
         try:
             path = self._records.file(PREDICTIONS, champion)
@@ -101,7 +101,7 @@ class ChampionComparison:
             raise
         except HeadframeError:
             return None  # they are gone; its package may still predict
-        if file_digest(path) != signed.claim["predictions"]:
+        if file_digest(path) != signed.predicate["predictions"]:
             return None
         own, found = self._rows.predictions, pq.read_table(path, filters=[("split", "=", "test")])
         expected = [name for name in own.column_names if name != CONTENT]

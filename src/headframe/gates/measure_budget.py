@@ -25,11 +25,11 @@ def measure(model: str, rows: str, positions: list[int], requests: int, threads:
     import pyarrow.parquet as pq  # noqa: PLC0415
     import torch  # noqa: PLC0415
 
-    from headframe.registry.loader import open_package  # noqa: PLC0415
+    from headframe.registry.loader import load_package  # noqa: PLC0415
     from headframe.training.cost import ResourceUsage  # noqa: PLC0415
 
     torch.set_num_threads(threads)
-    predictor = open_package(Path(model))
+    predictor = load_package(Path(model))
     table = pq.read_table(rows)
     starts = np.array(positions, dtype=np.int64) - predictor.lookback
     length = predictor.lookback or 1

@@ -31,9 +31,9 @@ def write_predictions(
     """
     import torch  # noqa: PLC0415 - as the loader
 
-    from headframe.registry.loader import open_package  # noqa: PLC0415 - imports torch
+    from headframe.registry.loader import load_package  # noqa: PLC0415 - imports torch
 
-    predictor = open_package(Path(model))
+    predictor = load_package(Path(model))
     table, chosen = pq.read_table(rows), np.load(positions, allow_pickle=False)
     if predictor.horizon != horizon:
         msg = f"it predicts {predictor.horizon or 'no'} rows ahead, not {horizon or 'none'}"

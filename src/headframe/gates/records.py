@@ -21,23 +21,22 @@ from headframe.gates.request import GateRequest
 from headframe.prediction.layout import task_state
 from headframe.records import Provenance
 from headframe.registry.layout import bundle_in, packages_in
-from headframe.registry.signature import Signed
+from headframe.registry.signature import SignedModel
 from headframe.registry.signed_record import (
-    complaint,
-    read_content,
-    read_plan,
-    read_provenance,
-    require_bytes,
-    require_tags,
+    read_signed_json,
+    read_signed_plan,
+    read_signed_provenance,
+    require_signed_bytes,
+    require_signed_tags,
+    validation_message,
 )
-from headframe.registry.versions import Version, signed_files, statement
+from headframe.registry.versions import ModelVersion, fetch_signature, signed_files
 from headframe.tasks.base import Task
+from headframe.tracking import layout
 from headframe.tracking.client import make_client
 from headframe.tracking.downloads import ArtifactMissing, download
 from headframe.tracking.errors import readable_errors
 from headframe.validation.checks import REPORT, Report
-
-PLAN, PROVENANCE = "plan.json", "provenance.json"
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class ChampionRecord:
         reason: why something of it is not known.
     """
 
-    signed: Signed | None
+    signed: SignedModel | None
     task: TaskConfig | None
     reason: str = ""
 
@@ -69,10 +68,10 @@ class SignedRecords:
 
     def signed_digest(self, name: str) -> str:
         """Return a digest that the version's author signed, by its name in `registry.signature.Signed`."""
-        return str(self.signed.claim[name])
+        return str(self.signed.predicate[name])
 
     @property
-    def signed(self) -> Signed:
+    def signed(self) -> SignedModel:
         """What the version's author signed.
 
         Raises:
@@ -90,10 +89,10 @@ class SignedRecords:
         return self._opened[0]
 
     @cached_property
-    def _opened(self) -> tuple[Path, Signed]:
+    def _opened(self) -> tuple[Path, SignedModel]:
         return self.open(self.request.version)
 
-    def open(self, version: Version) -> tuple[Path, Signed]:
+    def open(self, version: ModelVersion) -> tuple[Path, SignedModel]:
         """Open the package of a version, and return its folder and what was signed.
 
         Raises:
@@ -101,8 +100,8 @@ class SignedRecords:
             Refused: its files, or its tags, are not what was signed.
         """
         folder, signed = self._stack.enter_context(signed_files(version, self.request.uri, self.request.trust))
-        require_tags(version, signed)
-        found, expected = folder_digest(bundle_in(folder)), signed.claim["bundle"]
+        require_signed_tags(version, signed)
+        found, expected = folder_digest(bundle_in(folder)), signed.predicate["bundle"]
         if found != expected:
             msg = (
                 f"the model of {version.uri} has sha256 {found[:12]}, but {expected[:12]} was signed by "
@@ -116,7 +115,7 @@ class SignedRecords:
         """A folder for temporary files."""
         return Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
 
-    def file(self, name: str, version: Version | None = None) -> Path:
+    def file(self, name: str, version: ModelVersion | None = None) -> Path:
         """Fetch a file of the version's run, or of another version's.
 
         Raises:
@@ -144,12 +143,12 @@ class SignedRecords:
         """The plan that the version was trained with."""
         own = (f"{name}." for name in packages_in(self.model))
         trusted = (*Project(self.request.root).packages, *own)
-        return read_plan(self.file(PLAN).read_bytes(), self.request.version, self.signed, trusted)
+        return read_signed_plan(self.file(layout.PLAN).read_bytes(), self.request.version, self.signed, trusted)
 
     @cached_property
     def provenance(self) -> Provenance:
         """Data, code and results that the version was registered with."""
-        return read_provenance(self.file(PROVENANCE).read_bytes(), self.request.version, self.signed)
+        return read_signed_provenance(self.file(layout.PROVENANCE).read_bytes(), self.request.version, self.signed)
 
     @cached_property
     def validation(self) -> Report:
@@ -161,13 +160,13 @@ class SignedRecords:
             Refused: it is not the one that was signed.
         """
         version = self.request.version
-        name = f"data/{Path(self.provenance.data.validated.report).name or REPORT}"
+        name = layout.validation_report(self.provenance.data.validated.report or REPORT)
         content = self.file(name).read_bytes()
-        require_bytes(content, "validated", name, version, self.signed)
+        require_signed_bytes(content, "validated", name, version, self.signed)
         try:
             return Report.model_validate_json(content)
         except ValidationError as error:
-            msg = f"{name} of {version.uri} is no validation report ({complaint(error)})"
+            msg = f"{name} of {version.uri} is no validation report ({validation_message(error)})"
             raise DataError(msg) from error
 
     @cached_property
@@ -189,21 +188,21 @@ class SignedRecords:
         if champion is None:
             return ChampionRecord(None, None, "there was no champion before")
         try:
-            signed = statement(champion, self.request.uri, self.request.trust)
+            signed = fetch_signature(champion, self.request.uri, self.request.trust)
         except Unavailable:
             raise
         except HeadframeError as error:
             return ChampionRecord(None, None, str(error))
-        require_tags(champion, signed)
+        require_signed_tags(champion, signed)
         try:
-            content = self.file(PLAN, champion).read_bytes()
+            content = self.file(layout.PLAN, champion).read_bytes()
         except Unavailable:
             raise
         except HeadframeError as error:
             return ChampionRecord(signed, None, str(error))
-        component = read_content(content, champion, signed)["task"]
+        component = read_signed_json(content, champion, signed)["task"]
         try:
             task = TaskConfig.model_validate(component, context={"trusted": tuple(Project(root).packages)})
         except ValidationError as error:
-            return ChampionRecord(signed, None, f"task of its plan: {complaint(error)}")
+            return ChampionRecord(signed, None, f"task of its plan: {validation_message(error)}")
         return ChampionRecord(signed, task)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headframe.config.plan.promotion import PromotionConfig
-from headframe.registry.versions import Version
+from headframe.registry.versions import ModelVersion
 from headframe.signing.trust import Trust
 
 
@@ -27,8 +27,8 @@ class GateRequest:
         reproduced: verdict of the last reproduction of the version that counts; None where there was none.
     """
 
-    version: Version
-    champion: Version | None
+    version: ModelVersion
+    champion: ModelVersion | None
     promotion: PromotionConfig
     uri: str
     root: Path

@@ -25,10 +25,12 @@ from headframe.examples.prepare import PreparedData, prepare, target_columns
 from headframe.gates.predict import write_predictions
 from headframe.gates.records import SignedRecords
 from headframe.registry.isolated import call_with_model
-from headframe.registry.signed_record import require_signed
+from headframe.registry.signed_record import require_signed_digest
 from headframe.tasks.base import Task
+from headframe.tracking import layout
+from headframe.training import result
 
-PREDICTIONS = "training/predictions.parquet"
+PREDICTIONS = f"{layout.TRAINING}/{result.PREDICTIONS}"
 ROUNDING = 1e-6  # difference of a target that scaling it there and back explains, relative to the largest target
 SEED = 17  # of all draws; were it the plan's, a challenger might look for the luckiest
 
@@ -93,7 +95,7 @@ class VersionRows:
             DataError: there is no such row.
         """
         path = self.records.file(PREDICTIONS)
-        require_signed(file_digest(path), "predictions", PREDICTIONS, self._version, self.records.signed)
+        require_signed_digest(file_digest(path), "predictions", PREDICTIONS, self._version, self.records.signed)
         rows = pq.read_table(path, filters=[("split", "=", "test")])
         if not rows.num_rows:
             msg = f"the predictions of {self._version.uri} hold no test rows; check dataset.split and train again"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headframe.errors import Refused
-from headframe.registry.versions import CHAMPION, Version, make_champion
+from headframe.registry.versions import CHAMPION, ModelVersion, set_champion
 from headframe.tracking import tags
 from headframe.tracking.client import make_client
 from headframe.tracking.errors import readable_errors
@@ -44,7 +44,7 @@ class Head:
 
 def show(model: str, version: int, reason: str, uri: str) -> None:
     """Have the alias name the champion."""
-    make_champion(Version(model, version), reason, uri)
+    set_champion(ModelVersion(model, version), reason, uri)
 
 
 def take_down(model: str, uri: str) -> None:

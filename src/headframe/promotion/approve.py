@@ -22,12 +22,12 @@ from headframe.promotion.rules import (
     why_no_gate,
 )
 from headframe.promotion.service import LedgerAction, PromotionService, done, require_same
-from headframe.registry.versions import Version
+from headframe.registry.versions import ModelVersion
 from headframe.signing.envelope import seal
 from headframe.signing.keys import OwnKey
 
 
-def approval(version: Version, reason: str, service: PromotionService, key: OwnKey) -> str:
+def approval(version: ModelVersion, reason: str, service: PromotionService, key: OwnKey) -> str:
     """Sign an approval of a version, and write nothing.
 
     It binds to the model and to the last report of its gates, and expires after the policy's days.
@@ -65,12 +65,12 @@ def approval(version: Version, reason: str, service: PromotionService, key: OwnK
     return seal(APPROVAL, {name: gated.digests[name] for name in ("bundle", "report", "signature")}, claim, key)
 
 
-def approve(version: Version, reason: str, service: PromotionService, key: OwnKey) -> LedgerAction:
+def approve(version: ModelVersion, reason: str, service: PromotionService, key: OwnKey) -> LedgerAction:
     """Approve a version and write it down; see `approval`."""
     return record(version, approval(version, reason, service, key), service, key)
 
 
-def record(version: Version, envelope: str, service: PromotionService, key: OwnKey) -> LedgerAction:
+def record(version: ModelVersion, envelope: str, service: PromotionService, key: OwnKey) -> LedgerAction:
     """Write down an approval that was signed elsewhere.
 
     Args:
@@ -109,7 +109,7 @@ def record(version: Version, envelope: str, service: PromotionService, key: OwnK
     return done(entry, f"{told}; until {given.expires}")
 
 
-def reject(version: Version, reason: str, service: PromotionService, key: OwnKey) -> LedgerAction:
+def reject(version: ModelVersion, reason: str, service: PromotionService, key: OwnKey) -> LedgerAction:
     """Write down that a version must not become champion.
 
     Raises:
@@ -146,7 +146,7 @@ def require_approver(given: Approval) -> None:
         raise Refused(msg)
 
 
-def _require_gated(version: Version, entries: tuple[Entry, ...], rules: Rules) -> Entry:
+def _require_gated(version: ModelVersion, entries: tuple[Entry, ...], rules: Rules) -> Entry:
     """Give the last entry about the gates of a version that counts; it passed them against the present champion."""
     name = f"{version.model}/{version.number}"
     require_author(name, rules)

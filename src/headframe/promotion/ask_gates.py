@@ -11,7 +11,7 @@ from headframe.ledger.entries import Entry, champion, read_time
 from headframe.ledger.rules import candidates, tries
 from headframe.promotion.rules import Rules, reproduced, require_author, require_role
 from headframe.promotion.service import LedgerAction, PromotionService, done
-from headframe.registry.versions import Version
+from headframe.registry.versions import ModelVersion
 from headframe.signing.keys import OwnKey
 
 COMMIT = "mlflow.source.git.commit"  # MLflow's tag of a run
@@ -31,7 +31,7 @@ class Gated(LedgerAction):
     author: str
 
 
-def gate(version: Version, service: PromotionService, key: OwnKey) -> Gated:
+def gate(version: ModelVersion, service: PromotionService, key: OwnKey) -> Gated:
     """Ask the gates of the policy in force about a version, against the present champion.
 
     Raises:
@@ -39,14 +39,14 @@ def gate(version: Version, service: PromotionService, key: OwnKey) -> Gated:
     """
     from headframe.gates.judge import judge_version  # noqa: PLC0415 - the report's page is heavy
     from headframe.promotion.gate_reports import Kept, keep_report  # noqa: PLC0415 - the report's page is heavy
-    from headframe.registry.listing import versions  # noqa: PLC0415 - as this is
+    from headframe.registry.listing import list_versions  # noqa: PLC0415 - as this is
 
     require_role(service.trust, key, "gate")
     service.finish(version.model)
     files = service.files(version)
     name = f"{version.model}/{version.number}"
     require_author(name, Rules(service.promotion, service.trust, files.author, service.time(())))
-    registered = {each.number: read_time(time) for each, time in versions(version.model, service.uri)}
+    registered = {each.number: read_time(time) for each, time in list_versions(version.model, service.uri)}
     asked: dict[tuple[int | None, int, int, str | None], tuple[GateReport, Kept]] = {}
 
     def judge(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
@@ -109,7 +109,7 @@ def gate(version: Version, service: PromotionService, key: OwnKey) -> Gated:
     return Gated(**dict(act), report=report, sha256=kept.sha256, author=files.author.name)
 
 
-def commit(version: Version, uri: str) -> str:
+def commit(version: ModelVersion, uri: str) -> str:
     """Give the commit that a version was made from; empty where that is not known."""
     from headframe.tracking.client import make_client  # noqa: PLC0415 - nothing else here needs it
     from headframe.tracking.errors import readable_errors  # noqa: PLC0415 - nothing else here needs it
@@ -119,7 +119,7 @@ def commit(version: Version, uri: str) -> str:
         return str(client.get_run(version.run_id).data.tags.get(COMMIT, ""))
 
 
-def _require_challenger(version: Version, present: Entry | None) -> None:
+def _require_challenger(version: ModelVersion, present: Entry | None) -> None:
     if present is not None and present.version == version.number:
         msg = (
             f"{version.model}/{version.number} is the champion already ({present.told}, by {present.signer} at "

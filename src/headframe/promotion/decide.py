@@ -9,7 +9,7 @@ from headframe.config.plan.plan import Plan
 from headframe.errors import HeadframeError, Refused, Unavailable
 from headframe.gates.report import GateReport
 from headframe.records import Decision, TrainedPlan
-from headframe.registry.versions import Version, champion_number, is_intact
+from headframe.registry.versions import ModelVersion, champion_number, is_intact
 from headframe.signing.trust import Trust
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def decide(
     return _decision(report, number, "champion", f"{who} becomes champion: {report.reason}")
 
 
-def _of_champion(version: Version, service: PromotionService) -> Decision:
+def _of_champion(version: ModelVersion, service: PromotionService) -> Decision:
     """Hold the champion itself against what its policy asks of a version alone; whatever comes of it, it stays."""
     from headframe.gates.judge import judge_version  # noqa: PLC0415 - a kept decision needs none of these
     from headframe.gates.request import GateRequest  # noqa: PLC0415 - imports the registry

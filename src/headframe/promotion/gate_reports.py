@@ -13,14 +13,12 @@ from pydantic import ValidationError
 
 from headframe.errors import Refused
 from headframe.gates.report import GateReport
-from headframe.registry.versions import Version
+from headframe.registry.versions import ModelVersion
 from headframe.tracking.downloads import ArtifactMissing, download
 from headframe.tracking.errors import first_line
+from headframe.tracking.layout import GATES
 
 log = logging.getLogger("headframe")
-
-
-FOLDER = "gates"
 
 
 NAME = 16  # digits of a report's sha256 that name its files
@@ -44,7 +42,7 @@ def spell(report: GateReport) -> bytes:
     return (json.dumps(report.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def keep_report(version: Version, report: GateReport, uri: str) -> Kept:
+def keep_report(version: ModelVersion, report: GateReport, uri: str) -> Kept:
     """Keep a report with the version's run, as JSON and as a page.
 
     Returns:
@@ -65,17 +63,17 @@ def keep_report(version: Version, report: GateReport, uri: str) -> Kept:
         for ending, each in (("html", shown), ("json", content)):
             file = Path(scratch) / f"{sha256[:NAME]}.{ending}"
             file.write_bytes(each)
-            client.log_artifact(version.run_id, str(file), FOLDER)
+            client.log_artifact(version.run_id, str(file), GATES)
     return Kept(sha256, hashlib.sha256(shown).hexdigest())
 
 
-def fetch_report(version: Version, sha256: str, uri: str) -> GateReport:
+def fetch_report(version: ModelVersion, sha256: str, uri: str) -> GateReport:
     """Fetch a report and check that it is the one with this digest.
 
     Raises:
         Refused: it was changed, or there is none.
     """
-    name = f"{FOLDER}/{sha256[:NAME]}.json"
+    name = f"{GATES}/{sha256[:NAME]}.json"
     content = _fetch(version, name, sha256, uri)
     try:
         report = GateReport.model_validate_json(content)
@@ -88,16 +86,16 @@ def fetch_report(version: Version, sha256: str, uri: str) -> GateReport:
     return report
 
 
-def require_page(version: Version, kept: Kept, uri: str) -> None:
+def require_page(version: ModelVersion, kept: Kept, uri: str) -> None:
     """Make sure that the page of a report is the one that was written with it: people read that one.
 
     Raises:
         Refused: it was changed, or there is none.
     """
-    _fetch(version, f"{FOLDER}/{kept.sha256[:NAME]}.html", kept.page, uri)
+    _fetch(version, f"{GATES}/{kept.sha256[:NAME]}.html", kept.page, uri)
 
 
-def _fetch(version: Version, name: str, sha256: str, uri: str) -> bytes:
+def _fetch(version: ModelVersion, name: str, sha256: str, uri: str) -> bytes:
     """Give the bytes of a file of the version's run, if they have this digest."""
     from headframe.tracking.client import make_client  # noqa: PLC0415 - see `judge_version`
     from headframe.tracking.errors import readable_errors  # noqa: PLC0415 - see `judge_version`

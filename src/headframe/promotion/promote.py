@@ -18,11 +18,11 @@ from headframe.promotion.rules import (
     why_stale,
 )
 from headframe.promotion.service import LedgerAction, PromotionService, done, require_same
-from headframe.registry.versions import Version
+from headframe.registry.versions import ModelVersion
 from headframe.signing.keys import OwnKey
 
 
-def promote(version: Version, service: PromotionService, key: OwnKey, reason: str = "") -> LedgerAction:
+def promote(version: ModelVersion, service: PromotionService, key: OwnKey, reason: str = "") -> LedgerAction:
     """Make a version champion: write the entry, then tell MLflow.
 
     Raises:
@@ -69,7 +69,7 @@ def promote(version: Version, service: PromotionService, key: OwnKey, reason: st
     return done(entry, f"{entry.claim['told']} ({instead}, promoted by {signer.name})")
 
 
-def _require_challenger(version: Version, present: Entry | None) -> None:
+def _require_challenger(version: ModelVersion, present: Entry | None) -> None:
     if present is not None and present.version == version.number:
         who = f"by {present.signer} at {present.time}"
         msg = (
@@ -79,7 +79,7 @@ def _require_challenger(version: Version, present: Entry | None) -> None:
         raise Refused(msg)
 
 
-def _require_gated(version: Version, entries: tuple[Entry, ...], rules: Rules) -> Entry:
+def _require_gated(version: ModelVersion, entries: tuple[Entry, ...], rules: Rules) -> Entry:
     """Give the last entry about the gates of a version that counts, which must be later than the champion's."""
     name = f"{version.model}/{version.number}"
     gated = find_gate(entries, version.number, rules)

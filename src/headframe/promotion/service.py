@@ -22,8 +22,8 @@ from headframe.ledger.rules import require_sound
 from headframe.ledger.store import ADDRESS, Ledger, Taken
 from headframe.promotion.rules import Author
 from headframe.registry.layout import bundle_in
-from headframe.registry.signature import Signed
-from headframe.registry.versions import Version, champion_number, resolve, signed_files
+from headframe.registry.signature import SignedModel
+from headframe.registry.versions import ModelVersion, champion_number, resolve, signed_files
 from headframe.signing.keys import OwnKey
 from headframe.signing.trust import Trust
 from headframe.tracking import tags
@@ -214,15 +214,15 @@ class PromotionService:
         if told is not None:
             log.warning("champion  %s", told)
 
-    def version(self, model: str, number: int) -> Version:
+    def version(self, model: str, number: int) -> ModelVersion:
         """Give a version with its tags."""
         return resolve(f"{model}/{number}", self.uri)
 
-    def digests(self, version: Version) -> dict[str, str]:
+    def digests(self, version: ModelVersion) -> dict[str, str]:
         """Give the digests that a version was registered with."""
         return {name: version.tags[tag] for name, tag in tags.DIGESTS.items() if tag in version.tags}
 
-    def files(self, version: Version) -> Files:
+    def files(self, version: ModelVersion) -> Files:
         """Check the files of a version.
 
         Raises:
@@ -280,7 +280,7 @@ def done(entry: Entry, told: str) -> LedgerAction:
     )
 
 
-def read_files(folder: Path, signed: Signed) -> Files:
+def read_files(folder: Path, signed: SignedModel) -> Files:
     """Give what the files of a model in MLflow's format are, whose signature was checked."""
     return Files(Author(signed.signer.name, signed.signer.key), folder_digest(bundle_in(folder)), signed.digest)
 
@@ -304,7 +304,7 @@ def drift(model: str, entries: tuple[Entry, ...], uri: str) -> str | None:
     )
 
 
-def require_same(version: Version, files: Files, entry: Entry) -> None:
+def require_same(version: ModelVersion, files: Files, entry: Entry) -> None:
     """Make sure that a version's files are those that an entry is about.
 
     Raises:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 from pydantic import ValidationError
 
@@ -17,7 +16,8 @@ from headframe.gates.request import GateRequest
 from headframe.ledger.entries import CHAMPION_KINDS, Entry, champion, read_time
 from headframe.promotion.rules import MAY, Author, Rules, find_gate, objections, reproduced
 from headframe.promotion.service import Files, PromotionService, drift, read_files, require_same
-from headframe.registry.versions import signed_files, statement
+from headframe.registry.versions import fetch_signature, signed_files
+from headframe.tracking import layout
 
 MEASURED = {"headframe.gates.budget.Budget"}  # gates whose figures are of one machine in one moment
 CLOSE = 1e-6  # relative and absolute difference of a verdict's numbers that another machine may make
@@ -183,20 +183,20 @@ def _signed(crown: Entry, service: PromotionService) -> Files:
     Raises:
         Refused: they are not what was promoted, or not what was signed.
     """
-    from headframe.registry.listing import artifacts  # noqa: PLC0415 - imports numpy
-    from headframe.registry.signed_record import read_provenance, require_bytes, require_tags  # noqa: PLC0415
+    from headframe.registry.listing import run_artifacts  # noqa: PLC0415 - imports numpy
+    from headframe.registry.signed_record import read_signed_provenance, require_signed_bytes, require_signed_tags  # noqa: PLC0415
 
     version = service.version(crown.model, crown.version)
     with (
         signed_files(version, service.uri, service.trust) as (folder, signed),
-        artifacts(version, service.uri) as fetch,
+        run_artifacts(version, service.uri) as fetch,
     ):
         files = read_files(folder, signed)
         require_same(version, files, crown)
-        require_tags(version, signed)
-        provenance = read_provenance(fetch("provenance.json"), version, signed)
-        name = f"data/{Path(provenance.data.validated.report).name}"
-        require_bytes(fetch(name), "validated", name, version, signed)
+        require_signed_tags(version, signed)
+        provenance = read_signed_provenance(fetch(layout.PROVENANCE), version, signed)
+        name = layout.validation_report(provenance.data.validated.report)
+        require_signed_bytes(fetch(name), "validated", name, version, signed)
     return files
 
 
@@ -237,7 +237,7 @@ def unlawful(entries: Sequence[Entry], crown: Entry, service: PromotionService) 
     try:
         version = service.version(crown.model, crown.version)
         report = _report(gated, service)
-        signed = statement(version, service.uri, service.trust)
+        signed = fetch_signature(version, service.uri, service.trust)
     except Unavailable:
         raise
     except HeadframeError as error:

@@ -11,26 +11,26 @@ from typing import Any
 
 from headframe.config.targets.nearest import nearest
 from headframe.errors import ConfigurationError, HeadframeError
-from headframe.registry.versions import Version
+from headframe.registry.versions import ModelVersion
 from headframe.tracking.client import make_client
 from headframe.tracking.downloads import ArtifactMissing, download
 from headframe.tracking.errors import readable_errors
 
 
-def models(uri: str) -> list[str]:
+def model_names(uri: str) -> list[str]:
     """Name the registered models."""
     client = make_client(uri)
     with readable_errors(uri):
         return sorted(each.name for each in _all(client.search_registered_models))
 
 
-def versions(model: str, uri: str) -> list[tuple[Version, str]]:
+def list_versions(model: str, uri: str) -> list[tuple[ModelVersion, str]]:
     """Give all versions of a model and when they were registered, oldest first.
 
     Raises:
         ConfigurationError: there is no such model.
     """
-    known = models(uri)
+    known = model_names(uri)
     if model not in known:
         instead = nearest(model, known) if known else "none is registered yet: headframe run"
         msg = f"there is no registered model {model!r} at {uri}; {instead}"
@@ -40,19 +40,19 @@ def versions(model: str, uri: str) -> list[tuple[Version, str]]:
         found = _all(client.search_model_versions, filter_string=f"name = '{model}'")
     return sorted(
         (
-            (Version(model, int(each.version), each.run_id or "", dict(each.tags)), _time(each.creation_timestamp))
+            (ModelVersion(model, int(each.version), each.run_id or "", dict(each.tags)), _time(each.creation_timestamp))
             for each in found
         ),
         key=lambda pair: pair[0].number,
     )
 
 
-def find(version: Version, uri: str) -> tuple[Version, str]:
+def get_version(version: ModelVersion, uri: str) -> tuple[ModelVersion, str]:
     """Give a version with its tags and when it was registered."""
-    return next(pair for pair in versions(version.model, uri) if pair[0].number == version.number)
+    return next(pair for pair in list_versions(version.model, uri) if pair[0].number == version.number)
 
 
-class Fetch:
+class RunArtifacts:
     """Reads files of a version's run.
 
     Args:
@@ -74,18 +74,18 @@ class Fetch:
         try:
             return download(f"{self._place}/{path}", self._uri, self._scratch).read_bytes()
         except ArtifactMissing as error:
-            msg = f"{path} of {self._name} cannot be fetched ({error}); the command that trained it writes it anew"
+            msg = f"{path} of {self._name} cannot be fetched ({error}); the command that trained it writes it again"
             raise HeadframeError(msg) from error
 
 
 @contextmanager
-def artifacts(version: Version, uri: str) -> Iterator[Fetch]:
+def run_artifacts(version: ModelVersion, uri: str) -> Iterator[RunArtifacts]:
     """Give a way to read files of a version's run, while the context lasts."""
     client = make_client(uri)
     with readable_errors(uri):
         place = client.get_run(version.run_id).info.artifact_uri
     with tempfile.TemporaryDirectory() as scratch:
-        yield Fetch(place, uri, Path(scratch), version.uri)
+        yield RunArtifacts(place, uri, Path(scratch), version.uri)
 
 
 def _all(search: Callable[..., Any], **wanted: Any) -> list[Any]:

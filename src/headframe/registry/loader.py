@@ -22,7 +22,7 @@ _IMPORTED: dict[str, str] = {}
 """Packages of models that this process imported, by name, with the digest of their source."""
 
 
-def open_package(model: Path) -> Predictor:
+def load_package(model: Path) -> Predictor:
     """Return the predictor of a packaged model.
 
     What the model brings as its own code is trusted as the model itself is: it came from the same registry.

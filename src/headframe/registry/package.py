@@ -69,7 +69,7 @@ def package(
         location: where MLflow will keep it.
         run_id: of the run that made it.
         model_id: of MLflow's entry for it.
-        created: when that entry was made, so that the same model written anew has the same bytes.
+        created: when that entry was made, so that the same model written again has the same bytes.
         code: folders of the project's own packages, which the bundle may name.
     """
     predictor = load_predictor(bundle, trusted=tuple(f"{folder.name}." for folder in code))

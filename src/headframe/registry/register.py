@@ -38,9 +38,10 @@ def register(  # noqa: PLR0917 - a stage takes what its key is made of
         Refused: nobody whom the team lists as an author can sign it here, or it is registered already and signed by
             somebody who is not trusted.
     """
-    from headframe.registry.publish import Publication  # noqa: PLC0415 - imports mlflow and torch: seconds
+    from headframe.registry.registration import Registration  # noqa: PLC0415 - imports mlflow and torch: seconds
+    from headframe.registry.submission import Submission  # noqa: PLC0415
 
-    return Publication(plan, data, trained, evaluated, uri, root, folder).publish()
+    return Registration(Submission(plan, data, trained, evaluated, root), uri, folder).complete()
 
 
 def is_registered(record: Registered, uri: str, trust: Trust) -> bool:

@@ -31,7 +31,7 @@ LOADER = "headframe.registry.loader"  # MLflow's word for the module that opens 
 COMPILED = "__pycache__"
 ADDED = "registered_model_meta"  # MLflow writes it beside `MLmodel` when it fetches a model by its registered name
 
-_MEND = "the command that trained it writes it anew"
+_ADVICE = "the command that trained it writes it again"
 _SIGNS: tuple[Role, ...] = ("author", "approver")
 _PICKLES = {".pkl", ".pickle", ".joblib", ".cloudpickle", ".dill", ".pt", ".pth", ".ckpt"}
 _CALLS = {"GLOBAL", "INST", "OBJ", "REDUCE", "NEWOBJ", "NEWOBJ_EX", "STACK_GLOBAL"}
@@ -44,20 +44,20 @@ class UnknownSigner(Refused):
 
 
 @dataclass(frozen=True)
-class Signed:
+class SignedModel:
     """A packaged model whose signature was checked.
 
     Attributes:
         signer: who signed it: the version's author.
-        claim: what it was said to be: `model`, `run_id`, `headframe`, and the digests `plan`, `provenance`, `table`,
-            `split`, `validated` (of `validation.json`), `bundle`, `predictions`, `evaluated` (of `metrics.json`) and
-            `slices` (of `slices.json`).
+        predicate: what it was signed as: `model`, `run_id`, `headframe`, and the digests `plan`, `provenance`,
+            `table`, `split`, `validated` (of the validation report), `bundle`, `predictions`, `evaluated` (of the
+            metrics) and `slices`.
         digest: sha256 of the signed statement's file, which stands for every file of the model.
         files: sha256 of each other file, by its path in the model's folder.
     """
 
     signer: Signer
-    claim: dict[str, Any]
+    predicate: dict[str, Any]
     digest: str
     files: dict[str, str]
 
@@ -93,13 +93,13 @@ def signing_key(team: TeamConfig, name: str | None = None) -> OwnKey:
     return key
 
 
-def sign_package(folder: Path, key: OwnKey, claim: Mapping[str, str]) -> None:
+def sign_package(folder: Path, key: OwnKey, predicate: Mapping[str, str]) -> None:
     """Sign a packaged model: write `model.dsse.json` beside `MLmodel`.
 
     Args:
         folder: the one that holds `MLmodel`; nothing may be added to it afterwards.
-        key: whose word it is.
-        claim: see `Signed`.
+        key: of the author.
+        predicate: see `SignedModel`.
 
     Raises:
         Refused: there is a pickle, or something else than the model opens it.
@@ -108,7 +108,7 @@ def sign_package(folder: Path, key: OwnKey, claim: Mapping[str, str]) -> None:
     files = _files(folder)
     _refuse_pickle(folder, files)
     subjects = {name: file_digest(path) for name, path in files.items()}
-    (folder / SIGNATURE).write_text(seal(KIND, subjects, claim, key), encoding="utf-8")
+    (folder / SIGNATURE).write_text(seal(KIND, subjects, predicate, key), encoding="utf-8")
 
 
 def check_package(folder: Path, trust: Trust) -> Signer:
@@ -116,7 +116,7 @@ def check_package(folder: Path, trust: Trust) -> Signer:
     return read_package(folder, trust).signer
 
 
-def read_package(folder: Path, trust: Trust, about: Mapping[str, str] | None = None) -> Signed:
+def read_package(folder: Path, trust: Trust, about: Mapping[str, str] | None = None) -> SignedModel:
     """Check a packaged model against its signature.
 
     What Python compiled in `code/` is no part of the model, and not checked: whoever opens the model does it from a
@@ -125,7 +125,7 @@ def read_package(folder: Path, trust: Trust, about: Mapping[str, str] | None = N
     Args:
         folder: the one that holds `MLmodel`.
         trust: whose signature counts.
-        about: what must stand in its claim, so that another version's files are not taken for this one's.
+        about: what must be in its predicate, so that another version's files are not taken for this one's.
 
     Raises:
         UnknownSigner: nobody who is trusted signed it.
@@ -141,7 +141,7 @@ def read_package(folder: Path, trust: Trust, about: Mapping[str, str] | None = N
         raise Refused(msg)
     signed = read_statement(envelope.read_bytes(), trust, about)
     files = _files(folder)
-    by = f"{signed.signer.name} signed it; {_MEND}"
+    by = f"{signed.signer.name} signed it; {_ADVICE}"
     for name in sorted(signed.files.keys() | files.keys()):
         if name not in files:
             msg = f"{name} was removed after {by}"
@@ -156,13 +156,13 @@ def read_package(folder: Path, trust: Trust, about: Mapping[str, str] | None = N
     return signed
 
 
-def read_statement(content: bytes, trust: Trust, about: Mapping[str, str] | None = None) -> Signed:
+def read_statement(content: bytes, trust: Trust, about: Mapping[str, str] | None = None) -> SignedModel:
     """Check what was signed of a packaged model, without looking at its files.
 
     Args:
         content: of `model.dsse.json`.
         trust: whose signature counts.
-        about: what must stand in its claim.
+        about: what must be in its predicate.
 
     Raises:
         Refused: as `read_package`, but for the files.
@@ -180,10 +180,10 @@ def read_statement(content: bytes, trust: Trust, about: Mapping[str, str] | None
         if opened.claim.get(name) != value:
             msg = (
                 f"its signature is about {name} {opened.claim.get(name)}, not {value}: these are the files of another "
-                f"version; {_MEND}"
+                f"version; {_ADVICE}"
             )
             raise Refused(msg)
-    return Signed(opened.signer, opened.claim, hashlib.sha256(content).hexdigest(), opened.subjects)
+    return SignedModel(opened.signer, opened.claim, hashlib.sha256(content).hexdigest(), opened.subjects)
 
 
 def _signers(text: str) -> set[str]:

@@ -13,13 +13,13 @@ from headframe.config.plan.plan import Plan
 from headframe.digests import digest
 from headframe.errors import DataError, Refused
 from headframe.records import Provenance
-from headframe.registry.signature import Signed
-from headframe.registry.versions import Version
-from headframe.tracking import tags
+from headframe.registry.signature import SignedModel
+from headframe.registry.versions import ModelVersion
+from headframe.tracking import layout, tags
 from headframe.tracking.errors import first_line
 
 
-def require_tags(version: Version, signed: Signed) -> None:
+def require_signed_tags(version: ModelVersion, signed: SignedModel) -> None:
     """Make sure that a version's tags repeat what was signed.
 
     Raises:
@@ -29,7 +29,7 @@ def require_tags(version: Version, signed: Signed) -> None:
         if tag not in version.tags:
             msg = f"{version.uri} has no tag {tag}, so Headframe did not register it; register it with: headframe run"
             raise Refused(msg)
-        came, wanted = version.tags[tag], signed.claim.get(name)
+        came, wanted = version.tags[tag], signed.predicate.get(name)
         if came != wanted:
             msg = (
                 f"tag {tag} of {version.uri} was changed: it is {came[:12]}, but {str(wanted)[:12]} is {name} in its "
@@ -38,7 +38,7 @@ def require_tags(version: Version, signed: Signed) -> None:
             raise Refused(msg)
 
 
-def require_signed(came: str, name: str, file: str, version: Version, signed: Signed) -> None:
+def require_signed_digest(came: str, name: str, file: str, version: ModelVersion, signed: SignedModel) -> None:
     """Make sure that a file of the version's run is the one that was signed.
 
     Args:
@@ -51,7 +51,7 @@ def require_signed(came: str, name: str, file: str, version: Version, signed: Si
     Raises:
         Refused: it is another one, or nothing was signed of it.
     """
-    wanted = signed.claim.get(name)
+    wanted = signed.predicate.get(name)
     if wanted is None:
         msg = f"the signature of {version.uri} does not say which {file} is its own; train and register it again"
         raise Refused(msg)
@@ -63,25 +63,25 @@ def require_signed(came: str, name: str, file: str, version: Version, signed: Si
         raise Refused(msg)
 
 
-def require_bytes(content: bytes, name: str, file: str, version: Version, signed: Signed) -> bytes:
-    """Give the bytes of a file if they are those that were signed; see `require_signed`."""
-    require_signed(hashlib.sha256(content).hexdigest(), name, file, version, signed)
+def require_signed_bytes(content: bytes, name: str, file: str, version: ModelVersion, signed: SignedModel) -> bytes:
+    """Give the bytes of a file if they are those that were signed; see `require_signed_digest`."""
+    require_signed_digest(hashlib.sha256(content).hexdigest(), name, file, version, signed)
     return content
 
 
-def read_provenance(content: bytes, version: Version, signed: Signed) -> Provenance:
+def read_signed_provenance(content: bytes, version: ModelVersion, signed: SignedModel) -> Provenance:
     """Read `provenance.json`.
 
     Raises:
         Refused: it is not the one that was signed, or contradicts the rest of what was signed.
         DataError: it cannot be read.
     """
-    require_bytes(content, "provenance", "provenance.json", version, signed)
+    require_signed_bytes(content, "provenance", layout.PROVENANCE, version, signed)
     try:
         found = Provenance.model_validate_json(content)
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors(include_url=False)[0]["loc"])
-        msg = f"provenance.json of {version.uri} cannot be read ({where}); it was written by another Headframe"
+        msg = f"{layout.PROVENANCE} of {version.uri} cannot be read ({where}); it was written by another Headframe"
         raise DataError(msg) from error
     told = {
         "table": found.data.split.table.digest,
@@ -91,17 +91,17 @@ def read_provenance(content: bytes, version: Version, signed: Signed) -> Provena
         "evaluated": found.evaluated.digest,
     }
     for name, came in told.items():
-        wanted = str(signed.claim.get(name))
+        wanted = str(signed.predicate.get(name))
         if came != wanted:
             msg = (
-                f"provenance.json of {version.uri} names {name} {came[:12]}, but {wanted[:12]} was signed by "
+                f"{layout.PROVENANCE} of {version.uri} names {name} {came[:12]}, but {wanted[:12]} was signed by "
                 f"{signed.signer.name}; train and register it again"
             )
             raise Refused(msg)
     return found
 
 
-def read_content(content: bytes, version: Version, signed: Signed) -> dict[str, Any]:
+def read_signed_json(content: bytes, version: ModelVersion, signed: SignedModel) -> dict[str, Any]:
     """Read `plan.json` as JSON.
 
     Raises:
@@ -112,11 +112,11 @@ def read_content(content: bytes, version: Version, signed: Signed) -> dict[str, 
         came = digest(found)
     except ValueError:  # no JSON any more
         came = hashlib.sha256(content).hexdigest()
-    require_signed(came, "plan", "plan.json", version, signed)
+    require_signed_digest(came, "plan", layout.PLAN, version, signed)
     return found
 
 
-def read_plan(content: bytes, version: Version, signed: Signed, trusted: Sequence[str]) -> Plan:
+def read_signed_plan(content: bytes, version: ModelVersion, signed: SignedModel, trusted: Sequence[str]) -> Plan:
     """Read `plan.json`.
 
     Args:
@@ -129,15 +129,15 @@ def read_plan(content: bytes, version: Version, signed: Signed, trusted: Sequenc
         Refused: it does not hold the plan that was signed.
         DataError: it is no plan for this Headframe.
     """
-    raw = read_content(content, version, signed)
+    raw = read_signed_json(content, version, signed)
     try:
         return Plan.model_validate(raw, context={"trusted": tuple(trusted)})
     except (ValueError, ValidationError) as error:
-        msg = f"plan.json of {version.uri} is no plan ({complaint(error)}); train and register it again"
+        msg = f"{layout.PLAN} of {version.uri} is no plan ({validation_message(error)}); train and register it again"
         raise DataError(msg) from error
 
 
-def complaint(error: Exception) -> str:
+def validation_message(error: Exception) -> str:
     """Say in one line what is wrong with something that was read: pydantic's first line tells only how much is."""
     if not isinstance(error, ValidationError):
         return first_line(error)

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from headframe.config.targets.nearest import nearest
 from headframe.errors import ConfigurationError, DataError, HeadframeError, Refused
 from headframe.registry.layout import CODE, SIGNATURE
-from headframe.registry.signature import COMPILED, Signed, read_package, read_statement
+from headframe.registry.signature import COMPILED, SignedModel, read_package, read_statement
 from headframe.signing.trust import Trust
 from headframe.tracking import tags
 from headframe.tracking.address import is_server
@@ -38,7 +38,7 @@ _NAME = re.compile(r"(?:models:/)?(?P<model>[^@/\s]+)(?:@(?P<alias>[^@/\s]+)|/(?
 
 
 @dataclass(frozen=True)
-class Version:
+class ModelVersion:
     """A version in the registry.
 
     Attributes:
@@ -65,7 +65,7 @@ class Version:
         return {name: value for name, value in told.items() if value}
 
 
-def resolve(name: str, uri: str) -> Version:
+def resolve(name: str, uri: str) -> ModelVersion:
     """Find the version that a person means by `NAME`, `NAME@ALIAS` or `NAME/VERSION`; `NAME` means its champion.
 
     Raises:
@@ -106,10 +106,10 @@ def resolve(name: str, uri: str) -> Version:
             listed = ", ".join(sorted(known, key=int)) or "none"
             msg = f"model {model!r} has no version {number}; it has {listed}"
             raise ConfigurationError(msg) from None
-    return Version(model, int(found.version), found.run_id or "", dict(found.tags))
+    return ModelVersion(model, int(found.version), found.run_id or "", dict(found.tags))
 
 
-def means_champion(name: str) -> bool:
+def is_champion_name(name: str) -> bool:
     """Say whether a name, as `resolve` takes it, means the champion."""
     match = _NAME.fullmatch(name)
     return match is not None and match["version"] is None and match["alias"] in (None, CHAMPION)
@@ -170,13 +170,13 @@ def is_intact(model: str, number: int, uri: str, trust: Trust) -> bool | None:
     if parts.scheme not in ("", "file"):
         return None
     try:
-        read_package(Path(unquote(parts.path)), trust, Version(model, number, run_id, {tags.BUNDLE: bundle}).about)
+        read_package(Path(unquote(parts.path)), trust, ModelVersion(model, number, run_id, {tags.BUNDLE: bundle}).about)
     except Refused:
         return False
     return True
 
 
-def make_champion(version: Version, reason: str, uri: str) -> None:
+def set_champion(version: ModelVersion, reason: str, uri: str) -> None:
     """Let a version serve from now on."""
     client = make_client(uri)
     with readable_errors(uri):
@@ -185,7 +185,7 @@ def make_champion(version: Version, reason: str, uri: str) -> None:
 
 
 @contextmanager
-def model_files(version: Version, uri: str, trust: Trust) -> Iterator[Path]:
+def model_files(version: ModelVersion, uri: str, trust: Trust) -> Iterator[Path]:
     """Give a checked copy of a version's model in MLflow's format, while the context lasts.
 
     A copy, since nobody can change it between the check and the use; and since Python compiles what it imports beside
@@ -200,7 +200,7 @@ def model_files(version: Version, uri: str, trust: Trust) -> Iterator[Path]:
 
 
 @contextmanager
-def signed_files(version: Version, uri: str, trust: Trust) -> Iterator[tuple[Path, Signed]]:
+def signed_files(version: ModelVersion, uri: str, trust: Trust) -> Iterator[tuple[Path, SignedModel]]:
     """Give a checked copy of a version's model, and what was signed; see `model_files`."""
     source = _source(version, uri)
     with tempfile.TemporaryDirectory() as scratch:
@@ -209,7 +209,7 @@ def signed_files(version: Version, uri: str, trust: Trust) -> Iterator[tuple[Pat
         except ArtifactMissing as error:
             msg = (
                 f"the files of {version.uri} cannot be fetched from {source} ({error}); "
-                "the command that trained it writes them anew"
+                "the command that trained it writes them again"
             )
             raise HeadframeError(msg) from error
         for compiled in [*(folder / CODE).rglob(COMPILED)]:
@@ -222,7 +222,7 @@ def signed_files(version: Version, uri: str, trust: Trust) -> Iterator[tuple[Pat
         yield folder, signed
 
 
-def statement(version: Version, uri: str, trust: Trust) -> Signed:
+def fetch_signature(version: ModelVersion, uri: str, trust: Trust) -> SignedModel:
     """Give what was signed of a version, without fetching its model: whether its files are that is not looked at.
 
     Raises:
@@ -241,14 +241,14 @@ def statement(version: Version, uri: str, trust: Trust) -> Signed:
         raise type(error)(msg) from error
 
 
-def _source(version: Version, uri: str) -> str:
+def _source(version: ModelVersion, uri: str) -> str:
     """Say where MLflow keeps the files of a version."""
     client = make_client(uri)
     with readable_errors(uri):
         return str(client.get_model_version_download_uri(version.model, str(version.number)))
 
 
-def open_version(version: Version, uri: str, trust: Trust) -> Predictor:
+def load_model(version: ModelVersion, uri: str, trust: Trust) -> Predictor:
     """Load a version's model into this process.
 
     Raises:
@@ -256,11 +256,11 @@ def open_version(version: Version, uri: str, trust: Trust) -> Predictor:
         Refused: its files are not what somebody trusted signed for this version.
         DataError: they cannot be read.
     """
-    from headframe.registry.loader import open_package  # noqa: PLC0415 - imports torch
+    from headframe.registry.loader import load_package  # noqa: PLC0415 - imports torch
 
     with model_files(version, uri, trust) as folder:
         try:
-            return open_package(folder)
+            return load_package(folder)
         except DataError as error:
             msg = f"{version.uri} is damaged: {error}"
             raise DataError(msg) from error

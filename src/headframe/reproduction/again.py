@@ -46,19 +46,19 @@ def again(plan_file: Path, provenance_file: Path, folder: Path, root: Path) -> N
         Refused: the data cannot be had.
         HeadframeError: or one of its kinds: what a stage ended with.
     """
-    from headframe.tracking.origin import reached_by  # noqa: PLC0415 - imports psutil
+    from headframe.tracking.provenance import plan_dependencies  # noqa: PLC0415 - imports psutil
 
     sys.path[:0] = [str(path) for path in (root / "src", root) if str(path) not in sys.path]
     recorded = Provenance.model_validate_json(provenance_file.read_bytes())
     plan = read_plan(plan_file, Project(root).packages)
-    reached = reached_by(plan, root)
+    reached = plan_dependencies(plan, root)
     found = Found(
         modules=reached.code,
         libraries=reached.libraries,
         machine=reached.machine,
         device=device_of(plan.learner),
     )
-    foreign = _exchanged(recorded.origin.modules, reached.code, root)
+    foreign = _exchanged(recorded.lineage.modules, reached.code, root)
     if foreign:
         why = f"{', '.join(foreign[:3])} in the recorded code is not what the version was trained with"
         found = found.model_copy(update={"stopped": "code", "why": why})
@@ -91,7 +91,7 @@ class _Making:
         """Do them, and add to what was found."""
         from headframe.datasets.splits import divide  # noqa: PLC0415 - pyarrow is not needed where code differs
         from headframe.evaluation.step import evaluate  # noqa: PLC0415
-        from headframe.tracking.origin import learned  # noqa: PLC0415
+        from headframe.tracking.provenance import encoder_digests  # noqa: PLC0415
         from headframe.training.run import train, train_baseline  # noqa: PLC0415
 
         plan, root = self.plan, self.root
@@ -119,7 +119,7 @@ class _Making:
             update={
                 "table": table.digest,
                 "split": split.digest,
-                "features": learned(root / trained.folder / "bundle"),
+                "features": encoder_digests(root / trained.folder / "bundle"),
                 "trained": trained,
                 "evaluated": evaluated,
                 "seconds": self.seconds,

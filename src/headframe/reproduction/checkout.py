@@ -12,12 +12,12 @@ import subprocess
 from pathlib import Path
 
 from headframe.errors import HeadframeError, Refused
-from headframe.records import Origin
+from headframe.records import Lineage
 
 GIT_SECONDS = 600
 
 
-def check_out(origin: Origin, diff: bytes, project: Path, target: Path) -> Path:
+def check_out(origin: Lineage, diff: bytes, project: Path, target: Path) -> Path:
     """Lay out the code of a version as it was.
 
     Args:

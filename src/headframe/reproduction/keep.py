@@ -96,7 +96,7 @@ def keep(found: Reproduction, plan: Plan, uri: str, root: Path, witness: Witness
     with readable_errors(uri):
         for tag, value in (
             (tags.REPRODUCED, found.verdict),
-            (f"{tags.REPRODUCED}.entry", f"{entry.number} {entry.digest}"),
+            (tags.REPRODUCED_ENTRY, f"{entry.number} {entry.digest}"),
         ):
             client.set_model_version_tag(version.model, str(version.number), tag, value)
     return found.model_copy(update={"entry": entry.digest})

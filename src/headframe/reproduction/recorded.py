@@ -12,11 +12,11 @@ from typing import Any
 
 from headframe.digests import digest
 from headframe.errors import DataError, Refused
-from headframe.records import Origin, Provenance
-from headframe.registry.signed_record import read_provenance, require_tags
-from headframe.registry.versions import Version, signed_files
+from headframe.records import Lineage, Provenance
+from headframe.registry.signed_record import read_signed_provenance, require_signed_tags
+from headframe.registry.versions import ModelVersion, signed_files
 from headframe.signing.trust import Trust
-from headframe.tracking import tags
+from headframe.tracking import layout, tags
 from headframe.tracking.client import make_client
 from headframe.tracking.downloads import ArtifactMissing, download
 from headframe.tracking.errors import readable_errors
@@ -37,7 +37,7 @@ class Recorded:
         hardware: what the run says of the machine, by tag.
     """
 
-    version: Version
+    version: ModelVersion
     plan: bytes
     provenance: Provenance
     diff: bytes
@@ -45,9 +45,9 @@ class Recorded:
     hardware: dict[str, str]
 
     @property
-    def origin(self) -> Origin:
+    def lineage(self) -> Lineage:
         """Code, libraries and machine."""
-        return self.provenance.origin
+        return self.provenance.lineage
 
     @property
     def content(self) -> dict[str, Any]:
@@ -69,7 +69,7 @@ class Recorded:
         return hashlib.sha256(self.diff).hexdigest()
 
 
-def fetch(version: Version, uri: str, trust: Trust) -> Recorded:
+def fetch(version: ModelVersion, uri: str, trust: Trust) -> Recorded:
     """Fetch what a version is rebuilt from, and check what it says of itself.
 
     Plan and diff are not judged here: where one of them was changed, that is a verdict.
@@ -83,12 +83,12 @@ def fetch(version: Version, uri: str, trust: Trust) -> Recorded:
         raise Refused(msg)
     client = make_client(uri)
     with signed_files(version, uri, trust) as (_, signed):
-        require_tags(version, signed)
+        require_signed_tags(version, signed)
     with readable_errors(uri):
         found = client.get_run(version.run_id)
         there = {each.path for each in _files(client, version.run_id)}
     run = dict(found.data.tags)
-    wanted = ("plan.json", "provenance.json", "code/code.diff", "code/installed.txt")
+    wanted = (layout.PLAN, layout.PROVENANCE, layout.DIFF, layout.INSTALLED)
     lacking = [name for name in wanted if name not in there]
     if lacking:
         msg = f"{lacking[0]} of {version.uri} is missing in run {version.run_id}, so it cannot be reproduced"
@@ -101,27 +101,27 @@ def fetch(version: Version, uri: str, trust: Trust) -> Recorded:
             msg = f"the files of run {version.run_id} of {version.uri} cannot be fetched: {error}"
             raise Refused(msg) from error
     try:
-        provenance = read_provenance(content["provenance.json"], version, signed)
+        provenance = read_signed_provenance(content[layout.PROVENANCE], version, signed)
     except DataError as error:
         raise Refused(str(error)) from error
-    listed = content["code/installed.txt"]
-    origin = provenance.origin
+    listed = content[layout.INSTALLED]
+    origin = provenance.lineage
     came = hashlib.sha256(listed).hexdigest()
     if came != origin.installed:
         msg = (
-            f"code/installed.txt of {version.uri} was changed: it is {came[:12]}, but {origin.installed[:12]} in its "
+            f"{layout.INSTALLED} of {version.uri} was changed: it is {came[:12]}, but {origin.installed[:12]} in its "
             "provenance.json; restore the registry from a copy"
         )
         raise Refused(msg)
     if origin.diff is None:
-        note = run.get("headframe.code.note", "no reason is given")
+        note = run.get(tags.CODE_NOTE, "no reason is given")
         msg = f"the code of {version.uri} was not written down ({note}), so it cannot be had; commit, and train it anew"
         raise Refused(msg)
     return Recorded(
         version=version,
-        plan=content["plan.json"],
+        plan=content[layout.PLAN],
         provenance=provenance,
-        diff=content["code/code.diff"],
+        diff=content[layout.DIFF],
         installed=dict(line.split("==", 1) for line in listed.decode().splitlines()),
         hardware={name: value for name, value in run.items() if name.startswith("hardware.")},
     )
@@ -129,4 +129,4 @@ def fetch(version: Version, uri: str, trust: Trust) -> Recorded:
 
 def _files(client: Any, run_id: str) -> Iterator[Any]:
     yield from client.list_artifacts(run_id)
-    yield from client.list_artifacts(run_id, "code")
+    yield from client.list_artifacts(run_id, layout.CODE)

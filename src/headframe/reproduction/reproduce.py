@@ -77,7 +77,7 @@ class _Rebuilding:
     def judge(self) -> Reproduction:
         """Go as far as it makes sense, and say what came of it."""
         recorded = self.recorded
-        origin = recorded.origin
+        origin = recorded.lineage
         promised = recorded.version.tags[tags.PLAN]
         if recorded.fingerprint != promised:
             return self._stopped("plan", recorded.fingerprint, "the stored plan was changed after it was registered")
@@ -128,7 +128,7 @@ class _Rebuilding:
             msg = "the program ended without a model; this is a fault of Headframe itself"
             raise HeadframeError(msg)
         made = root / trained.folder
-        origin = recorded.origin
+        origin = recorded.lineage
         exchanged = modules(recorded, found)
         came = {
             "plan": (recorded.version.tags[tags.PLAN], recorded.fingerprint),
@@ -162,7 +162,7 @@ class _Rebuilding:
 
     def _stopped(self, stage: str, came: str, why: str, found: Found | None = None) -> Reproduction:
         """Judge a version of which something that goes in is not what it was; what rests on it is not made."""
-        then, origin = self.recorded.provenance, self.recorded.origin
+        then, origin = self.recorded.provenance, self.recorded.lineage
         promised = {
             "plan": self.recorded.version.tags[tags.PLAN],
             "code": _code(origin.commit, str(origin.diff), origin.modules),

@@ -16,7 +16,7 @@ ABSENT = "not there"
 
 def changes(recorded: Recorded, found: Found) -> tuple[Change, ...]:
     """Compare Python, machine, device and libraries; those that the result rests on come first."""
-    origin = recorded.origin
+    origin = recorded.lineage
     now = lineage.machine()
     pairs = [
         ("python", origin.python, platform.python_version()),
@@ -42,7 +42,7 @@ def changes(recorded: Recorded, found: Found) -> tuple[Change, ...]:
 
 def modules(recorded: Recorded, found: Found) -> tuple[Change, ...]:
     """Name the modules of Headframe's installed code that are not those that the version was made with."""
-    then, now = recorded.origin.modules, found.modules
+    then, now = recorded.lineage.modules, found.modules
     return tuple(
         Change(name=name, recorded=then.get(name, ABSENT), found=now.get(name, ABSENT), decides=True)
         for name in sorted(then.keys() | now.keys())

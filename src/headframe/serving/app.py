@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from headframe.errors import ConfigurationError, DataError
 from headframe.prediction.predictor import Predictor
-from headframe.registry.versions import Version
+from headframe.registry.versions import ModelVersion
 from headframe.serving import protocol
 
 log = logging.getLogger("headframe")
@@ -22,7 +22,7 @@ log = logging.getLogger("headframe")
 MAX_BYTES = 64 * 2**20  # of one request's body
 
 
-def make_app(predictor: Predictor, version: Version, *, max_rows: int, max_bytes: int = MAX_BYTES) -> FastAPI:
+def make_app(predictor: Predictor, version: ModelVersion, *, max_rows: int, max_bytes: int = MAX_BYTES) -> FastAPI:
     """Make the application: `/ping`, `/health`, `/version`, `/invocations`.
 
     Wrong requests get a status of 400 to 415 and `{"error": SENTENCE}`. Requests are answered by as many threads as

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from headframe.config.plan.plan import Plan
 from headframe.errors import ConfigurationError, DataError, HeadframeError, Refused, Unavailable
-from headframe.registry.versions import Version, means_champion, open_version, resolve, signed_files
+from headframe.registry.versions import ModelVersion, is_champion_name, load_model, resolve, signed_files
 from headframe.signing.trust import Trust
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ log = logging.getLogger("headframe")
 _ATTEMPTS = 3  # at finding alias and ledger at one, while others promote
 
 
-def open_asked(model: str, plan: Plan, uri: str, root: Path) -> tuple[Version, Predictor]:
+def open_asked(model: str, plan: Plan, uri: str, root: Path) -> tuple[ModelVersion, Predictor]:
     """Open the version that is meant by `NAME`, `NAME@ALIAS` or `NAME/VERSION`; `NAME` means its champion.
 
     Args:
@@ -40,11 +40,11 @@ def open_asked(model: str, plan: Plan, uri: str, root: Path) -> tuple[Version, P
         DataError: they cannot be read.
     """
     trust = Trust.of(plan.team)
-    if plan.promotion.served != "ledger" or not means_champion(model):
+    if plan.promotion.served != "ledger" or not is_champion_name(model):
         version = resolve(model, uri)
-        return version, open_version(version, uri, trust)
+        return version, load_model(version, uri, trust)
     from headframe.promotion.service import PromotionService, read_files, require_same  # noqa: PLC0415 - imports SQLAlchemy
-    from headframe.registry.loader import open_package  # noqa: PLC0415 - imports torch
+    from headframe.registry.loader import load_package  # noqa: PLC0415 - imports torch
 
     name = model.removeprefix("models:/").partition("@")[0]
     # Whatever data set the plan is for: the policy holds for the model that is asked about.
@@ -53,13 +53,13 @@ def open_asked(model: str, plan: Plan, uri: str, root: Path) -> tuple[Version, P
     with signed_files(version, uri, trust) as (folder, signed):
         require_same(version, read_files(folder, signed), crown)
         try:
-            return version, open_package(folder)
+            return version, load_package(folder)
         except DataError as error:
             msg = f"{version.uri} is damaged: {error}"
             raise DataError(msg) from error
 
 
-def _crowned(model: str, name: str, service: PromotionService) -> tuple[Version, Entry]:
+def _crowned(model: str, name: str, service: PromotionService) -> tuple[ModelVersion, Entry]:
     """Give the champion by MLflow's word and the entry that made it champion, if ledger and policy agree.
 
     Raises:
@@ -113,7 +113,7 @@ def _finish(name: str, service: PromotionService) -> str | None:
     return None
 
 
-def _shown(model: str, untold: str | None, service: PromotionService) -> Version:
+def _shown(model: str, untold: str | None, service: PromotionService) -> ModelVersion:
     """Give the version that MLflow calls champion.
 
     Raises:

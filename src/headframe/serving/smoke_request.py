@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from headframe.prediction.predictor import Predictor
-    from headframe.registry.versions import Version
+    from headframe.registry.versions import ModelVersion
 
 OK = 200  # HTTP's
 
@@ -91,12 +91,12 @@ def ask_package(model: str, name: str, number: int, probe: str) -> tuple[int, st
     """
     import pyarrow.parquet as pq  # noqa: PLC0415 - see `answer`
 
-    from headframe.registry.loader import open_package  # noqa: PLC0415
-    from headframe.registry.versions import Version  # noqa: PLC0415
+    from headframe.registry.loader import load_package  # noqa: PLC0415
+    from headframe.registry.versions import ModelVersion  # noqa: PLC0415
 
-    predictor = open_package(Path(model))
+    predictor = load_package(Path(model))
     rows = pq.read_table(probe)
-    return ask(predictor, Version(name, number), rows if predictor.lookback else rows.slice(0, 1))
+    return ask(predictor, ModelVersion(name, number), rows if predictor.lookback else rows.slice(0, 1))
 
 
 def _difference(answer: list[dict[str, Any]], predictions: pa.Table) -> str:
@@ -138,7 +138,7 @@ def still_answers(answered: Answered, uri: str, trust: Trust) -> bool:
     return is_intact(answered.model, answered.version, uri, trust) is True
 
 
-def ask(predictor: Predictor, version: Version, rows: pa.Table) -> tuple[int, str]:
+def ask(predictor: Predictor, version: ModelVersion, rows: pa.Table) -> tuple[int, str]:
     """Send rows through the application as a client would, and give status and body of the answer."""
     import asyncio  # noqa: PLC0415 - see `answer`
 

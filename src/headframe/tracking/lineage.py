@@ -18,6 +18,7 @@ import psutil
 from headframe import __version__
 from headframe.digests import digest, file_digest
 from headframe.errors import HeadframeError
+from headframe.tracking import tags
 
 log = logging.getLogger("headframe")
 
@@ -136,7 +137,7 @@ def machine() -> dict[str, str]:
         "hardware.gpu": ", ".join(gpus) or "none",
         "hardware.system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
-        "headframe.release": __version__,
+        tags.RELEASE: __version__,
     }
 
 

@@ -17,9 +17,8 @@ from mlflow.exceptions import MlflowException
 from headframe.config.plan.learner import EnsembleConfig
 from headframe.config.plan.plan import Plan
 from headframe.records import Evaluated, Interval, SplitRecord, Trained
-from headframe.tracking import lineage
-from headframe.tracking.origin import Written
-from headframe.tracking.tags import KEY
+from headframe.tracking import layout, lineage, tags
+from headframe.tracking.provenance import CollectedLineage
 
 log = logging.getLogger("headframe")
 
@@ -33,14 +32,14 @@ def open_run(client: MlflowClient, experiment: str, key: str, name: str) -> Run:
 
     A run that a kill or a failure left is taken up again, so that repeating a step doubles nothing.
     """
-    found = client.search_runs([experiment], f"tags.`{KEY}` = '{key}'", order_by=["attributes.start_time ASC"])
+    found = client.search_runs([experiment], f"tags.`{tags.KEY}` = '{key}'", order_by=["attributes.start_time ASC"])
     if found:
         run: Run = found[0]
         if run.info.status != "RUNNING":
             client.update_run(run.info.run_id, status="RUNNING")
         return run
-    tags = {KEY: key, "mlflow.user": _user(), "mlflow.source.type": "LOCAL", "mlflow.source.name": "headframe"}
-    return client.create_run(experiment, run_name=name, tags=tags)
+    first = {tags.KEY: key, "mlflow.user": _user(), "mlflow.source.type": "LOCAL", "mlflow.source.name": "headframe"}
+    return client.create_run(experiment, run_name=name, tags=first)
 
 
 def _user() -> str:
@@ -107,7 +106,7 @@ def log_cost(client: MlflowClient, run: Run, cost: Mapping[str, Any]) -> None:
     names = ("wall_seconds", "cpu_seconds", "peak_memory_mib")
     client.log_batch(run.info.run_id, metrics=[Metric(f"cost/{name}", float(cost[name]), at, 0) for name in names])
     if cost["resumed"]:
-        set_tags(client, run, {"headframe.cost.note": "resumed: what was spent before the interruption is not counted"})
+        set_tags(client, run, {tags.COST_NOTE: "resumed: what was spent before the interruption is not counted"})
 
 
 def _ends(prefix: str, metrics: Mapping[str, Interval]) -> dict[str, float]:
@@ -147,41 +146,41 @@ def log_dataset(client: MlflowClient, run: Run, plan: Plan, split: SplitRecord, 
         client.log_inputs(run.info.run_id, inputs)
 
 
-def log_lineage(client: MlflowClient, run: Run, origin: Written, root: Path, scratch: Path) -> None:
+def log_lineage(client: MlflowClient, run: Run, collected: CollectedLineage, root: Path, scratch: Path) -> None:
     """Write down code, libraries, machine and flow run; what is not known is said, not left out silently.
 
     Args:
         client: of MLflow.
         run: which run.
-        origin: the code, and what is installed.
+        collected: the code, and what is installed.
         root: the project's folder.
         scratch: an existing folder for what is made on the way.
     """
-    tags = lineage.machine()
-    code = origin.code
+    facts = lineage.machine()
+    code = collected.code
     if code.note:
         log.warning("tracking: %s", code.note)
-        tags["headframe.code.note"] = code.note
+        facts[tags.CODE_NOTE] = code.note
     if code.commit:
-        tags["mlflow.source.git.commit"] = code.commit
-    tags["headframe.code.changed"] = "unknown" if code.diff is None else str(bool(code.diff)).lower()
+        facts["mlflow.source.git.commit"] = code.commit
+    facts[tags.CODE_CHANGED] = "unknown" if code.diff is None else str(bool(code.diff)).lower()
     name, sha256 = lineage.lock(root)
-    tags |= {"headframe.lock": name, "headframe.lock.sha256": sha256}
+    facts |= {tags.LOCK: name, tags.LOCK_DIGEST: sha256}
     if flow := lineage.flow_run():
-        tags["headframe.flow_run"] = flow
-    set_tags(client, run, tags)
+        facts[tags.FLOW_RUN] = flow
+    set_tags(client, run, facts)
     run_id = run.info.run_id
     # An empty one is written as well, so a run made again leaves nothing behind; bytes, since a diff has no encoding.
-    diff = scratch / "code.diff"
+    diff = scratch / Path(layout.DIFF).name
     diff.write_bytes(code.diff or b"")
-    client.log_artifact(run_id, str(diff), "code")
+    client.log_artifact(run_id, str(diff), layout.CODE)
     diff.unlink()
-    client.log_text(run_id, origin.installed, "code/installed.txt")
+    client.log_text(run_id, collected.installed, layout.INSTALLED)
 
 
-def set_tags(client: MlflowClient, run: Run, tags: Mapping[str, str]) -> None:
+def set_tags(client: MlflowClient, run: Run, values: Mapping[str, str]) -> None:
     """Write several tags in one call."""
-    client.log_batch(run.info.run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+    client.log_batch(run.info.run_id, tags=[RunTag(name, value) for name, value in values.items()])
 
 
 def log_files(client: MlflowClient, run: Run, files: Iterable[tuple[Path, str | None]]) -> None:

@@ -11,6 +11,7 @@ from headframe.digests import Record
 from headframe.errors import DataError
 from headframe.evaluation.card import use
 from headframe.evaluation.facts import NO_SLICES, Facts, signed, spread
+from headframe.evaluation.layout import METRICS, SLICES
 from headframe.evaluation.paired import Comparison
 from headframe.evaluation.slices import Slice
 from headframe.ledger.entries import Entry
@@ -36,9 +37,10 @@ from headframe.promotion.approvals import read_approval
 from headframe.promotion.service import PromotionService
 from headframe.promotion.views.overview import LedgerEvent, Listed, State, VersionRecord, deeds, dossier, listed, state
 from headframe.records import Interval
-from headframe.registry.listing import artifacts, find
-from headframe.registry.signed_record import require_bytes
-from headframe.registry.versions import Version, signed_files
+from headframe.registry.listing import get_version, run_artifacts
+from headframe.registry.signed_record import require_signed_bytes
+from headframe.registry.versions import ModelVersion, signed_files
+from headframe.tracking import layout
 
 _GOOD, _BAD = ("champion", "challenger"), ("refused", "rejected")
 _NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # sha256 of no bytes
@@ -149,7 +151,7 @@ class _Known:
         return last_gate(self.entries, self.found.version.number)
 
 
-def show(version: Version, service: PromotionService) -> Shown:
+def show(version: ModelVersion, service: PromotionService) -> Shown:
     """Tell everything about a version; its files are checked against their signature.
 
     Raises:
@@ -164,8 +166,8 @@ def show(version: Version, service: PromotionService) -> Shown:
         run_id=version.run_id,
         metrics=found.provenance.evaluated.metrics,
         rows=found.provenance.evaluated.rows,
-        commit=found.provenance.origin.commit,
-        libraries=found.provenance.origin.libraries,
+        commit=found.provenance.lineage.commit,
+        libraries=found.provenance.lineage.libraries,
         digests=_digests(found),
         gates=tuple(gated.claim["results"]) if gated else (),
         policy=gated.claim["policy"] if gated else "",
@@ -174,7 +176,7 @@ def show(version: Version, service: PromotionService) -> Shown:
     )
 
 
-def card(version: Version, service: PromotionService) -> Card:
+def card(version: ModelVersion, service: PromotionService) -> Card:
     """Write the card of a version; its files are checked against their signature.
 
     Raises:
@@ -183,10 +185,10 @@ def card(version: Version, service: PromotionService) -> Card:
     """
     known = _known(version, service)
     found = known.found
-    with artifacts(version, service.uri) as fetch:
-        names = {"evaluated": "metrics.json", "slices": "slices.json"}
+    with run_artifacts(version, service.uri) as fetch:
+        names = {"evaluated": METRICS, "slices": SLICES}
         measured = {
-            name: require_bytes(fetch(f"evaluation/{file}"), name, file, version, found.signed)
+            name: require_signed_bytes(fetch(f"{layout.EVALUATION}/{file}"), name, file, version, found.signed)
             for name, file in names.items()
         }
     try:
@@ -198,8 +200,8 @@ def card(version: Version, service: PromotionService) -> Card:
     return Card(model=version.model, version=version.number, html=as_html(page), markdown=as_markdown(page))
 
 
-def _known(version: Version, service: PromotionService) -> _Known:
-    version, registered = find(version, service.uri)
+def _known(version: ModelVersion, service: PromotionService) -> _Known:
+    version, registered = get_version(version, service.uri)
     with signed_files(version, service.uri, service.trust) as (_, statement):
         found = dossier(version, registered, service, statement)
     entries = service.ledger.entries(version.model, service.trust)
@@ -373,7 +375,7 @@ def _ledger(told: Sequence[LedgerEvent]) -> list[Block]:
 
 
 def _lineage(found: VersionRecord) -> list[Block]:
-    origin = found.provenance.origin
+    origin = found.provenance.lineage
     kept = f"kept with its run as code/code.diff, sha256 {origin.diff}"
     own = sorted({name.partition(".")[0] for name in origin.modules} - {"headframe"})
     told = {
@@ -382,7 +384,7 @@ def _lineage(found: VersionRecord) -> list[Block]:
         "Of the project": ", ".join(own) or "no code of its own",
         "Libraries": ", ".join(f"{name} {version}" for name, version in sorted(origin.libraries.items())),
         "Python": f"{origin.python} on {origin.machine}, trained on {origin.device}",
-        "Headframe": str(found.signed.claim["headframe"]),
+        "Headframe": str(found.signed.predicate["headframe"]),
         "Seed": str(found.plan.seed),
         "Run": found.version.run_id,
     }
@@ -402,5 +404,5 @@ def _again(known: _Known, name: str) -> list[Block]:
 def _digests(found: VersionRecord) -> dict[str, str]:
     """Give the sha256 of what a version consists of and rests on, by name."""
     names = ("bundle", "plan", "provenance", "table", "split", "predictions", "evaluated", "slices")
-    told = {name: str(found.signed.claim[name]) for name in names if name in found.signed.claim}
+    told = {name: str(found.signed.predicate[name]) for name in names if name in found.signed.predicate}
     return {"signature": found.signed.digest, **told}

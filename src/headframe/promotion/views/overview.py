@@ -15,12 +15,13 @@ from headframe.ledger.rules import last_gate, since_champion
 from headframe.promotion.approvals import read_approval
 from headframe.promotion.service import PromotionService
 from headframe.records import Interval, Provenance
-from headframe.registry.signed_record import read_plan, read_provenance, require_tags
-from headframe.registry.versions import Version, statement
+from headframe.registry.signed_record import read_signed_plan, read_signed_provenance, require_signed_tags
+from headframe.registry.versions import ModelVersion, fetch_signature
+from headframe.tracking import layout
 
 if TYPE_CHECKING:
-    from headframe.registry.signature import Signed
-from headframe.registry.listing import artifacts, versions
+    from headframe.registry.signature import SignedModel
+from headframe.registry.listing import list_versions, run_artifacts
 
 State = Literal["champion", "former champion", "rejected", "challenger", "refused", "candidate", "not trusted"]
 """Candidate: registered. Challenger: passed every gate against the present champion; refused: did not."""
@@ -132,9 +133,9 @@ class VersionRecord:
         provenance: what it rests on, and its metrics.
     """
 
-    version: Version
+    version: ModelVersion
     registered: str
-    signed: Signed
+    signed: SignedModel
     plan: Plan
     provenance: Provenance
 
@@ -168,7 +169,7 @@ def gather(model: str, service: PromotionService) -> tuple[list[VersionRecord], 
         ConfigurationError: there is no such model.
     """
     found, others = [], []
-    for version, registered in versions(model, service.uri):
+    for version, registered in list_versions(model, service.uri):
         try:
             found.append(dossier(version, registered, service))
         except Unavailable:
@@ -196,7 +197,7 @@ def arrange(model: str, found: Sequence[VersionRecord], others: Sequence[Listed]
 
 
 def dossier(
-    version: Version, registered: str, service: PromotionService, signed: Signed | None = None
+    version: ModelVersion, registered: str, service: PromotionService, signed: SignedModel | None = None
 ) -> VersionRecord:
     """Read what is known of a version.
 
@@ -210,12 +211,12 @@ def dossier(
         Refused: it is not signed by an author who is trusted, or plan or provenance are not what was signed.
         HeadframeError: they are gone.
     """
-    signed = signed or statement(version, service.uri, service.trust)
-    require_tags(version, signed)
-    with artifacts(version, service.uri) as fetch:
-        provenance = read_provenance(fetch("provenance.json"), version, signed)
-        own = {name.partition(".")[0] for name in provenance.origin.modules} - {"headframe"}
-        plan = read_plan(fetch("plan.json"), version, signed, [f"{name}." for name in sorted(own)])
+    signed = signed or fetch_signature(version, service.uri, service.trust)
+    require_signed_tags(version, signed)
+    with run_artifacts(version, service.uri) as fetch:
+        provenance = read_signed_provenance(fetch(layout.PROVENANCE), version, signed)
+        own = {name.partition(".")[0] for name in provenance.lineage.modules} - {"headframe"}
+        plan = read_signed_plan(fetch(layout.PLAN), version, signed, [f"{name}." for name in sorted(own)])
     return VersionRecord(version, registered, signed, plan, provenance)
 
 

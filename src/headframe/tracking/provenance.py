@@ -12,7 +12,7 @@ from headframe.config.plan.component import targets
 from headframe.config.plan.plan import Plan
 from headframe.digests import digest
 from headframe.prediction.layout import encoder_states
-from headframe.records import Origin
+from headframe.records import Lineage
 from headframe.tracking import lineage
 
 DECIDING = (
@@ -29,7 +29,7 @@ ELSEWHERE = {"launcher", "promotion", "team", "serving", "tracking"}
 
 
 @dataclass(frozen=True)
-class Written:
+class CollectedLineage:
     """What a run keeps of its origin.
 
     Attributes:
@@ -40,10 +40,10 @@ class Written:
 
     code: lineage.Code
     installed: str
-    origin: Origin
+    lineage: Lineage
 
 
-def written(plan: Plan, bundle: Path, root: Path) -> Written:
+def collect_lineage(plan: Plan, bundle: Path, root: Path) -> CollectedLineage:
     """Find out what a trained model rests on beside plan and data.
 
     Args:
@@ -53,8 +53,8 @@ def written(plan: Plan, bundle: Path, root: Path) -> Written:
     """
     code = lineage.code(root)
     installed = "".join(f"{name}=={version}\n" for name, version in lineage.installed().items())
-    reached = reached_by(plan, root)
-    origin = Origin(
+    reached = plan_dependencies(plan, root)
+    origin = Lineage(
         commit=code.commit,
         diff=None if code.diff is None else hashlib.sha256(code.diff).hexdigest(),
         folder=code.folder,
@@ -64,17 +64,17 @@ def written(plan: Plan, bundle: Path, root: Path) -> Written:
         python=platform.python_version(),
         machine=reached.machine,
         device=device_of(plan.learner),
-        features=learned(bundle),
+        features=encoder_digests(bundle),
     )
-    return Written(code, installed, origin)
+    return CollectedLineage(code, installed, origin)
 
 
-def reached_by(plan: Plan, root: Path) -> CodeDependencies:
+def plan_dependencies(plan: Plan, root: Path) -> CodeDependencies:
     """Give the code and the libraries that a plan's result rests on, as they are now."""
     content = plan.without_test_settings.model_dump(mode="json", exclude=ELSEWHERE)
     return code_dependencies([*DECIDING, *(target.rpartition(".")[0] for target in targets(content))], root / "src")
 
 
-def learned(bundle: Path) -> dict[str, str]:
+def encoder_digests(bundle: Path) -> dict[str, str]:
     """Return the sha256 of what each encoder of a bundle learned, by the path of its member's names."""
     return {name: digest(state) for name, state in encoder_states(bundle)}

@@ -1,0 +1,255 @@
+"""Track, package, verify and register a measured result.
+
+Every call finds what an earlier, killed one left under the same key and goes on from there, so the order is: run,
+lineage, files, package, proof, version. A version exists only after its proof.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from filelock import FileLock
+from mlflow import MlflowClient, entities
+from mlflow.artifacts import download_artifacts
+from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Run
+from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+from headframe.config.project import Project
+from headframe.errors import HeadframeError, Refused, Unavailable
+from headframe.evaluation.layout import CARD, METRICS, PLOTS, REPORT, SLICES
+from headframe.prediction.layout import MEMBERS
+from headframe.records import Registered
+from headframe.registry.package import package, prove
+from headframe.registry.resign import predicate_to_resign, require_identity
+from headframe.registry.signature import UnknownSigner, read_package, require_signer, sign_package, signing_key
+from headframe.registry.submission import Submission
+from headframe.registry.versions import ModelVersion, signed_files
+from headframe.signing.trust import Trust
+from headframe.tracking import layout, runs, tags
+from headframe.tracking.client import experiment_id, make_client
+from headframe.tracking.errors import readable_errors
+from headframe.training.outcome import HISTORY, PROBE, PROBE_SCORES
+from headframe.training.result import BUNDLE, COST, PREDICTIONS, RESULT
+
+log = logging.getLogger("headframe")
+
+VERSIONS = "mlflow.modelVersions"  # MLflow's own tag of a logged model
+
+
+class Registration:
+    """One result on its way into one registry.
+
+    Args:
+        submission: the result.
+        uri: MLflow's address.
+        folder: for temporary files.
+    """
+
+    def __init__(self, submission: Submission, uri: str, folder: Path) -> None:
+        self.submission = submission
+        self.uri = uri
+        self.folder = folder
+        self.team = submission.plan.team
+
+    def complete(self) -> Registered:
+        """Do what is not done yet; see `headframe.registry.register.register`."""
+        submission, key = self.submission, self.submission.key
+        require_signer(self.team)
+        locks = Project(submission.root).state / "locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        client = make_client(self.uri)
+        with FileLock(locks / f"register-{key[:16]}.lock"), readable_errors(self.uri):
+            experiment = experiment_id(client, self.uri, submission.plan.tracking.experiment)
+            run = runs.open_run(client, experiment, key, submission.plan.name)
+            with _ending(client, run):
+                version = self._find(client)
+                if version is None:
+                    self._track(client, run)
+                logged = self._logged_model(client, run)
+                if version is None:
+                    parity = self._package(client, run, logged, submission.predicate)
+                    version = self._create_version(client, run, logged, parity)
+                elif (reason := self._damage(version)) is not None:
+                    predicate = predicate_to_resign(submission, version, self.uri)
+                    log.warning("%s; its files are written again", reason)
+                    self._package(client, run, logged, predicate)
+                _link(client, logged, version)
+                runs.set_tags(client, run, {tags.VERSION: f"{version.model}/{version.number}"})
+        return Registered(
+            model=version.model,
+            version=version.number,
+            run_id=version.run_id,
+            model_uri=version.uri,
+            parity=float(version.tags[tags.PARITY]),
+        )
+
+    def _damage(self, version: ModelVersion) -> str | None:
+        """Return what is wrong with the files of a version; None where they are as somebody trusted signed them.
+
+        Raises:
+            Refused: they are whole, but signed by somebody who is not trusted: to write them again would take the
+                version from whoever registered it; or they are of another result.
+        """
+        try:
+            with signed_files(version, self.uri, Trust.of(self.team)) as (_, signed):
+                predicate = signed.predicate
+        except Unavailable:
+            raise
+        except UnknownSigner as error:
+            whole = f"version {version.number} of {version.model}"
+            msg = f"{error}; to register it as your own, delete {whole} in MLflow first"
+            raise Refused(msg) from error
+        except HeadframeError as error:
+            return str(error)
+        require_identity(predicate, self.submission, version)
+        return None
+
+    def _track(self, client: MlflowClient, run: Run) -> None:
+        """Write parameters, metrics, lineage and files of the result."""
+        submission, plan = self.submission, self.submission.plan
+        training, evaluation = submission.training, submission.evaluation
+        client.log_text(run.info.run_id, plan.model_dump_json(indent=2) + "\n", layout.PLAN)
+        client.log_text(run.info.run_id, submission.provenance, layout.PROVENANCE)
+        note = f"{plan.dataset.title}: {submission.evaluated.summary}"
+        runs.set_tags(client, run, {**submission.tags, "mlflow.note.content": note})
+        runs.log_parameters(client, run, plan)
+        runs.log_dataset(client, run, plan, submission.data.split, submission.root)
+        runs.log_lineage(client, run, submission.lineage, submission.root, self.folder)
+        for history in sorted(training.rglob(HISTORY)):  # of an ensemble each member has one
+            member = history.parent.relative_to(training).as_posix().replace(f"{MEMBERS}/", "")
+            name = "history" if member == "." else f"history/{member}"
+            runs.log_history(client, run, name, json.loads(history.read_bytes()))
+        runs.log_results(client, run, submission.evaluated, submission.trained)
+        cost = training / COST  # missing where a kill came between the end of the training and this file
+        if cost.is_file():
+            runs.log_cost(client, run, json.loads(cost.read_bytes()))
+        files = [(evaluation / name, layout.EVALUATION) for name in (CARD, REPORT, METRICS, SLICES)]
+        files += [(training / name, layout.TRAINING) for name in (PREDICTIONS, RESULT, HISTORY)]
+        files += [(evaluation / PLOTS, f"{layout.EVALUATION}/{PLOTS}"), (submission.validation, layout.DATA)]
+        runs.log_files(client, run, files)
+
+    def _logged_model(self, client: MlflowClient, run: Run) -> LoggedModel:
+        """Return MLflow's entry for the model of this run, which is created once."""
+        experiment, run_id, key = run.info.experiment_id, run.info.run_id, self.submission.key
+        found = client.search_logged_models([experiment], filter_string=f"tags.`{tags.KEY}` = '{key}'")
+        name = self.submission.model
+        logged: LoggedModel = (
+            found[0]
+            if found
+            else client.create_logged_model(experiment, name=name, source_run_id=run_id, tags={tags.KEY: key})
+        )
+        outputs = client.get_run(run_id).outputs
+        if logged.model_id not in {output.model_id for output in (outputs.model_outputs if outputs else ())}:
+            client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+        return logged
+
+    def _package(self, client: MlflowClient, run: Run, logged: LoggedModel, predicate: Mapping[str, str]) -> float:
+        """Package the model, upload it, download it and verify it; return the largest difference from training."""
+        submission = self.submission
+        probe = submission.training / PROBE
+        expected = np.load(submission.training / PROBE_SCORES, allow_pickle=False)
+        collect_lineage, fetched = self.folder / "package", self.folder / "fetched"
+        for leftover in (collect_lineage, fetched):
+            shutil.rmtree(leftover, ignore_errors=True)
+        package(
+            collect_lineage,
+            submission.training / BUNDLE,
+            pq.read_table(probe),
+            location=logged.artifact_location,
+            run_id=run.info.run_id,
+            model_id=logged.model_id,
+            created=datetime.fromtimestamp(logged.creation_timestamp / 1000, UTC),
+            code=submission.packages,
+        )
+        sign_package(collect_lineage, signing_key(self.team), {**predicate, "run_id": run.info.run_id})
+        _remove_others(logged.artifact_location, collect_lineage)
+        client.log_model_artifacts(logged.model_id, str(collect_lineage))
+        back = download_artifacts(
+            artifact_uri=logged.artifact_location,
+            dst_path=str(fetched),  # a copy, wherever they lie: a model's own code may write beside itself
+            tracking_uri=self.uri,
+            registry_uri=self.uri,
+        )
+        try:
+            read_package(Path(back), Trust.of(self.team))
+            difference = prove(Path(back), probe, expected, submission.plan.trainer.threads)
+        except HeadframeError:
+            client.finalize_logged_model(logged.model_id, LoggedModelStatus.FAILED)
+            raise
+        client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+        for scratch in (collect_lineage, fetched):
+            shutil.rmtree(scratch, ignore_errors=True)
+        return difference
+
+    def _find(self, client: MlflowClient) -> ModelVersion | None:
+        """Return the version that was registered under the key; the oldest, should there be several."""
+        found = client.search_model_versions(
+            f"name = '{self.submission.model}' and tags.`{tags.KEY}` = '{self.submission.key}'"
+        )
+        return min(map(_model_version, found), key=lambda version: version.number, default=None)
+
+    def _create_version(self, client: MlflowClient, run: Run, logged: LoggedModel, parity: float) -> ModelVersion:
+        """Register a version. Its key goes in with it, in one transaction: there is never a version without."""
+        name = self.submission.model
+        try:
+            client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        created = client.create_model_version(
+            name,
+            source=logged.artifact_location,
+            run_id=run.info.run_id,
+            tags={**self.submission.tags, tags.PARITY: repr(parity)},
+            description=self.submission.evaluated.summary,
+            model_id=logged.model_id,
+        )
+        # Another machine may have registered the same at once, where no lock of ours reaches: the first one stays.
+        version, first = _model_version(created), self._find(client)
+        if first is not None and first.number < version.number:
+            client.delete_model_version(name, str(version.number))
+            return first
+        return version
+
+
+def _model_version(version: entities.model_registry.ModelVersion) -> ModelVersion:
+    return ModelVersion(version.name, int(version.version), version.run_id, dict(version.tags))
+
+
+def _remove_others(location: str, package: Path) -> None:
+    """Remove what lies where a model is stored and is no part of it: in `code/` it would be imported."""
+    repository = get_artifact_repository(location)
+    folders = [""]
+    while folders:
+        for each in repository.list_artifacts(folders.pop() or None):
+            if each.is_dir and (package / each.path).is_dir():
+                folders.append(each.path)
+            elif each.is_dir or not (package / each.path).is_file():
+                repository.delete_artifacts(each.path)
+
+
+def _link(client: MlflowClient, logged: LoggedModel, version: ModelVersion) -> None:
+    """Let MLflow's pages link from the model to its version; a server does that itself, a file does not."""
+    if VERSIONS not in client.get_logged_model(logged.model_id).tags:
+        named = json.dumps([{"name": version.model, "version": str(version.number)}])
+        client.set_logged_model_tags(logged.model_id, {VERSIONS: named})
+
+
+@contextmanager
+def _ending(client: MlflowClient, run: Run) -> Iterator[None]:
+    """Let the run end as what happens inside ends; a kill leaves it running, to be continued."""
+    try:
+        yield
+    except Exception:
+        client.set_terminated(run.info.run_id, status="FAILED")
+        raise
+    client.set_terminated(run.info.run_id, status="FINISHED")

@@ -1,0 +1,117 @@
+"""What to sign of a version whose files are written again: no more than its author signed then.
+
+The run keeps the plan and the provenance of the time when the version was registered, so these must be signed. The old
+signature is believed. Where it is gone or damaged, nothing in MLflow is believed that is not of this very result.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from headframe.config.plan.plan import Plan
+from headframe.config.project import Project
+from headframe.digests import digest, file_digest
+from headframe.errors import HeadframeError, Refused, Unavailable
+from headframe.records import Provenance
+from headframe.registry.signed_record import validation_message
+from headframe.registry.submission import Submission
+from headframe.registry.versions import ModelVersion, fetch_signature
+from headframe.signing.trust import Trust
+from headframe.tracking import layout, tags
+from headframe.tracking.client import make_client
+from headframe.tracking.downloads import ArtifactMissing, download
+from headframe.tracking.errors import readable_errors
+
+_ADVICE = "restore the registry from a copy, or delete the version in MLflow and register it again"
+
+
+def predicate_to_resign(submission: Submission, version: ModelVersion, uri: str) -> dict[str, str]:
+    """Return what to sign of a version besides its files.
+
+    Args:
+        submission: the result that is registered here.
+        version: which carries its key.
+        uri: MLflow's address.
+
+    Raises:
+        Refused: the version is of another result, or what its run keeps is.
+    """
+    try:
+        signed = fetch_signature(version, uri, Trust.of(submission.plan.team))
+    except Unavailable:
+        raise
+    except HeadframeError:
+        return {**submission.predicate, **_kept_digests(submission, version, uri)}
+    require_identity(signed.predicate, submission, version)
+    return {name: str(value) for name, value in signed.predicate.items() if name != "run_id"}
+
+
+def require_identity(signed: Mapping[str, Any], submission: Submission, version: ModelVersion) -> None:
+    """Check that a version is of the result that is registered, since only a tag says so.
+
+    Args:
+        signed: what its author signed.
+        submission: the result that is registered here.
+        version: which carries its key.
+
+    Raises:
+        Refused: it is of another result.
+    """
+    for name, ours in submission.identity.items():
+        if signed.get(name) != ours:
+            msg = (
+                f"{version.uri} carries the key of this result, but its author signed {name} "
+                f"{str(signed.get(name))[:12]} instead of {ours[:12]}: its tag {tags.KEY} was changed; {_ADVICE}"
+            )
+            raise Refused(msg)
+
+
+def _kept_digests(submission: Submission, version: ModelVersion, uri: str) -> dict[str, str]:
+    """Return the digests of plan, provenance and validation report that the run keeps.
+
+    Raises:
+        Refused: one of them is not of this result, or not what the version's tags say.
+    """
+    report = layout.validation_report(submission.data.validated.report)
+    content = {}
+    client = make_client(uri)
+    with readable_errors(uri):
+        place = client.get_run(version.run_id).info.artifact_uri
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in (layout.PLAN, layout.PROVENANCE, report):
+            try:
+                content[name] = download(f"{place}/{name}", uri, Path(scratch)).read_bytes()
+            except ArtifactMissing as error:
+                msg = f"{version.uri} cannot be signed again: {name} of its run cannot be fetched ({error})"
+                raise Refused(f"{msg}; {_ADVICE}") from error
+    try:
+        raw = json.loads(content[layout.PLAN])
+        plan = Plan.model_validate(raw, context={"trusted": tuple(Project(submission.root).packages)})
+        provenance = Provenance.model_validate_json(content[layout.PROVENANCE])
+    except ValueError as error:
+        msg = f"{version.uri} cannot be signed again: plan or provenance in its run cannot be read"
+        raise Refused(f"{msg} ({validation_message(error)}); {_ADVICE}") from error
+    found = {
+        "plan": digest(raw),
+        "provenance": hashlib.sha256(content[layout.PROVENANCE]).hexdigest(),
+        "validated": hashlib.sha256(content[report]).hexdigest(),
+    }
+    ours = Provenance(
+        data=submission.data, trained=submission.trained, evaluated=submission.evaluated, lineage=provenance.lineage
+    )
+    wrong = None
+    if plan.identity != submission.plan.identity or found["plan"] != version.tags.get(tags.PLAN):
+        wrong = layout.PLAN
+    elif provenance != ours or found["provenance"] != version.tags.get(tags.PROVENANCE):
+        wrong = layout.PROVENANCE
+    elif found["validated"] != file_digest(submission.validation):
+        wrong = report
+    if wrong is not None:
+        msg = f"{version.uri} cannot be signed again: {wrong} of its run is not of the result that is registered here"
+        raise Refused(f"{msg}, or not what was registered then; {_ADVICE}")
+    return found
