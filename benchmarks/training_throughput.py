@@ -13,13 +13,13 @@ import torch
 
 from benchmarks.promise import ROOT, Promise, seconds
 from headframe.config.build import build
+from headframe.config.learner import Learner
 from headframe.config.load import load_plan
-from headframe.config.plan.learner import Learner
 from headframe.config.project import Project
 from headframe.examples.batches import Batches, TensorExamples
 from headframe.examples.encode import Examples
 from headframe.examples.seeds import seed_of
-from headframe.features.pixels import Pixels
+from headframe.features.images import Images
 from headframe.tasks.classification import Classification
 from headframe.training.checkpoints import CheckpointFile
 from headframe.training.network import train_network
@@ -48,7 +48,7 @@ class Case:
         rows = self.examples + validating
         inputs = draw.standard_normal((rows, 1, self.side, self.side), dtype=np.float32)
         target = draw.integers(0, CLASSES, rows)
-        encoder = Pixels()
+        encoder = Images()
         encoder.restore({"columns": ["image"], "shape": [1, self.side, self.side], "mean": [0.0], "deviation": [1.0]})
         task = Classification()
         task.restore({"column": "label", "type": "int64", "classes": [*range(CLASSES)], "counts": [1] * CLASSES})

@@ -40,7 +40,7 @@ def train_plan(plan: Plan, root: Path) -> TrainedPlan:
     trust = Trust.of(plan.team)
     data = bring_in(plan.dataset, root)
     table = data.validated.table
-    relevant = plan.without_test_settings
+    relevant = plan.without_declared
     task_and_data = (relevant.task, relevant.dataset.relevant_to_training)
     baseline = None
 

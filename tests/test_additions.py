@@ -46,7 +46,7 @@ NETWORK_YAML = """
 # A network of the project's own.
 _target_: mine.wide.Wide
 tasks: [classification]
-inputs: [image, tabular]
+takes: [image, tabular]
 width: 24 # hidden units
 """
 DATASET_YAML = """

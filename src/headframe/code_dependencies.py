@@ -11,10 +11,14 @@ from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
-from headframe.config.plan.learner import Learner
+from headframe.config.learner import Learner
 from headframe.config.targets.source import module_file, parse
 from headframe.digests import Record, file_digest
 from headframe.gpu import gpu
+
+DECLARATIONS = "headframe.config.plan."
+"""The schema of a plan. Its source does not count: what it declares decides by its values only, which every identity
+holds, and a new field with a default changes none. `tests/config/test_identity.py` keeps the defaults as they are."""
 
 BENEATH = ("numpy", "scipy")
 """Distributions that compute under those which code imports, so that their version counts for everything."""
@@ -56,6 +60,8 @@ def code_dependencies(modules: Iterable[str], own_source: Path) -> CodeDependenc
         top, _, rest = module.partition(".")
         if top not in tops:
             foreign.add(top)
+            continue
+        if module.startswith(DECLARATIONS):
             continue
         if rest:
             waiting.append(module.rpartition(".")[0])  # whose __init__ is run first

@@ -1,4 +1,4 @@
-"""What steps hand to each other: small, frozen, JSON, and equal when its content is equal."""
+"""Records, which steps exchange, and digests: equal content, equal digest."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Record(BaseModel):
-    """A frozen value that travels between steps; heavy things are named in it by digest and path."""
+    """A frozen value that steps exchange; heavy things are named in it by digest and path."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True, allow_inf_nan=False
@@ -21,37 +22,57 @@ class Record(BaseModel):
 
 
 def canonical(value: Any) -> str:
-    """Spell a JSON value in the one way that digests are taken of: sorted keys, no blanks, UTF-8."""
+    """Return the canonical form of a JSON value, of which digests are taken: sorted keys, no blanks, UTF-8."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
+def digest_content(value: Any, include: set[str] | None = None, exclude: set[str] | None = None) -> Any:
+    """Return a value as the JSON that identifies it: fields of records that equal their default are left out.
+
+    So a new field with a default changes no digest that was taken before. The other side of this: the default of an
+    existing field must never change, since equal digests would then stand for unequal values. Arguments of a component
+    have no default that is known here and stay as they are; the order of a sequence counts.
+
+    Args:
+        value: JSON, records, or both nested in mappings and sequences.
+        include: the only fields of a record that are taken.
+        exclude: fields of a record that are left out.
+    """
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", exclude_defaults=True, include=include, exclude=exclude)
+    if isinstance(value, Mapping):
+        return {str(key): digest_content(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [digest_content(inner) for inner in value]
+    return value
+
+
 def digest(value: Any) -> str:
-    """Give the sha256 (64 hex digits) of a JSON value or of a record."""
-    plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-    return hashlib.sha256(canonical(plain).encode()).hexdigest()
+    """Return the sha256 (64 hex digits) of the `digest_content` of a value."""
+    return hashlib.sha256(canonical(digest_content(value)).encode()).hexdigest()
 
 
 def file_digest(path: Path) -> str:
-    """Give the sha256 (64 hex digits) of a file's bytes."""
+    """Return the sha256 (64 hex digits) of a file's bytes."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def folder_digest(folder: Path) -> str:
-    """Give one sha256 for all files below `folder`: their relative paths and bytes, in sorted order."""
+    """Return one sha256 for all files below `folder`: their relative paths and bytes, in sorted order."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return digest({path.relative_to(folder).as_posix(): file_digest(path) for path in files})
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Put `content` at `path` so that a reader, or a power cut, meets the old file or the new one, never half.
+def write_atomically(path: Path, text: str | bytes) -> None:
+    """Write a file so that a reader, or a power cut, finds the old content or the new one, never half of it.
 
     Args:
-        path: where the file shall stand; missing parent folders are made.
-        content: text is written as UTF-8.
+        path: of the file; missing parent folders are created.
+        text: text is written as UTF-8, bytes as they are.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    raw = content.encode() if isinstance(content, str) else content
+    raw = text.encode() if isinstance(text, str) else text
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as stream:
@@ -66,7 +87,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def umask() -> int:
-    """Give the permissions that this process withholds; a temporary file has fewer than its user asked for."""
+    """Return the permissions that this process withholds from new files."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask

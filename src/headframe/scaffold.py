@@ -70,7 +70,7 @@ Create a package here, such as `src/{package}/__init__.py`, and refer to its cla
 # A network of our own.
 _target_: {package}.wide.Wide  # class of (inputs, outputs, *, settings)
 tasks: [classification]
-inputs: [image]
+takes: [image]
 width: 64
 tiny: {{width: 4}}
 ```

@@ -19,14 +19,13 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar, get_type_hints
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel
 
 from headframe.code_dependencies import code_dependencies
 from headframe.config.plan.component import targets
 from headframe.config.plan.data import DatasetConfig
 from headframe.config.plan.plan import Plan
 from headframe.config.targets.schemes import scheme_module
-from headframe.digests import Record, digest, write_atomically
+from headframe.digests import Record, digest, digest_content, write_atomically
 
 R = TypeVar("R", bound=Record)
 
@@ -71,11 +70,11 @@ class Stage(Generic[R]):
     def key(self, root: Path, arguments: Mapping[str, Any]) -> str:
         """Digest what decides the result of calling the function with `arguments`."""
         data = {
-            name: _plain(value)
+            name: digest_content(value)
             for name, value in arguments.items()
             if name not in PLACES and not isinstance(value, Plan | Path)
         }
-        parts = [_plain(part) for part in self.on]
+        parts = [digest_content(part) for part in self.on]
         modules = [self.function.__module__, *(target.rpartition(".")[0] for target in targets([data, parts]))]
         datasets = [value for value in (*arguments.values(), *self.on) if isinstance(value, DatasetConfig)]
         modules += [scheme_module(source.uri) for dataset in datasets for source in dataset.sources.values()]
@@ -130,17 +129,6 @@ def _alone(file: Path, name: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _plain(value: Any) -> Any:
-    """Spell an argument as JSON."""
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    return value
 
 
 def _sizes(folder: Path) -> dict[str, int]:

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from headframe.config.build import build, look_up
+from headframe.config.learner import Learner
 from headframe.config.plan.component import Component
-from headframe.config.plan.learner import EnsembleConfig, Learner, TrainerConfig
+from headframe.config.plan.model import EnsembleConfig
+from headframe.config.plan.trainer import TrainerConfig
 from headframe.errors import ConfigurationError
 
 TRAINER = TrainerConfig(max_epochs=2, batch_size=4)
@@ -78,7 +80,7 @@ def learner(model: object) -> Learner:
         {
             "seed": 5,
             "model": model,
-            "features": {"gives": "image", "encoder": {"_target_": "headframe.features.image.Pixels"}},
+            "features": {"gives": "image", "encoder": {"_target_": "headframe.features.images.Images"}},
             "optimizer": {"_target_": "torch.optim.sgd.SGD"},
             "scheduler": {"_target_": "headframe.training.schedules.Constant"},
             "trainer": TRAINER,
@@ -86,7 +88,7 @@ def learner(model: object) -> Learner:
     )
 
 
-MODEL = {"_target_": "headframe.models.cnn.ConvNet", "tasks": ["classification"], "inputs": ["image"]}
+MODEL = {"_target_": "headframe.models.cnn.ConvNet", "tasks": ["classification"], "takes": ["image"]}
 
 
 def test_members_differ_from_the_plan_only_where_they_say_so() -> None:

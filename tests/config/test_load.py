@@ -125,18 +125,25 @@ def test_plans_are_frozen(repository: Project) -> None:
         ("trainer.max_epochs=many", ["trainer.max_epochs='many'", "integer"]),
         ("trainer.precision=64-true", ["trainer.precision=64-true", "bf16-mixed"]),
         ("seed=-1", ["seed=-1", "greater than or equal to 0"]),
-        ("task=forecasting", ["task forecasting", "dataset digits", "classification"]),
-        ("features=tokens_word", ["ConvNet takes image", "tokens"]),
+        ("task=forecasting", ["task forecasting", "dataset digits", "classification", "choose task=classification"]),
+        (
+            "features=tokens_word",
+            [
+                "encoder Tokens takes columns of string",
+                "'image' of dataset digits is tensor",
+                "choose features=image or",
+            ],
+        ),
         (
             "dataset=adult",
-            ["encoder Pixels takes one column of tensor", "dataset adult has 14 inputs"],
+            ["encoder Images takes one column of tensor", "dataset adult has 14 inputs"],
         ),
-        ("dataset=sms_spam", ["encoder Pixels takes columns of tensor", "'text' of dataset sms_spam is string"]),
+        ("dataset=sms_spam", ["encoder Images takes columns of tensor", "'text' of dataset sms_spam is string"]),
         (
             "features.encoder.column=digit",
-            ["encoder Pixels reads column 'digit'", "no input of dataset digits"],
+            ["encoder Images reads column 'digit'", "no input of dataset digits"],
         ),
-        ("model=ridge", ["Ridge", "classification", "regression"]),
+        ("model=ridge", ["Ridge", "classification", "regression", "choose model="]),
         ("model._target_=os.system", ["'os.system'", "outside the trusted packages"]),
         ("model._target_=headframe.models.cnn.ConvNett", ["defines no ConvNett", "'ConvNet'"]),
         ("model._target_=headframe.models.cnn.nn", ["defines no nn"]),
@@ -195,8 +202,11 @@ def test_a_mistake_is_refused_with_one_helpful_sentence(override: str, words: li
         ("experiment=digits_ensemble trainer.max_epochs=3 trainer.batch_sise=3", ["'batch_size'"]),
         ("trainer.batch_sise=3 experiment=digits_ensemble", ["'batch_size'"]),
         (
-            "model=cnn_lstm_mean features=tokens_word +model.copies=2",
-            ["model.members.cnn ConvNet takes image, but its features give tokens"],
+            "dataset=sms_spam model=cnn_lstm_mean features=tokens_word +model.copies=2",
+            [
+                "model.members.cnn ConvNet takes image, but its features give tokens",
+                "choose model=gru or lstm or sequence_cnn",
+            ],
         ),
     ],
 )
@@ -242,7 +252,7 @@ def test_a_target_may_come_from_the_projects_own_source(project: Project) -> Non
     (package / "__init__.py").write_text("")
     (package / "net.py").write_text("class Net:\n    def __init__(self, inputs, outputs, *, width: int = 3): ...\n")
     (project.conf / "model" / "net.yaml").write_text(
-        "_target_: mine.net.Net\ntasks: [classification]\ninputs: [image]\nwidth: 4\n"
+        "_target_: mine.net.Net\ntasks: [classification]\ntakes: [image]\nwidth: 4\n"
     )
     assert load_plan(["model=net"], project).model.target == "mine.net.Net"
     with pytest.raises(ConfigurationError, match="Net has no such setting; did you mean 'width'"):

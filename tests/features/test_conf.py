@@ -8,10 +8,12 @@ import yaml
 
 from headframe.config.build import build
 from headframe.config.plan.component import Component
-from headframe.config.plan.learner import FeaturesConfig, TaskConfig
+from headframe.config.plan.features import FeaturesConfig
+from headframe.config.plan.task import TaskConfig
 from headframe.config.project import Project
 from headframe.config.targets.signature import check_arguments
 
+FIELDS = TaskConfig.model_fields
 CONF = Path(__file__).resolve().parents[2] / "conf"
 
 
@@ -22,8 +24,9 @@ def read(group: str, name: str) -> dict[str, Any]:
 @pytest.mark.parametrize("name", Project(CONF.parent).choices("features"))
 def test_features_can_be_built_and_give_what_they_say(name: str) -> None:
     tree = read("features", name)
-    for path, node in {"encoder": tree["encoder"], **tree["augment"]}.items():
-        check_arguments(path, node, CONF.parent / "src")
+    check_arguments("encoder", tree["encoder"], CONF.parent / "src")
+    for path, node in tree["augment"].items():
+        check_arguments(path, node, CONF.parent / "src", {"_target_", "tiny", "takes"})
     features = FeaturesConfig.model_validate(tree)
     encoder = build(features.encoder)
     assert encoder.gives == features.gives
@@ -33,7 +36,7 @@ def test_features_can_be_built_and_give_what_they_say(name: str) -> None:
 @pytest.mark.parametrize("name", Project(CONF.parent).choices("task"))
 def test_tasks_can_be_built_and_are_what_they_say(name: str) -> None:
     tree = read("task", name)
-    check_arguments("task", tree, CONF.parent / "src", {"_target_", "tiny", "kind"})
+    check_arguments("task", tree, CONF.parent / "src", {field.alias or key for key, field in FIELDS.items()})
     task = build(TaskConfig.model_validate(tree))
     assert task.kind == tree["kind"] == name
 

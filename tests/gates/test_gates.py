@@ -27,12 +27,13 @@ from statsmodels.stats.multitest import multipletests
 from headframe.config.build import build
 from headframe.config.load import load_plan
 from headframe.config.plan.component import Component
+from headframe.config.plan.plan import fingerprint_of
 from headframe.config.plan.promotion import PromotionConfig
 from headframe.config.project import Project
 from headframe.datasets.splits import assign, divide
 from headframe.datasets.table import Table
 from headframe.datasets.versions import Versions
-from headframe.digests import digest, file_digest
+from headframe.digests import file_digest
 from headframe.errors import ConfigurationError, DataError, HeadframeError, Refused
 from headframe.evaluation.significance import Gain, Pairs, bootstrap, diebold_mariano, mcnemar, spent
 from headframe.gates.better import Better, PairedTest
@@ -793,7 +794,7 @@ def test_a_champion_with_another_plan_is_not_compared_with(digits: Made):
     file.write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(Refused, match=r"plan.json of models:/digits/1 was changed"):
         here.verdict("better", "digits/2", "digits/1")
-    _tag(digits, 1, "plan", digest(content))
+    _tag(digits, 1, "plan", fingerprint_of(content))
     with pytest.raises(Refused, match=r"tag headframe.plan of models:/digits/1 was changed"):
         here.verdict("better", "digits/2", "digits/1")
     file.unlink()
@@ -847,7 +848,7 @@ def test_a_plan_and_its_tag_changed_together_are_refused(digits: Made, part: str
     else:
         content["dataset"]["split"]["salt"] = "luck"
     file.write_text(json.dumps(content), encoding="utf-8")
-    _tag(digits, 1, "plan", digest(content))
+    _tag(digits, 1, "plan", fingerprint_of(content))
     with pytest.raises(Refused, match=r"tag headframe.plan of models:/digits/1 was changed"):
         Arena(digits.root, digits.uri, {}).verdict("minimum", "digits/1")
 

@@ -38,7 +38,7 @@ def on_a_grid(error: object) -> tuple[float, tuple[float, ...]]:
 def test_the_mean_is_the_mean() -> None:
     scores, target = classes()
     mean = Mean()
-    mean.fit(scores, target, "classification")
+    mean.fit(scores, target, probabilities=True)
     np.testing.assert_allclose(mean.combine(scores), sum(scores) / 3)
 
 
@@ -49,7 +49,7 @@ def test_weights_for_classes_are_the_best_of_a_grid() -> None:
         return -np.log(np.tensordot(weights, scores, 1)[np.arange(len(target)), target]).mean()
 
     weighted = Weighted()
-    weighted.fit(scores, target, "classification")
+    weighted.fit(scores, target, probabilities=True)
     best, at = on_a_grid(error)
     assert error(np.array(weighted.weights_)) <= best + 1e-9
     np.testing.assert_allclose(weighted.weights_, at, atol=0.03)
@@ -66,7 +66,7 @@ def test_weights_for_values_are_the_best_of_a_grid_in_each_variables_own_unit() 
         return (((np.tensordot(weights, scores, 1) - target) / spread) ** 2).mean()
 
     weighted = Weighted()
-    weighted.fit(scores, target, "forecasting")
+    weighted.fit(scores, target, probabilities=False)
     best, at = on_a_grid(error)
     assert error(np.array(weighted.weights_)) <= best + 1e-9
     np.testing.assert_allclose(weighted.weights_, at, atol=0.03)
@@ -76,7 +76,7 @@ def test_weights_for_values_are_the_best_of_a_grid_in_each_variables_own_unit() 
 def test_stacking_of_classes_is_scikit_learns_logistic_regression(number: int) -> None:
     scores, target = classes(number=number)
     stacking = Stacking(2.0)
-    stacking.fit(scores, target, "classification")
+    stacking.fit(scores, target, probabilities=True)
     flat = np.concatenate(list(np.log(scores)), axis=1)
     reference = LogisticRegression(C=0.5, max_iter=2000).fit(flat, target)
     np.testing.assert_allclose(stacking.combine(scores), reference.predict_proba(flat), atol=1e-9)
@@ -85,7 +85,7 @@ def test_stacking_of_classes_is_scikit_learns_logistic_regression(number: int) -
 def test_stacking_of_values_solves_the_normal_equations() -> None:
     scores, target = values()
     stacking = Stacking(3.0)
-    stacking.fit(scores, target, "forecasting")
+    stacking.fit(scores, target, probabilities=False)
     for variable in range(2):
         mean = scores[..., variable].mean(axis=0).ravel()
         x = scores[..., variable].reshape(3, -1).T - mean[:, None]
@@ -101,7 +101,7 @@ def test_stacking_of_values_solves_the_normal_equations() -> None:
 def test_strong_regularisation_comes_back_to_the_mean() -> None:
     scores, target = values()
     stacking = Stacking(1e12)
-    stacking.fit(scores, target, "forecasting")
+    stacking.fit(scores, target, probabilities=False)
     offset = (target - scores.mean(axis=0)).mean(axis=(0, 1))
     np.testing.assert_allclose(stacking.combine(scores), scores.mean(axis=0) + offset, rtol=1e-5, atol=1e-5)
 
@@ -109,7 +109,7 @@ def test_strong_regularisation_comes_back_to_the_mean() -> None:
 def test_a_class_that_validation_rows_lack_gets_no_probability() -> None:
     scores, target = classes()
     stacking = Stacking()
-    stacking.fit(scores[:, target != 1], target[target != 1], "classification")
+    stacking.fit(scores[:, target != 1], target[target != 1], probabilities=True)
     combined = stacking.combine(scores)
     np.testing.assert_array_equal(combined[:, 1], 0)
     np.testing.assert_allclose(combined.sum(axis=1), 1)
@@ -118,12 +118,13 @@ def test_a_class_that_validation_rows_lack_gets_no_probability() -> None:
 @pytest.mark.parametrize("combiner", COMBINERS)
 @pytest.mark.parametrize("kind", ["classification", "regression", "forecasting"])
 def test_members_together_beat_the_worst_and_state_restores_bitwise(combiner: type[Combiner], kind: str) -> None:
-    scores, target = classes() if kind == "classification" else values()
+    probabilities = kind == "classification"
+    scores, target = classes() if probabilities else values()
     if kind == "regression":
         scores, target = scores[:, :, 0, :1], target[:, 0, :1]
     fitted, again, restored = combiner(), combiner(), combiner()
-    fitted.fit(scores, target, kind)
-    again.fit(scores.copy(), target.copy(), kind)
+    fitted.fit(scores, target, probabilities=probabilities)
+    again.fit(scores.copy(), target.copy(), probabilities=probabilities)
     assert fitted.state() == again.state()
     restored.restore(json.loads(json.dumps(fitted.state())))
     combined = fitted.combine(scores)
@@ -142,13 +143,13 @@ def test_members_together_beat_the_worst_and_state_restores_bitwise(combiner: ty
 def test_what_does_not_fit_is_refused(combiner: type[Combiner]) -> None:
     scores, target = classes()
     with pytest.raises(DataError, match="do not fit"):
-        combiner().fit(scores, target[:-1], "classification")
+        combiner().fit(scores, target[:-1], probabilities=True)
     scores[1, 3, 0] = np.nan
     with pytest.raises(DataError, match="member 1 of the ensemble"):
-        combiner().fit(scores, target, "classification")
+        combiner().fit(scores, target, probabilities=True)
 
 
 def test_stacking_needs_two_classes() -> None:
     scores, target = classes()
     with pytest.raises(DataError, match="all validation rows are of one class"):
-        Stacking().fit(scores, target * 0, "classification")
+        Stacking().fit(scores, target * 0, probabilities=True)

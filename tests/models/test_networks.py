@@ -14,22 +14,22 @@ import torch
 import yaml
 
 from headframe.config.build import build, look_up
-from headframe.config.plan.learner import ModelConfig
+from headframe.config.plan.model import ModelConfig
 from headframe.config.project import Project
 from headframe.features.spec import InputSpec
 
 REPOSITORY = Project(Path(__file__).resolve().parents[2])
 SPECS = {
-    "image": InputSpec("image", (1, 8, 8)),
-    "series": InputSpec("series", (24, 3)),
-    "tokens": InputSpec("tokens", (12,), vocabulary=20),
-    "tabular": InputSpec("tabular", (6,)),
+    "image": InputSpec("image", {"channel": 1, "height": 8, "width": 8}),
+    "series": InputSpec("series", {"time": 24, "channel": 3}),
+    "tokens": InputSpec("tokens", {"time": 12}, vocabulary=20),
+    "tabular": InputSpec("tabular", {"feature": 6}),
 }
 OTHER_SIZES = {
-    "image": InputSpec("image", (3, 13, 7)),
-    "series": InputSpec("series", (33, 1)),
-    "tokens": InputSpec("tokens", (1,), vocabulary=5),
-    "tabular": InputSpec("tabular", (1,)),
+    "image": InputSpec("image", {"channel": 3, "height": 13, "width": 7}),
+    "series": InputSpec("series", {"time": 33, "channel": 1}),
+    "tokens": InputSpec("tokens", {"time": 1}, vocabulary=5),
+    "tabular": InputSpec("tabular", {"feature": 1}),
 }
 
 
@@ -43,13 +43,13 @@ NETWORKS = [
     pytest.param(found, kind, id=f"{name}-{kind}")
     for name in REPOSITORY.choices("model")
     if (found := model(name)) is not None and found.target.startswith("headframe.models.")
-    for kind in found.inputs
+    for kind in found.takes
 ]
 each_network = pytest.mark.parametrize(("found", "kind"), NETWORKS)
 
 
 def outputs_for(found: ModelConfig, spec: InputSpec) -> tuple[int, ...]:
-    return (5, spec.shape[1]) if "forecasting" in found.tasks and spec.kind == "series" else (3,)
+    return (5, spec.axes["channel"]) if "forecasting" in found.tasks and "time" in spec.axes else (3,)
 
 
 def network(found: ModelConfig, spec: InputSpec) -> torch.nn.Module:
@@ -60,7 +60,7 @@ def network(found: ModelConfig, spec: InputSpec) -> torch.nn.Module:
 
 def examples(spec: InputSpec, count: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(1)
-    if spec.kind == "tokens":
+    if spec.vocabulary:
         return torch.randint(1, spec.vocabulary, (count, *spec.shape), generator=generator)
     return torch.randn(count, *spec.shape, generator=generator)
 
@@ -117,7 +117,7 @@ def test_it_memorises_a_handful_of_examples(found: ModelConfig, kind: str) -> No
 
 @each_network
 def test_an_input_it_cannot_take_is_refused_in_a_sentence(found: ModelConfig, kind: str) -> None:
-    wrong = next((spec for name, spec in SPECS.items() if name not in found.inputs), None)
+    wrong = next((spec for name, spec in SPECS.items() if name not in found.takes), None)
     if wrong is None:
         return
     with pytest.raises(ValueError, match=r"[a-z]{3,} .*[a-z]{3,}") as caught:
@@ -131,7 +131,7 @@ def test_padding_changes_no_score(kind: str) -> None:
         found, takes = parameter.values
         if takes != kind:
             continue
-        short, long = InputSpec("tokens", (5,), 20), InputSpec("tokens", (12,), 20)
+        short, long = InputSpec("tokens", {"time": 5}, 20), InputSpec("tokens", {"time": 12}, 20)
         torch.manual_seed(0)
         net = build(found.shrunk(), long, (3,)).eval()
         x = examples(short, 3)

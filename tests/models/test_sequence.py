@@ -14,7 +14,7 @@ from headframe.models.recurrent import RecurrentNet
 from headframe.models.sequence import SequenceInput
 from headframe.models.sequence_cnn import SequenceConvNet
 
-SPEC = InputSpec("tokens", (9,), vocabulary=20)
+SPEC = InputSpec("tokens", {"time": 9}, vocabulary=20)
 
 
 def texts() -> Tensor:
@@ -88,7 +88,7 @@ def test_pairs_begin_silent_and_learn() -> None:
 
 
 def test_few_pairs_share_a_row() -> None:
-    sequence = SequenceInput(InputSpec("tokens", (2,), vocabulary=100_000), 1, pairs=4096)
+    sequence = SequenceInput(InputSpec("tokens", {"time": 2}, vocabulary=100_000), 1, pairs=4096)
     assert sequence.pairs is not None
     ids = torch.randint(2, 100_000, (2000, 2), generator=torch.Generator().manual_seed(0))
     sequence(ids)[0].sum().backward()
@@ -129,7 +129,7 @@ def test_a_wide_network_reads_a_text_alike_beside_a_longer_one(
 
 
 def test_only_a_wide_network_has_more_weights_in_its_last_layer() -> None:
-    image = InputSpec("image", (2, 8, 5))
+    image = InputSpec("image", {"channel": 2, "height": 8, "width": 5})
     for network in (RecurrentNet, SequenceConvNet):
         plain, wide = network(image, (3,)), network(image, (3,), wide=True)
         assert wide.last.in_features - plain.last.in_features == 2 * 5

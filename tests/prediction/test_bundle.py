@@ -15,14 +15,16 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from headframe.config.build import build
-from headframe.config.plan.learner import Learner, TaskConfig, TrainerConfig
+from headframe.config.learner import Learner
+from headframe.config.plan.task import TaskConfig
+from headframe.config.plan.trainer import TrainerConfig
 from headframe.digests import folder_digest
 from headframe.errors import ConfigurationError, DataError, HeadframeError
 from headframe.prediction.bundle import ModelManifest, load_predictor, save_ensemble, save_estimator, save_network
 from headframe.prediction.estimator import EstimatorModel
 from headframe.prediction.predictor import EnsemblePredictor, Predictor, make_predictor
 
-IMAGE = {"gives": "image", "encoder": {"_target_": "headframe.features.pixels.Pixels"}}
+IMAGE = {"gives": "image", "encoder": {"_target_": "headframe.features.images.Images"}}
 TEXT = {
     "gives": "tokens",
     "encoder": {"_target_": "headframe.features.tokens.Tokens", "kind": "word", "length": 6},
@@ -43,7 +45,7 @@ def windows(lookback: int) -> dict[str, Any]:
 
 
 def learner(model: dict[str, Any], features: dict[str, Any], task: str) -> Learner:
-    own = model if "members" in model else {"tasks": [task], "inputs": [features["gives"]], **model}
+    own = model if "members" in model else {"tasks": [task], "takes": [features["gives"]], **model}
     return Learner.model_validate(
         {
             "seed": 3,
@@ -214,7 +216,7 @@ def ensemble(tmp_path: Path, combiner: str = "Weighted") -> tuple[Case, dict[str
     scores = np.stack([members["short"].predictor.scores(first.rows)[4:], members["long"].predictor.scores(first.rows)])
     encoded = first.predictor.task.scores(first.predictor.task.encode(first.rows))
     target = np.stack([encoded[start + 12 : start + 15] for start in range(60 - 12 - 3 + 1)])
-    fitted.fit(scores[:, : len(target)], target, "forecasting")
+    fitted.fit(scores[:, : len(target)], target, probabilities=False)
     manifest = ModelManifest("toy", first.rows.schema, whole, first.manifest.task)
     folder = tmp_path / "whole"
     save_ensemble(folder, manifest, first.predictor.task, {name: tmp_path / name for name in members}, fitted)

@@ -82,7 +82,7 @@ class Made:
 
 def _settings(name: str) -> dict[str, Any]:
     kinds = {
-        "digits": ("classification", "image", {"_target_": "headframe.features.pixels.Pixels"}),
+        "digits": ("classification", "image", {"_target_": "headframe.features.images.Images"}),
         "sms_spam": (
             "classification",
             "sparse",
@@ -123,7 +123,7 @@ def plan_for(name: str, seed: int = 17, **changes: Any) -> Plan:
         "dataset": fake_data.settings(name),
         "features": chosen["features"],
         "task": chosen["task"],
-        "model": {**chosen["model"], "tasks": [kind], "inputs": [gives]},
+        "model": {**chosen["model"], "tasks": [kind], "takes": [gives]},
         "optimizer": {"_target_": "torch.optim.adamw.AdamW", "lr": 0.01},
         "scheduler": {"_target_": "headframe.training.schedules.Constant"},
         "trainer": {"max_epochs": 1, "batch_size": 64},
@@ -352,7 +352,7 @@ def forget_network() -> None:
 
 def with_own_network(made: Made, name: str, steps: int) -> Made:
     """Train the network that `write_network` wrote in the same project."""
-    model = {"_target_": "mine.net.Net", "tasks": ["classification"], "inputs": ["image"]}
+    model = {"_target_": "mine.net.Net", "tasks": ["classification"], "takes": ["image"]}
     plan = plan_for("digits", seed=steps, model=model)
     trained = train(plan, made.data, made.root, name, steps)
     return replace(made, plan=plan, trained=trained, evaluated=evaluate(plan, trained, made.root))

@@ -26,8 +26,9 @@ from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import SSlibKey
 
+from headframe.config.plan.plan import fingerprint_of
 from headframe.config.plan.promotion import Person, PromotionConfig, Role, TeamConfig
-from headframe.digests import digest, file_digest, folder_digest
+from headframe.digests import file_digest, folder_digest
 from headframe.errors import HeadframeError, Refused
 from headframe.ledger.store import Ledger
 from headframe.prediction.rows import to_frame
@@ -308,7 +309,7 @@ def test_an_author_does_not_sign_what_others_wrote_into_the_run(digits: Made, fi
     if file == "plan.json":
         _exchange(digits, file, '"lr": 0.01', '"lr": 0.5')
         path = _kept(digits, resolve("digits/1", digits.uri)) / file
-        _tag(digits, "plan", digest(json.loads(path.read_bytes())))
+        _tag(digits, "plan", fingerprint_of(json.loads(path.read_bytes())))
     elif file == "provenance.json":
         _tag(digits, "provenance", _exchange(digits, file, digits.trained.predictions, "0" * 64))
     else:

@@ -37,7 +37,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Remains:
     root = make_project(folder / "project")
     git(root, "commit", "--all", "--message", "first")
     (root / "conf" / "model" / "own.yaml").write_text(
-        "# Nobody committed this.\n_target_: mine.net.Net\ntasks: [classification]\ninputs: [image]\nwidth: 4\n"
+        "# Nobody committed this.\n_target_: mine.net.Net\ntasks: [classification]\ntakes: [image]\nwidth: 4\n"
     )
     (root / "src" / "mine").mkdir()
     (root / "src" / "mine" / "__init__.py").touch()

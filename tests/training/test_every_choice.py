@@ -18,7 +18,7 @@ import yaml
 
 from headframe.config.load import load_plan
 from headframe.config.plan.data import ColumnContract, DatasetConfig
-from headframe.config.plan.learner import EnsembleConfig, MemberConfig
+from headframe.config.plan.model import EnsembleConfig, MemberConfig
 from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
 from headframe.datasets.readers.base import Batch
@@ -102,7 +102,7 @@ def fits(group: str, name: str) -> tuple[set[str], set[str]]:
     """Tasks and inputs of a model, or of all that an ensemble or a baseline pulls in."""
     content = read(group, name)
     if "tasks" in content:
-        return set(content["tasks"]), set(content["inputs"])
+        return set(content["tasks"]), set(content["takes"])
     tasks, inputs = {"classification", "regression", "forecasting"}, {*DATA}
     pulled = {
         place: choice for entry in content["defaults"] if isinstance(entry, dict) for place, choice in entry.items()

@@ -166,7 +166,7 @@ def history(losses, leads=None):
 
 
 def test_early_stopping_counts_epochs_without_enough_improvement():
-    from headframe.config.plan.learner import EarlyStoppingConfig
+    from headframe.config.plan.trainer import EarlyStoppingConfig
 
     def judge(patience, min_delta=0.0, monitor="loss", *, higher=True):
         return Judge(monitor, higher, "accuracy", EarlyStoppingConfig(patience=patience, min_delta=min_delta))

@@ -38,7 +38,7 @@ def surface(workshop):
     (package / "net.py").write_text(NET)
     (package / "scale.py").write_text("SCALE = 1.0\n")
     yaml = workshop.root / "conf" / "model" / "surface.yaml"
-    yaml.write_text("_target_: surface.net.Net\ntasks: [classification]\ninputs: [image]\n")
+    yaml.write_text("_target_: surface.net.Net\ntasks: [classification]\ntakes: [image]\n")
     yield workshop.simple("model=surface", "trainer.max_epochs=3"), package / "scale.py"
     yaml.unlink()
     shutil.rmtree(workshop.root / "src")

@@ -17,6 +17,7 @@ from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
+from headframe.config.fit import check_fit
 from headframe.config.plan.data import DatasetConfig
 from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
@@ -43,10 +44,12 @@ def load_plan(overrides: Sequence[str], project: Project, *, fitting: bool = Tru
     """
     tree, choices = _compose(overrides, project)
     try:
-        plan = Plan.model_validate(tree, context={"trusted": project.packages, "fitting": fitting})
+        plan = Plan.model_validate(tree, context={"trusted": project.packages})
     except ValidationError as error:
         raise ConfigurationError(_sentence(error, tree, project)) from None
     _check_name(plan.dataset.name, choices.get("dataset"))
+    if fitting:
+        check_fit(plan, project)
     _check_schemes(plan.dataset)
     for path, node in _components((), tree):
         check_arguments(".".join(path), node, project.root / "src", schema_keys(path, tree) or SETTINGS)

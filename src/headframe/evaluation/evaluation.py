@@ -74,6 +74,8 @@ def measure(  # noqa: PLR0917 - one call a stage, each argument another record
         block=block,
         metrics=metrics,
         resamples=resamples,
+        interval_note=task.interval_note,
+        caveats=task.caveats,
         comparison=compared,
         slices=slices(task, predictions, open_record(table, root).read(["row_id", *columns]), columns, how)
         if columns

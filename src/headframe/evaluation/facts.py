@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from headframe.config.plan.learner import EnsembleConfig, Learner
+from headframe.config.learner import Learner
+from headframe.config.plan.model import EnsembleConfig
 from headframe.config.plan.plan import Plan
 from headframe.evaluation.paired import Comparison
 from headframe.evaluation.slices import Slice
@@ -33,6 +34,8 @@ class Facts:
         resamples: how many the limits of each metric rest on.
         comparison: with the baseline, where there is one.
         slices: by column.
+        interval_note: of the task, on how intervals of its metrics are made.
+        caveats: of the task.
         legend: what short names in the plots stand for.
         history: epochs of each network by its name; empty name where there is only one.
     """
@@ -49,6 +52,8 @@ class Facts:
     metrics: dict[str, Interval]
     resamples: dict[str, int]
     comparison: Comparison | None = None
+    interval_note: str = ""
+    caveats: tuple[str, ...] = ()
     slices: dict[str, list[Slice]] = field(default_factory=dict)
     legend: dict[str, str] = field(default_factory=dict)
     history: dict[str, list[dict[str, float | None]]] = field(default_factory=dict)
@@ -61,7 +66,7 @@ class Facts:
     @property
     def examples(self) -> str:
         """What is counted."""
-        return "windows" if self.plan.task.kind == "forecasting" else "rows"
+        return f"{self.plan.task.examples}s"
 
     @property
     def method(self) -> str:
@@ -70,13 +75,8 @@ class Facts:
         many = f"{self.plan.evaluation.resamples:,}"
         if self.block > 1:
             how = f"of blocks of {self.block} consecutive windows, because overlapping windows err alike."
-        elif self.plan.task.kind != "classification":
-            how = "of the test rows."
         else:
-            how = (
-                "of the test rows; those of shares of rows, such as accuracy and recall, and of what is made of "
-                "shares, such as F1, follow from counts (Wilson; Price and Bonett)."
-            )
+            how = f"of the test rows{self.interval_note}."
         said = [f"Intervals hold the middle {per_cent} of {many} resamples {how}"]
         if self.different < self.rows:
             said.append(f"{self.different:,} rows differ; repetitions are no new evidence and were drawn together.")
@@ -121,8 +121,7 @@ class Facts:
                 f"The test part holds about {blocks} independent stretches of time, so intervals are rough, "
                 "and a season that it lacks was not measured."
             )
-        if self.plan.task.kind == "classification":
-            said.append("Every row gets one of the classes seen in training, also a row that belongs to none of them.")
+        said.extend(self.caveats)
         unlimited = [name for name, each in self.metrics.items() if each.low is None]
         if unlimited:
             said.append(
@@ -218,6 +217,8 @@ def as_json(facts: Facts) -> dict[str, Any]:
         "confidence": facts.plan.evaluation.confidence,
         "resamples": facts.resamples,
         "block": facts.block,
+        "interval_note": facts.interval_note,
+        "caveats": list(facts.caveats),
         "metrics": _plain(facts.metrics),
     }
     if facts.comparison is not None:

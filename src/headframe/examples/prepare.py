@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from headframe.config.build import build
 from headframe.config.plan.data import DatasetConfig
-from headframe.config.plan.learner import TaskConfig
+from headframe.config.plan.task import TaskConfig
 from headframe.datasets.splits import assign
 from headframe.datasets.table import Table
 from headframe.errors import DataError
@@ -46,7 +46,7 @@ class PreparedData:
     @cached_property
     def target(self) -> np.ndarray:
         """The targets of all rows as `Task.encode` spells them."""
-        return self.task.encode(self.rows.select(list(target_columns(self.dataset))))
+        return self.task.encode(self.rows.select(list(self.dataset.target_columns)))
 
     @property
     def schema(self) -> pa.Schema:
@@ -102,18 +102,13 @@ class PreparedData:
         return inputs.take(pa.array(numbers[:PROBE_ROWS]))
 
 
-def target_columns(dataset: DatasetConfig) -> tuple[str, ...]:
-    """Name what is predicted: the target, or without one, as in a forecast, the inputs themselves."""
-    return (dataset.target,) if dataset.target else dataset.inputs
-
-
 def prepare(dataset: DatasetConfig, component: TaskConfig, table: Table) -> PreparedData:
     """Read a table, split it and fit the task on its training rows.
 
     Raises:
         DataError: a column is missing, a part is empty, or the targets cannot be learned.
     """
-    columns = dict.fromkeys(("row_id", *dataset.inputs, *target_columns(dataset)))
+    columns = dict.fromkeys(("row_id", *dataset.inputs, *dataset.target_columns))
     lacking = [name for name in columns if name not in table.schema.names]
     if lacking:
         msg = f"table {dataset.name} has no column {lacking[0]!r}; it has: {', '.join(table.schema.names)}"
@@ -132,5 +127,5 @@ def prepare(dataset: DatasetConfig, component: TaskConfig, table: Table) -> Prep
     else:
         used = parts != "unused"
         rows, parts = rows.filter(pa.array(used)), parts[used]
-    task.fit(rows.filter(pa.array(parts == "train")).select(list(target_columns(dataset))))
+    task.fit(rows.filter(pa.array(parts == "train")).select(list(dataset.target_columns)))
     return PreparedData(dataset, rows, parts, task, component, table.digest)

@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
-from headframe.config.plan.component import Kind
 from headframe.errors import ConfigurationError, DataError
 from headframe.features.spec import InputSpec
 
@@ -36,7 +35,7 @@ class Encoder(ABC):
         lookback: 0 where one row is one example; else how many consecutive rows a model sees at once.
     """
 
-    gives: ClassVar[Kind]
+    gives: ClassVar[str]
     columns: tuple[str, ...] = ()
     lookback: int = 0
 

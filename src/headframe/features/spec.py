@@ -1,24 +1,46 @@
-"""What a model is given, said in numbers."""
+"""What a model takes: the layout of one example."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-from headframe.config.plan.component import Kind
 
 
 @dataclass(frozen=True)
 class InputSpec:
-    """The shape of one example as an encoder gives it and a model takes it.
+    """The layout of one example as an encoder gives it and a model takes it.
+
+    Models ask for axes, vocabulary and density; the kind's name is for people and for what a plan declares.
 
     Attributes:
-        kind: `image` float32 (channels, height, width); `series` float32 (time, channels);
-            `tokens` int64 (length,), where id 0 is padding and padding stands at the end;
-            `tabular` float32 (features,); `sparse` a SciPy CSR row (features,), for estimators only.
-        shape: the sizes of one example, without the batch axis.
-        vocabulary: number of token ids including padding; 0 unless `kind` is `tokens`.
+        kind: name of the layout, as `FeaturesConfig.gives` has it.
+        axes: the size of each axis of one example by its name, without the batch axis. `time`, `height`, `width`,
+            `channel` and `feature` are the names in use.
+        vocabulary: number of token ids, padding (id 0, at the end) included, where values are ids, int64; 0 where they
+            are measurements, float32.
+        sparse: whether an example is a row of a SciPy CSR matrix, for estimators only.
     """
 
-    kind: Kind
-    shape: tuple[int, ...]
+    kind: str
+    axes: Mapping[str, int]
     vocabulary: int = 0
+    sparse: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The sizes of one example, without the batch axis."""
+        return tuple(self.axes.values())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the axes, in order."""
+        return tuple(self.axes)
+
+    @property
+    def measured(self) -> bool:
+        """Whether an example is a dense array of measurements, which a linear map can weigh."""
+        return not self.vocabulary and not self.sparse
+
+
+IMAGE = ("channel", "height", "width")
+"""Axes of an image."""

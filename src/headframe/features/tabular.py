@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from typing_extensions import override
 
-from headframe.config.plan.component import Kind
 from headframe.config.ranges import Count
 from headframe.digests import Record
 from headframe.errors import DataError
@@ -54,7 +53,7 @@ class Tabular(Encoder):
         max_values: largest number of categories of one column, the most frequent ones.
     """
 
-    gives: ClassVar[Kind] = "tabular"
+    gives: ClassVar[str] = "tabular"
 
     def __init__(
         self,
@@ -149,7 +148,7 @@ class Tabular(Encoder):
     def spec(self) -> InputSpec:
         marks = sum(number.missing for number in self.numbers_) if self.indicator else 0
         places = sum(1 + category.missing + len(category.values) for category in self.categories_)
-        return InputSpec("tabular", (len(self.numbers_) + marks + places,))
+        return InputSpec(self.gives, {"feature": len(self.numbers_) + marks + places})
 
     @override
     def state(self) -> dict[str, Any]:

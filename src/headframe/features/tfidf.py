@@ -12,7 +12,6 @@ from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 from typing_extensions import override
 
-from headframe.config.plan.component import Kind
 from headframe.config.ranges import Count
 from headframe.errors import DataError
 from headframe.features.base import Encoder
@@ -36,7 +35,7 @@ class Tfidf(Encoder):
         column: which column holds the text; without one the data set's only input.
     """
 
-    gives: ClassVar[Kind] = "sparse"
+    gives: ClassVar[str] = "sparse"
 
     def __init__(
         self,
@@ -81,7 +80,7 @@ class Tfidf(Encoder):
     @override
     def spec(self) -> InputSpec:
         size = 0 if self.vectorizer_ is None else len(self.vectorizer_.vocabulary_)
-        return InputSpec("sparse", (size,))
+        return InputSpec(self.gives, {"feature": size}, sparse=True)
 
     @override
     def state(self) -> dict[str, Any]:

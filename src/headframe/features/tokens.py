@@ -13,7 +13,6 @@ from pydantic import Field
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 from typing_extensions import override
 
-from headframe.config.plan.component import Kind
 from headframe.config.ranges import Count
 from headframe.errors import DataError
 from headframe.features.base import Encoder
@@ -62,7 +61,7 @@ class Tokens(Encoder):
         column: which column holds the text; without one the data set's only input.
     """
 
-    gives: ClassVar[Kind] = "tokens"
+    gives: ClassVar[str] = "tokens"
 
     def __init__(
         self,
@@ -157,7 +156,7 @@ class Tokens(Encoder):
     @override
     def spec(self) -> InputSpec:
         size = 0 if self.tokenizer_ is None else self.tokenizer_.get_vocab_size()
-        return InputSpec("tokens", (self.length,), vocabulary=size)
+        return InputSpec(self.gives, {"time": self.length}, vocabulary=size)
 
     @override
     def state(self) -> dict[str, Any]:

@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 from typing_extensions import override
 
-from headframe.config.plan.component import Kind
 from headframe.config.ranges import Count
 from headframe.features.base import Encoder
 from headframe.features.columns import complete_numbers, moments
@@ -27,7 +26,7 @@ class Windows(Encoder):
         columns: which columns are channels, in this order; without any, the data set's inputs.
     """
 
-    gives: ClassVar[Kind] = "series"
+    gives: ClassVar[str] = "series"
 
     def __init__(self, lookback: Count, columns: Sequence[str] = ()) -> None:
         if lookback < 1:
@@ -49,7 +48,7 @@ class Windows(Encoder):
 
     @override
     def spec(self) -> InputSpec:
-        return InputSpec("series", (self.lookback, len(self.columns)))
+        return InputSpec(self.gives, {"time": self.lookback, "channel": len(self.columns)})
 
     @override
     def state(self) -> dict[str, Any]:

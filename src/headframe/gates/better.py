@@ -36,7 +36,6 @@ TESTS: dict[str, str] = {
     "bootstrap": "the paired bootstrap",
     "diebold_mariano": "the test of Diebold and Mariano",
 }
-ACCURACY = "accuracy"  # the metric that McNemar's test is about
 LOSSES = {"mse": np.square, "mae": np.abs}
 FEWEST = 20  # independent units below which no test is believed: its errors are known for many, not for few
 
@@ -215,7 +214,7 @@ class Better:
         return "not better" if tested.power >= self.power else "not enough rows"
 
     def _chosen(self, task: Task) -> TestName:
-        is_accuracy = task.kind == "classification" and task.lead == ACCURACY
+        is_accuracy = task.lead == task.hit_rate
         fits: dict[TestName, bool] = {
             "mcnemar": is_accuracy,
             "diebold_mariano": isinstance(task, Forecasting) and task.lead in LOSSES,

@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 from headframe.digests import file_digest
 from headframe.errors import HeadframeError, Unavailable
 from headframe.evaluation.intervals import CONTENT
-from headframe.examples.prepare import target_columns
 from headframe.gates.rows import PREDICTIONS, VersionRows, differing_targets
 from headframe.registry.signature import SignedModel
 from headframe.registry.versions import ModelVersion
@@ -82,7 +81,7 @@ class ChampionComparison:
         rows, champion = self._rows, self._records.request.champion
         if rows.reference_reason is not None or champion is None:
             return rows.reference_reason
-        task, targets = rows.reference_task, list(target_columns(self._records.plan.dataset))
+        task, targets = rows.reference_task, list(self._records.plan.dataset.target_columns)
         metric = f"{task.lead}, by which champion version {champion.number} is judged"
         no_targets = task.encode(rows.prepared.rows.select(targets).slice(0, 0))
         expected = {*task.predictions(np.zeros((0, *task.outputs)), no_targets).column_names}

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from headframe.config.build import build
-from headframe.config.plan.learner import TaskConfig
 from headframe.config.plan.plan import Plan
+from headframe.config.plan.task import TaskConfig
 from headframe.config.project import Project
 from headframe.digests import folder_digest
 from headframe.errors import DataError, HeadframeError, Refused, Unavailable

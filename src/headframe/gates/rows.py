@@ -21,7 +21,7 @@ from headframe.digests import file_digest
 from headframe.errors import ConfigurationError, DataError, HeadframeError, Refused, Unavailable
 from headframe.evaluation.intervals import CONTENT, Resampling, block_length
 from headframe.evaluation.slices import find
-from headframe.examples.prepare import PreparedData, prepare, target_columns
+from headframe.examples.prepare import PreparedData, prepare
 from headframe.gates.predict import write_predictions
 from headframe.gates.records import SignedRecords
 from headframe.registry.isolated import call_with_model
@@ -140,7 +140,7 @@ class VersionRows:
         """Return the targets of the test rows from the table, as a predictions table has them."""
         task, rows = self.reference_task, self.prepared.rows
         positions = find(self.stored, rows).to_numpy().astype(np.int64)
-        encoded = task.encode(rows.select(list(target_columns(self.records.plan.dataset))))
+        encoded = task.encode(rows.select(list(self.records.plan.dataset.target_columns)))
         if task.horizon:
             beyond = positions + task.horizon > len(encoded)
             if beyond.any():
@@ -180,7 +180,7 @@ class VersionRows:
             task: Task = build(record.task)
             if (task.kind, task.horizon) != (own.kind, own.horizon):
                 return own, f"{name} is for {_describe(task)}, but this version for {_describe(own)}"
-            task.fit(self.prepared.training_rows().select(list(target_columns(self.records.plan.dataset))))
+            task.fit(self.prepared.training_rows().select(list(self.records.plan.dataset.target_columns)))
         except (ConfigurationError, DataError) as error:
             return own, f"the task of {name} does not fit this version's data ({error})"
         return task, None
@@ -262,7 +262,7 @@ class VersionRows:
                 model,
                 **files,
                 horizon=self.records.task.horizon,
-                targets=target_columns(self.records.plan.dataset),
+                targets=self.records.plan.dataset.target_columns,
                 threads=self.records.plan.trainer.threads,
             )
             found = pq.read_table(files["predictions"])

@@ -14,7 +14,7 @@ from headframe.config.ranges import Count, NotNegative
 from headframe.evaluation.intervals import contents_of, intervals
 from headframe.evaluation.significance import Gain, bootstrap, holm, mcnemar
 from headframe.evaluation.slices import label
-from headframe.gates.better import ACCURACY, count
+from headframe.gates.better import count
 from headframe.gates.context import GateContext
 from headframe.gates.report import GateResult, Numbers
 
@@ -89,7 +89,7 @@ class Slices:
     def _columns(self, context: GateContext) -> tuple[str, ...]:
         plan = context.records.plan
         target = plan.dataset.target
-        classes = (target,) if context.rows.reference_task.kind == "classification" and target else ()
+        classes = (target,) if context.rows.reference_task.predicts_probabilities and target else ()
         return tuple(self.columns) or plan.evaluation.slices or classes
 
     def _slices(self, context: GateContext, columns: tuple[str, ...]) -> Iterator[RowSlice]:
@@ -97,7 +97,7 @@ class Slices:
         for column in columns:
             cells = raw[column]
             is_target = column == context.records.plan.dataset.target
-            if context.rows.reference_task.kind == "classification" and is_target:
+            if context.rows.reference_task.predicts_probabilities and is_target:
                 cells = cells.cast(pa.string())  # classes, though they may be numbers
             labels = label(column, cells)
             for value in labels.values:
@@ -148,7 +148,7 @@ class Slices:
         """Return a slice's gain, and the p-value that it loses more than allowed."""
         how = context.rows.resampling(self.resamples, mine.num_rows)
         task = context.rows.reference_task
-        if task.kind == "classification" and task.lead == ACCURACY:
+        if task.lead == task.hit_rate:
             pairs = count(mine, other, contents_of(mine, how))
             gain = Gain(pairs.gain, pairs.error, max(1, pairs.contents - 1))
             exact = mcnemar(pairs.wins, pairs.losses, "less")

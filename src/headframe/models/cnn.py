@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from headframe.config.ranges import Count, Share
-from headframe.features.spec import InputSpec
+from headframe.features.spec import IMAGE, InputSpec
 
 
 class ConvNet(nn.Module):
@@ -33,16 +33,16 @@ class ConvNet(nn.Module):
 
         Args:
             inputs: an image.
-            outputs: sizes of one answer, e.g. (classes,).
+            outputs: shape of one output, e.g. (classes,).
             widths: for each stage the channels of each of its convolutions.
             kernel: height and width of each filter in pixels; odd.
-            dropout: share of the features before the last layer silenced at each training step, 0 to 1.
+            dropout: dropout probability before the last layer, 0 to 1.
 
         Raises:
             ValueError: the input is not an image, or the filter has no centre.
         """
         super().__init__()
-        if inputs.kind != "image":
+        if inputs.names != IMAGE:
             raise ValueError(f"this network takes images, but the input is {inputs.kind!r}")
         if kernel % 2 == 0:
             raise ValueError(f"a filter needs an odd kernel to keep the size of the image, but kernel is {kernel}")

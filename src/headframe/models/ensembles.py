@@ -26,13 +26,13 @@ class Combiner(ABC):
     """
 
     @abstractmethod
-    def fit(self, scores: np.ndarray, target: np.ndarray, kind: str) -> None:
+    def fit(self, scores: np.ndarray, target: np.ndarray, *, probabilities: bool) -> None:
         """Learn how to combine.
 
         Args:
             scores: (members, examples, classes) probabilities, or (members, examples, ...) values, float64.
             target: int64 (examples,) classes, or values like one member's scores, in the same unit.
-            kind: `classification`, `regression` or `forecasting`.
+            probabilities: whether scores are probabilities of classes, which is what the task predicts.
 
         Raises:
             DataError: shapes do not fit, or a score is NaN or infinite.
@@ -54,9 +54,9 @@ class Combiner(ABC):
 class Mean(Combiner):
     """Every member counts the same (deep ensembles: Lakshminarayanan et al., arXiv:1612.01474)."""
 
-    def fit(self, scores: np.ndarray, target: np.ndarray, kind: str) -> None:
+    def fit(self, scores: np.ndarray, target: np.ndarray, *, probabilities: bool) -> None:
         """Check the shapes; there is nothing to learn."""
-        _check(scores, target, kind)
+        _check(scores, target, probabilities=probabilities)
 
     def combine(self, scores: np.ndarray) -> np.ndarray:
         """Average (members, examples, ...) over members."""
@@ -80,11 +80,11 @@ class Weighted(Combiner):
     def __init__(self) -> None:
         self.weights_: list[float] = []
 
-    def fit(self, scores: np.ndarray, target: np.ndarray, kind: str) -> None:
+    def fit(self, scores: np.ndarray, target: np.ndarray, *, probabilities: bool) -> None:
         """Find the weights."""
-        _check(scores, target, kind)
+        _check(scores, target, probabilities=probabilities)
         members = len(scores)
-        if kind == "classification":
+        if probabilities:
             of_truth = scores[:, np.arange(len(target)), target]
 
             def error(weights: np.ndarray) -> tuple[float, np.ndarray]:
@@ -145,15 +145,15 @@ class Stacking(Combiner):
             msg = f"strength is positive, not {strength}"
             raise ValueError(msg)
         self.strength = strength
-        self.kind_ = ""
+        self.probabilities_ = False
         self.coefficients_: list[list[float]] = []
         self.intercept_: list[float] = []
 
-    def fit(self, scores: np.ndarray, target: np.ndarray, kind: str) -> None:
+    def fit(self, scores: np.ndarray, target: np.ndarray, *, probabilities: bool) -> None:
         """Learn the linear model."""
-        _check(scores, target, kind)
-        self.kind_ = kind
-        if kind == "classification":
+        _check(scores, target, probabilities=probabilities)
+        self.probabilities_ = probabilities
+        if probabilities:
             self._fit_classes(scores, target)
         else:
             self._fit_values(scores, target)
@@ -194,7 +194,7 @@ class Stacking(Combiner):
     def combine(self, scores: np.ndarray) -> np.ndarray:
         """Apply the linear model to (members, examples, ...)."""
         coefficients, intercept = np.array(self.coefficients_), np.array(self.intercept_)
-        if self.kind_ == "classification":
+        if self.probabilities_:
             logits = _logarithms(scores) @ coefficients.T + intercept
             raised = np.exp(logits - logits.max(axis=1, keepdims=True))
             return raised / raised.sum(axis=1, keepdims=True)
@@ -203,11 +203,11 @@ class Stacking(Combiner):
 
     def state(self) -> dict[str, Any]:
         """Give the linear model."""
-        return {"kind": self.kind_, "coefficients": self.coefficients_, "intercept": self.intercept_}
+        return {"probabilities": self.probabilities_, "coefficients": self.coefficients_, "intercept": self.intercept_}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take the linear model back."""
-        self.kind_ = state["kind"]
+        self.probabilities_ = state["probabilities"]
         self.coefficients_ = state["coefficients"]
         self.intercept_ = state["intercept"]
 
@@ -223,10 +223,10 @@ def _spread(target: np.ndarray) -> np.ndarray:
     return np.where(spread > 0, spread, 1.0)
 
 
-def _check(scores: np.ndarray, target: np.ndarray, kind: str) -> None:
-    fits = scores.shape[1:2] == target.shape if kind == "classification" else scores.shape[1:] == target.shape
+def _check(scores: np.ndarray, target: np.ndarray, *, probabilities: bool) -> None:
+    fits = scores.shape[1:2] == target.shape if probabilities else scores.shape[1:] == target.shape
     if not fits or scores.shape[1] == 0:
-        msg = f"scores {scores.shape} of an ensemble's members do not fit targets {target.shape} of a {kind}"
+        msg = f"scores {scores.shape} of an ensemble's members do not fit targets {target.shape}"
         raise DataError(msg)
     if not np.isfinite(scores).all():
         which = int(np.argmin(np.isfinite(scores).reshape(len(scores), -1).all(axis=1)))

@@ -34,7 +34,7 @@ class ChannelForecaster(nn.Module, ABC):
             ValueError: the input is no series, or the output is not a horizon of the same channels.
         """
         super().__init__()
-        if inputs.kind != "series":
+        if inputs.names != ("time", "channel"):
             raise ValueError(f"a forecast continues a series, but the input is {inputs.kind!r}")
         self.lookback, channels = inputs.shape
         if outputs[1:] != (channels,):

@@ -23,8 +23,8 @@ class Linear(nn.Module):
             ValueError: the input is not made of measured values.
         """
         super().__init__()
-        if inputs.kind not in ("image", "series", "tabular"):
-            raise ValueError(f"a linear layer takes images, series or tables, but the input is {inputs.kind!r}")
+        if not inputs.measured:
+            raise ValueError(f"a linear layer takes dense measurements, but the input is {inputs.kind!r}")
         self.layer = nn.Linear(math.prod(inputs.shape), math.prod(outputs))
         self.outputs = outputs
 

@@ -36,8 +36,8 @@ class MLP(nn.Module):
             ValueError: the input is not made of measured values.
         """
         super().__init__()
-        if inputs.kind not in ("image", "series", "tabular"):
-            raise ValueError(f"a perceptron takes images, series or tables, but the input is {inputs.kind!r}")
+        if not inputs.measured:
+            raise ValueError(f"a perceptron takes dense measurements, but the input is {inputs.kind!r}")
         layers: list[nn.Module] = [nn.Flatten()]
         units = math.prod(inputs.shape)
         for size in hidden:

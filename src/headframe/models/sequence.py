@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from headframe.features.spec import InputSpec
+
+STEPS = ("time", "height")
+"""Axes along which an example is read step by step: series and texts in time, an image row by row."""
 
 DEVIATION = 0.1
 """Of first embeddings: with torch's own, 1, a small data set leaves rare tokens at the noise they began with."""
@@ -38,10 +43,13 @@ class SequenceInput(nn.Module):
         super().__init__()
         if pairs < 0:
             raise ValueError(f"pairs is a number of rows, 0 for none, but it is {pairs}")
-        self._is_image = inputs.kind == "image"
         self.table: nn.Embedding | None = None
         self.pairs: nn.Embedding | None = None
-        if inputs.kind == "tokens":
+        if inputs.sparse or not any(axis in inputs.axes for axis in STEPS):
+            raise ValueError(f"a sequence is read along {' or '.join(STEPS)}, which {inputs.kind!r} does not have")
+        axis = next(axis for axis in STEPS if axis in inputs.axes)
+        self._axis = 1 + inputs.names.index(axis)
+        if inputs.vocabulary:
             self.table = nn.Embedding(inputs.vocabulary, embedding, padding_idx=0)
             with torch.no_grad():
                 self.table.weight.mul_(DEVIATION)
@@ -50,13 +58,8 @@ class SequenceInput(nn.Module):
                 # A pair that no training text has says nothing.
                 nn.init.zeros_(self.pairs.weight)
             self.channels = embedding
-        elif inputs.kind == "image":
-            channels, _, width = inputs.shape
-            self.channels = channels * width
-        elif inputs.kind == "series":
-            self.channels = inputs.shape[1]
         else:
-            raise ValueError(f"a sequence is read from an image, a series or tokens, but the input is {inputs.kind!r}")
+            self.channels = math.prod(inputs.shape) // inputs.axes[axis]
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Give the steps and tell which of them are real.
@@ -70,7 +73,7 @@ class SequenceInput(nn.Module):
             row of the mask has a true one.
         """
         if self.table is None:
-            steps = x.transpose(1, 2).flatten(2) if self._is_image else x
+            steps = x.movedim(self._axis, 1).flatten(2)
             return steps, torch.ones(steps.shape[:2], dtype=torch.bool, device=x.device)
         # Padding stands at the end. A compiled network is better off with one length than with short ones.
         if not torch.compiler.is_compiling():

@@ -22,7 +22,9 @@ from pydantic import ValidationError
 from torch import nn
 
 from headframe.config.build import build
-from headframe.config.plan.learner import EnsembleConfig, Learner, ModelConfig, TaskConfig
+from headframe.config.learner import Learner
+from headframe.config.plan.model import EnsembleConfig, ModelConfig
+from headframe.config.plan.task import TaskConfig
 from headframe.datasets.exchange import exchange
 from headframe.digests import canonical, digest, file_digest
 from headframe.errors import DataError, HeadframeError
@@ -109,7 +111,7 @@ def save_ensemble(
 def _fitted(encoder: Encoder) -> dict[str, Any]:
     spec = encoder.spec()
     return {
-        "spec": {"kind": spec.kind, "shape": list(spec.shape), "vocabulary": spec.vocabulary},
+        "spec": {"kind": spec.kind, "axes": dict(spec.axes), "vocabulary": spec.vocabulary, "sparse": spec.sparse},
         "features": encoder.state(),
     }
 
@@ -235,7 +237,7 @@ def _load(folder: Path, manifest: dict[str, Any], device: str, batch_size: int, 
     model: Any
     if manifest["kind"] == "estimator":
         estimator = read_estimator(folder / ESTIMATOR)
-        model = EstimatorModel(estimator, task.outputs, classifies=component.kind == "classification")
+        model = EstimatorModel(estimator, task.outputs, classifies=task.predicts_probabilities)
     else:
         model = NetworkModel(_network(folder / WEIGHTS, learner.model, encoder.spec(), task.outputs), device)
     return SinglePredictor(schema_from_json(manifest["columns"]), task, encoder, model, batch_size=batch_size)

@@ -15,7 +15,7 @@ from typing import Any
 
 from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
-from headframe.digests import digest, file_digest
+from headframe.digests import file_digest
 from headframe.errors import HeadframeError, Refused, Unavailable
 from headframe.records import Provenance
 from headframe.registry.signed_record import validation_message
@@ -97,7 +97,7 @@ def _kept_digests(submission: Submission, version: ModelVersion, uri: str) -> di
         msg = f"{version.uri} cannot be signed again: plan or provenance in its run cannot be read"
         raise Refused(f"{msg} ({validation_message(error)}); {_ADVICE}") from error
     found = {
-        "plan": digest(raw),
+        "plan": plan.fingerprint,
         "provenance": hashlib.sha256(content[layout.PROVENANCE]).hexdigest(),
         "validated": hashlib.sha256(content[report]).hexdigest(),
     }

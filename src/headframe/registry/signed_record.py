@@ -9,8 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from headframe.config.plan.plan import Plan
-from headframe.digests import digest
+from headframe.config.plan.plan import Plan, fingerprint_of
 from headframe.errors import DataError, Refused
 from headframe.records import Provenance
 from headframe.registry.signature import SignedModel
@@ -109,7 +108,7 @@ def read_signed_json(content: bytes, version: ModelVersion, signed: SignedModel)
     """
     try:
         found: dict[str, Any] = json.loads(content)
-        came = digest(found)
+        came = fingerprint_of(found)
     except ValueError:  # no JSON any more
         came = hashlib.sha256(content).hexdigest()
     require_signed_digest(came, "plan", layout.PLAN, version, signed)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headframe.digests import digest
+from headframe.config.plan.plan import fingerprint_of
 from headframe.errors import DataError, Refused
 from headframe.records import Lineage, Provenance
 from headframe.registry.signed_record import read_signed_provenance, require_signed_tags
@@ -59,7 +59,7 @@ class Recorded:
     def fingerprint(self) -> str:
         """The sha256 of the stored plan, which `Plan.fingerprint` was before it was stored."""
         try:
-            return digest(self.content)
+            return fingerprint_of(self.content)
         except ValueError:  # no JSON any more
             return hashlib.sha256(self.plan).hexdigest()
 

@@ -34,12 +34,20 @@ class Task(ABC):
 
     Attributes:
         kind: as the plan has it.
+        predicts_probabilities: whether scores are probabilities of classes; otherwise they are values.
+        interval_note: what is to be said of the intervals of its metrics besides resampling.
+        caveats: what a reader of its metrics should know, in sentences.
+        hit_rate: name of the metric that is the share of rows whose prediction equals their target, where there is one.
         lead: name of the metric that decides between models.
         higher_is_better: direction of `lead`.
         horizon: 0 where one row is one target; else how many consecutive rows are predicted at once.
     """
 
     kind: ClassVar[str]
+    predicts_probabilities: ClassVar[bool] = False
+    hit_rate: ClassVar[str | None] = None
+    interval_note: ClassVar[str] = ""
+    caveats: ClassVar[tuple[str, ...]] = ()
     lead: str
     higher_is_better: bool
     horizon: int = 0

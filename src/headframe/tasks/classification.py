@@ -49,6 +49,15 @@ class Classification(Task):
     """
 
     kind: ClassVar[str] = "classification"
+    predicts_probabilities: ClassVar[bool] = True
+    hit_rate: ClassVar[str | None] = "accuracy"
+    interval_note: ClassVar[str] = (
+        "; those of shares of rows, such as accuracy and recall, and of what is made of shares, such as F1, follow "
+        "from counts (Wilson; Price and Bonett)"
+    )
+    caveats: ClassVar[tuple[str, ...]] = (
+        "Every row gets one of the classes seen in training, also a row that belongs to none of them.",
+    )
 
     def __init__(
         self,

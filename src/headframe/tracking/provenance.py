@@ -71,7 +71,7 @@ def collect_lineage(plan: Plan, bundle: Path, root: Path) -> CollectedLineage:
 
 def plan_dependencies(plan: Plan, root: Path) -> CodeDependencies:
     """Give the code and the libraries that a plan's result rests on, as they are now."""
-    content = plan.without_test_settings.model_dump(mode="json", exclude=ELSEWHERE)
+    content = plan.without_declared.model_dump(mode="json", exclude=ELSEWHERE)
     return code_dependencies([*DECIDING, *(target.rpartition(".")[0] for target in targets(content))], root / "src")
 
 

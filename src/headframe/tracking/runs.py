@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
-from headframe.config.plan.learner import EnsembleConfig
+from headframe.config.plan.model import EnsembleConfig
 from headframe.config.plan.plan import Plan
 from headframe.records import Evaluated, Interval, SplitRecord, Trained
 from headframe.tracking import layout, lineage, tags

@@ -8,7 +8,7 @@ from typing import Literal, TypedDict
 
 from torch import Tensor
 
-from headframe.config.plan.learner import EarlyStoppingConfig
+from headframe.config.plan.trainer import EarlyStoppingConfig
 from headframe.errors import DataError, HeadframeError
 
 

@@ -18,7 +18,8 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from headframe.config.build import build
-from headframe.config.plan.learner import Learner, ModelConfig
+from headframe.config.learner import Learner
+from headframe.config.plan.model import ModelConfig
 from headframe.errors import HeadframeError
 from headframe.examples.prepare import PreparedData, prepare
 from headframe.prediction.bundle import ModelManifest, load_predictor, save_ensemble
@@ -250,9 +251,9 @@ def _combine(learner: Learner, work: TrainingJob, prepared: PreparedData, folder
         )
         validation = parts == "validation"
         target = prepared.targets(numbers[validation], ensemble.lookback)
-        if prepared.task.kind != "classification":
+        if not prepared.task.predicts_probabilities:
             target = prepared.task.scores(target)
-        combiner.fit(scores[:, validation], target, prepared.task.kind)
+        combiner.fit(scores[:, validation], target, probabilities=prepared.task.predicts_probabilities)
         manifest = ModelManifest(prepared.dataset.name, prepared.schema, learner, prepared.component)
         places = {name: folder / MEMBERS / name / BUNDLE for name in members}
         save_ensemble(folder / BUNDLE, manifest, prepared.task, places, combiner)

@@ -9,7 +9,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from headframe.config.build import build, look_up
-from headframe.config.plan.learner import Learner
+from headframe.config.learner import Learner
 from headframe.examples.encode import Examples
 from headframe.prediction.estimator import EstimatorModel
 from headframe.tasks.base import Task
@@ -34,7 +34,7 @@ def train_estimator(learner: Learner, task: Task, examples: Examples, reporter: 
     if takes_seed and component.arguments.get("random_state") is None:
         component = component.model_copy(update={"random_state": learner.seed})
     estimator: Any = build(component)
-    model = EstimatorModel(estimator, task.outputs, classifies=task.kind == "classification")
+    model = EstimatorModel(estimator, task.outputs, classifies=task.predicts_probabilities)
     target = examples.targets(examples.train)
     with threadpool_limits(learner.trainer.threads), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

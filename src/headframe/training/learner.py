@@ -8,7 +8,8 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from headframe.config.build import look_up
-from headframe.config.plan.learner import Learner, ModelConfig
+from headframe.config.learner import Learner
+from headframe.config.plan.model import ModelConfig
 from headframe.examples.encode import encode
 from headframe.examples.prepare import PreparedData
 from headframe.prediction.bundle import ModelManifest, save_estimator, save_network

@@ -15,12 +15,14 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from headframe.config.build import build
-from headframe.config.plan.learner import Learner, TrainerConfig
+from headframe.config.learner import Learner
+from headframe.config.plan.trainer import TrainerConfig
 from headframe.errors import ConfigurationError, DataError, HeadframeError
 from headframe.examples.batches import Batches, TensorExamples
 from headframe.examples.encode import Examples
 from headframe.examples.seeds import seed_of
 from headframe.features.base import finite
+from headframe.features.spec import IMAGE
 from headframe.tasks.base import Task
 from headframe.training.checkpoints import CheckpointFile
 from headframe.training.course import Epoch, Judge, TrainingState
@@ -150,7 +152,7 @@ class _Training:
             ),
             seed=learner.seed,
             gradient_clip=settings.gradient_clip,
-            channels_last=settings.channels_last and self.examples.encoder.spec().kind == "image",
+            channels_last=settings.channels_last and self.examples.encoder.spec().names == IMAGE,
         )
         compiled = torch.compile(network) if settings.compile else network
         module = SupervisedModule(network, self.task, steps, self.course, compiled)

@@ -34,7 +34,7 @@ def run(plan: Plan, root: Path, folder: Path, trusted: tuple[str, ...], version:
         HeadframeError: or one of its kinds, for what a user can mend; two runs in one folder among it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    plan = plan.without_test_settings
+    plan = plan.without_declared
     learner = plan.learner
     try:
         with FileLock(folder / LOCK, timeout=PATIENCE), Display() as display:

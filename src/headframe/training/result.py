@@ -9,11 +9,12 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from headframe.code_dependencies import code_dependencies, device_of
+from headframe.config.learner import Learner
 from headframe.config.plan.component import targets
 from headframe.config.plan.data import DatasetConfig
-from headframe.config.plan.learner import Learner, TaskConfig
+from headframe.config.plan.task import TaskConfig
 from headframe.datasets.table import Table, open_version
-from headframe.digests import Record, digest, file_digest, folder_digest, write_record
+from headframe.digests import Record, digest, digest_content, file_digest, folder_digest, write_record
 from headframe.training import PROGRAM
 
 RESULT, PREDICTIONS, BUNDLE = "result.json", "predictions.parquet", "bundle"
@@ -62,9 +63,9 @@ class TrainingJob:
     def identity(self, learner: Learner) -> str:
         """Give the digest of everything that decides what comes of a learner."""
         asked = {
-            "learner": learner.model_dump(mode="json"),
+            "learner": digest_content(learner),
             "dataset": self.dataset.relevant_to_training,
-            "task": self.task.model_dump(mode="json"),
+            "task": digest_content(self.task),
         }
         modules = [PROGRAM, *(target.rpartition(".")[0] for target in targets(asked))]
         reached = code_dependencies(modules, self.root / "src").model_dump()

@@ -32,7 +32,7 @@ def train(plan: Plan, table: TableRecord, root: Path, folder: Path) -> Trained:
     """
     from headframe.training.result import RESULT, Result, TrainingJob  # noqa: PLC0415 - flows are composed without pyarrow
 
-    relevant = plan.without_test_settings
+    relevant = plan.without_declared
     work = TrainingJob(relevant.dataset, relevant.task, root, Project(root).packages, table.digest)
     work.table()
     identity = work.identity(relevant.learner)

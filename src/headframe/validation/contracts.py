@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headframe.config.plan.data import ColumnContract, TableContract
-from headframe.datasets.schema import OWN, arrow_type
+from headframe.datasets.column_types.base import LARGEST, column_type
+from headframe.datasets.schema import OWN
 
 if TYPE_CHECKING:
     import great_expectations as gx
-
-LARGEST = sys.float_info.max
 
 
 @dataclass(frozen=True)
@@ -61,23 +59,19 @@ def terms(contract: TableContract) -> list[Term]:
 
 
 def _terms(column: str, promise: ColumnContract) -> Iterator[Term]:
-    kind = str(arrow_type(column, promise))
+    of_type = column_type(promise)
+    kind = str(of_type.arrow(column, promise))
     # pandas cannot tell an int with missing values from a float, so types are read off the Arrow schema.
     yield Term("arrow", f"is of type {kind}", column, "arrow_type", {"type": kind})
-    plain = promise.dtype not in {"tensor", "list"}
     if not promise.nullable:
-        expectation = "expect_column_values_to_not_be_null" if plain else "arrow_not_null"
-        yield Term("rows" if plain else "arrow", "is never missing", column, expectation, {})
-    if promise.dtype == "float":
-        # Great Expectations passes infinity where no bound is given.
-        low, high = _or(promise.min, -LARGEST), _or(promise.max, LARGEST)
-        yield _between(column, low, high, "is finite" if (low, high) == (-LARGEST, LARGEST) else None)
-    elif promise.min is not None or promise.max is not None:
-        if promise.dtype == "tensor":
-            settings = {"min_value": promise.min, "max_value": promise.max}
-            yield Term("arrow", _range_words(promise.min, promise.max), column, "arrow_between", settings)
+        expectation = "expect_column_values_to_not_be_null" if of_type.in_pandas else "arrow_not_null"
+        yield Term("rows" if of_type.in_pandas else "arrow", "is never missing", column, expectation, {})
+    low, high = of_type.bounds(promise)
+    if low is not None or high is not None:
+        if of_type.arrays:
+            yield Term("arrow", _range_words(low, high), column, "arrow_between", {"min_value": low, "max_value": high})
         else:
-            yield _between(column, promise.min, promise.max)
+            yield _between(column, low, high)
     if promise.one_of is not None:
         allowed = list(promise.one_of)
         words = f"is one of {', '.join(map(str, allowed))}"
@@ -119,14 +113,9 @@ def great_expectations() -> Any:
     return gx
 
 
-def _between(column: str, low: float | None, high: float | None, words: str | None = None) -> Term:
+def _between(column: str, low: float | None, high: float | None) -> Term:
     settings = {"min_value": low, "max_value": high}
-    name = "expect_column_values_to_be_between"
-    return Term("rows", words or _range_words(low, high), column, name, settings)
-
-
-def _or(value: float | None, default: float) -> float:
-    return default if value is None else value
+    return Term("rows", _range_words(low, high), column, "expect_column_values_to_be_between", settings)
 
 
 def _range_words(low: float | None, high: float | None) -> str:
@@ -135,7 +124,7 @@ def _range_words(low: float | None, high: float | None) -> str:
         bounds.append(f"at least {low:g}")
     if high not in {None, LARGEST}:
         bounds.append(f"at most {high:g}")
-    return "is " + " and ".join(bounds)
+    return f"is {' and '.join(bounds) or 'finite'}"
 
 
 def _class_name(expectation: str) -> str:

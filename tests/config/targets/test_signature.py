@@ -13,6 +13,8 @@ from omegaconf import OmegaConf
 
 from headframe.config.build import build
 from headframe.config.plan.component import Component
+from headframe.config.plan.model import EnsembleConfig, ModelConfig
+from headframe.config.plan.task import TaskConfig
 from headframe.config.project import Project
 from headframe.config.targets.expected import ANYTHING
 from headframe.config.targets.signature import check_arguments, parameters_of
@@ -165,7 +167,10 @@ def test_every_shipped_component_keeps_its_own_ranges(file: Path) -> None:
             return []
         return [*([value] if "_target_" in value else []), *(one for inner in value.values() for one in nodes(inner))]
 
-    schema = {"_target_", "tiny", "tasks", "inputs", "members", "copies", "bootstrap", "defaults"}
+    parts = {"task": (TaskConfig,), "model": (ModelConfig, EnsembleConfig), "features": (Component,)}
+    schema = {"defaults"}
+    for part in parts.get(file.parent.name, (Component,)):
+        schema |= {field.alias or name for name, field in part.model_fields.items()}
     for node in nodes(OmegaConf.to_container(OmegaConf.load(file))):
-        told = schema | ({"kind"} if file.parent.name == "task" else set())
-        check_arguments(file.stem, node, SOURCE, told)
+        augments = {"takes"} if node["_target_"].startswith("headframe.features.augment.") else set()
+        check_arguments(file.stem, node, SOURCE, schema | augments)

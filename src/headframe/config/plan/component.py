@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
     BaseModel,
@@ -14,28 +14,29 @@ from pydantic import (
     ValidationInfo,
     model_validator,
 )
+from pydantic.config import JsonDict
 from pydantic_core import InitErrorDetails
 
 TRUSTED = ("headframe.", "sklearn.", "torch.optim.")
 """Where a `_target_` may point besides the packages in the project's own `src/`."""
 
 
-Kind = Literal["image", "series", "tokens", "tabular", "sparse"]
-
-
-TaskKind = Literal["classification", "regression", "forecasting"]
-
-
-ColumnType = Literal["bool", "int", "float", "string", "timestamp", "tensor", "list"]
-
-
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=100)]
+"""What people name: data sets, tasks, kinds of input, types of column, members, gates."""
+
+COLUMN_TYPES = "headframe.datasets.column_types"
+"""The package with one module for each type of column that a contract may name."""
+
+
+DECLARED: JsonDict = {"declared": True}
+"""Marks a field that is declared for checks and tests and decides no result; `without_declared` leaves it out."""
 
 
 class Component(BaseModel):
     """A `_target_` node: which class to build and with which arguments.
 
-    `tiny` holds the arguments that make the same object small enough for a test.
+    `tiny` holds the arguments that make the same object small enough for a test. Subclasses add what a file declares of
+    its target, so that the parts of a plan can be checked against each other.
     """
 
     model_config = ConfigDict(
@@ -43,7 +44,7 @@ class Component(BaseModel):
     )
 
     target: str = Field(alias="_target_")
-    tiny: dict[str, Any] = {}
+    tiny: dict[str, Any] = Field(default={}, json_schema_extra=DECLARED)
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -51,7 +52,7 @@ class Component(BaseModel):
         return dict(self.model_extra or {})
 
     def shrunk(self) -> Self:
-        """Give the same component with its tiny arguments in place."""
+        """Return the same component with its tiny arguments in place."""
         return self.model_copy(update=self.tiny)
 
     @model_validator(mode="after")
@@ -77,11 +78,13 @@ class Component(BaseModel):
 
 
 def targets(value: Any) -> Iterator[str]:
-    """Yield each `_target_` that is nested anywhere in `value`."""
+    """Yield each `_target_` that is nested anywhere in `value`, and the class of each type of column in a contract."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             if key == "_target_":
                 yield str(inner)
+            elif key == "dtype" and "_target_" not in value:
+                yield column_type_target(str(inner))
             else:
                 yield from targets(inner)
     elif isinstance(value, list | tuple):
@@ -89,14 +92,28 @@ def targets(value: Any) -> Iterator[str]:
             yield from targets(inner)
 
 
-def without_test_settings(value: Any) -> Any:
-    """Leave out the tiny arguments of each component that is nested anywhere in a record's value."""
+def column_type_target(name: str) -> str:
+    """Return the class that reads and checks columns of a type.
+
+    >>> column_type_target("string")
+    'headframe.datasets.column_types.string.String'
+    """
+    return f"{COLUMN_TYPES}.{name}.{''.join(part.capitalize() for part in name.split('_'))}"
+
+
+def without_declared(value: Any) -> Any:
+    """Return a record whose declared fields have their default, in all records that are nested anywhere in it."""
     if isinstance(value, Mapping):
-        return {key: without_test_settings(inner) for key, inner in value.items()}
+        return {key: without_declared(inner) for key, inner in value.items()}
     if not isinstance(value, BaseModel):
         return value
-    changes = {name: without_test_settings(getattr(value, name)) for name in type(value).model_fields}
-    return value.model_copy(update={**changes, "tiny": {}} if isinstance(value, Component) else changes)
+    fields = type(value).model_fields
+    return value.model_copy(
+        update={
+            name: field.default if field.json_schema_extra == DECLARED else without_declared(getattr(value, name))
+            for name, field in fields.items()
+        }
+    )
 
 
 def _not_finite(value: Any, place: tuple[int | str, ...] = ()) -> Iterator[tuple[tuple[int | str, ...], float]]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from pydantic import (
-    Field,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
 
-from headframe.config.plan.component import ColumnType, Component, Name, TaskKind
-from headframe.digests import Record
+from headframe.config.plan.component import COLUMN_TYPES, DECLARED, Component, Name
+from headframe.config.targets.nearest import nearest
+from headframe.config.targets.source import submodules
+from headframe.digests import Record, digest_content
 
 
 class SourceConfig(Record):
@@ -21,9 +20,9 @@ class SourceConfig(Record):
 
 
 class ColumnContract(Record):
-    """What a contract says of one column; every word becomes a Great Expectations expectation."""
+    """What a contract says of one column; every key becomes a Great Expectations expectation."""
 
-    dtype: ColumnType
+    dtype: Name  # type of column: a module of `headframe.datasets.column_types`
     nullable: bool = False
     unique: bool = False
     min: float | None = None  # smallest value, inclusive
@@ -34,9 +33,17 @@ class ColumnContract(Record):
     matches: str | None = None  # regular expression that a string must match
     shape: tuple[int, ...] | None = None  # of a tensor, e.g. (height, width, channels)
 
+    @field_validator("dtype")
+    @classmethod
+    def _type_exists(cls, name: str) -> str:
+        if name not in (known := submodules(COLUMN_TYPES)):
+            msg = f"there is no type of column {name!r}; {nearest(name, known)}"
+            raise ValueError(msg)
+        return name
+
 
 class TableContract(Record):
-    """What a table must keep before anything is trained on it."""
+    """What a table must fulfil before anything is trained on it."""
 
     min_rows: int = Field(default=1, ge=1)
     max_rows: int | None = Field(default=None, ge=1)
@@ -44,7 +51,7 @@ class TableContract(Record):
 
 
 class DatasetConfig(Record):
-    """One data set: where it comes from, how it is read, what it promises."""
+    """One data set: where it comes from, how it is read, what its contract says."""
 
     name: Name
     title: str
@@ -57,7 +64,7 @@ class DatasetConfig(Record):
     inputs: tuple[str, ...] = Field(min_length=1)  # columns a model may see
     target: str | None = None  # column to predict; a forecast predicts its inputs
     time: str | None = None  # column that orders the rows
-    tasks: tuple[TaskKind, ...] = Field(min_length=1)  # what can be asked of this data
+    tasks: tuple[Name, ...] = Field(default=(), json_schema_extra=DECLARED)  # kinds of task that the data are for
     split: Component
     max_rejected: int = Field(default=0, ge=0)  # rows that may be unreadable before the run stops
     contract: TableContract
@@ -65,7 +72,13 @@ class DatasetConfig(Record):
     @property
     def relevant_to_training(self) -> dict[str, Any]:
         """The keys that decide a training besides the table itself, as JSON; not title, licence and the like."""
-        return self.model_dump(mode="json", include={"name", "inputs", "target", "time", "split"})
+        found: dict[str, Any] = digest_content(self, include={"name", "inputs", "target", "time", "split"})
+        return found
+
+    @property
+    def target_columns(self) -> tuple[str, ...]:
+        """The columns that are predicted: the target, or without one, as in a forecast, the inputs themselves."""
+        return (self.target,) if self.target else self.inputs
 
     @model_validator(mode="after")
     def _columns_are_known(self) -> Self:
@@ -73,9 +86,9 @@ class DatasetConfig(Record):
         wanted = [*self.inputs, *(name for name in (self.key, self.target, self.time) if name)]
         for name in wanted:
             if name not in known:
-                msg = f"column {name!r} has no promise in contract.columns, which has {', '.join(known)}"
+                msg = f"column {name!r} is not in contract.columns, which has {', '.join(known)}"
                 raise ValueError(msg)
         if self.target in self.inputs:
-            msg = f"target {self.target!r} is also among the inputs, so a model would be given the answer"
+            msg = f"target {self.target!r} is also among the inputs, so a model would be given what it has to predict"
             raise ValueError(msg)
         return self

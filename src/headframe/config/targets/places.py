@@ -9,8 +9,9 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from headframe.config.plan.learner import EnsembleConfig, MemberConfig, ModelConfig, TrainerConfig
+from headframe.config.plan.model import EnsembleConfig, MemberConfig, ModelConfig
 from headframe.config.plan.plan import Plan
+from headframe.config.plan.trainer import TrainerConfig
 from headframe.config.targets.signature import parameters_of
 
 Schema = type[BaseModel] | None
@@ -67,7 +68,7 @@ def _class_of(annotation: Any, node: Any) -> Schema:
         return _class_of(get_args(annotation)[0], node)
     if get_origin(annotation) in (Union, types.UnionType):
         found = {each for part in get_args(annotation) if (each := _class_of(part, node)) is not None}
-        if found == {ModelConfig, EnsembleConfig}:
+        if ModelConfig in found and EnsembleConfig in found:
             return EnsembleConfig if isinstance(node, Mapping) and "members" in node else ModelConfig
         return next(iter(found), None)
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from headframe.errors import ConfigurationError
 
@@ -46,6 +47,14 @@ def _module_file(module: str, own_source: Path) -> Path | None:
         if file is not None and file.is_file():
             return file
     return None
+
+
+@lru_cache(maxsize=16)
+def submodules(package: str) -> tuple[str, ...]:
+    """Return the names of the modules in one of Headframe's own packages, sorted, without importing it."""
+    file = module_file(package)
+    found = file.parent.glob("*.py") if file is not None else ()
+    return tuple(sorted(path.stem for path in found if not path.stem.startswith("_") and path.stem != "base"))
 
 
 def parse(file: Path) -> ast.Module:
@@ -120,3 +129,28 @@ def find(module: str, name: str, own_source: Path) -> Definition | None:
         relative = "." * node.level + (node.module or "")
         module, name = importlib.util.resolve_name(relative, package) if node.level else relative, alias.name
     return None
+
+
+def class_constant(target: str, name: str, own_source: Path) -> Any:
+    """Return a constant that a class declares, or that it inherits; None where its source has none.
+
+    Args:
+        target: `package.module.Class`.
+        name: of the class attribute.
+        own_source: the project's `src/`, where its own packages lie.
+    """
+    module, _, class_name = target.rpartition(".")
+    found = find(module, class_name, own_source)
+    if found is None or not isinstance(found.node, ast.ClassDef):
+        return None
+    for statement in found.node.body:
+        match statement:
+            case ast.AnnAssign(target=ast.Name(id=attribute), value=ast.Constant(value=value)) if attribute == name:
+                return value
+            case ast.Assign(targets=[ast.Name(id=attribute)], value=ast.Constant(value=value)) if attribute == name:
+                return value
+            case _:
+                pass
+    bases = (f"{found.module}.{base.id}" for base in found.node.bases if isinstance(base, ast.Name))
+    inherited = (class_constant(base, name, own_source) for base in bases)
+    return next((value for value in inherited if value is not None), None)

@@ -237,6 +237,8 @@ def _facts(found: VersionRecord, measured: dict[str, Any], parts: dict[str, Any]
         block=measured["block"],
         metrics=metrics,
         resamples=measured["resamples"],
+        interval_note=measured["interval_note"],
+        caveats=tuple(measured["caveats"]),
         comparison=compared,
         slices={
             column: [Slice(each["value"], each["rows"], _intervals(each["metrics"])) for each in values]

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from headframe.config.plan.plan import Plan
-from headframe.digests import Record, digest
+from headframe.config.plan.plan import NOT_IDENTIFYING, Plan
+from headframe.digests import Record, digest, digest_content
 from headframe.errors import HeadframeError, Unavailable
 from headframe.evaluation.facts import describe
 from headframe.ledger.entries import CHAMPION_KINDS, Entry, champion
@@ -22,6 +22,9 @@ from headframe.tracking import layout
 if TYPE_CHECKING:
     from headframe.registry.signature import SignedModel
 from headframe.registry.listing import list_versions, run_artifacts
+
+CHANCE_AND_PLACE = {"seed", *NOT_IDENTIFYING}
+"""Parts of a plan in which versions of equal configuration may differ."""
 
 State = Literal["champion", "former champion", "rejected", "challenger", "refused", "candidate", "not trusted"]
 """Candidate: registered. Challenger: passed every gate against the present champion; refused: did not."""
@@ -142,13 +145,12 @@ class VersionRecord:
     @property
     def configuration(self) -> str:
         """The sha256 of the plan that decides a version, without its seed."""
-        return digest(settings(self.plan))
+        return digest(digest_content(self.plan.without_declared, exclude=CHANCE_AND_PLACE))
 
 
 def settings(plan: Plan) -> dict[str, Any]:
     """Give what decides a version, but for chance: the plan without its seed, and without where it runs and serves."""
-    elsewhere = {"seed", "launcher", "promotion", "team", "serving", "tracking"}
-    return plan.without_test_settings.model_dump(mode="json", exclude=elsewhere)
+    return plan.without_declared.model_dump(mode="json", exclude=CHANCE_AND_PLACE)
 
 
 def overview(model: str, service: PromotionService) -> Overview:
@@ -246,7 +248,7 @@ def comparable(found: VersionRecord) -> tuple[Any, ...]:
         evaluated.rows,
         evaluated.lead,
         evaluated.higher_is_better,
-        digest(found.plan.task),
+        digest(found.plan.without_declared.task),
     )
 
 

@@ -1,4 +1,4 @@
-"""Images as a convolution takes them."""
+"""Images of one size as standardised arrays."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ import numpy as np
 import pyarrow as pa
 from typing_extensions import override
 
-from headframe.config.plan.component import Kind
 from headframe.errors import DataError
 from headframe.features.base import Encoder
 from headframe.features.columns import images
-from headframe.features.spec import InputSpec
+from headframe.features.spec import IMAGE, InputSpec
 
 LEVELS = 256
 AT_ONCE = 4096
-"""Images unpacked at the same time, so that memory stays bounded whatever the size of the table."""
+"""Images decoded at once, so that memory stays bounded whatever the size of the table."""
 
 
-class Pixels(Encoder):
+class Images(Encoder):
     """Images of one size as float32 (channels, height, width), standardised by channel.
 
     Mean and deviation are those of all training pixels of a channel. They come from counts of the 256 levels,
@@ -29,7 +28,7 @@ class Pixels(Encoder):
         column: which column holds the images; without one the data set's only input.
     """
 
-    gives: ClassVar[Kind] = "image"
+    gives: ClassVar[str] = "image"
 
     def __init__(self, column: str | None = None) -> None:
         self.columns = (column,) if column else ()
@@ -71,7 +70,7 @@ class Pixels(Encoder):
 
     @override
     def spec(self) -> InputSpec:
-        return InputSpec("image", self.shape_)
+        return InputSpec(self.gives, dict(zip(IMAGE, self.shape_, strict=True)))
 
     @override
     def state(self) -> dict[str, Any]:

@@ -8,8 +8,8 @@ import pytest
 from sklearn.preprocessing import StandardScaler
 
 from headframe.errors import DataError
-from headframe.features import pixels as module
-from headframe.features.pixels import Pixels
+from headframe.features import images as module
+from headframe.features.images import Images
 
 
 def table(images: np.ndarray) -> pa.Table:
@@ -22,7 +22,7 @@ def colour() -> np.ndarray:
 
 
 def test_agrees_with_scikit_learn_channel_by_channel(colour: np.ndarray) -> None:
-    encoder = Pixels()
+    encoder = Images()
     encoder.fit(table(colour), ("image",))
     expected = StandardScaler().fit_transform(colour.reshape(-1, 3).astype(float))
     expected = expected.reshape(30, 5, 7, 3).transpose(0, 3, 1, 2)
@@ -33,17 +33,17 @@ def test_agrees_with_scikit_learn_channel_by_channel(colour: np.ndarray) -> None
 
 
 def test_statistics_come_from_training_rows_only(colour: np.ndarray) -> None:
-    encoder = Pixels()
+    encoder = Images()
     encoder.fit(table(colour[:20]), ("image",))
     before = encoder.encode(table(colour[20:]))
     np.testing.assert_allclose(encoder.mean_, colour[:20].reshape(-1, 3).mean(axis=0))
-    again = Pixels()
+    again = Images()
     again.fit(table(colour[:20]), ("image",))
     np.testing.assert_array_equal(again.encode(table(colour[20:])), before)
 
 
 def test_how_many_are_unpacked_at_once_changes_nothing(colour: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, parts = Pixels(), Pixels()
+    whole, parts = Images(), Images()
     whole.fit(table(colour), ("image",))
     monkeypatch.setattr(module, "AT_ONCE", 7)
     chunked = pa.concat_tables([table(colour[:11]), table(colour[11:])])
@@ -53,14 +53,14 @@ def test_how_many_are_unpacked_at_once_changes_nothing(colour: np.ndarray, monke
 
 
 def test_a_constant_channel_becomes_zero() -> None:
-    encoder = Pixels()
+    encoder = Images()
     images = np.full((4, 2, 2, 1), 9, dtype=np.uint8)
     encoder.fit(table(images), ("image",))
     np.testing.assert_array_equal(encoder.encode(table(images)), np.zeros((4, 1, 2, 2), dtype=np.float32))
 
 
 def test_state_restores_equal_encodings(colour: np.ndarray) -> None:
-    encoder, restored = Pixels(), Pixels()
+    encoder, restored = Images(), Images()
     encoder.fit(table(colour), ("image",))
     restored.restore(encoder.state())
     np.testing.assert_array_equal(restored.encode(table(colour)), encoder.encode(table(colour)))
@@ -68,7 +68,7 @@ def test_state_restores_equal_encodings(colour: np.ndarray) -> None:
 
 
 def test_other_sizes_and_types_are_refused_in_one_sentence(colour: np.ndarray) -> None:
-    encoder = Pixels()
+    encoder = Images()
     encoder.fit(table(colour), ("image",))
     with pytest.raises(DataError, match="trained on 5 x 7 pixels in 3 channels"):
         encoder.encode(table(colour[:, :4]))
@@ -77,13 +77,13 @@ def test_other_sizes_and_types_are_refused_in_one_sentence(colour: np.ndarray) -
     with pytest.raises(DataError, match="'image' is missing; came: other"):
         encoder.encode(pa.table({"other": [1]}))
     with pytest.raises(DataError, match="no training rows"):
-        Pixels().fit(table(colour).slice(0, 0), ("image",))
+        Images().fit(table(colour).slice(0, 0), ("image",))
 
 
 def test_digits_get_mean_zero_and_deviation_one(raw_data: Callable[[str], Path]) -> None:
     raw = gzip.decompress((raw_data("mnist") / "mnist" / "t10k-images-idx3-ubyte.gz").read_bytes())
     images = np.frombuffer(raw, np.uint8, offset=16).reshape(-1, 28, 28, 1)[:2000]
-    encoder = Pixels("image")
+    encoder = Images("image")
     encoder.fit(table(images), ("something", "else"))
     encoded = encoder.encode(table(images)).astype(np.float64)
     assert abs(encoded.mean()) < 1e-6

@@ -1,0 +1,180 @@
+"""Check that the parts of a plan fit each other, so that no training begins that could not succeed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from headframe.config.learner import Learner
+from headframe.config.plan.component import Component, column_type_target
+from headframe.config.plan.data import DatasetConfig
+from headframe.config.plan.features import FeaturesConfig
+from headframe.config.plan.model import ModelConfig
+from headframe.config.plan.plan import Plan
+from headframe.config.plan.task import TaskConfig
+from headframe.config.project import Project
+from headframe.config.targets.nearest import nearest
+from headframe.config.targets.source import class_constant
+from headframe.errors import ConfigurationError
+
+Part = TypeVar("Part", bound=BaseModel)
+
+SUGGESTED = 4
+"""Choices that a message names at most."""
+
+
+def check_fit(plan: Plan, project: Project) -> None:
+    """Check data set, task, features and models against each other by what their files declare.
+
+    Args:
+        plan: valid by itself.
+        project: whose `conf/` the choices come from that a message suggests.
+
+    Raises:
+        ConfigurationError: naming what does not fit, what was expected and which choices would do.
+    """
+    fit = _Fit(plan.dataset, plan.task, project)
+    fit.check_task()
+    _check_slices(plan, project.root / "src")
+    parts = [*plan.learner.single_learners("model")]
+    if plan.baseline is not None:
+        parts += plan.learner.with_member(plan.baseline).single_learners("baseline")
+    for path, learner in parts:
+        fit.check_learner(path, learner)
+
+
+class _Fit:
+    """The data set and the task of a plan, against which its learners are checked."""
+
+    def __init__(self, dataset: DatasetConfig, task: TaskConfig, project: Project) -> None:
+        self.dataset = dataset
+        self.task = task
+        self.project = project
+
+    def check_task(self) -> None:
+        """Refuse a task that the data set is not for, or whose target it has not."""
+        fault = self._task_fault(self.task)
+        if fault:
+            raise ConfigurationError(fault + self._suggest("task", TaskConfig, lambda task: not self._task_fault(task)))
+
+    def _task_fault(self, task: TaskConfig) -> str:
+        data, name = self.dataset, f"dataset {self.dataset.name}"
+        if task.kind not in data.tasks:
+            return f"task {task.kind} does not fit {name}, which is for {_either(data.tasks)}"
+        if data.target is None and not task.several:
+            return f"task {task.kind} predicts one column, but {name} has no target; name one in dataset.target"
+        for column in data.target_columns:
+            dtype = data.contract.columns[column].dtype
+            if task.predicts and dtype not in task.predicts:
+                return f"task {task.kind} predicts {_either(task.predicts)}, but {column!r} of {name} is {dtype}"
+        return ""
+
+    def check_learner(self, path: str, learner: Learner) -> None:
+        """Refuse a learner whose features do not fit the data set or the task, or whose model does not fit them.
+
+        Args:
+            path: the key of its model in the plan.
+            learner: no ensemble.
+        """
+        model, features = learner.model, learner.features
+        assert isinstance(model, ModelConfig)  # noqa: S101 - ensembles were taken apart before
+        fault = self._features_fault(path, features)
+        if fault:
+            best = self._suggest("features", FeaturesConfig, lambda each: not self._fault(path, each, model))
+            others = self._suggest("features", FeaturesConfig, lambda each: not self._features_fault(path, each))
+            raise ConfigurationError(fault + (best or others))
+        fault = self._model_fault(path, model, features)
+        if fault:
+            best = self._suggest("model", ModelConfig, lambda each: not self._model_fault(path, each, features))
+            raise ConfigurationError(fault + best)
+
+    def _fault(self, path: str, features: FeaturesConfig, model: ModelConfig) -> str:
+        return self._features_fault(path, features) or self._model_fault(path, model, features)
+
+    def _features_fault(self, path: str, features: FeaturesConfig) -> str:
+        name = _class_name(features.encoder)
+        what = f"encoder {name}" if path == "model" else f"encoder {name} of {path}"
+        takes = f" of {_either(features.reads)}" if features.reads else ""
+        columns = features.columns(self.dataset.inputs)
+        if not columns:
+            return (
+                f"{what} takes one column{takes}, but dataset {self.dataset.name} has {len(self.dataset.inputs)} "
+                "inputs; name one in features.encoder.column"
+            )
+        for column in columns:
+            if column not in self.dataset.inputs:
+                known = nearest(column, self.dataset.inputs)
+                return f"{what} reads column {column!r}, which is no input of dataset {self.dataset.name}; {known}"
+            dtype = self.dataset.contract.columns[column].dtype
+            if features.reads and dtype not in features.reads:
+                return f"{what} takes columns{takes}, but {column!r} of dataset {self.dataset.name} is {dtype}"
+        if features.examples != self.task.examples:
+            return (
+                f"{what} makes each {features.examples} an example, but task {self.task.kind} predicts from "
+                f"each {self.task.examples}"
+            )
+        for key, augmentation in features.augment.items():
+            if augmentation.takes and features.gives not in augmentation.takes:
+                return (
+                    f"features.augment.{key}: {_class_name(augmentation)} changes {_either(augmentation.takes)}, but "
+                    f"{what} gives {features.gives}"
+                )
+        return ""
+
+    def _model_fault(self, path: str, model: ModelConfig, features: FeaturesConfig) -> str:
+        what = f"{path} {_class_name(model)}"
+        if self.task.kind not in model.tasks:
+            return f"{what} does not fit task {self.task.kind}: it is for {_either(model.tasks)}"
+        if features.gives not in model.takes:
+            return f"{what} takes {_either(model.takes)}, but its features give {features.gives}"
+        read, predicted = features.columns(self.dataset.inputs), self.dataset.target_columns
+        if model.continues_inputs and read != predicted:
+            return (
+                f"{what} predicts the columns that it reads ({', '.join(read)}), but task {self.task.kind} predicts "
+                f"{', '.join(predicted)} of dataset {self.dataset.name}"
+            )
+        return ""
+
+    def _suggest(self, group: str, schema: type[Part], fits: Callable[[Part], bool]) -> str:
+        """Return the end of a message that names the choices in `conf/<group>/` that would fit; empty without any."""
+        context = {"trusted": self.project.packages}
+        found = [
+            name
+            for name in self.project.choices(group)
+            if (part := _read(self.project.conf / group / f"{name}.yaml", schema, context)) is not None and fits(part)
+        ]
+        return f"; choose {group}={_either(found[:SUGGESTED])}" if found else ""
+
+
+def _check_slices(plan: Plan, own_source: Path) -> None:
+    """Refuse to repeat metrics by the values of a column that has none to group by."""
+    for name in plan.evaluation.slices:
+        column = plan.dataset.contract.columns.get(name)
+        if column is None:
+            fault = f"no such column; {nearest(name, plan.dataset.contract.columns)}"
+        elif not class_constant(column_type_target(column.dtype), "groups", own_source):
+            fault = f"{column.dtype} cells there, which have no values to group rows by"
+        else:
+            continue
+        msg = f"evaluation.slices names {name!r}, but dataset {plan.dataset.name} has {fault}"
+        raise ConfigurationError(msg)
+
+
+def _read(file: Path, schema: type[Part], context: Mapping[str, object]) -> Part | None:
+    """Read a choice that stands by itself; None for one that is composed of others, or is invalid."""
+    try:
+        return schema.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")), context=dict(context))
+    except (ValidationError, yaml.YAMLError, UnicodeDecodeError):
+        return None
+
+
+def _class_name(component: Component) -> str:
+    return component.target.rpartition(".")[2]
+
+
+def _either(names: Iterable[str]) -> str:
+    return " or ".join(names) or "none, as its file declares none"

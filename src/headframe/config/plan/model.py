@@ -1,0 +1,65 @@
+"""The part of a plan that says what learns: a network, an estimator, or an ensemble of several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+
+from headframe.config.plan.component import DECLARED, Component, Name
+from headframe.config.plan.features import FeaturesConfig
+from headframe.config.plan.trainer import TrainerConfig
+from headframe.digests import Record
+
+
+class ModelConfig(Component):
+    """A network or an estimator, and what it can be used for."""
+
+    tasks: tuple[Name, ...] = Field(default=(), json_schema_extra=DECLARED)  # kinds of task that it learns
+    takes: tuple[Name, ...] = Field(default=(), json_schema_extra=DECLARED)  # kinds of input that it takes
+    continues_inputs: bool = Field(default=False, json_schema_extra=DECLARED)  # predicts the very columns that it reads
+
+
+class EnsembleConfig(Component):
+    """Several learners whose scores the `_target_` combines."""
+
+    members: dict[Name, MemberConfig] = Field(min_length=1)
+    copies: int = Field(default=1, ge=1)  # times each member is trained, each with another seed
+    bootstrap: bool = False  # bagging: every copy draws its training rows with replacement
+
+    @model_validator(mode="after")
+    def _has_several_learners(self) -> Self:
+        if len(self.members) * self.copies < 2:  # noqa: PLR2004 - two is what "several" means
+            msg = "an ensemble of one member and one copy combines nothing; add a member or raise copies"
+            raise ValueError(msg)
+        return self
+
+
+def _branch(value: Any) -> str:
+    members = value.get("members") if isinstance(value, Mapping) else getattr(value, "members", None)
+    return "model" if members is None else "ensemble"
+
+
+AnyModel = Annotated[
+    Annotated[ModelConfig, Tag("model")] | Annotated[EnsembleConfig, Tag("ensemble")], Discriminator(_branch)
+]
+
+
+class MemberConfig(Record):
+    """One learner of an ensemble, or a baseline: a model, and what differs from the plan's own settings."""
+
+    model: AnyModel
+    features: FeaturesConfig | None = None
+    optimizer: Component | None = None
+    scheduler: Component | None = None
+    trainer: dict[str, Any] = {}  # keys of `trainer` that differ
+
+    @field_validator("trainer")
+    @classmethod
+    def _is_part_of_a_trainer(cls, changes: dict[str, Any]) -> dict[str, Any]:
+        TrainerConfig.model_validate({"max_epochs": 1, "batch_size": 1, **changes})  # the two that have no default
+        return changes
+
+
+EnsembleConfig.model_rebuild()

@@ -1,0 +1,16 @@
+"""The part of a plan that says what is predicted."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from headframe.config.plan.component import DECLARED, Component, Name
+
+
+class TaskConfig(Component):
+    """What is predicted, and what it is predicted from."""
+
+    kind: Name
+    examples: Name = "row"  # what one example is, as the features must make them
+    predicts: tuple[Name, ...] = Field(default=(), json_schema_extra=DECLARED)  # types of column; none: any
+    several: bool = Field(default=False, json_schema_extra=DECLARED)  # predicts several columns, not just the target

@@ -1,0 +1,41 @@
+"""The part of a plan that says how a network is trained."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from headframe.digests import Record
+
+
+class EarlyStoppingConfig(Record):
+    """When training stops because validation no longer improves."""
+
+    patience: int = Field(ge=1)  # epochs without improvement
+    min_delta: float = Field(default=0.0, ge=0)  # smaller changes are no improvement
+
+
+class TrainerConfig(Record):
+    """How a network is trained; estimators use `threads` alone."""
+
+    max_epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=1)  # examples per optimiser step
+    evaluation_batch_size: int = Field(default=1024, ge=1)  # examples per forward pass without gradients
+    threads: int = Field(default=1, ge=1)  # of one training process; the number changes the bits of the result
+    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"  # auto: bf16-mixed on CUDA, else 32-true
+    channels_last: bool = False  # memory layout of images
+    compile: bool = False  # torch.compile the network
+    gradient_clip: float | None = Field(default=None, gt=0)  # largest gradient norm
+    early_stopping: EarlyStoppingConfig | None = None
+    monitor: Literal["loss", "lead"] = "loss"  # what early stopping and `keep: best` look at, on validation rows
+    keep: Literal["best", "last"] = "best"  # which epoch's weights are the result
+    checkpoint_steps: int = Field(default=200, ge=1)  # optimiser steps from one possible checkpoint to the next
+
+    @model_validator(mode="after")
+    def _precision_fits(self) -> Self:
+        if self.accelerator == "cpu" and self.precision == "16-mixed":
+            msg = "precision 16-mixed needs a GPU, but accelerator is cpu; take 32-true or bf16-mixed"
+            raise ValueError(msg)
+        return self

@@ -1,0 +1,48 @@
+"""What every type of column declares."""
+
+from __future__ import annotations
+
+import sys
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import pyarrow as pa
+
+from headframe.config.build import look_up
+from headframe.config.plan.component import column_type_target
+from headframe.config.plan.data import ColumnContract
+
+LARGEST = sys.float_info.max
+"""The largest finite number, as a bound that every finite number keeps."""
+
+
+class ColumnType(ABC):
+    """How the cells of a column are stored, and how a contract is checked on them.
+
+    Attributes:
+        groups: whether rows can be grouped by the values, as slices of an evaluation are.
+        in_pandas: whether pandas holds the cells as single values, so that Great Expectations can check them.
+        arrays: whether each cell is an array of numbers, all of which keep the bounds of the contract.
+    """
+
+    groups: ClassVar[bool] = True
+    in_pandas: ClassVar[bool] = True
+    arrays: ClassVar[bool] = False
+
+    @abstractmethod
+    def arrow(self, column: str, contract: ColumnContract) -> pa.DataType:
+        """Return the Arrow type of a column.
+
+        Raises:
+            ConfigurationError: the contract lacks what the type needs.
+        """
+
+    def bounds(self, contract: ColumnContract) -> tuple[float | None, float | None]:
+        """Return the smallest and the largest value that a cell may have; None where there is no such bound."""
+        return contract.min, contract.max
+
+
+def column_type(contract: ColumnContract) -> ColumnType:
+    """Return the type of a column by the name that its contract gives."""
+    found: ColumnType = look_up(column_type_target(contract.dtype))()
+    return found

@@ -1,0 +1,17 @@
+"""Truth values."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+from typing_extensions import override
+
+from headframe.config.plan.data import ColumnContract
+from headframe.datasets.column_types.base import ColumnType
+
+
+class Bool(ColumnType):
+    """True or false."""
+
+    @override
+    def arrow(self, column: str, contract: ColumnContract) -> pa.DataType:
+        return pa.bool_()

@@ -1,0 +1,23 @@
+"""Numbers."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+from typing_extensions import override
+
+from headframe.config.plan.data import ColumnContract
+from headframe.datasets.column_types.base import LARGEST, ColumnType
+
+
+class Float(ColumnType):
+    """Finite numbers of 64 bits."""
+
+    @override
+    def arrow(self, column: str, contract: ColumnContract) -> pa.DataType:
+        return pa.float64()
+
+    @override
+    def bounds(self, contract: ColumnContract) -> tuple[float | None, float | None]:
+        # Great Expectations passes infinity where no bound is given.
+        low, high = contract.min, contract.max
+        return -LARGEST if low is None else low, LARGEST if high is None else high

@@ -1,0 +1,218 @@
+"""A plan whose parts do not fit each other is refused when it is loaded; one that is accepted can be trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from headframe.config.build import build
+from headframe.config.fit import check_fit
+from headframe.config.learner import Learner
+from headframe.config.load import load_plan
+from headframe.config.plan.data import DatasetConfig
+from headframe.config.plan.model import AnyModel, ModelConfig
+from headframe.config.plan.plan import Plan
+from headframe.config.project import Project
+from headframe.errors import ConfigurationError
+
+REPOSITORY = Project(Path(__file__).resolve().parents[2])
+ROWS = 160
+TINY = {"lookback": 12, "horizon": 3}
+"""Shorter windows than the shipped ones, where an encoder or a task has them."""
+
+
+@cache
+def part(group: str, name: str) -> Any:
+    """A part of a plan as `conf/` has it, and as few rows as will do."""
+    found = getattr(load_plan([f"{group}={name}"], REPOSITORY, fitting=False), group)
+    if group == "features":
+        return found.model_copy(update={"encoder": shorter(found.encoder)})
+    return shorter(found) if group == "task" else found
+
+
+def shorter(component: Any) -> Any:
+    return component.model_copy(update={key: TINY[key] for key in TINY if key in component.arguments})
+
+
+def plans(dataset: str) -> Iterator[tuple[str, Plan]]:
+    """Every combination of the shipped features, tasks and models with a data set."""
+    base = load_plan([f"dataset={dataset}"], REPOSITORY, fitting=False)
+    groups = ("features", "task", "model")
+    for names in product(*(REPOSITORY.choices(group) for group in groups)):
+        parts = {group: part(group, name) for group, name in zip(groups, names, strict=True)}
+        yield " ".join((dataset, *names)), base.model_copy(update=parts)
+
+
+def made_up(dataset: DatasetConfig) -> Any:
+    """A few rows of a data set as training would see them: prepared, but for the table."""
+    import pyarrow as pa
+
+    from headframe.datasets.schema import contract_schema
+
+    random = np.random.default_rng(3)
+    schema = contract_schema(dataset.contract.columns)
+    columns: dict[str, Any] = {"row_id": pa.array([str(row) for row in range(ROWS)])}
+    for name, column in dataset.contract.columns.items():
+        field = schema.field(name)
+        if column.one_of is not None:
+            cells: Any = pa.array([column.one_of[row % len(column.one_of)] for row in range(ROWS)], field.type)
+        elif column.shape is not None:
+            pixels = random.integers(0, 16, (ROWS, *column.shape)).astype(np.uint8)
+            cells = pa.FixedShapeTensorArray.from_numpy_ndarray(pixels)
+        elif pa.types.is_string(field.type):
+            cells = pa.array([" ".join(random.choice(["gold", "now", "call", "矿"], 4)) for _ in range(ROWS)])
+        elif pa.types.is_timestamp(field.type):
+            cells = pa.array(np.arange(ROWS).astype("datetime64[us]"))
+        else:
+            cells = pa.array(random.integers(20, 60, ROWS)).cast(field.type)
+        columns[name] = cells
+    return pa.table(columns)
+
+
+def refused_in_training(plan: Plan, rows: Any) -> str:
+    """Say what the training program would refuse of a plan as soon as it looks at encoders, task and networks."""
+    from headframe.examples.prepare import PreparedData
+
+    task = build(plan.task)
+    columns = list(plan.dataset.target_columns)
+    splits = np.array(["train", "validation", "test"]).repeat([ROWS - 60, 30, 30])
+    try:
+        task.fit(rows.slice(0, ROWS - 60).select(columns))
+        prepared = PreparedData(plan.dataset, rows, splits, task, plan.task, "0" * 64)
+        for _, learner in plan.learner.single_learners("model"):
+            check_model(learner.model, encoded(prepared, learner), task)
+    except ConfigurationError as error:
+        return str(error)
+    return ""
+
+
+ENCODED: dict[str, Any] = {}
+
+
+def encoded(prepared: Any, learner: Learner) -> Any:
+    """Encode once for all models that take the same features."""
+    from headframe.examples.encode import encode
+
+    key = f"{prepared.dataset.name} {prepared.component} {learner.features}"
+    if key not in ENCODED:
+        ENCODED[key] = encode(prepared, learner)
+    return ENCODED[key]
+
+
+def check_model(model: AnyModel, examples: Any, task: Any) -> None:
+    """Build a model as training does, and let a network score two examples."""
+    import torch
+
+    from headframe.prediction.estimator import EstimatorModel
+    from headframe.training.learner import is_network
+
+    assert isinstance(model, ModelConfig)
+    if not is_network(model):
+        EstimatorModel(build(model), task.outputs, classifies=task.predicts_probabilities)
+        return
+    network = build(model.shrunk(), examples.encoder.spec(), task.outputs).eval()
+    outputs = network(torch.from_numpy(np.ascontiguousarray(examples.windows(examples.train[:2]))))
+    assert outputs.shape == (2, *task.outputs)
+    assert task.loss(outputs, torch.from_numpy(examples.targets(examples.train[:2]))).isfinite()
+
+
+@pytest.mark.parametrize("dataset", REPOSITORY.choices("dataset"))
+def test_every_combination_is_refused_when_loaded_or_is_accepted_by_training(dataset: str) -> None:
+    rows, accepted, refused = None, 0, list[str]()
+    for names, plan in plans(dataset):
+        try:
+            check_fit(plan, REPOSITORY)
+        except ConfigurationError as error:
+            refused.append(str(error))
+            continue
+        accepted += 1
+        rows = made_up(plan.dataset) if rows is None else rows
+        assert refused_in_training(plan, rows) == "", names
+    assert accepted > 0
+    assert len(refused) > accepted
+    assert [message for message in refused if "\n" in message] == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (
+            "dataset=diabetes features=windows task=regression model=gru",
+            "makes each window an example, but task regression predicts from each row; choose features=tabular",
+        ),
+        (
+            "experiment=etth1_lstm features=tabular",
+            "makes each row an example, but task forecasting predicts from each window; choose features=windows or",
+        ),
+        (
+            "experiment=etth1_lstm features.encoder.columns=[OT]",
+            "model PatchRecurrent predicts the columns that it reads (OT), but task forecasting predicts HUFL, HULL,",
+        ),
+        (
+            "experiment=etth1_lstm dataset.tasks=[classification] task=classification",
+            "task classification predicts one column, but dataset etth1 has no target; name one in dataset.target",
+        ),
+        (
+            "experiment=diabetes_mlp dataset.tasks=[classification] task=classification",
+            "task classification predicts bool or int or string, but 'progression' of dataset diabetes is float",
+        ),
+        (
+            "+features.augment.noise={_target_: headframe.features.augment.TokenDropout, takes: [tokens], share: 0.1}",
+            "features.augment.noise: TokenDropout changes tokens, but encoder Images gives image",
+        ),
+        (
+            "dataset=sms_spam features=tfidf_word baseline=tfidf_word model=mlp",
+            "model MLP takes image or series or tabular, but its features give sparse; choose model=logistic or",
+        ),
+        (
+            "baseline=ridge",
+            "baseline Ridge does not fit task classification: it is for regression or forecasting; choose model=",
+        ),
+        ("dataset=adult features=tabular model=mlp evaluation.slices=[sexx]", "no such column; did you mean 'sex'?"),
+        ("evaluation.slices=[image]", "tensor cells there, which have no values to group rows by"),
+        ("dataset.contract.columns.digit.dtype=intt", "there is no type of column 'intt'; did you mean 'int'?"),
+        ("model.tasks=[]", "model ConvNet does not fit task classification: it is for none, as its file declares none"),
+    ],
+)
+def test_what_does_not_fit_is_named_with_what_would(overrides: str, words: str) -> None:
+    given = [overrides] if overrides.startswith("+") else overrides.split()
+    with pytest.raises(ConfigurationError) as caught:
+        load_plan(given, REPOSITORY)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("group", ["features", "task", "model"])
+def test_a_suggested_choice_fits(group: str) -> None:
+    """What a message suggests is accepted in place of what was refused."""
+    overrides = {"dataset": "etth1", "features": "windows", "task": "forecasting", "model": "patch_lstm"}
+    wrong = {"features": "tabular", "task": "regression", "model": "cnn"}[group]
+    with pytest.raises(ConfigurationError) as caught:
+        load_plan([f"{key}={name}" for key, name in {**overrides, group: wrong}.items()], REPOSITORY)
+    suggested = str(caught.value).rpartition(f"choose {group}=")[2].split(" or ")
+    assert suggested[0]
+    for name in suggested:
+        load_plan([f"{key}={choice}" for key, choice in {**overrides, group: name}.items()], REPOSITORY)
+
+
+def test_a_kind_of_the_projects_own_needs_nothing_but_its_files(project: Project) -> None:
+    """A new kind of task on a new kind of input is declared in YAML; no list of kinds knows it."""
+    (project.conf / "task" / "anomaly.yaml").write_text(
+        "_target_: headframe.tasks.regression.Regression\nkind: anomaly\nexamples: session\n"
+    )
+    features = yaml.safe_load((project.conf / "features" / "tabular.yaml").read_text())
+    features |= {"gives": "event", "examples": "session"}
+    (project.conf / "features" / "sessions.yaml").write_text(yaml.safe_dump(features))
+    (project.conf / "model" / "scorer.yaml").write_text(
+        "_target_: headframe.models.mlp.MLP\ntasks: [anomaly]\ntakes: [event]\n"
+    )
+    own = ["dataset=diabetes", "dataset.tasks=[anomaly]", "task=anomaly", "features=sessions", "model=scorer"]
+    assert load_plan(own, project).task.kind == "anomaly"
+    with pytest.raises(ConfigurationError, match="predicts from each session; choose features=sessions"):
+        load_plan([*own, "features=tabular"], project)

@@ -1,0 +1,185 @@
+"""What identifies a plan: values that differ from their default, and neither declarations nor the schema's source."""
+
+from __future__ import annotations
+
+import json
+from copy import copy
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from pydantic import BaseModel, create_model
+from pydantic.fields import FieldInfo
+
+from headframe.code_dependencies import DECLARATIONS, code_dependencies
+from headframe.config.learner import TrainingPlan
+from headframe.config.load import load_plan
+from headframe.config.plan.component import Component, targets
+from headframe.config.plan.plan import Plan, fingerprint_of
+from headframe.config.project import Project
+from headframe.digests import Record, digest, digest_content, write_record
+
+REPOSITORY = Project(Path(__file__).resolve().parents[2])
+EXPERIMENTS = REPOSITORY.choices("experiment")
+DEFAULTS = Path(__file__).with_name("defaults.json")
+
+
+class Inner(Record):
+    size: int = 3
+    name: str
+
+
+class Outer(Record):
+    inner: Inner
+    many: tuple[Inner, ...] = ()
+    by_name: dict[str, Inner] = {}
+    limit: float | None = None
+
+
+def test_a_value_that_equals_its_default_is_as_if_it_were_absent_at_any_depth() -> None:
+    explicit = Outer.model_validate({
+        "inner": {"size": 3, "name": "a"}, "many": [{"size": 3, "name": "b"}],
+        "by_name": {"c": {"size": 3, "name": "d"}}, "limit": None,
+    })  # fmt: skip
+    assert digest_content(explicit) == {
+        "inner": {"name": "a"},
+        "many": [{"name": "b"}],
+        "by_name": {"c": {"name": "d"}},
+    }
+    absent = Outer.model_validate(digest_content(explicit))
+    assert digest(absent) == digest(explicit)
+    assert digest_content({"nested": [explicit]}) == {"nested": [digest_content(explicit)]}
+
+
+def test_other_values_and_another_order_are_other_digests() -> None:
+    first = Outer(inner=Inner(name="a"), many=(Inner(name="b"), Inner(name="c")))
+    others = [
+        first.model_copy(update={"many": first.many[::-1]}),
+        first.model_copy(update={"limit": 0.0}),
+        first.model_copy(update={"inner": Inner(name="a", size=4)}),
+    ]
+    assert len({digest(one) for one in (first, *others)}) == 4
+
+
+def test_arguments_of_a_target_stay_as_they_are_given() -> None:
+    """Their defaults are the target's own, which the configuration does not know."""
+    target = {"_target_": "headframe.models.linear.Linear"}
+    bare, given = (Component.model_validate({**target, **more}) for more in ({}, {"dropout": None}))
+    assert digest_content(given) == {**target, "dropout": None}
+    assert digest(bare) != digest(given)
+
+
+def with_new_fields(schema: type[BaseModel], seen: dict[type, type]) -> type[BaseModel]:
+    """Return a schema that has one more field with a default, in all of its parts."""
+    if schema not in seen:
+        fields: dict[str, Any] = {"added_later": (int | None, None)}
+        for name, field in schema.model_fields.items():
+            annotation, later = _with_new_fields(field, seen), copy(field)
+            if isinstance(field.default, BaseModel):
+                later.default = annotation()
+            fields[name] = (annotation, later)
+        seen[schema] = create_model(f"{schema.__name__}Later", __base__=schema, **fields)
+    return seen[schema]
+
+
+def _with_new_fields(field: FieldInfo, seen: dict[type, type]) -> Any:
+    annotation = field.annotation
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return with_new_fields(annotation, seen)
+    return annotation
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_a_new_field_with_a_default_changes_no_identity(name: str) -> None:
+    plan = load_plan([f"experiment={name}"], REPOSITORY)
+    later: Any = with_new_fields(Plan, {}).model_validate(plan.model_dump(mode="json"))
+    assert later.added_later is None
+    assert later.dataset.added_later is None
+    assert (later.identity, later.fingerprint) == (plan.identity, plan.fingerprint)
+    assert digest(later.learner) == digest(plan.learner)
+    assert later.dataset.relevant_to_training == plan.dataset.relevant_to_training
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_a_new_kind_among_those_that_a_file_declares_changes_no_identity(name: str) -> None:
+    plan = load_plan([f"experiment={name}"], REPOSITORY)
+
+    def declare_more(node: Any) -> Any:
+        if isinstance(node, dict):
+            grown = {key: declare_more(inner) for key, inner in node.items()}
+            return {
+                key: [*inner, "later"] if key in ("tasks", "takes", "reads") else inner for key, inner in grown.items()
+            }
+        return node
+
+    later = Plan.model_validate(declare_more(plan.model_dump(mode="json")))
+    assert later.fingerprint != plan.fingerprint
+    assert later.identity == plan.identity
+    assert digest(later.without_declared.learner) == digest(plan.without_declared.learner)
+
+
+@pytest.mark.parametrize(
+    "module", ["headframe.training.__main__", "headframe.evaluation.step", "headframe.registry.register"]
+)
+def test_the_source_of_the_schema_is_no_part_of_a_result(module: str) -> None:
+    code = code_dependencies([module], Path("none")).code
+    assert "headframe.config.learner" in code
+    assert [name for name in code if name.startswith(DECLARATIONS)] == []
+
+
+def test_a_type_of_column_counts_for_the_data_sets_that_have_it() -> None:
+    def types(name: str) -> set[str]:
+        found = targets(digest_content(load_plan([f"dataset={name}"], REPOSITORY, fitting=False).dataset))
+        return {path.rpartition(".")[2] for path in found if ".column_types." in path}
+
+    assert types("digits") == {"Int", "Tensor"}
+    assert types("etth1") == {"Float", "Timestamp"}
+    assert not any(
+        "column_types.tensor" in name for name in code_dependencies(["headframe.datasets.table"], Path()).code
+    )
+
+
+def parts(schema: type[BaseModel], found: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Collect the defaults of all parts of a schema, by class and field."""
+
+    def classes(annotation: Any) -> list[type[BaseModel]]:
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            return [annotation]
+        return [one for inner in get_args(annotation) for one in classes(inner)]
+
+    if schema.__name__ not in found:
+        own = found.setdefault(schema.__name__, {})
+        for name, field in schema.model_fields.items():
+            if not field.is_required():
+                own[name] = digest_content(field.default)
+            for inner in classes(field.annotation):
+                parts(inner, found)
+    return found
+
+
+def test_no_default_has_changed() -> None:
+    """Digests leave defaults out, so a changed default would give unequal plans one digest.
+
+    A new field adds a line to `defaults.json`; an existing line never changes. Another value belongs in `conf/`.
+    """
+    recorded = json.loads(DEFAULTS.read_text(encoding="utf-8"))
+    assert parts(Plan, {}) == recorded
+
+
+def test_a_stored_plan_has_the_fingerprint_that_it_was_stored_under(tmp_path: Path) -> None:
+    plan = load_plan(["experiment=etth1_lstm"], REPOSITORY)
+    write_record(tmp_path / "plan.json", plan)
+    stored = json.loads((tmp_path / "plan.json").read_bytes())
+    assert fingerprint_of(stored) == plan.fingerprint
+    del stored["evaluation"]["resamples"]  # as before there was such a field
+    assert fingerprint_of(stored) == plan.fingerprint
+    assert fingerprint_of({**stored, "seed": 4}) != plan.fingerprint
+    assert fingerprint_of({"no": "plan"}) == digest({"no": "plan"})
+
+
+@pytest.mark.parametrize("name", ["digits_ensemble", "etth1_lstm"])
+def test_the_training_program_reads_what_it_needs_and_nothing_else(name: str, tmp_path: Path) -> None:
+    plan = load_plan([f"experiment={name}"], REPOSITORY)
+    write_record(tmp_path / "plan.json", plan)
+    read, relevant = TrainingPlan.read(tmp_path / "plan.json"), plan.without_declared
+    assert (read.learner, read.task, read.dataset) == (relevant.learner, relevant.task, relevant.dataset)
