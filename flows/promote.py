@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from headframe.config.load import load_plan
 from headframe.config.project import Project
 from headframe.errors import Refused
-from headframe.ledger.rules import since_champion
+from headframe.ledger.rules import entries_since_champion
 from headframe.orchestration import act, ask, flow
 from headframe.promotion.approve import record
 from headframe.promotion.ask_gates import gate
@@ -56,7 +56,7 @@ def promote_flow(
     version = resolve(model, service.uri)
     entries, author = service.read(version.model), service.files(version).author
     rules = Rules(service.promotion, service.trust, author, service.time(entries))
-    gated = find_gate(since_champion(entries), version.number, rules)
+    gated = find_gate(entries_since_champion(entries), version.number, rules)
     if gated is None:
         asked = act(gate)(version, service, key)
         if not asked.report.passed:

@@ -18,7 +18,7 @@ from roles import MINIMUM, Shift, approved, crown, findings, flip, folder, gated
 
 from headframe.config.plan.promotion import TeamConfig
 from headframe.errors import ConfigurationError, Refused
-from headframe.ledger.entries import now, read_time
+from headframe.ledger.entries import parse_time, utc_now
 from headframe.promotion.approve import approval, approve, record, reject
 from headframe.promotion.ask_gates import gate
 from headframe.promotion.promote import promote
@@ -52,7 +52,7 @@ def test_a_version_becomes_champion_by_gates_approval_and_promotion(shift: Shift
     assert set(entries[2].digests) == {
         "bundle", "plan", "table", "split", "predictions", "provenance", "report", "page", "signature"
     }  # fmt: skip
-    assert entries[2].claim["approvals"] == [entries[2].claim["approvals"][0]]
+    assert entries[2].payload["approvals"] == [entries[2].payload["approvals"][0]]
     assert verify("digits", shift.service()).findings == ()
 
 
@@ -73,7 +73,7 @@ def test_going_back_does_not_make_tries_undone(shift: Shift):
     assert gated(shift, 5).report.tries == 4, "against version 1: versions 2, 3, 4 and this one"
     ledger = shift.service().ledger
     entry = ledger.entries("digits", Trust.of(shift.team))[-1]
-    forged = {**entry.claim, "champion": 9}
+    forged = {**entry.payload, "champion": 9}
     ledger.append("digits", "gate", 5, forged, shift.keys["bert"], after=entry.number)
     approved(shift, 5)
     with pytest.raises(
@@ -224,7 +224,7 @@ def test_an_approval_counts_once(shift: Shift):
     entries = service.entries("digits")
     first, last = [entry for entry in entries if (entry.kind, entry.version) == ("gate", 2)]
     assert first.digests == last.digests, "the same gates say the same of the same files: only their place differs"
-    rules = Rules(service.promotion, service.trust, Author("anna", shift.keys["anna"].public), now())
+    rules = Rules(service.promotion, service.trust, Author("anna", shift.keys["anna"].public), utc_now())
     assert counted(entries, last, rules) == ([], [])
     with pytest.raises(
         Refused, match=r"bert went back from it at .* \(two is slow\), so digits/2 has to be gated anew"
@@ -460,7 +460,7 @@ def test_history_tells_who_was_champion_when_and_why(shift: Shift):
         history("digits", shift.service(), "last week")
     with pytest.raises(ConfigurationError, match=r"has no entry about 'digts'; did you mean 'digits'\?"):
         history("digts", shift.service())
-    assert read_time(last.since).tzinfo is not None
+    assert parse_time(last.since).tzinfo is not None
 
 
 def test_an_alias_that_was_moved_is_reported_and_put_back(shift: Shift, caplog: pytest.LogCaptureFixture):
@@ -558,7 +558,7 @@ def test_an_end_that_was_cut_off_is_noticed(shift: Shift):
     tamper(shift, "DELETE FROM entries WHERE number >= 5")
     told = findings(shift)
     assert told["head"] == (
-        "entries 5 to 6 of digits are missing: MLflow was told of 6 entries; the ledger's end was exchanged, restore "
+        "entries 5 to 6 of digits are missing: MLflow knows of 6 entries; the ledger's end was replaced, restore "
         "it from a copy"
     )
     assert "names version 2, but entry 3" in told["alias"]
@@ -575,7 +575,7 @@ def test_an_end_that_was_written_anew_is_noticed(shift: Shift):
     claim = {"reason": "no", "digests": {"bundle": last.digests["bundle"]}}
     ledger.append("digits", "reject", 3, claim, shift.keys["bert"], after=5)
     told = findings(shift)
-    assert told["head"].startswith("entry 6 of digits (reject of version 3) is not the entry 6 that MLflow was told of")
+    assert told["head"].startswith("entry 6 of digits (reject of version 3) is not the entry 6 that MLflow knows of")
 
 
 def test_a_champion_of_a_laxer_policy_is_named(shift: Shift):
@@ -594,7 +594,7 @@ def test_a_promotion_by_somebody_who_may_not_is_named(shift: Shift):
     crown(shift, 1)
     ledger, trust = shift.service().ledger, Trust.of(shift.team)
     entries = ledger.entries("digits", trust)
-    ledger.append("digits", "promote", 1, {**entries[2].claim}, shift.keys["dora"], after=3)
+    ledger.append("digits", "promote", 1, {**entries[2].payload}, shift.keys["dora"], after=3)
     told = [each.told for each in verify("digits", shift.service()).findings if each.what == "policy"]
     assert told[0].startswith(
         "entry 4 of digits (promote of version 1) was signed by dora, who is reader in conf/team/;"
@@ -605,12 +605,15 @@ def test_a_promotion_by_somebody_who_may_not_is_named(shift: Shift):
     ("claim", "words"),
     [
         (
-            {"gated": 1},
-            "it does not say from, reason, because, told, policy, approvals, commit, digests.",
+            {"gate_entry": 1},
+            "it has no valid from, reason, gate_reason, message, policy, approvals, commit, digests.",
         ),
-        ({"gated": 2}, "it rests on entry 2, which is no gate of this version, so it was written by other means"),
-        ({"gated": 9}, "it rests on entry 9, which is no gate of this version"),
-        ({"gated": "1"}, "it rests on entry 1, which is no gate of this version"),
+        (
+            {"gate_entry": 2},
+            "it refers to entry 2, which is no gate of this version, so it was not written by headframe",
+        ),
+        ({"gate_entry": 9}, "it refers to entry 9, which is no gate of this version"),
+        ({"gate_entry": "1"}, "it refers to entry 1, which is no gate of this version"),
     ],
 )
 def test_an_entry_that_says_too_little_is_named(claim: dict[str, Any], words: str, shift: Shift):
@@ -618,7 +621,7 @@ def test_an_entry_that_says_too_little_is_named(claim: dict[str, Any], words: st
     crown(shift, 1)
     service = shift.service()
     entry = service.entries("digits")[2]
-    whole = {"digests": {"bundle": entry.digests["bundle"]}} if claim == {"gated": 1} else entry.claim
+    whole = {"digests": {"bundle": entry.digests["bundle"]}} if claim == {"gate_entry": 1} else entry.payload
     service.ledger.append("digits", "promote", 1, {**whole, **claim}, shift.keys["anna"], after=3)
     assert findings(shift)["chain"].startswith(f"entry 4 of digits (promote of version 1): {words}")
     with pytest.raises(Refused, match=r"entry 4 of digits \(promote of version 1\): "):
@@ -632,7 +635,7 @@ def test_what_was_left_of_a_promotion_is_finished_by_the_next_command(
     crown(shift, 1)
     service = shift.service()
     entries = service.ledger.entries("digits", service.trust)
-    claim = {**entries[2].claim, "told": "two", "gated": 4}
+    claim = {**entries[2].payload, "message": "two", "gate_entry": 4}
     gated(shift, 2)
     service.ledger.append("digits", "promote", 2, claim, shift.keys["anna"], after=4)
     commands = {

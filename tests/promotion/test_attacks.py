@@ -18,8 +18,8 @@ from headframe.errors import Refused
 from headframe.evaluation.significance import mcnemar, spent
 from headframe.gates.judge import judge_version
 from headframe.gates.request import GateRequest
-from headframe.ledger.entries import read_time, spell
-from headframe.ledger.rules import require_sound
+from headframe.ledger.entries import format_time, parse_time
+from headframe.ledger.rules import require_valid_payloads
 from headframe.promotion.approvals import APPROVAL
 from headframe.promotion.approve import approval, approve, record
 from headframe.promotion.ask_gates import gate
@@ -74,7 +74,10 @@ def forge(shift: Shift, number: int, service: PromotionService, key: OwnKey) -> 
     claim: Mapping[str, Any] = {
         "passed": True,
         "reason": report.reason,
-        "results": [each.model_dump(mode="json") for each in results],
+        "results": [
+            {"gate": each.gate, "passed": each.passed, "verdict": each.verdict, "reason": each.reason}
+            for each in results
+        ],
         "champion": present.version,
         "commit": "",
         "digests": {
@@ -143,7 +146,7 @@ def test_a_reader_cannot_write_down_gates(shift: Shift):
     gated(shift, 1)
     ledger = shift.service().ledger
     [first] = ledger.entries("digits", Trust.of(shift.team))
-    ledger.append("digits", "gate", 2, first.claim, shift.keys["dora"], after=1)
+    ledger.append("digits", "gate", 2, first.payload, shift.keys["dora"], after=1)
     with pytest.raises(Refused, match=r"digits/2 was gated by dora \(entry 2 of digits .*, who is reader; headframe"):
         promoted(shift, 2, shift.service(needed=0))
 
@@ -209,13 +212,13 @@ def test_a_promotion_by_gates_that_failed_later_is_named(shift: Shift):
     gated(shift, 1, shift.service(gates={"minimum": {**MINIMUM, "value": 0.9999}}))
     entries = service.entries("digits")
     claim = {
-        "from": None, "to": 1, "reason": "", "gate_reason": "", "told": "one", "policy": "team", "gated": 1,
+        "from": None, "to": 1, "reason": "", "gate_reason": "", "message": "one", "policy": "team", "gate_entry": 1,
         "approvals": [], "commit": "", "digests": entries[0].digests,
     }  # fmt: skip
     entry = service.ledger.append("digits", "promote", 1, claim, shift.keys["anna"], after=3)
     [told] = unlawful((*entries, entry), entry, service)
-    assert told.endswith("it rests on entry 1 of digits (gate of version 1), though entry 3 of digits (gate of version "
-                         "1) came after it")  # fmt: skip
+    assert told.endswith("it refers to entry 1 of digits (gate of version 1), though entry 3 of digits (gate of "
+                         "version 1) came after it")  # fmt: skip
 
 
 def report_of(shift: Shift, ending: str) -> Path:
@@ -323,14 +326,14 @@ def test_a_reproduction_counts_by_the_word_of_others_about_this_very_model(shift
 def leaving(shift: Shift, name: str, at: datetime, **changes: Any) -> PromotionService:
     """Give the service after somebody left."""
     service, team = shift.service(**changes), shift.team.model_dump(mode="json")
-    team["people"][name]["until"] = spell(at)
+    team["people"][name]["until"] = format_time(at)
     return PromotionService(service.promotion, Trust.of(TeamConfig.model_validate(team)), shift.uri, shift.root)
 
 
 def test_what_somebody_said_before_they_left_still_counts_and_nothing_new(shift: Shift):
     crown(shift, 1, 2)
     entries = shift.service().entries("digits")
-    gone = read_time(entries[-1].time) + timedelta(seconds=1)
+    gone = parse_time(entries[-1].time) + timedelta(seconds=1)
     without_bert = leaving(shift, "bert", gone)
     assert verify("digits", without_bert).findings == ()
     assert [word.by for word in history("digits", without_bert).reigns[0].approvals] == ["bert"]
@@ -396,7 +399,7 @@ def test_what_an_entry_says_in_another_form_is_refused(shift: Shift):
     service = shift.service()
     [first] = service.entries("digits")
     for name, value in (("results", ["better"]), ("passed", "yes"), ("champion", "1"), ("reason", None)):
-        claim = json.loads(json.dumps({**first.claim, name: value}))
-        entry = first.model_copy(update={"claim": claim})
-        with pytest.raises(Refused, match=f"it does not say {name}, so it was written by other means"):
-            require_sound([entry])
+        claim = json.loads(json.dumps({**first.payload, name: value}))
+        entry = first.model_copy(update={"payload": claim})
+        with pytest.raises(Refused, match=f"it has no valid {name}, so it was not written by headframe"):
+            require_valid_payloads([entry])

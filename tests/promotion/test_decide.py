@@ -286,7 +286,7 @@ def test_a_champion_that_another_ledger_names_is_not_replaced_in_silence(digits:
     _decide(digits, digits.register())
     (digits.root / ".headframe" / "ledger.db").rename(digits.root / "elsewhere.db")
     better = replace(digits, plan=digits.plan.model_copy(update={"name": "another"}))
-    with pytest.raises(Refused, match=r"MLflow was told of 2 entries about digits by ledger .* has none; name that"):
+    with pytest.raises(Refused, match=r"MLflow knows of 2 entries about digits from ledger .* has none; name that"):
         _decide(better, better.register())
     assert champion_number("digits", digits.uri) == 1
 

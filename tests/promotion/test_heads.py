@@ -11,9 +11,10 @@ from mlflow import MlflowClient
 from roles import Shift, approved, crown, findings, gated, promoted, tamper
 
 from headframe.errors import ConfigurationError, HeadframeError, Refused, Unavailable
+from headframe.ledger import database as databases
 from headframe.ledger import store as ledgers
-from headframe.ledger.alias import Head, shown_head
-from headframe.ledger.entries import Entry, spell
+from headframe.ledger.alias import LedgerHead, read_head
+from headframe.ledger.entries import Entry, format_time, utc_now
 from headframe.promotion import service as services
 from headframe.promotion.approve import reject
 from headframe.promotion.rollback import rollback
@@ -55,7 +56,7 @@ def test_every_entry_is_told(shift: Shift):
         entries = shift.service().entries("digits")
         seen.append(tag(shift))
         assert seen[-1] == f"{entries[0].digest} {len(entries)} {entries[-1].digest}"
-        assert not shift.service().ledger.pending("digits")
+        assert not shift.service().ledger.is_pending("digits")
     assert len({*seen}) == len(seen)
 
 
@@ -65,9 +66,7 @@ def test_entries_cut_off_after_the_last_champion_are_named_and_nothing_is_done(s
     approved(shift, 2)
     rejected(shift, 2)
     tamper(shift, "DELETE FROM entries WHERE number = 6")
-    said = (
-        "entry 6 of digits is missing: MLflow was told of 6 entries; the ledger's end was exchanged, restore it from a"
-    )
+    said = "entry 6 of digits is missing: MLflow knows of 6 entries; the ledger's end was replaced, restore it from a"
     assert findings(shift)["head"].startswith(said)
     for act in ACTS:
         with pytest.raises(Refused, match="entry 6 of digits is missing"):
@@ -83,7 +82,7 @@ def test_a_verdict_written_anew_is_named_and_nothing_is_done(shift: Shift):
     tamper(shift, "DELETE FROM entries WHERE number = 4")
     digests = {"digests": {"bundle": "0" * 64}, "reason": "another"}
     shift.service().ledger.append("digits", "reject", 3, digests, shift.keys["bert"], after=3)
-    said = r"entry 4 of digits \(reject of version 3\) is not the entry 4 that MLflow was told of"
+    said = r"entry 4 of digits \(reject of version 3\) is not the entry 4 that MLflow knows of"
     with pytest.raises(Refused, match=said):
         gated(shift, 2)
     assert tag(shift) == told
@@ -99,15 +98,13 @@ def test_a_ledger_that_was_emptied_is_refused_and_named(loss: str, shift: Shift)
     else:
         (shift.root / ".headframe" / "ledger.db").unlink()
     for act in ACTS:
-        with pytest.raises(
-            Refused, match=r"MLflow was told of 6 entries about digits by ledger .* has none; name that"
-        ):
+        with pytest.raises(Refused, match=r"MLflow knows of 6 entries about digits from ledger .* has none; name that"):
             act(shift)
     assert (tag(shift), champion_number("digits", shift.uri)) == (told, 2)
     told_of = findings(shift)
-    assert "MLflow was told of 6 entries about digits by ledger" in told_of["head"]
+    assert "MLflow knows of 6 entries about digits from ledger" in told_of["head"]
     assert not any("--restore" in each for each in told_of.values())
-    with pytest.raises(Refused, match="MLflow was told of 6 entries"):
+    with pytest.raises(Refused, match="MLflow knows of 6 entries"):
         history("digits", shift.service())
     with pytest.raises(ConfigurationError, match="has no entry about 'digts'"):
         verify("digts", shift.service())
@@ -116,14 +113,14 @@ def test_a_ledger_that_was_emptied_is_refused_and_named(loss: str, shift: Shift)
 def test_a_second_ledger_on_the_same_mlflow_is_told_so(shift: Shift):
     crown(shift, 1)
     told, theirs = tag(shift), "sqlite:///theirs.db"
-    with pytest.raises(Refused, match=r"MLflow was told of 3 entries about digits by ledger .*theirs.db has none"):
+    with pytest.raises(Refused, match=r"MLflow knows of 3 entries about digits from ledger .*theirs.db has none"):
         rejected(shift, 2, ledger=theirs)
     assert not shift.service(ledger=theirs).ledger.models(), "nothing is begun there"
     # Somebody who writes to it by other means gains nothing.
     service = shift.service(ledger=theirs)
     digests = {"digests": {"bundle": "0" * 64}, "reason": "no"}
     service.ledger.append("digits", "reject", 2, digests, shift.keys["bert"], after=0)
-    said = "who is champion of digits is told to MLflow by ledger .*, not by this one .*theirs.db, .*promotion.model"
+    said = "MLflow has the champion of digits from ledger .*, not from this one .*theirs.db, .*promotion.model"
     for act in (service.finish, service.read, service.restore):
         with pytest.raises(Refused, match=said):
             act("digits")
@@ -135,7 +132,7 @@ def test_a_second_ledger_on_the_same_mlflow_is_told_so(shift: Shift):
 
 def test_an_alias_is_never_taken_down_for_an_empty_ledger(shift: Shift):
     MlflowClient(shift.uri, shift.uri).set_registered_model_alias("digits", "champion", "4")
-    with pytest.raises(Refused, match="has no entry about digits, so it cannot say who is champion"):
+    with pytest.raises(Refused, match="has no entry about digits, so it cannot name its champion"):
         shift.service().restore("digits")
     assert champion_number("digits", shift.uri) == 4
 
@@ -148,7 +145,7 @@ def test_a_note_that_nobody_can_read_is_refused(text: str, shift: Shift):
     with pytest.raises(
         Refused, match=f"tag {tags.LEDGER} of digits in MLflow is '.*', which names no entry of a ledger"
     ):
-        shown_head("digits", shift.uri)
+        read_head("digits", shift.uri)
     with pytest.raises(Refused, match="which names no entry of a ledger"):
         gated(shift, 2)
     assert "which names no entry of a ledger" in findings(shift)["head"]
@@ -158,14 +155,14 @@ def test_a_note_that_was_removed_is_named_and_told_again_when_a_person_says_so(s
     crown(shift, 1)
     before = tag(shift)
     MlflowClient(shift.uri, shift.uri).delete_registered_model_tag("digits", tags.LEDGER)
-    with pytest.raises(Refused, match="does not know it any more: somebody removed it, or made the model anew"):
+    with pytest.raises(Refused, match="has it no longer: the tag was removed, or the model was created again"):
         gated(shift, 2)
-    assert "does not know it any more" in findings(shift)["head"]
+    assert "has it no longer" in findings(shift)["head"]
     assert verify("digits", shift.service(), restore=True).findings == ()
     assert tag(shift) == before
     first, *_, last = shift.service().entries("digits")
-    assert shown_head("digits", shift.uri) == Head(first.digest, 3, last.digest)
-    assert shown_head("no such", shift.uri) is None
+    assert read_head("digits", shift.uri) == LedgerHead(first.digest, 3, last.digest)
+    assert read_head("no such", shift.uri) is None
 
 
 def test_what_mlflow_could_not_be_told_is_told_by_the_next_command(
@@ -176,16 +173,16 @@ def test_what_mlflow_could_not_be_told_is_told_by_the_next_command(
         raise Unavailable(msg)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ledgers, "show_head", away)
+        patch.setattr(ledgers, "set_head", away)
         with pytest.raises(
             Unavailable, match=r"entry 1 of digits \(gate of version 1\) is written all the same, and the"
         ):
             gated(shift, 1)
-        assert shift.service().ledger.pending("digits")
+        assert shift.service().ledger.is_pending("digits")
     assert tag(shift) is None
     approved(shift, 1)
     with monkeypatch.context() as patch:
-        patch.setattr(ledgers, "show", away)
+        patch.setattr(ledgers, "set_alias", away)
         with pytest.raises(HeadframeError, match="is written all the same"):
             promoted(shift, 1)
     assert champion_number("digits", shift.uri) is None
@@ -196,15 +193,15 @@ def test_what_mlflow_could_not_be_told_is_told_by_the_next_command(
 
 
 def test_one_entry_from_a_clock_that_is_a_year_ahead_stops_nobody(shift: Shift, monkeypatch: pytest.MonkeyPatch):
-    now = ledgers.now
     with monkeypatch.context() as patch:
-        patch.setattr(ledgers, "now", lambda: now() + timedelta(days=365))
+        for module in (databases, ledgers):
+            patch.setattr(module, "utc_now", lambda: utc_now() + timedelta(days=365))
         gated(shift, 1)
     crown(shift, 1, 2)
     entries = shift.service().entries("digits")
     assert {entry.time for entry in entries} == {entries[0].time}
-    assert entries[0].time > spell(now() + timedelta(days=364))
-    assert [("clock" in entry.claim) for entry in entries] == [False] + [True] * 6
+    assert entries[0].time > format_time(utc_now() + timedelta(days=364))
+    assert [("clock" in entry.payload) for entry in entries] == [False] + [True] * 6
     assert findings(shift) == {}
 
 
@@ -232,14 +229,14 @@ def test_a_ledger_that_another_writes_to_in_this_moment_is_not_taken_for_cut_off
 def test_a_first_entry_that_another_writes_in_this_moment_is_not_taken_for_a_note_that_was_removed(
     shift: Shift, monkeypatch: pytest.MonkeyPatch
 ):
-    def slowly(model: str, uri: str) -> Head | None:
-        early = shown_head(model, uri)
+    def slowly(model: str, uri: str) -> LedgerHead | None:
+        early = read_head(model, uri)
         with monkeypatch.context() as patch:
-            patch.setattr(services, "shown_head", shown_head)
+            patch.setattr(services, "read_head", read_head)
             rejected(shift, 2)
         return early
 
-    monkeypatch.setattr(services, "shown_head", slowly)
+    monkeypatch.setattr(services, "read_head", slowly)
     assert shift.service().estranged("digits") is None
     assert tag(shift) is not None
 

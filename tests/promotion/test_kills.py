@@ -16,8 +16,8 @@ from fixtures import in_child
 from roles import Shift, approved, crown, gated, promoted
 
 from headframe.errors import Refused
-from headframe.ledger.alias import Head, shown_head
-from headframe.ledger.entries import Entry, champion
+from headframe.ledger.alias import LedgerHead, read_head
+from headframe.ledger.entries import Entry, champion_entry
 from headframe.promotion.approve import reject
 from headframe.promotion.rollback import rollback
 from headframe.promotion.verify import verify
@@ -116,12 +116,12 @@ def whole(acted: Scene, told: Path) -> None:
 
     def one_champion() -> tuple[Entry, ...]:
         entries = service.read("digits")
-        present = champion(entries)
+        present = champion_entry(entries)
         assert present is not None
         assert present.version in (acted.before, acted.after)
         assert champion_number("digits", shift.uri) == present.version
-        assert not service.ledger.pending("digits")
-        assert shown_head("digits", shift.uri) == Head(entries[0].digest, len(entries), entries[-1].digest)
+        assert not service.ledger.is_pending("digits")
+        assert read_head("digits", shift.uri) == LedgerHead(entries[0].digest, len(entries), entries[-1].digest)
         assert verify("digits", service).findings == ()
         return entries
 

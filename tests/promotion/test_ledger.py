@@ -23,8 +23,8 @@ from postgres import fresh_database
 from headframe.config.plan.promotion import Person, PromotionConfig, TeamConfig
 from headframe.digests import canonical
 from headframe.errors import ConfigurationError, HeadframeError, Refused, Unavailable
-from headframe.ledger.entries import FIRST, Entry, now, read_time, spell
-from headframe.ledger.store import Ledger, Taken
+from headframe.ledger.entries import GENESIS, Entry, format_time, parse_time, utc_now
+from headframe.ledger.store import ConcurrentAppend, Ledger
 from headframe.signing.envelope import seal
 from headframe.signing.keys import OwnKey, make_key
 from headframe.signing.trust import Trust
@@ -66,7 +66,7 @@ def filled(ledger: Ledger, key: OwnKey, count: int = 4) -> list[Entry]:
 
 
 def database_of(ledger: Ledger) -> Path:
-    return Path(str(sa.make_url(ledger.address).database))
+    return Path(str(sa.make_url(ledger.database.address).database))
 
 
 def tamper(ledger: Ledger, statement: str, *values: object) -> None:
@@ -85,17 +85,17 @@ def test_entries_come_back_as_they_were_written(address: str, tmp_path: Path, ke
     ledger.append("adult", "reject", 1, {"digests": ABOUT}, key, after=0)
     assert Ledger.open(policy(address), tmp_path).entries("digits", trust) == tuple(written)
     assert [entry.number for entry in written] == [1, 2, 3, 4]
-    assert [entry.previous for entry in written] == [FIRST, *(entry.digest for entry in written[:-1])]
-    assert written[2].claim == {"reason": "reason 2", "digests": ABOUT}
+    assert [entry.previous for entry in written] == [GENESIS, *(entry.digest for entry in written[:-1])]
+    assert written[2].payload == {"reason": "reason 2", "digests": ABOUT}
     assert (written[2].signer, written[2].key) == ("anna", key.public)
     assert ledger.models() == ["adult", "digits"]
-    assert written[2].told == "entry 3 of digits (promote of version 3)"
+    assert written[2].label == "entry 3 of digits (promote of version 3)"
 
 
 def test_only_one_gets_a_number(address: str, tmp_path: Path, key: OwnKey, trust: Trust):
     ledger = Ledger.open(policy(address), tmp_path)
     filled(ledger, key, 2)
-    with pytest.raises(Taken, match="entry 2 of digits was written by somebody else"):
+    with pytest.raises(ConcurrentAppend, match="entry 2 of digits was written by another process"):
         ledger.append("digits", "promote", 9, {"digests": ABOUT}, key, after=1)
     with pytest.raises(Refused, match="entry 7 of digits is gone"):
         ledger.append("digits", "promote", 9, {"digests": ABOUT}, key, after=7)
@@ -112,7 +112,10 @@ def test_the_database_itself_refuses_to_forget(address: str, tmp_path: Path, key
     else:
         statements.append("TRUNCATE entries")
     for statement in statements:
-        with pytest.raises(HeadframeError, match="the ledger is append-only"), ledger._connected(writing=True) as open_:
+        with (
+            pytest.raises(HeadframeError, match="the ledger is append-only"),
+            ledger.database.connect(writing=True) as open_,
+        ):
             open_.exec_driver_sql(statement)
     assert ledger.entries("digits", trust) == tuple(written)
 
@@ -160,8 +163,8 @@ def test_one_flipped_byte_is_named(column: str, number: int, tmp_path: Path, key
     value.connection.close()
     tamper(ledger, f"UPDATE entries SET {column} = ? WHERE number = ?", other(before), number)
     if column == "model":  # the row is gone from this model's chain, and found under the other name
-        told = written[number - 1].told.replace("digits", str(other("digits")))
-        assert ledger.strays("digits") == [
+        told = written[number - 1].label.replace("digits", str(other("digits")))
+        assert ledger.foreign_entries("digits") == [
             f"{told}: it was signed as an entry of digits; restore the ledger from a copy"
         ]
         if number == 4:
@@ -210,7 +213,7 @@ def test_a_column_that_says_otherwise_than_what_was_signed_is_named(tmp_path: Pa
     ledger = Ledger.open(policy(), tmp_path)
     filled(ledger, key)
     tamper(ledger, "UPDATE entries SET version = 7 WHERE number = 4")
-    with pytest.raises(Refused, match=r"entry 4 of digits .*: its column version says 7, but 4 was signed"):
+    with pytest.raises(Refused, match=r"entry 4 of digits .*: its column version is 7, but 4 was signed"):
         ledger.entries("digits", trust)
     tamper(ledger, "UPDATE entries SET version = 4, kind = 'promote' WHERE number = 4")
     with pytest.raises(Refused, match=r"entry 4 .*: it states .*/rollback/v1, not .*/promote/v1"):
@@ -230,10 +233,10 @@ def test_unknown_keys_and_people_who_left_the_list_are_named(tmp_path: Path, key
 def test_time_never_runs_backwards(tmp_path: Path, key: OwnKey, trust: Trust):
     ledger = Ledger.open(policy(), tmp_path)
     filled(ledger, key, 1)
-    soon = spell(now() + timedelta(minutes=3))
+    soon = format_time(utc_now() + timedelta(minutes=3))
     forge(ledger, key, 1, time=soon)
     assert ledger.append("digits", "gate", 2, {"digests": ABOUT}, key, after=1).time == soon
-    forge(ledger, key, 2, time=spell(read_time(soon) - timedelta(seconds=1)), version=2)
+    forge(ledger, key, 2, time=format_time(parse_time(soon) - timedelta(seconds=1)), version=2)
     with pytest.raises(Refused, match=r"entry 2 of digits .*: it does not follow|before the entry before it"):
         ledger.entries("digits", trust)
 
@@ -243,24 +246,24 @@ def test_a_clock_that_was_a_year_ahead_does_not_stop_the_ledger(
 ):
     ledger = Ledger.open(policy(), tmp_path)
     filled(ledger, key, 1)
-    year = spell(now() + timedelta(days=365))
+    year = format_time(utc_now() + timedelta(days=365))
     forge(ledger, key, 1, time=year)
     with caplog.at_level(logging.WARNING, "headframe"):
         entry = ledger.append("digits", "gate", 2, {"digests": ABOUT}, key, after=1)
     assert entry.time == year
-    assert abs(read_time(entry.claim["clock"]) - now()) < timedelta(minutes=1)
-    assert f"this machine's clock says {entry.claim['clock']}, the ledger's {year}; set the one that is wrong" in (
+    assert abs(parse_time(entry.payload["clock"]) - utc_now()) < timedelta(minutes=1)
+    assert f"this machine's clock says {entry.payload['clock']}, the ledger's {year}; set the one that is wrong" in (
         caplog.text
     )
     entries = ledger.entries("digits", trust)
     assert [each.time for each in entries] == [year, year]
-    assert spell(ledger.time(entries)) == year, "approvals expire by the ledger's clock"
-    assert abs(ledger.time(()) - now()) < timedelta(minutes=1)
+    assert format_time(ledger.time(entries)) == year, "approvals expire by the ledger's clock"
+    assert abs(ledger.time(()) - utc_now()) < timedelta(minutes=1)
 
 
 def test_a_clock_that_agrees_is_not_written_down(address: str, tmp_path: Path, key: OwnKey):
     [entry] = filled(Ledger.open(policy(address), tmp_path), key, 1)
-    assert "clock" not in entry.claim
+    assert "clock" not in entry.payload
 
 
 @pytest.mark.parametrize("time", ["yesterday", "2026-11-17", "9999-12-31T23:59:59Z", "2026-11-17T09:30:00+00:00"])
@@ -268,7 +271,9 @@ def test_what_is_no_time_is_named(time: str, tmp_path: Path, key: OwnKey, trust:
     ledger = Ledger.open(policy(), tmp_path)
     filled(ledger, key, 2)
     forge(ledger, key, 2, time=time)
-    with pytest.raises(Refused, match=r"entry 2 of digits .*: it is of '.*', which is no time as in 2026-11-17T09:30"):
+    with pytest.raises(
+        Refused, match=r"entry 2 of digits .*: its time is '.*', which is no time as in 2026-11-17T09:30"
+    ):
         ledger.entries("digits", trust)
 
 
@@ -358,10 +363,10 @@ def test_other_addresses_are_refused_without_telling_passwords(address: str, wor
 
 
 def test_the_ledger_is_named_by_plan_environment_or_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    assert Ledger.open(policy(), tmp_path).address == f"sqlite:///{tmp_path}/.headframe/ledger.db"
+    assert Ledger.open(policy(), tmp_path).database.address == f"sqlite:///{tmp_path}/.headframe/ledger.db"
     monkeypatch.setenv("HEADFRAME_LEDGER", "sqlite:///theirs.db")
-    assert Ledger.open(policy(), tmp_path).address == f"sqlite:///{tmp_path}/theirs.db"
-    assert Ledger.open(policy("sqlite:///ours.db"), tmp_path).address == f"sqlite:///{tmp_path}/ours.db"
+    assert Ledger.open(policy(), tmp_path).database.address == f"sqlite:///{tmp_path}/theirs.db"
+    assert Ledger.open(policy("sqlite:///ours.db"), tmp_path).database.address == f"sqlite:///{tmp_path}/ours.db"
     monkeypatch.setenv("HEADFRAME_LEDGER", "postgresql://anna:secret@127.0.0.1:1/ledger")
     with pytest.raises(Unavailable, match=r"the ledger postgresql\+psycopg://anna:\*\*\*@127.0.0.1:1/ledger cannot"):
         Ledger.open(policy(), tmp_path)
@@ -381,4 +386,4 @@ def test_a_team_has_one_clock(postgres_server: str, tmp_path: Path, key: OwnKey)
         [before] = connection.execute("SELECT date_trunc('second', clock_timestamp())").fetchone() or [None]
         entry = ledger.append("digits", "gate", 1, {"digests": ABOUT}, key, after=0)
         [after] = connection.execute("SELECT clock_timestamp()").fetchone() or [None]
-    assert before <= read_time(entry.time) <= after
+    assert before <= parse_time(entry.time) <= after

@@ -143,7 +143,7 @@ def test_what_a_kill_kept_from_mlflow_is_told_before_it_serves(shift: Shift, cap
     approved(shift, 2)
 
     def killed() -> None:
-        ledgers.show = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
+        ledgers.set_alias = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
         promoted(shift, 2)
 
     assert in_child(killed) < 0
@@ -159,7 +159,7 @@ def forbid(monkeypatch: pytest.MonkeyPatch) -> None:
         msg = "MLflow does not allow this to dora: 403"
         raise HeadframeError(msg)
 
-    for name in ("show", "show_head"):
+    for name in ("set_alias", "set_head"):
         monkeypatch.setattr(ledgers, name, no)
 
 
@@ -201,5 +201,5 @@ def test_a_reader_is_served_where_only_a_rejection_was_not_told(
 
 def test_a_cut_or_another_ledger_serves_nothing(shift: Shift):
     crown(shift, 1)
-    with pytest.raises(Refused, match="MLflow was told of 3 entries about digits by ledger"):
+    with pytest.raises(Refused, match="MLflow knows of 3 entries about digits from ledger"):
         opened(shift, ledger="sqlite:///theirs.db")

@@ -524,9 +524,9 @@ def test_an_alias_moved_behind_the_ledgers_back_does_not_serve_where_the_policy_
         ):
             asked(name, strict)
     ledger = Ledger.open(strict, digits.root)
-    ledger.append("digits", "promote", 1, {"digests": {"model": "0" * 64}, "told": "because"}, key, after=0)
+    ledger.append("digits", "promote", 1, {"digests": {"model": "0" * 64}, "message": "because"}, key, after=0)
     set_champion(resolve("digits/1", digits.uri), "by hand", digits.uri)
-    with pytest.raises(Refused, match=r"entry 1 of digits .*it does not say"):
+    with pytest.raises(Refused, match=r"entry 1 of digits .*it has no valid"):
         asked("digits", strict)  # such an entry no command writes, though a trusted key signed it
     shutil.move(keys, keys.with_name("elsewhere"))
     with pytest.raises(Refused, match=r"unknown key"):

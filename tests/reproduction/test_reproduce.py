@@ -41,7 +41,7 @@ def test_a_fresh_clone_gives_every_byte_again_and_stays_as_it_is(trained: Remain
     trust = Trust.of(TeamConfig())
     promotion = PromotionConfig(model="digits", policy="solo", gates={}, ledger=trained.environment["HEADFRAME_LEDGER"])
     (entry,) = Ledger.open(promotion, trained.root).entries("digits", trust)
-    assert (entry.kind, entry.version, entry.claim["verdict"]) == ("reproduce", 1, "bitwise")
+    assert (entry.kind, entry.version, entry.payload["verdict"]) == ("reproduce", 1, "bitwise")
     assert entry.digest == told["entry"]
     assert entry.digests["bundle"] == told["bundle"]
     (document,) = trained.run.glob("reproductions/*.json")

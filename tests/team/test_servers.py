@@ -27,8 +27,8 @@ from headframe.config.plan.serving import TrackingConfig
 from headframe.config.project import Project
 from headframe.doctor import check_tracking
 from headframe.errors import ConfigurationError, HeadframeError, Refused, Unavailable
-from headframe.ledger.alias import Head, show_head, shown_head
-from headframe.ledger.store import Ledger, Taken
+from headframe.ledger.alias import LedgerHead, read_head, set_head
+from headframe.ledger.store import ConcurrentAppend, Ledger
 from headframe.registry.versions import champion_number, resolve
 from headframe.signing.keys import own_key
 from headframe.signing.trust import Trust
@@ -264,7 +264,7 @@ def test_authors_and_approvers_append_and_readers_read(ledger: Callable[[str], L
     trust = Trust.of(TeamConfig())
     for number, name in enumerate(("anna", "ben")):
         ledger(name).append("work", "reject", 1, {"digests": {"model": "0" * 64}, "reason": name}, key, after=number)
-    assert [entry.claim["reason"] for entry in ledger("cleo").entries("work", trust)] == ["anna", "ben"]
+    assert [entry.payload["reason"] for entry in ledger("cleo").entries("work", trust)] == ["anna", "ben"]
     with pytest.raises(HeadframeError, match="permission denied for table entries"):
         ledger("cleo").append("work", "reject", 1, {"digests": {"model": "0" * 64}}, key, after=2)
     assert len(ledger("cleo").entries("work", trust)) == 2
@@ -277,7 +277,7 @@ CHANGES = ("UPDATE entries SET signer = 'x'", "DELETE FROM entries", "TRUNCATE e
 @pytest.mark.parametrize("change", CHANGES)
 def test_nobody_changes_or_removes_an_entry(name: str, change: str, team: Servers, ledger: Callable[[str], Ledger]):
     digests = {"digests": {"model": "0" * 64}}
-    with contextlib.suppress(Taken):
+    with contextlib.suppress(ConcurrentAppend):
         ledger("anna").append("guarded", "reject", 1, digests, own_key(), after=0)
     address = _owner(team) if name == "the owner" else team.people[name]["HEADFRAME_LEDGER"]
     expected = "the ledger is append-only" if name == "the owner" else "permission denied for table entries"
@@ -340,16 +340,16 @@ def _repair(which: str) -> list[str]:
 def test_authors_and_approvers_tell_mlflow_how_far_the_ledger_reaches_and_readers_read_it(team: Servers, become):
     become("anna")
     MlflowClient(team.uri, team.uri).create_registered_model("told")
-    told = [Head("a" * 64, number, "b" * 64) for number in (1, 2)]
+    told = [LedgerHead("a" * 64, number, "b" * 64) for number in (1, 2)]
     for name, head in zip(("anna", "ben"), told, strict=True):
         become(name)
-        show_head("told", head, team.uri)
-        assert shown_head("told", team.uri) == head
+        set_head("told", head, team.uri)
+        assert read_head("told", team.uri) == head
     become("cleo")
-    assert shown_head("told", team.uri) == told[1]
+    assert read_head("told", team.uri) == told[1]
     with pytest.raises(HeadframeError, match=r"does not allow this to cleo .*403"):
-        show_head("told", told[0], team.uri)
-    assert shown_head("never made", team.uri) is None
+        set_head("told", told[0], team.uri)
+    assert read_head("never made", team.uri) is None
 
 
 def test_who_made_a_model_passes_rights_on_and_only_the_ledger_would_tell(team: Servers, become):

@@ -1,4 +1,4 @@
-"""Entries of the ledger: what one says, and what a sequence of them comes to."""
+"""Entries of the ledger: their fields, their time stamps, and which of them names the champion."""
 
 from __future__ import annotations
 
@@ -9,20 +9,14 @@ from typing import Any, Literal, get_args
 
 from headframe.digests import Record
 
-FIRST = "0" * 64  # what the first entry names as the one before it
-
-
 Kind = Literal["gate", "approve", "reject", "promote", "rollback", "reproduce"]
-
-
 KINDS: tuple[Kind, ...] = get_args(Kind)
-
-
 CHAMPION_KINDS: tuple[Kind, ...] = ("promote", "rollback")
 """Kinds of entry that name a champion."""
 
-
-LAST_YEAR = 9000  # that entries may be of: what is counted from them must be a date, too
+GENESIS = "0" * 64  # what the first entry has as the digest of the entry before
+LAST_YEAR = 9000  # of an entry's time: what is added to it must be a date, too
+_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
 class Entry(Record):
@@ -32,14 +26,14 @@ class Entry(Record):
         model: name in the registry.
         number: from 1.
         kind: what was done.
-        version: to which.
-        signer: name of who did it.
+        version: to which version.
+        signer: name of the person who signed it.
         key: their public key.
-        time: when: UTC, ISO 8601, to the second.
+        time: UTC, ISO 8601, to the second.
         previous: digest of the entry before.
         digest: sha256 of the envelope.
-        claim: what else they say of it; `digests` holds the sha256 of what it is about, by name, and `clock` what the
-            clock of who wrote it said, where that was far from `time`.
+        payload: everything else that was signed; `digests` holds the sha256 of what the entry is about, by name, and
+            `clock` the signing machine's time where it was far from `time`.
     """
 
     model: str
@@ -51,50 +45,56 @@ class Entry(Record):
     time: str
     previous: str
     digest: str
-    claim: dict[str, Any]
+    payload: dict[str, Any]
 
     @property
-    def told(self) -> str:
-        """How messages name it."""
-        return _told(self.number, self.model, self.kind, self.version)
+    def label(self) -> str:
+        """How messages name the entry."""
+        return entry_label(self.number, self.model, self.kind, self.version)
 
     @property
     def digests(self) -> dict[str, str]:
-        """The sha256 of what it is about, by name."""
-        return dict(self.claim["digests"])
+        """The sha256 of what the entry is about, by name."""
+        return dict(self.payload["digests"])
 
 
-def champion(entries: Sequence[Entry]) -> Entry | None:
-    """Give the entry that made the present champion; None where there is none."""
+def champion_entry(entries: Sequence[Entry]) -> Entry | None:
+    """Return the entry that made the present champion; None where there is none."""
     return next((entry for entry in reversed(entries) if entry.kind in CHAMPION_KINDS), None)
 
 
-def now() -> datetime:
-    """Give this machine's time: UTC, to the second."""
+def utc_now() -> datetime:
+    """Return this machine's time: UTC, to the second."""
     return datetime.now(UTC).replace(microsecond=0)
 
 
-def spell(time: datetime) -> str:
-    """Write a time down as entries have it, as in 2026-11-17T09:30:00Z."""
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def format_time(time: datetime) -> str:
+    """Format a time as entries have it, as in 2026-11-17T09:30:00Z."""
+    return time.astimezone(UTC).strftime(_FORMAT)
 
 
-def read_time(text: str) -> datetime:
-    """Read what `spell` wrote."""
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+def parse_time(text: str) -> datetime:
+    """Parse what `format_time` wrote.
+
+    Raises:
+        ValueError: it is in another format.
+    """
+    return datetime.strptime(text, _FORMAT).replace(tzinfo=UTC)
 
 
-def _is_time(text: str) -> bool:
-    """Say whether a time is spelled as entries have it, and leaves room for what is counted from it."""
+def is_time(text: str) -> bool:
+    """Return whether a time is formatted as entries have it, and leaves room for what is added to it."""
     try:
-        return spell(read_time(text)) == text and read_time(text).year < LAST_YEAR
+        return format_time(parse_time(text)) == text and parse_time(text).year < LAST_YEAR
     except ValueError:
         return False
 
 
-def _told(number: object, model: object, kind: object, version: object) -> str:
+def entry_label(number: object, model: object, kind: object, version: object) -> str:
+    """Return how messages name an entry with these columns."""
     return f"entry {number} of {model} ({kind} of version {version})"
 
 
-def _digest(envelope: str) -> str:
+def envelope_digest(envelope: str) -> str:
+    """Return the sha256 of a signed envelope."""
     return hashlib.sha256(envelope.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Rules of a chain of entries: what an entry of each kind has to state, and what a sequence of entries comes to."""
+"""Rules of a chain of entries: what the payload of each kind must hold, and what a sequence of entries comes to."""
 
 from __future__ import annotations
 
@@ -6,66 +6,66 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from headframe.errors import Refused
-from headframe.ledger.entries import CHAMPION_KINDS, Entry, Kind, champion, read_time
+from headframe.ledger.entries import CHAMPION_KINDS, Entry, Kind, champion_entry, parse_time
 
-_NUMBER = (int, type(None))
-_SAYS: dict[Kind, dict[str, type | tuple[type, ...]]] = {
-    "gate": {"passed": bool, "reason": str, "results": list, "champion": _NUMBER, "commit": str},
+_VERSION = (int, type(None))
+_PAYLOADS: dict[Kind, dict[str, type | tuple[type, ...]]] = {
+    "gate": {"passed": bool, "reason": str, "results": list, "champion": _VERSION, "commit": str},
     "approve": {"approval": str},
     "reject": {"reason": str},
     "promote": {
-        "from": _NUMBER, "reason": str, "gate_reason": str, "told": str, "policy": str, "gated": object,
+        "from": _VERSION, "reason": str, "gate_reason": str, "message": str, "policy": str, "gate_entry": object,
         "approvals": list, "commit": str,
     },
-    "rollback": {"from": int, "reason": str, "told": str, "promoted": object, "commit": str},
+    "rollback": {"from": int, "reason": str, "message": str, "promote_entry": object, "commit": str},
     "reproduce": {"verdict": str},
 }  # fmt: skip
-"""What an entry of each kind has to say, and as what; that what it rests on is an entry is looked at by itself."""
-_RESTS_ON: dict[Kind, tuple[str, Kind]] = {"promote": ("gated", "gate"), "rollback": ("promoted", "promote")}
-ABOUT = ("bundle", "report", "signature")  # digests that entries of these kinds name: what was judged
+"""What the payload of each kind must hold, and its type; entries that it refers to are checked separately."""
+_REFERS_TO: dict[Kind, tuple[str, Kind]] = {"promote": ("gate_entry", "gate"), "rollback": ("promote_entry", "promote")}
+JUDGED = ("bundle", "report", "signature")  # digests that gates, approvals and promotions name: what was judged
 
 
-def require_sound(entries: Sequence[Entry]) -> None:
-    """Make sure that each entry says what its kind has to say, about an earlier one where it rests on one.
+def require_valid_payloads(entries: Sequence[Entry]) -> None:
+    """Check that each payload holds what its kind must, and refers to an earlier entry where it must.
 
-    Whoever has a key and the database may sign anything; what is read here needs no further checks.
+    Everybody who has a key and the database may sign anything; what passed here needs no further checks.
 
     Raises:
-        Refused: an entry does not; it is named.
+        Refused: a payload does not; its entry is named.
     """
-    other = "it was written by other means than headframe; restore the ledger from a copy"
-    for place, entry in enumerate(entries):
-        claim = entry.claim
-        missing = [name for name, form in _SAYS[entry.kind].items() if not isinstance(claim.get(name, ...), form)]
-        missing += [name for name in _SAYS[entry.kind] if name not in claim and name not in missing]
-        if entry.kind == "gate" and "results" not in missing and not all(map(_is_gate_result, claim["results"])):
+    advice = "it was not written by headframe; restore the ledger from a copy"
+    for position, entry in enumerate(entries):
+        payload, expected = entry.payload, _PAYLOADS[entry.kind]
+        missing = [
+            name for name, form in expected.items() if name not in payload or not isinstance(payload[name], form)
+        ]
+        if entry.kind == "gate" and "results" not in missing and not all(map(_is_gate_result, payload["results"])):
             missing.append("results")
-        if entry.kind == "promote" and not all(isinstance(each, str) for each in claim.get("approvals") or ()):
+        if entry.kind == "promote" and not all(isinstance(each, str) for each in payload.get("approvals") or ()):
             missing.append("approvals")
-        if entry.kind in ("gate", *_RESTS_ON):
-            missing += [f"digests.{name}" for name in ABOUT if name not in entry.digests]
+        if entry.kind in ("gate", *_REFERS_TO):
+            missing += [f"digests.{name}" for name in JUDGED if name not in entry.digests]
         if missing:
-            msg = f"{entry.told}: it does not say {', '.join(missing)}, so {other}"
+            msg = f"{entry.label}: it has no valid {', '.join(missing)}, so {advice}"
             raise Refused(msg)
-        if entry.kind in _RESTS_ON:
-            name, kind = _RESTS_ON[entry.kind]
-            number = entry.claim[name]
-            before = entries[number - 1] if isinstance(number, int) and 0 < number <= place else None
+        if entry.kind in _REFERS_TO:
+            name, kind = _REFERS_TO[entry.kind]
+            number = payload[name]
+            before = entries[number - 1] if isinstance(number, int) and 0 < number <= position else None
             if before is None or (before.kind, before.version) != (kind, entry.version):
-                msg = f"{entry.told}: it rests on entry {number}, which is no {kind} of this version, so {other}"
+                msg = f"{entry.label}: it refers to entry {number}, which is no {kind} of this version, so {advice}"
                 raise Refused(msg)
 
 
-def _is_gate_result(said: object) -> bool:
-    if not isinstance(said, dict):
-        return False
-    return all(isinstance(said.get(name), str) for name in ("gate", "verdict", "reason"))
+def _is_gate_result(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(value.get(name), str) for name in ("gate", "verdict", "reason"))
 
 
-def champion_before(entries: Sequence[Entry]) -> int | None:
-    """Give the version to go back to: promotions pile up, and a rollback takes away what lies above its version.
+def previous_champion(entries: Sequence[Entry]) -> int | None:
+    """Return the version to roll back to; None where there is none.
 
-    Going back twice thus leads two champions back, not to and fro.
+    Promotions pile up, and a rollback removes what lies above its version: two rollbacks lead two champions back, not
+    back and forth.
     """
     pile: list[int] = []
     for entry in entries:
@@ -78,8 +78,8 @@ def champion_before(entries: Sequence[Entry]) -> int | None:
     return next((version for version in reversed(pile[:-1]) if version != pile[-1]), None)
 
 
-def rejected_since(entries: Sequence[Entry], version: int) -> Entry | None:
-    """Give the last rejection of a version since it last was champion; None where there is none."""
+def last_rejection(entries: Sequence[Entry], version: int) -> Entry | None:
+    """Return the last rejection of a version since it last became champion; None where there is none."""
     for entry in reversed(entries):
         if entry.version == version and entry.kind in CHAMPION_KINDS:
             return None
@@ -88,43 +88,43 @@ def rejected_since(entries: Sequence[Entry], version: int) -> Entry | None:
     return None
 
 
-def since_champion(entries: Sequence[Entry]) -> Sequence[Entry]:
-    """Give the entries since the present champion became it: what came before was said about another one."""
-    present = champion(entries)
+def entries_since_champion(entries: Sequence[Entry]) -> Sequence[Entry]:
+    """Return the entries since the present champion became it: earlier ones are about another champion."""
+    present = champion_entry(entries)
     return entries[present.number :] if present else entries
 
 
-def last_gate(entries: Sequence[Entry], version: int) -> Entry | None:
-    """Give the last entry about a version's gates."""
+def last_gate_entry(entries: Sequence[Entry], version: int) -> Entry | None:
+    """Return the last entry about a version's gates; None where there is none."""
     return next((each for each in reversed(entries) if each.kind == "gate" and each.version == version), None)
 
 
-def compared(entries: Sequence[Entry], against: int | None) -> set[int]:
-    """Name the versions that gates ever compared with a champion, in whichever of its reigns; None where with nobody.
+def compared_versions(entries: Sequence[Entry], champion: int | None) -> set[int]:
+    """Return the versions that gates ever compared with a champion, in any of its periods; None means without one.
 
-    Going back to a champion does not make its comparisons undone.
+    A rollback to a champion does not undo its comparisons.
     """
-    return {each.version for each in entries if each.kind == "gate" and each.claim["champion"] == against}
+    return {each.version for each in entries if each.kind == "gate" and each.payload["champion"] == champion}
 
 
-def tries(entries: Sequence[Entry], version: int, against: int | None) -> int:
-    """Count the versions that were ever compared with a champion, with this one."""
-    return len(compared(entries, against) | {version})
+def count_tries(entries: Sequence[Entry], version: int, champion: int | None) -> int:
+    """Return how many versions were ever compared with a champion, including this one."""
+    return len(compared_versions(entries, champion) | {version})
 
 
-def candidates(entries: Sequence[Entry], version: int, registered: Mapping[int, datetime]) -> int:
-    """Count the versions that a version may have been picked from: who gates the best of many has tried all of them.
+def count_candidates(entries: Sequence[Entry], version: int, registered: Mapping[int, datetime]) -> int:
+    """Return from how many versions a version may have been picked: gating the best of many has tried all of them.
 
-    These are the ones that were registered since the present champion's reign began and were not compared with it
-    yet; those that were count as tries.
+    These are the ones that were registered since the present champion became it and were not compared with it yet;
+    those that were count as tries.
 
     Args:
         entries: of the ledger.
         version: which is judged; it counts in any case.
         registered: when each version of the model was registered.
     """
-    present = champion(entries)
+    present = champion_entry(entries)
     if present is None:
         return 1
-    begun, known = read_time(present.time), compared(entries, present.version) | {present.version}
-    return len({number for number, time in registered.items() if time >= begun and number not in known} | {version})
+    start, known = parse_time(present.time), compared_versions(entries, present.version) | {present.version}
+    return len({number for number, time in registered.items() if time >= start and number not in known} | {version})

@@ -6,8 +6,8 @@ import hashlib
 from dataclasses import dataclass
 
 from headframe.errors import Refused
-from headframe.ledger.entries import read_time
-from headframe.ledger.rules import ABOUT
+from headframe.ledger.entries import parse_time
+from headframe.ledger.rules import JUDGED
 from headframe.signing.envelope import unseal
 from headframe.signing.trust import Signer, Trust
 
@@ -52,8 +52,8 @@ def read_approval(envelope: str, trust: Trust) -> Approval:
         Refused: it is no approval, nobody who is trusted signed it, it was changed, or it says too little.
     """
     opened = unseal(envelope, APPROVAL, trust)
-    said = {**opened.claim, **{name: opened.subjects.get(name) for name in ABOUT}}
-    texts = ("model", *ABOUT, "reason", "time", "expires")
+    said = {**opened.claim, **{name: opened.subjects.get(name) for name in JUDGED}}
+    texts = ("model", *JUDGED, "reason", "time", "expires")
     missing = [name for name in texts if not isinstance(said.get(name), str)]
     missing += [] if type(said.get("version")) is int else ["version"]
     missing += [name for name in ("time", "expires") if name not in missing and not _is_time(said[name])]
@@ -73,7 +73,7 @@ def read_approval(envelope: str, trust: Trust) -> Approval:
 
 def _is_time(text: object) -> bool:
     try:
-        read_time(str(text))
+        parse_time(str(text))
     except ValueError:
         return False
     return True

@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 from headframe.errors import Refused
-from headframe.ledger.entries import Entry, champion, read_time, spell
-from headframe.ledger.rules import last_gate, since_champion
+from headframe.ledger.entries import Entry, champion_entry, format_time, parse_time
+from headframe.ledger.rules import entries_since_champion, last_gate_entry
 from headframe.promotion.approvals import APPROVAL, Approval, read_approval
 from headframe.promotion.rules import (
     Rules,
@@ -58,8 +58,8 @@ def approval(version: ModelVersion, reason: str, service: PromotionService, key:
         "model": version.model,
         "version": version.number,
         "reason": reason,
-        "time": spell(time),
-        "expires": spell(time + timedelta(days=service.promotion.approvals.days)),
+        "time": format_time(time),
+        "expires": format_time(time + timedelta(days=service.promotion.approvals.days)),
         "id": secrets.token_hex(16),  # so that a second approval in the same second is not taken for a copy
     }
     return seal(APPROVAL, {name: gated.digests[name] for name in ("bundle", "report", "signature")}, claim, key)
@@ -122,7 +122,7 @@ def reject(version: ModelVersion, reason: str, service: PromotionService, key: O
     name = f"{version.model} version {version.number}"
 
     def judge(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
-        present = champion(entries)
+        present = champion_entry(entries)
         if present is not None and present.version == version.number:
             msg = f"{name} is the champion; go back to another with: headframe models rollback {version.model}"
             raise Refused(msg)
@@ -150,17 +150,17 @@ def _require_gated(version: ModelVersion, entries: tuple[Entry, ...], rules: Rul
     """Give the last entry about the gates of a version that counts; it passed them against the present champion."""
     name = f"{version.model}/{version.number}"
     require_author(name, rules)
-    gated = find_gate(since_champion(entries), version.number, rules)
-    last = last_gate(since_champion(entries), version.number)
+    gated = find_gate(entries_since_champion(entries), version.number, rules)
+    last = last_gate_entry(entries_since_champion(entries), version.number)
     if gated is None and last is not None:
         raise Refused(why_no_gate(last, rules))
     if gated is None:
-        present = champion(entries)
-        since = f"since version {present.version} became champion ({present.told})" if present else "yet"
+        present = champion_entry(entries)
+        since = f"since version {present.version} became champion ({present.label})" if present else "yet"
         msg = f"{name} was not held against its gates {since}; do it with: headframe models gate {name}"
         raise Refused(msg)
-    if not gated.claim["passed"]:
-        msg = f"{name} did not pass its gates ({gated.claim['because']}), so there is nothing to approve"
+    if not gated.payload["passed"]:
+        msg = f"{name} did not pass its gates ({gated.payload['reason']}), so there is nothing to approve"
         raise Refused(msg)
     return gated
 
@@ -176,9 +176,9 @@ def _require_fit(given: Approval, gated: Entry, entries: tuple[Entry, ...], rule
     anew = f"ask for one of {name} as it is: headframe models approve {name}"
     other = is_for_another(given, gated)
     if other is not None:
-        msg = f"{by} is for another {other} of {name} than {gated.told}; {anew}"
+        msg = f"{by} is for another {other} of {name} than {gated.label}; {anew}"
         raise Refused(msg)
-    if rules.at >= read_time(given.expires):
+    if rules.at >= parse_time(given.expires):
         msg = f"{by} expired at {given.expires}; {anew}"
         raise Refused(msg)
     left = given.signer.left(rules.at)
@@ -186,6 +186,6 @@ def _require_fit(given: Approval, gated: Entry, entries: tuple[Entry, ...], rule
         msg = f"{by} comes too late: {left}; {anew}"
         raise Refused(msg)
     for entry in entries:
-        if entry.kind == "approve" and entry.claim["approval"] == given.envelope:
+        if entry.kind == "approve" and entry.payload["approval"] == given.envelope:
             msg = f"{by} was written down before, as entry {entry.number}; an approval counts once"
             raise Refused(msg)

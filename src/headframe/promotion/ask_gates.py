@@ -7,8 +7,8 @@ from typing import Any
 from headframe.errors import Refused
 from headframe.gates.report import GateReport
 from headframe.gates.request import GateRequest
-from headframe.ledger.entries import Entry, champion, read_time
-from headframe.ledger.rules import candidates, tries
+from headframe.ledger.entries import Entry, champion_entry, parse_time
+from headframe.ledger.rules import count_candidates, count_tries
 from headframe.promotion.rules import Rules, reproduced, require_author, require_role
 from headframe.promotion.service import LedgerAction, PromotionService, done
 from headframe.registry.versions import ModelVersion
@@ -46,17 +46,17 @@ def gate(version: ModelVersion, service: PromotionService, key: OwnKey) -> Gated
     files = service.files(version)
     name = f"{version.model}/{version.number}"
     require_author(name, Rules(service.promotion, service.trust, files.author, service.time(())))
-    registered = {each.number: read_time(time) for each, time in list_versions(version.model, service.uri)}
+    registered = {each.number: parse_time(time) for each, time in list_versions(version.model, service.uri)}
     asked: dict[tuple[int | None, int, int, str | None], tuple[GateReport, Kept]] = {}
 
     def judge(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
-        present = champion(entries)
+        present = champion_entry(entries)
         _require_challenger(version, present)
         number = present.version if present else None
         state = (
             number,
-            tries(entries, version.number, number),
-            candidates(entries, version.number, registered),
+            count_tries(entries, version.number, number),
+            count_candidates(entries, version.number, registered),
             reproduced(entries, version.number, files.bundle, files.author, service.promotion),
         )
         if state not in asked:
@@ -122,7 +122,7 @@ def commit(version: ModelVersion, uri: str) -> str:
 def _require_challenger(version: ModelVersion, present: Entry | None) -> None:
     if present is not None and present.version == version.number:
         msg = (
-            f"{version.model}/{version.number} is the champion already ({present.told}, by {present.signer} at "
+            f"{version.model}/{version.number} is the champion already ({present.label}, by {present.signer} at "
             f"{present.time}); gate another version"
         )
         raise Refused(msg)

@@ -43,7 +43,7 @@ def decide(
             rests on is not what was signed.
         HeadframeError: MLflow or the ledger cannot be reached or written.
     """
-    from headframe.ledger.entries import champion  # noqa: PLC0415
+    from headframe.ledger.entries import champion_entry  # noqa: PLC0415
     from headframe.promotion.ask_gates import gate  # noqa: PLC0415 - a kept decision needs none of these
     from headframe.promotion.promote import promote  # noqa: PLC0415
     from headframe.promotion.rules import needs_others  # noqa: PLC0415
@@ -58,7 +58,7 @@ def decide(
     moved = drift(model, entries, uri)
     if moved is not None:
         raise Refused(moved)
-    present = champion(entries)
+    present = champion_entry(entries)
     if present is not None and present.version == number:
         return _of_champion(version, service)
     who = f"{model} version {number}"

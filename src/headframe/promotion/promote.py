@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from headframe.errors import Refused
-from headframe.ledger.entries import Entry, champion
-from headframe.ledger.rules import last_gate
+from headframe.ledger.entries import Entry, champion_entry
+from headframe.ledger.rules import last_gate_entry
 from headframe.promotion.rules import (
     Rules,
     counted,
@@ -37,7 +37,7 @@ def promote(version: ModelVersion, service: PromotionService, key: OwnKey, reaso
     service.warn_of_drift(version.model, service.read(version.model))
 
     def judge(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
-        present = champion(entries)
+        present = champion_entry(entries)
         _require_challenger(version, present)
         files = service.files(version)
         rules = Rules(service.promotion, service.trust, files.author, service.time(entries))
@@ -54,27 +54,27 @@ def promote(version: ModelVersion, service: PromotionService, key: OwnKey, reaso
             "to": version.number,
             "reason": reason.strip(),
             "gate_reason": report.reason,
-            "told": told,
+            "message": told,
             "policy": service.promotion.policy,
-            "gated": gated.number,
+            "gate_entry": gated.number,
             "approvals": [each.digest for each in good],
             "author": files.author.name,
-            "commit": gated.claim["commit"],
+            "commit": gated.payload["commit"],
             "digests": gated.digests,
         }
 
     entry = service.write(version.model, "promote", key, judge)
-    before = entry.claim["from"]
+    before = entry.payload["from"]
     instead = f"in place of version {before}" if before is not None else "the first one"
-    return done(entry, f"{entry.claim['told']} ({instead}, promoted by {signer.name})")
+    return done(entry, f"{entry.payload['message']} ({instead}, promoted by {signer.name})")
 
 
 def _require_challenger(version: ModelVersion, present: Entry | None) -> None:
     if present is not None and present.version == version.number:
         who = f"by {present.signer} at {present.time}"
         msg = (
-            f"{version.model}/{version.number} is the champion already ({present.told}, {who}), so there is nothing to "
-            "promote"
+            f"{version.model}/{version.number} is the champion already ({present.label}, {who}), so there is "
+            "nothing to promote"
         )
         raise Refused(msg)
 
@@ -83,7 +83,7 @@ def _require_gated(version: ModelVersion, entries: tuple[Entry, ...], rules: Rul
     """Give the last entry about the gates of a version that counts, which must be later than the champion's."""
     name = f"{version.model}/{version.number}"
     gated = find_gate(entries, version.number, rules)
-    last = last_gate(entries, version.number)
+    last = last_gate_entry(entries, version.number)
     if last is None:
         msg = f"{name} was never held against its gates; do it with: headframe models gate {name}"
         raise Refused(msg)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from headframe.errors import Refused
-from headframe.ledger.entries import Entry, champion
-from headframe.ledger.rules import champion_before, rejected_since
+from headframe.ledger.entries import Entry, champion_entry
+from headframe.ledger.rules import last_rejection, previous_champion
 from headframe.promotion.rules import require_reason, require_role
 from headframe.promotion.service import LedgerAction, PromotionService, done
 from headframe.promotion.verify import require_former
@@ -44,26 +44,26 @@ def rollback(model: str, service: PromotionService, key: OwnKey, reason: str, to
             "from": present.version,
             "to": promoted.version,
             "reason": reason,
-            "told": f"{model} version {promoted.version} is champion again, {instead}: {reason}",
+            "message": f"{model} version {promoted.version} is champion again, {instead}: {reason}",
             "policy": service.promotion.policy,
-            "promoted": promoted.number,
-            "commit": promoted.claim["commit"],
+            "promote_entry": promoted.number,
+            "commit": promoted.payload["commit"],
             "digests": promoted.digests,
         }
 
     entry = service.write(model, "rollback", key, judge)
-    return done(entry, f"{entry.claim['told']} (by {signer.name})")
+    return done(entry, f"{entry.payload['message']} (by {signer.name})")
 
 
 def _target(model: str, entries: tuple[Entry, ...], to: int | None) -> tuple[Entry, Entry]:
     """Give the entry that made the present champion, and the promotion to go back to."""
-    present = champion(entries)
+    present = champion_entry(entries)
     if present is None:
         msg = f"{model} has no champion, so there is none to go back from; headframe models promote {model}/VERSION"
         raise Refused(msg)
     promoted = {entry.version: entry for entry in entries if entry.kind == "promote"}
     former = ", ".join(str(version) for version in sorted(promoted) if version != present.version) or NONE
-    target = champion_before(entries) if to is None else to
+    target = previous_champion(entries) if to is None else to
     if target is None and former == NONE:
         msg = f"{model} had no champion but version {present.version}, so there is none to go back to"
         raise Refused(msg)
@@ -71,7 +71,7 @@ def _target(model: str, entries: tuple[Entry, ...], to: int | None) -> tuple[Ent
         msg = f"{model} had no champion before version {present.version}; name one that was (there: {former})"
         raise Refused(msg)
     if target == present.version:
-        msg = f"{model}/{target} is the champion already ({present.told}); former champions: {former}"
+        msg = f"{model}/{target} is the champion already ({present.label}); former champions: {former}"
         raise Refused(msg)
     if target not in promoted:
         msg = (
@@ -79,12 +79,12 @@ def _target(model: str, entries: tuple[Entry, ...], to: int | None) -> tuple[Ent
             f"a new one takes: headframe models promote {model}/{target}"
         )
         raise Refused(msg)
-    rejected = rejected_since(entries, target)
+    rejected = last_rejection(entries, target)
     if rejected is not None:
         msg = (
             f"{model}/{target} was rejected by {rejected.signer} since (entry {rejected.number}, "
-            f"{rejected.claim['reason']}); go back to another (former champions: {former}), or have it gated, approved "
-            f"and promoted: headframe models gate {model}/{target}"
+            f"{rejected.payload['reason']}); go back to another (former champions: {former}), or have it gated, "
+            f"approved and promoted: headframe models gate {model}/{target}"
         )
         raise Refused(msg)
     return present, promoted[target]

@@ -10,8 +10,8 @@ from typing import Any
 from headframe.config.plan.promotion import PromotionConfig, Role
 from headframe.errors import ConfigurationError, Refused
 from headframe.gates.report import GateReport
-from headframe.ledger.entries import CHAMPION_KINDS, Entry, champion, read_time
-from headframe.ledger.rules import tries
+from headframe.ledger.entries import CHAMPION_KINDS, Entry, champion_entry, parse_time
+from headframe.ledger.rules import count_tries
 from headframe.promotion.approvals import Approval, read_approval
 from headframe.signing.keys import OwnKey
 from headframe.signing.trust import Signer, Trust
@@ -78,7 +78,7 @@ def reproduced(
         if entry.kind != "reproduce" or entry.version != version or entry.digests.get("bundle") != bundle:
             continue
         if entry.key != author.key or not needs_others(promotion):
-            return str(entry.claim["verdict"])
+            return str(entry.payload["verdict"])
     return None
 
 
@@ -99,10 +99,10 @@ def why_no_gate(gated: Entry, rules: Rules) -> str | None:
     name, again = f"{gated.model}/{gated.version}", f"headframe models gate {gated.model}/{gated.version}"
     signer = rules.trust.signers[gated.key]
     if not set(MAY["gate"]) & set(signer.roles):
-        return f"{name} was gated by {signer.name} ({gated.told}), who is {' and '.join(signer.roles)}; {again}"
+        return f"{name} was gated by {signer.name} ({gated.label}), who is {' and '.join(signer.roles)}; {again}"
     if needs_others(rules.promotion) and gated.key == rules.author.key:
         return (
-            f"{name} was gated by its author {signer.name} ({gated.told}), and policy {rules.promotion.policy} asks "
+            f"{name} was gated by its author {signer.name} ({gated.label}), and policy {rules.promotion.policy} asks "
             f"for four eyes; somebody else has to ask them: {again}"
         )
     return None
@@ -110,14 +110,14 @@ def why_no_gate(gated: Entry, rules: Rules) -> str | None:
 
 def why_stale(entries: Sequence[Entry], gated: Entry) -> str | None:
     """Say that a version was gated against another than the present champion; None where it was against that one."""
-    present = champion(entries)
+    present = champion_entry(entries)
     if present is None or gated.number > present.number:
         return None
-    other, name = gated.claim["champion"], f"{gated.model}/{gated.version}"
+    other, name = gated.payload["champion"], f"{gated.model}/{gated.version}"
     against = "when there was no champion" if other is None else f"against version {other}"
     came = "became champion anew" if other == present.version else "has become champion"
     return (
-        f"{name} was gated {against}, but version {present.version} {came} since ({present.told}, by {present.signer} "
+        f"{name} was gated {against}, but version {present.version} {came} since ({present.label}, by {present.signer} "
         f"at {present.time}); hold it against that one: headframe models gate {name}"
     )
 
@@ -204,18 +204,18 @@ def objections(entries: Sequence[Entry], report: GateReport, gated: Entry, rules
             _left(name, rules),
             why_no_gate(gated, rules),
             why_stale(entries, gated),
-            _other_champion(report, champion(entries)),
+            _other_champion(report, champion_entry(entries)),
         )
         if each is not None
     ]
     if not report.passed:
         found.append(f"{name} did not pass its gates ({report.reason}); register a better one")
     found += _gates_that_differ(report, promotion)
-    counted_then = tries(entries[: gated.number - 1], report.version, report.champion)
-    if report.tries < counted_then or gated.claim["champion"] != report.champion:
+    counted_then = count_tries(entries[: gated.number - 1], report.version, report.champion)
+    if report.tries < counted_then or gated.payload["champion"] != report.champion:
         found.append(
-            f"{name} was judged as try {report.tries} against version {gated.claim['champion']}, but by the ledger it "
-            f"was try {counted_then} against version {report.champion}; headframe models gate {name}"
+            f"{name} was judged as try {report.tries} against version {gated.payload['champion']}, but by the ledger "
+            f"it was try {counted_then} against version {report.champion}; headframe models gate {name}"
         )
     good, bad = counted(entries, gated, rules)
     needed = promotion.approvals.needed
@@ -238,7 +238,7 @@ def counted(entries: Sequence[Entry], gated: Entry, rules: Rules) -> tuple[list[
     An approval counts once: what was signed before the present champion became it is spent, and recording the same
     statement again does not renew it.
     """
-    present = champion(entries)
+    present = champion_entry(entries)
     since = present.number if present else 0
     good: dict[str, Approval] = {}
     bad: list[str] = []
@@ -249,7 +249,7 @@ def counted(entries: Sequence[Entry], gated: Entry, rules: Rules) -> tuple[list[
         if entry.kind != "approve" or entry.version != gated.version:
             continue
         try:
-            approval = read_approval(entry.claim["approval"], rules.trust)
+            approval = read_approval(entry.payload["approval"], rules.trust)
         except Refused as error:
             bad.append(f"the approval in entry {entry.number} does not count: {error}")
             continue
@@ -272,17 +272,17 @@ def _why_not(approval: Approval, entry: Entry, gated: Entry, rules: Rules) -> st
         return f"it is for {approval.model}/{approval.version}"
     other = is_for_another(approval, gated)
     if other is not None:
-        return f"it is for another {other} than {gated.told}"
+        return f"it is for another {other} than {gated.label}"
     if "approver" not in approval.signer.roles:
         return f"{approval.signer.name} is no approver"
     if promotion.approvals.four_eyes and approval.signer.key == author.key:
         return f"{author.name} registered the version, and policy {promotion.policy} asks for four eyes"
-    left = approval.signer.left(read_time(entry.time))  # an approval names its signer's own clock
+    left = approval.signer.left(parse_time(entry.time))  # an approval names its signer's own clock
     if left is not None:
         return left
     # The policy's own term, too: an approver's clock, or an approver, may promise longer.
-    term = read_time(entry.time) + timedelta(days=promotion.approvals.days)
-    end = min(read_time(approval.expires), term.replace(microsecond=0))
+    term = parse_time(entry.time) + timedelta(days=promotion.approvals.days)
+    end = min(parse_time(approval.expires), term.replace(microsecond=0))
     if rules.at >= end:
         return f"it expired at {end.strftime('%Y-%m-%dT%H:%M:%SZ')}"
     return None
@@ -373,26 +373,26 @@ def _standing_rejection(
             return None
         if entry.kind == "reject" and entry.version == version:
             what = "rejected it"
-        elif entry.kind == "rollback" and entry.claim["from"] == version:
+        elif entry.kind == "rollback" and entry.payload["from"] == version:
             what = "went back from it"
         else:
             continue
         later = entries[entry.number :]
-        approved = {each.claim["approval"] for each in later if each.kind == "approve" and each.version == version}
+        approved = {each.payload["approval"] for each in later if each.kind == "approve" and each.version == version}
         if any(each.signer.key == entry.key and each.envelope in approved for each in good):
             continue
         anew = gated.number > entry.number
         if anew and alone:
             continue
         answers = {
-            each.claim["approval"] for each in later if anew and each.number > gated.number and each.kind == "approve"
+            each.payload["approval"] for each in later if anew and each.number > gated.number and each.kind == "approve"
         }
         if any(each.envelope in answers for each in good):
             continue
         name = f"{entry.model}/{version}"
         approved_too = "" if alone else " and approved"
         return (
-            f"{entry.signer} {what} at {entry.time} ({entry.claim['reason']}), so {name} has to be gated "
+            f"{entry.signer} {what} at {entry.time} ({entry.payload['reason']}), so {name} has to be gated "
             f"anew{approved_too}: headframe models gate {name}"
         )
     return None

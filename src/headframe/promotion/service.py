@@ -16,10 +16,11 @@ from headframe.config.plan.promotion import PromotionConfig
 from headframe.config.targets.nearest import nearest
 from headframe.digests import Record, folder_digest
 from headframe.errors import ConfigurationError, HeadframeError, Refused
-from headframe.ledger.alias import estrangement, shown_head
-from headframe.ledger.entries import Entry, Kind, champion
-from headframe.ledger.rules import require_sound
-from headframe.ledger.store import ADDRESS, Ledger, Taken
+from headframe.ledger.alias import ledger_mismatch, read_head
+from headframe.ledger.database import ADDRESS_VARIABLE
+from headframe.ledger.entries import Entry, Kind, champion_entry
+from headframe.ledger.rules import require_valid_payloads
+from headframe.ledger.store import ConcurrentAppend, Ledger
 from headframe.promotion.rules import Author
 from headframe.registry.layout import bundle_in
 from headframe.registry.signature import SignedModel
@@ -110,12 +111,12 @@ class PromotionService:
         Raises:
             Refused: as `Ledger.project`, or as `entries`.
         """
-        if not self.ledger.pending(model):
+        if not self.ledger.is_pending(model):
             return
         self.entries(model)
         entry = self.ledger.project(model, self.uri, self.trust)
         if entry is not None:
-            log.info("champion  %s was not told to MLflow yet; alias champion now names %d", entry.told, entry.version)
+            log.info("champion  %s was not told to MLflow yet; alias champion now names %d", entry.label, entry.version)
 
     def restore(self, model: str) -> None:
         """Have MLflow's alias say what the ledger says, whoever moved it, and say so.
@@ -125,8 +126,8 @@ class PromotionService:
         """
         entries = self.entries(model)
         before = champion_number(model, self.uri)
-        self.ledger.project(model, self.uri, self.trust, again=True)
-        present = champion(entries)
+        self.ledger.project(model, self.uri, self.trust, force=True)
+        present = champion_entry(entries)
         log.info(
             "champion  alias champion of %s named %s and now names %s, as the ledger says",
             model,
@@ -164,13 +165,13 @@ class PromotionService:
         In this order: whoever writes an entry tells MLflow after it and notes that it was told last. Read in the other
         order, a ledger that somebody writes to in this moment would look cut off.
         """
-        told = self.ledger.told(model)
+        told = self.ledger.projected_number(model)
         try:
-            head = shown_head(model, self.uri)
+            head = read_head(model, self.uri)
         except Refused as error:
             return self.entries(model), str(error)
         entries = self.entries(model)
-        return entries, estrangement(model, entries, head, told, self.ledger.place)
+        return entries, ledger_mismatch(model, entries, head, told, self.ledger.location)
 
     def entries(self, model: str) -> tuple[Entry, ...]:
         """Give the checked entries of a model.
@@ -179,7 +180,7 @@ class PromotionService:
             Refused: one does not hold, as `Ledger.entries`, or does not say what its kind has to say.
         """
         entries = self.ledger.entries(model, self.trust)
-        require_sound(entries)
+        require_valid_payloads(entries)
         return entries
 
     def require_known(self, model: str) -> None:
@@ -194,13 +195,13 @@ class PromotionService:
         known = self.ledger.models()
         if model not in known and not self._was_told(model):
             others = nearest(model, known) if known else "nothing is written there yet"
-            msg = f"the ledger {self.ledger.place} has no entry about {model!r}; {others}"
+            msg = f"the ledger {self.ledger.location} has no entry about {model!r}; {others}"
             raise ConfigurationError(msg)
 
     def _was_told(self, model: str) -> bool:
         """Say whether any ledger told MLflow of a model."""
         try:
-            return shown_head(model, self.uri) is not None
+            return read_head(model, self.uri) is not None
         except Refused:  # there is a tag, but not what a ledger writes
             return True
 
@@ -256,7 +257,7 @@ class PromotionService:
             version, claim = judge(entries)
             try:
                 entry = self.ledger.append(model, kind, version, claim, key, after=len(entries))
-            except Taken:
+            except ConcurrentAppend:
                 log.info("ledger    somebody else wrote entry %d of %s first; judging anew", len(entries) + 1, model)
                 continue
             with _said_to_be_done(entry):
@@ -287,17 +288,17 @@ def read_files(folder: Path, signed: SignedModel) -> Files:
 
 def drift(model: str, entries: tuple[Entry, ...], uri: str) -> str | None:
     """Say where MLflow's alias is not what the ledger says; None where it is."""
-    present, shown = champion(entries), champion_number(model, uri)
+    present, shown = champion_entry(entries), champion_number(model, uri)
     if (present.version if present else None) == shown:
         return None
     names = "names no version" if shown is None else f"names version {shown}"
     if not entries:
         return (
             f"alias champion of {model} {names}, but this ledger has no entry about {model}: another ledger says who "
-            f"is champion, or somebody set it by hand; name that ledger with promotion.ledger or {ADDRESS}, or have "
-            "who runs MLflow remove the alias"
+            f"is champion, or somebody set it by hand; name that ledger with promotion.ledger or {ADDRESS_VARIABLE}, "
+            "or have who runs MLflow remove the alias"
         )
-    says = f"{present.told} says {present.version}" if present else "the ledger has made no version champion"
+    says = f"{present.label} says {present.version}" if present else "the ledger has made no version champion"
     return (
         f"alias champion of {model} {names}, but {says}: somebody moved it behind the ledger's back; put it back "
         f"with: headframe models verify {model} --restore"
@@ -316,8 +317,8 @@ def require_same(version: ModelVersion, files: Files, entry: Entry) -> None:
     ):
         if now != then:
             msg = (
-                f"the {what} of {version.model}/{version.number} is {now[:12]}, but {entry.told} is about {then[:12]}: "
-                "it was exchanged since; restore the files from a copy, or have the gates asked again"
+                f"the {what} of {version.model}/{version.number} is {now[:12]}, but {entry.label} is about {then[:12]}"
+                ": it was exchanged since; restore the files from a copy, or have the gates asked again"
             )
             raise Refused(msg)
 
@@ -329,5 +330,5 @@ def _said_to_be_done(entry: Entry) -> Iterator[None]:
     except Refused:  # the next command would be refused as well
         raise
     except HeadframeError as error:
-        msg = f"{error}; {entry.told} is written all the same, and the next command tells MLflow of it"
+        msg = f"{error}; {entry.label} is written all the same, and the next command tells MLflow of it"
         raise type(error)(msg) from error

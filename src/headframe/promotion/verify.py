@@ -13,7 +13,7 @@ from headframe.digests import Record
 from headframe.errors import HeadframeError, Refused, Unavailable
 from headframe.gates.report import GateReport, GateResult
 from headframe.gates.request import GateRequest
-from headframe.ledger.entries import CHAMPION_KINDS, Entry, champion, read_time
+from headframe.ledger.entries import CHAMPION_KINDS, Entry, champion_entry, parse_time
 from headframe.promotion.rules import MAY, Author, Rules, find_gate, objections, reproduced
 from headframe.promotion.service import Files, PromotionService, drift, read_files, require_same
 from headframe.registry.versions import fetch_signature, signed_files
@@ -85,7 +85,7 @@ def verify(model: str, service: PromotionService, *, restore: bool = False, reco
         Unavailable: MLflow or the ledger does not answer.
     """
     service.require_known(model)
-    found = [Finding(what="stray entry", told=told) for told in service.ledger.strays(model)]
+    found = [Finding(what="stray entry", told=told) for told in service.ledger.foreign_entries(model)]
     try:
         entries = service.entries(model)
     except Refused as error:
@@ -102,7 +102,7 @@ def verify(model: str, service: PromotionService, *, restore: bool = False, reco
     found += _policy(entries, reports, files, service)
     recomputed, differing = _recomputed(entries, reports, files, service) if recompute else (0, [])
     found += differing
-    present = champion(entries)
+    present = champion_entry(entries)
     return Verified(
         model=model,
         entries=len(entries),
@@ -127,8 +127,8 @@ def _shown(model: str, entries: tuple[Entry, ...], service: PromotionService) ->
     except Unavailable:
         raise
     except HeadframeError as error:  # as a reader, whom MLflow lets change nothing
-        present = champion(entries)
-        told = present.told if present else f"the champion of {model}"
+        present = champion_entry(entries)
+        told = present.label if present else f"the champion of {model}"
         return [Finding(what="projection", told=f"{told} was not told to MLflow yet, and could not be now: {error}")]
     moved = drift(model, entries, service.uri)
     return [] if moved is None else [Finding(what="alias", told=moved)]
@@ -145,7 +145,7 @@ def _reports(entries: tuple[Entry, ...], service: PromotionService) -> tuple[dic
         except Unavailable:
             raise
         except HeadframeError as error:
-            found.append(Finding(what="gate report", told=f"{entry.told}: {error}"))
+            found.append(Finding(what="gate report", told=f"{entry.label}: {error}"))
     return reports, found
 
 
@@ -173,7 +173,7 @@ def _files(entries: tuple[Entry, ...], service: PromotionService) -> tuple[dict[
         except Unavailable:
             raise
         except HeadframeError as error:
-            found.append(Finding(what="model files", told=f"{entry.told}: {error}"))
+            found.append(Finding(what="model files", told=f"{entry.label}: {error}"))
     return files, found
 
 
@@ -241,11 +241,11 @@ def unlawful(entries: Sequence[Entry], crown: Entry, service: PromotionService) 
     except Unavailable:
         raise
     except HeadframeError as error:
-        return [*_unauthorised(crown, service), f"{crown.told}: {error}"]
+        return [*_unauthorised(crown, service), f"{crown.label}: {error}"]
     found = _unlawful(entries, crown, report, Author(signed.signer.name, signed.signer.key), service)
     if signed.digest != crown.digests["signature"]:
         found.append(
-            f"{crown.told} is about model files with the signature {crown.digests['signature'][:12]}, but those of "
+            f"{crown.label} is about model files with the signature {crown.digests['signature'][:12]}, but those of "
             f"{crown.model}/{crown.version} have {signed.digest[:12]}; restore the files from a copy"
         )
     return found
@@ -269,7 +269,7 @@ def require_former(promoted: Entry, entries: Sequence[Entry], service: Promotion
         _signed(promoted, service)
         against = unlawful(entries, promoted, service)
     except Refused as error:
-        msg = f"there is no going back to {name}: {promoted.told}: {error}"
+        msg = f"there is no going back to {name}: {promoted.label}: {error}"
         raise Refused(msg) from error
     if against:
         msg = f"there is no going back to {name}: {against[0]}"
@@ -286,7 +286,7 @@ def _recomputed(
     """
     from headframe.gates.judge import judge_version  # noqa: PLC0415 - imports torch
 
-    crown = champion(entries)
+    crown = champion_entry(entries)
     if crown is None:
         return 0, []
     promoted, gated = _grounds(entries, crown)
@@ -315,14 +315,14 @@ def _recomputed(
     except Unavailable:
         raise
     except (HeadframeError, ValidationError) as error:
-        told = f"{gated.told}: its gates cannot be asked again ({str(error).splitlines()[0]})"
+        told = f"{gated.label}: its gates cannot be asked again ({str(error).splitlines()[0]})"
         return 0, [Finding(what="verdict", told=told)]
     now = {result.gate: result for result in again.results}
     found = []
     for then in report.results:
         if report.settings.get(then.gate, {}).get("_target_") not in MEASURED and not _agree(then, now.get(then.gate)):
             other = now[then.gate].reason if then.gate in now else "it was not among the settings"
-            found.append(f"{gated.told}: gate {then.gate} said: {then.reason}; asked again it says: {other}")
+            found.append(f"{gated.label}: gate {then.gate} said: {then.reason}; asked again it says: {other}")
     return len(again.results), [Finding(what="verdict", told=told) for told in found]
 
 
@@ -342,8 +342,8 @@ def _agree(then: GateResult, now: GateResult | None) -> bool:
 
 def _grounds(entries: Sequence[Entry], crown: Entry) -> tuple[Entry, Entry]:
     """Give the promotion that a champion rests on, and the entry about its gates."""
-    promoted = crown if crown.kind == "promote" else entries[int(crown.claim["promoted"]) - 1]
-    return promoted, entries[int(promoted.claim["gated"]) - 1]
+    promoted = crown if crown.kind == "promote" else entries[int(crown.payload["promote_entry"]) - 1]
+    return promoted, entries[int(promoted.payload["gate_entry"]) - 1]
 
 
 def _unauthorised(crown: Entry, service: PromotionService) -> list[str]:
@@ -351,7 +351,7 @@ def _unauthorised(crown: Entry, service: PromotionService) -> list[str]:
     signer = service.trust.signers[crown.key]
     if set(MAY[crown.kind]) & set(signer.roles):
         return []
-    told = f"{crown.told} was signed by {signer.name}, who is {' and '.join(signer.roles)} in conf/team/"
+    told = f"{crown.label} was signed by {signer.name}, who is {' and '.join(signer.roles)} in conf/team/"
     return [f"{told}; have an approver go back, or promote another version"]
 
 
@@ -361,14 +361,14 @@ def _unlawful(
     """See `unlawful`."""
     promoted, gated = _grounds(entries, crown)
     before = entries[: promoted.number - 1]
-    rules = Rules(service.promotion, service.trust, author, read_time(promoted.time))
+    rules = Rules(service.promotion, service.trust, author, parse_time(promoted.time))
     found = objections(before, report, gated, rules)
     last = find_gate(before, promoted.version, rules)
     if last is not None and last.number > gated.number:
-        found.append(f"it rests on {gated.told}, though {last.told} came after it")
+        found.append(f"it refers to {gated.label}, though {last.label} came after it")
     for told, entry, ground in (("gates", promoted, gated), ("promotion", crown, promoted)):
         if entry.digests != ground.digests:
-            found.append(f"{entry.told} is about other files than {ground.told}, the {told} that it rests on")
+            found.append(f"{entry.label} is about other files than {ground.label}, the {told} that it rests on")
     whose = [*_unauthorised(crown, service), *(_unauthorised(promoted, service) if promoted is not crown else [])]
     policy = service.promotion.policy
-    return [*whose, *(f"{promoted.told} does not satisfy policy {policy}: {objection}" for objection in found)]
+    return [*whose, *(f"{promoted.label} does not satisfy policy {policy}: {objection}" for objection in found)]

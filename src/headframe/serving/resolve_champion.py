@@ -94,9 +94,9 @@ def _crowned(model: str, name: str, service: PromotionService) -> tuple[ModelVer
 
 
 def _champion(entries: tuple[Entry, ...]) -> Entry | None:
-    from headframe.ledger.entries import champion  # noqa: PLC0415 - see `open_asked`
+    from headframe.ledger.entries import champion_entry  # noqa: PLC0415 - see `open_asked`
 
-    return champion(entries)
+    return champion_entry(entries)
 
 
 def _finish(name: str, service: PromotionService) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from headframe.digests import Record
 from headframe.errors import ConfigurationError, Refused
-from headframe.ledger.entries import CHAMPION_KINDS, Entry, read_time
+from headframe.ledger.entries import CHAMPION_KINDS, Entry, parse_time
 from headframe.promotion.approvals import Approval, read_approval
 from headframe.promotion.service import PromotionService
 from headframe.signing.trust import Trust
@@ -114,7 +114,7 @@ def history(model: str, service: PromotionService, on: str | None = None) -> His
     reigns = [_reign(entry, end, entries, service.trust) for entry, end in zip(crowns, ends, strict=True)]
     if moment is not None:
         # Of several in one second the last one counts.
-        reigns = [reign for reign in reigns if read_time(reign.since) <= moment][-1:]
+        reigns = [reign for reign in reigns if parse_time(reign.since) <= moment][-1:]
     return History(model=model, on=on, reigns=tuple(reigns))
 
 
@@ -139,15 +139,15 @@ def read_moment(text: str) -> datetime:
 
 
 def _reign(crown: Entry, end: str | None, entries: tuple[Entry, ...], trust: Trust) -> Reign:
-    promoted = crown if crown.kind == "promote" else entries[int(crown.claim["promoted"]) - 1]
-    gated = entries[int(promoted.claim["gated"]) - 1]
+    promoted = crown if crown.kind == "promote" else entries[int(crown.payload["promote_entry"]) - 1]
+    gated = entries[int(promoted.payload["gate_entry"]) - 1]
     given = {
-        hashlib.sha256(each.claim["approval"].encode()).hexdigest(): each.claim["approval"]
+        hashlib.sha256(each.payload["approval"].encode()).hexdigest(): each.payload["approval"]
         for each in entries[: promoted.number]
         if each.kind == "approve" and each.version == crown.version
     }
     # Those that it rested on, and of these nobody's word who did not give it: that is for `verify` to name.
-    rested = [given[each] for each in promoted.claim["approvals"] if each in given]
+    rested = [given[each] for each in promoted.payload["approvals"] if each in given]
     counted = [approval for each in rested if (approval := _read(each, trust)) is not None]
     return Reign(
         version=crown.version,
@@ -155,15 +155,15 @@ def _reign(crown: Entry, end: str | None, entries: tuple[Entry, ...], trust: Tru
         until=end,
         entry=crown.number,
         kind=crown.kind,
-        instead_of=crown.claim["from"],
+        instead_of=crown.payload["from"],
         by=crown.signer,
-        reason=crown.claim["reason"],
-        gate_reason=promoted.claim["gate_reason"],
-        policy=promoted.claim["policy"],
-        gates=tuple(gated.claim["results"]),
+        reason=crown.payload["reason"],
+        gate_reason=promoted.payload["gate_reason"],
+        policy=promoted.payload["policy"],
+        gates=tuple(gated.payload["results"]),
         approvals=tuple(Word(by=each.signer.name, reason=each.reason, time=each.time) for each in counted),
         digests=crown.digests,
-        commit=crown.claim["commit"],
+        commit=crown.payload["commit"],
     )
 
 

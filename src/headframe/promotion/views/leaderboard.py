@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from headframe.digests import Record
 from headframe.ledger.entries import Entry
-from headframe.ledger.rules import last_gate, since_champion
+from headframe.ledger.rules import entries_since_champion, last_gate_entry
 from headframe.pages.blocks import Block, Dot, Dots, Grid, Heading, Page, Section, Text, as_html, as_markdown
 from headframe.pages.numbers import number
 from headframe.promotion.service import PromotionService
@@ -222,10 +222,10 @@ def _bar(values: Sequence[Interval]) -> tuple[float | None, float | None]:
 def _against(members: Sequence[Listed], champion: int | None, entries: Sequence[Entry]) -> dict[int, str]:
     found = {}
     for each in members:
-        gated = last_gate(since_champion(entries), each.version)
-        if champion is None or gated is None or gated.claim["champion"] != champion:
+        gated = last_gate_entry(entries_since_champion(entries), each.version)
+        if champion is None or gated is None or gated.payload["champion"] != champion:
             continue
-        said = [result for result in gated.claim["results"] if result["verdict"] in AGAINST]
+        said = [verdict for verdict in gated.payload["results"] if verdict["verdict"] in AGAINST]
         if said:
             found[each.version] = f"{said[0]['verdict']}: {said[0]['reason']}"
     return found

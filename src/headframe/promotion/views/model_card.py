@@ -15,7 +15,7 @@ from headframe.evaluation.layout import METRICS, SLICES
 from headframe.evaluation.paired import Comparison
 from headframe.evaluation.slices import Slice
 from headframe.ledger.entries import Entry
-from headframe.ledger.rules import last_gate
+from headframe.ledger.rules import last_gate_entry
 from headframe.pages.blocks import (
     Block,
     Bullets,
@@ -110,7 +110,7 @@ class Shown(Record):
             ),
             f"           on {self.rows:,} test rows",
             *(
-                f"gate       {'ok' if each['passed'] else 'no':4}{each['gate']}: {each['because']}"
+                f"gate       {'ok' if each['passed'] else 'no':4}{each['gate']}: {each['reason']}"
                 for each in self.gates
             ),
             *(f"approved   by {each.by}, {each.time}: {each.reason} (until {each.expires})" for each in self.approvals),
@@ -148,7 +148,7 @@ class _Known:
 
     @property
     def gated(self) -> Entry | None:
-        return last_gate(self.entries, self.found.version.number)
+        return last_gate_entry(self.entries, self.found.version.number)
 
 
 def show(version: ModelVersion, service: PromotionService) -> Shown:
@@ -169,8 +169,8 @@ def show(version: ModelVersion, service: PromotionService) -> Shown:
         commit=found.provenance.lineage.commit,
         libraries=found.provenance.lineage.libraries,
         digests=_digests(found),
-        gates=tuple(gated.claim["results"]) if gated else (),
-        policy=gated.claim["policy"] if gated else "",
+        gates=tuple(gated.payload["results"]) if gated else (),
+        policy=gated.payload["policy"] if gated else "",
         approvals=known.approvals,
         deeds=tuple(known.told),
     )
@@ -206,7 +206,7 @@ def _known(version: ModelVersion, service: PromotionService) -> _Known:
         found = dossier(version, registered, service, statement)
     entries = service.ledger.entries(version.model, service.trust)
     given = [
-        read_approval(each.claim["approval"], service.trust)
+        read_approval(each.payload["approval"], service.trust)
         for each in entries
         if each.kind == "approve" and each.version == version.number
     ]
@@ -333,7 +333,7 @@ def _gates(known: _Known, name: str) -> list[Block]:
     gated = known.gated
     if gated is None:
         return [Text(f"No gate was asked about this version yet: `headframe models gate {name}`")]
-    claim = gated.claim
+    claim = gated.payload
     against = "there was no champion" if claim["champion"] is None else f"against version {claim['champion']}"
     tried = f", try {claim['tries']} against this champion" if claim["tries"] > 1 else ""
     rows = [
@@ -351,8 +351,8 @@ def _gates(known: _Known, name: str) -> list[Block]:
 
 def _limits(known: _Known, facts: Facts) -> list[str]:
     """Tell what the figures do not say; a gate may have looked at slices where the evaluation did not."""
-    verdicts = known.gated.claim["results"] if known.gated is not None else ()
-    found = [each["reason"] for each in verdicts if each["gate"] == "slices" and each["verdict"] != "no slices"]
+    verdicts = known.gated.payload["results"] if known.gated is not None else ()
+    found = [each["reason"] for each in verdicts if each["gate"] == "slices" and each["verdict"] != "nothing asked"]
     if not found:
         return facts.limits
     told = (

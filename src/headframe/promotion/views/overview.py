@@ -10,8 +10,8 @@ from headframe.config.plan.plan import NOT_IDENTIFYING, Plan
 from headframe.digests import Record, digest, digest_content
 from headframe.errors import HeadframeError, Unavailable
 from headframe.evaluation.facts import describe
-from headframe.ledger.entries import CHAMPION_KINDS, Entry, champion
-from headframe.ledger.rules import last_gate, since_champion
+from headframe.ledger.entries import CHAMPION_KINDS, Entry, champion_entry
+from headframe.ledger.rules import entries_since_champion, last_gate_entry
 from headframe.promotion.approvals import read_approval
 from headframe.promotion.service import PromotionService
 from headframe.records import Interval, Provenance
@@ -185,7 +185,7 @@ def gather(model: str, service: PromotionService) -> tuple[list[VersionRecord], 
 
 def arrange(model: str, found: Sequence[VersionRecord], others: Sequence[Listed], entries: Sequence[Entry]) -> Overview:
     """Put those together that may be compared."""
-    present = champion(entries)
+    present = champion_entry(entries)
     groups: dict[tuple[Any, ...], list[Listed]] = {}
     for each in found:
         groups.setdefault(comparable(each), []).append(listed(each, state(entries, each.version.number)))
@@ -254,15 +254,15 @@ def comparable(found: VersionRecord) -> tuple[Any, ...]:
 
 def state(entries: Sequence[Entry], number: int) -> State:
     """Say what became of a version, by the ledger alone."""
-    present = champion(entries)
+    present = champion_entry(entries)
     if present is not None and present.version == number:
         return "champion"
     words = [each for each in entries if each.version == number and each.kind in ("reject", "gate", *CHAMPION_KINDS)]
     if words and words[-1].kind == "reject":
         return "rejected"
-    gated = last_gate(since_champion(entries), number)
+    gated = last_gate_entry(entries_since_champion(entries), number)
     if gated is not None:
-        return "challenger" if gated.claim["passed"] else "refused"
+        return "challenger" if gated.payload["passed"] else "refused"
     return "former champion" if any(each.kind in CHAMPION_KINDS for each in words) else "candidate"
 
 
@@ -290,26 +290,26 @@ def deeds(entries: Iterable[Entry], number: int, service: PromotionService) -> l
     """Tell what the ledger holds about a version, oldest first."""
     found = []
     for entry in entries:
-        went = entry.kind == "rollback" and entry.claim["from"] == number
+        went = entry.kind == "rollback" and entry.payload["from"] == number
         if entry.version != number and not went:
             continue
         what, by, told = "", entry.signer, ""
         match entry.kind:
             case "gate":
-                against = entry.claim["champion"]
-                told = f"against {'nobody' if against is None else f'version {against}'}: {entry.claim['because']}"
-                what = "passed its gates" if entry.claim["passed"] else "refused by its gates"
+                against = entry.payload["champion"]
+                told = f"against {'nobody' if against is None else f'version {against}'}: {entry.payload['reason']}"
+                what = "passed its gates" if entry.payload["passed"] else "refused by its gates"
             case "approve":
-                given = read_approval(entry.claim["approval"], service.trust)
+                given = read_approval(entry.payload["approval"], service.trust)
                 what, by, told = "approved", given.signer.name, f"{given.reason} (until {given.expires})"
             case "reject":
-                what, told = "rejected", entry.claim["reason"]
+                what, told = "rejected", entry.payload["reason"]
             case "promote":
-                what, told = "promoted", entry.claim["reason"] or entry.claim["gate_reason"]
+                what, told = "promoted", entry.payload["reason"] or entry.payload["gate_reason"]
             case "rollback":
-                what, told = ("went back from it" if went else "brought back"), entry.claim["reason"]
+                what, told = ("went back from it" if went else "brought back"), entry.payload["reason"]
             case "reproduce":
-                what, told = f"reproduced: {entry.claim['verdict']}", str(entry.claim["reason"] or "")
+                what, told = f"reproduced: {entry.payload['verdict']}", str(entry.payload["reason"] or "")
         found.append(
             LedgerEvent(number=entry.number, time=entry.time, what=what, by=by, told=told, digest=entry.digest)
         )
