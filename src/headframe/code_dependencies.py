@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 
 from headframe.config.learner import Learner
-from headframe.config.targets.source import module_file, parse
+from headframe.config.targets.definitions import module_file, parse
 from headframe.digests import Record, file_digest
 from headframe.gpu import gpu
 

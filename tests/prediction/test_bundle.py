@@ -27,7 +27,7 @@ from headframe.prediction.predictor import EnsemblePredictor, Predictor, make_pr
 IMAGE = {"gives": "image", "encoder": {"_target_": "headframe.features.images.Images"}}
 TEXT = {
     "gives": "tokens",
-    "encoder": {"_target_": "headframe.features.tokens.Tokens", "kind": "word", "length": 6},
+    "encoder": {"_target_": "headframe.features.tokens.Tokens", "unit": "word", "length": 6},
 }
 SPARSE = {
     "gives": "sparse",

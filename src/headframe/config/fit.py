@@ -17,8 +17,8 @@ from headframe.config.plan.model import ModelConfig
 from headframe.config.plan.plan import Plan
 from headframe.config.plan.task import TaskConfig
 from headframe.config.project import Project
+from headframe.config.targets.definitions import class_constant
 from headframe.config.targets.nearest import nearest
-from headframe.config.targets.source import class_constant
 from headframe.errors import ConfigurationError
 
 Part = TypeVar("Part", bound=BaseModel)

@@ -22,7 +22,7 @@ from headframe.config.plan.data import DatasetConfig
 from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
 from headframe.config.targets.nearest import nearest
-from headframe.config.targets.places import keys_at, schema_keys, walk
+from headframe.config.targets.paths import keys_at, schema_keys, walk
 from headframe.config.targets.schemes import scheme_module
 from headframe.config.targets.signature import SETTINGS, check_arguments
 from headframe.errors import ConfigurationError

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from headframe.errors import DataError
 
 
-def numbers(rows: pa.Table, name: str) -> np.ndarray:
+def number_column(rows: pa.Table, name: str) -> np.ndarray:
     """Read a numeric or boolean column as float64 (rows,); an empty cell becomes NaN.
 
     Raises:
@@ -35,7 +35,7 @@ def numbers(rows: pa.Table, name: str) -> np.ndarray:
     return np.asarray(values, dtype=np.float64)
 
 
-def complete_numbers(rows: pa.Table, names: tuple[str, ...]) -> np.ndarray:
+def number_columns(rows: pa.Table, names: tuple[str, ...]) -> np.ndarray:
     """Read numeric columns side by side as float64 (rows, columns), where every cell must be filled.
 
     Raises:
@@ -43,7 +43,7 @@ def complete_numbers(rows: pa.Table, names: tuple[str, ...]) -> np.ndarray:
     """
     values = np.empty((rows.num_rows, len(names)))
     for position, name in enumerate(names):
-        values[:, position] = numbers(rows, name)
+        values[:, position] = number_column(rows, name)
         empty = np.flatnonzero(np.isnan(values[:, position]))
         if len(empty):
             msg = f"column {name!r} is empty or NaN in row {empty[0]} (counted from 0), but every row needs a number"
@@ -57,7 +57,7 @@ def is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(inner) or pa.types.is_large_string(inner) or pa.types.is_string_view(inner))
 
 
-def texts(rows: pa.Table, name: str) -> list[str]:
+def text_column(rows: pa.Table, name: str) -> list[str]:
     """Read a column of strings, where every cell must be filled; the empty string is a filled cell.
 
     Raises:
@@ -74,7 +74,7 @@ def texts(rows: pa.Table, name: str) -> list[str]:
     return [str(text) for text in column.to_pylist()]
 
 
-def images(rows: pa.Table, name: str, at_once: int) -> Iterator[np.ndarray]:
+def image_batches(rows: pa.Table, name: str, at_once: int) -> Iterator[np.ndarray]:
     """Yield a column of images as uint8 (at most `at_once`, height, width, channels), in order.
 
     Raises:
@@ -96,7 +96,7 @@ def images(rows: pa.Table, name: str, at_once: int) -> Iterator[np.ndarray]:
             yield pixels if pixels.ndim == 4 else pixels[..., np.newaxis]  # noqa: PLR2004 - a grey image without channels
 
 
-def moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def mean_and_std(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Give mean and population deviation of each column of float64 (rows, columns); that of a constant is 1.
 
     Raises:

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from headframe.errors import DataError
 from headframe.features.base import Encoder
-from headframe.features.columns import images
+from headframe.features.columns import image_batches
 from headframe.features.spec import IMAGE, InputSpec
 
 LEVELS = 256
@@ -38,7 +38,7 @@ class Images(Encoder):
 
     def _fit(self, rows: pa.Table) -> None:
         counts = np.zeros((0, LEVELS), dtype=np.int64)
-        for pixels in images(rows, self.column, AT_ONCE):
+        for pixels in image_batches(rows, self.column, AT_ONCE):
             height, width, channels = pixels.shape[1:]
             self.shape_ = (channels, height, width)
             counts = counts if len(counts) else np.zeros((channels, LEVELS), dtype=np.int64)
@@ -57,7 +57,7 @@ class Images(Encoder):
         spread = np.array(self.deviation_)[:, np.newaxis]
         level = ((np.arange(LEVELS) - np.array(self.mean_)[:, np.newaxis]) / spread).astype(np.float32)
         start = 0
-        for pixels in images(rows, self.column, AT_ONCE):
+        for pixels in image_batches(rows, self.column, AT_ONCE):
             height, width, channels = pixels.shape[1:]
             if (channels, height, width) != self.shape_:
                 expected = "{1} x {2} pixels in {0} channels".format(*self.shape_)

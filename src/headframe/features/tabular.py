@@ -14,7 +14,7 @@ from headframe.config.ranges import Count
 from headframe.digests import Record
 from headframe.errors import DataError
 from headframe.features.base import Encoder
-from headframe.features.columns import is_text, moments, numbers
+from headframe.features.columns import is_text, mean_and_std, number_column
 from headframe.features.spec import InputSpec
 
 
@@ -90,14 +90,14 @@ class Tabular(Encoder):
                 self.numbers_.append(self._learn_number(rows, name))
 
     def _learn_number(self, rows: pa.Table, name: str) -> Number:
-        values = numbers(rows, name)
+        values = number_column(rows, name)
         filled = values[~np.isnan(values)]
         if not len(filled):
             msg = f"column {name!r} is empty in every training row, so nothing can be learned from it; leave it out"
             raise DataError(msg)
         median = float(np.median(filled))
         values = self._spread(name, np.where(np.isnan(values), median, values))
-        mean, deviation = moments(values[:, np.newaxis])
+        mean, deviation = mean_and_std(values[:, np.newaxis])
         return Number(
             column=name,
             missing=len(filled) < len(values),
@@ -120,7 +120,7 @@ class Tabular(Encoder):
         encoded = np.zeros((rows.num_rows, *self.spec().shape), dtype=np.float32)
         place = len(self.numbers_)
         for position, number in enumerate(self.numbers_):
-            values = numbers(rows, number.column)
+            values = number_column(rows, number.column)
             missing = np.isnan(values)
             if missing.any() and not number.missing:
                 where = np.flatnonzero(missing)[0]

@@ -15,7 +15,7 @@ from typing_extensions import override
 from headframe.config.ranges import Count
 from headframe.errors import DataError
 from headframe.features.base import Encoder
-from headframe.features.columns import texts
+from headframe.features.columns import text_column
 from headframe.features.spec import InputSpec
 
 WORD = r"(?u)[\u3400-\u9fff]|(?:(?![\u3400-\u9fff])\w)+"
@@ -67,7 +67,7 @@ class Tfidf(Encoder):
         vectorizer = TfidfVectorizer(min_df=self.min_count, max_features=self.max_features, **self.settings)
         name = self.column
         try:
-            vectorizer.fit(texts(rows, name))
+            vectorizer.fit(text_column(rows, name))
         except ValueError as error:
             msg = f"column {name!r} has no n-gram in training rows to learn from: {error}"
             raise DataError(msg) from error
@@ -75,7 +75,7 @@ class Tfidf(Encoder):
 
     def _encode(self, rows: pa.Table) -> sparse.csr_matrix:
         assert self.vectorizer_ is not None, "fit or restore first"  # noqa: S101 - a fault of the caller's, not a user's
-        return sparse.csr_matrix(self.vectorizer_.transform(texts(rows, self.column)))
+        return sparse.csr_matrix(self.vectorizer_.transform(text_column(rows, self.column)))
 
     @override
     def spec(self) -> InputSpec:

@@ -1,10 +1,11 @@
-"""Text as numbers of words, pieces of words or characters."""
+"""Text as ids of words, pieces of words or characters."""
 
 from __future__ import annotations
 
 import json
 import re
 import unicodedata
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -16,13 +17,13 @@ from typing_extensions import override
 from headframe.config.ranges import Count
 from headframe.errors import DataError
 from headframe.features.base import Encoder
-from headframe.features.columns import texts
+from headframe.features.columns import text_column
 from headframe.features.spec import InputSpec
 
 PADDING, UNKNOWN = 0, 1
 SPECIAL = ["[PAD]", "[UNK]"]
 AT_ONCE = 4096
-"""Texts taken apart at the same time, so that memory stays bounded whatever the size of the table."""
+"""Texts tokenised at once, so that memory stays bounded whatever the size of the table."""
 
 WORD = r"\p{Han}|(?:(?!\p{Han})[\p{L}\p{M}\p{N}_])+|[^\s]"
 """One Chinese character, or a run of letters and digits, or any other sign, such as an emoji, alone."""
@@ -31,9 +32,33 @@ SHAPE = r"\p{Han}|\p{Nd}+|(?:(?!\p{Han}|\p{Nd})[\p{L}\p{M}\p{N}_])+|[^\s]"
 """The same with a run of digits apart from the letters around it."""
 
 PIECE = r"\p{Han}| ?(?:(?!\p{Han})[\p{L}\p{M}\p{N}_])+| ?[^\s\p{L}\p{M}\p{N}_]"
-"""The same with the blank before a word, so that a piece knows whether it begins a word."""
+"""The same with the blank before a word, so that a piece shows whether it begins a word."""
 
 CHARACTER = r"[\s\S]"
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """What one token is.
+
+    Attributes:
+        pattern: what text is split into.
+        shape_pattern: the same where a run of digits is a word of its own.
+        keeps_blanks: whether blanks are kept as they are; otherwise a run of them is one, and none at the ends.
+        merges: whether frequent pieces of what was split are merged into tokens.
+    """
+
+    pattern: str
+    shape_pattern: str
+    keeps_blanks: bool = False
+    merges: bool = False
+
+
+UNITS = {
+    "word": _Unit(WORD, SHAPE),
+    "bpe": _Unit(PIECE, PIECE, merges=True),
+    "char": _Unit(CHARACTER, CHARACTER, keeps_blanks=True),
+}
 
 LETTERS = re.compile(r"[^\W\d_]{2,}")
 CAPITALS = "\ue000"
@@ -47,7 +72,7 @@ class Tokens(Encoder):
     vocabulary lacks. Text that spells `[PAD]` or `[UNK]` is text like any other. The empty string is all padding.
 
     Args:
-        kind: `word` splits at blanks and signs and gives each Chinese character alone; `bpe` also splits rare words
+        unit: `word` splits at blanks and signs and gives each Chinese character alone; `bpe` also splits rare words
             into frequent pieces (Sennrich et al., 2016, 10.18653/v1/P16-1162); `char` gives every character alone.
         length: tokens in one example; longer texts lose their end.
         vocabulary: largest number of ids, padding and unknown included.
@@ -65,7 +90,7 @@ class Tokens(Encoder):
 
     def __init__(
         self,
-        kind: Literal["word", "bpe", "char"],
+        unit: Literal["word", "bpe", "char"],
         length: Count,
         *,
         vocabulary: Annotated[int, Field(ge=3)] = 8000,
@@ -76,13 +101,13 @@ class Tokens(Encoder):
         capitals: bool = False,
         column: str | None = None,
     ) -> None:
-        if kind not in {"word", "bpe", "char"}:
-            msg = f"kind is word, bpe or char, not {kind!r}"
+        if unit not in UNITS:
+            msg = f"unit is one of {', '.join(UNITS)}, not {unit!r}"
             raise ValueError(msg)
         if length < 1 or vocabulary <= len(SPECIAL) or min_count < 1:
             msg = f"length, min_count are at least 1 and vocabulary at least 3, not {length}, {min_count}, {vocabulary}"
             raise ValueError(msg)
-        self.kind = kind
+        self.unit = UNITS[unit]
         self.length = length
         self.vocabulary = vocabulary
         self.min_count = min_count
@@ -101,7 +126,7 @@ class Tokens(Encoder):
             "special_tokens": SPECIAL,
         }
         trainer: Any
-        if self.kind == "bpe":
+        if self.unit.merges:
             trainer = trainers.BpeTrainer(show_progress=False, **options)
         else:
             trainer = trainers.WordLevelTrainer(show_progress=False, **options)
@@ -118,18 +143,16 @@ class Tokens(Encoder):
             steps.append(normalizers.Lowercase())
         if not self.digits:
             steps.append(normalizers.Replace(Regex(r"\p{Nd}"), "0"))
-        if self.kind != "char":
+        if not self.unit.keeps_blanks:
             steps += [normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
-        if self.kind == "bpe":
+        if self.unit.merges:
             steps.append(normalizers.Prepend(" "))
         model = (
-            models.BPE(unk_token=SPECIAL[UNKNOWN])
-            if self.kind == "bpe"
-            else models.WordLevel(unk_token=SPECIAL[UNKNOWN])
+            models.BPE(unk_token=SPECIAL[UNKNOWN]) if self.unit.merges else models.WordLevel(unk_token=SPECIAL[UNKNOWN])
         )
         tokenizer = Tokenizer(model)
         tokenizer.normalizer = normalizers.Sequence(steps)
-        pattern = {"word": WORD if self.digits else SHAPE, "bpe": PIECE, "char": CHARACTER}[self.kind]
+        pattern = self.unit.pattern if self.digits else self.unit.shape_pattern
         tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), "removed", invert=True)
         tokenizer.encode_special_tokens = True
         return tokenizer
@@ -146,7 +169,7 @@ class Tokens(Encoder):
     def _texts(self, rows: pa.Table, start: int) -> list[str]:
         """The texts from row `start` on, as many as are taken apart at once."""
         name = self.column
-        found = texts(rows.slice(start, AT_ONCE).select([name]), name)
+        found = text_column(rows.slice(start, AT_ONCE).select([name]), name)
         if not self.capitals:
             return found
         # Full-width letters are capitals, too, so variants of a character become one before, not after.

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from headframe.config.ranges import Count
 from headframe.features.base import Encoder
-from headframe.features.columns import complete_numbers, moments
+from headframe.features.columns import mean_and_std, number_columns
 from headframe.features.spec import InputSpec
 
 
@@ -38,11 +38,11 @@ class Windows(Encoder):
         self.deviation_: list[float] = []
 
     def _fit(self, rows: pa.Table) -> None:
-        mean, deviation = moments(complete_numbers(rows, self.columns))
+        mean, deviation = mean_and_std(number_columns(rows, self.columns))
         self.mean_, self.deviation_ = mean.tolist(), deviation.tolist()
 
     def _encode(self, rows: pa.Table) -> np.ndarray:
-        values = complete_numbers(rows, self.columns)
+        values = number_columns(rows, self.columns)
         with np.errstate(over="ignore"):  # a number too large becomes infinite, which whoever predicts refuses
             return ((values - np.array(self.mean_)) / np.array(self.deviation_)).astype(np.float32)
 

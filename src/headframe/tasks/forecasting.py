@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from headframe.config.ranges import Count
 from headframe.errors import DataError
-from headframe.features.columns import complete_numbers, moments
+from headframe.features.columns import mean_and_std, number_columns
 from headframe.tasks.base import ERRORS, ErrorName, Task
 from headframe.tasks.statistics import Statistic, mean, root_mean
 
@@ -63,7 +63,7 @@ class Forecasting(Task):
             msg = f"a variable may not be called {STEP!r}, which counts the rows of a forecast; rename the column"
             raise DataError(msg)
         self.variables_ = tuple(target.column_names)
-        self.mean_, self.deviation_ = moments(complete_numbers(target, self.variables_))
+        self.mean_, self.deviation_ = mean_and_std(number_columns(target, self.variables_))
 
     @override
     def encode(self, target: pa.Table) -> np.ndarray:
@@ -71,7 +71,7 @@ class Forecasting(Task):
         if missing:
             msg = f"target column {missing[0]!r} is missing; came: {', '.join(target.column_names) or 'none'}"
             raise DataError(msg)
-        values = complete_numbers(target, self.variables_)
+        values = number_columns(target, self.variables_)
         return ((values - self.mean_) / self.deviation_).astype(np.float32)
 
     @property

@@ -10,7 +10,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from headframe.errors import DataError
-from headframe.features.columns import complete_numbers, moments
+from headframe.features.columns import mean_and_std, number_columns
 from headframe.tasks.base import ERRORS, ErrorName, Task
 from headframe.tasks.statistics import Statistic, mean, r2, root_mean
 
@@ -55,14 +55,14 @@ class Regression(Task):
         if values.min() == values.max():
             msg = f"target {self.column_!r} is {values[0, 0]:g} in every training row, so there is nothing to learn"
             raise DataError(msg)
-        mean, deviation = moments(values)
+        mean, deviation = mean_and_std(values)
         self.mean_, self.deviation_ = float(mean[0]), float(deviation[0])
 
     def _values(self, target: pa.Table) -> np.ndarray:
         if self.column_ not in target.column_names:
             msg = f"target column {self.column_!r} is missing; came: {', '.join(target.column_names) or 'none'}"
             raise DataError(msg)
-        return complete_numbers(target, (self.column_,))
+        return number_columns(target, (self.column_,))
 
     @override
     def encode(self, target: pa.Table) -> np.ndarray:

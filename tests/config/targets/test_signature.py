@@ -16,9 +16,9 @@ from headframe.config.plan.component import Component
 from headframe.config.plan.model import EnsembleConfig, ModelConfig
 from headframe.config.plan.task import TaskConfig
 from headframe.config.project import Project
-from headframe.config.targets.expected import ANYTHING
+from headframe.config.targets.definitions import find_definition
 from headframe.config.targets.signature import check_arguments, parameters_of
-from headframe.config.targets.source import find
+from headframe.config.targets.value_types import ANYTHING
 from headframe.errors import ConfigurationError
 
 REPOSITORY = Project(Path(__file__).resolve().parents[3])
@@ -61,7 +61,7 @@ def test_estimators_take_what_scikit_learn_lets_them_take(target: str) -> None:
                 accepted = False
             else:
                 accepted = True
-            assert expected.fits(value) == accepted, (key, value)
+            assert expected.accepts(value) == accepted, (key, value)
             told += 1
     assert told > 3 * len(VALUES)
 
@@ -77,7 +77,7 @@ CHECKED_BY_THEMSELVES: list[tuple[str, dict[str, Any], str, list[Any]]] = [
     ("headframe.features.windows.Windows", {}, "lookback", NUMBERS),
     ("headframe.features.tabular.Tabular", {}, "max_values", NUMBERS),
     ("headframe.features.tfidf.Tfidf", {"analyzer": "word"}, "ngrams", [[1], [0, 1], [1, 2], [1, 2, 3]]),
-    ("headframe.features.tokens.Tokens", {"kind": "word", "length": 3}, "vocabulary", [2, 3, 4]),
+    ("headframe.features.tokens.Tokens", {"unit": "word", "length": 3}, "vocabulary", [2, 3, 4]),
     ("headframe.models.ensembles.Stacking", {}, "strength", [-1, 0, 0.1]),
     ("headframe.tasks.classification.Classification", {}, "label_smoothing", SHARES[:-2]),
     ("headframe.tasks.classification.Classification", {}, "lead", ["accuracy", "brier"]),
@@ -102,7 +102,7 @@ def test_annotated_ranges_are_those_that_constructors_keep(
                 accepted = False
             else:
                 accepted = True
-        assert parameters[key].fits(value) == accepted, value
+        assert parameters[key].accepts(value) == accepted, value
 
 
 @pytest.mark.parametrize("target", ["torch.optim.adam.Adam", "torch.optim.AdamW", "torch.optim.SGD"])
@@ -117,15 +117,17 @@ def test_what_an_optimiser_refuses_is_refused_before(target: str) -> None:
             try:
                 build(Component.model_validate({"_target_": target, key: value}), weights)
             except ConfigurationError:
-                assert not parameters[key].fits(value), (key, value)
+                assert not parameters[key].accepts(value), (key, value)
 
 
 def test_names_are_followed_to_where_they_are_defined() -> None:
-    found = find("sklearn.linear_model", "LogisticRegression", SOURCE)
+    found = find_definition("sklearn.linear_model", "LogisticRegression", SOURCE)
     assert found is not None
     assert found.module == "sklearn.linear_model._logistic"
-    assert find("headframe.tasks.regression", "ErrorName", SOURCE) == find("headframe.tasks.base", "ErrorName", SOURCE)
-    assert find("headframe.tasks.regression", "ndarray", SOURCE) is None
+    assert find_definition("headframe.tasks.regression", "ErrorName", SOURCE) == find_definition(
+        "headframe.tasks.base", "ErrorName", SOURCE
+    )
+    assert find_definition("headframe.tasks.regression", "ndarray", SOURCE) is None
 
 
 def test_a_class_is_read_through_its_bases_and_without_its_class_variables(tmp_path: Path) -> None:

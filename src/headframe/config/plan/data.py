@@ -7,8 +7,8 @@ from typing import Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from headframe.config.plan.component import COLUMN_TYPES, DECLARED, Component, Name
+from headframe.config.targets.definitions import submodules
 from headframe.config.targets.nearest import nearest
-from headframe.config.targets.source import submodules
 from headframe.digests import Record, digest_content
 
 

@@ -7,47 +7,47 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from headframe.config.targets.expected import (
+from headframe.config.targets.definitions import Definition, find_definition
+from headframe.config.targets.value_types import (
     ANYTHING,
     BOOLEAN,
     MAPPING,
     NOTHING,
     NULL,
     TEXT,
-    Expected,
-    either,
-    items,
-    number,
-    one_of,
+    ValueType,
+    literal,
+    numeric,
+    sequence,
+    union,
 )
-from headframe.config.targets.source import Definition, find
 
 TABLE = "_parameter_constraints"
 
-NAMED: dict[str, Expected] = {
+NAMED: dict[str, ValueType] = {
     "boolean": BOOLEAN,
-    "verbose": either([BOOLEAN, number(whole=True, ge=0)]),
-    "random_state": either([number(whole=True, ge=0, lt=2**32), NULL]),
-    "array-like": items(ANYTHING),
+    "verbose": union([BOOLEAN, numeric(whole=True, ge=0)]),
+    "random_state": union([numeric(whole=True, ge=0, lt=2**32), NULL]),
+    "array-like": sequence(ANYTHING),
 }
 """Constraints that are written as a word."""
 
-TYPES: dict[str, Expected] = {
-    "Integral": number(whole=True),
-    "Real": number(),
+TYPES: dict[str, ValueType] = {
+    "Integral": numeric(whole=True),
+    "Real": numeric(),
     "str": TEXT,
     "dict": MAPPING,
-    "list": items(ANYTHING),
-    "tuple": items(ANYTHING),
+    "list": sequence(ANYTHING),
+    "tuple": sequence(ANYTHING),
     "callable": NOTHING,  # no YAML value is one
 }
 """Constraints that are written as a type."""
 
 
-def constraints(found: Definition, own_source: Path) -> dict[str, Expected]:
+def constraints(found: Definition, own_source: Path) -> dict[str, ValueType]:
     """Tell what each parameter of an estimator may be, as far as its source says it plainly."""
     return {
-        name: either(_expected(one) for one in given.elts) if isinstance(given, ast.List) else ANYTHING
+        name: union(_value_type(one) for one in given.elts) if isinstance(given, ast.List) else ANYTHING
         for name, given in _table(found, own_source).items()
     }
 
@@ -58,7 +58,7 @@ def _table(found: Definition, own_source: Path) -> dict[str, ast.expr]:
         return {}
 
     def of(name: str) -> dict[str, ast.expr]:
-        base = find(found.module, name, own_source)
+        base = find_definition(found.module, name, own_source)
         return _table(base, own_source) if base is not None else {}
 
     table: dict[str, ast.expr] | None = None
@@ -108,7 +108,7 @@ def _change(table: dict[str, ast.expr], statement: ast.stmt, of: Callable[[str],
             pass
 
 
-def _expected(node: ast.expr) -> Expected:
+def _value_type(node: ast.expr) -> ValueType:
     """Translate one constraint; anything is expected wherever it is not understood."""
     match node:
         case ast.Constant(value=None):
@@ -120,27 +120,27 @@ def _expected(node: ast.expr) -> Expected:
         case ast.Call(func=ast.Name(id="Hidden"), args=[ast.Name()]):
             return NOTHING  # an instance of a class, which no YAML value is
         case ast.Call(func=ast.Name(id="Hidden"), args=[inner]):
-            known = _expected(inner)
-            return known if known is ANYTHING else Expected("", known.fits)
+            known = _value_type(inner)
+            return known if known is ANYTHING else ValueType("", known.accepts)
         case ast.Call(func=ast.Name(id="StrOptions"), args=[ast.Set(elts=elements), *_]):
-            return one_of(sorted(str(one.value) for one in elements if isinstance(one, ast.Constant)))
-        case ast.Call(func=ast.Name(id="Interval"), args=[ast.Name(id=kind), low, high], keywords=[keyword]):
+            return literal(sorted(str(one.value) for one in elements if isinstance(one, ast.Constant)))
+        case ast.Call(func=ast.Name(id="Interval"), args=[ast.Name(id=type_name), low, high], keywords=[keyword]):
             try:
                 least, most, closed = (ast.literal_eval(end) for end in (low, high, keyword.value))
             except ValueError:  # an end that is computed
                 return ANYTHING
-            return _interval(kind, least, most, closed)
+            return _interval(type_name, least, most, closed)
         case _:
             return ANYTHING
 
 
-def _interval(kind: str, low: float | None, high: float | None, closed: str) -> Expected:
+def _interval(type_name: str, low: float | None, high: float | None, closed: str) -> ValueType:
     bounds: dict[str, Any] = {}
     if low is not None:
         bounds["ge" if closed in {"left", "both"} else "gt"] = low
     if high is not None:
         bounds["le" if closed in {"right", "both"} else "lt"] = high
-    expected = number(whole=kind == "Integral", **bounds)
-    if kind == "RealNotInt":
-        return Expected(expected.words, lambda value: isinstance(value, float) and expected.fits(value))
+    expected = numeric(whole=type_name == "Integral", **bounds)
+    if type_name == "RealNotInt":
+        return ValueType(expected.description, lambda value: isinstance(value, float) and expected.accepts(value))
     return expected

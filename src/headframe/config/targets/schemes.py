@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from headframe.config.targets.definitions import module_file
 from headframe.config.targets.nearest import nearest
-from headframe.config.targets.source import module_file
 from headframe.errors import ConfigurationError
 
 PACKAGE = "headframe.datasets.sources"

@@ -13,30 +13,30 @@ from pathlib import Path
 from typing import Any
 
 from headframe.config.targets.constraints import constraints
-from headframe.config.targets.expected import (
+from headframe.config.targets.definitions import Definition, find_definition, module_file, names_in
+from headframe.config.targets.nearest import nearest
+from headframe.config.targets.value_types import (
     ANYTHING,
     BOOLEAN,
     MAPPING,
     NULL,
     TEXT,
-    Expected,
-    either,
-    items,
-    number,
-    one_of,
+    ValueType,
+    literal,
+    numeric,
+    sequence,
+    union,
 )
-from headframe.config.targets.nearest import nearest
-from headframe.config.targets.source import Definition, find, module_file, names_in
 from headframe.errors import ConfigurationError
 
-Parameters = dict[str, Expected]
+Parameters = dict[str, ValueType]
 
 TORCH_OPTIM: Parameters = {
-    "lr": number(gt=0),
-    "momentum": number(ge=0, lt=1),
-    "betas": items(number(ge=0, lt=1), 2, 2),
-    "weight_decay": number(ge=0),
-    "eps": number(ge=0),
+    "lr": numeric(gt=0),
+    "momentum": numeric(ge=0, lt=1),
+    "betas": sequence(numeric(ge=0, lt=1), 2, 2),
+    "weight_decay": numeric(ge=0),
+    "eps": numeric(ge=0),
 }
 """Ranges of optimisers' settings, which torch itself checks in code only, once a network is there."""
 
@@ -79,7 +79,7 @@ def check_arguments(path: str, node: Mapping[str, Any], own_source: Path, schema
             msg = f"{place}.{key}: {name} has no such setting; {nearest(key, {*parameters, *schema} - {'_target_'})}"
             raise ConfigurationError(msg)
         expected = parameters[key]
-        if not expected.fits(value):
+        if not expected.accepts(value):
             hint = f"; {nearest(value, expected.choices)}" if isinstance(value, str) and expected.choices else ""
             msg = f"{place}.{key}={value!r}: {name} expects {expected.words}{hint}"
             raise ConfigurationError(msg)
@@ -89,7 +89,7 @@ def check_arguments(path: str, node: Mapping[str, Any], own_source: Path, schema
 def parameters_of(target: str, own_source: Path) -> Parameters | None:
     """Tell what each parameter of a class or function may be; None where the source does not say."""
     module, _, name = target.rpartition(".")
-    found = find(module, name, own_source)
+    found = find_definition(module, name, own_source)
     if found is None:
         return None
     if isinstance(found.node, ast.FunctionDef):
@@ -118,7 +118,7 @@ def _constructor(found: Definition, own_source: Path) -> Parameters | None:
         name = base.value if isinstance(base, ast.Subscript) else base
         if isinstance(name, ast.Name) and name.id in WITHOUT_CONSTRUCTOR:
             continue
-        definition = find(found.module, name.id, own_source) if isinstance(name, ast.Name) else None
+        definition = find_definition(found.module, name.id, own_source) if isinstance(name, ast.Name) else None
         parameters = _constructor(definition, own_source) if definition is not None else None
         if parameters is None:
             return None
@@ -133,7 +133,7 @@ def _is_dataclass(node: ast.ClassDef) -> bool:
 
 def _fields(node: ast.ClassDef, module: str, own_source: Path) -> Parameters:
     return {
-        item.target.id: _expected(item.annotation, module, own_source)
+        item.target.id: _value_type(item.annotation, module, own_source)
         for item in node.body
         if isinstance(item, ast.AnnAssign)
         and isinstance(item.target, ast.Name)
@@ -146,14 +146,14 @@ def _parameters(function: ast.FunctionDef, module: str, own_source: Path, skip: 
         return None
     positional = [*function.args.posonlyargs, *function.args.args][skip:]
     return {
-        argument.arg: _expected(argument.annotation, module, own_source)
+        argument.arg: _value_type(argument.annotation, module, own_source)
         for argument in (*positional, *function.args.kwonlyargs)
     }
 
 
-def _expected(
+def _value_type(
     annotation: ast.expr | None, module: str, own_source: Path, bounds: Mapping[str, Any] | None = None
-) -> Expected:
+) -> ValueType:
     """Translate an annotation; anything is expected wherever the source leaves doubt.
 
     Args:
@@ -164,33 +164,35 @@ def _expected(
     """
     given = bounds or {}
 
-    def inner(part: ast.expr) -> Expected:
-        return _expected(part, module, own_source)
+    def inner(part: ast.expr) -> ValueType:
+        return _value_type(part, module, own_source)
 
     match annotation:
         case ast.Constant(value=None):
             return NULL
-        case ast.Name(id="int" | "float" as kind):
+        case ast.Name(id="int" | "float" as type_name):
             limits = {key: value for key, value in given.items() if key in {"ge", "gt", "le", "lt"}}
-            return number(whole=kind == "int", **limits)
+            return numeric(whole=type_name == "int", **limits)
         case ast.Name(id="bool"):
             return BOOLEAN
         case ast.Name(id="str"):
             return TEXT
         case ast.BinOp(left=left, op=ast.BitOr(), right=right):
-            return either(_expected(side, module, own_source, given) for side in (left, right))
+            return union(_value_type(side, module, own_source, given) for side in (left, right))
         case ast.Subscript(value=ast.Name(id="Literal"), slice=inside):
-            return one_of(choice.value for choice in _elements(inside) if isinstance(choice, ast.Constant))
+            return literal(choice.value for choice in _elements(inside) if isinstance(choice, ast.Constant))
         case ast.Subscript(value=ast.Name(id="Annotated"), slice=ast.Tuple(elts=[base, *marks])):
-            return _expected(base, module, own_source, {**given, **_field_keywords(marks)})
+            return _value_type(base, module, own_source, {**given, **_field_keywords(marks)})
         case ast.Subscript(value=ast.Name(id="Sequence" | "list" | "tuple"), slice=inside):
-            return items(inner(_elements(inside)[0]), given.get("min_length", 0), given.get("max_length", float("inf")))
+            return sequence(
+                inner(_elements(inside)[0]), given.get("min_length", 0), given.get("max_length", float("inf"))
+            )
         case ast.Subscript(value=ast.Name(id="Mapping" | "dict")):
             return MAPPING
         case ast.Name(id=name):
-            found = find(module, name, own_source)
+            found = find_definition(module, name, own_source)
             if found is not None and isinstance(found.node, ast.Assign | ast.AnnAssign):
-                return _expected(found.node.value, found.module, own_source, given)
+                return _value_type(found.node.value, found.module, own_source, given)
             return ANYTHING
         case _:
             return ANYTHING

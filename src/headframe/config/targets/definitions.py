@@ -113,7 +113,7 @@ def names_in(module: str, own_source: Path) -> frozenset[str] | None:
     )
 
 
-def find(module: str, name: str, own_source: Path) -> Definition | None:
+def find_definition(module: str, name: str, own_source: Path) -> Definition | None:
     """Follow a name from module to module to its definition; None where no source has it, as in compiled modules."""
     seen: set[tuple[str, str]] = set()
     while (module, name) not in seen:
@@ -140,7 +140,7 @@ def class_constant(target: str, name: str, own_source: Path) -> Any:
         own_source: the project's `src/`, where its own packages lie.
     """
     module, _, class_name = target.rpartition(".")
-    found = find(module, class_name, own_source)
+    found = find_definition(module, class_name, own_source)
     if found is None or not isinstance(found.node, ast.ClassDef):
         return None
     for statement in found.node.body:

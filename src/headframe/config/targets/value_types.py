@@ -1,0 +1,88 @@
+"""Types of values: which YAML values a setting accepts, and how a message describes them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ValueType:
+    """A set of values.
+
+    Attributes:
+        description: what they are, for messages; empty where they are not suggested to anybody.
+        accepts: whether a value is one of them.
+        choices: the texts among them, where they can be listed.
+    """
+
+    description: str
+    accepts: Callable[[Any], bool]
+    choices: tuple[str, ...] = ()
+
+
+ANYTHING = ValueType("anything", lambda _: True)
+NOTHING = ValueType("", lambda _: False)
+NULL = ValueType("null", lambda value: value is None)
+BOOLEAN = ValueType("true or false", lambda value: isinstance(value, bool))
+TEXT = ValueType("text", lambda value: isinstance(value, str))
+MAPPING = ValueType("keys with values", lambda value: isinstance(value, Mapping))
+
+
+def numeric(
+    *,
+    whole: bool = False,
+    ge: float = -math.inf,
+    gt: float = -math.inf,
+    le: float = math.inf,
+    lt: float = math.inf,
+) -> ValueType:
+    """Return the type of finite numbers, or whole ones, within bounds."""
+    bounds = [
+        f"{words} {bound:g}"
+        for words, bound in (("at least", ge), ("greater than", gt), ("at most", le), ("less than", lt))
+        if math.isfinite(bound)
+    ]
+
+    def accepts(value: Any) -> bool:
+        if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+            return False
+        return math.isfinite(value) and value >= ge and value > gt and value <= le and value < lt
+
+    description = "a whole number" if whole else "a number"
+    return ValueType(f"{description} ({', '.join(bounds)})" if bounds else description, accepts)
+
+
+def literal(values: Iterable[Any]) -> ValueType:
+    """Return the type of some listed values."""
+    known = tuple(values)
+
+    def accepts(value: Any) -> bool:
+        return any(value == choice and type(value) is type(choice) for choice in known)
+
+    names = ", ".join("null" if value is None else str(value) for value in known)
+    return ValueType(f"one of {names}", accepts, tuple(value for value in known if isinstance(value, str)))
+
+
+def sequence(item: ValueType, least: int = 0, most: float = math.inf) -> ValueType:
+    """Return the type of lists of `least` to `most` items, each of one type."""
+
+    def accepts(value: Any) -> bool:
+        return isinstance(value, list | tuple) and least <= len(value) <= most and all(map(item.accepts, value))
+
+    length = f" of {least}" if least == most else f" of {least} or more" if least else ""
+    return ValueType(f"a list{length}" if item is ANYTHING else f"a list{length}, each {item.description}", accepts)
+
+
+def union(types: Iterable[ValueType]) -> ValueType:
+    """Return the type of values of any of several types."""
+    known = list(types)
+    if ANYTHING in known:
+        return ANYTHING
+    return ValueType(
+        " or ".join(dict.fromkeys(each.description for each in known if each.description)),
+        lambda value: any(each.accepts(value) for each in known),
+        tuple(choice for each in known for choice in each.choices),
+    )
