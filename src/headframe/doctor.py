@@ -44,11 +44,11 @@ _REASONS = {
     "fastapi": "too new for Prefect",
     "sqlalchemy": "too new for Prefect",
 }
-"""Why a newer version than allowed breaks things, where its own metadata does not say so."""
+"""Why a newer version than allowed breaks things, where its own metadata does not state it."""
 
 
 class Check(Record):
-    """One finding."""
+    """The result of one check."""
 
     name: str
     state: Literal["ok", "warn", "fail"]
@@ -80,7 +80,7 @@ def run(root: Path) -> list[Check]:
 
 
 def gpu() -> bool:
-    """Tell whether the machine has an NVIDIA GPU with its driver."""
+    """Return whether the machine has an NVIDIA GPU with its driver."""
     return shutil.which("nvidia-smi") is not None or Path("/proc/driver/nvidia/version").exists()
 
 
@@ -98,13 +98,13 @@ def check_requirements(versions: Mapping[str, str]) -> Check:
     wrong = list(_wrong(versions))
     if not wrong:
         return Check(name="requirements", state="ok", found="everything that Headframe needs is there")
-    told = [
+    wrong_versions = [
         f"{requirement.name} {version or 'is missing'}"
         + (f" is {reason}" if version and (reason := _reason(requirement, version)) else "")
         for requirement, version in wrong
     ]
     wanted = " ".join(f"'{requirement.name}{requirement.specifier}'" for requirement, _ in wrong[:_QUOTED])
-    return Check(name="requirements", state="fail", found=_some(told), fix=f"pip install {wanted}")
+    return Check(name="requirements", state="fail", found=_some(wrong_versions), fix=f"pip install {wanted}")
 
 
 def _wrong(versions: Mapping[str, str]) -> Iterator[tuple[Requirement, str | None]]:
@@ -133,7 +133,7 @@ def check_lock(root: Path, versions: Mapping[str, str]) -> Check:
         return Check(name="lock", state="ok", found="this project has no constraints.txt")
     from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415 - see _wrong
 
-    drifted = []
+    differing = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         text = line.partition(" #")[0].strip()
         if not text or text.startswith(("#", "-")):
@@ -141,16 +141,16 @@ def check_lock(root: Path, versions: Mapping[str, str]) -> Check:
         try:
             locked = Requirement(text)
         except InvalidRequirement:
-            fix = "write it anew with: make lock"
+            fix = "write it again with: make lock"
             return Check(name="lock", state="fail", found=f"constraints.txt line {number} is no pin: {text}", fix=fix)
         version = versions.get(normal_name(locked.name))
         applies = locked.marker is None or locked.marker.evaluate()
         if applies and version is not None and not locked.specifier.contains(version, prereleases=True):
-            drifted.append(f"{locked.name} {version} instead of {str(locked.specifier).removeprefix('==')}")
-    if not drifted:
+            differing.append(f"{locked.name} {version} instead of {str(locked.specifier).removeprefix('==')}")
+    if not differing:
         return Check(name="lock", state="ok", found="installed versions are those of constraints.txt")
     fix = "bash infra/install.sh" if (root / "infra" / "install.sh").is_file() else "pip install -r constraints.txt"
-    return Check(name="lock", state="warn", found=_some(drifted), fix=fix)
+    return Check(name="lock", state="warn", found=_some(differing), fix=fix)
 
 
 def check_torch(versions: Mapping[str, str], has_gpu: bool) -> Check:
@@ -174,10 +174,10 @@ def check_torch(versions: Mapping[str, str], has_gpu: bool) -> Check:
 
 
 def check_git() -> Check:
-    """Check that code versions can be written down."""
+    """Check that code versions can be recorded."""
     where = shutil.which("git")
     if where is None:
-        fix = "install git; without it runs do not say which code they ran"
+        fix = "install git; without it runs do not record which code they ran"
         return Check(name="git", state="warn", found="git is not on PATH", fix=fix)
     return Check(name="git", state="ok", found=where)
 
@@ -194,7 +194,7 @@ def check_data_versions(root: Path) -> Check:
         settings.read([file, file.with_name("config.local")], encoding="utf-8")
     except configparser.Error as error:
         found = f".dvc/config cannot be read: {str(error).splitlines()[0]}"
-        return Check(name=name, state="fail", found=found, fix="mend the file, or delete it to have it made anew")
+        return Check(name=name, state="fail", found=found, fix="correct the file, or delete it and it is written again")
     remote = settings.get("core", "remote", fallback="")
     url = settings.get(f"'remote \"{remote}\"'", "url", fallback="")
     if not url:
@@ -205,7 +205,7 @@ def check_data_versions(root: Path) -> Check:
             fix="dvc remote add --default team URL",
         )
     if "://" in url:
-        return Check(name=name, state="ok", found=f"remote {remote} at {url}, not asked for an answer")
+        return Check(name=name, state="ok", found=f"remote {remote} at {url}, not connected to")
     folder = (file.parent / url).resolve()
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if not os.access(existing, os.W_OK):
@@ -221,17 +221,17 @@ def check_servers(root: Path) -> Check:
         found = servers.status(root)
     except HeadframeError as error:
         return Check(name="servers", state="fail", found=str(error), fix=f"rm {root / '.headframe' / 'servers.json'}")
-    told = "; ".join(" ".join(server.summary.split()) for server in found)
+    lines = "; ".join(" ".join(server.summary.split()) for server in found)
     if any(server.state == "died" for server in found):
-        return Check(name="servers", state="warn", found=told, fix="headframe down, or start them again: headframe up")
+        return Check(name="servers", state="warn", found=lines, fix="headframe down, or start them again: headframe up")
     if any(server.state == "starting" for server in found):
         fix = "wait, or look into the log; headframe down stops it"
-        return Check(name="servers", state="warn", found=told, fix=fix)
-    return Check(name="servers", state="ok", found=told)
+        return Check(name="servers", state="warn", found=lines, fix=fix)
+    return Check(name="servers", state="ok", found=lines)
 
 
 def check_tracking(environment: Mapping[str, str]) -> Check:
-    """Ask a team's MLflow, where one is named, whether it is there and knows who asks."""
+    """Check that a team's MLflow, where one is named, answers and knows the user."""
     uri = environment.get("MLFLOW_TRACKING_URI", "")
     if not is_server(uri):
         return Check(name="tracking", state="ok", found="MLFLOW_TRACKING_URI names no server")
@@ -245,7 +245,7 @@ def check_tracking(environment: Mapping[str, str]) -> Check:
 
 
 def check_space(root: Path) -> Check:
-    """Check the disk that the project lies on."""
+    """Check the disk of the project."""
     free = shutil.disk_usage(root).free
     found = f"{free / 10**9:.1f} GB free"
     if free < _NO_SPACE:
@@ -256,7 +256,7 @@ def check_space(root: Path) -> Check:
 
 
 def check_access(root: Path) -> Check:
-    """Check that the project's folder, and what Headframe keeps in it, can be written."""
+    """Check that the project's folders can be written."""
     project = Project(root)
     for folder in (root, project.state, project.data):
         if not folder.exists():
@@ -274,7 +274,7 @@ def check_access(root: Path) -> Check:
 
 
 def check_keys(root: Path, environment: Mapping[str, str]) -> Check:
-    """Check the keys to sign with: that there is one, that nobody else can read it, and whether the team knows it."""
+    """Check the keys to sign with: that there is one, that others cannot read it, and whether the team lists it."""
     name = "keys"
     own = keys.own_keys()
     try:
@@ -285,29 +285,29 @@ def check_keys(root: Path, environment: Mapping[str, str]) -> Check:
     try:
         people = _people(root)
     except HeadframeError as error:
-        found = f"whether the team knows them cannot be told: {error}"
-        return Check(name=name, state="warn", found=found, fix="mend conf/, then: headframe doctor")
+        found = f"whether the team lists them is not known: {error}"
+        return Check(name=name, state="warn", found=found, fix="correct conf/, then: headframe doctor")
     signer = environment.get(keys.SIGNER)
     if signer is not None and signer not in public:
         found = f"{keys.SIGNER} names {signer!r}, and there is no such key"
         return Check(name=name, state="fail", found=found, fix=f"headframe key {signer}, or unset {keys.SIGNER}")
     if not own and not people:
-        found = f"there is none in {keys.folder()} yet; the first model that is registered makes it"
+        found = f"there is none in {keys.folder()} yet; the first registration creates it"
         return Check(name=name, state="ok", found=found)
     listed = {person.key: f"{who} ({', '.join(person.roles)})" for who, person in people.items()}
-    told = ", ".join(f"{each} listed as {listed[key]}" if key in listed else each for each, key in public.items())
+    listing = ", ".join(f"{each} listed as {listed[key]}" if key in listed else each for each, key in public.items())
     if people and not any(key in listed for key in public.values()):
-        found = f"{told or 'there is none, and so'}: none is listed in conf/team/, so nobody trusts what you sign"
+        found = f"{listing or 'there is none, and so'}: none is listed in conf/team/, so what you sign is not trusted"
         fix = "headframe key NAME prints the lines for conf/team/; a reader needs none"
         return Check(name=name, state="warn", found=found, fix=fix)
     if len(own) > 1 and signer is None:
-        fix = f"say who signs: export {keys.SIGNER}=NAME, or --as NAME"
-        return Check(name=name, state="warn", found=f"{told}: which one signs is not said", fix=fix)
-    return Check(name=name, state="ok", found=f"{told}, in {keys.folder()}")
+        fix = f"choose who signs: export {keys.SIGNER}=NAME, or --as NAME"
+        return Check(name=name, state="warn", found=f"{listing}: which one signs is not set", fix=fix)
+    return Check(name=name, state="ok", found=f"{listing}, in {keys.folder()}")
 
 
 def _people(root: Path) -> Mapping[str, Person]:
-    """Give whom the project's plan lists as its team.
+    """Return the people that the project's plan lists as its team.
 
     Raises:
         ConfigurationError: there is no such plan.
@@ -320,7 +320,7 @@ def _people(root: Path) -> Mapping[str, Person]:
 
 
 def check_telemetry(environment: Mapping[str, str]) -> Check:
-    """Check that no dependency was told to report home."""
+    """Check that no dependency sends telemetry."""
     switches = {name: off for name, off in OFF.items() if not name.startswith("GIT_")}  # that one silences, no more
     changed = [
         f"{name}={environment[name]}"

@@ -3,7 +3,7 @@
 A program is handed one end of a socket. It stays open as long as both processes live: when the parent ends, however
 abruptly, the kernel closes the other end and the program exits. An error that ends the program travels over it.
 
-`python -m headframe.processes QUESTION.json ANSWER.json --parent-socket NUMBER` is the process of an isolated call.
+`python -m headframe.processes CALL.json RESULT.json --parent-socket NUMBER` is the process of an isolated call.
 """
 
 from __future__ import annotations
@@ -183,24 +183,24 @@ def call_isolated(
         HeadframeError: or the one of its kinds that the function raised; or anything else went wrong in it.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        question, answer = Path(scratch) / "question.json", Path(scratch) / "answer.json"
+        call_file, result_file = Path(scratch) / "call.json", Path(scratch) / "result.json"
         call = {"module": function.__module__, "function": function.__name__, "arguments": dict(arguments)}
-        question.write_text(json.dumps({**call, "subject": subject}), encoding="utf-8")
+        call_file.write_text(json.dumps({**call, "subject": subject}), encoding="utf-8")
         environment = {"PYTHONDONTWRITEBYTECODE": "1"}
         if python_path is not None:
             environment["PYTHONPATH"] = python_path
-        program = ["-P", "-m", "headframe.processes", str(question), str(answer)]
+        program = ["-P", "-m", "headframe.processes", str(call_file), str(result_file)]
         code = run_program(program, environment=environment, stdout=STDERR)
         if code:
             msg = f"the isolated process of {subject} {describe_exit(code)}"
             raise HeadframeError(msg)
-        return json.loads(answer.read_bytes())
+        return json.loads(result_file.read_bytes())
 
 
-def _answer(question: Path, answer: Path) -> None:
-    """Call the function that a question names, and write what it returns."""
+def _call(call_file: Path, result_file: Path) -> None:
+    """Call the function of a call, and write what it returns."""
     switch_off()
-    call = json.loads(question.read_bytes())
+    call = json.loads(call_file.read_bytes())
     try:
         found = getattr(importlib.import_module(call["module"]), call["function"])(**call["arguments"])
     except HeadframeError:
@@ -210,7 +210,7 @@ def _answer(question: Path, answer: Path) -> None:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         msg = f"{call['subject']} fails with {reason} ({last.filename}, line {last.lineno})"
         raise HeadframeError(msg) from error
-    answer.write_text(json.dumps(found), encoding="utf-8")
+    result_file.write_text(json.dumps(found), encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -301,5 +301,5 @@ def terminate(daemons: Iterable[Daemon], grace: float) -> None:
 
 
 if __name__ == "__main__":
-    _question, _answer_file, _, _number = sys.argv[1:]
-    sys.exit(exit_code(lambda: _answer(Path(_question), Path(_answer_file)), int(_number)))
+    _call_file, _result_file, _, _number = sys.argv[1:]
+    sys.exit(exit_code(lambda: _call(Path(_call_file), Path(_result_file)), int(_number)))

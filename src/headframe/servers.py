@@ -1,6 +1,6 @@
 """The servers of one project on this machine: Prefect and MLflow, on loopback, with SQLite in the project's folder.
 
-They are for one person who wants to look: runs made while they are up are seen there, and stay visible
+They are for one person who wants to look: runs that end while they are up are seen there, and stay visible
 without them. Teams run their own servers and name them in PREFECT_API_URL and MLFLOW_TRACKING_URI.
 """
 
@@ -77,21 +77,21 @@ class Server(Record):
 
     @property
     def summary(self) -> str:
-        """What a person reads."""
-        told = {
+        """One line for people."""
+        text = {
             "up": f"{self.address} (process {self.pid})",
             "starting": f"starting at {self.address} (process {self.pid}, log {self.log})",
             "died": f"died; its log is {self.log}, `headframe up` starts it again",
             "down": "down",
         }
-        return f"{self.name:8}{told[self.state]}"
+        return f"{self.name:8}{text[self.state]}"
 
 
 class _Entry(Record):
-    """What `servers.json` keeps of a process."""
+    """A process in `servers.json`."""
 
     pid: int
-    created: float  # seconds since 1970, as the kernel tells it
+    created: float  # seconds since 1970, as the kernel has it
     port: int
 
     @property
@@ -112,13 +112,13 @@ def up(root: Path, *, prefect_port: int | None = None, mlflow_port: int | None =
         mlflow_port: of MLflow's API and pages; likewise.
 
     Raises:
-        ConfigurationError: both ports are the same, or a server is up already on another port than is asked for.
+        ConfigurationError: both ports are the same, or a server is up already on another port than the wanted one.
         HeadframeError: a port is taken, or a server does not start; the other one is stopped again.
     """
     import filelock  # noqa: PLC0415 - only starting and stopping needs it
 
-    asked: dict[Name, int | None] = {"prefect": prefect_port, "mlflow": mlflow_port}
-    ports = {name: PORTS[name] if port is None else port for name, port in asked.items()}
+    wanted: dict[Name, int | None] = {"prefect": prefect_port, "mlflow": mlflow_port}
+    ports = {name: PORTS[name] if port is None else port for name, port in wanted.items()}
     if ports["prefect"] == ports["mlflow"]:
         msg = f"--prefect-port and --mlflow-port are both {ports['mlflow']}; give each server a port of its own"
         raise ConfigurationError(msg)
@@ -128,13 +128,13 @@ def up(root: Path, *, prefect_port: int | None = None, mlflow_port: int | None =
         # A server that was killed may have left children, which still hold its port and write to its database.
         terminate([entry.daemon for name, entry in noted.items() if name not in entries], _STOP_SECONDS)
         for name, entry in entries.items():
-            if asked[name] not in (None, entry.port):
-                msg = f"{name} is up already on port {entry.port}; to move it to {asked[name]}: headframe down, then up"
+            if wanted[name] not in (None, entry.port):
+                msg = f"{name} is up already on port {entry.port}; to use {wanted[name]}: headframe down, then up"
                 raise ConfigurationError(msg)
         missing = {name: port for name, port in ports.items() if name not in entries}
         if not missing and all(_answers(name, entry.port) for name, entry in entries.items()):
             log.info("both servers are up already")
-            return _statuses(root)
+            return status(root)
         for name, port in missing.items():
             _require_free(name, port)
         started: dict[Name, _Entry] = {}
@@ -148,7 +148,7 @@ def up(root: Path, *, prefect_port: int | None = None, mlflow_port: int | None =
             terminate([entry.daemon for entry in started.values()], _STOP_SECONDS)
             _note(root, entries)
             raise
-    return _statuses(root)
+    return status(root)
 
 
 def down(root: Path) -> list[Server]:
@@ -156,24 +156,39 @@ def down(root: Path) -> list[Server]:
     import filelock  # noqa: PLC0415 - only starting and stopping needs it
 
     if not Project(root).state.is_dir():
-        return _statuses(root)
+        return status(root)
     with filelock.FileLock(Project(root).state / "servers.lock"):
         entries = _entries(root)
         terminate([entry.daemon for entry in entries.values()], _STOP_SECONDS)
         _note(root, {})
-    return _statuses(root)
+    return status(root)
 
 
 def status(root: Path) -> list[Server]:
-    """Tell of each server whether it runs and answers."""
-    return _statuses(root)
+    """Return for each server whether it runs and answers."""
+    entries = _entries(root)
+    found = []
+    for name in HEALTH:
+        entry = entries.get(name)
+        if entry is None:
+            found.append(Server(name=name, state="down"))
+            continue
+        is_alive = entry.daemon.process() is not None
+        state: Literal["up", "starting", "died"] = "died"
+        if is_alive:
+            state = "up" if _answers(name, entry.port) else "starting"
+        where = _log_file(root, name).relative_to(root).as_posix()
+        found.append(
+            Server(name=name, state=state, address=entry.address, pid=entry.pid if is_alive else None, log=where)
+        )
+    return found
 
 
 def environment(root: Path) -> dict[str, str]:
-    """Give PREFECT_API_URL and MLFLOW_TRACKING_URI of the servers that are up; takes milliseconds.
+    """Return PREFECT_API_URL and MLFLOW_TRACKING_URI of the servers that are up; takes milliseconds.
 
-    A server counts as up if the process that was started lives and its port takes connections: asking it for
-    its health would take longer, and one that is busy would be passed over.
+    A server counts as up if the process that was started is alive and its port takes connections: a health check
+    would take longer, and a busy server would be passed over.
     """
     found = {}
     for name, entry in _entries(root).items():
@@ -183,29 +198,12 @@ def environment(root: Path) -> dict[str, str]:
     return found
 
 
-def _statuses(root: Path) -> list[Server]:
-    entries = _entries(root)
-    found = []
-    for name in HEALTH:
-        entry = entries.get(name)
-        if entry is None:
-            found.append(Server(name=name, state="down"))
-            continue
-        lives = entry.daemon.process() is not None
-        state: Literal["up", "starting", "died"] = "died"
-        if lives:
-            state = "up" if _answers(name, entry.port) else "starting"
-        where = _log_file(root, name).relative_to(root).as_posix()
-        found.append(Server(name=name, state=state, address=entry.address, pid=entry.pid if lives else None, log=where))
-    return found
-
-
 def _made(root: Path) -> Path:
     state = Project(root).state
     try:
         state.mkdir(exist_ok=True)
     except OSError as error:
-        msg = f"{state} cannot be made ({error.strerror}), but the servers keep their databases there"
+        msg = f"{state} cannot be created ({error.strerror}), but the servers' databases belong there"
         raise HeadframeError(msg) from error
     return state
 
@@ -283,26 +281,26 @@ def _command(root: Path, name: Name, port: int) -> list[str]:
 
     project = Project(root)
     database = f"sqlite:///{project.tracking_database}"
-    require_access(database)  # a damaged one is said, and one that was moved with the project names its files anew
+    require_access(database)  # raises if it is damaged; corrects its locations if it was moved with the project
     artifacts = project.artifacts.as_uri()
     serve = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
     serve += ["--backend-store-uri", database, "--serve-artifacts", "--artifacts-destination", artifacts]
-    # Experiments made through the server get the same kind of place as those made without it, so that each
+    # Experiments made through the server get the same kind of location as those made without it, so that each
     # kind of client reads the other's files; the proxy's own scheme could be read through a server only.
     serve += ["--default-artifact-root", artifacts]
     if project.tracking_database.is_file():
         return serve
-    # A kill while MLflow migrates a fresh database would leave one that it refuses ever after.
+    # A kill while MLflow migrates a fresh database would leave one that it refuses from then on.
     first = f"from headframe.tracking.client import make_client; make_client({database!r})"
     return [sys.executable, "-c", f"{first}; import os; os.execv({sys.executable!r}, {serve!r})"]
 
 
 def _settings(root: Path, port: int) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
+    inherited = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
     return {
         **OFF,
-        **kept,
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", os.defpath)]),
+        **inherited,
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), inherited.get("PATH", os.defpath)]),
         "PREFECT_HOME": str(Project(root).state / "prefect"),
         # Prefect's pages ask port 4200 by default, whatever port their own server has.
         "PREFECT_SERVER_UI_API_URL": f"http://{HOST}:{port}/api",
@@ -331,5 +329,5 @@ def _wait(root: Path, entries: Mapping[Name, _Entry]) -> None:
 def _failure(root: Path, name: Name, what: str) -> str:
     path = _log_file(root, name)
     lines = [line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    said = " / ".join(lines[-_TAIL:]) or "nothing"
-    return f"{name} {what}; the end of {path.relative_to(root).as_posix()} says: {said}"
+    quoted = " / ".join(lines[-_TAIL:]) or "nothing"
+    return f"{name} {what}; the end of {path.relative_to(root).as_posix()} says: {quoted}"

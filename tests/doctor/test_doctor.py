@@ -120,7 +120,7 @@ def test_a_local_remote_is_held_against_the_disk(tmp_path: Path, monkeypatch: py
 
 def test_a_far_remote_is_not_asked(tmp_path: Path):
     configure(tmp_path, "s3://bucket/data")
-    assert check_data_versions(tmp_path).found == "remote team at s3://bucket/data, not asked for an answer"
+    assert check_data_versions(tmp_path).found == "remote team at s3://bucket/data, not connected to"
 
 
 def test_damaged_settings_are_said(tmp_path: Path):

@@ -350,7 +350,7 @@ def test_an_estimator_keeps_the_order_of_classes_and_weighs_them() -> None:
     np.testing.assert_array_equal(shares[:, [0, 2]], 0)
     with pytest.raises(DataError, match="NaN or infinity"):
         model(np.array([[np.nan, 0]]))
-    with pytest.raises(ConfigurationError, match="gives no probabilities"):
+    with pytest.raises(ConfigurationError, match="has no probabilities"):
         EstimatorModel(__import__("sklearn.svm").svm.LinearSVC(), (4,), classifies=True)
 
 

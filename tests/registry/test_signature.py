@@ -376,7 +376,7 @@ def _zipped(name: str, content: bytes) -> bytes:
 def test_a_pickle_is_refused_by_who_signs_and_by_who_checks(package: Path, name: str, content: bytes, words: str):
     unsigned = shutil.copytree(package, package.with_name("unsigned"))
     (unsigned / name).write_bytes(content)
-    with pytest.raises(Refused, match=f"^{name} {words}, and opening a pickle runs whatever code it holds"):
+    with pytest.raises(Refused, match=f"^{name} {words}, and loading a pickle runs any code that it holds"):
         sign_again(unsigned)
     # Somebody who is trusted may have signed it by other means.
     _sign_by_hand(unsigned)

@@ -277,7 +277,7 @@ def _team(root: Path, people: dict[str, dict[str, object]]) -> Check:
 def test_the_doctor_looks_after_keys(project: Project, keys: Path):
     check = check_keys(project.root, {})
     assert check.state == "ok"
-    assert check.found == f"there is none in {keys} yet; the first model that is registered makes it"
+    assert check.found == f"there is none in {keys} yet; the first registration creates it"
     key = make_key("anna")
     assert check_keys(project.root, {}).found == f"anna, in {keys}"
     key.file.chmod(0o644)
@@ -286,7 +286,7 @@ def test_the_doctor_looks_after_keys(project: Project, keys: Path):
     key.file.chmod(0o600)
     other = make_key("ben")
     check = check_keys(project.root, {})
-    assert (check.state, "which one signs is not said" in check.found, SIGNER in check.fix) == ("warn", True, True)
+    assert (check.state, "which one signs is not set" in check.found, SIGNER in check.fix) == ("warn", True, True)
     assert check_keys(project.root, {SIGNER: "ben"}).state == "ok"
     assert check_keys(project.root, {SIGNER: "zoe"}).state == "fail"
     other.file.unlink()
@@ -294,9 +294,9 @@ def test_the_doctor_looks_after_keys(project: Project, keys: Path):
     assert (listed.state, listed.found) == ("ok", f"anna listed as ann (author, reader), in {keys}")
     stranger = _team(project.root, {"zoe": {"key": "0" * 64, "roles": ["author"]}})
     assert stranger.state == "warn"
-    assert "none is listed in conf/team/, so nobody trusts what you sign" in stranger.found
+    assert "none is listed in conf/team/, so what you sign is not trusted" in stranger.found
     broken = _team(project.root, {"zoe": {"key": "0", "roles": ["author"]}})
-    assert (broken.state, "cannot be told" in broken.found) == ("warn", True)
+    assert (broken.state, "is not known" in broken.found) == ("warn", True)
 
 
 def test_a_team_is_part_of_the_plan(project: Project):

@@ -173,7 +173,7 @@ def test_what_a_role_does_not_allow_is_one_sentence(act: str, team: Servers, mod
     asked = {"start a run": "runs/create", "upload a file": "mlflow-artifacts/artifacts"}[act]
     assert str(told.value) == (
         f"MLflow at {team.uri} does not allow this to cleo ({asked}): 403; it takes another role, "
-        "which whoever runs the server can give"
+        "which the server's administrator can grant"
     )
 
 

@@ -1,6 +1,6 @@
 """A model as a folder: everything that turns raw rows into predictions, and nothing else.
 
-`bundle.json` says what it is and holds the fitted encoder and task; weights lie beside it as safetensors, estimators
+`bundle.json` describes it and holds the fitted encoder and task; weights lie next to it as safetensors, estimators
 in skops' format, members of an ensemble as bundles of their own. No pickle, no time, no path: equal training gives
 an equal folder.
 """

@@ -38,7 +38,7 @@ class EstimatorModel:
 
     def __init__(self, estimator: Any, outputs: tuple[int, ...], *, classifies: bool) -> None:
         if classifies and not hasattr(estimator, "predict_proba"):
-            msg = f"{type(estimator).__name__} gives no probabilities; take a classifier with predict_proba"
+            msg = f"{type(estimator).__name__} has no probabilities; take a classifier with predict_proba"
             raise ConfigurationError(msg)
         self.estimator = estimator
         self.outputs = outputs
@@ -107,10 +107,10 @@ def write_estimator(path: Path, estimator: Any) -> None:
     if foreign:
         msg = f"{type(estimator).__name__} holds {foreign[0]}, which is not of scikit-learn and cannot be saved safely"
         raise ConfigurationError(msg)
-    with zipfile.ZipFile(io.BytesIO(raw)) as given, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        schema, names = _renumbered(json.loads(given.read("schema.json")))
+    with zipfile.ZipFile(io.BytesIO(raw)) as original, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        schema, names = _renumbered(json.loads(original.read("schema.json")))
         for name, old in sorted(names.items()):
-            archive.writestr(_entry(name), given.read(old))
+            archive.writestr(_entry(name), original.read(old))
         archive.writestr(_entry("schema.json"), json.dumps(schema))
 
 

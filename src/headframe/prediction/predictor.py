@@ -34,7 +34,7 @@ class _Combiner(Protocol):
 
 
 class NetworkModel:
-    """A network as a function from arrays to arrays, in single precision; it is put and kept in evaluation mode.
+    """A network as a function from arrays to arrays, in single precision; it stays in evaluation mode.
 
     The same batch gives the same bits. The same example in a batch of another size, or with another number of
     threads, may differ in the last bits, since sums are taken in an order that depends on both: up to 1e-6 was seen
@@ -91,12 +91,12 @@ class Predictor(ABC):
         Raises:
             DataError: a column is missing, of another type, or holds what cannot be encoded; too few rows for a window.
         """
-        given = cast_table(rows, self.schema)
+        columns = cast_table(rows, self.schema)
         if not self.lookback:
             if starts is not None:
-                msg = "windows were asked for, but this model predicts row by row"
+                msg = "windows were requested, but this model predicts row by row"
                 raise DataError(msg)
-            return self._row_scores(given)
+            return self._row_scores(columns)
         if rows.num_rows < self.lookback:
             msg = f"{rows.num_rows} rows came, but a forecast needs the last {self.lookback}"
             raise DataError(msg)
@@ -106,7 +106,7 @@ class Predictor(ABC):
         elif len(starts) and not 0 <= starts.min() <= starts.max() <= last:
             msg = f"windows of {self.lookback} rows start at 0 to {last} here, not at {starts.min()} to {starts.max()}"
             raise DataError(msg)
-        return self._window_scores(given, starts)
+        return self._window_scores(columns, starts)
 
     @final
     def predict(self, rows: pa.Table) -> pa.Table:

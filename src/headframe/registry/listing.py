@@ -1,4 +1,4 @@
-"""What is registered: models, their versions, and the files of a version's run."""
+"""Registered models, their versions, and the artifacts of a version's run."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from headframe.tracking.errors import readable_errors
 
 
 def model_names(uri: str) -> list[str]:
-    """Name the registered models."""
+    """Return the names of all registered models, sorted."""
     client = make_client(uri)
     with readable_errors(uri):
         return sorted(each.name for each in _all(client.search_registered_models))
 
 
 def list_versions(model: str, uri: str) -> list[tuple[ModelVersion, str]]:
-    """Give all versions of a model and when they were registered, oldest first.
+    """Return all versions of a model with the times of their registration, oldest first.
 
     Raises:
         ConfigurationError: there is no such model.
@@ -48,17 +48,17 @@ def list_versions(model: str, uri: str) -> list[tuple[ModelVersion, str]]:
 
 
 def get_version(version: ModelVersion, uri: str) -> tuple[ModelVersion, str]:
-    """Give a version with its tags and when it was registered."""
+    """Return a version with its tags and the time of its registration."""
     return next(pair for pair in list_versions(version.model, uri) if pair[0].number == version.number)
 
 
 class RunArtifacts:
-    """Reads files of a version's run.
+    """Reads the artifacts of a version's run.
 
     Args:
         place: of the run's artifacts.
         uri: MLflow's address.
-        scratch: where they are fetched to.
+        scratch: folder to download to.
         name: of the version, for messages.
     """
 
@@ -66,10 +66,10 @@ class RunArtifacts:
         self._place, self._uri, self._scratch, self._name = place, uri, scratch, name
 
     def __call__(self, path: str) -> bytes:
-        """Give the bytes of a file.
+        """Return the bytes of an artifact.
 
         Raises:
-            HeadframeError: it cannot be had.
+            HeadframeError: it cannot be downloaded.
         """
         try:
             return download(f"{self._place}/{path}", self._uri, self._scratch).read_bytes()
@@ -80,7 +80,7 @@ class RunArtifacts:
 
 @contextmanager
 def run_artifacts(version: ModelVersion, uri: str) -> Iterator[RunArtifacts]:
-    """Give a way to read files of a version's run, while the context lasts."""
+    """Yield a reader of the artifacts of a version's run."""
     client = make_client(uri)
     with readable_errors(uri):
         place = client.get_run(version.run_id).info.artifact_uri
@@ -89,7 +89,7 @@ def run_artifacts(version: ModelVersion, uri: str) -> Iterator[RunArtifacts]:
 
 
 def _all(search: Callable[..., Any], **wanted: Any) -> list[Any]:
-    """Give all that MLflow finds, which it tells page by page."""
+    """Return all that MLflow finds, which it returns page by page."""
     page = search(**wanted)
     found = list(page)
     while page.token:

@@ -1,4 +1,4 @@
-"""A bundle as a model in MLflow's format, and the proof that it still answers as it did in training."""
+"""A bundle as a model in MLflow's format, and the proof that its scores are those of training."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PINNED = (
     "mlflow", "torch", "numpy", "pyarrow", "pandas", "scipy", "scikit-learn", "skops", "safetensors", "tokenizers",
     "pydantic",
 )  # fmt: skip
-"""What a model needs to answer; with the exact versions that it was made with."""
+"""What a model needs to predict; with the exact versions that it was packaged with."""
 
 EXAMPLE_ROWS = 2
 TOLERANCE = 1e-5
@@ -65,10 +65,10 @@ def package(
     Args:
         target: a folder that does not exist.
         bundle: the model.
-        probe: raw rows that it can answer for.
-        location: where MLflow will keep it.
-        run_id: of the run that made it.
-        model_id: of MLflow's entry for it.
+        probe: raw rows that it can predict for.
+        location: where MLflow will store it.
+        run_id: of its run.
+        model_id: of MLflow's logged model.
         created: when that entry was made, so that the same model written again has the same bytes.
         code: folders of the project's own packages, which the bundle may name.
     """
@@ -104,22 +104,22 @@ def package(
 
 
 def requirements() -> list[str]:
-    """Name what a packaged model needs, each with its version; local parts of versions (`+cpu`) are left out."""
+    """Return what a packaged model needs, each with its version; local parts of versions (`+cpu`) are left out."""
     return [f"headframe=={__version__}", *(f"{name}=={metadata.version(name).partition('+')[0]}" for name in PINNED)]
 
 
 def input_schema(schema: pa.Schema) -> Schema:
-    """Say in MLflow's words what rows a model takes.
+    """Return the schema of a model's rows in MLflow's types.
 
     A column of images is `Any` there: as nested arrays MLflow would check it in Python, cell by cell, at 70 ms for
     28 x 28 pixels, and as a tensor it would take them flat only. The model itself refuses a wrong shape or a
-    value that is no pixel; what it expects stands in the model's metadata under `columns`.
+    value that is no pixel; what it expects is in the model's metadata under `columns`.
     """
     return _columns(schema)
 
 
 def _complete(schema: pa.Schema) -> pa.Schema:
-    """Answers have no gaps, whatever Arrow's default for fields says."""
+    """Return a schema without nullable fields: predictions have no missing values."""
     return pa.schema([field.with_nullable(False) for field in schema])
 
 
@@ -146,12 +146,12 @@ def _type(field: pa.Field) -> Any:
 
 
 def prove(model: Path, probe: Path, expected: np.ndarray, threads: int) -> float:
-    """Load a packaged model the way its users will, and compare its scores with those it had in training.
+    """Load a packaged model the way its users will, and compare its scores with those of training.
 
-    A model that brings code is loaded where the project's own cannot be imported, so that the copy is proven.
+    A model that brings code is loaded where the project's own cannot be imported, so that the copy is verified.
 
     Args:
-        model: the folder with `MLmodel`, as it came back from where models are kept.
+        model: the folder with `MLmodel`, as it was downloaded again.
         probe: a Parquet file of raw rows.
         expected: the trained model's scores for them.
         threads: how many it was trained with, since their number changes the last bits.

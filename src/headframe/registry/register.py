@@ -1,4 +1,4 @@
-"""From a measured model to a version in the registry: tracked, packaged, proven, registered once."""
+"""The step that registers a measured model: tracked, packaged, verified, registered once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def register(  # noqa: PLR0917 - a stage takes what its key is made of
     root: Path,
     folder: Path,
 ) -> Registered:
-    """Track a result, package its model, prove the package and register it as a version, once for its key.
+    """Track a result, package its model, verify the package and register it as a version, once for its key.
 
     Args:
         plan: what was run; its team says who may sign.
@@ -30,11 +30,11 @@ def register(  # noqa: PLR0917 - a stage takes what its key is made of
         uri: MLflow's address.
         place: the same as it reads on any machine.
         root: the project's folder.
-        folder: for what is made on the way.
+        folder: for temporary files.
 
     Raises:
-        HeadframeError: MLflow cannot be reached or written, or the packaged model answers otherwise than the
-            trained one; then there is no version.
+        HeadframeError: MLflow cannot be reached or written, or the packaged model predicts something else than
+            the trained one; then there is no version.
         Refused: nobody whom the team lists as an author can sign it here, or it is registered already and signed by
             somebody who is not trusted.
     """
@@ -45,6 +45,6 @@ def register(  # noqa: PLR0917 - a stage takes what its key is made of
 
 
 def is_registered(record: Registered, uri: str, trust: Trust) -> bool:
-    """Say whether what a kept record names is still in the registry, its files signed where they can be looked at."""
+    """Return whether a recorded version is still in the registry, its files signed where they can be read."""
     there = has_version(record.model, record.version, record.run_id, uri)
     return there and is_intact(record.model, record.version, uri, trust) is not False

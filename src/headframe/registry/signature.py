@@ -1,6 +1,6 @@
-"""A packaged model's signature: who vouches for its files, checked before any of them is used.
+"""Signatures of packaged models, verified before any of their files is used.
 
-`model.dsse.json` beside `MLmodel` is an in-toto statement about every other file. A file that it does not name is
+`model.dsse.json` next to `MLmodel` is an in-toto statement about every other file. A file that it does not list is
 refused as much as one that was changed, since Python would import it from `code/`.
 """
 
@@ -27,9 +27,9 @@ from headframe.signing.keys import OwnKey, own_key
 from headframe.signing.trust import Signer, Trust
 
 KIND = "model"
-LOADER = "headframe.registry.loader"  # MLflow's word for the module that opens the model; no other one does
+LOADER = "headframe.registry.loader"  # module that loads the model in MLflow; no other one does
 COMPILED = "__pycache__"
-ADDED = "registered_model_meta"  # MLflow writes it beside `MLmodel` when it fetches a model by its registered name
+ADDED = "registered_model_meta"  # MLflow writes it when it downloads a model by its registered name
 
 _ADVICE = "the command that trained it writes it again"
 _SIGNS: tuple[Role, ...] = ("author", "approver")
@@ -40,7 +40,7 @@ _PROTOCOLS = range(2, 6)
 
 
 class UnknownSigner(Refused):
-    """A model is signed, but by nobody who is trusted here."""
+    """A model is signed, but not by anybody trusted here."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class SignedModel:
 
 
 def signing_key(team: TeamConfig, name: str | None = None) -> OwnKey:
-    """Give the key to sign models with.
+    """Return the key to sign models with.
 
     Args:
         team: who may.
@@ -79,7 +79,7 @@ def signing_key(team: TeamConfig, name: str | None = None) -> OwnKey:
     signer = Trust.of(team).signers.get(key.public)
     if signer is None:
         msg = (
-            f"key {key.name!r} is not in conf/team/, so nobody would trust a model that it signs; have its public "
+            f"key {key.name!r} is not in conf/team/, so a model that it signs would not be trusted; have its public "
             f"part listed with role author: {key.public}"
         )
         raise Refused(msg)
@@ -94,7 +94,7 @@ def signing_key(team: TeamConfig, name: str | None = None) -> OwnKey:
 
 
 def sign_package(folder: Path, key: OwnKey, predicate: Mapping[str, str]) -> None:
-    """Sign a packaged model: write `model.dsse.json` beside `MLmodel`.
+    """Sign a packaged model: write `model.dsse.json` next to `MLmodel`.
 
     Args:
         folder: the one that holds `MLmodel`; nothing may be added to it afterwards.
@@ -102,7 +102,7 @@ def sign_package(folder: Path, key: OwnKey, predicate: Mapping[str, str]) -> Non
         predicate: see `SignedModel`.
 
     Raises:
-        Refused: there is a pickle, or something else than the model opens it.
+        Refused: there is a pickle, or something else than the model's loader opens it.
     """
     (folder / SIGNATURE).unlink(missing_ok=True)
     files = _files(folder)
@@ -112,25 +112,25 @@ def sign_package(folder: Path, key: OwnKey, predicate: Mapping[str, str]) -> Non
 
 
 def check_package(folder: Path, trust: Trust) -> Signer:
-    """Say who signed a packaged model, if it is what they signed; see `read_package`."""
+    """Return the signer of a packaged model that is what they signed; see `read_package`."""
     return read_package(folder, trust).signer
 
 
-def read_package(folder: Path, trust: Trust, about: Mapping[str, str] | None = None) -> SignedModel:
-    """Check a packaged model against its signature.
+def read_package(folder: Path, trust: Trust, expected: Mapping[str, str] | None = None) -> SignedModel:
+    """Verify a packaged model against its signature.
 
-    What Python compiled in `code/` is no part of the model, and not checked: whoever opens the model does it from a
-    copy without these files, as `registry.model_files` gives it.
+    What Python compiled in `code/` is not part of the model, and not verified: models are loaded from a copy without
+    these files, as `model_files` yields it.
 
     Args:
         folder: the one that holds `MLmodel`.
         trust: whose signature counts.
-        about: what must be in its predicate, so that another version's files are not taken for this one's.
+        expected: what its predicate must state, so that another version's files are not taken for this one's.
 
     Raises:
-        UnknownSigner: nobody who is trusted signed it.
+        UnknownSigner: it is not signed by anybody trusted.
         Refused: it is not signed, or by somebody who may not sign models; a file was changed, removed or
-            added; the signature is about another version; there is a pickle, or something else opens the model.
+            added; the signature is of another version; there is a pickle, or something else opens the model.
     """
     envelope = folder / SIGNATURE
     if envelope.is_symlink() or not envelope.is_file():
@@ -139,7 +139,7 @@ def read_package(folder: Path, trust: Trust, about: Mapping[str, str] | None = N
             "register it again with the command that trained it"
         )
         raise Refused(msg)
-    signed = read_statement(envelope.read_bytes(), trust, about)
+    signed = read_statement(envelope.read_bytes(), trust, expected)
     files = _files(folder)
     by = f"{signed.signer.name} signed it; {_ADVICE}"
     for name in sorted(signed.files.keys() | files.keys()):
@@ -156,13 +156,13 @@ def read_package(folder: Path, trust: Trust, about: Mapping[str, str] | None = N
     return signed
 
 
-def read_statement(content: bytes, trust: Trust, about: Mapping[str, str] | None = None) -> SignedModel:
-    """Check what was signed of a packaged model, without looking at its files.
+def read_statement(content: bytes, trust: Trust, expected: Mapping[str, str] | None = None) -> SignedModel:
+    """Verify the signature of a packaged model, but not its files.
 
     Args:
         content: of `model.dsse.json`.
         trust: whose signature counts.
-        about: what must be in its predicate.
+        expected: what its predicate must state.
 
     Raises:
         Refused: as `read_package`, but for the files.
@@ -176,7 +176,7 @@ def read_statement(content: bytes, trust: Trust, about: Mapping[str, str] | None
     if not set(opened.signer.roles) & set(_SIGNS):
         msg = f"{opened.signer.name} signed it, who is only {' and '.join(opened.signer.roles)}; have an author sign it"
         raise Refused(msg)
-    for name, value in (about or {}).items():
+    for name, value in (expected or {}).items():
         if opened.claim.get(name) != value:
             msg = (
                 f"its signature is about {name} {opened.claim.get(name)}, not {value}: these are the files of another "
@@ -187,7 +187,7 @@ def read_statement(content: bytes, trust: Trust, about: Mapping[str, str] | None
 
 
 def _signers(text: str) -> set[str]:
-    """Name the keys that an envelope says it is signed with; of what is no envelope none."""
+    """Return the keys that an envelope names; none of what is no envelope."""
     try:
         return {str(each["keyid"]) for each in json.loads(text)["signatures"]}
     except (ValueError, KeyError, TypeError):
@@ -195,7 +195,7 @@ def _signers(text: str) -> set[str]:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """Name every file that belongs to a packaged model, but for its signature.
+    """Return every file of a packaged model, but for its signature, by its path.
 
     Raises:
         Refused: there is something that is no file of its own.
@@ -216,7 +216,7 @@ def _is_compiled(path: Path) -> bool:
 
 
 def _refuse_pickle(folder: Path, files: Mapping[str, Path]) -> None:
-    """Refuse what could run code on being opened, other than the model's own.
+    """Refuse what could run other code than the model's own when it is loaded.
 
     Raises:
         Refused: there is a pickle, or `MLmodel` has it opened by something else than the model's loader.
@@ -224,7 +224,7 @@ def _refuse_pickle(folder: Path, files: Mapping[str, Path]) -> None:
     for name, path in files.items():
         what = next(_pickles(name, path), None)
         if what is not None:
-            msg = f"{what}, and opening a pickle runs whatever code it holds; Headframe never makes or opens one"
+            msg = f"{what}, and loading a pickle runs any code that it holds; Headframe neither writes nor loads one"
             raise Refused(msg)
     try:
         flavors = yaml.safe_load((folder / MLMODEL).read_bytes())["flavors"]
@@ -238,7 +238,7 @@ def _refuse_pickle(folder: Path, files: Mapping[str, Path]) -> None:
 
 
 def _pickles(name: str, path: Path) -> Iterator[str]:
-    """Say where in a file there is a pickle."""
+    """Yield where in a file there is a pickle."""
     if path.suffix.lower() in _PICKLES:
         yield f"{name} has the name of a pickle"
     with path.open("rb") as stream:
@@ -263,7 +263,7 @@ def _is_binary_pickle(head: bytes) -> bool:
 
 
 def _is_textual_pickle(path: Path) -> bool:
-    """Say whether a file without a pickle's beginning reads as one that calls something: protocols 0 and 1."""
+    """Return whether a file without a pickle's first bytes reads as one that calls something: protocols 0 and 1."""
     calls = False
     with path.open("rb") as stream:
         try:
@@ -275,7 +275,7 @@ def _is_textual_pickle(path: Path) -> bool:
 
 
 def require_signer(team: TeamConfig, name: str | None = None) -> None:
-    """Make sure that what is going to be registered can be signed, before anything long is done.
+    """Check, before anything long is done, that a model can be signed.
 
     Raises:
         HeadframeError: as `signing_key`, or others may read the key's file, or it holds no such key.

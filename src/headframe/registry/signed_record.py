@@ -1,4 +1,4 @@
-"""What MLflow keeps of a version, held against what its author signed: only the latter is believed."""
+"""What MLflow stores of a version, compared with what its author signed: only the latter is believed."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from headframe.tracking.errors import first_line
 
 
 def require_signed_tags(version: ModelVersion, signed: SignedModel) -> None:
-    """Make sure that a version's tags repeat what was signed.
+    """Check that a version's tags repeat what was signed.
 
     Raises:
-        Refused: one is missing or says something else; it is named.
+        Refused: one is missing or differs.
     """
     for name, tag in tags.DIGESTS.items():
         if tag not in version.tags:
@@ -38,7 +38,7 @@ def require_signed_tags(version: ModelVersion, signed: SignedModel) -> None:
 
 
 def require_signed_digest(came: str, name: str, file: str, version: ModelVersion, signed: SignedModel) -> None:
-    """Make sure that a file of the version's run is the one that was signed.
+    """Check that a file of the version's run is the one that was signed.
 
     Args:
         came: sha256 of the file; of `plan.json`, of what it holds.
@@ -63,7 +63,7 @@ def require_signed_digest(came: str, name: str, file: str, version: ModelVersion
 
 
 def require_signed_bytes(content: bytes, name: str, file: str, version: ModelVersion, signed: SignedModel) -> bytes:
-    """Give the bytes of a file if they are those that were signed; see `require_signed_digest`."""
+    """Return the bytes of a file if they are those that were signed; see `require_signed_digest`."""
     require_signed_digest(hashlib.sha256(content).hexdigest(), name, file, version, signed)
     return content
 
@@ -82,14 +82,14 @@ def read_signed_provenance(content: bytes, version: ModelVersion, signed: Signed
         where = ".".join(str(part) for part in error.errors(include_url=False)[0]["loc"])
         msg = f"{layout.PROVENANCE} of {version.uri} cannot be read ({where}); it was written by another Headframe"
         raise DataError(msg) from error
-    told = {
+    digests = {
         "table": found.data.split.table.digest,
         "split": found.data.split.digest,
         "bundle": found.trained.bundle,
         "predictions": found.trained.predictions,
         "evaluated": found.evaluated.digest,
     }
-    for name, came in told.items():
+    for name, came in digests.items():
         wanted = str(signed.predicate.get(name))
         if came != wanted:
             msg = (
@@ -122,7 +122,7 @@ def read_signed_plan(content: bytes, version: ModelVersion, signed: SignedModel,
         content: of the file.
         version: whose.
         signed: what its author signed.
-        trusted: beginnings of the names of code that it may name beside Headframe's own.
+        trusted: import prefixes of code that it may name besides Headframe's own.
 
     Raises:
         Refused: it does not hold the plan that was signed.
@@ -137,7 +137,7 @@ def read_signed_plan(content: bytes, version: ModelVersion, signed: SignedModel,
 
 
 def validation_message(error: Exception) -> str:
-    """Say in one line what is wrong with something that was read: pydantic's first line tells only how much is."""
+    """Return in one line what is wrong with something that was read; pydantic's first line only counts problems."""
     if not isinstance(error, ValidationError):
         return first_line(error)
     first = error.errors(include_url=False)[0]

@@ -1,4 +1,4 @@
-"""The registry's names and versions: looked up, opened, and moved in this module alone."""
+"""Versions in the registry: resolved by name, verified, loaded, and made champion in this module alone."""
 
 from __future__ import annotations
 
@@ -59,21 +59,21 @@ class ModelVersion:
         return f"models:/{self.model}/{self.number}"
 
     @property
-    def about(self) -> dict[str, str]:
-        """What the signature of its files must be about; see `read_package`."""
-        told = {"model": self.model, "run_id": self.run_id, "bundle": self.tags.get(tags.BUNDLE, "")}
-        return {name: value for name, value in told.items() if value}
+    def expected(self) -> dict[str, str]:
+        """What the signature of its files must state; see `read_package`."""
+        facts = {"model": self.model, "run_id": self.run_id, "bundle": self.tags.get(tags.BUNDLE, "")}
+        return {name: value for name, value in facts.items() if value}
 
 
 def resolve(name: str, uri: str) -> ModelVersion:
-    """Find the version that a person means by `NAME`, `NAME@ALIAS` or `NAME/VERSION`; `NAME` means its champion.
+    """Return the version named by `NAME`, `NAME@ALIAS` or `NAME/VERSION`; `NAME` is its champion.
 
     Raises:
-        ConfigurationError: there is no such model, alias or version; the nearest names are named.
+        ConfigurationError: there is no such model, alias or version; the message has the nearest names.
     """
     match = _NAME.fullmatch(name)
     if match is None:
-        msg = f"model {name!r} was asked for; expected NAME, NAME@ALIAS or NAME/VERSION, as in digits@champion"
+        msg = f"{name!r} names no model; expected NAME, NAME@ALIAS or NAME/VERSION, as in digits@champion"
         raise ConfigurationError(msg)
     model, alias, number = match["model"], match["alias"], match["version"]
     client = make_client(uri)
@@ -110,15 +110,15 @@ def resolve(name: str, uri: str) -> ModelVersion:
 
 
 def is_champion_name(name: str) -> bool:
-    """Say whether a name, as `resolve` takes it, means the champion."""
+    """Return whether a name, as `resolve` takes it, is the champion's."""
     match = _NAME.fullmatch(name)
     return match is not None and match["version"] is None and match["alias"] in (None, CHAMPION)
 
 
 def champion_number(model: str, uri: str) -> int | None:
-    """Give the version of a model's champion; None where there is none yet.
+    """Return the version of a model's champion; None where there is none yet.
 
-    Of an SQLite file it is asked directly: importing mlflow alone takes longer than a run that reuses everything.
+    An SQLite file is read directly: importing mlflow alone takes longer than a run that reuses everything.
     """
     if not is_server(uri):
         return version_of_alias(uri, model, CHAMPION)
@@ -135,9 +135,9 @@ def champion_number(model: str, uri: str) -> int | None:
 
 
 def _is_missing(client: MlflowClient, model: str, error: MlflowException) -> bool:
-    """Say whether an error means that there is no such model.
+    """Return whether an error means that there is no such model.
 
-    A server with accounts says "permission denied" of what is not there, as it does of what is not to be seen.
+    A server with accounts denies permission to what does not exist, as it does to what may not be seen.
     """
     if error.error_code == "PERMISSION_DENIED":
         return not client.search_registered_models(f"name = '{model}'")
@@ -145,7 +145,7 @@ def _is_missing(client: MlflowClient, model: str, error: MlflowException) -> boo
 
 
 def has_version(model: str, number: int, run_id: str, uri: str) -> bool:
-    """Say whether a version is still registered and still of this run; see `champion_number` for how."""
+    """Return whether a version is still registered and still of this run; an SQLite file is read directly."""
     if not is_server(uri):
         found = find_version(uri, model, number)
         return found is not None and found[0] == run_id
@@ -156,9 +156,9 @@ def has_version(model: str, number: int, run_id: str, uri: str) -> bool:
 
 
 def is_intact(model: str, number: int, uri: str, trust: Trust) -> bool | None:
-    """Say whether the model files of a version are, byte for byte, what somebody trusted signed for it.
+    """Return whether the model files of a version are, byte for byte, what somebody trusted signed for it.
 
-    None where that is not known without fetching them: behind a server, and of a version that is not registered.
+    None where that is not known without a download: behind a server, and of a version that is not registered.
     """
     if is_server(uri):
         return None
@@ -170,14 +170,16 @@ def is_intact(model: str, number: int, uri: str, trust: Trust) -> bool | None:
     if parts.scheme not in ("", "file"):
         return None
     try:
-        read_package(Path(unquote(parts.path)), trust, ModelVersion(model, number, run_id, {tags.BUNDLE: bundle}).about)
+        read_package(
+            Path(unquote(parts.path)), trust, ModelVersion(model, number, run_id, {tags.BUNDLE: bundle}).expected
+        )
     except Refused:
         return False
     return True
 
 
 def set_champion(version: ModelVersion, reason: str, uri: str) -> None:
-    """Let a version serve from now on."""
+    """Move the champion's alias to a version."""
     client = make_client(uri)
     with readable_errors(uri):
         client.set_model_version_tag(version.model, str(version.number), tags.DECISION, reason)
@@ -186,10 +188,10 @@ def set_champion(version: ModelVersion, reason: str, uri: str) -> None:
 
 @contextmanager
 def model_files(version: ModelVersion, uri: str, trust: Trust) -> Iterator[Path]:
-    """Give a checked copy of a version's model in MLflow's format, while the context lasts.
+    """Yield a verified copy of a version's package.
 
-    A copy, since nobody can change it between the check and the use; and since Python compiles what it imports beside
-    the source, which would be a file that nobody signed.
+    A copy, since it cannot be changed between the check and the use; and since Python compiles what it imports next to
+    the source, which would be an unsigned file.
 
     Raises:
         HeadframeError: its files are gone.
@@ -201,7 +203,7 @@ def model_files(version: ModelVersion, uri: str, trust: Trust) -> Iterator[Path]
 
 @contextmanager
 def signed_files(version: ModelVersion, uri: str, trust: Trust) -> Iterator[tuple[Path, SignedModel]]:
-    """Give a checked copy of a version's model, and what was signed; see `model_files`."""
+    """Yield a verified copy of a version's package, and what was signed; see `model_files`."""
     source = _source(version, uri)
     with tempfile.TemporaryDirectory() as scratch:
         try:
@@ -215,7 +217,7 @@ def signed_files(version: ModelVersion, uri: str, trust: Trust) -> Iterator[tupl
         for compiled in [*(folder / CODE).rglob(COMPILED)]:
             shutil.rmtree(compiled)
         try:
-            signed = read_package(folder, trust, version.about)
+            signed = read_package(folder, trust, version.expected)
         except Refused as error:
             msg = f"{version.uri} is refused: {error}"
             raise type(error)(msg) from error
@@ -223,16 +225,16 @@ def signed_files(version: ModelVersion, uri: str, trust: Trust) -> Iterator[tupl
 
 
 def fetch_signature(version: ModelVersion, uri: str, trust: Trust) -> SignedModel:
-    """Give what was signed of a version, without fetching its model: whether its files are that is not looked at.
+    """Return what was signed of a version, without downloading its model: its files are not verified.
 
     Raises:
-        Refused: it is not signed, or by nobody who is trusted, or as another version.
+        Refused: it is not signed, or not by anybody trusted, or as another version.
     """
     source = _source(version, uri)
     try:
         with tempfile.TemporaryDirectory() as scratch:
             content = download(f"{source.rstrip('/')}/{SIGNATURE}", uri, Path(scratch)).read_bytes()
-        return read_statement(content, trust, version.about)
+        return read_statement(content, trust, version.expected)
     except ArtifactMissing as error:
         msg = f"{version.uri} is refused: {SIGNATURE} cannot be fetched ({error}); register it again"
         raise Refused(msg) from error
@@ -242,7 +244,7 @@ def fetch_signature(version: ModelVersion, uri: str, trust: Trust) -> SignedMode
 
 
 def _source(version: ModelVersion, uri: str) -> str:
-    """Say where MLflow keeps the files of a version."""
+    """Return where MLflow keeps the files of a version."""
     client = make_client(uri)
     with readable_errors(uri):
         return str(client.get_model_version_download_uri(version.model, str(version.number)))

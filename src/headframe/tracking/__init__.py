@@ -1,1 +1,1 @@
-"""MLflow: runs by id, lineage, models in its format with proof of parity."""
+"""MLflow: its client, runs by id, lineage, artifacts, tags."""

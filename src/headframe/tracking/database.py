@@ -71,8 +71,8 @@ def require_database(file: Path) -> None:
     """Create the file where there is none, and check that it can be written.
 
     A new one is filled under another name and renamed: MLflow's 60 migrations take seconds, and a kill, or a
-    second process, in the midst of them would leave a database that MLflow refuses ever after. While nobody
-    else can see the file, nothing has to reach the disk after each statement, which halves the time.
+    second process, in the middle of them would leave a database that MLflow refuses from then on. While no other
+    process can see the file, nothing has to reach the disk after each statement, which halves the time.
 
     Raises:
         HeadframeError: it cannot be created, read or written.

@@ -13,7 +13,7 @@ from headframe.tracking.errors import SERVER_FAULT, first_line
 _FAULT = re.compile(
     r"\b5\d\d (?:Server Error|error responses)|ConnectionError|Connection \w+|Max retries|[Tt]imed? ?out"
 )
-_SEVERAL = "The following failures occurred"  # what MLflow says first where it was to download several files
+_SEVERAL = "The following failures occurred"  # first line of MLflow's error about several files
 
 
 class ArtifactMissing(HeadframeError):
@@ -26,7 +26,7 @@ def download(location: str, uri: str, folder: Path | None = None) -> Path:
     Args:
         location: where MLflow keeps it.
         uri: MLflow's address.
-        folder: to download into; with None what lies on this machine is not copied.
+        folder: to download into; with None what is on this machine is not copied.
 
     Raises:
         Unavailable: the server does not answer now.

@@ -1,4 +1,4 @@
-"""MLflow's errors as one sentence that says what came and what to do."""
+"""MLflow's errors as one sentence with what came and what to do."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SERVER_FAULT = 500
 """HTTP status from which on the server is at fault, not the request."""
 
 _REQUEST = re.compile(r"(?:endpoint /?api/|for url: \S+?/api/)[0-9.]+/(?:mlflow/)?(?P<what>[a-z-]+(?:/[a-z-]+)?)")
-"""What was requested, in what MLflow's client says of a refusal."""
+"""What was requested, in the message of MLflow's client."""
 
 
 @contextmanager
@@ -70,7 +70,7 @@ def _unauthenticated(uri: str) -> HeadframeError:
     if user and os.environ.get(PASSWORD):
         return HeadframeError(
             f"MLflow at {uri} does not know user {user!r} with this password (401); "
-            f"correct {USER} and {PASSWORD}, or ask whoever runs the server for a new one"
+            f"correct {USER} and {PASSWORD}, or ask the server's administrator for a new one"
         )
     return HeadframeError(f"MLflow at {uri} asks who you are (401); set {USER} and {PASSWORD}")
 
@@ -85,8 +85,8 @@ def _forbidden(uri: str, message: str) -> HeadframeError:
     request = _REQUEST.search(message)
     what = f" ({request['what']})" if request else ""
     return HeadframeError(
-        f"MLflow at {uri} does not allow this to {who}{what}: 403; it takes another role, which whoever runs the "
-        "server can give"
+        f"MLflow at {uri} does not allow this to {who}{what}: 403; it takes another role, which the server's "
+        "administrator can grant"
     )
 
 

@@ -1,4 +1,4 @@
-"""What a result came from besides data and plan: code, libraries, machine, flow run."""
+"""The lineage of a run besides data and plan: code, libraries, machine, flow run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from headframe.tracking import tags
 log = logging.getLogger("headframe")
 
 LOCK = "constraints.txt"
-FLOW_RUN = "HEADFRAME_FLOW_RUN_URL"  # set by what orchestrates: the address of the flow run in its server's pages
+FLOW_RUN = "HEADFRAME_FLOW_RUN_URL"  # set by the orchestrator: the address of the flow run in its server's pages
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # git's name of a tree without files
 LARGEST_DIFF = 20 * 2**20  # bytes; more than that is data that should be ignored by git
 GIT_SECONDS = 60
@@ -31,7 +31,7 @@ GIT_SECONDS = 60
 
 @dataclass(frozen=True)
 class Code:
-    """Which code a project had.
+    """The code of a project.
 
     Attributes:
         commit: git's name of it; empty where there is none.
@@ -47,9 +47,9 @@ class Code:
 
 
 def code(root: Path) -> Code:
-    """Read commit and uncommitted changes of the project; what cannot be read is said in `note`, not raised.
+    """Read commit and uncommitted changes of the project; what cannot be read is noted in `note`, not raised.
 
-    Nothing in the repository changes: git is given an index and an object folder of its own.
+    Nothing in the repository changes: git uses an index and an object folder of its own.
     """
     git = shutil.which("git")
     if git is None:
@@ -80,7 +80,7 @@ def _diff(git: str, root: Path, base: str) -> bytes:
         }
         _git(git, root, "read-tree", base, environment=own)
         _git(git, root, "add", "--all", "--", ".", environment=own)
-        # In git's own spelling, whatever the user's configuration makes of a diff for people.
+        # In git's plain format, whatever the user's configuration makes of a diff for people.
         plain = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", "--src-prefix=a/", "--dst-prefix=b/")
         return _git(git, root, "diff", "--cached", "--binary", *plain, base, "--", ".", environment=own)
 
@@ -95,19 +95,19 @@ def _git(git: str, root: Path, *arguments: str, environment: dict[str, str] | No
         timeout=GIT_SECONDS,
     )
     if check and done.returncode:
-        said = done.stderr.decode(errors="replace").strip().partition("\n")[0]
-        msg = f"git {arguments[0]} ended with {done.returncode}: {said}"
+        reason = done.stderr.decode(errors="replace").strip().partition("\n")[0]
+        msg = f"git {arguments[0]} ended with {done.returncode}: {reason}"
         raise HeadframeError(msg)
     return b"" if done.returncode else done.stdout
 
 
 def installed() -> dict[str, str]:
-    """Give the version of every installed distribution by its normal name, sorted.
+    """Return the version of every installed distribution by its normal name, sorted.
 
-    Both stand in the names of the metadata's folders; reading all metadata takes a second.
+    Both are in the names of the metadata's folders; reading all metadata takes a second.
     """
     found: dict[str, str] = {}
-    for entry in reversed(sys.path):  # what stands first is what gets imported
+    for entry in reversed(sys.path):  # the first entry is what gets imported
         for folder in sorted(Path(entry).glob("*.dist-info"), reverse=True):
             name, _, version = folder.stem.partition("-")
             found[normal_name(name)] = version
@@ -115,18 +115,18 @@ def installed() -> dict[str, str]:
 
 
 def normal_name(name: str) -> str:
-    """Spell a distribution's name in the one way in which names are compared (PEP 503)."""
+    """Return the normal form of a distribution's name, in which names are compared (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def lock(root: Path) -> tuple[str, str]:
-    """Give what pins the libraries, and its sha256: the lock file, else the list of what is installed."""
+    """Return what pins the libraries, and its sha256: the lock file, else the list of what is installed."""
     file = root / LOCK
     return (LOCK, file_digest(file)) if file.is_file() else ("installed", digest(installed()))
 
 
 def machine() -> dict[str, str]:
-    """Say on what the run was made: processor, cores, memory, GPUs, system, Python."""
+    """Return the tags of the machine: processor, cores, memory, GPUs, system, Python."""
     import torch  # noqa: PLC0415 - seconds
 
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
@@ -151,5 +151,5 @@ def _processor() -> str:
 
 
 def flow_run() -> str:
-    """Give the address, or else the id, of the flow run that this is part of; empty outside of one."""
+    """Return the address, or else the id, of the flow run that this is part of; empty outside of one."""
     return os.environ.get(FLOW_RUN) or os.environ.get("PREFECT__FLOW_RUN_ID", "")

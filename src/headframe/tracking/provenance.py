@@ -1,4 +1,4 @@
-"""What decided a result beside plan and data, found out and compared in the same way where it is made and remade."""
+"""What decided a result besides plan and data: read in the same way when it is trained and when it is reproduced."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ DECIDING = (
     "headframe.training.__main__",
     "headframe.evaluation.step",
 )
-"""The steps that decide a result, and the program that trains: what they reach is the code that it rests on."""
+"""The steps that decide a result, and the program that trains: the code that they import is what it depends on."""
 
-ELSEWHERE = {"launcher", "promotion", "team", "serving", "tracking"}
-"""Parts of a plan that say where it runs, how it is judged, served and tracked."""
+NOT_DECIDING = {"launcher", "promotion", "team", "serving", "tracking"}
+"""Parts of a plan that decide where it runs, and how it is judged, served and tracked."""
 
 
 @dataclass(frozen=True)
 class CollectedLineage:
-    """What a run keeps of its origin.
+    """The lineage of a result as its run stores it.
 
     Attributes:
         code: commit and diff.
         installed: the versions of all distributions, one a line, as `code/installed.txt` has them.
-        origin: what `provenance.json` says.
+        lineage: of the provenance record.
     """
 
     code: lineage.Code
@@ -44,7 +44,7 @@ class CollectedLineage:
 
 
 def collect_lineage(plan: Plan, bundle: Path, root: Path) -> CollectedLineage:
-    """Find out what a trained model rests on beside plan and data.
+    """Return what decided a trained model besides plan and data.
 
     Args:
         plan: what was run.
@@ -53,25 +53,25 @@ def collect_lineage(plan: Plan, bundle: Path, root: Path) -> CollectedLineage:
     """
     code = lineage.code(root)
     installed = "".join(f"{name}=={version}\n" for name, version in lineage.installed().items())
-    reached = plan_dependencies(plan, root)
-    origin = Lineage(
+    now = plan_dependencies(plan, root)
+    found = Lineage(
         commit=code.commit,
         diff=None if code.diff is None else hashlib.sha256(code.diff).hexdigest(),
         folder=code.folder,
-        modules=reached.code,
-        libraries=reached.libraries,
+        modules=now.code,
+        libraries=now.libraries,
         installed=hashlib.sha256(installed.encode()).hexdigest(),
         python=platform.python_version(),
-        machine=reached.machine,
+        machine=now.machine,
         device=device_of(plan.learner),
         features=encoder_digests(bundle),
     )
-    return CollectedLineage(code, installed, origin)
+    return CollectedLineage(code, installed, found)
 
 
 def plan_dependencies(plan: Plan, root: Path) -> CodeDependencies:
-    """Give the code and the libraries that a plan's result rests on, as they are now."""
-    content = plan.without_declared.model_dump(mode="json", exclude=ELSEWHERE)
+    """Return the code and the libraries that a plan's result depends on, as they are now."""
+    content = plan.without_declared.model_dump(mode="json", exclude=NOT_DECIDING)
     return code_dependencies([*DECIDING, *(target.rpartition(".")[0] for target in targets(content))], root / "src")
 
 

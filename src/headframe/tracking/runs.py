@@ -28,9 +28,9 @@ SHORT = 250  # characters of a parameter that MLflow's tables still show
 
 
 def open_run(client: MlflowClient, experiment: str, key: str, name: str) -> Run:
-    """Give the run with this key, and make it where there is none.
+    """Return the run with this key, which is created where there is none.
 
-    A run that a kill or a failure left is taken up again, so that repeating a step doubles nothing.
+    A run that a kill or a failure left is continued, so that repeating a step doubles nothing.
     """
     found = client.search_runs([experiment], f"tags.`{tags.KEY}` = '{key}'", order_by=["attributes.start_time ASC"])
     if found:
@@ -50,7 +50,7 @@ def _user() -> str:
 
 
 def log_parameters(client: MlflowClient, run: Run, plan: Plan) -> None:
-    """Write a dozen parameters by which runs are told apart; the whole plan is an artifact."""
+    """Log a dozen parameters by which runs are compared; the whole plan is an artifact."""
     learner = plan.learner
     chosen = {
         "plan": plan.name,
@@ -77,7 +77,7 @@ def _model_name(model: Any) -> str:
 
 
 def log_history(client: MlflowClient, run: Run, under: str, history: Sequence[Mapping[str, Any]]) -> None:
-    """Write the numbers of each epoch, with the epoch as step; their names begin with `under`.
+    """Log the metrics of each epoch, with the epoch as step; their names begin with `under`.
 
     All carry the run's start as their time: the same number written again is then the same to MLflow.
     """
@@ -93,15 +93,15 @@ def log_history(client: MlflowClient, run: Run, under: str, history: Sequence[Ma
 
 
 def log_results(client: MlflowClient, run: Run, evaluated: Evaluated, trained: Trained) -> None:
-    """Write the measurements on test rows with the ends of their intervals, and those of the baseline."""
-    numbers = {**_ends("test", evaluated.metrics), **_ends("baseline", evaluated.baseline)}
+    """Log the metrics on test rows with the limits of their intervals, and those of the baseline."""
+    numbers = {**_with_limits("test", evaluated.metrics), **_with_limits("baseline", evaluated.baseline)}
     numbers |= {"test_rows": evaluated.rows, "parameters": trained.parameters, "epochs": trained.epochs}
     at = run.info.start_time
     client.log_batch(run.info.run_id, metrics=[Metric(name, float(value), at, 0) for name, value in numbers.items()])
 
 
 def log_cost(client: MlflowClient, run: Run, cost: Mapping[str, Any]) -> None:
-    """Write what a training took, and say where a part of it is not known."""
+    """Log what a training took, with a note where a part of it is not known."""
     at = run.info.start_time
     names = ("wall_seconds", "cpu_seconds", "peak_memory_mib")
     client.log_batch(run.info.run_id, metrics=[Metric(f"cost/{name}", float(cost[name]), at, 0) for name in names])
@@ -109,7 +109,7 @@ def log_cost(client: MlflowClient, run: Run, cost: Mapping[str, Any]) -> None:
         set_tags(client, run, {tags.COST_NOTE: "resumed: what was spent before the interruption is not counted"})
 
 
-def _ends(prefix: str, metrics: Mapping[str, Interval]) -> dict[str, float]:
+def _with_limits(prefix: str, metrics: Mapping[str, Interval]) -> dict[str, float]:
     named = {}
     for name, interval in metrics.items():
         named[f"{prefix}/{name}"] = interval.value
@@ -119,7 +119,7 @@ def _ends(prefix: str, metrics: Mapping[str, Interval]) -> dict[str, float]:
 
 
 def log_dataset(client: MlflowClient, run: Run, plan: Plan, split: SplitRecord, root: Path) -> None:
-    """Write down which version of which data went in, and how it was divided."""
+    """Log which version of which data set went in, and its split."""
     table = split.table
     schema = pq.read_schema(root / table.folder / "table.parquet")
     columns = [{"name": field.name, "type": str(field.type)} for field in schema]
@@ -147,14 +147,14 @@ def log_dataset(client: MlflowClient, run: Run, plan: Plan, split: SplitRecord, 
 
 
 def log_lineage(client: MlflowClient, run: Run, collected: CollectedLineage, root: Path, scratch: Path) -> None:
-    """Write down code, libraries, machine and flow run; what is not known is said, not left out silently.
+    """Log code, libraries, machine and flow run; a tag notes what is not known.
 
     Args:
         client: of MLflow.
         run: which run.
         collected: the code, and what is installed.
         root: the project's folder.
-        scratch: an existing folder for what is made on the way.
+        scratch: an existing folder for temporary files.
     """
     facts = lineage.machine()
     code = collected.code
@@ -170,7 +170,7 @@ def log_lineage(client: MlflowClient, run: Run, collected: CollectedLineage, roo
         facts[tags.FLOW_RUN] = flow
     set_tags(client, run, facts)
     run_id = run.info.run_id
-    # An empty one is written as well, so a run made again leaves nothing behind; bytes, since a diff has no encoding.
+    # An empty one is written as well, so that nothing of an earlier attempt is left; bytes, as a diff has no encoding.
     diff = scratch / Path(layout.DIFF).name
     diff.write_bytes(code.diff or b"")
     client.log_artifact(run_id, str(diff), layout.CODE)
@@ -179,7 +179,7 @@ def log_lineage(client: MlflowClient, run: Run, collected: CollectedLineage, roo
 
 
 def set_tags(client: MlflowClient, run: Run, values: Mapping[str, str]) -> None:
-    """Write several tags in one call."""
+    """Set several tags in one call."""
     client.log_batch(run.info.run_id, tags=[RunTag(name, value) for name, value in values.items()])
 
 
