@@ -49,7 +49,10 @@ MIDDLE = {
     "train-baseline": ("headframe.training.learner", "conclude"),  # the bundle is there, without its result
     "train": ("headframe.training.learner", "conclude"),  # so is the first member's; the second never began
     "evaluate": ("headframe.evaluation.evaluation", "report"),  # plots and card are written, the page is not
-    "register": ("headframe.registry.publish.Publication", "_version"),  # MLflow has run and model, no version
+    "register": (
+        "headframe.registry.registration.Registration",
+        "_create_version",
+    ),  # run and model are there
     "decide": ("headframe.ledger.store", "set_alias"),  # written in the ledger, but MLflow does not know
     "answer": ("headframe.serving.smoke_request", "ask"),  # the champion is loaded, but not asked
 }
