@@ -11,10 +11,10 @@ from headframe.config.project import Project
 from headframe.errors import Refused
 from headframe.ledger.rules import entries_since_champion
 from headframe.orchestration import act, ask, flow
-from headframe.promotion.approve import record
-from headframe.promotion.ask_gates import gate
+from headframe.promotion.approve import record_approval
+from headframe.promotion.ask_gates import ask_gates
 from headframe.promotion.promote import promote
-from headframe.promotion.rules import Rules, find_gate, why_no_gate
+from headframe.promotion.rules import PromotionRules, gate_entry_problem, valid_gate_entry
 from headframe.promotion.service import LedgerAction, PromotionService
 from headframe.registry.versions import resolve
 from headframe.signing.keys import own_key
@@ -54,20 +54,20 @@ def promote_flow(
     service = PromotionService.of(load_plan(overrides, project, fitting=False), project.root)
     key = own_key(signer)
     version = resolve(model, service.uri)
-    entries, author = service.read(version.model), service.files(version).author
-    rules = Rules(service.promotion, service.trust, author, service.time(entries))
-    gated = find_gate(entries_since_champion(entries), version.number, rules)
+    entries, author = service.current_entries(version.model), service.version_files(version).author
+    rules = PromotionRules(service.promotion, service.trust, author, service.time(entries))
+    gated = valid_gate_entry(entries_since_champion(entries), version.number, rules)
     if gated is None:
-        asked = act(gate)(version, service, key)
+        asked = act(ask_gates)(version, service, key)
         if not asked.report.passed:
-            raise Refused(asked.told)
+            raise Refused(asked.message)
         gated = service.entries(version.model)[asked.number - 1]
-        why_not = why_no_gate(gated, rules)
+        why_not = gate_entry_problem(gated, rules)
         if why_not is not None:  # before people are asked, who would wait in vain
             raise Refused(why_not)
     report = gated.digests["report"]
     if wait and service.promotion.approvals.needed:
         answer = ask(Approval, f"{version.model}-{version.number}-{report[:16]}", HOURS)
         if answer is not None and answer.approval.strip():
-            act(record)(version, answer.approval, service, key)
+            act(record_approval)(version, answer.approval, service, key)
     return act(promote)(version, service, key, reason)

@@ -42,7 +42,7 @@ from headframe.gates.judge import judge_version
 from headframe.gates.page import page
 from headframe.gates.report import GateReport, GateResult
 from headframe.gates.request import GateRequest
-from headframe.promotion.gate_reports import fetch_report, keep_report, require_page, spell
+from headframe.promotion.gate_reports import fetch_report, report_bytes, require_stored_page, store_report
 from headframe.registry.layout import SIGNATURE
 from headframe.registry.signature import sign_package
 from headframe.registry.versions import model_files, resolve
@@ -675,7 +675,7 @@ def _all(*but: str) -> dict[str, Any]:
 
 def test_equal_files_give_equal_reports_and_a_page_that_needs_nothing(arena: Arena):
     reports = [arena.judge("digits", "worse", _all("budget"), reproduced="bitwise") for _ in range(2)]
-    assert spell(reports[0]) == spell(reports[1])
+    assert report_bytes(reports[0]) == report_bytes(reports[1])
     report = reports[0]
     assert report.passed, report.reason
     assert [each.gate for each in report.results] == list(report.settings)
@@ -695,10 +695,10 @@ def test_a_report_is_kept_with_the_run_and_known_by_its_bytes(digits: Made):
     report = here.judge("digits/1", None, {"minimum": gate("minimum", value=0.999)})
     assert not report.passed
     version = resolve("digits/1", digits.uri)
-    kept = keep_report(version, report, digits.uri)
-    assert keep_report(version, report, digits.uri) == kept
+    kept = store_report(version, report, digits.uri)
+    assert store_report(version, report, digits.uri) == kept
     sha256 = kept.sha256
-    require_page(version, kept, digits.uri)
+    require_stored_page(version, kept, digits.uri)
     assert fetch_report(version, sha256, digits.uri) == report
     run = MlflowClient(digits.uri, digits.uri).get_run(version.run_id)
     folder = Path(run.info.artifact_uri.removeprefix("file://")) / "gates"
@@ -715,7 +715,7 @@ def test_a_report_is_kept_with_the_run_and_known_by_its_bytes(digits: Made):
     assert file_digest(shown) == kept.page
     shown.write_text(shown.read_text(encoding="utf-8").replace("Refused by minimum", "Passed every gate"))
     with pytest.raises(Refused, match=rf"gate report gates/{sha256[:16]}.html .* it was changed, so ask the gates"):
-        require_page(version, kept, digits.uri)
+        require_stored_page(version, kept, digits.uri)
     with pytest.raises(Refused, match="is about digits version 1, not about"):
         fetch_report(replace(version, number=2), sha256, digits.uri)
     with pytest.raises(Refused, match="cannot be fetched"):

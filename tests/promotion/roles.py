@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 
 from headframe.config.plan.promotion import Approvals, Person, PromotionConfig, TeamConfig
 from headframe.promotion.approve import approve
-from headframe.promotion.ask_gates import Gated, gate
+from headframe.promotion.ask_gates import GateAction, ask_gates
 from headframe.promotion.promote import promote
 from headframe.promotion.service import LedgerAction, PromotionService
 from headframe.promotion.verify import verify
@@ -58,9 +58,9 @@ class Shift:
         return resolve(f"digits/{number}", self.uri)
 
 
-def gated(shift: Shift, number: int, service: PromotionService | None = None, by: str = "bert") -> Gated:
+def gated(shift: Shift, number: int, service: PromotionService | None = None, by: str = "bert") -> GateAction:
     """Ask the gates; bert registered none of the versions."""
-    return gate(shift.version(number), service or shift.service(), shift.keys[by])
+    return ask_gates(shift.version(number), service or shift.service(), shift.keys[by])
 
 
 def approved(shift: Shift, number: int, by: str = "bert", service: PromotionService | None = None) -> LedgerAction:
@@ -87,7 +87,7 @@ def folder(shift: Shift, number: int) -> Path:
 
 def findings(shift: Shift, **changes: Any) -> dict[str, str]:
     """What does not hold: kind and sentence."""
-    return {each.what: each.told for each in verify("digits", shift.service(**changes)).findings}
+    return {each.what: each.message for each in verify("digits", shift.service(**changes)).problems}
 
 
 def flip(file: Path, place: int = -1) -> None:

@@ -19,13 +19,13 @@ from roles import MINIMUM, Shift, approved, crown, findings, flip, folder, gated
 from headframe.config.plan.promotion import TeamConfig
 from headframe.errors import ConfigurationError, Refused
 from headframe.ledger.entries import parse_time, utc_now
-from headframe.promotion.approve import approval, approve, record, reject
-from headframe.promotion.ask_gates import gate
+from headframe.promotion.approve import approve, record_approval, reject, sign_approval
+from headframe.promotion.ask_gates import ask_gates
 from headframe.promotion.promote import promote
 from headframe.promotion.rollback import rollback
-from headframe.promotion.rules import Author, Rules, counted, is_as_strict
+from headframe.promotion.rules import Author, PromotionRules, is_as_strict, valid_approvals
 from headframe.promotion.service import PromotionService
-from headframe.promotion.verify import Verified, verify
+from headframe.promotion.verify import Verification, verify
 from headframe.promotion.views.history import history
 from headframe.registry.signature import sign_package
 from headframe.registry.versions import champion_number, load_model
@@ -38,9 +38,9 @@ STRICT = {"_target_": "headframe.gates.minimum.Minimum", "value": 0.9999}
 def test_a_version_becomes_champion_by_gates_approval_and_promotion(shift: Shift):
     report = gated(shift, 1)
     assert (report.report.passed, report.report.champion, report.report.tries) == (True, None, 1)
-    assert approved(shift, 1).told.startswith("digits version 1 is approved by bert: bert says yes; until ")
+    assert approved(shift, 1).message.startswith("digits version 1 is approved by bert: bert says yes; until ")
     act = promoted(shift, 1)
-    assert act.told == (f"digits version 1 is champion: {report.report.reason} (the first one, promoted by anna)")
+    assert act.message == (f"digits version 1 is champion: {report.report.reason} (the first one, promoted by anna)")
     assert champion_number("digits", shift.uri) == 1
     client = MlflowClient(shift.uri, shift.uri)
     assert client.get_model_version("digits", "1").tags["headframe.decision"].startswith("digits version 1 is champion")
@@ -53,7 +53,7 @@ def test_a_version_becomes_champion_by_gates_approval_and_promotion(shift: Shift
         "bundle", "plan", "table", "split", "predictions", "provenance", "report", "page", "signature"
     }  # fmt: skip
     assert entries[2].payload["approvals"] == [entries[2].payload["approvals"][0]]
-    assert verify("digits", shift.service()).findings == ()
+    assert verify("digits", shift.service()).problems == ()
 
 
 def test_versions_are_counted_that_were_compared_with_the_same_champion(shift: Shift):
@@ -129,7 +129,7 @@ def test_roles_are_held_to(shift: Shift, tmp_path: Path):
         keys = {**shift.keys, "mallory": make_key("mallory")}
     service, version = shift.service(), shift.version(2)
     acts = {
-        "gate": lambda key: gate(version, service, key),
+        "gate": lambda key: ask_gates(version, service, key),
         "approve": lambda key: approve(version, "why", service, key),
         "reject": lambda key: reject(version, "why", service, key),
         "promote": lambda key: promote(version, service, key),
@@ -175,8 +175,8 @@ def test_two_approvals_take_two_people(shift: Shift):
         promoted(shift, 1, service)
     approved(shift, 1, "cora", service)
     promoted(shift, 1, service)
-    reign = history("digits", service).reigns[0]
-    assert [(word.by, word.reason) for word in reign.approvals] == [
+    period = history("digits", service).periods[0]
+    assert [(word.by, word.reason) for word in period.approvals] == [
         ("bert", "bert says yes twice"), ("cora", "cora says yes")
     ]  # fmt: skip
 
@@ -184,9 +184,9 @@ def test_two_approvals_take_two_people(shift: Shift):
 def test_an_expired_approval_does_not_count(shift: Shift):
     gated(shift, 1)
     short = shift.service(days=1e-6)
-    envelope = approval(shift.version(1), "for a moment", short, shift.keys["bert"])
+    envelope = sign_approval(shift.version(1), "for a moment", short, shift.keys["bert"])
     with pytest.raises(Refused, match="the approval by bert expired at "):
-        record(shift.version(1), envelope, shift.service(), shift.keys["anna"])
+        record_approval(shift.version(1), envelope, shift.service(), shift.keys["anna"])
     approved(shift, 1)  # for 14 days, of which the policy in force gives none
     with pytest.raises(Refused, match=r"has 0; the approval by bert in entry 2 does not count: it expired at 20"):
         promoted(shift, 1, short)
@@ -196,9 +196,9 @@ def test_an_expired_approval_does_not_count(shift: Shift):
 def test_an_approval_of_one_version_is_worthless_for_another(shift: Shift):
     gated(shift, 1)
     gated(shift, 2)
-    envelope = approval(shift.version(1), "one is good", shift.service(), shift.keys["bert"])
+    envelope = sign_approval(shift.version(1), "one is good", shift.service(), shift.keys["bert"])
     with pytest.raises(Refused, match="this approval is for digits/1, so it is worthless for digits/2"):
-        record(shift.version(2), envelope, shift.service(), shift.keys["anna"])
+        record_approval(shift.version(2), envelope, shift.service(), shift.keys["anna"])
     # Written by somebody who does not ask our code first:
     ledger, trust = shift.service().ledger, Trust.of(shift.team)
     after = ledger.entries("digits", trust)
@@ -210,10 +210,10 @@ def test_an_approval_of_one_version_is_worthless_for_another(shift: Shift):
 
 def test_an_approval_counts_once(shift: Shift):
     gated(shift, 1)
-    envelope = approval(shift.version(1), "one is good", shift.service(), shift.keys["bert"])
-    record(shift.version(1), envelope, shift.service(), shift.keys["anna"])
+    envelope = sign_approval(shift.version(1), "one is good", shift.service(), shift.keys["bert"])
+    record_approval(shift.version(1), envelope, shift.service(), shift.keys["anna"])
     with pytest.raises(Refused, match="was written down before, as entry 2; an approval counts once"):
-        record(shift.version(1), envelope, shift.service(), shift.keys["anna"])
+        record_approval(shift.version(1), envelope, shift.service(), shift.keys["anna"])
     promoted(shift, 1)
     crown(shift, 2)
     rollback("digits", shift.service(), shift.keys["bert"], "two is slow", 1)
@@ -224,8 +224,8 @@ def test_an_approval_counts_once(shift: Shift):
     entries = service.entries("digits")
     first, last = [entry for entry in entries if (entry.kind, entry.version) == ("gate", 2)]
     assert first.digests == last.digests, "the same gates say the same of the same files: only their place differs"
-    rules = Rules(service.promotion, service.trust, Author("anna", shift.keys["anna"].public), utc_now())
-    assert counted(entries, last, rules) == ([], [])
+    rules = PromotionRules(service.promotion, service.trust, Author("anna", shift.keys["anna"].public), utc_now())
+    assert valid_approvals(entries, last, rules) == ([], [])
     with pytest.raises(
         Refused, match=r"bert went back from it at .* \(two is slow\), so digits/2 has to be gated anew"
     ):
@@ -236,18 +236,18 @@ def test_an_approval_counts_once(shift: Shift):
 
 def test_two_approvals_in_one_second_are_two(shift: Shift):
     gated(shift, 1)
-    given = [approval(shift.version(1), "yes", shift.service(), shift.keys["bert"]) for _ in range(3)]
+    given = [sign_approval(shift.version(1), "yes", shift.service(), shift.keys["bert"]) for _ in range(3)]
     assert len(set(given)) == 3
 
 
 def test_an_approval_is_for_one_gate_report_and_one_set_of_files(shift: Shift):
     gated(shift, 1)
-    envelope = approval(shift.version(1), "read with care", shift.service(), shift.keys["bert"])
+    envelope = sign_approval(shift.version(1), "read with care", shift.service(), shift.keys["bert"])
     approved(shift, 1, "cora")
     other = shift.service(gates={"minimum": {**MINIMUM, "value": 0.2}})
     gated(shift, 1, other)
     with pytest.raises(Refused, match="the approval by bert is for another gate report of digits/1 than entry 3 of"):
-        record(shift.version(1), envelope, other, shift.keys["anna"])
+        record_approval(shift.version(1), envelope, other, shift.keys["anna"])
     words = "needs 1 approval and has 0; the approval by cora in entry 2 does not count: it is for another gate report"
     with pytest.raises(Refused, match=words):
         promoted(shift, 1, other)
@@ -257,22 +257,25 @@ def test_an_approval_is_for_one_gate_report_and_one_set_of_files(shift: Shift):
     sign_package(model, shift.keys["cora"], claim)
     gated(shift, 1)
     with pytest.raises(Refused, match="the approval by bert is for another set of model files of digits/1 than"):
-        record(shift.version(1), envelope, shift.service(), shift.keys["anna"])
+        record_approval(shift.version(1), envelope, shift.service(), shift.keys["anna"])
 
 
 def test_an_approval_made_elsewhere_is_recorded_after_a_check(shift: Shift):
     gated(shift, 1)
-    envelope = approval(shift.version(1), "read on paper", shift.service(), shift.keys["bert"])
+    envelope = sign_approval(shift.version(1), "read on paper", shift.service(), shift.keys["bert"])
     parts = json.loads(envelope)
     statement = json.loads(base64.b64decode(parts["payload"]))
     statement["predicate"]["reason"] = "read in bed"
     forged = json.dumps({**parts, "payload": base64.b64encode(json.dumps(statement).encode()).decode()})
     with pytest.raises(Refused, match="this approval of digits/1 is refused: it was changed after bert signed it"):
-        record(shift.version(1), forged, shift.service(), shift.keys["anna"])
+        record_approval(shift.version(1), forged, shift.service(), shift.keys["anna"])
     with pytest.raises(Refused, match="it is no signed statement that can be read"):
-        record(shift.version(1), "yes", shift.service(), shift.keys["anna"])
-    act = record(shift.version(1), envelope + "\n", shift.service(), shift.keys["anna"])
-    assert (act.signer, act.told.partition(";")[0]) == ("anna", "digits version 1 is approved by bert: read on paper")
+        record_approval(shift.version(1), "yes", shift.service(), shift.keys["anna"])
+    act = record_approval(shift.version(1), envelope + "\n", shift.service(), shift.keys["anna"])
+    assert (act.signer, act.message.partition(";")[0]) == (
+        "anna",
+        "digits version 1 is approved by bert: read on paper",
+    )
     promoted(shift, 1)
 
 
@@ -290,7 +293,7 @@ def test_a_reason_is_required(shift: Shift):
 def test_a_rejected_version_waits_for_gates_and_approval(shift: Shift):
     service = shift.service(needed=0)
     gated(shift, 1, service)
-    assert reject(shift.version(1), "biased", service, shift.keys["bert"]).told.endswith("by bert: biased")
+    assert reject(shift.version(1), "biased", service, shift.keys["bert"]).message.endswith("by bert: biased")
     with pytest.raises(
         Refused, match=r"bert rejected it at .* \(biased\), so digits/1 has to be gated anew and approved"
     ):
@@ -303,7 +306,7 @@ def test_a_rejected_version_waits_for_gates_and_approval(shift: Shift):
         promoted(shift, 1, service)
     approve(shift.version(1), "not biased any more", service, shift.keys["cora"])
     promoted(shift, 1, service)
-    assert verify("digits", service).findings == ()
+    assert verify("digits", service).problems == ()
 
 
 def test_somebody_alone_answers_themselves_by_asking_the_gates_anew(shift: Shift):
@@ -319,7 +322,7 @@ def test_somebody_alone_answers_themselves_by_asking_the_gates_anew(shift: Shift
         rollback("digits", service, shift.keys["bert"], "the other was worse", 2)
     gated(shift, 2, service)
     promoted(shift, 2, service)
-    assert verify("digits", service).findings == ()
+    assert verify("digits", service).problems == ()
 
 
 def test_who_rejected_may_think_better_of_it(shift: Shift):
@@ -399,15 +402,15 @@ def test_going_back_leads_further_back_each_time(shift: Shift):
     with pytest.raises(Refused, match=r"digits had no champion before version 1; name one that was \(there: 2, 3\)"):
         rollback("digits", service, bert, "broken")
     with pytest.raises(
-        Refused, match="digits/4 was never champion, so there is no going back to it; former champions: 2"
+        Refused, match="digits/4 was never champion, so it cannot become champion again; former champions: 2"
     ):
         rollback("digits", service, bert, "broken", 4)
     with pytest.raises(Refused, match="digits/1 is the champion already"):
         rollback("digits", service, bert, "broken", 1)
-    assert rollback("digits", service, bert, "it was not three", 3).told == (
+    assert rollback("digits", service, bert, "it was not three", 3).message == (
         "digits version 3 is champion again, in place of version 1: it was not three (by bert)"
     )
-    assert verify("digits", service).findings == ()
+    assert verify("digits", service).problems == ()
 
 
 def test_a_champion_that_was_brought_back_answers_as_before(shift: Shift):
@@ -440,20 +443,20 @@ def test_history_tells_who_was_champion_when_and_why(shift: Shift):
     crown(shift, 1, 2)
     rollback("digits", shift.service(), shift.keys["bert"], "two is slow")
     told = history("digits", shift.service())
-    assert [(reign.version, reign.kind, reign.by, reign.instead_of) for reign in told.reigns] == [
+    assert [(period.version, period.kind, period.by, period.instead_of) for period in told.periods] == [
         (1, "promote", "anna", None), (2, "promote", "anna", 1), (1, "rollback", "bert", 2)
     ]  # fmt: skip
-    first, _, last = told.reigns
-    assert (first.until, last.until) == (told.reigns[1].since, None)
+    first, _, last = told.periods
+    assert (first.until, last.until) == (told.periods[1].since, None)
     assert last.reason == "two is slow"
     assert first.gate_reason.startswith("accuracy 0.9")
     assert (first.gates[0]["gate"], first.gates[0]["verdict"]) == ("minimum", "reached")
     assert [word.reason for word in last.approvals] == ["bert says yes"]
     today = last.since[:10]
-    assert [reign.version for reign in history("digits", shift.service(), today).reigns] == [1]
-    assert history("digits", shift.service(), last.since).reigns[0].entry == last.entry
+    assert [period.version for period in history("digits", shift.service(), today).periods] == [1]
+    assert history("digits", shift.service(), last.since).periods[0].entry == last.entry
     before = history("digits", shift.service(), "2020-01-31")
-    assert (before.reigns, before.summary) == ((), "digits had no champion at 2020-01-31")
+    assert (before.periods, before.summary) == ((), "digits had no champion at 2020-01-31")
     MlflowClient(shift.uri, shift.uri).set_registered_model_alias("digits", "champion", "4")
     assert history("digits", shift.service()) == told
     with pytest.raises(ConfigurationError, match=r"'last week' is no date or time; expected UTC as in 2026-11-17"):
@@ -476,7 +479,7 @@ def test_an_alias_that_was_moved_is_reported_and_put_back(shift: Shift, caplog: 
     with caplog.at_level(logging.WARNING, "headframe"), pytest.raises(Refused):
         promoted(shift, 2)
     assert "somebody moved it behind the ledger's back" in caplog.text
-    assert verify("digits", shift.service(), restore=True).findings == ()
+    assert verify("digits", shift.service(), restore=True).problems == ()
     assert champion_number("digits", shift.uri) == 1
     client.delete_registered_model_alias("digits", "champion")
     assert "names no version" in findings(shift)["alias"]
@@ -488,7 +491,7 @@ def test_an_alias_that_no_entry_stands_for_is_taken_down(shift: Shift):
     gated(shift, 1)
     MlflowClient(shift.uri, shift.uri).set_registered_model_alias("digits", "champion", "4")
     assert "but the ledger has made no version champion" in findings(shift)["alias"]
-    assert verify("digits", shift.service(), restore=True).findings == ()
+    assert verify("digits", shift.service(), restore=True).problems == ()
     assert champion_number("digits", shift.uri) is None
 
 
@@ -542,7 +545,7 @@ def test_one_flipped_byte_of_an_approval_is_named(shift: Shift):
 def test_an_approval_that_does_not_hold_is_named_even_in_an_entry_that_does(shift: Shift):
     """As somebody would write it who has a key of the team and the database, but not bert's key."""
     gated(shift, 1)
-    envelope = approval(shift.version(1), "yes", shift.service(), shift.keys["bert"])
+    envelope = sign_approval(shift.version(1), "yes", shift.service(), shift.keys["bert"])
     parts = json.loads(envelope)
     parts["payload"] = base64.b64encode(base64.b64decode(parts["payload"]).replace(b'"yes"', b'"yea"')).decode()
     ledger = shift.service().ledger
@@ -582,7 +585,7 @@ def test_a_champion_of_a_laxer_policy_is_named(shift: Shift):
     lax = shift.service(needed=0)
     gated(shift, 1, lax)
     promoted(shift, 1, lax)
-    assert verify("digits", lax).findings == ()
+    assert verify("digits", lax).problems == ()
     assert findings(shift)["policy"] == (
         "entry 2 of digits (promote of version 1) does not satisfy policy team: digits/1 needs 1 approval and has 0; "
         "ask for: headframe models approve digits/1"
@@ -595,7 +598,7 @@ def test_a_promotion_by_somebody_who_may_not_is_named(shift: Shift):
     ledger, trust = shift.service().ledger, Trust.of(shift.team)
     entries = ledger.entries("digits", trust)
     ledger.append("digits", "promote", 1, {**entries[2].payload}, shift.keys["dora"], after=3)
-    told = [each.told for each in verify("digits", shift.service()).findings if each.what == "policy"]
+    told = [each.message for each in verify("digits", shift.service()).problems if each.what == "policy"]
     assert told[0].startswith(
         "entry 4 of digits (promote of version 1) was signed by dora, who is reader in conf/team/;"
     )
@@ -639,13 +642,13 @@ def test_what_was_left_of_a_promotion_is_finished_by_the_next_command(
     gated(shift, 2)
     service.ledger.append("digits", "promote", 2, claim, shift.keys["anna"], after=4)
     commands = {
-        "read": lambda: service.read("digits"),
+        "read": lambda: service.current_entries("digits"),
         "verify": lambda: verify("digits", service),
         "gate": lambda: gated(shift, 3),
     }
     with caplog.at_level(logging.INFO, "headframe"):
         commands[command]()
-    told = "entry 5 of digits (promote of version 2) was not told to MLflow yet; alias champion now names 2"
+    told = "entry 5 of digits (promote of version 2) was not in MLflow yet; alias champion now names 2"
     assert told in caplog.text
     assert champion_number("digits", shift.uri) == 2
 
@@ -654,11 +657,11 @@ def test_one_person_alone_needs_nobody(shift: Shift):
     service = PromotionService(shift.service(needed=0).promotion, Trust.of(TeamConfig()), shift.uri, shift.root)
     anna = shift.keys["anna"]
     for number in (1, 2):
-        gate(shift.version(number), service, anna)
+        ask_gates(shift.version(number), service, anna)
         promote(shift.version(number), service, anna, "a better one")
     rollback("digits", service, anna, "worse after all")
-    verified: Verified = verify("digits", service)
-    assert verified.findings == ()
+    verified: Verification = verify("digits", service)
+    assert verified.problems == ()
     assert verified.summary == (
         "digits: 5 entries, 2 gate reports and the files of 1, 2 hold; champion is version 1, by ledger and by alias"
     )

@@ -21,14 +21,15 @@ from headframe.gates.request import GateRequest
 from headframe.ledger.entries import format_time, parse_time
 from headframe.ledger.rules import require_valid_payloads
 from headframe.promotion.approvals import APPROVAL
-from headframe.promotion.approve import approval, approve, record
-from headframe.promotion.ask_gates import gate
-from headframe.promotion.gate_reports import keep_report
+from headframe.promotion.approve import approve, record_approval, sign_approval
+from headframe.promotion.ask_gates import ask_gates
+from headframe.promotion.gate_reports import store_report
 from headframe.promotion.promote import promote
+from headframe.promotion.promotion_checks import promotion_problems
 from headframe.promotion.rollback import rollback
-from headframe.promotion.rules import Author, reproduced
+from headframe.promotion.rules import Author, reproduction_verdict
 from headframe.promotion.service import PromotionService
-from headframe.promotion.verify import unlawful, verify
+from headframe.promotion.verify import verify
 from headframe.promotion.views.history import history
 from headframe.signing.envelope import seal
 from headframe.signing.keys import OwnKey
@@ -54,7 +55,7 @@ def test_gates_that_were_asked_for_less_than_is_in_force_do_not_count(changes: d
 
 def forge(shift: Shift, number: int, service: PromotionService, key: OwnKey) -> None:
     """Write down a gate report that calls a version better than it is, as somebody can who does not ask our code."""
-    entries = service.read("digits")
+    entries = service.current_entries("digits")
     present = next(entry for entry in reversed(entries) if entry.kind in ("promote", "rollback"))
     version = shift.version(number)
     report = judge_version(GateRequest(
@@ -70,7 +71,7 @@ def forge(shift: Shift, number: int, service: PromotionService, key: OwnKey) -> 
     )
     report = report.model_copy(update={"results": results})
     assert report.passed
-    kept, files = keep_report(version, report, service.uri), service.files(version)
+    kept, files = store_report(version, report, service.uri), service.version_files(version)
     claim: Mapping[str, Any] = {
         "passed": True,
         "reason": report.reason,
@@ -81,7 +82,7 @@ def forge(shift: Shift, number: int, service: PromotionService, key: OwnKey) -> 
         "champion": present.version,
         "commit": "",
         "digests": {
-            **service.digests(version), **report.digests, "bundle": files.bundle, "report": kept.sha256,
+            **service.registered_digests(version), **report.digests, "bundle": files.bundle, "report": kept.sha256,
             "page": kept.page, "signature": files.signature,
         },
     }  # fmt: skip
@@ -99,14 +100,14 @@ def test_a_verdict_that_its_author_forged_is_refused_where_four_eyes_are_due(shi
     with pytest.raises(Refused, match=words):
         approved(shift, 1, service=service)
     lax = shift.service(gates=GATES, needed=0)
-    given = approval(shift.version(1), "looks fine", lax, shift.keys["bert"])
+    given = sign_approval(shift.version(1), "looks fine", lax, shift.keys["bert"])
     with pytest.raises(Refused, match=words):
-        record(shift.version(1), given, service, shift.keys["anna"])
-    record(shift.version(1), given, lax, shift.keys["anna"])
+        record_approval(shift.version(1), given, service, shift.keys["anna"])
+    record_approval(shift.version(1), given, lax, shift.keys["anna"])
     with pytest.raises(Refused, match=words):
         promoted(shift, 1, service)
     promoted(shift, 1, lax)
-    [told] = [each.told for each in verify("digits", service).findings if each.what == "policy"]
+    [told] = [each.message for each in verify("digits", service).problems if each.what == "policy"]
     assert told.startswith(
         "entry 6 of digits (promote of version 1) does not satisfy policy team: digits/1 was gated by"
     )
@@ -117,18 +118,18 @@ def test_a_forged_verdict_is_named_when_the_gates_are_asked_again(shift: Shift):
         shift.service(needed=0, gates=GATES).promotion, Trust.of(TeamConfig()), shift.uri, shift.root
     )
     anna = shift.keys["anna"]
-    gate(shift.version(4), service, anna)
+    ask_gates(shift.version(4), service, anna)
     promote(shift.version(4), service, anna)
     honest = verify("digits", service, recompute=True)
-    assert (honest.findings, honest.recomputed) == ((), 2)
-    assert honest.summary.endswith("by ledger and by alias; its 2 gates, asked again, say the same")
+    assert (honest.problems, honest.recomputed) == ((), 2)
+    assert honest.summary.endswith("by ledger and by alias; 2 gates, run again, agree")
     forge(shift, 1, service, anna)
     promote(shift.version(1), service, anna)
-    assert verify("digits", service).findings == ()
-    [found] = verify("digits", service, recompute=True).findings
+    assert verify("digits", service).problems == ()
+    [found] = verify("digits", service, recompute=True).problems
     assert found.what == "verdict"
-    assert found.told.startswith(
-        "entry 3 of digits (gate of version 1): gate better said: accuracy 0.99 is better; asked again it says: "
+    assert found.message.startswith(
+        "entry 3 of digits (gate of version 1): gate better found: accuracy 0.99 is better; run again it found: "
         "accuracy 0."
     )
 
@@ -138,7 +139,7 @@ def test_the_authors_gates_take_nothing_from_those_of_others(shift: Shift):
     gated(shift, 1, by="anna")
     approved(shift, 1)
     promoted(shift, 1)
-    assert verify("digits", shift.service()).findings == ()
+    assert verify("digits", shift.service()).problems == ()
 
 
 def test_a_reader_cannot_write_down_gates(shift: Shift):
@@ -198,10 +199,12 @@ def test_an_unlawful_reign_is_named_after_somebody_went_back(shift: Shift):
     }
     service = shift.service()
     entries = service.entries("digits")
-    assert unlawful(entries, entries[-1], service) == []
-    [told] = unlawful(entries, entries[4], service)
+    assert promotion_problems(entries, entries[-1], service) == []
+    [told] = promotion_problems(entries, entries[4], service)
     assert told == findings(shift)["policy"]
-    with pytest.raises(Refused, match=r"there is no going back to digits/2: entry 5 .* does not satisfy policy team"):
+    with pytest.raises(
+        Refused, match=r"digits/2 cannot become champion again: entry 5 .* does not satisfy policy team"
+    ):
         rollback("digits", service, shift.keys["bert"], "it was good", 2)
 
 
@@ -216,7 +219,7 @@ def test_a_promotion_by_gates_that_failed_later_is_named(shift: Shift):
         "approvals": [], "commit": "", "digests": entries[0].digests,
     }  # fmt: skip
     entry = service.ledger.append("digits", "promote", 1, claim, shift.keys["anna"], after=3)
-    [told] = unlawful((*entries, entry), entry, service)
+    [told] = promotion_problems((*entries, entry), entry, service)
     assert told.endswith("it refers to entry 1 of digits (gate of version 1), though entry 3 of digits (gate of "
                          "version 1) came after it")  # fmt: skip
 
@@ -232,7 +235,7 @@ def test_going_back_is_refused_where_the_gate_report_was_replaced(shift: Shift):
     crown(shift, 2)
     report.write_text("{}", encoding="utf-8")
     with pytest.raises(
-        Refused, match=r"there is no going back to digits/1: entry 3 .* gate report gates/.* has sha256"
+        Refused, match=r"digits/1 cannot become champion again: entry 3 .* gate report gates/.* has sha256"
     ):
         rollback("digits", shift.service(), shift.keys["bert"], "slow")
 
@@ -268,7 +271,7 @@ def test_a_tag_that_was_changed_is_named(shift: Shift):
 
 def test_a_second_key_of_ones_own_is_no_second_person(shift: Shift):
     service = PromotionService(shift.service().promotion, Trust.of(TeamConfig()), shift.uri, shift.root)
-    gate(shift.version(1), service, shift.keys["bert"])
+    ask_gates(shift.version(1), service, shift.keys["bert"])
     words = "policy team asks for the word of others, but conf/team/ lists nobody, so any two keys of one person would"
     with pytest.raises(Refused, match=words):
         approve(shift.version(1), "fine", service, shift.keys["bert"])
@@ -276,7 +279,7 @@ def test_a_second_key_of_ones_own_is_no_second_person(shift: Shift):
     with pytest.raises(Refused, match=words):
         promote(shift.version(1), service, shift.keys["anna"])
     promoted(shift, 1)
-    assert words in next(each.told for each in verify("digits", service).findings if each.what == "policy")
+    assert words in next(each.message for each in verify("digits", service).problems if each.what == "policy")
 
 
 @pytest.mark.parametrize(
@@ -300,22 +303,22 @@ def test_an_approval_that_says_too_little_is_refused_in_one_sentence(changes: di
         APPROVAL, about, {name: value for name, value in claim.items() if value is not None}, shift.keys["bert"]
     )
     with pytest.raises(Refused, match=words) as refused:
-        record(shift.version(1), envelope, shift.service(), shift.keys["anna"])
+        record_approval(shift.version(1), envelope, shift.service(), shift.keys["anna"])
     assert "\n" not in str(refused.value)
 
 
 def test_a_reproduction_counts_by_the_word_of_others_about_this_very_model(shift: Shift):
     service = shift.service()
-    files = service.files(shift.version(1))
+    files = service.version_files(shift.version(1))
     claim = {"verdict": "bitwise", "digests": {"bundle": files.bundle}}
     service.ledger.append("digits", "reproduce", 1, claim, shift.keys["bert"], after=0)
     service.ledger.append("digits", "reproduce", 1, {**claim, "verdict": "different"}, shift.keys["anna"], after=1)
     entries = service.entries("digits")
     for promotion, expected in ((service.promotion, "bitwise"), (shift.service(needed=0).promotion, "different")):
-        assert reproduced(entries, 1, files.bundle, files.author, promotion) == expected
-    assert reproduced(entries, 1, "0" * 64, files.author, service.promotion) is None
+        assert reproduction_verdict(entries, 1, files.bundle, files.author, promotion) == expected
+    assert reproduction_verdict(entries, 1, "0" * 64, files.author, service.promotion) is None
     assert (
-        reproduced(entries, 1, files.bundle, Author("bert", shift.keys["bert"].public), service.promotion)
+        reproduction_verdict(entries, 1, files.bundle, Author("bert", shift.keys["bert"].public), service.promotion)
         == "different"
     )
 
@@ -335,14 +338,14 @@ def test_what_somebody_said_before_they_left_still_counts_and_nothing_new(shift:
     entries = shift.service().entries("digits")
     gone = parse_time(entries[-1].time) + timedelta(seconds=1)
     without_bert = leaving(shift, "bert", gone)
-    assert verify("digits", without_bert).findings == ()
-    assert [word.by for word in history("digits", without_bert).reigns[0].approvals] == ["bert"]
-    assert unlawful(entries, entries[-1], without_bert) == []
+    assert verify("digits", without_bert).problems == ()
+    assert [word.by for word in history("digits", without_bert).periods[0].approvals] == ["bert"]
+    assert promotion_problems(entries, entries[-1], without_bert) == []
     if datetime.now(UTC) < gone:
         without_bert = leaving(shift, "bert", gone - timedelta(seconds=1))
     words = r"bert's key counts in conf/team/ only until 20.*, so it signs nothing new"
     for act in (
-        lambda: gate(shift.version(3), without_bert, shift.keys["bert"]),
+        lambda: ask_gates(shift.version(3), without_bert, shift.keys["bert"]),
         lambda: rollback("digits", without_bert, shift.keys["bert"], "slow"),
     ):
         with pytest.raises(Refused, match=words):
@@ -355,7 +358,7 @@ def test_models_of_somebody_who_left_are_not_gated_or_promoted_anew(shift: Shift
     without_anna = leaving(shift, "anna", datetime.now(UTC))
     words = "digits/1 was signed by its author anna, but anna's key counts in conf/team/ only until 20"
     with pytest.raises(Refused, match=words):
-        gate(shift.version(1), without_anna, shift.keys["bert"])
+        ask_gates(shift.version(1), without_anna, shift.keys["bert"])
     with pytest.raises(Refused, match=words):
         approve(shift.version(1), "fine", without_anna, shift.keys["cora"])
     with pytest.raises(Refused, match=words):
@@ -375,8 +378,8 @@ def test_an_entry_dated_after_its_signer_left_is_refused(shift: Shift):
 def test_an_approval_that_was_kept_back_until_its_signer_left_does_not_count(shift: Shift):
     """Approvals bear their signer's own clock, so when they were written down decides."""
     gated(shift, 1, by="cora")
-    kept_back = approval(shift.version(1), "fine", shift.service(), shift.keys["bert"])
-    record(shift.version(1), kept_back, shift.service(), shift.keys["anna"])
+    kept_back = sign_approval(shift.version(1), "fine", shift.service(), shift.keys["bert"])
+    record_approval(shift.version(1), kept_back, shift.service(), shift.keys["anna"])
     statement = {"model": "digits", "version": 1, "reason": "fine", "expires": "2100-01-01T00:00:00Z"}
     digests = shift.service().entries("digits")[0].digests
     about = {name: digests[name] for name in ("bundle", "report", "signature")}
@@ -385,7 +388,7 @@ def test_an_approval_that_was_kept_back_until_its_signer_left_does_not_count(shi
     with pytest.raises(
         Refused, match="the approval by bert comes too late: bert's key counts in conf/team/ only until"
     ):
-        record(shift.version(1), backdated, service, shift.keys["anna"])
+        record_approval(shift.version(1), backdated, service, shift.keys["anna"])
     claim = {"approval": backdated, "digests": about}
     service.ledger.append("digits", "approve", 1, claim, shift.keys["anna"], after=2)
     with pytest.raises(

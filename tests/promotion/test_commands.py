@@ -93,9 +93,9 @@ def test_a_team_takes_a_version_from_its_gates_to_champion_and_back(shift: Shift
     assert len(lines) == 3
     assert "brought back by bert: slow" in lines[-1]
     on = json.loads(models.done("history", "digits", "--on", "2020-01-31", "--json"))
-    assert on["reigns"] == []
+    assert on["periods"] == []
     again = models.done("verify", "digits", "--recompute")
-    assert again.endswith("by ledger and by alias; its 1 gate, asked again, says the same\n")
+    assert again.endswith("by ledger and by alias; 1 gate, run again, agrees\n")
     assert models.done("verify", "digits").startswith("digits: 7 entries, 2 gate reports and the files of 1, 2 hold; ")
     assert "is rejected by cora: biased" in models.done("reject", "digits/3", "--as", "cora", "--reason", "biased")
 
@@ -145,7 +145,7 @@ def test_what_verify_finds_is_listed_and_ends_with_exit_code_4(shift: Shift, mod
     assert printed.splitlines()[0].startswith("alias: alias champion of digits names version 4, but entry 3 of digits")
     assert printed.splitlines()[-1] == "digits: 1 thing does not hold"
     code, printed, said = models("verify", "digits", "--restore", "--json")
-    assert (code, json.loads(printed)["findings"]) == (0, [])
+    assert (code, json.loads(printed)["problems"]) == (0, [])
     assert "alias champion of digits named 4 and now names 1, as the ledger says" in said
 
 

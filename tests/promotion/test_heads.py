@@ -39,8 +39,8 @@ ACTS: tuple[Callable[[Shift], object], ...] = (
     lambda shift: rejected(shift, 3),
     lambda shift: promoted(shift, 2),
     lambda shift: rollback("digits", shift.service(), shift.keys["bert"], "back", 1),
-    lambda shift: shift.service().restore("digits"),
-    lambda shift: shift.service().read("digits"),
+    lambda shift: shift.service().restore_alias("digits"),
+    lambda shift: shift.service().current_entries("digits"),
 )
 
 
@@ -121,7 +121,7 @@ def test_a_second_ledger_on_the_same_mlflow_is_told_so(shift: Shift):
     digests = {"digests": {"bundle": "0" * 64}, "reason": "no"}
     service.ledger.append("digits", "reject", 2, digests, shift.keys["bert"], after=0)
     said = "MLflow has the champion of digits from ledger .*, not from this one .*theirs.db, .*promotion.model"
-    for act in (service.finish, service.read, service.restore):
+    for act in (service.project_pending, service.current_entries, service.restore_alias):
         with pytest.raises(Refused, match=said):
             act("digits")
     with pytest.raises(Refused, match=said):
@@ -133,7 +133,7 @@ def test_a_second_ledger_on_the_same_mlflow_is_told_so(shift: Shift):
 def test_an_alias_is_never_taken_down_for_an_empty_ledger(shift: Shift):
     MlflowClient(shift.uri, shift.uri).set_registered_model_alias("digits", "champion", "4")
     with pytest.raises(Refused, match="has no entry about digits, so it cannot name its champion"):
-        shift.service().restore("digits")
+        shift.service().restore_alias("digits")
     assert champion_number("digits", shift.uri) == 4
 
 
@@ -158,7 +158,7 @@ def test_a_note_that_was_removed_is_named_and_told_again_when_a_person_says_so(s
     with pytest.raises(Refused, match="has it no longer: the tag was removed, or the model was created again"):
         gated(shift, 2)
     assert "has it no longer" in findings(shift)["head"]
-    assert verify("digits", shift.service(), restore=True).findings == ()
+    assert verify("digits", shift.service(), restore=True).problems == ()
     assert tag(shift) == before
     first, *_, last = shift.service().entries("digits")
     assert read_head("digits", shift.uri) == LedgerHead(first.digest, 3, last.digest)
@@ -187,8 +187,8 @@ def test_what_mlflow_could_not_be_told_is_told_by_the_next_command(
             promoted(shift, 1)
     assert champion_number("digits", shift.uri) is None
     with caplog.at_level(logging.INFO, "headframe"):
-        assert verify("digits", shift.service()).findings == ()
-    assert "was not told to MLflow yet; alias champion now names 1" in caplog.text
+        assert verify("digits", shift.service()).problems == ()
+    assert "was not in MLflow yet; alias champion now names 1" in caplog.text
     assert champion_number("digits", shift.uri) == 1
 
 
@@ -222,7 +222,7 @@ def test_a_ledger_that_another_writes_to_in_this_moment_is_not_taken_for_cut_off
         return early if when == "after" else entries(self, model)
 
     monkeypatch.setattr(PromotionService, "entries", slowly)
-    assert service.estranged("digits") is None
+    assert service.ledger_mismatch("digits") is None
     assert len(entries(service, "digits")) == 2
 
 
@@ -237,7 +237,7 @@ def test_a_first_entry_that_another_writes_in_this_moment_is_not_taken_for_a_not
         return early
 
     monkeypatch.setattr(services, "read_head", slowly)
-    assert shift.service().estranged("digits") is None
+    assert shift.service().ledger_mismatch("digits") is None
     assert tag(shift) is not None
 
 

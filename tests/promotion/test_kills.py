@@ -115,14 +115,14 @@ def whole(acted: Scene, told: Path) -> None:
     shift, service = acted.shift, acted.shift.service()
 
     def one_champion() -> tuple[Entry, ...]:
-        entries = service.read("digits")
+        entries = service.current_entries("digits")
         present = champion_entry(entries)
         assert present is not None
         assert present.version in (acted.before, acted.after)
         assert champion_number("digits", shift.uri) == present.version
         assert not service.ledger.is_pending("digits")
         assert read_head("digits", shift.uri) == LedgerHead(entries[0].digest, len(entries), entries[-1].digest)
-        assert verify("digits", service).findings == ()
+        assert verify("digits", service).problems == ()
         return entries
 
     entries = one_champion()

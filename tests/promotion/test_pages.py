@@ -22,12 +22,12 @@ from headframe.errors import ConfigurationError, Refused
 from headframe.evaluation.evaluation import measure
 from headframe.pages.blocks import Dot, Dots, Grid, Page, Section, Text, as_html, as_markdown
 from headframe.promotion.approve import approve, reject
-from headframe.promotion.ask_gates import gate
+from headframe.promotion.ask_gates import ask_gates
 from headframe.promotion.promote import promote
 from headframe.promotion.rollback import rollback
 from headframe.promotion.service import PromotionService
 from headframe.promotion.views.leaderboard import leaderboard
-from headframe.promotion.views.model_card import card, show
+from headframe.promotion.views.model_card import model_card, version_details
 from headframe.promotion.views.overview import Overview, overview
 from headframe.registry.listing import model_names
 from headframe.signing.keys import make_key
@@ -82,7 +82,7 @@ def shift(made: Shift, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shift
 
 
 def crown(shift: Shift, number: int, service: PromotionService) -> None:
-    gate(shift.version(number), service, shift.keys["bert"])
+    ask_gates(shift.version(number), service, shift.keys["bert"])
     approve(shift.version(number), EVIL, service, shift.keys["bert"])
     promote(shift.version(number), service, shift.keys["anna"])
 
@@ -111,14 +111,14 @@ def test_the_state_of_each_version_is_what_the_ledger_says(shift: Shift):
     service = shift.service()
     assert set(states(overview("digits", service)).values()) == {"candidate"}
     crown(shift, 1, service)
-    gate(shift.version(2), service, shift.keys["anna"])
+    ask_gates(shift.version(2), service, shift.keys["anna"])
     reject(shift.version(3), "no", service, shift.keys["bert"])
     found = overview("digits", service)
     assert states(found) == {1: "champion", 2: "challenger", 3: "rejected", 4: "candidate"}
     assert {each.version for each in found.groups[0].versions} == {1, 2, 3}  # the champion's rows come first
     crown(shift, 2, service)
     strict = shift.service(gates={"minimum": {**shift_minimum(), "value": 0.9999}})
-    gate(shift.version(4), strict, shift.keys["anna"])
+    ask_gates(shift.version(4), strict, shift.keys["anna"])
     assert states(overview("digits", service)) == {1: "former champion", 2: "champion", 3: "rejected", 4: "refused"}
     rollback("digits", service, shift.keys["bert"], "slow")
     # What gates said against another champion says nothing any more.
@@ -145,7 +145,7 @@ def test_a_version_whose_papers_were_changed_is_not_ranked(shift: Shift, file: s
         3 not in rank.versions for table in leaderboard("digits", shift.service()).tables for rank in table.ranks
     )
     with pytest.raises(Refused, match=file):
-        card(shift.version(3), shift.service())
+        model_card(shift.version(3), shift.service())
 
 
 @pytest.mark.parametrize("file", ["metrics.json", "slices.json"])
@@ -154,7 +154,7 @@ def test_a_card_shows_no_figure_that_was_not_signed(shift: Shift, file: str):
     measured = Path(run.info.artifact_uri.removeprefix("file://")) / "evaluation" / file
     measured.write_bytes(measured.read_bytes() + b" ")
     with pytest.raises(Refused, match=rf"{file} of models:/digits/1 was changed: it has sha256 .* was signed by"):
-        card(shift.version(1), shift.service())
+        model_card(shift.version(1), shift.service())
 
 
 def test_a_model_that_is_not_there_is_said(shift: Shift):
@@ -197,10 +197,10 @@ def _read(html: str) -> _Reader:
 def test_the_card_tells_all_and_escapes_what_people_wrote(shift: Shift):
     service = shift.service()
     crown(shift, 4, service)
-    made = card(shift.version(4), service)
+    made = model_card(shift.version(4), service)
     _read(made.html)
     assert "&lt;script&gt;alert" in made.html
-    shown = show(shift.version(4), service)
+    shown = version_details(shift.version(4), service)
     for digest in shown.digests.values():
         assert digest in made.html
         assert digest in made.markdown
@@ -211,18 +211,18 @@ def test_the_card_tells_all_and_escapes_what_people_wrote(shift: Shift):
     accuracy = shown.metrics["accuracy"]
     assert f"{accuracy.value:.4f}" in made.html
     assert f"{accuracy.low:.4f} to {accuracy.high:.4f}" in made.html
-    assert [each.what for each in shown.deeds] == ["passed its gates", "approved", "promoted"]
+    assert [each.what for each in shown.events] == ["passed its gates", "approved", "promoted"]
     assert (shown.about.state, shown.approvals[0].by, shown.approvals[0].reason) == ("champion", "bert", EVIL)
     assert any(line.startswith("gate       ok  minimum: ") for line in shown.lines)
-    assert card(shift.version(4), service) == made
+    assert model_card(shift.version(4), service) == made
 
 
 def test_the_card_names_the_slices_that_only_a_gate_looked_at(shift: Shift):
     slices = {"_target_": "headframe.gates.slices.Slices", "resamples": 200}
     service = shift.service(needed=0, gates={"minimum": MINIMUM, "slices": slices})
-    gated = gate(shift.version(4), service, shift.keys["anna"])
+    gated = ask_gates(shift.version(4), service, shift.keys["anna"])
     found = next(each.reason for each in gated.report.results if each.gate == "slices")
-    told = card(shift.version(4), service).markdown
+    told = model_card(shift.version(4), service).markdown
     assert f"The evaluation measured no slices; what the gate found of them: {found}. Name columns" in told
     assert "No slices were measured" not in told
 
@@ -230,18 +230,18 @@ def test_the_card_names_the_slices_that_only_a_gate_looked_at(shift: Shift):
 def test_the_leaderboard_puts_seeds_together_and_never_compares_other_rows(shift: Shift):
     service = shift.service(gates={"minimum": shift_minimum(), "better": {"_target_": "headframe.gates.better.Better"}})
     crown(shift, 1, service)
-    gate(shift.version(3), service, shift.keys["anna"])
+    ask_gates(shift.version(3), service, shift.keys["anna"])
     board = leaderboard("digits", service)
     assert [sorted(v for rank in table.ranks for v in rank.versions) for table in board.tables] == [[1, 2, 3], [4]]
     by_versions = {rank.versions: rank for rank in board.tables[0].ranks}
     assert by_versions.keys() == {(1, 2), (3,)}
     both, single = by_versions[1, 2], by_versions[3,]
-    values = [show(shift.version(number), service).metrics["accuracy"].value for number in (1, 2)]
+    values = [version_details(shift.version(number), service).metrics["accuracy"].value for number in (1, 2)]
     assert (both.seeds, both.values, both.bar, both.champion) == ((1, 2), tuple(values), "seeds", True)
     assert both.mean == pytest.approx(sum(values) / 2)
     assert both.high is not None
     assert both.high - both.mean == pytest.approx(abs(values[0] - values[1]) / 2**0.5)  # of two: their distance by √2
-    interval = show(shift.version(3), service).metrics["accuracy"]
+    interval = version_details(shift.version(3), service).metrics["accuracy"]
     assert (single.bar, single.mean, single.low, single.high) == (
         "test rows",
         interval.value,

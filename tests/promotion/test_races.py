@@ -81,7 +81,7 @@ def test_of_twenty_promotions_at_once_one_wins(service: PromotionService, shift:
         else:
             assert f"but version {winner} has become champion since (entry {before + 1} of digits" in sentence
         assert ", by anna at 20" in sentence
-    assert verify("digits", service).findings == ()
+    assert verify("digits", service).problems == ()
 
 
 @pytest.mark.slow
@@ -107,7 +107,7 @@ def test_promotions_rollbacks_and_rejections_at_once_leave_a_whole_ledger(
     assert champion_number("digits", shift.uri) == crowns[-1]
     head = MlflowClient(shift.uri, shift.uri).get_registered_model("digits").tags["headframe.ledger"]
     assert head == f"{entries[0].digest} {entries[-1].number} {entries[-1].digest}"
-    assert verify("digits", service).findings == ()
+    assert verify("digits", service).problems == ()
 
 
 def test_of_twenty_entries_at_once_each_gets_its_own_number(service: PromotionService, shift: Shift, tmp_path: Path):

@@ -113,14 +113,14 @@ def test_nor_where_the_note_of_the_ledger_is_put_back_with_them(how: str, shift:
         with pytest.raises(Refused, match=r"digits is not served, since its promotion does not hold: |was exchanged"):
             ask()
     assert not (tmp_path / "scored.parquet").exists()
-    assert {each.what for each in verify("digits", shift.service()).findings} >= {"model files"}
+    assert {each.what for each in verify("digits", shift.service()).problems} >= {"model files"}
 
 
 def test_files_that_were_exchanged_do_not_serve_whatever_is_said_of_them(shift: Shift, monkeypatch: pytest.MonkeyPatch):
     """Even if nothing else objected, what is loaded is held against the entry."""
     crown(shift, 1)
     exchange(shift, lambda client: client.delete_registered_model("digits"), note=True)
-    monkeypatch.setattr("headframe.promotion.verify.unlawful", lambda *_: [])
+    monkeypatch.setattr("headframe.promotion.promotion_checks.promotion_problems", lambda *_: [])
     with pytest.raises(
         Refused, match=r"the model of digits/1 is .*, but entry 3 of digits .* is about .* was exchanged"
     ):
@@ -150,8 +150,8 @@ def test_what_a_kill_kept_from_mlflow_is_told_before_it_serves(shift: Shift, cap
     assert champion_number("digits", shift.uri) == 1
     with caplog.at_level(logging.INFO, "headframe"):
         assert opened(shift) == 2
-    assert "was not told to MLflow yet; alias champion now names 2" in caplog.text
-    assert verify("digits", shift.service()).findings == ()
+    assert "was not in MLflow yet; alias champion now names 2" in caplog.text
+    assert verify("digits", shift.service()).problems == ()
 
 
 def forbid(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -139,4 +139,4 @@ def _approve_in_the_pages(root: Path, environment: dict[str, str], worker: subpr
     client = MlflowClient(environment["MLFLOW_TRACKING_URI"])
     assert client.get_model_version_by_alias("ours", "champion").version == "1"
     history = json.loads(call(root, "headframe models history ours --json", environment))
-    assert history["reigns"][0]["approvals"][0]["reason"] == "looked at its page"
+    assert history["periods"][0]["approvals"][0]["reason"] == "looked at its page"

@@ -107,7 +107,7 @@ def _service(arguments: argparse.Namespace, project: Project) -> PromotionServic
 def _version(arguments: argparse.Namespace, service: PromotionService) -> ModelVersion:
     from headframe.registry.versions import resolve
 
-    service.finish(service.promotion.model)
+    service.project_pending(service.promotion.model)
     return resolve(arguments.model, service.uri)
 
 
@@ -142,19 +142,19 @@ def _list(arguments: argparse.Namespace, project: Project) -> CommandResult:
 
 
 def _show(arguments: argparse.Namespace, project: Project) -> CommandResult:
-    from headframe.promotion.views.model_card import show
+    from headframe.promotion.views.model_card import version_details
 
     service = _service(arguments, project)
-    shown = show(_resolved(arguments, service), service)
+    shown = version_details(_resolved(arguments, service), service)
     return CommandResult(shown.model_dump(mode="json"), shown.lines)
 
 
 def _card(arguments: argparse.Namespace, project: Project) -> CommandResult:
-    from headframe.promotion.views.model_card import card
+    from headframe.promotion.views.model_card import model_card
 
     target = _target(arguments)
     service = _service(arguments, project)
-    made = card(_resolved(arguments, service), service)
+    made = model_card(_resolved(arguments, service), service)
     return _page({"model": made.model, "version": made.version}, made, target)
 
 
@@ -201,10 +201,10 @@ def _page(document: dict[str, Any], made: Any, target: Path | None) -> CommandRe
 
 
 def _gate(arguments: argparse.Namespace, project: Project) -> CommandResult:
-    from headframe.promotion.ask_gates import gate
+    from headframe.promotion.ask_gates import ask_gates
 
     service = _service(arguments, project)
-    gated = gate(_version(arguments, service), service, _key(arguments))
+    gated = ask_gates(_version(arguments, service), service, _key(arguments))
     lines = [
         f"  {'ok' if each.passed else 'no':4}{each.gate:14}{each.verdict}: {each.reason}"
         for each in gated.report.results
@@ -214,7 +214,7 @@ def _gate(arguments: argparse.Namespace, project: Project) -> CommandResult:
 
 
 def _approve(arguments: argparse.Namespace, project: Project) -> CommandResult:
-    from headframe.promotion.approve import approval, approve, record
+    from headframe.promotion.approve import approve, record_approval, sign_approval
 
     if arguments.print and arguments.record:
         msg = "--print signs an approval and --record takes one that is signed; give one of them"
@@ -223,9 +223,9 @@ def _approve(arguments: argparse.Namespace, project: Project) -> CommandResult:
     service = _service(arguments, project)
     version, key = _version(arguments, service), _key(arguments)
     if arguments.record:
-        return of_record(record(version, given, service, key))
+        return of_record(record_approval(version, given, service, key))
     if arguments.print:
-        envelope = approval(version, arguments.reason, service, key)
+        envelope = sign_approval(version, arguments.reason, service, key)
         import json
 
         return CommandResult(json.loads(envelope), [envelope])
@@ -286,5 +286,5 @@ def _verify(arguments: argparse.Namespace, project: Project) -> CommandResult:
     service = _service(arguments, project)
     name = _name(arguments, service)
     verified = verify(name, service, restore=arguments.restore, recompute=arguments.recompute)
-    lines = [*(f"{each.what}: {each.told}" for each in verified.findings), verified.summary]
-    return CommandResult(verified.model_dump(mode="json"), lines, REFUSED if verified.findings else 0)
+    lines = [*(f"{each.what}: {each.message}" for each in verified.problems), verified.summary]
+    return CommandResult(verified.model_dump(mode="json"), lines, REFUSED if verified.problems else 0)

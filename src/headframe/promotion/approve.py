@@ -11,49 +11,49 @@ from headframe.ledger.entries import Entry, champion_entry, format_time, parse_t
 from headframe.ledger.rules import entries_since_champion, last_gate_entry
 from headframe.promotion.approvals import APPROVAL, Approval, read_approval
 from headframe.promotion.rules import (
-    Rules,
-    find_gate,
-    is_for_another,
-    require_author,
-    require_other,
-    require_people,
+    PromotionRules,
+    gate_entry_problem,
+    other_subject,
+    require_active_author,
+    require_four_eyes,
+    require_listed_people,
     require_reason,
     require_role,
-    why_no_gate,
+    valid_gate_entry,
 )
-from headframe.promotion.service import LedgerAction, PromotionService, done, require_same
+from headframe.promotion.service import LedgerAction, PromotionService, require_same, to_action
 from headframe.registry.versions import ModelVersion
 from headframe.signing.envelope import seal
 from headframe.signing.keys import OwnKey
 
 
-def approval(version: ModelVersion, reason: str, service: PromotionService, key: OwnKey) -> str:
+def sign_approval(version: ModelVersion, reason: str, service: PromotionService, key: OwnKey) -> str:
     """Sign an approval of a version, and write nothing.
 
     It binds to the model and to the last report of its gates, and expires after the policy's days.
 
     Returns:
-        The signed statement, as `record` takes it.
+        The signed statement, as `record_approval` takes it.
 
     Raises:
         ConfigurationError: there is no reason.
         Refused: the signer may not, the version has not passed its gates against the present champion, or was gated
             by its author where the policy asks for four eyes.
     """
-    from headframe.promotion.gate_reports import Kept, fetch_report, require_page  # noqa: PLC0415 - the report's page is heavy
+    from headframe.promotion.gate_reports import StoredReport, fetch_report, require_stored_page  # noqa: PLC0415 - the report's page is heavy
 
     reason = require_reason(reason, "approve")
     approver = require_role(service.trust, key, "approve")
-    require_people(service.promotion, service.trust)
-    entries = service.read(version.model)
-    files = service.files(version)
-    require_other(approver, files.author, f"{version.model}/{version.number}", service.promotion)
+    require_listed_people(service.promotion, service.trust)
+    entries = service.current_entries(version.model)
+    files = service.version_files(version)
+    require_four_eyes(approver, files.author, f"{version.model}/{version.number}", service.promotion)
     time = service.time(entries)
-    gated = _require_gated(version, entries, Rules(service.promotion, service.trust, files.author, time))
+    gated = _require_gated(version, entries, PromotionRules(service.promotion, service.trust, files.author, time))
     require_same(version, files, gated)
     # What the approver read, if it is what was signed:
     fetch_report(version, gated.digests["report"], service.uri)
-    require_page(version, Kept(gated.digests["report"], gated.digests.get("page", "")), service.uri)
+    require_stored_page(version, StoredReport(gated.digests["report"], gated.digests.get("page", "")), service.uri)
     claim = {
         "model": version.model,
         "version": version.number,
@@ -66,16 +66,16 @@ def approval(version: ModelVersion, reason: str, service: PromotionService, key:
 
 
 def approve(version: ModelVersion, reason: str, service: PromotionService, key: OwnKey) -> LedgerAction:
-    """Approve a version and write it down; see `approval`."""
-    return record(version, approval(version, reason, service, key), service, key)
+    """Approve a version and write it down; see `sign_approval`."""
+    return record_approval(version, sign_approval(version, reason, service, key), service, key)
 
 
-def record(version: ModelVersion, envelope: str, service: PromotionService, key: OwnKey) -> LedgerAction:
+def record_approval(version: ModelVersion, envelope: str, service: PromotionService, key: OwnKey) -> LedgerAction:
     """Write down an approval that was signed elsewhere.
 
     Args:
         version: which it must be about.
-        envelope: as `approval` gives it.
+        envelope: as `sign_approval` gives it.
         service: where it is written.
         key: of whoever writes it down, not of the approver.
 
@@ -84,7 +84,7 @@ def record(version: ModelVersion, envelope: str, service: PromotionService, key:
             was written down before.
     """
     require_role(service.trust, key, "record")
-    require_people(service.promotion, service.trust)
+    require_listed_people(service.promotion, service.trust)
     name = f"{version.model}/{version.number}"
     try:
         given = read_approval(envelope.strip(), service.trust)
@@ -92,21 +92,21 @@ def record(version: ModelVersion, envelope: str, service: PromotionService, key:
         msg = f"this approval of {name} is refused: {error}"
         raise Refused(msg) from error
     require_approver(given)
-    service.finish(version.model)
-    files = service.files(version)
-    require_other(given.signer, files.author, name, service.promotion)
+    service.project_pending(version.model)
+    files = service.version_files(version)
+    require_four_eyes(given.signer, files.author, name, service.promotion)
 
     def judge(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
-        rules = Rules(service.promotion, service.trust, files.author, service.time(entries))
+        rules = PromotionRules(service.promotion, service.trust, files.author, service.time(entries))
         gated = _require_gated(version, entries, rules)
         require_same(version, files, gated)
         _require_fit(given, gated, entries, rules)
         about = {"bundle": given.bundle, "report": given.report, "signature": given.signature}
         return version.number, {"approval": given.envelope, "approver": given.signer.name, "digests": about}
 
-    entry = service.write(version.model, "approve", key, judge)
+    entry = service.append(version.model, "approve", key, judge)
     told = f"{version.model} version {version.number} is approved by {given.signer.name}: {given.reason}"
-    return done(entry, f"{told}; until {given.expires}")
+    return to_action(entry, f"{told}; until {given.expires}")
 
 
 def reject(version: ModelVersion, reason: str, service: PromotionService, key: OwnKey) -> LedgerAction:
@@ -118,7 +118,7 @@ def reject(version: ModelVersion, reason: str, service: PromotionService, key: O
     """
     reason = require_reason(reason, "reject")
     signer = require_role(service.trust, key, "reject")
-    service.finish(version.model)
+    service.project_pending(version.model)
     name = f"{version.model} version {version.number}"
 
     def judge(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
@@ -126,10 +126,10 @@ def reject(version: ModelVersion, reason: str, service: PromotionService, key: O
         if present is not None and present.version == version.number:
             msg = f"{name} is the champion; go back to another with: headframe models rollback {version.model}"
             raise Refused(msg)
-        return version.number, {"reason": reason, "digests": service.digests(version)}
+        return version.number, {"reason": reason, "digests": service.registered_digests(version)}
 
-    entry = service.write(version.model, "reject", key, judge)
-    return done(entry, f"{name} is rejected by {signer.name}: {reason}")
+    entry = service.append(version.model, "reject", key, judge)
+    return to_action(entry, f"{name} is rejected by {signer.name}: {reason}")
 
 
 def require_approver(given: Approval) -> None:
@@ -146,14 +146,14 @@ def require_approver(given: Approval) -> None:
         raise Refused(msg)
 
 
-def _require_gated(version: ModelVersion, entries: tuple[Entry, ...], rules: Rules) -> Entry:
+def _require_gated(version: ModelVersion, entries: tuple[Entry, ...], rules: PromotionRules) -> Entry:
     """Give the last entry about the gates of a version that counts; it passed them against the present champion."""
     name = f"{version.model}/{version.number}"
-    require_author(name, rules)
-    gated = find_gate(entries_since_champion(entries), version.number, rules)
+    require_active_author(name, rules)
+    gated = valid_gate_entry(entries_since_champion(entries), version.number, rules)
     last = last_gate_entry(entries_since_champion(entries), version.number)
     if gated is None and last is not None:
-        raise Refused(why_no_gate(last, rules))
+        raise Refused(gate_entry_problem(last, rules))
     if gated is None:
         present = champion_entry(entries)
         since = f"since version {present.version} became champion ({present.label})" if present else "yet"
@@ -165,7 +165,7 @@ def _require_gated(version: ModelVersion, entries: tuple[Entry, ...], rules: Rul
     return gated
 
 
-def _require_fit(given: Approval, gated: Entry, entries: tuple[Entry, ...], rules: Rules) -> None:
+def _require_fit(given: Approval, gated: Entry, entries: tuple[Entry, ...], rules: PromotionRules) -> None:
     name = f"{gated.model}/{gated.version}"
     if (given.model, given.version) != (gated.model, gated.version):
         msg = (
@@ -174,14 +174,14 @@ def _require_fit(given: Approval, gated: Entry, entries: tuple[Entry, ...], rule
         raise Refused(msg)
     by = f"the approval by {given.signer.name}"
     anew = f"ask for one of {name} as it is: headframe models approve {name}"
-    other = is_for_another(given, gated)
+    other = other_subject(given, gated)
     if other is not None:
         msg = f"{by} is for another {other} of {name} than {gated.label}; {anew}"
         raise Refused(msg)
-    if rules.at >= parse_time(given.expires):
+    if rules.time >= parse_time(given.expires):
         msg = f"{by} expired at {given.expires}; {anew}"
         raise Refused(msg)
-    left = given.signer.left(rules.at)
+    left = given.signer.left(rules.time)
     if left is not None:
         msg = f"{by} comes too late: {left}; {anew}"
         raise Refused(msg)

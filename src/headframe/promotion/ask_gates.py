@@ -9,15 +9,15 @@ from headframe.gates.report import GateReport
 from headframe.gates.request import GateRequest
 from headframe.ledger.entries import Entry, champion_entry, parse_time
 from headframe.ledger.rules import count_candidates, count_tries
-from headframe.promotion.rules import Rules, reproduced, require_author, require_role
-from headframe.promotion.service import LedgerAction, PromotionService, done
+from headframe.promotion.rules import PromotionRules, reproduction_verdict, require_active_author, require_role
+from headframe.promotion.service import LedgerAction, PromotionService, to_action
 from headframe.registry.versions import ModelVersion
 from headframe.signing.keys import OwnKey
 
 COMMIT = "mlflow.source.git.commit"  # MLflow's tag of a run
 
 
-class Gated(LedgerAction):
+class GateAction(LedgerAction):
     """What the gates said of a version.
 
     Attributes:
@@ -31,23 +31,23 @@ class Gated(LedgerAction):
     author: str
 
 
-def gate(version: ModelVersion, service: PromotionService, key: OwnKey) -> Gated:
+def ask_gates(version: ModelVersion, service: PromotionService, key: OwnKey) -> GateAction:
     """Ask the gates of the policy in force about a version, against the present champion.
 
     Raises:
         Refused: the signer may not, the version is the champion, or its files are not what was signed.
     """
     from headframe.gates.judge import judge_version  # noqa: PLC0415 - the report's page is heavy
-    from headframe.promotion.gate_reports import Kept, keep_report  # noqa: PLC0415 - the report's page is heavy
+    from headframe.promotion.gate_reports import StoredReport, store_report  # noqa: PLC0415 - the report's page is heavy
     from headframe.registry.listing import list_versions  # noqa: PLC0415 - as this is
 
     require_role(service.trust, key, "gate")
-    service.finish(version.model)
-    files = service.files(version)
+    service.project_pending(version.model)
+    files = service.version_files(version)
     name = f"{version.model}/{version.number}"
-    require_author(name, Rules(service.promotion, service.trust, files.author, service.time(())))
+    require_active_author(name, PromotionRules(service.promotion, service.trust, files.author, service.time(())))
     registered = {each.number: parse_time(time) for each, time in list_versions(version.model, service.uri)}
-    asked: dict[tuple[int | None, int, int, str | None], tuple[GateReport, Kept]] = {}
+    asked: dict[tuple[int | None, int, int, str | None], tuple[GateReport, StoredReport]] = {}
 
     def judge(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
         present = champion_entry(entries)
@@ -57,7 +57,7 @@ def gate(version: ModelVersion, service: PromotionService, key: OwnKey) -> Gated
             number,
             count_tries(entries, version.number, number),
             count_candidates(entries, version.number, registered),
-            reproduced(entries, version.number, files.bundle, files.author, service.promotion),
+            reproduction_verdict(entries, version.number, files.bundle, files.author, service.promotion),
         )
         if state not in asked:
             report = judge_version(
@@ -73,7 +73,7 @@ def gate(version: ModelVersion, service: PromotionService, key: OwnKey) -> Gated
                     reproduced=state[3],
                 )
             )
-            asked[state] = report, keep_report(version, report, service.uri)
+            asked[state] = report, store_report(version, report, service.uri)
         report, kept = asked[state]
         asked[state] = asked.pop(state)  # the last one is what is written
         return version.number, {
@@ -92,7 +92,7 @@ def gate(version: ModelVersion, service: PromotionService, key: OwnKey) -> Gated
             "approvals": service.promotion.approvals.model_dump(mode="json"),
             "commit": commit(version, service.uri),
             "digests": {
-                **service.digests(version),
+                **service.registered_digests(version),
                 **report.digests,
                 "bundle": files.bundle,
                 "report": kept.sha256,
@@ -101,12 +101,12 @@ def gate(version: ModelVersion, service: PromotionService, key: OwnKey) -> Gated
             },
         }
 
-    entry = service.write(version.model, "gate", key, judge)
+    entry = service.append(version.model, "gate", key, judge)
     report, kept = next(reversed(asked.values()))
     who = f"{version.model} version {version.number}"
     how = f"passed {_gates(report)}" if report.passed else "is refused"
-    act = done(entry, f"{who} {how}: {report.reason}")
-    return Gated(**dict(act), report=report, sha256=kept.sha256, author=files.author.name)
+    act = to_action(entry, f"{who} {how}: {report.reason}")
+    return GateAction(**dict(act), report=report, sha256=kept.sha256, author=files.author.name)
 
 
 def commit(version: ModelVersion, uri: str) -> str:

@@ -44,25 +44,25 @@ def decide(
         HeadframeError: MLflow or the ledger cannot be reached or written.
     """
     from headframe.ledger.entries import champion_entry  # noqa: PLC0415
-    from headframe.promotion.ask_gates import gate  # noqa: PLC0415 - a kept decision needs none of these
+    from headframe.promotion.ask_gates import ask_gates  # noqa: PLC0415 - a kept decision needs none of these
     from headframe.promotion.promote import promote  # noqa: PLC0415
-    from headframe.promotion.rules import needs_others  # noqa: PLC0415
-    from headframe.promotion.service import PromotionService, drift  # noqa: PLC0415
+    from headframe.promotion.rules import requires_others  # noqa: PLC0415
+    from headframe.promotion.service import PromotionService, alias_mismatch  # noqa: PLC0415
     from headframe.signing.keys import own_key  # noqa: PLC0415
 
     key = own_key()
     service = PromotionService(plan.promotion, Trust.of(plan.team), uri, root)
     model, number = result.registered.model, result.registered.version
     version = service.version(model, number)
-    entries = service.read(model)
-    moved = drift(model, entries, uri)
+    entries = service.current_entries(model)
+    moved = alias_mismatch(model, entries, uri)
     if moved is not None:
         raise Refused(moved)
     present = champion_entry(entries)
     if present is not None and present.version == number:
         return _of_champion(version, service)
     who = f"{model} version {number}"
-    asked = gate(version, service, key)
+    asked = ask_gates(version, service, key)
     report = asked.report
     stays = "there is still no champion" if report.champion is None else f"version {report.champion} stays champion"
     ailing = _ailing(service, report)
@@ -73,7 +73,7 @@ def decide(
     if needed:
         many = "an approval" if needed == 1 else f"{needed} approvals"
         how = f"headframe models approve {model}/{number} --reason WHY"
-        if asked.signer == asked.author and needs_others(plan.promotion):
+        if asked.signer == asked.author and requires_others(plan.promotion):
             many = f"others, who ask them too and give {many}"
             how = f"headframe models gate {model}/{number}; {how}"
         passed = f"{who} has passed its {len(report.results)} gates and waits for {many}"
@@ -90,9 +90,9 @@ def _of_champion(version: ModelVersion, service: PromotionService) -> Decision:
     """Hold the champion itself against what its policy asks of a version alone; whatever comes of it, it stays."""
     from headframe.gates.judge import judge_version  # noqa: PLC0415 - a kept decision needs none of these
     from headframe.gates.request import GateRequest  # noqa: PLC0415 - imports the registry
-    from headframe.promotion.rules import reproduced  # noqa: PLC0415
+    from headframe.promotion.rules import reproduction_verdict  # noqa: PLC0415
 
-    entries, files = service.entries(version.model), service.files(version)
+    entries, files = service.entries(version.model), service.version_files(version)
     report = judge_version(
         GateRequest(
             version=version,
@@ -101,7 +101,7 @@ def _of_champion(version: ModelVersion, service: PromotionService) -> Decision:
             uri=service.uri,
             root=service.root,
             trust=service.trust,
-            reproduced=reproduced(entries, version.number, files.bundle, files.author, service.promotion),
+            reproduced=reproduction_verdict(entries, version.number, files.bundle, files.author, service.promotion),
         )
     )
     reason = f"{version.model} version {version.number} is the champion already"
@@ -116,7 +116,7 @@ def _ailing(service: PromotionService, report: GateReport) -> str:
     if report.champion is None:
         return ""
     try:
-        service.files(service.version(report.model, report.champion))
+        service.version_files(service.version(report.model, report.champion))
     except Unavailable:
         raise
     except HeadframeError as error:

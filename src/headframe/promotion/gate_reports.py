@@ -25,7 +25,7 @@ NAME = 16  # digits of a report's sha256 that name its files
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredReport:
     """What identifies a report that was kept.
 
     Attributes:
@@ -37,12 +37,12 @@ class Kept:
     page: str
 
 
-def spell(report: GateReport) -> bytes:
+def report_bytes(report: GateReport) -> bytes:
     """Give the bytes of a report: what its digest is of, what is signed."""
     return (json.dumps(report.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def keep_report(version: ModelVersion, report: GateReport, uri: str) -> Kept:
+def store_report(version: ModelVersion, report: GateReport, uri: str) -> StoredReport:
     """Keep a report with the version's run, as JSON and as a page.
 
     Returns:
@@ -55,7 +55,7 @@ def keep_report(version: ModelVersion, report: GateReport, uri: str) -> Kept:
     from headframe.tracking.client import make_client  # noqa: PLC0415
     from headframe.tracking.errors import readable_errors  # noqa: PLC0415
 
-    content = spell(report)
+    content = report_bytes(report)
     sha256 = hashlib.sha256(content).hexdigest()
     shown = page(report, sha256).encode()
     client = make_client(uri)
@@ -64,7 +64,7 @@ def keep_report(version: ModelVersion, report: GateReport, uri: str) -> Kept:
             file = Path(scratch) / f"{sha256[:NAME]}.{ending}"
             file.write_bytes(each)
             client.log_artifact(version.run_id, str(file), GATES)
-    return Kept(sha256, hashlib.sha256(shown).hexdigest())
+    return StoredReport(sha256, hashlib.sha256(shown).hexdigest())
 
 
 def fetch_report(version: ModelVersion, sha256: str, uri: str) -> GateReport:
@@ -86,7 +86,7 @@ def fetch_report(version: ModelVersion, sha256: str, uri: str) -> GateReport:
     return report
 
 
-def require_page(version: ModelVersion, kept: Kept, uri: str) -> None:
+def require_stored_page(version: ModelVersion, kept: StoredReport, uri: str) -> None:
     """Make sure that the page of a report is the one that was written with it: people read that one.
 
     Raises:

@@ -8,16 +8,16 @@ from headframe.errors import Refused
 from headframe.ledger.entries import Entry, champion_entry
 from headframe.ledger.rules import last_gate_entry
 from headframe.promotion.rules import (
-    Rules,
-    counted,
-    find_gate,
+    PromotionRules,
+    gate_entry_problem,
     objections,
-    require_people,
+    require_listed_people,
     require_role,
-    why_no_gate,
-    why_stale,
+    stale_gate_problem,
+    valid_approvals,
+    valid_gate_entry,
 )
-from headframe.promotion.service import LedgerAction, PromotionService, done, require_same
+from headframe.promotion.service import LedgerAction, PromotionService, require_same, to_action
 from headframe.registry.versions import ModelVersion
 from headframe.signing.keys import OwnKey
 
@@ -33,21 +33,21 @@ def promote(version: ModelVersion, service: PromotionService, key: OwnKey, reaso
     from headframe.promotion.gate_reports import fetch_report  # noqa: PLC0415 - the report's page is heavy
 
     signer = require_role(service.trust, key, "promote")
-    require_people(service.promotion, service.trust)
-    service.warn_of_drift(version.model, service.read(version.model))
+    require_listed_people(service.promotion, service.trust)
+    service.warn_of_alias_mismatch(version.model, service.current_entries(version.model))
 
     def judge(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
         present = champion_entry(entries)
         _require_challenger(version, present)
-        files = service.files(version)
-        rules = Rules(service.promotion, service.trust, files.author, service.time(entries))
+        files = service.version_files(version)
+        rules = PromotionRules(service.promotion, service.trust, files.author, service.time(entries))
         gated = _require_gated(version, entries, rules)
         report = fetch_report(version, gated.digests["report"], service.uri)
         require_same(version, files, gated)
         against = objections(entries, report, gated, rules)
         if against:
             raise Refused(against[0])
-        good, _ = counted(entries, gated, rules)
+        good, _ = valid_approvals(entries, gated, rules)
         told = f"{version.model} version {version.number} is champion: {reason.strip() or report.reason}"
         return version.number, {
             "from": present.version if present else None,
@@ -63,10 +63,10 @@ def promote(version: ModelVersion, service: PromotionService, key: OwnKey, reaso
             "digests": gated.digests,
         }
 
-    entry = service.write(version.model, "promote", key, judge)
+    entry = service.append(version.model, "promote", key, judge)
     before = entry.payload["from"]
     instead = f"in place of version {before}" if before is not None else "the first one"
-    return done(entry, f"{entry.payload['message']} ({instead}, promoted by {signer.name})")
+    return to_action(entry, f"{entry.payload['message']} ({instead}, promoted by {signer.name})")
 
 
 def _require_challenger(version: ModelVersion, present: Entry | None) -> None:
@@ -79,15 +79,15 @@ def _require_challenger(version: ModelVersion, present: Entry | None) -> None:
         raise Refused(msg)
 
 
-def _require_gated(version: ModelVersion, entries: tuple[Entry, ...], rules: Rules) -> Entry:
+def _require_gated(version: ModelVersion, entries: tuple[Entry, ...], rules: PromotionRules) -> Entry:
     """Give the last entry about the gates of a version that counts, which must be later than the champion's."""
     name = f"{version.model}/{version.number}"
-    gated = find_gate(entries, version.number, rules)
+    gated = valid_gate_entry(entries, version.number, rules)
     last = last_gate_entry(entries, version.number)
     if last is None:
         msg = f"{name} was never held against its gates; do it with: headframe models gate {name}"
         raise Refused(msg)
-    problem = why_no_gate(last, rules) if gated is None else why_stale(entries, gated)
+    problem = gate_entry_problem(last, rules) if gated is None else stale_gate_problem(entries, gated)
     if gated is None or problem is not None:
         raise Refused(problem)
     return gated

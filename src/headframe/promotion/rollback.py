@@ -7,9 +7,9 @@ from typing import Any
 from headframe.errors import Refused
 from headframe.ledger.entries import Entry, champion_entry
 from headframe.ledger.rules import last_rejection, previous_champion
+from headframe.promotion.promotion_checks import require_former_champion
 from headframe.promotion.rules import require_reason, require_role
-from headframe.promotion.service import LedgerAction, PromotionService, done
-from headframe.promotion.verify import require_former
+from headframe.promotion.service import LedgerAction, PromotionService, to_action
 from headframe.signing.keys import OwnKey
 
 NONE = "no other"
@@ -33,12 +33,12 @@ def rollback(model: str, service: PromotionService, key: OwnKey, reason: str, to
     """
     reason = require_reason(reason, "roll back")
     signer = require_role(service.trust, key, "rollback")
-    service.require_known(model)
-    service.warn_of_drift(model, service.read(model))
+    service.require_known_model(model)
+    service.warn_of_alias_mismatch(model, service.current_entries(model))
 
     def judge(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
         present, promoted = _target(model, entries, to)
-        require_former(promoted, entries, service)
+        require_former_champion(promoted, entries, service)
         instead = f"in place of version {present.version}"
         return promoted.version, {
             "from": present.version,
@@ -51,8 +51,8 @@ def rollback(model: str, service: PromotionService, key: OwnKey, reason: str, to
             "digests": promoted.digests,
         }
 
-    entry = service.write(model, "rollback", key, judge)
-    return done(entry, f"{entry.payload['message']} (by {signer.name})")
+    entry = service.append(model, "rollback", key, judge)
+    return to_action(entry, f"{entry.payload['message']} (by {signer.name})")
 
 
 def _target(model: str, entries: tuple[Entry, ...], to: int | None) -> tuple[Entry, Entry]:
@@ -75,7 +75,7 @@ def _target(model: str, entries: tuple[Entry, ...], to: int | None) -> tuple[Ent
         raise Refused(msg)
     if target not in promoted:
         msg = (
-            f"{model}/{target} was never champion, so there is no going back to it; former champions: {former}; "
+            f"{model}/{target} was never champion, so it cannot become champion again; former champions: {former}; "
             f"a new one takes: headframe models promote {model}/{target}"
         )
         raise Refused(msg)

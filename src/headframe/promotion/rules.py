@@ -16,7 +16,7 @@ from headframe.promotion.approvals import Approval, read_approval
 from headframe.signing.keys import OwnKey
 from headframe.signing.trust import Signer, Trust
 
-MAY: dict[str, tuple[Role, ...]] = {
+ALLOWED_ROLES: dict[str, tuple[Role, ...]] = {
     "gate": ("author", "approver"),
     "approve": ("approver",),
     "record": ("author", "approver"),
@@ -41,28 +41,28 @@ class Author:
 
 
 @dataclass(frozen=True)
-class Rules:
+class PromotionRules:
     """By what a promotion is judged.
 
     Attributes:
         promotion: the policy in force.
         trust: whose word counts.
         author: of the version's files.
-        at: when it is promoted.
+        time: of the promotion.
     """
 
     promotion: PromotionConfig
     trust: Trust
     author: Author
-    at: datetime
+    time: datetime
 
 
-def needs_others(promotion: PromotionConfig) -> bool:
+def requires_others(promotion: PromotionConfig) -> bool:
     """Say whether gates and reproductions count only by the word of somebody else than the author."""
     return promotion.approvals.four_eyes and promotion.approvals.needed > 0
 
 
-def reproduced(
+def reproduction_verdict(
     entries: Sequence[Entry], version: int, bundle: str, author: Author, promotion: PromotionConfig
 ) -> str | None:
     """Give the verdict of the last attempt to make a version again that counts; None where there was none.
@@ -77,30 +77,30 @@ def reproduced(
     for entry in reversed(entries):
         if entry.kind != "reproduce" or entry.version != version or entry.digests.get("bundle") != bundle:
             continue
-        if entry.key != author.key or not needs_others(promotion):
+        if entry.key != author.key or not requires_others(promotion):
             return str(entry.payload["verdict"])
     return None
 
 
-def find_gate(entries: Sequence[Entry], version: int, rules: Rules) -> Entry | None:
+def valid_gate_entry(entries: Sequence[Entry], version: int, rules: PromotionRules) -> Entry | None:
     """Give the last entry about a version's gates that counts; None where none does."""
     return next(
         (
             each
             for each in reversed(entries)
-            if each.kind == "gate" and each.version == version and why_no_gate(each, rules) is None
+            if each.kind == "gate" and each.version == version and gate_entry_problem(each, rules) is None
         ),
         None,
     )
 
 
-def why_no_gate(gated: Entry, rules: Rules) -> str | None:
+def gate_entry_problem(gated: Entry, rules: PromotionRules) -> str | None:
     """Say why an entry about gates does not count; None where it does."""
     name, again = f"{gated.model}/{gated.version}", f"headframe models gate {gated.model}/{gated.version}"
     signer = rules.trust.signers[gated.key]
-    if not set(MAY["gate"]) & set(signer.roles):
+    if not set(ALLOWED_ROLES["gate"]) & set(signer.roles):
         return f"{name} was gated by {signer.name} ({gated.label}), who is {' and '.join(signer.roles)}; {again}"
-    if needs_others(rules.promotion) and gated.key == rules.author.key:
+    if requires_others(rules.promotion) and gated.key == rules.author.key:
         return (
             f"{name} was gated by its author {signer.name} ({gated.label}), and policy {rules.promotion.policy} asks "
             f"for four eyes; somebody else has to ask them: {again}"
@@ -108,7 +108,7 @@ def why_no_gate(gated: Entry, rules: Rules) -> str | None:
     return None
 
 
-def why_stale(entries: Sequence[Entry], gated: Entry) -> str | None:
+def stale_gate_problem(entries: Sequence[Entry], gated: Entry) -> str | None:
     """Say that a version was gated against another than the present champion; None where it was against that one."""
     present = champion_entry(entries)
     if present is None or gated.number > present.number:
@@ -129,7 +129,7 @@ def require_role(trust: Trust, key: OwnKey, act: str) -> Signer:
         Refused: the key is not known, or its owner left or has no such role.
     """
     signer = trust.acting(key)
-    wanted = MAY[act]
+    wanted = ALLOWED_ROLES[act]
     if not set(wanted) & set(signer.roles):
         has, needs = " and ".join(signer.roles), " or ".join(wanted)
         msg = f"{signer.name} is {has} in conf/team/, and to {act} takes role {needs}; ask somebody who has it"
@@ -149,7 +149,7 @@ def require_reason(reason: str, act: str) -> str:
     return reason.strip()
 
 
-def require_other(approver: Signer, author: Author, name: str, promotion: PromotionConfig) -> None:
+def require_four_eyes(approver: Signer, author: Author, name: str, promotion: PromotionConfig) -> None:
     """Hold an approver to four eyes where the policy asks for them.
 
     Raises:
@@ -163,7 +163,7 @@ def require_other(approver: Signer, author: Author, name: str, promotion: Promot
         raise Refused(msg)
 
 
-def require_people(promotion: PromotionConfig, trust: Trust) -> None:
+def require_listed_people(promotion: PromotionConfig, trust: Trust) -> None:
     """Make sure that there are people where a policy asks for the word of others.
 
     Raises:
@@ -175,7 +175,7 @@ def require_people(promotion: PromotionConfig, trust: Trust) -> None:
 
 
 def _alone(promotion: PromotionConfig, trust: Trust) -> str | None:
-    if not (trust.alone and needs_others(promotion)):
+    if not (trust.alone and requires_others(promotion)):
         return None
     return (
         f"policy {promotion.policy} asks for the word of others, but conf/team/ lists nobody, so any two keys of one "
@@ -183,7 +183,7 @@ def _alone(promotion: PromotionConfig, trust: Trust) -> str | None:
     )
 
 
-def objections(entries: Sequence[Entry], report: GateReport, gated: Entry, rules: Rules) -> list[str]:
+def objections(entries: Sequence[Entry], report: GateReport, gated: Entry, rules: PromotionRules) -> list[str]:
     """Say what keeps a version from becoming champion, beside its files and the champion itself.
 
     Args:
@@ -202,8 +202,8 @@ def objections(entries: Sequence[Entry], report: GateReport, gated: Entry, rules
         for each in (
             _alone(promotion, rules.trust),
             _left(name, rules),
-            why_no_gate(gated, rules),
-            why_stale(entries, gated),
+            gate_entry_problem(gated, rules),
+            stale_gate_problem(entries, gated),
             _other_champion(report, champion_entry(entries)),
         )
         if each is not None
@@ -217,7 +217,7 @@ def objections(entries: Sequence[Entry], report: GateReport, gated: Entry, rules
             f"{name} was judged as try {report.tries} against version {gated.payload['champion']}, but by the ledger "
             f"it was try {counted_then} against version {report.champion}; headframe models gate {name}"
         )
-    good, bad = counted(entries, gated, rules)
+    good, bad = valid_approvals(entries, gated, rules)
     needed = promotion.approvals.needed
     rejection = _standing_rejection(entries, report.version, good, gated, alone=rules.trust.alone)
     if rejection is not None:
@@ -232,7 +232,7 @@ def objections(entries: Sequence[Entry], report: GateReport, gated: Entry, rules
     return found
 
 
-def counted(entries: Sequence[Entry], gated: Entry, rules: Rules) -> tuple[list[Approval], list[str]]:
+def valid_approvals(entries: Sequence[Entry], gated: Entry, rules: PromotionRules) -> tuple[list[Approval], list[str]]:
     """Give the approvals of a version that count, one a person, and say of all others why they do not.
 
     An approval counts once: what was signed before the present champion became it is spent, and recording the same
@@ -265,12 +265,12 @@ def counted(entries: Sequence[Entry], gated: Entry, rules: Rules) -> tuple[list[
     return list(good.values()), bad
 
 
-def _why_not(approval: Approval, entry: Entry, gated: Entry, rules: Rules) -> str | None:
+def _why_not(approval: Approval, entry: Entry, gated: Entry, rules: PromotionRules) -> str | None:
     """Say why an approval does not count; None where it does."""
     promotion, author = rules.promotion, rules.author
     if (approval.model, approval.version) != (gated.model, gated.version):
         return f"it is for {approval.model}/{approval.version}"
-    other = is_for_another(approval, gated)
+    other = other_subject(approval, gated)
     if other is not None:
         return f"it is for another {other} than {gated.label}"
     if "approver" not in approval.signer.roles:
@@ -283,12 +283,12 @@ def _why_not(approval: Approval, entry: Entry, gated: Entry, rules: Rules) -> st
     # The policy's own term, too: an approver's clock, or an approver, may promise longer.
     term = parse_time(entry.time) + timedelta(days=promotion.approvals.days)
     end = min(parse_time(approval.expires), term.replace(microsecond=0))
-    if rules.at >= end:
+    if rules.time >= end:
         return f"it expired at {end.strftime('%Y-%m-%dT%H:%M:%SZ')}"
     return None
 
 
-def is_for_another(approval: Approval, gated: Entry) -> str | None:
+def other_subject(approval: Approval, gated: Entry) -> str | None:
     """Say of what an approval is about it is not what an entry about gates is about; None where it is all of it."""
     for name, what in (("bundle", "model"), ("report", "gate report"), ("signature", "set of model files")):
         if getattr(approval, name) != gated.digests[name]:
@@ -329,14 +329,14 @@ def is_as_strict(asked: Mapping[str, Any], in_force: Mapping[str, Any]) -> bool:
     }
 
 
-def _left(name: str, rules: Rules) -> str | None:
+def _left(name: str, rules: PromotionRules) -> str | None:
     """Say that a version's author left before; None where they had not. Others have to sign it, or make it again."""
     signer = rules.trust.signers.get(rules.author.key)
-    left = signer.left(rules.at) if signer is not None else None
+    left = signer.left(rules.time) if signer is not None else None
     return None if left is None else f"{name} was signed by its author {rules.author.name}, but {left}; train it again"
 
 
-def require_author(name: str, rules: Rules) -> None:
+def require_active_author(name: str, rules: PromotionRules) -> None:
     """Make sure that a version's author had not left.
 
     Raises:

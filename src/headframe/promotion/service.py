@@ -46,7 +46,7 @@ class LedgerAction(Record):
         signer: who did it.
         time: when: UTC, ISO 8601.
         digest: of the entry.
-        told: what came of it, in a sentence.
+        message: what came of it, in a sentence.
     """
 
     kind: Kind
@@ -56,16 +56,16 @@ class LedgerAction(Record):
     signer: str
     time: str
     digest: str
-    told: str
+    message: str
 
     @property
     def summary(self) -> str:
         """One line for people."""
-        return f"{self.told} (entry {self.number}, {self.signer}, {self.time})"
+        return f"{self.message} (entry {self.number}, {self.signer}, {self.time})"
 
 
 @dataclass(frozen=True)
-class Files:
+class VersionFiles:
     """What a version's files turned out to be.
 
     Attributes:
@@ -105,7 +105,7 @@ class PromotionService:
         """The ledger; made where there is none."""
         return Ledger.open(self.promotion, self.root)
 
-    def finish(self, model: str) -> None:
+    def project_pending(self, model: str) -> None:
         """Tell MLflow what the ledger says, if a kill kept that from being done, and say who was made champion.
 
         Raises:
@@ -116,9 +116,9 @@ class PromotionService:
         self.entries(model)
         entry = self.ledger.project(model, self.uri, self.trust)
         if entry is not None:
-            log.info("champion  %s was not told to MLflow yet; alias champion now names %d", entry.label, entry.version)
+            log.info("champion  %s was not in MLflow yet; alias champion now names %d", entry.label, entry.version)
 
-    def restore(self, model: str) -> None:
+    def restore_alias(self, model: str) -> None:
         """Have MLflow's alias say what the ledger says, whoever moved it, and say so.
 
         Raises:
@@ -135,12 +135,12 @@ class PromotionService:
             present.version if present else "no version",
         )
 
-    def read(self, model: str) -> tuple[Entry, ...]:
+    def current_entries(self, model: str) -> tuple[Entry, ...]:
         """Give the checked entries of a model, after finishing what was left; see `own`."""
-        self.finish(model)
-        return self.own(model)
+        self.project_pending(model)
+        return self.own_entries(model)
 
-    def own(self, model: str) -> tuple[Entry, ...]:
+    def own_entries(self, model: str) -> tuple[Entry, ...]:
         """Give the checked entries of a model, of the ledger that MLflow was told by.
 
         Raises:
@@ -151,7 +151,7 @@ class PromotionService:
             raise Refused(problem)
         return entries
 
-    def estranged(self, model: str) -> str | None:
+    def ledger_mismatch(self, model: str) -> str | None:
         """Say why what MLflow was told of a model is not from this ledger, or from more of it than is left.
 
         Raises:
@@ -183,7 +183,7 @@ class PromotionService:
         require_valid_payloads(entries)
         return entries
 
-    def require_known(self, model: str) -> None:
+    def require_known_model(self, model: str) -> None:
         """Make sure that the ledger knows a model.
 
         Where it does not, but a ledger told MLflow of the model, this one was lost or is the wrong one, which reading
@@ -209,9 +209,9 @@ class PromotionService:
         """Give the ledger's time, by which approvals expire; see `Ledger.time`."""
         return self.ledger.time(entries)
 
-    def warn_of_drift(self, model: str, entries: tuple[Entry, ...]) -> None:
+    def warn_of_alias_mismatch(self, model: str, entries: tuple[Entry, ...]) -> None:
         """Say on the log where MLflow's alias is not what the ledger says."""
-        told = drift(model, entries, self.uri)
+        told = alias_mismatch(model, entries, self.uri)
         if told is not None:
             log.warning("champion  %s", told)
 
@@ -219,11 +219,11 @@ class PromotionService:
         """Give a version with its tags."""
         return resolve(f"{model}/{number}", self.uri)
 
-    def digests(self, version: ModelVersion) -> dict[str, str]:
+    def registered_digests(self, version: ModelVersion) -> dict[str, str]:
         """Give the digests that a version was registered with."""
         return {name: version.tags[tag] for name, tag in tags.DIGESTS.items() if tag in version.tags}
 
-    def files(self, version: ModelVersion) -> Files:
+    def version_files(self, version: ModelVersion) -> VersionFiles:
         """Check the files of a version.
 
         Raises:
@@ -233,7 +233,7 @@ class PromotionService:
         with signed_files(version, self.uri, self.trust) as (folder, signed):
             return read_files(folder, signed)
 
-    def write(
+    def append(
         self,
         model: str,
         kind: Kind,
@@ -253,7 +253,7 @@ class PromotionService:
             HeadframeError: MLflow refuses what it is told; the entry is written, and the next command tells it.
         """
         for _ in range(CERTAIN):
-            entries = self.own(model)
+            entries = self.own_entries(model)
             version, claim = judge(entries)
             try:
                 entry = self.ledger.append(model, kind, version, claim, key, after=len(entries))
@@ -267,7 +267,7 @@ class PromotionService:
         raise HeadframeError(msg)
 
 
-def done(entry: Entry, told: str) -> LedgerAction:
+def to_action(entry: Entry, told: str) -> LedgerAction:
     """Give the record of an entry."""
     return LedgerAction(
         kind=entry.kind,
@@ -277,16 +277,16 @@ def done(entry: Entry, told: str) -> LedgerAction:
         signer=entry.signer,
         time=entry.time,
         digest=entry.digest,
-        told=told,
+        message=told,
     )
 
 
-def read_files(folder: Path, signed: SignedModel) -> Files:
+def read_files(folder: Path, signed: SignedModel) -> VersionFiles:
     """Give what the files of a model in MLflow's format are, whose signature was checked."""
-    return Files(Author(signed.signer.name, signed.signer.key), folder_digest(bundle_in(folder)), signed.digest)
+    return VersionFiles(Author(signed.signer.name, signed.signer.key), folder_digest(bundle_in(folder)), signed.digest)
 
 
-def drift(model: str, entries: tuple[Entry, ...], uri: str) -> str | None:
+def alias_mismatch(model: str, entries: tuple[Entry, ...], uri: str) -> str | None:
     """Say where MLflow's alias is not what the ledger says; None where it is."""
     present, shown = champion_entry(entries), champion_number(model, uri)
     if (present.version if present else None) == shown:
@@ -305,7 +305,7 @@ def drift(model: str, entries: tuple[Entry, ...], uri: str) -> str | None:
     )
 
 
-def require_same(version: ModelVersion, files: Files, entry: Entry) -> None:
+def require_same(version: ModelVersion, files: VersionFiles, entry: Entry) -> None:
     """Make sure that a version's files are those that an entry is about.
 
     Raises:

@@ -86,13 +86,13 @@ def keep(found: Reproduction, plan: Plan, uri: str, root: Path, witness: Witness
         "reason": found.reason,
         # What was compared counts, not what the tags say by now.
         "digests": {
-            **service.digests(version),
+            **service.registered_digests(version),
             "bundle": found.bundle,
             "provenance": found.provenance,
             "report": sha256,
         },
     }
-    entry = service.write(found.model, "reproduce", witness.key, lambda _: (found.version, claim))
+    entry = service.append(found.model, "reproduce", witness.key, lambda _: (found.version, claim))
     with readable_errors(uri):
         for tag, value in (
             (tags.REPRODUCED, found.verdict),

@@ -49,9 +49,9 @@ def open_asked(model: str, plan: Plan, uri: str, root: Path) -> tuple[ModelVersi
     name = model.removeprefix("models:/").partition("@")[0]
     # Whatever data set the plan is for: the policy holds for the model that is asked about.
     service = PromotionService(plan.promotion.model_copy(update={"model": name}), trust, uri, root)
-    version, crown = _crowned(model, name, service)
+    version, promotion_entry = _champion_version(model, name, service)
     with signed_files(version, uri, trust) as (folder, signed):
-        require_same(version, read_files(folder, signed), crown)
+        require_same(version, read_files(folder, signed), promotion_entry)
         try:
             return version, load_package(folder)
         except DataError as error:
@@ -59,26 +59,26 @@ def open_asked(model: str, plan: Plan, uri: str, root: Path) -> tuple[ModelVersi
             raise DataError(msg) from error
 
 
-def _crowned(model: str, name: str, service: PromotionService) -> tuple[ModelVersion, Entry]:
+def _champion_version(model: str, name: str, service: PromotionService) -> tuple[ModelVersion, Entry]:
     """Give the champion by MLflow's word and the entry that made it champion, if ledger and policy agree.
 
     Raises:
         ConfigurationError: there is no such model, or it has no champion.
         Refused: they do not.
     """
-    from headframe.promotion.verify import unlawful  # noqa: PLC0415 - see `open_asked`
+    from headframe.promotion.promotion_checks import promotion_problems  # noqa: PLC0415 - see `open_asked`
 
     for _ in range(_ATTEMPTS):
         untold = _finish(name, service)
         version = _shown(model, untold, service)
-        entries = service.own(name)  # after the alias was read, which is set when the entry is written
-        crown = _champion(entries)
-        if crown is not None and crown.version == version.number:
+        entries = service.own_entries(name)  # after the alias was read, which is set when the entry is written
+        promotion_entry = _champion(entries)
+        if promotion_entry is not None and promotion_entry.version == version.number:
             break
     else:
         if untold is not None:
             raise Refused(untold)
-        named = "names no champion" if crown is None else f"names version {crown.version}"
+        named = "names no champion" if promotion_entry is None else f"names version {promotion_entry.version}"
         msg = (
             f"MLflow calls version {version.number} of {name} champion, but the ledger {named}: the alias was moved "
             f"behind the ledger's back; see: headframe models verify {name}"
@@ -86,11 +86,11 @@ def _crowned(model: str, name: str, service: PromotionService) -> tuple[ModelVer
         raise Refused(msg)
     if untold is not None:
         log.warning("champion  %s", untold)
-    against = unlawful(entries, crown, service)
+    against = promotion_problems(entries, promotion_entry, service)
     if against:
         msg = f"{name} is not served, since its promotion does not hold: {against[0]}"
         raise Refused(msg)
-    return version, crown
+    return version, promotion_entry
 
 
 def _champion(entries: tuple[Entry, ...]) -> Entry | None:
@@ -102,7 +102,7 @@ def _champion(entries: tuple[Entry, ...]) -> Entry | None:
 def _finish(name: str, service: PromotionService) -> str | None:
     """Tell MLflow what a kill kept from it; where one may not, as a reader, give the sentence that says so."""
     try:
-        service.finish(name)
+        service.project_pending(name)
     except (Refused, Unavailable):
         raise
     except HeadframeError as error:

@@ -14,7 +14,7 @@ from headframe.promotion.service import PromotionService
 from headframe.signing.trust import Trust
 
 
-class Word(Record):
+class ApprovalSummary(Record):
     """What somebody said for a version.
 
     Attributes:
@@ -28,7 +28,7 @@ class Word(Record):
     time: str
 
 
-class Reign(Record):
+class ChampionPeriod(Record):
     """A version while it was champion.
 
     Attributes:
@@ -59,7 +59,7 @@ class Reign(Record):
     gate_reason: str
     policy: str
     gates: tuple[dict[str, Any], ...]
-    approvals: tuple[Word, ...]
+    approvals: tuple[ApprovalSummary, ...]
     digests: dict[str, str]
     commit: str
 
@@ -79,18 +79,18 @@ class History(Record):
     Attributes:
         model: name in the registry.
         on: the moment that was asked for; None where all were.
-        reigns: oldest first; of a moment one, or none where there was no champion.
+        periods: oldest first; of a moment one, or none where there was no champion.
     """
 
     model: str
     on: str | None
-    reigns: tuple[Reign, ...]
+    periods: tuple[ChampionPeriod, ...]
 
     @property
     def summary(self) -> str:
         """For people: a line for each."""
-        if self.reigns:
-            return "\n".join(f"{self.model} {reign.summary}" for reign in self.reigns)
+        if self.periods:
+            return "\n".join(f"{self.model} {period.summary}" for period in self.periods)
         return f"{self.model} had no champion" + (f" at {self.on}" if self.on else " yet")
 
 
@@ -106,19 +106,19 @@ def history(model: str, service: PromotionService, on: str | None = None) -> His
         ConfigurationError: the ledger does not know the model, or `on` is no date.
         Refused: the ledger is broken, or not the one that MLflow was told by.
     """
-    moment = None if on is None else read_moment(on)
-    service.require_known(model)
-    entries = service.own(model)
+    moment = None if on is None else parse_moment(on)
+    service.require_known_model(model)
+    entries = service.own_entries(model)
     crowns = [entry for entry in entries if entry.kind in CHAMPION_KINDS]
     ends = [*(entry.time for entry in crowns[1:]), *([None] if crowns else [])]
-    reigns = [_reign(entry, end, entries, service.trust) for entry, end in zip(crowns, ends, strict=True)]
+    periods = [_period(entry, end, entries, service.trust) for entry, end in zip(crowns, ends, strict=True)]
     if moment is not None:
         # Of several in one second the last one counts.
-        reigns = [reign for reign in reigns if parse_time(reign.since) <= moment][-1:]
-    return History(model=model, on=on, reigns=tuple(reigns))
+        periods = [period for period in periods if parse_time(period.since) <= moment][-1:]
+    return History(model=model, on=on, periods=tuple(periods))
 
 
-def read_moment(text: str) -> datetime:
+def parse_moment(text: str) -> datetime:
     """Read a date, which means its end, or a timestamp; without an offset it is UTC.
 
     Raises:
@@ -138,32 +138,32 @@ def read_moment(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _reign(crown: Entry, end: str | None, entries: tuple[Entry, ...], trust: Trust) -> Reign:
-    promoted = crown if crown.kind == "promote" else entries[int(crown.payload["promote_entry"]) - 1]
+def _period(entry: Entry, end: str | None, entries: tuple[Entry, ...], trust: Trust) -> ChampionPeriod:
+    promoted = entry if entry.kind == "promote" else entries[int(entry.payload["promote_entry"]) - 1]
     gated = entries[int(promoted.payload["gate_entry"]) - 1]
     given = {
         hashlib.sha256(each.payload["approval"].encode()).hexdigest(): each.payload["approval"]
         for each in entries[: promoted.number]
-        if each.kind == "approve" and each.version == crown.version
+        if each.kind == "approve" and each.version == entry.version
     }
     # Those that it rested on, and of these nobody's word who did not give it: that is for `verify` to name.
     rested = [given[each] for each in promoted.payload["approvals"] if each in given]
     counted = [approval for each in rested if (approval := _read(each, trust)) is not None]
-    return Reign(
-        version=crown.version,
-        since=crown.time,
+    return ChampionPeriod(
+        version=entry.version,
+        since=entry.time,
         until=end,
-        entry=crown.number,
-        kind=crown.kind,
-        instead_of=crown.payload["from"],
-        by=crown.signer,
-        reason=crown.payload["reason"],
+        entry=entry.number,
+        kind=entry.kind,
+        instead_of=entry.payload["from"],
+        by=entry.signer,
+        reason=entry.payload["reason"],
         gate_reason=promoted.payload["gate_reason"],
         policy=promoted.payload["policy"],
         gates=tuple(gated.payload["results"]),
-        approvals=tuple(Word(by=each.signer.name, reason=each.reason, time=each.time) for each in counted),
-        digests=crown.digests,
-        commit=crown.payload["commit"],
+        approvals=tuple(ApprovalSummary(by=each.signer.name, reason=each.reason, time=each.time) for each in counted),
+        digests=entry.digests,
+        commit=entry.payload["commit"],
     )
 
 

@@ -13,12 +13,12 @@ from headframe.pages.blocks import Block, Dot, Dots, Grid, Heading, Page, Sectio
 from headframe.pages.numbers import number
 from headframe.promotion.service import PromotionService
 from headframe.promotion.views.overview import (
-    Group,
-    Listed,
+    ComparableVersions,
     VersionRecord,
-    arrange,
-    gather,
-    settings,
+    VersionSummary,
+    group_versions,
+    plan_settings,
+    read_versions,
 )
 from headframe.records import Interval
 
@@ -69,12 +69,12 @@ class Rank(Record):
         """One line for people."""
         bar = "no interval" if self.low is None or self.high is None else f"{number(self.low)} to {number(self.high)}"
         over = f"{len(self.seeds)} seeds" if self.bar == "seeds" else self.bar
-        crown = " champion" if self.champion else ""
+        promotion_entry = " champion" if self.champion else ""
         told = ", ".join(f"{key}={value}" for key, value in self.settings.items())
-        return f"{number(self.mean):>10}  {f'{bar}, {over}':36}{self.name}{crown}  {told}".rstrip()
+        return f"{number(self.mean):>10}  {f'{bar}, {over}':36}{self.name}{promotion_entry}  {told}".rstrip()
 
 
-class Table(Record):
+class LeaderboardTable(Record):
     """Configurations that were measured on the same rows, best first.
 
     Attributes:
@@ -82,7 +82,7 @@ class Table(Record):
         ranks: the configurations.
     """
 
-    group: Group
+    group: ComparableVersions
     ranks: tuple[Rank, ...]
 
 
@@ -98,8 +98,8 @@ class Leaderboard(Record):
 
     model: str
     champion: int | None
-    tables: tuple[Table, ...]
-    others: tuple[Listed, ...]
+    tables: tuple[LeaderboardTable, ...]
+    others: tuple[VersionSummary, ...]
 
     @property
     def lines(self) -> list[str]:
@@ -108,7 +108,7 @@ class Leaderboard(Record):
         found = [f"{self.model}: {crowned}"]
         for place, table in enumerate(self.tables):
             apart = "not comparable with those above: " if place else ""
-            found += ["", f"{apart}{table.group.told}", *(each.summary for each in table.ranks)]
+            found += ["", f"{apart}{table.group.description}", *(each.summary for each in table.ranks)]
         if self.others:
             found += ["", "not comparable with any:", *(each.summary for each in self.others)]
         return found
@@ -165,24 +165,26 @@ def leaderboard(model: str, service: PromotionService) -> Leaderboard:
         Refused: the ledger is broken.
     """
     entries = service.ledger.entries(model, service.trust)
-    found, others = gather(model, service)
-    told = arrange(model, found, others, entries)
+    found, others = read_versions(model, service)
+    told = group_versions(model, found, others, entries)
     known = {each.version.number: each for each in found}
     return Leaderboard(
         model=model,
         champion=told.champion,
-        tables=tuple(Table(group=group, ranks=_ranks(group, known, told.champion, entries)) for group in told.groups),
+        tables=tuple(
+            LeaderboardTable(group=group, ranks=_ranks(group, known, told.champion, entries)) for group in told.groups
+        ),
         others=told.others,
     )
 
 
 def _ranks(
-    group: Group, known: Mapping[int, VersionRecord], champion: int | None, entries: Sequence[Entry]
+    group: ComparableVersions, known: Mapping[int, VersionRecord], champion: int | None, entries: Sequence[Entry]
 ) -> tuple[Rank, ...]:
-    alike: dict[str, list[Listed]] = {}
+    alike: dict[str, list[VersionSummary]] = {}
     for each in sorted(group.versions, key=lambda listed: listed.version):
         alike.setdefault(each.configuration, []).append(each)
-    flat = {name: _flat(settings(known[each[0].version].plan)) for name, each in alike.items()}
+    flat = {name: _flat(plan_settings(known[each[0].version].plan)) for name, each in alike.items()}
     apart = _differing(list(flat.values()))
     ranks = []
     for name, members in alike.items():
@@ -219,7 +221,7 @@ def _bar(values: Sequence[Interval]) -> tuple[float | None, float | None]:
     return mean - deviation, mean + deviation
 
 
-def _against(members: Sequence[Listed], champion: int | None, entries: Sequence[Entry]) -> dict[int, str]:
+def _against(members: Sequence[VersionSummary], champion: int | None, entries: Sequence[Entry]) -> dict[int, str]:
     found = {}
     for each in members:
         gated = last_gate_entry(entries_since_champion(entries), each.version)
@@ -252,7 +254,7 @@ def _short(value: Any) -> str:
     return str(value).rpartition(".")[2] if isinstance(value, str) else str(value)
 
 
-def _blocks(table: Table, champion: int | None) -> list[Block]:
+def _blocks(table: LeaderboardTable, champion: int | None) -> list[Block]:
     group = table.group
     guide = next((rank.mean for rank in table.ranks if rank.champion), None)
     dots = [
@@ -278,14 +280,14 @@ def _blocks(table: Table, champion: int | None) -> list[Block]:
     marked = frozenset(place for place, rank in enumerate(table.ranks) if rank.champion)
     heads = ["#", "~configuration", "versions", f"#{group.lead}", "~error bar", "~set apart by"]
     return [
-        Text(f"{group.told[0].upper()}{group.told[1:]}; {better} is better."),
+        Text(f"{group.description[0].upper()}{group.description[1:]}; {better} is better."),
         Dots(dots, f"{group.lead}{line}", guide),
         Grid(heads, rows, marked),
         *_against_champion(table, champion),
     ]
 
 
-def _against_champion(table: Table, champion: int | None) -> list[Block]:
+def _against_champion(table: LeaderboardTable, champion: int | None) -> list[Block]:
     """Tell what was found of versions when gates compared them with the present champion, row by row."""
     if champion is None:
         return []

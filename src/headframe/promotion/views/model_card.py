@@ -35,7 +35,16 @@ from headframe.pages.blocks import (
 from headframe.pages.numbers import number
 from headframe.promotion.approvals import read_approval
 from headframe.promotion.service import PromotionService
-from headframe.promotion.views.overview import LedgerEvent, Listed, State, VersionRecord, deeds, dossier, listed, state
+from headframe.promotion.views.overview import (
+    LedgerEvent,
+    State,
+    VersionRecord,
+    VersionSummary,
+    ledger_events,
+    read_version,
+    summarise_version,
+    version_state,
+)
 from headframe.records import Interval
 from headframe.registry.listing import get_version, run_artifacts
 from headframe.registry.signed_record import require_signed_bytes
@@ -46,7 +55,7 @@ _GOOD, _BAD = ("champion", "challenger"), ("refused", "rejected")
 _NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # sha256 of no bytes
 
 
-class Word(Record):
+class ApprovalSummary(Record):
     """An approval of a version.
 
     Attributes:
@@ -64,7 +73,7 @@ class Word(Record):
     report: str
 
 
-class Shown(Record):
+class VersionDetails(Record):
     """Everything about one version.
 
     Attributes:
@@ -80,12 +89,12 @@ class Shown(Record):
         gates: verdict of each gate, as last asked; empty where none was.
         policy: by which they were asked.
         approvals: given for it, oldest first.
-        deeds: what the ledger holds about it, oldest first.
+        events: what the ledger holds about it, oldest first.
     """
 
     model: str
     version: int
-    about: Listed
+    about: VersionSummary
     run_id: str
     metrics: dict[str, Interval]
     rows: int
@@ -94,8 +103,8 @@ class Shown(Record):
     digests: dict[str, str]
     gates: tuple[dict[str, Any], ...]
     policy: str
-    approvals: tuple[Word, ...]
-    deeds: tuple[LedgerEvent, ...]
+    approvals: tuple[ApprovalSummary, ...]
+    events: tuple[LedgerEvent, ...]
 
     @property
     def lines(self) -> list[str]:
@@ -114,7 +123,10 @@ class Shown(Record):
                 for each in self.gates
             ),
             *(f"approved   by {each.by}, {each.time}: {each.reason} (until {each.expires})" for each in self.approvals),
-            *(f"ledger     {each.number}, {each.time}, {each.what} by {each.by}: {each.told}" for each in self.deeds),
+            *(
+                f"ledger     {each.number}, {each.time}, {each.what} by {each.by}: {each.message}"
+                for each in self.events
+            ),
             f"commit     {self.commit or 'not known'}",
             *(f"sha256     {name}: {text}" for name, text in self.digests.items()),
         ]
@@ -144,14 +156,14 @@ class _Known:
     now: State
     entries: Sequence[Entry]
     told: list[LedgerEvent]
-    approvals: tuple[Word, ...]
+    approvals: tuple[ApprovalSummary, ...]
 
     @property
     def gated(self) -> Entry | None:
         return last_gate_entry(self.entries, self.found.version.number)
 
 
-def show(version: ModelVersion, service: PromotionService) -> Shown:
+def version_details(version: ModelVersion, service: PromotionService) -> VersionDetails:
     """Tell everything about a version; its files are checked against their signature.
 
     Raises:
@@ -159,10 +171,10 @@ def show(version: ModelVersion, service: PromotionService) -> Shown:
     """
     known = _known(version, service)
     found, gated = known.found, known.gated
-    return Shown(
+    return VersionDetails(
         model=version.model,
         version=version.number,
-        about=listed(found, known.now),
+        about=summarise_version(found, known.now),
         run_id=version.run_id,
         metrics=found.provenance.evaluated.metrics,
         rows=found.provenance.evaluated.rows,
@@ -172,11 +184,11 @@ def show(version: ModelVersion, service: PromotionService) -> Shown:
         gates=tuple(gated.payload["results"]) if gated else (),
         policy=gated.payload["policy"] if gated else "",
         approvals=known.approvals,
-        deeds=tuple(known.told),
+        events=tuple(known.told),
     )
 
 
-def card(version: ModelVersion, service: PromotionService) -> Card:
+def model_card(version: ModelVersion, service: PromotionService) -> Card:
     """Write the card of a version; its files are checked against their signature.
 
     Raises:
@@ -203,7 +215,7 @@ def card(version: ModelVersion, service: PromotionService) -> Card:
 def _known(version: ModelVersion, service: PromotionService) -> _Known:
     version, registered = get_version(version, service.uri)
     with signed_files(version, service.uri, service.trust) as (_, statement):
-        found = dossier(version, registered, service, statement)
+        found = read_version(version, registered, service, statement)
     entries = service.ledger.entries(version.model, service.trust)
     given = [
         read_approval(each.payload["approval"], service.trust)
@@ -211,10 +223,14 @@ def _known(version: ModelVersion, service: PromotionService) -> _Known:
         if each.kind == "approve" and each.version == version.number
     ]
     words = tuple(
-        Word(by=each.signer.name, reason=each.reason, time=each.time, expires=each.expires, report=each.report)
+        ApprovalSummary(
+            by=each.signer.name, reason=each.reason, time=each.time, expires=each.expires, report=each.report
+        )
         for each in given
     )
-    return _Known(found, state(entries, version.number), entries, deeds(entries, version.number, service), words)
+    return _Known(
+        found, version_state(entries, version.number), entries, ledger_events(entries, version.number, service), words
+    )
 
 
 def _facts(found: VersionRecord, measured: dict[str, Any], parts: dict[str, Any]) -> Facts:
@@ -372,7 +388,7 @@ def _approvals(known: _Known) -> list[Block]:
 def _ledger(told: Sequence[LedgerEvent]) -> list[Block]:
     if not told:
         return [Text("It does not know this version yet.")]
-    rows = [[str(each.number), each.time, each.what, each.by, each.told] for each in told]
+    rows = [[str(each.number), each.time, each.what, each.by, each.message] for each in told]
     return [Grid(["#entry", "when", "~what", "who", "~why"], rows)]
 
 

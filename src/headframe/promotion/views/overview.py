@@ -30,7 +30,7 @@ State = Literal["champion", "former champion", "rejected", "challenger", "refuse
 """Candidate: registered. Challenger: passed every gate against the present champion; refused: did not."""
 
 
-class Listed(Record):
+class VersionSummary(Record):
     """One version among others.
 
     Attributes:
@@ -66,7 +66,7 @@ class Listed(Record):
         return f"{self.version:>4}  {self.state:16}{self.value!s:27}{what:32}{self.author:12}{self.registered[:10]}"
 
 
-class Group(Record):
+class ComparableVersions(Record):
     """Versions that were measured in the same way on the same rows; best first.
 
     Attributes:
@@ -85,10 +85,10 @@ class Group(Record):
     rows: int
     lead: str
     higher_is_better: bool
-    versions: tuple[Listed, ...]
+    versions: tuple[VersionSummary, ...]
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """What they have in common."""
         return (
             f"{self.lead} on the same {self.rows:,} test rows of {self.dataset} "
@@ -108,8 +108,8 @@ class Overview(Record):
 
     model: str
     champion: int | None
-    groups: tuple[Group, ...]
-    others: tuple[Listed, ...]
+    groups: tuple[ComparableVersions, ...]
+    others: tuple[VersionSummary, ...]
 
     @property
     def lines(self) -> list[str]:
@@ -118,7 +118,7 @@ class Overview(Record):
         found = [f"{self.model}: {crowned}"]
         for place, group in enumerate(self.groups):
             apart = "not comparable with those above: " if place else ""
-            found += ["", f"{apart}{group.told}", *(each.summary for each in group.versions)]
+            found += ["", f"{apart}{group.description}", *(each.summary for each in group.versions)]
         if self.others:
             found += ["", "not comparable with any:", *(each.summary for each in self.others)]
         return found
@@ -148,7 +148,7 @@ class VersionRecord:
         return digest(digest_content(self.plan.without_declared, exclude=CHANCE_AND_PLACE))
 
 
-def settings(plan: Plan) -> dict[str, Any]:
+def plan_settings(plan: Plan) -> dict[str, Any]:
     """Give what decides a version, but for chance: the plan without its seed, and without where it runs and serves."""
     return plan.without_declared.model_dump(mode="json", exclude=CHANCE_AND_PLACE)
 
@@ -161,10 +161,10 @@ def overview(model: str, service: PromotionService) -> Overview:
         Refused: the ledger is broken.
     """
     entries = service.ledger.entries(model, service.trust)
-    return arrange(model, *gather(model, service), entries)
+    return group_versions(model, *read_versions(model, service), entries)
 
 
-def gather(model: str, service: PromotionService) -> tuple[list[VersionRecord], list[Listed]]:
+def read_versions(model: str, service: PromotionService) -> tuple[list[VersionRecord], list[VersionSummary]]:
     """Read what is known of each version of a model; second those of which nothing is, and why.
 
     Raises:
@@ -173,22 +173,26 @@ def gather(model: str, service: PromotionService) -> tuple[list[VersionRecord], 
     found, others = [], []
     for version, registered in list_versions(model, service.uri):
         try:
-            found.append(dossier(version, registered, service))
+            found.append(read_version(version, registered, service))
         except Unavailable:
             raise
         except HeadframeError as error:
             others.append(
-                Listed(version=version.number, state="not trusted", registered=registered, problem=str(error))
+                VersionSummary(version=version.number, state="not trusted", registered=registered, problem=str(error))
             )
     return found, others
 
 
-def arrange(model: str, found: Sequence[VersionRecord], others: Sequence[Listed], entries: Sequence[Entry]) -> Overview:
+def group_versions(
+    model: str, found: Sequence[VersionRecord], others: Sequence[VersionSummary], entries: Sequence[Entry]
+) -> Overview:
     """Put those together that may be compared."""
     present = champion_entry(entries)
-    groups: dict[tuple[Any, ...], list[Listed]] = {}
+    groups: dict[tuple[Any, ...], list[VersionSummary]] = {}
     for each in found:
-        groups.setdefault(comparable(each), []).append(listed(each, state(entries, each.version.number)))
+        groups.setdefault(comparison_key(each), []).append(
+            summarise_version(each, version_state(entries, each.version.number))
+        )
     number = present.version if present else None
     return Overview(
         model=model,
@@ -198,7 +202,7 @@ def arrange(model: str, found: Sequence[VersionRecord], others: Sequence[Listed]
     )
 
 
-def dossier(
+def read_version(
     version: ModelVersion, registered: str, service: PromotionService, signed: SignedModel | None = None
 ) -> VersionRecord:
     """Read what is known of a version.
@@ -222,10 +226,10 @@ def dossier(
     return VersionRecord(version, registered, signed, plan, provenance)
 
 
-def listed(found: VersionRecord, now: State) -> Listed:
+def summarise_version(found: VersionRecord, now: State) -> VersionSummary:
     """Put a version in one line."""
     evaluated = found.provenance.evaluated
-    return Listed(
+    return VersionSummary(
         version=found.version.number,
         state=now,
         registered=found.registered,
@@ -238,7 +242,7 @@ def listed(found: VersionRecord, now: State) -> Listed:
     )
 
 
-def comparable(found: VersionRecord) -> tuple[Any, ...]:
+def comparison_key(found: VersionRecord) -> tuple[Any, ...]:
     """Give what two versions must have in common to be compared: rows, task, and the metric that decides."""
     data, evaluated = found.provenance.data, found.provenance.evaluated
     return (
@@ -252,7 +256,7 @@ def comparable(found: VersionRecord) -> tuple[Any, ...]:
     )
 
 
-def state(entries: Sequence[Entry], number: int) -> State:
+def version_state(entries: Sequence[Entry], number: int) -> State:
     """Say what became of a version, by the ledger alone."""
     present = champion_entry(entries)
     if present is not None and present.version == number:
@@ -274,7 +278,7 @@ class LedgerEvent(Record):
         time: UTC, ISO 8601.
         what: was done.
         by: who signed it.
-        told: why, or what came of it.
+        message: why, or what came of it.
         digest: of the entry.
     """
 
@@ -282,11 +286,11 @@ class LedgerEvent(Record):
     time: str
     what: str
     by: str
-    told: str
+    message: str
     digest: str
 
 
-def deeds(entries: Iterable[Entry], number: int, service: PromotionService) -> list[LedgerEvent]:
+def ledger_events(entries: Iterable[Entry], number: int, service: PromotionService) -> list[LedgerEvent]:
     """Tell what the ledger holds about a version, oldest first."""
     found = []
     for entry in entries:
@@ -311,19 +315,19 @@ def deeds(entries: Iterable[Entry], number: int, service: PromotionService) -> l
             case "reproduce":
                 what, told = f"reproduced: {entry.payload['verdict']}", str(entry.payload["reason"] or "")
         found.append(
-            LedgerEvent(number=entry.number, time=entry.time, what=what, by=by, told=told, digest=entry.digest)
+            LedgerEvent(number=entry.number, time=entry.time, what=what, by=by, message=told, digest=entry.digest)
         )
     return found
 
 
-def _group(key: tuple[Any, ...], found: Sequence[Listed]) -> Group:
+def _group(key: tuple[Any, ...], found: Sequence[VersionSummary]) -> ComparableVersions:
     dataset, table, split, rows, lead, higher_is_better, _ = key
 
-    def order(each: Listed) -> tuple[float, int]:
+    def order(each: VersionSummary) -> tuple[float, int]:
         value = each.value.value if each.value else 0.0
         return (-value if higher_is_better else value, -each.version)
 
-    return Group(
+    return ComparableVersions(
         dataset=dataset,
         table=table,
         split=split,
@@ -334,10 +338,10 @@ def _group(key: tuple[Any, ...], found: Sequence[Listed]) -> Group:
     )
 
 
-def _ordered(groups: list[Group], number: int | None) -> list[Group]:
+def _ordered(groups: list[ComparableVersions], number: int | None) -> list[ComparableVersions]:
     """Put the champion's group first, then those with the newest versions."""
 
-    def order(group: Group) -> tuple[bool, int]:
+    def order(group: ComparableVersions) -> tuple[bool, int]:
         numbers = [each.version for each in group.versions]
         return (number not in numbers, -max(numbers))
 
