@@ -1,4 +1,4 @@
-"""From a component in a plan to the object it names: the only place that looks targets up."""
+"""Build what a component names: the only module that looks targets up."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ def look_up(target: str) -> Any:
     """Import what a `_target_` names.
 
     Raises:
-        ConfigurationError: there is no such thing, or its module cannot be imported, or it only passes through the
-            module it is asked from, which is how `torch.optim.sys` would lead out of the trusted packages.
+        ConfigurationError: there is no such name, or its module cannot be imported, or the module merely imports it
+            from elsewhere, as `torch.optim.sys`, which would lead out of the trusted packages.
     """
     module_name, _, name = target.rpartition(".")
     try:
         module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:  # importing runs a user's own file, which may raise anything
         where = _place(error, module_name.partition(".")[0])
-        said = error.msg if isinstance(error, SyntaxError) else " ".join(str(error).split())
-        said = f"{type(error).__name__}: {said}"
-        msg = f"_target_ {target!r} cannot be imported: {where}{said}; mend the file, or install what it asks for"
+        reason = error.msg if isinstance(error, SyntaxError) else " ".join(str(error).split())
+        reason = f"{type(error).__name__}: {reason}"
+        msg = f"_target_ {target!r} cannot be imported: {where}{reason}; correct the file, or install what it imports"
         raise ConfigurationError(msg) from error
     try:
         found = getattr(module, name)
@@ -40,7 +40,7 @@ def look_up(target: str) -> Any:
 
 
 def _place(error: BaseException, package: str) -> str:
-    """Say in which file and line an import failed: the innermost of the target's own package, if it came so far."""
+    """Return the file and line where an import failed: the innermost of the target's own package, if there is one."""
     if isinstance(error, SyntaxError) and error.lineno:
         return f"{error.filename}, line {error.lineno}: "
     passed = (__file__, importlib.__file__)
@@ -53,12 +53,12 @@ def _place(error: BaseException, package: str) -> str:
     return next((f"{frame.filename}, line {frame.lineno}: " for frame in reversed(own or frames)), "")
 
 
-def build(component: Component, *given: Any, **runtime: Any) -> Any:
-    """Call the target with its configured arguments and with what only the caller knows.
+def build(component: Component, *positional: Any, **runtime: Any) -> Any:
+    """Call the target with its configured arguments and with those that only the caller knows.
 
     Args:
         component: which target, and the arguments that the plan gives it.
-        given: positional arguments known only at run time, such as a network's shapes.
+        positional: positional arguments known only at run time, such as a network's shapes.
         runtime: the same by keyword.
 
     Raises:
@@ -66,7 +66,7 @@ def build(component: Component, *given: Any, **runtime: Any) -> Any:
     """
     target = look_up(component.target)
     try:
-        return target(*given, **component.arguments, **runtime)
+        return target(*positional, **component.arguments, **runtime)
     except (TypeError, ValueError) as error:
         msg = f"{component.target} refuses its settings: {error}"
         raise ConfigurationError(msg) from error

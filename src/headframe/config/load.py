@@ -1,4 +1,4 @@
-"""Compose `conf/` into a plan, or say in one sentence why it cannot be."""
+"""Compose `conf/` into a plan, or explain in one sentence why that is impossible."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def load_plan(overrides: Sequence[str], project: Project, *, fitting: bool = Tru
     Args:
         overrides: Hydra's syntax, e.g. `["experiment=mnist_cnn", "trainer.max_epochs=2"]`.
         project: whose `conf/` and whose own packages in `src/` are meant.
-        fitting: whether data set, features, model and task must fit together; to bring data in they need not.
+        fitting: whether data set, features, model and task must fit together; ingesting data does not need that.
 
     Raises:
         ConfigurationError: naming the key, what came, what was expected and the nearest valid choice.
@@ -57,13 +57,13 @@ def load_plan(overrides: Sequence[str], project: Project, *, fitting: bool = Tru
 
 
 def plan_yaml(overrides: Sequence[str], project: Project, *, fitting: bool = True) -> str:
-    """Give the composed and validated plan as YAML."""
+    """Return the composed and validated plan as YAML."""
     plan = load_plan(overrides, project, fitting=fitting)
     return OmegaConf.to_yaml(OmegaConf.create(plan.model_dump(mode="json")))
 
 
 def _compose(overrides: Sequence[str], project: Project) -> tuple[dict[str, Any], dict[str, str]]:
-    """Give the plan's tree, and for each group the file that was chosen."""
+    """Return the plan's tree, and for each group the file that was chosen."""
     with _one_at_a_time:
         GlobalHydra.instance().clear()
         try:
@@ -87,7 +87,7 @@ def _compose(overrides: Sequence[str], project: Project) -> tuple[dict[str, Any]
 
 
 def _unreadable(error: yaml.YAMLError | UnicodeDecodeError, project: Project) -> str:
-    """Name file and line of what is no YAML, or no text at all."""
+    """Return a message with file and line of what is no YAML, or no text at all."""
     match error:
         case yaml.MarkedYAMLError(problem_mark=yaml.Mark(name=name, line=line), problem=problem):
             file, what = Path(name), f"this is no YAML ({problem})"
@@ -98,26 +98,26 @@ def _unreadable(error: yaml.YAMLError | UnicodeDecodeError, project: Project) ->
             file, line = _first_not_utf8(project)
             what = "this is no UTF-8 text"
     where = f"{file.relative_to(project.root)}, line {line + 1}"
-    return f"{where}: {what}; mend the line, or resolve the conflict where a merge has left <<<<<<< in the file"
+    return f"{where}: {what}; correct the line, or resolve the conflict where a merge has left <<<<<<< in the file"
 
 
 def _first_not_utf8(project: Project) -> tuple[Path, int]:
-    """Find the file that Hydra could not decode, whose name its error does not tell, and the line."""
+    """Return file and line of what Hydra could not decode, since its error does not name them."""
     for file in sorted(project.conf.rglob("*.yaml")):
         raw = file.read_bytes()
         try:
             raw.decode("utf-8")
         except UnicodeDecodeError as error:
             return file, raw[: error.start].count(b"\n")
-    msg = f"{project.conf} was written to while it was read; start the same command again"
+    msg = f"{project.conf} was changed while it was read; run the command again"
     raise ConfigurationError(msg)
 
 
 def _check_name(name: str, choice: str | None) -> None:
-    """Refuse a data set that is not called as its file is: two of one name would fight over `data/<name>/`."""
+    """Refuse a data set that is not named as its file: two of one name would overwrite each other in `data/<name>/`."""
     if choice is not None and name != choice.removesuffix(".yaml"):
         msg = (
-            f"dataset.name={name}: expected {choice}, as its file conf/dataset/{choice}.yaml is called, since two data "
+            f"dataset.name={name}: expected {choice}, the name of its file conf/dataset/{choice}.yaml, since two data "
             f"sets of one name would overwrite each other in data/{name}/; give both one name"
         )
         raise ConfigurationError(msg)
@@ -134,7 +134,7 @@ def _check_schemes(dataset: DatasetConfig) -> None:
 
 
 def _check_choices(overrides: Sequence[str], project: Project) -> None:
-    """Refuse what Hydra would meet with a traceback, or take without any effect."""
+    """Refuse what Hydra would answer with a traceback, or accept without any effect."""
     for override in OverridesParser.create().parse_overrides(list(overrides)):
         text, group = str(override.input_line), override.key_or_group
         if not group:
@@ -156,15 +156,17 @@ def _unknown_choice(error: MissingConfigException, overrides: Sequence[str], pro
     group, _, choice = (error.missing_cfg_file or "").partition("/")
     if not choice:
         return _first_line(error)
-    asked = next((text for text in overrides if text.endswith(f"={choice}")), f"{group}={choice}")
-    return f"{asked}: there is no conf/{group}/{choice}.yaml; {nearest(choice, project.choices(group))}"
+    override = next((text for text in overrides if text.endswith(f"={choice}")), f"{group}={choice}")
+    return f"{override}: there is no conf/{group}/{choice}.yaml; {nearest(choice, project.choices(group))}"
 
 
 def _hydra_sentence(error: Exception, overrides: Sequence[str], project: Project) -> str:
-    """Turn Hydra's own message, which explains Hydra, into one that explains the mistake."""
+    """Translate Hydra's own message, which explains Hydra, into one that explains the mistake."""
     text = str(error)
     if not text and error.__cause__ is not None:
-        return f"conf/ holds a value that cannot be read: {_first_line(error.__cause__)}; mend it in the chosen files"
+        return (
+            f"conf/ holds a value that cannot be read: {_first_line(error.__cause__)}; correct it in the chosen files"
+        )
     if found := re.search(r"Key '([^']+)' is not in struct\s+full_key: (\S+)", text):
         return _unknown_key(found[2], overrides, project)
     if found := re.search(r"Could not (?:override|delete from config\.) '([^']+)'", text):
@@ -184,7 +186,7 @@ def _hydra_sentence(error: Exception, overrides: Sequence[str], project: Project
 
 
 def _unknown_key(path: str, overrides: Sequence[str], project: Project) -> str:
-    """Name the key nearest to `path` in the plan as the other overrides make it."""
+    """Return a message with the key nearest to `path` in the plan that the other overrides make."""
     parts = path.split(".")
     if len(parts) == 1 and (project.conf / path).is_dir():
         return f"{path}: give it one of {', '.join(project.choices(path))}"
@@ -209,16 +211,16 @@ def _unknown_key(path: str, overrides: Sequence[str], project: Project) -> str:
 
 
 def _tree_before(path: str, overrides: Sequence[str], project: Project) -> Any:
-    """Compose the plan as Hydra had it when it came to `path`: all choices made, and the values before it given."""
+    """Compose the plan as it was when Hydra reached `path`: with all choices, and the values given before it."""
     keys = _keys(overrides)
     failing = next((number for number, key in enumerate(keys) if path == key or key.startswith(f"{path}.")), len(keys))
-    given = enumerate(zip(overrides, keys, strict=True))
-    kept = [text for number, (text, key) in given if number < failing or (project.conf / key).is_dir()]
+    numbered = enumerate(zip(overrides, keys, strict=True))
+    kept = [text for number, (text, key) in numbered if number < failing or (project.conf / key).is_dir()]
     return _tree(kept, project)
 
 
 def _into_list(overrides: Sequence[str], project: Project) -> str | None:
-    """Find the override whose key leads into a list, which can only be given as a whole."""
+    """Return a message on the override whose key leads into a list, which can only be given as a whole."""
     keys = _keys(overrides)
     try:
         tree = _tree(
@@ -240,7 +242,7 @@ def _keys(overrides: Sequence[str]) -> list[str]:
 
 
 def _tree(overrides: Sequence[str], project: Project) -> Any:
-    """Compose without asking that it makes a plan."""
+    """Compose without validating the result as a plan."""
     with initialize_config_dir(config_dir=str(project.conf), version_base="1.3", job_name="headframe"):
         return OmegaConf.to_container(compose("plan", overrides=list(overrides)), resolve=False)
 
@@ -250,11 +252,11 @@ def _first_line(error: BaseException) -> str:
 
 
 _TAGS = {"model", "ensemble"}
-"""Pydantic puts the branch it took of a union into the path of an error; users wrote no such key."""
+"""Pydantic puts the chosen branch of a union into the path of an error; users wrote no such key."""
 
 
 def _sentence(error: ValidationError, tree: Mapping[str, Any], project: Project) -> str:
-    """Say the first thing that is wrong: key, what came, what was expected."""
+    """Return a message on the first thing that is wrong: key, what came, what was expected."""
     first = error.errors(include_url=False)[0]
     path: list[str] = []
     for part in first["loc"]:
@@ -283,7 +285,7 @@ def _sentence(error: ValidationError, tree: Mapping[str, Any], project: Project)
 
 
 def _components(path: tuple[str, ...], node: Any) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
-    """Yield every mapping with a `_target_`, with the key under which it stands."""
+    """Yield every mapping with a `_target_`, with its path."""
     if isinstance(node, Mapping):
         if "_target_" in node:
             yield path, dict(node)

@@ -1,4 +1,4 @@
-"""The project a user works in: the folder that holds `conf/plan.yaml`, and what lies where in it."""
+"""The project a user works in: the folder that holds `conf/plan.yaml`, and its layout."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from headframe.errors import ConfigurationError
 
 @dataclass(frozen=True)
 class Project:
-    """Paths of one project; nothing is made until it is written."""
+    """Paths of one project; no folder is created until something is written to it."""
 
     root: Path
 
@@ -25,7 +25,9 @@ class Project:
         for folder in (here, *here.parents):
             if (folder / "conf" / "plan.yaml").is_file():
                 return cls(folder)
-        msg = f"no Headframe project at {here} or above it (conf/plan.yaml is missing); make one with `headframe init`"
+        msg = (
+            f"no Headframe project at {here} or above it (conf/plan.yaml is missing); create one with `headframe init`"
+        )
         raise ConfigurationError(msg)
 
     @property
@@ -40,7 +42,7 @@ class Project:
 
     @property
     def state(self) -> Path:
-        """What Headframe keeps for itself: finished stages, databases, logs. Never committed."""
+        """Headframe's own state: finished stages, databases, logs. Never committed."""
         return self.root / ".headframe"
 
     @property
@@ -50,7 +52,7 @@ class Project:
 
     @property
     def raw(self) -> Path:
-        """Raw files as their source gave them."""
+        """Raw files as downloaded from their source."""
         return self.state / "raw"
 
     @property
@@ -73,5 +75,5 @@ class Project:
         return tuple(f"{name}." for name in sorted(found) if name != "headframe")
 
     def choices(self, group: str) -> list[str]:
-        """Name what `conf/<group>/` offers; a thing exists because its file exists."""
+        """Return the names of the choices in `conf/<group>/`; a choice exists because its file exists."""
         return sorted(path.stem for path in (self.conf / group).glob("*.yaml"))

@@ -1,4 +1,4 @@
-"""Ranges of settings, as types for the constructors of components; `signature` reads them from the source."""
+"""Ranges of settings, as annotations of constructors; `config.targets.signature` reads them from the source."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Annotated
 from pydantic import Field
 
 Count = Annotated[int, Field(ge=1)]
-"""A number of things of which there must be one."""
+"""A number of things, at least one."""
 
 CountOrZero = Annotated[int, Field(ge=0)]
-"""A number of things of which there may be none."""
+"""A number of things, possibly none."""
 
 NotNegative = Annotated[float, Field(ge=0)]
-"""An amount that may be nothing."""
+"""An amount of zero or more."""
 
 Positive = Annotated[float, Field(gt=0)]
-"""An amount that must be something."""
+"""An amount greater than zero."""
 
 Share = Annotated[float, Field(ge=0, lt=1)]
-"""A part that leaves something of the whole: 0 <= share < 1."""
+"""A part of a whole that leaves something of it: 0 <= share < 1."""
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
-"""What is left of a whole: 0 < fraction <= 1."""
+"""A part of a whole that is not empty: 0 < fraction <= 1."""

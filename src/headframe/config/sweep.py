@@ -12,7 +12,7 @@ from headframe.errors import ConfigurationError
 
 
 def expand(overrides: Sequence[str]) -> list[list[str]]:
-    """Give the overrides of each run, in the order in which Hydra's own sweeper would take them.
+    """Return the overrides of each run, in the order of Hydra's own sweeper.
 
     Args:
         overrides: Hydra's override grammar; `choice`, `range`, `interval`-free lists and `glob`-free commas.

@@ -1,4 +1,4 @@
-"""Random changes of training inputs; all noise comes from the generator that is handed in."""
+"""Random augmentations of training inputs; all noise comes from the given generator."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from headframe.features.tokens import PADDING, UNKNOWN
 
 
 class Shift:
-    """Moves each image by its own whole number of pixels, up to `pixels` in both directions.
+    """Shifts each image by a random whole number of pixels, up to `pixels` in both directions.
 
     Args:
         pixels: largest shift in pixels.
-        fill: what appears at the edge left behind: `edge` repeats the outermost pixels, `least` takes the darkest
+        fill: what fills the uncovered edge: `edge` repeats the outermost pixels, `least` takes the darkest
             value of the image's channel, which is its background where a bright figure stands on black.
     """
 
@@ -47,7 +47,7 @@ class Shift:
 
 
 class TokenDropout:
-    """Replaces tokens by "unknown", so that no single word decides; padding stays.
+    """Replaces random tokens by "unknown", so that no single word decides; padding stays.
 
     Args:
         share: how many of the tokens, 0 to 1, on average.
@@ -60,7 +60,7 @@ class TokenDropout:
         self.share = share
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Thin out ids (batch, length)."""
+        """Replace ids of (batch, length)."""
         drawn = torch.rand(x.shape, generator=generator, device=generator.device).to(x.device)
         return torch.where((drawn < self.share) & (x != PADDING), UNKNOWN, x)
 
@@ -79,21 +79,21 @@ class Jitter:
         self.deviation = deviation
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Disturb inputs of any shape (batch, ...)."""
+        """Add noise to inputs of any shape (batch, ...)."""
         noise = torch.randn(x.shape, generator=generator, device=generator.device, dtype=x.dtype)
         return x + self.deviation * noise.to(x.device)
 
 
 class Affine:
-    """Turns, scales and moves each image by amounts of its own, as a hand would have drawn it elsewhere.
+    """Rotates, scales and shifts each image by random amounts.
 
     Bilinear; what appears at the edges is the darkest value of the batch, the background where a bright figure stands
     on black.
 
     Args:
-        degrees: largest turn in either direction.
+        degrees: largest rotation in either direction.
         scale: largest growth as a share of the size, 0.1 for a tenth; shrinking reaches as far.
-        pixels: largest move along each axis, in pixels and parts of them.
+        pixels: largest shift along each axis, in pixels and fractions of them.
     """
 
     def __init__(self, degrees: NotNegative, scale: NotNegative, pixels: NotNegative) -> None:
@@ -106,7 +106,7 @@ class Affine:
         self.pixels = pixels
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Move images (batch, channels, height, width)."""
+        """Transform images (batch, channels, height, width)."""
         height, width = x.shape[-2:]
         drawn = 2 * torch.rand(4, len(x), generator=generator, device=generator.device).to(x.device) - 1
         angle, growth, across, down = drawn.unbind()

@@ -1,4 +1,4 @@
-"""The promise that every encoder keeps."""
+"""The interface of encoders."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ Encoded: TypeAlias = np.ndarray | sparse.csr_matrix
 
 
 def finite(encoded: Encoded) -> bool:
-    """Tell whether encoded rows hold numbers only, no NaN and no infinity."""
+    """Return whether encoded rows hold finite numbers only."""
     values: Any = encoded.data if sparse.issparse(encoded) else encoded
     return values.dtype.kind != "f" or bool(np.isfinite(values).all())
 
 
 class Encoder(ABC):
-    """Turns raw rows into the array a model takes.
+    """Encodes raw rows as the array a model takes.
 
-    The public methods are final and keep the order; children fill `_fit`, `_encode`, `_spec`, `state`
-    and `restore`. Constructor arguments are settings from the plan; what fitting learned lives in
-    attributes with a trailing underscore and goes through `state` as plain JSON.
+    The public methods are final; subclasses implement `_fit`, `_encode`, `spec`, `state` and `restore`. Constructor
+    arguments are settings of the plan; fitted values are attributes with a trailing underscore, which `state` returns
+    as plain JSON.
 
     Attributes:
-        gives: the kind of input this encoder makes.
+        gives: the kind of input that it encodes to.
         columns: the raw columns it reads; empty until `fit` where the plan names none.
-        lookback: 0 where one row is one example; else how many consecutive rows a model sees at once.
+        lookback: 0 where one row is one example; otherwise the number of consecutive rows in one.
     """
 
     gives: ClassVar[str]
@@ -41,19 +41,19 @@ class Encoder(ABC):
 
     @final
     def fit(self, rows: pa.Table, inputs: tuple[str, ...]) -> None:
-        """Learn from training rows.
+        """Fit to training rows.
 
         Args:
             rows: training rows only, raw columns, in table order.
             inputs: the data set's input columns, read where the plan names no columns.
 
         Raises:
-            DataError: the rows hold nothing to learn from.
+            DataError: the rows hold nothing to fit to.
         """
         self.columns = self.columns or inputs
         self._check(rows)
         if rows.num_rows == 0:
-            msg = "there are no training rows to learn the features from; check the split's sizes"
+            msg = "there are no training rows to fit the features to; check the split's sizes"
             raise DataError(msg)
         self._fit(rows)
 
@@ -62,23 +62,23 @@ class Encoder(ABC):
         """Encode raw rows, one entry a row, in order.
 
         Raises:
-            DataError: a column is missing, of another type, or holds NaN or infinity that training rows
-                taught no answer to.
+            DataError: a column is missing, of another type, or holds NaN or infinity that training rows did not
+                have.
         """
         self._check(rows)
         return self._encode(rows)
 
     @abstractmethod
     def spec(self) -> InputSpec:
-        """Say what one example looks like; known after `fit`."""
+        """Return the layout of one example; known after `fit`."""
 
     @abstractmethod
     def state(self) -> dict[str, Any]:
-        """Give what was learned, as JSON values that `restore` takes back to equal encodings."""
+        """Return what was fitted, as JSON values from which `restore` makes an equal encoder."""
 
     @abstractmethod
     def restore(self, state: dict[str, Any]) -> None:
-        """Take back what `state` gave; `columns` included."""
+        """Restore what `state` returned; `columns` included."""
 
     @abstractmethod
     def _fit(self, rows: pa.Table) -> None: ...
@@ -88,7 +88,7 @@ class Encoder(ABC):
 
     @property
     def column(self) -> str:
-        """The one column that is read, for encoders of one; known after `fit`.
+        """The column that is read, for encoders of a single one; known after `fit`.
 
         Raises:
             ConfigurationError: there are several to choose from.

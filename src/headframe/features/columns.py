@@ -1,4 +1,4 @@
-"""Raw Arrow columns as NumPy arrays, with the checks that every encoder needs."""
+"""Raw Arrow columns as NumPy arrays, with the checks that all encoders need."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def number_column(rows: pa.Table, name: str) -> np.ndarray:
 
 
 def number_columns(rows: pa.Table, names: tuple[str, ...]) -> np.ndarray:
-    """Read numeric columns side by side as float64 (rows, columns), where every cell must be filled.
+    """Read several numeric columns as float64 (rows, columns), where every cell must be filled.
 
     Raises:
         DataError: a column holds no numbers, or an empty cell, NaN or infinity.
@@ -52,7 +52,7 @@ def number_columns(rows: pa.Table, names: tuple[str, ...]) -> np.ndarray:
 
 
 def is_text(kind: pa.DataType) -> bool:
-    """Tell whether cells of this type are strings, dictionary-encoded ones included."""
+    """Return whether cells of this type are strings, dictionary-encoded ones included."""
     inner = kind.value_type if pa.types.is_dictionary(kind) else kind
     return bool(pa.types.is_string(inner) or pa.types.is_large_string(inner) or pa.types.is_string_view(inner))
 
@@ -69,7 +69,7 @@ def text_column(rows: pa.Table, name: str) -> list[str]:
         raise DataError(msg)
     if column.null_count:
         where = pc.index(pc.is_null(column), value=True).as_py()
-        msg = f"column {name!r} has no text in row {where} (counted from 0); every row needs one, if only a blank"
+        msg = f"column {name!r} has no text in row {where} (counted from 0); every row needs one, even if only a blank"
         raise DataError(msg)
     return [str(text) for text in column.to_pylist()]
 
@@ -97,7 +97,7 @@ def image_batches(rows: pa.Table, name: str, at_once: int) -> Iterator[np.ndarra
 
 
 def mean_and_std(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give mean and population deviation of each column of float64 (rows, columns); that of a constant is 1.
+    """Return mean and population standard deviation of each column of float64 (rows, columns); 1 for a constant.
 
     Raises:
         DataError: the square of a number is beyond float64.

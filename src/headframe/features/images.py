@@ -21,11 +21,11 @@ AT_ONCE = 4096
 class Images(Encoder):
     """Images of one size as float32 (channels, height, width), standardised by channel.
 
-    Mean and deviation are those of all training pixels of a channel. They come from counts of the 256 levels,
-    hence are exact and do not depend on the order of the rows.
+    Mean and deviation are those of all training pixels of a channel. They are computed from counts of the 256 levels,
+    hence exact and independent of the order of the rows.
 
     Args:
-        column: which column holds the images; without one the data set's only input.
+        column: the column of images; default: the data set's only input.
     """
 
     gives: ClassVar[str] = "image"

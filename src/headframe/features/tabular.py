@@ -1,4 +1,4 @@
-"""Tables of numbers and categories as one row of numbers."""
+"""Tables of numbers and categories as vectors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from headframe.features.spec import InputSpec
 
 
 class Number(Record):
-    """What training rows taught of a numeric column."""
+    """Statistics of a numeric column in training rows."""
 
     column: str
     missing: bool  # whether a training row had no number here
@@ -29,27 +29,27 @@ class Number(Record):
 
 
 class Category(Record):
-    """What training rows taught of a column of categories."""
+    """Categories of a column in training rows."""
 
     column: str
     missing: bool  # whether a training row had no value here
-    values: tuple[str, ...]  # those with a place of their own, sorted
+    values: tuple[str, ...]  # those with a feature of their own, sorted
 
 
 class Tabular(Encoder):
-    """Mixed columns as float32 (features,): standardised numbers, then one place for each category.
+    """Mixed columns as float32 (features,): standardised numbers, then one-hot categories.
 
-    A number that is missing is replaced by the training median and, if asked, marked in a place of its own behind
-    all numbers. A column of categories has a first place for values that training did not keep, then one for missing
-    values if training met any, then one for each value. A number missing where training rows never missed one is an
-    error; an unknown category is not.
+    A missing number is replaced by the training median and, with `indicator`, marked in a feature of its own behind all
+    numbers. A column of categories has a first feature for unknown or rare values, then one for missing values if
+    training rows have any, then one for each value. A number missing where training rows never lack one is an error; an
+    unknown category is not.
 
     Args:
-        columns: which columns are read, in this order; without any, the data set's inputs.
-        categorical: numeric columns whose numbers are names, such as codes.
-        log: numeric columns of long tails, replaced by sign(x) * log(1 + abs(x)) before they are standardised.
+        columns: the columns to read, in this order; default: the data set's inputs.
+        categorical: numeric columns whose numbers are categories, such as codes.
+        log: numeric columns with long tails, replaced by sign(x) * log(1 + abs(x)) before they are standardised.
         indicator: whether a missing number is marked.
-        min_count: training rows that a category needs for a place of its own.
+        min_count: training rows that a category needs for a feature of its own.
         max_values: largest number of categories of one column, the most frequent ones.
     """
 
@@ -85,15 +85,15 @@ class Tabular(Encoder):
         self.numbers_, self.categories_ = [], []
         for name in self.columns:
             if name in self.categorical or is_text(rows.schema.field(name).type):
-                self.categories_.append(self._learn_category(rows, name))
+                self.categories_.append(self._fit_category(rows, name))
             else:
-                self.numbers_.append(self._learn_number(rows, name))
+                self.numbers_.append(self._fit_number(rows, name))
 
-    def _learn_number(self, rows: pa.Table, name: str) -> Number:
+    def _fit_number(self, rows: pa.Table, name: str) -> Number:
         values = number_column(rows, name)
         filled = values[~np.isnan(values)]
         if not len(filled):
-            msg = f"column {name!r} is empty in every training row, so nothing can be learned from it; leave it out"
+            msg = f"column {name!r} is empty in every training row, so nothing can be fitted to it; leave it out"
             raise DataError(msg)
         median = float(np.median(filled))
         values = self._spread(name, np.where(np.isnan(values), median, values))
@@ -106,8 +106,8 @@ class Tabular(Encoder):
             deviation=float(deviation[0]),
         )
 
-    def _learn_category(self, rows: pa.Table, name: str) -> Category:
-        column = _names(rows, name)
+    def _fit_category(self, rows: pa.Table, name: str) -> Category:
+        column = _category_column(rows, name)
         counted = [(pair["values"], pair["counts"]) for pair in pc.value_counts(column).to_pylist()]
         known = sorted((-count, value) for value, count in counted if value is not None and count >= self.min_count)
         values = sorted(value for _, value in known[: self.max_values])
@@ -133,7 +133,7 @@ class Tabular(Encoder):
                 place += 1
         every = np.arange(rows.num_rows)
         for category in self.categories_:
-            column = _names(rows, category.column)
+            column = _category_column(rows, category.column)
             code = pc.index_in(column, value_set=pa.array(category.values, pa.string()), skip_nulls=True)
             code = pc.fill_null(code, -1).to_numpy().astype(np.int64)
             first = 1 + category.missing
@@ -165,11 +165,11 @@ class Tabular(Encoder):
         self.categories_ = [Category.model_validate(category) for category in state["categories"]]
 
 
-def _names(rows: pa.Table, name: str) -> pa.ChunkedArray:
+def _category_column(rows: pa.Table, name: str) -> pa.ChunkedArray:
     column = rows.column(name)
     kind = column.type
-    spelled = is_text(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind)
-    if not spelled:
+    categorical = is_text(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind)
+    if not categorical:
         msg = f"column {name!r} holds {kind}, but text or whole numbers were expected as categories"
         raise DataError(msg)
     return pc.cast(column, pa.string())

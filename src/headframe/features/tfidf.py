@@ -19,7 +19,7 @@ from headframe.features.columns import text_column
 from headframe.features.spec import InputSpec
 
 WORD = r"(?u)[\u3400-\u9fff]|(?:(?![\u3400-\u9fff])\w)+"
-"""One Chinese character, or a run of letters and digits; scikit-learn's own pattern drops words of one letter."""
+"""A Chinese character, or a run of letters and digits; scikit-learn's own pattern drops words of one letter."""
 
 
 class Tfidf(Encoder):
@@ -32,7 +32,7 @@ class Tfidf(Encoder):
         max_features: largest number of n-grams, the most frequent ones.
         sublinear: whether a count c weighs 1 + log(c) instead of c.
         lower: whether capital letters count as small ones.
-        column: which column holds the text; without one the data set's only input.
+        column: the column of text; default: the data set's only input.
     """
 
     gives: ClassVar[str] = "sparse"
@@ -69,7 +69,7 @@ class Tfidf(Encoder):
         try:
             vectorizer.fit(text_column(rows, name))
         except ValueError as error:
-            msg = f"column {name!r} has no n-gram in training rows to learn from: {error}"
+            msg = f"column {name!r} has no n-gram in training rows to fit to: {error}"
             raise DataError(msg) from error
         self.vectorizer_ = vectorizer
 

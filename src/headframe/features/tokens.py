@@ -26,10 +26,10 @@ AT_ONCE = 4096
 """Texts tokenised at once, so that memory stays bounded whatever the size of the table."""
 
 WORD = r"\p{Han}|(?:(?!\p{Han})[\p{L}\p{M}\p{N}_])+|[^\s]"
-"""One Chinese character, or a run of letters and digits, or any other sign, such as an emoji, alone."""
+"""One Chinese character, or a run of letters and digits, or any other sign, such as an emoji, by itself."""
 
 SHAPE = r"\p{Han}|\p{Nd}+|(?:(?!\p{Han}|\p{Nd})[\p{L}\p{M}\p{N}_])+|[^\s]"
-"""The same with a run of digits apart from the letters around it."""
+"""The same with a run of digits separate from the letters around it."""
 
 PIECE = r"\p{Han}| ?(?:(?!\p{Han})[\p{L}\p{M}\p{N}_])+| ?[^\s\p{L}\p{M}\p{N}_]"
 """The same with the blank before a word, so that a piece shows whether it begins a word."""
@@ -69,12 +69,12 @@ class Tokens(Encoder):
     """Text as int64 (length,): ids of tokens from the start of the text, then padding.
 
     The vocabulary comes from training rows and does not depend on their order. Id 0 is padding, id 1 whatever the
-    vocabulary lacks. Text that spells `[PAD]` or `[UNK]` is text like any other. The empty string is all padding.
+    vocabulary lacks. Text that reads `[PAD]` or `[UNK]` is text like any other. The empty string is all padding.
 
     Args:
-        unit: `word` splits at blanks and signs and gives each Chinese character alone; `bpe` also splits rare words
-            into frequent pieces (Sennrich et al., 2016, 10.18653/v1/P16-1162); `char` gives every character alone.
-        length: tokens in one example; longer texts lose their end.
+        unit: `word` splits at blanks, at signs and around each Chinese character; `bpe` also splits rare words
+            into frequent pieces (Sennrich et al., 2016, 10.18653/v1/P16-1162); `char` splits around every character.
+        length: tokens in one example; longer texts are truncated.
         vocabulary: largest number of ids, padding and unknown included.
         min_count: times a token, or for `bpe` a pair of pieces, must occur in training rows.
         lower: whether capital letters count as small ones.
@@ -82,8 +82,8 @@ class Tokens(Encoder):
         digits: whether digits keep their values; otherwise each counts as 0, and a run of them is a word of its own,
             so that long numbers become shapes.
         capitals: whether a token of its own stands before each run of two or more letters that are all capital, so
-            that `lower` loses no shouting.
-        column: which column holds the text; without one the data set's only input.
+            that `lower` loses no emphasis.
+        column: the column of text; default: the data set's only input.
     """
 
     gives: ClassVar[str] = "tokens"
@@ -167,7 +167,7 @@ class Tokens(Encoder):
         return encoded
 
     def _texts(self, rows: pa.Table, start: int) -> list[str]:
-        """The texts from row `start` on, as many as are taken apart at once."""
+        """Return the texts from row `start` on, as many as are tokenised at once."""
         name = self.column
         found = text_column(rows.slice(start, AT_ONCE).select([name]), name)
         if not self.capitals:
@@ -195,5 +195,5 @@ class Tokens(Encoder):
 
 
 def _marked(letters: re.Match[str]) -> str:
-    """Put the mark before letters that are all capital."""
+    """Return letters with the mark before them where all are capital."""
     return CAPITALS + letters[0] if all(letter.isupper() for letter in letters[0]) else letters[0]

@@ -1,4 +1,4 @@
-"""Time series, standardised, seen through a window."""
+"""Windows of standardised time series."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from headframe.features.spec import InputSpec
 class Windows(Encoder):
     """Numeric columns as float32 (rows, channels), each standardised by its mean and deviation in training rows.
 
-    Encoding stays row by row; that a model sees `lookback` of these rows at once, oldest first, is left to those
-    who batch. A gap is refused, since whatever were put there would be read as a measurement.
+    Rows are encoded one by one; batching gathers `lookback` of them for each example, oldest first. A gap is refused,
+    since any replacement would be taken for a measurement.
 
     Args:
         lookback: consecutive rows in one example.
-        columns: which columns are channels, in this order; without any, the data set's inputs.
+        columns: the channels, in this order; default: the data set's inputs.
     """
 
     gives: ClassVar[str] = "series"
@@ -43,7 +43,7 @@ class Windows(Encoder):
 
     def _encode(self, rows: pa.Table) -> np.ndarray:
         values = number_columns(rows, self.columns)
-        with np.errstate(over="ignore"):  # a number too large becomes infinite, which whoever predicts refuses
+        with np.errstate(over="ignore"):  # a number too large becomes infinite, which prediction refuses
             return ((values - np.array(self.mean_)) / np.array(self.deviation_)).astype(np.float32)
 
     @override

@@ -1,4 +1,4 @@
-"""The recurrent units that networks are built of."""
+"""Recurrent layers by name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _CELLS: dict[str, type[nn.LSTM | nn.GRU]] = {"lstm": nn.LSTM, "gru": nn.GRU}
 
 
 def layer_of(cell: str) -> type[nn.LSTM | nn.GRU]:
-    """Give the layer of a unit called `lstm` or `gru`.
+    """Return the layer class of a unit, `lstm` or `gru`.
 
     Raises:
         ValueError: there is no such unit.

@@ -15,7 +15,7 @@ from headframe.features.spec import IMAGE, InputSpec
 
 
 class ConvNet(nn.Module):
-    """Batch-normalised convolutions in stages, in the manner of VGG (arXiv:1409.1556, arXiv:1502.03167).
+    """Batch-normalised convolutions in stages, as in VGG (arXiv:1409.1556, arXiv:1502.03167).
 
     Each stage ends by halving height and width, rounded up, so that any image down to a single pixel passes.
     """
@@ -52,7 +52,7 @@ class ConvNet(nn.Module):
             for position, size in enumerate(stage, start=1):
                 layers.append(nn.Conv2d(channels, size, kernel, padding=kernel // 2, bias=False))
                 if position == len(stage):
-                    # Before the normalisation rather than after it: a quarter of the values is left to work on.
+                    # Before the normalisation rather than after it: a quarter of the values remains to compute.
                     layers.append(nn.MaxPool2d(2, ceil_mode=True))
                 layers += [nn.BatchNorm2d(size), nn.ReLU(inplace=True)]
                 channels = size

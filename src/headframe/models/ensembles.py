@@ -1,4 +1,4 @@
-"""How the answers of several models become one.
+"""Combine the scores of several models.
 
 A combiner sees scores only: probabilities of classes, or values in the target's own unit. Bagging and deep ensembles
 are `Mean` over copies of one member with other rows or seeds, which the plan asks for with `bootstrap` and `copies`.
@@ -16,18 +16,18 @@ from headframe.config.ranges import Positive
 from headframe.errors import DataError
 
 SMALLEST = 1e-12
-"""Probabilities are cut here before their logarithm."""
+"""Probabilities are clipped here before their logarithm."""
 
 
 class Combiner(ABC):
-    """Turns scores of members into scores of the ensemble; fitted on validation rows.
+    """Combines scores of members into scores of the ensemble; fitted on validation rows.
 
     No member's weights were fitted to these rows, but its best epoch and when to stop may have been chosen on them.
     """
 
     @abstractmethod
     def fit(self, scores: np.ndarray, target: np.ndarray, *, probabilities: bool) -> None:
-        """Learn how to combine.
+        """Fit the combination.
 
         Args:
             scores: (members, examples, classes) probabilities, or (members, examples, ...) values, float64.
@@ -40,22 +40,22 @@ class Combiner(ABC):
 
     @abstractmethod
     def combine(self, scores: np.ndarray) -> np.ndarray:
-        """Turn scores (members, examples, ...) into scores (examples, ...) float64."""
+        """Combine scores (members, examples, ...) into scores (examples, ...) float64."""
 
     @abstractmethod
     def state(self) -> dict[str, Any]:
-        """Give what was learned, as JSON values."""
+        """Return what was fitted, as JSON values."""
 
     @abstractmethod
     def restore(self, state: dict[str, Any]) -> None:
-        """Take back what `state` gave."""
+        """Restore what `state` returned."""
 
 
 class Mean(Combiner):
-    """Every member counts the same (deep ensembles: Lakshminarayanan et al., arXiv:1612.01474)."""
+    """Every member has the same weight (deep ensembles: Lakshminarayanan et al., arXiv:1612.01474)."""
 
     def fit(self, scores: np.ndarray, target: np.ndarray, *, probabilities: bool) -> None:
-        """Check the shapes; there is nothing to learn."""
+        """Check the shapes; there is nothing to fit."""
         _check(scores, target, probabilities=probabilities)
 
     def combine(self, scores: np.ndarray) -> np.ndarray:
@@ -63,15 +63,15 @@ class Mean(Combiner):
         return scores.mean(axis=0)
 
     def state(self) -> dict[str, Any]:
-        """Give nothing."""
+        """Return an empty state."""
         return {}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take nothing back."""
+        """Do nothing; there is no state."""
 
 
 class Weighted(Combiner):
-    """Members count by weights that are not negative and sum to one, those of the lowest error on validation rows.
+    """A weighted mean; the weights are not negative, sum to one and have the lowest error on validation rows.
 
     The error is the logarithmic loss for classes and the squared error for values, each variable measured in its own
     deviation. Both are convex in the weights, so the best ones are unique up to members that always agree.
@@ -81,7 +81,7 @@ class Weighted(Combiner):
         self.weights_: list[float] = []
 
     def fit(self, scores: np.ndarray, target: np.ndarray, *, probabilities: bool) -> None:
-        """Find the weights."""
+        """Fit the weights."""
         _check(scores, target, probabilities=probabilities)
         members = len(scores)
         if probabilities:
@@ -118,21 +118,21 @@ class Weighted(Combiner):
         return np.tensordot(np.array(self.weights_), scores, axes=1)
 
     def state(self) -> dict[str, Any]:
-        """Give the weights."""
+        """Return the weights."""
         return {"weights": self.weights_}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take the weights back."""
+        """Restore the weights."""
         self.weights_ = list(state["weights"])
 
 
 class Stacking(Combiner):
-    """A linear model of the members' answers, learned on validation rows.
+    """A linear model of the members' scores, fitted on validation rows.
 
     The idea is Wolpert's (Stacked generalization, 1992, https://doi.org/10.1016/S0893-6080(05)80023-1).
 
     For classes: a logistic regression on the logarithms of all probabilities. For values: a ridge regression of each
-    variable, which starts from the members' mean and learns what to add for each member's distance from it, so that
+    variable, which starts from the members' mean and fits what to add for each member's distance from it, so that
     more regularisation means a plainer mean.
 
     Args:
@@ -150,7 +150,7 @@ class Stacking(Combiner):
         self.intercept_: list[float] = []
 
     def fit(self, scores: np.ndarray, target: np.ndarray, *, probabilities: bool) -> None:
-        """Learn the linear model."""
+        """Fit the linear model."""
         _check(scores, target, probabilities=probabilities)
         self.probabilities_ = probabilities
         if probabilities:
@@ -202,23 +202,23 @@ class Stacking(Combiner):
         return middle + np.einsum("m...v,vm->...v", scores - middle, coefficients) + intercept
 
     def state(self) -> dict[str, Any]:
-        """Give the linear model."""
+        """Return the linear model."""
         return {"probabilities": self.probabilities_, "coefficients": self.coefficients_, "intercept": self.intercept_}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take the linear model back."""
+        """Restore the linear model."""
         self.probabilities_ = state["probabilities"]
         self.coefficients_ = state["coefficients"]
         self.intercept_ = state["intercept"]
 
 
 def _logarithms(scores: np.ndarray) -> np.ndarray:
-    """Lay out (members, examples, classes) probabilities as (examples, members * classes) logarithms."""
+    """Return (members, examples, classes) probabilities as (examples, members * classes) logarithms."""
     return np.log(np.maximum(scores, SMALLEST)).transpose(1, 0, 2).reshape(scores.shape[1], -1)
 
 
 def _spread(target: np.ndarray) -> np.ndarray:
-    """Give the deviation of each variable (the last axis); that of a constant is 1."""
+    """Return the standard deviation of each variable (the last axis), float64 (variables,); 1 for a constant."""
     spread = target.reshape(-1, target.shape[-1]).std(axis=0)
     return np.where(spread > 0, spread, 1.0)
 
@@ -230,5 +230,5 @@ def _check(scores: np.ndarray, target: np.ndarray, *, probabilities: bool) -> No
         raise DataError(msg)
     if not np.isfinite(scores).all():
         which = int(np.argmin(np.isfinite(scores).reshape(len(scores), -1).all(axis=1)))
-        msg = f"member {which} of the ensemble (counted from 0) answers NaN or infinity; train it anew"
+        msg = f"member {which} of the ensemble (counted from 0) predicts NaN or infinity; train it again"
         raise DataError(msg)

@@ -1,4 +1,4 @@
-"""Forecasters that treat every channel as one more series of the same kind."""
+"""Forecasters that share one map among all channels."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _SMALLEST_VARIANCE = 1e-5
 
 
 class ChannelForecaster(nn.Module, ABC):
-    """Normalise each series by its own window, let one map shared by all channels continue it, and undo the former.
+    """Normalise each series by its own window, continue it by a map shared by all channels, and denormalise.
 
     The statistics are those of reversible instance normalisation without its affine step (Kim et al., ICLR 2022,
-    https://openreview.net/forum?id=cGDAkQo1C0p). A child fills `_continue` only.
+    https://openreview.net/forum?id=cGDAkQo1C0p). Subclasses implement `_continue` only.
     """
 
     def __init__(self, inputs: InputSpec, outputs: tuple[int, ...]) -> None:
@@ -43,7 +43,7 @@ class ChannelForecaster(nn.Module, ABC):
 
     @abstractmethod
     def _continue(self, series: Tensor) -> Tensor:
-        """Continue normalised series, each seen alone: (series, lookback) to (series, horizon)."""
+        """Continue normalised series independently of each other: (series, lookback) to (series, horizon)."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (batch, lookback, channels) to (batch, horizon, channels), in the unit of the input."""
@@ -63,7 +63,7 @@ class ChannelLinear(ChannelForecaster):
         Args:
             inputs: a series.
             outputs: (horizon, channels), with the channels of the input.
-            dropout: share of the window's values silenced at each training step, 0 to 1.
+            dropout: dropout probability of the values in the window, 0 to 1.
 
         Raises:
             ValueError: the input is no series, or the output is not a horizon of the same channels.
@@ -81,7 +81,7 @@ class _Patches(nn.Module):
     """Cut series into patches and embed each: (series, lookback) to (series, patches, width), oldest first.
 
     The oldest value is repeated in front until the last patch ends on the newest one, so any lookback is used whole.
-    There are always two patches or more: with one, a recurrent network would have nothing to remember. After PatchTST
+    There are always two patches or more: with one, a recurrent network would have no state to carry. After PatchTST
     (Nie et al., ICLR 2023, https://openreview.net/forum?id=Jbdc0vTOcol).
     """
 
@@ -128,7 +128,7 @@ class PatchRecurrent(ChannelForecaster):
             hidden: units of each layer.
             layers: recurrent layers on top of each other.
             read: whether the last layer sees the newest state or those after every patch.
-            dropout: share of the values before, between and after the cells silenced at each training step, 0 to 1.
+            dropout: dropout probability before, between and after the cells, 0 to 1.
 
         Raises:
             ValueError: the input is no series, the output is not a horizon of the same channels, or `cell` or `read`
@@ -175,7 +175,7 @@ class PatchConv(ChannelForecaster):
             width: features of one patch, kept by every block.
             kernel_size: patches under one filter; odd, so that their number is kept.
             blocks: residual convolutions on top of each other.
-            dropout: share of the values in each block and before the last layer silenced at each training step, 0 to 1.
+            dropout: dropout probability in each block and before the last layer, 0 to 1.
 
         Raises:
             ValueError: the input is no series, the output is not a horizon of the same channels, or the kernel size is

@@ -1,4 +1,4 @@
-"""A single linear layer: the baseline that any deeper network has to beat."""
+"""A single linear layer: the baseline for deeper networks."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from headframe.features.spec import InputSpec
 
 
 class Linear(nn.Module):
-    """An affine map from all values of a case to all outputs: softmax regression, or linear forecasting."""
+    """An affine map from all values of an example to all outputs: softmax regression, or linear forecasting."""
 
     def __init__(self, inputs: InputSpec, outputs: tuple[int, ...]) -> None:
         """Build the layer.
 
         Args:
             inputs: an image, a series or a table.
-            outputs: sizes of one answer, e.g. (classes,) or (horizon, channels).
+            outputs: shape of one output, e.g. (classes,) or (horizon, channels).
 
         Raises:
-            ValueError: the input is not made of measured values.
+            ValueError: the input is no dense array of measurements.
         """
         super().__init__()
         if not inputs.measured:

@@ -12,7 +12,7 @@ from headframe.features.spec import InputSpec
 
 
 class MLP(nn.Module):
-    """Hidden layers of rectified units; position in time or space is only told by the order of the values."""
+    """Hidden layers of rectified units; position in time or space is known by the order of the values only."""
 
     def __init__(
         self,
@@ -27,13 +27,13 @@ class MLP(nn.Module):
 
         Args:
             inputs: an image, a series or a table.
-            outputs: sizes of one answer, e.g. (classes,) or (horizon, channels).
+            outputs: shape of one output, e.g. (classes,) or (horizon, channels).
             hidden: units of each hidden layer.
-            dropout: share of hidden units silenced at each training step, 0 to 1.
+            dropout: dropout probability of the hidden units, 0 to 1.
             batch_norm: whether each hidden layer is normalised before it is rectified (arXiv:1502.03167).
 
         Raises:
-            ValueError: the input is not made of measured values.
+            ValueError: the input is no dense array of measurements.
         """
         super().__init__()
         if not inputs.measured:

@@ -63,16 +63,16 @@ class RecurrentNet(nn.Module):
 
         Args:
             inputs: an image, a series or tokens.
-            outputs: sizes of one answer, e.g. (classes,) or (horizon, channels).
+            outputs: shape of one output, e.g. (classes,) or (horizon, channels).
             cell: the recurrent unit.
             hidden: units of each layer and direction.
             layers: recurrent layers on top of each other.
             bidirectional: whether a second set of cells reads from the end.
-            dropout: share of the values between layers, and before the last, silenced at each training step, 0 to 1.
+            dropout: dropout probability between layers and before the last one, 0 to 1.
             pooling: how the states of all real steps become one.
             wide: whether the last layer also sees the sum of all steps, past the cells, so that they need not learn
                 what a linear model knows (wide and deep learning, Cheng et al., 2016, arXiv:1606.07792).
-            input_dropout: share of the steps' features silenced at each training step, 0 to 1.
+            input_dropout: dropout probability of the features of the steps, 0 to 1.
             embedding: features of one token; without effect on images and series.
             pairs: rows of a table, reached by a hash, of features that two neighbouring tokens have together; 0: none.
 

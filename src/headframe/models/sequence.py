@@ -1,4 +1,4 @@
-"""Images, series and tokens seen alike: as steps in time."""
+"""Images, series and tokens as sequences of steps."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ STEPS = ("time", "height")
 """Axes along which an example is read step by step: series and texts in time, an image row by row."""
 
 DEVIATION = 0.1
-"""Of first embeddings: with torch's own, 1, a small data set leaves rare tokens at the noise they began with."""
+"""Of initial embeddings: with torch's own, 1, a small data set leaves rare tokens at their initial noise."""
 
 
 class SequenceInput(nn.Module):
-    """Turn a batch of any ordered kind into steps and a mask of the real ones.
+    """Map a batch of any ordered input to steps and a mask of the real ones.
 
     Of an image each row is one step, of a series each time stamp, of a text each token.
 
@@ -29,13 +29,13 @@ class SequenceInput(nn.Module):
     channels: int
 
     def __init__(self, inputs: InputSpec, embedding: int, pairs: int = 0) -> None:
-        """Prepare for one kind of input.
+        """Build the embeddings, where the input consists of tokens.
 
         Args:
             inputs: an image, a series or tokens.
-            embedding: features of one token; the other kinds bring their own.
+            embedding: features of one token; other inputs have features of their own.
             pairs: rows of a second table, whose features a token and its successor are given together; which row, a
-                hash decides (Joulin et al., 2016, arXiv:1607.01759). 0: none, as for the other kinds.
+                hash decides (Joulin et al., 2016, arXiv:1607.01759). 0: none, as for other inputs.
 
         Raises:
             ValueError: the input has no order of steps, or `pairs` is negative.
@@ -55,14 +55,14 @@ class SequenceInput(nn.Module):
                 self.table.weight.mul_(DEVIATION)
             if pairs:
                 self.pairs = nn.Embedding(pairs, embedding)
-                # A pair that no training text has says nothing.
+                # A pair that no training text has carries no information.
                 nn.init.zeros_(self.pairs.weight)
             self.channels = embedding
         else:
             self.channels = math.prod(inputs.shape) // inputs.axes[axis]
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the steps and tell which of them are real.
+        """Return the steps, and which of them are real.
 
         Args:
             x: (batch, channels, height, width), (batch, time, channels) or int64 (batch, time).
@@ -89,7 +89,7 @@ class SequenceInput(nn.Module):
 
 
 def bag(steps: Tensor, real: Tensor) -> Tensor:
-    """Add up the steps of each row whatever their order: a bag of words, as deep averaging networks read.
+    """Sum the steps of each row regardless of their order: a bag of words, as in deep averaging networks.
 
     Iyyer et al., 2015, doi:10.3115/v1/P15-1162. Divided by the root of their number, not the number itself, as counts
     of unit length are, so that the many steps of a long text say more than the few of a short one.
@@ -105,5 +105,5 @@ def bag(steps: Tensor, real: Tensor) -> Tensor:
 
 
 def _hash(first: Tensor, second: Tensor) -> Tensor:
-    """Mix two ids into one number that is spread evenly; Fibonacci hashing (Knuth, TAOCP 3, 6.4)."""
+    """Hash two ids to one evenly distributed number; Fibonacci hashing (Knuth, TAOCP 3, 6.4)."""
     return ((first * 65_536 + second) * 2_654_435_769) >> 16

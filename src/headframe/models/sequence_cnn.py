@@ -28,7 +28,7 @@ class _Stage(nn.Module):
         self.norm = nn.LayerNorm(self.channels)
 
     def forward(self, steps: Tensor, real: Tensor) -> Tensor:
-        """Keep the length, and keep padded steps at zero as the edges beyond the sequence are."""
+        """Return features of the same length, zero in padded steps as beyond the edges of the sequence."""
         found = []
         for size, branch in zip(self._kernel_sizes, self.branches, strict=True):
             found.append(branch(functional.pad(steps, ((size - 1) // 2, size // 2))))
@@ -40,7 +40,7 @@ class SequenceConvNet(nn.Module):
     """Stages of 1-D convolutions, pooled over the real steps, and a linear layer on top.
 
     One stage with several kernel sizes is the text network of Kim (2014, doi:10.3115/v1/D14-1181); several stages with
-    one size read ever wider spans. The answer does not depend on how much padding follows a text.
+    one size read ever wider spans. Scores do not depend on how much padding follows a text.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class SequenceConvNet(nn.Module):
 
         Args:
             inputs: an image, a series or tokens.
-            outputs: sizes of one answer, e.g. (classes,) or (horizon, channels).
+            outputs: shape of one output, e.g. (classes,) or (horizon, channels).
             embedding: features of one token; without effect on images and series.
             pairs: rows of a table, reached by a hash, of features that two neighbouring tokens have together; 0: none.
             widths: filters of each kernel size, one entry per stage.
@@ -69,8 +69,8 @@ class SequenceConvNet(nn.Module):
             pooling: the largest value of each filter, its mean, or both.
             wide: whether the last layer also sees the sum of all steps, past the stages, so that they need not learn
                 what a linear model knows (wide and deep learning, Cheng et al., 2016, arXiv:1606.07792).
-            input_dropout: share of the steps' features silenced at each training step, 0 to 1.
-            dropout: the same before the last layer.
+            input_dropout: dropout probability of the features of the steps, 0 to 1.
+            dropout: dropout probability before the last layer, 0 to 1.
 
         Raises:
             ValueError: the input has no order of steps, or `pooling` is unknown.
@@ -107,7 +107,7 @@ class SequenceConvNet(nn.Module):
         return scores.reshape(len(x), *self.outputs)
 
     def _pool(self, found: Tensor, real: Tensor) -> Tensor:
-        """Of (batch, channels, time), padded steps zero, make (batch, channels) or twice as many."""
+        """Pool (batch, channels, time), padded steps zero, to (batch, channels) or twice as many channels."""
         pooled = []
         if self._pooling != "mean":
             pooled.append(found.masked_fill(~real.unsqueeze(1), -math.inf).amax(2))

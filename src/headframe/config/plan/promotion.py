@@ -20,7 +20,7 @@ ROLES: tuple[Role, ...] = get_args(Role)
 
 
 class Person(Record):
-    """Somebody of the team."""
+    """A member of the team."""
 
     key: str = Field(pattern=r"^[0-9a-f]{64}$")  # public Ed25519 key, as `headframe key` prints it
     roles: tuple[Role, ...] = Field(min_length=1)  # author: registers, gates, promotes; approver: approves, rolls back
@@ -28,7 +28,7 @@ class Person(Record):
 
 
 class TeamConfig(Record):
-    """Whose signatures count; where nobody is listed, those of the keys on this machine."""
+    """Whose signatures count; without any people, those of the keys on this machine."""
 
     people: dict[Name, Person] = {}
 
@@ -44,7 +44,7 @@ class TeamConfig(Record):
 
 
 class Approvals(Record):
-    """What the word of people must say before a version becomes champion."""
+    """Which approvals a version needs before it becomes champion."""
 
     needed: int = Field(default=0, ge=0)  # approvals by different people
     four_eyes: bool = True  # nobody approves a model that they registered themselves

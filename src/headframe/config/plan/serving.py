@@ -10,7 +10,7 @@ from headframe.digests import Record
 
 
 class ServingConfig(Record):
-    """How a model answers over HTTP."""
+    """How a model is served over HTTP."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=1, le=65535)
@@ -18,7 +18,7 @@ class ServingConfig(Record):
 
 
 class TrackingConfig(Record):
-    """Where runs are written down."""
+    """Where runs are tracked."""
 
     experiment: str = Field(min_length=1)  # MLflow's experiment
     uri: str | None = None  # MLflow's address; none: MLFLOW_TRACKING_URI, else a database in the project's own folder

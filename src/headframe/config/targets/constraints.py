@@ -1,4 +1,4 @@
-"""What scikit-learn's estimators take: their `_parameter_constraints`, read from the source."""
+"""Which arguments scikit-learn's estimators accept: their `_parameter_constraints`, read from the source."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NAMED: dict[str, ValueType] = {
     "random_state": union([numeric(whole=True, ge=0, lt=2**32), NULL]),
     "array-like": sequence(ANYTHING),
 }
-"""Constraints that are written as a word."""
+"""Constraints that are written as a name."""
 
 TYPES: dict[str, ValueType] = {
     "Integral": numeric(whole=True),
@@ -45,7 +45,7 @@ TYPES: dict[str, ValueType] = {
 
 
 def constraints(found: Definition, own_source: Path) -> dict[str, ValueType]:
-    """Tell what each parameter of an estimator may be, as far as its source says it plainly."""
+    """Return the type of each parameter of an estimator, as far as its source shows it."""
     return {
         name: union(_value_type(one) for one in given.elts) if isinstance(given, ast.List) else ANYTHING
         for name, given in _table(found, own_source).items()
@@ -109,7 +109,7 @@ def _change(table: dict[str, ast.expr], statement: ast.stmt, of: Callable[[str],
 
 
 def _value_type(node: ast.expr) -> ValueType:
-    """Translate one constraint; anything is expected wherever it is not understood."""
+    """Translate one constraint; anything is accepted where it is not understood."""
     match node:
         case ast.Constant(value=None):
             return NULL

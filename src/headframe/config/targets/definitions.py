@@ -1,4 +1,4 @@
-"""Find definitions in source files without importing them, through whatever passes their names on."""
+"""Find definitions in source files without importing them, re-exported ones included."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from headframe.errors import ConfigurationError
 
 @dataclass(frozen=True)
 class Definition:
-    """What a name means: the statement that defines it, and the module in which that stands."""
+    """The statement that defines a name, and the module that holds it."""
 
     module: str
     node: ast.stmt  # a class, a function or an assignment
 
 
 def module_file(module: str, own_source: Path | None = None) -> Path | None:
-    """Find the source file of a module without importing its package; None where there is none.
+    """Return the source file of a module without importing its package; None where there is none.
 
     Args:
         module: its dotted name.
@@ -58,7 +58,7 @@ def submodules(package: str) -> tuple[str, ...]:
 
 
 def parse(file: Path) -> ast.Module:
-    """Read a source file as Python.
+    """Parse a source file.
 
     Raises:
         ConfigurationError: it is none, as while it is being written or merged.
@@ -67,13 +67,13 @@ def parse(file: Path) -> ast.Module:
         return ast.parse(file.read_bytes(), str(file))
     except SyntaxError as error:
         line = f", line {error.lineno}" if error.lineno else ""
-        msg = f"{file}{line}: this is no Python ({error.msg}); mend the file"
+        msg = f"{file}{line}: this is no Python ({error.msg}); correct the file"
         raise ConfigurationError(msg) from None
 
 
 @lru_cache(maxsize=512)
 def _names(file: Path) -> dict[str, ast.stmt]:
-    """Map each name that a file has at its top level to the statement that gives it; `*` stands for all of a module."""
+    """Map each top-level name of a file to the statement that defines it; `*` stands for all of a module."""
     found: dict[str, ast.stmt] = {}
     for node in _statements(parse(file).body):
         match node:
@@ -101,7 +101,7 @@ def _statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def names_in(module: str, own_source: Path) -> frozenset[str] | None:
-    """Name what a module defines, or passes on from its own package; None where its source cannot tell."""
+    """Return what a module defines or re-exports from its own package; None where its source does not show it."""
     file = module_file(module, own_source)
     if file is None or "*" in _names(file):
         return None
@@ -114,7 +114,7 @@ def names_in(module: str, own_source: Path) -> frozenset[str] | None:
 
 
 def find_definition(module: str, name: str, own_source: Path) -> Definition | None:
-    """Follow a name from module to module to its definition; None where no source has it, as in compiled modules."""
+    """Return the definition of a name, following imports; None where no source has it, as in compiled modules."""
     seen: set[tuple[str, str]] = set()
     while (module, name) not in seen:
         seen.add((module, name))

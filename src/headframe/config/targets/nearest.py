@@ -1,4 +1,4 @@
-"""What was probably meant."""
+"""Suggestions for misspelt names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:
-    """Say which of `choices` was probably meant, as the end of a sentence.
+    """Return which of `choices` was probably meant, as the end of a sentence.
 
     >>> nearest("accurracy", ["accuracy", "loss"])
     "did you mean 'accuracy'?"

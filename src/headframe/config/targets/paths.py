@@ -1,4 +1,4 @@
-"""Which keys there are at a place of a plan, so that a hint names one that exists there."""
+"""Which keys there are at a path of a plan, so that a message suggests one that exists there."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ Schema = type[BaseModel] | None
 
 
 def walk(tree: Any, path: Sequence[str]) -> Any:
-    """Give what stands at a place of a composed plan; None where nothing does."""
+    """Return the node at a path of a composed plan; None where there is none."""
     for part in path:
         tree = tree.get(part) if isinstance(tree, Mapping) else None
     return tree
 
 
 def keys_at(path: Sequence[str], tree: Any, own_source: Path) -> set[str]:
-    """Name the keys that a place can have: those of the schema, of the target's signature, and those there already.
+    """Return the keys that a node can have: those of the schema, of the target's signature, and those already there.
 
     Args:
-        path: of the place, from the plan's root.
+        path: of the node, from the root of the plan.
         tree: the composed plan, which need not be valid.
         own_source: the project's `src/`, where its own packages lie.
     """
@@ -40,19 +40,19 @@ def keys_at(path: Sequence[str], tree: Any, own_source: Path) -> set[str]:
 
 
 def schema_keys(path: Sequence[str], tree: Any) -> set[str]:
-    """Name the keys that the schema itself reads at a place."""
+    """Return the keys that the schema itself reads at a path."""
     schema = _schema(path, tree)
     return {field.alias or name for name, field in schema.model_fields.items()} if schema is not None else set()
 
 
 def _schema(path: Sequence[str], tree: Any) -> Schema:
-    """Find the class that a place of the plan becomes."""
+    """Return the class that the node at a path is validated as."""
     annotation: Any = Plan
     node: Any = tree
     for part in path:
         schema = _class_of(annotation, node)
         if schema is MemberConfig and part == "trainer":
-            annotation = TrainerConfig  # a member says only what differs of it
+            annotation = TrainerConfig  # a member lists only what differs
         elif schema is not None:
             names = {field.alias or name: field.annotation for name, field in schema.model_fields.items()}
             annotation = names.get(part)
@@ -63,7 +63,7 @@ def _schema(path: Sequence[str], tree: Any) -> Schema:
 
 
 def _class_of(annotation: Any, node: Any) -> Schema:
-    """Take the class out of an annotation; of a model and an ensemble, the one that `node` is."""
+    """Return the class that an annotation names; of a model and an ensemble, the one that `node` is."""
     if get_origin(annotation) is Annotated:
         return _class_of(get_args(annotation)[0], node)
     if get_origin(annotation) in (Union, types.UnionType):

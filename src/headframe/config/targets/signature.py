@@ -1,7 +1,7 @@
 """Check the arguments of a `_target_` against its signature by reading the source, without importing it.
 
 Importing torch or scikit-learn to find a spelling mistake would cost seconds; the abstract syntax tree
-tells names, types and ranges in milliseconds. What cannot be told from the source is left to the constructor.
+shows names, types and ranges in milliseconds. What the source does not show is left to the constructor.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ WITHOUT_CONSTRUCTOR = frozenset({"ABC", "Generic", "Protocol", "object"})
 """Bases that take no arguments."""
 
 SETTINGS = frozenset({"_target_", "tiny"})
-"""Keys that every component may have beside its target's arguments."""
+"""Keys that every component may have besides its target's arguments."""
 
 
 def check_arguments(path: str, node: Mapping[str, Any], own_source: Path, schema: Collection[str] = SETTINGS) -> None:
@@ -87,7 +87,7 @@ def check_arguments(path: str, node: Mapping[str, Any], own_source: Path, schema
 
 @lru_cache(maxsize=512)
 def parameters_of(target: str, own_source: Path) -> Parameters | None:
-    """Tell what each parameter of a class or function may be; None where the source does not say."""
+    """Return the type of each parameter of a class or function; None where the source does not show them."""
     module, _, name = target.rpartition(".")
     found = find_definition(module, name, own_source)
     if found is None:
@@ -106,7 +106,7 @@ def parameters_of(target: str, own_source: Path) -> Parameters | None:
 
 
 def _constructor(found: Definition, own_source: Path) -> Parameters | None:
-    """Read the parameters of a class off its `__init__`, its dataclass fields or its bases."""
+    """Read the parameters of a class from its `__init__`, its dataclass fields or its bases."""
     node = found.node
     if not isinstance(node, ast.ClassDef):
         return None
@@ -154,10 +154,10 @@ def _parameters(function: ast.FunctionDef, module: str, own_source: Path, skip: 
 def _value_type(
     annotation: ast.expr | None, module: str, own_source: Path, bounds: Mapping[str, Any] | None = None
 ) -> ValueType:
-    """Translate an annotation; anything is expected wherever the source leaves doubt.
+    """Translate an annotation; anything is accepted wherever the source is ambiguous.
 
     Args:
-        annotation: as it is written in `module`.
+        annotation: as written in `module`.
         module: where the annotation's names have their meaning.
         own_source: the project's `src/`.
         bounds: keywords of the pydantic `Field` around the annotation.
