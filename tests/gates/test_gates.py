@@ -708,13 +708,13 @@ def test_a_report_is_kept_with_the_run_and_known_by_its_bytes(digits: Made):
     assert file_digest(file) == sha256
     for place in (0, len(whole) // 2, len(whole) - 1):
         file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-        with pytest.raises(Refused, match="it was changed, so ask the gates again"):
+        with pytest.raises(Refused, match="it was changed, so run the gates again"):
             fetch_report(version, sha256, digits.uri)
     file.write_bytes(whole)
     shown = folder / f"{sha256[:16]}.html"
     assert file_digest(shown) == kept.page
     shown.write_text(shown.read_text(encoding="utf-8").replace("Refused by minimum", "Passed every gate"))
-    with pytest.raises(Refused, match=rf"gate report gates/{sha256[:16]}.html .* it was changed, so ask the gates"):
+    with pytest.raises(Refused, match=rf"gate report gates/{sha256[:16]}.html .* it was changed, so run the gates"):
         require_stored_page(version, kept, digits.uri)
     with pytest.raises(Refused, match="is about digits version 1, not about"):
         fetch_report(replace(version, number=2), sha256, digits.uri)

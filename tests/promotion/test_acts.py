@@ -83,9 +83,11 @@ def test_going_back_does_not_make_tries_undone(shift: Shift):
 
 
 def test_a_version_that_was_not_gated_or_not_approved_is_refused(shift: Shift):
-    with pytest.raises(Refused, match=r"digits/1 was never held against its gates; do it with: headframe models gate"):
+    with pytest.raises(
+        Refused, match=r"digits/1 was never checked against its gates; do it with: headframe models gate"
+    ):
         promoted(shift, 1)
-    with pytest.raises(Refused, match=r"digits/1 was not held against its gates yet"):
+    with pytest.raises(Refused, match=r"digits/1 was not checked against its gates yet"):
         approved(shift, 1)
     gated(shift, 1)
     with pytest.raises(Refused, match=r"digits/1 needs 1 approval and has 0; ask for: headframe models approve"):
@@ -105,10 +107,10 @@ def test_a_version_that_failed_its_gates_is_neither_approved_nor_promoted(shift:
 def test_gates_that_the_policy_added_since_are_asked_for(shift: Shift):
     gated(shift, 1)
     more = {"minimum": MINIMUM, "second": MINIMUM}
-    with pytest.raises(Refused, match="digits/1 was not asked by gate second of policy team; ask them again"):
+    with pytest.raises(Refused, match="digits/1 was not judged by gate second of policy team; ask them again"):
         promoted(shift, 1, shift.service(needed=0, gates=more))
     for other in ({"value": 0.2}, {"_target_": "headframe.gates.contract.Contract"}, {"more": 1}):
-        with pytest.raises(Refused, match="was asked by gate minimum with other settings than policy team has"):
+        with pytest.raises(Refused, match="was judged by gate minimum with other settings than policy team has"):
             promoted(shift, 1, shift.service(needed=0, gates={"minimum": {**MINIMUM, **other}}))
     promoted(shift, 1, shift.service(needed=0, gates={"minimum": {**MINIMUM, "value": None}}))
 
@@ -139,7 +141,7 @@ def test_roles_are_held_to(shift: Shift, tmp_path: Path):
         with pytest.raises(Refused, match=r"key 'mallory' \([0-9a-f]{64}\) is not in conf/team/, so its word does not"):
             do(keys["mallory"])
         few = {"gate": "author or approver", "promote": "author or approver"}.get(act, "approver")
-        with pytest.raises(Refused, match=f"dora is reader in conf/team/, and to {act} takes role {few}; ask somebody"):
+        with pytest.raises(Refused, match=f"dora is reader in conf/team/, and to {act} takes role {few}; ask a person"):
             do(keys["dora"])
         if few == "approver":
             with pytest.raises(Refused, match=f"anna is author in conf/team/, and to {act} takes role approver"):
@@ -197,7 +199,7 @@ def test_an_approval_of_one_version_is_worthless_for_another(shift: Shift):
     gated(shift, 1)
     gated(shift, 2)
     envelope = sign_approval(shift.version(1), "one is good", shift.service(), shift.keys["bert"])
-    with pytest.raises(Refused, match="this approval is for digits/1, so it is worthless for digits/2"):
+    with pytest.raises(Refused, match="this approval is for digits/1, so it does not count for digits/2"):
         record_approval(shift.version(2), envelope, shift.service(), shift.keys["anna"])
     # Written by somebody who does not ask our code first:
     ledger, trust = shift.service().ledger, Trust.of(shift.team)
@@ -212,12 +214,14 @@ def test_an_approval_counts_once(shift: Shift):
     gated(shift, 1)
     envelope = sign_approval(shift.version(1), "one is good", shift.service(), shift.keys["bert"])
     record_approval(shift.version(1), envelope, shift.service(), shift.keys["anna"])
-    with pytest.raises(Refused, match="was written down before, as entry 2; an approval counts once"):
+    with pytest.raises(Refused, match="was recorded before, as entry 2; an approval counts once"):
         record_approval(shift.version(1), envelope, shift.service(), shift.keys["anna"])
     promoted(shift, 1)
     crown(shift, 2)
     rollback("digits", shift.service(), shift.keys["bert"], "two is slow", 1)
-    with pytest.raises(Refused, match="digits/2 was gated against version 1, but version 1 became champion anew since"):
+    with pytest.raises(
+        Refused, match="digits/2 was gated against version 1, but version 1 became champion again since"
+    ):
         promoted(shift, 2)
     gated(shift, 2)
     service = shift.service()
@@ -227,7 +231,7 @@ def test_an_approval_counts_once(shift: Shift):
     rules = PromotionRules(service.promotion, service.trust, Author("anna", shift.keys["anna"].public), utc_now())
     assert valid_approvals(entries, last, rules) == ([], [])
     with pytest.raises(
-        Refused, match=r"bert went back from it at .* \(two is slow\), so digits/2 has to be gated anew"
+        Refused, match=r"bert rolled back from it at .* \(two is slow\), so digits/2 has to be gated again"
     ):
         promoted(shift, 2)
     approved(shift, 2)
@@ -295,7 +299,7 @@ def test_a_rejected_version_waits_for_gates_and_approval(shift: Shift):
     gated(shift, 1, service)
     assert reject(shift.version(1), "biased", service, shift.keys["bert"]).message.endswith("by bert: biased")
     with pytest.raises(
-        Refused, match=r"bert rejected it at .* \(biased\), so digits/1 has to be gated anew and approved"
+        Refused, match=r"bert rejected it at .* \(biased\), so digits/1 has to be gated again and approved"
     ):
         promoted(shift, 1, service)
     approved(shift, 1, "cora", service)  # somebody else's word does not answer it by itself
@@ -315,7 +319,7 @@ def test_somebody_alone_answers_themselves_by_asking_the_gates_anew(shift: Shift
         gated(shift, number, service)
         promoted(shift, number, service)
     rollback("digits", service, shift.keys["bert"], "slow")
-    with pytest.raises(Refused, match="gated against version 1, but version 1 became champion anew since"):
+    with pytest.raises(Refused, match="gated against version 1, but version 1 became champion again since"):
         promoted(shift, 2, service)
     reject(shift.version(2), "really slow", service, shift.keys["bert"])
     with pytest.raises(Refused, match="digits/2 was rejected by bert since"):
@@ -333,7 +337,7 @@ def test_who_rejected_may_think_better_of_it(shift: Shift):
         promoted(shift, 1)
     approve(shift.version(1), "no need to wait", shift.service(), shift.keys["bert"])
     promoted(shift, 1)
-    with pytest.raises(Refused, match="digits version 1 is the champion; go back to another"):
+    with pytest.raises(Refused, match="digits version 1 is the champion; roll back to another"):
         reject(shift.version(1), "no", shift.service(), shift.keys["bert"])
 
 
@@ -356,11 +360,11 @@ def test_files_signed_anew_after_approval_are_refused(shift: Shift):
     kept = weights.read_bytes()
     flip(weights)
     sign_package(model, shift.keys["cora"], claim)
-    with pytest.raises(Refused, match=r"the model of digits/1 is .* but entry 1 of digits .* it was exchanged since"):
+    with pytest.raises(Refused, match=r"the model of digits/1 is .* but entry 1 of digits .* it was replaced since"):
         promoted(shift, 1)
     weights.write_bytes(kept)
     sign_package(model, shift.keys["cora"], claim)
-    with pytest.raises(Refused, match=r"the signature of the model files of digits/1 is .* it was exchanged since"):
+    with pytest.raises(Refused, match=r"the signature of the model files of digits/1 is .* it was replaced since"):
         promoted(shift, 1)
 
 
@@ -376,7 +380,7 @@ def test_gates_made_against_another_champion_are_refused_and_the_winner_is_named
         "digits/1 was gated when there was no champion, but version 2 has become champion since "
         "(entry 5 of digits (promote of version 2), by anna at 20"
     )
-    assert said.endswith("hold it against that one: headframe models gate digits/1")
+    assert said.endswith("run the gates again: headframe models gate digits/1")
     with pytest.raises(Refused, match=r"digits/2 is the champion already \(entry 5 of digits .*, by anna at "):
         promoted(shift, 2)
     with pytest.raises(Refused, match="digits/2 is the champion already"):
@@ -434,7 +438,7 @@ def test_going_back_is_refused_where_the_proof_does_not_hold(shift: Shift):
         rollback("digits", shift.service(), shift.keys["bert"], "broken")
     flip(weights)
     tamper(shift, "UPDATE entries SET version = 2 WHERE number = 3")
-    with pytest.raises(Refused, match=r"entry 3 of digits .* column version says 2, but 1 was signed"):
+    with pytest.raises(Refused, match=r"entry 3 of digits .* column version is 2, but 1 was signed"):
         rollback("digits", shift.service(), shift.keys["bert"], "broken")
     assert champion_number("digits", shift.uri) == 2
 
@@ -472,13 +476,13 @@ def test_an_alias_that_was_moved_is_reported_and_put_back(shift: Shift, caplog: 
     client.set_registered_model_alias("digits", "champion", "4")
     assert findings(shift) == {
         "alias": "alias champion of digits names version 4, but entry 3 of digits (promote of version 1) says 1: "
-        "somebody moved it behind the ledger's back; put it back with: headframe models verify digits --restore"
+        "it was moved without the ledger; restore it with: headframe models verify digits --restore"
     }
     gated(shift, 2)
     assert champion_number("digits", shift.uri) == 4, "only a person's word puts it back"
     with caplog.at_level(logging.WARNING, "headframe"), pytest.raises(Refused):
         promoted(shift, 2)
-    assert "somebody moved it behind the ledger's back" in caplog.text
+    assert "it was moved without the ledger" in caplog.text
     assert verify("digits", shift.service(), restore=True).problems == ()
     assert champion_number("digits", shift.uri) == 1
     client.delete_registered_model_alias("digits", "champion")

@@ -49,7 +49,7 @@ def test_gates_that_were_asked_for_less_than_is_in_force_do_not_count(changes: d
     lax = {name: changed[name] for name in ("_target_",)} if "_target_" in changes else changed
     gated(shift, 4, shift.service(gates={"minimum": MINIMUM, "better": lax}))
     approved(shift, 4, service=shift.service(gates={"minimum": MINIMUM, "better": lax}))
-    with pytest.raises(Refused, match="digits/4 was asked by gate better with other settings than policy team has"):
+    with pytest.raises(Refused, match="digits/4 was judged by gate better with other settings than policy team has"):
         promoted(shift, 4, shift.service(gates=GATES))
 
 
@@ -95,7 +95,7 @@ def test_a_verdict_that_its_author_forged_is_refused_where_four_eyes_are_due(shi
     forge(shift, 1, service, shift.keys["anna"])
     words = (
         r"digits/1 was gated by its author anna \(entry 4 of digits \(gate of version 1\)\), and policy team asks for "
-        "four eyes; somebody else has to ask them: headframe models gate digits/1"
+        "four eyes; another person has to run them: headframe models gate digits/1"
     )
     with pytest.raises(Refused, match=words):
         approved(shift, 1, service=service)
@@ -272,7 +272,7 @@ def test_a_tag_that_was_changed_is_named(shift: Shift):
 def test_a_second_key_of_ones_own_is_no_second_person(shift: Shift):
     service = PromotionService(shift.service().promotion, Trust.of(TeamConfig()), shift.uri, shift.root)
     ask_gates(shift.version(1), service, shift.keys["bert"])
-    words = "policy team asks for the word of others, but conf/team/ lists nobody, so any two keys of one person would"
+    words = "policy team asks for approvals of others, but conf/team/ lists nobody, so two keys of one person would"
     with pytest.raises(Refused, match=words):
         approve(shift.version(1), "fine", service, shift.keys["bert"])
     approved(shift, 1)  # by those who are listed
@@ -285,11 +285,11 @@ def test_a_second_key_of_ones_own_is_no_second_person(shift: Shift):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"reason": None}, "it does not say reason as an approval does"),
-        ({"version": "1"}, "it does not say version as an approval does"),
-        ({"expires": "soon"}, "it does not say expires as an approval does"),
-        ({"report": None}, "it does not say report as an approval does"),
-        ({"time": 7}, "it does not say time as an approval does"),
+        ({"reason": None}, "it has no valid reason"),
+        ({"version": "1"}, "it has no valid version"),
+        ({"expires": "soon"}, "it has no valid expires"),
+        ({"report": None}, "it has no valid report"),
+        ({"time": 7}, "it has no valid time"),
     ],
 )
 def test_an_approval_that_says_too_little_is_refused_in_one_sentence(changes: dict[str, Any], words: str, shift: Shift):

@@ -101,7 +101,7 @@ def test_a_team_takes_a_version_from_its_gates_to_champion_and_back(shift: Shift
 
 
 def test_refusals_end_with_exit_code_4_and_one_sentence(shift: Shift, models: Person, tmp_path: Path):
-    assert "was never held against its gates" in models.refused("promote", "digits/1", "--as", "anna")
+    assert "was never checked against its gates" in models.refused("promote", "digits/1", "--as", "anna")
     for number in ("1", "2", "5"):
         models.done("gate", f"digits/{number}", "--as", "bert")
     assert "needs 1 approval and has 0" in models.refused("promote", "digits/1", "--as", "anna")
@@ -110,7 +110,7 @@ def test_refusals_end_with_exit_code_4_and_one_sentence(shift: Shift, models: Pe
     assert "dora is reader" in models.refused("approve", "digits/1", "--as", "dora", "--reason", "why")
     (tmp_path / "old").write_text(models.done("approve", "digits/1", "--as", "bert", "--reason", "why", "--print"))
     replayed = models.refused("approve", "digits/2", "--as", "anna", "--record", str(tmp_path / "old"))
-    assert replayed == ("this approval is for digits/1, so it is worthless for digits/2; ask for one of digits/2")
+    assert replayed == ("this approval is for digits/1, so it does not count for digits/2; ask for one of digits/2")
     late = models.done(
         "approve", "digits/1", "--as", "bert", "--reason", "soon", "--print", "promotion.approvals.days=1e-6"
     )
@@ -171,7 +171,7 @@ def test_an_approval_is_printed_here_and_recorded_there(
         (("verify", "digits/1"), "expected a NAME alone, as in digits"),
         (("rollback", "digits@champion", "--reason", "why"), "expected NAME or NAME/VERSION, as in digits/1"),
         (("history",), "team=ours stands where MODEL does; name the model before it, as in digits team=ours"),
-        (("history", "digits"), "has no entry about 'digits'; nothing is written there yet"),
+        (("history", "digits"), "has no entry about 'digits'; it is empty"),
         (("gate", "digits/9", "--as", "anna"), "model 'digits' has no version 9; it has 1, 2, 3, 4, 5"),
         (("gate", "digits/1"), "holds several keys (anna, bert, cora, dora); say who signs with --as NAME"),
         (("gate", "digits/1", "--as", "emil"), "there is no key 'emil'"),

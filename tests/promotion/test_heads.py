@@ -175,7 +175,7 @@ def test_what_mlflow_could_not_be_told_is_told_by_the_next_command(
     with monkeypatch.context() as patch:
         patch.setattr(ledgers, "set_head", away)
         with pytest.raises(
-            Unavailable, match=r"entry 1 of digits \(gate of version 1\) is written all the same, and the"
+            Unavailable, match=r"entry 1 of digits \(gate of version 1\) is written nevertheless, and the"
         ):
             gated(shift, 1)
         assert shift.service().ledger.is_pending("digits")
@@ -183,7 +183,7 @@ def test_what_mlflow_could_not_be_told_is_told_by_the_next_command(
     approved(shift, 1)
     with monkeypatch.context() as patch:
         patch.setattr(ledgers, "set_alias", away)
-        with pytest.raises(HeadframeError, match="is written all the same"):
+        with pytest.raises(HeadframeError, match="is written nevertheless"):
             promoted(shift, 1)
     assert champion_number("digits", shift.uri) is None
     with caplog.at_level(logging.INFO, "headframe"):

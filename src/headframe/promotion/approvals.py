@@ -16,13 +16,13 @@ APPROVAL = "approval"  # the kind of statement that an approver signs; an entry 
 
 @dataclass(frozen=True)
 class Approval:
-    """What an approver signed: by itself, so that it can be signed on another machine than the one that records it.
+    """What an approver signed: a statement of its own, so that it can be signed on another machine than it is recorded.
 
     Attributes:
         model: name in the registry.
         version: which is approved.
         bundle: sha256 of its model.
-        report: sha256 of the gate report that the approver goes by.
+        report: sha256 of the gate report that the approval is based on.
         signature: sha256 of its author's signed statement about all files of the model, code included.
         reason: why.
         time: when, by the approver's clock.
@@ -46,25 +46,25 @@ class Approval:
 
 
 def read_approval(envelope: str, trust: Trust) -> Approval:
-    """Check an approver's signature.
+    """Check an approver's signature and return the approval.
 
     Raises:
-        Refused: it is no approval, nobody who is trusted signed it, it was changed, or it says too little.
+        Refused: it is no approval, its signer is not trusted, it was changed, or something is missing.
     """
     opened = unseal(envelope, APPROVAL, trust)
-    said = {**opened.claim, **{name: opened.subjects.get(name) for name in JUDGED}}
+    content = {**opened.claim, **{name: opened.subjects.get(name) for name in JUDGED}}
     texts = ("model", *JUDGED, "reason", "time", "expires")
-    missing = [name for name in texts if not isinstance(said.get(name), str)]
-    missing += [] if type(said.get("version")) is int else ["version"]
-    missing += [name for name in ("time", "expires") if name not in missing and not _is_time(said[name])]
+    missing = [name for name in texts if not isinstance(content.get(name), str)]
+    missing += [] if type(content.get("version")) is int else ["version"]
+    missing += [name for name in ("time", "expires") if name not in missing and not _is_time(content[name])]
     if missing:
         msg = (
-            f"it does not say {', '.join(missing)} as an approval does, so it was made by other means than headframe; "
+            f"it has no valid {', '.join(missing)}, so it was not made by headframe; "
             "ask for one with: headframe models approve NAME/VERSION"
         )
         raise Refused(msg)
     return Approval(
-        **{name: said[name] for name in (*texts, "version")},
+        **{name: content[name] for name in (*texts, "version")},
         signer=opened.signer,
         digest=hashlib.sha256(envelope.encode()).hexdigest(),
         envelope=envelope,

@@ -1,4 +1,4 @@
-"""The word of people about a version: approvals and rejections."""
+"""Approvals and rejections of a version."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from headframe.errors import Refused
 from headframe.ledger.entries import Entry, champion_entry, format_time, parse_time
-from headframe.ledger.rules import entries_since_champion, last_gate_entry
+from headframe.ledger.rules import JUDGED, entries_since_champion, last_gate_entry
 from headframe.promotion.approvals import APPROVAL, Approval, read_approval
 from headframe.promotion.rules import (
     PromotionRules,
@@ -28,7 +28,7 @@ from headframe.signing.keys import OwnKey
 
 
 def sign_approval(version: ModelVersion, reason: str, service: PromotionService, key: OwnKey) -> str:
-    """Sign an approval of a version, and write nothing.
+    """Sign an approval of a version, and record nothing.
 
     It binds to the model and to the last report of its gates, and expires after the policy's days.
 
@@ -51,37 +51,37 @@ def sign_approval(version: ModelVersion, reason: str, service: PromotionService,
     time = service.time(entries)
     gated = _require_gated(version, entries, PromotionRules(service.promotion, service.trust, files.author, time))
     require_same(version, files, gated)
-    # What the approver read, if it is what was signed:
+    # The approver has read the report and its page; both must be what was signed:
     fetch_report(version, gated.digests["report"], service.uri)
     require_stored_page(version, StoredReport(gated.digests["report"], gated.digests.get("page", "")), service.uri)
-    claim = {
+    payload = {
         "model": version.model,
         "version": version.number,
         "reason": reason,
         "time": format_time(time),
         "expires": format_time(time + timedelta(days=service.promotion.approvals.days)),
-        "id": secrets.token_hex(16),  # so that a second approval in the same second is not taken for a copy
+        "id": secrets.token_hex(16),  # distinguishes a second approval in the same second from a copy
     }
-    return seal(APPROVAL, {name: gated.digests[name] for name in ("bundle", "report", "signature")}, claim, key)
+    return seal(APPROVAL, {name: gated.digests[name] for name in JUDGED}, payload, key)
 
 
 def approve(version: ModelVersion, reason: str, service: PromotionService, key: OwnKey) -> LedgerAction:
-    """Approve a version and write it down; see `sign_approval`."""
+    """Approve a version and record it; see `sign_approval`."""
     return record_approval(version, sign_approval(version, reason, service, key), service, key)
 
 
 def record_approval(version: ModelVersion, envelope: str, service: PromotionService, key: OwnKey) -> LedgerAction:
-    """Write down an approval that was signed elsewhere.
+    """Record an approval that was signed elsewhere.
 
     Args:
         version: which it must be about.
-        envelope: as `sign_approval` gives it.
-        service: where it is written.
-        key: of whoever writes it down, not of the approver.
+        envelope: as `sign_approval` returns it.
+        service: where it is recorded.
+        key: of the person who records it, not of the approver.
 
     Raises:
         Refused: it does not hold: signature, role, four eyes, term, the version, its model, its gate report; or it
-            was written down before.
+            was recorded before.
     """
     require_role(service.trust, key, "record")
     require_listed_people(service.promotion, service.trust)
@@ -96,21 +96,22 @@ def record_approval(version: ModelVersion, envelope: str, service: PromotionServ
     files = service.version_files(version)
     require_four_eyes(given.signer, files.author, name, service.promotion)
 
-    def judge(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
+    def build(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
         rules = PromotionRules(service.promotion, service.trust, files.author, service.time(entries))
         gated = _require_gated(version, entries, rules)
         require_same(version, files, gated)
         _require_fit(given, gated, entries, rules)
-        about = {"bundle": given.bundle, "report": given.report, "signature": given.signature}
+        about = {name: getattr(given, name) for name in JUDGED}
         return version.number, {"approval": given.envelope, "approver": given.signer.name, "digests": about}
 
-    entry = service.append(version.model, "approve", key, judge)
-    told = f"{version.model} version {version.number} is approved by {given.signer.name}: {given.reason}"
-    return to_action(entry, f"{told}; until {given.expires}")
+    entry = service.append(version.model, "approve", key, build)
+    name = f"{version.model} version {version.number}"
+    message = f"{name} is approved by {given.signer.name}: {given.reason}; until {given.expires}"
+    return to_action(entry, message)
 
 
 def reject(version: ModelVersion, reason: str, service: PromotionService, key: OwnKey) -> LedgerAction:
-    """Write down that a version must not become champion.
+    """Record that a version must not become champion.
 
     Raises:
         ConfigurationError: there is no reason.
@@ -121,19 +122,19 @@ def reject(version: ModelVersion, reason: str, service: PromotionService, key: O
     service.project_pending(version.model)
     name = f"{version.model} version {version.number}"
 
-    def judge(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
+    def build(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
         present = champion_entry(entries)
         if present is not None and present.version == version.number:
-            msg = f"{name} is the champion; go back to another with: headframe models rollback {version.model}"
+            msg = f"{name} is the champion; roll back to another with: headframe models rollback {version.model}"
             raise Refused(msg)
         return version.number, {"reason": reason, "digests": service.registered_digests(version)}
 
-    entry = service.append(version.model, "reject", key, judge)
+    entry = service.append(version.model, "reject", key, build)
     return to_action(entry, f"{name} is rejected by {signer.name}: {reason}")
 
 
 def require_approver(given: Approval) -> None:
-    """Make sure that whoever signed an approval may approve.
+    """Check that the signer of an approval may approve.
 
     Raises:
         Refused: they may not.
@@ -141,13 +142,13 @@ def require_approver(given: Approval) -> None:
     if "approver" not in given.signer.roles:
         msg = (
             f"{given.signer.name} is {' and '.join(given.signer.roles)} in conf/team/, and to approve takes role "
-            "approver; ask somebody who has it"
+            "approver; ask a person who has it"
         )
         raise Refused(msg)
 
 
 def _require_gated(version: ModelVersion, entries: tuple[Entry, ...], rules: PromotionRules) -> Entry:
-    """Give the last entry about the gates of a version that counts; it passed them against the present champion."""
+    """Return the last entry about the gates of a version that counts; it passed them against the present champion."""
     name = f"{version.model}/{version.number}"
     require_active_author(name, rules)
     gated = valid_gate_entry(entries_since_champion(entries), version.number, rules)
@@ -157,7 +158,7 @@ def _require_gated(version: ModelVersion, entries: tuple[Entry, ...], rules: Pro
     if gated is None:
         present = champion_entry(entries)
         since = f"since version {present.version} became champion ({present.label})" if present else "yet"
-        msg = f"{name} was not held against its gates {since}; do it with: headframe models gate {name}"
+        msg = f"{name} was not checked against its gates {since}; do it with: headframe models gate {name}"
         raise Refused(msg)
     if not gated.payload["passed"]:
         msg = f"{name} did not pass its gates ({gated.payload['reason']}), so there is nothing to approve"
@@ -168,24 +169,23 @@ def _require_gated(version: ModelVersion, entries: tuple[Entry, ...], rules: Pro
 def _require_fit(given: Approval, gated: Entry, entries: tuple[Entry, ...], rules: PromotionRules) -> None:
     name = f"{gated.model}/{gated.version}"
     if (given.model, given.version) != (gated.model, gated.version):
-        msg = (
-            f"this approval is for {given.model}/{given.version}, so it is worthless for {name}; ask for one of {name}"
-        )
+        about = f"{given.model}/{given.version}"
+        msg = f"this approval is for {about}, so it does not count for {name}; ask for one of {name}"
         raise Refused(msg)
     by = f"the approval by {given.signer.name}"
-    anew = f"ask for one of {name} as it is: headframe models approve {name}"
+    advice = f"ask for one of {name} as it is now: headframe models approve {name}"
     other = other_subject(given, gated)
     if other is not None:
-        msg = f"{by} is for another {other} of {name} than {gated.label}; {anew}"
+        msg = f"{by} is for another {other} of {name} than {gated.label}; {advice}"
         raise Refused(msg)
     if rules.time >= parse_time(given.expires):
-        msg = f"{by} expired at {given.expires}; {anew}"
+        msg = f"{by} expired at {given.expires}; {advice}"
         raise Refused(msg)
     left = given.signer.left(rules.time)
     if left is not None:
-        msg = f"{by} comes too late: {left}; {anew}"
+        msg = f"{by} comes too late: {left}; {advice}"
         raise Refused(msg)
     for entry in entries:
         if entry.kind == "approve" and entry.payload["approval"] == given.envelope:
-            msg = f"{by} was written down before, as entry {entry.number}; an approval counts once"
+            msg = f"{by} was recorded before, as entry {entry.number}; an approval counts once"
             raise Refused(msg)

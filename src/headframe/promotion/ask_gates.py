@@ -1,4 +1,4 @@
-"""Asking the gates about a version, and writing down what they said."""
+"""Run of the gates of a policy on a version, and its entry in the ledger."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ COMMIT = "mlflow.source.git.commit"  # MLflow's tag of a run
 
 
 class GateAction(LedgerAction):
-    """What the gates said of a version.
+    """A version that was checked by the gates.
 
     Attributes:
-        report: in full.
+        report: of all gates.
         sha256: of the report's bytes, which is signed.
         author: who signed the version's files.
     """
@@ -32,7 +32,7 @@ class GateAction(LedgerAction):
 
 
 def ask_gates(version: ModelVersion, service: PromotionService, key: OwnKey) -> GateAction:
-    """Ask the gates of the policy in force about a version, against the present champion.
+    """Run the gates of the policy in force on a version, against the present champion, and record their report.
 
     Raises:
         Refused: the signer may not, the version is the champion, or its files are not what was signed.
@@ -47,9 +47,9 @@ def ask_gates(version: ModelVersion, service: PromotionService, key: OwnKey) -> 
     name = f"{version.model}/{version.number}"
     require_active_author(name, PromotionRules(service.promotion, service.trust, files.author, service.time(())))
     registered = {each.number: parse_time(time) for each, time in list_versions(version.model, service.uri)}
-    asked: dict[tuple[int | None, int, int, str | None], tuple[GateReport, StoredReport]] = {}
+    reports: dict[tuple[int | None, int, int, str | None], tuple[GateReport, StoredReport]] = {}
 
-    def judge(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
+    def build(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
         present = champion_entry(entries)
         _require_challenger(version, present)
         number = present.version if present else None
@@ -59,7 +59,7 @@ def ask_gates(version: ModelVersion, service: PromotionService, key: OwnKey) -> 
             count_candidates(entries, version.number, registered),
             reproduction_verdict(entries, version.number, files.bundle, files.author, service.promotion),
         )
-        if state not in asked:
+        if state not in reports:
             report = judge_version(
                 GateRequest(
                     version=version,
@@ -73,9 +73,9 @@ def ask_gates(version: ModelVersion, service: PromotionService, key: OwnKey) -> 
                     reproduced=state[3],
                 )
             )
-            asked[state] = report, store_report(version, report, service.uri)
-        report, kept = asked[state]
-        asked[state] = asked.pop(state)  # the last one is what is written
+            reports[state] = report, store_report(version, report, service.uri)
+        report, stored = reports[state]
+        reports[state] = reports.pop(state)  # the last one is what is written
         return version.number, {
             "passed": report.passed,
             "reason": report.reason,
@@ -90,27 +90,27 @@ def ask_gates(version: ModelVersion, service: PromotionService, key: OwnKey) -> 
             "policy": report.policy,
             "settings": report.settings,
             "approvals": service.promotion.approvals.model_dump(mode="json"),
-            "commit": commit(version, service.uri),
+            "commit": source_commit(version, service.uri),
             "digests": {
                 **service.registered_digests(version),
                 **report.digests,
                 "bundle": files.bundle,
-                "report": kept.sha256,
-                "page": kept.page,
+                "report": stored.sha256,
+                "page": stored.page,
                 "signature": files.signature,
             },
         }
 
-    entry = service.append(version.model, "gate", key, judge)
-    report, kept = next(reversed(asked.values()))
+    entry = service.append(version.model, "gate", key, build)
+    report, stored = next(reversed(reports.values()))
     who = f"{version.model} version {version.number}"
     how = f"passed {_gates(report)}" if report.passed else "is refused"
-    act = to_action(entry, f"{who} {how}: {report.reason}")
-    return GateAction(**dict(act), report=report, sha256=kept.sha256, author=files.author.name)
+    action = to_action(entry, f"{who} {how}: {report.reason}")
+    return GateAction(**dict(action), report=report, sha256=stored.sha256, author=files.author.name)
 
 
-def commit(version: ModelVersion, uri: str) -> str:
-    """Give the commit that a version was made from; empty where that is not known."""
+def source_commit(version: ModelVersion, uri: str) -> str:
+    """Return the git commit that a version was trained from; empty where it is not known."""
     from headframe.tracking.client import make_client  # noqa: PLC0415 - nothing else here needs it
     from headframe.tracking.errors import readable_errors  # noqa: PLC0415 - nothing else here needs it
 

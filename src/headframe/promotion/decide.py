@@ -39,7 +39,7 @@ def decide(
         The decision. That a version is refused is no error here; whoever runs the flow says so.
 
     Raises:
-        Refused: whoever runs this may not, the alias was moved behind the ledger's back, or a record that the decision
+        Refused: whoever runs this may not, the alias was moved without the ledger, or a record that the decision
             rests on is not what was signed.
         HeadframeError: MLflow or the ledger cannot be reached or written.
     """

@@ -1,4 +1,4 @@
-"""A version before the gates of a policy; what they say is kept with its run."""
+"""Gate reports: stored with the run of their version as JSON and as a page, and fetched by digest."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NAME = 16  # digits of a report's sha256 that name its files
 
 @dataclass(frozen=True)
 class StoredReport:
-    """What identifies a report that was kept.
+    """Identity of a report that was stored with a run.
 
     Attributes:
         sha256: of the JSON: the report's name, and what is signed.
@@ -38,12 +38,12 @@ class StoredReport:
 
 
 def report_bytes(report: GateReport) -> bytes:
-    """Give the bytes of a report: what its digest is of, what is signed."""
+    """Return the bytes of a report, whose digest is signed."""
     return (json.dumps(report.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def store_report(version: ModelVersion, report: GateReport, uri: str) -> StoredReport:
-    """Keep a report with the version's run, as JSON and as a page.
+    """Store a report with the version's run, as JSON and as a page.
 
     Returns:
         The digests of both.
@@ -78,7 +78,7 @@ def fetch_report(version: ModelVersion, sha256: str, uri: str) -> GateReport:
     try:
         report = GateReport.model_validate_json(content)
     except ValidationError as error:
-        msg = f"gate report {name} of {version.uri} cannot be read ({first_line(error)}); ask the gates again"
+        msg = f"gate report {name} of {version.uri} cannot be read ({first_line(error)}); run the gates again"
         raise Refused(msg) from error
     if (report.model, report.version) != (version.model, version.number):
         msg = f"gate report {name} is about {report.model} version {report.version}, not about {version.uri}"
@@ -86,17 +86,17 @@ def fetch_report(version: ModelVersion, sha256: str, uri: str) -> GateReport:
     return report
 
 
-def require_stored_page(version: ModelVersion, kept: StoredReport, uri: str) -> None:
-    """Make sure that the page of a report is the one that was written with it: people read that one.
+def require_stored_page(version: ModelVersion, stored: StoredReport, uri: str) -> None:
+    """Check that the page of a report is the one that was stored with it, since people read the page.
 
     Raises:
         Refused: it was changed, or there is none.
     """
-    _fetch(version, f"{GATES}/{kept.sha256[:NAME]}.html", kept.page, uri)
+    _fetch(version, f"{GATES}/{stored.sha256[:NAME]}.html", stored.page, uri)
 
 
 def _fetch(version: ModelVersion, name: str, sha256: str, uri: str) -> bytes:
-    """Give the bytes of a file of the version's run, if they have this digest."""
+    """Return the bytes of a file of the version's run, if they have this digest."""
     from headframe.tracking.client import make_client  # noqa: PLC0415 - see `judge_version`
     from headframe.tracking.errors import readable_errors  # noqa: PLC0415 - see `judge_version`
 
@@ -108,15 +108,15 @@ def _fetch(version: ModelVersion, name: str, sha256: str, uri: str) -> bytes:
             content = download(f"{place}/{name}", uri, Path(scratch)).read_bytes()
         except ArtifactMissing as error:
             msg = (
-                f"gate report {name} of {version.uri} cannot be fetched ({error}); ask the gates again: "
+                f"gate report {name} of {version.uri} cannot be fetched ({error}); run the gates again: "
                 f"headframe models gate {version.model}/{version.number}"
             )
             raise Refused(msg) from error
     came = hashlib.sha256(content).hexdigest()
     if came != sha256:
         msg = (
-            f"gate report {name} of {version.uri} has sha256 {came[:12]}, but {sha256[:12]} was asked for; it was "
-            "changed, so ask the gates again"
+            f"gate report {name} of {version.uri} has sha256 {came[:12]}, but {sha256[:12]} was signed; it was "
+            "changed, so run the gates again"
         )
         raise Refused(msg)
     return content

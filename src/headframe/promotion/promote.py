@@ -1,4 +1,4 @@
-"""Making a version champion: all that was proven of it is looked at again in the moment it counts."""
+"""Promotion of a version to champion: everything proven of it is checked again at that moment."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from headframe.signing.keys import OwnKey
 
 
 def promote(version: ModelVersion, service: PromotionService, key: OwnKey, reason: str = "") -> LedgerAction:
-    """Make a version champion: write the entry, then tell MLflow.
+    """Make a version champion: write the entry, then set MLflow's alias.
 
     Raises:
-        Refused: the signer may not; the version is not gated against the present champion, by the gates in force, or
-            not approved; somebody rejected it; its files or its report are not what was signed.
+        Refused: the signer may not; the version is not gated against the present champion by the gates in force, not
+            approved, or rejected; its files or its report are not what was signed.
         Unavailable: MLflow does not answer.
     """
     from headframe.promotion.gate_reports import fetch_report  # noqa: PLC0415 - the report's page is heavy
@@ -36,7 +36,7 @@ def promote(version: ModelVersion, service: PromotionService, key: OwnKey, reaso
     require_listed_people(service.promotion, service.trust)
     service.warn_of_alias_mismatch(version.model, service.current_entries(version.model))
 
-    def judge(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
+    def build(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
         present = champion_entry(entries)
         _require_challenger(version, present)
         files = service.version_files(version)
@@ -44,26 +44,26 @@ def promote(version: ModelVersion, service: PromotionService, key: OwnKey, reaso
         gated = _require_gated(version, entries, rules)
         report = fetch_report(version, gated.digests["report"], service.uri)
         require_same(version, files, gated)
-        against = objections(entries, report, gated, rules)
-        if against:
-            raise Refused(against[0])
-        good, _ = valid_approvals(entries, gated, rules)
-        told = f"{version.model} version {version.number} is champion: {reason.strip() or report.reason}"
+        problems = objections(entries, report, gated, rules)
+        if problems:
+            raise Refused(problems[0])
+        approvals, _ = valid_approvals(entries, gated, rules)
+        message = f"{version.model} version {version.number} is champion: {reason.strip() or report.reason}"
         return version.number, {
             "from": present.version if present else None,
             "to": version.number,
             "reason": reason.strip(),
             "gate_reason": report.reason,
-            "message": told,
+            "message": message,
             "policy": service.promotion.policy,
             "gate_entry": gated.number,
-            "approvals": [each.digest for each in good],
+            "approvals": [each.digest for each in approvals],
             "author": files.author.name,
             "commit": gated.payload["commit"],
             "digests": gated.digests,
         }
 
-    entry = service.append(version.model, "promote", key, judge)
+    entry = service.append(version.model, "promote", key, build)
     before = entry.payload["from"]
     instead = f"in place of version {before}" if before is not None else "the first one"
     return to_action(entry, f"{entry.payload['message']} ({instead}, promoted by {signer.name})")
@@ -80,12 +80,12 @@ def _require_challenger(version: ModelVersion, present: Entry | None) -> None:
 
 
 def _require_gated(version: ModelVersion, entries: tuple[Entry, ...], rules: PromotionRules) -> Entry:
-    """Give the last entry about the gates of a version that counts, which must be later than the champion's."""
+    """Return the last entry about the gates of a version that counts, which must be later than the champion's."""
     name = f"{version.model}/{version.number}"
     gated = valid_gate_entry(entries, version.number, rules)
     last = last_gate_entry(entries, version.number)
     if last is None:
-        msg = f"{name} was never held against its gates; do it with: headframe models gate {name}"
+        msg = f"{name} was never checked against its gates; do it with: headframe models gate {name}"
         raise Refused(msg)
     problem = gate_entry_problem(last, rules) if gated is None else stale_gate_problem(entries, gated)
     if gated is None or problem is not None:

@@ -1,4 +1,4 @@
-"""Going back to a version that was champion before."""
+"""Rollback to a version that was champion before."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ NONE = "no other"
 
 
 def rollback(model: str, service: PromotionService, key: OwnKey, reason: str, to: int | None = None) -> LedgerAction:
-    """Make an earlier champion the champion again, if all still holds that made it one.
+    """Make a former champion the champion again, if everything that made it one still holds.
 
     Args:
         model: name in the registry.
-        service: where and by which rules.
-        key: who signs.
+        service: the policy in force, the people, the registry and the ledger.
+        key: of the signer.
         reason: why.
-        to: the version; None goes back to the champion before, and done again one further back.
+        to: the version; None means the previous champion, and when repeated the one before it.
 
     Raises:
         ConfigurationError: there is no reason, or the ledger does not know the model.
@@ -36,7 +36,7 @@ def rollback(model: str, service: PromotionService, key: OwnKey, reason: str, to
     service.require_known_model(model)
     service.warn_of_alias_mismatch(model, service.current_entries(model))
 
-    def judge(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
+    def build(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
         present, promoted = _target(model, entries, to)
         require_former_champion(promoted, entries, service)
         instead = f"in place of version {present.version}"
@@ -51,21 +51,21 @@ def rollback(model: str, service: PromotionService, key: OwnKey, reason: str, to
             "digests": promoted.digests,
         }
 
-    entry = service.append(model, "rollback", key, judge)
+    entry = service.append(model, "rollback", key, build)
     return to_action(entry, f"{entry.payload['message']} (by {signer.name})")
 
 
 def _target(model: str, entries: tuple[Entry, ...], to: int | None) -> tuple[Entry, Entry]:
-    """Give the entry that made the present champion, and the promotion to go back to."""
+    """Return the entry that made the present champion, and the promotion to roll back to."""
     present = champion_entry(entries)
     if present is None:
-        msg = f"{model} has no champion, so there is none to go back from; headframe models promote {model}/VERSION"
+        msg = f"{model} has no champion, so there is none to roll back from; headframe models promote {model}/VERSION"
         raise Refused(msg)
     promoted = {entry.version: entry for entry in entries if entry.kind == "promote"}
     former = ", ".join(str(version) for version in sorted(promoted) if version != present.version) or NONE
     target = previous_champion(entries) if to is None else to
     if target is None and former == NONE:
-        msg = f"{model} had no champion but version {present.version}, so there is none to go back to"
+        msg = f"{model} had no champion but version {present.version}, so there is none to roll back to"
         raise Refused(msg)
     if target is None:
         msg = f"{model} had no champion before version {present.version}; name one that was (there: {former})"
@@ -83,7 +83,7 @@ def _target(model: str, entries: tuple[Entry, ...], to: int | None) -> tuple[Ent
     if rejected is not None:
         msg = (
             f"{model}/{target} was rejected by {rejected.signer} since (entry {rejected.number}, "
-            f"{rejected.payload['reason']}); go back to another (former champions: {former}), or have it gated, "
+            f"{rejected.payload['reason']}); roll back to another (former champions: {former}), or have it gated, "
             f"approved and promoted: headframe models gate {model}/{target}"
         )
         raise Refused(msg)

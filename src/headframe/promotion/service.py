@@ -1,4 +1,4 @@
-"""Where acts are written down and by which rules; and what each of them begins and ends with."""
+"""The promotion service: policy, people, registry and ledger, and what every action on them begins and ends with."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ from headframe.tracking.address import tracking_uri
 
 log = logging.getLogger("headframe")
 
-CERTAIN = 1000  # attempts to write an entry; each that fails means that somebody else succeeded
+MAX_ATTEMPTS = 1000  # to append an entry; each failure means that another process succeeded
 
 
 class LedgerAction(Record):
-    """Something that was done, and the entry that says so.
+    """An action that was recorded in the ledger.
 
     Attributes:
-        kind: what.
+        kind: of the entry.
         model: name in the registry.
-        version: to which version.
+        version: its number.
         number: of the entry.
-        signer: who did it.
-        time: when: UTC, ISO 8601.
+        signer: who signed it.
+        time: UTC, ISO 8601.
         digest: of the entry.
-        message: what came of it, in a sentence.
+        message: the outcome, in a sentence.
     """
 
     kind: Kind
@@ -66,7 +66,7 @@ class LedgerAction(Record):
 
 @dataclass(frozen=True)
 class VersionFiles:
-    """What a version's files turned out to be.
+    """Identity of a version's files, whose signature was checked.
 
     Attributes:
         author: who signed them.
@@ -81,7 +81,7 @@ class VersionFiles:
 
 @dataclass(frozen=True)
 class PromotionService:
-    """The policy, the people, the registry and the ledger.
+    """The policy in force, the people, the registry and the ledger.
 
     Attributes:
         promotion: the policy in force.
@@ -97,16 +97,16 @@ class PromotionService:
 
     @classmethod
     def of(cls, plan: Plan, root: Path) -> PromotionService:
-        """Give the service that a plan names."""
+        """Return the service that a plan names."""
         return cls(plan.promotion, Trust.of(plan.team), tracking_uri(plan.tracking, root), root)
 
     @cached_property
     def ledger(self) -> Ledger:
-        """The ledger; made where there is none."""
+        """The ledger; created where there is none."""
         return Ledger.open(self.promotion, self.root)
 
     def project_pending(self, model: str) -> None:
-        """Tell MLflow what the ledger says, if a kill kept that from being done, and say who was made champion.
+        """Complete a projection to MLflow that a kill interrupted, and log the champion whose alias was set.
 
         Raises:
             Refused: as `Ledger.project`, or as `entries`.
@@ -119,7 +119,7 @@ class PromotionService:
             log.info("champion  %s was not in MLflow yet; alias champion now names %d", entry.label, entry.version)
 
     def restore_alias(self, model: str) -> None:
-        """Have MLflow's alias say what the ledger says, whoever moved it, and say so.
+        """Set MLflow's alias to what the ledger says, even if it was moved by hand, and log it.
 
         Raises:
             Refused: as `Ledger.project`, or as `entries`.
@@ -136,95 +136,95 @@ class PromotionService:
         )
 
     def current_entries(self, model: str) -> tuple[Entry, ...]:
-        """Give the checked entries of a model, after finishing what was left; see `own`."""
+        """Return the checked entries of a model, after completing an interrupted projection; see `own_entries`."""
         self.project_pending(model)
         return self.own_entries(model)
 
     def own_entries(self, model: str) -> tuple[Entry, ...]:
-        """Give the checked entries of a model, of the ledger that MLflow was told by.
+        """Return the checked entries of a model, if MLflow was written from this ledger.
 
         Raises:
-            Refused: as `entries`; or MLflow was told by another ledger, or of more entries than are left.
+            Refused: as `entries`; or MLflow was written from another ledger, or knows of more entries than are left.
         """
-        entries, problem = self._compared(model)
+        entries, problem = self._entries_and_mismatch(model)
         if problem is not None:
             raise Refused(problem)
         return entries
 
     def ledger_mismatch(self, model: str) -> str | None:
-        """Say why what MLflow was told of a model is not from this ledger, or from more of it than is left.
+        """Return why MLflow's head of a model is not from this ledger, or from more entries than are left; else None.
 
         Raises:
             Refused: as `entries`.
         """
-        return self._compared(model)[1]
+        return self._entries_and_mismatch(model)[1]
 
-    def _compared(self, model: str) -> tuple[tuple[Entry, ...], str | None]:
-        """Give entries, and what MLflow was told otherwise.
+    def _entries_and_mismatch(self, model: str) -> tuple[tuple[Entry, ...], str | None]:
+        """Return the checked entries, and how MLflow's head differs from them.
 
-        In this order: whoever writes an entry tells MLflow after it and notes that it was told last. Read in the other
-        order, a ledger that somebody writes to in this moment would look cut off.
+        The order of reading matters: an entry is written first, then MLflow, then the note that MLflow was written.
+        Read in the same order, a ledger that is appended to at this moment would look cut off.
         """
-        told = self.ledger.projected_number(model)
+        projected = self.ledger.projected_number(model)
         try:
             head = read_head(model, self.uri)
         except Refused as error:
             return self.entries(model), str(error)
         entries = self.entries(model)
-        return entries, ledger_mismatch(model, entries, head, told, self.ledger.location)
+        return entries, ledger_mismatch(model, entries, head, projected, self.ledger.location)
 
     def entries(self, model: str) -> tuple[Entry, ...]:
-        """Give the checked entries of a model.
+        """Return the checked entries of a model.
 
         Raises:
-            Refused: one does not hold, as `Ledger.entries`, or does not say what its kind has to say.
+            Refused: one does not hold, as `Ledger.entries`, or its payload lacks what its kind must have.
         """
         entries = self.ledger.entries(model, self.trust)
         require_valid_payloads(entries)
         return entries
 
     def require_known_model(self, model: str) -> None:
-        """Make sure that the ledger knows a model.
+        """Check that the ledger knows a model.
 
-        Where it does not, but a ledger told MLflow of the model, this one was lost or is the wrong one, which reading
-        names.
+        Where it does not, but MLflow has a ledger's head for the model, this ledger was lost or is the wrong one, which
+        reading the entries reports.
 
         Raises:
             ConfigurationError: it does not.
         """
         known = self.ledger.models()
-        if model not in known and not self._was_told(model):
-            others = nearest(model, known) if known else "nothing is written there yet"
+        if model not in known and not self._has_head(model):
+            others = nearest(model, known) if known else "it is empty"
             msg = f"the ledger {self.ledger.location} has no entry about {model!r}; {others}"
             raise ConfigurationError(msg)
 
-    def _was_told(self, model: str) -> bool:
-        """Say whether any ledger told MLflow of a model."""
+    def _has_head(self, model: str) -> bool:
+        """Return whether MLflow has a ledger's head for a model."""
         try:
             return read_head(model, self.uri) is not None
-        except Refused:  # there is a tag, but not what a ledger writes
+        except Refused:  # there is a tag, but not one that a ledger wrote
             return True
 
     def time(self, entries: tuple[Entry, ...]) -> datetime:
-        """Give the ledger's time, by which approvals expire; see `Ledger.time`."""
+        """Return the ledger's time, by which approvals expire; see `Ledger.time`."""
         return self.ledger.time(entries)
 
     def warn_of_alias_mismatch(self, model: str, entries: tuple[Entry, ...]) -> None:
-        """Say on the log where MLflow's alias is not what the ledger says."""
-        told = alias_mismatch(model, entries, self.uri)
-        if told is not None:
-            log.warning("champion  %s", told)
+        """Log a warning where MLflow's alias is not what the ledger says."""
+        mismatch = alias_mismatch(model, entries, self.uri)
+        if mismatch is not None:
+            log.warning("champion  %s", mismatch)
 
     def version(self, model: str, number: int) -> ModelVersion:
-        """Give a version with its tags."""
+        """Return a version with its tags."""
         return resolve(f"{model}/{number}", self.uri)
 
     def registered_digests(self, version: ModelVersion) -> dict[str, str]:
-        """Give the digests that a version was registered with."""
+        """Return the digests that a version was registered with."""
         return {name: version.tags[tag] for name, tag in tags.DIGESTS.items() if tag in version.tags}
 
     def version_files(self, version: ModelVersion) -> VersionFiles:
-        """Check the files of a version.
+        """Check the files of a version and return their identity.
 
         Raises:
             Refused: they are not what was signed.
@@ -238,37 +238,37 @@ class PromotionService:
         model: str,
         kind: Kind,
         key: OwnKey,
-        judge: Callable[[tuple[Entry, ...]], tuple[int, Mapping[str, Any]]],
+        build: Callable[[tuple[Entry, ...]], tuple[int, Mapping[str, Any]]],
     ) -> Entry:
-        """Judge by the ledger as it is, write an entry and tell MLflow; where somebody else was faster, judge anew.
+        """Append an entry and write it to MLflow; if another process appended first, build it again.
 
         Args:
             model: name in the registry.
             kind: of the entry.
-            key: who signs.
-            judge: takes the entries so far and gives the version and the claim, or raises `Refused`.
+            key: of the signer.
+            build: takes the entries so far and returns version and payload, or raises `Refused`.
 
         Raises:
-            Refused: as `own`, or as `judge`.
-            HeadframeError: MLflow refuses what it is told; the entry is written, and the next command tells it.
+            Refused: as `own_entries`, or as `build`.
+            HeadframeError: MLflow refuses; the entry is written, and the next command writes it to MLflow.
         """
-        for _ in range(CERTAIN):
+        for _ in range(MAX_ATTEMPTS):
             entries = self.own_entries(model)
-            version, claim = judge(entries)
+            version, payload = build(entries)
             try:
-                entry = self.ledger.append(model, kind, version, claim, key, after=len(entries))
+                entry = self.ledger.append(model, kind, version, payload, key, after=len(entries))
             except ConcurrentAppend:
-                log.info("ledger    somebody else wrote entry %d of %s first; judging anew", len(entries) + 1, model)
+                log.info("ledger    another process wrote entry %d of %s first; judging again", len(entries) + 1, model)
                 continue
-            with _said_to_be_done(entry):
+            with _noting_that_it_is_written(entry):
                 self.ledger.project(model, self.uri, self.trust)
             return entry
-        msg = f"others wrote {CERTAIN} entries of {model} in the meantime; try again when they are done"
+        msg = f"other processes wrote {MAX_ATTEMPTS} entries of {model} in the meantime; try again when they are done"
         raise HeadframeError(msg)
 
 
-def to_action(entry: Entry, told: str) -> LedgerAction:
-    """Give the record of an entry."""
+def to_action(entry: Entry, message: str) -> LedgerAction:
+    """Return the record of an entry."""
     return LedgerAction(
         kind=entry.kind,
         model=entry.model,
@@ -277,36 +277,36 @@ def to_action(entry: Entry, told: str) -> LedgerAction:
         signer=entry.signer,
         time=entry.time,
         digest=entry.digest,
-        message=told,
+        message=message,
     )
 
 
 def read_files(folder: Path, signed: SignedModel) -> VersionFiles:
-    """Give what the files of a model in MLflow's format are, whose signature was checked."""
+    """Return the identity of a model's files in MLflow's format, whose signature was checked."""
     return VersionFiles(Author(signed.signer.name, signed.signer.key), folder_digest(bundle_in(folder)), signed.digest)
 
 
 def alias_mismatch(model: str, entries: tuple[Entry, ...], uri: str) -> str | None:
-    """Say where MLflow's alias is not what the ledger says; None where it is."""
-    present, shown = champion_entry(entries), champion_number(model, uri)
-    if (present.version if present else None) == shown:
+    """Return how MLflow's alias differs from what the ledger says; None where it does not."""
+    present, alias = champion_entry(entries), champion_number(model, uri)
+    if (present.version if present else None) == alias:
         return None
-    names = "names no version" if shown is None else f"names version {shown}"
+    names = "names no version" if alias is None else f"names version {alias}"
     if not entries:
         return (
-            f"alias champion of {model} {names}, but this ledger has no entry about {model}: another ledger says who "
-            f"is champion, or somebody set it by hand; name that ledger with promotion.ledger or {ADDRESS_VARIABLE}, "
-            "or have who runs MLflow remove the alias"
+            f"alias champion of {model} {names}, but this ledger has no entry about {model}: another ledger "
+            f"names the champion, or it was set by hand; name that ledger with promotion.ledger or {ADDRESS_VARIABLE}, "
+            "or have MLflow's administrator remove the alias"
         )
     says = f"{present.label} says {present.version}" if present else "the ledger has made no version champion"
     return (
-        f"alias champion of {model} {names}, but {says}: somebody moved it behind the ledger's back; put it back "
+        f"alias champion of {model} {names}, but {says}: it was moved without the ledger; put it back "
         f"with: headframe models verify {model} --restore"
     )
 
 
 def require_same(version: ModelVersion, files: VersionFiles, entry: Entry) -> None:
-    """Make sure that a version's files are those that an entry is about.
+    """Check that a version's files are those that an entry is about.
 
     Raises:
         Refused: they are others.
@@ -318,17 +318,17 @@ def require_same(version: ModelVersion, files: VersionFiles, entry: Entry) -> No
         if now != then:
             msg = (
                 f"the {what} of {version.model}/{version.number} is {now[:12]}, but {entry.label} is about {then[:12]}"
-                ": it was exchanged since; restore the files from a copy, or have the gates asked again"
+                ": it was replaced since; restore the files from a copy, or run the gates again"
             )
             raise Refused(msg)
 
 
 @contextmanager
-def _said_to_be_done(entry: Entry) -> Iterator[None]:
+def _noting_that_it_is_written(entry: Entry) -> Iterator[None]:
     try:
         yield
     except Refused:  # the next command would be refused as well
         raise
     except HeadframeError as error:
-        msg = f"{error}; {entry.label} is written all the same, and the next command tells MLflow of it"
+        msg = f"{error}; {entry.label} is written nevertheless, and the next command writes it to MLflow"
         raise type(error)(msg) from error

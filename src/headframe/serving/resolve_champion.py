@@ -81,7 +81,7 @@ def _champion_version(model: str, name: str, service: PromotionService) -> tuple
         named = "names no champion" if promotion_entry is None else f"names version {promotion_entry.version}"
         msg = (
             f"MLflow calls version {version.number} of {name} champion, but the ledger {named}: the alias was moved "
-            f"behind the ledger's back; see: headframe models verify {name}"
+            f"without the ledger; see: headframe models verify {name}"
         )
         raise Refused(msg)
     if untold is not None:
