@@ -178,6 +178,14 @@ def test_every_combination_is_refused_when_loaded_or_is_accepted_by_training(dat
         ("dataset=adult features=tabular model=mlp evaluation.slices=[sexx]", "no such column; did you mean 'sex'?"),
         ("evaluation.slices=[image]", "tensor cells there, which have no values to group rows by"),
         ("dataset.contract.columns.digit.dtype=intt", "there is no type of column 'intt'; did you mean 'int'?"),
+        (
+            "experiment=sms_spam_lstm task.positive=spamm",
+            "task.positive=spamm: target 'label' of dataset sms_spam has no such value; did you mean 'spam'?",
+        ),
+        (
+            "experiment=adult_mlp features.encoder.log=[capital_gian]",
+            "features.encoder.log names 'capital_gian', which is no column that Tabular reads; did you mean 'capital_gain'?",
+        ),
         ("model.tasks=[]", "model ConvNet does not fit task classification: it is for none, as its file declares none"),
     ],
 )

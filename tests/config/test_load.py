@@ -100,6 +100,7 @@ def test_plans_are_frozen(repository: Project) -> None:
         ("+model.widhts=[3]", ["model.widhts", "ConvNet has no such setting", "'widths'"]),
         ("model.dropout=much", ["model.dropout='much'", "ConvNet expects a number (at least 0, less than 1)"]),
         ("model.dropout=7", ["model.dropout=7", "ConvNet expects a number (at least 0, less than 1)"]),
+        ("model.kernel=4", ["model.kernel=4", "ConvNet expects an odd number (at least 1)"]),
         ("model.dropout=nan", ["model.dropout=nan", "finite number"]),
         ("model.widths=[[16],[]]", ["model.widths=[[16], []]", "a list of 1 or more"]),
         ("model.widths=[[16,inf]]", ["model.widths.0.1=inf", "finite number"]),

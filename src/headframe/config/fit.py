@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -19,6 +19,7 @@ from headframe.config.plan.task import TaskConfig
 from headframe.config.project import Project
 from headframe.config.targets.definitions import class_constant
 from headframe.config.targets.nearest import nearest
+from headframe.config.targets.signature import parameters_of
 from headframe.errors import ConfigurationError
 
 Part = TypeVar("Part", bound=BaseModel)
@@ -56,10 +57,15 @@ class _Fit:
         self.project = project
 
     def check_task(self) -> None:
-        """Refuse a task that the data set is not for, or whose target it has not."""
+        """Refuse a task that the data set is not for, or whose target it does not have."""
         fault = self._task_fault(self.task)
         if fault:
             raise ConfigurationError(fault + self._suggest("task", TaskConfig, lambda task: not self._task_fault(task)))
+        one_of = self.dataset.contract.columns[self.dataset.target].one_of if self.dataset.target else None
+        for key, value in self._references(self.task, "target"):
+            if one_of is not None and value not in one_of:
+                msg = f"task.{key}={value}: target {self.dataset.target!r} of dataset {self.dataset.name} has no such value"
+                raise ConfigurationError(f"{msg}; {nearest(str(value), map(str, one_of))}")
 
     def _task_fault(self, task: TaskConfig) -> str:
         data, name = self.dataset, f"dataset {self.dataset.name}"
@@ -87,6 +93,11 @@ class _Fit:
             best = self._suggest("features", FeaturesConfig, lambda each: not self._fault(path, each, model))
             others = self._suggest("features", FeaturesConfig, lambda each: not self._features_fault(path, each))
             raise ConfigurationError(fault + (best or others))
+        columns = features.columns(self.dataset.inputs)
+        for key, value in self._references(features.encoder, "inputs"):
+            if value not in columns:
+                msg = f"features.encoder.{key} names {value!r}, which is no column that {_class_name(features.encoder)} reads"
+                raise ConfigurationError(f"{msg}; {nearest(str(value), columns)}")
         fault = self._model_fault(path, model, features)
         if fault:
             best = self._suggest("model", ModelConfig, lambda each: not self._model_fault(path, each, features))
@@ -138,6 +149,17 @@ class _Fit:
                 f"{', '.join(predicted)} of dataset {self.dataset.name}"
             )
         return ""
+
+    def _references(self, component: Component, what: str) -> Iterator[tuple[str, Any]]:
+        """Yield each value in the arguments of a component that names something of the data set, with its key."""
+        types = parameters_of(component.target, self.project.root / "src") or {}
+        for key, given in component.arguments.items():
+            if key in types and types[key].refers_to == what:
+                yield from (
+                    (key, value)
+                    for value in (given if isinstance(given, list | tuple) else [given])
+                    if value is not None
+                )
 
     def _suggest(self, group: str, schema: type[Part], fits: Callable[[Part], bool]) -> str:
         """Return the end of a message that names the choices in `conf/<group>/` that would fit; empty without any."""

@@ -23,3 +23,12 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 """A part of a whole that is not empty: 0 < fraction <= 1."""
+
+OddCount = Annotated[int, Field(ge=1, json_schema_extra={"odd": True})]
+"""An odd number, such as the size of a filter with a centre."""
+
+InputColumn = Annotated[str, Field(json_schema_extra={"refers_to": "inputs"})]
+"""A column that an encoder reads."""
+
+TargetValue = Annotated[str | int | bool, Field(json_schema_extra={"refers_to": "target"})]
+"""A value of the target."""

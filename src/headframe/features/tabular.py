@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from typing_extensions import override
 
-from headframe.config.ranges import Count
+from headframe.config.ranges import Count, InputColumn
 from headframe.digests import Record
 from headframe.errors import DataError
 from headframe.features.base import Encoder
@@ -59,8 +59,8 @@ class Tabular(Encoder):
         self,
         *,
         columns: Sequence[str] = (),
-        categorical: Sequence[str] = (),
-        log: Sequence[str] = (),
+        categorical: Sequence[InputColumn] = (),
+        log: Sequence[InputColumn] = (),
         indicator: bool = True,
         min_count: Count = 1,
         max_values: Count = 256,

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from headframe.config.ranges import Count, Share
+from headframe.config.ranges import Count, OddCount, Share
 from headframe.features.spec import IMAGE, InputSpec
 
 
@@ -26,7 +26,7 @@ class ConvNet(nn.Module):
         outputs: tuple[int, ...],
         *,
         widths: Sequence[Annotated[Sequence[Count], Field(min_length=1)]] = ((16,), (32, 32), (64, 64)),
-        kernel: Count = 3,
+        kernel: OddCount = 3,
         dropout: Share = 0.0,
     ) -> None:
         """Build the stages and the linear layer behind them.

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from headframe.config.ranges import Count, Share
+from headframe.config.ranges import Count, OddCount, Share
 from headframe.features.spec import InputSpec
 from headframe.models.cells import layer_of
 
@@ -161,7 +161,7 @@ class PatchConv(ChannelForecaster):
         patch: Count = 16,
         stride: Count = 8,
         width: Count = 32,
-        kernel_size: Count = 3,
+        kernel_size: OddCount = 3,
         blocks: Count = 2,
         dropout: Share = 0.2,
     ) -> None:

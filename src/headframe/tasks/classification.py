@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from typing_extensions import override
 
-from headframe.config.ranges import Share
+from headframe.config.ranges import Share, TargetValue
 from headframe.errors import DataError
 from headframe.features.columns import is_text
 from headframe.tasks.base import Task
@@ -74,7 +74,7 @@ class Classification(Task):
         ] = "accuracy",
         class_weights: Literal["none", "balanced"] = "none",
         label_smoothing: Share = 0.0,
-        positive: str | int | bool | None = None,
+        positive: TargetValue | None = None,
     ) -> None:
         if not 0 <= label_smoothing < 1:
             msg = f"label_smoothing lies in [0, 1), not {label_smoothing}"

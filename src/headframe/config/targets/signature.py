@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,9 @@ TORCH_OPTIM: Parameters = {
 
 WITHOUT_CONSTRUCTOR = frozenset({"ABC", "Generic", "Protocol", "object"})
 """Bases that take no arguments."""
+
+ODD = {"odd": True}
+"""What `Field(json_schema_extra=...)` says of whole numbers that must be odd."""
 
 SETTINGS = frozenset({"_target_", "tiny"})
 """Keys that every component may have besides its target's arguments."""
@@ -81,7 +85,7 @@ def check_arguments(path: str, node: Mapping[str, Any], own_source: Path, schema
         expected = parameters[key]
         if not expected.accepts(value):
             hint = f"; {nearest(value, expected.choices)}" if isinstance(value, str) and expected.choices else ""
-            msg = f"{place}.{key}={value!r}: {name} expects {expected.words}{hint}"
+            msg = f"{place}.{key}={value!r}: {name} expects {expected.description}{hint}"
             raise ConfigurationError(msg)
 
 
@@ -172,7 +176,7 @@ def _value_type(
             return NULL
         case ast.Name(id="int" | "float" as type_name):
             limits = {key: value for key, value in given.items() if key in {"ge", "gt", "le", "lt"}}
-            return numeric(whole=type_name == "int", **limits)
+            return numeric(whole=type_name == "int", odd=given.get("json_schema_extra") == ODD, **limits)
         case ast.Name(id="bool"):
             return BOOLEAN
         case ast.Name(id="str"):
@@ -182,7 +186,10 @@ def _value_type(
         case ast.Subscript(value=ast.Name(id="Literal"), slice=inside):
             return literal(choice.value for choice in _elements(inside) if isinstance(choice, ast.Constant))
         case ast.Subscript(value=ast.Name(id="Annotated"), slice=ast.Tuple(elts=[base, *marks])):
-            return _value_type(base, module, own_source, {**given, **_field_keywords(marks)})
+            keywords = _field_keywords(marks)
+            found_type = _value_type(base, module, own_source, {**given, **keywords})
+            refers_to = keywords.get("json_schema_extra", {}).get("refers_to", found_type.refers_to)
+            return replace(found_type, refers_to=refers_to)
         case ast.Subscript(value=ast.Name(id="Sequence" | "list" | "tuple"), slice=inside):
             return sequence(
                 inner(_elements(inside)[0]), given.get("min_length", 0), given.get("max_length", float("inf"))

@@ -16,11 +16,13 @@ class ValueType:
         description: what they are, for messages; empty where they are not suggested to anybody.
         accepts: whether a value is one of them.
         choices: the texts among them, where they can be listed.
+        refers_to: what of the data set the values name: `inputs` or `target`; empty for nothing.
     """
 
     description: str
     accepts: Callable[[Any], bool]
     choices: tuple[str, ...] = ()
+    refers_to: str = ""
 
 
 ANYTHING = ValueType("anything", lambda _: True)
@@ -34,12 +36,13 @@ MAPPING = ValueType("keys with values", lambda value: isinstance(value, Mapping)
 def numeric(
     *,
     whole: bool = False,
+    odd: bool = False,
     ge: float = -math.inf,
     gt: float = -math.inf,
     le: float = math.inf,
     lt: float = math.inf,
 ) -> ValueType:
-    """Return the type of finite numbers, or whole ones, within bounds."""
+    """Return the type of finite numbers, or whole or odd ones, within bounds."""
     bounds = [
         f"{words} {bound:g}"
         for words, bound in (("at least", ge), ("greater than", gt), ("at most", le), ("less than", lt))
@@ -49,9 +52,10 @@ def numeric(
     def accepts(value: Any) -> bool:
         if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
             return False
-        return math.isfinite(value) and value >= ge and value > gt and value <= le and value < lt
+        in_bounds = value >= ge and value > gt and value <= le and value < lt
+        return math.isfinite(value) and in_bounds and (value % 2 == 1 or not odd)
 
-    description = "a whole number" if whole else "a number"
+    description = "an odd number" if odd else "a whole number" if whole else "a number"
     return ValueType(f"{description} ({', '.join(bounds)})" if bounds else description, accepts)
 
 
@@ -73,7 +77,8 @@ def sequence(item: ValueType, least: int = 0, most: float = math.inf) -> ValueTy
         return isinstance(value, list | tuple) and least <= len(value) <= most and all(map(item.accepts, value))
 
     length = f" of {least}" if least == most else f" of {least} or more" if least else ""
-    return ValueType(f"a list{length}" if item is ANYTHING else f"a list{length}, each {item.description}", accepts)
+    description = f"a list{length}" if item is ANYTHING else f"a list{length}, each {item.description}"
+    return ValueType(description, accepts, refers_to=item.refers_to)
 
 
 def union(types: Iterable[ValueType]) -> ValueType:
@@ -85,4 +90,5 @@ def union(types: Iterable[ValueType]) -> ValueType:
         " or ".join(dict.fromkeys(each.description for each in known if each.description)),
         lambda value: any(each.accepts(value) for each in known),
         tuple(choice for each in known for choice in each.choices),
+        next((each.refers_to for each in known if each.refers_to), ""),
     )
