@@ -184,7 +184,7 @@ def test_every_combination_is_refused_when_loaded_or_is_accepted_by_training(dat
         ),
         (
             "experiment=adult_mlp features.encoder.log=[capital_gian]",
-            "features.encoder.log names 'capital_gian', which is no column that Tabular reads; did you mean 'capital_gain'?",
+            "log names 'capital_gian', which is no column that Tabular reads; did you mean 'capital_gain'?",
         ),
         ("model.tasks=[]", "model ConvNet does not fit task classification: it is for none, as its file declares none"),
     ],

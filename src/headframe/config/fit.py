@@ -64,8 +64,9 @@ class _Fit:
         one_of = self.dataset.contract.columns[self.dataset.target].one_of if self.dataset.target else None
         for key, value in self._references(self.task, "target"):
             if one_of is not None and value not in one_of:
-                msg = f"task.{key}={value}: target {self.dataset.target!r} of dataset {self.dataset.name} has no such value"
-                raise ConfigurationError(f"{msg}; {nearest(str(value), map(str, one_of))}")
+                target = f"target {self.dataset.target!r} of dataset {self.dataset.name}"
+                msg = f"task.{key}={value}: {target} has no such value; {nearest(str(value), map(str, one_of))}"
+                raise ConfigurationError(msg)
 
     def _task_fault(self, task: TaskConfig) -> str:
         data, name = self.dataset, f"dataset {self.dataset.name}"
@@ -96,8 +97,9 @@ class _Fit:
         columns = features.columns(self.dataset.inputs)
         for key, value in self._references(features.encoder, "inputs"):
             if value not in columns:
-                msg = f"features.encoder.{key} names {value!r}, which is no column that {_class_name(features.encoder)} reads"
-                raise ConfigurationError(f"{msg}; {nearest(str(value), columns)}")
+                name, hint = _class_name(features.encoder), nearest(str(value), columns)
+                msg = f"features.encoder.{key} names {value!r}, which is no column that {name} reads; {hint}"
+                raise ConfigurationError(msg)
         fault = self._model_fault(path, model, features)
         if fault:
             best = self._suggest("model", ModelConfig, lambda each: not self._model_fault(path, each, features))
@@ -154,12 +156,9 @@ class _Fit:
         """Yield each value in the arguments of a component that names something of the data set, with its key."""
         types = parameters_of(component.target, self.project.root / "src") or {}
         for key, given in component.arguments.items():
-            if key in types and types[key].refers_to == what:
-                yield from (
-                    (key, value)
-                    for value in (given if isinstance(given, list | tuple) else [given])
-                    if value is not None
-                )
+            if key in types and types[key].refers_to == what and types[key].accepts(given):
+                values = given if isinstance(given, list | tuple) else [given]
+                yield from ((key, value) for value in values if value is not None)
 
     def _suggest(self, group: str, schema: type[Part], fits: Callable[[Part], bool]) -> str:
         """Return the end of a message that names the choices in `conf/<group>/` that would fit; empty without any."""
