@@ -17,6 +17,7 @@ from headframe.config.project import Project
 
 if TYPE_CHECKING:
     from fixtures import Made, World
+    from team_project import TeamProject
 
 # Two workers share the cores, and a forked child of a process whose OpenMP has threads would wait for them for ever.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -93,3 +94,51 @@ def own(digits: Made, monkeypatch: pytest.MonkeyPatch) -> Iterator[Made]:
     fixtures.write_network(digits.root)
     yield fixtures.with_own_network(digits, "own", steps=60)
     fixtures.forget_network()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """A PostgreSQL for this session."""
+    from postgres import postgres
+
+    with postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def made_team(tmp_path_factory: pytest.TempPathFactory) -> TeamProject:
+    """Five versions, registered by two authors; for copying only."""
+    import fixtures
+    from team_project import ROLES, VERSIONS, TeamProject
+
+    from headframe.signing.keys import make_key
+
+    folder = tmp_path_factory.mktemp("team")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEADFRAME_KEYS", str(folder / "keys"))
+        team = TeamProject(folder / "project", {name: make_key(name) for name in ROLES})
+        team.root.mkdir()
+        fixtures.empty_registry(team.root)
+        first = fixtures.plan_for("digits")
+        data = fixtures.ingest(first, team.root)
+        for number in range(1, VERSIONS + 1):
+            patch.setenv("HEADFRAME_SIGNER", "cora" if number == VERSIONS else "anna")
+            plan = fixtures.plan_for("digits", seed=number, team=team.config.model_dump(mode="json"))
+            trained = fixtures.train(plan, data, team.root, f"number-{number}", steps=20 * number)
+            evaluated = fixtures.evaluate(plan, trained, team.root)
+            fixtures.Made(team.root, team.uri, plan, data, trained, evaluated).register()
+    return team
+
+
+@pytest.fixture
+def team(made_team: TeamProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TeamProject:
+    """The same five versions in a project of its own, with an empty ledger."""
+    # MLflow remembers a run's folder as long as the process lives; this process has seen the original.
+    from mlflow.tracking._tracking_service import utils
+    from team_project import TeamProject
+
+    monkeypatch.setenv("HEADFRAME_KEYS", str(made_team.keys["anna"].file.parent))
+    root = tmp_path / "project"
+    shutil.copytree(made_team.root, root)
+    utils._artifact_repos_cache.clear()
+    return TeamProject(root, made_team.keys)

@@ -11,7 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 from mlflow import MlflowClient
-from roles import MINIMUM, Shift, approved, crown, findings, gated, promoted
+from team_project import (
+    MINIMUM,
+    TeamProject,
+    approve_version,
+    gate_version,
+    problems,
+    promote_version,
+    promote_versions,
+)
 
 from headframe.config.plan.promotion import TeamConfig
 from headframe.errors import Refused
@@ -43,21 +51,21 @@ GATES = {"minimum": MINIMUM, "better": BETTER}
 
 
 @pytest.mark.parametrize("changes", [{"_target_": "headframe.gates.minimum.Minimum"}, {"alpha": 0.49}, {"effect": 0.2}])
-def test_gates_that_were_asked_for_less_than_is_in_force_do_not_count(changes: dict[str, Any], shift: Shift):
-    crown(shift, 1, service=shift.service(gates=GATES))
+def test_gates_that_were_asked_for_less_than_is_in_force_do_not_count(changes: dict[str, Any], team: TeamProject):
+    promote_versions(team, 1, service=team.service(gates=GATES))
     changed = {**BETTER, **changes}
     lax = {name: changed[name] for name in ("_target_",)} if "_target_" in changes else changed
-    gated(shift, 4, shift.service(gates={"minimum": MINIMUM, "better": lax}))
-    approved(shift, 4, service=shift.service(gates={"minimum": MINIMUM, "better": lax}))
+    gate_version(team, 4, team.service(gates={"minimum": MINIMUM, "better": lax}))
+    approve_version(team, 4, service=team.service(gates={"minimum": MINIMUM, "better": lax}))
     with pytest.raises(Refused, match="digits/4 was judged by gate better with other settings than policy team has"):
-        promoted(shift, 4, shift.service(gates=GATES))
+        promote_version(team, 4, team.service(gates=GATES))
 
 
-def forge(shift: Shift, number: int, service: PromotionService, key: OwnKey) -> None:
+def forge(team: TeamProject, number: int, service: PromotionService, key: OwnKey) -> None:
     """Write down a gate report that calls a version better than it is, as somebody can who does not ask our code."""
     entries = service.current_entries("digits")
     present = next(entry for entry in reversed(entries) if entry.kind in ("promote", "rollback"))
-    version = shift.version(number)
+    version = team.version(number)
     report = judge_version(GateRequest(
         version, service.version("digits", present.version), service.promotion, uri=service.uri,
         root=service.root, trust=service.trust,
@@ -89,42 +97,42 @@ def forge(shift: Shift, number: int, service: PromotionService, key: OwnKey) -> 
     service.ledger.append("digits", "gate", number, claim, key, after=len(entries))
 
 
-def test_a_verdict_that_its_author_forged_is_refused_where_four_eyes_are_due(shift: Shift):
-    service = shift.service(gates=GATES)
-    crown(shift, 4, service=service)
-    forge(shift, 1, service, shift.keys["anna"])
+def test_a_verdict_that_its_author_forged_is_refused_where_four_eyes_are_due(team: TeamProject):
+    service = team.service(gates=GATES)
+    promote_versions(team, 4, service=service)
+    forge(team, 1, service, team.keys["anna"])
     words = (
         r"digits/1 was gated by its author anna \(entry 4 of digits \(gate of version 1\)\), and policy team asks for "
         "four eyes; another person has to run them: headframe models gate digits/1"
     )
     with pytest.raises(Refused, match=words):
-        approved(shift, 1, service=service)
-    lax = shift.service(gates=GATES, needed=0)
-    given = sign_approval(shift.version(1), "looks fine", lax, shift.keys["bert"])
+        approve_version(team, 1, service=service)
+    lax = team.service(gates=GATES, needed=0)
+    given = sign_approval(team.version(1), "looks fine", lax, team.keys["bert"])
     with pytest.raises(Refused, match=words):
-        record_approval(shift.version(1), given, service, shift.keys["anna"])
-    record_approval(shift.version(1), given, lax, shift.keys["anna"])
+        record_approval(team.version(1), given, service, team.keys["anna"])
+    record_approval(team.version(1), given, lax, team.keys["anna"])
     with pytest.raises(Refused, match=words):
-        promoted(shift, 1, service)
-    promoted(shift, 1, lax)
+        promote_version(team, 1, service)
+    promote_version(team, 1, lax)
     [told] = [each.message for each in verify("digits", service).problems if each.what == "policy"]
     assert told.startswith(
         "entry 6 of digits (promote of version 1) does not satisfy policy team: digits/1 was gated by"
     )
 
 
-def test_a_forged_verdict_is_named_when_the_gates_are_asked_again(shift: Shift):
+def test_a_forged_verdict_is_named_when_the_gates_are_asked_again(team: TeamProject):
     service = PromotionService(
-        shift.service(needed=0, gates=GATES).promotion, Trust.of(TeamConfig()), shift.uri, shift.root
+        team.service(needed=0, gates=GATES).promotion, Trust.of(TeamConfig()), team.uri, team.root
     )
-    anna = shift.keys["anna"]
-    ask_gates(shift.version(4), service, anna)
-    promote(shift.version(4), service, anna)
+    anna = team.keys["anna"]
+    ask_gates(team.version(4), service, anna)
+    promote(team.version(4), service, anna)
     honest = verify("digits", service, recompute=True)
     assert (honest.problems, honest.recomputed) == ((), 2)
     assert honest.summary.endswith("by ledger and by alias; 2 gates, run again, agree")
-    forge(shift, 1, service, anna)
-    promote(shift.version(1), service, anna)
+    forge(team, 1, service, anna)
+    promote(team.version(1), service, anna)
     assert verify("digits", service).problems == ()
     [found] = verify("digits", service, recompute=True).problems
     assert found.what == "verdict"
@@ -134,35 +142,35 @@ def test_a_forged_verdict_is_named_when_the_gates_are_asked_again(shift: Shift):
     )
 
 
-def test_the_authors_gates_take_nothing_from_those_of_others(shift: Shift):
-    gated(shift, 1)
-    gated(shift, 1, by="anna")
-    approved(shift, 1)
-    promoted(shift, 1)
-    assert verify("digits", shift.service()).problems == ()
+def test_the_authors_gates_take_nothing_from_those_of_others(team: TeamProject):
+    gate_version(team, 1)
+    gate_version(team, 1, by="anna")
+    approve_version(team, 1)
+    promote_version(team, 1)
+    assert verify("digits", team.service()).problems == ()
 
 
-def test_a_reader_cannot_write_down_gates(shift: Shift):
+def test_a_reader_cannot_write_down_gates(team: TeamProject):
     """As one could who has the database."""
-    gated(shift, 1)
-    ledger = shift.service().ledger
-    [first] = ledger.entries("digits", Trust.of(shift.team))
-    ledger.append("digits", "gate", 2, first.payload, shift.keys["dora"], after=1)
+    gate_version(team, 1)
+    ledger = team.service().ledger
+    [first] = ledger.entries("digits", Trust.of(team.config))
+    ledger.append("digits", "gate", 2, first.payload, team.keys["dora"], after=1)
     with pytest.raises(Refused, match=r"digits/2 was gated by dora \(entry 2 of digits .*, who is reader; headframe"):
-        promoted(shift, 2, shift.service(needed=0))
+        promote_version(team, 2, team.service(needed=0))
 
 
-def test_the_best_of_twenty_has_twenty_candidates(shift: Shift):
-    service = shift.service(needed=0, gates=GATES)
-    assert gated(shift, 1, service).report.candidates == 1, "there is no champion to be better than"
-    promoted(shift, 1, service)
-    client = MlflowClient(shift.uri, shift.uri)
+def test_the_best_of_twenty_has_twenty_candidates(team: TeamProject):
+    service = team.service(needed=0, gates=GATES)
+    assert gate_version(team, 1, service).report.candidates == 1, "there is no champion to be better than"
+    promote_version(team, 1, service)
+    client = MlflowClient(team.uri, team.uri)
     source = client.get_model_version("digits", "2").source
     for _ in range(19):
         client.create_model_version("digits", source)
-    report = gated(shift, 2, service).report
+    report = gate_version(team, 2, service).report
     assert (report.tries, report.candidates) == (1, 20)
-    report = gated(shift, 3, service).report
+    report = gate_version(team, 3, service).report
     assert (report.tries, report.candidates) == (2, 20)
     numbers = report.results[-1].numbers
     assert numbers["alpha_used"] == pytest.approx(spent(0.05, 2) / 20)
@@ -187,98 +195,98 @@ def test_the_best_of_many_equally_good_ones_passes_no_more_often_than_allowed():
     assert 1 - (1 - spent(alpha, 1) / many) ** many <= spent(alpha, 1), "independent ones, exactly"
 
 
-def test_an_unlawful_reign_is_named_after_somebody_went_back(shift: Shift):
-    crown(shift, 1)
-    lax = shift.service(needed=0)
-    gated(shift, 2, lax)
-    promoted(shift, 2, lax)
-    rollback("digits", shift.service(), shift.keys["bert"], "never approved")
-    assert findings(shift) == {
+def test_an_unlawful_reign_is_named_after_somebody_went_back(team: TeamProject):
+    promote_versions(team, 1)
+    lax = team.service(needed=0)
+    gate_version(team, 2, lax)
+    promote_version(team, 2, lax)
+    rollback("digits", team.service(), team.keys["bert"], "never approved")
+    assert problems(team) == {
         "policy": "entry 5 of digits (promote of version 2) does not satisfy policy team: digits/2 needs 1 approval "
         "and has 0; ask for: headframe models approve digits/2"
     }
-    service = shift.service()
+    service = team.service()
     entries = service.entries("digits")
     assert promotion_problems(entries, entries[-1], service) == []
     [told] = promotion_problems(entries, entries[4], service)
-    assert told == findings(shift)["policy"]
+    assert told == problems(team)["policy"]
     with pytest.raises(
         Refused, match=r"digits/2 cannot become champion again: entry 5 .* does not satisfy policy team"
     ):
-        rollback("digits", service, shift.keys["bert"], "it was good", 2)
+        rollback("digits", service, team.keys["bert"], "it was good", 2)
 
 
-def test_a_promotion_by_gates_that_failed_later_is_named(shift: Shift):
-    gated(shift, 1)
-    approved(shift, 1)
-    service = shift.service()
-    gated(shift, 1, shift.service(gates={"minimum": {**MINIMUM, "value": 0.9999}}))
+def test_a_promotion_by_gates_that_failed_later_is_named(team: TeamProject):
+    gate_version(team, 1)
+    approve_version(team, 1)
+    service = team.service()
+    gate_version(team, 1, team.service(gates={"minimum": {**MINIMUM, "value": 0.9999}}))
     entries = service.entries("digits")
     claim = {
         "from": None, "to": 1, "reason": "", "gate_reason": "", "message": "one", "policy": "team", "gate_entry": 1,
         "approvals": [], "commit": "", "digests": entries[0].digests,
     }  # fmt: skip
-    entry = service.ledger.append("digits", "promote", 1, claim, shift.keys["anna"], after=3)
+    entry = service.ledger.append("digits", "promote", 1, claim, team.keys["anna"], after=3)
     [told] = promotion_problems((*entries, entry), entry, service)
     assert told.endswith("it refers to entry 1 of digits (gate of version 1), though entry 3 of digits (gate of "
                          "version 1) came after it")  # fmt: skip
 
 
-def report_of(shift: Shift, ending: str) -> Path:
-    [file] = (shift.root / ".headframe" / "artifacts").rglob(f"gates/*.{ending}")
+def report_of(team: TeamProject, ending: str) -> Path:
+    [file] = (team.root / ".headframe" / "artifacts").rglob(f"gates/*.{ending}")
     return file
 
 
-def test_going_back_is_refused_where_the_gate_report_was_replaced(shift: Shift):
-    crown(shift, 1)
-    report = report_of(shift, "json")
-    crown(shift, 2)
+def test_going_back_is_refused_where_the_gate_report_was_replaced(team: TeamProject):
+    promote_versions(team, 1)
+    report = report_of(team, "json")
+    promote_versions(team, 2)
     report.write_text("{}", encoding="utf-8")
     with pytest.raises(
         Refused, match=r"digits/1 cannot become champion again: entry 3 .* gate report gates/.* has sha256"
     ):
-        rollback("digits", shift.service(), shift.keys["bert"], "slow")
+        rollback("digits", team.service(), team.keys["bert"], "slow")
 
 
-def test_a_page_that_was_replaced_is_named(shift: Shift):
-    gated(shift, 1)
-    page = report_of(shift, "html")
+def test_a_page_that_was_replaced_is_named(team: TeamProject):
+    gate_version(team, 1)
+    page = report_of(team, "html")
     kept = page.read_bytes()
     page.write_text("<html>all is well</html>", encoding="utf-8")
     with pytest.raises(Refused, match=r"gates/[0-9a-f]{16}\.html of models:/digits/1 has sha256"):
-        approved(shift, 1)
+        approve_version(team, 1)
     page.write_bytes(kept)
-    approved(shift, 1)
-    promoted(shift, 1)
+    approve_version(team, 1)
+    promote_version(team, 1)
     page.write_text("<html>all is well</html>", encoding="utf-8")
-    assert ".html of models:/digits/1 has sha256" in findings(shift)["gate report"]
+    assert ".html of models:/digits/1 has sha256" in problems(team)["gate report"]
 
 
 @pytest.mark.parametrize("name", ["validated.json", "provenance.json"])
-def test_what_the_author_signed_beside_the_model_is_checked(name: str, shift: Shift):
-    crown(shift, 1)
-    run = shift.version(1).run_id
-    [file] = (shift.root / ".headframe" / "artifacts" / run).rglob(name)
+def test_what_the_author_signed_beside_the_model_is_checked(name: str, team: TeamProject):
+    promote_versions(team, 1)
+    run = team.version(1).run_id
+    [file] = (team.root / ".headframe" / "artifacts" / run).rglob(name)
     file.write_text("[]", encoding="utf-8")
-    assert f"{name} of models:/digits/1 was changed" in findings(shift)["model files"]
+    assert f"{name} of models:/digits/1 was changed" in problems(team)["model files"]
 
 
-def test_a_tag_that_was_changed_is_named(shift: Shift):
-    crown(shift, 1)
-    MlflowClient(shift.uri, shift.uri).set_model_version_tag("digits", "1", "headframe.predictions", "0" * 64)
-    assert "tag headframe.predictions of models:/digits/1 was changed" in findings(shift)["model files"]
+def test_a_tag_that_was_changed_is_named(team: TeamProject):
+    promote_versions(team, 1)
+    MlflowClient(team.uri, team.uri).set_model_version_tag("digits", "1", "headframe.predictions", "0" * 64)
+    assert "tag headframe.predictions of models:/digits/1 was changed" in problems(team)["model files"]
 
 
-def test_a_second_key_of_ones_own_is_no_second_person(shift: Shift):
-    service = PromotionService(shift.service().promotion, Trust.of(TeamConfig()), shift.uri, shift.root)
-    ask_gates(shift.version(1), service, shift.keys["bert"])
+def test_a_second_key_of_ones_own_is_no_second_person(team: TeamProject):
+    service = PromotionService(team.service().promotion, Trust.of(TeamConfig()), team.uri, team.root)
+    ask_gates(team.version(1), service, team.keys["bert"])
     words = "policy team asks for approvals of others, but conf/team/ lists nobody, so two keys of one person would"
     with pytest.raises(Refused, match=words):
-        approve(shift.version(1), "fine", service, shift.keys["bert"])
-    approved(shift, 1)  # by those who are listed
+        approve(team.version(1), "fine", service, team.keys["bert"])
+    approve_version(team, 1)  # by those who are listed
     with pytest.raises(Refused, match=words):
-        promote(shift.version(1), service, shift.keys["anna"])
-    promoted(shift, 1)
+        promote(team.version(1), service, team.keys["anna"])
+    promote_version(team, 1)
     assert words in next(each.message for each in verify("digits", service).problems if each.what == "policy")
 
 
@@ -292,33 +300,33 @@ def test_a_second_key_of_ones_own_is_no_second_person(shift: Shift):
         ({"time": 7}, "it has no valid time"),
     ],
 )
-def test_an_approval_that_says_too_little_is_refused_in_one_sentence(changes: dict[str, Any], words: str, shift: Shift):
-    gated(shift, 1)
+def test_an_incomplete_approval_is_refused_in_one_sentence(changes: dict[str, Any], words: str, team: TeamProject):
+    gate_version(team, 1)
     claim: dict[str, Any] = {
         "model": "digits", "version": 1, "reason": "x", "time": "2026-11-17T09:30:00Z",
         "expires": "2100-11-17T09:30:00Z", **changes,
     }  # fmt: skip
     about = {name: "0" * 64 for name in ("bundle", "report", "signature") if changes.get(name, "") is not None}
     envelope = seal(
-        APPROVAL, about, {name: value for name, value in claim.items() if value is not None}, shift.keys["bert"]
+        APPROVAL, about, {name: value for name, value in claim.items() if value is not None}, team.keys["bert"]
     )
     with pytest.raises(Refused, match=words) as refused:
-        record_approval(shift.version(1), envelope, shift.service(), shift.keys["anna"])
+        record_approval(team.version(1), envelope, team.service(), team.keys["anna"])
     assert "\n" not in str(refused.value)
 
 
-def test_a_reproduction_counts_by_the_word_of_others_about_this_very_model(shift: Shift):
-    service = shift.service()
-    files = service.version_files(shift.version(1))
+def test_a_reproduction_counts_by_the_word_of_others_about_this_very_model(team: TeamProject):
+    service = team.service()
+    files = service.version_files(team.version(1))
     claim = {"verdict": "bitwise", "digests": {"bundle": files.bundle}}
-    service.ledger.append("digits", "reproduce", 1, claim, shift.keys["bert"], after=0)
-    service.ledger.append("digits", "reproduce", 1, {**claim, "verdict": "different"}, shift.keys["anna"], after=1)
+    service.ledger.append("digits", "reproduce", 1, claim, team.keys["bert"], after=0)
+    service.ledger.append("digits", "reproduce", 1, {**claim, "verdict": "different"}, team.keys["anna"], after=1)
     entries = service.entries("digits")
-    for promotion, expected in ((service.promotion, "bitwise"), (shift.service(needed=0).promotion, "different")):
+    for promotion, expected in ((service.promotion, "bitwise"), (team.service(needed=0).promotion, "different")):
         assert reproduction_verdict(entries, 1, files.bundle, files.author, promotion) == expected
     assert reproduction_verdict(entries, 1, "0" * 64, files.author, service.promotion) is None
     assert (
-        reproduction_verdict(entries, 1, files.bundle, Author("bert", shift.keys["bert"].public), service.promotion)
+        reproduction_verdict(entries, 1, files.bundle, Author("bert", team.keys["bert"].public), service.promotion)
         == "different"
     )
 
@@ -326,80 +334,80 @@ def test_a_reproduction_counts_by_the_word_of_others_about_this_very_model(shift
 # People who left
 
 
-def leaving(shift: Shift, name: str, at: datetime, **changes: Any) -> PromotionService:
+def leaving(team: TeamProject, name: str, at: datetime, **changes: Any) -> PromotionService:
     """Give the service after somebody left."""
-    service, team = shift.service(**changes), shift.team.model_dump(mode="json")
-    team["people"][name]["until"] = format_time(at)
-    return PromotionService(service.promotion, Trust.of(TeamConfig.model_validate(team)), shift.uri, shift.root)
+    service, config = team.service(**changes), team.config.model_dump(mode="json")
+    config["people"][name]["until"] = format_time(at)
+    return PromotionService(service.promotion, Trust.of(TeamConfig.model_validate(config)), team.uri, team.root)
 
 
-def test_what_somebody_said_before_they_left_still_counts_and_nothing_new(shift: Shift):
-    crown(shift, 1, 2)
-    entries = shift.service().entries("digits")
+def test_what_somebody_said_before_they_left_still_counts_and_nothing_new(team: TeamProject):
+    promote_versions(team, 1, 2)
+    entries = team.service().entries("digits")
     gone = parse_time(entries[-1].time) + timedelta(seconds=1)
-    without_bert = leaving(shift, "bert", gone)
+    without_bert = leaving(team, "bert", gone)
     assert verify("digits", without_bert).problems == ()
     assert [word.by for word in history("digits", without_bert).periods[0].approvals] == ["bert"]
     assert promotion_problems(entries, entries[-1], without_bert) == []
     if datetime.now(UTC) < gone:
-        without_bert = leaving(shift, "bert", gone - timedelta(seconds=1))
+        without_bert = leaving(team, "bert", gone - timedelta(seconds=1))
     words = r"bert's key counts in conf/team/ only until 20.*, so it signs nothing new"
-    for act in (
-        lambda: ask_gates(shift.version(3), without_bert, shift.keys["bert"]),
-        lambda: rollback("digits", without_bert, shift.keys["bert"], "slow"),
+    for action in (
+        lambda: ask_gates(team.version(3), without_bert, team.keys["bert"]),
+        lambda: rollback("digits", without_bert, team.keys["bert"], "slow"),
     ):
         with pytest.raises(Refused, match=words):
-            act()
+            action()
 
 
-def test_models_of_somebody_who_left_are_not_gated_or_promoted_anew(shift: Shift):
-    gated(shift, 1)
-    approved(shift, 1)
-    without_anna = leaving(shift, "anna", datetime.now(UTC))
+def test_models_of_somebody_who_left_are_not_gated_or_promoted_anew(team: TeamProject):
+    gate_version(team, 1)
+    approve_version(team, 1)
+    without_anna = leaving(team, "anna", datetime.now(UTC))
     words = "digits/1 was signed by its author anna, but anna's key counts in conf/team/ only until 20"
     with pytest.raises(Refused, match=words):
-        ask_gates(shift.version(1), without_anna, shift.keys["bert"])
+        ask_gates(team.version(1), without_anna, team.keys["bert"])
     with pytest.raises(Refused, match=words):
-        approve(shift.version(1), "fine", without_anna, shift.keys["cora"])
+        approve(team.version(1), "fine", without_anna, team.keys["cora"])
     with pytest.raises(Refused, match=words):
-        promote(shift.version(1), without_anna, shift.keys["cora"])
-    assert without_anna.files(shift.version(1)).author.name == "anna", "they still load"
+        promote(team.version(1), without_anna, team.keys["cora"])
+    assert without_anna.files(team.version(1)).author.name == "anna", "they still load"
 
 
-def test_an_entry_dated_after_its_signer_left_is_refused(shift: Shift):
-    crown(shift, 1)
-    earlier = leaving(shift, "bert", datetime(2026, 1, 1, tzinfo=UTC))
+def test_an_entry_dated_after_its_signer_left_is_refused(team: TeamProject):
+    promote_versions(team, 1)
+    earlier = leaving(team, "bert", datetime(2026, 1, 1, tzinfo=UTC))
     with pytest.raises(
         Refused, match=r"entry 1 of digits .*: it is of 20.*, but bert's key counts .* until 2026-01-01T"
     ):
         earlier.entries("digits")
 
 
-def test_an_approval_that_was_kept_back_until_its_signer_left_does_not_count(shift: Shift):
+def test_an_approval_that_was_kept_back_until_its_signer_left_does_not_count(team: TeamProject):
     """Approvals bear their signer's own clock, so when they were written down decides."""
-    gated(shift, 1, by="cora")
-    kept_back = sign_approval(shift.version(1), "fine", shift.service(), shift.keys["bert"])
-    record_approval(shift.version(1), kept_back, shift.service(), shift.keys["anna"])
+    gate_version(team, 1, by="cora")
+    kept_back = sign_approval(team.version(1), "fine", team.service(), team.keys["bert"])
+    record_approval(team.version(1), kept_back, team.service(), team.keys["anna"])
     statement = {"model": "digits", "version": 1, "reason": "fine", "expires": "2100-01-01T00:00:00Z"}
-    digests = shift.service().entries("digits")[0].digests
+    digests = team.service().entries("digits")[0].digests
     about = {name: digests[name] for name in ("bundle", "report", "signature")}
-    backdated = seal(APPROVAL, about, {**statement, "time": "2020-01-01T00:00:00Z"}, shift.keys["bert"])
-    service = leaving(shift, "bert", datetime(2021, 1, 1, tzinfo=UTC))
+    backdated = seal(APPROVAL, about, {**statement, "time": "2020-01-01T00:00:00Z"}, team.keys["bert"])
+    service = leaving(team, "bert", datetime(2021, 1, 1, tzinfo=UTC))
     with pytest.raises(
         Refused, match="the approval by bert comes too late: bert's key counts in conf/team/ only until"
     ):
-        record_approval(shift.version(1), backdated, service, shift.keys["anna"])
+        record_approval(team.version(1), backdated, service, team.keys["anna"])
     claim = {"approval": backdated, "digests": about}
-    service.ledger.append("digits", "approve", 1, claim, shift.keys["anna"], after=2)
+    service.ledger.append("digits", "approve", 1, claim, team.keys["anna"], after=2)
     with pytest.raises(
         Refused, match="by bert in entry 3 does not count: bert's key counts in conf/team/ only until 2021"
     ):
-        promote(shift.version(1), service, shift.keys["anna"])
+        promote(team.version(1), service, team.keys["anna"])
 
 
-def test_what_an_entry_says_in_another_form_is_refused(shift: Shift):
-    gated(shift, 1)
-    service = shift.service()
+def test_what_an_entry_says_in_another_form_is_refused(team: TeamProject):
+    gate_version(team, 1)
+    service = team.service()
     [first] = service.entries("digits")
     for name, value in (("results", ["better"]), ("passed", "yes"), ("champion", "1"), ("reason", None)):
         claim = json.loads(json.dumps({**first.payload, name: value}))

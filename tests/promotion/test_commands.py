@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from roles import MINIMUM, Shift, flip, folder
+from team_project import MINIMUM, TeamProject, flip, folder
 
 from headframe.cli.main import main
 
@@ -19,18 +19,18 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def shift(made_shift: Shift, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shift:
+def team(made_team: TeamProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TeamProject:
     """The team's project, complete with `conf/`, for a person who stands in it."""
     from mlflow.tracking._tracking_service import utils
 
     utils._artifact_repos_cache.clear()
     root = tmp_path / "project"
-    shutil.copytree(made_shift.root, root)
+    shutil.copytree(made_team.root, root)
     for name in ("conf", "flows"):
         shutil.copytree(REPOSITORY / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shift = Shift(root, made_shift.keys)
-    team = shift.team.model_dump(mode="json")
-    (root / "conf" / "team" / "ours.yaml").write_text(json.dumps(team), encoding="utf-8")
+    team = TeamProject(root, made_team.keys)
+    config = team.config.model_dump(mode="json")
+    (root / "conf" / "team" / "ours.yaml").write_text(json.dumps(config), encoding="utf-8")
     policy = {
         "model": "${dataset.name}",
         "policy": "ours",
@@ -38,10 +38,10 @@ def shift(made_shift: Shift, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         "approvals": {"needed": 1, "four_eyes": True, "days": 14},
     }
     (root / "conf" / "promotion" / "ours.yaml").write_text(json.dumps(policy), encoding="utf-8")
-    monkeypatch.setenv("HEADFRAME_KEYS", str(made_shift.keys["anna"].file.parent))
+    monkeypatch.setenv("HEADFRAME_KEYS", str(made_team.keys["anna"].file.parent))
     monkeypatch.delenv("HEADFRAME_SIGNER", raising=False)
     monkeypatch.chdir(root)
-    return shift
+    return team
 
 
 OURS = ("team=ours", "promotion=ours")
@@ -76,11 +76,11 @@ class Person:
 
 
 @pytest.fixture
-def models(shift: Shift, capsys: pytest.CaptureFixture[str]) -> Person:
+def models(team: TeamProject, capsys: pytest.CaptureFixture[str]) -> Person:
     return Person(capsys)
 
 
-def test_a_team_takes_a_version_from_its_gates_to_champion_and_back(shift: Shift, models: Person):
+def test_a_team_takes_a_version_from_its_gates_to_champion_and_back(team: TeamProject, models: Person):
     for number in ("1", "2"):
         assert "ok  minimum       reached: accuracy" in models.done("gate", f"digits/{number}", "--as", "bert")
         assert "is approved by bert: fits" in models.done(
@@ -100,7 +100,7 @@ def test_a_team_takes_a_version_from_its_gates_to_champion_and_back(shift: Shift
     assert "is rejected by cora: biased" in models.done("reject", "digits/3", "--as", "cora", "--reason", "biased")
 
 
-def test_refusals_end_with_exit_code_4_and_one_sentence(shift: Shift, models: Person, tmp_path: Path):
+def test_refusals_end_with_exit_code_4_and_one_sentence(team: TeamProject, models: Person, tmp_path: Path):
     assert "was never checked against its gates" in models.refused("promote", "digits/1", "--as", "anna")
     for number in ("1", "2", "5"):
         models.done("gate", f"digits/{number}", "--as", "bert")
@@ -117,12 +117,12 @@ def test_refusals_end_with_exit_code_4_and_one_sentence(shift: Shift, models: Pe
     (tmp_path / "late").write_text(late)
     assert "expired at" in models.refused("approve", "digits/1", "--as", "anna", "--record", str(tmp_path / "late"))
     models.done("approve", "digits/1", "--as", "anna", "--record", str(tmp_path / "old"))
-    [weights] = folder(shift, 1).rglob("*.safetensors")
+    [weights] = folder(team, 1).rglob("*.safetensors")
     flip(weights)
     assert "was changed after anna signed it" in models.refused("promote", "digits/1", "--as", "anna")
-    strangers = shift.team.model_dump(mode="json")
+    strangers = team.config.model_dump(mode="json")
     del strangers["people"]["anna"]
-    (shift.root / "conf" / "team" / "ours.yaml").write_text(json.dumps(strangers), encoding="utf-8")
+    (team.root / "conf" / "team" / "ours.yaml").write_text(json.dumps(strangers), encoding="utf-8")
     assert "entry 4 of digits (approve of version 1): it is signed by an unknown key" in models.refused(
         "promote", "digits/1", "--as", "bert"
     )
@@ -135,11 +135,11 @@ def test_a_version_that_fails_its_gates_ends_with_exit_code_4_and_its_report(mod
     assert (document["kind"], document["report"]["results"][0]["verdict"]) == ("gate", "missed")
 
 
-def test_what_verify_finds_is_listed_and_ends_with_exit_code_4(shift: Shift, models: Person):
+def test_what_verify_finds_is_listed_and_ends_with_exit_code_4(team: TeamProject, models: Person):
     models.done("gate", "digits/1", "--as", "bert")
     models.done("approve", "digits/1", "--as", "bert", "--reason", "fits")
     models.done("promote", "digits/1", "--as", "anna", "--reason", "at last")
-    MlflowClient(shift.uri, shift.uri).set_registered_model_alias("digits", "champion", "4")
+    MlflowClient(team.uri, team.uri).set_registered_model_alias("digits", "champion", "4")
     code, printed, _ = models("verify", "digits")
     assert code == 4
     assert printed.splitlines()[0].startswith("alias: alias champion of digits names version 4, but entry 3 of digits")
@@ -189,15 +189,15 @@ def test_only_what_is_required_is_called_so(capsys: pytest.CaptureFixture[str]):
     assert "the following arguments are required: MODEL; see" in capsys.readouterr().err
 
 
-def test_somebody_who_left_signs_nothing_new(shift: Shift, models: Person):
+def test_somebody_who_left_signs_nothing_new(team: TeamProject, models: Person):
     models.done("gate", "digits/1", "--as", "bert")
-    team, file = shift.team.model_dump(mode="json"), shift.root / "conf" / "team" / "ours.yaml"
-    team["people"]["bert"]["until"] = "2100-01-01T00:00:00Z"
-    file.write_text(json.dumps(team), encoding="utf-8")
+    config, file = team.config.model_dump(mode="json"), team.root / "conf" / "team" / "ours.yaml"
+    config["people"]["bert"]["until"] = "2100-01-01T00:00:00Z"
+    file.write_text(json.dumps(config), encoding="utf-8")
     models.done("approve", "digits/1", "--as", "bert", "--reason", "until 2100")
-    key = shift.keys["bert"].public
+    key = team.keys["bert"].public
     file.write_text(
-        f"people:\n  cora: {{key: {shift.keys['cora'].public}, roles: [approver]}}\n"
+        f"people:\n  cora: {{key: {team.keys['cora'].public}, roles: [approver]}}\n"
         f"  bert: {{key: {key}, roles: [approver], until: 2020-01-01T00:00:00Z}}\n",
         encoding="utf-8",
     )

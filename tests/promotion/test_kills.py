@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from fixtures import in_child
-from roles import Shift, approved, crown, gated, promoted
+from team_project import TeamProject, approve_version, gate_version, promote_version, promote_versions
 
 from headframe.errors import Refused
 from headframe.ledger.alias import LedgerHead, read_head
@@ -34,7 +34,7 @@ class Scene:
     This process asks neither of them any more: it would remember what a killed child has not written.
     """
 
-    shift: Shift
+    team: TeamProject
     act: Callable[[], object]
     before: int
     after: int
@@ -48,21 +48,21 @@ class Scene:
             file.write_bytes(content)
 
 
-def scene(shift: Shift, kind: str) -> Scene:
+def scene(team: TeamProject, kind: str) -> Scene:
     """Version 1 is champion, and 2 shall be promoted, or rejected; or 2 is, and shall give place to 1 again."""
-    crown(shift, 1)
-    gated(shift, 2)
-    approved(shift, 2)
+    promote_versions(team, 1)
+    gate_version(team, 2)
+    approve_version(team, 2)
     if kind == "rollback":
-        promoted(shift, 2)
-    folder = shift.root / ".headframe"
+        promote_version(team, 2)
+    folder = team.root / ".headframe"
     kept = {folder / name: (folder / name).read_bytes() for name in ("mlflow.db", "ledger.db")}
-    bert, count = shift.keys["bert"], 6 if kind == "rollback" else 5
+    bert, count = team.keys["bert"], 6 if kind == "rollback" else 5
     if kind == "promote":
-        return Scene(shift, lambda: promoted(shift, 2), 1, 2, count, kept)
+        return Scene(team, lambda: promote_version(team, 2), 1, 2, count, kept)
     if kind == "reject":
-        return Scene(shift, lambda: reject(shift.version(2), "no", shift.service(), bert), 1, 1, count, kept)
-    return Scene(shift, lambda: rollback("digits", shift.service(), bert, "two is slow"), 2, 1, count, kept)
+        return Scene(team, lambda: reject(team.version(2), "no", team.service(), bert), 1, 1, count, kept)
+    return Scene(team, lambda: rollback("digits", team.service(), bert, "two is slow"), 2, 1, count, kept)
 
 
 def at_write(count: int, do: Callable[[], None]) -> None:
@@ -102,7 +102,7 @@ def count_writes(acted: Scene, told: Path) -> int:
             lambda *given: seen.append(1) if given[2].lstrip().upper().startswith(WRITES) else None,
         )
         sa.event.listen(sa.engine.Engine, "commit", lambda _: seen.append(1))
-        acted.act()
+        acted.action()
         told.write_text(str(len(seen)), encoding="utf-8")
 
     acted.restore()
@@ -112,28 +112,28 @@ def count_writes(acted: Scene, told: Path) -> int:
 
 def whole(acted: Scene, told: Path) -> None:
     """Ask for anything, which finishes what was left; all must be well, and the act can be done to its end."""
-    shift, service = acted.shift, acted.shift.service()
+    team, service = acted.team, acted.team.service()
 
     def one_champion() -> tuple[Entry, ...]:
         entries = service.current_entries("digits")
         present = champion_entry(entries)
         assert present is not None
         assert present.version in (acted.before, acted.after)
-        assert champion_number("digits", shift.uri) == present.version
+        assert champion_number("digits", team.uri) == present.version
         assert not service.ledger.is_pending("digits")
-        assert read_head("digits", shift.uri) == LedgerHead(entries[0].digest, len(entries), entries[-1].digest)
+        assert read_head("digits", team.uri) == LedgerHead(entries[0].digest, len(entries), entries[-1].digest)
         assert verify("digits", service).problems == ()
         return entries
 
     entries = one_champion()
     done = len(entries) > acted.entries
-    assert champion_number("digits", shift.uri) == (acted.after if done else acted.before)
+    assert champion_number("digits", team.uri) == (acted.after if done else acted.before)
     told.write_text("done" if done else "undone", encoding="utf-8")
     if not done:
-        acted.act()
+        acted.action()
     elif acted.after == 2:  # a second rollback or rejection would be another one
         with pytest.raises(Refused, match="is the champion already"):
-            acted.act()
+            acted.action()
     after = one_champion()
     assert len(after) == acted.entries + 1
 
@@ -141,8 +141,8 @@ def whole(acted: Scene, told: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "least"), [("promote", 10), ("reject", 6), pytest.param("rollback", 10, marks=pytest.mark.slow)]
 )
-def test_a_kill_at_any_write_leaves_nothing_half_done(kind: str, least: int, shift: Shift, tmp_path: Path):
-    acted = scene(shift, kind)
+def test_a_kill_at_any_write_leaves_nothing_half_done(kind: str, least: int, team: TeamProject, tmp_path: Path):
+    acted = scene(team, kind)
     told = tmp_path / "told"
     writes = count_writes(acted, told)
     assert writes >= least, "entry, head and mark are a statement and a commit each; so are reason and alias of a crown"
@@ -152,7 +152,7 @@ def test_a_kill_at_any_write_leaves_nothing_half_done(kind: str, least: int, shi
 
         def killed(number: int = number) -> None:
             at_write(number, die)
-            acted.act()
+            acted.action()
 
         assert in_child(killed) == -signal.SIGKILL
         assert in_child(lambda: whole(acted, told)) == 0, f"killed at write {number} of {writes}"
@@ -164,8 +164,8 @@ def test_a_kill_at_any_write_leaves_nothing_half_done(kind: str, least: int, shi
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["promote", "rollback"])
-def test_kills_at_random_leave_nothing_half_done(kind: str, shift: Shift, tmp_path: Path):
-    acted = scene(shift, kind)
+def test_kills_at_random_leave_nothing_half_done(kind: str, team: TeamProject, tmp_path: Path):
+    acted = scene(team, kind)
     told = tmp_path / "told"
     acted.restore()
     began = time.monotonic()
@@ -178,7 +178,7 @@ def test_kills_at_random_leave_nothing_half_done(kind: str, shift: Shift, tmp_pa
         child = os.fork()
         if child == 0:
             try:
-                acted.act()
+                acted.action()
             finally:
                 os._exit(0)
         time.sleep(draw.uniform(0, took))

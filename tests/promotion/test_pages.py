@@ -13,7 +13,7 @@ import fixtures
 import pytest
 import yaml
 from mlflow import MlflowClient
-from roles import MINIMUM, Shift
+from team_project import MINIMUM, TeamProject
 
 from headframe.cli.main import main
 from headframe.config.plan.plan import Plan
@@ -50,27 +50,27 @@ def _plans(team: dict[str, Any]) -> list[Plan]:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Shift:
+def made(tmp_path_factory: pytest.TempPathFactory) -> TeamProject:
     """Four measured versions; for copying only."""
     folder = tmp_path_factory.mktemp("pages")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HEADFRAME_KEYS", str(folder / "keys"))
         patch.setenv("HEADFRAME_SIGNER", "anna")
-        shift = Shift(folder / "project", {name: make_key(name) for name in ("anna", "bert", "cora", "dora")})
-        shift.root.mkdir()
-        fixtures.empty_registry(shift.root)
-        for number, plan in enumerate(_plans(shift.team.model_dump(mode="json")), start=1):
-            data = fixtures.ingest(plan, shift.root)
-            trained = fixtures.train(plan, data, shift.root, f"number-{number}", steps=15 * number)
-            (shift.root / trained.folder / "history.json").write_text("[]", encoding="utf-8")
-            seen = shift.root / ".headframe" / "seen" / str(number)
-            evaluated = measure(plan, data.split.table, trained, None, shift.root, seen)
-            fixtures.Made(shift.root, shift.uri, plan, data, trained, evaluated).register()
-    return shift
+        team = TeamProject(folder / "project", {name: make_key(name) for name in ("anna", "bert", "cora", "dora")})
+        team.root.mkdir()
+        fixtures.empty_registry(team.root)
+        for number, plan in enumerate(_plans(team.config.model_dump(mode="json")), start=1):
+            data = fixtures.ingest(plan, team.root)
+            trained = fixtures.train(plan, data, team.root, f"number-{number}", steps=15 * number)
+            (team.root / trained.folder / "history.json").write_text("[]", encoding="utf-8")
+            seen = team.root / ".headframe" / "seen" / str(number)
+            evaluated = measure(plan, data.split.table, trained, None, team.root, seen)
+            fixtures.Made(team.root, team.uri, plan, data, trained, evaluated).register()
+    return team
 
 
 @pytest.fixture
-def shift(made: Shift, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shift:
+def team(made: TeamProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TeamProject:
     """The same four versions in a project of its own, with an empty ledger."""
     from mlflow.tracking._tracking_service import utils
 
@@ -78,13 +78,13 @@ def shift(made: Shift, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shift
     root = tmp_path / "project"
     shutil.copytree(made.root, root)
     utils._artifact_repos_cache.clear()
-    return Shift(root, made.keys)
+    return TeamProject(root, made.keys)
 
 
-def crown(shift: Shift, number: int, service: PromotionService) -> None:
-    ask_gates(shift.version(number), service, shift.keys["bert"])
-    approve(shift.version(number), EVIL, service, shift.keys["bert"])
-    promote(shift.version(number), service, shift.keys["anna"])
+def promote_versions(team: TeamProject, number: int, service: PromotionService) -> None:
+    ask_gates(team.version(number), service, team.keys["bert"])
+    approve(team.version(number), EVIL, service, team.keys["bert"])
+    promote(team.version(number), service, team.keys["anna"])
 
 
 def states(found: Overview) -> dict[int, str]:
@@ -92,9 +92,9 @@ def states(found: Overview) -> dict[int, str]:
     return {each.version: each.state for each in listed}
 
 
-def test_only_versions_of_the_same_rows_stand_together_best_first(shift: Shift):
-    found = overview("digits", shift.service())
-    assert model_names(shift.service().uri) == ["digits"]
+def test_only_versions_of_the_same_rows_stand_together_best_first(team: TeamProject):
+    found = overview("digits", team.service())
+    assert model_names(team.service().uri) == ["digits"]
     numbers = [{each.version for each in group.versions} for group in found.groups]
     assert numbers == [{4}, {1, 2, 3}]  # newest first, as there is no champion
     values = [each.value.value for each in found.groups[1].versions if each.value]
@@ -107,59 +107,57 @@ def test_only_versions_of_the_same_rows_stand_together_best_first(shift: Shift):
     assert {each.author for group in found.groups for each in group.versions} == {"anna"}
 
 
-def test_the_state_of_each_version_is_what_the_ledger_says(shift: Shift):
-    service = shift.service()
+def test_the_state_of_each_version_is_what_the_ledger_says(team: TeamProject):
+    service = team.service()
     assert set(states(overview("digits", service)).values()) == {"candidate"}
-    crown(shift, 1, service)
-    ask_gates(shift.version(2), service, shift.keys["anna"])
-    reject(shift.version(3), "no", service, shift.keys["bert"])
+    promote_versions(team, 1, service)
+    ask_gates(team.version(2), service, team.keys["anna"])
+    reject(team.version(3), "no", service, team.keys["bert"])
     found = overview("digits", service)
     assert states(found) == {1: "champion", 2: "challenger", 3: "rejected", 4: "candidate"}
     assert {each.version for each in found.groups[0].versions} == {1, 2, 3}  # the champion's rows come first
-    crown(shift, 2, service)
-    strict = shift.service(gates={"minimum": {**shift_minimum(), "value": 0.9999}})
-    ask_gates(shift.version(4), strict, shift.keys["anna"])
+    promote_versions(team, 2, service)
+    strict = team.service(gates={"minimum": {**shift_minimum(), "value": 0.9999}})
+    ask_gates(team.version(4), strict, team.keys["anna"])
     assert states(overview("digits", service)) == {1: "former champion", 2: "champion", 3: "rejected", 4: "refused"}
-    rollback("digits", service, shift.keys["bert"], "slow")
+    rollback("digits", service, team.keys["bert"], "slow")
     # What gates said against another champion says nothing any more.
     assert states(overview("digits", service)) == {1: "champion", 2: "former champion", 3: "rejected", 4: "candidate"}
 
 
 def shift_minimum() -> dict[str, Any]:
-    from roles import MINIMUM
+    from team_project import MINIMUM
 
     return dict(MINIMUM)
 
 
 @pytest.mark.parametrize("file", ["plan.json", "provenance.json"])
-def test_a_version_whose_papers_were_changed_is_not_ranked(shift: Shift, file: str):
-    run = MlflowClient(shift.uri, shift.uri).get_run(shift.version(3).run_id)
+def test_a_version_whose_papers_were_changed_is_not_ranked(team: TeamProject, file: str):
+    run = MlflowClient(team.uri, team.uri).get_run(team.version(3).run_id)
     paper = Path(run.info.artifact_uri.removeprefix("file://")) / file
     paper.write_bytes(paper.read_bytes().replace(b'"seed": 1', b'"seed": 7').replace(b'"rows"', b'"rows" ', 1))
-    found = overview("digits", shift.service())
+    found = overview("digits", team.service())
     [other] = found.others
     assert (other.version, other.state, other.value) == (3, "not trusted", None)
     assert file in other.problem
     assert "not comparable with any:" in found.lines
-    assert all(
-        3 not in rank.versions for table in leaderboard("digits", shift.service()).tables for rank in table.ranks
-    )
+    assert all(3 not in rank.versions for table in leaderboard("digits", team.service()).tables for rank in table.ranks)
     with pytest.raises(Refused, match=file):
-        model_card(shift.version(3), shift.service())
+        model_card(team.version(3), team.service())
 
 
 @pytest.mark.parametrize("file", ["metrics.json", "slices.json"])
-def test_a_card_shows_no_figure_that_was_not_signed(shift: Shift, file: str):
-    run = MlflowClient(shift.uri, shift.uri).get_run(shift.version(1).run_id)
+def test_a_card_shows_no_figure_that_was_not_signed(team: TeamProject, file: str):
+    run = MlflowClient(team.uri, team.uri).get_run(team.version(1).run_id)
     measured = Path(run.info.artifact_uri.removeprefix("file://")) / "evaluation" / file
     measured.write_bytes(measured.read_bytes() + b" ")
     with pytest.raises(Refused, match=rf"{file} of models:/digits/1 was changed: it has sha256 .* was signed by"):
-        model_card(shift.version(1), shift.service())
+        model_card(team.version(1), team.service())
 
 
-def test_a_model_that_is_not_there_is_said(shift: Shift):
+def test_a_model_that_is_not_there_is_said(team: TeamProject):
     with pytest.raises(ConfigurationError, match=r"no registered model 'digit' .*did you mean 'digits'"):
-        overview("digit", shift.service())
+        overview("digit", team.service())
 
 
 class _Reader(HTMLParser):
@@ -194,13 +192,13 @@ def _read(html: str) -> _Reader:
     return reader
 
 
-def test_the_card_tells_all_and_escapes_what_people_wrote(shift: Shift):
-    service = shift.service()
-    crown(shift, 4, service)
-    made = model_card(shift.version(4), service)
+def test_the_card_tells_all_and_escapes_what_people_wrote(team: TeamProject):
+    service = team.service()
+    promote_versions(team, 4, service)
+    made = model_card(team.version(4), service)
     _read(made.html)
     assert "&lt;script&gt;alert" in made.html
-    shown = version_details(shift.version(4), service)
+    shown = version_details(team.version(4), service)
     for digest in shown.digests.values():
         assert digest in made.html
         assert digest in made.markdown
@@ -214,34 +212,34 @@ def test_the_card_tells_all_and_escapes_what_people_wrote(shift: Shift):
     assert [each.what for each in shown.events] == ["passed its gates", "approved", "promoted"]
     assert (shown.about.state, shown.approvals[0].by, shown.approvals[0].reason) == ("champion", "bert", EVIL)
     assert any(line.startswith("gate       ok  minimum: ") for line in shown.lines)
-    assert model_card(shift.version(4), service) == made
+    assert model_card(team.version(4), service) == made
 
 
-def test_the_card_names_the_slices_that_only_a_gate_looked_at(shift: Shift):
+def test_the_card_names_the_slices_that_only_a_gate_looked_at(team: TeamProject):
     slices = {"_target_": "headframe.gates.slices.Slices", "resamples": 200}
-    service = shift.service(needed=0, gates={"minimum": MINIMUM, "slices": slices})
-    gated = ask_gates(shift.version(4), service, shift.keys["anna"])
+    service = team.service(needed=0, gates={"minimum": MINIMUM, "slices": slices})
+    gated = ask_gates(team.version(4), service, team.keys["anna"])
     found = next(each.reason for each in gated.report.results if each.gate == "slices")
-    told = model_card(shift.version(4), service).markdown
+    told = model_card(team.version(4), service).markdown
     assert f"The evaluation measured no slices; what the gate found of them: {found}. Name columns" in told
     assert "No slices were measured" not in told
 
 
-def test_the_leaderboard_puts_seeds_together_and_never_compares_other_rows(shift: Shift):
-    service = shift.service(gates={"minimum": shift_minimum(), "better": {"_target_": "headframe.gates.better.Better"}})
-    crown(shift, 1, service)
-    ask_gates(shift.version(3), service, shift.keys["anna"])
+def test_the_leaderboard_puts_seeds_together_and_never_compares_other_rows(team: TeamProject):
+    service = team.service(gates={"minimum": shift_minimum(), "better": {"_target_": "headframe.gates.better.Better"}})
+    promote_versions(team, 1, service)
+    ask_gates(team.version(3), service, team.keys["anna"])
     board = leaderboard("digits", service)
     assert [sorted(v for rank in table.ranks for v in rank.versions) for table in board.tables] == [[1, 2, 3], [4]]
     by_versions = {rank.versions: rank for rank in board.tables[0].ranks}
     assert by_versions.keys() == {(1, 2), (3,)}
     both, single = by_versions[1, 2], by_versions[3,]
-    values = [version_details(shift.version(number), service).metrics["accuracy"].value for number in (1, 2)]
+    values = [version_details(team.version(number), service).metrics["accuracy"].value for number in (1, 2)]
     assert (both.seeds, both.values, both.bar, both.champion) == ((1, 2), tuple(values), "seeds", True)
     assert both.mean == pytest.approx(sum(values) / 2)
     assert both.high is not None
     assert both.high - both.mean == pytest.approx(abs(values[0] - values[1]) / 2**0.5)  # of two: their distance by √2
-    interval = version_details(shift.version(3), service).metrics["accuracy"]
+    interval = version_details(team.version(3), service).metrics["accuracy"]
     assert (single.bar, single.mean, single.low, single.high) == (
         "test rows",
         interval.value,
@@ -277,13 +275,13 @@ def test_a_page_survives_whatever_stands_in_it():
 
 
 def test_the_command_line_lists_shows_and_writes_pages(
-    shift: Shift, repository: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    team: TeamProject, repository: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     for name in ("conf", "flows"):
-        shutil.copytree(repository.root / name, shift.root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    team = shift.team.model_dump_json()
-    (shift.root / "conf" / "team" / "ours.yaml").write_text(team, encoding="utf-8")
-    monkeypatch.chdir(shift.root)
+        shutil.copytree(repository.root / name, team.root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    people = team.config.model_dump_json()
+    (team.root / "conf" / "team" / "ours.yaml").write_text(people, encoding="utf-8")
+    monkeypatch.chdir(team.root)
 
     def run(*words: str) -> tuple[int, str]:
         code = main(["models", *words, "team=ours"])
@@ -296,15 +294,15 @@ def test_the_command_line_lists_shows_and_writes_pages(
     assert run("show", "digits/3")[1].startswith("digits version 3: candidate\n")
     assert json.loads(run("show", "digits/3", "--json")[1])["about"]["author"] == "anna"
     assert run("card", "digits/4")[1].startswith("# Model card: digits version 4\n")
-    assert run("card", "digits/4", "--to", "card.html") == (0, f"written to {shift.root / 'card.html'}\n")
-    _read((shift.root / "card.html").read_text(encoding="utf-8"))
+    assert run("card", "digits/4", "--to", "card.html") == (0, f"written to {team.root / 'card.html'}\n")
+    _read((team.root / "card.html").read_text(encoding="utf-8"))
     assert json.loads(run("leaderboard", "digits", "--to", "board.md", "--json")[1])["file"].endswith("board.md")
-    assert (shift.root / "board.md").read_text(encoding="utf-8").startswith("# Leaderboard: digits\n")
+    assert (team.root / "board.md").read_text(encoding="utf-8").startswith("# Leaderboard: digits\n")
     assert "2 seeds" in run("leaderboard", "digits")[1]
     for words in (("card", "digits/4", "--to", "card.pdf"), ("card", "digits/9"), ("list", "digit"), ("show", "digits"),
                   ("card", "digits/4", "--to", "nowhere/card.html"), ("leaderboard", "digits/1")):  # fmt: skip
         assert run(*words)[0] == 2, words
-    weights = next((shift.root / ".headframe" / "artifacts").rglob("weights.safetensors"))
+    weights = next((team.root / ".headframe" / "artifacts").rglob("weights.safetensors"))
     content = weights.read_bytes()
     weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     assert sorted(run("card", f"digits/{number}")[0] for number in range(1, 5)) == [0, 0, 0, 4]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from postgres import fresh_database
-from roles import VERSIONS, Shift, approved, crown, gated, promoted
+from team_project import VERSIONS, TeamProject, approve_version, gate_version, promote_version, promote_versions
 
 from headframe.errors import HeadframeError, Refused
 from headframe.promotion.approve import reject
@@ -54,27 +54,29 @@ def at_once(works: Sequence[Callable[[], object]], said: Path) -> list[int]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def service(request: pytest.FixtureRequest, shift: Shift) -> PromotionService:
+def service(request: pytest.FixtureRequest, team: TeamProject) -> PromotionService:
     """An service whose ledger is in either kind of database."""
     if request.param == "sqlite":
-        return shift.service()
+        return team.service()
     server = request.getfixturevalue("postgres_server")
-    return shift.service(ledger=fresh_database(server, f"race-{os.urandom(4).hex()}"))
+    return team.service(ledger=fresh_database(server, f"race-{os.urandom(4).hex()}"))
 
 
-def test_of_twenty_promotions_at_once_one_wins(service: PromotionService, shift: Shift, tmp_path: Path):
+def test_of_twenty_promotions_at_once_one_wins(service: PromotionService, team: TeamProject, tmp_path: Path):
     for number in range(1, VERSIONS + 1):
-        gated(shift, number, service)
-        approved(shift, number, service=service)
+        gate_version(team, number, service)
+        approve_version(team, number, service=service)
     before = len(service.ledger.entries("digits", service.trust))
     versions = [1 + number % VERSIONS for number in range(PROCESSES)]
-    codes = at_once([lambda number=number: promoted(shift, number, service) for number in versions], tmp_path / "said")
+    codes = at_once(
+        [lambda number=number: promote_version(team, number, service) for number in versions], tmp_path / "said"
+    )
     said = {file.name: file.read_text(encoding="utf-8") for file in (tmp_path / "said").iterdir()}
     assert sorted(codes) == [DONE] + [REFUSED] * (PROCESSES - 1), said
     winner = versions[codes.index(DONE)]
     entries = service.ledger.entries("digits", service.trust)
     assert [(entry.kind, entry.version) for entry in entries[before:]] == [("promote", winner)]
-    assert champion_number("digits", shift.uri) == winner
+    assert champion_number("digits", team.uri) == winner
     for name, sentence in said.items():
         if versions[int(name)] == winner:
             assert sentence.startswith(f"digits/{winner} is the champion already (entry {before + 1} of digits")
@@ -86,17 +88,17 @@ def test_of_twenty_promotions_at_once_one_wins(service: PromotionService, shift:
 
 @pytest.mark.slow
 def test_promotions_rollbacks_and_rejections_at_once_leave_a_whole_ledger(
-    service: PromotionService, shift: Shift, tmp_path: Path
+    service: PromotionService, team: TeamProject, tmp_path: Path
 ):
-    crown(shift, 1, 2, service=service)
-    gated(shift, 3, service)
-    approved(shift, 3, service=service)
-    bert = shift.keys["bert"]
+    promote_versions(team, 1, 2, service=service)
+    gate_version(team, 3, service)
+    approve_version(team, 3, service=service)
+    bert = team.keys["bert"]
     works = [
-        *[lambda: promoted(shift, 3, service)] * 5,
+        *[lambda: promote_version(team, 3, service)] * 5,
         *[lambda: rollback("digits", service, bert, "slow", 1)] * 5,
-        *[lambda: reject(shift.version(4), "no", service, bert)] * 5,
-        *[lambda: gated(shift, 5, service)] * 5,
+        *[lambda: reject(team.version(4), "no", service, bert)] * 5,
+        *[lambda: gate_version(team, 5, service)] * 5,
     ]
     codes = at_once(works, tmp_path / "said")
     assert OTHER not in codes, [file.read_text(encoding="utf-8") for file in (tmp_path / "said").iterdir()]
@@ -104,18 +106,18 @@ def test_promotions_rollbacks_and_rejections_at_once_leave_a_whole_ledger(
     crowns = [entry.version for entry in entries[6:] if entry.kind in ("promote", "rollback")]
     assert crowns in ([1], [3], [3, 1])
     assert [entry.kind for entry in entries].count("reject") == 5
-    assert champion_number("digits", shift.uri) == crowns[-1]
-    head = MlflowClient(shift.uri, shift.uri).get_registered_model("digits").tags["headframe.ledger"]
+    assert champion_number("digits", team.uri) == crowns[-1]
+    head = MlflowClient(team.uri, team.uri).get_registered_model("digits").tags["headframe.ledger"]
     assert head == f"{entries[0].digest} {entries[-1].number} {entries[-1].digest}"
     assert verify("digits", service).problems == ()
 
 
-def test_of_twenty_entries_at_once_each_gets_its_own_number(service: PromotionService, shift: Shift, tmp_path: Path):
+def test_twenty_entries_at_once_get_different_numbers(service: PromotionService, team: TeamProject, tmp_path: Path):
     """By people who judge nothing and take whatever number comes next, as `reproduce` does."""
-    bert = shift.keys["bert"]
-    trust = Trust.of(shift.team)
+    bert = team.keys["bert"]
+    trust = Trust.of(team.config)
     assert (
-        at_once([lambda: reject(shift.version(4), "no", service, bert)] * PROCESSES, tmp_path / "said")
+        at_once([lambda: reject(team.version(4), "no", service, bert)] * PROCESSES, tmp_path / "said")
         == [0] * PROCESSES
     )
     assert [entry.number for entry in service.ledger.entries("digits", trust)] == list(range(1, PROCESSES + 1))

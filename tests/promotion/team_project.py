@@ -31,7 +31,7 @@ MINIMUM = {"_target_": "headframe.gates.minimum.Minimum", "value": 0.1}
 
 
 @dataclass(frozen=True)
-class Shift:
+class TeamProject:
     """A team with a project of its own."""
 
     root: Path
@@ -42,7 +42,7 @@ class Shift:
         return f"sqlite:///{self.root / '.headframe' / 'mlflow.db'}"
 
     @property
-    def team(self) -> TeamConfig:
+    def config(self) -> TeamConfig:
         return TeamConfig(
             people={name: Person(key=self.keys[name].public, roles=roles) for name, roles in ROLES.items()}
         )
@@ -52,42 +52,46 @@ class Shift:
         rules = {"needed": needed, "four_eyes": True, "days": changes.pop("days", 14)}
         settings = {"model": "digits", "policy": "team", "gates": {"minimum": MINIMUM}, **changes}
         promotion = PromotionConfig.model_validate({"approvals": Approvals(**rules), **settings})
-        return PromotionService(promotion, Trust.of(self.team), self.uri, self.root)
+        return PromotionService(promotion, Trust.of(self.config), self.uri, self.root)
 
     def version(self, number: int) -> ModelVersion:
         return resolve(f"digits/{number}", self.uri)
 
 
-def gated(shift: Shift, number: int, service: PromotionService | None = None, by: str = "bert") -> GateAction:
+def gate_version(
+    team: TeamProject, number: int, service: PromotionService | None = None, by: str = "bert"
+) -> GateAction:
     """Ask the gates; bert registered none of the versions."""
-    return ask_gates(shift.version(number), service or shift.service(), shift.keys[by])
+    return ask_gates(team.version(number), service or team.service(), team.keys[by])
 
 
-def approved(shift: Shift, number: int, by: str = "bert", service: PromotionService | None = None) -> LedgerAction:
-    return approve(shift.version(number), f"{by} says yes", service or shift.service(), shift.keys[by])
+def approve_version(
+    team: TeamProject, number: int, by: str = "bert", service: PromotionService | None = None
+) -> LedgerAction:
+    return approve(team.version(number), f"{by} says yes", service or team.service(), team.keys[by])
 
 
-def promoted(shift: Shift, number: int, service: PromotionService | None = None) -> LedgerAction:
-    return promote(shift.version(number), service or shift.service(), shift.keys["anna"])
+def promote_version(team: TeamProject, number: int, service: PromotionService | None = None) -> LedgerAction:
+    return promote(team.version(number), service or team.service(), team.keys["anna"])
 
 
-def crown(shift: Shift, *numbers: int, service: PromotionService | None = None) -> None:
+def promote_versions(team: TeamProject, *numbers: int, service: PromotionService | None = None) -> None:
     """Have versions become champion one after another."""
     for number in numbers:
-        gated(shift, number, service)
-        approved(shift, number, service=service)
-        promoted(shift, number, service)
+        gate_version(team, number, service)
+        approve_version(team, number, service=service)
+        promote_version(team, number, service)
 
 
-def folder(shift: Shift, number: int) -> Path:
+def folder(team: TeamProject, number: int) -> Path:
     """Where a version's files lie."""
-    source = MlflowClient(shift.uri, shift.uri).get_model_version_download_uri("digits", str(number))
+    source = MlflowClient(team.uri, team.uri).get_model_version_download_uri("digits", str(number))
     return Path(source.removeprefix("file://"))
 
 
-def findings(shift: Shift, **changes: Any) -> dict[str, str]:
+def problems(team: TeamProject, **changes: Any) -> dict[str, str]:
     """What does not hold: kind and sentence."""
-    return {each.what: each.message for each in verify("digits", shift.service(**changes)).problems}
+    return {each.what: each.message for each in verify("digits", team.service(**changes)).problems}
 
 
 def flip(file: Path, place: int = -1) -> None:
@@ -96,9 +100,9 @@ def flip(file: Path, place: int = -1) -> None:
     file.write_bytes(raw)
 
 
-def tamper(shift: Shift, statement: str, *values: object) -> None:
+def tamper(team: TeamProject, statement: str, *values: object) -> None:
     """Write to the ledger as somebody would who has the file."""
-    connection = sqlite3.connect(shift.root / ".headframe" / "ledger.db")
+    connection = sqlite3.connect(team.root / ".headframe" / "ledger.db")
     for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
         connection.execute(f"DROP TRIGGER {name}")
     connection.execute(statement, values)

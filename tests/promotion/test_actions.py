@@ -14,7 +14,18 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from mlflow import MlflowClient
-from roles import MINIMUM, Shift, approved, crown, findings, flip, folder, gated, promoted, tamper
+from team_project import (
+    MINIMUM,
+    TeamProject,
+    approve_version,
+    flip,
+    folder,
+    gate_version,
+    problems,
+    promote_version,
+    promote_versions,
+    tamper,
+)
 
 from headframe.config.plan.promotion import TeamConfig
 from headframe.errors import ConfigurationError, Refused
@@ -35,17 +46,17 @@ from headframe.signing.trust import Trust
 STRICT = {"_target_": "headframe.gates.minimum.Minimum", "value": 0.9999}
 
 
-def test_a_version_becomes_champion_by_gates_approval_and_promotion(shift: Shift):
-    report = gated(shift, 1)
+def test_a_version_becomes_champion_by_gates_approval_and_promotion(team: TeamProject):
+    report = gate_version(team, 1)
     assert (report.report.passed, report.report.champion, report.report.tries) == (True, None, 1)
-    assert approved(shift, 1).message.startswith("digits version 1 is approved by bert: bert says yes; until ")
-    act = promoted(shift, 1)
+    assert approve_version(team, 1).message.startswith("digits version 1 is approved by bert: bert says yes; until ")
+    act = promote_version(team, 1)
     assert act.message == (f"digits version 1 is champion: {report.report.reason} (the first one, promoted by anna)")
-    assert champion_number("digits", shift.uri) == 1
-    client = MlflowClient(shift.uri, shift.uri)
+    assert champion_number("digits", team.uri) == 1
+    client = MlflowClient(team.uri, team.uri)
     assert client.get_model_version("digits", "1").tags["headframe.decision"].startswith("digits version 1 is champion")
     assert client.get_registered_model("digits").tags["headframe.ledger"].endswith(f" 3 {act.digest}")
-    entries = shift.service().ledger.entries("digits", Trust.of(shift.team))
+    entries = team.service().ledger.entries("digits", Trust.of(team.config))
     assert [(entry.kind, entry.signer) for entry in entries] == [
         ("gate", "bert"), ("approve", "bert"), ("promote", "anna")
     ]  # fmt: skip
@@ -53,66 +64,66 @@ def test_a_version_becomes_champion_by_gates_approval_and_promotion(shift: Shift
         "bundle", "plan", "table", "split", "predictions", "provenance", "report", "page", "signature"
     }  # fmt: skip
     assert entries[2].payload["approvals"] == [entries[2].payload["approvals"][0]]
-    assert verify("digits", shift.service()).problems == ()
+    assert verify("digits", team.service()).problems == ()
 
 
-def test_versions_are_counted_that_were_compared_with_the_same_champion(shift: Shift):
-    assert [gated(shift, number).report.tries for number in (1, 2, 2, 3)] == [1, 2, 2, 3]
-    approved(shift, 3)
-    promoted(shift, 3)
-    again = gated(shift, 2).report
+def test_versions_are_counted_that_were_compared_with_the_same_champion(team: TeamProject):
+    assert [gate_version(team, number).report.tries for number in (1, 2, 2, 3)] == [1, 2, 2, 3]
+    approve_version(team, 3)
+    promote_version(team, 3)
+    again = gate_version(team, 2).report
     assert (again.tries, again.champion) == (1, 3)
 
 
-def test_going_back_does_not_make_tries_undone(shift: Shift):
-    crown(shift, 1)
-    assert [gated(shift, number).report.tries for number in (2, 3)] == [1, 2]
-    crown(shift, 4)
-    assert gated(shift, 2).report.tries == 1, "against version 4"
-    rollback("digits", shift.service(), shift.keys["bert"], "four is slow", 1)
-    assert gated(shift, 5).report.tries == 4, "against version 1: versions 2, 3, 4 and this one"
-    ledger = shift.service().ledger
-    entry = ledger.entries("digits", Trust.of(shift.team))[-1]
+def test_going_back_does_not_make_tries_undone(team: TeamProject):
+    promote_versions(team, 1)
+    assert [gate_version(team, number).report.tries for number in (2, 3)] == [1, 2]
+    promote_versions(team, 4)
+    assert gate_version(team, 2).report.tries == 1, "against version 4"
+    rollback("digits", team.service(), team.keys["bert"], "four is slow", 1)
+    assert gate_version(team, 5).report.tries == 4, "against version 1: versions 2, 3, 4 and this one"
+    ledger = team.service().ledger
+    entry = ledger.entries("digits", Trust.of(team.config))[-1]
     forged = {**entry.payload, "champion": 9}
-    ledger.append("digits", "gate", 5, forged, shift.keys["bert"], after=entry.number)
-    approved(shift, 5)
+    ledger.append("digits", "gate", 5, forged, team.keys["bert"], after=entry.number)
+    approve_version(team, 5)
     with pytest.raises(
         Refused, match="judged as try 4 against version 9, but by the ledger it was try 4 against version 1"
     ):
-        promoted(shift, 5)
+        promote_version(team, 5)
 
 
-def test_a_version_that_was_not_gated_or_not_approved_is_refused(shift: Shift):
+def test_a_version_that_was_not_gated_or_not_approved_is_refused(team: TeamProject):
     with pytest.raises(
         Refused, match=r"digits/1 was never checked against its gates; do it with: headframe models gate"
     ):
-        promoted(shift, 1)
+        promote_version(team, 1)
     with pytest.raises(Refused, match=r"digits/1 was not checked against its gates yet"):
-        approved(shift, 1)
-    gated(shift, 1)
+        approve_version(team, 1)
+    gate_version(team, 1)
     with pytest.raises(Refused, match=r"digits/1 needs 1 approval and has 0; ask for: headframe models approve"):
-        promoted(shift, 1)
-    assert champion_number("digits", shift.uri) is None
+        promote_version(team, 1)
+    assert champion_number("digits", team.uri) is None
 
 
-def test_a_version_that_failed_its_gates_is_neither_approved_nor_promoted(shift: Shift):
-    service = shift.service(gates={"minimum": STRICT})
-    assert not gated(shift, 1, service).report.passed
+def test_a_version_that_failed_its_gates_is_neither_approved_nor_promoted(team: TeamProject):
+    service = team.service(gates={"minimum": STRICT})
+    assert not gate_version(team, 1, service).report.passed
     with pytest.raises(Refused, match=r"did not pass its gates .* so there is nothing to approve"):
-        approved(shift, 1, service=service)
+        approve_version(team, 1, service=service)
     with pytest.raises(Refused, match=r"did not pass its gates \(minimum: accuracy .* misses the minimum of 0.9999"):
-        promoted(shift, 1, shift.service(needed=0))
+        promote_version(team, 1, team.service(needed=0))
 
 
-def test_gates_that_the_policy_added_since_are_asked_for(shift: Shift):
-    gated(shift, 1)
+def test_gates_that_the_policy_added_since_are_asked_for(team: TeamProject):
+    gate_version(team, 1)
     more = {"minimum": MINIMUM, "second": MINIMUM}
     with pytest.raises(Refused, match="digits/1 was not judged by gate second of policy team; ask them again"):
-        promoted(shift, 1, shift.service(needed=0, gates=more))
+        promote_version(team, 1, team.service(needed=0, gates=more))
     for other in ({"value": 0.2}, {"_target_": "headframe.gates.contract.Contract"}, {"more": 1}):
         with pytest.raises(Refused, match="was judged by gate minimum with other settings than policy team has"):
-            promoted(shift, 1, shift.service(needed=0, gates={"minimum": {**MINIMUM, **other}}))
-    promoted(shift, 1, shift.service(needed=0, gates={"minimum": {**MINIMUM, "value": None}}))
+            promote_version(team, 1, team.service(needed=0, gates={"minimum": {**MINIMUM, **other}}))
+    promote_version(team, 1, team.service(needed=0, gates={"minimum": {**MINIMUM, "value": None}}))
 
 
 def test_what_is_null_in_force_asks_for_nothing():
@@ -123,13 +134,13 @@ def test_what_is_null_in_force_asks_for_nothing():
     assert not is_as_strict({"a": 1}, {"a": 1, "b": 2})
 
 
-def test_roles_are_held_to(shift: Shift, tmp_path: Path):
-    crown(shift, 1)
-    gated(shift, 2)
+def test_roles_are_held_to(team: TeamProject, tmp_path: Path):
+    promote_versions(team, 1)
+    gate_version(team, 2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HEADFRAME_KEYS", str(tmp_path / "mallory"))
-        keys = {**shift.keys, "mallory": make_key("mallory")}
-    service, version = shift.service(), shift.version(2)
+        keys = {**team.keys, "mallory": make_key("mallory")}
+    service, version = team.service(), team.version(2)
     acts = {
         "gate": lambda key: ask_gates(version, service, key),
         "approve": lambda key: approve(version, "why", service, key),
@@ -148,233 +159,233 @@ def test_roles_are_held_to(shift: Shift, tmp_path: Path):
                 do(keys["anna"])
 
 
-def test_an_author_cannot_approve_a_model_of_their_own_where_four_eyes_are_due(shift: Shift):
-    gated(shift, 5)
+def test_an_author_cannot_approve_a_model_of_their_own_where_four_eyes_are_due(team: TeamProject):
+    gate_version(team, 5)
     with pytest.raises(Refused, match=r"cora registered digits/5 and policy team asks for four eyes, so cora cannot"):
-        approved(shift, 5, "cora")
-    two = shift.service()
+        approve_version(team, 5, "cora")
+    two = team.service()
     lax = PromotionService(
         two.promotion.model_copy(
             update={"approvals": two.promotion.approvals.model_copy(update={"four_eyes": False})}
         ),
         two.trust, two.uri, two.root,
     )  # fmt: skip
-    approved(shift, 5, "cora", lax)
+    approve_version(team, 5, "cora", lax)
     with pytest.raises(
         Refused, match="needs 1 approval and has 0; the approval by cora in entry 2 does not count: cora"
     ):
-        promoted(shift, 5)
-    promoted(shift, 5, lax)
-    assert "cora registered the version, and policy team asks for four eyes" in findings(shift)["policy"]
+        promote_version(team, 5)
+    promote_version(team, 5, lax)
+    assert "cora registered the version, and policy team asks for four eyes" in problems(team)["policy"]
 
 
-def test_two_approvals_take_two_people(shift: Shift):
-    service = shift.service(needed=2)
-    gated(shift, 1, service)
-    approved(shift, 1, "bert", service)
-    approve(shift.version(1), "bert says yes twice", service, shift.keys["bert"])
+def test_two_approvals_take_two_people(team: TeamProject):
+    service = team.service(needed=2)
+    gate_version(team, 1, service)
+    approve_version(team, 1, "bert", service)
+    approve(team.version(1), "bert says yes twice", service, team.keys["bert"])
     with pytest.raises(Refused, match=r"digits/1 needs 2 approvals by different people and has 1 \(bert\)"):
-        promoted(shift, 1, service)
-    approved(shift, 1, "cora", service)
-    promoted(shift, 1, service)
+        promote_version(team, 1, service)
+    approve_version(team, 1, "cora", service)
+    promote_version(team, 1, service)
     period = history("digits", service).periods[0]
     assert [(word.by, word.reason) for word in period.approvals] == [
         ("bert", "bert says yes twice"), ("cora", "cora says yes")
     ]  # fmt: skip
 
 
-def test_an_expired_approval_does_not_count(shift: Shift):
-    gated(shift, 1)
-    short = shift.service(days=1e-6)
-    envelope = sign_approval(shift.version(1), "for a moment", short, shift.keys["bert"])
+def test_an_expired_approval_does_not_count(team: TeamProject):
+    gate_version(team, 1)
+    short = team.service(days=1e-6)
+    envelope = sign_approval(team.version(1), "for a moment", short, team.keys["bert"])
     with pytest.raises(Refused, match="the approval by bert expired at "):
-        record_approval(shift.version(1), envelope, shift.service(), shift.keys["anna"])
-    approved(shift, 1)  # for 14 days, of which the policy in force gives none
+        record_approval(team.version(1), envelope, team.service(), team.keys["anna"])
+    approve_version(team, 1)  # for 14 days, of which the policy in force gives none
     with pytest.raises(Refused, match=r"has 0; the approval by bert in entry 2 does not count: it expired at 20"):
-        promoted(shift, 1, short)
-    promoted(shift, 1)
+        promote_version(team, 1, short)
+    promote_version(team, 1)
 
 
-def test_an_approval_of_one_version_is_worthless_for_another(shift: Shift):
-    gated(shift, 1)
-    gated(shift, 2)
-    envelope = sign_approval(shift.version(1), "one is good", shift.service(), shift.keys["bert"])
+def test_an_approval_of_one_version_is_worthless_for_another(team: TeamProject):
+    gate_version(team, 1)
+    gate_version(team, 2)
+    envelope = sign_approval(team.version(1), "one is good", team.service(), team.keys["bert"])
     with pytest.raises(Refused, match="this approval is for digits/1, so it does not count for digits/2"):
-        record_approval(shift.version(2), envelope, shift.service(), shift.keys["anna"])
+        record_approval(team.version(2), envelope, team.service(), team.keys["anna"])
     # Written by somebody who does not ask our code first:
-    ledger, trust = shift.service().ledger, Trust.of(shift.team)
+    ledger, trust = team.service().ledger, Trust.of(team.config)
     after = ledger.entries("digits", trust)
     claim = {"approval": envelope, "digests": {"bundle": after[1].digests["bundle"]}}
-    ledger.append("digits", "approve", 2, claim, shift.keys["anna"], after=2)
+    ledger.append("digits", "approve", 2, claim, team.keys["anna"], after=2)
     with pytest.raises(Refused, match=r"digits/2 needs 1 .* the approval by bert in entry 3 does not count: it is for"):
-        promoted(shift, 2)
+        promote_version(team, 2)
 
 
-def test_an_approval_counts_once(shift: Shift):
-    gated(shift, 1)
-    envelope = sign_approval(shift.version(1), "one is good", shift.service(), shift.keys["bert"])
-    record_approval(shift.version(1), envelope, shift.service(), shift.keys["anna"])
+def test_an_approval_counts_once(team: TeamProject):
+    gate_version(team, 1)
+    envelope = sign_approval(team.version(1), "one is good", team.service(), team.keys["bert"])
+    record_approval(team.version(1), envelope, team.service(), team.keys["anna"])
     with pytest.raises(Refused, match="was recorded before, as entry 2; an approval counts once"):
-        record_approval(shift.version(1), envelope, shift.service(), shift.keys["anna"])
-    promoted(shift, 1)
-    crown(shift, 2)
-    rollback("digits", shift.service(), shift.keys["bert"], "two is slow", 1)
+        record_approval(team.version(1), envelope, team.service(), team.keys["anna"])
+    promote_version(team, 1)
+    promote_versions(team, 2)
+    rollback("digits", team.service(), team.keys["bert"], "two is slow", 1)
     with pytest.raises(
         Refused, match="digits/2 was gated against version 1, but version 1 became champion again since"
     ):
-        promoted(shift, 2)
-    gated(shift, 2)
-    service = shift.service()
+        promote_version(team, 2)
+    gate_version(team, 2)
+    service = team.service()
     entries = service.entries("digits")
     first, last = [entry for entry in entries if (entry.kind, entry.version) == ("gate", 2)]
     assert first.digests == last.digests, "the same gates say the same of the same files: only their place differs"
-    rules = PromotionRules(service.promotion, service.trust, Author("anna", shift.keys["anna"].public), utc_now())
+    rules = PromotionRules(service.promotion, service.trust, Author("anna", team.keys["anna"].public), utc_now())
     assert valid_approvals(entries, last, rules) == ([], [])
     with pytest.raises(
         Refused, match=r"bert rolled back from it at .* \(two is slow\), so digits/2 has to be gated again"
     ):
-        promoted(shift, 2)
-    approved(shift, 2)
-    promoted(shift, 2)
+        promote_version(team, 2)
+    approve_version(team, 2)
+    promote_version(team, 2)
 
 
-def test_two_approvals_in_one_second_are_two(shift: Shift):
-    gated(shift, 1)
-    given = [sign_approval(shift.version(1), "yes", shift.service(), shift.keys["bert"]) for _ in range(3)]
+def test_two_approvals_in_one_second_are_two(team: TeamProject):
+    gate_version(team, 1)
+    given = [sign_approval(team.version(1), "yes", team.service(), team.keys["bert"]) for _ in range(3)]
     assert len(set(given)) == 3
 
 
-def test_an_approval_is_for_one_gate_report_and_one_set_of_files(shift: Shift):
-    gated(shift, 1)
-    envelope = sign_approval(shift.version(1), "read with care", shift.service(), shift.keys["bert"])
-    approved(shift, 1, "cora")
-    other = shift.service(gates={"minimum": {**MINIMUM, "value": 0.2}})
-    gated(shift, 1, other)
+def test_an_approval_is_for_one_gate_report_and_one_set_of_files(team: TeamProject):
+    gate_version(team, 1)
+    envelope = sign_approval(team.version(1), "read with care", team.service(), team.keys["bert"])
+    approve_version(team, 1, "cora")
+    other = team.service(gates={"minimum": {**MINIMUM, "value": 0.2}})
+    gate_version(team, 1, other)
     with pytest.raises(Refused, match="the approval by bert is for another gate report of digits/1 than entry 3 of"):
-        record_approval(shift.version(1), envelope, other, shift.keys["anna"])
+        record_approval(team.version(1), envelope, other, team.keys["anna"])
     words = "needs 1 approval and has 0; the approval by cora in entry 2 does not count: it is for another gate report"
     with pytest.raises(Refused, match=words):
-        promoted(shift, 1, other)
-    gated(shift, 1)  # as at first, and so is the report
-    model = folder(shift, 1)
+        promote_version(team, 1, other)
+    gate_version(team, 1)  # as at first, and so is the report
+    model = folder(team, 1)
     claim = json.loads(base64.b64decode(json.loads((model / "model.dsse.json").read_text())["payload"]))["predicate"]
-    sign_package(model, shift.keys["cora"], claim)
-    gated(shift, 1)
+    sign_package(model, team.keys["cora"], claim)
+    gate_version(team, 1)
     with pytest.raises(Refused, match="the approval by bert is for another set of model files of digits/1 than"):
-        record_approval(shift.version(1), envelope, shift.service(), shift.keys["anna"])
+        record_approval(team.version(1), envelope, team.service(), team.keys["anna"])
 
 
-def test_an_approval_made_elsewhere_is_recorded_after_a_check(shift: Shift):
-    gated(shift, 1)
-    envelope = sign_approval(shift.version(1), "read on paper", shift.service(), shift.keys["bert"])
+def test_an_approval_made_elsewhere_is_recorded_after_a_check(team: TeamProject):
+    gate_version(team, 1)
+    envelope = sign_approval(team.version(1), "read on paper", team.service(), team.keys["bert"])
     parts = json.loads(envelope)
     statement = json.loads(base64.b64decode(parts["payload"]))
     statement["predicate"]["reason"] = "read in bed"
     forged = json.dumps({**parts, "payload": base64.b64encode(json.dumps(statement).encode()).decode()})
     with pytest.raises(Refused, match="this approval of digits/1 is refused: it was changed after bert signed it"):
-        record_approval(shift.version(1), forged, shift.service(), shift.keys["anna"])
+        record_approval(team.version(1), forged, team.service(), team.keys["anna"])
     with pytest.raises(Refused, match="it is no signed statement that can be read"):
-        record_approval(shift.version(1), "yes", shift.service(), shift.keys["anna"])
-    act = record_approval(shift.version(1), envelope + "\n", shift.service(), shift.keys["anna"])
+        record_approval(team.version(1), "yes", team.service(), team.keys["anna"])
+    act = record_approval(team.version(1), envelope + "\n", team.service(), team.keys["anna"])
     assert (act.signer, act.message.partition(";")[0]) == (
         "anna",
         "digits version 1 is approved by bert: read on paper",
     )
-    promoted(shift, 1)
+    promote_version(team, 1)
 
 
-def test_a_reason_is_required(shift: Shift):
-    gated(shift, 1)
-    for act in (
-        lambda: approve(shift.version(1), " ", shift.service(), shift.keys["bert"]),
-        lambda: reject(shift.version(1), "", shift.service(), shift.keys["bert"]),
-        lambda: rollback("digits", shift.service(), shift.keys["bert"], "\n"),
+def test_a_reason_is_required(team: TeamProject):
+    gate_version(team, 1)
+    for action in (
+        lambda: approve(team.version(1), " ", team.service(), team.keys["bert"]),
+        lambda: reject(team.version(1), "", team.service(), team.keys["bert"]),
+        lambda: rollback("digits", team.service(), team.keys["bert"], "\n"),
     ):
         with pytest.raises(ConfigurationError, match="takes a reason; give one with --reason 'WHY'"):
-            act()
+            action()
 
 
-def test_a_rejected_version_waits_for_gates_and_approval(shift: Shift):
-    service = shift.service(needed=0)
-    gated(shift, 1, service)
-    assert reject(shift.version(1), "biased", service, shift.keys["bert"]).message.endswith("by bert: biased")
+def test_a_rejected_version_waits_for_gates_and_approval(team: TeamProject):
+    service = team.service(needed=0)
+    gate_version(team, 1, service)
+    assert reject(team.version(1), "biased", service, team.keys["bert"]).message.endswith("by bert: biased")
     with pytest.raises(
         Refused, match=r"bert rejected it at .* \(biased\), so digits/1 has to be gated again and approved"
     ):
-        promoted(shift, 1, service)
-    approved(shift, 1, "cora", service)  # somebody else's word does not answer it by itself
+        promote_version(team, 1, service)
+    approve_version(team, 1, "cora", service)  # somebody else's word does not answer it by itself
     with pytest.raises(Refused, match="bert rejected it"):
-        promoted(shift, 1, service)
-    gated(shift, 1, service)
+        promote_version(team, 1, service)
+    gate_version(team, 1, service)
     with pytest.raises(Refused, match="bert rejected it"):
-        promoted(shift, 1, service)
-    approve(shift.version(1), "not biased any more", service, shift.keys["cora"])
-    promoted(shift, 1, service)
+        promote_version(team, 1, service)
+    approve(team.version(1), "not biased any more", service, team.keys["cora"])
+    promote_version(team, 1, service)
     assert verify("digits", service).problems == ()
 
 
-def test_somebody_alone_answers_themselves_by_asking_the_gates_anew(shift: Shift):
-    service = replace(shift.service(needed=0), trust=Trust.of(TeamConfig()))
+def test_somebody_alone_answers_themselves_by_asking_the_gates_anew(team: TeamProject):
+    service = replace(team.service(needed=0), trust=Trust.of(TeamConfig()))
     for number in (1, 2):
-        gated(shift, number, service)
-        promoted(shift, number, service)
-    rollback("digits", service, shift.keys["bert"], "slow")
+        gate_version(team, number, service)
+        promote_version(team, number, service)
+    rollback("digits", service, team.keys["bert"], "slow")
     with pytest.raises(Refused, match="gated against version 1, but version 1 became champion again since"):
-        promoted(shift, 2, service)
-    reject(shift.version(2), "really slow", service, shift.keys["bert"])
+        promote_version(team, 2, service)
+    reject(team.version(2), "really slow", service, team.keys["bert"])
     with pytest.raises(Refused, match="digits/2 was rejected by bert since"):
-        rollback("digits", service, shift.keys["bert"], "the other was worse", 2)
-    gated(shift, 2, service)
-    promoted(shift, 2, service)
+        rollback("digits", service, team.keys["bert"], "the other was worse", 2)
+    gate_version(team, 2, service)
+    promote_version(team, 2, service)
     assert verify("digits", service).problems == ()
 
 
-def test_who_rejected_may_think_better_of_it(shift: Shift):
-    gated(shift, 1)
-    approved(shift, 1)
-    reject(shift.version(1), "wait", shift.service(), shift.keys["bert"])
+def test_who_rejected_may_think_better_of_it(team: TeamProject):
+    gate_version(team, 1)
+    approve_version(team, 1)
+    reject(team.version(1), "wait", team.service(), team.keys["bert"])
     with pytest.raises(Refused, match="bert rejected it"):
-        promoted(shift, 1)
-    approve(shift.version(1), "no need to wait", shift.service(), shift.keys["bert"])
-    promoted(shift, 1)
+        promote_version(team, 1)
+    approve(team.version(1), "no need to wait", team.service(), team.keys["bert"])
+    promote_version(team, 1)
     with pytest.raises(Refused, match="digits version 1 is the champion; roll back to another"):
-        reject(shift.version(1), "no", shift.service(), shift.keys["bert"])
+        reject(team.version(1), "no", team.service(), team.keys["bert"])
 
 
-def test_files_exchanged_after_approval_are_refused(shift: Shift):
-    gated(shift, 1)
-    approved(shift, 1)
-    [weights] = folder(shift, 1).rglob("*.safetensors")
+def test_files_exchanged_after_approval_are_refused(team: TeamProject):
+    gate_version(team, 1)
+    approve_version(team, 1)
+    [weights] = folder(team, 1).rglob("*.safetensors")
     flip(weights)
     with pytest.raises(Refused, match=r"models:/digits/1 is refused: .*safetensors was changed after anna signed it"):
-        promoted(shift, 1)
+        promote_version(team, 1)
 
 
-def test_files_signed_anew_after_approval_are_refused(shift: Shift):
+def test_files_signed_anew_after_approval_are_refused(team: TeamProject):
     """By an author, with their own key: whatever the files are, nobody approved these."""
-    gated(shift, 1)
-    approved(shift, 1)
-    model = folder(shift, 1)
+    gate_version(team, 1)
+    approve_version(team, 1)
+    model = folder(team, 1)
     claim = json.loads(base64.b64decode(json.loads((model / "model.dsse.json").read_text())["payload"]))["predicate"]
     [weights] = model.rglob("*.safetensors")
     kept = weights.read_bytes()
     flip(weights)
-    sign_package(model, shift.keys["cora"], claim)
+    sign_package(model, team.keys["cora"], claim)
     with pytest.raises(Refused, match=r"the model of digits/1 is .* but entry 1 of digits .* it was replaced since"):
-        promoted(shift, 1)
+        promote_version(team, 1)
     weights.write_bytes(kept)
-    sign_package(model, shift.keys["cora"], claim)
+    sign_package(model, team.keys["cora"], claim)
     with pytest.raises(Refused, match=r"the signature of the model files of digits/1 is .* it was replaced since"):
-        promoted(shift, 1)
+        promote_version(team, 1)
 
 
-def test_gates_made_against_another_champion_are_refused_and_the_winner_is_named(shift: Shift):
+def test_gates_made_against_another_champion_are_refused_and_the_winner_is_named(team: TeamProject):
     for number in (1, 2):
-        gated(shift, number)
-        approved(shift, number)
-    promoted(shift, 2)
+        gate_version(team, number)
+        approve_version(team, number)
+    promote_version(team, 2)
     with pytest.raises(Refused) as refused:
-        promoted(shift, 1)
+        promote_version(team, 1)
     said = str(refused.value)
     assert said.startswith(
         "digits/1 was gated when there was no champion, but version 2 has become champion since "
@@ -382,27 +393,27 @@ def test_gates_made_against_another_champion_are_refused_and_the_winner_is_named
     )
     assert said.endswith("run the gates again: headframe models gate digits/1")
     with pytest.raises(Refused, match=r"digits/2 is the champion already \(entry 5 of digits .*, by anna at "):
-        promoted(shift, 2)
+        promote_version(team, 2)
     with pytest.raises(Refused, match="digits/2 is the champion already"):
-        gated(shift, 2)
+        gate_version(team, 2)
 
 
-def test_there_is_no_going_back_to_what_was_rejected_since(shift: Shift):
-    crown(shift, 1, 2)
-    bert, service = shift.keys["bert"], shift.service()
-    reject(shift.version(1), "unfair to small digits", service, bert)
+def test_there_is_no_going_back_to_what_was_rejected_since(team: TeamProject):
+    promote_versions(team, 1, 2)
+    bert, service = team.keys["bert"], team.service()
+    reject(team.version(1), "unfair to small digits", service, bert)
     for to in (1, None):
         with pytest.raises(Refused, match=r"digits/1 was rejected by bert since \(entry \d+, unfair to small digits\)"):
             rollback("digits", service, bert, "broken", to)
-    assert champion_number("digits", shift.uri) == 2
+    assert champion_number("digits", team.uri) == 2
 
 
-def test_going_back_leads_further_back_each_time(shift: Shift):
-    crown(shift, 1, 2, 3)
-    bert, service = shift.keys["bert"], shift.service()
+def test_going_back_leads_further_back_each_time(team: TeamProject):
+    promote_versions(team, 1, 2, 3)
+    bert, service = team.keys["bert"], team.service()
     for expected in (2, 1):
         act = rollback("digits", service, bert, "broken")
-        assert (act.version, champion_number("digits", shift.uri)) == (expected, expected)
+        assert (act.version, champion_number("digits", team.uri)) == (expected, expected)
     with pytest.raises(Refused, match=r"digits had no champion before version 1; name one that was \(there: 2, 3\)"):
         rollback("digits", service, bert, "broken")
     with pytest.raises(
@@ -417,36 +428,36 @@ def test_going_back_leads_further_back_each_time(shift: Shift):
     assert verify("digits", service).problems == ()
 
 
-def test_a_champion_that_was_brought_back_answers_as_before(shift: Shift):
-    rows = pq.read_table(shift.root / "data" / "digits" / "table.parquet").slice(0, 64)
-    trust = Trust.of(shift.team)
-    crown(shift, 1)
-    before = load_model(shift.version(1), shift.uri, trust).scores(rows)
-    crown(shift, 2)
-    assert not np.array_equal(load_model(shift.version(2), shift.uri, trust).scores(rows), before)
-    rollback("digits", shift.service(), shift.keys["bert"], "one was better")
-    number = champion_number("digits", shift.uri)
+def test_a_champion_that_was_brought_back_answers_as_before(team: TeamProject):
+    rows = pq.read_table(team.root / "data" / "digits" / "table.parquet").slice(0, 64)
+    trust = Trust.of(team.config)
+    promote_versions(team, 1)
+    before = load_model(team.version(1), team.uri, trust).scores(rows)
+    promote_versions(team, 2)
+    assert not np.array_equal(load_model(team.version(2), team.uri, trust).scores(rows), before)
+    rollback("digits", team.service(), team.keys["bert"], "one was better")
+    number = champion_number("digits", team.uri)
     assert number == 1
-    np.testing.assert_array_equal(load_model(shift.version(number), shift.uri, trust).scores(rows), before)
+    np.testing.assert_array_equal(load_model(team.version(number), team.uri, trust).scores(rows), before)
 
 
-def test_going_back_is_refused_where_the_proof_does_not_hold(shift: Shift):
-    crown(shift, 1, 2)
-    [weights] = folder(shift, 1).rglob("*.safetensors")
+def test_going_back_is_refused_where_the_proof_does_not_hold(team: TeamProject):
+    promote_versions(team, 1, 2)
+    [weights] = folder(team, 1).rglob("*.safetensors")
     flip(weights)
     with pytest.raises(Refused, match="safetensors was changed after anna signed it"):
-        rollback("digits", shift.service(), shift.keys["bert"], "broken")
+        rollback("digits", team.service(), team.keys["bert"], "broken")
     flip(weights)
-    tamper(shift, "UPDATE entries SET version = 2 WHERE number = 3")
+    tamper(team, "UPDATE entries SET version = 2 WHERE number = 3")
     with pytest.raises(Refused, match=r"entry 3 of digits .* column version is 2, but 1 was signed"):
-        rollback("digits", shift.service(), shift.keys["bert"], "broken")
-    assert champion_number("digits", shift.uri) == 2
+        rollback("digits", team.service(), team.keys["bert"], "broken")
+    assert champion_number("digits", team.uri) == 2
 
 
-def test_history_tells_who_was_champion_when_and_why(shift: Shift):
-    crown(shift, 1, 2)
-    rollback("digits", shift.service(), shift.keys["bert"], "two is slow")
-    told = history("digits", shift.service())
+def test_history_tells_who_was_champion_when_and_why(team: TeamProject):
+    promote_versions(team, 1, 2)
+    rollback("digits", team.service(), team.keys["bert"], "two is slow")
+    told = history("digits", team.service())
     assert [(period.version, period.kind, period.by, period.instead_of) for period in told.periods] == [
         (1, "promote", "anna", None), (2, "promote", "anna", 1), (1, "rollback", "bert", 2)
     ]  # fmt: skip
@@ -457,78 +468,78 @@ def test_history_tells_who_was_champion_when_and_why(shift: Shift):
     assert (first.gates[0]["gate"], first.gates[0]["verdict"]) == ("minimum", "reached")
     assert [word.reason for word in last.approvals] == ["bert says yes"]
     today = last.since[:10]
-    assert [period.version for period in history("digits", shift.service(), today).periods] == [1]
-    assert history("digits", shift.service(), last.since).periods[0].entry == last.entry
-    before = history("digits", shift.service(), "2020-01-31")
+    assert [period.version for period in history("digits", team.service(), today).periods] == [1]
+    assert history("digits", team.service(), last.since).periods[0].entry == last.entry
+    before = history("digits", team.service(), "2020-01-31")
     assert (before.periods, before.summary) == ((), "digits had no champion at 2020-01-31")
-    MlflowClient(shift.uri, shift.uri).set_registered_model_alias("digits", "champion", "4")
-    assert history("digits", shift.service()) == told
+    MlflowClient(team.uri, team.uri).set_registered_model_alias("digits", "champion", "4")
+    assert history("digits", team.service()) == told
     with pytest.raises(ConfigurationError, match=r"'last week' is no date or time; expected UTC as in 2026-11-17"):
-        history("digits", shift.service(), "last week")
+        history("digits", team.service(), "last week")
     with pytest.raises(ConfigurationError, match=r"has no entry about 'digts'; did you mean 'digits'\?"):
-        history("digts", shift.service())
+        history("digts", team.service())
     assert parse_time(last.since).tzinfo is not None
 
 
-def test_an_alias_that_was_moved_is_reported_and_put_back(shift: Shift, caplog: pytest.LogCaptureFixture):
-    crown(shift, 1)
-    client = MlflowClient(shift.uri, shift.uri)
+def test_an_alias_that_was_moved_is_reported_and_put_back(team: TeamProject, caplog: pytest.LogCaptureFixture):
+    promote_versions(team, 1)
+    client = MlflowClient(team.uri, team.uri)
     client.set_registered_model_alias("digits", "champion", "4")
-    assert findings(shift) == {
+    assert problems(team) == {
         "alias": "alias champion of digits names version 4, but entry 3 of digits (promote of version 1) says 1: "
         "it was moved without the ledger; restore it with: headframe models verify digits --restore"
     }
-    gated(shift, 2)
-    assert champion_number("digits", shift.uri) == 4, "only a person's word puts it back"
+    gate_version(team, 2)
+    assert champion_number("digits", team.uri) == 4, "only a person's word puts it back"
     with caplog.at_level(logging.WARNING, "headframe"), pytest.raises(Refused):
-        promoted(shift, 2)
+        promote_version(team, 2)
     assert "it was moved without the ledger" in caplog.text
-    assert verify("digits", shift.service(), restore=True).problems == ()
-    assert champion_number("digits", shift.uri) == 1
+    assert verify("digits", team.service(), restore=True).problems == ()
+    assert champion_number("digits", team.uri) == 1
     client.delete_registered_model_alias("digits", "champion")
-    assert "names no version" in findings(shift)["alias"]
-    verify("digits", shift.service(), restore=True)
-    assert champion_number("digits", shift.uri) == 1
+    assert "names no version" in problems(team)["alias"]
+    verify("digits", team.service(), restore=True)
+    assert champion_number("digits", team.uri) == 1
 
 
-def test_an_alias_that_no_entry_stands_for_is_taken_down(shift: Shift):
-    gated(shift, 1)
-    MlflowClient(shift.uri, shift.uri).set_registered_model_alias("digits", "champion", "4")
-    assert "but the ledger has made no version champion" in findings(shift)["alias"]
-    assert verify("digits", shift.service(), restore=True).problems == ()
-    assert champion_number("digits", shift.uri) is None
+def test_an_alias_that_no_entry_stands_for_is_taken_down(team: TeamProject):
+    gate_version(team, 1)
+    MlflowClient(team.uri, team.uri).set_registered_model_alias("digits", "champion", "4")
+    assert "but the ledger has made no version champion" in problems(team)["alias"]
+    assert verify("digits", team.service(), restore=True).problems == ()
+    assert champion_number("digits", team.uri) is None
 
 
-def test_one_flipped_byte_of_a_gate_report_is_named(shift: Shift):
-    crown(shift, 1)
-    [report] = (shift.root / ".headframe" / "artifacts").rglob("gates/*.json")
+def test_one_flipped_byte_of_a_gate_report_is_named(team: TeamProject):
+    promote_versions(team, 1)
+    [report] = (team.root / ".headframe" / "artifacts").rglob("gates/*.json")
     flip(report, 40)
-    told = findings(shift)
+    told = problems(team)
     assert list(told) == ["gate report"]
     assert told["gate report"].startswith("entry 1 of digits (gate of version 1): gate report gates/")
-    gated(shift, 2)
-    approved(shift, 2)
-    [second] = [each for each in (shift.root / ".headframe" / "artifacts").rglob("gates/*.json") if each != report]
+    gate_version(team, 2)
+    approve_version(team, 2)
+    [second] = [each for each in (team.root / ".headframe" / "artifacts").rglob("gates/*.json") if each != report]
     flip(second, 40)
     with pytest.raises(Refused, match=r"gate report gates/.*\.json of models:/digits/2 has sha256 "):
-        promoted(shift, 2)
+        promote_version(team, 2)
 
 
 @pytest.mark.parametrize("name", ["MLmodel", "model.dsse.json", "*.safetensors", "requirements.txt"])
-def test_one_flipped_byte_of_a_model_file_is_named(name: str, shift: Shift):
-    crown(shift, 1, 2)
-    [file] = folder(shift, 1).rglob(name)
+def test_one_flipped_byte_of_a_model_file_is_named(name: str, team: TeamProject):
+    promote_versions(team, 1, 2)
+    [file] = folder(team, 1).rglob(name)
     flip(file, 30)
-    told = findings(shift)
+    told = problems(team)
     assert list(told) == ["model files"]
     assert told["model files"].startswith("entry 3 of digits (promote of version 1): models:/digits/1 is refused: ")
     assert file.name in told["model files"]
 
 
-def test_one_flipped_byte_of_an_approval_is_named(shift: Shift):
+def test_one_flipped_byte_of_an_approval_is_named(team: TeamProject):
     """In the entry that holds it; what the entry holds beside it is the ledger's own test."""
-    crown(shift, 1)
-    connection = sqlite3.connect(shift.root / ".headframe" / "ledger.db")
+    promote_versions(team, 1)
+    connection = sqlite3.connect(team.root / ".headframe" / "ledger.db")
     [text] = connection.execute("SELECT envelope FROM entries WHERE number = 2").fetchone()
     connection.close()
     parts = json.loads(text)
@@ -540,69 +551,69 @@ def test_one_flipped_byte_of_an_approval_is_named(shift: Shift):
     )
     assert payload != raw != base64.b64decode(parts["payload"])
     parts["payload"] = base64.b64encode(raw).decode()
-    tamper(shift, "UPDATE entries SET envelope = ? WHERE number = 2", json.dumps(parts, sort_keys=True))
-    told = findings(shift)
+    tamper(team, "UPDATE entries SET envelope = ? WHERE number = 2", json.dumps(parts, sort_keys=True))
+    told = problems(team)
     assert list(told) == ["chain"]
     assert told["chain"].startswith("entry 2 of digits (approve of version 1): its digest is not that of its envelope")
 
 
-def test_an_approval_that_does_not_hold_is_named_even_in_an_entry_that_does(shift: Shift):
+def test_an_approval_that_does_not_hold_is_named_even_in_an_entry_that_does(team: TeamProject):
     """As somebody would write it who has a key of the team and the database, but not bert's key."""
-    gated(shift, 1)
-    envelope = sign_approval(shift.version(1), "yes", shift.service(), shift.keys["bert"])
+    gate_version(team, 1)
+    envelope = sign_approval(team.version(1), "yes", team.service(), team.keys["bert"])
     parts = json.loads(envelope)
     parts["payload"] = base64.b64encode(base64.b64decode(parts["payload"]).replace(b'"yes"', b'"yea"')).decode()
-    ledger = shift.service().ledger
-    [first] = ledger.entries("digits", Trust.of(shift.team))
+    ledger = team.service().ledger
+    [first] = ledger.entries("digits", Trust.of(team.config))
     claim = {"approval": json.dumps(parts), "digests": {"bundle": first.digests["bundle"]}}
-    ledger.append("digits", "approve", 1, claim, shift.keys["anna"], after=1)
+    ledger.append("digits", "approve", 1, claim, team.keys["anna"], after=1)
     with pytest.raises(Refused, match="the approval in entry 2 does not count: it was changed after bert signed it"):
-        promoted(shift, 1)
+        promote_version(team, 1)
 
 
-def test_an_end_that_was_cut_off_is_noticed(shift: Shift):
-    crown(shift, 1, 2)
-    tamper(shift, "DELETE FROM entries WHERE number >= 5")
-    told = findings(shift)
+def test_an_end_that_was_cut_off_is_noticed(team: TeamProject):
+    promote_versions(team, 1, 2)
+    tamper(team, "DELETE FROM entries WHERE number >= 5")
+    told = problems(team)
     assert told["head"] == (
         "entries 5 to 6 of digits are missing: MLflow knows of 6 entries; the ledger's end was replaced, restore "
         "it from a copy"
     )
     assert "names version 2, but entry 3" in told["alias"]
     with pytest.raises(Refused, match="entries 5 to 6 of digits are missing"):
-        gated(shift, 3)
+        gate_version(team, 3)
 
 
-def test_an_end_that_was_written_anew_is_noticed(shift: Shift):
+def test_an_end_that_was_written_anew_is_noticed(team: TeamProject):
     """By somebody of the team who does not ask our code."""
-    crown(shift, 1, 2)
-    tamper(shift, "DELETE FROM entries WHERE number >= 6")
-    ledger = shift.service().ledger
-    last = ledger.entries("digits", Trust.of(shift.team))[-1]
+    promote_versions(team, 1, 2)
+    tamper(team, "DELETE FROM entries WHERE number >= 6")
+    ledger = team.service().ledger
+    last = ledger.entries("digits", Trust.of(team.config))[-1]
     claim = {"reason": "no", "digests": {"bundle": last.digests["bundle"]}}
-    ledger.append("digits", "reject", 3, claim, shift.keys["bert"], after=5)
-    told = findings(shift)
+    ledger.append("digits", "reject", 3, claim, team.keys["bert"], after=5)
+    told = problems(team)
     assert told["head"].startswith("entry 6 of digits (reject of version 3) is not the entry 6 that MLflow knows of")
 
 
-def test_a_champion_of_a_laxer_policy_is_named(shift: Shift):
-    lax = shift.service(needed=0)
-    gated(shift, 1, lax)
-    promoted(shift, 1, lax)
+def test_a_champion_of_a_laxer_policy_is_named(team: TeamProject):
+    lax = team.service(needed=0)
+    gate_version(team, 1, lax)
+    promote_version(team, 1, lax)
     assert verify("digits", lax).problems == ()
-    assert findings(shift)["policy"] == (
+    assert problems(team)["policy"] == (
         "entry 2 of digits (promote of version 1) does not satisfy policy team: digits/1 needs 1 approval and has 0; "
         "ask for: headframe models approve digits/1"
     )
 
 
-def test_a_promotion_by_somebody_who_may_not_is_named(shift: Shift):
+def test_a_promotion_by_somebody_who_may_not_is_named(team: TeamProject):
     """As a reader could write it who has the database."""
-    crown(shift, 1)
-    ledger, trust = shift.service().ledger, Trust.of(shift.team)
+    promote_versions(team, 1)
+    ledger, trust = team.service().ledger, Trust.of(team.config)
     entries = ledger.entries("digits", trust)
-    ledger.append("digits", "promote", 1, {**entries[2].payload}, shift.keys["dora"], after=3)
-    told = [each.message for each in verify("digits", shift.service()).problems if each.what == "policy"]
+    ledger.append("digits", "promote", 1, {**entries[2].payload}, team.keys["dora"], after=3)
+    told = [each.message for each in verify("digits", team.service()).problems if each.what == "policy"]
     assert told[0].startswith(
         "entry 4 of digits (promote of version 1) was signed by dora, who is reader in conf/team/;"
     )
@@ -623,46 +634,46 @@ def test_a_promotion_by_somebody_who_may_not_is_named(shift: Shift):
         ({"gate_entry": "1"}, "it refers to entry 1, which is no gate of this version"),
     ],
 )
-def test_an_entry_that_says_too_little_is_named(claim: dict[str, Any], words: str, shift: Shift):
+def test_an_entry_that_says_too_little_is_named(claim: dict[str, Any], words: str, team: TeamProject):
     """As somebody of the team may sign it who does not ask our code."""
-    crown(shift, 1)
-    service = shift.service()
+    promote_versions(team, 1)
+    service = team.service()
     entry = service.entries("digits")[2]
     whole = {"digests": {"bundle": entry.digests["bundle"]}} if claim == {"gate_entry": 1} else entry.payload
-    service.ledger.append("digits", "promote", 1, {**whole, **claim}, shift.keys["anna"], after=3)
-    assert findings(shift)["chain"].startswith(f"entry 4 of digits (promote of version 1): {words}")
+    service.ledger.append("digits", "promote", 1, {**whole, **claim}, team.keys["anna"], after=3)
+    assert problems(team)["chain"].startswith(f"entry 4 of digits (promote of version 1): {words}")
     with pytest.raises(Refused, match=r"entry 4 of digits \(promote of version 1\): "):
         history("digits", service)
 
 
 @pytest.mark.parametrize("command", ["read", "verify", "gate"])
 def test_what_was_left_of_a_promotion_is_finished_by_the_next_command(
-    command: str, shift: Shift, caplog: pytest.LogCaptureFixture
+    command: str, team: TeamProject, caplog: pytest.LogCaptureFixture
 ):
-    crown(shift, 1)
-    service = shift.service()
+    promote_versions(team, 1)
+    service = team.service()
     entries = service.ledger.entries("digits", service.trust)
     claim = {**entries[2].payload, "message": "two", "gate_entry": 4}
-    gated(shift, 2)
-    service.ledger.append("digits", "promote", 2, claim, shift.keys["anna"], after=4)
+    gate_version(team, 2)
+    service.ledger.append("digits", "promote", 2, claim, team.keys["anna"], after=4)
     commands = {
         "read": lambda: service.current_entries("digits"),
         "verify": lambda: verify("digits", service),
-        "gate": lambda: gated(shift, 3),
+        "gate": lambda: gate_version(team, 3),
     }
     with caplog.at_level(logging.INFO, "headframe"):
         commands[command]()
     told = "entry 5 of digits (promote of version 2) was not in MLflow yet; alias champion now names 2"
     assert told in caplog.text
-    assert champion_number("digits", shift.uri) == 2
+    assert champion_number("digits", team.uri) == 2
 
 
-def test_one_person_alone_needs_nobody(shift: Shift):
-    service = PromotionService(shift.service(needed=0).promotion, Trust.of(TeamConfig()), shift.uri, shift.root)
-    anna = shift.keys["anna"]
+def test_one_person_alone_needs_nobody(team: TeamProject):
+    service = PromotionService(team.service(needed=0).promotion, Trust.of(TeamConfig()), team.uri, team.root)
+    anna = team.keys["anna"]
     for number in (1, 2):
-        ask_gates(shift.version(number), service, anna)
-        promote(shift.version(number), service, anna, "a better one")
+        ask_gates(team.version(number), service, anna)
+        promote(team.version(number), service, anna, "a better one")
     rollback("digits", service, anna, "worse after all")
     verified: Verification = verify("digits", service)
     assert verified.problems == ()
