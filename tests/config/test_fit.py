@@ -186,11 +186,15 @@ def test_every_combination_is_refused_when_loaded_or_is_accepted_by_training(dat
             "experiment=adult_mlp features.encoder.log=[capital_gian]",
             "log names 'capital_gian', which is no column that Tabular reads; did you mean 'capital_gain'?",
         ),
+        (
+            "scheduler={_target_: torch.optim.lr_scheduler.StepLR, step_size: 3}",
+            "scheduler torch.optim.lr_scheduler.StepLR of model has no parameter total_steps, which training passes",
+        ),
         ("model.tasks=[]", "model ConvNet does not fit task classification: it is for none, as its file declares none"),
     ],
 )
 def test_what_does_not_fit_is_named_with_what_would(overrides: str, words: str) -> None:
-    given = [overrides] if overrides.startswith("+") else overrides.split()
+    given = [overrides] if "{" in overrides else overrides.split()
     with pytest.raises(ConfigurationError) as caught:
         load_plan(given, REPOSITORY)
     assert words in str(caught.value)

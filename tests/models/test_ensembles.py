@@ -131,10 +131,10 @@ def test_members_together_beat_the_worst_and_state_restores_bitwise(combiner: ty
     np.testing.assert_array_equal(restored.combine(scores), combined)
     np.testing.assert_array_equal(restored.combine(scores[:, :1]).shape, combined[:1].shape)
 
-    def loss(answer: np.ndarray) -> float:
+    def loss(predicted: np.ndarray) -> float:
         if kind == "classification":
-            return -np.log(answer[np.arange(len(target)), target]).mean()
-        return ((answer - target) ** 2).mean()
+            return -np.log(predicted[np.arange(len(target)), target]).mean()
+        return ((predicted - target) ** 2).mean()
 
     assert loss(combined) < max(map(loss, scores))
 

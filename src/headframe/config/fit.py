@@ -24,6 +24,9 @@ from headframe.errors import ConfigurationError
 
 Part = TypeVar("Part", bound=BaseModel)
 
+PASSED_TO_SCHEDULER = ("total_steps", "steps_per_epoch")
+"""What training passes to a scheduler besides the optimiser."""
+
 SUGGESTED = 4
 """Choices that a message names at most."""
 
@@ -100,10 +103,22 @@ class _Fit:
                 name, hint = _class_name(features.encoder), nearest(str(value), columns)
                 msg = f"features.encoder.{key} names {value!r}, which is no column that {name} reads; {hint}"
                 raise ConfigurationError(msg)
+        self._check_scheduler(path, learner.scheduler)
         fault = self._model_fault(path, model, features)
         if fault:
             best = self._suggest("model", ModelConfig, lambda each: not self._model_fault(path, each, features))
             raise ConfigurationError(fault + best)
+
+    def _check_scheduler(self, path: str, scheduler: Component) -> None:
+        """Refuse a scheduler that lacks the arguments which training passes, as those of `torch.optim` do."""
+        parameters = parameters_of(scheduler.target, self.project.root / "src")
+        lacking = [name for name in PASSED_TO_SCHEDULER if parameters is not None and name not in parameters]
+        if lacking:
+            msg = (
+                f"scheduler {scheduler.target} of {path} has no parameter {lacking[0]}, which training passes; choose "
+                f"scheduler={_either(self.project.choices('scheduler'))}, or wrap it in a function of your own"
+            )
+            raise ConfigurationError(msg)
 
     def _fault(self, path: str, features: FeaturesConfig, model: ModelConfig) -> str:
         return self._features_fault(path, features) or self._model_fault(path, model, features)

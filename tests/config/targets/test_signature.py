@@ -49,7 +49,7 @@ def test_estimators_take_what_scikit_learn_lets_them_take(target: str) -> None:
     read = parameters_of(target, SOURCE)
     assert read is not None
     assert read.keys() == estimator().get_params().keys()
-    told = 0
+    checked = 0
     for key, expected in read.items():
         constraint = estimator._parameter_constraints.get(key)
         for value in VALUES if constraint is not None and expected is not ANYTHING else ():
@@ -62,8 +62,8 @@ def test_estimators_take_what_scikit_learn_lets_them_take(target: str) -> None:
             else:
                 accepted = True
             assert expected.accepts(value) == accepted, (key, value)
-            told += 1
-    assert told > 3 * len(VALUES)
+            checked += 1
+    assert checked > 3 * len(VALUES)
 
 
 SHARES = [-0.1, 0, 0.0, 0.5, 1, 1.0, 1.1, math.nan, math.inf]
