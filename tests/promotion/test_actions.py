@@ -215,8 +215,8 @@ def test_an_approval_of_one_version_is_worthless_for_another(team: TeamProject):
     # Written by somebody who does not ask our code first:
     ledger, trust = team.service().ledger, Trust.of(team.config)
     after = ledger.entries("digits", trust)
-    claim = {"approval": envelope, "digests": {"bundle": after[1].digests["bundle"]}}
-    ledger.append("digits", "approve", 2, claim, team.keys["anna"], after=2)
+    payload = {"approval": envelope, "digests": {"bundle": after[1].digests["bundle"]}}
+    ledger.append("digits", "approve", 2, payload, team.keys["anna"], after=2)
     with pytest.raises(Refused, match=r"digits/2 needs 1 .* the approval by bert in entry 3 does not count: it is for"):
         promote_version(team, 2)
 
@@ -268,8 +268,8 @@ def test_an_approval_is_for_one_gate_report_and_one_set_of_files(team: TeamProje
         promote_version(team, 1, other)
     gate_version(team, 1)  # as at first, and so is the report
     model = folder(team, 1)
-    claim = json.loads(base64.b64decode(json.loads((model / "model.dsse.json").read_text())["payload"]))["predicate"]
-    sign_package(model, team.keys["cora"], claim)
+    payload = json.loads(base64.b64decode(json.loads((model / "model.dsse.json").read_text())["payload"]))["predicate"]
+    sign_package(model, team.keys["cora"], payload)
     gate_version(team, 1)
     with pytest.raises(Refused, match="the approval by bert is for another set of model files of digits/1 than"):
         record_approval(team.version(1), envelope, team.service(), team.keys["anna"])
@@ -366,15 +366,15 @@ def test_files_signed_anew_after_approval_are_refused(team: TeamProject):
     gate_version(team, 1)
     approve_version(team, 1)
     model = folder(team, 1)
-    claim = json.loads(base64.b64decode(json.loads((model / "model.dsse.json").read_text())["payload"]))["predicate"]
+    payload = json.loads(base64.b64decode(json.loads((model / "model.dsse.json").read_text())["payload"]))["predicate"]
     [weights] = model.rglob("*.safetensors")
     kept = weights.read_bytes()
     flip(weights)
-    sign_package(model, team.keys["cora"], claim)
+    sign_package(model, team.keys["cora"], payload)
     with pytest.raises(Refused, match=r"the model of digits/1 is .* but entry 1 of digits .* it was replaced since"):
         promote_version(team, 1)
     weights.write_bytes(kept)
-    sign_package(model, team.keys["cora"], claim)
+    sign_package(model, team.keys["cora"], payload)
     with pytest.raises(Refused, match=r"the signature of the model files of digits/1 is .* it was replaced since"):
         promote_version(team, 1)
 
@@ -565,8 +565,8 @@ def test_an_approval_that_does_not_hold_is_named_even_in_an_entry_that_does(team
     parts["payload"] = base64.b64encode(base64.b64decode(parts["payload"]).replace(b'"yes"', b'"yea"')).decode()
     ledger = team.service().ledger
     [first] = ledger.entries("digits", Trust.of(team.config))
-    claim = {"approval": json.dumps(parts), "digests": {"bundle": first.digests["bundle"]}}
-    ledger.append("digits", "approve", 1, claim, team.keys["anna"], after=1)
+    payload = {"approval": json.dumps(parts), "digests": {"bundle": first.digests["bundle"]}}
+    ledger.append("digits", "approve", 1, payload, team.keys["anna"], after=1)
     with pytest.raises(Refused, match="the approval in entry 2 does not count: it was changed after bert signed it"):
         promote_version(team, 1)
 
@@ -590,8 +590,8 @@ def test_an_end_that_was_written_anew_is_noticed(team: TeamProject):
     tamper(team, "DELETE FROM entries WHERE number >= 6")
     ledger = team.service().ledger
     last = ledger.entries("digits", Trust.of(team.config))[-1]
-    claim = {"reason": "no", "digests": {"bundle": last.digests["bundle"]}}
-    ledger.append("digits", "reject", 3, claim, team.keys["bert"], after=5)
+    payload = {"reason": "no", "digests": {"bundle": last.digests["bundle"]}}
+    ledger.append("digits", "reject", 3, payload, team.keys["bert"], after=5)
     told = problems(team)
     assert told["head"].startswith("entry 6 of digits (reject of version 3) is not the entry 6 that MLflow knows of")
 
@@ -620,7 +620,7 @@ def test_a_promotion_by_somebody_who_may_not_is_named(team: TeamProject):
 
 
 @pytest.mark.parametrize(
-    ("claim", "words"),
+    ("payload", "words"),
     [
         (
             {"gate_entry": 1},
@@ -634,13 +634,13 @@ def test_a_promotion_by_somebody_who_may_not_is_named(team: TeamProject):
         ({"gate_entry": "1"}, "it refers to entry 1, which is no gate of this version"),
     ],
 )
-def test_an_entry_that_says_too_little_is_named(claim: dict[str, Any], words: str, team: TeamProject):
+def test_an_entry_that_says_too_little_is_named(payload: dict[str, Any], words: str, team: TeamProject):
     """As somebody of the team may sign it who does not ask our code."""
     promote_versions(team, 1)
     service = team.service()
     entry = service.entries("digits")[2]
-    whole = {"digests": {"bundle": entry.digests["bundle"]}} if claim == {"gate_entry": 1} else entry.payload
-    service.ledger.append("digits", "promote", 1, {**whole, **claim}, team.keys["anna"], after=3)
+    whole = {"digests": {"bundle": entry.digests["bundle"]}} if payload == {"gate_entry": 1} else entry.payload
+    service.ledger.append("digits", "promote", 1, {**whole, **payload}, team.keys["anna"], after=3)
     assert problems(team)["chain"].startswith(f"entry 4 of digits (promote of version 1): {words}")
     with pytest.raises(Refused, match=r"entry 4 of digits \(promote of version 1\): "):
         history("digits", service)
@@ -653,9 +653,9 @@ def test_what_was_left_of_a_promotion_is_finished_by_the_next_command(
     promote_versions(team, 1)
     service = team.service()
     entries = service.ledger.entries("digits", service.trust)
-    claim = {**entries[2].payload, "message": "two", "gate_entry": 4}
+    payload = {**entries[2].payload, "message": "two", "gate_entry": 4}
     gate_version(team, 2)
-    service.ledger.append("digits", "promote", 2, claim, team.keys["anna"], after=4)
+    service.ledger.append("digits", "promote", 2, payload, team.keys["anna"], after=4)
     commands = {
         "read": lambda: service.current_entries("digits"),
         "verify": lambda: verify("digits", service),

@@ -80,7 +80,7 @@ def forge(team: TeamProject, number: int, service: PromotionService, key: OwnKey
     report = report.model_copy(update={"results": results})
     assert report.passed
     kept, files = store_report(version, report, service.uri), service.version_files(version)
-    claim: Mapping[str, Any] = {
+    payload: Mapping[str, Any] = {
         "passed": True,
         "reason": report.reason,
         "results": [
@@ -94,7 +94,7 @@ def forge(team: TeamProject, number: int, service: PromotionService, key: OwnKey
             "page": kept.page, "signature": files.signature,
         },
     }  # fmt: skip
-    service.ledger.append("digits", "gate", number, claim, key, after=len(entries))
+    service.ledger.append("digits", "gate", number, payload, key, after=len(entries))
 
 
 def test_a_verdict_that_its_author_forged_is_refused_where_four_eyes_are_due(team: TeamProject):
@@ -222,11 +222,11 @@ def test_a_promotion_by_gates_that_failed_later_is_named(team: TeamProject):
     service = team.service()
     gate_version(team, 1, team.service(gates={"minimum": {**MINIMUM, "value": 0.9999}}))
     entries = service.entries("digits")
-    claim = {
+    payload = {
         "from": None, "to": 1, "reason": "", "gate_reason": "", "message": "one", "policy": "team", "gate_entry": 1,
         "approvals": [], "commit": "", "digests": entries[0].digests,
     }  # fmt: skip
-    entry = service.ledger.append("digits", "promote", 1, claim, team.keys["anna"], after=3)
+    entry = service.ledger.append("digits", "promote", 1, payload, team.keys["anna"], after=3)
     [told] = promotion_problems((*entries, entry), entry, service)
     assert told.endswith("it refers to entry 1 of digits (gate of version 1), though entry 3 of digits (gate of "
                          "version 1) came after it")  # fmt: skip
@@ -302,13 +302,13 @@ def test_a_second_key_of_ones_own_is_no_second_person(team: TeamProject):
 )
 def test_an_incomplete_approval_is_refused_in_one_sentence(changes: dict[str, Any], words: str, team: TeamProject):
     gate_version(team, 1)
-    claim: dict[str, Any] = {
+    payload: dict[str, Any] = {
         "model": "digits", "version": 1, "reason": "x", "time": "2026-11-17T09:30:00Z",
         "expires": "2100-11-17T09:30:00Z", **changes,
     }  # fmt: skip
     about = {name: "0" * 64 for name in ("bundle", "report", "signature") if changes.get(name, "") is not None}
     envelope = seal(
-        APPROVAL, about, {name: value for name, value in claim.items() if value is not None}, team.keys["bert"]
+        APPROVAL, about, {name: value for name, value in payload.items() if value is not None}, team.keys["bert"]
     )
     with pytest.raises(Refused, match=words) as refused:
         record_approval(team.version(1), envelope, team.service(), team.keys["anna"])
@@ -318,9 +318,9 @@ def test_an_incomplete_approval_is_refused_in_one_sentence(changes: dict[str, An
 def test_a_reproduction_counts_by_the_word_of_others_about_this_very_model(team: TeamProject):
     service = team.service()
     files = service.version_files(team.version(1))
-    claim = {"verdict": "bitwise", "digests": {"bundle": files.bundle}}
-    service.ledger.append("digits", "reproduce", 1, claim, team.keys["bert"], after=0)
-    service.ledger.append("digits", "reproduce", 1, {**claim, "verdict": "different"}, team.keys["anna"], after=1)
+    payload = {"verdict": "bitwise", "digests": {"bundle": files.bundle}}
+    service.ledger.append("digits", "reproduce", 1, payload, team.keys["bert"], after=0)
+    service.ledger.append("digits", "reproduce", 1, {**payload, "verdict": "different"}, team.keys["anna"], after=1)
     entries = service.entries("digits")
     for promotion, expected in ((service.promotion, "bitwise"), (team.service(needed=0).promotion, "different")):
         assert reproduction_verdict(entries, 1, files.bundle, files.author, promotion) == expected
@@ -397,8 +397,8 @@ def test_an_approval_that_was_kept_back_until_its_signer_left_does_not_count(tea
         Refused, match="the approval by bert comes too late: bert's key counts in conf/team/ only until"
     ):
         record_approval(team.version(1), backdated, service, team.keys["anna"])
-    claim = {"approval": backdated, "digests": about}
-    service.ledger.append("digits", "approve", 1, claim, team.keys["anna"], after=2)
+    payload = {"approval": backdated, "digests": about}
+    service.ledger.append("digits", "approve", 1, payload, team.keys["anna"], after=2)
     with pytest.raises(
         Refused, match="by bert in entry 3 does not count: bert's key counts in conf/team/ only until 2021"
     ):
@@ -410,7 +410,7 @@ def test_what_an_entry_says_in_another_form_is_refused(team: TeamProject):
     service = team.service()
     [first] = service.entries("digits")
     for name, value in (("results", ["better"]), ("passed", "yes"), ("champion", "1"), ("reason", None)):
-        claim = json.loads(json.dumps({**first.payload, name: value}))
-        entry = first.model_copy(update={"payload": claim})
+        payload = json.loads(json.dumps({**first.payload, name: value}))
+        entry = first.model_copy(update={"payload": payload})
         with pytest.raises(Refused, match=f"it has no valid {name}, so it was not written by headframe"):
             require_valid_payloads([entry])

@@ -27,7 +27,7 @@ from headframe.promotion.decide import decide, still_champion
 from headframe.promotion.promote import promote
 from headframe.promotion.service import PromotionService
 from headframe.records import Answered, Decision, Registered, TrainedPlan
-from headframe.registry.package import package
+from headframe.registry.package import write_package
 from headframe.registry.versions import champion_number, has_version, load_model, model_files, resolve
 from headframe.serving.smoke_request import answer
 from headframe.signing.keys import own_key
@@ -180,7 +180,7 @@ def test_a_forecast_with_another_look_back_is_measured_on_the_same_windows(world
     assert (other.predictor.lookback, made.predictor.lookback) == (48, 24)
     model, bundle = tmp_path / "model", tmp_path / other.trained.folder / "bundle"
     names = {"location": str(model), "run_id": "0" * 32, "model_id": "m-" + "0" * 32}
-    package(model, bundle, other.probe, **names, created=datetime.now(UTC))
+    write_package(model, bundle, other.probe, **names, created=datetime.now(UTC))
     value = _measure(made, world.registered["etth1"], model)
     # By hand: the same 50 windows, each standardised by the means and deviations of the training rows.
     rows = Table.open(made.root / "data" / "etth1").read()

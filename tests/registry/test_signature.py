@@ -94,7 +94,7 @@ def test_a_signature_names_every_file_and_what_the_version_is(brought: Made, pac
     assert {"MLmodel", "code/mine/net.py", "data/bundle/weights.safetensors"} <= told.keys()
     registered = resolve("digits/1", brought.uri)
     signed = read_package(package, trust(), registered.about)
-    assert signed.predicate == {
+    assert signed.payload == {
         "model": "digits",
         "run_id": registered.run_id,
         "plan": brought.plan.fingerprint,
@@ -106,7 +106,7 @@ def test_a_signature_names_every_file_and_what_the_version_is(brought: Made, pac
         "predictions": brought.trained.predictions,
         "evaluated": brought.evaluated.digest,
         "slices": file_digest(brought.root / brought.evaluated.folder / "slices.json"),
-        "headframe": signed.predicate["headframe"],
+        "headframe": signed.payload["headframe"],
     }
     assert signed.signer.name == own_key().name
     assert signed.digest == file_digest(package / SIGNATURE)
@@ -542,6 +542,6 @@ def test_mlflow_still_opens_a_signed_model(world: World, monkeypatch):
 
 def test_a_model_is_signed_alike_each_time(package: Path):
     before = (package / SIGNATURE).read_bytes()
-    claim = read_package(package, trust()).predicate
-    sign_package(package, own_key(), claim)
+    payload = read_package(package, trust()).payload
+    sign_package(package, own_key(), payload)
     assert (package / SIGNATURE).read_bytes() == before

@@ -139,8 +139,8 @@ def test_who_left_signed_what_is_dated_before_and_signs_nothing_new():
     anna, ben = make_key("anna"), make_key("ben")
     until = datetime(2026, 11, 17, 9, 30, tzinfo=UTC)
     trust = Trust.of(TeamConfig(people={"anna": Person(key=anna.public, roles=("author",), until=until)}))
-    for claim in ({"time": "2026-11-17T09:29:59Z"}, {"of": "a model, which bears no time"}):
-        assert unseal(seal("approve", {"model": "0" * 64}, claim, anna), "approve", trust).signer.until == until
+    for payload in ({"time": "2026-11-17T09:29:59Z"}, {"of": "a model, which bears no time"}):
+        assert unseal(seal("approve", {"model": "0" * 64}, payload, anna), "approve", trust).signer.until == until
     for time, words in (
         (
             "2026-11-17T09:30:00Z",

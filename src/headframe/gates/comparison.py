@@ -56,7 +56,7 @@ class ChampionComparison:
         if champion is None:
             return ChampionPredictions(None, "there was no champion before", False)
         signed, number, digest = self._records.champion.signed, champion.number, self._records.signed_digest
-        seen = signed is None or any(signed.predicate.get(name) != digest(name) for name in ("table", "split"))
+        seen = signed is None or any(signed.payload.get(name) != digest(name) for name in ("table", "split"))
         if signed is None or self.incomparable is not None:
             return ChampionPredictions(None, self.incomparable or self._records.champion.reason, seen)
         stored = None if seen else self._stored(champion, signed)
@@ -100,7 +100,7 @@ class ChampionComparison:
             raise
         except HeadframeError:
             return None  # they are gone; its package may still predict
-        if file_digest(path) != signed.predicate["predictions"]:
+        if file_digest(path) != signed.payload["predictions"]:
             return None
         own, found = self._rows.predictions, pq.read_table(path, filters=[("split", "=", "test")])
         expected = [name for name in own.column_names if name != CONTENT]

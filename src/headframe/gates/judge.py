@@ -49,7 +49,7 @@ def judge_version(request: GateRequest) -> GateReport:
             version=request.version.number,
             bundle=digest("bundle"),
             champion=None if request.champion is None else request.champion.number,
-            champion_bundle=None if champion is None else str(champion.predicate["bundle"]),
+            champion_bundle=None if champion is None else str(champion.payload["bundle"]),
             policy=request.promotion.policy,
             settings={name: each.model_dump(mode="json") for name, each in request.promotion.gates.items()},
             rows=context.rows.count,

@@ -68,7 +68,7 @@ class SignedRecords:
 
     def signed_digest(self, name: str) -> str:
         """Return a digest that the version's author signed, by its name in `registry.signature.Signed`."""
-        return str(self.signed.predicate[name])
+        return str(self.signed.payload[name])
 
     @property
     def signed(self) -> SignedModel:
@@ -101,7 +101,7 @@ class SignedRecords:
         """
         folder, signed = self._stack.enter_context(signed_files(version, self.request.uri, self.request.trust))
         require_signed_tags(version, signed)
-        found, expected = folder_digest(bundle_in(folder)), signed.predicate["bundle"]
+        found, expected = folder_digest(bundle_in(folder)), signed.payload["bundle"]
         if found != expected:
             msg = (
                 f"the model of {version.uri} has sha256 {found[:12]}, but {expected[:12]} was signed by "

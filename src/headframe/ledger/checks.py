@@ -43,9 +43,9 @@ def checked_entry(row: dict[str, Any], model: str, number: int, before: Any, tru
     except Refused as error:
         msg = f"{label}: {error}"
         raise Refused(msg) from error
-    payload = {name: value for name, value in opened.claim.items() if name not in _CHAIN}
+    payload = {name: value for name, value in opened.payload.items() if name not in _CHAIN}
     return Entry(
-        **{name: opened.claim[name] for name in _CHAIN},
+        **{name: opened.payload[name] for name in _CHAIN},
         kind=row["kind"],
         signer=opened.signer.name,
         key=opened.signer.key,
@@ -82,7 +82,7 @@ def _column_problem(row: dict[str, Any]) -> str | None:
 
 
 def _statement_problem(row: dict[str, Any], opened: Opened) -> str | None:
-    signed = {**opened.claim, "signer": opened.signer.key}
+    signed = {**opened.payload, "signer": opened.signer.key}
     for name in (*_CHAIN, "signer"):
         if signed.get(name) != row[name]:
             return f"its column {name} is {row[name]!r}, but {signed.get(name)!r} was signed; {_RESTORE}"

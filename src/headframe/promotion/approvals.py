@@ -52,7 +52,7 @@ def read_approval(envelope: str, trust: Trust) -> Approval:
         Refused: it is no approval, its signer is not trusted, it was changed, or something is missing.
     """
     opened = unseal(envelope, APPROVAL, trust)
-    content = {**opened.claim, **{name: opened.subjects.get(name) for name in JUDGED}}
+    content = {**opened.payload, **{name: opened.subjects.get(name) for name in JUDGED}}
     texts = ("model", *JUDGED, "reason", "time", "expires")
     missing = [name for name in texts if not isinstance(content.get(name), str)]
     missing += [] if type(content.get("version")) is int else ["version"]

@@ -49,7 +49,7 @@ by more than 1e-2.
 """
 
 
-def package(
+def write_package(
     target: Path,
     bundle: Path,
     probe: pa.Table,
@@ -145,7 +145,7 @@ def _type(field: pa.Field) -> Any:
     return DataType.string
 
 
-def prove(model: Path, probe: Path, expected: np.ndarray, threads: int) -> float:
+def verify_parity(model: Path, probe: Path, expected: np.ndarray, threads: int) -> float:
     """Load a packaged model the way its users will, and compare its scores with those of training.
 
     A model that brings code is loaded where the project's own cannot be imported, so that the copy is verified.

@@ -28,8 +28,8 @@ from headframe.errors import HeadframeError, Refused, Unavailable
 from headframe.evaluation.layout import CARD, METRICS, PLOTS, REPORT, SLICES
 from headframe.prediction.layout import MEMBERS
 from headframe.records import Registered
-from headframe.registry.package import package, prove
-from headframe.registry.resign import predicate_to_resign, require_identity
+from headframe.registry.package import verify_parity, write_package
+from headframe.registry.resign import payload_to_resign, require_identity
 from headframe.registry.signature import UnknownSigner, read_package, require_signer, sign_package, signing_key
 from headframe.registry.submission import Submission
 from headframe.registry.versions import ModelVersion, signed_files
@@ -76,12 +76,12 @@ class Registration:
                     self._track(client, run)
                 logged = self._logged_model(client, run)
                 if version is None:
-                    parity = self._package(client, run, logged, submission.predicate)
+                    parity = self._package(client, run, logged, submission.payload)
                     version = self._create_version(client, run, logged, parity)
                 elif (reason := self._damage(version)) is not None:
-                    predicate = predicate_to_resign(submission, version, self.uri)
+                    payload = payload_to_resign(submission, version, self.uri)
                     log.warning("%s; its files are written again", reason)
-                    self._package(client, run, logged, predicate)
+                    self._package(client, run, logged, payload)
                 _link(client, logged, version)
                 runs.set_tags(client, run, {tags.VERSION: f"{version.model}/{version.number}"})
         return Registered(
@@ -101,7 +101,7 @@ class Registration:
         """
         try:
             with signed_files(version, self.uri, Trust.of(self.team)) as (_, signed):
-                predicate = signed.predicate
+                payload = signed.payload
         except Unavailable:
             raise
         except UnknownSigner as error:
@@ -110,7 +110,7 @@ class Registration:
             raise Refused(msg) from error
         except HeadframeError as error:
             return str(error)
-        require_identity(predicate, self.submission, version)
+        require_identity(payload, self.submission, version)
         return None
 
     def _track(self, client: MlflowClient, run: Run) -> None:
@@ -152,16 +152,16 @@ class Registration:
             client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
         return logged
 
-    def _package(self, client: MlflowClient, run: Run, logged: LoggedModel, predicate: Mapping[str, str]) -> float:
+    def _package(self, client: MlflowClient, run: Run, logged: LoggedModel, payload: Mapping[str, str]) -> float:
         """Package the model, upload it, download it and verify it; return the largest difference from training."""
         submission = self.submission
         probe = submission.training / PROBE
         expected = np.load(submission.training / PROBE_SCORES, allow_pickle=False)
-        collect_lineage, fetched = self.folder / "package", self.folder / "fetched"
-        for leftover in (collect_lineage, fetched):
+        packaged, fetched = self.folder / "package", self.folder / "fetched"
+        for leftover in (packaged, fetched):
             shutil.rmtree(leftover, ignore_errors=True)
-        package(
-            collect_lineage,
+        write_package(
+            packaged,
             submission.training / BUNDLE,
             pq.read_table(probe),
             location=logged.artifact_location,
@@ -170,9 +170,9 @@ class Registration:
             created=datetime.fromtimestamp(logged.creation_timestamp / 1000, UTC),
             code=submission.packages,
         )
-        sign_package(collect_lineage, signing_key(self.team), {**predicate, "run_id": run.info.run_id})
-        _remove_others(logged.artifact_location, collect_lineage)
-        client.log_model_artifacts(logged.model_id, str(collect_lineage))
+        sign_package(packaged, signing_key(self.team), {**payload, "run_id": run.info.run_id})
+        _remove_others(logged.artifact_location, packaged)
+        client.log_model_artifacts(logged.model_id, str(packaged))
         back = download_artifacts(
             artifact_uri=logged.artifact_location,
             dst_path=str(fetched),  # a copy, wherever they lie: a model's own code may write beside itself
@@ -181,12 +181,12 @@ class Registration:
         )
         try:
             read_package(Path(back), Trust.of(self.team))
-            difference = prove(Path(back), probe, expected, submission.plan.trainer.threads)
+            difference = verify_parity(Path(back), probe, expected, submission.plan.trainer.threads)
         except HeadframeError:
             client.finalize_logged_model(logged.model_id, LoggedModelStatus.FAILED)
             raise
         client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
-        for scratch in (collect_lineage, fetched):
+        for scratch in (packaged, fetched):
             shutil.rmtree(scratch, ignore_errors=True)
         return difference
 
@@ -225,15 +225,15 @@ def _model_version(version: entities.model_registry.ModelVersion) -> ModelVersio
     return ModelVersion(version.name, int(version.version), version.run_id, dict(version.tags))
 
 
-def _remove_others(location: str, package: Path) -> None:
+def _remove_others(location: str, packaged: Path) -> None:
     """Remove what lies where a model is stored and is no part of it: in `code/` it would be imported."""
     repository = get_artifact_repository(location)
     folders = [""]
     while folders:
         for each in repository.list_artifacts(folders.pop() or None):
-            if each.is_dir and (package / each.path).is_dir():
+            if each.is_dir and (packaged / each.path).is_dir():
                 folders.append(each.path)
-            elif each.is_dir or not (package / each.path).is_file():
+            elif each.is_dir or not (packaged / each.path).is_file():
                 repository.delete_artifacts(each.path)
 
 

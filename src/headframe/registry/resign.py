@@ -30,7 +30,7 @@ from headframe.tracking.errors import readable_errors
 _ADVICE = "restore the registry from a copy, or delete the version in MLflow and register it again"
 
 
-def predicate_to_resign(submission: Submission, version: ModelVersion, uri: str) -> dict[str, str]:
+def payload_to_resign(submission: Submission, version: ModelVersion, uri: str) -> dict[str, str]:
     """Return what to sign of a version besides its files.
 
     Args:
@@ -46,9 +46,9 @@ def predicate_to_resign(submission: Submission, version: ModelVersion, uri: str)
     except Unavailable:
         raise
     except HeadframeError:
-        return {**submission.predicate, **_kept_digests(submission, version, uri)}
-    require_identity(signed.predicate, submission, version)
-    return {name: str(value) for name, value in signed.predicate.items() if name != "run_id"}
+        return {**submission.payload, **_kept_digests(submission, version, uri)}
+    require_identity(signed.payload, submission, version)
+    return {name: str(value) for name, value in signed.payload.items() if name != "run_id"}
 
 
 def require_identity(signed: Mapping[str, Any], submission: Submission, version: ModelVersion) -> None:

@@ -49,7 +49,7 @@ class SignedModel:
 
     Attributes:
         signer: who signed it: the version's author.
-        predicate: what it was signed as: `model`, `run_id`, `headframe`, and the digests `plan`, `provenance`,
+        payload: what it was signed as: `model`, `run_id`, `headframe`, and the digests `plan`, `provenance`,
             `table`, `split`, `validated` (of the validation report), `bundle`, `predictions`, `evaluated` (of the
             metrics) and `slices`.
         digest: sha256 of the signed statement's file, which stands for every file of the model.
@@ -57,7 +57,7 @@ class SignedModel:
     """
 
     signer: Signer
-    predicate: dict[str, Any]
+    payload: dict[str, Any]
     digest: str
     files: dict[str, str]
 
@@ -93,13 +93,13 @@ def signing_key(team: TeamConfig, name: str | None = None) -> OwnKey:
     return key
 
 
-def sign_package(folder: Path, key: OwnKey, predicate: Mapping[str, str]) -> None:
+def sign_package(folder: Path, key: OwnKey, payload: Mapping[str, str]) -> None:
     """Sign a packaged model: write `model.dsse.json` next to `MLmodel`.
 
     Args:
         folder: the one that holds `MLmodel`; nothing may be added to it afterwards.
         key: of the author.
-        predicate: see `SignedModel`.
+        payload: see `SignedModel`.
 
     Raises:
         Refused: there is a pickle, or something else than the model's loader opens it.
@@ -108,7 +108,7 @@ def sign_package(folder: Path, key: OwnKey, predicate: Mapping[str, str]) -> Non
     files = _files(folder)
     _refuse_pickle(folder, files)
     subjects = {name: file_digest(path) for name, path in files.items()}
-    (folder / SIGNATURE).write_text(seal(KIND, subjects, predicate, key), encoding="utf-8")
+    (folder / SIGNATURE).write_text(seal(KIND, subjects, payload, key), encoding="utf-8")
 
 
 def check_package(folder: Path, trust: Trust) -> Signer:
@@ -125,7 +125,7 @@ def read_package(folder: Path, trust: Trust, expected: Mapping[str, str] | None 
     Args:
         folder: the one that holds `MLmodel`.
         trust: whose signature counts.
-        expected: what its predicate must state, so that another version's files are not taken for this one's.
+        expected: what its payload must state, so that another version's files are not taken for this one's.
 
     Raises:
         UnknownSigner: it is not signed by anybody trusted.
@@ -162,7 +162,7 @@ def read_statement(content: bytes, trust: Trust, expected: Mapping[str, str] | N
     Args:
         content: of `model.dsse.json`.
         trust: whose signature counts.
-        expected: what its predicate must state.
+        expected: what its payload must state.
 
     Raises:
         Refused: as `read_package`, but for the files.
@@ -177,13 +177,13 @@ def read_statement(content: bytes, trust: Trust, expected: Mapping[str, str] | N
         msg = f"{opened.signer.name} signed it, who is only {' and '.join(opened.signer.roles)}; have an author sign it"
         raise Refused(msg)
     for name, value in (expected or {}).items():
-        if opened.claim.get(name) != value:
+        if opened.payload.get(name) != value:
             msg = (
-                f"its signature is about {name} {opened.claim.get(name)}, not {value}: these are the files of another "
+                f"its signature is about {name} {opened.payload.get(name)}, not {value}: these are files of another "
                 f"version; {_ADVICE}"
             )
             raise Refused(msg)
-    return SignedModel(opened.signer, opened.claim, hashlib.sha256(content).hexdigest(), opened.subjects)
+    return SignedModel(opened.signer, opened.payload, hashlib.sha256(content).hexdigest(), opened.subjects)
 
 
 def _signers(text: str) -> set[str]:

@@ -28,7 +28,7 @@ def require_signed_tags(version: ModelVersion, signed: SignedModel) -> None:
         if tag not in version.tags:
             msg = f"{version.uri} has no tag {tag}, so Headframe did not register it; register it with: headframe run"
             raise Refused(msg)
-        came, wanted = version.tags[tag], signed.predicate.get(name)
+        came, wanted = version.tags[tag], signed.payload.get(name)
         if came != wanted:
             msg = (
                 f"tag {tag} of {version.uri} was changed: it is {came[:12]}, but {str(wanted)[:12]} is {name} in its "
@@ -50,7 +50,7 @@ def require_signed_digest(came: str, name: str, file: str, version: ModelVersion
     Raises:
         Refused: it is another one, or nothing was signed of it.
     """
-    wanted = signed.predicate.get(name)
+    wanted = signed.payload.get(name)
     if wanted is None:
         msg = f"the signature of {version.uri} does not say which {file} is its own; train and register it again"
         raise Refused(msg)
@@ -90,7 +90,7 @@ def read_signed_provenance(content: bytes, version: ModelVersion, signed: Signed
         "evaluated": found.evaluated.digest,
     }
     for name, came in digests.items():
-        wanted = str(signed.predicate.get(name))
+        wanted = str(signed.payload.get(name))
         if came != wanted:
             msg = (
                 f"{layout.PROVENANCE} of {version.uri} names {name} {came[:12]}, but {wanted[:12]} was signed by "

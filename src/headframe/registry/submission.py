@@ -50,7 +50,7 @@ class Submission:
 
     @property
     def identity(self) -> dict[str, str]:
-        """The part of the signed predicate that identifies the result; see `key`."""
+        """The part of the signed payload that identifies the result; see `key`."""
         return {
             "model": self.model,
             "table": self.data.split.table.digest,
@@ -60,7 +60,7 @@ class Submission:
         }
 
     @property
-    def predicate(self) -> dict[str, str]:
+    def payload(self) -> dict[str, str]:
         """What the signature of the model states of it, besides its files."""
         return {
             **self.identity,
@@ -75,7 +75,7 @@ class Submission:
     @property
     def tags(self) -> dict[str, str]:
         """Tags of run and version."""
-        signed = self.predicate
+        signed = self.payload
         metric = self.evaluated.lead
         return {
             tags.KEY: self.key,

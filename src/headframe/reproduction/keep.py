@@ -80,7 +80,7 @@ def keep(found: Reproduction, plan: Plan, uri: str, root: Path, witness: Witness
     client = make_client(uri)
     with readable_errors(uri):
         client.log_text(version.run_id, text, f"{FOLDER}/{sha256[:NAME]}.json")
-    claim = {
+    payload = {
         "verdict": found.verdict,
         "first": found.first,
         "reason": found.reason,
@@ -92,7 +92,7 @@ def keep(found: Reproduction, plan: Plan, uri: str, root: Path, witness: Witness
             "report": sha256,
         },
     }
-    entry = service.append(found.model, "reproduce", witness.key, lambda _: (found.version, claim))
+    entry = service.append(found.model, "reproduce", witness.key, lambda _: (found.version, payload))
     with readable_errors(uri):
         for tag, value in (
             (tags.REPRODUCED, found.verdict),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT = "https://in-toto.io/Statement/v1"
 _RESTORE = "restore it from a copy"
-PREDICATES = "https://headframe.dev/attestation"  # a name, not a page: what is claimed, and its version
+PREDICATES = "https://headframe.dev/attestation"  # a name, not a page: the kind of statement, and its version
 
 
 @dataclass(frozen=True)
@@ -33,24 +33,24 @@ class Opened:
 
     Attributes:
         subjects: name and sha256 (64 hex digits) of what it is about.
-        kind: what is claimed, as `approve` or `model`.
-        claim: the predicate, as JSON.
+        kind: as `approve` or `model`.
+        payload: the predicate, as JSON.
         signer: whose signature it bears.
     """
 
     subjects: dict[str, str]
     kind: str
-    claim: dict[str, Any]
+    payload: dict[str, Any]
     signer: Signer
 
 
-def seal(kind: str, subjects: Mapping[str, str], claim: Mapping[str, Any], key: OwnKey) -> str:
+def seal(kind: str, subjects: Mapping[str, str], payload: Mapping[str, Any], key: OwnKey) -> str:
     """Sign a statement.
 
     Args:
-        kind: what is claimed: small letters.
+        kind: of the statement: small letters.
         subjects: name and sha256 of what it is about; at least one.
-        claim: the predicate, as JSON.
+        payload: the predicate, as JSON.
         key: who signs.
 
     Returns:
@@ -63,7 +63,7 @@ def seal(kind: str, subjects: Mapping[str, str], claim: Mapping[str, Any], key: 
         "_type": STATEMENT,
         "subject": [{"name": name, "digest": {"sha256": digest}} for name, digest in sorted(subjects.items())],
         "predicateType": _predicate(kind),
-        "predicate": dict(claim),
+        "predicate": dict(payload),
     }
     envelope = Envelope(canonical(statement).encode(), PAYLOAD_TYPE, {})
     private = key.private
@@ -76,7 +76,7 @@ def unseal(text: str, kind: str, trust: Trust) -> Opened:
 
     Args:
         text: the envelope.
-        kind: what it must claim.
+        kind: which it must be of.
         trust: whose signature counts.
 
     Raises:
@@ -90,7 +90,7 @@ def unseal(text: str, kind: str, trust: Trust) -> Opened:
         envelope = Envelope.from_dict(json.loads(text))
         statement = json.loads(envelope.payload)
         subjects = {each["name"]: each["digest"]["sha256"] for each in statement["subject"]}
-        told, claim = statement["predicateType"], dict(statement["predicate"])
+        told, payload = statement["predicateType"], dict(statement["predicate"])
     except (ValueError, KeyError, TypeError, AttributeError, FormatError) as error:
         msg = f"it is no signed statement that can be read ({type(error).__name__}); restore it from a copy"
         raise Refused(msg) from error
@@ -110,9 +110,9 @@ def unseal(text: str, kind: str, trust: Trust) -> Opened:
     if envelope.payload_type != PAYLOAD_TYPE or told != _predicate(kind):
         msg = f"it states {told}, not {_predicate(kind)}; a statement of one kind is worthless for another"
         raise Refused(msg)
-    if signer.until is not None and "time" in claim:  # what bears no time, as models, counts whenever it was signed
-        _require_before_leaving(claim["time"], signer)
-    return Opened(subjects, kind, claim, signer)
+    if signer.until is not None and "time" in payload:  # what bears no time, as models, counts whenever it was signed
+        _require_before_leaving(payload["time"], signer)
+    return Opened(subjects, kind, payload, signer)
 
 
 def _require_before_leaving(time: object, signer: Signer) -> None:

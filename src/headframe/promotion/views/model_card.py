@@ -349,14 +349,14 @@ def _gates(known: _Known, name: str) -> list[Block]:
     gated = known.gated
     if gated is None:
         return [Text(f"No gate was asked about this version yet: `headframe models gate {name}`")]
-    claim = gated.payload
-    against = "there was no champion" if claim["champion"] is None else f"against version {claim['champion']}"
-    tried = f", try {claim['tries']} against this champion" if claim["tries"] > 1 else ""
+    payload = gated.payload
+    against = "there was no champion" if payload["champion"] is None else f"against version {payload['champion']}"
+    tried = f", try {payload['tries']} against this champion" if payload["tries"] > 1 else ""
     rows = [
-        [each["gate"], "✓" if each["passed"] else "✗", each["verdict"], each["reason"]] for each in claim["results"]
+        [each["gate"], "✓" if each["passed"] else "✗", each["verdict"], each["reason"]] for each in payload["results"]
     ]
     return [
-        Text(f"Policy {claim['policy']}, {against}{tried}; signed by {gated.signer}, {gated.time}."),
+        Text(f"Policy {payload['policy']}, {against}{tried}; signed by {gated.signer}, {gated.time}."),
         Grid(["gate", "", "verdict", "~why"], rows),
         Text(
             f"Report `gates/{gated.digests['report'][:16]}.json` of its run, sha256 `{gated.digests['report']}`.",
@@ -402,7 +402,7 @@ def _lineage(found: VersionRecord) -> list[Block]:
         "Of the project": ", ".join(own) or "no code of its own",
         "Libraries": ", ".join(f"{name} {version}" for name, version in sorted(origin.libraries.items())),
         "Python": f"{origin.python} on {origin.machine}, trained on {origin.device}",
-        "Headframe": str(found.signed.predicate["headframe"]),
+        "Headframe": str(found.signed.payload["headframe"]),
         "Seed": str(found.plan.seed),
         "Run": found.version.run_id,
     }
@@ -422,5 +422,5 @@ def _again(known: _Known, name: str) -> list[Block]:
 def _digests(found: VersionRecord) -> dict[str, str]:
     """Give the sha256 of what a version consists of and rests on, by name."""
     names = ("bundle", "plan", "provenance", "table", "split", "predictions", "evaluated", "slices")
-    told = {name: str(found.signed.predicate[name]) for name in names if name in found.signed.predicate}
+    told = {name: str(found.signed.payload[name]) for name in names if name in found.signed.payload}
     return {"signature": found.signed.digest, **told}
