@@ -1,8 +1,8 @@
 """A team's servers: PostgreSQL and MLflow with accounts and roles, and the people who may use them.
 
-python infra/team up DIR              start, and make what is missing; everything is kept in DIR
+python infra/team up DIR              start, and create what is missing; everything is in DIR
 python infra/team person DIR NAME ROLE [ROLE ...]
-                                      let somebody in, or give them other roles and new passwords
+                                      add a person, or set other roles and new passwords
 python infra/team status DIR          what runs, and where
 python infra/team down DIR            stop; a later `up` goes on with what is there
 """
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import database
 import registry
-from place import Place, Settings, password
+from folder import Settings, TeamFolder, password
 
 from headframe.config.plan.promotion import PromotionConfig
 from headframe.errors import ConfigurationError, HeadframeError
@@ -28,58 +28,58 @@ from headframe.telemetry import switch_off
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,40}")
 _TAKEN = re.compile(r"admin|postgres|pg_.*|mlflow.*|headframe.*")
-_NOBODY = "127."
+_LOOPBACK = "127."
 
 
-def up(place: Place, arguments: argparse.Namespace) -> None:
-    """Start both servers and make what is missing: cluster, databases, the ledger's tables, roles."""
+def up(team: TeamFolder, arguments: argparse.Namespace) -> None:
+    """Start both servers and create what is missing: cluster, databases, the ledger's tables, roles."""
     began = time.monotonic()
-    settings = _settings(place, arguments)
-    place.make()
-    place.keep(settings)
-    if not settings.host.startswith(_NOBODY):
-        _say(f"warning: {settings.host} is no loopback address and nothing is encrypted; put TLS in front of both")
+    settings = _settings(team, arguments)
+    team.make()
+    team.save(settings)
+    if not settings.host.startswith(_LOOPBACK):
+        _print(f"warning: {settings.host} is no loopback address and nothing is encrypted; put TLS in front of both")
     if settings.own:
-        database.start(place, settings)
-    database.prepare(place, settings)
-    _say(f"postgresql up at {settings.database_host}:{settings.database_port} after {time.monotonic() - began:.1f} s")
-    _make_tables(place, settings)
-    database.allow(place, settings)
-    registry.start(place, settings)
-    registry.allow(place, settings)
-    _say(f"mlflow     up at {settings.uri} after {time.monotonic() - began:.1f} s")
+        database.start(team, settings)
+    database.prepare(team, settings)
+    _print(f"postgresql up at {settings.database_host}:{settings.database_port} after {time.monotonic() - began:.1f} s")
+    _make_tables(team, settings)
+    database.set_roles(team, settings)
+    registry.start(team, settings)
+    registry.set_roles(team, settings)
+    _print(f"mlflow     up at {settings.uri} after {time.monotonic() - began:.1f} s")
 
 
-def down(place: Place, _: argparse.Namespace) -> None:
+def down(team: TeamFolder, _: argparse.Namespace) -> None:
     """Stop what `up` started, and nothing else."""
-    settings = place.settings()
-    registry.stop(place)
+    settings = team.settings()
+    registry.stop(team)
     if settings.own:
-        database.stop(place)
-    _say("down")
+        database.stop(team)
+    _print("down")
 
 
-def status(place: Place, _: argparse.Namespace) -> None:
-    """Tell what runs, and where."""
-    settings = place.settings()
-    kind = ("up" if database.running(place) else "down") if settings.own else "not ours"
-    _say(f"postgresql {kind}, {settings.database_host}:{settings.database_port}")
-    runs = registry.process(place)
-    state = "down" if runs is None else f"{'up' if registry.answers(settings) else 'starting'} (process {runs.pid})"
-    _say(f"mlflow     {state}, {settings.uri}")
+def status(team: TeamFolder, _: argparse.Namespace) -> None:
+    """Print what runs, and where."""
+    settings = team.settings()
+    kind = ("up" if database.is_running(team) else "down") if settings.own else "not ours"
+    _print(f"postgresql {kind}, {settings.database_host}:{settings.database_port}")
+    runs = registry.process(team)
+    state = "down" if runs is None else f"{'up' if registry.is_up(settings) else 'starting'} (process {runs.pid})"
+    _print(f"mlflow     {state}, {settings.uri}")
 
 
-def person(place: Place, arguments: argparse.Namespace) -> None:
-    """Let somebody in; what they set in their shell goes to stdout, and stands nowhere else."""
+def person(team: TeamFolder, arguments: argparse.Namespace) -> None:
+    """Add a person; the variables for their shell are printed to stdout, and stored nowhere."""
     name, roles = arguments.name, tuple(dict.fromkeys(arguments.roles))
     if not _NAME.fullmatch(name) or _TAKEN.fullmatch(name):
         msg = f"{name!r} cannot name a person; expected small letters, digits, - and _, and no name of the servers' own"
         raise ConfigurationError(msg)
-    settings = place.settings()
+    settings = team.settings()
     tracking, ledger = password(), password()
-    registry.give(place, settings, name, roles, tracking)
-    database.give(place, settings, name, roles, ledger)
-    _say(f"{name} is {' and '.join(roles)}; these lines are for their own shell, and hold their passwords:")
+    registry.set_person(team, settings, name, roles, tracking)
+    database.set_person(team, settings, name, roles, ledger)
+    _print(f"{name} is {' and '.join(roles)}; these lines are for their own shell, and hold their passwords:")
     lines = {
         "MLFLOW_TRACKING_URI": settings.uri,
         "MLFLOW_TRACKING_USERNAME": name,
@@ -90,9 +90,9 @@ def person(place: Place, arguments: argparse.Namespace) -> None:
     sys.stdout.write("".join(f"export {variable}={value}\n" for variable, value in lines.items()))
 
 
-def _settings(place: Place, arguments: argparse.Namespace) -> Settings:
-    """Put together what is asked for now and what was asked for before."""
-    before = place.kept()
+def _settings(team: TeamFolder, arguments: argparse.Namespace) -> Settings:
+    """Return the options of now, and where there are none those of the last `up`."""
+    before = team.saved()
     host = arguments.host or (before.host if before else "127.0.0.1")
     named = os.environ.get("PGHOST")
     own = before.own if before else named is None
@@ -101,7 +101,7 @@ def _settings(place: Place, arguments: argparse.Namespace) -> Settings:
     else:
         database_host = named or (before.database_host if before else host)
         database_port = int(os.environ.get("PGPORT") or (before.database_port if before else 5432))
-    asked = Settings(
+    settings = Settings(
         host=host,
         port=arguments.port or (before.port if before else 5000),
         database_host=database_host,
@@ -110,23 +110,23 @@ def _settings(place: Place, arguments: argparse.Namespace) -> Settings:
         allow=tuple(arguments.allow or (before.allow if before else ())),
         workers=arguments.workers or (before.workers if before else 2),
     )
-    if asked.own and asked.port == asked.database_port:
-        msg = f"--port and --database-port are both {asked.port}; give each server a port of its own"
+    if settings.own and settings.port == settings.database_port:
+        msg = f"--port and --database-port are both {settings.port}; give each server a port of its own"
         raise ConfigurationError(msg)
-    if before not in (None, asked) and (registry.process(place) is not None or database.running(place)):
-        msg = f"the servers in {place.folder} are up with other settings; run `down` before `up` with new ones"
+    if before not in (None, settings) and (registry.process(team) is not None or database.is_running(team)):
+        msg = f"the servers in {team.path} are up with other settings; run `down` before `up` with new ones"
         raise ConfigurationError(msg)
-    return asked
+    return settings
 
 
-def _make_tables(place: Place, settings: Settings) -> None:
-    """Let the ledger's owner make its tables; nobody else may."""
+def _make_tables(team: TeamFolder, settings: Settings) -> None:
+    """Create the ledger's tables as their owner; no other role may."""
     owner = database.DATABASES[database.LEDGER]
-    address = database.address(settings, owner, place.secrets()[owner], database.LEDGER)
-    Ledger.open(PromotionConfig(model="none", policy="none", gates={}, ledger=address), place.folder)
+    address = database.address(settings, owner, team.secrets()[owner], database.LEDGER)
+    Ledger.open(PromotionConfig(model="none", policy="none", gates={}, ledger=address), team.path)
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stderr.write(text + "\n")
 
 
@@ -139,7 +139,7 @@ def main() -> int:
     for command in (up, down, status, person):
         made = commands.add_parser(command.__name__, help=(command.__doc__ or "").splitlines()[0])
         made.set_defaults(command=command)
-        made.add_argument("folder", metavar="DIR", type=Path, help="where the servers keep what they keep")
+        made.add_argument("folder", metavar="DIR", type=Path, help="the folder of the servers")
         if command is up:
             made.add_argument("--host", help="address to listen on; default: 127.0.0.1")
             made.add_argument("--port", type=int, help="of MLflow; default: 5000")
@@ -155,9 +155,9 @@ def main() -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     switch_off()
     try:
-        arguments.command(Place(arguments.folder.resolve()), arguments)
+        arguments.command(TeamFolder(arguments.folder.resolve()), arguments)
     except HeadframeError as error:
-        _say(str(error))
+        _print(str(error))
         return error.exit_code
     return 0
 

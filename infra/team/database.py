@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, LiteralString
 
 import psycopg
-from place import Place, Settings
+from folder import Settings, TeamFolder
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
@@ -27,48 +27,48 @@ _SECONDS = "60"
 
 
 def group(role: str) -> str:
-    """Give the database's name of a role of the team."""
+    """Return the database's name of a role of the team."""
     return f"headframe_{role}"
 
 
-def start(place: Place, settings: Settings) -> None:
+def start(team: TeamFolder, settings: Settings) -> None:
     """Start the cluster, made at the first time.
 
     Raises:
         HeadframeError: PostgreSQL is not installed, cannot reach the folder, or does not start.
     """
-    if running(place):
+    if is_running(team):
         return
-    if not (place.cluster / "PG_VERSION").is_file():
-        _make(place)
+    if not (team.cluster / "PG_VERSION").is_file():
+        _make(team)
     require_free(settings.host, settings.database_port, "--database-port")
-    _configure(place, settings)
-    log = place.cluster / "log"
-    done = _as_owner(_program("pg_ctl"), "start", "-D", str(place.cluster), "-l", str(log), "-w", "-t", _SECONDS)
+    _configure(team, settings)
+    log = team.cluster / "log"
+    done = _as_owner(_program("pg_ctl"), "start", "-D", str(team.cluster), "-l", str(log), "-w", "-t", _SECONDS)
     if done.returncode:
-        said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.is_file() else []
-        msg = f"PostgreSQL did not start; the end of {log} says: {' / '.join(said[-3:]) or done.stderr.strip()}"
+        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.is_file() else []
+        msg = f"PostgreSQL did not start; the end of {log} says: {' / '.join(lines[-3:]) or done.stderr.strip()}"
         raise HeadframeError(msg)
 
 
-def stop(place: Place) -> None:
+def stop(team: TeamFolder) -> None:
     """Stop the cluster, after what is being written, and wait until it is gone."""
-    if running(place):
-        done = _as_owner(_program("pg_ctl"), "stop", "-D", str(place.cluster), "-m", "fast", "-w", "-t", _SECONDS)
+    if is_running(team):
+        done = _as_owner(_program("pg_ctl"), "stop", "-D", str(team.cluster), "-m", "fast", "-w", "-t", _SECONDS)
         if done.returncode:
-            msg = f"PostgreSQL in {place.cluster} did not stop: {done.stderr.strip()}"
+            msg = f"PostgreSQL in {team.cluster} did not stop: {done.stderr.strip()}"
             raise HeadframeError(msg)
 
 
-def running(place: Place) -> bool:
-    """Say whether the cluster runs."""
-    if not (place.cluster / "PG_VERSION").is_file():
+def is_running(team: TeamFolder) -> bool:
+    """Return whether the cluster runs."""
+    if not (team.cluster / "PG_VERSION").is_file():
         return False
-    return _as_owner(_program("pg_ctl"), "status", "-D", str(place.cluster)).returncode == 0
+    return _as_owner(_program("pg_ctl"), "status", "-D", str(team.cluster)).returncode == 0
 
 
 def require_free(host: str, port: int, option: str) -> None:
-    """Raises: HeadframeError: the port is taken."""
+    """Raise a HeadframeError if the port is taken."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -78,10 +78,10 @@ def require_free(host: str, port: int, option: str) -> None:
             raise HeadframeError(msg) from error
 
 
-def prepare(place: Place, settings: Settings) -> None:
-    """Make the databases, their owners and the roles of the team, whatever of them is missing."""
-    passwords = place.secrets()
-    with connect(place, settings, "postgres") as connection:
+def prepare(team: TeamFolder, settings: Settings) -> None:
+    """Create the databases, their owners and the roles of the team that are missing."""
+    passwords = team.secrets()
+    with connect(team, settings, "postgres") as connection:
         for role in map(group, ROLES):
             _role(connection, role, "NOLOGIN")
         for name, owner in DATABASES.items():
@@ -96,12 +96,12 @@ def prepare(place: Place, settings: Settings) -> None:
             _run(connection, "REVOKE ALL ON DATABASE {} FROM PUBLIC", name)
 
 
-def allow(place: Place, settings: Settings) -> None:
-    """Say what each role of the team may do to the ledger's tables: read, append, and note where an alias points.
+def set_roles(team: TeamFolder, settings: Settings) -> None:
+    """Grant each role of the team its rights on the ledger's tables: read, append, and note where an alias points.
 
-    Nobody but the owner may change or remove what was appended, and nobody signs in as the owner.
+    Only the owner may change or remove what was appended, and no person signs in as the owner.
     """
-    with connect(place, settings, LEDGER) as connection:
+    with connect(team, settings, LEDGER) as connection:
         _run(connection, "REVOKE ALL ON SCHEMA public FROM PUBLIC")
         for role in map(group, ROLES):
             _run(connection, "GRANT USAGE ON SCHEMA public TO {}", role)
@@ -112,9 +112,9 @@ def allow(place: Place, settings: Settings) -> None:
             _run(connection, "GRANT INSERT, UPDATE ON projected TO {}", role)
 
 
-def give(place: Place, settings: Settings, name: str, roles: tuple[str, ...], password: str) -> None:
+def set_person(team: TeamFolder, settings: Settings, name: str, roles: tuple[str, ...], password: str) -> None:
     """Let a person sign in with these roles and this password, and no others."""
-    with connect(place, settings, "postgres") as connection:
+    with connect(team, settings, "postgres") as connection:
         _role(connection, name, "LOGIN")
         _set_password(connection, name, password)
         for role in ROLES:
@@ -122,17 +122,17 @@ def give(place: Place, settings: Settings, name: str, roles: tuple[str, ...], pa
 
 
 def address(settings: Settings, user: str, password: str, database: str) -> str:
-    """Give the address as SQLAlchemy takes it."""
+    """Return the address as SQLAlchemy takes it."""
     return f"postgresql+psycopg://{user}:{password}@{settings.database_host}:{settings.database_port}/{database}"
 
 
-def connect(place: Place, settings: Settings, database: str) -> psycopg.Connection:
+def connect(team: TeamFolder, settings: Settings, database: str) -> psycopg.Connection:
     """Connect as who may make roles and databases.
 
     Raises:
-        HeadframeError: PostgreSQL does not answer, or does not know who asks.
+        HeadframeError: PostgreSQL does not answer, or does not know the user.
     """
-    ours = {"user": SUPERUSER, "password": place.secrets()["postgres"]} if settings.own else {}
+    ours = {"user": SUPERUSER, "password": team.secrets()["postgres"]} if settings.own else {}
     named = make_conninfo(host=settings.database_host, port=settings.database_port, dbname=database, **ours)
     try:
         return psycopg.connect(named, autocommit=True, connect_timeout=10)
@@ -149,40 +149,40 @@ def _role(connection: psycopg.Connection, name: str, kind: Literal["LOGIN", "NOL
 
 
 def _set_password(connection: psycopg.Connection, name: str, password: str) -> None:
-    """Only what the password is checked by goes over the wire, so that no log of a statement can hold it."""
-    checked_by = connection.pgconn.encrypt_password(password.encode(), name.encode(), b"scram-sha-256").decode()
-    connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(name), sql.Literal(checked_by)))
+    """Set a password; only its verifier is sent, so that no log of a statement can hold it."""
+    verifier = connection.pgconn.encrypt_password(password.encode(), name.encode(), b"scram-sha-256").decode()
+    connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(name), sql.Literal(verifier)))
 
 
 def _run(connection: psycopg.Connection, statement: LiteralString, *names: str) -> None:
     connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
 
-def _make(place: Place) -> None:
-    """Make the cluster: passwords are asked of everybody, also on this machine, and pages carry checksums."""
+def _make(team: TeamFolder) -> None:
+    """Create the cluster: a password is required of every user, also on this machine, and pages have checksums."""
     with tempfile.TemporaryDirectory() as scratch:
         secret = Path(scratch) / "password"
         secret.touch(mode=0o600)
-        secret.write_text(place.secrets()["postgres"] + "\n", encoding="utf-8")
+        secret.write_text(team.secrets()["postgres"] + "\n", encoding="utf-8")
         if os.geteuid() == 0:
-            place.cluster.mkdir(mode=0o700, exist_ok=True)
-            for each in (place.cluster, Path(scratch), secret):
+            team.cluster.mkdir(mode=0o700, exist_ok=True)
+            for each in (team.cluster, Path(scratch), secret):
                 shutil.chown(each, SUPERUSER)
         done = _as_owner(
-            _program("initdb"), "-D", str(place.cluster), "-U", SUPERUSER, "--pwfile", str(secret),
+            _program("initdb"), "-D", str(team.cluster), "-U", SUPERUSER, "--pwfile", str(secret),
             "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C.UTF-8", "--data-checksums",
         )  # fmt: skip
     if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
         msg = (
-            f"the cluster in {place.cluster} cannot be made ({said[-1] if said else 'initdb said nothing'}); "
+            f"the cluster in {team.cluster} cannot be created ({lines[-1] if lines else 'no output of initdb'}); "
             "PostgreSQL's user must be able to reach that folder"
         )
         raise HeadframeError(msg)
 
 
-def _configure(place: Place, settings: Settings) -> None:
-    """Say where the cluster listens and to whom: the servers' own databases are reached from this machine alone."""
+def _configure(team: TeamFolder, settings: Settings) -> None:
+    """Write where the cluster listens and to whom: the servers' own databases are reached from this machine alone."""
     lines = [
         "# written by infra/team at every start",
         f"listen_addresses = '{settings.host}'",
@@ -194,9 +194,9 @@ def _configure(place: Place, settings: Settings) -> None:
     access = ["# written by infra/team at every start", f"host all all {settings.host}/32 scram-sha-256"]
     if not settings.host.startswith("127."):
         access.append(f"host {LEDGER} all all scram-sha-256")
-    _write_as_owner(place.cluster / "team.conf", "\n".join(lines) + "\n")
-    _write_as_owner(place.cluster / "pg_hba.conf", "\n".join(access) + "\n")
-    main = place.cluster / "postgresql.conf"
+    _write_as_owner(team.cluster / "team.conf", "\n".join(lines) + "\n")
+    _write_as_owner(team.cluster / "pg_hba.conf", "\n".join(access) + "\n")
+    main = team.cluster / "postgresql.conf"
     if "include 'team.conf'" not in main.read_text(encoding="utf-8"):
         with main.open("a", encoding="utf-8") as stream:
             stream.write("include 'team.conf'\n")
@@ -218,7 +218,7 @@ def _as_owner(*command: str) -> subprocess.CompletedProcess[str]:
 
 
 def _program(name: str) -> str:
-    """Find a program of PostgreSQL's: on the path, else where Debian keeps each version."""
+    """Find a program of PostgreSQL's: on the path, else where Debian installs each version."""
     found = shutil.which(name) or max(map(str, Path("/usr/lib/postgresql").glob(f"*/bin/{name}")), default=None)
     if found is None:
         msg = f"{name} is not installed; install PostgreSQL, or name a server with PGHOST, PGUSER and PGPASSWORD"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 from database import address, require_free
-from place import Place, Settings, write_secret
+from folder import Settings, TeamFolder, write_secret
 
 from headframe.digests import write_atomically
 from headframe.errors import HeadframeError
@@ -53,18 +53,18 @@ auth_cache_ttl_seconds = 60
 """
 
 
-def start(place: Place, settings: Settings) -> float:
-    """Start the server and wait until it answers; gives the seconds that this took.
+def start(team: TeamFolder, settings: Settings) -> float:
+    """Start the server and wait until it answers; return the seconds that this took.
 
     Raises:
         HeadframeError: its port is taken, or it does not start.
     """
-    if process(place) is not None:
+    if process(team) is not None:
         return 0.0
     require_free(settings.host, settings.port, "--port")
-    passwords = place.secrets()
+    passwords = team.secrets()
     write_secret(
-        place.folder / "auth.ini",
+        team.path / "auth.ini",
         _CONFIGURATION.format(
             database=address(settings, "mlflow_auth", passwords["mlflow_auth"], "mlflow_auth"), admin=ADMIN
         ),
@@ -73,35 +73,35 @@ def start(place: Place, settings: Settings) -> float:
     command = [
         sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth",
         "--host", settings.host, "--port", str(settings.port), "--workers", str(settings.workers),
-        "--serve-artifacts", "--artifacts-destination", place.artifacts.as_uri(),
+        "--serve-artifacts", "--artifacts-destination", team.artifacts.as_uri(),
         "--allowed-hosts", ",".join(dict.fromkeys([*names, *settings.allow])),
         "--cors-allowed-origins", ",".join(dict.fromkeys(f"http://{name}" for name in names)),
         "--x-frame-options", "DENY", "--enable-workspaces",
     ]  # fmt: skip
     began = time.monotonic()
-    with (place.logs / "mlflow.log").open("ab") as log:
-        environment = _environment(place, settings, passwords)
-        daemon = Daemon.start(command, environment=environment, cwd=place.folder, log=log)
-    write_atomically(place.folder / "mlflow.json", json.dumps(asdict(daemon)) + "\n")
-    while not answers(settings):
+    with (team.logs / "mlflow.log").open("ab") as log:
+        environment = _environment(team, settings, passwords)
+        daemon = Daemon.start(command, environment=environment, cwd=team.path, log=log)
+    write_atomically(team.path / "mlflow.json", json.dumps(asdict(daemon)) + "\n")
+    while not is_up(settings):
         took = time.monotonic() - began
-        if process(place) is None or took > START_SECONDS:
-            stop(place)
-            said = (place.logs / "mlflow.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            msg = f"MLflow did not start; the end of {place.logs / 'mlflow.log'} says: {' / '.join(said[-_LINES:])}"
+        if process(team) is None or took > START_SECONDS:
+            stop(team)
+            lines = (team.logs / "mlflow.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            msg = f"MLflow did not start; the end of {team.logs / 'mlflow.log'} says: {' / '.join(lines[-_LINES:])}"
             raise HeadframeError(msg)
         time.sleep(0.2)
     return time.monotonic() - began
 
 
-def _environment(place: Place, settings: Settings, passwords: dict[str, str]) -> dict[str, str]:
-    """What the server is told; passwords go this way, since everybody on the machine can read a command line."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "PG"))}
+def _environment(team: TeamFolder, settings: Settings, passwords: dict[str, str]) -> dict[str, str]:
+    """Return the server's environment, with passwords, since every user of the machine can read a command line."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "PG"))}
     return {
         **OFF,
-        **kept,
+        **inherited,
         "MLFLOW_BACKEND_STORE_URI": address(settings, "mlflow", passwords["mlflow"], "mlflow"),
-        "MLFLOW_AUTH_CONFIG_PATH": str(place.folder / "auth.ini"),
+        "MLFLOW_AUTH_CONFIG_PATH": str(team.path / "auth.ini"),
         "MLFLOW_AUTH_ADMIN_PASSWORD": passwords["admin"],
         "MLFLOW_FLASK_SERVER_SECRET_KEY": passwords["flask"],
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
@@ -111,28 +111,28 @@ def _environment(place: Place, settings: Settings, passwords: dict[str, str]) ->
     }
 
 
-def stop(place: Place) -> None:
+def stop(team: TeamFolder) -> None:
     """Stop the server and its workers, and wait until they are gone."""
-    daemon = _noted(place)
+    daemon = _noted(team)
     if daemon is not None:
         terminate([daemon], _STOP_SECONDS)
-    (place.folder / "mlflow.json").unlink(missing_ok=True)
+    (team.path / "mlflow.json").unlink(missing_ok=True)
 
 
-def process(place: Place) -> psutil.Process | None:
+def process(team: TeamFolder) -> psutil.Process | None:
     """Return the process that was started; None where it is gone, even if another has its number now."""
-    daemon = _noted(place)
+    daemon = _noted(team)
     return None if daemon is None else daemon.process()
 
 
-def _noted(place: Place) -> Daemon | None:
+def _noted(team: TeamFolder) -> Daemon | None:
     try:
-        return Daemon(**json.loads((place.folder / "mlflow.json").read_bytes()))
+        return Daemon(**json.loads((team.path / "mlflow.json").read_bytes()))
     except FileNotFoundError:
         return None
 
 
-def answers(settings: Settings) -> bool:
+def is_up(settings: Settings) -> bool:
     """Return whether the server answers."""
     try:
         return httpx.get(f"{settings.uri}/health", timeout=2, trust_env=False).is_success
@@ -140,49 +140,49 @@ def answers(settings: Settings) -> bool:
         return False
 
 
-def allow(place: Place, settings: Settings) -> None:
-    """Make the roles of the team with their grants, whatever of them is missing."""
-    ask = _Administrator(place, settings)
+def set_roles(team: TeamFolder, settings: Settings) -> None:
+    """Create the roles of the team that are missing, and set their grants."""
+    api = _Administrator(team, settings)
     for role, grants in GRANTS.items():
-        number = ask.roles().get(role)
+        number = api.roles().get(role)
         if number is None:
-            number = ask("POST", "roles/create", workspace="default", name=role)["role"]["id"]
-        listed = ask("GET", f"roles/permissions/list?role_id={number}")["role_permissions"]
+            number = api("POST", "roles/create", workspace="default", name=role)["role"]["id"]
+        listed = api("GET", f"roles/permissions/list?role_id={number}")["role_permissions"]
         wanted = {(kind, "*", grant) for kind, grant in grants.items()}
         for each in listed:
-            has = (each["resource_type"], each["resource_pattern"], each["permission"])
-            if has in wanted:
-                wanted.remove(has)
+            present = (each["resource_type"], each["resource_pattern"], each["permission"])
+            if present in wanted:
+                wanted.remove(present)
             else:
-                ask("DELETE", "roles/permissions/remove", role_permission_id=each["id"])
+                api("DELETE", "roles/permissions/remove", role_permission_id=each["id"])
         for kind, pattern, grant in sorted(wanted):
-            ask(
+            api(
                 "POST", "roles/permissions/add",
                 role_id=number, resource_type=kind, resource_pattern=pattern, permission=grant,
             )  # fmt: skip
 
 
-def give(place: Place, settings: Settings, name: str, roles: tuple[str, ...], password: str) -> None:
+def set_person(team: TeamFolder, settings: Settings, name: str, roles: tuple[str, ...], password: str) -> None:
     """Let a person sign in with these roles and this password, and no others."""
-    ask = _Administrator(place, settings)
-    if ask.knows(name):
-        ask("PATCH", "users/update-password", username=name, password=password)
+    api = _Administrator(team, settings)
+    if api.has_user(name):
+        api("PATCH", "users/update-password", username=name, password=password)
     else:
-        ask("POST", "users/create", username=name, password=password)
-    has = {each["name"] for each in ask("GET", f"users/roles/list?username={name}")["roles"]}
-    for role, number in ask.roles().items():
-        if role in roles and role not in has:
-            ask("POST", "roles/assign", username=name, role_id=number)
-        elif role not in roles and role in has:
-            ask("DELETE", "roles/unassign", username=name, role_id=number)
+        api("POST", "users/create", username=name, password=password)
+    assigned = {each["name"] for each in api("GET", f"users/roles/list?username={name}")["roles"]}
+    for role, number in api.roles().items():
+        if role in roles and role not in assigned:
+            api("POST", "roles/assign", username=name, role_id=number)
+        elif role not in roles and role in assigned:
+            api("DELETE", "roles/unassign", username=name, role_id=number)
 
 
 class _Administrator:
     """Requests to MLflow's server by its administrator."""
 
-    def __init__(self, place: Place, settings: Settings) -> None:
+    def __init__(self, team: TeamFolder, settings: Settings) -> None:
         self.settings = settings
-        self.password = place.secrets()["admin"]
+        self.password = team.secrets()["admin"]
 
     def __call__(self, method: str, path: str, **fields: Any) -> Any:
         url = f"{self.settings.uri}/api/{_version(path)}/mlflow/{path}"
@@ -203,7 +203,7 @@ class _Administrator:
         listed = self("GET", "roles/list?workspace=default")["roles"]
         return {each["name"]: each["id"] for each in listed if each["name"] in GRANTS}
 
-    def knows(self, name: str) -> bool:
+    def has_user(self, name: str) -> bool:
         """Return whether there is an account of this name."""
         return name in {each["username"] for each in self("GET", "users/list")["users"]}
 

@@ -442,7 +442,7 @@ def test_a_folder_without_servers_is_said(tmp_path: Path, team: Servers):
     for command in (["status"], ["down"], ["person"]):
         code, _, said = team.type(*command, str(tmp_path), *(["anna", "author"] if command == ["person"] else []))
         assert code == 1
-        assert said.strip() == f"{tmp_path} holds no team's servers; make them with: python infra/team up {tmp_path}"
+        assert said.strip() == f"{tmp_path} holds no team's servers; set them up with: python infra/team up {tmp_path}"
 
 
 def test_everything_is_down_after_down_and_there_again_after_up(team: Servers, model: dict[str, str], become):

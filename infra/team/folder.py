@@ -1,4 +1,4 @@
-"""Where a team's servers keep what they keep, and the secrets that they share."""
+"""The folder of a team's servers: settings, data, logs, and the secrets that they share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BYTES = 24  # of randomness in a password, as 32 letters
 
 @dataclass(frozen=True)
 class Settings:
-    """What `up` was told; a later `up` without options is told the same.
+    """The options of `up`; a later `up` without options has the same.
 
     Attributes:
         host: address that both servers listen on.
@@ -47,65 +47,65 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Place:
+class TeamFolder:
     """The folder of a team's servers."""
 
-    folder: Path
+    path: Path
 
     @property
     def cluster(self) -> Path:
         """PostgreSQL's data; belongs to the user that PostgreSQL runs as."""
-        return self.folder / "postgres"
+        return self.path / "postgres"
 
     @property
     def artifacts(self) -> Path:
         """Files of runs and models."""
-        return self.folder / "artifacts"
+        return self.path / "artifacts"
 
     @property
     def logs(self) -> Path:
-        """What the servers say."""
-        return self.folder / "logs"
+        """Logs of the servers."""
+        return self.path / "logs"
 
     def settings(self) -> Settings:
-        """Give what `up` was told.
+        """Return the options of the last `up`.
 
         Raises:
-            HeadframeError: no servers were ever made here.
+            HeadframeError: no servers were ever set up here.
         """
-        kept = self.kept()
-        if kept is None:
-            msg = f"{self.folder} holds no team's servers; make them with: python infra/team up {self.folder}"
+        settings = self.saved()
+        if settings is None:
+            msg = f"{self.path} holds no team's servers; set them up with: python infra/team up {self.path}"
             raise HeadframeError(msg)
-        return kept
+        return settings
 
-    def kept(self) -> Settings | None:
-        """Give what `up` was told last; None before the first time."""
+    def saved(self) -> Settings | None:
+        """Return the options of the last `up`; None before the first."""
         try:
-            content: dict[str, Any] = json.loads((self.folder / "settings.json").read_bytes())
+            content: dict[str, Any] = json.loads((self.path / "settings.json").read_bytes())
         except FileNotFoundError:
             return None
         return Settings(**{**content, "allow": tuple(content["allow"])})
 
-    def keep(self, settings: Settings) -> None:
-        """Write down what `up` was told."""
-        write_atomically(self.folder / "settings.json", json.dumps(asdict(settings), indent=2) + "\n")
+    def save(self, settings: Settings) -> None:
+        """Write the options of `up`."""
+        write_atomically(self.path / "settings.json", json.dumps(asdict(settings), indent=2) + "\n")
 
     def make(self) -> None:
-        """Make the folder; PostgreSQL's user must be able to reach its own in it."""
-        for folder in (self.folder, self.artifacts, self.logs):
+        """Create the folder; PostgreSQL's user must be able to reach its own in it."""
+        for folder in (self.path, self.artifacts, self.logs):
             folder.mkdir(parents=True, exist_ok=True)
-        self.folder.chmod(0o711)
+        self.path.chmod(0o711)
         self.artifacts.chmod(0o700)
         self.logs.chmod(0o700)
 
     def secrets(self) -> dict[str, str]:
-        """Give the secrets, made at the first call.
+        """Return the secrets, which the first call draws.
 
         Raises:
             HeadframeError: others may read them.
         """
-        file = self.folder / "secrets.json"
+        file = self.path / "secrets.json"
         if not file.exists():
             write_secret(file, json.dumps({name: password() for name in SECRETS}, indent=2) + "\n")
         mode = file.stat().st_mode & 0o777
@@ -117,12 +117,12 @@ class Place:
 
 
 def password() -> str:
-    """Give a fresh password, of letters that need no quoting in a shell or an address."""
+    """Return a random password, of letters that need no quoting in a shell or an address."""
     return secrets.token_urlsafe(_BYTES)
 
 
 def write_secret(file: Path, content: str) -> None:
-    """Write a file that its owner alone may read from the first moment on."""
+    """Write a file that only its owner may read, from the first moment on."""
     fresh = file.with_name(f".{file.name}.{os.getpid()}")
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
         stream.write(content)
