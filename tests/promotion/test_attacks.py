@@ -371,7 +371,7 @@ def test_models_of_somebody_who_left_are_not_gated_or_promoted_anew(team: TeamPr
         approve(team.version(1), "fine", without_anna, team.keys["cora"])
     with pytest.raises(Refused, match=words):
         promote(team.version(1), without_anna, team.keys["cora"])
-    assert without_anna.files(team.version(1)).author.name == "anna", "they still load"
+    assert without_anna.version_files(team.version(1)).author.name == "anna", "they still load"
 
 
 def test_an_entry_dated_after_its_signer_left_is_refused(team: TeamProject):

@@ -91,7 +91,7 @@ def test_a_team_takes_a_version_from_its_gates_to_champion_and_back(team: TeamPr
     assert (back["kind"], back["version"], back["signer"], back["number"]) == ("rollback", 1, "bert", 7)
     lines = models.done("history", "digits").splitlines()
     assert len(lines) == 3
-    assert "brought back by bert: slow" in lines[-1]
+    assert "rolled back to by bert: slow" in lines[-1]
     on = json.loads(models.done("history", "digits", "--on", "2020-01-31", "--json"))
     assert on["periods"] == []
     again = models.done("verify", "digits", "--recompute")

@@ -27,8 +27,9 @@ from headframe.promotion.promote import promote
 from headframe.promotion.rollback import rollback
 from headframe.promotion.service import PromotionService
 from headframe.promotion.views.leaderboard import leaderboard
-from headframe.promotion.views.model_card import model_card, version_details
+from headframe.promotion.views.model_card import model_card
 from headframe.promotion.views.overview import Overview, overview
+from headframe.promotion.views.version_details import version_details
 from headframe.registry.listing import model_names
 from headframe.signing.keys import make_key
 

@@ -142,7 +142,7 @@ def _list(arguments: argparse.Namespace, project: Project) -> CommandResult:
 
 
 def _show(arguments: argparse.Namespace, project: Project) -> CommandResult:
-    from headframe.promotion.views.model_card import version_details
+    from headframe.promotion.views.version_details import version_details
 
     service = _service(arguments, project)
     shown = version_details(_resolved(arguments, service), service)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from headframe.digests import Record
 from headframe.errors import Refused
 from headframe.ledger.entries import parse_time
 from headframe.ledger.rules import JUDGED
@@ -43,6 +44,35 @@ class Approval:
     signer: Signer
     digest: str
     envelope: str
+
+
+class ApprovalSummary(Record):
+    """What people read of an approval.
+
+    Attributes:
+        by: name of the approver.
+        reason: why.
+        time: UTC, ISO 8601.
+        expires: until when it counts.
+        report: sha256 of the gate report that it is based on.
+    """
+
+    by: str
+    reason: str
+    time: str
+    expires: str
+    report: str
+
+    @classmethod
+    def of(cls, approval: Approval) -> ApprovalSummary:
+        """Return the summary of an approval."""
+        return cls(
+            by=approval.signer.name,
+            reason=approval.reason,
+            time=approval.time,
+            expires=approval.expires,
+            report=approval.report,
+        )
 
 
 def read_approval(envelope: str, trust: Trust) -> Approval:

@@ -1,31 +1,16 @@
-"""Who was champion when, by whose word, and why: told by the ledger alone."""
+"""History of a model's champions: when, why and by whose approval, from the ledger alone."""
 
 from __future__ import annotations
 
-import hashlib
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from headframe.digests import Record
 from headframe.errors import ConfigurationError, Refused
-from headframe.ledger.entries import CHAMPION_KINDS, Entry, parse_time
-from headframe.promotion.approvals import Approval, read_approval
+from headframe.ledger.entries import CHAMPION_KINDS, Entry, envelope_digest, parse_time
+from headframe.promotion.approvals import Approval, ApprovalSummary, read_approval
 from headframe.promotion.service import PromotionService
 from headframe.signing.trust import Trust
-
-
-class ApprovalSummary(Record):
-    """What somebody said for a version.
-
-    Attributes:
-        by: their name.
-        reason: what they said.
-        time: when.
-    """
-
-    by: str
-    reason: str
-    time: str
 
 
 class ChampionPeriod(Record):
@@ -38,11 +23,11 @@ class ChampionPeriod(Record):
         entry: number of the entry that made it champion.
         kind: promote or rollback.
         instead_of: the version it followed; None for the first.
-        by: who signed that.
-        reason: theirs; empty where they gave none.
-        because: what the gates found when it was promoted.
+        by: who signed that entry.
+        reason: of the promotion or rollback; empty where none was given.
+        gate_reason: what the gates found when it was promoted.
         policy: by which it was judged.
-        gates: verdict of each gate: name, word and numbers.
+        gates: result of each gate: name, whether it passed, verdict and reason.
         approvals: who approved it, and why.
         digests: sha256 of model, gate report, data, plan.
         commit: of its code; empty where that is not known.
@@ -67,14 +52,14 @@ class ChampionPeriod(Record):
     def summary(self) -> str:
         """One line for people."""
         until = f"until {self.until}" if self.until else "to this day"
-        what = "brought back" if self.kind == "rollback" else "promoted"
+        what = "rolled back to" if self.kind == "rollback" else "promoted"
         why = ": ".join(part for part in (self.reason, self.gate_reason) if part)
-        agreed = "".join(f"; approved by {word.by}: {word.reason}" for word in self.approvals)
+        agreed = "".join(f"; approved by {each.by}: {each.reason}" for each in self.approvals)
         return f"version {self.version}, {self.since} {until}, {what} by {self.by}: {why}{agreed}"
 
 
 class History(Record):
-    """The champions of a model.
+    """Champions of a model over time.
 
     Attributes:
         model: name in the registry.
@@ -95,23 +80,23 @@ class History(Record):
 
 
 def history(model: str, service: PromotionService, on: str | None = None) -> History:
-    """Say who was champion, at one time or ever.
+    """Return who was champion, at one time or ever.
 
     Args:
         model: name in the registry.
         service: the people and the ledger.
-        on: a date (UTC; its end counts) or a timestamp, as ISO 8601 spells them; None for all time.
+        on: a date (UTC; its end counts) or a timestamp, in ISO 8601; None for all time.
 
     Raises:
         ConfigurationError: the ledger does not know the model, or `on` is no date.
-        Refused: the ledger is broken, or not the one that MLflow was told by.
+        Refused: the ledger is broken, or not the one that MLflow was written from.
     """
     moment = None if on is None else parse_moment(on)
     service.require_known_model(model)
     entries = service.own_entries(model)
-    crowns = [entry for entry in entries if entry.kind in CHAMPION_KINDS]
-    ends = [*(entry.time for entry in crowns[1:]), *([None] if crowns else [])]
-    periods = [_period(entry, end, entries, service.trust) for entry, end in zip(crowns, ends, strict=True)]
+    champions = [entry for entry in entries if entry.kind in CHAMPION_KINDS]
+    ends = [*(entry.time for entry in champions[1:]), *([None] if champions else [])]
+    periods = [_period(entry, end, entries, service.trust) for entry, end in zip(champions, ends, strict=True)]
     if moment is not None:
         # Of several in one second the last one counts.
         periods = [period for period in periods if parse_time(period.since) <= moment][-1:]
@@ -119,16 +104,16 @@ def history(model: str, service: PromotionService, on: str | None = None) -> His
 
 
 def parse_moment(text: str) -> datetime:
-    """Read a date, which means its end, or a timestamp; without an offset it is UTC.
+    """Parse a date, which means its end, or a timestamp; without an offset it is UTC.
 
     Raises:
-        ConfigurationError: it is neither, or a day to come.
+        ConfigurationError: it is neither, or a day in the future.
     """
     try:
         if len(text) <= len("2026-11-17"):
             day = date.fromisoformat(text)
             if day > datetime.now(UTC).date():
-                msg = f"{text} has not come yet, so nobody knows who will be champion; give a day that has begun"
+                msg = f"{text} is in the future, so its champion is not known yet; give a day that has begun"
                 raise ConfigurationError(msg)
             return datetime.combine(day + timedelta(days=1), time(), UTC) - timedelta(seconds=1)
         moment = datetime.fromisoformat(text)
@@ -141,14 +126,14 @@ def parse_moment(text: str) -> datetime:
 def _period(entry: Entry, end: str | None, entries: tuple[Entry, ...], trust: Trust) -> ChampionPeriod:
     promoted = entry if entry.kind == "promote" else entries[int(entry.payload["promote_entry"]) - 1]
     gated = entries[int(promoted.payload["gate_entry"]) - 1]
-    given = {
-        hashlib.sha256(each.payload["approval"].encode()).hexdigest(): each.payload["approval"]
+    recorded = {
+        envelope_digest(each.payload["approval"]): each.payload["approval"]
         for each in entries[: promoted.number]
         if each.kind == "approve" and each.version == entry.version
     }
-    # Those that it rested on, and of these nobody's word who did not give it: that is for `verify` to name.
-    rested = [given[each] for each in promoted.payload["approvals"] if each in given]
-    counted = [approval for each in rested if (approval := _read(each, trust)) is not None]
+    # Only approvals that the promotion refers to and whose signatures hold; `verify` reports the others.
+    used = [recorded[each] for each in promoted.payload["approvals"] if each in recorded]
+    counted = [approval for each in used if (approval := _readable(each, trust)) is not None]
     return ChampionPeriod(
         version=entry.version,
         since=entry.time,
@@ -161,13 +146,13 @@ def _period(entry: Entry, end: str | None, entries: tuple[Entry, ...], trust: Tr
         gate_reason=promoted.payload["gate_reason"],
         policy=promoted.payload["policy"],
         gates=tuple(gated.payload["results"]),
-        approvals=tuple(ApprovalSummary(by=each.signer.name, reason=each.reason, time=each.time) for each in counted),
+        approvals=tuple(ApprovalSummary.of(each) for each in counted),
         digests=entry.digests,
         commit=entry.payload["commit"],
     )
 
 
-def _read(envelope: str, trust: Trust) -> Approval | None:
+def _readable(envelope: str, trust: Trust) -> Approval | None:
     try:
         return read_approval(envelope, trust)
     except Refused:

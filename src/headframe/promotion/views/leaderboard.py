@@ -1,4 +1,4 @@
-"""The leaderboard of a model: what differs in nothing but chance is one row, and rows are compared on the same data."""
+"""Leaderboard of a model: versions that differ only by chance share a row, and rows are compared on the same data."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from headframe.promotion.views.overview import (
     ComparableVersions,
     VersionRecord,
     VersionSummary,
+    comparison_lines,
     group_versions,
     plan_settings,
     read_versions,
@@ -23,27 +24,27 @@ from headframe.promotion.views.overview import (
 from headframe.records import Interval
 
 AGAINST = ("better", "not better", "worse", "not enough rows")
-"""What a gate says that compares a version with the champion on the same rows."""
+"""Verdicts of the gate that compares a version with the champion on the same rows."""
 
 _MOST = 3  # settings that are named of a configuration
 
 
-class Rank(Record):
+class ConfigurationRank(Record):
     """Versions whose plans differ in nothing but the seed.
 
     Attributes:
         configuration: sha256 of what they have in common.
         kind: of model.
-        settings: what sets them apart from the other configurations, by key; the first few.
+        settings: the first few that differ from the other configurations, by key.
         versions: newest last; of several with one seed the newest counts.
         seeds: of those that count.
         values: their leading metric, in the order of `seeds`.
         mean: of these values.
-        low: where the error bar begins; None where nothing tells.
-        high: where it ends.
+        low: start of the error bar; None where it is not known.
+        high: its end.
         bar: what the error bar is: one standard deviation over seeds, or the interval of the test rows.
         champion: whether the champion is among them.
-        against: of each version what the gates found that compared it with the present champion, if they did.
+        against: what the gates found that compared a version with the present champion, by version.
     """
 
     configuration: str
@@ -61,7 +62,7 @@ class Rank(Record):
 
     @property
     def name(self) -> str:
-        """What it is, in short."""
+        """Short name."""
         return f"{self.kind} ({', '.join(f'v{version}' for version in self.versions)})"
 
     @property
@@ -69,9 +70,9 @@ class Rank(Record):
         """One line for people."""
         bar = "no interval" if self.low is None or self.high is None else f"{number(self.low)} to {number(self.high)}"
         over = f"{len(self.seeds)} seeds" if self.bar == "seeds" else self.bar
-        promotion_entry = " champion" if self.champion else ""
-        told = ", ".join(f"{key}={value}" for key, value in self.settings.items())
-        return f"{number(self.mean):>10}  {f'{bar}, {over}':36}{self.name}{promotion_entry}  {told}".rstrip()
+        mark = " champion" if self.champion else ""
+        settings = ", ".join(f"{key}={value}" for key, value in self.settings.items())
+        return f"{number(self.mean):>10}  {f'{bar}, {over}':36}{self.name}{mark}  {settings}".rstrip()
 
 
 class LeaderboardTable(Record):
@@ -83,7 +84,7 @@ class LeaderboardTable(Record):
     """
 
     group: ComparableVersions
-    ranks: tuple[Rank, ...]
+    ranks: tuple[ConfigurationRank, ...]
 
 
 class Leaderboard(Record):
@@ -104,19 +105,13 @@ class Leaderboard(Record):
     @property
     def lines(self) -> list[str]:
         """For people."""
-        crowned = f"champion is version {self.champion}" if self.champion else "there is no champion"
-        found = [f"{self.model}: {crowned}"]
-        for place, table in enumerate(self.tables):
-            apart = "not comparable with those above: " if place else ""
-            found += ["", f"{apart}{table.group.description}", *(each.summary for each in table.ranks)]
-        if self.others:
-            found += ["", "not comparable with any:", *(each.summary for each in self.others)]
-        return found
+        tables = [(table.group.description, [each.summary for each in table.ranks]) for table in self.tables]
+        return comparison_lines(self.model, self.champion, tables, self.others)
 
     @property
     def page(self) -> Page:
-        """To look at."""
-        crowned = f"champion: version {self.champion}" if self.champion else "no champion"
+        """The leaderboard as a page."""
+        status = f"champion: version {self.champion}" if self.champion else "no champion"
         sections = [
             Section(
                 "Measured on other rows, so not to be compared with those above" if place else "Configurations",
@@ -128,7 +123,7 @@ class Leaderboard(Record):
         return Page(
             kicker="Leaderboard",
             title=self.model,
-            badge=(crowned, "good" if self.champion else "plain"),
+            badge=(status, "good" if self.champion else "plain"),
             opening=[
                 Text(
                     "Versions whose plans differ in nothing but the seed are one configuration. They stand in the "
@@ -166,35 +161,36 @@ def leaderboard(model: str, service: PromotionService) -> Leaderboard:
     """
     entries = service.ledger.entries(model, service.trust)
     found, others = read_versions(model, service)
-    told = group_versions(model, found, others, entries)
+    grouped = group_versions(model, found, others, entries)
     known = {each.version.number: each for each in found}
     return Leaderboard(
         model=model,
-        champion=told.champion,
+        champion=grouped.champion,
         tables=tuple(
-            LeaderboardTable(group=group, ranks=_ranks(group, known, told.champion, entries)) for group in told.groups
+            LeaderboardTable(group=group, ranks=_ranks(group, known, grouped.champion, entries))
+            for group in grouped.groups
         ),
-        others=told.others,
+        others=grouped.others,
     )
 
 
 def _ranks(
     group: ComparableVersions, known: Mapping[int, VersionRecord], champion: int | None, entries: Sequence[Entry]
-) -> tuple[Rank, ...]:
+) -> tuple[ConfigurationRank, ...]:
     alike: dict[str, list[VersionSummary]] = {}
     for each in sorted(group.versions, key=lambda listed: listed.version):
         alike.setdefault(each.configuration, []).append(each)
     flat = {name: _flat(plan_settings(known[each[0].version].plan)) for name, each in alike.items()}
-    apart = _differing(list(flat.values()))
+    differing = _differing(list(flat.values()))
     ranks = []
     for name, members in alike.items():
         by_seed = {each.seed: each for each in members if each.value is not None}  # the newest stays
         counted = [each.value for each in by_seed.values() if each.value is not None]
         values = [each.value for each in counted]
         low, high = _bar(counted)
-        chosen = [key for key in apart if key in flat[name] and key != "model._target_"]  # which its kind says
+        chosen = [key for key in differing if key in flat[name] and key != "model._target_"]  # which its kind says
         ranks.append(
-            Rank(
+            ConfigurationRank(
                 configuration=name,
                 kind=members[-1].kind,
                 settings={key: _short(flat[name][key]) for key in chosen[:_MOST]},
@@ -213,7 +209,7 @@ def _ranks(
 
 
 def _bar(values: Sequence[Interval]) -> tuple[float | None, float | None]:
-    """Give the ends of the error bar: one standard deviation over seeds, else the interval of the test rows."""
+    """Return the ends of the error bar: one standard deviation over seeds, else the interval of the test rows."""
     if len(values) == 1:
         return values[0].low, values[0].high
     plain = [each.value for each in values]
@@ -227,9 +223,9 @@ def _against(members: Sequence[VersionSummary], champion: int | None, entries: S
         gated = last_gate_entry(entries_since_champion(entries), each.version)
         if champion is None or gated is None or gated.payload["champion"] != champion:
             continue
-        said = [verdict for verdict in gated.payload["results"] if verdict["verdict"] in AGAINST]
-        if said:
-            found[each.version] = f"{said[0]['verdict']}: {said[0]['reason']}"
+        results = [result for result in gated.payload["results"] if result["verdict"] in AGAINST]
+        if results:
+            found[each.version] = f"{results[0]['verdict']}: {results[0]['reason']}"
     return found
 
 
@@ -243,7 +239,7 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
 
 
 def _differing(flat: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Name the settings that all of several configurations have, but not alike; then those that only some have."""
+    """Return the settings that all configurations have with different values, then those that only some have."""
     keys = list(dict.fromkeys(key for each in flat for key in each))
     shared = [key for key in keys if all(key in each for each in flat)]
     differ = [key for key in shared if any(each[key] != flat[0][key] for each in flat)]
@@ -278,7 +274,7 @@ def _blocks(table: LeaderboardTable, champion: int | None) -> list[Block]:
             ]
         )
     marked = frozenset(place for place, rank in enumerate(table.ranks) if rank.champion)
-    heads = ["#", "~configuration", "versions", f"#{group.lead}", "~error bar", "~set apart by"]
+    heads = ["#", "~configuration", "versions", f"#{group.lead}", "~error bar", "~differing parameters"]
     return [
         Text(f"{group.description[0].upper()}{group.description[1:]}; {better} is better."),
         Dots(dots, f"{group.lead}{line}", guide),
@@ -288,16 +284,16 @@ def _blocks(table: LeaderboardTable, champion: int | None) -> list[Block]:
 
 
 def _against_champion(table: LeaderboardTable, champion: int | None) -> list[Block]:
-    """Tell what was found of versions when gates compared them with the present champion, row by row."""
+    """Return what gates found that compared versions with the present champion, row by row."""
     if champion is None:
         return []
-    said = {number: told for rank in table.ranks for number, told in rank.against.items()}
-    asked = [each.version for each in table.group.versions if each.version not in (*said, champion)]
+    compared = {number: verdict for rank in table.ranks for number, verdict in rank.against.items()}
+    missing = [each.version for each in table.group.versions if each.version not in (*compared, champion)]
     found: list[Block] = [Heading(f"Against the champion, version {champion}")]
-    if said:
-        rows = [[str(version), *told.split(": ", 1)] for version, told in sorted(said.items())]
+    if compared:
+        rows = [[str(version), *verdict.split(": ", 1)] for version, verdict in sorted(compared.items())]
         found.append(Grid(["#version", "verdict", "~why"], rows))
-    if asked:
-        listed = ", ".join(map(str, sorted(asked)))
+    if missing:
+        listed = ", ".join(map(str, sorted(missing)))
         found.append(Text(f"Not compared with it by any gate: {listed}.", soft=True))
     return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from headframe.digests import Record
@@ -14,8 +13,6 @@ from headframe.evaluation.facts import NO_SLICES, Facts, signed, spread
 from headframe.evaluation.layout import METRICS, SLICES
 from headframe.evaluation.paired import Comparison
 from headframe.evaluation.slices import Slice
-from headframe.ledger.entries import Entry
-from headframe.ledger.rules import last_gate_entry
 from headframe.pages.blocks import (
     Block,
     Bullets,
@@ -33,103 +30,18 @@ from headframe.pages.blocks import (
     as_markdown,
 )
 from headframe.pages.numbers import number
-from headframe.promotion.approvals import read_approval
 from headframe.promotion.service import PromotionService
-from headframe.promotion.views.overview import (
-    LedgerEvent,
-    State,
-    VersionRecord,
-    VersionSummary,
-    ledger_events,
-    read_version,
-    summarise_version,
-    version_state,
-)
+from headframe.promotion.views.events import LedgerEvent
+from headframe.promotion.views.overview import VersionRecord
+from headframe.promotion.views.version_details import VersionFacts, read_facts, version_digests
 from headframe.records import Interval
-from headframe.registry.listing import get_version, run_artifacts
+from headframe.registry.listing import run_artifacts
 from headframe.registry.signed_record import require_signed_bytes
-from headframe.registry.versions import ModelVersion, signed_files
+from headframe.registry.versions import ModelVersion
 from headframe.tracking import layout
 
 _GOOD, _BAD = ("champion", "challenger"), ("refused", "rejected")
 _NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # sha256 of no bytes
-
-
-class ApprovalSummary(Record):
-    """An approval of a version.
-
-    Attributes:
-        by: who gave it.
-        reason: why.
-        time: when: UTC, ISO 8601.
-        expires: until when it counts.
-        report: sha256 of the gate report that it goes by.
-    """
-
-    by: str
-    reason: str
-    time: str
-    expires: str
-    report: str
-
-
-class VersionDetails(Record):
-    """Everything about one version.
-
-    Attributes:
-        model: name in the registry.
-        version: its number.
-        about: as `models list` has it.
-        run_id: of the run that made it.
-        metrics: on its test rows.
-        rows: how many there are.
-        commit: of its code; empty where that is not known.
-        libraries: that it rests on.
-        digests: sha256 of everything it consists of and rests on.
-        gates: verdict of each gate, as last asked; empty where none was.
-        policy: by which they were asked.
-        approvals: given for it, oldest first.
-        events: what the ledger holds about it, oldest first.
-    """
-
-    model: str
-    version: int
-    about: VersionSummary
-    run_id: str
-    metrics: dict[str, Interval]
-    rows: int
-    commit: str
-    libraries: dict[str, str]
-    digests: dict[str, str]
-    gates: tuple[dict[str, Any], ...]
-    policy: str
-    approvals: tuple[ApprovalSummary, ...]
-    events: tuple[LedgerEvent, ...]
-
-    @property
-    def lines(self) -> list[str]:
-        """For people."""
-        about = self.about
-        return [
-            f"{self.model} version {self.version}: {about.state}",
-            f"made       {about.kind}, seed {about.seed}, by {about.author}, {about.registered}, run {self.run_id}",
-            *(
-                f"{'metric' if place == 0 else '':11}{name} {each}"
-                for place, (name, each) in enumerate(self.metrics.items())
-            ),
-            f"           on {self.rows:,} test rows",
-            *(
-                f"gate       {'ok' if each['passed'] else 'no':4}{each['gate']}: {each['reason']}"
-                for each in self.gates
-            ),
-            *(f"approved   by {each.by}, {each.time}: {each.reason} (until {each.expires})" for each in self.approvals),
-            *(
-                f"ledger     {each.number}, {each.time}, {each.what} by {each.by}: {each.message}"
-                for each in self.events
-            ),
-            f"commit     {self.commit or 'not known'}",
-            *(f"sha256     {name}: {text}" for name, text in self.digests.items()),
-        ]
 
 
 class Card(Record):
@@ -148,55 +60,15 @@ class Card(Record):
     markdown: str
 
 
-@dataclass(frozen=True)
-class _Known:
-    """What a card is made of."""
-
-    found: VersionRecord
-    now: State
-    entries: Sequence[Entry]
-    told: list[LedgerEvent]
-    approvals: tuple[ApprovalSummary, ...]
-
-    @property
-    def gated(self) -> Entry | None:
-        return last_gate_entry(self.entries, self.found.version.number)
-
-
-def version_details(version: ModelVersion, service: PromotionService) -> VersionDetails:
-    """Tell everything about a version; its files are checked against their signature.
-
-    Raises:
-        Refused: they are not what somebody trusted signed, or the ledger is broken.
-    """
-    known = _known(version, service)
-    found, gated = known.found, known.gated
-    return VersionDetails(
-        model=version.model,
-        version=version.number,
-        about=summarise_version(found, known.now),
-        run_id=version.run_id,
-        metrics=found.provenance.evaluated.metrics,
-        rows=found.provenance.evaluated.rows,
-        commit=found.provenance.lineage.commit,
-        libraries=found.provenance.lineage.libraries,
-        digests=_digests(found),
-        gates=tuple(gated.payload["results"]) if gated else (),
-        policy=gated.payload["policy"] if gated else "",
-        approvals=known.approvals,
-        events=tuple(known.told),
-    )
-
-
 def model_card(version: ModelVersion, service: PromotionService) -> Card:
     """Write the card of a version; its files are checked against their signature.
 
     Raises:
-        Refused: they are not what somebody trusted signed, or the ledger is broken.
+        Refused: they are not what a trusted author signed, or the ledger is broken.
         HeadframeError: what was measured cannot be had.
     """
-    known = _known(version, service)
-    found = known.found
+    known = read_facts(version, service)
+    found = known.record
     with run_artifacts(version, service.uri) as fetch:
         names = {"evaluated": METRICS, "slices": SLICES}
         measured = {
@@ -210,27 +82,6 @@ def model_card(version: ModelVersion, service: PromotionService) -> Card:
         raise DataError(msg) from error
     page = _page(known, facts)
     return Card(model=version.model, version=version.number, html=as_html(page), markdown=as_markdown(page))
-
-
-def _known(version: ModelVersion, service: PromotionService) -> _Known:
-    version, registered = get_version(version, service.uri)
-    with signed_files(version, service.uri, service.trust) as (_, statement):
-        found = read_version(version, registered, service, statement)
-    entries = service.ledger.entries(version.model, service.trust)
-    given = [
-        read_approval(each.payload["approval"], service.trust)
-        for each in entries
-        if each.kind == "approve" and each.version == version.number
-    ]
-    words = tuple(
-        ApprovalSummary(
-            by=each.signer.name, reason=each.reason, time=each.time, expires=each.expires, report=each.report
-        )
-        for each in given
-    )
-    return _Known(
-        found, version_state(entries, version.number), entries, ledger_events(entries, version.number, service), words
-    )
 
 
 def _facts(found: VersionRecord, measured: dict[str, Any], parts: dict[str, Any]) -> Facts:
@@ -267,14 +118,14 @@ def _intervals(plain: dict[str, Any]) -> dict[str, Interval]:
     return {name: Interval.model_validate(each) for name, each in plain.items()}
 
 
-def _page(known: _Known, facts: Facts) -> Page:
-    found, version = known.found, known.found.version
+def _page(known: VersionFacts, facts: Facts) -> Page:
+    found, version = known.record, known.record.version
     name = f"{version.model}/{version.number}"
-    kind = "good" if known.now in _GOOD else "bad" if known.now in _BAD else "plain"
+    kind = "good" if known.state in _GOOD else "bad" if known.state in _BAD else "plain"
     return Page(
         kicker="Model card",
         title=f"{version.model} version {version.number}",
-        badge=(known.now, kind),
+        badge=(known.state, kind),
         opening=[
             Text(f"{facts.model} for {facts.plan.task.kind} on {facts.plan.dataset.title}."),
             Text(
@@ -291,11 +142,11 @@ def _page(known: _Known, facts: Facts) -> Page:
             Section("Slices", _slices(facts)),
             Section("Gates", _gates(known, name)),
             Section("Approvals", _approvals(known)),
-            Section("Ledger", _ledger(known.told)),
+            Section("Ledger", _ledger(known.events)),
             Section("Lineage", _lineage(found)),
             Section("Make it again", _again(known, name)),
             Section("Limits", [Bullets(_limits(known, facts))]),
-            Section("Digests (sha256)", [Pairs(_digests(found), code=True)]),
+            Section("Digests (sha256)", [Pairs(version_digests(found), code=True)]),
         ],
     )
 
@@ -345,7 +196,7 @@ def _slices(facts: Facts) -> list[Block]:
     return found
 
 
-def _gates(known: _Known, name: str) -> list[Block]:
+def _gates(known: VersionFacts, name: str) -> list[Block]:
     gated = known.gated
     if gated is None:
         return [Text(f"No gate was asked about this version yet: `headframe models gate {name}`")]
@@ -365,7 +216,7 @@ def _gates(known: _Known, name: str) -> list[Block]:
     ]
 
 
-def _limits(known: _Known, facts: Facts) -> list[str]:
+def _limits(known: VersionFacts, facts: Facts) -> list[str]:
     """Tell what the figures do not say; a gate may have looked at slices where the evaluation did not."""
     verdicts = known.gated.payload["results"] if known.gated is not None else ()
     found = [each["reason"] for each in verdicts if each["gate"] == "slices" and each["verdict"] != "nothing asked"]
@@ -378,7 +229,7 @@ def _limits(known: _Known, facts: Facts) -> list[str]:
     return [told if each == NO_SLICES else each for each in facts.limits]
 
 
-def _approvals(known: _Known) -> list[Block]:
+def _approvals(known: VersionFacts) -> list[Block]:
     if not known.approvals:
         return [Text("None was given.")]
     rows = [[each.by, each.time, each.expires, each.reason] for each in known.approvals]
@@ -409,18 +260,11 @@ def _lineage(found: VersionRecord) -> list[Block]:
     return [Pairs(told)]
 
 
-def _again(known: _Known, name: str) -> list[Block]:
-    tried = [each for each in known.told if each.what.startswith("reproduced")]
+def _again(known: VersionFacts, name: str) -> list[Block]:
+    tried = [each for each in known.events if each.what.startswith("reproduced")]
     said = (
         f"Last tried {tried[-1].time} by {tried[-1].by}: {tried[-1].what.partition(': ')[2]}."
         if tried
         else "Nobody has tried yet."
     )
     return [Text(said), Verbatim(f"headframe reproduce {name}")]
-
-
-def _digests(found: VersionRecord) -> dict[str, str]:
-    """Give the sha256 of what a version consists of and rests on, by name."""
-    names = ("bundle", "plan", "provenance", "table", "split", "predictions", "evaluated", "slices")
-    told = {name: str(found.signed.payload[name]) for name in names if name in found.signed.payload}
-    return {"signature": found.signed.digest, **told}

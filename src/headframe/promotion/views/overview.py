@@ -1,4 +1,4 @@
-"""What the registry holds: which versions, what each of them reached, and which of them may be compared."""
+"""Overview of a model's versions: their states, their metrics, and which of them may be compared."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from headframe.errors import HeadframeError, Unavailable
 from headframe.evaluation.facts import describe
 from headframe.ledger.entries import CHAMPION_KINDS, Entry, champion_entry
 from headframe.ledger.rules import entries_since_champion, last_gate_entry
-from headframe.promotion.approvals import read_approval
 from headframe.promotion.service import PromotionService
 from headframe.records import Interval, Provenance
 from headframe.registry.signed_record import read_signed_plan, read_signed_provenance, require_signed_tags
@@ -31,19 +30,19 @@ State = Literal["champion", "former champion", "rejected", "challenger", "refuse
 
 
 class VersionSummary(Record):
-    """One version among others.
+    """One line about a version.
 
     Attributes:
         version: its number.
-        state: what became of it.
+        state: in its life from candidate to champion.
         registered: when: UTC, ISO 8601.
-        author: who signed it; empty where nobody who is trusted did.
+        author: who signed it; empty where no trusted person did.
         name: of its plan.
         kind: of its model.
         seed: of its training.
         value: its leading metric on its test rows.
-        configuration: sha256 of its plan without the seed: versions that differ in nothing but chance have one.
-        problem: why nothing else is known; empty where all is.
+        configuration: sha256 of its plan without the seed; versions that differ only by chance share it.
+        problem: why nothing else is known; else empty.
     """
 
     version: int
@@ -72,9 +71,9 @@ class ComparableVersions(Record):
     Attributes:
         dataset: name.
         table: sha256 of the table.
-        split: sha256 of its division.
+        split: sha256 of its split.
         rows: how many test rows there are; of a forecast, windows.
-        lead: the metric that decides.
+        lead: the primary metric.
         higher_is_better: its direction.
         versions: which.
     """
@@ -114,25 +113,35 @@ class Overview(Record):
     @property
     def lines(self) -> list[str]:
         """For people."""
-        crowned = f"champion is version {self.champion}" if self.champion else "there is no champion"
-        found = [f"{self.model}: {crowned}"]
-        for place, group in enumerate(self.groups):
-            apart = "not comparable with those above: " if place else ""
-            found += ["", f"{apart}{group.description}", *(each.summary for each in group.versions)]
-        if self.others:
-            found += ["", "not comparable with any:", *(each.summary for each in self.others)]
-        return found
+        groups = [(group.description, [each.summary for each in group.versions]) for group in self.groups]
+        return comparison_lines(self.model, self.champion, groups, self.others)
+
+
+def comparison_lines(
+    model: str,
+    champion: int | None,
+    groups: Iterable[tuple[str, Sequence[str]]],
+    others: Iterable[VersionSummary],
+) -> list[str]:
+    """Return lines for people about groups of comparable things, each with a description and its lines."""
+    lines = [f"{model}: {f'champion is version {champion}' if champion else 'there is no champion'}"]
+    heading = ""
+    for description, group in groups:
+        lines += ["", f"{heading}{description}", *group]
+        heading = "not comparable with those above: "
+    incomparable = [each.summary for each in others]
+    return [*lines, "", "not comparable with any:", *incomparable] if incomparable else lines
 
 
 @dataclass(frozen=True)
 class VersionRecord:
-    """What is known of a version through what its author signed.
+    """What is known of a version from its author's signed files.
 
     Attributes:
         version: which.
         registered: when: UTC, ISO 8601.
-        signed: by whom, and what.
-        plan: what was run.
+        signed: its author's statement.
+        plan: that was run.
         provenance: what it rests on, and its metrics.
     """
 
@@ -149,12 +158,12 @@ class VersionRecord:
 
 
 def plan_settings(plan: Plan) -> dict[str, Any]:
-    """Give what decides a version, but for chance: the plan without its seed, and without where it runs and serves."""
+    """Return what determines a version apart from chance: the plan without its seed, and without where it runs."""
     return plan.without_declared.model_dump(mode="json", exclude=CHANCE_AND_PLACE)
 
 
 def overview(model: str, service: PromotionService) -> Overview:
-    """Tell of all versions of a model.
+    """Return all versions of a model.
 
     Raises:
         ConfigurationError: there is no such model.
@@ -165,7 +174,10 @@ def overview(model: str, service: PromotionService) -> Overview:
 
 
 def read_versions(model: str, service: PromotionService) -> tuple[list[VersionRecord], list[VersionSummary]]:
-    """Read what is known of each version of a model; second those of which nothing is, and why.
+    """Read what is known of each version of a model.
+
+    Returns:
+        The versions that could be read, and a summary with the problem for each that could not.
 
     Raises:
         ConfigurationError: there is no such model.
@@ -186,7 +198,7 @@ def read_versions(model: str, service: PromotionService) -> tuple[list[VersionRe
 def group_versions(
     model: str, found: Sequence[VersionRecord], others: Sequence[VersionSummary], entries: Sequence[Entry]
 ) -> Overview:
-    """Put those together that may be compared."""
+    """Group the versions that may be compared."""
     present = champion_entry(entries)
     groups: dict[tuple[Any, ...], list[VersionSummary]] = {}
     for each in found:
@@ -226,24 +238,24 @@ def read_version(
     return VersionRecord(version, registered, signed, plan, provenance)
 
 
-def summarise_version(found: VersionRecord, now: State) -> VersionSummary:
-    """Put a version in one line."""
-    evaluated = found.provenance.evaluated
+def summarise_version(record: VersionRecord, state: State) -> VersionSummary:
+    """Return the summary of a version."""
+    evaluated = record.provenance.evaluated
     return VersionSummary(
-        version=found.version.number,
-        state=now,
-        registered=found.registered,
-        author=found.signed.signer.name,
-        name=found.plan.name,
-        kind=describe(found.plan.learner),
-        seed=found.plan.seed,
+        version=record.version.number,
+        state=state,
+        registered=record.registered,
+        author=record.signed.signer.name,
+        name=record.plan.name,
+        kind=describe(record.plan.learner),
+        seed=record.plan.seed,
         value=evaluated.metrics[evaluated.lead],
-        configuration=found.configuration,
+        configuration=record.configuration,
     )
 
 
 def comparison_key(found: VersionRecord) -> tuple[Any, ...]:
-    """Give what two versions must have in common to be compared: rows, task, and the metric that decides."""
+    """Return what two versions must have in common to be compared: rows, task, and primary metric."""
     data, evaluated = found.provenance.data, found.provenance.evaluated
     return (
         data.split.table.dataset,
@@ -257,67 +269,19 @@ def comparison_key(found: VersionRecord) -> tuple[Any, ...]:
 
 
 def version_state(entries: Sequence[Entry], number: int) -> State:
-    """Say what became of a version, by the ledger alone."""
+    """Return the state of a version, by the ledger alone."""
     present = champion_entry(entries)
     if present is not None and present.version == number:
         return "champion"
-    words = [each for each in entries if each.version == number and each.kind in ("reject", "gate", *CHAMPION_KINDS)]
-    if words and words[-1].kind == "reject":
+    judgements = [
+        each for each in entries if each.version == number and each.kind in ("reject", "gate", *CHAMPION_KINDS)
+    ]
+    if judgements and judgements[-1].kind == "reject":
         return "rejected"
     gated = last_gate_entry(entries_since_champion(entries), number)
     if gated is not None:
         return "challenger" if gated.payload["passed"] else "refused"
-    return "former champion" if any(each.kind in CHAMPION_KINDS for each in words) else "candidate"
-
-
-class LedgerEvent(Record):
-    """An entry of the ledger about a version, as people read it.
-
-    Attributes:
-        number: of the entry.
-        time: UTC, ISO 8601.
-        what: was done.
-        by: who signed it.
-        message: why, or what came of it.
-        digest: of the entry.
-    """
-
-    number: int
-    time: str
-    what: str
-    by: str
-    message: str
-    digest: str
-
-
-def ledger_events(entries: Iterable[Entry], number: int, service: PromotionService) -> list[LedgerEvent]:
-    """Tell what the ledger holds about a version, oldest first."""
-    found = []
-    for entry in entries:
-        went = entry.kind == "rollback" and entry.payload["from"] == number
-        if entry.version != number and not went:
-            continue
-        what, by, told = "", entry.signer, ""
-        match entry.kind:
-            case "gate":
-                against = entry.payload["champion"]
-                told = f"against {'nobody' if against is None else f'version {against}'}: {entry.payload['reason']}"
-                what = "passed its gates" if entry.payload["passed"] else "refused by its gates"
-            case "approve":
-                given = read_approval(entry.payload["approval"], service.trust)
-                what, by, told = "approved", given.signer.name, f"{given.reason} (until {given.expires})"
-            case "reject":
-                what, told = "rejected", entry.payload["reason"]
-            case "promote":
-                what, told = "promoted", entry.payload["reason"] or entry.payload["gate_reason"]
-            case "rollback":
-                what, told = ("went back from it" if went else "brought back"), entry.payload["reason"]
-            case "reproduce":
-                what, told = f"reproduced: {entry.payload['verdict']}", str(entry.payload["reason"] or "")
-        found.append(
-            LedgerEvent(number=entry.number, time=entry.time, what=what, by=by, message=told, digest=entry.digest)
-        )
-    return found
+    return "former champion" if any(each.kind in CHAMPION_KINDS for each in judgements) else "candidate"
 
 
 def _group(key: tuple[Any, ...], found: Sequence[VersionSummary]) -> ComparableVersions:
@@ -339,7 +303,7 @@ def _group(key: tuple[Any, ...], found: Sequence[VersionSummary]) -> ComparableV
 
 
 def _ordered(groups: list[ComparableVersions], number: int | None) -> list[ComparableVersions]:
-    """Put the champion's group first, then those with the newest versions."""
+    """Sort groups: the champion's first, then those with the newest versions."""
 
     def order(group: ComparableVersions) -> tuple[bool, int]:
         numbers = [each.version for each in group.versions]
