@@ -138,7 +138,7 @@ class Decision(Record):
         return self.reason
 
 
-class Answered(Record):
+class SmokeTestResult(Record):
     """One request that the champion answered over the scoring protocol."""
 
     model: str
@@ -205,7 +205,7 @@ class Outcome(Record):
     fingerprint: str
     result: TrainedPlan
     decision: Decision
-    answered: Answered
+    answered: SmokeTestResult
 
 
 class Predicted(Record):

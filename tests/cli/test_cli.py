@@ -17,7 +17,7 @@ from headframe.cli.main import main
 from headframe.config.load import load_plan
 from headframe.config.project import Project
 from headframe.datasets.collect import collect
-from headframe.serving.smoke_request import as_request
+from headframe.serving.smoke_request import request_content
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -263,7 +263,7 @@ def test_a_server_keeps_to_the_settings_that_it_was_started_with(root: Path, dig
                 if line == "}\n":
                     break
             address = f"{json.loads(ready)['address']}/invocations"
-            asked = [as_request(digits.probe.slice(0, rows)) for rows in (1, 2)]
+            asked = [request_content(digits.probe.slice(0, rows)) for rows in (1, 2)]
             codes = [httpx.post(address, json=body, timeout=60).status_code for body in asked]
         finally:
             server.terminate()

@@ -54,7 +54,7 @@ MIDDLE = {
         "_create_version",
     ),  # run and model are there
     "decide": ("headframe.ledger.store", "set_alias"),  # written in the ledger, but MLflow does not know
-    "answer": ("headframe.serving.smoke_request", "ask"),  # the champion is loaded, but not asked
+    "answer": ("headframe.serving.smoke_request", "send_request"),  # the champion is loaded, but not asked
 }
 """What each stage calls when about half of its work is done: its place and name."""
 POINTS = ("begun", "half", "written")

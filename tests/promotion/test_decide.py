@@ -26,7 +26,7 @@ from headframe.promotion.approve import approve
 from headframe.promotion.decide import decide, still_champion
 from headframe.promotion.promote import promote
 from headframe.promotion.service import PromotionService
-from headframe.records import Answered, Decision, Registered, TrainedPlan
+from headframe.records import Decision, Registered, SmokeTestResult, TrainedPlan
 from headframe.registry.package import write_package
 from headframe.registry.versions import champion_number, has_version, load_model, model_files, resolve
 from headframe.serving.smoke_request import answer
@@ -41,7 +41,7 @@ def _decide(made: Made, registered: Registered) -> Decision:
     return decide(made.plan, _result(made, registered), made.uri, "here", made.root)
 
 
-def _answer(made: Made, decision: Decision) -> Answered:
+def _answer(made: Made, decision: Decision) -> SmokeTestResult:
     return answer(made.plan, decision, made.trained, made.uri, "here", made.root)
 
 

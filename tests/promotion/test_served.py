@@ -26,7 +26,7 @@ from headframe.promotion.approve import reject
 from headframe.promotion.verify import verify
 from headframe.registry.versions import champion_number
 from headframe.serving.batch import predict_to_file
-from headframe.serving.resolve_champion import open_asked
+from headframe.serving.resolve_champion import open_served_version
 from headframe.serving.rest import serve
 from headframe.tracking import tags
 
@@ -39,7 +39,7 @@ def plan(team: TeamProject, **changes: Any) -> Plan:
 
 
 def opened(team: TeamProject, name: str = "digits", **changes: Any) -> int:
-    return open_asked(name, plan(team, **changes), team.uri, team.root)[0].number
+    return open_served_version(name, plan(team, **changes), team.uri, team.root)[0].number
 
 
 def exchange(team: TeamProject, aside: Callable[[MlflowClient], object], *, note: bool) -> None:
@@ -172,7 +172,7 @@ def test_who_may_not_tell_mlflow_is_told_what_was_not(first: bool, team: TeamPro
     forbid(monkeypatch)
     with pytest.raises(HeadframeError, match="is written nevertheless"):
         promote_version(team, 2)
-    said = r"were not told to MLflow yet, and cannot be by you \(.*403\); have an author or approver do it"
+    said = r"are not in MLflow yet, and you may not write them \(.*403\); have an author or approver do it"
     with pytest.raises(Refused, match=said):
         opened(team)
 
@@ -195,7 +195,7 @@ def test_a_reader_is_served_where_only_a_rejection_was_not_told(
     theirs = sa.make_url(address).set(username=name, password="dora").render_as_string(hide_password=False)
     with caplog.at_level(logging.WARNING, "headframe"):
         assert opened(team, ledger=theirs) == 1
-    assert "were not told to MLflow yet, and cannot be by you (the ledger" in caplog.text
+    assert "are not in MLflow yet, and you may not write them (the ledger" in caplog.text
     assert "permission denied for table projected" in caplog.text
 
 

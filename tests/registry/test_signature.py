@@ -43,7 +43,7 @@ from headframe.registry.signature import (
     signing_key,
 )
 from headframe.registry.versions import ModelVersion, is_intact, load_model, model_files, resolve, set_champion
-from headframe.serving.resolve_champion import open_asked
+from headframe.serving.resolve_champion import open_served_version
 from headframe.signing.keys import make_key, own_key
 from headframe.signing.trust import Trust
 from headframe.tracking.client import make_client
@@ -514,7 +514,7 @@ def test_an_alias_moved_behind_the_ledgers_back_does_not_serve_where_the_policy_
 
     def asked(name: str, promotion: PromotionConfig) -> ModelVersion:
         plan = digits.plan.model_copy(update={"promotion": promotion})
-        return open_asked(name, plan, digits.uri, digits.root)[0]
+        return open_served_version(name, plan, digits.uri, digits.root)[0]
 
     set_champion(resolve("digits/2", digits.uri), "by hand", digits.uri)
     assert asked("digits", loose).number == asked("digits/2", strict).number == 2

@@ -33,7 +33,7 @@ from headframe.records import Decision, Trained
 from headframe.registry.versions import load_model, resolve, set_champion
 from headframe.serving.app import make_app
 from headframe.serving.rest import serve
-from headframe.serving.smoke_request import answer, as_request, ask
+from headframe.serving.smoke_request import answer, request_content, send_request
 
 SERIES = ("HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT")
 NAMES = ("digits", "adult", "sms_spam", "etth1")
@@ -70,7 +70,7 @@ def _bodies(world: World, name: str) -> dict[str, Any]:
     rows = world.made[name].probe
     if name == "adult":  # where MLflow's server reads a missing text in `inputs` and `instances` as the word "None"
         rows = rows.drop_null()
-    split = as_request(rows)["dataframe_split"]
+    split = request_content(rows)["dataframe_split"]
     records = [dict(zip(split["columns"], row, strict=True)) for row in split["data"]]
     columns = {each: [record[each] for record in records] for each in split["columns"]}
     bodies: dict[str, Any] = {
@@ -213,7 +213,7 @@ REFUSED: dict[str, tuple[str, Any, str, int, str]] = {
         {"dataframe_split": {"data": [["a"]]}},
         "application/json",
         400,
-        "dataframe_split has data; expected columns, data and perhaps index",
+        "dataframe_split has data; expected columns, data and optionally index",
     ),
     "image of another size": (
         "digits",
@@ -339,11 +339,11 @@ def test_a_body_that_is_too_large_is_refused_whether_announced_or_not(world: Wor
 
 def test_other_paths_and_methods_are_named(clients):
     found = clients["digits"].get("/invocations")
-    assert (found.status_code, found.json()["error"]) == (405, "/invocations is asked with POST, not GET")
+    assert (found.status_code, found.json()["error"]) == (405, "/invocations takes POST, not GET")
     found = clients["digits"].get("/")
     assert (found.status_code, found.json()["error"]) == (
         404,
-        "there is no /; ask /invocations, /ping, /health or /version",
+        "there is no /; use /invocations, /ping, /health or /version",
     )
 
 
@@ -358,7 +358,7 @@ def test_a_fault_of_our_own_shows_no_trace(world: World, monkeypatch, caplog):
     found = client.post("/invocations", json={"inputs": ["a"]})
     assert (found.status_code, found.json()) == (
         500,
-        {"error": "the model failed on this request; the server's log says how"},
+        {"error": "the model failed on this request; see the server's log"},
     )
     assert "secret detail" in caplog.text
 
@@ -434,7 +434,7 @@ def _other_class(table: pa.Table) -> pa.Table:
 def test_an_answer_that_is_not_what_was_measured_is_no_good_one(world: World, tmp_path: Path, name, change, words):
     trained = _lying(world.made[name], change, tmp_path / "made")
     decision = Decision(model=name, version=1, champion=1, state="champion", reason="")
-    with pytest.raises(HeadframeError, match=f"{name} version 1 answers otherwise for row .* measured: {words}"):
+    with pytest.raises(HeadframeError, match=f"{name} version 1 responds differently for row .* evaluated: {words}"):
         answer(world.made[name].plan, decision, trained, world.uri, "here", world.root)
     # Of another version than the one decided about the predictions say nothing.
     refused = decision.model_copy(update={"version": 2, "state": "refused"})
@@ -444,7 +444,7 @@ def test_an_answer_that_is_not_what_was_measured_is_no_good_one(world: World, tm
 def test_a_refused_question_of_our_own_is_told(world: World):
     version = resolve("sms_spam/1", world.uri)
     rows = world.made["etth1"].probe.slice(0, 1)
-    status, response = ask(load_model(version, world.uri, trust()), version, rows)
+    status, response = send_request(load_model(version, world.uri, trust()), version, rows)
     assert (status, "column 'text' is missing" in response) == (400, True)
 
 
@@ -483,7 +483,7 @@ def test_a_real_server_answers_many_at_once_alike_and_ends_gracefully(world: Wor
     made = world.made["digits"]
     expected = made.predictor.predict(made.probe).to_pylist()
     with _served(world, "digits/1") as (address, _):
-        bodies = [(place, as_request(made.probe.slice(place, 1))) for place in range(32)] * 4
+        bodies = [(place, request_content(made.probe.slice(place, 1))) for place in range(32)] * 4
 
         def send(each: tuple[int, Any]) -> bool:
             place, body = each

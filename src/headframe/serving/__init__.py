@@ -1,1 +1,1 @@
-"""Answers from a registered model: batch files and REST."""
+"""Predictions from a registered model: batch files and REST."""

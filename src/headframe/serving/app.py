@@ -1,4 +1,4 @@
-"""The application that answers: MLflow's scoring protocol with one sentence for whatever is wrong."""
+"""The serving application: MLflow's scoring protocol, with one sentence for each error."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ MAX_BYTES = 64 * 2**20  # of one request's body
 
 
 def make_app(predictor: Predictor, version: ModelVersion, *, max_rows: int, max_bytes: int = MAX_BYTES) -> FastAPI:
-    """Make the application: `/ping`, `/health`, `/version`, `/invocations`.
+    """Return the application: `/ping`, `/health`, `/version`, `/invocations`.
 
-    Wrong requests get a status of 400 to 415 and `{"error": SENTENCE}`. Requests are answered by as many threads as
-    there are cores; a predictor has no state that answering changes.
+    Invalid requests get a status of 400 to 415 and `{"error": SENTENCE}`. As many threads respond as there are cores; a
+    predictor has no state that predicting changes.
 
     Args:
         predictor: the model.
-        version: named in the headers of each answer.
+        version: named in the headers of each response.
         max_rows: rows in one request.
         max_bytes: of one request's body.
     """
@@ -39,7 +39,7 @@ def make_app(predictor: Predictor, version: ModelVersion, *, max_rows: int, max_
     limiter = anyio.CapacityLimiter(os.cpu_count() or 1)
 
     def refused(status: int, sentence: str) -> Response:
-        # A sentence quotes what came, which may be halves of characters that UTF-8 cannot spell.
+        # A sentence quotes the request, which may hold lone surrogates that UTF-8 cannot encode.
         plain = " ".join(sentence.split()).encode(errors="backslashreplace").decode()
         return JSONResponse({"error": plain}, status_code=status, headers=headers)
 
@@ -53,41 +53,41 @@ def make_app(predictor: Predictor, version: ModelVersion, *, max_rows: int, max_
     async def protocol_version() -> Response:
         return Response(VERSION, media_type="application/json", headers=headers)
 
-    def answer_one(body: bytes, content_type: str) -> Response:
-        question = protocol.read(body, content_type, predictor.schema, max_rows)
-        return Response(_answer(predictor, question), media_type="application/json", headers=headers)
+    def respond(body: bytes, content_type: str) -> Response:
+        parsed = protocol.parse_request(body, content_type, predictor.schema, max_rows)
+        return Response(_predict(predictor, parsed), media_type="application/json", headers=headers)
 
     @app.post("/invocations")
     async def invocations(request: Request) -> Response:
         try:
             body = await _body(request, max_bytes)
         except ClientDisconnect:
-            return refused(400, "the client left before its request was complete")
+            return refused(400, "the client disconnected before its request was complete")
         if body is None:
             return refused(413, f"the body is larger than {max_bytes:,} bytes; send fewer rows at once")
         content_type = request.headers.get("content-type", "")
         try:
-            return await anyio.to_thread.run_sync(answer_one, body, content_type, limiter=limiter)
-        except protocol.UnsupportedType as error:
+            return await anyio.to_thread.run_sync(respond, body, content_type, limiter=limiter)
+        except protocol.UnsupportedContentType as error:
             return refused(415, str(error))
-        except protocol.TooMany as error:
+        except protocol.TooManyRows as error:
             return refused(413, str(error))
         except (DataError, ConfigurationError) as error:
             return refused(400, str(error))
 
     @app.exception_handler(404)
     async def unknown(request: Request, _: Exception) -> Response:
-        return refused(404, f"there is no {request.url.path}; ask /invocations, /ping, /health or /version")
+        return refused(404, f"there is no {request.url.path}; use /invocations, /ping, /health or /version")
 
     @app.exception_handler(405)
     async def wrong_method(request: Request, _: Exception) -> Response:
         method = "POST" if request.url.path == "/invocations" else "GET"
-        return refused(405, f"{request.url.path} is asked with {method}, not {request.method}")
+        return refused(405, f"{request.url.path} takes {method}, not {request.method}")
 
     @app.exception_handler(Exception)
     async def fault(_: Request, error: Exception) -> Response:
         log.error("a request failed", exc_info=error)
-        return refused(500, "the model failed on this request; the server's log says how")
+        return refused(500, "the model failed on this request; see the server's log")
 
     return app
 
@@ -106,9 +106,9 @@ async def _body(request: Request, max_bytes: int) -> bytes | None:
     return b"".join(parts)
 
 
-def _answer(predictor: Predictor, question: protocol.Question) -> bytes:
-    if question.output == "scores":
-        predictions = predictor.scores(question.rows).tolist()
+def _predict(predictor: Predictor, parsed: protocol.ScoringRequest) -> bytes:
+    if parsed.output == "scores":
+        predictions = predictor.scores(parsed.rows).tolist()
     else:
-        predictions = predictor.predict(question.rows).to_pylist()
+        predictions = predictor.predict(parsed.rows).to_pylist()
     return json.dumps({"predictions": predictions}, default=str, allow_nan=False).encode()

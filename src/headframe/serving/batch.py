@@ -12,7 +12,7 @@ from headframe.config.project import Project
 from headframe.digests import file_digest, umask
 from headframe.errors import ConfigurationError, DataError, HeadframeError
 from headframe.records import Predicted
-from headframe.serving.resolve_champion import open_asked
+from headframe.serving.resolve_champion import open_served_version
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 BATCHES = 8
 """Forward passes for which rows are read at once. A whole number of them, so that every row stands in the same
-forward pass as if all rows had been given at once, which makes the answers equal to the last bit."""
+forward pass as if all rows had been predicted at once, which makes predictions equal to the last bit."""
 
 
 def predict_to_file(model: str, source: str, target: Path, *, plan: Plan, root: Path, uri: str) -> Predicted:
@@ -31,21 +31,21 @@ def predict_to_file(model: str, source: str, target: Path, *, plan: Plan, root: 
     Args:
         model: `NAME`, `NAME@ALIAS` or `NAME/VERSION`; `NAME` means its champion.
         source: a Parquet, CSV, TSV or JSON-lines file, or the name of a data set.
-        target: the file to write: `row_id` and what `Predictor.predict` gives. For a forecast the rows are history
+        target: the file to write: `row_id` and what `Predictor.predict` returns. For a forecast the rows are history
             and one row a step comes out, with the last row's id in `after`. It appears when it is complete.
-        plan: says whose signature counts and what makes a champion.
+        plan: whose signatures count, and what makes a champion.
         root: the project's folder.
         uri: MLflow's address.
 
     Raises:
-        Refused: the model's files are not what somebody trusted signed, or the ledger does not make it champion; see
-            `open_asked`.
+        Refused: the model's files are not what a trusted author signed, or the ledger does not make it champion; see
+            `open_served_version`.
         ConfigurationError: there is no such model or source, or `target` is no place for a Parquet file.
         HeadframeError: `target` cannot be written.
         DataError: the rows are not what the model takes.
     """
     _require_place(target, source, root)
-    version, predictor = open_asked(model, plan, uri, root)
+    version, predictor = open_served_version(model, plan, uri, root)
     rows = write_predictions(predictor, source, target, root)
     return Predicted(
         model=version.model, version=version.number, target=str(target), rows=rows, digest=file_digest(target)
@@ -53,7 +53,7 @@ def predict_to_file(model: str, source: str, target: Path, *, plan: Plan, root: 
 
 
 def write_predictions(predictor: Predictor, source: str, target: Path, root: Path) -> int:
-    """Predict for each row of `source` with a model at hand; arguments as of `predict_to_file`.
+    """Predict for each row of `source` with an open model; arguments as of `predict_to_file`.
 
     Returns:
         How many rows were written.
@@ -64,8 +64,8 @@ def write_predictions(predictor: Predictor, source: str, target: Path, root: Pat
     from headframe.serving.sources import open_rows  # noqa: PLC0415
 
     rows = open_rows(source, root, predictor.schema, BATCHES * BATCH)
-    answers = _forecast(predictor, rows) if predictor.lookback else _row_by_row(predictor, rows, source)
-    first = next(answers)  # whatever is wrong with the source is said before a file is begun
+    predictions = _forecast(predictor, rows) if predictor.lookback else _row_by_row(predictor, rows, source)
+    first = next(predictions)  # errors of the source are raised before a file is created
     try:
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     except OSError as error:
@@ -77,10 +77,10 @@ def write_predictions(predictor: Predictor, source: str, target: Path, root: Pat
         with pq.ParquetWriter(fresh, first.schema, compression="zstd") as writer:
             written = first.num_rows
             writer.write_table(first)
-            for answer in answers:
-                writer.write_table(answer)
-                written += answer.num_rows
-        fresh.chmod(0o666 & ~umask())  # a temporary file is for its maker only
+            for table in predictions:
+                writer.write_table(table)
+                written += table.num_rows
+        fresh.chmod(0o666 & ~umask())  # a temporary file is readable by its owner only
         fresh.replace(target)
     except BaseException:
         fresh.unlink(missing_ok=True)
@@ -92,12 +92,12 @@ def _row_by_row(predictor: Predictor, rows: Rows, source: str) -> Rows:
     start = 0
     for table in rows:
         try:
-            answer = predictor.predict(table)
+            predicted = predictor.predict(table)
         except DataError as error:  # which counts rows from the beginning of this table
             where = f", in the part that begins with row {start}" if start else ""
             msg = f"{source}{where}: {error}"
             raise DataError(msg) from error
-        yield answer.add_column(0, "row_id", table.column("row_id"))
+        yield predicted.add_column(0, "row_id", table.column("row_id"))
         start += table.num_rows
 
 
@@ -128,5 +128,5 @@ def _require_place(target: Path, source: str, root: Path) -> None:
         raise ConfigurationError(msg)
     project = Project(root)
     if any(target.resolve().is_relative_to(own.resolve()) for own in (project.data, project.state)):
-        msg = f"{target} lies where the project keeps its tables and models; name a file elsewhere"
+        msg = f"{target} lies where the project stores its tables and models; name a file elsewhere"
         raise HeadframeError(msg)

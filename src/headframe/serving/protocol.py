@@ -1,7 +1,7 @@
-"""MLflow's scoring protocol: what a request may hold, read into the columns that a model takes.
+"""MLflow's scoring protocol: requests, parsed into the columns that a model takes.
 
-`mlflow.pyfunc.scoring_server` answers the same requests with the same numbers (a test compares them). Its parser is
-not used: it guesses types through pandas, checks images in Python number by number, and says what is wrong in
+`mlflow.pyfunc.scoring_server` returns the same numbers for the same requests (a test compares them). Its parser is
+not used: it guesses types through pandas, checks images in Python number by number, and reports errors in
 paragraphs that repeat the data.
 """
 
@@ -25,17 +25,17 @@ FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 PARAMS = "params"
 
 
-class UnsupportedType(HeadframeError):
-    """A request came in a content type that is not spoken here."""
+class UnsupportedContentType(HeadframeError):
+    """A request has a content type that is not supported."""
 
 
-class TooMany(HeadframeError):
-    """A request holds more than one answer may be about."""
+class TooManyRows(HeadframeError):
+    """A request has more rows than one request may have."""
 
 
 @dataclass(frozen=True)
-class Question:
-    """What one request asks.
+class ScoringRequest:
+    """A parsed request.
 
     Attributes:
         rows: raw columns as the model takes them.
@@ -47,12 +47,12 @@ class Question:
 
     @property
     def output(self) -> str:
-        """What is to be given: `predictions` or `scores`."""
+        """What to return: `predictions` or `scores`."""
         return str(self.params.get("output", OUTPUTS[0]))
 
 
-def read(body: bytes, content_type: str, schema: pa.Schema, max_rows: int) -> Question:
-    """Read a request.
+def parse_request(body: bytes, content_type: str, schema: pa.Schema, max_rows: int) -> ScoringRequest:
+    """Parse a request.
 
     Args:
         body: of the request.
@@ -61,48 +61,48 @@ def read(body: bytes, content_type: str, schema: pa.Schema, max_rows: int) -> Qu
         max_rows: how many rows one request may hold.
 
     Raises:
-        UnsupportedType: another content type or encoding.
-        TooMany: more rows than `max_rows`.
+        UnsupportedContentType: another content type or encoding.
+        TooManyRows: more rows than `max_rows`.
         DataError: the body is not what its type promises, or the rows are not what the model takes.
-        ConfigurationError: `params` asks for what there is not.
+        ConfigurationError: `params` has an unknown parameter or value.
     """
-    kind = _kind(content_type)
+    kind = _media_type(content_type)
     columns, params = _from_csv(body, schema) if kind == CSV else _from_json(body, schema)
     unknown = sorted(set(params) - {"output"})
     if unknown:
         msg = f"params has {unknown[0]!r}; the only parameter is output, {' or '.join(OUTPUTS)}"
         raise ConfigurationError(msg)
-    question = Question(pa.table({}), params)
-    if question.output not in OUTPUTS:
-        msg = f"params.output is {question.output!r}; expected {' or '.join(OUTPUTS)}"
+    request = ScoringRequest(pa.table({}), params)
+    if request.output not in OUTPUTS:
+        msg = f"params.output is {request.output!r}; expected {' or '.join(OUTPUTS)}"
         raise ConfigurationError(msg)
     count = max((len(values) for values in columns.values()), default=0)
     if count > max_rows:
-        msg = f"{count} rows came in one request, but at most {max_rows} are answered at once; send several requests"
-        raise TooMany(msg)
+        msg = f"{count} rows came in one request, but at most {max_rows} are allowed; send several requests"
+        raise TooManyRows(msg)
     rows = to_table(columns, schema)
     if rows.num_rows == 0:
         msg = "no rows came; send at least one"
         raise DataError(msg)
-    return Question(rows, params)
+    return ScoringRequest(rows, params)
 
 
-def _kind(content_type: str) -> str:
+def _media_type(content_type: str) -> str:
     name, *parameters = (part.strip() for part in content_type.split(";"))
     if name.lower() not in (JSON, CSV):
         came = repr(name) if name else "none"
         msg = f"the content type is {came}; send {JSON} or {CSV}"
-        raise UnsupportedType(msg)
+        raise UnsupportedContentType(msg)
     for parameter in filter(None, parameters):
         key, _, value = parameter.partition("=")
         if key.strip().lower() != "charset" or value.strip().strip('"').lower() not in ("utf-8", "utf8"):
-            msg = f"the content type says {parameter!r}; only charset=utf-8 is understood"
-            raise UnsupportedType(msg)
+            msg = f"the content type says {parameter!r}; only charset=utf-8 is supported"
+            raise UnsupportedContentType(msg)
     return name.lower()
 
 
 def _from_csv(body: bytes, schema: pa.Schema) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Read CSV with a header; only empty fields are missing values, as in pandas' own CSV they would be."""
+    """Parse CSV with a header; only empty fields are missing values, as in CSV written by pandas."""
     tensors = [each.name for each in schema if isinstance(each.type, pa.FixedShapeTensorType)]
     if tensors:
         msg = f"column {tensors[0]!r} holds arrays, which CSV cannot carry; send {JSON}"
@@ -128,11 +128,11 @@ def _from_json(body: bytes, schema: pa.Schema) -> tuple[dict[str, Any], dict[str
         msg = f"the body is no JSON: {error}"
         raise DataError(msg) from error
     if not isinstance(content, dict):
-        msg = f"the body is a JSON {_name(content)}; expected an object with one of {', '.join(FORMATS)}"
+        msg = f"the body is a JSON {_json_type(content)}; expected an object with one of {', '.join(FORMATS)}"
         raise DataError(msg)
     unknown = [key for key in content if key not in (*FORMATS, PARAMS)]
     if unknown:
-        msg = f"the body has {unknown[0]!r}; expected one of {', '.join(FORMATS)}, and perhaps {PARAMS}"
+        msg = f"the body has {unknown[0]!r}; expected one of {', '.join(FORMATS)}, and optionally {PARAMS}"
         raise DataError(msg)
     given = [key for key in FORMATS if key in content]
     if len(given) != 1:
@@ -140,7 +140,7 @@ def _from_json(body: bytes, schema: pa.Schema) -> tuple[dict[str, Any], dict[str
         raise DataError(msg)
     params = content.get(PARAMS) or {}
     if not isinstance(params, dict):
-        msg = f"params is a JSON {_name(params)}; expected an object"
+        msg = f"params is a JSON {_json_type(params)}; expected an object"
         raise DataError(msg)
     value = content[given[0]]
     columns = _from_split(value) if given[0] == "dataframe_split" else _from_rows(given[0], value, schema)
@@ -154,33 +154,33 @@ def _from_split(value: Any) -> dict[str, Any]:
     unknown = [key for key in value if key not in ("columns", "data", "index")]
     names = value.get("columns")
     if unknown or not isinstance(names, list):
-        msg = f"dataframe_split has {', '.join(value)}; expected columns, data and perhaps index"
+        msg = f"dataframe_split has {', '.join(value)}; expected columns, data and optionally index"
         raise DataError(msg)
     require_unique(names)
     for position, row in enumerate(value["data"]):
         if not isinstance(row, list) or len(row) != len(names):
-            came = f"{len(row)} values" if isinstance(row, list) else f"a JSON {_name(row)}"
+            came = f"{len(row)} values" if isinstance(row, list) else f"a JSON {_json_type(row)}"
             msg = f"row {position} of dataframe_split is {came}; expected a list of {len(names)} values"
             raise DataError(msg)
     return {str(name): [row[place] for row in value["data"]] for place, name in enumerate(names)}
 
 
 def _from_rows(key: str, value: Any, schema: pa.Schema) -> dict[str, Any]:
-    """Read a list of records, an object of columns, or a list of the values of the only column."""
+    """Parse a list of records, an object of columns, or a list of the values of the only column."""
     if isinstance(value, dict) and key != "dataframe_records":
         for name, cells in value.items():
             if not isinstance(cells, list):
-                msg = f"{key}.{name} is a JSON {_name(cells)}; expected a list with one value for each row"
+                msg = f"{key}.{name} is a JSON {_json_type(cells)}; expected a list with one value for each row"
                 raise DataError(msg)
         return dict(value)
     if not isinstance(value, list):
-        msg = f"{key} is a JSON {_name(value)}; expected a list of records"
+        msg = f"{key} is a JSON {_json_type(value)}; expected a list of records"
         raise DataError(msg)
     if value and all(isinstance(record, dict) for record in value):
         return _from_records(key, value, schema)
     if key == "dataframe_records" or len(schema) != 1:
         position = next((place for place, record in enumerate(value) if not isinstance(record, dict)), 0)
-        came = f"is a JSON {_name(value[position])}" if value else "is missing"
+        came = f"is a JSON {_json_type(value[position])}" if value else "is missing"
         msg = f"row {position} of {key} {came}; expected an object with {', '.join(schema.names)}"
         raise DataError(msg)
     return {schema.names[0]: value}
@@ -191,17 +191,17 @@ def _from_records(key: str, records: Sequence[Mapping[str, Any]], schema: pa.Sch
     for each in schema:
         present = [each.name in record for record in records]
         if not any(present):
-            continue  # said by `to_table`, with what came instead
+            continue  # reported by `to_table`, with the columns that came
         if not all(present) and not each.nullable:
             msg = f"row {present.index(False)} of {key} has no {each.name!r}"
             raise DataError(msg)
         columns[each.name] = [record.get(each.name) for record in records]
     if len(columns) < len(schema):
-        # Names that the model does not know are worth saying only where one that it needs is missing.
+        # Names that the model does not know help only where one that it needs is missing.
         columns.update({name: [] for name in records[0] if name not in columns})
     return columns
 
 
-def _name(value: Any) -> str:
+def _json_type(value: Any) -> str:
     names = {dict: "object", list: "list", str: "string", bool: "truth value", int: "number", float: "number"}
     return names.get(type(value), "null")

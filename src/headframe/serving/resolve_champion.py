@@ -1,4 +1,4 @@
-"""Which version a person means who asks for a model, whether it may be called champion, and its model."""
+"""Resolution of a requested model to a version: for a champion, checked against ledger and policy."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("headframe")
 
-_ATTEMPTS = 3  # at finding alias and ledger at one, while others promote
+_ATTEMPTS = 3  # to find alias and ledger in agreement, while others promote
 
 
-def open_asked(model: str, plan: Plan, uri: str, root: Path) -> tuple[ModelVersion, Predictor]:
+def open_served_version(model: str, plan: Plan, uri: str, root: Path) -> tuple[ModelVersion, Predictor]:
     """Open the version that is meant by `NAME`, `NAME@ALIAS` or `NAME/VERSION`; `NAME` means its champion.
 
     Args:
         model: the name.
-        plan: its team says whose signature counts, its promotion whether a champion needs the ledger's word, and by
-            which policy.
+        plan: its team names whose signatures count, its promotion whether the ledger must name a champion, and by which
+            policy.
         uri: MLflow's address.
         root: the project's folder.
 
     Raises:
         ConfigurationError: there is no such model, alias or version.
-        Refused: its files are not what somebody trusted signed. Or it is champion in MLflow, but not by the word of the
-            ledger; or by a promotion that the policy in force would not allow, or of other files; or the ledger is
-            broken, or not the one that MLflow was told by.
+        Refused: its files are not what a trusted author signed. Or it is champion in MLflow, but not in the ledger; or
+            by a promotion that the policy in force would not allow, or of other files; or the ledger is broken, or not
+            the one that MLflow was written from.
         HeadframeError: its files are gone.
         DataError: they cannot be read.
     """
@@ -47,11 +47,11 @@ def open_asked(model: str, plan: Plan, uri: str, root: Path) -> tuple[ModelVersi
     from headframe.registry.loader import load_package  # noqa: PLC0415 - imports torch
 
     name = model.removeprefix("models:/").partition("@")[0]
-    # Whatever data set the plan is for: the policy holds for the model that is asked about.
+    # Whatever data set the plan is for: the policy holds for the requested model.
     service = PromotionService(plan.promotion.model_copy(update={"model": name}), trust, uri, root)
-    version, promotion_entry = _champion_version(model, name, service)
+    version, entry = _champion_version(model, name, service)
     with signed_files(version, uri, trust) as (folder, signed):
-        require_same(version, read_files(folder, signed), promotion_entry)
+        require_same(version, read_files(folder, signed), entry)
         try:
             return version, load_package(folder)
         except DataError as error:
@@ -60,69 +60,64 @@ def open_asked(model: str, plan: Plan, uri: str, root: Path) -> tuple[ModelVersi
 
 
 def _champion_version(model: str, name: str, service: PromotionService) -> tuple[ModelVersion, Entry]:
-    """Give the champion by MLflow's word and the entry that made it champion, if ledger and policy agree.
+    """Return the champion named by MLflow and the entry that made it champion, if ledger and policy agree.
 
     Raises:
         ConfigurationError: there is no such model, or it has no champion.
         Refused: they do not.
     """
-    from headframe.promotion.promotion_checks import promotion_problems  # noqa: PLC0415 - see `open_asked`
+    from headframe.ledger.entries import champion_entry  # noqa: PLC0415 - see `open_served_version`
+    from headframe.promotion.promotion_checks import promotion_problems  # noqa: PLC0415 - see `open_served_version`
 
     for _ in range(_ATTEMPTS):
-        untold = _finish(name, service)
-        version = _shown(model, untold, service)
+        unprojected = _project_pending(name, service)
+        version = _mlflow_champion(model, unprojected, service)
         entries = service.own_entries(name)  # after the alias was read, which is set when the entry is written
-        promotion_entry = _champion(entries)
-        if promotion_entry is not None and promotion_entry.version == version.number:
+        entry = champion_entry(entries)
+        if entry is not None and entry.version == version.number:
             break
     else:
-        if untold is not None:
-            raise Refused(untold)
-        named = "names no champion" if promotion_entry is None else f"names version {promotion_entry.version}"
+        if unprojected is not None:
+            raise Refused(unprojected)
+        named = "names no champion" if entry is None else f"names version {entry.version}"
         msg = (
             f"MLflow calls version {version.number} of {name} champion, but the ledger {named}: the alias was moved "
             f"without the ledger; see: headframe models verify {name}"
         )
         raise Refused(msg)
-    if untold is not None:
-        log.warning("champion  %s", untold)
-    against = promotion_problems(entries, promotion_entry, service)
-    if against:
-        msg = f"{name} is not served, since its promotion does not hold: {against[0]}"
+    if unprojected is not None:
+        log.warning("champion  %s", unprojected)
+    problems = promotion_problems(entries, entry, service)
+    if problems:
+        msg = f"{name} is not served, since its promotion does not hold: {problems[0]}"
         raise Refused(msg)
-    return version, promotion_entry
+    return version, entry
 
 
-def _champion(entries: tuple[Entry, ...]) -> Entry | None:
-    from headframe.ledger.entries import champion_entry  # noqa: PLC0415 - see `open_asked`
-
-    return champion_entry(entries)
-
-
-def _finish(name: str, service: PromotionService) -> str | None:
-    """Tell MLflow what a kill kept from it; where one may not, as a reader, give the sentence that says so."""
+def _project_pending(name: str, service: PromotionService) -> str | None:
+    """Complete an interrupted projection; where this is not allowed, as for a reader, return a sentence about it."""
     try:
         service.project_pending(name)
     except (Refused, Unavailable):
         raise
     except HeadframeError as error:
         return (
-            f"the last entries of the ledger about {name} were not told to MLflow yet, and cannot be by you ({error}); "
+            f"the last entries of the ledger about {name} are not in MLflow yet, and you may not write them ({error}); "
             f"have an author or approver do it: headframe models verify {name}"
         )
     return None
 
 
-def _shown(model: str, untold: str | None, service: PromotionService) -> ModelVersion:
-    """Give the version that MLflow calls champion.
+def _mlflow_champion(model: str, unprojected: str | None, service: PromotionService) -> ModelVersion:
+    """Return the version that MLflow calls champion.
 
     Raises:
         ConfigurationError: there is no such model, or it has no champion.
-        Refused: the ledger has one that MLflow was not told of.
+        Refused: the ledger has one that is not in MLflow yet.
     """
     try:
         return resolve(model, service.uri)
     except ConfigurationError as error:
-        if untold is not None:
-            raise Refused(untold) from error
+        if unprojected is not None:
+            raise Refused(unprojected) from error
         raise

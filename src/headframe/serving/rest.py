@@ -11,11 +11,11 @@ from typing import Any
 
 from headframe.config.plan.plan import Plan
 from headframe.errors import ConfigurationError, HeadframeError
-from headframe.serving.resolve_champion import open_asked
+from headframe.serving.resolve_champion import open_served_version
 
 log = logging.getLogger("headframe")
 
-STOP_SECONDS = 10  # in which requests that are being answered may end when the server is stopped
+STOP_SECONDS = 10  # in which running requests may end when the server is stopped
 
 
 def serve(
@@ -28,7 +28,7 @@ def serve(
     port: int,
     ready: Callable[[dict[str, Any]], None] | None = None,
 ) -> None:
-    """Answer requests until the process is told to stop (Ctrl-C or SIGTERM).
+    """Serve requests until the process is stopped (Ctrl-C or SIGTERM).
 
     Args:
         model: `NAME`, `NAME@ALIAS` or `NAME/VERSION`; `NAME` means its champion.
@@ -37,17 +37,17 @@ def serve(
         uri: MLflow's address.
         host: address to listen on.
         port: port to listen on; 0 takes a free one.
-        ready: is told model, version and address once requests can be sent.
+        ready: called with model, version and address once requests can be sent.
 
     Raises:
         HeadframeError: the port is taken or the host is not this machine's.
         ConfigurationError: there is no such model, or the port cannot be one.
-        Refused: its files are not what somebody trusted signed, or the ledger does not make it champion; see
-            `open_asked`.
+        Refused: its files are not what a trusted author signed, or the ledger does not make it champion; see
+            `open_served_version`.
     """
     listening = _listen(host, port)
     with listening:
-        version, predictor = open_asked(model, plan, uri, root)
+        version, predictor = open_served_version(model, plan, uri, root)
         import uvicorn  # noqa: PLC0415 - what can go wrong before is said without it
 
         from headframe.serving.app import make_app  # noqa: PLC0415
@@ -56,9 +56,9 @@ def serve(
         where = f"http://{host}:{listening.getsockname()[1]}"
         if ready is not None:
             ready({"model": version.model, "version": version.number, "address": where})
-        log.info("%s version %d answers at %s/invocations (stop: Ctrl-C)", version.model, version.number, where)
+        log.info("%s version %d serves %s/invocations (stop: Ctrl-C)", version.model, version.number, where)
         config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=STOP_SECONDS)
-        # uvicorn stops gracefully and then raises the signal once more, which would end us as if by accident.
+        # uvicorn stops gracefully and then raises the signal once more, which would end this process as if by accident.
         before = signal.signal(signal.SIGTERM, lambda *_: None)
         try:
             uvicorn.Server(config).run(sockets=[listening])
@@ -70,7 +70,7 @@ def serve(
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Take the port before anything slow is done, so that a taken one is said at once."""
+    """Bind the port before anything slow is done, so that a taken one is reported at once."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,4 +1,4 @@
-"""One request, answered by the very application that serves, without a port."""
+"""Smoke request: one request to the same application that serves, without a port."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from headframe.config.plan.plan import Plan
 from headframe.errors import HeadframeError
-from headframe.records import Answered, Decision, Trained
+from headframe.records import Decision, SmokeTestResult, Trained
 from headframe.registry.isolated import call_with_model
 from headframe.registry.versions import is_intact, model_files, resolve
 from headframe.signing.trust import Trust
@@ -23,35 +23,34 @@ if TYPE_CHECKING:
 OK = 200  # HTTP's
 
 TOLERANCE = 1e-4
-"""Largest difference between an answer and what was measured, relative to the largest prediction of its kind.
+"""Largest difference between a response and the stored prediction, relative to the largest prediction of its kind.
 
-Rows that are answered alone and in a batch differ by up to 1e-6; a model that reads anything but its rows, or other
+Rows that are predicted alone and in a batch differ by up to 1e-6; a model that reads anything but its rows, or other
 weights, by more than 1e-2.
 """
 
 
-def answer(  # noqa: PLR0917 - a stage takes what its key is made of
+def answer(  # noqa: PLR0917 - a step takes what its key is made of
     plan: Plan,
     decision: Decision,
     trained: Trained,
     uri: str,
     place: str,  # noqa: ARG001 - part of the stage's key: another registry may answer otherwise
     root: Path,
-) -> Answered:
-    """Ask the champion, or where none can answer the version decided about, for the first test row.
+) -> SmokeTestResult:
+    """Request a prediction for the first test row from the champion, or if unusable from the version decided about.
 
     Args:
-        plan: its team says whose signature counts.
+        plan: its team names whose signatures count.
         decision: which version.
-        trained: its probe and predictions give the row, its name and what the version predicted for it.
+        trained: its probe and predictions hold the row, its id and what the version predicted for it.
         uri: MLflow's address.
         place: the same as it reads on any machine.
         root: the project's folder.
 
     Raises:
-        HeadframeError: the answer is not a good one, or not what the version decided about predicted when it was
-            measured.
-        Refused: its files are not what somebody trusted signed.
+        HeadframeError: the response is an error, or differs from the prediction that was evaluated.
+        Refused: the model's files are not what a trusted author signed.
     """
     import pyarrow.parquet as pq  # noqa: PLC0415 - a kept answer is shown without it
 
@@ -60,9 +59,9 @@ def answer(  # noqa: PLR0917 - a stage takes what its key is made of
     folder = root / trained.folder
     with model_files(version, uri, Trust.of(plan.team)) as model:
         probe = str(folder / "probe.parquet")
-        status, response = call_with_model(ask_package, model, name=version.model, number=number, probe=probe)
+        status, response = call_with_model(query_package, model, name=version.model, number=number, probe=probe)
     if status != OK:
-        msg = f"{version.model} version {number} answered its own test row with HTTP {status}: {response}"
+        msg = f"{version.model} version {number} responded to its own test row with HTTP {status}: {response}"
         raise HeadframeError(msg)
     predictions = pq.read_table(folder / "predictions.parquet", filters=[("split", "=", "test")])
     row_id = predictions.column("row_id")[0].as_py()
@@ -70,15 +69,15 @@ def answer(  # noqa: PLR0917 - a stage takes what its key is made of
         difference = _difference(json.loads(response)["predictions"], predictions)
         if difference:
             msg = (
-                f"{version.model} version {number} answers otherwise for row {row_id} than when it was measured: "
-                f"{difference}; what is served is not what was measured, so look into what its code reads besides rows"
+                f"{version.model} version {number} responds differently for row {row_id} than when it was evaluated: "
+                f"{difference}; what is served is not what was evaluated, so check what its code reads besides rows"
             )
             raise HeadframeError(msg)
-    return Answered(model=version.model, version=number, row_id=row_id, status=status, response=response)
+    return SmokeTestResult(model=version.model, version=number, row_id=row_id, status=status, response=response)
 
 
-def ask_package(model: str, name: str, number: int, probe: str) -> tuple[int, str]:
-    """Open a packaged model and send it the rows of a Parquet file, of which one is enough if it does not look back.
+def query_package(model: str, name: str, number: int, probe: str) -> tuple[int, str]:
+    """Open a packaged model and request predictions for the rows of a Parquet file, or for one if it has no look-back.
 
     Args:
         model: the folder that holds `MLmodel`.
@@ -96,14 +95,14 @@ def ask_package(model: str, name: str, number: int, probe: str) -> tuple[int, st
 
     predictor = load_package(Path(model))
     rows = pq.read_table(probe)
-    return ask(predictor, ModelVersion(name, number), rows if predictor.lookback else rows.slice(0, 1))
+    return send_request(predictor, ModelVersion(name, number), rows if predictor.lookback else rows.slice(0, 1))
 
 
-def _difference(answer: list[dict[str, Any]], predictions: pa.Table) -> str:
-    """Say where an answer differs from the first row of a predictions table; nothing where it does not.
+def _difference(response: list[dict[str, Any]], predictions: pa.Table) -> str:
+    """Return how a response differs from the first row of a predictions table; empty where it does not.
 
     Args:
-        answer: rows as the application gives them: one, or of a forecast one a step.
+        response: rows as the application returns them: one, or of a forecast one per step.
         predictions: the columns of `Task.predictions`.
     """
     import numpy as np  # noqa: PLC0415 - see `answer`
@@ -112,34 +111,34 @@ def _difference(answer: list[dict[str, Any]], predictions: pa.Table) -> str:
 
     expected = predictions.column("prediction")
     if isinstance(expected.type, pa.FixedShapeTensorType):
-        # A forecast: the answer is a row a step, counted in its first column, and then a column a variable.
+        # A forecast: one row per step, whose first column counts the steps, then one column per variable.
         forecasts = expected.combine_chunks().to_numpy_ndarray()
-        told = np.array([list(step.values())[1:] for step in answer], float)
-        return _gap("the forecast", told, forecasts[0], np.abs(forecasts).max(axis=(0, 1)))
-    for name in (name for name in answer[0] if name in predictions.column_names):
-        value, column = answer[0][name], predictions.column(name)
+        served = np.array([list(step.values())[1:] for step in response], float)
+        return _gap("the forecast", served, forecasts[0], np.abs(forecasts).max(axis=(0, 1)))
+    for name in (name for name in response[0] if name in predictions.column_names):
+        value, column = response[0][name], predictions.column(name)
         if pa.types.is_floating(column.type):
             difference = _gap(name, np.array(value), column[0].as_py(), pc.max(pc.abs(column)).as_py())
             if difference:
                 return difference
-        elif value != (kept := json.loads(json.dumps(column[0].as_py(), default=str))):
-            return f"{name} is {value!r} and was {kept!r}"
+        elif value != (stored := json.loads(json.dumps(column[0].as_py(), default=str))):
+            return f"{name} is {value!r} and was {stored!r}"
     return ""
 
 
-def _gap(name: str, told: np.ndarray, kept: Any, largest: Any) -> str:
-    """Say by how much numbers differ; `largest` are the largest of their kind, which say what is little."""
-    gap = abs(told - kept)
+def _gap(name: str, served: np.ndarray, stored: Any, largest: Any) -> str:
+    """Return by how much numbers differ, relative to `largest` of their kind; empty where within tolerance."""
+    gap = abs(served - stored)
     return "" if (gap <= TOLERANCE * largest).all() else f"{name} is off by {gap.max():.3g}"
 
 
-def still_answers(answered: Answered, uri: str, trust: Trust) -> bool:
-    """Say whether the model that gave a kept answer is unchanged; where that is not known, it is asked again."""
+def still_answers(answered: SmokeTestResult, uri: str, trust: Trust) -> bool:
+    """Return whether the model of a stored result is known to be unchanged, so that the result still holds."""
     return is_intact(answered.model, answered.version, uri, trust) is True
 
 
-def ask(predictor: Predictor, version: ModelVersion, rows: pa.Table) -> tuple[int, str]:
-    """Send rows through the application as a client would, and give status and body of the answer."""
+def send_request(predictor: Predictor, version: ModelVersion, rows: pa.Table) -> tuple[int, str]:
+    """Send rows through the application as a client would, and return status and body of the response."""
     import asyncio  # noqa: PLC0415 - see `answer`
 
     import httpx  # noqa: PLC0415
@@ -151,7 +150,7 @@ def ask(predictor: Predictor, version: ModelVersion, rows: pa.Table) -> tuple[in
     async def send() -> Any:
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://model") as client:
-            content = json.dumps(as_request(rows), default=str)
+            content = json.dumps(request_content(rows), default=str)
             return await client.post(
                 "/invocations", content=content, headers={"content-type": "application/json"}, timeout=None
             )
@@ -160,8 +159,8 @@ def ask(predictor: Predictor, version: ModelVersion, rows: pa.Table) -> tuple[in
     return reply.status_code, reply.text
 
 
-def as_request(rows: pa.Table) -> dict[str, Any]:
-    """Spell rows as the JSON of a request, in the form `dataframe_split`."""
+def request_content(rows: pa.Table) -> dict[str, Any]:
+    """Return rows as the JSON of a request, in the form `dataframe_split`."""
     columns = [_cells(column) for column in rows.columns]
     return {
         "dataframe_split": {
