@@ -8,10 +8,10 @@ from importlib import util
 from pathlib import Path
 
 import pytest
-from leftovers import Remains, clone, git, headframe, make_project
+from leftovers import Leftovers, clone, git, headframe, make_project
 
 NETWORK = '''
-"""A network of one's own, which nobody has committed."""
+"""A network of one's own, not committed."""
 
 from torch import nn
 
@@ -31,7 +31,7 @@ class Net(nn.Module):
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Remains:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Leftovers:
     """A version trained from a commit, changes of it, and new files; its working folder is gone."""
     folder = tmp_path_factory.mktemp("trained")
     root = make_project(folder / "project")
@@ -50,20 +50,20 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Remains:
     assert spec is not None
     assert spec.origin is not None
     shutil.copy(Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz", mirror)
-    remains = Remains(root, folder / "registry", mirror.parent)
+    leftovers = Leftovers(root, folder / "registry", mirror.parent)
     headframe(
-        remains, "train", "model=own", "trainer.max_epochs=2", "evaluation.resamples=100",
+        leftovers, "train", "model=own", "trainer.max_epochs=2", "evaluation.resamples=100",
         "dataset.sources.pixels.uri=file:raw/digits.csv.gz", "dataset.sources.pixels.sha256=null",
     )  # fmt: skip
     copy = clone(root, folder / "clone")
     shutil.rmtree(root)
-    return replace(remains, root=copy)
+    return replace(leftovers, root=copy)
 
 
 @pytest.fixture
-def remains(trained: Remains, tmp_path: Path) -> Remains:
+def leftovers(trained: Leftovers, tmp_path: Path) -> Leftovers:
     """The same, to be damaged: a clone, a registry and a mirror of its own."""
     copy = clone(trained.root, tmp_path / "clone")
     shutil.copytree(trained.registry, tmp_path / "registry")
     shutil.copytree(trained.mirror, tmp_path / "mirror")
-    return Remains(copy, tmp_path / "registry", tmp_path / "mirror")
+    return Leftovers(copy, tmp_path / "registry", tmp_path / "mirror")

@@ -1,4 +1,4 @@
-"""What is left of a training: a clone of its repository, the registry, the raw data; and what is done with them."""
+"""What is left of a training: a clone of its repository, the registry and the raw data; and how to use them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from runs import start
 from headframe.config.plan.promotion import TeamConfig
 from headframe.config.project import Project
 from headframe.records import Lineage
-from headframe.reproduction.outcome import Reproduction
+from headframe.reproduction.report import Reproduction
 from headframe.reproduction.reproduce import reproduce
 from headframe.scaffold import init
 from headframe.signing.trust import Trust
@@ -23,7 +23,7 @@ from headframe.tracking import lineage
 
 
 @dataclass(frozen=True)
-class Remains:
+class Leftovers:
     """Everything that a reproduction has.
 
     Attributes:
@@ -72,19 +72,19 @@ def clone(root: Path, target: Path) -> Path:
     return target
 
 
-def headframe(remains: Remains, *arguments: str, code: int = 0, **more: str) -> Any:
-    """Run the command line with `--json` to its end; give its document."""
-    process = start(Project(remains.root), *arguments, "--json", **{**remains.environment, **more})
-    output, said = process.communicate(timeout=500)
-    assert process.returncode == code, said
+def headframe(leftovers: Leftovers, *arguments: str, code: int = 0, **more: str) -> Any:
+    """Run the command line with `--json` to its end; return its document."""
+    process = start(Project(leftovers.root), *arguments, "--json", **{**leftovers.environment, **more})
+    output, error = process.communicate(timeout=500)
+    assert process.returncode == code, error
     return json.loads(output)
 
 
-def again(remains: Remains, name: str = "digits/1") -> Reproduction:
-    """Reproduce in this process, and keep nothing."""
+def reproduced(leftovers: Leftovers, name: str = "digits/1") -> Reproduction:
+    """Reproduce in this process, and record nothing."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HEADFRAME_MIRROR", str(remains.mirror))
-        return reproduce(name, remains.uri, remains.root, Trust.of(TeamConfig()))
+        patch.setenv("HEADFRAME_MIRROR", str(leftovers.mirror))
+        return reproduce(name, leftovers.uri, leftovers.root, Trust.of(TeamConfig()))
 
 
 def picture(folder: Path) -> dict[str, str]:
@@ -101,7 +101,7 @@ def picture(folder: Path) -> dict[str, str]:
     return found
 
 
-def written(code: lineage.Code) -> Lineage:
+def lineage_of(code: lineage.Code) -> Lineage:
     """As much of an origin as a checkout needs."""
     diff = hashlib.sha256(code.diff or b"").hexdigest()
     return Lineage(

@@ -1,4 +1,4 @@
-"""The parts of a reproduction by themselves: code, data, scratch folders, words."""
+"""The parts of a reproduction by themselves: code, data, scratch folders, verdicts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import fake_data
 import pytest
 from filelock import FileLock
 from fixtures import in_child, plan_for
-from leftovers import git, make_project, picture, written
+from leftovers import git, lineage_of, make_project, picture
 
 from headframe.datasets.collect import collect
 from headframe.datasets.table import ABOUT, Table
@@ -20,10 +20,18 @@ from headframe.digests import write_record
 from headframe.errors import Refused
 from headframe.records import Interval, TableRecord
 from headframe.reproduction.checkout import check_out
-from headframe.reproduction.data import SOURCES, bring, hashed, lend
-from headframe.reproduction.outcome import STAGES, Change, Compared, Metric, Reproduction, allowed, verdict
+from headframe.reproduction.data import SOURCES, link_raw_files, restore_table, table_digest
 from headframe.reproduction.page import show_reproduction
-from headframe.reproduction.scratch import LOCK, PREFIX, YOUNG, scratch, sweep
+from headframe.reproduction.report import (
+    STAGES,
+    Change,
+    MetricComparison,
+    Reproduction,
+    StageComparison,
+    tolerance,
+    verdict_of,
+)
+from headframe.reproduction.scratch import LOCK, PREFIX, YOUNG, remove_leftovers, scratch_folder
 from headframe.tracking import lineage
 
 
@@ -60,7 +68,7 @@ def test_commit_and_diff_give_the_files_as_they_were_whatever_git_is_told(edited
     code = lineage.code(edited)
     before = picture(edited)
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "nowhere"))  # as in a hook of another repository
-    root = check_out(written(code), code.diff or b"", edited, tmp_path / "checkout")
+    root = check_out(lineage_of(code), code.diff or b"", edited, tmp_path / "checkout")
     monkeypatch.delenv("GIT_DIR")
     assert _files(root) == _files(edited)
     assert picture(edited) == before
@@ -73,7 +81,7 @@ def test_without_a_commit_all_code_is_in_the_diff(tmp_path: Path):
     code = lineage.code(root)
     assert code.commit == ""
     shutil.rmtree(root / ".git")
-    again = check_out(written(code), code.diff or b"", root, tmp_path / "checkout")
+    again = check_out(lineage_of(code), code.diff or b"", root, tmp_path / "checkout")
     assert _files(again) == {name: told for name, told in picture(root).items() if name != ".git"} | {
         ".git": picture(again)[".git"]
     }
@@ -88,7 +96,7 @@ def test_a_project_in_a_folder_of_its_repository_is_found_there(tmp_path: Path):
     (tmp_path / "repository" / "beside.txt").write_text("no part of the project\n")
     code = lineage.code(root)
     assert code.folder == "mining/"
-    again = check_out(written(code), code.diff or b"", root, tmp_path / "checkout")
+    again = check_out(lineage_of(code), code.diff or b"", root, tmp_path / "checkout")
     assert again == tmp_path / "checkout" / "mining"
     assert picture(again) == picture(root)
 
@@ -97,7 +105,7 @@ def test_a_diff_that_does_not_fit_is_refused(edited: Path, tmp_path: Path):
     code = lineage.code(edited)
     diff = (code.diff or b"").replace(b"\n-", b"\n-x")
     with pytest.raises(Refused, match="the stored diff of the version cannot be applied"):
-        check_out(written(code), diff, edited, tmp_path / "checkout")
+        check_out(lineage_of(code), diff, edited, tmp_path / "checkout")
 
 
 @pytest.fixture
@@ -136,7 +144,7 @@ def test_data_comes_by_digest_from_cache_or_remote_which_stay_as_they_are(kept, 
             before = picture(root)
         target = tmp_path / f"checkout{number}"
         shutil.copytree(root / ".dvc", target / ".dvc", ignore=shutil.ignore_patterns("cache"))
-        assert bring(table, root, target) == f"the project's DVC {place}"
+        assert restore_table(table, root, target) == f"the project's DVC {place}"
         found = Table.open(target / table.folder)
         found.verify()
         assert found.digest == table.digest
@@ -154,15 +162,15 @@ def test_a_damaged_object_is_not_taken_and_not_touched(kept, tmp_path: Path):
         largest.chmod(0o444)
     before = picture(root)
     (tmp_path / "checkout").mkdir()
-    assert bring(table, root, tmp_path / "checkout") == SOURCES
+    assert restore_table(table, root, tmp_path / "checkout") == SOURCES
     assert not (tmp_path / "checkout" / "data" / "digits").exists()
     assert picture(root) == before
 
 
 @pytest.mark.parametrize("name", ["digits", "adult", "etth1"])
-def test_a_table_is_hashed_as_it_was_written(name: str, tmp_path: Path):
+def test_the_digest_of_a_table_is_computed_as_it_was_written(name: str, tmp_path: Path):
     record = collect(plan_for(name).dataset, tmp_path, fake_data.mirror(name))
-    assert hashed(Table.open(tmp_path / record.folder)) == record.digest
+    assert table_digest(Table.open(tmp_path / record.folder)) == record.digest
 
 
 def test_rows_that_only_claim_to_be_the_version_are_not_taken(tmp_path: Path):
@@ -177,21 +185,23 @@ def test_rows_that_only_claim_to_be_the_version_are_not_taken(tmp_path: Path):
     assert in_child(forge) == 0
     (tmp_path / "checkout").mkdir()
     asked = record.model_copy(update={"digest": "0" * 64})
-    assert bring(asked, root, tmp_path / "checkout") == SOURCES
+    assert restore_table(asked, root, tmp_path / "checkout") == SOURCES
     assert not (tmp_path / "checkout" / "data" / "digits").exists()
 
 
 def test_without_dvc_data_is_collected(tmp_path: Path):
     table = TableRecord(dataset="digits", folder="data/digits", digest="0" * 64, rows=1, rejected=0)
-    assert bring(table, tmp_path, tmp_path / "checkout") == SOURCES
+    assert restore_table(table, tmp_path, tmp_path / "checkout") == SOURCES
 
 
-def test_raw_files_that_git_does_not_keep_are_lent(tmp_path: Path):
+def test_raw_files_that_git_does_not_track_are_linked(tmp_path: Path):
     project, root = tmp_path / "project", tmp_path / "checkout"
     (project / "raw").mkdir(parents=True)
     (project / "raw" / "a.csv").write_text("a\n")
     (project / "secret").write_text("not asked for\n")
-    lend({"a": {"uri": "file:raw/a.csv"}, "b": {"uri": "file:../b.csv"}, "c": {"uri": "file:/c.csv"}}, project, root)
+    link_raw_files(
+        {"a": {"uri": "file:raw/a.csv"}, "b": {"uri": "file:../b.csv"}, "c": {"uri": "file:/c.csv"}}, project, root
+    )
     assert (root / "raw" / "a.csv").read_text() == "a\n"
     assert [path.name for path in root.rglob("*") if not path.is_dir()] == ["a.csv"]
 
@@ -206,11 +216,11 @@ def test_only_folders_of_the_dead_are_swept(tmp_path: Path):
     (dead / "objects").chmod(0o500)
     other.symlink_to(tmp_path)
     with FileLock(alive / LOCK):
-        sweep(tmp_path)
+        remove_leftovers(tmp_path)
         assert {path.name for path in tmp_path.iterdir()} == {alive.name, young.name, other.name}
     long_ago = time.time() - 2 * YOUNG
     os.utime(young, (long_ago, long_ago))
-    sweep(tmp_path)
+    remove_leftovers(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [other.name]
 
 
@@ -218,7 +228,7 @@ def test_a_scratch_folder_is_gone_after_a_failure(tmp_path: Path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
     def fail() -> None:
-        with scratch() as own:
+        with scratch_folder() as own:
             (own / "file").write_text("x")
             raise KeyboardInterrupt
 
@@ -227,53 +237,59 @@ def test_a_scratch_folder_is_gone_after_a_failure(tmp_path: Path, monkeypatch):
     assert not [*tmp_path.iterdir()]
 
 
-def _stages(*different: str) -> tuple[Compared, ...]:
-    return tuple(Compared(stage=name, recorded="a", found="b" if name in different else "a") for name in STAGES)
+def _stages(*different: str) -> tuple[StageComparison, ...]:
+    return tuple(
+        StageComparison(stage=name, recorded="a", reproduced="b" if name in different else "a") for name in STAGES
+    )
 
 
-NEAR, FAR = Metric(recorded=0.9, found=0.9005, allowed=0.001), Metric(recorded=0.9, found=0.902, allowed=0.001)
+NEAR, FAR = (
+    MetricComparison(recorded=0.9, reproduced=0.9005, tolerance=0.001),
+    MetricComparison(recorded=0.9, reproduced=0.902, tolerance=0.001),
+)
 
 
 @pytest.mark.parametrize(
-    ("different", "metrics", "word"),
+    ("different", "metrics", "expected"),
     [
-        ((), {"a": Metric(recorded=0.9, found=0.9, allowed=0)}, "bitwise"),
-        (("code",), {"a": Metric(recorded=0.9, found=0.9, allowed=0)}, "bitwise"),
+        ((), {"a": MetricComparison(recorded=0.9, reproduced=0.9, tolerance=0)}, "bitwise"),
+        (("code",), {"a": MetricComparison(recorded=0.9, reproduced=0.9, tolerance=0)}, "bitwise"),
         (("weights", "predictions", "metrics"), {"a": NEAR}, "within tolerance"),
         (("code", "weights"), {"a": NEAR}, "within tolerance"),
         (("weights", "predictions", "metrics"), {"a": NEAR, "b": FAR}, "different"),
         (("weights",), {}, "different"),
         (("features", "weights"), {"a": NEAR}, "different"),
-        (("order",), {"a": NEAR}, "different"),
+        (("split",), {"a": NEAR}, "different"),
         (("data",), {"a": NEAR}, "different"),
         (("plan",), {"a": NEAR}, "different"),
     ],
 )
-def test_the_word_for_what_came_out(different, metrics, word: str):
-    assert verdict(_stages(*different), metrics) == word
+def test_the_verdict_follows_from_stages_and_metrics(different, metrics, expected: str):
+    assert verdict_of(_stages(*different), metrics) == expected
 
 
 def test_a_tenth_of_the_half_width_or_a_thousandth_is_allowed():
-    assert allowed(Interval(value=0.9, low=0.86, high=0.94)) == pytest.approx(0.004)
-    assert allowed(Interval(value=0.9, low=0.8999, high=0.9001)) == pytest.approx(0.0009)
-    assert allowed(Interval(value=-3.0, low=None, high=None)) == pytest.approx(0.003)
+    assert tolerance(Interval(value=0.9, low=0.86, high=0.94)) == pytest.approx(0.004)
+    assert tolerance(Interval(value=0.9, low=0.8999, high=0.9001)) == pytest.approx(0.0009)
+    assert tolerance(Interval(value=-3.0, low=None, high=None)) == pytest.approx(0.003)
 
 
 def test_a_page_names_what_differs(capsys):
     found = Reproduction(
-        model="digits", version=3, verdict="within tolerance", first="code", reason="weights are not the same",
+        model="digits", version=3, verdict="within tolerance", first_difference="code",
+        reason="weights are not the same",
         stages=_stages("code", "weights", "predictions", "metrics"), metrics={"accuracy": NEAR},
-        modules=(Change(name="headframe.examples.seeds", recorded="a", found="b", decides=True),),
+        modules=(Change(name="headframe.examples.seeds", recorded="a", current="b", used=True),),
         environment=(
-            Change(name="torch", recorded="2.13.0", found="2.14.0", decides=True),
-            *(Change(name=f"other{n}", recorded="1", found="2", decides=False) for n in range(7)),
+            Change(name="torch", recorded="2.13.0", current="2.14.0", used=True),
+            *(Change(name=f"other{n}", recorded="1", current="2", used=False) for n in range(7)),
         ),
         data="the project's DVC cache", seconds={"all": 12.0}, bundle="c" * 64, provenance="d" * 64, entry="e" * 64,
     )  # fmt: skip
     show_reproduction(found)
     shown = capsys.readouterr().out
     for words in (
-        "headframe.examples.seeds is not as it was", "torch: 2.13.0 then, 2.14.0 now", "other4 (not used)",
+        "headframe.examples.seeds is not as recorded", "torch: 2.13.0 recorded, 2.14.0 now", "other4 (not used)",
         "and 2 more libraries", "within tolerance: weights are not the same", "0.9005", "ledger     entry eeeeeeeeeeee",
     ):  # fmt: skip
         assert words in shown

@@ -1,4 +1,4 @@
-"""A version is made again from what is left of it, and what was changed is named."""
+"""A version is reproduced from the registry, a clone and raw data, and what was changed is named."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from leftovers import Remains, again, clone, git, headframe, make_project, picture, written
+from leftovers import Leftovers, clone, git, headframe, lineage_of, make_project, picture, reproduced
 from mlflow import MlflowClient
 from runs import start
 
@@ -22,144 +22,144 @@ from headframe.config.project import Project
 from headframe.errors import Refused
 from headframe.ledger.store import Ledger
 from headframe.reproduction.checkout import check_out
-from headframe.reproduction.keep import Witness
-from headframe.reproduction.outcome import STAGES
-from headframe.reproduction.scratch import PREFIX, scratch
+from headframe.reproduction.record import VerdictSigner
+from headframe.reproduction.report import STAGES
+from headframe.reproduction.scratch import PREFIX, scratch_folder
 from headframe.signing.keys import own_key
 from headframe.signing.trust import Trust
 from headframe.tracking import lineage
 
 
-def test_a_fresh_clone_gives_every_byte_again_and_stays_as_it_is(trained: Remains, tmp_path: Path):
+def test_a_fresh_clone_reproduces_every_byte_and_is_not_changed(trained: Leftovers, tmp_path: Path):
     before = picture(trained.root)
-    told = headframe(trained, "reproduce", "digits/1", TMPDIR=str(tmp_path))
-    assert (told["verdict"], told["first"]) == ("bitwise", None), told
-    assert [each["stage"] for each in told["stages"]] == [*STAGES]
-    assert all(each["found"] == each["recorded"] for each in told["stages"])
+    report = headframe(trained, "reproduce", "digits/1", TMPDIR=str(tmp_path))
+    assert (report["verdict"], report["first_difference"]) == ("bitwise", None), report
+    assert [each["stage"] for each in report["stages"]] == [*STAGES]
+    assert all(each["reproduced"] == each["recorded"] for each in report["stages"])
     assert picture(trained.root) == before
     assert not [*tmp_path.iterdir()]
     trust = Trust.of(TeamConfig())
     promotion = PromotionConfig(model="digits", policy="solo", gates={}, ledger=trained.environment["HEADFRAME_LEDGER"])
     (entry,) = Ledger.open(promotion, trained.root).entries("digits", trust)
     assert (entry.kind, entry.version, entry.payload["verdict"]) == ("reproduce", 1, "bitwise")
-    assert entry.digest == told["entry"]
-    assert entry.digests["bundle"] == told["bundle"]
+    assert entry.digest == report["entry"]
+    assert entry.digests["bundle"] == report["bundle"]
     (document,) = trained.run.glob("reproductions/*.json")
-    assert json.loads(document.read_text())["stages"] == told["stages"]
+    assert json.loads(document.read_text())["stages"] == report["stages"]
     tags = MlflowClient(trained.uri).get_model_version("digits", "1").tags
     assert tags["headframe.reproduced"] == "bitwise"
 
 
-def test_a_changed_value_of_the_plan_is_named(remains: Remains):
-    plan = remains.run / "plan.json"
+def test_a_changed_value_of_the_plan_is_named(leftovers: Leftovers):
+    plan = leftovers.run / "plan.json"
     plan.write_text(plan.read_text().replace('"seed": 17', '"seed": 18'))
-    found = again(remains)
-    assert (found.verdict, found.first) == ("different", "plan")
+    found = reproduced(leftovers)
+    assert (found.verdict, found.first_difference) == ("different", "plan")
     assert [each.equal for each in found.stages] == [False, *[None] * 7]
 
 
-def test_a_changed_line_of_the_stored_code_is_named_and_not_run(remains: Remains):
-    diff = remains.run / "code" / "code.diff"
+def test_a_changed_line_of_the_stored_code_is_named_and_not_run(leftovers: Leftovers):
+    diff = leftovers.run / "code" / "code.diff"
     diff.write_bytes(diff.read_bytes().replace(b"nn.ReLU()", b"nn.Tanh()"))
-    found = again(remains)
-    assert (found.verdict, found.first) == ("different", "code")
+    found = reproduced(leftovers)
+    assert (found.verdict, found.first_difference) == ("different", "code")
     assert "diff" in found.reason
     assert found.seconds.keys() == {"all"}
 
 
-def test_one_changed_value_of_the_data_is_named(remains: Remains):
-    source = remains.mirror / "raw" / "digits.csv.gz"
+def test_one_changed_value_of_the_data_is_named(leftovers: Leftovers):
+    source = leftovers.mirror / "raw" / "digits.csv.gz"
     raw = gzip.decompress(source.read_bytes())
     source.write_bytes(gzip.compress(raw[:6] + (b"1" if raw[6:7] != b"1" else b"2") + raw[7:]))
-    found = again(remains)
-    assert (found.verdict, found.first) == ("different", "data")
-    told = {each.stage: each.equal for each in found.stages}
-    assert told == {"plan": True, "code": True, "data": False} | dict.fromkeys(STAGES[3:])
-    assert found.stages[2].found is not None
-    assert found.stages[2].found[:12] in found.reason
+    found = reproduced(leftovers)
+    assert (found.verdict, found.first_difference) == ("different", "data")
+    report = {each.stage: each.equal for each in found.stages}
+    assert report == {"plan": True, "code": True, "data": False} | dict.fromkeys(STAGES[3:])
+    assert found.stages[2].reproduced is not None
+    assert found.stages[2].reproduced[:12] in found.reason
 
 
-def test_a_flipped_byte_of_a_source_is_named(remains: Remains):
-    source = remains.mirror / "raw" / "digits.csv.gz"
+def test_a_flipped_byte_of_a_source_is_named(leftovers: Leftovers):
+    source = leftovers.mirror / "raw" / "digits.csv.gz"
     raw = bytearray(source.read_bytes())
     raw[len(raw) // 2] ^= 1
     source.write_bytes(raw)
-    found = again(remains)
-    assert (found.verdict, found.first) == ("different", "data")
+    found = reproduced(leftovers)
+    assert (found.verdict, found.first_difference) == ("different", "data")
     assert "pixels" in found.reason or "digits.csv.gz" in found.reason
 
 
-def test_data_that_cannot_be_had_is_refused(remains: Remains):
-    (remains.mirror / "raw" / "digits.csv.gz").unlink()
-    with pytest.raises(Refused, match=r"version 3eced3ff5c2f of the data cannot be had: source pixels"):
-        again(remains)
+def test_data_that_cannot_be_collected_is_refused(leftovers: Leftovers):
+    (leftovers.mirror / "raw" / "digits.csv.gz").unlink()
+    with pytest.raises(Refused, match=r"version 3eced3ff5c2f of the data cannot be collected: source pixels"):
+        reproduced(leftovers)
 
 
-def test_code_that_cannot_be_had_is_refused(remains: Remains, tmp_path: Path):
+def test_code_that_cannot_be_checked_out_is_refused(leftovers: Leftovers, tmp_path: Path):
     other = make_project(tmp_path / "other")
     git(other, "commit", "--message", "another first")
-    elsewhere = Remains(other, remains.registry, remains.mirror)
-    commit = git(remains.root, "rev-parse", "HEAD").strip()
+    elsewhere = Leftovers(other, leftovers.registry, leftovers.mirror)
+    commit = git(leftovers.root, "rev-parse", "HEAD").strip()
     with pytest.raises(Refused, match=rf"commit {commit[:12]}.* is not in the repository"):
-        again(elsewhere)
+        reproduced(elsewhere)
     shutil.rmtree(other / ".git")
     with pytest.raises(Refused, match="no git repository"):
-        again(elsewhere)
+        reproduced(elsewhere)
 
 
 @pytest.mark.parametrize("name", ["provenance.json", "code/installed.txt"])
-def test_a_registry_that_contradicts_itself_is_refused(remains: Remains, name: str):
-    file = remains.run / name
+def test_a_registry_that_contradicts_itself_is_refused(leftovers: Leftovers, name: str):
+    file = leftovers.run / name
     file.write_text(file.read_text().replace("2.", "3.", 1))
     with pytest.raises(Refused, match=f"{name} of models:/digits/1 was changed"):
-        again(remains)
+        reproduced(leftovers)
 
 
 @pytest.mark.parametrize("tag", ["provenance", "plan", "table", "bundle"])
-def test_a_changed_tag_is_refused(remains: Remains, tag: str):
-    MlflowClient(remains.uri).set_model_version_tag("digits", "1", f"headframe.{tag}", "0" * 64)
+def test_a_changed_tag_is_refused(leftovers: Leftovers, tag: str):
+    MlflowClient(leftovers.uri).set_model_version_tag("digits", "1", f"headframe.{tag}", "0" * 64)
     with pytest.raises(Refused, match=r"was changed|another version"):
-        again(remains)
+        reproduced(leftovers)
 
 
-def test_provenance_and_tag_changed_together_contradict_the_signature(remains: Remains):
-    file = remains.run / "provenance.json"
+def test_provenance_and_tag_changed_together_contradict_the_signature(leftovers: Leftovers):
+    file = leftovers.run / "provenance.json"
     file.write_text(file.read_text().replace('"device": "cpu"', '"device": "gpu"'))
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
-    MlflowClient(remains.uri).set_model_version_tag("digits", "1", "headframe.provenance", sha256)
+    MlflowClient(leftovers.uri).set_model_version_tag("digits", "1", "headframe.provenance", sha256)
     with pytest.raises(Refused, match="provenance in its signature"):
-        again(remains)
+        reproduced(leftovers)
 
 
-def test_a_missing_artifact_is_refused(remains: Remains):
-    (remains.run / "code" / "code.diff").unlink()
+def test_a_missing_artifact_is_refused(leftovers: Leftovers):
+    (leftovers.run / "code" / "code.diff").unlink()
     with pytest.raises(Refused, match=r"code/code\.diff of models:/digits/1 is missing"):
-        again(remains)
+        reproduced(leftovers)
 
 
-def test_a_kill_leaves_project_and_registry_as_they_were_and_no_process(remains: Remains, tmp_path: Path):
-    before = picture(remains.root)
+def test_a_kill_leaves_project_and_registry_as_they_were_and_no_process(leftovers: Leftovers, tmp_path: Path):
+    before = picture(leftovers.root)
     place = tmp_path / "scratch"
     place.mkdir()
-    more = {**remains.environment, "TMPDIR": str(place)}
-    process = start(Project(remains.root), "reproduce", "digits/1", "--no-record", "--json", **more)
+    more = {**leftovers.environment, "TMPDIR": str(place)}
+    process = start(Project(leftovers.root), "reproduce", "digits/1", "--no-record", "--json", **more)
     deadline = time.monotonic() + 120
-    while not [*place.rglob("again/train/plan.json")]:
+    while not [*place.rglob("reproduction/train/plan.json")]:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert picture(remains.root) == before
+    assert picture(leftovers.root) == before
     deadline = time.monotonic() + 20
     while _inside(place):
         assert time.monotonic() < deadline, _inside(place)
         time.sleep(0.1)
     (left,) = place.glob(f"{PREFIX}*")
-    assert not [*left.rglob("found.json")]  # they were ended, and did not just come to their end
+    assert not [*left.rglob("rebuilt.json")]  # they were ended, and did not just come to their end
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tempfile.tempdir", str(place))
-        with scratch() as own:
+        with scratch_folder() as own:
             assert not left.exists()
             assert own.parent.parent == place.resolve()
         assert not [*place.iterdir()]
@@ -187,75 +187,75 @@ def _inside(folder: Path) -> list[str]:
         ("random_forest_classifier", ["model.n_estimators=10", "baseline=logistic"]),
     ],
 )
-def test_each_kind_of_model_gives_every_byte_again(tmp_path: Path, model: str, more: list[str]):
+def test_each_kind_of_model_is_reproduced_bitwise(tmp_path: Path, model: str, more: list[str]):
     root = make_project(tmp_path / "project")
     git(root, "commit", "--message", "first")
-    made = Remains(root, tmp_path / "registry", tmp_path)
+    made = Leftovers(root, tmp_path / "registry", tmp_path)
     headframe(made, "train", f"model={model}", "evaluation.resamples=100", *more)
     copy = clone(root, tmp_path / "clone")
     shutil.rmtree(root)
-    left = Remains(copy, made.registry, made.mirror)
-    told = headframe(left, "reproduce", "digits/1")
-    assert told["verdict"] == "bitwise", told
-    print(model, told["seconds"])
+    left = Leftovers(copy, made.registry, made.mirror)
+    report = headframe(left, "reproduce", "digits/1")
+    assert report["verdict"] == "bitwise", report
+    print(model, report["seconds"])
 
 
 @pytest.mark.slow
-def test_a_repository_that_holds_headframe_itself_is_made_again_by_the_headframe_it_held(tmp_path: Path):
+def test_a_repository_that_holds_headframe_itself_is_reproduced_by_the_headframe_it_holds(tmp_path: Path):
     repository = Path(__file__).parents[2]
     code = lineage.code(repository)
-    root = check_out(written(code), code.diff or b"", repository, tmp_path / "project")
+    root = check_out(lineage_of(code), code.diff or b"", repository, tmp_path / "project")
     seeds = root / "src" / "headframe" / "examples" / "seeds.py"
     seeds.write_text(seeds.read_text().replace("_ORDER, _BOOTSTRAP = 1, 2", "_ORDER, _BOOTSTRAP = 3, 2"))
-    made = Remains(root, tmp_path / "registry", tmp_path)
+    made = Leftovers(root, tmp_path / "registry", tmp_path)
     headframe(
         made, "train", "model=mlp", "trainer.max_epochs=2", "evaluation.resamples=100", PYTHONPATH=str(root / "src")
     )
     copy = clone(root, tmp_path / "clone")
     shutil.rmtree(root)
-    left = Remains(copy, made.registry, made.mirror)
-    told = headframe(left, "reproduce", "digits/1")
-    assert told["verdict"] == "bitwise", told
-    assert told["modules"] == []
+    left = Leftovers(copy, made.registry, made.mirror)
+    report = headframe(left, "reproduce", "digits/1")
+    assert report["verdict"] == "bitwise", report
+    assert report["modules"] == []
 
 
 @pytest.mark.slow
-def test_a_changed_line_of_installed_code_is_named_with_what_it_changes(trained: Remains, tmp_path: Path):
+def test_a_changed_line_of_installed_code_is_named_with_its_effects(trained: Leftovers, tmp_path: Path):
     site = tmp_path / "site"
     shutil.copytree(Path(__file__).parents[2] / "src" / "headframe", site / "headframe")
     seeds = site / "headframe" / "examples" / "seeds.py"
     seeds.write_text(seeds.read_text().replace("_ORDER, _BOOTSTRAP = 1, 2", "_ORDER, _BOOTSTRAP = 3, 2"))
-    told = headframe(trained, "reproduce", "digits/1", "--no-record", code=5, PYTHONPATH=str(site))
-    assert (told["verdict"], told["first"]) == ("different", "code")
-    assert [each["name"] for each in told["modules"]] == ["headframe.examples.seeds"]
-    equal = {each["stage"]: each["found"] == each["recorded"] for each in told["stages"]}
+    report = headframe(trained, "reproduce", "digits/1", "--no-record", code=5, PYTHONPATH=str(site))
+    assert (report["verdict"], report["first_difference"]) == ("different", "code")
+    assert [each["name"] for each in report["modules"]] == ["headframe.examples.seeds"]
+    equal = {each["stage"]: each["reproduced"] == each["recorded"] for each in report["stages"]}
     assert [name for name, same in equal.items() if not same] == ["code", "weights", "predictions", "metrics"]
     seeds.write_text(f"{seeds.read_text()}# changes nothing\n".replace("_BOOTSTRAP = 3, 2", "_BOOTSTRAP = 1, 2"))
-    told = headframe(trained, "reproduce", "digits/1", "--no-record", PYTHONPATH=str(site))
-    assert (told["verdict"], told["first"]) == ("bitwise", "code")
-    assert "although code differs (module headframe.examples.seeds)" in told["reason"]
+    report = headframe(trained, "reproduce", "digits/1", "--no-record", PYTHONPATH=str(site))
+    assert (report["verdict"], report["first_difference"]) == ("bitwise", "code")
+    assert "although code differs (module headframe.examples.seeds)" in report["reason"]
 
 
 @pytest.mark.slow
-def test_after_a_kill_the_same_command_comes_to_the_same_verdict(remains: Remains, tmp_path: Path):
-    before = picture(remains.root)
-    more = {**remains.environment, "TMPDIR": str(tmp_path)}
+def test_after_a_kill_the_same_command_comes_to_the_same_verdict(leftovers: Leftovers, tmp_path: Path):
+    before = picture(leftovers.root)
+    more = {**leftovers.environment, "TMPDIR": str(tmp_path)}
     for seconds in (1.0, 4.0, 7.0):
-        process = start(Project(remains.root), "reproduce", "digits/1", "--no-record", "--json", **more)
+        process = start(Project(leftovers.root), "reproduce", "digits/1", "--no-record", "--json", **more)
         time.sleep(seconds)
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-    assert headframe(remains, "reproduce", "digits/1", "--no-record", TMPDIR=str(tmp_path))["verdict"] == "bitwise"
+    assert headframe(leftovers, "reproduce", "digits/1", "--no-record", TMPDIR=str(tmp_path))["verdict"] == "bitwise"
     assert not [*tmp_path.glob(f"{PREFIX}*")]
-    assert picture(remains.root) == before
+    assert picture(leftovers.root) == before
 
 
-def test_nobody_signs_a_verdict_whom_the_team_does_not_list(remains: Remains):
+def test_only_people_whom_the_team_lists_sign_a_verdict(leftovers: Leftovers):
     class Planned:
         team = TeamConfig.model_validate({"people": {"anna": {"key": "a" * 64, "roles": ["author"]}}})
 
     with pytest.raises(Refused, match="not listed in conf/team/"):
-        Witness.of(Planned(), None)
+        VerdictSigner.find(Planned(), None)
     Planned.team = TeamConfig.model_validate({"people": {"bert": {"key": own_key().public, "roles": ["reader"]}}})
     with pytest.raises(Refused, match="bert is listed as reader only"):
-        Witness.of(Planned(), None)
+        VerdictSigner.find(Planned(), None)

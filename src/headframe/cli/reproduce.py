@@ -27,8 +27,8 @@ def add_commands(commands: Commands) -> None:
 def _reproduce(arguments: argparse.Namespace) -> CommandResult:
     project = open_project()
     from headframe.config.load import load_plan
-    from headframe.reproduction.keep import Witness, keep
     from headframe.reproduction.page import show_reproduction
+    from headframe.reproduction.record import VerdictSigner, record_verdict
     from headframe.reproduction.reproduce import reproduce
     from headframe.signing.trust import Trust
     from headframe.tracking.address import tracking_uri
@@ -40,9 +40,9 @@ def _reproduce(arguments: argparse.Namespace) -> CommandResult:
             raise ConfigurationError(msg)
     plan = load_plan(overrides, project)
     uri = tracking_uri(plan.tracking, project.root)
-    witness = None if arguments.no_record else Witness.of(plan, arguments.signer)
+    signer = None if arguments.no_record else VerdictSigner.find(plan, arguments.signer)
     found = reproduce(arguments.model, uri, project.root, Trust.of(plan.team))
-    if witness is not None:
-        found = keep(found, plan, uri, project.root, witness)
+    if signer is not None:
+        found = record_verdict(found, plan, uri, project.root, signer)
     code = DIFFERENT if found.verdict == "different" else 0
     return CommandResult(found.model_dump(mode="json"), code=code, show=lambda: show_reproduction(found))

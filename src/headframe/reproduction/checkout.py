@@ -1,7 +1,7 @@
-"""The recorded code in a folder of its own: commit and stored diff, out of the project's repository.
+"""Check out the recorded code into a separate folder: the commit and the stored diff.
 
-The repository is only read: a repository of the checkout's own borrows its objects (git's alternates), so that
-neither its index and branches nor its list of worktrees know of this, whatever kills it.
+The project's repository is only read: the checkout is a repository that finds its objects there (git's alternates), so
+that neither its index and branches nor its list of worktrees change, whatever kills the process.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ GIT_SECONDS = 600
 
 
 def check_out(origin: Lineage, diff: bytes, project: Path, target: Path) -> Path:
-    """Lay out the code of a version as it was.
+    """Check out the code of a version.
 
     Args:
         origin: names the commit.
@@ -35,18 +35,18 @@ def check_out(origin: Lineage, diff: bytes, project: Path, target: Path) -> Path
     """
     git = shutil.which("git")
     if git is None:
-        msg = "git is not installed, so the code of the version cannot be had; install git"
+        msg = "git is not installed, so the code of the version cannot be checked out; install git"
         raise HeadframeError(msg)
     target.mkdir(parents=True)
     kind = _run(git, project, "rev-parse", "--show-object-format", check=False) or "sha1"
     _run(git, target, "init", "--quiet", "--template=", f"--object-format={kind}")
     if origin.commit:
-        _borrow(git, project, target)
+        _add_alternates(git, project, target)
         if _run(git, target, "cat-file", "-t", origin.commit, check=False) != "commit":
             msg = (
                 f"commit {origin.commit[:12]}, which the version was trained from, is not in the repository of "
-                f"{project}, so its code cannot be had; fetch it (git fetch origin {origin.commit[:12]}), or take a "
-                "full clone"
+                f"{project}, so its code cannot be checked out; fetch it (git fetch origin {origin.commit[:12]}), "
+                "or take a full clone"
             )
             raise Refused(msg)
         _run(git, target, "checkout", "--quiet", "--detach", origin.commit)
@@ -57,7 +57,7 @@ def check_out(origin: Lineage, diff: bytes, project: Path, target: Path) -> Path
             _run(git, target, "apply", "--whitespace=nowarn", "--binary", str(file))
         except HeadframeError as error:
             where = f"commit {origin.commit[:12]}" if origin.commit else "an empty folder"
-            msg = f"the stored diff of the version cannot be applied to {where}, so its code cannot be had ({error})"
+            msg = f"the stored diff of the version cannot be applied to {where} ({error})"
             raise Refused(msg) from error
     root = target / origin.folder
     if not (root / "conf" / "plan.yaml").is_file():
@@ -66,11 +66,11 @@ def check_out(origin: Lineage, diff: bytes, project: Path, target: Path) -> Path
     return root
 
 
-def _borrow(git: str, project: Path, target: Path) -> None:
-    """Let the checkout find the objects of the repository that the project lies in."""
+def _add_alternates(git: str, project: Path, target: Path) -> None:
+    """Let the checkout find the objects of the repository that holds the project."""
     objects = _run(git, project, "rev-parse", "--git-path", "objects", check=False)
     if not objects:
-        msg = f"{project} is no git repository, so the code of the version cannot be had; start in a clone of its own"
+        msg = f"{project} is no git repository, so the code cannot be checked out; run this in a clone of it"
         raise Refused(msg)
     alternates = target / ".git" / "objects" / "info" / "alternates"
     alternates.parent.mkdir(parents=True, exist_ok=True)
@@ -78,7 +78,7 @@ def _borrow(git: str, project: Path, target: Path) -> None:
 
 
 def _run(git: str, folder: Path, *arguments: str, check: bool = True) -> str:
-    # What git's own hooks and a user's shell may have set names other repositories.
+    # Variables that git hooks or a user's shell may have set name other repositories.
     clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     done = subprocess.run(
         [git, "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "gc.auto=0", *arguments],
@@ -89,7 +89,7 @@ def _run(git: str, folder: Path, *arguments: str, check: bool = True) -> str:
         timeout=GIT_SECONDS,
     )
     if check and done.returncode:
-        said = done.stderr.decode(errors="replace").strip().partition("\n")[0]
-        msg = f"git {arguments[0]} ended with {done.returncode}: {said}"
+        error = done.stderr.decode(errors="replace").strip().partition("\n")[0]
+        msg = f"git {arguments[0]} ended with {done.returncode}: {error}"
         raise HeadframeError(msg)
     return "" if done.returncode else done.stdout.decode(errors="replace").strip()

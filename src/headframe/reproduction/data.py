@@ -1,4 +1,4 @@
-"""The recorded version of the data in the checkout's own `data/`: by its digest, without touching the project's."""
+"""Restore the recorded version of the data into the checkout's own `data/`, without touching the project's."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from headframe.records import TableRecord
 
 log = logging.getLogger("headframe")
 
-SOURCES = "collected anew from its sources"
+SOURCES = "collected from its sources"
 
 
-def bring(table: TableRecord, project: Path, root: Path) -> str:
-    """Fetch the version with the recorded digest from DVC's cache or remote, where one of them has it.
+def restore_table(table: TableRecord, project: Path, root: Path) -> str:
+    """Restore the version with the recorded digest from DVC's cache or remote, where one of them has it.
 
     Args:
         table: which version.
         project: the user's; its cache and its settings of DVC are read.
-        root: the checkout's; the table comes to its `data/`.
+        root: the checkout's; the table is written to its `data/`.
 
     Returns:
-        Where it came from; `SOURCES` where it is still to be collected.
+        Where it came from; `SOURCES` where it has to be collected.
     """
     stores = list(_stores(project))
     if not stores:
@@ -49,17 +49,17 @@ def bring(table: TableRecord, project: Path, root: Path) -> str:
                 parser.write(stream)
         try:
             Versions(root).restore(table.dataset, table.digest)
-            if hashed(Table.open(root / table.folder)) == table.digest:
+            if table_digest(Table.open(root / table.folder)) == table.digest:
                 return name
-            log.warning("data      not from %s: its rows are not those that it says they are", name)
+            log.warning("data      not from %s: its rows do not have the digest that it states", name)
         except HeadframeError as error:
             log.info("data      not from %s: %s", name, error)
         shutil.rmtree(root / table.folder, ignore_errors=True)
     return SOURCES
 
 
-def hashed(table: Table) -> str:
-    """Hash the cells of a table anew: `dataset.json` only says what its digest was when it was written.
+def table_digest(table: Table) -> str:
+    """Compute the digest of a table from its cells: `dataset.json` only states what it was when it was written.
 
     Blocks are hashed as they were written: a row group of the file is one of them.
     """
@@ -70,8 +70,8 @@ def hashed(table: Table) -> str:
     return state.hexdigest()
 
 
-def lend(sources: Mapping[str, Any], project: Path, root: Path) -> None:
-    """Let the checkout find raw files of the project that git does not keep; they are linked, and only read.
+def link_raw_files(sources: Mapping[str, Any], project: Path, root: Path) -> None:
+    """Link raw files of the project that git does not track into the checkout; they are only read.
 
     Args:
         sources: of the recorded data set, as its plan has them.
@@ -82,24 +82,24 @@ def lend(sources: Mapping[str, Any], project: Path, root: Path) -> None:
         relative = PurePosixPath(str(source["uri"]).partition(":")[2])
         if relative.is_absolute() or ".." in relative.parts:
             continue
-        for there, here in ((project, root), (Project(project).raw, Project(root).raw)):
-            if (there / relative).is_file() and not (here / relative).exists():
-                (here / relative).parent.mkdir(parents=True, exist_ok=True)
-                (here / relative).symlink_to(there / relative)
+        for source_folder, target_folder in ((project, root), (Project(project).raw, Project(root).raw)):
+            if (source_folder / relative).is_file() and not (target_folder / relative).exists():
+                (target_folder / relative).parent.mkdir(parents=True, exist_ok=True)
+                (target_folder / relative).symlink_to(source_folder / relative)
 
 
 def _stores(project: Path) -> Iterator[tuple[str, dict[str, configparser.ConfigParser]]]:
-    """Give DVC's settings for a checkout that fetches from the project's cache, and from its remote."""
-    read = {name: _read(project / ".dvc" / name) for name in ("config", "config.local")}
+    """Yield names and DVC settings for a checkout that fetches from the project's cache, and from its remote."""
+    read = {name: _read_settings(project / ".dvc" / name) for name in ("config", "config.local")}
     own = {name: parser for name, parser in read.items() if parser is not None}
     if not own:
         return
     named = [each.get("cache", "dir") for each in own.values() if each.has_option("cache", "dir")]
     cache = _absolute(named[-1] if named else "cache", project)
     if (Path(cache) / "files" / "md5").is_dir():
-        lent = configparser.ConfigParser(interpolation=None)
-        lent.read_dict({"core": {"remote": "lent"}, "'remote \"lent\"'": {"url": cache, "verify": "true"}})
-        yield "the project's DVC cache", {"config": lent}
+        cached = configparser.ConfigParser(interpolation=None)
+        cached.read_dict({"core": {"remote": "project"}, "'remote \"project\"'": {"url": cache, "verify": "true"}})
+        yield "the project's DVC cache", {"config": cached}
     if any(each.has_option("core", "remote") for each in own.values()):
         for each in own.values():
             each.remove_section("cache")  # the checkout has its own
@@ -109,7 +109,7 @@ def _stores(project: Path) -> Iterator[tuple[str, dict[str, configparser.ConfigP
         yield "the project's DVC remote", own
 
 
-def _read(file: Path) -> configparser.ConfigParser | None:
+def _read_settings(file: Path) -> configparser.ConfigParser | None:
     if not file.is_file():
         return None
     parser = configparser.ConfigParser(interpolation=None)
@@ -122,5 +122,5 @@ def _read(file: Path) -> configparser.ConfigParser | None:
 
 
 def _absolute(url: str, project: Path) -> str:
-    """Spell a path in DVC's settings, which is relative to their file, so that it means the same elsewhere."""
+    """Return a path in DVC's settings, which is relative to their file, as an absolute one."""
     return url if "://" in url else str((project / ".dvc" / url).resolve())

@@ -1,4 +1,4 @@
-"""A folder of a reproduction's own, outside of every project, which no kill leaves behind for long."""
+"""A temporary folder outside of every project; one that a killed process left is removed by the next."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ YOUNG = 60.0  # seconds in which a folder that has no lock yet may be about to g
 
 
 @contextmanager
-def scratch() -> Iterator[Path]:
-    """Give an empty folder, removed in the end; those that a kill left are removed first."""
+def scratch_folder() -> Iterator[Path]:
+    """Yield an empty folder, removed at the end; those that killed processes left are removed first."""
     base = Path(tempfile.gettempdir())
-    sweep(base)
+    remove_leftovers(base)
     own = Path(tempfile.mkdtemp(dir=base, prefix=PREFIX)).resolve()
     try:
         # Held as long as this process lives, however it ends.
@@ -33,8 +33,8 @@ def scratch() -> Iterator[Path]:
         _remove(own)
 
 
-def sweep(base: Path) -> None:
-    """Remove what reproductions that were killed left in `base`."""
+def remove_leftovers(base: Path) -> None:
+    """Remove what killed reproductions left in `base`."""
     for left in base.glob(f"{PREFIX}*"):
         try:
             about = left.lstat()
@@ -44,12 +44,12 @@ def sweep(base: Path) -> None:
                 continue
             with FileLock(left / LOCK, timeout=0):
                 _remove(left)
-        except (FileNotFoundError, Timeout):  # somebody else removed it, or works in it
+        except (FileNotFoundError, Timeout):  # another process removed it, or works in it
             continue
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder with whatever is read-only in it, as objects of git and DVC are."""
+    """Remove a folder with read-only files in it, as objects of git and DVC are."""
     for inner, _, _ in os.walk(folder):
         Path(inner).chmod(0o700)
     shutil.rmtree(folder, ignore_errors=True)

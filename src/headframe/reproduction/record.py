@@ -1,4 +1,4 @@
-"""The verdict where it counts: an entry in the ledger, the whole document in the version's run, tags to see it."""
+"""Record a verdict: a signed entry in the ledger, the whole report in the version's run, tags of the version."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from headframe.config.plan.plan import Plan
 from headframe.errors import Refused
-from headframe.reproduction.outcome import Reproduction
+from headframe.reproduction.report import Reproduction
 from headframe.signing.keys import OwnKey, own_key
 from headframe.signing.trust import Trust
 from headframe.tracking import tags
@@ -17,12 +17,12 @@ from headframe.tracking.client import make_client
 from headframe.tracking.errors import readable_errors
 
 FOLDER = "reproductions"
-NAME = 16  # digits of a document's sha256 that name its file
+NAME_DIGITS = 16  # of a report's sha256 that name its file
 
 
 @dataclass(frozen=True)
-class Witness:
-    """Somebody whose word about a reproduction counts.
+class VerdictSigner:
+    """A person whose signature under a verdict counts.
 
     Attributes:
         key: to sign with.
@@ -33,8 +33,8 @@ class Witness:
     trust: Trust
 
     @classmethod
-    def of(cls, plan: Plan, name: str | None) -> Witness:
-        """Find the key and its role, before anything long is done.
+    def find(cls, plan: Plan, name: str | None) -> VerdictSigner:
+        """Find the key and check its role, before anything long is done.
 
         Raises:
             ConfigurationError: there is no such key, or there are several and none is named.
@@ -45,24 +45,26 @@ class Witness:
         signer = trust.signers.get(key.public)
         if signer is None or not {"author", "approver"} & set(signer.roles):
             who = f"key {key.name!r} is not listed" if signer is None else f"{signer.name} is listed as reader only"
-            msg = f"{who} in conf/team/, but a verdict is signed by an author or approver; look only with --no-record"
+            msg = (
+                f"{who} in conf/team/, but a verdict is signed by an author or approver; compare only with --no-record"
+            )
             raise Refused(msg)
         left = signer.left(datetime.now(UTC))
         if left is not None:
-            msg = f"{left}, so it signs nothing new; look only with --no-record"
+            msg = f"{left}, so it signs nothing new; compare only with --no-record"
             raise Refused(msg)
         return cls(key, trust)
 
 
-def keep(found: Reproduction, plan: Plan, uri: str, root: Path, witness: Witness) -> Reproduction:
-    """Write a verdict down.
+def record_verdict(found: Reproduction, plan: Plan, uri: str, root: Path, signer: VerdictSigner) -> Reproduction:
+    """Sign a verdict and store it.
 
     Args:
         found: the verdict.
-        plan: says where the ledger is.
+        plan: names the ledger.
         uri: MLflow's address.
         root: the project's folder.
-        witness: who signs.
+        signer: of the entry.
 
     Returns:
         The same with the digest of its entry.
@@ -71,20 +73,20 @@ def keep(found: Reproduction, plan: Plan, uri: str, root: Path, witness: Witness
         Refused: the ledger is broken.
         HeadframeError: ledger or registry cannot be written.
     """
-    from headframe.promotion.service import PromotionService  # noqa: PLC0415 - sqlalchemy; not for those who look
+    from headframe.promotion.service import PromotionService  # noqa: PLC0415 - sqlalchemy; --no-record needs none
 
     text = found.model_dump_json(indent=2) + "\n"
     sha256 = hashlib.sha256(text.encode()).hexdigest()
-    service = PromotionService(plan.promotion, witness.trust, uri, root)
+    service = PromotionService(plan.promotion, signer.trust, uri, root)
     version = service.version(found.model, found.version)
     client = make_client(uri)
     with readable_errors(uri):
-        client.log_text(version.run_id, text, f"{FOLDER}/{sha256[:NAME]}.json")
+        client.log_text(version.run_id, text, f"{FOLDER}/{sha256[:NAME_DIGITS]}.json")
     payload = {
         "verdict": found.verdict,
-        "first": found.first,
+        "first_difference": found.first_difference,
         "reason": found.reason,
-        # What was compared counts, not what the tags say by now.
+        # Of what was compared, whatever the tags say by now.
         "digests": {
             **service.registered_digests(version),
             "bundle": found.bundle,
@@ -92,7 +94,7 @@ def keep(found: Reproduction, plan: Plan, uri: str, root: Path, witness: Witness
             "report": sha256,
         },
     }
-    entry = service.append(found.model, "reproduce", witness.key, lambda _: (found.version, payload))
+    entry = service.append(found.model, "reproduce", signer.key, lambda _: (found.version, payload))
     with readable_errors(uri):
         for tag, value in (
             (tags.REPRODUCED, found.verdict),

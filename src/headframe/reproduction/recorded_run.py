@@ -1,11 +1,10 @@
-"""What the registry says of a version, held against itself before any of it is used."""
+"""The recorded run of a version, checked against its signature before any of it is used."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,20 +20,22 @@ from headframe.tracking.client import make_client
 from headframe.tracking.downloads import ArtifactMissing, download
 from headframe.tracking.errors import readable_errors
 
-UNKNOWN = "it was registered before that was written down, or by other means, so it cannot be reproduced; train it anew"
+UNKNOWN = (
+    "an older Headframe, or another program, registered it, so it cannot be reproduced; train and register it again"
+)
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """Everything that a version is rebuilt from, but for code and data themselves.
+class RecordedRun:
+    """Everything that a version is rebuilt from, except code and data themselves.
 
     Attributes:
         version: which.
         plan: bytes of the stored plan.
-        provenance: what the version rests on.
+        provenance: data, code and results that it was registered with.
         diff: what differed from the commit.
         installed: version of each distribution.
-        hardware: what the run says of the machine, by tag.
+        hardware: tags of the run about its machine.
     """
 
     version: ModelVersion
@@ -51,52 +52,53 @@ class Recorded:
 
     @property
     def content(self) -> dict[str, Any]:
-        """The stored plan as JSON; nothing is said of its parts before its digest was checked."""
+        """The stored plan as JSON; read it only after its digest was checked."""
         content: dict[str, Any] = json.loads(self.plan)
         return content
 
     @property
     def fingerprint(self) -> str:
-        """The sha256 of the stored plan, which `Plan.fingerprint` was before it was stored."""
+        """Fingerprint of the stored plan; see `Plan.fingerprint`."""
         try:
             return fingerprint_of(self.content)
         except ValueError:  # no JSON any more
             return hashlib.sha256(self.plan).hexdigest()
 
     @property
-    def changes(self) -> str:
+    def diff_digest(self) -> str:
         """The sha256 of the stored diff."""
         return hashlib.sha256(self.diff).hexdigest()
 
 
-def fetch(version: ModelVersion, uri: str, trust: Trust) -> Recorded:
-    """Fetch what a version is rebuilt from, and check what it says of itself.
+def fetch_recorded_run(version: ModelVersion, uri: str, trust: Trust) -> RecordedRun:
+    """Fetch what a version is rebuilt from, and check that it is consistent.
 
-    Plan and diff are not judged here: where one of them was changed, that is a verdict.
+    Plan and diff are not judged here: a change of one of them is a verdict.
 
     Raises:
         Refused: the version's files are not signed by somebody trusted; something is missing; or provenance, list of
             libraries, signature and tags contradict each other.
     """
     if tags.PROVENANCE not in version.tags:
-        msg = f"{version.uri} does not say what it rests on (tag {tags.PROVENANCE} is missing): {UNKNOWN}"
+        msg = f"{version.uri} has no provenance (tag {tags.PROVENANCE} is missing): {UNKNOWN}"
         raise Refused(msg)
     client = make_client(uri)
     with signed_files(version, uri, trust) as (_, signed):
         require_signed_tags(version, signed)
     with readable_errors(uri):
-        found = client.get_run(version.run_id)
-        there = {each.path for each in _files(client, version.run_id)}
-    run = dict(found.data.tags)
-    wanted = (layout.PLAN, layout.PROVENANCE, layout.DIFF, layout.INSTALLED)
-    lacking = [name for name in wanted if name not in there]
-    if lacking:
-        msg = f"{lacking[0]} of {version.uri} is missing in run {version.run_id}, so it cannot be reproduced"
+        run = client.get_run(version.run_id)
+        listed = [*client.list_artifacts(version.run_id), *client.list_artifacts(version.run_id, layout.CODE)]
+    present, run_tags = {each.path for each in listed}, dict(run.data.tags)
+    needed = (layout.PLAN, layout.PROVENANCE, layout.DIFF, layout.INSTALLED)
+    missing = [name for name in needed if name not in present]
+    if missing:
+        msg = f"{missing[0]} of {version.uri} is missing in run {version.run_id}, so it cannot be reproduced"
         raise Refused(msg)
-    place = found.info.artifact_uri
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            content = {name: download(f"{place}/{name}", uri, Path(scratch)).read_bytes() for name in wanted}
+            content = {
+                name: download(f"{run.info.artifact_uri}/{name}", uri, Path(scratch)).read_bytes() for name in needed
+            }
         except ArtifactMissing as error:
             msg = f"the files of run {version.run_id} of {version.uri} cannot be fetched: {error}"
             raise Refused(msg) from error
@@ -104,29 +106,23 @@ def fetch(version: ModelVersion, uri: str, trust: Trust) -> Recorded:
         provenance = read_signed_provenance(content[layout.PROVENANCE], version, signed)
     except DataError as error:
         raise Refused(str(error)) from error
-    listed = content[layout.INSTALLED]
-    origin = provenance.lineage
-    came = hashlib.sha256(listed).hexdigest()
-    if came != origin.installed:
+    installed, lineage = content[layout.INSTALLED], provenance.lineage
+    found = hashlib.sha256(installed).hexdigest()
+    if found != lineage.installed:
         msg = (
-            f"{layout.INSTALLED} of {version.uri} was changed: it is {came[:12]}, but {origin.installed[:12]} in its "
+            f"{layout.INSTALLED} of {version.uri} was changed: it is {found[:12]}, but {lineage.installed[:12]} in its "
             "provenance.json; restore the registry from a copy"
         )
         raise Refused(msg)
-    if origin.diff is None:
-        note = run.get(tags.CODE_NOTE, "no reason is given")
-        msg = f"the code of {version.uri} was not written down ({note}), so it cannot be had; commit, and train it anew"
+    if lineage.diff is None:
+        note = run_tags.get(tags.CODE_NOTE, "no reason is given")
+        msg = f"the code of {version.uri} was not stored ({note}); commit it, and train the version again"
         raise Refused(msg)
-    return Recorded(
+    return RecordedRun(
         version=version,
         plan=content[layout.PLAN],
         provenance=provenance,
         diff=content[layout.DIFF],
-        installed=dict(line.split("==", 1) for line in listed.decode().splitlines()),
-        hardware={name: value for name, value in run.items() if name.startswith("hardware.")},
+        installed=dict(line.split("==", 1) for line in installed.decode().splitlines()),
+        hardware={name: value for name, value in run_tags.items() if name.startswith("hardware.")},
     )
-
-
-def _files(client: Any, run_id: str) -> Iterator[Any]:
-    yield from client.list_artifacts(run_id)
-    yield from client.list_artifacts(run_id, layout.CODE)

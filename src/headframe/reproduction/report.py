@@ -1,4 +1,4 @@
-"""What a reproduction found, stage by stage, and what it may be called."""
+"""What a reproduction found, stage by stage, and its verdict."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from typing import Literal
 from headframe.digests import Record
 from headframe.records import Evaluated, Interval, Trained
 
-Word = Literal["bitwise", "within tolerance", "different"]
+Verdict = Literal["bitwise", "within tolerance", "different"]
 
-STAGES = ("plan", "code", "data", "order", "features", "weights", "predictions", "metrics")
-"""In the order in which each rests on those before it; the first that differs is the culprit."""
+STAGES = ("plan", "code", "data", "split", "features", "weights", "predictions", "metrics")
+"""In the order in which each depends on those before it."""
 
 RESULTS = STAGES[2:]
-"""What comes out; plan and code are what goes in."""
+"""Outputs; plan and code are inputs."""
 
 NUMERIC = ("weights", "predictions", "metrics")
-"""What another processor or library may round differently; everything before is exact or another thing."""
+"""What another processor or library may round differently; everything before is either equal or something else."""
 
 SHARE = 0.1
 """Allowed change of a metric, as a share of the half width of its confidence interval.
 
-A shift of a tenth of that is a fifth of a standard error at most: it changes nobody's mind about the model.
+A shift of a tenth of that is a fifth of a standard error at most: it changes no conclusion about the model.
 """
 
 RELATIVE = 1e-3
 """Allowed change of a metric, relative to its value; counts where it is more, and where there is no interval."""
 
 
-class Found(Record):
-    """What the process that rebuilds a version left in its folder."""
+class RebuiltVersion(Record):
+    """What the process that rebuilds a version writes into its folder."""
 
-    modules: dict[str, str]  # as in `records.Origin`
+    modules: dict[str, str]  # as in `records.Lineage`
     libraries: dict[str, str]
     machine: str
     device: str
     stopped: Literal["code", "data"] | None = None  # where going on would prove nothing
-    why: str = ""
-    table: str = ""  # the digests, as far as it came
+    reason: str = ""
+    table: str = ""  # digests, empty for stages that were not reached
     split: str = ""
     features: dict[str, str] = {}
     trained: Trained | None = None
@@ -45,40 +45,40 @@ class Found(Record):
     seconds: dict[str, float] = {}
 
 
-class Compared(Record):
-    """One stage, then and now."""
+class StageComparison(Record):
+    """One stage, recorded and reproduced."""
 
     stage: str
     recorded: str  # sha256
-    found: str | None  # sha256; None where the reproduction did not come so far
-    why: str = ""  # what differs, in words
+    reproduced: str | None  # sha256; None where the reproduction did not reach it
+    reason: str = ""  # what differs, in words
 
     @property
     def equal(self) -> bool | None:
         """Whether it came out the same; None where that is not known."""
-        return None if self.found is None else self.found == self.recorded
+        return None if self.reproduced is None else self.reproduced == self.recorded
 
 
 class Change(Record):
-    """Something about the surroundings that is not what it was."""
+    """Something in the environment, or a module, that is not as recorded."""
 
     name: str
     recorded: str
-    found: str
-    decides: bool  # whether the result rests on it; other libraries are installed, but not used
+    current: str
+    used: bool  # whether the result depends on it; other libraries are only installed
 
 
-class Metric(Record):
-    """A metric on the test rows, then and now."""
+class MetricComparison(Record):
+    """A metric on the test rows, recorded and reproduced."""
 
     recorded: float
-    found: float
-    allowed: float  # largest difference that is within tolerance
+    reproduced: float
+    tolerance: float  # largest difference that is allowed
 
     @property
     def within(self) -> bool:
         """Whether the difference is allowed."""
-        return abs(self.found - self.recorded) <= self.allowed
+        return abs(self.reproduced - self.recorded) <= self.tolerance
 
 
 class Reproduction(Record):
@@ -86,18 +86,18 @@ class Reproduction(Record):
 
     model: str
     version: int
-    verdict: Word
-    first: str | None  # the first stage that differs
+    verdict: Verdict
+    first_difference: str | None  # the first stage that differs
     reason: str
-    stages: tuple[Compared, ...]
-    metrics: dict[str, Metric]
+    stages: tuple[StageComparison, ...]
+    metrics: dict[str, MetricComparison]
     modules: tuple[Change, ...]  # of Headframe's installed code
     environment: tuple[Change, ...]
     data: str  # where the data came from
     seconds: dict[str, float]
     bundle: str  # sha256 of the registered model
     provenance: str  # sha256 of the version's provenance.json
-    entry: str = ""  # digest of the ledger's entry; empty where the verdict was not kept
+    entry: str = ""  # digest of the ledger's entry; empty where the verdict was not recorded
 
     @property
     def summary(self) -> str:
@@ -105,18 +105,18 @@ class Reproduction(Record):
         return f"{self.model} version {self.version}: {self.verdict}; {self.reason}"
 
 
-def allowed(interval: Interval) -> float:
-    """Say how far a metric may lie from a recorded one; see `SHARE` and `RELATIVE`."""
+def tolerance(interval: Interval) -> float:
+    """Return how far a metric may be from a recorded one; see `SHARE` and `RELATIVE`."""
     relative = RELATIVE * abs(interval.value)
     if interval.low is None or interval.high is None:
         return relative
     return max(relative, SHARE * (interval.high - interval.low) / 2)
 
 
-def verdict(stages: tuple[Compared, ...], metrics: dict[str, Metric]) -> Word:
-    """Name what came out.
+def verdict_of(stages: tuple[StageComparison, ...], metrics: dict[str, MetricComparison]) -> Verdict:
+    """Return the verdict.
 
-    Other code that comes to equal bits has reproduced them; whether weights, predictions and metrics are all that
+    Other code that gives equal bits has reproduced them; whether weights, predictions and metrics are all that
     differs decides between the other two.
     """
     by_name = {each.stage: each for each in stages}
