@@ -187,7 +187,7 @@ def test_every_combination_is_refused_when_loaded_or_is_accepted_by_training(dat
             "log names 'capital_gian', which is no column that Tabular reads; did you mean 'capital_gain'?",
         ),
         (
-            "scheduler={_target_: torch.optim.lr_scheduler.StepLR, step_size: 3}",
+            "scheduler._target_=torch.optim.lr_scheduler.StepLR",
             "scheduler torch.optim.lr_scheduler.StepLR of model has no parameter total_steps, which training passes",
         ),
         ("model.tasks=[]", "model ConvNet does not fit task classification: it is for none, as its file declares none"),
