@@ -59,6 +59,14 @@ def test_a_constant_channel_becomes_zero() -> None:
     np.testing.assert_array_equal(encoder.encode(table(images)), np.zeros((4, 1, 2, 2), dtype=np.float32))
 
 
+def test_a_channel_that_hardly_varies_is_standardised_all_the_same() -> None:
+    encoder = Images()
+    images = (np.arange(16).reshape(4, 2, 2, 1) % 2).astype(np.uint8)
+    encoder.fit(table(images), ("image",))
+    encoded = encoder.encode(table(images))
+    assert (encoded.mean(), encoded.std()) == (0, 1)
+
+
 def test_state_restores_equal_encodings(colour: np.ndarray) -> None:
     encoder, restored = Images(), Images()
     encoder.fit(table(colour), ("image",))
