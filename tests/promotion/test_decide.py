@@ -258,8 +258,8 @@ def test_a_damaged_champion_is_named_until_it_is_mended(digits: Made, what: str,
     assert not still_champion(kept, digits.uri, trust())
     decision = _decide(worse, registered)
     assert (decision.state, decision.champion, decision.version, decision.comparable) == ("refused", 1, 2, False)
-    assert re.search(f"version 1 stays champion, but it cannot answer .*{words}", decision.reason)
-    assert decision.reason.endswith("; the command that trained it writes its files anew")
+    assert re.search(f"version 1 stays champion, but it is unusable .*{words}", decision.reason)
+    assert decision.reason.endswith("; the command that trained it writes its files again")
     assert _answer(worse, decision).version == 2
     shutil.rmtree(model, ignore_errors=True)
     shutil.copytree(copy, model)

@@ -1,4 +1,4 @@
-"""From a registered version to a decision: held against its gates, and made champion if nobody need be asked."""
+"""Decision about a registered version: run its gates, and promote it if the policy asks nobody."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from headframe.promotion.service import PromotionService
 
 NOT_COMPARABLE = "not comparable"
-"""What the gate `better` says where the champion could not be asked."""
+"""Verdict of the gate `better` where the champion could not predict."""
 
 
 def decide(
@@ -26,25 +26,25 @@ def decide(
     place: str,  # noqa: ARG001 - part of the stage's key: another registry is another decision
     root: Path,
 ) -> Decision:
-    """Ask the gates of the plan's policy about a version, and make it champion if they and the policy let it.
+    """Run the gates of the plan's policy on a version, and make it champion if they and the policy allow it.
 
     Args:
-        plan: `promotion` says when, `team` whose word counts.
+        plan: `promotion` is the policy, `team` names whose signatures count.
         result: the version.
         uri: MLflow's address.
         place: the same as it reads on any machine.
         root: the project's folder.
 
     Returns:
-        The decision. That a version is refused is no error here; whoever runs the flow says so.
+        The decision. A refused version is no error here; the flow reports it.
 
     Raises:
-        Refused: whoever runs this may not, the alias was moved without the ledger, or a record that the decision
-            rests on is not what was signed.
+        Refused: the signer may not, the alias was moved without the ledger, or a record that the decision rests on is
+            not what was signed.
         HeadframeError: MLflow or the ledger cannot be reached or written.
     """
     from headframe.ledger.entries import champion_entry  # noqa: PLC0415
-    from headframe.promotion.ask_gates import ask_gates  # noqa: PLC0415 - a kept decision needs none of these
+    from headframe.promotion.ask_gates import ask_gates  # noqa: PLC0415 - a stored decision needs none of these
     from headframe.promotion.promote import promote  # noqa: PLC0415
     from headframe.promotion.rules import requires_others  # noqa: PLC0415
     from headframe.promotion.service import PromotionService, alias_mismatch  # noqa: PLC0415
@@ -62,33 +62,35 @@ def decide(
     if present is not None and present.version == number:
         return _of_champion(version, service)
     who = f"{model} version {number}"
-    asked = ask_gates(version, service, key)
-    report = asked.report
+    gated = ask_gates(version, service, key)
+    report = gated.report
     stays = "there is still no champion" if report.champion is None else f"version {report.champion} stays champion"
-    ailing = _ailing(service, report)
-    stays += ailing
+    unusable = _unusable(service, report)
+    stays += unusable
     if not report.passed:
-        return _decision(report, report.champion, "refused", f"{who} is refused: {report.reason}; {stays}", not ailing)
+        return _decision(
+            report, report.champion, "refused", f"{who} is refused: {report.reason}; {stays}", not unusable
+        )
     needed = plan.promotion.approvals.needed
     if needed:
         many = "an approval" if needed == 1 else f"{needed} approvals"
         how = f"headframe models approve {model}/{number} --reason WHY"
-        if asked.signer == asked.author and requires_others(plan.promotion):
-            many = f"others, who ask them too and give {many}"
+        if gated.signer == gated.author and requires_others(plan.promotion):
+            many = f"others, who run them too and give {many}"
             how = f"headframe models gate {model}/{number}; {how}"
         passed = f"{who} has passed its {len(report.results)} gates and waits for {many}"
         how = f"({how})"
-        return _decision(report, report.champion, "challenger", f"{passed} {how}; {stays}", not ailing)
+        return _decision(report, report.champion, "challenger", f"{passed} {how}; {stays}", not unusable)
     try:
         promote(version, service, key)
-    except Refused as error:  # somebody else was faster, or rejected it
+    except Refused as error:  # another version was promoted first, or this one was rejected
         return _decision(report, champion_number(model, uri), "refused", f"{who} is refused: {error}")
     return _decision(report, number, "champion", f"{who} becomes champion: {report.reason}")
 
 
 def _of_champion(version: ModelVersion, service: PromotionService) -> Decision:
-    """Hold the champion itself against what its policy asks of a version alone; whatever comes of it, it stays."""
-    from headframe.gates.judge import judge_version  # noqa: PLC0415 - a kept decision needs none of these
+    """Run the gates that need no comparison on the champion itself; it stays champion whatever they find."""
+    from headframe.gates.judge import judge_version  # noqa: PLC0415 - a stored decision needs none of these
     from headframe.gates.request import GateRequest  # noqa: PLC0415 - imports the registry
     from headframe.promotion.rules import reproduction_verdict  # noqa: PLC0415
 
@@ -107,12 +109,12 @@ def _of_champion(version: ModelVersion, service: PromotionService) -> Decision:
     reason = f"{version.model} version {version.number} is the champion already"
     if report.passed:
         return _decision(report, version.number, "champion", reason)
-    reason += f" and stays it, since gates unseat no champion, but would be refused: {report.reason}"
+    reason += f" and stays it, since gates demote no champion, but would be refused: {report.reason}"
     return _decision(report, version.number, "refused", reason)
 
 
-def _ailing(service: PromotionService, report: GateReport) -> str:
-    """Say, to be added to a sentence, that the champion that stays cannot answer; empty where it can, or none stays."""
+def _unusable(service: PromotionService, report: GateReport) -> str:
+    """Return, as the end of a sentence, that the present champion is unusable; empty where it is usable, or none is."""
     if report.champion is None:
         return ""
     try:
@@ -120,7 +122,7 @@ def _ailing(service: PromotionService, report: GateReport) -> str:
     except Unavailable:
         raise
     except HeadframeError as error:
-        return f", but it cannot answer ({error}); the command that trained it writes its files anew"
+        return f", but it is unusable ({error}); the command that trained it writes its files again"
     return ""
 
 
@@ -142,9 +144,9 @@ def _decision(
 
 
 def still_champion(decision: Decision, uri: str, trust: Trust) -> bool:
-    """Say whether a kept decision still holds: the champion that it left is champion, and unchanged where it decided.
+    """Return whether a stored decision still holds: its champion is still champion, and its files are unchanged.
 
-    Where that is not known the decision is made anew, as where the champion could not be asked: it may be mended.
+    Where that is not known the decision is made again, as where the champion could not predict: it may be repaired.
     """
     if not decision.comparable or champion_number(decision.model, uri) != decision.champion:
         return False
