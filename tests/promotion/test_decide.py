@@ -142,7 +142,7 @@ def test_where_the_policy_asks_for_four_eyes_the_authors_gates_are_not_enough(di
     decision = _decide(asking, asking.register())
     assert (decision.state, decision.champion) == ("challenger", None)
     assert decision.reason == (
-        "digits version 1 has passed its 2 gates and waits for others, who ask them too and give 2 approvals "
+        "digits version 1 has passed its 2 gates and waits for others, who run them too and give 2 approvals "
         "(headframe models gate digits/1; headframe models approve digits/1 --reason WHY); there is still no champion"
     )
 
@@ -268,13 +268,13 @@ def test_a_damaged_champion_is_named_until_it_is_mended(digits: Made, what: str,
     assert (mended.state, mended.comparable, mended.reason) == (kept.state, kept.comparable, kept.reason)
 
 
-def test_the_minimum_is_asked_of_the_champion_as_well_and_unseats_nobody(digits: Made):
+def test_the_minimum_applies_to_the_champion_as_well_and_demotes_nobody(digits: Made):
     registered = digits.register()
     _decide(digits, registered)
     decision = _decide(_demanding(digits, 0.999), registered)
     assert (decision.state, decision.champion, decision.version) == ("refused", 1, 1)
     assert decision.reason == (
-        "digits version 1 is the champion already and stays it, since gates unseat no champion, but would be refused: "
+        "digits version 1 is the champion already and stays it, since gates demote no champion, but would be refused: "
         f"minimum: accuracy {_accuracy(digits):.4f} "
         f"on {digits.evaluated.rows} test rows misses the minimum of 0.999"
     )

@@ -20,7 +20,7 @@ from headframe.errors import ConfigurationError, DataError, HeadframeError
 from headframe.prediction.predictor import BATCH
 from headframe.prediction.rows import to_frame
 from headframe.serving import batch
-from headframe.serving.batch import predict_to_file, write_predictions
+from headframe.serving.batch import predict_to_file, write_predicted_rows
 from headframe.serving.sources import open_rows
 
 
@@ -185,7 +185,7 @@ def test_a_data_set_that_was_changed_is_not_predicted_for(world: World, tmp_path
     content[len(content) // 3] ^= 1
     table.write_bytes(content)
     with pytest.raises(DataError, match=r"table\.parquet has sha256 .* it was changed or damaged"):
-        write_predictions(world.made["sms_spam"].predictor, "sms_spam", tmp_path / "scored.parquet", root)
+        write_predicted_rows(world.made["sms_spam"].predictor, "sms_spam", tmp_path / "scored.parquet", root)
 
 
 def test_a_wrong_row_is_named_by_its_number_in_the_file(world: World, tmp_path: Path, monkeypatch):
@@ -249,11 +249,11 @@ def test_a_kill_leaves_no_half_file_under_the_name(world: World, tmp_path: Path,
 
     def work() -> None:
         Path.replace = lambda *_: os._exit(9)
-        write_predictions(predictor, "sms_spam", target, world.root)
+        write_predicted_rows(predictor, "sms_spam", target, world.root)
 
     assert in_child(work) == 9
     assert not target.exists()
-    assert write_predictions(predictor, "sms_spam", target, world.root) == _texts(world).num_rows
+    assert write_predicted_rows(predictor, "sms_spam", target, world.root) == _texts(world).num_rows
 
 
 def test_memory_does_not_grow_with_the_file(world: World, tmp_path: Path):

@@ -46,13 +46,13 @@ def predict_to_file(model: str, source: str, target: Path, *, plan: Plan, root: 
     """
     _require_place(target, source, root)
     version, predictor = open_served_version(model, plan, uri, root)
-    rows = write_predictions(predictor, source, target, root)
+    rows = write_predicted_rows(predictor, source, target, root)
     return Predicted(
         model=version.model, version=version.number, target=str(target), rows=rows, digest=file_digest(target)
     )
 
 
-def write_predictions(predictor: Predictor, source: str, target: Path, root: Path) -> int:
+def write_predicted_rows(predictor: Predictor, source: str, target: Path, root: Path) -> int:
     """Predict for each row of `source` with an open model; arguments as of `predict_to_file`.
 
     Returns:
@@ -102,7 +102,7 @@ def _row_by_row(predictor: Predictor, rows: Rows, source: str) -> Rows:
 
 
 def _forecast(predictor: Predictor, rows: Rows) -> Rows:
-    import pyarrow as pa  # noqa: PLC0415 - see `write_predictions`
+    import pyarrow as pa  # noqa: PLC0415 - see `write_predicted_rows`
 
     history: pa.Table | None = None
     for table in rows:

@@ -48,7 +48,7 @@ def serve(
     listening = _listen(host, port)
     with listening:
         version, predictor = open_served_version(model, plan, uri, root)
-        import uvicorn  # noqa: PLC0415 - what can go wrong before is said without it
+        import uvicorn  # noqa: PLC0415 - errors before this need not wait for it
 
         from headframe.serving.app import make_app  # noqa: PLC0415
 
@@ -58,7 +58,7 @@ def serve(
             ready({"model": version.model, "version": version.number, "address": where})
         log.info("%s version %d serves %s/invocations (stop: Ctrl-C)", version.model, version.number, where)
         config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=STOP_SECONDS)
-        # uvicorn stops gracefully and then raises the signal once more, which would end this process as if by accident.
+        # uvicorn stops gracefully and then raises the signal again, which would end this process as if by accident.
         before = signal.signal(signal.SIGTERM, lambda *_: None)
         try:
             uvicorn.Server(config).run(sockets=[listening])
