@@ -25,7 +25,7 @@ from headframe.digests import canonical
 from headframe.errors import ConfigurationError, HeadframeError, Refused, Unavailable
 from headframe.ledger.entries import GENESIS, Entry, format_time, parse_time, utc_now
 from headframe.ledger.store import ConcurrentAppend, Ledger
-from headframe.signing.envelope import seal
+from headframe.signing.envelope import sign_statement
 from headframe.signing.keys import OwnKey, make_key
 from headframe.signing.trust import Trust
 
@@ -194,7 +194,7 @@ def forge(ledger: Ledger, key: OwnKey, number: int, kind: str = "promote", **cha
         old = connection.execute("SELECT previous, time FROM entries WHERE number = ?", (number,)).fetchone()
     connection.close()
     row = {"model": "digits", "number": number, "version": number, "previous": old[0], "time": old[1], **changes}
-    envelope = seal(kind, ABOUT, row, key)
+    envelope = sign_statement(kind, ABOUT, row, key)
     columns = {**row, "kind": kind, "signer": key.public, "envelope": envelope}
     columns["digest"] = hashlib.sha256(envelope.encode()).hexdigest()
     names = ", ".join(f"{name} = ?" for name in columns)

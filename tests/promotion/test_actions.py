@@ -284,7 +284,7 @@ def test_an_approval_made_elsewhere_is_recorded_after_a_check(team: TeamProject)
     forged = json.dumps({**parts, "payload": base64.b64encode(json.dumps(statement).encode()).decode()})
     with pytest.raises(Refused, match="this approval of digits/1 is refused: it was changed after bert signed it"):
         record_approval(team.version(1), forged, team.service(), team.keys["anna"])
-    with pytest.raises(Refused, match="it is no signed statement that can be read"):
+    with pytest.raises(Refused, match="it cannot be read as a signed statement"):
         record_approval(team.version(1), "yes", team.service(), team.keys["anna"])
     act = record_approval(team.version(1), envelope + "\n", team.service(), team.keys["anna"])
     assert (act.signer, act.message.partition(";")[0]) == (

@@ -39,7 +39,7 @@ from headframe.promotion.rules import Author, reproduction_verdict
 from headframe.promotion.service import PromotionService
 from headframe.promotion.verify import verify
 from headframe.promotion.views.history import history
-from headframe.signing.envelope import seal
+from headframe.signing.envelope import sign_statement
 from headframe.signing.keys import OwnKey
 from headframe.signing.trust import Trust
 
@@ -307,7 +307,7 @@ def test_an_incomplete_approval_is_refused_in_one_sentence(changes: dict[str, An
         "expires": "2100-11-17T09:30:00Z", **changes,
     }  # fmt: skip
     about = {name: "0" * 64 for name in ("bundle", "report", "signature") if changes.get(name, "") is not None}
-    envelope = seal(
+    envelope = sign_statement(
         APPROVAL, about, {name: value for name, value in payload.items() if value is not None}, team.keys["bert"]
     )
     with pytest.raises(Refused, match=words) as refused:
@@ -391,7 +391,7 @@ def test_an_approval_that_was_kept_back_until_its_signer_left_does_not_count(tea
     statement = {"model": "digits", "version": 1, "reason": "fine", "expires": "2100-01-01T00:00:00Z"}
     digests = team.service().entries("digits")[0].digests
     about = {name: digests[name] for name in ("bundle", "report", "signature")}
-    backdated = seal(APPROVAL, about, {**statement, "time": "2020-01-01T00:00:00Z"}, team.keys["bert"])
+    backdated = sign_statement(APPROVAL, about, {**statement, "time": "2020-01-01T00:00:00Z"}, team.keys["bert"])
     service = leaving(team, "bert", datetime(2021, 1, 1, tzinfo=UTC))
     with pytest.raises(
         Refused, match="the approval by bert comes too late: bert's key counts in conf/team/ only until"

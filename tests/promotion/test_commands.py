@@ -173,7 +173,7 @@ def test_an_approval_is_printed_here_and_recorded_there(
         (("history",), "team=ours stands where MODEL does; name the model before it, as in digits team=ours"),
         (("history", "digits"), "has no entry about 'digits'; it is empty"),
         (("gate", "digits/9", "--as", "anna"), "model 'digits' has no version 9; it has 1, 2, 3, 4, 5"),
-        (("gate", "digits/1"), "holds several keys (anna, bert, cora, dora); say who signs with --as NAME"),
+        (("gate", "digits/1"), "holds several keys (anna, bert, cora, dora); name one with --as NAME"),
         (("gate", "digits/1", "--as", "emil"), "there is no key 'emil'"),
         (("gate", "digits/1", "seed=1,2"), "these are 2 plans, but this command takes one"),
     ],

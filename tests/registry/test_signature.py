@@ -385,10 +385,10 @@ def test_a_pickle_is_refused_by_who_signs_and_by_who_checks(package: Path, name:
 
 
 def _sign_by_hand(package: Path) -> None:
-    from headframe.signing.envelope import seal
+    from headframe.signing.envelope import sign_statement
 
     subjects = {name: file_digest(package / name) for name in _files(package) if name != SIGNATURE}
-    (package / SIGNATURE).write_text(seal("model", subjects, {}, own_key()))
+    (package / SIGNATURE).write_text(sign_statement("model", subjects, {}, own_key()))
 
 
 @pytest.mark.parametrize(
@@ -449,7 +449,7 @@ def test_a_team_lets_only_its_authors_register(keys: Path):
     with pytest.raises(Refused, match="ann is reader and approver in conf/team/; to register models takes role author"):
         require_signer(TeamConfig(people={"ann": Person(key=key.public, roles=("reader", "approver"))}))
     key.file.chmod(0o644)
-    with pytest.raises(HeadframeError, match=f"mode 0644, so others may sign as anna; run: chmod 600 {key.file}"):
+    with pytest.raises(HeadframeError, match=f"mode 0644, so others could sign as anna; run: chmod 600 {key.file}"):
         require_signer(TeamConfig())
 
 

@@ -25,7 +25,7 @@ from headframe.config.project import Project
 from headframe.doctor import Check, check_keys
 from headframe.errors import ConfigurationError, HeadframeError, Refused
 from headframe.registry.signature import signing_key
-from headframe.signing.envelope import seal, unseal
+from headframe.signing.envelope import sign_statement, verify_statement
 from headframe.signing.keys import SIGNER, folder, make_key, own_key, own_keys
 from headframe.signing.trust import Trust
 
@@ -54,14 +54,14 @@ def test_a_key_is_its_owners_alone(keys: Path):
 def test_a_key_that_others_may_read_is_not_used(mode: int):
     key = make_key("anna")
     key.file.chmod(mode)
-    with pytest.raises(HeadframeError, match=f"has mode {mode:04o}, so others may sign as anna; run: chmod 600"):
-        seal("model", {"a": "0" * 64}, {}, own_key())
+    with pytest.raises(HeadframeError, match=f"has mode {mode:04o}, so others could sign as anna; run: chmod 600"):
+        sign_statement("model", {"a": "0" * 64}, {}, own_key())
 
 
 def test_a_key_is_never_replaced():
     key = make_key("anna")
     before = key.file.read_bytes()
-    with pytest.raises(ConfigurationError, match="there is a key 'anna' already"):
+    with pytest.raises(ConfigurationError, match="key 'anna' exists already"):
         make_key("anna")
     assert key.file.read_bytes() == before
 
@@ -103,7 +103,7 @@ def test_which_key_signs_is_named_where_there_are_several(monkeypatch: pytest.Mo
     first = own_key()  # made, since there was none
     assert own_keys() == [first]
     make_key("zoe")
-    with pytest.raises(ConfigurationError, match=r"holds several keys \(.*zoe\); say who signs with --as NAME"):
+    with pytest.raises(ConfigurationError, match=r"holds several keys \(.*zoe\); name one with --as NAME"):
         own_key()
     assert own_key("zoe").name == "zoe"
     monkeypatch.setenv(SIGNER, first.name)
@@ -140,7 +140,12 @@ def test_who_left_signed_what_is_dated_before_and_signs_nothing_new():
     until = datetime(2026, 11, 17, 9, 30, tzinfo=UTC)
     trust = Trust.of(TeamConfig(people={"anna": Person(key=anna.public, roles=("author",), until=until)}))
     for payload in ({"time": "2026-11-17T09:29:59Z"}, {"of": "a model, which bears no time"}):
-        assert unseal(seal("approve", {"model": "0" * 64}, payload, anna), "approve", trust).signer.until == until
+        assert (
+            verify_statement(
+                sign_statement("approve", {"model": "0" * 64}, payload, anna), "approve", trust
+            ).signer.until
+            == until
+        )
     for time, words in (
         (
             "2026-11-17T09:30:00Z",
@@ -150,17 +155,17 @@ def test_who_left_signed_what_is_dated_before_and_signs_nothing_new():
         (7, "it is dated 7 by anna, which is no time as"),
     ):
         with pytest.raises(Refused, match=words):
-            unseal(seal("approve", {"model": "0" * 64}, {"time": time}, anna), "approve", trust)
+            verify_statement(sign_statement("approve", {"model": "0" * 64}, {"time": time}, anna), "approve", trust)
     with pytest.raises(
         Refused, match=r"anna's key counts in conf/team/ only until 2026-11-17T09:30:00Z, so it signs no"
     ):
-        trust.acting(anna)
+        trust.signer_of(anna)
     with pytest.raises(Refused, match=r"key 'ben' \([0-9a-f]{64}\) is not in conf/team/"):
-        trust.acting(ben)
+        trust.signer_of(ben)
     later = TeamConfig(
         people={"anna": Person(key=anna.public, roles=("author",), until=datetime(2100, 1, 1, tzinfo=UTC))}
     )
-    assert Trust.of(later).acting(anna).name == "anna"
+    assert Trust.of(later).signer_of(anna).name == "anna"
     assert signing_key(later, "anna") == anna
     with pytest.raises(Refused, match="so it registers nothing new"):
         signing_key(TeamConfig(people={"anna": Person(key=anna.public, roles=("author",), until=until)}), "anna")
@@ -168,12 +173,12 @@ def test_who_left_signed_what_is_dated_before_and_signs_nothing_new():
 
 def test_a_digest_that_is_no_text_is_refused():
     key = make_key("anna")
-    said = json.loads(seal("approve", {"model": "0" * 64}, {}, key))
+    said = json.loads(sign_statement("approve", {"model": "0" * 64}, {}, key))
     statement = json.loads(base64.b64decode(said["payload"]))
     statement["subject"][0]["digest"]["sha256"] = 7
     said["payload"] = base64.b64encode(json.dumps(statement).encode()).decode()
     with pytest.raises(Refused, match="a digest of its subjects is no text"):
-        unseal(json.dumps(said), "approve", Trust.of(TeamConfig()))
+        verify_statement(json.dumps(said), "approve", Trust.of(TeamConfig()))
 
 
 def test_alone_the_keys_on_this_machine_count_and_in_a_team_only_those_listed():
@@ -182,10 +187,10 @@ def test_alone_the_keys_on_this_machine_count_and_in_a_team_only_those_listed():
     assert {(each.name, each.roles) for each in alone.signers.values()} == {("anna", ROLES), ("ben", ROLES)}
     team = Trust.of(TeamConfig(people={"b": Person(key=ben.public, roles=("approver",))}))
     assert [each.name for each in team.signers.values()] == ["b"]
-    said = seal("approve", {"model": "0" * 64}, {"reason": "good"}, anna)
-    assert unseal(said, "approve", alone).signer.name == "anna"
+    said = sign_statement("approve", {"model": "0" * 64}, {"reason": "good"}, anna)
+    assert verify_statement(said, "approve", alone).signer.name == "anna"
     with pytest.raises(Refused, match=r"signed by an unknown key .*list the key in conf/team/"):
-        unseal(said, "approve", team)
+        verify_statement(said, "approve", team)
 
 
 def _changed(text: str, where: str) -> str:
@@ -201,29 +206,29 @@ def _changed(text: str, where: str) -> str:
 
 @pytest.mark.parametrize("where", ["sig", "payload", "payloadType"])
 def test_a_changed_statement_does_not_hold(where: str):
-    said = seal("approve", {"model": "0" * 64}, {"reason": "good"}, make_key("anna"))
+    said = sign_statement("approve", {"model": "0" * 64}, {"reason": "good"}, make_key("anna"))
     with pytest.raises(Refused, match=r"it (was changed after anna signed it|is no signed statement)"):
-        unseal(_changed(said, where), "approve", Trust.of(TeamConfig()))
+        verify_statement(_changed(said, where), "approve", Trust.of(TeamConfig()))
 
 
 def test_every_single_bit_of_an_envelope_is_covered():
-    said = seal("approve", {"model": "0" * 64}, {"reason": "good"}, make_key("anna"))
+    said = sign_statement("approve", {"model": "0" * 64}, {"reason": "good"}, make_key("anna"))
     trust = Trust.of(TeamConfig())
-    original = unseal(said, "approve", trust)
+    original = verify_statement(said, "approve", trust)
     for place in range(len(said)):
         raw = bytearray(said.encode())
         raw[place] ^= 1
         try:
-            opened = unseal(raw.decode(errors="replace"), "approve", trust)
+            opened = verify_statement(raw.decode(errors="replace"), "approve", trust)
         except Refused:
             continue
         assert opened == original, place  # only what is not signed: spare bits of base64
 
 
-def test_a_statement_of_one_kind_is_worthless_for_another():
-    said = seal("reject", {"model": "0" * 64}, {}, make_key("anna"))
-    with pytest.raises(Refused, match="a statement of one kind is worthless for another"):
-        unseal(said, "approve", Trust.of(TeamConfig()))
+def test_a_statement_of_one_kind_does_not_count_as_another():
+    said = sign_statement("reject", {"model": "0" * 64}, {}, make_key("anna"))
+    with pytest.raises(Refused, match="a statement of one kind does not count as another"):
+        verify_statement(said, "approve", Trust.of(TeamConfig()))
 
 
 def _run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -259,10 +264,10 @@ def test_a_new_project_comes_with_a_first_key_and_leaves_one_that_is_there(
     code, _, err = _run(capsys, "init", str(tmp_path / "one"))
     [key] = own_keys()
     assert code == 0
-    assert f"key       {key.name} made to sign with; its public part is {key.public}" in err
+    assert f"key       {key.name} created to sign with; its public part is {key.public}" in err
     code, out, err = _run(capsys, "init", str(tmp_path / "two"), "--json")
     assert json.loads(out)["keys"] == {key.name: key.public}
-    assert "made to sign with" not in err
+    assert "created to sign with" not in err
     assert own_keys() == [key]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from headframe.errors import Refused
 from headframe.ledger.database import ENTRIES
 from headframe.ledger.entries import GENESIS, KINDS, Entry, entry_label, envelope_digest, is_time
-from headframe.signing.envelope import Opened, unseal
+from headframe.signing.envelope import SignedStatement, verify_statement
 from headframe.signing.trust import Trust
 
 _COLUMN_TYPES = {each.name: each.type.python_type for each in ENTRIES.columns}  # SQLite accepts any
@@ -54,7 +54,7 @@ def checked_entry(row: dict[str, Any], model: str, number: int, before: Any, tru
     )
 
 
-def _open_row(row: dict[str, Any], before: Any, trust: Trust) -> Opened:
+def _open_row(row: dict[str, Any], before: Any, trust: Trust) -> SignedStatement:
     """Return the statement of a row.
 
     Raises:
@@ -63,7 +63,7 @@ def _open_row(row: dict[str, Any], before: Any, trust: Trust) -> Opened:
     problem = _column_problem(row)
     if problem is not None:
         raise Refused(problem)
-    opened = unseal(row["envelope"], row["kind"], trust)
+    opened = verify_statement(row["envelope"], row["kind"], trust)
     problem = _statement_problem(row, opened) or _link_problem(row, before)
     if problem is not None:
         raise Refused(problem)
@@ -81,7 +81,7 @@ def _column_problem(row: dict[str, Any]) -> str | None:
     return None
 
 
-def _statement_problem(row: dict[str, Any], opened: Opened) -> str | None:
+def _statement_problem(row: dict[str, Any], opened: SignedStatement) -> str | None:
     signed = {**opened.payload, "signer": opened.signer.key}
     for name in (*_CHAIN, "signer"):
         if signed.get(name) != row[name]:

@@ -43,7 +43,7 @@ from headframe.ledger.entries import (
     parse_time,
     utc_now,
 )
-from headframe.signing.envelope import seal
+from headframe.signing.envelope import sign_statement
 from headframe.signing.keys import OwnKey
 from headframe.signing.trust import Signer, Trust
 from headframe.tracking.address import is_server, sqlite_file
@@ -136,7 +136,7 @@ class Ledger:
                 "previous": before.digest if before else GENESIS,
             }  # fmt: skip
             rest = {name: value for name, value in payload.items() if name != "digests"} | _clock(time)
-            envelope = seal(kind, payload["digests"], {**rest, **chain}, key)
+            envelope = sign_statement(kind, payload["digests"], {**rest, **chain}, key)
             row = {
                 **chain, "kind": kind, "signer": key.public, "digest": envelope_digest(envelope), "envelope": envelope,
             }  # fmt: skip
@@ -145,7 +145,7 @@ class Ledger:
             except IntegrityError as error:
                 msg = f"entry {after + 1} of {model} was written by another process at the same time; try again"
                 raise ConcurrentAppend(msg) from error
-        own = Trust({key.public: Signer(key.name, key.public, ())}, alone=False)
+        own = Trust({key.public: Signer(key.name, key.public, ())}, single_user=False)
         return checked_entry(row, model, after + 1, before, own)
 
     def time(self, entries: Sequence[Entry]) -> datetime:

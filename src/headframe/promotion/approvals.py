@@ -9,7 +9,7 @@ from headframe.digests import Record
 from headframe.errors import Refused
 from headframe.ledger.entries import parse_time
 from headframe.ledger.rules import JUDGED
-from headframe.signing.envelope import unseal
+from headframe.signing.envelope import verify_statement
 from headframe.signing.trust import Signer, Trust
 
 APPROVAL = "approval"  # the kind of statement that an approver signs; an entry of kind `approve` carries it
@@ -81,7 +81,7 @@ def read_approval(envelope: str, trust: Trust) -> Approval:
     Raises:
         Refused: it is no approval, its signer is not trusted, it was changed, or something is missing.
     """
-    opened = unseal(envelope, APPROVAL, trust)
+    opened = verify_statement(envelope, APPROVAL, trust)
     content = {**opened.payload, **{name: opened.subjects.get(name) for name in JUDGED}}
     texts = ("model", *JUDGED, "reason", "time", "expires")
     missing = [name for name in texts if not isinstance(content.get(name), str)]

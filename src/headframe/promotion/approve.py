@@ -23,7 +23,7 @@ from headframe.promotion.rules import (
 )
 from headframe.promotion.service import LedgerAction, PromotionService, require_same, to_action
 from headframe.registry.versions import ModelVersion
-from headframe.signing.envelope import seal
+from headframe.signing.envelope import sign_statement
 from headframe.signing.keys import OwnKey
 
 
@@ -62,7 +62,7 @@ def sign_approval(version: ModelVersion, reason: str, service: PromotionService,
         "expires": format_time(time + timedelta(days=service.promotion.approvals.days)),
         "id": secrets.token_hex(16),  # distinguishes a second approval in the same second from a copy
     }
-    return seal(APPROVAL, {name: gated.digests[name] for name in JUDGED}, payload, key)
+    return sign_statement(APPROVAL, {name: gated.digests[name] for name in JUDGED}, payload, key)
 
 
 def approve(version: ModelVersion, reason: str, service: PromotionService, key: OwnKey) -> LedgerAction:
@@ -181,7 +181,7 @@ def _require_fit(given: Approval, gated: Entry, entries: tuple[Entry, ...], rule
     if rules.time >= parse_time(given.expires):
         msg = f"{by} expired at {given.expires}; {advice}"
         raise Refused(msg)
-    left = given.signer.left(rules.time)
+    left = given.signer.expired(rules.time)
     if left is not None:
         msg = f"{by} comes too late: {left}; {advice}"
         raise Refused(msg)

@@ -128,7 +128,7 @@ def require_role(trust: Trust, key: OwnKey, action: str) -> Signer:
     Raises:
         Refused: the key is not known, or its owner left or has no such role.
     """
-    signer = trust.acting(key)
+    signer = trust.signer_of(key)
     wanted = ALLOWED_ROLES[action]
     if not set(wanted) & set(signer.roles):
         has, needs = " and ".join(signer.roles), " or ".join(wanted)
@@ -175,7 +175,7 @@ def require_listed_people(promotion: PromotionConfig, trust: Trust) -> None:
 
 
 def _unlisted_people(promotion: PromotionConfig, trust: Trust) -> str | None:
-    if not (trust.alone and requires_others(promotion)):
+    if not (trust.single_user and requires_others(promotion)):
         return None
     return (
         f"policy {promotion.policy} asks for approvals of others, but conf/team/ lists nobody, so two keys of one "
@@ -219,7 +219,7 @@ def objections(entries: Sequence[Entry], report: GateReport, gated: Entry, rules
         )
     valid, invalid = valid_approvals(entries, gated, rules)
     needed = promotion.approvals.needed
-    rejection = _standing_rejection(entries, report.version, valid, gated, alone=rules.trust.alone)
+    rejection = _standing_rejection(entries, report.version, valid, gated, single_user=rules.trust.single_user)
     if rejection is not None:
         found.append(rejection)
     if len(valid) < needed:
@@ -277,7 +277,7 @@ def _approval_problem(approval: Approval, entry: Entry, gated: Entry, rules: Pro
         return f"{approval.signer.name} is no approver"
     if promotion.approvals.four_eyes and approval.signer.key == author.key:
         return f"{author.name} registered the version, and policy {promotion.policy} asks for four eyes"
-    left = approval.signer.left(parse_time(entry.time))  # the approval's own time is by its signer's clock
+    left = approval.signer.expired(parse_time(entry.time))  # the approval's own time is by its signer's clock
     if left is not None:
         return left
     # The policy's own term, too: the approval may name a longer one.
@@ -332,7 +332,7 @@ def is_as_strict(used: Mapping[str, Any], in_force: Mapping[str, Any]) -> bool:
 def _author_left(name: str, rules: PromotionRules) -> str | None:
     """Return that a version's author has left, so that others have to train it again; None where they have not."""
     signer = rules.trust.signers.get(rules.author.key)
-    left = signer.left(rules.time) if signer is not None else None
+    left = signer.expired(rules.time) if signer is not None else None
     return None if left is None else f"{name} was signed by its author {rules.author.name}, but {left}; train it again"
 
 
@@ -361,7 +361,7 @@ def _champion_difference(report: GateReport, present: Entry | None) -> str | Non
 
 
 def _standing_rejection(
-    entries: Sequence[Entry], version: int, valid: Sequence[Approval], gated: Entry, *, alone: bool
+    entries: Sequence[Entry], version: int, valid: Sequence[Approval], gated: Entry, *, single_user: bool
 ) -> str | None:
     """Return who rejected a version, or rolled back from it, and was not overruled since; None where nobody was.
 
@@ -383,7 +383,7 @@ def _standing_rejection(
         if any(each.signer.key == entry.key and each.envelope in approved for each in valid):
             continue
         gated_again = gated.number > entry.number
-        if gated_again and alone:
+        if gated_again and single_user:
             continue
         overruling = {
             each.payload["approval"]
@@ -393,7 +393,7 @@ def _standing_rejection(
         if any(each.envelope in overruling for each in valid):
             continue
         name = f"{entry.model}/{version}"
-        approved_too = "" if alone else " and approved"
+        approved_too = "" if single_user else " and approved"
         return (
             f"{entry.signer} {what} at {entry.time} ({entry.payload['reason']}), so {name} has to be gated "
             f"again{approved_too}: headframe models gate {name}"

@@ -22,7 +22,7 @@ from headframe.config.plan.promotion import Role, TeamConfig
 from headframe.digests import file_digest
 from headframe.errors import Refused
 from headframe.registry.layout import CODE, MLMODEL, SIGNATURE
-from headframe.signing.envelope import seal, unseal
+from headframe.signing.envelope import sign_statement, verify_statement
 from headframe.signing.keys import OwnKey, own_key
 from headframe.signing.trust import Signer, Trust
 
@@ -83,9 +83,9 @@ def signing_key(team: TeamConfig, name: str | None = None) -> OwnKey:
             f"part listed with role author: {key.public}"
         )
         raise Refused(msg)
-    left = signer.left(datetime.now(UTC))
+    left = signer.expired(datetime.now(UTC))
     if left is not None:
-        msg = f"{left}, so it registers nothing new; sign with the key that took its place"
+        msg = f"{left}, so it registers nothing new; sign with the key that replaced it"
         raise Refused(msg)
     if "author" not in signer.roles:
         msg = f"{signer.name} is {' and '.join(signer.roles)} in conf/team/; to register models takes role author"
@@ -108,7 +108,7 @@ def sign_package(folder: Path, key: OwnKey, payload: Mapping[str, str]) -> None:
     files = _files(folder)
     _refuse_pickle(folder, files)
     subjects = {name: file_digest(path) for name, path in files.items()}
-    (folder / SIGNATURE).write_text(seal(KIND, subjects, payload, key), encoding="utf-8")
+    (folder / SIGNATURE).write_text(sign_statement(KIND, subjects, payload, key), encoding="utf-8")
 
 
 def check_package(folder: Path, trust: Trust) -> Signer:
@@ -169,7 +169,7 @@ def read_statement(content: bytes, trust: Trust, expected: Mapping[str, str] | N
     """
     text = content.decode(errors="replace")
     try:
-        opened = unseal(text, KIND, trust)
+        opened = verify_statement(text, KIND, trust)
     except Refused as error:
         msg = f"its signature in {SIGNATURE} does not hold: {error}"
         raise (Refused if _signers(text) & trust.signers.keys() else UnknownSigner)(msg) from error

@@ -49,7 +49,7 @@ class VerdictSigner:
                 f"{who} in conf/team/, but a verdict is signed by an author or approver; compare only with --no-record"
             )
             raise Refused(msg)
-        left = signer.left(datetime.now(UTC))
+        left = signer.expired(datetime.now(UTC))
         if left is not None:
             msg = f"{left}, so it signs nothing new; compare only with --no-record"
             raise Refused(msg)

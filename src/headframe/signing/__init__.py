@@ -1,1 +1,1 @@
-"""Who vouches for what: keys, signed statements, and whose signature counts."""
+"""Keys, signed statements, and whose signature counts."""

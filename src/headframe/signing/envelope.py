@@ -1,7 +1,7 @@
 """Signed statements: in-toto statements in DSSE envelopes, signed with Ed25519.
 
 Formats: https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md and
-https://github.com/secure-systems-lab/dsse/blob/master/protocol.md. An envelope is kept as one line of canonical
+https://github.com/secure-systems-lab/dsse/blob/master/protocol.md. An envelope is stored as one line of canonical
 JSON, so that equal content has an equal digest.
 """
 
@@ -28,14 +28,14 @@ PREDICATES = "https://headframe.dev/attestation"  # a name, not a page: the kind
 
 
 @dataclass(frozen=True)
-class Opened:
+class SignedStatement:
     """A statement whose signature was checked.
 
     Attributes:
         subjects: name and sha256 (64 hex digits) of what it is about.
         kind: as `approve` or `model`.
         payload: the predicate, as JSON.
-        signer: whose signature it bears.
+        signer: who signed it.
     """
 
     subjects: dict[str, str]
@@ -44,7 +44,7 @@ class Opened:
     signer: Signer
 
 
-def seal(kind: str, subjects: Mapping[str, str], payload: Mapping[str, Any], key: OwnKey) -> str:
+def sign_statement(kind: str, subjects: Mapping[str, str], payload: Mapping[str, Any], key: OwnKey) -> str:
     """Sign a statement.
 
     Args:
@@ -71,31 +71,31 @@ def seal(kind: str, subjects: Mapping[str, str], payload: Mapping[str, Any], key
     return canonical(envelope.to_dict())
 
 
-def unseal(text: str, kind: str, trust: Trust) -> Opened:
+def verify_statement(text: str, kind: str, trust: Trust) -> SignedStatement:
     """Check a signed statement.
 
     Args:
         text: the envelope.
-        kind: which it must be of.
+        kind: that it must have.
         trust: whose signature counts.
 
     Raises:
-        Refused: it is no such envelope, nobody who is trusted signed it, it was changed after it was signed, or it is
-            dated after its signer left.
+        Refused: it is no such envelope, nobody trusted signed it, it was changed after it was signed, or it is dated
+            after its signer left.
     """
-    from securesystemslib.dsse import Envelope  # noqa: PLC0415 - see `seal`
+    from securesystemslib.dsse import Envelope  # noqa: PLC0415 - see `sign_statement`
     from securesystemslib.exceptions import FormatError, VerificationError  # noqa: PLC0415
 
     try:
         envelope = Envelope.from_dict(json.loads(text))
         statement = json.loads(envelope.payload)
         subjects = {each["name"]: each["digest"]["sha256"] for each in statement["subject"]}
-        told, payload = statement["predicateType"], dict(statement["predicate"])
+        predicate, payload = statement["predicateType"], dict(statement["predicate"])
     except (ValueError, KeyError, TypeError, AttributeError, FormatError) as error:
-        msg = f"it is no signed statement that can be read ({type(error).__name__}); restore it from a copy"
+        msg = f"it cannot be read as a signed statement ({type(error).__name__}); {_RESTORE}"
         raise Refused(msg) from error
     if not all(isinstance(each, str) for each in subjects.values()):
-        msg = f"it is no signed statement that can be read (a digest of its subjects is no text); {_RESTORE}"
+        msg = f"it cannot be read as a signed statement (a digest of its subjects is no text); {_RESTORE}"
         raise Refused(msg)
     signer = next((trust.signers[keyid] for keyid in envelope.signatures if keyid in trust.signers), None)
     if signer is None:
@@ -105,24 +105,26 @@ def unseal(text: str, kind: str, trust: Trust) -> Opened:
     try:
         envelope.verify([_public(signer.key)], threshold=1)
     except VerificationError as error:
-        msg = f"it was changed after {signer.name} signed it; restore it from a copy"
+        msg = f"it was changed after {signer.name} signed it; {_RESTORE}"
         raise Refused(msg) from error
-    if envelope.payload_type != PAYLOAD_TYPE or told != _predicate(kind):
-        msg = f"it states {told}, not {_predicate(kind)}; a statement of one kind is worthless for another"
+    if envelope.payload_type != PAYLOAD_TYPE or predicate != _predicate(kind):
+        msg = f"it states {predicate}, not {_predicate(kind)}; a statement of one kind does not count as another"
         raise Refused(msg)
-    if signer.until is not None and "time" in payload:  # what bears no time, as models, counts whenever it was signed
-        _require_before_leaving(payload["time"], signer)
-    return Opened(subjects, kind, payload, signer)
+    if (
+        signer.until is not None and "time" in payload
+    ):  # a statement without a time, as of a model, counts whenever it was signed
+        _require_valid_at(payload["time"], signer)
+    return SignedStatement(subjects, kind, payload, signer)
 
 
-def _require_before_leaving(time: object, signer: Signer) -> None:
+def _require_valid_at(time: object, signer: Signer) -> None:
     try:
-        left = signer.left(datetime.fromisoformat(str(time)))
+        expired = signer.expired(datetime.fromisoformat(str(time)))
     except (ValueError, TypeError) as error:  # no time, or of no time zone
         msg = f"it is dated {time!r} by {signer.name}, which is no time as 2026-11-17T09:30:00Z; {_RESTORE}"
         raise Refused(msg) from error
-    if left is not None:
-        msg = f"it is of {time}, but {left}; {_RESTORE}"
+    if expired is not None:
+        msg = f"it is of {time}, but {expired}; {_RESTORE}"
         raise Refused(msg)
 
 
@@ -131,8 +133,8 @@ def _predicate(kind: str) -> str:
 
 
 def _public(key: str) -> Key:
-    """Give a public key as the library knows it; its own value is its identifier."""
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415 - see `seal`
+    """Return a public key as the library has it; its own value is its identifier."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415 - see `sign_statement`
     from securesystemslib.signer import SSlibKey  # noqa: PLC0415
 
     return SSlibKey.from_crypto(Ed25519PublicKey.from_public_bytes(bytes.fromhex(key)), keyid=key)

@@ -27,7 +27,7 @@ class OwnKey:
     """A private key on this machine.
 
     Attributes:
-        name: of its file; what its owner is called while no team is named in `conf/team/`.
+        name: of its file; what its owner is called while no team is listed in `conf/team/`.
         file: in PEM (PKCS #8), not encrypted, mode 0600.
     """
 
@@ -47,7 +47,7 @@ class OwnKey:
 
         mode = self.file.stat().st_mode & 0o777
         if mode & 0o077:
-            msg = f"{self.file} has mode {mode:04o}, so others may sign as {self.name}; run: chmod 600 {self.file}"
+            msg = f"{self.file} has mode {mode:04o}, so others could sign as {self.name}; run: chmod 600 {self.file}"
             raise HeadframeError(msg)
         try:
             key = load_pem_private_key(self.file.read_bytes(), password=None)
@@ -66,19 +66,19 @@ class OwnKey:
 
 
 def folder() -> Path:
-    """Give where keys lie: `HEADFRAME_KEYS`, else `headframe/keys` in the user's configuration folder (XDG)."""
+    """Return the folder of keys: `HEADFRAME_KEYS`, else `headframe/keys` in the user's configuration folder (XDG)."""
     if named := os.environ.get(FOLDER):
         return Path(named)
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "headframe" / "keys"
 
 
 def own_keys() -> list[OwnKey]:
-    """Name the keys on this machine."""
+    """List the keys on this machine."""
     return [OwnKey(file.stem, file) for file in sorted(folder().glob("*.pem"))]
 
 
 def make_key(name: str) -> OwnKey:
-    """Make a key; one that is there is never replaced.
+    """Create a key; an existing one is never replaced.
 
     Args:
         name: of its file: small letters, digits, `-` and `_`.
@@ -108,7 +108,7 @@ def make_key(name: str) -> OwnKey:
             os.fsync(stream.fileno())
         os.link(fresh, file)  # which, unlike a renaming, never replaces
     except FileExistsError:
-        msg = f"there is a key {name!r} already, in {file}; name another"
+        msg = f"key {name!r} exists already, in {file}; choose another name"
         raise ConfigurationError(msg) from None
     finally:
         fresh.unlink()
@@ -116,7 +116,7 @@ def make_key(name: str) -> OwnKey:
 
 
 def own_key(name: str | None = None) -> OwnKey:
-    """Give the key to sign with, and make a first one where there is none.
+    """Return the key to sign with; create a first one where there is none.
 
     Args:
         name: of the key; without one `HEADFRAME_SIGNER`, else the only key there is.
@@ -135,7 +135,7 @@ def own_key(name: str | None = None) -> OwnKey:
             raise ConfigurationError(msg)
         return found
     if len(keys) > 1:
-        msg = f"{folder()} holds several keys ({known}); say who signs with --as NAME or {SIGNER}"
+        msg = f"{folder()} holds several keys ({known}); name one with --as NAME or {SIGNER}"
         raise ConfigurationError(msg)
     return keys[0] if keys else _first_key()
 
@@ -148,7 +148,7 @@ def _first_key() -> OwnKey:
     name = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in user.lower()).strip("-")
     try:
         key = make_key(name or "me")
-    except ConfigurationError:  # made by another process in this very moment
+    except ConfigurationError:  # another process created it at the same time
         return own_key()
-    log.info("key       %s made to sign with; its public part is %s (%s)", key.name, key.public, key.file)
+    log.info("key       %s created to sign with; its public part is %s (%s)", key.name, key.public, key.file)
     return key

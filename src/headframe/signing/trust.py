@@ -12,7 +12,7 @@ from headframe.signing.keys import OwnKey, own_keys
 
 @dataclass(frozen=True)
 class Signer:
-    """Somebody whose signature counts.
+    """A person whose signature counts.
 
     Attributes:
         name: as the team is listed, or of the key's file where nobody is listed.
@@ -26,8 +26,8 @@ class Signer:
     roles: tuple[Role, ...]
     until: datetime | None = None
 
-    def left(self, at: datetime) -> str | None:
-        """Say since when the key signs nothing new, if that is so at a time; None where it is in use."""
+    def expired(self, at: datetime) -> str | None:
+        """Return why the key signs nothing new at a time; None while it is in use."""
         if self.until is None or at < self.until:
             return None
         return f"{self.name}'s key counts in conf/team/ only until {self.until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
@@ -35,15 +35,15 @@ class Signer:
 
 @dataclass(frozen=True)
 class Trust:
-    """Everybody whose signature counts.
+    """All people whose signatures count.
 
     Attributes:
         signers: by public key.
-        alone: nobody is listed in `conf/team/`, so the keys on this machine count, for everything.
+        single_user: nobody is listed in `conf/team/`, so the keys on this machine count, for everything.
     """
 
     signers: dict[str, Signer]
-    alone: bool
+    single_user: bool
 
     @classmethod
     def of(cls, team: TeamConfig) -> Trust:
@@ -53,26 +53,26 @@ class Trust:
             return cls({each.key: Signer(name, each.key, each.roles, each.until) for name, each in people}, False)
         return cls({key.public: Signer(key.name, key.public, ROLES) for key in own_keys()}, True)
 
-    def acting(self, key: OwnKey) -> Signer:
-        """Say who signs something new with a key.
+    def signer_of(self, key: OwnKey) -> Signer:
+        """Return who signs something new with a key.
 
         Raises:
-            Refused: it is nobody's who is listed, or of somebody who left.
+            Refused: nobody listed has it, or its owner left.
         """
         signer = self.signers.get(key.public)
         if signer is None:
             who = f"key {key.name!r} ({key.public})"
-            msg = f"{who} is not in conf/team/, so its word does not count; have it listed there"
+            msg = f"{who} is not in conf/team/, so its signature does not count; have it listed there"
             raise Refused(msg)
-        left = signer.left(datetime.now(UTC))
-        if left is not None:
-            msg = f"{left}, so it signs nothing new; sign with the key that took its place"
+        expired = signer.expired(datetime.now(UTC))
+        if expired is not None:
+            msg = f"{expired}, so it signs nothing new; sign with the key that replaced it"
             raise Refused(msg)
         return signer
 
     @property
     def advice(self) -> str:
-        """What to do about a key that is not known."""
-        if self.alone:
+        """What to do about an unknown key."""
+        if self.single_user:
             return "if it is a colleague's, list it in a file in conf/team/; if it was yours, restore it"
         return "if they belong to the team, list the key in conf/team/"
