@@ -84,14 +84,14 @@ def test_a_name_that_cannot_be_one_is_refused(name: str):
 
 
 @pytest.mark.parametrize("content", [b"", b"-----BEGIN PRIVATE KEY-----\n", b"\x00\xff"])
-def test_a_file_that_is_no_key_is_said(content: bytes):
+def test_a_file_that_is_no_key_is_refused(content: bytes):
     key = make_key("anna")
     key.file.write_bytes(content)
     with pytest.raises(HeadframeError, match=r"anna.pem is no private key in PEM .*; restore it from your copy"):
         _ = key.public
 
 
-def test_a_key_of_another_kind_is_said():
+def test_a_key_of_another_kind_is_refused():
     key = make_key("anna")
     other = generate_private_key(SECP256R1())
     key.file.write_bytes(other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
@@ -173,12 +173,12 @@ def test_who_left_signed_what_is_dated_before_and_signs_nothing_new():
 
 def test_a_digest_that_is_no_text_is_refused():
     key = make_key("anna")
-    said = json.loads(sign_statement("approve", {"model": "0" * 64}, {}, key))
-    statement = json.loads(base64.b64decode(said["payload"]))
+    envelope = json.loads(sign_statement("approve", {"model": "0" * 64}, {}, key))
+    statement = json.loads(base64.b64decode(envelope["payload"]))
     statement["subject"][0]["digest"]["sha256"] = 7
-    said["payload"] = base64.b64encode(json.dumps(statement).encode()).decode()
+    envelope["payload"] = base64.b64encode(json.dumps(statement).encode()).decode()
     with pytest.raises(Refused, match="a digest of its subjects is no text"):
-        verify_statement(json.dumps(said), "approve", Trust.of(TeamConfig()))
+        verify_statement(json.dumps(envelope), "approve", Trust.of(TeamConfig()))
 
 
 def test_alone_the_keys_on_this_machine_count_and_in_a_team_only_those_listed():
@@ -187,10 +187,10 @@ def test_alone_the_keys_on_this_machine_count_and_in_a_team_only_those_listed():
     assert {(each.name, each.roles) for each in alone.signers.values()} == {("anna", ROLES), ("ben", ROLES)}
     team = Trust.of(TeamConfig(people={"b": Person(key=ben.public, roles=("approver",))}))
     assert [each.name for each in team.signers.values()] == ["b"]
-    said = sign_statement("approve", {"model": "0" * 64}, {"reason": "good"}, anna)
-    assert verify_statement(said, "approve", alone).signer.name == "anna"
+    envelope = sign_statement("approve", {"model": "0" * 64}, {"reason": "good"}, anna)
+    assert verify_statement(envelope, "approve", alone).signer.name == "anna"
     with pytest.raises(Refused, match=r"signed by an unknown key .*list the key in conf/team/"):
-        verify_statement(said, "approve", team)
+        verify_statement(envelope, "approve", team)
 
 
 def _changed(text: str, where: str) -> str:
@@ -206,17 +206,17 @@ def _changed(text: str, where: str) -> str:
 
 @pytest.mark.parametrize("where", ["sig", "payload", "payloadType"])
 def test_a_changed_statement_does_not_hold(where: str):
-    said = sign_statement("approve", {"model": "0" * 64}, {"reason": "good"}, make_key("anna"))
-    with pytest.raises(Refused, match=r"it (was changed after anna signed it|is no signed statement)"):
-        verify_statement(_changed(said, where), "approve", Trust.of(TeamConfig()))
+    envelope = sign_statement("approve", {"model": "0" * 64}, {"reason": "good"}, make_key("anna"))
+    with pytest.raises(Refused, match=r"it (was changed after anna signed it|cannot be read as a signed statement)"):
+        verify_statement(_changed(envelope, where), "approve", Trust.of(TeamConfig()))
 
 
 def test_every_single_bit_of_an_envelope_is_covered():
-    said = sign_statement("approve", {"model": "0" * 64}, {"reason": "good"}, make_key("anna"))
+    envelope = sign_statement("approve", {"model": "0" * 64}, {"reason": "good"}, make_key("anna"))
     trust = Trust.of(TeamConfig())
-    original = verify_statement(said, "approve", trust)
-    for place in range(len(said)):
-        raw = bytearray(said.encode())
+    original = verify_statement(envelope, "approve", trust)
+    for place in range(len(envelope)):
+        raw = bytearray(envelope.encode())
         raw[place] ^= 1
         try:
             opened = verify_statement(raw.decode(errors="replace"), "approve", trust)
@@ -226,15 +226,15 @@ def test_every_single_bit_of_an_envelope_is_covered():
 
 
 def test_a_statement_of_one_kind_does_not_count_as_another():
-    said = sign_statement("reject", {"model": "0" * 64}, {}, make_key("anna"))
+    envelope = sign_statement("reject", {"model": "0" * 64}, {}, make_key("anna"))
     with pytest.raises(Refused, match="a statement of one kind does not count as another"):
-        verify_statement(said, "approve", Trust.of(TeamConfig()))
+        verify_statement(envelope, "approve", Trust.of(TeamConfig()))
 
 
 def _run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
     code = main(list(words))
-    said = capsys.readouterr()
-    return code, said.out, said.err
+    envelope = capsys.readouterr()
+    return code, envelope.out, envelope.err
 
 
 def test_the_command_makes_lists_and_never_shows_a_private_key(capsys: pytest.CaptureFixture[str]):
