@@ -147,7 +147,7 @@ WRONG: dict[str, tuple[str, str, bytes, type[Exception], str]] = {
     "no Parquet": ("sms_spam", "rows.parquet", b"PAR1 and then nothing", DataError, "is no Parquet file"),
     "unknown ending": ("sms_spam", "rows.xlsx", b"x", HeadframeError, "ends in .xlsx; expected one of .parquet"),
     "not UTF-8": ("sms_spam", "rows.csv", b"text\n\xff\xfe\n", DataError, "rows.csv cannot be read: .*utf-8"),
-    "images as CSV": ("digits", "rows.csv", b"image\n1\n", DataError, "holds arrays, which text cannot carry"),
+    "images as CSV": ("digits", "rows.csv", b"image\n1\n", DataError, "holds arrays, which text cannot hold"),
     "column twice": ("sms_spam", "rows.csv", b"text,text\na,b\n", DataError, "column 'text' came twice"),
     "half a character": (
         "sms_spam", "rows.jsonl", b'{"text": "\\ud800"}\n', DataError, "column 'text' holds text that is no Unicode",

@@ -1,10 +1,11 @@
-"""Rows to predict for: a file or a data set, streamed as a model takes them."""
+"""Rows to predict for, streamed from a file or a data set with the columns that a model takes."""
 
 from __future__ import annotations
 
 import csv
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -32,18 +33,19 @@ def open_rows(source: str, root: Path, schema: pa.Schema, size: int) -> Rows:
     Args:
         source: a Parquet, CSV, TSV or JSON-lines file, or the name of a data set that was collected.
         root: the project's folder.
-        schema: the raw columns that the model takes; others are left out, but `row_id` is kept. Without one rows
-            are named by their number, counted from 0.
+        schema: the raw columns that the model takes; others are left out, except `row_id`. Without one the rows'
+            numbers, from 0, are their ids.
         size: rows of each table but the last.
 
     Raises:
-        ConfigurationError: there is no such file or data set, or its ending says nothing.
+        ConfigurationError: there is no such file or data set, or its ending is unknown.
         DataError: a column is missing, came twice or is of another type, a line cannot be read, there are no rows,
             or the data set's table was changed.
     """
     path = Path(source)
     readers: dict[str, Callable[[Path, pa.Schema, int], Rows]] = {
-        ".parquet": _parquet, ".csv": _comma, ".tsv": _tab, ".jsonl": _json_lines, ".ndjson": _json_lines,
+        ".parquet": _parquet, ".csv": partial(_delimited, delimiter=","),
+        ".tsv": partial(_delimited, delimiter="\t"), ".jsonl": _json_lines, ".ndjson": _json_lines,
     }  # fmt: skip
     if not path.suffix and "/" not in source:
         folder = root / "data" / source
@@ -95,7 +97,7 @@ def _parquet(path: Path, schema: pa.Schema, size: int) -> Rows:
 
 
 def _in_shape(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Let lists of numbers stand for tensors, since few programs write Arrow's tensors."""
+    """Cast rows to a schema; lists of numbers are accepted as tensors, since few programs write Arrow's tensors."""
     if all(isinstance(rows.schema.field(each.name).type, pa.BaseExtensionType) for each in schema if _tensor(each)):
         return cast_table(rows, schema)
     listed = {
@@ -109,18 +111,10 @@ def _tensor(each: pa.Field) -> bool:
     return isinstance(each.type, pa.FixedShapeTensorType)
 
 
-def _comma(path: Path, schema: pa.Schema, size: int) -> Rows:
-    return _delimited(path, schema, ",", size)
-
-
-def _tab(path: Path, schema: pa.Schema, size: int) -> Rows:
-    return _delimited(path, schema, "\t", size)
-
-
-def _delimited(path: Path, schema: pa.Schema, delimiter: str, _: int) -> Rows:
+def _delimited(path: Path, schema: pa.Schema, _: int, delimiter: str) -> Rows:
     tensors = [each.name for each in schema if _tensor(each)]
     if tensors:
-        msg = f"{path}: column {tensors[0]!r} holds arrays, which text cannot carry; give Parquet or JSON lines"
+        msg = f"{path}: column {tensors[0]!r} holds arrays, which text cannot hold; give Parquet or JSON lines"
         raise DataError(msg)
     try:
         with path.open(encoding="utf-8-sig", newline="") as text:
@@ -173,7 +167,7 @@ def _record(path: Path, number: int, line: bytes) -> dict[str, Any]:
 
 
 def _resized(tables: Rows, size: int) -> Rows:
-    """Cut tables of any size into tables of one size, so that answers do not depend on how rows arrived."""
+    """Cut tables of any size into tables of one size, so that predictions do not depend on how rows arrived."""
     waiting: list[pa.Table] = []
     count = 0
     for table in tables:
