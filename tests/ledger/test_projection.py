@@ -44,7 +44,7 @@ ACTIONS: tuple[Callable[[TeamProject], object], ...] = (
 )
 
 
-def test_every_entry_is_told(team: TeamProject):
+def test_every_entry_is_projected(team: TeamProject):
     seen = []
     for action in (
         lambda: gate_version(team, 1),
@@ -75,7 +75,7 @@ def test_entries_cut_off_after_the_last_champion_are_named_and_nothing_is_done(t
     assert champion_number("digits", team.uri) == 1
 
 
-def test_a_verdict_written_anew_is_named_and_nothing_is_done(team: TeamProject):
+def test_a_verdict_that_was_rewritten_is_named_and_nothing_is_done(team: TeamProject):
     promote_versions(team, 1)
     rejected(team, 2)
     told = tag(team)
@@ -110,7 +110,7 @@ def test_a_ledger_that_was_emptied_is_refused_and_named(loss: str, team: TeamPro
         verify("digts", team.service())
 
 
-def test_a_second_ledger_on_the_same_mlflow_is_told_so(team: TeamProject):
+def test_a_second_ledger_on_the_same_mlflow_is_refused(team: TeamProject):
     promote_versions(team, 1)
     told, theirs = tag(team), "sqlite:///theirs.db"
     with pytest.raises(Refused, match=r"MLflow knows of 3 entries about digits from ledger .*theirs.db has none"):
@@ -130,7 +130,7 @@ def test_a_second_ledger_on_the_same_mlflow_is_told_so(team: TeamProject):
     rejected(team, 3)  # and the first one goes on
 
 
-def test_an_alias_is_never_taken_down_for_an_empty_ledger(team: TeamProject):
+def test_an_alias_is_never_deleted_for_an_empty_ledger(team: TeamProject):
     MlflowClient(team.uri, team.uri).set_registered_model_alias("digits", "champion", "4")
     with pytest.raises(Refused, match="has no entry about digits, so it cannot name its champion"):
         team.service().restore_alias("digits")
@@ -138,7 +138,7 @@ def test_an_alias_is_never_taken_down_for_an_empty_ledger(team: TeamProject):
 
 
 @pytest.mark.parametrize("text", ["", "5", "0 0", "x" * 64 + " 1 " + "0" * 64, "0" * 64 + " ٣ " + "0" * 64])
-def test_a_note_that_nobody_can_read_is_refused(text: str, team: TeamProject):
+def test_a_head_that_cannot_be_parsed_is_refused(text: str, team: TeamProject):
     promote_versions(team, 1)
     client = MlflowClient(team.uri, team.uri)
     client.set_registered_model_tag("digits", tags.LEDGER, text)
@@ -151,7 +151,7 @@ def test_a_note_that_nobody_can_read_is_refused(text: str, team: TeamProject):
     assert "which names no entry of a ledger" in problems(team)["head"]
 
 
-def test_a_note_that_was_removed_is_named_and_told_again_when_a_person_says_so(team: TeamProject):
+def test_a_head_that_was_removed_is_named_and_written_again_when_a_person_says_so(team: TeamProject):
     promote_versions(team, 1)
     before = tag(team)
     MlflowClient(team.uri, team.uri).delete_registered_model_tag("digits", tags.LEDGER)
@@ -165,7 +165,7 @@ def test_a_note_that_was_removed_is_named_and_told_again_when_a_person_says_so(t
     assert read_head("no such", team.uri) is None
 
 
-def test_what_mlflow_could_not_be_told_is_told_by_the_next_command(
+def test_what_could_not_be_written_to_mlflow_is_written_by_the_next_command(
     team: TeamProject, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     def away(*_: object) -> None:
@@ -192,7 +192,9 @@ def test_what_mlflow_could_not_be_told_is_told_by_the_next_command(
     assert champion_number("digits", team.uri) == 1
 
 
-def test_one_entry_from_a_clock_that_is_a_year_ahead_stops_nobody(team: TeamProject, monkeypatch: pytest.MonkeyPatch):
+def test_one_entry_from_a_clock_that_is_a_year_ahead_stops_no_later_entry(
+    team: TeamProject, monkeypatch: pytest.MonkeyPatch
+):
     with monkeypatch.context() as patch:
         for module in (databases, ledgers):
             patch.setattr(module, "utc_now", lambda: utc_now() + timedelta(days=365))
@@ -206,7 +208,7 @@ def test_one_entry_from_a_clock_that_is_a_year_ahead_stops_nobody(team: TeamProj
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_ledger_that_another_writes_to_in_this_moment_is_not_taken_for_cut_off(
+def test_a_ledger_that_another_writes_to_in_this_moment_is_not_mistaken_for_cut_off(
     when: str, team: TeamProject, monkeypatch: pytest.MonkeyPatch
 ):
     """What MLflow was told is read before the entries, so that entries may be ahead, and never behind."""
@@ -226,7 +228,7 @@ def test_a_ledger_that_another_writes_to_in_this_moment_is_not_taken_for_cut_off
     assert len(entries(service, "digits")) == 2
 
 
-def test_a_first_entry_that_another_writes_in_this_moment_is_not_taken_for_a_note_that_was_removed(
+def test_a_first_entry_that_another_writes_in_this_moment_is_not_mistaken_for_a_removed_head(
     team: TeamProject, monkeypatch: pytest.MonkeyPatch
 ):
     def slowly(model: str, uri: str) -> LedgerHead | None:

@@ -92,7 +92,7 @@ def test_entries_come_back_as_they_were_written(address: str, tmp_path: Path, ke
     assert written[2].label == "entry 3 of digits (promote of version 3)"
 
 
-def test_only_one_gets_a_number(address: str, tmp_path: Path, key: OwnKey, trust: Trust):
+def test_only_one_process_gets_a_number(address: str, tmp_path: Path, key: OwnKey, trust: Trust):
     ledger = Ledger.open(policy(address), tmp_path)
     filled(ledger, key, 2)
     with pytest.raises(ConcurrentAppend, match="entry 2 of digits was written by another process"):
@@ -261,7 +261,7 @@ def test_a_clock_that_was_a_year_ahead_does_not_stop_the_ledger(
     assert abs(ledger.time(()) - utc_now()) < timedelta(minutes=1)
 
 
-def test_a_clock_that_agrees_is_not_written_down(address: str, tmp_path: Path, key: OwnKey):
+def test_a_clock_that_agrees_is_not_noted(address: str, tmp_path: Path, key: OwnKey):
     [entry] = filled(Ledger.open(policy(address), tmp_path), key, 1)
     assert "clock" not in entry.payload
 
@@ -356,7 +356,7 @@ def test_an_envelope_is_accepted_by_others(tmp_path: Path, key: OwnKey):
         ("nonsense", "is no address; expected sqlite"),
     ],
 )
-def test_other_addresses_are_refused_without_telling_passwords(address: str, words: str, tmp_path: Path):
+def test_other_addresses_are_refused_without_revealing_passwords(address: str, words: str, tmp_path: Path):
     with pytest.raises(ConfigurationError, match=words) as refused:
         Ledger.open(policy(address), tmp_path)
     assert "secret" not in str(refused.value)
@@ -372,7 +372,7 @@ def test_the_ledger_is_named_by_plan_environment_or_project(tmp_path: Path, monk
         Ledger.open(policy(), tmp_path)
 
 
-def test_a_file_that_is_no_database_is_said(tmp_path: Path):
+def test_a_file_that_is_no_database_is_reported(tmp_path: Path):
     (tmp_path / "ledger.db").write_bytes(b"only a few words of text, no database" * 100)
     with pytest.raises(HeadframeError, match=r"ledger\.db cannot be used .*restore a copy"):
         Ledger.open(policy(f"sqlite:///{tmp_path / 'ledger.db'}"), tmp_path)

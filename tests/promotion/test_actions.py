@@ -75,7 +75,7 @@ def test_versions_are_counted_that_were_compared_with_the_same_champion(team: Te
     assert (again.tries, again.champion) == (1, 3)
 
 
-def test_going_back_does_not_make_tries_undone(team: TeamProject):
+def test_rollback_does_not_make_tries_undone(team: TeamProject):
     promote_versions(team, 1)
     assert [gate_version(team, number).report.tries for number in (2, 3)] == [1, 2]
     promote_versions(team, 4)
@@ -206,7 +206,7 @@ def test_an_expired_approval_does_not_count(team: TeamProject):
     promote_version(team, 1)
 
 
-def test_an_approval_of_one_version_is_worthless_for_another(team: TeamProject):
+def test_an_approval_of_one_version_does_not_count_for_another(team: TeamProject):
     gate_version(team, 1)
     gate_version(team, 2)
     envelope = sign_approval(team.version(1), "one is good", team.service(), team.keys["bert"])
@@ -324,7 +324,7 @@ def test_a_rejected_version_waits_for_gates_and_approval(team: TeamProject):
     assert verify("digits", service).problems == ()
 
 
-def test_somebody_alone_answers_themselves_by_asking_the_gates_anew(team: TeamProject):
+def test_a_person_alone_overrules_their_own_rejection_by_running_the_gates_again(team: TeamProject):
     service = replace(team.service(needed=0), trust=Trust.of(TeamConfig()))
     for number in (1, 2):
         gate_version(team, number, service)
@@ -361,7 +361,7 @@ def test_files_exchanged_after_approval_are_refused(team: TeamProject):
         promote_version(team, 1)
 
 
-def test_files_signed_anew_after_approval_are_refused(team: TeamProject):
+def test_files_signed_again_after_approval_are_refused(team: TeamProject):
     """By an author, with their own key: whatever the files are, nobody approved these."""
     gate_version(team, 1)
     approve_version(team, 1)
@@ -408,7 +408,7 @@ def test_there_is_no_going_back_to_what_was_rejected_since(team: TeamProject):
     assert champion_number("digits", team.uri) == 2
 
 
-def test_going_back_leads_further_back_each_time(team: TeamProject):
+def test_rollback_leads_further_back_each_time(team: TeamProject):
     promote_versions(team, 1, 2, 3)
     bert, service = team.keys["bert"], team.service()
     for expected in (2, 1):
@@ -441,7 +441,7 @@ def test_a_champion_that_was_brought_back_answers_as_before(team: TeamProject):
     np.testing.assert_array_equal(load_model(team.version(number), team.uri, trust).scores(rows), before)
 
 
-def test_going_back_is_refused_where_the_proof_does_not_hold(team: TeamProject):
+def test_rollback_is_refused_where_the_proof_does_not_hold(team: TeamProject):
     promote_versions(team, 1, 2)
     [weights] = folder(team, 1).rglob("*.safetensors")
     flip(weights)
@@ -584,7 +584,7 @@ def test_an_end_that_was_cut_off_is_noticed(team: TeamProject):
         gate_version(team, 3)
 
 
-def test_an_end_that_was_written_anew_is_noticed(team: TeamProject):
+def test_an_end_that_was_rewritten_is_noticed(team: TeamProject):
     """By somebody of the team who does not ask our code."""
     promote_versions(team, 1, 2)
     tamper(team, "DELETE FROM entries WHERE number >= 6")
@@ -607,7 +607,7 @@ def test_a_champion_of_a_laxer_policy_is_named(team: TeamProject):
     )
 
 
-def test_a_promotion_by_somebody_who_may_not_is_named(team: TeamProject):
+def test_a_promotion_without_the_role_is_reported(team: TeamProject):
     """As a reader could write it who has the database."""
     promote_versions(team, 1)
     ledger, trust = team.service().ledger, Trust.of(team.config)
@@ -634,7 +634,7 @@ def test_a_promotion_by_somebody_who_may_not_is_named(team: TeamProject):
         ({"gate_entry": "1"}, "it refers to entry 1, which is no gate of this version"),
     ],
 )
-def test_an_entry_that_says_too_little_is_named(payload: dict[str, Any], words: str, team: TeamProject):
+def test_an_entry_with_an_incomplete_payload_is_named(payload: dict[str, Any], words: str, team: TeamProject):
     """As somebody of the team may sign it who does not ask our code."""
     promote_versions(team, 1)
     service = team.service()
@@ -668,7 +668,7 @@ def test_what_was_left_of_a_promotion_is_finished_by_the_next_command(
     assert champion_number("digits", team.uri) == 2
 
 
-def test_one_person_alone_needs_nobody(team: TeamProject):
+def test_one_person_alone_needs_no_approval(team: TeamProject):
     service = PromotionService(team.service(needed=0).promotion, Trust.of(TeamConfig()), team.uri, team.root)
     anna = team.keys["anna"]
     for number in (1, 2):

@@ -195,7 +195,7 @@ def test_the_best_of_many_equally_good_ones_passes_no_more_often_than_allowed():
     assert 1 - (1 - spent(alpha, 1) / many) ** many <= spent(alpha, 1), "independent ones, exactly"
 
 
-def test_an_unlawful_reign_is_named_after_somebody_went_back(team: TeamProject):
+def test_an_invalid_champion_period_is_reported_after_a_rollback(team: TeamProject):
     promote_versions(team, 1)
     lax = team.service(needed=0)
     gate_version(team, 2, lax)
@@ -237,7 +237,7 @@ def report_of(team: TeamProject, ending: str) -> Path:
     return file
 
 
-def test_going_back_is_refused_where_the_gate_report_was_replaced(team: TeamProject):
+def test_rollback_is_refused_where_the_gate_report_was_replaced(team: TeamProject):
     promote_versions(team, 1)
     report = report_of(team, "json")
     promote_versions(team, 2)
@@ -341,7 +341,7 @@ def leaving(team: TeamProject, name: str, at: datetime, **changes: Any) -> Promo
     return PromotionService(service.promotion, Trust.of(TeamConfig.model_validate(config)), team.uri, team.root)
 
 
-def test_what_somebody_said_before_they_left_still_counts_and_nothing_new(team: TeamProject):
+def test_what_a_person_signed_before_leaving_still_counts_and_nothing_new(team: TeamProject):
     promote_versions(team, 1, 2)
     entries = team.service().entries("digits")
     gone = parse_time(entries[-1].time) + timedelta(seconds=1)
@@ -360,7 +360,7 @@ def test_what_somebody_said_before_they_left_still_counts_and_nothing_new(team: 
             action()
 
 
-def test_models_of_somebody_who_left_are_not_gated_or_promoted_anew(team: TeamProject):
+def test_models_of_a_person_who_left_are_not_gated_or_promoted_again(team: TeamProject):
     gate_version(team, 1)
     approve_version(team, 1)
     without_anna = leaving(team, "anna", datetime.now(UTC))

@@ -189,7 +189,7 @@ def test_only_what_is_required_is_called_so(capsys: pytest.CaptureFixture[str]):
     assert "the following arguments are required: MODEL; see" in capsys.readouterr().err
 
 
-def test_somebody_who_left_signs_nothing_new(team: TeamProject, models: Person):
+def test_a_person_who_left_signs_nothing_new(team: TeamProject, models: Person):
     models.done("gate", "digits/1", "--as", "bert")
     config, file = team.config.model_dump(mode="json"), team.root / "conf" / "team" / "ours.yaml"
     config["people"]["bert"]["until"] = "2100-01-01T00:00:00Z"

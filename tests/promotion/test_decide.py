@@ -96,7 +96,7 @@ def test_versions_that_are_as_good_do_not_take_the_title_from_each_other(digits:
     assert "is not proven better than" in again.reason
 
 
-def test_a_champion_of_another_split_is_said_to_have_seen_the_rows(digits: Made):
+def test_a_champion_of_another_split_is_reported_to_have_seen_the_rows(digits: Made):
     _decide(digits, digits.register())
     split = digits.data.split.model_copy(update={"digest": "0" * 64})
     other = replace(digits, data=digits.data.model_copy(update={"split": split}))
@@ -160,7 +160,7 @@ def _measure(made: Made, registered: Registered, model: Path) -> float:
     return made.predictor.task.measure(answers)[made.evaluated.lead]
 
 
-def test_the_champion_is_measured_anew_on_the_rows_of_the_candidate(world: World):
+def test_the_champion_is_measured_again_on_the_rows_of_the_candidate(world: World):
     made = world.made["digits"]
     predictor = load_predictor(made.root / made.trained.folder / "bundle")
     with model_files(resolve("digits/1", world.uri), world.uri, trust()) as model:
@@ -268,7 +268,7 @@ def test_a_damaged_champion_is_named_until_it_is_mended(digits: Made, what: str,
     assert (mended.state, mended.comparable, mended.reason) == (kept.state, kept.comparable, kept.reason)
 
 
-def test_the_minimum_applies_to_the_champion_as_well_and_demotes_nobody(digits: Made):
+def test_the_minimum_applies_to_the_champion_as_well_and_demotes_it_never(digits: Made):
     registered = digits.register()
     _decide(digits, registered)
     decision = _decide(_demanding(digits, 0.999), registered)

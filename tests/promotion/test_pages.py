@@ -156,7 +156,7 @@ def test_a_card_shows_no_figure_that_was_not_signed(team: TeamProject, file: str
         model_card(team.version(1), team.service())
 
 
-def test_a_model_that_is_not_there_is_said(team: TeamProject):
+def test_a_model_that_is_not_there_is_reported(team: TeamProject):
     with pytest.raises(ConfigurationError, match=r"no registered model 'digit' .*did you mean 'digits'"):
         overview("digit", team.service())
 

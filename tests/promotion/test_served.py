@@ -137,7 +137,9 @@ def test_a_promotion_by_a_laxer_policy_does_not_serve_where_a_stricter_one_is_in
     assert opened(team, "digits/1") == 1
 
 
-def test_what_a_kill_kept_from_mlflow_is_told_before_it_serves(team: TeamProject, caplog: pytest.LogCaptureFixture):
+def test_what_a_kill_kept_from_mlflow_is_projected_before_it_serves(
+    team: TeamProject, caplog: pytest.LogCaptureFixture
+):
     promote_versions(team, 1)
     gate_version(team, 2)
     approve_version(team, 2)
@@ -164,7 +166,9 @@ def forbid(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_who_may_not_tell_mlflow_is_told_what_was_not(first: bool, team: TeamProject, monkeypatch: pytest.MonkeyPatch):
+def test_a_reader_gets_a_message_about_a_pending_projection(
+    first: bool, team: TeamProject, monkeypatch: pytest.MonkeyPatch
+):
     if not first:
         promote_versions(team, 1)
     gate_version(team, 2)
@@ -177,7 +181,7 @@ def test_who_may_not_tell_mlflow_is_told_what_was_not(first: bool, team: TeamPro
         opened(team)
 
 
-def test_a_reader_is_served_where_only_a_rejection_was_not_told(
+def test_a_reader_is_served_where_only_a_rejection_is_not_projected(
     team: TeamProject, postgres_server: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
     """By PostgreSQL's own word: a reader may not note that MLflow was told."""

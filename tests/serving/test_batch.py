@@ -159,7 +159,7 @@ WRONG: dict[str, tuple[str, str, bytes, type[Exception], str]] = {
 
 
 @pytest.mark.parametrize("case", WRONG, ids=str)
-def test_a_wrong_file_is_said_in_one_sentence_and_writes_nothing(world: World, tmp_path: Path, case: str):
+def test_a_wrong_file_is_reported_in_one_sentence_and_writes_nothing(world: World, tmp_path: Path, case: str):
     name, file, content, kind, sentence = WRONG[case]
     (tmp_path / file).write_bytes(content)
     with pytest.raises(kind, match=sentence) as caught:
@@ -168,7 +168,7 @@ def test_a_wrong_file_is_said_in_one_sentence_and_writes_nothing(world: World, t
     assert [path.name for path in tmp_path.iterdir()] == [file]
 
 
-def test_a_damaged_page_is_said(world: World, tmp_path: Path):
+def test_a_damaged_page_is_reported(world: World, tmp_path: Path):
     source = _written(_texts(world), tmp_path / "rows.parquet")
     content = bytearray(source.read_bytes())
     content[4:60] = b"\x77" * 56  # the first page's header, behind the magic bytes
@@ -196,13 +196,13 @@ def test_a_wrong_row_is_named_by_its_number_in_the_file(world: World, tmp_path: 
         _predict(world, "sms_spam", source, tmp_path / "scored.parquet")
 
 
-def test_a_row_id_that_is_missing_in_one_row_is_said(world: World, tmp_path: Path):
+def test_a_row_id_that_is_missing_in_one_row_is_reported(world: World, tmp_path: Path):
     source = _written(pa.table({"text": ["a", "b"], "row_id": ["x", None]}), tmp_path / "rows.parquet")
     with pytest.raises(DataError, match="a row has no row_id"):
         _predict(world, "sms_spam", source, tmp_path / "scored.parquet")
 
 
-def test_unknown_sources_targets_and_models_are_said(world: World, tmp_path: Path):
+def test_unknown_sources_targets_and_models_are_reported(world: World, tmp_path: Path):
     with pytest.raises(HeadframeError, match=r"no data set 'digit' .*; did you mean 'digits'\?, or name a file"):
         _predict(world, "digits", "digit", tmp_path / "scored.parquet")
     with pytest.raises(HeadframeError, match=r"rows.csv is no file; name a Parquet, CSV, TSV or JSON-lines file"):

@@ -441,7 +441,7 @@ def test_an_answer_that_is_not_what_was_measured_is_no_good_one(world: World, tm
     assert answer(world.made[name].plan, refused, trained, world.uri, "here", world.root).status == 200
 
 
-def test_a_refused_question_of_our_own_is_told(world: World):
+def test_a_refused_smoke_request_is_reported(world: World):
     version = resolve("sms_spam/1", world.uri)
     rows = world.made["etth1"].probe.slice(0, 1)
     status, response = send_request(load_model(version, world.uri, trust()), version, rows)
@@ -499,7 +499,7 @@ def test_a_real_server_answers_many_at_once_alike_and_ends_gracefully(world: Wor
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the server's process in /proc")
-def test_a_request_in_progress_is_still_answered_when_the_server_is_told_to_stop(world: World):
+def test_a_request_in_progress_completes_when_the_server_is_stopped(world: World):
     def slowly() -> None:
         predict = Predictor.predict
 
@@ -521,7 +521,7 @@ def test_a_request_in_progress_is_still_answered_when_the_server_is_told_to_stop
         assert found[0].status_code == 200
 
 
-def test_a_port_that_is_taken_is_said_before_the_model_is_looked_for(tmp_path: Path):
+def test_a_port_that_is_taken_is_reported_before_the_model_is_looked_for(tmp_path: Path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -530,7 +530,7 @@ def test_a_port_that_is_taken_is_said_before_the_model_is_looked_for(tmp_path: P
             _serve("nothing", "sqlite:////nowhere/mlflow.db", port, tmp_path)
 
 
-def test_a_foreign_host_is_said(tmp_path: Path):
+def test_a_foreign_host_is_reported(tmp_path: Path):
     with pytest.raises(HeadframeError, match=r"cannot listen on 192\.0\.2\.1:"):
         _serve("nothing", "sqlite:////nowhere/mlflow.db", free_port(), tmp_path, host="192.0.2.1")
 
@@ -541,7 +541,7 @@ def test_a_port_that_cannot_be_is_wrong_usage(port: int, tmp_path: Path):
         _serve("nothing", "sqlite:////nowhere/mlflow.db", port, tmp_path)
 
 
-def test_a_model_that_is_not_there_is_said_and_the_port_is_free_again(world: World):
+def test_a_model_that_is_not_there_is_reported_and_the_port_is_free_again(world: World):
     port = free_port()
     with pytest.raises(ConfigurationError, match="no registered model 'digit'"):
         _serve("digit", world.uri, port, world.root)
