@@ -111,12 +111,12 @@ def made_team(tmp_path_factory: pytest.TempPathFactory) -> TeamProject:
     import fixtures
     from team_project import ROLES, VERSIONS, TeamProject
 
-    from headframe.signing.keys import make_key
+    from headframe.signing.keys import create_key
 
     folder = tmp_path_factory.mktemp("team")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HEADFRAME_KEYS", str(folder / "keys"))
-        team = TeamProject(folder / "project", {name: make_key(name) for name in ROLES})
+        team = TeamProject(folder / "project", {name: create_key(name) for name in ROLES})
         team.root.mkdir()
         fixtures.empty_registry(team.root)
         first = fixtures.plan_for("digits")

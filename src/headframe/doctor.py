@@ -292,7 +292,7 @@ def check_keys(root: Path, environment: Mapping[str, str]) -> Check:
         found = f"{keys.SIGNER} names {signer!r}, and there is no such key"
         return Check(name=name, state="fail", found=found, fix=f"headframe key {signer}, or unset {keys.SIGNER}")
     if not own and not people:
-        found = f"there is none in {keys.folder()} yet; the first registration creates it"
+        found = f"there is none in {keys.keys_folder()} yet; the first registration creates it"
         return Check(name=name, state="ok", found=found)
     listed = {person.key: f"{who} ({', '.join(person.roles)})" for who, person in people.items()}
     listing = ", ".join(f"{each} listed as {listed[key]}" if key in listed else each for each, key in public.items())
@@ -303,7 +303,7 @@ def check_keys(root: Path, environment: Mapping[str, str]) -> Check:
     if len(own) > 1 and signer is None:
         fix = f"choose who signs: export {keys.SIGNER}=NAME, or --as NAME"
         return Check(name=name, state="warn", found=f"{listing}: which one signs is not set", fix=fix)
-    return Check(name=name, state="ok", found=f"{listing}, in {keys.folder()}")
+    return Check(name=name, state="ok", found=f"{listing}, in {keys.keys_folder()}")
 
 
 def _people(root: Path) -> Mapping[str, Person]:

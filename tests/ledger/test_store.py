@@ -26,7 +26,7 @@ from headframe.errors import ConfigurationError, HeadframeError, Refused, Unavai
 from headframe.ledger.entries import GENESIS, Entry, format_time, parse_time, utc_now
 from headframe.ledger.store import ConcurrentAppend, Ledger
 from headframe.signing.envelope import sign_statement
-from headframe.signing.keys import OwnKey, make_key
+from headframe.signing.keys import OwnKey, create_key
 from headframe.signing.trust import Trust
 
 ABOUT = {"bundle": "b" * 64}
@@ -39,7 +39,7 @@ def policy(ledger: str | None = None) -> PromotionConfig:
 @pytest.fixture
 def key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OwnKey:
     monkeypatch.setenv("HEADFRAME_KEYS", str(tmp_path / "keys"))
-    return make_key("anna")
+    return create_key("anna")
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ from headframe.promotion.verify import Verification, verify
 from headframe.promotion.views.history import history
 from headframe.registry.signature import sign_package
 from headframe.registry.versions import champion_number, load_model
-from headframe.signing.keys import make_key
+from headframe.signing.keys import create_key
 from headframe.signing.trust import Trust
 
 STRICT = {"_target_": "headframe.gates.minimum.Minimum", "value": 0.9999}
@@ -139,7 +139,7 @@ def test_roles_are_held_to(team: TeamProject, tmp_path: Path):
     gate_version(team, 2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HEADFRAME_KEYS", str(tmp_path / "mallory"))
-        keys = {**team.keys, "mallory": make_key("mallory")}
+        keys = {**team.keys, "mallory": create_key("mallory")}
     service, version = team.service(), team.version(2)
     acts = {
         "gate": lambda key: ask_gates(version, service, key),

@@ -31,7 +31,7 @@ from headframe.promotion.views.model_card import model_card
 from headframe.promotion.views.overview import Overview, overview
 from headframe.promotion.views.version_details import version_details
 from headframe.registry.listing import model_names
-from headframe.signing.keys import make_key
+from headframe.signing.keys import create_key
 
 EVIL = "<script>alert('x')</script> & \"more\" | `tick`"
 
@@ -57,7 +57,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> TeamProject:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HEADFRAME_KEYS", str(folder / "keys"))
         patch.setenv("HEADFRAME_SIGNER", "anna")
-        team = TeamProject(folder / "project", {name: make_key(name) for name in ("anna", "bert", "cora", "dora")})
+        team = TeamProject(folder / "project", {name: create_key(name) for name in ("anna", "bert", "cora", "dora")})
         team.root.mkdir()
         fixtures.empty_registry(team.root)
         for number, plan in enumerate(_plans(team.config.model_dump(mode="json")), start=1):

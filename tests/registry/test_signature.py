@@ -44,7 +44,7 @@ from headframe.registry.signature import (
 )
 from headframe.registry.versions import ModelVersion, is_intact, load_model, model_files, resolve, set_champion
 from headframe.serving.resolve_champion import open_served_version
-from headframe.signing.keys import make_key, own_key
+from headframe.signing.keys import create_key, own_key
 from headframe.signing.trust import Trust
 from headframe.tracking.client import make_client
 
@@ -204,7 +204,7 @@ def _others(folder: Path, roles: tuple[Role, ...], **people: str) -> Trust:
 
 
 def test_only_a_trusted_authors_signature_counts(package: Path, keys: Path):
-    stranger = make_key("stranger")
+    stranger = create_key("stranger")
     before = read_signature(package)
     with pytest.raises(Refused, match=r"does not hold: it is signed by an unknown key \(.*if it was yours, restore it"):
         check_package(package, trust())
@@ -276,11 +276,11 @@ def test_the_command_that_registered_a_version_writes_it_again_byte_for_byte(dig
 
 
 def test_a_version_is_not_taken_from_whom_it_belongs_to(digits: Made, keys: Path):
-    make_key("anna")
+    create_key("anna")
     digits.register()
     before = (package_of("digits", digits.uri) / SIGNATURE).read_bytes()
     shutil.move(keys, keys.with_name("elsewhere"))
-    make_key("ben")
+    create_key("ben")
     with pytest.raises(
         Refused, match=r"unknown key .*; to register it as your own, delete version 1 of digits in MLflow"
     ):
@@ -440,7 +440,7 @@ def test_a_model_registered_by_other_means_is_refused_where_models_are_opened(wo
 
 
 def test_a_team_lets_only_its_authors_register(keys: Path):
-    key = make_key("anna")
+    key = create_key("anna")
     assert signing_key(TeamConfig()).name == "anna"
     author = TeamConfig(people={"ann": Person(key=key.public, roles=("author", "reader"))})
     assert signing_key(author).name == "anna"
@@ -506,7 +506,7 @@ def test_others_verify_the_signature_with_securesystemslib(package: Path):
 
 
 def test_an_alias_moved_behind_the_ledgers_back_does_not_serve_where_the_policy_says_so(digits: Made, keys: Path):
-    key = make_key("anna")
+    key = create_key("anna")
     digits.register()
     replace(digits, plan=digits.plan.model_copy(update={"seed": 18})).register()
     loose = digits.plan.promotion

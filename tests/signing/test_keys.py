@@ -26,7 +26,7 @@ from headframe.doctor import Check, check_keys
 from headframe.errors import ConfigurationError, HeadframeError, Refused
 from headframe.registry.signature import signing_key
 from headframe.signing.envelope import sign_statement, verify_statement
-from headframe.signing.keys import SIGNER, folder, make_key, own_key, own_keys
+from headframe.signing.keys import SIGNER, create_key, keys_folder, own_key, own_keys
 from headframe.signing.trust import Trust
 
 
@@ -41,7 +41,7 @@ def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_key_is_its_owners_alone(keys: Path):
     before = os.umask(0)
     try:
-        key = make_key("anna")
+        key = create_key("anna")
     finally:
         os.umask(before)
     assert stat.S_IMODE(key.file.stat().st_mode) == 0o600
@@ -52,23 +52,23 @@ def test_a_key_is_its_owners_alone(keys: Path):
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660])
 def test_a_key_that_others_may_read_is_not_used(mode: int):
-    key = make_key("anna")
+    key = create_key("anna")
     key.file.chmod(mode)
     with pytest.raises(HeadframeError, match=f"has mode {mode:04o}, so others could sign as anna; run: chmod 600"):
         sign_statement("model", {"a": "0" * 64}, {}, own_key())
 
 
 def test_a_key_is_never_replaced():
-    key = make_key("anna")
+    key = create_key("anna")
     before = key.file.read_bytes()
     with pytest.raises(ConfigurationError, match="key 'anna' exists already"):
-        make_key("anna")
+        create_key("anna")
     assert key.file.read_bytes() == before
 
 
 def test_of_many_who_make_the_same_key_at_once_one_does(keys: Path):
     def attempt(_: int) -> bool:
-        code = "from headframe.signing.keys import make_key; make_key('anna')"
+        code = "from headframe.signing.keys import create_key; create_key('anna')"
         return subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
 
     with ThreadPoolExecutor(4) as pool:
@@ -79,20 +79,20 @@ def test_of_many_who_make_the_same_key_at_once_one_does(keys: Path):
 @pytest.mark.parametrize("name", ["", "Anna", "../anna", "an na", ".anna", "ann\u00e4"])
 def test_a_name_that_cannot_be_one_is_refused(name: str):
     with pytest.raises(ConfigurationError, match="cannot name a key; expected small letters"):
-        make_key(name)
-    assert not folder().exists()
+        create_key(name)
+    assert not keys_folder().exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"-----BEGIN PRIVATE KEY-----\n", b"\x00\xff"])
 def test_a_file_that_is_no_key_is_refused(content: bytes):
-    key = make_key("anna")
+    key = create_key("anna")
     key.file.write_bytes(content)
     with pytest.raises(HeadframeError, match=r"anna.pem is no private key in PEM .*; restore it from your copy"):
         _ = key.public
 
 
 def test_a_key_of_another_kind_is_refused():
-    key = make_key("anna")
+    key = create_key("anna")
     other = generate_private_key(SECP256R1())
     key.file.write_bytes(other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     with pytest.raises(HeadframeError, match="holds a key of another kind; expected Ed25519"):
@@ -102,13 +102,13 @@ def test_a_key_of_another_kind_is_refused():
 def test_which_key_signs_is_named_where_there_are_several(monkeypatch: pytest.MonkeyPatch):
     first = own_key()  # made, since there was none
     assert own_keys() == [first]
-    make_key("zoe")
+    create_key("zoe")
     with pytest.raises(ConfigurationError, match=r"holds several keys \(.*zoe\); name one with --as NAME"):
         own_key()
     assert own_key("zoe").name == "zoe"
     monkeypatch.setenv(SIGNER, first.name)
     assert own_key() == first
-    with pytest.raises(ConfigurationError, match=r"there is no key 'ben' .* make it with: headframe key ben"):
+    with pytest.raises(ConfigurationError, match=r"there is no key 'ben' .* create it: headframe key ben"):
         own_key("ben")
 
 
@@ -136,7 +136,7 @@ def test_until_is_a_time_with_its_zone():
 
 
 def test_who_left_signed_what_is_dated_before_and_signs_nothing_new():
-    anna, ben = make_key("anna"), make_key("ben")
+    anna, ben = create_key("anna"), create_key("ben")
     until = datetime(2026, 11, 17, 9, 30, tzinfo=UTC)
     trust = Trust.of(TeamConfig(people={"anna": Person(key=anna.public, roles=("author",), until=until)}))
     for payload in ({"time": "2026-11-17T09:29:59Z"}, {"of": "a model, which bears no time"}):
@@ -172,7 +172,7 @@ def test_who_left_signed_what_is_dated_before_and_signs_nothing_new():
 
 
 def test_a_digest_that_is_no_text_is_refused():
-    key = make_key("anna")
+    key = create_key("anna")
     envelope = json.loads(sign_statement("approve", {"model": "0" * 64}, {}, key))
     statement = json.loads(base64.b64decode(envelope["payload"]))
     statement["subject"][0]["digest"]["sha256"] = 7
@@ -182,7 +182,7 @@ def test_a_digest_that_is_no_text_is_refused():
 
 
 def test_alone_the_keys_on_this_machine_count_and_in_a_team_only_those_listed():
-    anna, ben = make_key("anna"), make_key("ben")
+    anna, ben = create_key("anna"), create_key("ben")
     alone = Trust.of(TeamConfig())
     assert {(each.name, each.roles) for each in alone.signers.values()} == {("anna", ROLES), ("ben", ROLES)}
     team = Trust.of(TeamConfig(people={"b": Person(key=ben.public, roles=("approver",))}))
@@ -206,13 +206,13 @@ def _changed(text: str, where: str) -> str:
 
 @pytest.mark.parametrize("where", ["sig", "payload", "payloadType"])
 def test_a_changed_statement_does_not_hold(where: str):
-    envelope = sign_statement("approve", {"model": "0" * 64}, {"reason": "good"}, make_key("anna"))
+    envelope = sign_statement("approve", {"model": "0" * 64}, {"reason": "good"}, create_key("anna"))
     with pytest.raises(Refused, match=r"it (was changed after anna signed it|cannot be read as a signed statement)"):
         verify_statement(_changed(envelope, where), "approve", Trust.of(TeamConfig()))
 
 
 def test_every_single_bit_of_an_envelope_is_covered():
-    envelope = sign_statement("approve", {"model": "0" * 64}, {"reason": "good"}, make_key("anna"))
+    envelope = sign_statement("approve", {"model": "0" * 64}, {"reason": "good"}, create_key("anna"))
     trust = Trust.of(TeamConfig())
     original = verify_statement(envelope, "approve", trust)
     for place in range(len(envelope)):
@@ -226,7 +226,7 @@ def test_every_single_bit_of_an_envelope_is_covered():
 
 
 def test_a_statement_of_one_kind_does_not_count_as_another():
-    envelope = sign_statement("reject", {"model": "0" * 64}, {}, make_key("anna"))
+    envelope = sign_statement("reject", {"model": "0" * 64}, {}, create_key("anna"))
     with pytest.raises(Refused, match="a statement of one kind does not count as another"):
         verify_statement(envelope, "approve", Trust.of(TeamConfig()))
 
@@ -283,13 +283,13 @@ def test_the_doctor_looks_after_keys(project: Project, keys: Path):
     check = check_keys(project.root, {})
     assert check.state == "ok"
     assert check.found == f"there is none in {keys} yet; the first registration creates it"
-    key = make_key("anna")
+    key = create_key("anna")
     assert check_keys(project.root, {}).found == f"anna, in {keys}"
     key.file.chmod(0o644)
     check = check_keys(project.root, {})
     assert (check.state, check.fix) == ("fail", f"chmod 600 {key.file}")
     key.file.chmod(0o600)
-    other = make_key("ben")
+    other = create_key("ben")
     check = check_keys(project.root, {})
     assert (check.state, "which one signs is not set" in check.found, SIGNER in check.fix) == ("warn", True, True)
     assert check_keys(project.root, {SIGNER: "ben"}).state == "ok"
@@ -305,7 +305,7 @@ def test_the_doctor_looks_after_keys(project: Project, keys: Path):
 
 
 def test_a_team_is_part_of_the_plan(project: Project):
-    key = make_key("anna")
+    key = create_key("anna")
     _team(project.root, {"ann": {"key": key.public, "roles": ["author"]}})
     assert load_plan([], project).team.people["ann"].key == key.public
     assert load_plan([], project).identity == load_plan(["team=alone"], project).identity

@@ -51,13 +51,13 @@ def _doctor(_: argparse.Namespace) -> CommandResult:
 
 
 def _key(arguments: argparse.Namespace) -> CommandResult:
-    from headframe.signing.keys import make_key, own_keys
+    from headframe.signing.keys import create_key, own_keys
 
     if arguments.name is None:
         found = [{"name": key.name, "public": key.public, "file": str(key.file)} for key in own_keys()]
         lines = ["{name:16}{public}  {file}".format(**key) for key in found]
         return CommandResult(found, lines or ["there is no key yet; create one with: headframe key NAME"])
-    key = make_key(arguments.name)
+    key = create_key(arguments.name)
     team = f"people:\n  {key.name}:\n    key: {key.public}\n    roles: [author]\n"
     lines = [
         f"{key.name}: created in {key.file}, which only you can read; keep a backup where nobody else can read it",

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from headframe.config.ranges import Count, Positive
 from headframe.gates.context import GateContext
-from headframe.gates.measure_budget import measure
+from headframe.gates.measure_budget import measure_resources
 from headframe.gates.report import GateResult, Numbers
 from headframe.processes import call_isolated
 
@@ -86,7 +86,7 @@ class Budget:
         with tempfile.TemporaryDirectory() as scratch:
             pq.write_table(rows, Path(scratch) / "rows", compression="none")
             measured: dict[str, float] = call_isolated(
-                measure,
+                measure_resources,
                 {
                     "model": str(context.records.model),
                     "rows": str(Path(scratch) / "rows"),

@@ -8,7 +8,7 @@ from pathlib import Path
 WARM_UP = 5  # requests before time counts
 
 
-def measure(model: str, rows: str, positions: list[int], requests: int, threads: int) -> dict[str, float]:
+def measure_resources(model: str, rows: str, positions: list[int], requests: int, threads: int) -> dict[str, float]:
     """Measure the predictions of single rows, then of many at once; call it with `call_isolated`.
 
     Args:

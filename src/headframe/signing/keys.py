@@ -65,7 +65,7 @@ class OwnKey:
         return self.private.public_key().public_bytes_raw().hex()
 
 
-def folder() -> Path:
+def keys_folder() -> Path:
     """Return the folder of keys: `HEADFRAME_KEYS`, else `headframe/keys` in the user's configuration folder (XDG)."""
     if named := os.environ.get(FOLDER):
         return Path(named)
@@ -74,10 +74,10 @@ def folder() -> Path:
 
 def own_keys() -> list[OwnKey]:
     """List the keys on this machine."""
-    return [OwnKey(file.stem, file) for file in sorted(folder().glob("*.pem"))]
+    return [OwnKey(file.stem, file) for file in sorted(keys_folder().glob("*.pem"))]
 
 
-def make_key(name: str) -> OwnKey:
+def create_key(name: str) -> OwnKey:
     """Create a key; an existing one is never replaced.
 
     Args:
@@ -97,7 +97,7 @@ def make_key(name: str) -> OwnKey:
         msg = f"{name!r} cannot name a key; expected small letters, digits, - and _, as in anna"
         raise ConfigurationError(msg)
     content = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    file = folder() / f"{name}.pem"
+    file = keys_folder() / f"{name}.pem"
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     fresh = file.with_name(f".{name}.{os.getpid()}")
     handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -131,11 +131,11 @@ def own_key(name: str | None = None) -> OwnKey:
     if name is not None:
         found = next((key for key in keys if key.name == name), None)
         if found is None:
-            msg = f"there is no key {name!r}{named} in {folder()} (there: {known}); make it with: headframe key {name}"
+            msg = f"there is no key {name!r}{named} in {keys_folder()} ({known} there); create it: headframe key {name}"
             raise ConfigurationError(msg)
         return found
     if len(keys) > 1:
-        msg = f"{folder()} holds several keys ({known}); name one with --as NAME or {SIGNER}"
+        msg = f"{keys_folder()} holds several keys ({known}); name one with --as NAME or {SIGNER}"
         raise ConfigurationError(msg)
     return keys[0] if keys else _first_key()
 
@@ -147,7 +147,7 @@ def _first_key() -> OwnKey:
         user = "me"
     name = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in user.lower()).strip("-")
     try:
-        key = make_key(name or "me")
+        key = create_key(name or "me")
     except ConfigurationError:  # another process created it at the same time
         return own_key()
     log.info("key       %s created to sign with; its public part is %s (%s)", key.name, key.public, key.file)
