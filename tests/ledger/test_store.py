@@ -201,7 +201,7 @@ def forge(ledger: Ledger, key: OwnKey, number: int, kind: str = "promote", **cha
     tamper(ledger, f"UPDATE entries SET {names} WHERE number = {number}", *columns.values())
 
 
-def test_an_entry_that_was_exchanged_for_another_signed_one_breaks_the_next(tmp_path: Path, key: OwnKey, trust: Trust):
+def test_an_entry_that_was_replaced_by_another_signed_one_breaks_the_next(tmp_path: Path, key: OwnKey, trust: Trust):
     ledger = Ledger.open(policy(), tmp_path)
     filled(ledger, key)
     forge(ledger, key, 2)

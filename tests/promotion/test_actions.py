@@ -352,7 +352,7 @@ def test_who_rejected_may_think_better_of_it(team: TeamProject):
         reject(team.version(1), "no", team.service(), team.keys["bert"])
 
 
-def test_files_exchanged_after_approval_are_refused(team: TeamProject):
+def test_files_replaced_after_approval_are_refused(team: TeamProject):
     gate_version(team, 1)
     approve_version(team, 1)
     [weights] = folder(team, 1).rglob("*.safetensors")

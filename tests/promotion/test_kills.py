@@ -1,4 +1,4 @@
-"""Killed at any point of an act, the next command leaves one champion, a whole ledger, and MLflow told of all of it."""
+"""After a kill at any point of an action, the next command leaves one champion, a complete ledger, and MLflow in step."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ WRITES = ("INSERT", "UPDATE", "DELETE")
 
 @dataclass(frozen=True)
 class Scene:
-    """Two databases as they were before something is done, and what is done.
+    """Two databases as they were before an action, and the action.
 
-    This process asks neither of them any more: it would remember what a killed child has not written.
+    This process no longer reads either of them: it would remember what a killed child has not written.
     """
 
     team: TeamProject
-    act: Callable[[], object]
+    action: Callable[[], object]
     before: int
     after: int
     entries: int
@@ -49,7 +49,7 @@ class Scene:
 
 
 def scene(team: TeamProject, kind: str) -> Scene:
-    """Version 1 is champion, and 2 shall be promoted, or rejected; or 2 is, and shall give place to 1 again."""
+    """Return a scene in which version 1 is champion and 2 gets promoted or rejected; or 2 is, and 1 gets restored."""
     promote_versions(team, 1)
     gate_version(team, 2)
     approve_version(team, 2)
@@ -66,7 +66,7 @@ def scene(team: TeamProject, kind: str) -> Scene:
 
 
 def at_write(count: int, do: Callable[[], None]) -> None:
-    """Have something happen in this process at its write of a number, to whichever database.
+    """Call a function in this process at its write of a number, to either database.
 
     A write is a statement that changes something, as it begins, and a commit, as it begins. What lies between the
     end of one and the beginning of the next is not seen by any other process.
@@ -91,8 +91,8 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def count_writes(acted: Scene, told: Path) -> int:
-    """Count the writes of an act that nobody disturbs."""
+def count_writes(acted: Scene, outcome: Path) -> int:
+    """Count the writes of an action that is not interrupted."""
 
     def work() -> None:
         seen: list[int] = []
@@ -103,15 +103,15 @@ def count_writes(acted: Scene, told: Path) -> int:
         )
         sa.event.listen(sa.engine.Engine, "commit", lambda _: seen.append(1))
         acted.action()
-        told.write_text(str(len(seen)), encoding="utf-8")
+        outcome.write_text(str(len(seen)), encoding="utf-8")
 
     acted.restore()
     assert in_child(work) == 0
-    return int(told.read_text(encoding="utf-8"))
+    return int(outcome.read_text(encoding="utf-8"))
 
 
-def whole(acted: Scene, told: Path) -> None:
-    """Ask for anything, which finishes what was left; all must be well, and the act can be done to its end."""
+def whole(acted: Scene, outcome: Path) -> None:
+    """Run any command, which completes what was interrupted; all must hold, and the action can be completed."""
     team, service = acted.team, acted.team.service()
 
     def one_champion() -> tuple[Entry, ...]:
@@ -128,7 +128,7 @@ def whole(acted: Scene, told: Path) -> None:
     entries = one_champion()
     done = len(entries) > acted.entries
     assert champion_number("digits", team.uri) == (acted.after if done else acted.before)
-    told.write_text("done" if done else "undone", encoding="utf-8")
+    outcome.write_text("done" if done else "undone", encoding="utf-8")
     if not done:
         acted.action()
     elif acted.after == 2:  # a second rollback or rejection would be another one
@@ -143,8 +143,8 @@ def whole(acted: Scene, told: Path) -> None:
 )
 def test_a_kill_at_any_write_leaves_nothing_half_done(kind: str, least: int, team: TeamProject, tmp_path: Path):
     acted = scene(team, kind)
-    told = tmp_path / "told"
-    writes = count_writes(acted, told)
+    outcome = tmp_path / "outcome"
+    writes = count_writes(acted, outcome)
     assert writes >= least, "entry, head and mark are a statement and a commit each; so are reason and alias of a crown"
     ends = []
     for number in range(writes):
@@ -155,8 +155,8 @@ def test_a_kill_at_any_write_leaves_nothing_half_done(kind: str, least: int, tea
             acted.action()
 
         assert in_child(killed) == -signal.SIGKILL
-        assert in_child(lambda: whole(acted, told)) == 0, f"killed at write {number} of {writes}"
-        ends.append(told.read_text(encoding="utf-8"))
+        assert in_child(lambda: whole(acted, outcome)) == 0, f"killed at write {number} of {writes}"
+        ends.append(outcome.read_text(encoding="utf-8"))
     # Up to the commit of its entry nothing was done; from then on the next command does the rest.
     assert ends == sorted(ends, reverse=True)
     assert {*ends} == {"undone", "done"}
@@ -166,7 +166,7 @@ def test_a_kill_at_any_write_leaves_nothing_half_done(kind: str, least: int, tea
 @pytest.mark.parametrize("kind", ["promote", "rollback"])
 def test_kills_at_random_leave_nothing_half_done(kind: str, team: TeamProject, tmp_path: Path):
     acted = scene(team, kind)
-    told = tmp_path / "told"
+    outcome = tmp_path / "outcome"
     acted.restore()
     began = time.monotonic()
     assert in_child(acted.act) == 0
@@ -184,6 +184,6 @@ def test_kills_at_random_leave_nothing_half_done(kind: str, team: TeamProject, t
         time.sleep(draw.uniform(0, took))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        assert in_child(lambda: whole(acted, told)) == 0, f"kill {number}"
-        ends.append(told.read_text(encoding="utf-8"))
+        assert in_child(lambda: whole(acted, outcome)) == 0, f"kill {number}"
+        ends.append(outcome.read_text(encoding="utf-8"))
     assert {*ends} == {"undone", "done"}, "the kills came all too early, or all too late"

@@ -110,7 +110,7 @@ def test_nor_where_the_note_of_the_ledger_is_put_back_with_them(how: str, team: 
         ),
         lambda: serve("digits", plan=plan(team), root=team.root, uri=team.uri, host="127.0.0.1", port=free_port()),
     ):
-        with pytest.raises(Refused, match=r"digits is not served, since its promotion does not hold: |was exchanged"):
+        with pytest.raises(Refused, match=r"digits is not served, since its promotion does not hold: |was replaced"):
             ask()
     assert not (tmp_path / "scored.parquet").exists()
     assert {each.what for each in verify("digits", team.service()).problems} >= {"model files"}
@@ -122,7 +122,7 @@ def test_replaced_files_are_not_served_even_without_objections(team: TeamProject
     exchange(team, lambda client: client.delete_registered_model("digits"), note=True)
     monkeypatch.setattr("headframe.promotion.promotion_checks.promotion_problems", lambda *_: [])
     with pytest.raises(
-        Refused, match=r"the model of digits/1 is .*, but entry 3 of digits .* is about .* was exchanged"
+        Refused, match=r"the model of digits/1 is .*, but entry 3 of digits .* is about .* was replaced"
     ):
         opened(team)
 
