@@ -50,12 +50,12 @@ def test_a_version_becomes_champion_by_gates_approval_and_promotion(team: TeamPr
     report = gate_version(team, 1)
     assert (report.report.passed, report.report.champion, report.report.tries) == (True, None, 1)
     assert approve_version(team, 1).message.startswith("digits version 1 is approved by bert: bert says yes; until ")
-    act = promote_version(team, 1)
-    assert act.message == (f"digits version 1 is champion: {report.report.reason} (the first one, promoted by anna)")
+    action = promote_version(team, 1)
+    assert action.message == (f"digits version 1 is champion: {report.report.reason} (the first one, promoted by anna)")
     assert champion_number("digits", team.uri) == 1
     client = MlflowClient(team.uri, team.uri)
     assert client.get_model_version("digits", "1").tags["headframe.decision"].startswith("digits version 1 is champion")
-    assert client.get_registered_model("digits").tags["headframe.ledger"].endswith(f" 3 {act.digest}")
+    assert client.get_registered_model("digits").tags["headframe.ledger"].endswith(f" 3 {action.digest}")
     entries = team.service().ledger.entries("digits", Trust.of(team.config))
     assert [(entry.kind, entry.signer) for entry in entries] == [
         ("gate", "bert"), ("approve", "bert"), ("promote", "anna")
@@ -141,21 +141,23 @@ def test_roles_are_held_to(team: TeamProject, tmp_path: Path):
         patch.setenv("HEADFRAME_KEYS", str(tmp_path / "mallory"))
         keys = {**team.keys, "mallory": create_key("mallory")}
     service, version = team.service(), team.version(2)
-    acts = {
+    actions = {
         "gate": lambda key: ask_gates(version, service, key),
         "approve": lambda key: approve(version, "why", service, key),
         "reject": lambda key: reject(version, "why", service, key),
         "promote": lambda key: promote(version, service, key),
         "rollback": lambda key: rollback("digits", service, key, "why"),
     }
-    for act, do in acts.items():
+    for action, do in actions.items():
         with pytest.raises(Refused, match=r"key 'mallory' \([0-9a-f]{64}\) is not in conf/team/, so its word does not"):
             do(keys["mallory"])
-        few = {"gate": "author or approver", "promote": "author or approver"}.get(act, "approver")
-        with pytest.raises(Refused, match=f"dora is reader in conf/team/, and to {act} takes role {few}; ask a person"):
+        few = {"gate": "author or approver", "promote": "author or approver"}.get(action, "approver")
+        with pytest.raises(
+            Refused, match=f"dora is reader in conf/team/, and to {action} takes role {few}; ask a person"
+        ):
             do(keys["dora"])
         if few == "approver":
-            with pytest.raises(Refused, match=f"anna is author in conf/team/, and to {act} takes role approver"):
+            with pytest.raises(Refused, match=f"anna is author in conf/team/, and to {action} takes role approver"):
                 do(keys["anna"])
 
 
@@ -286,8 +288,8 @@ def test_an_approval_made_elsewhere_is_recorded_after_a_check(team: TeamProject)
         record_approval(team.version(1), forged, team.service(), team.keys["anna"])
     with pytest.raises(Refused, match="it cannot be read as a signed statement"):
         record_approval(team.version(1), "yes", team.service(), team.keys["anna"])
-    act = record_approval(team.version(1), envelope + "\n", team.service(), team.keys["anna"])
-    assert (act.signer, act.message.partition(";")[0]) == (
+    action = record_approval(team.version(1), envelope + "\n", team.service(), team.keys["anna"])
+    assert (action.signer, action.message.partition(";")[0]) == (
         "anna",
         "digits version 1 is approved by bert: read on paper",
     )
@@ -412,8 +414,8 @@ def test_rollback_leads_further_back_each_time(team: TeamProject):
     promote_versions(team, 1, 2, 3)
     bert, service = team.keys["bert"], team.service()
     for expected in (2, 1):
-        act = rollback("digits", service, bert, "broken")
-        assert (act.version, champion_number("digits", team.uri)) == (expected, expected)
+        action = rollback("digits", service, bert, "broken")
+        assert (action.version, champion_number("digits", team.uri)) == (expected, expected)
     with pytest.raises(Refused, match=r"digits had no champion before version 1; name one that was \(there: 2, 3\)"):
         rollback("digits", service, bert, "broken")
     with pytest.raises(

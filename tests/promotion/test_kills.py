@@ -1,4 +1,4 @@
-"""After a kill at any point of an action, the next command leaves one champion, a complete ledger, and MLflow in step."""
+"""After a kill at any point of an action, the next command leaves one champion, a complete ledger and MLflow."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def count_writes(acted: Scene, outcome: Path) -> int:
+def count_writes(setup: Scene, outcome: Path) -> int:
     """Count the writes of an action that is not interrupted."""
 
     def work() -> None:
@@ -102,23 +102,23 @@ def count_writes(acted: Scene, outcome: Path) -> int:
             lambda *given: seen.append(1) if given[2].lstrip().upper().startswith(WRITES) else None,
         )
         sa.event.listen(sa.engine.Engine, "commit", lambda _: seen.append(1))
-        acted.action()
+        setup.action()
         outcome.write_text(str(len(seen)), encoding="utf-8")
 
-    acted.restore()
+    setup.restore()
     assert in_child(work) == 0
     return int(outcome.read_text(encoding="utf-8"))
 
 
-def whole(acted: Scene, outcome: Path) -> None:
+def whole(setup: Scene, outcome: Path) -> None:
     """Run any command, which completes what was interrupted; all must hold, and the action can be completed."""
-    team, service = acted.team, acted.team.service()
+    team, service = setup.team, setup.team.service()
 
     def one_champion() -> tuple[Entry, ...]:
         entries = service.current_entries("digits")
         present = champion_entry(entries)
         assert present is not None
-        assert present.version in (acted.before, acted.after)
+        assert present.version in (setup.before, setup.after)
         assert champion_number("digits", team.uri) == present.version
         assert not service.ledger.is_pending("digits")
         assert read_head("digits", team.uri) == LedgerHead(entries[0].digest, len(entries), entries[-1].digest)
@@ -126,36 +126,36 @@ def whole(acted: Scene, outcome: Path) -> None:
         return entries
 
     entries = one_champion()
-    done = len(entries) > acted.entries
-    assert champion_number("digits", team.uri) == (acted.after if done else acted.before)
+    done = len(entries) > setup.entries
+    assert champion_number("digits", team.uri) == (setup.after if done else setup.before)
     outcome.write_text("done" if done else "undone", encoding="utf-8")
     if not done:
-        acted.action()
-    elif acted.after == 2:  # a second rollback or rejection would be another one
+        setup.action()
+    elif setup.after == 2:  # a second rollback or rejection would be another one
         with pytest.raises(Refused, match="is the champion already"):
-            acted.action()
+            setup.action()
     after = one_champion()
-    assert len(after) == acted.entries + 1
+    assert len(after) == setup.entries + 1
 
 
 @pytest.mark.parametrize(
     ("kind", "least"), [("promote", 10), ("reject", 6), pytest.param("rollback", 10, marks=pytest.mark.slow)]
 )
 def test_a_kill_at_any_write_leaves_nothing_half_done(kind: str, least: int, team: TeamProject, tmp_path: Path):
-    acted = scene(team, kind)
+    setup = scene(team, kind)
     outcome = tmp_path / "outcome"
-    writes = count_writes(acted, outcome)
+    writes = count_writes(setup, outcome)
     assert writes >= least, "entry, head and mark are a statement and a commit each; so are reason and alias of a crown"
     ends = []
     for number in range(writes):
-        acted.restore()
+        setup.restore()
 
         def killed(number: int = number) -> None:
             at_write(number, die)
-            acted.action()
+            setup.action()
 
         assert in_child(killed) == -signal.SIGKILL
-        assert in_child(lambda: whole(acted, outcome)) == 0, f"killed at write {number} of {writes}"
+        assert in_child(lambda: whole(setup, outcome)) == 0, f"killed at write {number} of {writes}"
         ends.append(outcome.read_text(encoding="utf-8"))
     # Up to the commit of its entry nothing was done; from then on the next command does the rest.
     assert ends == sorted(ends, reverse=True)
@@ -165,25 +165,25 @@ def test_a_kill_at_any_write_leaves_nothing_half_done(kind: str, least: int, tea
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["promote", "rollback"])
 def test_kills_at_random_leave_nothing_half_done(kind: str, team: TeamProject, tmp_path: Path):
-    acted = scene(team, kind)
+    setup = scene(team, kind)
     outcome = tmp_path / "outcome"
-    acted.restore()
+    setup.restore()
     began = time.monotonic()
-    assert in_child(acted.act) == 0
+    assert in_child(setup.action) == 0
     took = time.monotonic() - began
     draw = random.Random(17)
     ends = []
     for number in range(KILLS):
-        acted.restore()
+        setup.restore()
         child = os.fork()
         if child == 0:
             try:
-                acted.action()
+                setup.action()
             finally:
                 os._exit(0)
         time.sleep(draw.uniform(0, took))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        assert in_child(lambda: whole(acted, outcome)) == 0, f"kill {number}"
+        assert in_child(lambda: whole(setup, outcome)) == 0, f"kill {number}"
         ends.append(outcome.read_text(encoding="utf-8"))
     assert {*ends} == {"undone", "done"}, "the kills came all too early, or all too late"
