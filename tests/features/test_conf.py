@@ -30,6 +30,7 @@ def test_features_can_be_built_and_give_what_they_say(name: str) -> None:
     features = FeaturesConfig.model_validate(tree)
     encoder = build(features.encoder)
     assert encoder.gives == features.gives
+    assert bool(encoder.lookback) == (features.examples == "window")
     assert all(callable(build(change)) for change in features.augment.values())
 
 
@@ -39,6 +40,7 @@ def test_tasks_can_be_built_and_are_what_they_say(name: str) -> None:
     check_arguments("task", tree, CONF.parent / "src", {field.alias or key for key, field in FIELDS.items()})
     task = build(TaskConfig.model_validate(tree))
     assert task.kind == tree["kind"] == name
+    assert bool(task.horizon) == (tree.get("examples") == "window")
 
 
 def test_a_wrong_setting_is_refused_in_one_sentence() -> None:
