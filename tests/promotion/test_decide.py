@@ -6,29 +6,22 @@ import json
 import re
 import shutil
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import fixtures
 import numpy as np
-import pyarrow as pa
 import pytest
 from fixtures import Made, World, evaluate, in_child, package_of, sign_again, train, trust
 from mlflow import MlflowClient
 
 from headframe.config.plan.promotion import Approvals
-from headframe.datasets.table import Table
 from headframe.errors import ConfigurationError, HeadframeError, Refused
-from headframe.gates.context import open_context
-from headframe.gates.request import GateRequest
-from headframe.prediction.bundle import load_predictor
 from headframe.promotion.approve import approve
 from headframe.promotion.decide import decide, still_champion
 from headframe.promotion.promote import promote
 from headframe.promotion.service import PromotionService
 from headframe.records import Decision, Registered, SmokeTestResult, TrainedPlan
-from headframe.registry.package import write_package
-from headframe.registry.versions import champion_number, has_version, load_model, model_files, resolve
+from headframe.registry.versions import champion_number, has_version, load_model, resolve
 from headframe.serving.smoke_request import answer
 from headframe.signing.keys import own_key
 
@@ -147,55 +140,6 @@ def test_where_the_policy_asks_for_four_eyes_the_authors_gates_are_not_enough(di
     )
 
 
-def _answers(made: Made, registered: Registered, model: Path) -> pa.Table:
-    """Ask a model about the test rows of a version, as a gate does."""
-    version = resolve(f"{registered.model}/{registered.version}", made.uri)
-    request = GateRequest(version, None, made.plan.promotion, uri=made.uri, root=made.root, trust=trust())
-    with open_context(request) as context:
-        return context.rows.predict(model)
-
-
-def _measure(made: Made, registered: Registered, model: Path) -> float:
-    answers = _answers(made, registered, model)
-    return made.predictor.task.measure(answers)[made.evaluated.lead]
-
-
-def test_the_champion_is_measured_again_on_the_rows_of_the_candidate(world: World):
-    made = world.made["digits"]
-    predictor = load_predictor(made.root / made.trained.folder / "bundle")
-    with model_files(resolve("digits/1", world.uri), world.uri, trust()) as model:
-        value = _measure(made, world.registered["digits"], model)
-    rows = Table.open(made.root / "data" / "digits").read()
-    tested = rows.filter(pa.array(fixtures.assign(made.plan.dataset, Table.open(made.root / "data/digits")) == "test"))
-    digit = predictor.scores(tested).argmax(axis=1)
-    assert value == np.mean(digit == tested.column("digit").to_numpy())
-
-
-def test_a_forecast_with_another_look_back_is_measured_on_the_same_windows(world: World, tmp_path: Path):
-    made = world.made["etth1"]
-    moved = fixtures.moved(made, tmp_path)
-    longer = {"gives": "series", "encoder": {"_target_": "headframe.features.windows.Windows", "lookback": 48}}
-    plan = fixtures.plan_for("etth1", features=longer)
-    other = replace(moved, plan=plan, trained=train(plan, moved.data, tmp_path, "longer"))
-    assert (other.predictor.lookback, made.predictor.lookback) == (48, 24)
-    model, bundle = tmp_path / "model", tmp_path / other.trained.folder / "bundle"
-    names = {"location": str(model), "run_id": "0" * 32, "model_id": "m-" + "0" * 32}
-    write_package(model, bundle, other.probe, **names, created=datetime.now(UTC))
-    value = _measure(made, world.registered["etth1"], model)
-    # By hand: the same 50 windows, each standardised by the means and deviations of the training rows.
-    rows = Table.open(made.root / "data" / "etth1").read()
-    names = list(made.plan.dataset.inputs)
-    values = np.stack([rows.column(name).to_numpy() for name in names], axis=1)
-    mean, deviation = values[:8640].mean(axis=0), values[:8640].std(axis=0)
-    first = 8640 + 2880
-    errors = []
-    for start in range(first, first + 50):
-        guess = other.predictor.scores(rows.slice(start - 48, 48))[0]
-        errors.append(((guess - values[start : start + 4]) / deviation) ** 2)
-    assert mean.shape == (7,)
-    assert value == pytest.approx(np.mean(errors), rel=1e-5)
-
-
 def test_the_champion_is_measured_with_the_code_that_it_was_packaged_with(own: Made):
     _decide(own, own.register())
     fixtures.write_network(own.root, fixtures.NETWORK.replace("return self.layers(x)", "return -self.layers(x)"))
@@ -213,7 +157,7 @@ def test_the_champion_is_measured_with_the_code_that_it_was_packaged_with(own: M
 
 
 def _of_another_split(made: Made) -> Made:
-    """Claim another split, so that a champion has to be asked anew instead of its kept predictions."""
+    """Claim another split, so that a champion has to predict again instead of its stored predictions."""
     split = made.data.split.model_copy(update={"digest": "0" * 64})
     return replace(made, data=made.data.model_copy(update={"split": split}))
 
@@ -242,7 +186,7 @@ def test_a_champion_whose_code_cannot_be_imported_refuses_with_a_way_out(own: Ma
 @pytest.mark.parametrize(
     ("what", "words"), [("no files", "cannot be fetched"), ("other weights", "was changed after .* signed it")]
 )
-def test_a_damaged_champion_is_named_until_it_is_mended(digits: Made, what: str, words: str):
+def test_a_damaged_champion_is_named_until_it_is_repaired(digits: Made, what: str, words: str):
     _decide(digits, digits.register())
     worse = _another(digits, "worse", 3)
     registered = worse.register()
@@ -291,7 +235,7 @@ def test_a_champion_that_another_ledger_names_is_not_replaced_in_silence(digits:
     assert champion_number("digits", digits.uri) == 1
 
 
-def test_a_champion_that_cannot_answer_for_these_rows_is_no_reason_to_replace_it(
+def test_a_champion_that_cannot_predict_these_rows_is_no_reason_to_replace_it(
     digits: Made, world: World, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("HEADFRAME_LEDGER", f"sqlite:///{digits.root / 'ours.db'}")
@@ -301,7 +245,7 @@ def test_a_champion_that_cannot_answer_for_these_rows_is_no_reason_to_replace_it
     _decide(stranger, stranger.register())
     decision = _decide(digits, digits.register())
     assert (decision.promoted, decision.champion, decision.version) == (False, 1, 2)
-    assert "champion version 1 cannot answer for these test rows (column 'text' is missing" in decision.reason
+    assert "champion version 1 cannot predict these test rows (column 'text' is missing" in decision.reason
     assert _answer(digits, decision).version == 2
 
 

@@ -1,0 +1,69 @@
+"""The test rows of a version as gates see them, and what another model predicts for them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import fixtures
+import numpy as np
+import pyarrow as pa
+import pytest
+from fixtures import Made, World, train, trust
+
+from headframe.datasets.table import Table
+from headframe.gates.context import open_context
+from headframe.gates.request import GateRequest
+from headframe.prediction.bundle import load_predictor
+from headframe.records import Registered
+from headframe.registry.package import write_package
+from headframe.registry.versions import model_files, resolve
+
+
+def _predict(made: Made, registered: Registered, model: Path) -> pa.Table:
+    """Predict the test rows of a version by another model, as a gate does."""
+    version = resolve(f"{registered.model}/{registered.version}", made.uri)
+    request = GateRequest(version, None, made.plan.promotion, uri=made.uri, root=made.root, trust=trust())
+    with open_context(request) as context:
+        return context.rows.predict(model)
+
+
+def _measure(made: Made, registered: Registered, model: Path) -> float:
+    return made.predictor.task.measure(_predict(made, registered, model))[made.evaluated.lead]
+
+
+def test_another_model_is_measured_on_the_test_rows_of_a_version(world: World):
+    made = world.made["digits"]
+    predictor = load_predictor(made.root / made.trained.folder / "bundle")
+    with model_files(resolve("digits/1", world.uri), world.uri, trust()) as model:
+        value = _measure(made, world.registered["digits"], model)
+    rows = Table.open(made.root / "data" / "digits").read()
+    tested = rows.filter(pa.array(fixtures.assign(made.plan.dataset, Table.open(made.root / "data/digits")) == "test"))
+    digit = predictor.scores(tested).argmax(axis=1)
+    assert value == np.mean(digit == tested.column("digit").to_numpy())
+
+
+def test_a_forecast_with_another_look_back_is_measured_on_the_same_windows(world: World, tmp_path: Path):
+    made = world.made["etth1"]
+    moved = fixtures.moved(made, tmp_path)
+    longer = {"gives": "series", "encoder": {"_target_": "headframe.features.windows.Windows", "lookback": 48}}
+    plan = fixtures.plan_for("etth1", features=longer)
+    other = replace(moved, plan=plan, trained=train(plan, moved.data, tmp_path, "longer"))
+    assert (other.predictor.lookback, made.predictor.lookback) == (48, 24)
+    model, bundle = tmp_path / "model", tmp_path / other.trained.folder / "bundle"
+    names = {"location": str(model), "run_id": "0" * 32, "model_id": "m-" + "0" * 32}
+    write_package(model, bundle, other.probe, **names, created=datetime.now(UTC))
+    value = _measure(made, world.registered["etth1"], model)
+    # By hand: the same 50 windows, each standardised by the means and deviations of the training rows.
+    rows = Table.open(made.root / "data" / "etth1").read()
+    names = list(made.plan.dataset.inputs)
+    values = np.stack([rows.column(name).to_numpy() for name in names], axis=1)
+    mean, deviation = values[:8640].mean(axis=0), values[:8640].std(axis=0)
+    first = 8640 + 2880
+    errors = []
+    for start in range(first, first + 50):
+        guess = other.predictor.scores(rows.slice(start - 48, 48))[0]
+        errors.append(((guess - values[start : start + 4]) / deviation) ** 2)
+    assert mean.shape == (7,)
+    assert value == pytest.approx(np.mean(errors), rel=1e-5)
