@@ -139,11 +139,11 @@ class Decision(Record):
 
 
 class SmokeTestResult(Record):
-    """One request that the champion answered over the scoring protocol."""
+    """Response of a model to one request over the scoring protocol."""
 
     model: str
     version: int
-    row_id: str  # of the (first) row asked about
+    row_id: str  # of the (first) row of the request
     status: int  # HTTP
     response: str  # JSON
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from headframe.errors import Refused
 from headframe.gates.report import GateReport
 from headframe.gates.request import GateRequest
 from headframe.ledger.entries import Entry, champion_entry, parse_time
 from headframe.ledger.rules import count_candidates, count_tries
 from headframe.promotion.rules import PromotionRules, reproduction_verdict, require_active_author, require_role
-from headframe.promotion.service import LedgerAction, PromotionService, to_action
+from headframe.promotion.service import LedgerAction, PromotionService, require_challenger, to_action
 from headframe.registry.versions import ModelVersion
 from headframe.signing.keys import OwnKey
 
@@ -51,7 +50,7 @@ def ask_gates(version: ModelVersion, service: PromotionService, key: OwnKey) -> 
 
     def build(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
         present = champion_entry(entries)
-        _require_challenger(version, present)
+        require_challenger(version, present, "gate another version")
         number = present.version if present else None
         state = (
             number,
@@ -117,15 +116,6 @@ def source_commit(version: ModelVersion, uri: str) -> str:
     client = make_client(uri)
     with readable_errors(uri):
         return str(client.get_run(version.run_id).data.tags.get(COMMIT, ""))
-
-
-def _require_challenger(version: ModelVersion, present: Entry | None) -> None:
-    if present is not None and present.version == version.number:
-        msg = (
-            f"{version.model}/{version.number} is the champion already ({present.label}, by {present.signer} at "
-            f"{present.time}); gate another version"
-        )
-        raise Refused(msg)
 
 
 def _gates(report: GateReport) -> str:

@@ -17,7 +17,7 @@ from headframe.promotion.rules import (
     valid_approvals,
     valid_gate_entry,
 )
-from headframe.promotion.service import LedgerAction, PromotionService, require_same, to_action
+from headframe.promotion.service import LedgerAction, PromotionService, require_challenger, require_same, to_action
 from headframe.registry.versions import ModelVersion
 from headframe.signing.keys import OwnKey
 
@@ -38,7 +38,7 @@ def promote(version: ModelVersion, service: PromotionService, key: OwnKey, reaso
 
     def build(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
         present = champion_entry(entries)
-        _require_challenger(version, present)
+        require_challenger(version, present, "there is nothing to promote")
         files = service.version_files(version)
         rules = PromotionRules(service.promotion, service.trust, files.author, service.time(entries))
         gated = _require_gated(version, entries, rules)
@@ -67,16 +67,6 @@ def promote(version: ModelVersion, service: PromotionService, key: OwnKey, reaso
     before = entry.payload["from"]
     instead = f"in place of version {before}" if before is not None else "the first one"
     return to_action(entry, f"{entry.payload['message']} ({instead}, promoted by {signer.name})")
-
-
-def _require_challenger(version: ModelVersion, present: Entry | None) -> None:
-    if present is not None and present.version == version.number:
-        who = f"by {present.signer} at {present.time}"
-        msg = (
-            f"{version.model}/{version.number} is the champion already ({present.label}, {who}), so there is "
-            "nothing to promote"
-        )
-        raise Refused(msg)
 
 
 def _require_gated(version: ModelVersion, entries: tuple[Entry, ...], rules: PromotionRules) -> Entry:

@@ -305,6 +305,20 @@ def alias_mismatch(model: str, entries: tuple[Entry, ...], uri: str) -> str | No
     )
 
 
+def require_challenger(version: ModelVersion, present: Entry | None, advice: str) -> None:
+    """Check that a version is not the present champion.
+
+    Raises:
+        Refused: it is; the message ends with `advice`.
+    """
+    if present is not None and present.version == version.number:
+        msg = (
+            f"{version.model}/{version.number} is the champion already ({present.label}, by {present.signer} at "
+            f"{present.time}); {advice}"
+        )
+        raise Refused(msg)
+
+
 def require_same(version: ModelVersion, files: VersionFiles, entry: Entry) -> None:
     """Check that a version's files are those that an entry is about.
 
