@@ -6,27 +6,18 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 from pydantic.config import JsonDict
 from pydantic_core import InitErrorDetails
 
 TRUSTED = ("headframe.", "sklearn.", "torch.optim.")
 """Where a `_target_` may point besides the packages in the project's own `src/`."""
 
-
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=100)]
 """What people name: data sets, tasks, kinds of input, types of column, members, gates."""
 
 COLUMN_TYPES = "headframe.datasets.column_types"
 """The package with one module for each type of column that a contract may name."""
-
 
 DECLARED: JsonDict = {"declared": True}
 """Marks a field that is declared for checks and tests and decides no result; `without_declared` leaves it out."""

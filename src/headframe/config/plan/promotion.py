@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from typing import Literal, Self, get_args
 
-from pydantic import (
-    AwareDatetime,
-    Field,
-    model_validator,
-)
+from pydantic import AwareDatetime, Field, model_validator
 
 from headframe.config.plan.component import Component, Name
 from headframe.digests import Record
 
 Role = Literal["reader", "author", "approver"]
-
-
 ROLES: tuple[Role, ...] = get_args(Role)
 
 

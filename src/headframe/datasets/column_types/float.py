@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pyarrow as pa
 from typing_extensions import override
 
@@ -12,9 +14,7 @@ from headframe.datasets.column_types.base import LARGEST, ColumnType
 class Float(ColumnType):
     """Finite numbers of 64 bits."""
 
-    @override
-    def arrow(self, column: str, contract: ColumnContract) -> pa.DataType:
-        return pa.float64()
+    stored: ClassVar[pa.DataType] = pa.float64()
 
     @override
     def bounds(self, contract: ColumnContract) -> tuple[float | None, float | None]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import pyarrow as pa
-from typing_extensions import override
+from typing import ClassVar
 
-from headframe.config.plan.data import ColumnContract
+import pyarrow as pa
+
 from headframe.datasets.column_types.base import ColumnType
 
 
 class String(ColumnType):
     """Text, encoded in UTF-8."""
 
-    @override
-    def arrow(self, column: str, contract: ColumnContract) -> pa.DataType:
-        return pa.string()
+    stored: ClassVar[pa.DataType] = pa.string()
