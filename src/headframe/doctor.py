@@ -56,7 +56,7 @@ class Check(Record):
     fix: str = ""
 
 
-def run(root: Path) -> list[Check]:
+def check_all(root: Path) -> list[Check]:
     """Check machine and project.
 
     Args:
@@ -67,7 +67,7 @@ def run(root: Path) -> list[Check]:
         check_python(),
         check_requirements(versions),
         check_lock(root, versions),
-        check_torch(versions, gpu()),
+        check_torch(versions, has_gpu()),
         check_git(),
         check_data_versions(root),
         check_servers(root),
@@ -79,7 +79,7 @@ def run(root: Path) -> list[Check]:
     ]
 
 
-def gpu() -> bool:
+def has_gpu() -> bool:
     """Return whether the machine has an NVIDIA GPU with its driver."""
     return shutil.which("nvidia-smi") is not None or Path("/proc/driver/nvidia/version").exists()
 

@@ -12,6 +12,7 @@ import pytest
 from headframe import doctor
 from headframe.doctor import (
     check_access,
+    check_all,
     check_data_versions,
     check_lock,
     check_requirements,
@@ -19,20 +20,20 @@ from headframe.doctor import (
     check_space,
     check_telemetry,
     check_torch,
-    run,
 )
 from headframe.tracking.lineage import installed
 
 
 def test_this_environment_is_healthy(tmp_path: Path):
-    checks = run(tmp_path)
+    checks = check_all(tmp_path)
     assert {check.name: check.state for check in checks if check.state == "fail"} == {}
     assert len({check.name for check in checks}) == len(checks) == 12
 
 
 def test_nothing_heavy_is_imported_to_look_at_a_machine(tmp_path: Path):
     look = (
-        "import sys; from pathlib import Path; from headframe.doctor import run; run(Path.cwd()); print(*sys.modules)"
+        "import sys; from pathlib import Path; from headframe.doctor import check_all; "
+        "check_all(Path.cwd()); print(*sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", look], cwd=tmp_path, capture_output=True, text=True, check=True)
     heavy = {"torch", "lightning", "mlflow", "prefect", "dvc", "great_expectations", "pandas", "pyarrow", "sklearn"}

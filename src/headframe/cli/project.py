@@ -42,9 +42,9 @@ def _list(arguments: argparse.Namespace) -> CommandResult:
 def _doctor(_: argparse.Namespace) -> CommandResult:
     from headframe.cli.console import show_checks
     from headframe.config.project import Project
-    from headframe.doctor import run
+    from headframe.doctor import check_all
 
-    checks = run(Project.find(Path.cwd()).root)
+    checks = check_all(Project.find(Path.cwd()).root)
     code = HeadframeError.exit_code if any(check.state == "fail" for check in checks) else 0
     document = [check.model_dump(mode="json") for check in checks]
     return CommandResult(document, code=code, show=lambda: show_checks(checks))

@@ -26,7 +26,7 @@ from headframe.evaluation.layout import CARD, METRICS, PLAN, PLOTS, REPORT, SLIC
 from headframe.evaluation.paired import compare
 from headframe.evaluation.report import report
 from headframe.evaluation.slices import find, slices
-from headframe.prediction.layout import task_state
+from headframe.prediction.layout import BUNDLE, HISTORY, MEMBERS, PREDICTIONS, task_state
 from headframe.records import Evaluated, TableRecord, Trained
 from headframe.tasks.base import Task
 
@@ -104,7 +104,7 @@ def measure(  # noqa: PLR0917 - one call a stage, each argument another record
 
 def _rows(root: Path, trained: Trained, split: str, table: TableRecord, task: Task) -> pa.Table:
     """Read the predicted rows of a split, with their content where a row stands for itself."""
-    path = root / trained.folder / "predictions.parquet"
+    path = root / trained.folder / PREDICTIONS
     if not path.is_file():
         msg = f"{path} is missing; train again to write the predictions"
         raise HeadframeError(msg)
@@ -122,15 +122,15 @@ def _rows(root: Path, trained: Trained, split: str, table: TableRecord, task: Ta
 def _task(plan: Plan, folder: Path) -> Task:
     """Build the plan's task with what training learned."""
     task: Task = build(plan.task)
-    task.restore(task_state(folder / "bundle"))
+    task.restore(task_state(folder / BUNDLE))
     return task
 
 
 def _history(folder: Path) -> dict[str, list[dict[str, float | None]]]:
     """Read the epochs of a network, or of each network among an ensemble's members; estimators have none."""
     found = {}
-    for path in (folder / "history.json", *sorted(folder.glob("members/**/history.json"))):
-        name = "/".join(part for part in path.relative_to(folder).parts[:-1] if part != "members")
+    for path in (folder / HISTORY, *sorted(folder.glob(f"{MEMBERS}/**/{HISTORY}"))):
+        name = "/".join(part for part in path.relative_to(folder).parts[:-1] if part != MEMBERS)
         epochs = json.loads(path.read_bytes()) if path.is_file() else []
         if epochs:
             found[name] = epochs

@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 from headframe.digests import file_digest
 from headframe.errors import HeadframeError, Unavailable
 from headframe.evaluation.intervals import CONTENT
-from headframe.gates.rows import PREDICTIONS, VersionRows, differing_targets
+from headframe.gates.rows import VersionRows, differing_targets
 from headframe.registry.signature import SignedModel
 from headframe.registry.versions import ModelVersion
+from headframe.tracking import layout
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class ChampionComparison:
     def _stored(self, champion: ModelVersion, signed: SignedModel) -> pa.Table | None:
         """Return the champion's stored predictions in the version's order; None where they are of other rows."""
         try:
-            path = self._records.file(PREDICTIONS, champion)
+            path = self._records.file(layout.PREDICTIONS, champion)
         except Unavailable:
             raise
         except HeadframeError:

@@ -28,9 +28,7 @@ from headframe.registry.isolated import call_with_model
 from headframe.registry.signed_record import require_signed_digest
 from headframe.tasks.base import Task
 from headframe.tracking import layout
-from headframe.training import result
 
-PREDICTIONS = f"{layout.TRAINING}/{result.PREDICTIONS}"
 ROUNDING = 1e-6  # difference of a target that scaling it there and back explains, relative to the largest target
 SEED = 17  # of all draws; were it the plan's, a challenger might look for the luckiest
 
@@ -94,8 +92,8 @@ class VersionRows:
             Refused: the file is not the one that was signed, or names a row twice.
             DataError: there is no such row.
         """
-        path = self.records.file(PREDICTIONS)
-        require_signed_digest(file_digest(path), "predictions", PREDICTIONS, self._version, self.records.signed)
+        path = self.records.file(layout.PREDICTIONS)
+        require_signed_digest(file_digest(path), "predictions", layout.PREDICTIONS, self._version, self.records.signed)
         rows = pq.read_table(path, filters=[("split", "=", "test")])
         if not rows.num_rows:
             msg = f"the predictions of {self._version.uri} hold no test rows; check dataset.split and train again"

@@ -1,4 +1,4 @@
-"""Where things lie in a bundle, and what of it can be read without building the model."""
+"""Where things lie in a trained folder and in its bundle, and what can be read without building the model."""
 
 from __future__ import annotations
 
@@ -7,12 +7,26 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+RESULT = "result.json"
+"""The last file of a training; without it the folder holds an unfinished one."""
+
+BUNDLE = "bundle"
+PREDICTIONS = "predictions.parquet"
+HISTORY = "history.json"
+"""The epochs of a network."""
+
+PROBE, PROBE_SCORES = "probe.parquet", "probe_scores.npy"
+"""Raw rows, and the model's scores for them in training."""
+
+COST = ".cost.json"
+"""Resource usage; hidden, since the record of a stage names all other files with their sizes."""
+
 MANIFEST = "bundle.json"
 WEIGHTS = "weights.safetensors"
 ESTIMATOR = "estimator.skops"
 COMBINER = "combiner.json"
 MEMBERS = "members"
-"""Folder with the bundles of an ensemble's members."""
+"""Folder with the members of an ensemble: trained folders in a trained folder, bundles in a bundle."""
 
 
 def task_state(bundle: Path) -> dict[str, Any]:

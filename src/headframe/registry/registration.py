@@ -26,7 +26,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from headframe.config.project import Project
 from headframe.errors import HeadframeError, Refused, Unavailable
 from headframe.evaluation.layout import CARD, METRICS, PLOTS, REPORT, SLICES
-from headframe.prediction.layout import MEMBERS
+from headframe.prediction.layout import BUNDLE, COST, HISTORY, MEMBERS, PREDICTIONS, PROBE, PROBE_SCORES, RESULT
 from headframe.records import Registered
 from headframe.registry.package import verify_parity, write_package
 from headframe.registry.resign import payload_to_resign, require_identity
@@ -37,8 +37,6 @@ from headframe.signing.trust import Trust
 from headframe.tracking import layout, runs, tags
 from headframe.tracking.client import experiment_id, make_client
 from headframe.tracking.errors import readable_errors
-from headframe.training.outcome import HISTORY, PROBE, PROBE_SCORES
-from headframe.training.result import BUNDLE, COST, PREDICTIONS, RESULT
 
 log = logging.getLogger("headframe")
 

@@ -13,10 +13,10 @@ from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
 from headframe.digests import digest, file_digest
 from headframe.evaluation.layout import SLICES
+from headframe.prediction.layout import BUNDLE
 from headframe.records import Evaluated, Ingested, Provenance, Trained
 from headframe.tracking import tags
 from headframe.tracking.provenance import CollectedLineage, collect_lineage
-from headframe.training.result import BUNDLE
 
 
 @dataclass(frozen=True)

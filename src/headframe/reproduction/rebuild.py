@@ -20,6 +20,7 @@ from headframe.config.plan.plan import Plan, read_plan
 from headframe.config.project import Project
 from headframe.digests import write_record
 from headframe.errors import DataError, HeadframeError, Refused
+from headframe.prediction.layout import BUNDLE
 from headframe.processes import exit_code
 from headframe.records import Provenance, TableRecord
 from headframe.reproduction.report import RebuiltVersion
@@ -117,7 +118,7 @@ def _run_steps(plan: Plan, recorded: Provenance, folder: Path, root: Path, secon
     return {
         "table": table.digest,
         "split": split.digest,
-        "features": encoder_digests(root / trained.folder / "bundle"),
+        "features": encoder_digests(root / trained.folder / BUNDLE),
         "trained": trained,
         "evaluated": evaluated,
     }

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from headframe.digests import digest, file_digest, folder_digest
 from headframe.errors import HeadframeError
+from headframe.prediction.layout import BUNDLE, PREDICTIONS
 from headframe.processes import STDERR, describe_exit, run_program, search_path
 from headframe.registry.versions import resolve
 from headframe.reproduction.checkout import check_out
@@ -28,7 +29,7 @@ from headframe.reproduction.report import (
 )
 from headframe.reproduction.scratch import scratch_folder
 from headframe.signing.trust import Trust
-from headframe.tracking import tags
+from headframe.tracking import layout, tags
 
 log = logging.getLogger("headframe")
 
@@ -105,7 +106,7 @@ class _Rebuild:
         Raises:
             HeadframeError: or one of its kinds: what a step failed with.
         """
-        plan, provenance = folder / "plan.json", folder / "provenance.json"
+        plan, provenance = folder / layout.PLAN, folder / layout.PROVENANCE
         plan.write_bytes(self.recorded.plan)
         provenance.write_text(self.recorded.provenance.model_dump_json(), encoding="utf-8")
         code = run_program(
@@ -157,8 +158,8 @@ class _Rebuild:
             "split": rebuilt.split,
             "features": digest(rebuilt.features),
             # Computed here and not believed: the files themselves are compared.
-            "weights": folder_digest(folder / "bundle"),
-            "predictions": file_digest(folder / "predictions.parquet"),
+            "weights": folder_digest(folder / BUNDLE),
+            "predictions": file_digest(folder / PREDICTIONS),
             "metrics": evaluated.digest,
         }
         modules = [each.name for each in module_changes(self.recorded, rebuilt)]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from headframe.config.plan.plan import Plan
 from headframe.errors import HeadframeError
+from headframe.prediction.layout import PREDICTIONS, PROBE
 from headframe.records import Decision, SmokeTestResult, Trained
 from headframe.registry.isolated import call_with_model
 from headframe.registry.versions import is_intact, model_files, resolve
@@ -58,12 +59,12 @@ def answer(  # noqa: PLR0917 - a step takes what its key is made of
     version = resolve(f"{decision.model}/{number}", uri)
     folder = root / trained.folder
     with model_files(version, uri, Trust.of(plan.team)) as model:
-        probe = str(folder / "probe.parquet")
+        probe = str(folder / PROBE)
         status, response = call_with_model(query_package, model, name=version.model, number=number, probe=probe)
     if status != OK:
         msg = f"{version.model} version {number} responded to its own test row with HTTP {status}: {response}"
         raise HeadframeError(msg)
-    predictions = pq.read_table(folder / "predictions.parquet", filters=[("split", "=", "test")])
+    predictions = pq.read_table(folder / PREDICTIONS, filters=[("split", "=", "test")])
     row_id = predictions.column("row_id")[0].as_py()
     if number == decision.version:
         difference = _difference(json.loads(response)["predictions"], predictions)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
+from headframe.prediction import layout as trained
+
 PLAN = "plan.json"
 PROVENANCE = "provenance.json"
 TRAINING = "training"
 """Folder of predictions, result and history, as training wrote them."""
+
+PREDICTIONS = f"{TRAINING}/{trained.PREDICTIONS}"
 
 EVALUATION = "evaluation"
 """Folder of metrics, slices, model card, report and plots, as evaluation wrote them."""

@@ -23,15 +23,14 @@ from headframe.config.plan.model import ModelConfig
 from headframe.errors import HeadframeError
 from headframe.examples.prepare import PreparedData, prepare
 from headframe.prediction.bundle import ModelManifest, load_predictor, save_ensemble
+from headframe.prediction.layout import BUNDLE, MEMBERS, RESULT
 from headframe.prediction.predictor import EnsemblePredictor, Predictor
 from headframe.processes import describe_exit
 from headframe.training.cost import ResourceUsage
 from headframe.training.learner import is_network, train_learner
 from headframe.training.outcome import scores_of, write_history, write_measured, write_probe
 from headframe.training.progress import Display
-from headframe.training.result import BUNDLE, RESULT, Result, TrainingJob, begin, conclude, finished
-
-MEMBERS = "members"
+from headframe.training.result import Result, TrainingJob, begin, conclude, finished
 
 
 @dataclass(frozen=True)

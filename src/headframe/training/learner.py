@@ -13,13 +13,14 @@ from headframe.config.plan.model import ModelConfig
 from headframe.examples.encode import encode
 from headframe.examples.prepare import PreparedData
 from headframe.prediction.bundle import ModelManifest, save_estimator, save_network
+from headframe.prediction.layout import BUNDLE
 from headframe.prediction.predictor import make_predictor
 from headframe.training.checkpoints import CheckpointFile
 from headframe.training.course import Epoch
 from headframe.training.estimators import train_estimator
 from headframe.training.outcome import scores_of, write_history, write_measured, write_probe
 from headframe.training.progress import Reporter
-from headframe.training.result import BUNDLE, CHECKPOINT, Result, begin, conclude
+from headframe.training.result import CHECKPOINT, Result, begin, conclude
 
 
 def is_network(component: ModelConfig) -> bool:

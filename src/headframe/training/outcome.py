@@ -12,11 +12,9 @@ import pyarrow.parquet as pq
 
 from headframe.digests import write_atomically
 from headframe.examples.prepare import PreparedData
+from headframe.prediction.layout import HISTORY, PREDICTIONS, PROBE, PROBE_SCORES
 from headframe.prediction.predictor import Predictor
 from headframe.training.course import Epoch
-from headframe.training.result import PREDICTIONS
-
-HISTORY, PROBE, PROBE_SCORES = "history.json", "probe.parquet", "probe_scores.npy"
 
 
 def scores_of(predictor: Predictor, prepared: PreparedData, numbers: np.ndarray) -> np.ndarray:

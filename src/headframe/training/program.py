@@ -10,9 +10,10 @@ from headframe.config.plan.plan import Plan
 from headframe.datasets.table import Table
 from headframe.digests import write_record
 from headframe.errors import HeadframeError
+from headframe.prediction.layout import COST, RESULT
 from headframe.training.cost import ResourceUsage
 from headframe.training.progress import Display
-from headframe.training.result import CHECKPOINT, COST, LOCK, RESULT, Result, TrainingJob, finished
+from headframe.training.result import CHECKPOINT, LOCK, Result, TrainingJob, finished
 
 PATIENCE = 10.0
 """Seconds to wait for a training of the same folder to end; one that was killed needs a moment for it."""

@@ -15,11 +15,10 @@ from headframe.config.plan.data import DatasetConfig
 from headframe.config.plan.task import TaskConfig
 from headframe.datasets.table import Table, open_version
 from headframe.digests import Record, digest, digest_content, file_digest, folder_digest, write_record
+from headframe.prediction.layout import BUNDLE, PREDICTIONS, RESULT
 from headframe.training import PROGRAM
 
-RESULT, PREDICTIONS, BUNDLE = "result.json", "predictions.parquet", "bundle"
 CHECKPOINT, LOCK = "checkpoint/last.ckpt", ".lock"
-COST = ".cost.json"  # hidden, since the record of a stage names all other files with their sizes
 
 
 class Result(Record):

@@ -30,7 +30,8 @@ def train(plan: Plan, table: TableRecord, root: Path, folder: Path) -> Trained:
         HeadframeError: or one of its kinds, as the program ended with; or something else was trained than was asked
             for, since code or libraries were changed meanwhile.
     """
-    from headframe.training.result import RESULT, Result, TrainingJob  # noqa: PLC0415 - flows are composed without pyarrow
+    from headframe.prediction.layout import RESULT  # noqa: PLC0415 - flows are composed without pyarrow
+    from headframe.training.result import Result, TrainingJob  # noqa: PLC0415 - flows are composed without pyarrow
 
     relevant = plan.without_declared
     work = TrainingJob(relevant.dataset, relevant.task, root, Project(root).packages, table.digest)
@@ -65,7 +66,7 @@ def train(plan: Plan, table: TableRecord, root: Path, folder: Path) -> Trained:
 
 def is_whole(trained: Trained, root: Path) -> bool:
     """Say whether what a training left is still there, byte for byte."""
-    from headframe.training.result import BUNDLE, PREDICTIONS  # noqa: PLC0415 - see `train`
+    from headframe.prediction.layout import BUNDLE, PREDICTIONS  # noqa: PLC0415 - see `train`
 
     folder = root / trained.folder
     return (
