@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,7 +16,6 @@ import pytest
 
 from headframe.digests import write_record
 from headframe.errors import ConfigurationError, DataError, HeadframeError
-from headframe.processes import received
 from headframe.training.__main__ import main
 from headframe.training.launchers import Local
 from headframe.training.run import train, train_baseline
@@ -203,20 +201,3 @@ def _wait_for(what, seconds=60):
             return found
         time.sleep(0.05)
     raise AssertionError(f"nothing came within {seconds} s")
-
-
-def test_what_a_training_failed_with_crosses_the_socket_whole():
-    ours, theirs = socket.socketpair()
-    sentence = "ü" * 200_000
-    code = (
-        "import sys; from headframe.errors import DataError; from headframe.processes import ParentWatch\n"
-        f"ParentWatch(int(sys.argv[1])).send(DataError('ü' * {len(sentence)}))"
-    )
-    number = theirs.fileno()
-    child = subprocess.Popen([sys.executable, "-c", code, str(number)], pass_fds=[number])
-    theirs.close()
-    with ours:
-        error = received(ours)
-        assert child.wait() == 0
-    assert type(error) is DataError
-    assert str(error) == sentence
