@@ -1,4 +1,4 @@
-"""Each gate passes what it should and refuses what it should, asked through the registry about real models."""
+"""Each gate passes what it should and refuses what it should, judged through the registry on real models."""
 
 from __future__ import annotations
 
@@ -93,10 +93,10 @@ class Arena:
             **known,
         )  # fmt: skip
 
-    def verdict(self, asked: str, name: str, champion: str | None = None, **settings: Any) -> GateResult:
+    def verdict(self, gate_name: str, name: str, champion: str | None = None, **settings: Any) -> GateResult:
         """Ask one gate."""
         known = {key: settings.pop(key) for key in ("tries", "candidates", "reproduced") if key in settings}
-        [verdict] = self.judge(name, champion, {asked: gate(asked, **settings)}, **known).results
+        [verdict] = self.judge(name, champion, {gate_name: gate(gate_name, **settings)}, **known).results
         return verdict
 
     def context(self, name: str, champion: str | None, stack: ExitStack) -> GateContext:
@@ -125,8 +125,8 @@ def arena(tmp_path_factory: pytest.TempPathFactory) -> Arena:
     digits = fixtures.make(root, "digits", uri, folder="digits")
     folder = root / ".headframe" / "validation"
     folder.mkdir()
-    kept = validate(digits.plan.dataset, digits.data.split.table, root, folder)
-    digits = enter("digits", replace(digits, data=digits.data.model_copy(update={"validated": kept})))
+    validated = validate(digits.plan.dataset, digits.data.split.table, root, folder)
+    digits = enter("digits", replace(digits, data=digits.data.model_copy(update={"validated": validated})))
     enter("twin", replace(digits, plan=digits.plan.model_copy(update={"name": "twin"})))
     enter("worse", again(digits, "worse", 3))
     enter("early", again(digits, "early", 15))
@@ -273,8 +273,8 @@ def test_a_task_without_the_champions_metric_is_not_comparable(own: Made):
     )
     (own.root / "src" / "mine" / "tasks.py").write_text(source, encoding="utf-8")
     own.register()
-    told = {**own.plan.task.model_dump(mode="json"), "_target_": "mine.tasks.Blind", "lead": "brier"}
-    task = type(own.plan.task).model_validate(told, context={"trusted": ("mine.",)})
+    component = {**own.plan.task.model_dump(mode="json"), "_target_": "mine.tasks.Blind", "lead": "brier"}
+    task = type(own.plan.task).model_validate(component, context={"trusted": ("mine.",)})
     replace(own, plan=own.plan.model_copy(update={"task": task, "name": "blind"})).register()
     found = Arena(own.root, own.uri, {}).verdict("better", "digits/2", "digits/1")
     assert (found.passed, found.verdict) == (False, "not comparable")
@@ -695,10 +695,10 @@ def test_a_report_is_kept_with_the_run_and_known_by_its_bytes(digits: Made):
     report = here.judge("digits/1", None, {"minimum": gate("minimum", value=0.999)})
     assert not report.passed
     version = resolve("digits/1", digits.uri)
-    kept = store_report(version, report, digits.uri)
-    assert store_report(version, report, digits.uri) == kept
-    sha256 = kept.sha256
-    require_stored_page(version, kept, digits.uri)
+    stored = store_report(version, report, digits.uri)
+    assert store_report(version, report, digits.uri) == stored
+    sha256 = stored.sha256
+    require_stored_page(version, stored, digits.uri)
     assert fetch_report(version, sha256, digits.uri) == report
     run = MlflowClient(digits.uri, digits.uri).get_run(version.run_id)
     folder = Path(run.info.artifact_uri.removeprefix("file://")) / "gates"
@@ -712,10 +712,10 @@ def test_a_report_is_kept_with_the_run_and_known_by_its_bytes(digits: Made):
             fetch_report(version, sha256, digits.uri)
     file.write_bytes(whole)
     shown = folder / f"{sha256[:16]}.html"
-    assert file_digest(shown) == kept.page
+    assert file_digest(shown) == stored.page
     shown.write_text(shown.read_text(encoding="utf-8").replace("Refused by minimum", "Passed every gate"))
     with pytest.raises(Refused, match=rf"gate report gates/{sha256[:16]}.html .* it was changed, so run the gates"):
-        require_stored_page(version, kept, digits.uri)
+        require_stored_page(version, stored, digits.uri)
     with pytest.raises(Refused, match="is about digits version 1, not about"):
         fetch_report(replace(version, number=2), sha256, digits.uri)
     with pytest.raises(Refused, match="cannot be fetched"):
@@ -784,7 +784,7 @@ def test_a_champion_that_was_made_hopeless_is_not_compared_with(digits: Made):
 
 
 def test_a_champion_with_another_plan_is_not_compared_with(digits: Made):
-    """Else whoever may write in MLflow would choose the metric."""
+    """Otherwise anyone who may write in MLflow could choose the metric."""
     digits.register()
     again(digits, "early", 15).register()
     here = Arena(digits.root, digits.uri, {})
@@ -854,14 +854,14 @@ def test_a_plan_and_its_tag_changed_together_are_refused(digits: Made, part: str
 
 
 def test_a_validation_report_is_the_one_that_was_signed(arena: Arena, digits: Made):
-    kept = (arena.root / ".headframe" / "validation" / "validation.json").read_bytes()
-    content = json.loads(kept)
+    signed = (arena.root / ".headframe" / "validation" / "validation.json").read_bytes()
+    content = json.loads(signed)
     broken = {**content, "findings": [{**content["findings"][0], "kept": False}, *content["findings"][1:]]}
     (digits.root / digits.data.validated.report).write_text(json.dumps(broken), encoding="utf-8")
     digits.register()
     here = Arena(digits.root, digits.uri, {})
     assert here.verdict("contract", "digits/1").verdict == "broken"
-    (_run_of(digits, 1) / "data" / "validated.json").write_bytes(kept)
+    (_run_of(digits, 1) / "data" / "validated.json").write_bytes(signed)
     with pytest.raises(Refused, match=r"data/validated.json of models:/digits/1 was changed"):
         here.verdict("contract", "digits/1")
 
@@ -869,9 +869,9 @@ def test_a_validation_report_is_the_one_that_was_signed(arena: Arena, digits: Ma
 def test_who_signed_no_validation_report_has_proven_no_contract(digits: Made):
     digits.register()
     package = fixtures.package_of("digits", digits.uri)
-    told = json.loads(base64.b64decode(json.loads((package / SIGNATURE).read_bytes())["payload"]))["predicate"]
-    del told["validated"]
-    sign_package(package, own_key(), told)
+    payload = json.loads(base64.b64decode(json.loads((package / SIGNATURE).read_bytes())["payload"]))["predicate"]
+    del payload["validated"]
+    sign_package(package, own_key(), payload)
     with pytest.raises(
         Refused, match=r"does not say which data/validated.json is its own; train and register it again"
     ):

@@ -36,7 +36,7 @@ from headframe.tracking import lineage
 
 
 def _files(folder: Path) -> dict[str, str]:
-    return {name: told for name, told in picture(folder).items() if not name.startswith(".git/")}
+    return {name: entry for name, entry in picture(folder).items() if not name.startswith(".git/")}
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_without_a_commit_all_code_is_in_the_diff(tmp_path: Path):
     assert code.commit == ""
     shutil.rmtree(root / ".git")
     again = check_out(lineage_of(code), code.diff or b"", root, tmp_path / "checkout")
-    assert _files(again) == {name: told for name, told in picture(root).items() if name != ".git"} | {
+    assert _files(again) == {name: entry for name, entry in picture(root).items() if name != ".git"} | {
         ".git": picture(again)[".git"]
     }
 
@@ -109,19 +109,19 @@ def test_a_diff_that_does_not_fit_is_refused(edited: Path, tmp_path: Path):
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> tuple[Path, TableRecord]:
-    """A project that keeps a version of the digits, and has another one in its place now."""
+def committed(tmp_path: Path) -> tuple[Path, TableRecord]:
+    """A project with a committed version of the digits, and another one in its place now."""
     root = make_project(tmp_path / "project")
     dataset = plan_for("digits").dataset
     table = collect(dataset, root, None)
 
-    def store() -> None:  # in a process of its own, since DVC keeps what it remembers open until a process ends
+    def commit() -> None:  # in a process of its own, since DVC holds its caches open until a process ends
         Versions(root).commit("first")
         shutil.rmtree(root / "data" / "digits")
         collect(dataset.model_copy(update={"sources": _shorter(dataset, tmp_path)}), root, tmp_path)
         Versions(root).commit("second")
 
-    assert in_child(store) == 0
+    assert in_child(commit) == 0
     return root, table
 
 
@@ -135,8 +135,8 @@ def _shorter(dataset, folder: Path):
     return {"pixels": dataset.sources["pixels"].model_copy(update={"uri": "file:short.csv.gz", "sha256": None})}
 
 
-def test_data_comes_by_digest_from_cache_or_remote_which_stay_as_they_are(kept, tmp_path: Path):
-    root, table = kept
+def test_data_comes_by_digest_from_cache_or_remote_which_stay_as_they_are(committed, tmp_path: Path):
+    root, table = committed
     before = picture(root)
     for number, (gone, place) in enumerate([(None, "cache"), (".dvc/cache", "remote")]):
         if gone:
@@ -151,8 +151,8 @@ def test_data_comes_by_digest_from_cache_or_remote_which_stay_as_they_are(kept, 
         assert picture(root) == before
 
 
-def test_a_damaged_object_is_not_taken_and_not_touched(kept, tmp_path: Path):
-    root, table = kept
+def test_a_damaged_object_is_not_taken_and_not_touched(committed, tmp_path: Path):
+    root, table = committed
     for store in (root / ".dvc" / "cache", root / ".headframe" / "dvc-remote"):
         largest = max(store.rglob("files/md5/*/*"), key=lambda path: path.stat().st_size)
         largest.chmod(0o644)
@@ -184,8 +184,8 @@ def test_rows_that_only_claim_to_be_the_version_are_not_taken(tmp_path: Path):
 
     assert in_child(forge) == 0
     (tmp_path / "checkout").mkdir()
-    asked = record.model_copy(update={"digest": "0" * 64})
-    assert restore_table(asked, root, tmp_path / "checkout") == SOURCES
+    claimed = record.model_copy(update={"digest": "0" * 64})
+    assert restore_table(claimed, root, tmp_path / "checkout") == SOURCES
     assert not (tmp_path / "checkout" / "data" / "digits").exists()
 
 

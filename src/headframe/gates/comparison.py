@@ -50,7 +50,7 @@ class ChampionComparison:
         """The champion's predictions: its stored ones where they are of these rows, else computed now.
 
         Raises:
-            Refused: what MLflow keeps of the champion is not what its author signed.
+            Refused: what MLflow stores of the champion is not what its author signed.
             Unavailable: a server cannot be reached now.
         """
         champion = self._records.request.champion

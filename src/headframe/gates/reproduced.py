@@ -27,7 +27,7 @@ class Reproduced:
         numbers: Numbers = {"required": self.least, "verdict": verdict}
         command = f"headframe reproduce {version.model}/{version.number}"
         if verdict is None:
-            reason = f"nobody whose signature counts has reproduced it; try: {command}"
+            reason = f"no reproduction with a signature that counts; run: {command}"
             return GateResult.refuse("never tried", reason, numbers)
         reason = f"the verdict of the last reproduction is {verdict}"
         if verdict in RANK[: RANK.index(self.least) + 1]:

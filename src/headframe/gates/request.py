@@ -1,4 +1,4 @@
-"""What the gates are asked: which version, against which champion, by which policy."""
+"""What the gates judge: which version, against which champion, by which policy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A person's own Ed25519 keys: made once, kept outside every project, readable by their owner only."""
+"""A person's own Ed25519 keys: created once, stored outside every project, readable by their owner only."""
 
 from __future__ import annotations
 
