@@ -1,1 +1,1 @@
-"""The registry: which version is champion, and why."""
+"""What people do with a version: run its gates, approve, reject, promote, roll back, and verify the ledger."""
