@@ -137,18 +137,18 @@ def main() -> int:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in (up, down, status, person):
-        made = commands.add_parser(command.__name__, help=(command.__doc__ or "").splitlines()[0])
-        made.set_defaults(command=command)
-        made.add_argument("folder", metavar="DIR", type=Path, help="the folder of the servers")
+        added = commands.add_parser(command.__name__, help=(command.__doc__ or "").splitlines()[0])
+        added.set_defaults(command=command)
+        added.add_argument("folder", metavar="DIR", type=Path, help="the folder of the servers")
         if command is up:
-            made.add_argument("--host", help="address to listen on; default: 127.0.0.1")
-            made.add_argument("--port", type=int, help="of MLflow; default: 5000")
-            made.add_argument("--database-port", type=int, help="of PostgreSQL; default: 5432")
-            made.add_argument("--allow", action="append", metavar="NAME[:PORT]", help="what clients call MLflow, too")
-            made.add_argument("--workers", type=int, help="processes of MLflow's; default: 2")
+            added.add_argument("--host", help="address to listen on; default: 127.0.0.1")
+            added.add_argument("--port", type=int, help="of MLflow; default: 5000")
+            added.add_argument("--database-port", type=int, help="of PostgreSQL; default: 5432")
+            added.add_argument("--allow", action="append", metavar="NAME[:PORT]", help="what clients call MLflow, too")
+            added.add_argument("--workers", type=int, help="processes of MLflow's; default: 2")
         if command is person:
-            made.add_argument("name")
-            made.add_argument(
+            added.add_argument("name")
+            added.add_argument(
                 "roles", nargs="+", choices=database.ROLES, metavar="ROLE", help=", ".join(database.ROLES)
             )
     arguments = parser.parse_args()

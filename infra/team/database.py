@@ -32,7 +32,7 @@ def group(role: str) -> str:
 
 
 def start(team: TeamFolder, settings: Settings) -> None:
-    """Start the cluster, made at the first time.
+    """Start the cluster, which is created at the first start.
 
     Raises:
         HeadframeError: PostgreSQL is not installed, cannot reach the folder, or does not start.

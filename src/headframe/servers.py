@@ -302,7 +302,7 @@ def _settings(root: Path, port: int) -> dict[str, str]:
         **inherited,
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), inherited.get("PATH", os.defpath)]),
         "PREFECT_HOME": str(Project(root).state / "prefect"),
-        # Prefect's pages ask port 4200 by default, whatever port their own server has.
+        # Prefect's pages use port 4200 by default, whatever port their own server has.
         "PREFECT_SERVER_UI_API_URL": f"http://{HOST}:{port}/api",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # its job runner alone takes 8 processes

@@ -185,7 +185,7 @@ REFUSED: dict[str, tuple[str, Any, str, int, str]] = {
         {"inputs": {"text": ["a", 1]}},
         "application/json",
         400,
-        "column 'text' mixes what cannot stand in one column",
+        "column 'text' mixes types that do not fit one column",
     ),
     "unequal lengths": (
         "etth1",

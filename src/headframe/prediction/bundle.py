@@ -117,7 +117,7 @@ def _fitted(encoder: Encoder) -> dict[str, Any]:
 
 
 def _save(folder: Path, manifest: ModelManifest, task: Task, write: Callable[[Path], dict[str, Any]]) -> None:
-    """Let `write` fill a new folder beside `folder`, list its files, and put it in place at once."""
+    """Let `write` fill a new folder next to `folder`, list its files, and put it in place at once."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))

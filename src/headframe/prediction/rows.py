@@ -59,12 +59,12 @@ def to_column(values: Any, field: pa.Field) -> pa.Array:
         msg = f"column {field.name!r} holds text that is no Unicode: {_first_line(error)}"
         raise DataError(msg) from error
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
-        msg = f"column {field.name!r} mixes what cannot stand in one column: {_first_line(error)}"
+        msg = f"column {field.name!r} mixes types that do not fit one column: {_first_line(error)}"
         raise DataError(msg) from error
     if isinstance(values, list) and not pa.types.is_boolean(given.type) and bool in set(map(type, values)):
         position = next(place for place, value in enumerate(values) if isinstance(value, bool))
         msg = f"column {field.name!r} holds a truth value in row {position}, but {type_name(field.type)} was expected"
-        raise DataError(msg)  # Arrow would take it for 0 or 1 where it stands among numbers
+        raise DataError(msg)  # Arrow would take it for 0 or 1 among numbers
     if given.type == field.type:
         return given
     if not (pa.types.is_null(given.type) or _are_related(given.type, field.type)):

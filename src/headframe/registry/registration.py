@@ -173,7 +173,7 @@ class Registration:
         client.log_model_artifacts(logged.model_id, str(packaged))
         back = download_artifacts(
             artifact_uri=logged.artifact_location,
-            dst_path=str(fetched),  # a copy, wherever they lie: a model's own code may write beside itself
+            dst_path=str(fetched),  # a copy, wherever they lie: a model's own code may write next to itself
             tracking_uri=self.uri,
             registry_uri=self.uri,
         )

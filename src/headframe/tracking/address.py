@@ -59,5 +59,5 @@ def sqlite_file(uri: str) -> Path:
 
 
 def artifact_location(file: Path) -> str:
-    """Return the address where runs keep their files: beside the SQLite file."""
+    """Return the address where runs keep their files: next to the SQLite file."""
     return (file.parent / "artifacts").as_uri()
