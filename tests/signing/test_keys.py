@@ -233,12 +233,12 @@ def test_a_statement_of_one_kind_does_not_count_as_another():
 
 def _run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
     code = main(list(words))
-    envelope = capsys.readouterr()
-    return code, envelope.out, envelope.err
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
 
 
 def test_the_command_makes_lists_and_never_shows_a_private_key(capsys: pytest.CaptureFixture[str]):
-    assert _run(capsys, "key")[1] == "there is no key yet; make one with: headframe key NAME\n"
+    assert _run(capsys, "key")[1] == "there is no key yet; create one with: headframe key NAME\n"
     code, out, err = _run(capsys, "key", "anna")
     key = own_key("anna")
     _, _, lines = out.partition("approver):\n")
