@@ -187,7 +187,7 @@ def test_predictions_never_take_the_place_of_what_the_project_keeps(root: Path, 
         env={**os.environ, "PREFECT_HOME": "/nonexistent", "PREFECT_API_URL": ""},
     )  # fmt: skip
     assert done.returncode == 1
-    assert "where the project keeps its tables and models" in done.stderr
+    assert "where the project stores its tables and models" in done.stderr
 
 
 def test_the_tables_tell_what_is_in_them(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
