@@ -1,9 +1,9 @@
-"""Lives of the command line in forked processes, so that everything heavy is imported once for all of them.
+"""Runs of the command line in forked processes, so that everything heavy is imported once for all of them.
 
 Run as a program: imports everything, then reads one request a line from its standard input, forks, lets the child run
 the command line, and answers with a line that holds the child's exit code, or minus the signal that killed it. A
-request is JSON: `root` of the project, `arguments` of `headframe`, the files `printed` and `said` for its standard
-output and error, and `death`: nothing, or a stage and the point at which the whole life kills itself by SIGKILL.
+request is JSON: `root` of the project, `arguments` of `headframe`, the files `stdout` and `stderr` for its standard
+output and error, and `kill`: nothing, or a stage and the point at which the whole run kills itself by SIGKILL.
 """
 
 from __future__ import annotations
@@ -58,62 +58,62 @@ MIDDLE = {
 }
 """What each stage calls when about half of its work is done: its place and name."""
 POINTS = ("begun", "half", "written")
-"""Where a life ends: as a stage begins, in its middle, and when all is done and written but the stage's record."""
+"""Where a run ends: as a stage begins, in its middle, and when all is done and written but the stage's record."""
 
 
-def die(*_: Any, **__: Any) -> NoReturn:
-    """Kill this life: the command line and every program that it started."""
+def kill_group(*_: Any, **__: Any) -> NoReturn:
+    """Kill this run: the command line and every program that it started."""
     os.killpg(0, signal.SIGKILL)
-    raise AssertionError("nobody survives that")
+    raise AssertionError("no process survives that")
 
 
-def plot(stage: str, point: str) -> None:
-    """Arrange the death."""
+def arrange_kill(stage: str, point: str) -> None:
+    """Arrange that a stage is killed at a point."""
     from headframe import stages
 
     begin = stages.Stage.__init__
 
     def arranged(made: Any, function: Callable[..., Any], *rest: Any, **named: Any) -> None:
         chosen = function.__name__.replace("_", "-") == stage
-        begin(made, _doomed(function, stage, point) if chosen else function, *rest, **named)
+        begin(made, _killed(function, stage, point) if chosen else function, *rest, **named)
 
     stages.Stage.__init__ = arranged  # type: ignore[method-assign]
 
 
-def _doomed(function: Callable[..., Any], stage: str, point: str) -> Callable[..., Any]:
+def _killed(function: Callable[..., Any], stage: str, point: str) -> Callable[..., Any]:
     @functools.wraps(function)  # a stage asks its function for its name, its arguments and what it returns
-    def doomed(**given: Any) -> Any:
+    def killed(**given: Any) -> Any:
         if point == "begun":
-            die()
+            kill_group()
         if point == "half":
             place, name = MIDDLE[stage]
             module, _, kind = place.rpartition(".")
             owner = getattr(importlib.import_module(module), kind)
             assert callable(getattr(owner, name))
-            setattr(owner, name, die)
+            setattr(owner, name, kill_group)
         function(**given)
         assert point == "written", f"{stage} ended without {MIDDLE[stage]}"
-        die()
+        kill_group()
 
-    return doomed
+    return killed
 
 
-def live(request: dict[str, Any]) -> int:
-    """Run the command line in this process; gives its exit code."""
+def run(request: dict[str, Any]) -> int:
+    """Run the command line in this process; return its exit code."""
     os.setsid()
-    for stream, number in (("printed", 1), ("said", 2)):
+    for stream, number in (("stdout", 1), ("stderr", 2)):
         file = os.open(request[stream], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         os.dup2(file, number)
     os.chdir(request["root"])
-    if request["death"]:
-        plot(*request["death"])
+    if request["kill"]:
+        arrange_kill(*request["kill"])
     from headframe.cli.main import main
 
     return main(request["arguments"])
 
 
 def fork(work: Callable[[], int]) -> int:
-    """Do some work in a forked process and give its exit code, or minus the signal that ended it."""
+    """Do some work in a forked process and return its exit code, or minus the signal that ended it."""
     child = os.fork()
     if child == 0:
         code = 70
@@ -135,7 +135,7 @@ def main() -> None:
     assert threading.active_count() == 1, "a fork would inherit locks of other threads"
     print("ready", flush=True)
     for line in sys.stdin:
-        print(fork(functools.partial(live, json.loads(line))), flush=True)
+        print(fork(functools.partial(run, json.loads(line))), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Lives of a small plan, run as a user runs them: one process each, in a project of their own."""
+"""Runs of a small plan, as a user starts them: one process each, in a project of its own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STAGES = (
     "collect", "validate", "divide", "keep-version", "train-baseline", "train", "evaluate", "register", "decide",
     "answer",
 )  # fmt: skip
-"""The stages of a life with a baseline, in their order."""
+"""The stages of a run with a baseline, in their order."""
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -46,15 +46,15 @@ def start(project: Project, *arguments: str, **more: str) -> subprocess.Popen[st
 
 
 def headframe(project: Project, *arguments: str, code: int = 0, **more: str) -> tuple[Any, str]:
-    """Run the command line with `--json` to its end; give the document and what it said meanwhile."""
+    """Run the command line with `--json` to its end; return the document and its standard error."""
     process = start(project, *arguments, "--json", **more)
-    output, said = process.communicate(timeout=500)
-    assert process.returncode == code, said
-    return json.loads(output), said
+    output, stderr = process.communicate(timeout=500)
+    assert process.returncode == code, stderr
+    return json.loads(output), stderr
 
 
 def digests(outcome: dict[str, Any]) -> dict[str, Any]:
-    """What two equal lives have in common."""
+    """What two equal runs have in common."""
     result = outcome["result"]
     return {
         "table": result["data"]["validated"]["table"]["digest"],
@@ -85,24 +85,24 @@ def registered(project: Project) -> tuple[int, int]:
 
 
 @dataclass(frozen=True)
-class Pithead:
-    """Lives in forked processes of a program that has everything imported; see `pithead.py`."""
+class ForkedRuns:
+    """Runs in forked processes of a program that has everything imported; see `kill_points.py`."""
 
     process: subprocess.Popen[str]
 
-    def live(self, project: Project, *arguments: str, death: tuple[str, str] | None = None) -> tuple[int, Any, str]:
-        """Run the command line with `--json`; give its exit code, its document if it came to one, and what it said."""
-        printed, said = (project.root.with_name(f"{project.root.name}.{name}") for name in ("printed", "said"))
+    def run(self, project: Project, *arguments: str, kill: tuple[str, str] | None = None) -> tuple[int, Any, str]:
+        """Run the command line with `--json`; return exit code, document if there is one, and standard error."""
+        stdout, stderr = (project.root.with_name(f"{project.root.name}.{name}") for name in ("stdout", "stderr"))
         request = {
-            "root": str(project.root), "arguments": [*arguments, "--json"], "death": death,
-            "printed": str(printed), "said": str(said),
+            "root": str(project.root), "arguments": [*arguments, "--json"], "kill": kill,
+            "stdout": str(stdout), "stderr": str(stderr),
         }  # fmt: skip
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
         code = int(self.process.stdout.readline())
-        return code, json.loads(printed.read_text()) if code >= 0 else None, said.read_text()
+        return code, json.loads(stdout.read_text()) if code >= 0 else None, stderr.read_text()
 
 
 def forking_project(root: Path) -> Project:

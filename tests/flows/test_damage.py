@@ -6,7 +6,7 @@ import socket
 from typing import Any
 
 import pytest
-from runs import Pithead, fresh_project
+from runs import ForkedRuns, fresh_project
 
 from headframe.config.project import Project
 from headframe.datasets.table import Table
@@ -89,20 +89,20 @@ def champion(project: Project) -> tuple[int, int]:
 
 
 @pytest.fixture(scope="module")
-def flowers(pithead: Pithead, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[str, Any]]:
-    """A project with a champion, and what its life gave."""
+def flowers(forked_runs: ForkedRuns, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[str, Any]]:
+    """A project with a champion, and the outcome of its run."""
     project = fresh_project(tmp_path_factory.mktemp("flowers") / "project")
     (project.conf / "dataset" / "flowers.yaml").write_text(FLOWERS)
     (project.root / "flowers.csv").write_text(GOOD)
-    code, outcome, said = pithead.live(project, "run", *PLAN)
+    code, outcome, said = forked_runs.run(project, "run", *PLAN)
     assert code == 0, said
     return project, outcome
 
 
-def fails(pithead: Pithead, project: Project, content: bytes, words: list[str]) -> None:
+def fails(forked_runs: ForkedRuns, project: Project, content: bytes, words: list[str]) -> None:
     """Put a file in the place of the source, run, and read what is said of it."""
     (project.root / "flowers.csv").write_bytes(content)
-    code, document, said = pithead.live(project, "run", *PLAN)
+    code, document, said = forked_runs.run(project, "run", *PLAN)
     assert code == 3, said
     assert "Traceback" not in said
     last = said.strip().splitlines()[-1]
@@ -114,11 +114,11 @@ def fails(pithead: Pithead, project: Project, content: bytes, words: list[str]) 
 
 @pytest.mark.parametrize("what", UNREADABLE)
 def test_a_file_that_cannot_become_a_table_changes_nothing(
-    what: str, pithead: Pithead, flowers: tuple[Project, dict[str, Any]]
+    what: str, forked_runs: ForkedRuns, flowers: tuple[Project, dict[str, Any]]
 ) -> None:
     project, _ = flowers
     before = held(project)
-    fails(pithead, project, *UNREADABLE[what])
+    fails(forked_runs, project, *UNREADABLE[what])
     assert held(project) == before
     assert champion(project) == (1, 1)
     assert not (project.state / "collecting" / "flowers").exists(), "something half-written is left"
@@ -126,26 +126,28 @@ def test_a_file_that_cannot_become_a_table_changes_nothing(
 
 @pytest.mark.parametrize("what", UNLEARNABLE)
 def test_rows_that_cannot_be_learned_from_leave_the_champion_and_the_former_version(
-    what: str, pithead: Pithead, flowers: tuple[Project, dict[str, Any]]
+    what: str, forked_runs: ForkedRuns, flowers: tuple[Project, dict[str, Any]]
 ) -> None:
     project, outcome = flowers
-    fails(pithead, project, *UNLEARNABLE[what])
+    fails(forked_runs, project, *UNLEARNABLE[what])
     assert champion(project) == (1, 1)
     table = outcome["result"]["data"]["validated"]["table"]["digest"]
-    code, _, said = pithead.live(project, "data", "restore", "flowers", table)
+    code, _, said = forked_runs.run(project, "data", "restore", "flowers", table)
     assert code == 0, said
     assert Table.open(project.data / "flowers").digest == table
 
 
 def test_after_all_of_that_the_champion_answers_and_the_good_file_is_known(
-    pithead: Pithead, flowers: tuple[Project, dict[str, Any]]
+    forked_runs: ForkedRuns, flowers: tuple[Project, dict[str, Any]]
 ) -> None:
     project, outcome = flowers
     (project.root / "flowers.csv").write_text(GOOD)
-    code, again, said = pithead.live(project, "run", *PLAN)
+    code, again, said = forked_runs.run(project, "run", *PLAN)
     assert code == 0, said
     assert again == outcome
-    code, answers, said = pithead.live(project, "predict", "flowers", "flowers", str(project.root / "scored.parquet"))
+    code, answers, said = forked_runs.run(
+        project, "predict", "flowers", "flowers", str(project.root / "scored.parquet")
+    )
     assert (code, answers["rows"]) == (0, len(ROWS)), said
 
 
@@ -159,13 +161,13 @@ def test_after_all_of_that_the_champion_answers_and_the_good_file_is_known(
     ids=lambda given: " ".join(given) if isinstance(given, list) else "",
 )
 def test_a_busy_port_is_one_sentence_and_code_1(
-    arguments: list[str], sentence: str, pithead: Pithead, flowers: tuple[Project, dict[str, Any]]
+    arguments: list[str], sentence: str, forked_runs: ForkedRuns, flowers: tuple[Project, dict[str, Any]]
 ) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        code, document, said = pithead.live(flowers[0], *arguments, str(port))
+        code, document, said = forked_runs.run(flowers[0], *arguments, str(port))
     assert code == document["exit_code"] == 1
     assert document["error"].startswith(sentence.format(port))
     assert said.endswith(f"headframe: {document['error']}\n")

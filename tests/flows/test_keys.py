@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from runs import STAGES, Pithead, forking_project
+from runs import STAGES, ForkedRuns, forking_project
 
 TINY = (
     "model=cnn", "model.widths=[[4]]", "baseline=logistic", "trainer.max_epochs=1", "trainer.batch_size=256",
@@ -19,25 +19,27 @@ def edit(file: Path, old: str, new: str) -> None:
     file.write_text(text.replace(old, new))
 
 
-def test_tiny_arguments_change_nothing_and_a_title_changes_the_card_alone(pithead: Pithead, tmp_path: Path) -> None:
+def test_tiny_arguments_change_nothing_and_a_title_changes_the_card_alone(
+    forked_runs: ForkedRuns, tmp_path: Path
+) -> None:
     project = forking_project(tmp_path / "project")
 
-    def lived() -> tuple[dict, set[str]]:
-        code, document, said = pithead.live(project, "train", *TINY)
+    def finished_run() -> tuple[dict, set[str]]:
+        code, document, said = forked_runs.run(project, "train", *TINY)
         assert code == 0, said
         return document, {line.split(" ")[0] for line in said.splitlines() if "(reused " in line}
 
-    first, reused = lived()
+    first, reused = finished_run()
     assert not reused
     edit(project.conf / "model" / "cnn.yaml", "tiny: {widths:", "tiny: {dropout: 0.125, widths:")
-    again, reused = lived()
+    again, reused = finished_run()
     assert reused == set(STAGES[: STAGES.index("register") + 1])
     assert again == first
     bundle = (project.root / first["trained"]["folder"] / "bundle" / "bundle.json").read_bytes()
     assert json.loads(bundle)["learner"]["model"]["tiny"] == {}
 
     edit(project.conf / "dataset" / "digits.yaml", "title: Optical", "title: Beautiful")
-    titled, reused = lived()
+    titled, reused = finished_run()
     assert {"train", "train-baseline"} <= reused
     assert not {"evaluate", "register"} & reused
     assert titled["trained"] == first["trained"]

@@ -1,4 +1,4 @@
-"""Killed inside any stage and started again, a life ends as if nothing had happened."""
+"""Killed inside any stage and started again, a run ends as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runs import STAGES, Pithead, digests, forking_project, fresh_project, headframe, registered, start
+from runs import STAGES, ForkedRuns, digests, forking_project, fresh_project, headframe, registered, start
 
 from headframe.config.project import Project
 
@@ -26,7 +26,7 @@ TINY = (
 """An ensemble of two tiny networks beside a baseline: every stage that there is."""
 FORKED = (*TINY, "launcher=forked")
 POINTS = ("begun", "half", "written")
-"""Where a stage is killed: as it begins, in its middle, and when only its record is missing; see `pithead.py`."""
+"""Where a stage is killed: as it begins, in its middle, and when only its record is missing; see `kill_points.py`."""
 
 
 def recorded(project: Project, stage: str) -> list[Path]:
@@ -35,33 +35,33 @@ def recorded(project: Project, stage: str) -> list[Path]:
 
 
 def reused(said: str) -> list[str]:
-    """The stages that a life did not do again."""
+    """The stages that a run reused."""
     return [line.split(" ")[0] for line in said.splitlines() if "(reused " in line]
 
 
 @pytest.fixture(scope="module")
-def undisturbed(pithead: Pithead, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def undisturbed(forked_runs: ForkedRuns, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What comes of the plan when nothing happens to it."""
-    code, outcome, said = pithead.live(forking_project(tmp_path_factory.mktemp("calm") / "project"), "run", *FORKED)
+    code, outcome, said = forked_runs.run(forking_project(tmp_path_factory.mktemp("calm") / "project"), "run", *FORKED)
     assert code == 0, said
     assert not reused(said)
     return outcome
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_life_killed_inside_a_stage_continues_to_the_same_end(
-    stage: str, pithead: Pithead, undisturbed: dict[str, Any], tmp_path: Path
+def test_a_run_killed_inside_a_stage_continues_to_the_same_end(
+    stage: str, forked_runs: ForkedRuns, undisturbed: dict[str, Any], tmp_path: Path
 ) -> None:
     project = forking_project(tmp_path / "project")
     before = list(STAGES[: STAGES.index(stage)])
     for number, point in enumerate(POINTS):
-        code, _, said = pithead.live(project, "run", *FORKED, death=(stage, point))
+        code, _, said = forked_runs.run(project, "run", *FORKED, kill=(stage, point))
         assert code == -signal.SIGKILL, said
         assert any(path.is_dir() for path in (project.stages / stage).iterdir()), "the stage never began"
         assert not recorded(project, stage), "the stage was over"
         assert all(recorded(project, name) for name in before)
         assert reused(said) == (before if number else [])
-    code, outcome, said = pithead.live(project, "run", *FORKED)
+    code, outcome, said = forked_runs.run(project, "run", *FORKED)
     assert code == 0, said
     assert reused(said) == before
     assert digests(outcome) == digests(undisturbed)

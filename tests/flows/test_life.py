@@ -1,4 +1,4 @@
-"""A whole life through the command line: once, again, twice at once, and mistaken."""
+"""A whole run through the command line: once, again, twice at once, and mistaken."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from runs import SMALL, STAGES, digests, environment, fresh_project, headframe, 
 
 from headframe.config.project import Project
 
-Lived = tuple[Project, dict[str, Any], str]
+FinishedRun = tuple[Project, dict[str, Any], str]
 
 
-def test_raw_data_becomes_a_champion_that_answers(lived: Lived) -> None:
-    project, outcome, said = lived
+def test_raw_data_becomes_a_champion_that_answers(finished_run: FinishedRun) -> None:
+    project, outcome, said = finished_run
     assert outcome["decision"]["state"] == "champion"
     assert outcome["decision"]["champion"] == 1
     assert outcome["answered"]["status"] == 200
@@ -27,8 +27,8 @@ def test_raw_data_becomes_a_champion_that_answers(lived: Lived) -> None:
     assert "reused" not in said
 
 
-def test_the_same_command_again_reuses_every_stage_and_says_so(lived: Lived) -> None:
-    project, outcome, _ = lived
+def test_the_same_command_again_reuses_every_stage_and_says_so(finished_run: FinishedRun) -> None:
+    project, outcome, _ = finished_run
     again, said = headframe(project, "run", *SMALL)
     assert again == outcome
     lines = [line for line in said.splitlines() if line.split(" ")[0] in STAGES]
@@ -36,18 +36,18 @@ def test_the_same_command_again_reuses_every_stage_and_says_so(lived: Lived) -> 
     assert all("reused" in line for line in lines), said
 
 
-def test_another_folder_gives_the_same_digests(lived: Lived, tmp_path: Path) -> None:
+def test_another_folder_gives_the_same_digests(finished_run: FinishedRun, tmp_path: Path) -> None:
     project = fresh_project(tmp_path / "elsewhere")
     other, _ = headframe(project, "run", *SMALL)
-    assert digests(other) == digests(lived[1])
-    [ours], [theirs] = (sorted((each.stages / "train").glob("*/record.json")) for each in (project, lived[0]))
+    assert digests(other) == digests(finished_run[1])
+    [ours], [theirs] = (sorted((each.stages / "train").glob("*/record.json")) for each in (project, finished_run[0]))
     assert ours.read_bytes() == theirs.read_bytes()
 
 
-def test_the_run_says_what_the_training_took(lived: Lived) -> None:
+def test_the_run_says_what_the_training_took(finished_run: FinishedRun) -> None:
     from mlflow import MlflowClient
 
-    project, outcome, _ = lived
+    project, outcome, _ = finished_run
     uri = f"sqlite:///{project.tracking_database}"
     metrics = MlflowClient(uri, uri).get_run(outcome["result"]["registered"]["run_id"]).data.metrics
     took = json.loads((project.root / outcome["result"]["trained"]["folder"] / ".cost.json").read_bytes())
@@ -58,15 +58,15 @@ def test_the_run_says_what_the_training_took(lived: Lived) -> None:
     assert len(took) == 3
 
 
-def test_a_changed_port_repeats_no_training(lived: Lived) -> None:
-    project, _, _ = lived
+def test_a_changed_port_repeats_no_training(finished_run: FinishedRun) -> None:
+    project, _, _ = finished_run
     _, said = headframe(project, "train", *SMALL, "serving.port=9999")
     lines = [line for line in said.splitlines() if line.startswith(("collect", "validate", "train"))]
     assert len(lines) == 3
     assert all("reused" in line for line in lines), said
 
 
-def test_two_lives_at_once_in_one_folder_come_to_one_version(tmp_path: Path, lived: Lived) -> None:
+def test_two_runs_at_once_in_one_folder_come_to_one_version(tmp_path: Path, finished_run: FinishedRun) -> None:
     project = fresh_project(tmp_path / "both")
     processes = [start(project, "run", *SMALL, "--json") for _ in range(2)]
     for process in processes:
@@ -75,8 +75,8 @@ def test_two_lives_at_once_in_one_folder_come_to_one_version(tmp_path: Path, liv
     assert registered(project) == (1, 1)
 
 
-def test_a_worse_model_is_refused_with_exit_code_4(lived: Lived) -> None:
-    project, outcome, _ = lived
+def test_a_worse_model_is_refused_with_exit_code_4(finished_run: FinishedRun) -> None:
+    project, outcome, _ = finished_run
     document, _ = headframe(project, "run", *SMALL, "trainer.max_epochs=1", code=4)
     worse = document["result"]["evaluated"]["metrics"]["accuracy"]["value"]
     assert worse < outcome["result"]["evaluated"]["metrics"]["accuracy"]["value"]
@@ -85,8 +85,8 @@ def test_a_worse_model_is_refused_with_exit_code_4(lived: Lived) -> None:
     assert document["answered"]["response"] == outcome["answered"]["response"]
 
 
-def test_a_model_below_the_minimum_is_refused_with_exit_code_4(lived: Lived) -> None:
-    project, _, _ = lived
+def test_a_model_below_the_minimum_is_refused_with_exit_code_4(finished_run: FinishedRun) -> None:
+    project, _, _ = finished_run
     document, _ = headframe(project, "run", *SMALL, "trainer.max_epochs=1", "promotion.gates.minimum.value=1.1", code=4)
     assert document["decision"]["state"] == "refused"
     assert "1.1" in document["decision"]["reason"]
@@ -105,9 +105,9 @@ def test_a_model_below_the_minimum_is_refused_with_exit_code_4(lived: Lived) -> 
     ],
 )
 def test_a_mistake_is_one_sentence_and_the_right_code(
-    arguments: tuple[str, ...], code: int, words: list[str], lived: Lived
+    arguments: tuple[str, ...], code: int, words: list[str], finished_run: FinishedRun
 ) -> None:
-    process = start(lived[0], *arguments, HEADFRAME_MIRROR="/nonexistent")
+    process = start(finished_run[0], *arguments, HEADFRAME_MIRROR="/nonexistent")
     _, said = process.communicate(timeout=300)
     assert process.returncode == code, said
     assert "Traceback" not in said
@@ -131,8 +131,8 @@ def read_only(project: Project) -> list[str]:
     return [*how, mount, str(project.root)]
 
 
-def test_a_project_mounted_read_only_can_be_used_but_not_changed(lived: Lived, tmp_path: Path) -> None:
-    project, _, _ = lived
+def test_a_project_mounted_read_only_can_be_used_but_not_changed(finished_run: FinishedRun, tmp_path: Path) -> None:
+    project, _, _ = finished_run
     beginning = read_only(project)
     before = {path: path.stat().st_mtime_ns for path in project.root.rglob("*")}
 
@@ -160,10 +160,10 @@ def test_a_project_mounted_read_only_can_be_used_but_not_changed(lived: Lived, t
     assert {path: path.stat().st_mtime_ns for path in project.root.rglob("*")} == before
 
 
-def test_predictions_of_a_data_set_come_with_row_ids(lived: Lived, tmp_path: Path) -> None:
+def test_predictions_of_a_data_set_come_with_row_ids(finished_run: FinishedRun, tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
-    project, _, _ = lived
+    project, _, _ = finished_run
     document, _ = headframe(project, "predict", "digits", "digits", str(tmp_path / "scored.parquet"))
     scored = pq.read_table(tmp_path / "scored.parquet")
     table = pq.read_table(project.data / "digits" / "table.parquet", columns=["row_id", "digit"])

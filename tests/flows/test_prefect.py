@@ -32,13 +32,13 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project, 
 
 
 def test_a_life_through_prefect_is_the_same_life_and_is_visible(
-    served: tuple[Project, dict[str, str]], lived: tuple[Project, dict[str, Any], str]
+    served: tuple[Project, dict[str, str]], finished_run: tuple[Project, dict[str, Any], str]
 ) -> None:
     project, addresses = served
     outcome, said = headframe(project, "run", *SMALL)
     assert "engine: Prefect at" in said
     assert "Traceback" not in said
-    assert digests(outcome) == digests(lived[1])
+    assert digests(outcome) == digests(finished_run[1])
 
     api = next(address for name, address in addresses.items() if "prefect" in name)
     api = api if api.endswith("/api") else f"{api}/api"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from runs import Pithead, fresh_project, headframe, start
+from runs import ForkedRuns, fresh_project, headframe, start
 
 from headframe.config.project import Project
 
@@ -88,26 +88,28 @@ def kept(project: Project) -> dict[str, set[str]]:
     return found
 
 
-def test_a_table_that_is_replaced_before_the_program_reads_it_ends_the_run(project: Project, pithead: Pithead) -> None:
-    code, document, said = pithead.live(project, "train", *asked("few"), "launcher=swapping")
+def test_a_table_that_is_replaced_before_the_program_reads_it_ends_the_run(
+    project: Project, forked_runs: ForkedRuns
+) -> None:
+    code, document, said = forked_runs.run(project, "train", *asked("few"), "launcher=swapping")
     assert code == 3, said
     assert "data/paint holds version" in document["error"]
     assert "another run or a restore has replaced it meanwhile; run again" in document["error"]
     assert "Traceback" not in said
     assert not kept(project)
-    code, document, said = pithead.live(project, "train", *asked("few"))
+    code, document, said = forked_runs.run(project, "train", *asked("few"))
     assert code == 0, said
     assert kept(project) == {document["data"]["split"]["table"]["digest"]: set(COLOURS["few"])}
 
 
-def test_a_table_that_is_replaced_after_training_is_not_measured_on(project: Project, pithead: Pithead) -> None:
+def test_a_table_that_is_replaced_after_training_is_not_measured_on(project: Project, forked_runs: ForkedRuns) -> None:
     swapping = ["launcher=swapping", "launcher.moment=after"]
-    code, document, said = pithead.live(project, "train", *asked("few"), *swapping)
+    code, document, said = forked_runs.run(project, "train", *asked("few"), *swapping)
     assert code == 3, said
     assert "data/paint holds version" in document["error"]
     assert list(kept(project).values()) == [set(COLOURS["few"])]
     assert not list(project.stages.glob("evaluate/*/record.json"))
-    code, _, said = pithead.live(project, "train", *asked("few"))
+    code, _, said = forked_runs.run(project, "train", *asked("few"))
     assert code == 0, said
     assert "train     estimator" in said
     assert [line for line in said.splitlines() if line.startswith("train ") and "reused" in line]

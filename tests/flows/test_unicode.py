@@ -1,4 +1,4 @@
-"""Letters of all kinds through a whole life: in labels, in the names of columns, in the project's folder."""
+"""Letters of all kinds through a whole run: in labels, in the names of columns, in the project's folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from runs import Pithead, free_port, fresh_project, start
+from runs import ForkedRuns, free_port, fresh_project, start
 
 from headframe.config.project import Project
 
@@ -49,13 +49,13 @@ def row(number: int) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def letters(pithead: Pithead, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[str, Any]]:
-    """A life in a folder whose name has blanks and no letter of ASCII."""
+def letters(forked_runs: ForkedRuns, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[str, Any]]:
+    """A run in a folder whose name has blanks and no letter of ASCII."""
     project = fresh_project(tmp_path_factory.mktemp("unicode") / "矿 山 项目 ⛏")
     (project.conf / "dataset" / "letters.yaml").write_text(DATASET, encoding="utf-8")
     lines = [",".join([*map(str, row(number).values()), LABELS[number % 3]]) for number in range(240)]
     (project.root / "字 母.csv").write_text("\n".join(["📏,颜 色,klass/é", *lines]) + "\n", encoding="utf-8")
-    code, outcome, said = pithead.live(project, "run", *PLAN)
+    code, outcome, said = forked_runs.run(project, "run", *PLAN)
     assert code == 0, said
     return project, outcome
 
@@ -72,10 +72,10 @@ def test_letters_of_all_kinds_come_through_a_life(letters: tuple[Project, dict[s
     assert all(label in (folder / "report.html").read_text(encoding="utf-8") for label in LABELS)
 
 
-def test_a_file_of_such_rows_is_scored(pithead: Pithead, letters: tuple[Project, dict[str, Any]]) -> None:
+def test_a_file_of_such_rows_is_scored(forked_runs: ForkedRuns, letters: tuple[Project, dict[str, Any]]) -> None:
     project, _ = letters
     pq.write_table(pa.Table.from_pylist([row(number) for number in range(3)]), project.root / "行 📄.parquet")
-    code, document, said = pithead.live(project, "predict", "letters", "行 📄.parquet", "出 📄.parquet")
+    code, document, said = forked_runs.run(project, "predict", "letters", "行 📄.parquet", "出 📄.parquet")
     assert (code, document["rows"]) == (0, 3), said
     assert pq.read_table(project.root / "出 📄.parquet")["prediction"].to_pylist() == [*LABELS]
 

@@ -43,7 +43,7 @@ class Run:
     """What came of a process: exit code (minus the signal that killed it) and what it printed."""
 
     code: int
-    said: str
+    stderr: str
     folder: Path
 
     def read(self, name: str) -> Any:
@@ -60,7 +60,7 @@ class Run:
 
 
 @dataclass
-class Workshop:
+class TrainingProject:
     """A project with data, in which plans are trained."""
 
     root: Path
@@ -78,7 +78,7 @@ class Workshop:
         given = ["features=image", "trainer.max_epochs=2", "trainer.batch_size=256", "trainer.accelerator=cpu"]
         return load_plan([*given, *overrides], self.project)
 
-    def train(self, plan: Plan, name: str, death: str | None = None) -> Run:
+    def train(self, plan: Plan, name: str, kill: str | None = None) -> Run:
         """Train into the folder `name`, going on with what is in it."""
         folder = self.root / "out" / name
         file = self.root / "plans" / f"{name}.json"
@@ -86,7 +86,7 @@ class Workshop:
         log = self.root / "out" / f"{name}.log"
         log.parent.mkdir(exist_ok=True)
         before = len(log.read_text()) if log.exists() else 0
-        given = {"arguments": [str(file), str(folder), "--root", str(self.root)], "death": death, "log": str(log)}
+        given = {"arguments": [str(file), str(folder), "--root", str(self.root)], "kill": kill, "log": str(log)}
         process = CONTEXT.Process(target=runpy.run_path, args=(str(DRIVER), given, "__main__"))
         process.start()
         process.join(240)
@@ -94,27 +94,27 @@ class Workshop:
         assert "the program imported" not in log.read_text()
         return Run(process.exitcode, log.read_text()[before:], folder)
 
-    def once(self, plan: Plan, how: str | None = None) -> Run:
+    def train_once(self, plan: Plan, how: str | None = None) -> Run:
         """Train a plan, or take what an earlier test trained for the same plan."""
         if plan.fingerprint not in self.finished:
             run = self.train(plan, f"once-{plan.fingerprint[:12]}", how)
-            assert run.code == 0, run.said
+            assert run.code == 0, run.stderr
             self.finished[plan.fingerprint] = run
         return self.finished[plan.fingerprint]
 
 
 @pytest.fixture(scope="session")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+def training_project(tmp_path_factory: pytest.TempPathFactory) -> TrainingProject:
     """A project that holds the digits."""
     root = tmp_path_factory.mktemp("training") / "project"
     shutil.copytree(REPOSITORY / "conf", root / "conf")
-    made = Workshop(root)
+    made = TrainingProject(root)
     collect(made.plan().dataset, root, mirror=None)
     return made
 
 
 @pytest.fixture
-def table_of(workshop: Workshop, tmp_path: Path) -> Iterator[Callable[[Sequence[str]], list[str]]]:
+def table_of(training_project: TrainingProject, tmp_path: Path) -> Iterator[Callable[[Sequence[str]], list[str]]]:
     """Make a data set `made` of lines `number,label`; gives the overrides that ask for it."""
 
     def make(lines: Sequence[str]) -> list[str]:
@@ -140,11 +140,11 @@ def table_of(workshop: Workshop, tmp_path: Path) -> Iterator[Callable[[Sequence[
                 }
             },
         }
-        (workshop.root / "conf" / "dataset" / "made.yaml").write_text(json.dumps(yaml))
+        (training_project.root / "conf" / "dataset" / "made.yaml").write_text(json.dumps(yaml))
         overrides = ["dataset=made", "features=tabular", "model=mlp", "trainer.max_epochs=2"]
-        collect(load_plan(overrides, workshop.project).dataset, workshop.root, tmp_path)
+        collect(load_plan(overrides, training_project.project).dataset, training_project.root, tmp_path)
         return overrides
 
     yield make
-    shutil.rmtree(workshop.root / "data" / "made", ignore_errors=True)
-    (workshop.root / "conf" / "dataset" / "made.yaml").unlink(missing_ok=True)
+    shutil.rmtree(training_project.root / "data" / "made", ignore_errors=True)
+    (training_project.root / "conf" / "dataset" / "made.yaml").unlink(missing_ok=True)

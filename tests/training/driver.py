@@ -1,6 +1,6 @@
 """Runs the training program in a forked process, and kills it by SIGKILL where it is told to.
 
-Handed to `runpy.run_path` with `arguments`, `death` and `log` in its globals.
+Handed to `runpy.run_path` with `arguments`, `kill` and `log` in its globals.
 """
 
 from __future__ import annotations
@@ -14,43 +14,43 @@ from types import SimpleNamespace
 from typing import Any
 
 
-def die(*_: Any, **__: Any) -> None:
+def kill_self(*_: Any, **__: Any) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _dying(function: Any, when: Any, *, first: bool) -> Any:
+def _killed_around(function: Any, when: Any, *, first: bool) -> Any:
     """Wrap a function or method so that the process dies before (or after) it whenever `when` holds."""
 
     def wrapped(*given: Any, **named: Any) -> Any:
         if first and when(*given):
-            die()
+            kill_self()
         result = function(*given, **named)
         if not first and when(*given):
-            die()
+            kill_self()
         return result
 
     return wrapped
 
 
-def plot(death: str) -> None:
-    """Arrange a death, such as `step 7`, `validation 2`, `epoch 2`, `write 3`, `conclude 1`."""
+def arrange_kill(kill: str) -> None:
+    """Arrange a kill, such as `step 7`, `validation 2`, `epoch 2`, `write 3`, `conclude 1`."""
     from headframe.training import checkpoints, ensembles, learner, network
     from headframe.training.module import SupervisedModule
 
     checkpoints.WORTH = 0  # every checkpoint that can be written is
-    place, _, text = death.partition(" ")
+    place, _, text = kill.partition(" ")
     number = int(text) if text.isdigit() else 0
     match place:
         case "step":  # after the optimiser's step, before anything is told about it
-            SupervisedModule._descend = _dying(
+            SupervisedModule._descend = _killed_around(
                 SupervisedModule._descend, lambda module, *_: module.course.step + 1 == number, first=False
             )
         case "validation":  # in the middle of measuring an epoch
-            SupervisedModule.outputs = _dying(
+            SupervisedModule.outputs = _killed_around(
                 SupervisedModule.outputs, lambda module, *_: len(module.course.history) + 1 == number, first=False
             )
         case "epoch":  # right after the checkpoint of an epoch's end
-            network.Checkpointing.on_train_epoch_end = _dying(
+            network.Checkpointing.on_train_epoch_end = _killed_around(
                 network.Checkpointing.on_train_epoch_end,
                 lambda _, trainer, module: len(module.course.history) == number,
                 first=False,
@@ -62,7 +62,7 @@ def plot(death: str) -> None:
                 written[0] += 1
                 if written[0] == number:
                     os.ftruncate(handle, 100)
-                    die()
+                    kill_self()
 
             os.fsync = fsync
         case "serial":  # members one after the other, in one process
@@ -71,14 +71,16 @@ def plot(death: str) -> None:
             _fork(ensembles)
         case "member":  # the ensemble dies while its second member trains
             _fork(ensembles)
-            ensembles._MemberPool._hear = _dying(
+            ensembles._MemberPool._hear = _killed_around(
                 ensembles._MemberPool._hear,
                 lambda crew, connection: crew.running[connection][0].name == text,
                 first=True,
             )
-            ensembles._train_leaf = _dying(ensembles._train_leaf, lambda leaf, *_: leaf.name == text, first=True)
+            ensembles._train_leaf = _killed_around(
+                ensembles._train_leaf, lambda leaf, *_: leaf.name == text, first=True
+            )
         case "conclude":  # everything is written but the result
-            learner.conclude = die
+            learner.conclude = kill_self
 
 
 def _fork(ensembles: Any) -> None:
@@ -93,8 +95,8 @@ def main() -> None:
     with Path(given["log"]).open("a") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
-    if given["death"] is not None:
-        plot(given["death"])
+    if given["kill"] is not None:
+        arrange_kill(given["kill"])
     from headframe.training.__main__ import main as program
 
     code = program(given["arguments"])

@@ -56,10 +56,12 @@ def test_the_memory_of_whoever_started_a_program_is_not_counted_as_its_own():
     assert 5 < float(said) < len(held) / MIB / 2
 
 
-def test_members_are_counted_with_their_ensemble(workshop, tmp_path):
-    plan = workshop.simple("model=deep_ensemble", "model.copies=2", "model.members.cnn.model.widths=[[4]]", "seed=7")
-    version = Table.open(workshop.root / "data" / "digits").digest
-    work = TrainingJob(plan.dataset, plan.task, workshop.root, (), version)
+def test_members_are_counted_with_their_ensemble(training_project, tmp_path):
+    plan = training_project.simple(
+        "model=deep_ensemble", "model.copies=2", "model.members.cnn.model.widths=[[4]]", "seed=7"
+    )
+    version = Table.open(training_project.root / "data" / "digits").digest
+    work = TrainingJob(plan.dataset, plan.task, training_project.root, (), version)
     meter = ResourceUsage()
     with Display() as display:
         train_ensemble(plan.learner, work, tmp_path / "out", display, meter)
@@ -68,16 +70,16 @@ def test_members_are_counted_with_their_ensemble(workshop, tmp_path):
     assert meter.read().cpu_seconds > sum(member.cpu_seconds for member in meter.others)
 
 
-def test_a_training_says_what_it_took_and_whether_it_was_resumed(workshop):
-    cost = cost_of(workshop.once(workshop.plan()))
+def test_a_training_says_what_it_took_and_whether_it_was_resumed(training_project):
+    cost = cost_of(training_project.train_once(training_project.plan()))
     assert cost.wall_seconds > 0
     assert cost.cpu_seconds > 0
     assert 50 < cost.peak_memory_mib < psutil.virtual_memory().total / MIB
     assert not cost.resumed
-    killed = workshop.train(workshop.plan(), "interrupted", "epoch 2")
+    killed = training_project.train(training_project.plan(), "interrupted", "epoch 2")
     assert not (killed.folder / ".cost.json").exists()
-    resumed = workshop.train(workshop.plan(), "interrupted")
+    resumed = training_project.train(training_project.plan(), "interrupted")
     assert cost_of(resumed).resumed
     before = (resumed.folder / ".cost.json").read_bytes()
-    workshop.train(workshop.plan(), "interrupted")
+    training_project.train(training_project.plan(), "interrupted")
     assert (resumed.folder / ".cost.json").read_bytes() == before  # what is finished costs nothing

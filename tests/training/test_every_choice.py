@@ -162,32 +162,32 @@ def _tiny(member: MemberConfig) -> MemberConfig:
     return member.model_copy(update={"model": tiny(member.model), "trainer": quick})
 
 
-class Shaft:
+class ChoicesProject:
     """A project with made-up tables, in which plans are trained tiny."""
 
-    def __init__(self, workshop: Any) -> None:
-        self.workshop = workshop
+    def __init__(self, training_project: Any) -> None:
+        self.training_project = training_project
         self.trained = 0
 
     def plan(self, *overrides: str) -> Plan:
-        plan = load_plan(overrides, self.workshop.project)
+        plan = load_plan(overrides, self.training_project.project)
         return plan.model_copy(update={"model": tiny(plan.model)})
 
     def table(self, dataset: DatasetConfig) -> None:
         """Make up the table of a data set, once."""
-        folder = self.workshop.project.data / dataset.name
+        folder = self.training_project.project.data / dataset.name
         if not folder.is_dir():
             folder.mkdir(parents=True)
             rows = made_up(dataset, 1000 if "forecasting" in dataset.tasks else ROWS)
             batches = [Batch(batch, ()) for batch in rows.to_batches()]
             write_table(folder, dataset, dict(dataset.sources), batches)
 
-    def answers(self, plan: Plan) -> None:
-        """Train a plan and ask its bundle."""
+    def check_predictions(self, plan: Plan) -> None:
+        """Train a plan and check the predictions of its bundle."""
         self.table(plan.dataset)
         self.trained += 1
-        run = self.workshop.train(plan, str(self.trained), "serial")
-        assert run.code == 0, run.said
+        run = self.training_project.train(plan, str(self.trained), "serial")
+        assert run.code == 0, run.stderr
         predictor = load_predictor(run.folder / "bundle")
         probe = pq.read_table(run.folder / "probe.parquet")
         answers = predictor.predict(probe)
@@ -202,56 +202,56 @@ class Shaft:
 
 
 @pytest.fixture(scope="module")
-def shaft(workshop: Any, tmp_path_factory: pytest.TempPathFactory) -> Shaft:
+def choices(training_project: Any, tmp_path_factory: pytest.TempPathFactory) -> ChoicesProject:
     root = tmp_path_factory.mktemp("choices") / "project"
     shutil.copytree(REPOSITORY.conf, root / "conf")
     for name, inputs in (("made_rows", "[number, colour]"), ("made_texts", "[text]")):
         (root / "conf" / "dataset" / f"{name}.yaml").write_text(OWN.format(name=name, inputs=inputs))
-    return Shaft(type(workshop)(root))
+    return ChoicesProject(type(training_project)(root))
 
 
 @pytest.mark.parametrize(("name", "task", "kind"), cases("model"))
-def test_every_model_learns_and_answers(shaft: Shaft, name: str, task: str, kind: str) -> None:
-    shaft.answers(shaft.plan(*asked(kind, task), f"model={name}"))
+def test_every_model_learns_and_answers(choices: ChoicesProject, name: str, task: str, kind: str) -> None:
+    choices.check_predictions(choices.plan(*asked(kind, task), f"model={name}"))
 
 
 @pytest.mark.parametrize(("name", "task", "kind"), cases("baseline"))
-def test_every_baseline_learns_and_answers(shaft: Shaft, name: str, task: str, kind: str) -> None:
+def test_every_baseline_learns_and_answers(choices: ChoicesProject, name: str, task: str, kind: str) -> None:
     beside = "ridge" if (task, kind) == ("regression", "sparse") else MODELS[kind]
-    plan = shaft.plan(*asked(kind, task), f"model={beside}", f"baseline={name}")
+    plan = choices.plan(*asked(kind, task), f"model={beside}", f"baseline={name}")
     assert plan.baseline is not None
     learner = plan.learner.with_member(_tiny(plan.baseline))
     changed = {part: getattr(learner, part) for part in ("model", "features", "optimizer", "scheduler", "trainer")}
-    shaft.answers(plan.model_copy(update={**changed, "baseline": None}))
+    choices.check_predictions(plan.model_copy(update={**changed, "baseline": None}))
 
 
-def test_no_baseline_is_none(shaft: Shaft) -> None:
-    assert shaft.plan("baseline=none").baseline is None
+def test_no_baseline_is_none(choices: ChoicesProject) -> None:
+    assert choices.plan("baseline=none").baseline is None
 
 
 @pytest.mark.parametrize("name", REPOSITORY.choices("features"))
-def test_every_kind_of_features_is_learned_from(shaft: Shaft, name: str) -> None:
+def test_every_kind_of_features_is_learned_from(choices: ChoicesProject, name: str) -> None:
     kind = read("features", name)["gives"]
     task = "forecasting" if kind == "series" else "classification"
-    shaft.answers(shaft.plan(*asked(kind, task), f"features={name}", f"model={MODELS[kind]}"))
+    choices.check_predictions(choices.plan(*asked(kind, task), f"features={name}", f"model={MODELS[kind]}"))
 
 
 @pytest.mark.parametrize("name", REPOSITORY.choices("task"))
-def test_every_task_is_learned(shaft: Shaft, name: str) -> None:
+def test_every_task_is_learned(choices: ChoicesProject, name: str) -> None:
     kind = "series" if read("task", name)["kind"] == "forecasting" else "tabular"
-    shaft.answers(shaft.plan(*asked(kind, name), f"model={MODELS[kind]}"))
+    choices.check_predictions(choices.plan(*asked(kind, name), f"model={MODELS[kind]}"))
 
 
 @pytest.mark.parametrize(
     "choice",
     [f"{group}={name}" for group in ("optimizer", "scheduler", "trainer") for name in REPOSITORY.choices(group)],
 )
-def test_every_way_to_train_trains(shaft: Shaft, choice: str) -> None:
-    shaft.answers(shaft.plan(*asked("tabular", "classification"), "model=mlp", choice))
+def test_every_way_to_train_trains(choices: ChoicesProject, choice: str) -> None:
+    choices.check_predictions(choices.plan(*asked("tabular", "classification"), "model=mlp", choice))
 
 
 @pytest.mark.parametrize("name", REPOSITORY.choices("dataset"))
-def test_every_data_set_is_learned_from(shaft: Shaft, name: str) -> None:
+def test_every_data_set_is_learned_from(choices: ChoicesProject, name: str) -> None:
     dataset = DatasetConfig.model_validate(read("dataset", name))
     columns = dataset.contract.columns
     kinds = {"tensor": "image", "string": "tokens"}
@@ -261,11 +261,11 @@ def test_every_data_set_is_learned_from(shaft: Shaft, name: str) -> None:
     given = [*asked(kind, dataset.tasks[0]), f"dataset={name}", f"model={MODELS[kind]}"]
     if dataset.tasks[0] == "regression":
         given.append(f"dataset.target={dataset.target}")
-    shaft.answers(shaft.plan(*given))
+    choices.check_predictions(choices.plan(*given))
 
 
 @pytest.mark.parametrize("name", REPOSITORY.choices("experiment"))
-def test_every_experiment_trains_and_answers(shaft: Shaft, name: str) -> None:
+def test_every_experiment_trains_and_answers(choices: ChoicesProject, name: str) -> None:
     series = "windows" in json.dumps(read("experiment", name))
-    plan = shaft.plan(f"experiment={name}", *QUICK, *(SHORT if series else ()))
-    shaft.answers(plan)
+    plan = choices.plan(f"experiment={name}", *QUICK, *(SHORT if series else ()))
+    choices.check_predictions(plan)

@@ -18,8 +18,8 @@ from headframe.examples.prepare import prepare
 from headframe.prediction.bundle import load_predictor
 
 
-def rows_of(workshop, plan):
-    prepared = prepare(plan.dataset, plan.task, Table.open(workshop.root / "data/digits"))
+def rows_of(training_project, plan):
+    prepared = prepare(plan.dataset, plan.task, Table.open(training_project.root / "data/digits"))
     examples = encode(prepared, plan.learner)
     flat = examples.inputs.reshape(len(examples.inputs), -1)
     return flat, examples.target, prepared.parts, prepared.task
@@ -32,12 +32,12 @@ def scores_in(run, part="test"):
     return np.column_stack([table[f"score_{digit}"].to_numpy() for digit in range(10)])
 
 
-def ensemble(workshop, members, target="Mean", **settings):
+def ensemble(training_project, members, target="Mean", **settings):
     """Make an ensemble of models of `conf/model`."""
-    plan = workshop.simple("model=mlp", "model.hidden=[8]", "seed=7")
+    plan = training_project.simple("model=mlp", "model.hidden=[8]", "seed=7")
     model = {
         "_target_": f"headframe.models.ensembles.{target}",
-        "members": {name: {"model": workshop.simple(*given).model} for name, given in members.items()},
+        "members": {name: {"model": training_project.simple(*given).model} for name, given in members.items()},
         **settings,
     }
     return Plan.model_validate({**plan.model_dump(by_alias=True), "model": json.loads(json.dumps(model, default=dump))})
@@ -48,10 +48,10 @@ def dump(component):
 
 
 @pytest.mark.parametrize("weights", ["none", "balanced"])
-def test_an_estimator_learns_what_scikit_learn_learns(workshop, weights):
-    plan = workshop.simple("model=logistic", f"task.class_weights={weights}")
-    run = workshop.once(plan)
-    flat, target, parts, _ = rows_of(workshop, plan)
+def test_an_estimator_learns_what_scikit_learn_learns(training_project, weights):
+    plan = training_project.simple("model=logistic", f"task.class_weights={weights}")
+    run = training_project.train_once(plan)
+    flat, target, parts, _ = rows_of(training_project, plan)
     by_hand = LogisticRegression(C=1.0, max_iter=1000, class_weight=None if weights == "none" else "balanced")
     # As many threads as the program has: in float32 the order of sums moves the place where the optimiser stops.
     with threadpool_limits(plan.trainer.threads):
@@ -61,21 +61,21 @@ def test_an_estimator_learns_what_scikit_learn_learns(workshop, weights):
     assert run.read("result.json")["parameters"] == 0
 
 
-def test_an_estimator_draws_from_the_seed_of_the_plan(workshop):
-    plan = workshop.simple("model=random_forest_classifier", "model.n_estimators=5", "seed=7")
-    run, again = workshop.once(plan), workshop.train(plan, "forest-again")
+def test_an_estimator_draws_from_the_seed_of_the_plan(training_project):
+    plan = training_project.simple("model=random_forest_classifier", "model.n_estimators=5", "seed=7")
+    run, again = training_project.train_once(plan), training_project.train(plan, "forest-again")
     assert run.files() == again.files()
-    flat, target, parts, _ = rows_of(workshop, plan)
+    flat, target, parts, _ = rows_of(training_project, plan)
     settings = {name: value for name, value in plan.model.arguments.items() if name != "random_state"}
     by_hand = RandomForestClassifier(**settings, random_state=7)
     by_hand.fit(flat[parts == "train"], target[parts == "train"])
     assert np.allclose(scores_in(run), by_hand.predict_proba(flat[parts == "test"]), atol=1e-12)
 
 
-def test_a_member_trains_to_the_weights_it_reaches_alone(workshop):
-    plan = ensemble(workshop, {"net": ["model=mlp", "model.hidden=[8]"], "lines": ["model=linear"]})
-    run = workshop.once(plan)
-    alone = workshop.once(workshop.simple("model=mlp", "model.hidden=[8]", "seed=7"))
+def test_a_member_trains_to_the_weights_it_reaches_alone(training_project):
+    plan = ensemble(training_project, {"net": ["model=mlp", "model.hidden=[8]"], "lines": ["model=linear"]})
+    run = training_project.train_once(plan)
+    alone = training_project.train_once(training_project.simple("model=mlp", "model.hidden=[8]", "seed=7"))
     member = {name: raw for name, raw in run.files().items() if name.startswith("members/net/")}
     assert {name.removeprefix("members/net/"): raw for name, raw in member.items()} == alone.files()
     # The bundle of the ensemble holds the member as it is.
@@ -90,28 +90,28 @@ def test_a_member_trains_to_the_weights_it_reaches_alone(workshop):
     assert np.array_equal(scores, np.load(run.folder / "probe_scores.npy"))
 
 
-def test_an_ensemble_killed_in_a_member_keeps_the_finished_ones(workshop):
-    plan = ensemble(workshop, {"net": ["model=mlp", "model.hidden=[8]"], "lines": ["model=linear"]})
-    undisturbed = workshop.once(plan)
-    killed = workshop.train(plan, "killed-ensemble", "member net")
-    assert killed.code == -9, killed.said
+def test_an_ensemble_killed_in_a_member_keeps_the_finished_ones(training_project):
+    plan = ensemble(training_project, {"net": ["model=mlp", "model.hidden=[8]"], "lines": ["model=linear"]})
+    undisturbed = training_project.train_once(plan)
+    killed = training_project.train(plan, "killed-ensemble", "member net")
+    assert killed.code == -9, killed.stderr
     assert not (killed.folder / "result.json").exists()
     finished = (killed.folder / "members/lines/result.json").exists()
-    resumed = workshop.train(plan, "killed-ensemble", "serial")  # in one process, to the same bytes
-    assert resumed.code == 0, resumed.said
-    assert ("lines: finished earlier" in resumed.said) == finished
+    resumed = training_project.train(plan, "killed-ensemble", "serial")  # in one process, to the same bytes
+    assert resumed.code == 0, resumed.stderr
+    assert ("lines: finished earlier" in resumed.stderr) == finished
     assert resumed.files() == undisturbed.files()
 
 
-def test_copies_of_a_bagged_member_see_other_rows(workshop):
+def test_copies_of_a_bagged_member_see_other_rows(training_project):
     members = {"tree": ["model=random_forest_classifier", "model.n_estimators=2"]}
-    plan = ensemble(workshop, members, copies=2, bootstrap=True)
-    run = workshop.once(plan, "serial")
+    plan = ensemble(training_project, members, copies=2, bootstrap=True)
+    run = training_project.train_once(plan, "serial")
     files = run.files()
     assert run.read("result.json")["members"] == ["tree-0", "tree-1"]
     assert files["members/tree-0/bundle/estimator.skops"] != files["members/tree-1/bundle/estimator.skops"]
-    first, second = (encode_of(workshop, learner) for learner in plan.learner.members().values())
-    every = rows_of(workshop, plan)[2]
+    first, second = (encode_of(training_project, learner) for learner in plan.learner.members().values())
+    every = rows_of(training_project, plan)[2]
     for drawn in (first, second):
         assert len(drawn) == (every == "train").sum()
         assert 0.6 < len(set(drawn)) / len(drawn) < 0.66
@@ -119,19 +119,19 @@ def test_copies_of_a_bagged_member_see_other_rows(workshop):
     assert set(first) != set(second)
 
 
-def encode_of(workshop, learner):
-    plan = workshop.simple()
-    prepared = prepare(plan.dataset, plan.task, Table.open(workshop.root / "data/digits"))
+def encode_of(training_project, learner):
+    plan = training_project.simple()
+    prepared = prepare(plan.dataset, plan.task, Table.open(training_project.root / "data/digits"))
     return encode(prepared, learner).train
 
 
-def test_a_failing_member_stops_the_rest_and_its_sentence_comes_through(workshop):
-    plan = ensemble(workshop, {"net": ["model=mlp"], "far": ["model=mlp"]})
+def test_a_failing_member_stops_the_rest_and_its_sentence_comes_through(training_project):
+    plan = ensemble(training_project, {"net": ["model=mlp"], "far": ["model=mlp"]})
     tree = plan.model_dump(mode="json", by_alias=True)
     tree["model"]["members"]["far"]["optimizer"] = {**tree["optimizer"], "lr": 1e30}
     tree["model"]["members"]["net"]["trainer"] = {"max_epochs": 100_000}
-    run = workshop.train(Plan.model_validate(tree), "failing", "fork")
+    run = training_project.train(Plan.model_validate(tree), "failing", "fork")
     assert run.code == 1
-    sentence = run.said.splitlines()[-1]
+    sentence = run.stderr.splitlines()[-1]
     assert sentence.startswith("error: member far: training diverged: train_loss is ")
     assert "lower optimizer.lr" in sentence

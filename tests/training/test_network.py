@@ -18,14 +18,14 @@ from headframe.examples.seeds import order, seed_of, with_replacement
 from headframe.training.course import Epoch, Judge
 
 
-def prepared(workshop, plan):
-    return prepare(plan.dataset, plan.task, Table.open(workshop.root / "data" / plan.dataset.name))
+def prepared(training_project, plan):
+    return prepare(plan.dataset, plan.task, Table.open(training_project.root / "data" / plan.dataset.name))
 
 
-def test_the_program_reaches_the_weights_of_a_plain_loop(workshop):
-    plan = workshop.plan("trainer.keep=last", "trainer.gradient_clip=1.0")
-    run = workshop.once(plan)
-    given = prepared(workshop, plan)
+def test_the_program_reaches_the_weights_of_a_plain_loop(training_project):
+    plan = training_project.plan("trainer.keep=last", "trainer.gradient_clip=1.0")
+    run = training_project.train_once(plan)
+    given = prepared(training_project, plan)
     examples = encode(given, plan.learner)
     inputs, target = torch.from_numpy(examples.inputs), torch.from_numpy(examples.target)
     rows = np.flatnonzero(given.parts == "train")
@@ -63,12 +63,12 @@ def test_the_program_reaches_the_weights_of_a_plain_loop(workshop):
     assert np.allclose([epoch["train_loss"] for epoch in run.read("history.json")], losses, rtol=1e-12)
 
 
-def test_predictions_are_those_of_the_kept_epoch(workshop):
+def test_predictions_are_those_of_the_kept_epoch(training_project):
     """A rate that rises far too high spoils the later epochs, so that best and last differ."""
     bad = ["optimizer.lr=1.0", "scheduler.start=0.001", "scheduler.warm_up=0.9", "trainer.max_epochs=5"]
     for keep in ("best", "last"):
-        plan = workshop.plan(*bad, f"trainer.keep={keep}")
-        run = workshop.once(plan)
+        plan = training_project.plan(*bad, f"trainer.keep={keep}")
+        run = training_project.train_once(plan)
         losses = [epoch["val_loss"] for epoch in run.read("history.json")]
         assert losses.index(min(losses)) != len(losses) - 1
         expected = min(losses) if keep == "best" else losses[-1]
@@ -77,11 +77,11 @@ def test_predictions_are_those_of_the_kept_epoch(workshop):
         assert math.isclose(sum(found) / len(found), expected, rel_tol=1e-5)
 
 
-def test_predictions_hold_validation_and_test_rows_in_table_order(workshop):
-    plan = workshop.plan()
-    table = Table.open(workshop.root / "data/digits")
-    given = prepared(workshop, plan)
-    kept = pq.read_table(workshop.once(plan).folder / "predictions.parquet")
+def test_predictions_hold_validation_and_test_rows_in_table_order(training_project):
+    plan = training_project.plan()
+    table = Table.open(training_project.root / "data/digits")
+    given = prepared(training_project, plan)
+    kept = pq.read_table(training_project.train_once(plan).folder / "predictions.parquet")
     ids = given.rows.column("row_id").to_pylist()
     expected = [(name, part) for name, part in zip(ids, given.parts, strict=True) if part != "train"]
     assert list(zip(kept["row_id"].to_pylist(), kept["split"].to_pylist(), strict=True)) == expected
@@ -89,16 +89,16 @@ def test_predictions_hold_validation_and_test_rows_in_table_order(workshop):
     assert kept["target"].to_pylist() == [labels[name] for name, _ in expected]
 
 
-def test_a_loaded_bundle_gives_the_probe_scores(workshop):
+def test_a_loaded_bundle_gives_the_probe_scores(training_project):
     from headframe.prediction.bundle import load_predictor
 
-    run = workshop.once(workshop.plan())
+    run = training_project.train_once(training_project.plan())
     torch.set_num_threads(1)
     scores = load_predictor(run.folder / "bundle").scores(pq.read_table(run.folder / "probe.parquet"))
     assert np.array_equal(scores, np.load(run.folder / "probe_scores.npy"))
 
 
-def test_windows_belong_to_the_part_that_holds_what_they_predict(workshop):
+def test_windows_belong_to_the_part_that_holds_what_they_predict(training_project):
     from types import SimpleNamespace
 
     import pyarrow as pa
@@ -118,7 +118,7 @@ def test_windows_belong_to_the_part_that_holds_what_they_predict(workshop):
     assert given.probe(3).column("x").to_pylist() == [11.0, 12.0, 13.0]
 
 
-def test_batches_of_windows_are_the_windows(workshop):
+def test_batches_of_windows_are_the_windows(training_project):
     from headframe.examples.batches import TensorExamples
     from headframe.examples.encode import Examples
 

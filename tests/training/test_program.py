@@ -51,95 +51,95 @@ print("torch" in heavy(), "lightning" in heavy(), file=sys.stderr)
     ],
     ids=["one class", "unseen class"],
 )
-def test_labels_that_cannot_be_learned_end_in_one_sentence_and_code_3(workshop, table_of, lines, sentence):
-    plan = _plan(workshop, table_of(lines))
-    run = workshop.train(plan, f"bad-{abs(hash(sentence))}")
+def test_labels_that_cannot_be_learned_end_in_one_sentence_and_code_3(training_project, table_of, lines, sentence):
+    plan = _plan(training_project, table_of(lines))
+    run = training_project.train(plan, f"bad-{abs(hash(sentence))}")
     assert run.code == 3
-    assert run.said.startswith("error: target 'label' ")
-    assert sentence in run.said
-    assert run.said.count("\n") == 1
+    assert run.stderr.startswith("error: target 'label' ")
+    assert sentence in run.stderr
+    assert run.stderr.count("\n") == 1
     assert not (run.folder / "bundle").exists()
 
 
-def test_numbers_too_large_to_standardise_end_in_one_sentence_and_code_3(workshop, table_of):
-    plan = _plan(workshop, table_of([row.replace("1,", "1e300,", 1) for row in ROWS]))
-    run = workshop.train(plan, "huge")
-    assert run.code == 3, run.said
-    assert run.said == "error: training rows hold numbers up to 2.1e+301, too large to standardise; rescale them\n"
+def test_numbers_too_large_to_standardise_end_in_one_sentence_and_code_3(training_project, table_of):
+    plan = _plan(training_project, table_of([row.replace("1,", "1e300,", 1) for row in ROWS]))
+    run = training_project.train(plan, "huge")
+    assert run.code == 3, run.stderr
+    assert run.stderr == "error: training rows hold numbers up to 2.1e+301, too large to standardise; rescale them\n"
     assert not (run.folder / "bundle").exists()
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_inputs_that_are_no_numbers_end_in_one_sentence_and_code_3(workshop, table_of, value):
-    plan = _plan(workshop, table_of(ROWS))
-    file = workshop.root / "data/made/table.parquet"
+def test_inputs_that_are_no_numbers_end_in_one_sentence_and_code_3(training_project, table_of, value):
+    plan = _plan(training_project, table_of(ROWS))
+    file = training_project.root / "data/made/table.parquet"
     rows = pq.read_table(file)  # changed behind the reader's back, which would refuse an infinity itself
     other = rows.column("other").to_numpy().copy()
     other[40] = value
     place = rows.schema.get_field_index("other")
     pq.write_table(rows.set_column(place, rows.schema.field(place), pa.array(other)), file)
-    run = workshop.train(plan, f"bad-{value}")
+    run = training_project.train(plan, f"bad-{value}")
     assert run.code == 3
-    assert run.said.startswith("error: column 'other' ")
-    assert "in row 40 (counted from 0)" in run.said
-    assert run.said.count("\n") == 1
+    assert run.stderr.startswith("error: column 'other' ")
+    assert "in row 40 (counted from 0)" in run.stderr
+    assert run.stderr.count("\n") == 1
     assert not (run.folder / "bundle").exists()
 
 
-def test_a_plan_of_another_shape_is_refused_in_one_sentence(workshop, tmp_path, capsys):
+def test_a_plan_of_another_shape_is_refused_in_one_sentence(training_project, tmp_path, capsys):
     (tmp_path / "plan.json").write_text('{"name": "x"}')
     for name, code, sentence in (
         ("plan.json", 2, "plan.json is no plan: dataset: Field required"),
         ("none.json", 1, "there is no plan"),
     ):
-        given = [str(tmp_path / name), str(tmp_path / "out"), "--root", str(workshop.root)]
+        given = [str(tmp_path / name), str(tmp_path / "out"), "--root", str(training_project.root)]
         assert main(given) == code
         said = capsys.readouterr().err
         assert sentence in said
         assert said.count("\n") == 1
 
 
-def test_a_folder_that_cannot_be_written_is_named(workshop):
-    (workshop.root / "out").mkdir(exist_ok=True)
-    (workshop.root / "out" / "occupied").write_text("a file where a folder should be")
-    run = workshop.train(workshop.plan(), "occupied")
+def test_a_folder_that_cannot_be_written_is_named(training_project):
+    (training_project.root / "out").mkdir(exist_ok=True)
+    (training_project.root / "out" / "occupied").write_text("a file where a folder should be")
+    run = training_project.train(training_project.plan(), "occupied")
     assert run.code == 1
-    assert run.said == f"error: {workshop.root / 'out' / 'occupied'}: File exists\n"
+    assert run.stderr == f"error: {training_project.root / 'out' / 'occupied'}: File exists\n"
 
 
-def test_two_runs_in_one_folder_do_not_meet(workshop, monkeypatch):
+def test_two_runs_in_one_folder_do_not_meet(training_project, monkeypatch):
     import filelock
 
     from headframe.training import program
 
-    folder = workshop.root / "out" / "taken"
+    folder = training_project.root / "out" / "taken"
     folder.mkdir(parents=True)
     monkeypatch.setattr(program, "PATIENCE", 0.1)
     with filelock.FileLock(folder / ".lock"), pytest.raises(HeadframeError, match="another training is running in"):
-        program.run(workshop.plan(), workshop.root, folder, ())
+        program.run(training_project.plan(), training_project.root, folder, ())
 
 
-def _plan(workshop, overrides):
+def _plan(training_project, overrides):
     from headframe.config.load import load_plan
 
-    return load_plan([*overrides, "trainer.accelerator=cpu"], workshop.project)
+    return load_plan([*overrides, "trainer.accelerator=cpu"], training_project.project)
 
 
-def _record(workshop, plan):
+def _record(training_project, plan):
     from headframe.datasets.table import Table
 
-    return Table.open(workshop.root / "data" / plan.dataset.name).record()
+    return Table.open(training_project.root / "data" / plan.dataset.name).record()
 
 
-def _version(workshop):
-    return _record(workshop, workshop.plan()).digest
+def _version(training_project):
+    return _record(training_project, training_project.plan()).digest
 
 
-def test_the_launched_program_leaves_the_bytes_of_the_program_run_by_hand(workshop):
-    plan = workshop.plan()
-    folder = workshop.root / ".headframe" / "stages" / "train" / "key"
-    trained = train(plan, _record(workshop, plan), workshop.root, folder)
-    by_hand = workshop.once(plan)
+def test_the_launched_program_leaves_the_bytes_of_the_program_run_by_hand(training_project):
+    plan = training_project.plan()
+    folder = training_project.root / ".headframe" / "stages" / "train" / "key"
+    trained = train(plan, _record(training_project, plan), training_project.root, folder)
+    by_hand = training_project.train_once(plan)
     result = by_hand.read("result.json")
     assert trained.folder == ".headframe/stages/train/key"
     assert (trained.bundle, trained.predictions) == (result["bundle"], result["predictions"])
@@ -147,44 +147,53 @@ def test_the_launched_program_leaves_the_bytes_of_the_program_run_by_hand(worksh
     assert trained.parameters == result["parameters"] > 0
 
 
-def test_the_program_s_failure_is_raised_again_by_the_launcher(workshop, table_of):
-    plan = _plan(workshop, table_of([row.replace("no", "yes") for row in ROWS]))
-    folder = workshop.root / "out" / "launched"
+def test_the_program_s_failure_is_raised_again_by_the_launcher(training_project, table_of):
+    plan = _plan(training_project, table_of([row.replace("no", "yes") for row in ROWS]))
+    folder = training_project.root / "out" / "launched"
     with pytest.raises(DataError, match="has only 'yes' in training rows"):
-        train(plan, _record(workshop, plan), workshop.root, folder)
+        train(plan, _record(training_project, plan), training_project.root, folder)
 
 
-def test_a_table_that_was_changed_since_is_not_trained_on(workshop):
-    plan = workshop.plan()
-    record = _record(workshop, plan).model_copy(update={"digest": "0" * 64})
+def test_a_table_that_was_changed_since_is_not_trained_on(training_project):
+    plan = training_project.plan()
+    record = _record(training_project, plan).model_copy(update={"digest": "0" * 64})
     with pytest.raises(DataError, match="data/digits holds version"):
-        train(plan, record, workshop.root, workshop.root / "out" / "changed")
+        train(plan, record, training_project.root, training_project.root / "out" / "changed")
 
 
-def test_a_plan_without_a_baseline_has_none_to_train(workshop):
-    plan = workshop.plan()
+def test_a_plan_without_a_baseline_has_none_to_train(training_project):
+    plan = training_project.plan()
     with pytest.raises(ConfigurationError, match="names no baseline"):
-        train_baseline(plan, _record(workshop, plan), workshop.root, workshop.root / "out" / "baseline")
+        train_baseline(
+            plan, _record(training_project, plan), training_project.root, training_project.root / "out" / "baseline"
+        )
 
 
-def test_a_training_that_takes_too_long_is_ended(workshop):
-    file = workshop.root / "plans" / "late.json"
-    write_record(file, workshop.plan())
+def test_a_training_that_takes_too_long_is_ended(training_project):
+    file = training_project.root / "plans" / "late.json"
+    write_record(file, training_project.plan())
     before = psutil.Process().children()
     with pytest.raises(HeadframeError, match=r"ended after launcher\.minutes=0\.001; start again"):
-        Local(minutes=0.001).launch(file, workshop.root / "out" / "late", workshop.root, _version(workshop), 1)
+        Local(minutes=0.001).launch(
+            file, training_project.root / "out" / "late", training_project.root, _version(training_project), 1
+        )
     assert set(psutil.Process().children()) <= set(before)
 
 
-def test_a_training_ends_with_the_process_that_started_it(workshop):
-    plan = workshop.plan("trainer.max_epochs=100000", "trainer.keep=last")
-    file = workshop.root / "plans" / "orphan.json"
+def test_a_training_ends_with_the_process_that_started_it(training_project):
+    plan = training_project.plan("trainer.max_epochs=100000", "trainer.keep=last")
+    file = training_project.root / "plans" / "orphan.json"
     write_record(file, plan)
     code = (
         "import sys; from pathlib import Path; from headframe.training.launchers import Local\n"
         "Local().launch(*map(Path, sys.argv[1:4]), sys.argv[4], 1)"
     )
-    arguments = [str(file), str(workshop.root / "out" / "orphan"), str(workshop.root), _version(workshop)]
+    arguments = [
+        str(file),
+        str(training_project.root / "out" / "orphan"),
+        str(training_project.root),
+        _version(training_project),
+    ]
     parent = subprocess.Popen([sys.executable, "-c", code, *arguments], stderr=subprocess.DEVNULL)
     child = _wait_for(lambda: next(iter(psutil.Process(parent.pid).children()), None))
     _wait_for(lambda: "headframe.training" in " ".join(child.cmdline()))

@@ -10,21 +10,21 @@ import torch
 PER_EPOCH = 9  # steps: 1,150 digits or so in batches of 128
 
 
-def test_two_runs_of_one_plan_leave_equal_bytes(workshop):
-    first = workshop.once(workshop.plan())
-    again = workshop.train(workshop.plan(), "again")
-    assert again.code == 0, again.said
+def test_two_runs_of_one_plan_leave_equal_bytes(training_project):
+    first = training_project.train_once(training_project.plan())
+    again = training_project.train(training_project.plan(), "again")
+    assert again.code == 0, again.stderr
     assert again.files() == first.files()
     assert [epoch["epoch"] for epoch in first.read("history.json")] == [1, 2, 3]
 
 
-def test_another_seed_leaves_other_bytes(workshop):
-    first, other = (workshop.once(workshop.plan(f"seed={seed}")).files() for seed in (17, 18))
+def test_another_seed_leaves_other_bytes(training_project):
+    first, other = (training_project.train_once(training_project.plan(f"seed={seed}")).files() for seed in (17, 18))
     assert first["bundle/weights.safetensors"] != other["bundle/weights.safetensors"]
 
 
 @pytest.mark.parametrize(
-    "deaths",
+    "kills",
     [
         ["step 2"],  # before the first checkpoint
         [f"step {PER_EPOCH}"],  # after the last step of an epoch, before its validation
@@ -36,70 +36,70 @@ def test_another_seed_leaves_other_bytes(workshop):
     ],
     ids=", ".join,
 )
-def test_a_killed_training_goes_on_to_the_same_bytes(workshop, deaths, request):
-    undisturbed = workshop.once(workshop.plan())
+def test_a_killed_training_goes_on_to_the_same_bytes(training_project, kills, request):
+    undisturbed = training_project.train_once(training_project.plan())
     name = f"killed-{request.node.callspec.id}".replace(" ", "")
-    for death in deaths:
-        killed = workshop.train(workshop.plan(), name, death)
-        assert killed.code == -9, killed.said
+    for kill in kills:
+        killed = training_project.train(training_project.plan(), name, kill)
+        assert killed.code == -9, killed.stderr
         assert not (killed.folder / "result.json").exists()
-    resumed = workshop.train(workshop.plan(), name)
-    assert resumed.code == 0, resumed.said
+    resumed = training_project.train(training_project.plan(), name)
+    assert resumed.code == 0, resumed.stderr
     assert resumed.files() == undisturbed.files()
 
 
-def test_a_training_in_mixed_precision_goes_on_to_the_same_bytes(workshop):
-    plan = workshop.plan("trainer.precision=bf16-mixed")
-    undisturbed = workshop.once(plan)
-    for death in ("validation 1", f"step {2 * PER_EPOCH + 5}"):
-        killed = workshop.train(plan, "mixed", death)
-        assert killed.code == -9, killed.said
-    resumed = workshop.train(plan, "mixed")
-    assert resumed.code == 0, resumed.said
-    assert resumed.said.startswith(f"going on from step {2 * PER_EPOCH + 2} of {3 * PER_EPOCH}\n")
+def test_a_training_in_mixed_precision_goes_on_to_the_same_bytes(training_project):
+    plan = training_project.plan("trainer.precision=bf16-mixed")
+    undisturbed = training_project.train_once(plan)
+    for kill in ("validation 1", f"step {2 * PER_EPOCH + 5}"):
+        killed = training_project.train(plan, "mixed", kill)
+        assert killed.code == -9, killed.stderr
+    resumed = training_project.train(plan, "mixed")
+    assert resumed.code == 0, resumed.stderr
+    assert resumed.stderr.startswith(f"going on from step {2 * PER_EPOCH + 2} of {3 * PER_EPOCH}\n")
     assert resumed.files() == undisturbed.files()
-    full = workshop.once(workshop.plan())
+    full = training_project.train_once(training_project.plan())
     assert full.files()["bundle/weights.safetensors"] != resumed.files()["bundle/weights.safetensors"]
 
 
-def test_a_resumed_training_does_not_start_anew(workshop):
-    workshop.train(workshop.plan(), "goes-on", "step 26")
-    resumed = workshop.train(workshop.plan(), "goes-on")
-    assert resumed.said.startswith("going on from step 24 of 27\n")
-    assert "epoch 3/3" in resumed.said
-    assert "epoch 2/3" not in resumed.said
+def test_a_resumed_training_does_not_start_anew(training_project):
+    training_project.train(training_project.plan(), "goes-on", "step 26")
+    resumed = training_project.train(training_project.plan(), "goes-on")
+    assert resumed.stderr.startswith("going on from step 24 of 27\n")
+    assert "epoch 3/3" in resumed.stderr
+    assert "epoch 2/3" not in resumed.stderr
 
 
-def test_early_stopping_is_the_same_after_a_kill(workshop):
+def test_early_stopping_is_the_same_after_a_kill(training_project):
     given = ["model=linear", "scheduler=constant", "optimizer.lr=1e-30", "optimizer.weight_decay=0"]
-    plan = workshop.simple(*given, "trainer.max_epochs=6", "trainer.early_stopping={patience: 2}")
-    undisturbed = workshop.once(plan)
+    plan = training_project.simple(*given, "trainer.max_epochs=6", "trainer.early_stopping={patience: 2}")
+    undisturbed = training_project.train_once(plan)
     history = undisturbed.read("history.json")
-    for death in ("validation 2", "epoch 3", "conclude"):
-        assert workshop.train(plan, "stopped", death).code == -9
-    resumed = workshop.train(plan, "stopped")
+    for kill in ("validation 2", "epoch 3", "conclude"):
+        assert training_project.train(plan, "stopped", kill).code == -9
+    resumed = training_project.train(plan, "stopped")
     assert resumed.files() == undisturbed.files()
     assert len(history) == 3  # the first epoch is never improved on
-    assert "stopped early after epoch 3" in undisturbed.said
+    assert "stopped early after epoch 3" in undisturbed.stderr
 
 
-def test_a_finished_training_is_left_as_it_is(workshop):
-    finished = workshop.once(workshop.plan())
+def test_a_finished_training_is_left_as_it_is(training_project):
+    finished = training_project.train_once(training_project.plan())
     before = {path: path.stat().st_mtime_ns for path in finished.folder.rglob("*.json")}
-    again = workshop.train(workshop.plan(), finished.folder.name)
-    assert again.said == "finished earlier; nothing to do\n"
+    again = training_project.train(training_project.plan(), finished.folder.name)
+    assert again.stderr == "finished earlier; nothing to do\n"
     assert {path: path.stat().st_mtime_ns for path in finished.folder.rglob("*.json")} == before
 
 
-def test_another_plan_in_the_same_folder_starts_anew(workshop):
-    workshop.train(workshop.plan("seed=5"), "reused", "step 25")
-    other = workshop.train(workshop.plan(), "reused")
-    assert "going on" not in other.said
-    assert other.files() == workshop.once(workshop.plan()).files()
+def test_another_plan_in_the_same_folder_starts_anew(training_project):
+    training_project.train(training_project.plan("seed=5"), "reused", "step 25")
+    other = training_project.train(training_project.plan(), "reused")
+    assert "going on" not in other.stderr
+    assert other.files() == training_project.train_once(training_project.plan()).files()
 
 
-def test_the_checkpoint_holds_tensors_and_plain_values_only(workshop):
-    killed = workshop.train(workshop.plan(), "opened", "step 17")
+def test_the_checkpoint_holds_tensors_and_plain_values_only(training_project):
+    killed = training_project.train(training_project.plan(), "opened", "step 17")
     state = torch.load(killed.folder / "checkpoint/last.ckpt", weights_only=True)
     assert state["step"] == 16
     assert len(state["history"]) == 1
@@ -107,26 +107,26 @@ def test_the_checkpoint_holds_tensors_and_plain_values_only(workshop):
 
 
 @pytest.mark.parametrize("size", [0, 1000, 0.5, 0.99])
-def test_a_cut_checkpoint_is_named_in_one_sentence(workshop, size: float):
-    killed = workshop.train(workshop.plan(), f"cut {size}", "step 9")
+def test_a_cut_checkpoint_is_named_in_one_sentence(training_project, size: float):
+    killed = training_project.train(training_project.plan(), f"cut {size}", "step 9")
     file = killed.folder / "checkpoint/last.ckpt"
     content = file.read_bytes()
     file.write_bytes(content[: int(size * len(content)) if size < 1 else int(size)])
-    _is_refused(workshop.train(workshop.plan(), f"cut {size}"))
+    _is_refused(training_project.train(training_project.plan(), f"cut {size}"))
 
 
-def test_a_flipped_bit_in_a_checkpoint_is_noticed(workshop):
-    killed = workshop.train(workshop.plan(), "flipped", "step 9")
+def test_a_flipped_bit_in_a_checkpoint_is_noticed(training_project):
+    killed = training_project.train(training_project.plan(), "flipped", "step 9")
     file = killed.folder / "checkpoint/last.ckpt"
     weights = next(iter(torch.load(file, weights_only=True)["network"].values())).numpy().tobytes()
     content = bytearray(file.read_bytes())
     content[content.index(weights)] ^= 1
     file.write_bytes(content)
-    _is_refused(workshop.train(workshop.plan(), "flipped"))
+    _is_refused(training_project.train(training_project.plan(), "flipped"))
 
 
 def _is_refused(again):
     assert again.code == 3
-    assert again.said.count("\n") == 1
-    assert "last.ckpt is damaged" in again.said
-    assert again.said.endswith("remove it to train from the start\n")
+    assert again.stderr.count("\n") == 1
+    assert "last.ckpt is damaged" in again.stderr
+    assert again.stderr.endswith("remove it to train from the start\n")

@@ -30,44 +30,44 @@ class Net(nn.Module):
 
 
 @pytest.fixture
-def surface(workshop):
+def surface(training_project):
     """A network of the project's own in two files; gives the plan and the file that is changed."""
-    package = workshop.root / "src" / "surface"
+    package = training_project.root / "src" / "surface"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("")
     (package / "net.py").write_text(NET)
     (package / "scale.py").write_text("SCALE = 1.0\n")
-    yaml = workshop.root / "conf" / "model" / "surface.yaml"
+    yaml = training_project.root / "conf" / "model" / "surface.yaml"
     yaml.write_text("_target_: surface.net.Net\ntasks: [classification]\ntakes: [image]\n")
-    yield workshop.simple("model=surface", "trainer.max_epochs=3"), package / "scale.py"
+    yield training_project.simple("model=surface", "trainer.max_epochs=3"), package / "scale.py"
     yaml.unlink()
-    shutil.rmtree(workshop.root / "src")
+    shutil.rmtree(training_project.root / "src")
 
 
-def _digits(workshop):
-    return Table.open(workshop.root / "data" / "digits").record()
+def _digits(training_project):
+    return Table.open(training_project.root / "data" / "digits").record()
 
 
-def test_changed_code_trains_anew_and_goes_on_from_no_checkpoint_of_the_old(workshop, surface):
+def test_changed_code_trains_anew_and_goes_on_from_no_checkpoint_of_the_old(training_project, surface):
     plan, file = surface
-    first = workshop.train(plan, "code")
-    assert first.code == 0, first.said
+    first = training_project.train(plan, "code")
+    assert first.code == 0, first.stderr
     before = first.files()
-    assert workshop.train(plan, "code").said == "finished earlier; nothing to do\n"
+    assert training_project.train(plan, "code").stderr == "finished earlier; nothing to do\n"
     file.write_text("SCALE = 0.5\n")
-    killed = workshop.train(plan, "code", "epoch 2")
-    assert killed.code == -9, killed.said
+    killed = training_project.train(plan, "code", "epoch 2")
+    assert killed.code == -9, killed.stderr
     assert (killed.folder / "checkpoint/last.ckpt").is_file()
     file.write_text("SCALE = 1.0\n")
-    again = workshop.train(plan, "code")
-    assert again.code == 0, again.said
-    assert "going on" not in again.said
+    again = training_project.train(plan, "code")
+    assert again.code == 0, again.stderr
+    assert "going on" not in again.stderr
     assert again.files() == before
 
 
-def test_the_program_takes_no_other_version_of_the_data_than_it_is_told(workshop, tmp_path, capsys):
-    write_record(tmp_path / "plan.json", workshop.plan())
-    given = [str(tmp_path / "plan.json"), str(tmp_path / "out"), "--root", str(workshop.root)]
+def test_the_program_takes_no_other_version_of_the_data_than_it_is_told(training_project, tmp_path, capsys):
+    write_record(tmp_path / "plan.json", training_project.plan())
+    given = [str(tmp_path / "plan.json"), str(tmp_path / "out"), "--root", str(training_project.root)]
     assert main([*given, "--table", "0" * 64]) == 3
     said = capsys.readouterr().err
     assert said.startswith("error: data/digits holds version")
@@ -75,11 +75,14 @@ def test_the_program_takes_no_other_version_of_the_data_than_it_is_told(workshop
     assert not (tmp_path / "out" / "result.json").exists()
 
 
-def test_without_a_version_the_program_says_which_it_took(workshop):
-    assert workshop.once(workshop.plan()).read("result.json")["table"] == _digits(workshop).digest
+def test_without_a_version_the_program_says_which_it_took(training_project):
+    assert (
+        training_project.train_once(training_project.plan()).read("result.json")["table"]
+        == _digits(training_project).digest
+    )
 
 
-def test_what_was_trained_with_code_that_was_changed_meanwhile_is_refused(workshop, surface, monkeypatch):
+def test_what_was_trained_with_code_that_was_changed_meanwhile_is_refused(training_project, surface, monkeypatch):
     plan, file = surface
     launch = Local.launch
 
@@ -89,20 +92,20 @@ def test_what_was_trained_with_code_that_was_changed_meanwhile_is_refused(worksh
 
     monkeypatch.setattr(Local, "launch", late)
     with pytest.raises(HeadframeError, match="found other code, libraries or another kind of device"):
-        train(plan, _digits(workshop), workshop.root, workshop.root / "out" / "meddled")
+        train(plan, _digits(training_project), training_project.root, training_project.root / "out" / "meddled")
 
 
-def test_a_launcher_that_passes_no_version_on_is_found_out(workshop, monkeypatch):
-    plan = workshop.simple("model=logistic")
-    record = _digits(workshop)
+def test_a_launcher_that_passes_no_version_on_is_found_out(training_project, monkeypatch):
+    plan = training_project.simple("model=logistic")
+    record = _digits(training_project)
     wanted = record.model_copy(update={"digest": "0" * 64})
     monkeypatch.setattr(Table, "digest", wanted.digest)  # the table is replaced after the launcher was called
 
     def forgetful(self, _, folder, *given) -> None:
         monkeypatch.undo()
-        run = workshop.train(plan, "forgetful")
+        run = training_project.train(plan, "forgetful")
         shutil.copytree(run.folder, folder, dirs_exist_ok=True)
 
     monkeypatch.setattr(Local, "launch", forgetful)
     with pytest.raises(DataError, match=f"{record.digest[:12]} of digits was trained on, but {'0' * 12} is asked for"):
-        train(plan, wanted, workshop.root, workshop.root / "out" / "forgotten")
+        train(plan, wanted, training_project.root, training_project.root / "out" / "forgotten")
