@@ -45,6 +45,15 @@ def test_code_that_is_reached_counts_and_other_code_does_not(package: Path) -> N
     assert "mine.c" in reached(package).code
 
 
+def test_templates_of_a_package_count_as_its_code(package: Path) -> None:
+    (package / "notes.txt").write_text("unrelated")
+    (package / "page.jinja").write_text("{{ a }}")
+    first = reached(package)
+    assert set(first.code) == {"mine", "mine.a", "mine.b", "mine/page.jinja"}
+    (package / "page.jinja").write_text("{{ b }}")
+    assert reached(package) != first
+
+
 def test_a_relative_import_is_followed_as_well(package: Path) -> None:
     (package / "deep").mkdir()
     (package / "a.py").write_text("from .deep import c\n")

@@ -20,6 +20,8 @@ DECLARATIONS = "headframe.config.plan."
 """The schema of a plan. Its source does not count: what it declares decides by its values only, which every identity
 holds, and a new field with a default changes none. `tests/config/test_identity.py` keeps the defaults as they are."""
 
+TEMPLATES = (".jinja", ".html", ".md", ".css")
+
 BENEATH = ("numpy", "scipy")
 """Distributions that compute under those which code imports, so that their version counts for everything."""
 
@@ -27,7 +29,9 @@ BENEATH = ("numpy", "scipy")
 class CodeDependencies(Record):
     """What a result depends on besides its inputs; equal where equal inputs give an equal result."""
 
-    code: dict[str, str]  # sha256 of the source of each module of Headframe's or the project's own
+    code: dict[
+        str, str
+    ]  # sha256 of each module, and of each template of a package, of Headframe's or the project's own
     libraries: dict[str, str]  # version of each distribution that this code imports from
     python: str
     machine: str  # kind of processor
@@ -68,6 +72,7 @@ def code_dependencies(modules: Iterable[str], own_source: Path) -> CodeDependenc
         file = _file(module, own_source)
         if file is not None:
             code[module] = file_digest(file)
+            code |= _templates(module, file)
             package = module if file.name == "__init__.py" else module.rpartition(".")[0]
             waiting.extend(_imports(file, package, code[module]))
     return CodeDependencies(
@@ -102,6 +107,14 @@ def _own(source: Path) -> set[str]:
 def _file(module: str, own_source: Path) -> Path | None:
     single = own_source / f"{module}.py"
     return single if single.is_file() else module_file(module, own_source)
+
+
+def _templates(module: str, file: Path) -> dict[str, str]:
+    """Return the digests of the templates that lie in a package: what is rendered from them depends on them, too."""
+    if file.name != "__init__.py":
+        return {}
+    files = sorted(each for each in file.parent.iterdir() if each.suffix in TEMPLATES)
+    return {f"{module}/{each.name}": file_digest(each) for each in files}
 
 
 def _versions(tops: Iterable[str]) -> dict[str, str]:

@@ -15,11 +15,10 @@ from sklearn.metrics import accuracy_score, log_loss
 
 from headframe.digests import file_digest, folder_digest
 from headframe.errors import DataError, HeadframeError
-from headframe.evaluation.card import card
 from headframe.evaluation.curves import learning_curves
 from headframe.evaluation.evaluation import _history
 from headframe.evaluation.facts import Facts, as_json
-from headframe.evaluation.report import report
+from headframe.evaluation.report import card, report
 from headframe.evaluation.step import evaluate
 from headframe.pages.numbers import number
 from headframe.records import Interval
@@ -111,12 +110,14 @@ def test_the_report_is_one_page_that_refers_to_nothing_outside_itself(evaluated)
 
 def test_the_card_names_everything_that_went_in(evaluated):
     card = (evaluated[2] / evaluated[0].folder / "card.md").read_text(encoding="utf-8")
-    for heading in ("Intended use", "Data", "Metrics", "Baseline", "Slices", "Limits", "Digests", "Make it again"):
+    for heading in ("Intended use", "Data", "Metrics", "Plots", "Slices", "Limitations", "Digests", "Reproduce"):
         assert f"\n## {heading}" in card
     assert "CC0" in card
     assert "A. Nobody & B. Nobody, 红色, 1994" in card
-    assert "LogisticRegression. On the same 160 rows the model is better than the baseline: accuracy +" in card
-    assert "c2 is 红色" in card
+    assert (
+        "Baseline: LogisticRegression. On the same 160 rows, the model is better than the baseline: accuracy +" in card
+    )
+    assert "- c2: 红色" in card
     assert f"`{'d' * 64}`" in card
     for reference in re.findall(r"\]\((plots/[^)]+)\)", card):
         assert (evaluated[2] / evaluated[0].folder / reference).is_file()
@@ -137,10 +138,10 @@ def test_each_network_of_an_ensemble_has_its_learning_curve(train, tmp_path: Pat
 def test_the_card_says_what_the_figures_are_worth_and_how_to_make_the_model_again(evaluated):
     folder = evaluated[2] / evaluated[0].folder
     card = (folder / "card.md").read_text(encoding="utf-8")
-    assert "Champions are chosen by these same rows" in card
+    assert "Champions are chosen on these same rows" in card
     assert "python -m headframe.training HERE/plan.json OUT_DIR --root ." in card
     assert (folder / "plan.json").is_file()
-    assert "HERE is the folder of this page" in (folder / "report.html").read_text(encoding="utf-8")
+    assert "HERE is the folder of this file" in (folder / "report.html").read_text(encoding="utf-8")
 
 
 def test_repeated_rows_widen_intervals_and_the_card_says_so(plan, train, table, tmp_path: Path):
@@ -159,8 +160,8 @@ def test_repeated_rows_widen_intervals_and_the_card_says_so(plan, train, table, 
         one, other = apart.metrics[name], repeated.metrics[name]
         assert one.value == other.value
         assert other.high - other.low > 1.3 * (one.high - one.low), name
-    assert "40 rows differ; repetitions are no new evidence" in (tmp_path / "repeated" / "card.md").read_text()
-    assert "rows differ" not in (tmp_path / "apart" / "card.md").read_text()
+    assert "Only 40 rows are distinct; duplicates add no evidence" in (tmp_path / "repeated" / "card.md").read_text()
+    assert "are distinct" not in (tmp_path / "apart" / "card.md").read_text()
     assert json.loads((tmp_path / "repeated" / "metrics.json").read_text())["different_rows"] == 40
 
 
@@ -171,15 +172,15 @@ def test_what_cannot_have_an_interval_is_shown_without_one(plan, train, table, t
     )  # fmt: skip
     for page in (card(facts, []), report(facts, {})):
         assert "no interval" in page
-        assert "No interval is given for worst: all resamples of the test rows give the same value" in page
-        assert "Fewer resamples: worst has 120." in page
+        assert "No interval for worst: all resamples of the test rows give the same value" in page
+        assert "Metrics with fewer valid resamples: worst (120)." in page
     assert as_json(facts)["metrics"] == {"worst": {"value": 1.0, "low": None, "high": None}}
 
 
 def test_without_a_baseline_none_is_compared(plan, train, table, tmp_path: Path):
     record = evaluate(plan(), table, train("model", skill=3.0), None, tmp_path, tmp_path / "out")
     assert record.baseline == {}
-    assert "None: the plan names no baseline." in (tmp_path / "out" / "card.md").read_text()
+    assert "Not compared with a baseline." in (tmp_path / "out" / "card.md").read_text()
     assert "difference" not in json.loads((tmp_path / "out" / "metrics.json").read_text())
 
 

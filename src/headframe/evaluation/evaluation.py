@@ -18,13 +18,12 @@ from headframe.config.plan.plan import Plan
 from headframe.datasets.table import open_record
 from headframe.digests import canonical, file_digest, write_atomically, write_record
 from headframe.errors import DataError, HeadframeError
-from headframe.evaluation.card import card
 from headframe.evaluation.curves import learning_curves
 from headframe.evaluation.facts import Facts, as_json, slices_as_json
 from headframe.evaluation.intervals import CONTENT, Resampling, block_length, contents_of, interval, sample
 from headframe.evaluation.layout import CARD, METRICS, PLAN, PLOTS, REPORT, SLICES
 from headframe.evaluation.paired import compare
-from headframe.evaluation.report import report
+from headframe.evaluation.report import card, report
 from headframe.evaluation.slices import find, slices
 from headframe.prediction.layout import BUNDLE, HISTORY, MEMBERS, PREDICTIONS, task_state
 from headframe.records import Evaluated, TableRecord, Trained
@@ -149,7 +148,7 @@ def _write(facts: Facts, plots: Mapping[str, bytes], folder: Path) -> None:
         write_atomically(folder / PLOTS / f"{name}.png", png)
     write_record(folder / PLAN, facts.plan)
     write_atomically(folder / SLICES, _json(slices_as_json(facts)))
-    write_atomically(folder / CARD, card(facts, [f"{name}.png" for name in plots]))
+    write_atomically(folder / CARD, card(facts, list(plots)))
     write_atomically(folder / REPORT, report(facts, plots))
     write_atomically(folder / METRICS, _json(as_json(facts)))
 

@@ -1,4 +1,4 @@
-"""What an evaluation found, gathered once for the three files that show it."""
+"""The results of an evaluation, collected once for all files that show them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from headframe.config.plan.model import EnsembleConfig
 from headframe.config.plan.plan import Plan
 from headframe.evaluation.paired import Comparison
 from headframe.evaluation.slices import Slice
-from headframe.pages.numbers import _sign, number
+from headframe.pages.numbers import difference, limits, number, signed
 from headframe.records import Interval, TableRecord, Trained
 
 NO_SLICES = "No slices were measured; name columns in evaluation.slices to see where the model is weak."
@@ -18,17 +18,17 @@ NO_SLICES = "No slices were measured; name columns in evaluation.slices to see w
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything a card or a report says; nothing in it depends on the time or on where the project lies.
+    """Everything that card and report show; nothing in it depends on the time or on where the project lies.
 
     Attributes:
         plan: what was run.
         table: the version of the data.
         trained: the model.
         baseline: the model it is compared with.
-        lead: the metric that decides.
+        lead: the primary metric.
         higher_is_better: its direction.
         rows: test rows that were measured; windows for a forecast.
-        different: how many of them are no repetition of another.
+        different: how many of them are distinct.
         block: how many consecutive windows were resampled together; 1 for independent rows.
         metrics: of the model.
         resamples: how many the limits of each metric rest on.
@@ -60,7 +60,7 @@ class Facts:
 
     @property
     def names(self) -> list[str]:
-        """The metrics, the leading one first."""
+        """The metrics, the primary one first."""
         return [self.lead, *(name for name in self.metrics if name != self.lead)]
 
     @property
@@ -70,32 +70,47 @@ class Facts:
 
     @property
     def method(self) -> str:
-        """How the intervals were made, in a few sentences."""
-        per_cent = f"{100 * self.plan.evaluation.confidence:g} %"
-        many = f"{self.plan.evaluation.resamples:,}"
+        """How the intervals were computed, in a few sentences."""
         if self.block > 1:
-            how = f"of blocks of {self.block} consecutive windows, because overlapping windows err alike."
+            how = (
+                f"blocks of {self.block} consecutive windows, because the errors of overlapping windows are correlated."
+            )
         else:
-            how = f"of the test rows{self.interval_note}."
-        said = [f"Intervals hold the middle {per_cent} of {many} resamples {how}"]
+            how = f"the test rows{self.interval_note}."
+        confidence, resamples = self.plan.evaluation.confidence, self.plan.evaluation.resamples
+        sentences = [
+            f"Intervals are {100 * confidence:g} % percentile bootstrap intervals from {resamples:,} resamples of {how}"
+        ]
         if self.different < self.rows:
-            said.append(f"{self.different:,} rows differ; repetitions are no new evidence and were drawn together.")
-        fewer = {name: each for name, each in self.resamples.items() if each < self.plan.evaluation.resamples}
+            sentences.append(
+                f"Only {self.different:,} rows are distinct; duplicates add no evidence and were resampled together."
+            )
+        fewer = [f"{name} ({each:,})" for name, each in self.resamples.items() if each < resamples]
         if fewer:
-            said.append(f"Fewer resamples: {', '.join(f'{name} has {each:,}' for name, each in fewer.items())}.")
-        return " ".join(said)
+            sentences.append(f"Metrics with fewer valid resamples: {', '.join(fewer)}.")
+        return " ".join(sentences)
 
     @property
-    def verdict(self) -> str:
-        """Whether the model beats its baseline, in one sentence; empty without a baseline."""
-        if self.comparison is None or self.lead not in self.comparison.difference:
-            return ""
-        change = self.comparison.difference[self.lead]
+    def baseline_summary(self) -> str:
+        """How the model compares with its baseline, in two sentences."""
+        if self.plan.baseline is None or self.comparison is None:
+            return "Not compared with a baseline."
+        name = describe(self.plan.learner.with_member(self.plan.baseline))
+        change = self.comparison.difference.get(self.lead)
+        if change is None:
+            return f"Baseline: {name}."
         more, less = (change.low or 0) > 0, (change.high or 0) < 0  # neither without limits
         better, worse = (more, less) if self.higher_is_better else (less, more)
-        said = "better than" if better else "worse than" if worse else "not told apart from"
+        compared = (
+            "the model is better than"
+            if better
+            else "the model is worse than"
+            if worse
+            else "no significant difference from"
+        )
         return (
-            f"On the same {self.rows:,} {self.examples} the model is {said} the baseline: {self.lead} {signed(change)}."
+            f"Baseline: {name}. On the same {self.rows:,} {self.examples}, {compared} the baseline: "
+            f"{self.lead} {difference(change)}."
         )
 
     @property
@@ -104,61 +119,55 @@ class Facts:
         return describe(self.plan.learner)
 
     @property
-    def compared_with(self) -> str:
-        """What kind of model the baseline is, in words; empty without one."""
-        return "" if self.plan.baseline is None else describe(self.plan.learner.with_member(self.plan.baseline))
-
-    @property
     def limits(self) -> list[str]:
-        """What the numbers do not say."""
-        said = [
-            "The intervals tell how far other test rows would move the metrics, not what another seed or run would.",
-            f"Nothing is known about data that differs from {self.plan.dataset.title}; measure on your own rows first.",
+        """What the numbers do not show."""
+        sentences = [
+            "The intervals cover the choice of test rows, not the variation between seeds or training runs.",
+            f"The figures hold for data like {self.plan.dataset.title}; evaluate on your own rows before other use.",
         ]
         if self.block > 1:
-            blocks = self.rows // self.block
-            said.append(
-                f"The test part holds about {blocks} independent stretches of time, so intervals are rough, "
-                "and a season that it lacks was not measured."
+            sentences.append(
+                f"The test split holds only about {self.rows // self.block} independent stretches of time, so "
+                "intervals are rough, and a season missing from it was not measured."
             )
-        said.extend(self.caveats)
+        sentences.extend(self.caveats)
         unlimited = [name for name, each in self.metrics.items() if each.low is None]
         if unlimited:
-            said.append(
-                f"No interval is given for {', '.join(unlimited)}: all resamples of the test rows give the same value, "
-                "so nothing tells how far other rows would move it."
+            sentences.append(
+                f"No interval for {', '.join(unlimited)}: all resamples of the test rows give the same value, so the "
+                "bootstrap cannot show how other rows would change it."
             )
         if not self.slices:
-            said.append(NO_SLICES)
+            sentences.append(NO_SLICES)
         else:
-            said.append("Slices are many looks at the same rows: one that is bad by itself may be so by chance.")
-        return said
+            sentences.append("With many slices, a single bad one may be due to chance.")
+        return sentences
 
     @property
     def tiles(self) -> list[tuple[str, str]]:
-        """The figures that a page opens with, each with what it is."""
-        lead = self.metrics[self.lead]
-        found = [(number(lead.value), f"{self.lead}, {spread(lead)}")]
+        """The figures that a page opens with, each with its label."""
+        primary = self.metrics[self.lead]
+        tiles = [(number(primary.value), f"{self.lead}, {limits(primary)}")]
         if self.comparison is not None and self.lead in self.comparison.difference:
             change = self.comparison.difference[self.lead]
-            found.append((signed(change).partition(" ")[0], f"against the baseline, {spread(change)}"))
-        found.append((f"{self.rows:,}", f"test {self.examples}"))
+            tiles.append((signed(change.value), f"compared with baseline, {limits(change)}"))
+        tiles.append((f"{self.rows:,}", f"test {self.examples}"))
         if self.trained.parameters:
-            found.append((f"{self.trained.parameters:,}", f"trainable numbers, {self.trained.epochs} epochs"))
-        return found
+            tiles.append((f"{self.trained.parameters:,}", f"trainable parameters, {self.trained.epochs} epochs"))
+        return tiles
 
     @property
     def digests(self) -> dict[str, str]:
         """The sha256 of everything that went in and came out, by name."""
-        found = {
+        digests = {
             "plan": self.plan.fingerprint,
             "table": self.table.digest,
             "model": self.trained.bundle,
             "predictions": self.trained.predictions,
         }
         if self.baseline is not None:
-            found |= {"baseline model": self.baseline.bundle, "baseline predictions": self.baseline.predictions}
-        return found
+            digests |= {"baseline model": self.baseline.bundle, "baseline predictions": self.baseline.predictions}
+        return digests
 
     @property
     def data_sheet(self) -> dict[str, str]:
@@ -169,15 +178,15 @@ class Facts:
             "Licence": data.licence,
             "Citation": data.citation,
             "Homepage": data.homepage,
-            "Rows": f"{self.table.rows:,}, and {self.table.rejected:,} rejected",
+            "Rows": f"{self.table.rows:,}; {self.table.rejected:,} rejected",
             "Inputs": ", ".join(data.inputs),
-            "Target": data.target or "the inputs themselves, later on",
+            "Target": data.target or "future values of the inputs",
         }
         return {heading: text for heading, text in sheet.items() if text}
 
     @property
     def commands(self) -> list[str]:
-        """How to make the model again by hand, in the project's folder; HERE stands for that of the card."""
+        """The commands that reproduce the model in the project's folder; HERE stands for the folder of the card."""
         return [
             f"headframe ingest dataset={self.plan.dataset.name}",
             "python -m headframe.training HERE/plan.json OUT_DIR --root .",
@@ -193,22 +202,8 @@ def describe(learner: Learner) -> str:
     return f"{name} of {members}"
 
 
-def spread(interval: Interval) -> str:
-    """Spell the limits of an interval."""
-    if interval.low is None or interval.high is None:
-        return "no interval"
-    return f"{number(interval.low)} to {number(interval.high)}"
-
-
-def signed(change: Interval) -> str:
-    """Spell a difference with its sign and limits."""
-    if change.low is None or change.high is None:
-        return f"{_sign(change.value)} (no interval)"
-    return f"{_sign(change.value)} ({_sign(change.low)} to {_sign(change.high)})"
-
-
 def as_json(facts: Facts) -> dict[str, Any]:
-    """Give what `metrics.json` holds."""
+    """Return the content of `metrics.json`."""
     plain = {
         "rows": facts.rows,
         "different_rows": facts.different,
@@ -227,7 +222,7 @@ def as_json(facts: Facts) -> dict[str, Any]:
 
 
 def slices_as_json(facts: Facts) -> dict[str, Any]:
-    """Give what `slices.json` holds."""
+    """Return the content of `slices.json`."""
     return {
         column: [{"value": part.value, "rows": part.rows, "metrics": _plain(part.metrics)} for part in parts]
         for column, parts in facts.slices.items()

@@ -1,105 +1,112 @@
-"""The report: one page of HTML that needs nothing beside itself, neither network nor script."""
+"""The pages of an evaluation: the report in HTML, and the model card in Markdown that lies beside it."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
-from html import escape
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from headframe.evaluation.facts import Facts, signed, spread
-from headframe.pages.html import STYLE, pairs, section, table
-from headframe.pages.numbers import number
+from headframe.evaluation.facts import Facts
+from headframe.pages import render
+from headframe.pages.numbers import difference, limits, number
+from headframe.pages.parts import Estimate, IntervalPlot, Picture, Table
 
 _CAPTIONS = {
-    "learning_curves": "What training saw of itself, epoch by epoch",
-    "confusion": "Which classes are taken for which",
-    "curves": "Each class against all others, at every threshold",
-    "calibration": "How often answers of equal confidence are right",
-    "predicted_true": "Predicted against true values",
-    "residuals": "Errors",
-    "forecasts": "Three forecasts, the truth and what went before",
-    "errors": "Where a forecast errs",
+    "learning_curves": "Learning curves",
+    "confusion": "Confusion matrix",
+    "curves": "ROC and precision-recall curves, each class against all others",
+    "calibration": "Calibration of the predicted class",
+    "predicted_true": "Predicted and true values",
+    "residuals": "Residuals",
+    "forecasts": "Three forecasts with the true values and what preceded them",
+    "errors": "Forecast errors by step and by variable",
 }
 
 
 def report(facts: Facts, plots: Mapping[str, bytes]) -> str:
-    """Write the page.
+    """Return the report as HTML.
 
     Args:
-        facts: what was found.
+        facts: what was measured.
         plots: PNG bytes by name, in the order of showing.
     """
-    title = escape(facts.plan.name)
-    return "\n".join(
-        [
-            "<!DOCTYPE html>",
-            '<html lang="en"><head><meta charset="utf-8">',
-            '<meta name="viewport" content="width=device-width,initial-scale=1">',
-            f"<title>{title}</title><style>{STYLE}</style></head><body><main>",
-            '<p class="soft">Headframe evaluation</p>',
-            f"<h1>{title}</h1>",
-            f"<p>{escape(facts.model)} for {facts.plan.task.kind} on {escape(facts.plan.dataset.title)}.</p>",
-            _tiles(facts),
-            section("Metrics", _metrics(facts)),
-            section("Learning and errors", _plots(facts, plots)),
-            section("Slices", _slices(facts)),
-            section("Data", pairs(facts.data_sheet)),
-            section("Limits", "<ul>" + "".join(f"<li>{escape(text)}</li>" for text in facts.limits) + "</ul>"),
-            section("Digests (sha256)", pairs(facts.digests, code=True)),
-            section(
-                "Make it again",
-                f"<p>In the project's folder, where HERE is the folder of this page, which holds plan.json:</p>"
-                f"<pre>{escape(chr(10).join(facts.commands))}</pre>",
-            ),
-            "</main></body></html>",
-            "",
-        ]
-    )
+    sources = {name: f"data:image/png;base64,{base64.b64encode(png).decode()}" for name, png in plots.items()}
+    return render.html("report", kind="Evaluation", **_page(facts, sources))
 
 
-def _tiles(facts: Facts) -> str:
-    cells = "".join(f'<div class="tile"><b>{value}</b><span>{escape(text)}</span></div>' for value, text in facts.tiles)
-    return f'<div class="tiles">{cells}</div>'
+def card(facts: Facts, plots: Sequence[str]) -> str:
+    """Return the model card as Markdown; `plots` are names of files in `plots/`, without suffix."""
+    sources = {name: f"plots/{name}.png" for name in plots}
+    return render.markdown("report", kind="Model card", **_page(facts, sources))
 
 
-def _metrics(facts: Facts) -> str:
+def _page(facts: Facts, sources: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "title": facts.plan.name,
+        "pictures": [Picture(_CAPTIONS.get(name, name.replace("_", " ")), each) for name, each in sources.items()],
+        "legend": facts.legend,
+        "data": facts.data_sheet,
+        "limits": facts.limits,
+        "digests": facts.digests,
+        "commands": facts.commands,
+        **measured(facts),
+    }
+
+
+def measured(facts: Facts) -> dict[str, Any]:
+    """Return what report and model card show alike: the sections of `evaluation.jinja` and what precedes them."""
+    direction = "higher" if facts.higher_is_better else "lower"
+    return {
+        "summary": f"{facts.model} for {facts.plan.task.kind} on {facts.plan.dataset.title}.",
+        "tiles": facts.tiles,
+        "use": _intended_use(facts),
+        "baseline": facts.baseline_summary,
+        "metrics_table": _metrics(facts),
+        "metrics_note": f"The primary metric is {facts.lead}; {direction} is better. {facts.method}",
+        "slices_measured": [_slice(facts, column) for column in facts.slices],
+    }
+
+
+def _metrics(facts: Facts) -> Table:
     compared = facts.comparison
-    heads = ["metric", "#value", "interval"]
-    heads += ["#baseline", "model minus baseline"] if compared is not None else []
+    columns = ["metric", "#value", "interval"]
+    columns += ["#baseline", "model minus baseline"] if compared is not None else []
     rows = []
     for name in facts.names:
-        found = facts.metrics[name]
-        cells = [name, number(found.value), spread(found)]
+        cells = [name, number(facts.metrics[name].value), limits(facts.metrics[name])]
         if compared is not None and name in compared.difference:
-            cells += [number(compared.baseline[name].value), signed(compared.difference[name])]
-        rows.append(cells + [""] * (len(heads) - len(cells)))
-    direction = "higher" if facts.higher_is_better else "lower"
-    told = f"{facts.lead} decides between models; {direction} is better. {facts.method}"
-    against = f"<p>Baseline: {escape(facts.compared_with)}. {escape(facts.verdict)}</p>" if compared is not None else ""
-    return f'{against}{table(heads, rows, marked=0)}<p class="soft">{escape(told)}</p>'
+            cells += [number(compared.baseline[name].value), difference(compared.difference[name])]
+        rows.append(cells + [""] * (len(columns) - len(cells)))
+    return Table(columns, rows, marked=frozenset({0}))
 
 
-def _slices(facts: Facts) -> str:
-    found = []
-    for column, parts in facts.slices.items():
-        rows = [
-            [part.value, f"{part.rows:,}", number(lead.value), spread(lead)]
-            if (lead := part.metrics.get(facts.lead)) is not None
-            else [part.value, f"{part.rows:,}", "", "too few rows"]
-            for part in parts
-        ]
-        parted = table([column, f"#{facts.examples}", f"#{facts.lead}", "interval"], rows)
-        found.append(f"<details open><summary>{escape(column)}</summary>{parted}</details>")
-    return "".join(found)
+def _slice(facts: Facts, column: str) -> dict[str, Any]:
+    estimates, rows = [], []
+    for each in facts.slices[column]:
+        interval = each.metrics.get(facts.lead)
+        shown = ["", "too few rows"] if interval is None else [number(interval.value), limits(interval)]
+        rows.append([each.value, f"{each.rows:,}", *shown])
+        if interval is not None:
+            estimates.append(Estimate(each.value, interval))
+    axis = f"{facts.lead}; dashed: all test {facts.examples}"
+    return {
+        "column": column,
+        "plot": IntervalPlot(estimates, axis, facts.metrics[facts.lead].value) if estimates else None,
+        "table": Table([column, f"#{facts.examples}", f"#{facts.lead}", "interval"], rows),
+    }
 
 
-def _plots(facts: Facts, plots: Mapping[str, bytes]) -> str:
-    figures = []
-    for name, png in plots.items():
-        caption = escape(_CAPTIONS.get(name, name.replace("_", " ")))
-        data = base64.b64encode(png).decode()
-        picture = f'<img alt="{caption}" src="data:image/png;base64,{data}">'
-        figures.append(f"<figure>{picture}<figcaption>{caption}</figcaption></figure>")
-    if facts.legend:
-        figures.append(f"<p>In the plots:</p>{pairs(facts.legend)}")
-    return "".join(figures)
+def _intended_use(facts: Facts) -> list[str]:
+    data = facts.plan.dataset
+    predicted = f"the next rows of {', '.join(data.inputs)}" if data.target is None else f"`{data.target}`"
+    size = f"{facts.trained.epochs:,} epochs, {facts.trained.parameters:,} trainable parameters"
+    measured_on = (
+        f"Measured on {facts.rows:,} test {facts.examples} that were used neither to fit weights nor to stop training. "
+        "Champions are chosen on these same rows, so the more versions are compared, the more the figures of the best "
+        "one are inflated by chance."
+    )
+    return [
+        f"Predicts {predicted} from raw rows with the columns {', '.join(f'`{name}`' for name in data.inputs)}.",
+        f"Trained on the training split of the data below ({size if facts.trained.parameters else 'an estimator'}).",
+        measured_on,
+    ]

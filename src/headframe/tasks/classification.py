@@ -52,11 +52,11 @@ class Classification(Task):
     predicts_probabilities: ClassVar[bool] = True
     hit_rate: ClassVar[str | None] = "accuracy"
     interval_note: ClassVar[str] = (
-        "; those of shares of rows, such as accuracy and recall, and of what is made of shares, such as F1, follow "
-        "from counts (Wilson; Price and Bonett)"
+        "; intervals of proportions, such as accuracy and recall, and of metrics derived from them, such as F1, are "
+        "computed from counts (Wilson; Price and Bonett)"
     )
     caveats: ClassVar[tuple[str, ...]] = (
-        "Every row gets one of the classes seen in training, also a row that belongs to none of them.",
+        "Every row is assigned one of the classes seen in training, even a row that belongs to none of them.",
     )
 
     def __init__(

@@ -9,8 +9,9 @@ from typing import Any, Literal
 from headframe.digests import Record
 from headframe.ledger.entries import Entry
 from headframe.ledger.rules import entries_since_champion, last_gate_entry
-from headframe.pages.blocks import Block, Dot, Dots, Grid, Heading, Page, Section, Text, as_html, as_markdown
-from headframe.pages.numbers import number
+from headframe.pages import render
+from headframe.pages.numbers import limits, number
+from headframe.pages.parts import Estimate, IntervalPlot, Table
 from headframe.promotion.service import PromotionService
 from headframe.promotion.views.overview import (
     ComparableVersions,
@@ -66,13 +67,17 @@ class ConfigurationRank(Record):
         return f"{self.kind} ({', '.join(f'v{version}' for version in self.versions)})"
 
     @property
+    def error_bar(self) -> str:
+        """The ends of the error bar, and what it is."""
+        ends = limits(Interval(value=self.mean, low=self.low, high=self.high))
+        return f"{ends}, {f'±1 standard deviation over {len(self.seeds)} seeds' if self.bar == 'seeds' else self.bar}"
+
+    @property
     def summary(self) -> str:
         """One line for people."""
-        bar = "no interval" if self.low is None or self.high is None else f"{number(self.low)} to {number(self.high)}"
-        over = f"{len(self.seeds)} seeds" if self.bar == "seeds" else self.bar
-        mark = " champion" if self.champion else ""
+        champion = " champion" if self.champion else ""
         settings = ", ".join(f"{key}={value}" for key, value in self.settings.items())
-        return f"{number(self.mean):>10}  {f'{bar}, {over}':36}{self.name}{mark}  {settings}".rstrip()
+        return f"{number(self.mean):>10}  {self.error_bar:58}{self.name}{champion}  {settings}".rstrip()
 
 
 class LeaderboardTable(Record):
@@ -109,47 +114,27 @@ class Leaderboard(Record):
         return comparison_lines(self.model, self.champion, tables, self.others)
 
     @property
-    def page(self) -> Page:
-        """The leaderboard as a page."""
-        status = f"champion: version {self.champion}" if self.champion else "no champion"
-        sections = [
-            Section(
-                "Measured on other rows, so not to be compared with those above" if place else "Configurations",
-                _blocks(table, self.champion),
-            )
-            for place, table in enumerate(self.tables)
-        ]
-        left = [[str(each.version), each.registered[:10], each.problem] for each in self.others]
-        return Page(
-            kicker="Leaderboard",
-            title=self.model,
-            badge=(status, "good" if self.champion else "plain"),
-            opening=[
-                Text(
-                    "Versions whose plans differ in nothing but the seed are one configuration. They stand in the "
-                    "order of their mean, which is no proof: whether one is better than the champion is for its gates "
-                    "to say, which compare row by row."
-                )
-            ],
-            sections=[
-                *sections,
-                *(
-                    [Section("Not to be compared with any", [Grid(["#version", "registered", "~why"], left)])]
-                    if left
-                    else []
-                ),
-            ],
-        )
+    def page(self) -> dict[str, Any]:
+        """What the template shows."""
+        others = [[str(each.version), each.registered[:10], each.problem] for each in self.others]
+        return {
+            "kind": "Leaderboard",
+            "title": self.model,
+            "badge": (f"champion: version {self.champion}", "good") if self.champion else ("no champion", "plain"),
+            "champion": self.champion,
+            "groups": [_group(table, self.champion) for table in self.tables],
+            "others": Table(["#version", "registered", "reason"], others),
+        }
 
     @property
     def html(self) -> str:
         """The page as HTML."""
-        return as_html(self.page)
+        return render.html("leaderboard", **self.page)
 
     @property
     def markdown(self) -> str:
-        """The page as Markdown, without its pictures."""
-        return as_markdown(self.page)
+        """The page as Markdown, without its plots."""
+        return render.markdown("leaderboard", **self.page)
 
 
 def leaderboard(model: str, service: PromotionService) -> Leaderboard:
@@ -250,50 +235,45 @@ def _short(value: Any) -> str:
     return str(value).rpartition(".")[2] if isinstance(value, str) else str(value)
 
 
-def _blocks(table: LeaderboardTable, champion: int | None) -> list[Block]:
+def _group(table: LeaderboardTable, champion: int | None) -> dict[str, Any]:
+    """Return what the template shows of configurations measured on the same rows."""
     group = table.group
-    guide = next((rank.mean for rank in table.ranks if rank.champion), None)
-    dots = [
-        Dot(rank.name, rank.mean, rank.low, rank.high, rank.values if len(rank.values) > 1 else (), rank.champion)
+    of_champion = next((rank.mean for rank in table.ranks if rank.champion), None)
+    estimates = [
+        Estimate(
+            rank.name,
+            Interval(value=rank.mean, low=rank.low, high=rank.high),
+            rank.values if len(rank.values) > 1 else (),
+            rank.champion,
+        )
         for rank in table.ranks
     ]
-    better = "higher" if group.higher_is_better else "lower"
-    line = "; dashed: the champion's configuration" if guide is not None else ""
-    rows = []
-    for place, rank in enumerate(table.ranks, start=1):
-        bar = "no interval" if rank.low is None or rank.high is None else f"{number(rank.low)} to {number(rank.high)}"
-        over = f"± one standard deviation over {len(rank.seeds)} seeds" if rank.bar == "seeds" else "of the test rows"
-        rows.append(
-            [
-                str(place),
-                rank.kind,
-                ", ".join(f"{each}{' (champion)' if each == champion else ''}" for each in rank.versions),
-                number(rank.mean),
-                f"{bar}, {over}",
-                ", ".join(f"{key} {value}" for key, value in rank.settings.items()),
-            ]
-        )
-    marked = frozenset(place for place, rank in enumerate(table.ranks) if rank.champion)
-    heads = ["#", "~configuration", "versions", f"#{group.lead}", "~error bar", "~differing parameters"]
-    return [
-        Text(f"{group.description[0].upper()}{group.description[1:]}; {better} is better."),
-        Dots(dots, f"{group.lead}{line}", guide),
-        Grid(heads, rows, marked),
-        *_against_champion(table, champion),
+    rows = [
+        [
+            str(place),
+            rank.kind,
+            ", ".join(f"{each}{' (champion)' if each == champion else ''}" for each in rank.versions),
+            number(rank.mean),
+            rank.error_bar,
+            ", ".join(f"{key} {value}" for key, value in rank.settings.items()),
+        ]
+        for place, rank in enumerate(table.ranks, start=1)
     ]
-
-
-def _against_champion(table: LeaderboardTable, champion: int | None) -> list[Block]:
-    """Return what gates found that compared versions with the present champion, row by row."""
-    if champion is None:
-        return []
-    compared = {number: verdict for rank in table.ranks for number, verdict in rank.against.items()}
-    missing = [each.version for each in table.group.versions if each.version not in (*compared, champion)]
-    found: list[Block] = [Heading(f"Against the champion, version {champion}")]
-    if compared:
-        rows = [[str(version), *verdict.split(": ", 1)] for version, verdict in sorted(compared.items())]
-        found.append(Grid(["#version", "verdict", "~why"], rows))
-    if missing:
-        listed = ", ".join(map(str, sorted(missing)))
-        found.append(Text(f"Not compared with it by any gate: {listed}.", soft=True))
-    return found
+    compared = {version: text for rank in table.ranks for version, text in rank.against.items()}
+    missing = sorted(each.version for each in group.versions if each.version not in (*compared, champion))
+    line = "" if of_champion is None else "; dashed: the champion's configuration"
+    direction = "higher" if group.higher_is_better else "lower"
+    return {
+        "description": f"{group.description[0].upper()}{group.description[1:]}; {direction} is better.",
+        "plot": IntervalPlot(estimates, f"{group.lead}{line}", of_champion),
+        "table": Table(
+            ["#rank", "model", "versions", f"#{group.lead}", "error bar", "differing parameters"],
+            rows,
+            frozenset(place for place, rank in enumerate(table.ranks) if rank.champion),
+        ),
+        "comparisons": Table(
+            ["#version", "verdict", "reason"],
+            [[str(version), *text.split(": ", 1)] for version, text in sorted(compared.items())],
+        ),
+        "not_compared": ", ".join(map(str, missing)),
+    }
