@@ -5,6 +5,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from headframe.pages.plot_style import drawable
 from headframe.tasks import plots
 from headframe.tasks.base import Task
 from headframe.tasks.classification import Classification
@@ -86,7 +87,7 @@ def test_what_the_font_lacks_gets_a_short_name_and_a_legend() -> None:
     assert forecasting(["油温"])[0].legend() == {"v0": "油温"}
     assert regression("价格")[0].legend() == {"target": "价格"}
     assert classification(["é", "<=50K"])[0].legend() == {}
-    assert not plots.drawable("a\n")
+    assert not drawable("a\n")
 
 
 def test_one_class_in_the_rows_draws_no_curves() -> None:

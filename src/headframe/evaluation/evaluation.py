@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from matplotlib.figure import Figure
 
 from headframe.config.build import build
 from headframe.config.plan.plan import Plan
@@ -25,6 +23,7 @@ from headframe.evaluation.layout import CARD, METRICS, PLAN, PLOTS, REPORT, SLIC
 from headframe.evaluation.paired import compare
 from headframe.evaluation.report import card, report
 from headframe.evaluation.slices import find, slices
+from headframe.pages.plot_style import png
 from headframe.prediction.layout import BUNDLE, HISTORY, MEMBERS, PREDICTIONS, task_state
 from headframe.records import Evaluated, TableRecord, Trained
 from headframe.tasks.base import Task
@@ -84,7 +83,7 @@ def measure(  # noqa: PLR0917 - one call a stage, each argument another record
     )
     validation = _rows(root, trained, "validation", table, task)
     drawn = {"learning_curves": learning_curves(facts.history, task.lead)} if facts.history else {}
-    plots = {name: _png(figure) for name, figure in {**drawn, **task.plots(predictions, validation)}.items()}
+    plots = {name: png(figure) for name, figure in {**drawn, **task.plots(predictions, validation)}.items()}
     try:
         _write(facts, plots, folder)
     except OSError as error:
@@ -136,16 +135,9 @@ def _history(folder: Path) -> dict[str, list[dict[str, float | None]]]:
     return found
 
 
-def _png(figure: Figure) -> bytes:
-    """Draw a figure to bytes that are equal whenever the picture is: without the version that drew it."""
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", metadata={"Software": None})
-    return stream.getvalue()
-
-
 def _write(facts: Facts, plots: Mapping[str, bytes], folder: Path) -> None:
-    for name, png in plots.items():
-        write_atomically(folder / PLOTS / f"{name}.png", png)
+    for name, content in plots.items():
+        write_atomically(folder / PLOTS / f"{name}.png", content)
     write_record(folder / PLAN, facts.plan)
     write_atomically(folder / SLICES, _json(slices_as_json(facts)))
     write_atomically(folder / CARD, card(facts, list(plots)))

@@ -256,10 +256,10 @@ class Classification(Task):
         return drawn
 
     def _plot_names(self) -> list[str]:
-        from headframe.tasks import plots  # noqa: PLC0415 - training and serving draw nothing
+        from headframe.pages.plot_style import drawable  # noqa: PLC0415 - training and serving draw nothing
 
         labels = [_text(label) for label in self.classes_.to_pylist()]
-        if all(plots.drawable(label) for label in labels):
+        if all(drawable(label) for label in labels):
             return labels
         return [f"c{position}" for position in range(len(labels))]
 

@@ -142,10 +142,10 @@ class Forecasting(Task):
         }
 
     def _plot_names(self) -> list[str]:
-        from headframe.tasks import plots  # noqa: PLC0415 - training and serving draw nothing
+        from headframe.pages.plot_style import drawable  # noqa: PLC0415 - training and serving draw nothing
 
-        drawable = all(plots.drawable(name) for name in self.variables_)
-        return list(self.variables_) if drawable else [f"v{place}" for place in range(len(self.variables_))]
+        names = list(self.variables_)
+        return names if all(map(drawable, names)) else [f"v{place}" for place in range(len(self.variables_))]
 
     @override
     def legend(self) -> dict[str, str]:

@@ -1,24 +1,22 @@
-"""Pictures for the eye that looks first; drawn without any global state, in the font that Matplotlib brings along.
+"""Plots of predictions, in the style of `pages.plot_style`.
 
-That font has no Chinese. A name it cannot draw is replaced by a short one (`c3`, `v0`) by those who call, and the
-task's `legend` says what it stands for; fonts that happen to be installed would make pictures differ between machines.
+A name that its font cannot draw is replaced by a short one (`c3`, `v0`) by those who call; the task's `legend` explains
+it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 
 import numpy as np
-from matplotlib import font_manager
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ft2font import FT2Font
+from matplotlib.ticker import MaxNLocator
 
+from headframe.pages.plot_style import BLUE, GREY, INK, ORANGE, SMALL, WIDTH, label, legend, new_figure, style
 from headframe.tasks.statistics import BINS, Reliability, every_row_once
 
-BLUE, ORANGE, GREY = "#2b6cb0", "#dd6b20", "#a0aec0"
+FEW = 6
+"""Up to this many classes the figures of a confusion matrix are in larger type."""
 MANY = 12
 """More classes than this share one colour and get no entry of their own in a legend."""
 CROWDED = 20
@@ -30,39 +28,8 @@ INSIDE = (0.1, 0.9)
 """Quantiles of the errors between which the band of a forecast lies."""
 
 
-@cache
-def _letters() -> frozenset[int]:
-    found = font_manager.findfont("DejaVu Sans", fallback_to_default=False)
-    return frozenset(FT2Font(found).get_charmap())
-
-
-def drawable(text: str) -> bool:
-    """Tell whether the font of the plots has every letter of `text`."""
-    return all(ord(letter) in _letters() for letter in text) and text.isprintable()
-
-
-def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _plain(axes: Axes, *, title: str, x: str, y: str) -> None:
-    axes.set(xlabel=x, ylabel=y)
-    axes.set_title(title, fontsize=11, loc="left")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(visible=True, color="#edf2f7", linewidth=0.8)
-    axes.set_axisbelow(True)
-
-
-def _literal(text: str, longest: int = 18) -> str:
-    """Shorten a name and keep its dollar signs from being read as mathematics."""
-    short = text if len(text) <= longest else text[: longest - 1] + "…"
-    return short.replace("$", r"\$")
-
-
 def confusion(target: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> Figure:
-    """Draw a confusion matrix; colours and percentages are shares of the true class.
+    """Draw a confusion matrix; colours and percentages are proportions of the true class.
 
     Args:
         target: int (rows,), class numbers.
@@ -71,26 +38,28 @@ def confusion(target: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -
     """
     classes = len(names)
     counts = np.bincount(target * classes + predicted, minlength=classes**2).reshape(classes, classes)
-    side = min(3.2 + 0.55 * classes, 13)
-    figure = _figure(side + 0.8, side)
-    axes = figure.add_subplot()
+    width = WIDTH if classes <= MANY else 6.4 if classes <= CROWDED else 10
+    figure, ((axes,),) = new_figure(width, width=width)
     total = counts.sum(axis=1, keepdims=True)
     share = np.divide(counts, total, out=np.zeros(counts.shape), where=total > 0)
     shown = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    labels = [_literal(name) for name in names]
+    labels = [label(name) for name in names]
     crowded = max(map(len, labels)) > max(3, 24 // classes)
-    axes.set_xticks(range(classes), labels, rotation=45 if crowded else 0, ha="center")
-    axes.set_yticks(range(classes), labels)
-    axes.set(xlabel="predicted class", ylabel="true class")
-    axes.set_title("Confusion matrix: rows, and per cent of the true class", fontsize=11, loc="left")
+    style(axes, title="Confusion matrix: rows, % of true class", x="predicted class", y="true class")
+    axes.grid(visible=False)
+    size = SMALL if classes <= CROWDED else SMALL * CROWDED / classes
+    axes.set_xticks(range(classes), labels, rotation=90 if crowded else 0, ha="center", fontsize=size)
+    axes.set_yticks(range(classes), labels, fontsize=size)
     if classes <= CROWDED:
-        size = 9 if classes <= MANY else 6
         for (row, column), count in np.ndenumerate(counts):
             if count:
-                colour = "white" if share[row, column] > 0.5 else "#1a202c"  # noqa: PLR2004 - dark half of the map
-                text = f"{count}\n{100 * share[row, column]:.1f}"
-                axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size)
-    figure.colorbar(shown, ax=axes, shrink=0.8, label="share of the true class")
+                colour = "white" if share[row, column] > 0.5 else INK  # noqa: PLR2004 - dark half of the map
+                percent = f"\n{100 * share[row, column]:.1f}"
+                size = SMALL if classes <= FEW else 7
+                axes.text(column, row, f"{count}{percent}", ha="center", va="center", color=colour, fontsize=size)
+    bar = figure.colorbar(shown, ax=axes, orientation="horizontal", shrink=0.6, aspect=40)
+    bar.set_label("proportion of the true class", fontsize=SMALL)
+    bar.ax.tick_params(labelsize=SMALL)
     return figure
 
 
@@ -98,10 +67,10 @@ def curves(scored: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
     """Draw ROC and precision-recall curves, each class against all others.
 
     Args:
-        scored: for each class, bool (rows,) whether it is meant and float (rows,) its score; both answers must occur.
+        scored: for each class, bool (rows,) whether it is the true class, which must be both, and its float score.
     """
-    figure = _figure(10, 4.6)
-    left, right = figure.subplots(1, 2)
+    figure, panels = new_figure(8.4, rows=2)
+    roc, precision = panels[:, 0]
     for number, (name, (positive, score)) in enumerate(scored.items()):
         order = np.argsort(-score, kind="stable")
         ends = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
@@ -110,21 +79,21 @@ def curves(scored: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
         colour = f"C{number}" if 1 < len(scored) <= MANY else BLUE
         look = {"color": colour, "linewidth": 1.6 if len(scored) <= MANY else 0.8}
         recall = hits / hits[-1]
-        left.plot(np.append(0, misses / misses[-1]), np.append(0, recall), label=_literal(name), **look)
-        right.step(np.append(0, recall), np.append(1, hits / (ends + 1)), where="pre", label=_literal(name), **look)
+        roc.plot(np.append(0, misses / misses[-1]), np.append(0, recall), label=label(name), **look)
+        precision.step(np.append(0, recall), np.append(1, hits / (ends + 1)), where="pre", label=label(name), **look)
         if len(scored) == 1:
-            right.axhline(positive.mean(), color=GREY, linestyle="--", linewidth=1)
-    left.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
-    _plain(left, title="ROC curve", x="false positive rate", y="true positive rate")
-    _plain(right, title="Precision and recall", x="recall", y="precision")
-    right.set_ylim(-0.02, 1.02)
+            precision.axhline(positive.mean(), color=GREY, linestyle="--", linewidth=1)
+    roc.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
+    style(roc, title="ROC curve", x="false positive rate", y="true positive rate")
+    style(precision, title="Precision-recall curve", x="recall", y="precision")
+    precision.set_ylim(-0.02, 1.02)
     if len(scored) <= MANY:
-        right.legend(fontsize=8, frameon=False, loc="lower left", ncols=1 + len(scored) // 7)
+        legend(precision, loc="lower left", ncols=1 + len(scored) // 7)
     return figure
 
 
 def calibration(correct: np.ndarray, confidence: np.ndarray) -> Figure:
-    """Draw how often answers of equal confidence are right, and how many there are.
+    """Draw a reliability diagram of the predicted class, and the number of rows in each bin.
 
     Args:
         correct: bool (rows,).
@@ -132,16 +101,16 @@ def calibration(correct: np.ndarray, confidence: np.ndarray) -> Figure:
     """
     binned = Reliability(confidence, correct).bins(every_row_once(len(correct)))
     rows, mean, share = (each[:, 0] for each in binned)
-    figure = _figure(5.4, 5.6)
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    figure, panels = new_figure(5.6, rows=2, sharex=True, height_ratios=[3, 1])
+    upper, lower = panels[:, 0]
     filled = rows > 0
     upper.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfect")
     upper.plot(mean[filled], share[filled], "o-", color=BLUE, linewidth=1.6, markersize=5, label="this model")
-    _plain(upper, title="Calibration of the predicted class", x="", y="share that is right")
+    style(upper, title="Calibration of the predicted class", y="accuracy in bin")
     upper.set_ylim(-0.02, 1.02)
-    upper.legend(fontsize=8, frameon=False, loc="upper left")
+    legend(upper, loc="upper left")
     lower.bar((np.arange(BINS) + 0.5) / BINS, rows, width=0.9 / BINS, color=BLUE)
-    _plain(lower, title="", x="confidence", y="rows")
+    style(lower, x="confidence", y="rows")
     lower.set_yscale("symlog")
     lower.set_ylim(bottom=0)
     return figure
@@ -153,37 +122,35 @@ def _thinned(rows: int) -> np.ndarray:
 
 def predicted_true(target: np.ndarray, predicted: np.ndarray, name: str) -> Figure:
     """Draw predictions against true values, at most 5,000 of them, evenly chosen."""
-    figure = _figure(5.6, 5.2)
-    axes = figure.add_subplot()
+    figure, ((axes,),) = new_figure(5)
     some = _thinned(len(target))
     axes.scatter(target[some], predicted[some], s=8, alpha=0.35, color=BLUE, linewidths=0)
     ends = [min(target.min(), predicted.min()), max(target.max(), predicted.max())]
     axes.plot(ends, ends, color=ORANGE, linewidth=1.2)
-    _plain(axes, title="Predicted and true values", x=f"true {_literal(name)}", y=f"predicted {_literal(name)}")
+    style(axes, title="Predicted and true values", x=f"true {label(name)}", y=f"predicted {label(name)}")
     return figure
 
 
 def residuals(target: np.ndarray, predicted: np.ndarray, name: str) -> Figure:
-    """Draw errors by predicted value, at most 5,000 of them, and their distribution."""
-    figure = _figure(9, 4.2)
-    left, right = figure.subplots(1, 2, sharey=True, width_ratios=[3, 1])
+    """Draw residuals by predicted value, at most 5,000 of them, and their distribution."""
+    figure, ((left, right),) = new_figure(4, columns=2, sharey=True, width_ratios=[3, 1])
     error = predicted - target
     some = _thinned(len(target))
     left.scatter(predicted[some], error[some], s=8, alpha=0.35, color=BLUE, linewidths=0)
     left.axhline(0, color=ORANGE, linewidth=1.2)
-    _plain(left, title="Errors", x=f"predicted {_literal(name)}", y="predicted - true")
+    style(left, title="Residuals", x=f"predicted {label(name)}", y="predicted minus true")
     right.hist(error, bins=40, orientation="horizontal", color=BLUE)
     right.axhline(0, color=ORANGE, linewidth=1.2)
-    _plain(right, title="", x="rows", y="")
+    style(right, x="rows")
     return figure
 
 
 def fans(target: np.ndarray, predicted: np.ndarray, names: Sequence[str], earlier: np.ndarray | None = None) -> Figure:
-    """Draw three forecasts, evenly chosen, of at most seven variables, with the truth and what went before.
+    """Draw three forecasts, evenly chosen, of at most seven variables, with the true and the preceding values.
 
-    The band holds eight of ten of the earlier errors at the same step: it says how wrong such a forecast usually
-    is, not how wrong this one is. What went before a window is read off the windows before it, where each begins
-    one step after the last.
+    The band holds 80 % of the earlier errors at the same step: it shows how wrong such a forecast usually is, not how
+    wrong this one is. Values that precede a window are read from the windows before it, where each begins one step
+    after the last.
 
     Args:
         target: (examples, horizon, variables).
@@ -197,8 +164,7 @@ def fans(target: np.ndarray, predicted: np.ndarray, names: Sequence[str], earlie
     chosen = np.unique(np.linspace(min(horizon, examples - 1), examples - 1, WINDOWS).astype(np.int64))
     band = np.quantile(earlier, INSIDE, axis=0) if earlier is not None and len(earlier) else None
     overlap = np.array_equal(target[1:, :-1], target[:-1, 1:])
-    figure = _figure(3.6 * len(chosen) + 1, 1.7 * shown + 0.8)
-    grid = figure.subplots(shown, len(chosen), sharex=True, sharey="row", squeeze=False)
+    figure, grid = new_figure(1.6 * shown + 1.2, shown, len(chosen), sharex=True, sharey="row")
     steps = np.arange(1, horizon + 1)
     for column, example in enumerate(chosen):
         before = min(int(example), horizon) if overlap else 0
@@ -208,21 +174,23 @@ def fans(target: np.ndarray, predicted: np.ndarray, names: Sequence[str], earlie
             if band is not None:
                 low, high = middle + band[:, :, row]
                 axes.fill_between(
-                    steps, low, high, color=BLUE, alpha=0.15, linewidth=0, label="8 of 10 errors in validation"
+                    steps, low, high, color=BLUE, alpha=0.15, linewidth=0, label="80 % of validation errors"
                 )
             truth = np.append(target[example - before, :before, row], target[example, :, row])
-            axes.plot(np.arange(1 - before, horizon + 1), truth, color="#2d3748", linewidth=1.2, label="true")
+            axes.plot(np.arange(1 - before, horizon + 1), truth, color=INK, linewidth=1.2, label="true")
             axes.plot(steps, middle, color=BLUE, linewidth=1.4, label="forecast")
             if before:
                 axes.axvline(0.5, color=GREY, linestyle="--", linewidth=1)
-            _plain(
+            style(
                 axes,
                 title=f"window {example}" if row == 0 else "",
                 x="steps ahead" if row == shown - 1 else "",
-                y=_literal(names[row]) if column == 0 else "",
+                y=label(names[row]) if column == 0 else "",
             )
+            axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
+            axes.yaxis.set_major_locator(MaxNLocator(4))
     handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper right", ncols=3, fontsize=9, frameon=False)
+    figure.legend(handles, labels, loc="outside upper right", ncols=3, fontsize=SMALL, frameon=False)
     return figure
 
 
@@ -234,15 +202,14 @@ def forecast_errors(error: np.ndarray, names: Sequence[str]) -> Figure:
         names: of the variables.
     """
     squared = error**2
-    figure = _figure(10, 4.2)
-    left, right = figure.subplots(1, 2)
+    figure, ((left,), (right,)) = new_figure(5 + 0.25 * len(names), rows=2, height_ratios=[3, 1 + 0.25 * len(names)])
     steps = np.arange(1, error.shape[1] + 1)
     left.plot(steps, squared.mean(axis=(0, 2)), color=BLUE, linewidth=1.8, marker="o" if len(steps) <= MANY else "")
     left.set_ylim(bottom=0)
-    _plain(left, title="Error by step", x="steps ahead", y="mean squared error, standardised")
+    style(left, title="Error by step", x="steps ahead", y="MSE, standardised")
     each = squared.mean(axis=(0, 1))
     order = np.argsort(each)
     right.barh(range(len(names)), each[order], color=BLUE)
-    right.set_yticks(range(len(names)), [_literal(names[place]) for place in order])
-    _plain(right, title="Error by variable", x="mean squared error, standardised", y="")
+    style(right, title="Error by variable", x="MSE, standardised")
+    right.set_yticks(range(len(names)), [label(names[place]) for place in order])
     return figure

@@ -110,9 +110,9 @@ class Regression(Task):
         }
 
     def _plot_name(self) -> str:
-        from headframe.tasks import plots  # noqa: PLC0415 - training and serving draw nothing
+        from headframe.pages.plot_style import drawable  # noqa: PLC0415 - training and serving draw nothing
 
-        return self.column_ if plots.drawable(self.column_) else "target"
+        return self.column_ if drawable(self.column_) else "target"
 
     @override
     def legend(self) -> dict[str, str]:
