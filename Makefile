@@ -1,5 +1,5 @@
 # Only Python 3.11 and make are needed: the first target installs everything into .venv from the lock.
-.PHONY: run test slow lint lock bench up down clean
+.PHONY: run test coverage slow lint lock bench up down clean
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -14,6 +14,10 @@ run: $(INSTALLED) ## the main job: digits, from raw data to a champion
 
 test: $(INSTALLED) ## the default suite, two files at a time
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+coverage: $(INSTALLED) ## the default suite once more, and the share of lines and branches of headframe that it runs
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=
+	$(BIN)/coverage report --format=total
 
 slow: $(INSTALLED) ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
