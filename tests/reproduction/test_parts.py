@@ -21,7 +21,7 @@ from headframe.errors import Refused
 from headframe.records import Interval, TableRecord
 from headframe.reproduction.checkout import check_out
 from headframe.reproduction.data import SOURCES, link_raw_files, restore_table, table_digest
-from headframe.reproduction.page import show_reproduction
+from headframe.reproduction.page import render_reproduction, show_reproduction
 from headframe.reproduction.report import (
     STAGES,
     Change,
@@ -294,3 +294,13 @@ def test_a_page_names_what_differs(capsys):
     ):  # fmt: skip
         assert words in shown
     assert found.summary == "digits version 3: within tolerance; weights are not the same"
+    for suffix in (".html", ".md"):
+        page = render_reproduction(found, suffix)
+        for words in (
+            "digits version 3",
+            "within tolerance",
+            "headframe.examples.seeds",
+            "other4 (not used)",
+            "0.9005",
+        ):
+            assert words in page

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headframe.cli.context import open_project, single_plan
-from headframe.cli.output import CommandResult, of_record
+from headframe.cli.output import CommandResult, of_record, page_file
 from headframe.cli.parser import Commands, add_overrides, add_signer
 from headframe.errors import REFUSED, ConfigurationError, HeadframeError
 
@@ -152,7 +152,7 @@ def _show(arguments: argparse.Namespace, project: Project) -> CommandResult:
 def _card(arguments: argparse.Namespace, project: Project) -> CommandResult:
     from headframe.promotion.views.model_card import model_card
 
-    target = _target(arguments)
+    target = page_file(arguments)
     service = _service(arguments, project)
     made = model_card(_resolved(arguments, service), service)
     return _page({"model": made.model, "version": made.version}, made, target)
@@ -161,7 +161,7 @@ def _card(arguments: argparse.Namespace, project: Project) -> CommandResult:
 def _leaderboard(arguments: argparse.Namespace, project: Project) -> CommandResult:
     from headframe.promotion.views.leaderboard import leaderboard
 
-    target = _target(arguments)
+    target = page_file(arguments)
     service = _service(arguments, project)
     board = leaderboard(_name(arguments, service), service)
     if target is None:
@@ -174,20 +174,6 @@ def _resolved(arguments: argparse.Namespace, service: PromotionService) -> Model
     from headframe.registry.versions import resolve
 
     return resolve(arguments.model, service.uri)
-
-
-def _target(arguments: argparse.Namespace) -> Path | None:
-    """Give the file to write, if it can be one; before anything is fetched."""
-    if arguments.to is None:
-        return None
-    target = Path(arguments.here) / arguments.to
-    if target.suffix not in (".html", ".md"):
-        msg = f"--to {arguments.to} ends in {target.suffix or 'nothing'}; name a file that ends in .html or .md"
-        raise ConfigurationError(msg)
-    if not target.parent.is_dir():
-        msg = f"--to {arguments.to}: there is no folder {target.parent}; make it, or name a file elsewhere"
-        raise ConfigurationError(msg)
-    return target
 
 
 def _page(document: dict[str, Any], made: Any, target: Path | None) -> CommandResult:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headframe.errors import INTERRUPTED, HeadframeError
+from headframe.errors import INTERRUPTED, ConfigurationError, HeadframeError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -44,6 +46,24 @@ class CommandResult:
 def of_record(record: Any, code: int = 0) -> CommandResult:
     """Return a record as a command's result: its JSON, and its summary for people."""
     return CommandResult(record.model_dump(mode="json"), record.summary.splitlines(), code)
+
+
+def page_file(arguments: argparse.Namespace) -> Path | None:
+    """Return the file that `--to` names, if any.
+
+    Raises:
+        ConfigurationError: it is neither HTML nor Markdown, or its folder does not exist.
+    """
+    if arguments.to is None:
+        return None
+    target = Path(arguments.here) / arguments.to
+    if target.suffix not in (".html", ".md"):
+        msg = f"--to {arguments.to} ends in {target.suffix or 'nothing'}; name a file that ends in .html or .md"
+        raise ConfigurationError(msg)
+    if not target.parent.is_dir():
+        msg = f"--to {arguments.to}: there is no folder {target.parent}; make it, or name a file elsewhere"
+        raise ConfigurationError(msg)
+    return target
 
 
 def print_json(value: Any) -> None:

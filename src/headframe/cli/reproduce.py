@@ -6,7 +6,7 @@ import argparse
 import re
 
 from headframe.cli.context import open_project, single_plan
-from headframe.cli.output import CommandResult
+from headframe.cli.output import CommandResult, page_file
 from headframe.cli.parser import MODEL, Commands, add_overrides, add_signer
 from headframe.errors import DIFFERENT, ConfigurationError
 
@@ -21,18 +21,21 @@ def add_commands(commands: Commands) -> None:
     )
     reproduce.add_argument("model", help=MODEL)
     add_overrides(reproduce, "tracking.uri=http://127.0.0.1:5000")
+    reproduce.add_argument("--to", metavar="FILE", help="also write the result to FILE.html, as a page, or to FILE.md")
     reproduce.add_argument("--no-record", action="store_true", help="compare only: sign and store nothing")
 
 
 def _reproduce(arguments: argparse.Namespace) -> CommandResult:
     project = open_project()
     from headframe.config.load import load_plan
-    from headframe.reproduction.page import show_reproduction
+    from headframe.digests import write_atomically
+    from headframe.reproduction.page import render_reproduction, show_reproduction
     from headframe.reproduction.record import VerdictSigner, record_verdict
     from headframe.reproduction.reproduce import reproduce
     from headframe.signing.trust import Trust
     from headframe.tracking.address import tracking_uri
 
+    target = page_file(arguments)
     overrides = single_plan(arguments)
     for given in overrides:
         if re.split(r"[.@=]", given.lstrip("+~"), maxsplit=1)[0] not in OVERRIDABLE:
@@ -44,5 +47,7 @@ def _reproduce(arguments: argparse.Namespace) -> CommandResult:
     found = reproduce(arguments.model, uri, project.root, Trust.of(plan.team))
     if signer is not None:
         found = record_verdict(found, plan, uri, project.root, signer)
+    if target is not None:
+        write_atomically(target, render_reproduction(found, target.suffix))
     code = DIFFERENT if found.verdict == "different" else 0
     return CommandResult(found.model_dump(mode="json"), code=code, show=lambda: show_reproduction(found))

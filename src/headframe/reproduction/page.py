@@ -1,10 +1,11 @@
-"""A reproduction, printed on a terminal."""
+"""A reproduction, printed on a terminal or as a page."""
 
 from __future__ import annotations
 
 from rich.console import Console
 from rich.table import Table
 
+from headframe.pages import parts, render
 from headframe.reproduction.report import Reproduction
 
 SHORT = 12  # digits of a digest
@@ -48,3 +49,47 @@ def show_reproduction(found: Reproduction) -> None:
         console.print(f"ledger     entry {found.entry[:SHORT]}")
     console.print(f"verdict    [bold {COLOURS[found.verdict]}]{found.verdict}[/]", end=": ")
     console.print(found.reason, soft_wrap=True, markup=False)
+
+
+def render_reproduction(found: Reproduction, suffix: str) -> str:
+    """Return the page: HTML where `suffix` is `.html`, else Markdown."""
+    page = render.html if suffix == ".html" else render.markdown
+    equal = {None: "not reached", True: "✓", False: "✗"}
+    changes = [(f"module {each.name}", each.recorded, each.current) for each in found.modules]
+    changes += [
+        (f"{each.name}{'' if each.used else ' (not used)'}", each.recorded, each.current) for each in found.environment
+    ]
+    run = {
+        "Data": found.data,
+        "Seconds": ", ".join(f"{name} {value:.1f}" for name, value in found.seconds.items()),
+        "Ledger entry": found.entry,
+    }
+    return page(
+        "reproduction",
+        kind="Reproduction",
+        title=f"{found.model} version {found.version}",
+        badge=(found.verdict, "bad" if found.verdict == "different" else "good"),
+        summary=f"{found.reason}.",
+        stages=parts.Table(
+            ["stage", "equal", "recorded", "reproduced", "what differs"],
+            [
+                [each.stage, equal[each.equal], each.recorded, each.reproduced or "", each.reason]
+                for each in found.stages
+            ],
+        ),
+        metrics=parts.Table(
+            ["metric", "#recorded", "#reproduced", "#tolerance", "within"],
+            [
+                [
+                    name,
+                    f"{one.recorded:.6g}",
+                    f"{one.reproduced:.6g}",
+                    f"±{one.tolerance:.2g}",
+                    "✓" if one.within else "✗",
+                ]
+                for name, one in found.metrics.items()
+            ],
+        ),
+        changes=parts.Table(["name", "recorded", "now"], changes),
+        run={name: text for name, text in run.items() if text},
+    )
