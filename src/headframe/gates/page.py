@@ -7,7 +7,7 @@ from typing import Any
 
 from headframe.gates.report import GateReport, GateResult
 from headframe.pages import render
-from headframe.pages.numbers import setting
+from headframe.pages.numbers import difference, setting
 from headframe.pages.parts import Estimate, IntervalPlot, Table
 from headframe.records import Interval
 
@@ -71,6 +71,8 @@ def _plot(numbers: Mapping[str, Any]) -> IntervalPlot | None:
     if len(floats) < len(known):
         return None
     value, low, high, effect = floats
-    axis = f"{100 * float(numbers.get('confidence') or 0):.1f} % interval; shaded: too small to matter"
-    estimate = Estimate("version minus champion", Interval(value=value, low=low, high=high))
+    change = Interval(value=value, low=low, high=high)
+    confidence = 100 * float(numbers.get("confidence") or 0)
+    axis = f"{difference(change)}, {confidence:.1f} % interval; shaded: too small to matter"
+    estimate = Estimate("version minus champion", change)
     return IntervalPlot([estimate], axis, guide=0.0, band=effect)
