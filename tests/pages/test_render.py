@@ -196,6 +196,13 @@ def test_positions_of_an_interval_plot_stay_inside_and_in_order():
     assert single.at(0.0) == "50.00%"
 
 
+def test_only_cells_with_long_words_break_within_words():
+    table = Table(["metric", "#value"], [["accuracy", SHA]])
+    html = render.html("leaderboard", **_data("leaderboard", full=False) | {"others": table})
+    assert '<td class="" data-label="metric"><span>accuracy</span></td>' in html
+    assert f'<td class="number long" data-label="value"><span>{SHA}</span></td>' in html
+
+
 def test_a_wide_table_is_shown_as_stacked_rows():
     data = _data("leaderboard", full=False) | {"others": WIDE}
     assert '<table class="stacked">' in render.html("leaderboard", **data)

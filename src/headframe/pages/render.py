@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 
 from headframe.pages import templates
 
+_LONG = 12  # letters; six columns of shorter words fit the narrowest table that is not stacked
 _CODE = re.compile(r"(`[^`]+`)")
 
 
@@ -45,6 +46,7 @@ def _environment(suffix: str) -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["inline"] = _html_inline if suffix == "html" else _markdown_inline
+    environment.tests["long"] = lambda text: any(len(word) > _LONG for word in str(text).split())
     environment.globals["layout"] = f"layout.{suffix}"
     environment.globals["b"] = environment.get_template(f"blocks.{suffix}").module
     return environment
