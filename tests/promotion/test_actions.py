@@ -118,7 +118,7 @@ def test_a_version_that_failed_its_gates_is_neither_approved_nor_promoted(team: 
 def test_gates_that_the_policy_added_since_are_asked_for(team: TeamProject):
     gate_version(team, 1)
     more = {"minimum": MINIMUM, "second": MINIMUM}
-    with pytest.raises(Refused, match="digits/1 was not judged by gate second of policy team; ask them again"):
+    with pytest.raises(Refused, match="digits/1 was not judged by gate second of policy team; run them again"):
         promote_version(team, 1, team.service(needed=0, gates=more))
     for other in ({"value": 0.2}, {"_target_": "headframe.gates.contract.Contract"}, {"more": 1}):
         with pytest.raises(Refused, match="was judged by gate minimum with other settings than policy team has"):
@@ -149,7 +149,9 @@ def test_roles_are_held_to(team: TeamProject, tmp_path: Path):
         "rollback": lambda key: rollback("digits", service, key, "why"),
     }
     for action, do in actions.items():
-        with pytest.raises(Refused, match=r"key 'mallory' \([0-9a-f]{64}\) is not in conf/team/, so its word does not"):
+        with pytest.raises(
+            Refused, match=r"key 'mallory' \([0-9a-f]{64}\) is not in conf/team/, so its signature does not"
+        ):
             do(keys["mallory"])
         few = {"gate": "author or approver", "promote": "author or approver"}.get(action, "approver")
         with pytest.raises(

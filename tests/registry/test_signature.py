@@ -93,7 +93,7 @@ def test_a_signature_names_every_file_and_what_the_version_is(brought: Made, pac
     assert told == {name: file_digest(package / name) for name in _files(package) if name != SIGNATURE}
     assert {"MLmodel", "code/mine/net.py", "data/bundle/weights.safetensors"} <= told.keys()
     registered = resolve("digits/1", brought.uri)
-    signed = read_package(package, trust(), registered.about)
+    signed = read_package(package, trust(), registered.expected)
     assert signed.payload == {
         "model": "digits",
         "run_id": registered.run_id,
@@ -455,7 +455,7 @@ def test_a_team_lets_only_its_authors_register(keys: Path):
 
 def test_nothing_is_registered_by_whom_the_team_does_not_list(digits: Made):
     team = TeamConfig(people={"ben": Person(key="1" * 64, roles=("author",))})
-    with pytest.raises(Refused, match="nobody would trust a model that it signs"):
+    with pytest.raises(Refused, match="a model that it signs would not be trusted"):
         replace(digits, plan=digits.plan.model_copy(update={"team": team})).register()
     assert make_client(digits.uri).search_runs(["0", "1"]) == []
 

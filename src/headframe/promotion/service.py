@@ -300,7 +300,7 @@ def alias_mismatch(model: str, entries: tuple[Entry, ...], uri: str) -> str | No
         )
     says = f"{present.label} says {present.version}" if present else "the ledger has made no version champion"
     return (
-        f"alias champion of {model} {names}, but {says}: it was moved without the ledger; put it back "
+        f"alias champion of {model} {names}, but {says}: it was moved without the ledger; restore it "
         f"with: headframe models verify {model} --restore"
     )
 
