@@ -84,14 +84,8 @@ def reproduction_verdict(
 
 def valid_gate_entry(entries: Sequence[Entry], version: int, rules: PromotionRules) -> Entry | None:
     """Return the last entry about a version's gates that counts; None where none does."""
-    return next(
-        (
-            each
-            for each in reversed(entries)
-            if each.kind == "gate" and each.version == version and gate_entry_problem(each, rules) is None
-        ),
-        None,
-    )
+    gates = (each for each in reversed(entries) if each.kind == "gate" and each.version == version)
+    return next((each for each in gates if gate_entry_problem(each, rules) is None), None)
 
 
 def gate_entry_problem(gated: Entry, rules: PromotionRules) -> str | None:
