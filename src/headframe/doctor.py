@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal
 
 from headframe import servers
 from headframe.config.project import Project
+from headframe.datasets.dvc_files import DvcSettings
 from headframe.digests import Record
 from headframe.errors import HeadframeError
 from headframe.signing import keys
@@ -185,18 +186,15 @@ def check_git() -> Check:
 def check_data_versions(root: Path) -> Check:
     """Check DVC's settings and the place where it keeps data."""
     name = "data versions"
-    file = root / ".dvc" / "config"
-    if not file.is_file():
+    if not (root / ".dvc" / "config").is_file():
         found = "DVC is not set up here yet"
         return Check(name=name, state="ok", found=f"{found}; the first `headframe ingest` does it")
-    settings = configparser.ConfigParser()
     try:
-        settings.read([file, file.with_name("config.local")], encoding="utf-8")
-    except configparser.Error as error:
+        settings = DvcSettings.read(root)
+    except (configparser.Error, UnicodeDecodeError) as error:
         found = f".dvc/config cannot be read: {str(error).splitlines()[0]}"
         return Check(name=name, state="fail", found=found, fix="correct the file, or delete it and it is written again")
-    remote = settings.get("core", "remote", fallback="")
-    url = settings.get(f"'remote \"{remote}\"'", "url", fallback="")
+    remote, url, folder = settings.remote, settings.remote_url, settings.remote_folder
     if not url:
         return Check(
             name=name,
@@ -204,9 +202,8 @@ def check_data_versions(root: Path) -> Check:
             found="DVC has no default remote, so data exists on this machine only",
             fix="dvc remote add --default team URL",
         )
-    if "://" in url:
+    if folder is None:
         return Check(name=name, state="ok", found=f"remote {remote} at {url}, not connected to")
-    folder = (file.parent / url).resolve()
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if not os.access(existing, os.W_OK):
         fix = f"make {existing} writable, or: dvc remote modify {remote} url FOLDER"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import configparser
 import hashlib
-import json
 from pathlib import Path
 
 import yaml
 
 from headframe.config.project import Project
+from headframe.datasets.dvc_files import DvcSettings, object_file, tracked_files
 from headframe.datasets.table import ABOUT, open_record
 from headframe.digests import Record
 from headframe.records import TableRecord
@@ -59,35 +59,15 @@ def is_kept(kept: Kept, root: Path) -> bool:
 
 
 def _is_kept(kept: Kept, root: Path) -> bool:
-    stores = _stores(root)
-    if stores is None:
+    settings = DvcSettings.read(root)
+    if settings.remote_folder is None:
         return False
-    name, files = _listed(root / "data.dvc", stores[0])
+    name, files = tracked_files(root, settings.cache)
     # `dataset.json` carries the sha256 of the other files.
     about = (Project(root).data / kept.dataset / ABOUT).read_bytes()
     if files.get(f"{kept.dataset}/{ABOUT}") != hashlib.md5(about, usedforsecurity=False).hexdigest():
         return False
     wanted = [name, *(md5 for path, md5 in files.items() if path.startswith(f"{kept.dataset}/"))]
-    return all(_object(store, md5).is_file() for store in stores for md5 in wanted)
-
-
-def _listed(pointer: Path, cache: Path) -> tuple[str, dict[str, str]]:
-    """Give DVC's name of the data that `data.dvc` points to, and its files: path below `data/` to md5."""
-    (output,) = yaml.safe_load(pointer.read_text(encoding="utf-8"))["outs"]
-    listing = json.loads(_object(cache, output["md5"]).read_text(encoding="utf-8"))
-    return output["md5"], {entry["relpath"]: entry["md5"] for entry in listing}
-
-
-def _stores(root: Path) -> tuple[Path, ...] | None:
-    """Give the folders of cache and default remote; None where the remote is not on this machine, or not known."""
-    config = configparser.ConfigParser(interpolation=None)
-    config.read([root / ".dvc" / "config", root / ".dvc" / "config.local"], encoding="utf-8")
-    remote = f"'remote \"{config.get('core', 'remote', fallback='')}\"'"
-    url = config.get(remote, "url", fallback="")
-    if not url or "://" in url or config.has_option("cache", "dir"):
-        return None
-    return root / ".dvc" / "cache", (root / ".dvc" / url).resolve()
-
-
-def _object(store: Path, md5: str) -> Path:
-    return store / "files" / "md5" / md5[:2] / md5[2:]
+    return all(
+        object_file(store, md5).is_file() for store in (settings.cache, settings.remote_folder) for md5 in wanted
+    )

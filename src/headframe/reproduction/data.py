@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from headframe.config.project import Project
 from headframe.datasets.cells import update
+from headframe.datasets.dvc_files import DvcSettings, holds_objects, settings_of_remote
 from headframe.datasets.table import TABLE, Table
 from headframe.digests import canonical
 from headframe.errors import HeadframeError
@@ -90,37 +91,10 @@ def link_raw_files(sources: Mapping[str, Any], project: Path, root: Path) -> Non
 
 def _stores(project: Path) -> Iterator[tuple[str, dict[str, configparser.ConfigParser]]]:
     """Yield names and DVC settings for a checkout that fetches from the project's cache, and from its remote."""
-    read = {name: _read_settings(project / ".dvc" / name) for name in ("config", "config.local")}
-    own = {name: parser for name, parser in read.items() if parser is not None}
-    if not own:
+    settings = DvcSettings.read(project, skip_unreadable=True)
+    if not settings.files:
         return
-    named = [each.get("cache", "dir") for each in own.values() if each.has_option("cache", "dir")]
-    cache = _absolute(named[-1] if named else "cache", project)
-    if (Path(cache) / "files" / "md5").is_dir():
-        cached = configparser.ConfigParser(interpolation=None)
-        cached.read_dict({"core": {"remote": "project"}, "'remote \"project\"'": {"url": cache, "verify": "true"}})
-        yield "the project's DVC cache", {"config": cached}
-    if any(each.has_option("core", "remote") for each in own.values()):
-        for each in own.values():
-            each.remove_section("cache")  # the checkout has its own
-            for section in each.sections():
-                if section.startswith("'remote") and each.has_option(section, "url"):
-                    each.set(section, "url", _absolute(each.get(section, "url"), project))
-        yield "the project's DVC remote", own
-
-
-def _read_settings(file: Path) -> configparser.ConfigParser | None:
-    if not file.is_file():
-        return None
-    parser = configparser.ConfigParser(interpolation=None)
-    try:
-        parser.read(file, encoding="utf-8")
-    except (configparser.Error, UnicodeDecodeError) as error:
-        log.warning("%s cannot be read (%s), so it is left out", file, error)
-        return None
-    return parser
-
-
-def _absolute(url: str, project: Path) -> str:
-    """Return a path in DVC's settings, which is relative to their file, as an absolute one."""
-    return url if "://" in url else str((project / ".dvc" / url).resolve())
+    if holds_objects(settings.cache):
+        yield "the project's DVC cache", {"config": settings_of_remote("project", settings.cache)}
+    if settings.remote:
+        yield "the project's DVC remote", settings.with_remotes_only()

@@ -1,0 +1,73 @@
+"""What is read of DVC's own files, against DVC's public client."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from dvc.api import DVCFileSystem
+
+from headframe.config.plan.data import DatasetConfig
+from headframe.datasets.collect import collect
+from headframe.datasets.commit import keep_version
+from headframe.datasets.dvc_files import DvcSettings, object_file, settings_of_remote, tracked_files
+
+pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")
+
+
+@pytest.fixture
+def project(tmp_path: Path, people: Callable[..., DatasetConfig]) -> Path:
+    root = tmp_path / "project"
+    keep_version(collect(people(), root, tmp_path), root)
+    return root
+
+
+def dvc(root: Path, *arguments: str) -> str:
+    called = [sys.executable, "-m", "dvc", *arguments]
+    return subprocess.run(called, cwd=root, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_tracked_files_and_their_objects_are_those_of_dvcs_file_system(project: Path) -> None:
+    settings = DvcSettings.read(project)
+    _, found = tracked_files(project, settings.cache)
+    system = DVCFileSystem(str(project), config={"core": {"no_scm": True}})
+    entries = system.find("data", detail=True).items()
+    expected = {path.removeprefix("data/"): entry["dvc_info"]["md5"] for path, entry in entries}
+    assert found == expected
+    assert {path.partition("/")[2] for path in found} == {"dataset.json", "rejected.parquet", "table.parquet"}
+    assert settings.remote_folder is not None
+    for path, md5 in found.items():
+        content = system.read_bytes(f"data/{path}")
+        assert object_file(settings.cache, md5).read_bytes() == content
+        assert object_file(settings.remote_folder, md5).read_bytes() == content
+
+
+def test_cache_and_remote_are_those_that_the_command_line_names(project: Path, tmp_path: Path) -> None:
+    settings = DvcSettings.read(project)
+    assert str(settings.cache) == dvc(project, "cache", "dir")
+    assert settings.remote == dvc(project, "remote", "default")
+    assert dvc(project, "remote", "list").split()[:2] == [settings.remote, settings.remote_url]
+    dvc(project, "cache", "dir", "--local", str(tmp_path / "shared"))
+    dvc(project, "remote", "add", "--local", "--default", "team", "s3://bucket/folder")
+    settings = DvcSettings.read(project)
+    assert str(settings.cache) == dvc(project, "cache", "dir") == str(tmp_path / "shared")
+    assert settings.remote == dvc(project, "remote", "default") == "team"
+    assert (settings.remote_url, settings.remote_folder) == ("s3://bucket/folder", None)
+
+
+def test_settings_for_another_project_name_the_same_places_to_the_command_line(project: Path, tmp_path: Path) -> None:
+    settings = DvcSettings.read(project)
+    other = tmp_path / "other"
+    (other / ".dvc").mkdir(parents=True)
+    for parser, expected in (
+        (settings.with_remotes_only()["config"], [settings.remote, settings.remote_url]),
+        (settings_of_remote("lent", settings.cache), ["lent", str(settings.cache)]),
+    ):
+        with (other / ".dvc" / "config").open("w", encoding="utf-8") as stream:
+            parser.write(stream)
+        assert dvc(other, "remote", "list").split()[:2] == expected
+        assert dvc(other, "remote", "default") == expected[0]
+        assert dvc(other, "cache", "dir") == str(other / ".dvc" / "cache")
