@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -27,7 +28,8 @@ def project(tmp_path: Path, people: Callable[..., DatasetConfig]) -> Path:
 
 def dvc(root: Path, *arguments: str) -> str:
     called = [sys.executable, "-m", "dvc", *arguments]
-    return subprocess.run(called, cwd=root, capture_output=True, text=True, check=True).stdout.strip()
+    wide = {**os.environ, "COLUMNS": "1000"}  # else long paths are broken into lines
+    return subprocess.run(called, cwd=root, capture_output=True, text=True, check=True, env=wide).stdout.strip()
 
 
 def test_tracked_files_and_their_objects_are_those_of_dvcs_file_system(project: Path) -> None:
