@@ -30,7 +30,7 @@ import great_expectations, great_expectations.expectations, headframe.validation
 from headframe.datasets.table import Table
 from headframe.validation.validate import validate
 root = Path(sys.argv[1]); record = Table.open(root / "data" / "numbers").record()
-started = time.perf_counter(); validate(dataset(), record, root, root)
+started = time.perf_counter(); validate(dataset(), record, Places(root).of_step(root))
 print(json.dumps({"seconds": time.perf_counter() - started,
                   "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
 """

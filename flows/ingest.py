@@ -1,39 +1,36 @@
-"""Bring data in: collect, hold to the contract, divide, keep the version."""
+"""Bring data in: ingest, validate, split, commit."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from headframe.config.load import load_plan
 from headframe.config.plan.data import DatasetConfig
 from headframe.config.project import Project
-from headframe.datasets.collect import collect, is_current
-from headframe.datasets.commit import is_kept, keep_version
-from headframe.datasets.splits import divide
+from headframe.datasets.commit import commit, is_committed
+from headframe.datasets.ingest import ingest, is_current
+from headframe.datasets.splits import split
 from headframe.orchestration import flow, step
+from headframe.places import Places
 from headframe.records import Ingested
 from headframe.validation.validate import validate
 
 
 @flow(name="ingest")
-def ingest(overrides: list[str]) -> Ingested:
+def ingest_flow(overrides: list[str]) -> Ingested:
     """Compose a plan in the project of the working folder and bring its data in.
 
     Args:
         overrides: Hydra overrides, e.g. `["dataset=sms_spam"]`.
     """
     project = Project.find(Path.cwd())
-    return bring_in(load_plan(overrides, project, fitting=False).dataset, project.root)
+    return ingest_dataset(load_plan(overrides, project, fitting=False).dataset, Places.of(project.root))
 
 
-def bring_in(dataset: DatasetConfig, root: Path) -> Ingested:
+def ingest_dataset(dataset: DatasetConfig, places: Places) -> Ingested:
     """Run the steps of ingestion."""
-    mirror = Path(os.environ["HEADFRAME_MIRROR"]) if os.environ.get("HEADFRAME_MIRROR") else None
-    table = step(collect, root=root, valid=lambda record: is_current(record, dataset, root, mirror))(
-        dataset=dataset, mirror=mirror
-    )
-    validated = step(validate, root=root)(dataset=dataset, table=table)
-    split = step(divide, root=root)(dataset=dataset, table=table)
-    step(keep_version, root=root, retries=2, valid=lambda kept: is_kept(kept, root))(table=table)
-    return Ingested(validated=validated, split=split)
+    table = step(ingest, valid=is_current)(dataset, places)
+    validated = step(validate)(dataset, table, places)
+    parts = step(split)(dataset.training_data, table, places)
+    step(commit, retries=2, valid=is_committed)(table, places)
+    return Ingested(validated=validated, split=parts)

@@ -10,7 +10,7 @@ from headframe.config.load import load_plan
 from headframe.config.project import Project
 from headframe.errors import Refused
 from headframe.ledger.rules import entries_since_champion
-from headframe.orchestration import act, ask, flow
+from headframe.orchestration import action, flow, wait_for_input
 from headframe.promotion.approve import record_approval
 from headframe.promotion.ask_gates import ask_gates
 from headframe.promotion.promote import promote
@@ -58,16 +58,16 @@ def promote_flow(
     rules = PromotionRules(service.promotion, service.trust, author, service.time(entries))
     gated = valid_gate_entry(entries_since_champion(entries), version.number, rules)
     if gated is None:
-        asked = act(ask_gates)(version, service, key)
+        asked = action(ask_gates)(version, service, key)
         if not asked.report.passed:
             raise Refused(asked.message)
         gated = service.entries(version.model)[asked.number - 1]
         why_not = gate_entry_problem(gated, rules)
-        if why_not is not None:  # before people are asked, who would wait in vain
+        if why_not is not None:  # before people are asked in vain
             raise Refused(why_not)
     report = gated.digests["report"]
     if wait and service.promotion.approvals.needed:
-        answer = ask(Approval, f"{version.model}-{version.number}-{report[:16]}", HOURS)
-        if answer is not None and answer.approval.strip():
-            act(record_approval)(version, answer.approval, service, key)
-    return act(promote)(version, service, key, reason)
+        given = wait_for_input(Approval, f"{version.model}-{version.number}-{report[:16]}", HOURS)
+        if given is not None and given.approval.strip():
+            action(record_approval)(version, given.approval, service, key)
+    return action(promote)(version, service, key, reason)

@@ -120,7 +120,7 @@ def made_team(tmp_path_factory: pytest.TempPathFactory) -> TeamProject:
         team.root.mkdir()
         fixtures.empty_registry(team.root)
         first = fixtures.plan_for("digits")
-        data = fixtures.ingest(first, team.root)
+        data = fixtures.ingested(first, team.root)
         for number in range(1, VERSIONS + 1):
             patch.setenv("HEADFRAME_SIGNER", "cora" if number == VERSIONS else "anna")
             plan = fixtures.plan_for("digits", seed=number, team=team.config.model_dump(mode="json"))

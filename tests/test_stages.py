@@ -1,4 +1,4 @@
-"""A finished stage is not repeated; an unfinished, changed or damaged one is."""
+"""A finished step is not repeated; an unfinished, changed or damaged one is."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from headframe.config.load import load_plan
+from headframe.config.project import Project
 from headframe.digests import Record
+from headframe.places import Places
 from headframe.stages import Stage
 
 
@@ -23,43 +26,60 @@ class Counted(Record):
 calls: list[int] = []
 
 
-def count(number: int, folder: Path) -> Counted:
+def count(number: int, places: Places) -> Counted:
     calls.append(number)
-    (folder / "work.txt").write_text("done")
+    (places.folder / "work.txt").write_text("done")
     return Counted(number=number, calls=len(calls))
 
 
+def holds(record: Counted, number: int) -> bool:
+    return record.number == number and number > 3
+
+
 @pytest.fixture(autouse=True)
-def _fresh() -> None:
+def _no_calls() -> None:
     calls.clear()
 
 
-def test_the_same_arguments_are_done_once(tmp_path: Path) -> None:
-    first = Stage(count).run(tmp_path, {"number": 3})
-    second = Stage(count).run(tmp_path, {"number": 3})
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    return Places(tmp_path)
+
+
+def test_equal_arguments_are_computed_once(places: Places) -> None:
+    first = Stage(count).run({"number": 3, "places": places})
+    second = Stage(count).run({"number": 3, "places": places})
     assert (first.reused, second.reused) == (False, True)
     assert first.record == second.record
     assert calls == [3]
 
 
-def test_other_arguments_and_other_parts_of_the_plan_are_other_stages(tmp_path: Path) -> None:
-    Stage(count).run(tmp_path, {"number": 3})
-    Stage(count).run(tmp_path, {"number": 4})
-    Stage(count, on=({"seed": 1},)).run(tmp_path, {"number": 3})
+def test_other_arguments_and_other_names_are_other_steps(places: Places) -> None:
+    Stage(count).run({"number": 3, "places": places})
+    Stage(count).run({"number": 4, "places": places})
+    Stage(count, name="count-again").run({"number": 3, "places": places})
     assert calls == [3, 4, 3]
 
 
-def test_paths_and_addresses_are_no_part_of_a_key(tmp_path: Path) -> None:
-    stage = Stage(count)
-    key = stage.key(tmp_path, {"number": 3, "uri": "sqlite:///a", "where": Path("a")})
-    assert key == stage.key(tmp_path, {"number": 3, "uri": "sqlite:///b", "where": Path("b")})
-    assert key == stage.key(tmp_path, {"number": 3, "mirror": None})
+def test_places_are_no_part_of_a_key(tmp_path: Path) -> None:
+    stage, here = Stage(count), Places(tmp_path)
+    elsewhere = Places(tmp_path / "b", mirror=tmp_path, tracking_uri="sqlite:///b.db", step=tmp_path / "c")
+    assert stage.key(tmp_path, {"number": 3, "places": here}) == stage.key(tmp_path, {"number": 3, "places": elsewhere})
+
+
+def test_a_whole_plan_and_a_path_are_refused(repository: Project, tmp_path: Path) -> None:
+    plan = load_plan([], repository)
+    with pytest.raises(TypeError, match="step count was given a whole plan as 'plan'; pass the parts of it that"):
+        Stage(count).key(tmp_path, {"plan": plan})
+    with pytest.raises(TypeError, match=r"given the path .* as 'where'; pass it within `places`"):
+        Stage(count).key(tmp_path, {"where": tmp_path})
+    assert Stage(count).key(tmp_path, {"plan": plan.version}) != Stage(count).key(tmp_path, {"plan": plan.learner})
 
 
 @pytest.mark.parametrize("damage", ["delete", "truncate", b'{"record": {"num', b"\xff\xfe", b"[]", b'{"record": {}}'])
-def test_a_stage_whose_files_are_gone_or_damaged_is_done_again(tmp_path: Path, damage: str | bytes) -> None:
-    Stage(count).run(tmp_path, {"number": 3})
-    (folder,) = (path for path in (tmp_path / ".headframe/stages/count").iterdir() if path.is_dir())
+def test_a_step_whose_files_are_gone_or_damaged_is_computed_again(places: Places, damage: str | bytes) -> None:
+    Stage(count).run({"number": 3, "places": places})
+    (folder,) = (path for path in (places.root / ".headframe/stages/count").iterdir() if path.is_dir())
     if damage == "delete":
         (folder / "work.txt").unlink()
     elif damage == "truncate":
@@ -67,75 +87,80 @@ def test_a_stage_whose_files_are_gone_or_damaged_is_done_again(tmp_path: Path, d
     else:
         assert isinstance(damage, bytes)
         (folder / "record.json").write_bytes(damage)
-    assert not Stage(count).run(tmp_path, {"number": 3}).reused
+    assert not Stage(count).run({"number": 3, "places": places}).reused
 
 
-def test_a_record_that_no_longer_holds_is_done_again(tmp_path: Path) -> None:
-    Stage(count).run(tmp_path, {"number": 3})
-    assert not Stage(count, valid=lambda record: record.number > 3).run(tmp_path, {"number": 3}).reused
+def test_a_record_that_no_longer_holds_is_computed_again(places: Places) -> None:
+    for number, reused in ((3, False), (4, True)):
+        Stage(count).run({"number": number, "places": places})
+        assert Stage(count, valid=holds).run({"number": number, "places": places}).reused == reused
 
 
-def test_a_failure_leaves_no_record(tmp_path: Path) -> None:
-    def fail(folder: Path) -> Counted:
+def test_a_failure_leaves_no_record(places: Places) -> None:
+    def fail(places: Places) -> Counted:
         raise RuntimeError("half-way")
 
     with pytest.raises(RuntimeError):
-        Stage(fail).run(tmp_path, {})
-    assert list(tmp_path.rglob("record.json")) == []
+        Stage(fail).run({"places": places})
+    assert list(places.root.rglob("record.json")) == []
 
 
 PROGRAM = """
 import logging, os, sys, time
 from pathlib import Path
 from headframe.digests import Record
+from headframe.places import Places
 from headframe.stages import Stage
 
 class Done(Record):
     pid: int
 
-def work(folder: Path) -> Done:
-    (folder / f"started-{os.getpid()}").write_text("")
-    time.sleep(float(sys.argv[2]))
+def work(places: Places) -> Done:
+    (places.folder / f"started-{os.getpid()}").write_text("")
+    while not (places.root / "may-end").exists():
+        time.sleep(0.01)
     return Done(pid=os.getpid())
 
 logging.basicConfig(format="%(message)s", level=logging.INFO)
-print(Stage(work).run(Path(sys.argv[1]), {}).record.pid, flush=True)
+print(Stage(work).run({"places": Places(Path(sys.argv[1]))}).record.pid, flush=True)
 """
 
 
-def start(root: Path, seconds: float) -> subprocess.Popen[str]:
+def start(root: Path) -> subprocess.Popen[str]:
+    """Start a step that ends when the file `may-end` appears."""
     program = root / "program.py"
     program.write_text(textwrap.dedent(PROGRAM))
     return subprocess.Popen(
-        [sys.executable, str(program), str(root), str(seconds)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        [sys.executable, str(program), str(root)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def wait_for(root: Path, pattern: str) -> None:
     import time
 
-    for _ in range(400):
+    for _ in range(1200):
         if list(root.rglob(pattern)):
             return
         time.sleep(0.05)
     pytest.fail(f"{pattern} never appeared")
 
 
-def test_two_runs_at_once_do_the_work_once(tmp_path: Path) -> None:
-    first = start(tmp_path, 1.0)
+def test_two_runs_at_once_compute_a_step_once(tmp_path: Path) -> None:
+    first = start(tmp_path)
     wait_for(tmp_path, "started-*")
-    second = start(tmp_path, 1.0)
-    printed, said = second.communicate()
-    assert first.communicate()[0] == printed == f"{first.pid}\n"
-    assert said == "work      is being done by another run; waiting for it\n"
+    second = start(tmp_path)
+    assert second.stderr is not None
+    assert second.stderr.readline() == "work         is running in another process; waiting for it\n"
+    (tmp_path / "may-end").touch()
+    assert first.communicate()[0] == second.communicate()[0] == f"{first.pid}\n"
 
 
-def test_a_killed_stage_is_started_again_in_its_own_folder(tmp_path: Path) -> None:
-    first = start(tmp_path, 60.0)
+def test_a_killed_step_is_started_again_in_its_own_folder(tmp_path: Path) -> None:
+    first = start(tmp_path)
     wait_for(tmp_path, "started-*")
     os.kill(first.pid, signal.SIGKILL)
     first.communicate()
-    second = start(tmp_path, 0.0)
+    (tmp_path / "may-end").touch()
+    second = start(tmp_path)
     assert second.communicate()[0] == f"{second.pid}\n"
     assert len(list(tmp_path.rglob("started-*"))) == 2

@@ -1,12 +1,13 @@
-"""The one module that knows Prefect: the two engines, and the steps that flows are made of.
+"""The only module that imports Prefect: the two engines, and the steps of flows.
 
 *Inline*, `flow` and `step` are plain functions and prefect is not imported, which alone would cost three
-seconds. With a Prefect API configured they are real flows and tasks. Either way a step's result is kept by
-digest (`headframe.stages`), so both engines give equal digests and reuse each other's work.
+seconds. With a Prefect API configured they are real flows and tasks. Either way a step's result is stored by
+digest (`headframe.stages`), so both engines compute equal digests and reuse each other's work.
 """
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import sys
@@ -34,7 +35,7 @@ log = logging.getLogger("headframe")
 
 
 def api_url() -> str | None:
-    """Give the address of the Prefect API that is configured by environment or by Prefect's active profile."""
+    """Return the address of the Prefect API that the environment or Prefect's active profile configures."""
     if url := os.environ.get("PREFECT_API_URL"):
         return url
     home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
@@ -48,15 +49,15 @@ def api_url() -> str | None:
 
 
 def engine() -> Literal["inline", "prefect"]:
-    """Say where flows run: with Prefect where its API is configured, or where Prefect itself loads the flow."""
+    """Return where flows run: with Prefect if its API is configured or Prefect itself loads the flow, else inline."""
     return "prefect" if "prefect" in sys.modules or api_url() else "inline"
 
 
 def require_api() -> None:
-    """Make sure that the configured Prefect API answers.
+    """Check that the configured Prefect API is reachable.
 
     Raises:
-        HeadframeError: it does not; running inline instead would hide the run from the team.
+        HeadframeError: it is not; running inline instead would hide the run from the team.
     """
     import socket  # noqa: PLC0415 - only runs with a server need it
 
@@ -69,16 +70,16 @@ def require_api() -> None:
         with socket.create_connection((parts.hostname or "", port), timeout=5):
             return
     except OSError as error:
-        msg = f"the Prefect API at {url} does not answer ({error}); start it (headframe up) or unset PREFECT_API_URL"
+        msg = f"the Prefect API at {url} is not reachable ({error}); start it (headframe up) or unset PREFECT_API_URL"
         raise HeadframeError(msg) from None
 
 
 @contextmanager
 def reaching_api() -> Iterator[None]:
-    """Say in one sentence that Prefect's server went away while a flow ran.
+    """Turn the loss of Prefect's server during a flow into one sentence.
 
     Raises:
-        Unavailable: it did; Prefect itself has tried for minutes, and steps that had begun were done all the same.
+        Unavailable: it was lost; Prefect itself has retried for minutes, and steps that had begun were finished.
     """
     if engine() == "inline":
         yield
@@ -89,7 +90,7 @@ def reaching_api() -> Iterator[None]:
         yield
     except httpx.HTTPError as error:
         msg = (
-            f"the Prefect API at {api_url()} stopped answering ({error}); what was finished is kept: start it again "
+            f"the Prefect API at {api_url()} was lost ({error}); finished steps are stored: start it again "
             "(headframe up) or unset PREFECT_API_URL, then repeat the command"
         )
         raise Unavailable(msg) from error
@@ -105,7 +106,7 @@ def flow(name: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
         import prefect  # noqa: PLC0415 - inline runs must not pay for it
 
         if log.level == logging.NOTSET:
-            log.setLevel(logging.INFO)  # a worker shows what steps say only if they may say it
+            log.setLevel(logging.INFO)  # without it a worker shows nothing of what steps log
         made: Any = prefect.flow(name=name, persist_result=False)(function)
         return made
 
@@ -113,59 +114,62 @@ def flow(name: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
 
 
 def step(
-    function: Callable[..., R],
+    function: Callable[P, R],
     *,
-    root: Path,
-    on: tuple[Any, ...] = (),
+    name: str = "",
     retries: int = 0,
-    valid: Callable[[R], bool] | None = None,
+    valid: Callable[..., bool] | None = None,
     program: str | None = None,
-) -> Callable[..., R]:
-    """Wrap a plain function as a step that is done once for the same digests.
+) -> Callable[P, R]:
+    """Wrap a plain function as a step that is computed once for equal arguments and code.
 
     Args:
-        function: returns a record; see `headframe.stages.Stage` for what it is given.
-        root: the project's folder.
-        on: the parts of the plan that decide the result.
-        retries: how often Prefect tries a failure again, after 10, 20, 40, ... seconds. A mistake of the user's
-            (`HeadframeError`, but for `Unavailable`) is never retried: it would fail alike. Inline there is nobody
-            to wait for: the failure is shown at once, and the same command continues where it stopped.
-        valid: whether a kept record still holds.
-        program: module that the function starts as a process of its own.
+        function: returns a record and takes `places`; see `headframe.stages.Stage`.
+        name: of the step; without one the function's.
+        retries: how often Prefect retries a failure, after 10, 20, 40, ... seconds. A user's mistake
+            (`HeadframeError`, except `Unavailable`) is never retried: it would fail again. Inline nothing is retried:
+            the failure is shown at once, and the same command continues where it stopped.
+        valid: whether a stored record still holds; takes the record and, by name, arguments of the step.
+        program: module that the function starts as a process.
 
     Returns:
-        The step; it takes the function's arguments by keyword, and is a Prefect task where Prefect is the engine.
+        The step, with the function's own signature; a Prefect task where Prefect is the engine.
     """
-    stage = Stage(function, on, valid, program)
+    stage = Stage(function, name, valid, program)
+    signature = inspect.signature(function)
 
     def run(**arguments: Any) -> R:
-        _name_flow_run()
+        _record_flow_run()
         started = time.monotonic()
-        finished = stage.run(root, arguments)
-        _tell(stage.name, finished, time.monotonic() - started)
+        finished = stage.run(arguments)
+        _log_result(stage.name, finished, time.monotonic() - started)
         return finished.record
 
-    if engine() == "inline":
-        return run
+    task: Callable[..., R] = run
+    if engine() == "prefect":
+        import prefect  # noqa: PLC0415 - inline runs must not pay for it
+        from prefect.cache_policies import NO_CACHE  # noqa: PLC0415
 
-    import prefect  # noqa: PLC0415 - inline runs must not pay for it
-    from prefect.cache_policies import NO_CACHE  # noqa: PLC0415
+        made: Any = prefect.task(
+            name=stage.name,
+            retries=retries,
+            retry_delay_seconds=[10 * 2**attempt for attempt in range(retries)] or None,
+            retry_condition_fn=_is_worth_retrying if retries else None,
+            cache_policy=NO_CACHE,
+            persist_result=False,
+        )(run)
+        task = made
 
-    made: Any = prefect.task(
-        name=stage.name,
-        retries=retries,
-        retry_delay_seconds=[10 * 2**attempt for attempt in range(retries)] or None,
-        retry_condition_fn=_may_pass if retries else None,
-        cache_policy=NO_CACHE,
-        persist_result=False,
-    )(run)
-    return made
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        return task(**signature.bind(*args, **kwargs).arguments)
+
+    return call
 
 
-def act(function: Callable[P, T]) -> Callable[P, T]:
-    """Make a function that is done each time it is called a Prefect task, where Prefect is the engine.
+def action(function: Callable[P, T]) -> Callable[P, T]:
+    """Make a function that runs each time it is called a Prefect task, where Prefect is the engine.
 
-    It is neither kept nor tried again: what it did, or refused, stands in a record of its own.
+    It is neither stored nor retried: what it did, or refused, is recorded in the ledger.
     """
     if engine() == "inline":
         return function
@@ -177,18 +181,18 @@ def act(function: Callable[P, T]) -> Callable[P, T]:
     return made
 
 
-def ask(question: type[M], key: str, hours: float) -> M | None:
-    """Ask a person in Prefect's pages, and wait for the answer.
+def wait_for_input(form: type[M], key: str, hours: float) -> M | None:
+    """Ask a person in Prefect's pages, and wait for the input.
 
-    A run of a deployment ends meanwhile and is started anew when it is answered; any other waits where it is.
+    A run of a deployment ends meanwhile and is started again when there is input; any other run waits.
 
     Args:
-        question: the form: a field for each thing that is asked.
-        key: names the question; asked again by the same run, it is answered at once.
+        form: a field for each thing that is asked.
+        key: identifies the form; when the same run asks again, it gets the earlier input at once.
         hours: after which the run fails.
 
     Returns:
-        What was answered; None inline, where there is nobody to ask.
+        The input; None inline, where nobody can be asked.
     """
     if engine() == "inline":
         return None
@@ -196,12 +200,12 @@ def ask(question: type[M], key: str, hours: float) -> M | None:
     from prefect.runtime import deployment  # noqa: PLC0415
 
     stop = suspend_flow_run if deployment.id else pause_flow_run
-    answered: M = stop(wait_for_input=question, timeout=int(hours * 3600), key=key)
-    return answered
+    given: M = stop(wait_for_input=form, timeout=int(hours * 3600), key=key)
+    return given
 
 
-def _name_flow_run() -> None:
-    """Leave the address of the flow run where tracking looks for it."""
+def _record_flow_run() -> None:
+    """Put the address of the flow run where tracking looks for it."""
     if engine() == "inline":
         return
     from prefect.runtime import flow_run  # noqa: PLC0415 - inline runs must not pay for it
@@ -210,24 +214,24 @@ def _name_flow_run() -> None:
         os.environ["HEADFRAME_FLOW_RUN_URL"] = flow_run.ui_url
 
 
-def _may_pass(_task: Any, _run: Any, state: Any) -> bool:
-    """Say whether the same step may succeed later."""
+def _is_worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
+    """Return whether the same step may succeed later."""
     failure = state.result(raise_on_failure=False)
     return isinstance(failure, Unavailable) or not isinstance(failure, HeadframeError)
 
 
-def _tell(name: str, finished: Finished[Any], seconds: float) -> None:
+def _log_result(name: str, finished: Finished[Any], seconds: float) -> None:
     summary = getattr(finished.record, "summary", "")
     extra = {"stage": name, "reused": finished.reused, "seconds": seconds, "key": finished.key[:8]}
     how = f"reused {finished.key[:8]}" if finished.reused else f"{seconds:.1f} s"
-    log.info("%-9s %s (%s)", name, summary, how, extra=extra)
+    log.info("%-12s %s (%s)", name, summary, how, extra=extra)
 
 
 def quiet_prefect() -> None:
-    """Leave the terminal to Headframe's own lines; the server still gets everything, Headframe's lines included.
+    """Keep Prefect's logs off the terminal; the server still gets everything, Headframe's lines included.
 
     Called before prefect is imported.
     """
     os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "headframe")
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    os.environ.setdefault("PREFECT_INTERNAL_LOGGING_LEVEL", "CRITICAL")  # complaints of its own threads
+    os.environ.setdefault("PREFECT_INTERNAL_LOGGING_LEVEL", "CRITICAL")  # errors of its own threads

@@ -198,14 +198,14 @@ class TrainedPlan(Record):
         return f"{self.evaluated.summary}; {self.registered.summary}"
 
 
-class Outcome(Record):
-    """A whole life: from raw data to an answered request."""
+class RunResult(Record):
+    """The result of a whole run: from raw data to the smoke test."""
 
     plan: str
     fingerprint: str
     result: TrainedPlan
     decision: Decision
-    answered: SmokeTestResult
+    smoke_test: SmokeTestResult
 
 
 class Predicted(Record):

@@ -1,10 +1,9 @@
-"""Finished stages, kept by digest: what was done for the same inputs and the same code is not done again.
+"""Stored results of steps: what was computed from the same inputs by the same code is not computed again.
 
-A stage is a plain function that returns a record. Its key is the sha256 of what decides its result: its
-name, the arguments that are data, and the source code that it reaches with the versions of the libraries
-that this code imports (`headframe.code_dependencies`). Its folder `.headframe/stages/<name>/<key>/` outlives a kill,
-so the function finds there what it had done; `record.json` appears in it last, atomically, and says that
-the stage is finished.
+A step is a plain function that takes records and parts of the plan and returns a record. Its key is the sha256 of its
+name, its arguments, and the source code that it reaches with the versions of the libraries which this code imports
+(`headframe.code_dependencies`). Its folder `.headframe/stages/<name>/<key>/` survives a kill, so the function finds
+there what it had done; `record.json` is written last, atomically, and marks the step as finished.
 """
 
 from __future__ import annotations
@@ -26,18 +25,16 @@ from headframe.config.plan.data import DatasetConfig
 from headframe.config.plan.plan import Plan
 from headframe.config.targets.schemes import scheme_module
 from headframe.digests import Record, digest, digest_content, write_atomically
+from headframe.places import Places
 
 R = TypeVar("R", bound=Record)
 
 log = logging.getLogger("headframe")
 
-PLACES = ("uri", "mirror")
-"""Arguments that say where something is, not what it is."""
-
 
 @dataclass(frozen=True)
 class Finished(Generic[R]):
-    """A record, and whether it was already there."""
+    """A record, and whether it was stored before."""
 
     record: R
     key: str
@@ -46,84 +43,97 @@ class Finished(Generic[R]):
 
 @dataclass(frozen=True)
 class Stage(Generic[R]):
-    """One call of a stage function.
+    """A step function with what decides whether its stored results are reused.
 
     Attributes:
-        function: takes JSON values, records, a plan, `PLACES`, and of `root` and `folder` what it wants by name.
-        on: the parts of the plan that decide the result, and the kind of device where that does. Plans handed over as
-            arguments, paths and addresses are no part of a key: the first would repeat training when a port changes,
-            the others differ between machines.
-        valid: asked before a kept record is reused, with the record; False does the stage again.
-        program: module that the function starts as a process of its own, whose code therefore counts as well.
+        function: takes JSON values, records and parts of a plan, and `places`.
+        name: of the step; without one the function's.
+        valid: called before a stored record is reused, with the record and those of the step's arguments that it names;
+            False computes the step again.
+        program: module that the function starts as a process, whose code therefore counts as well.
     """
 
     function: Callable[..., R]
-    on: tuple[Any, ...] = ()
-    valid: Callable[[R], bool] | None = None
+    name: str = ""
+    valid: Callable[..., bool] | None = None
     program: str | None = None
 
-    @property
-    def name(self) -> str:
-        """The function's name, as a person reads it."""
-        return self.function.__name__.replace("_", "-")
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.name or self.function.__name__.replace("_", "-"))
 
     def key(self, root: Path, arguments: Mapping[str, Any]) -> str:
-        """Digest what decides the result of calling the function with `arguments`."""
-        data = {
-            name: digest_content(value)
-            for name, value in arguments.items()
-            if name not in PLACES and not isinstance(value, Plan | Path)
-        }
-        parts = [digest_content(part) for part in self.on]
-        modules = [self.function.__module__, *(target.rpartition(".")[0] for target in targets([data, parts]))]
-        datasets = [value for value in (*arguments.values(), *self.on) if isinstance(value, DatasetConfig)]
+        """Compute the digest of what decides the result of calling the function with `arguments`.
+
+        Raises:
+            TypeError: an argument is a whole plan, or a path, which belongs into the places.
+        """
+        values = {name: self._value(name, value) for name, value in arguments.items() if not isinstance(value, Places)}
+        modules = [self.function.__module__, *(target.rpartition(".")[0] for target in targets(values))]
+        datasets = [value for value in arguments.values() if isinstance(value, DatasetConfig)]
         modules += [scheme_module(source.uri) for dataset in datasets for source in dataset.sources.values()]
         if self.program is not None:
             modules.append(self.program)
-        reached = code_dependencies(modules, root / "src").model_dump()
-        return digest({"stage": self.name, "arguments": data, "on": parts, "reach": reached})
+        code = code_dependencies(modules, root / "src").model_dump()
+        return digest({"step": self.name, "arguments": values, "code": code})
 
-    def run(self, root: Path, arguments: Mapping[str, Any]) -> Finished[R]:
-        """Give the kept record, or call the function and keep what it gives.
+    def run(self, arguments: Mapping[str, Any]) -> Finished[R]:
+        """Return the stored record, or call the function and store what it returns.
 
-        Two processes that ask for the same stage at once do it once: the second waits and reuses.
+        Two processes that run the same step at once compute it once: the second waits and reuses.
+
+        Args:
+            arguments: the function's, by name; `places` among them.
         """
-        key = self.key(root, arguments)
-        folder = root / ".headframe" / "stages" / self.name / key[:16]
+        places: Places = arguments["places"]
+        key = self.key(places.root, arguments)
+        folder = places.root / ".headframe" / "stages" / self.name / key[:16]
         folder.mkdir(parents=True, exist_ok=True)
-        with _alone(folder.with_name(f"{folder.name}.lock"), self.name):
-            kept = self._kept(folder)
-            if kept is not None and (self.valid is None or self.valid(kept)):
-                return Finished(kept, key, reused=True)
+        with _locked(folder.with_name(f"{folder.name}.lock"), self.name):
+            stored = self._stored(folder)
+            if stored is not None and self._is_valid(stored, arguments):
+                return Finished(stored, key, reused=True)
             (folder / "record.json").unlink(missing_ok=True)
-            wanted = inspect.signature(self.function).parameters
-            places = {name: place for name, place in (("root", root), ("folder", folder)) if name in wanted}
-            record = self.function(**arguments, **places)
+            record = self.function(**{**arguments, "places": places.of_step(folder)})
             content = {"record": record.model_dump(mode="json"), "files": _sizes(folder)}
             write_atomically(folder / "record.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
         return Finished(record, key, reused=False)
 
-    def _kept(self, folder: Path) -> R | None:
-        """Read the record of a finished stage whose files are all still there."""
+    def _value(self, name: str, value: Any) -> Any:
+        """Return an argument as JSON."""
+        if isinstance(value, Plan | Path):
+            what = "a whole plan" if isinstance(value, Plan) else f"the path {value}"
+            advice = "the parts of it that the step uses" if isinstance(value, Plan) else "it within `places`"
+            msg = f"step {self.name} was given {what} as {name!r}; pass {advice}"
+            raise TypeError(msg)
+        return digest_content(value)
+
+    def _is_valid(self, record: R, arguments: Mapping[str, Any]) -> bool:
+        if self.valid is None:
+            return True
+        _, *names = inspect.signature(self.valid).parameters
+        return self.valid(record, **{name: arguments[name] for name in names})
+
+    def _stored(self, folder: Path) -> R | None:
+        """Read the record of a finished step whose files are all still there."""
         try:
             content = json.loads((folder / "record.json").read_text(encoding="utf-8"))
             record_type: type[R] = get_type_hints(self.function)["return"]
             record = record_type.model_validate(content["record"])
-            promised = dict(content["files"])
-        except (FileNotFoundError, ValueError, KeyError, TypeError):  # gone, or not what was written: done again
+            expected = dict(content["files"])
+        except (FileNotFoundError, ValueError, KeyError, TypeError):  # gone, or not what was written: computed again
             return None
-        files = {name: (folder / name).stat().st_size for name in promised if (folder / name).is_file()}
-        return record if files == promised else None
+        files = {name: (folder / name).stat().st_size for name in expected if (folder / name).is_file()}
+        return record if files == expected else None
 
 
 @contextmanager
-def _alone(file: Path, name: str) -> Iterator[None]:
-    """Hold a stage's lock; say so before waiting for whoever has it."""
+def _locked(file: Path, name: str) -> Iterator[None]:
+    """Hold a step's lock; log before waiting for another process that holds it."""
     lock = FileLock(file)
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        log.info("%-9s is being done by another run; waiting for it", name)
+        log.info("%-12s is running in another process; waiting for it", name)
         lock.acquire()
     try:
         yield
@@ -132,6 +142,6 @@ def _alone(file: Path, name: str) -> Iterator[None]:
 
 
 def _sizes(folder: Path) -> dict[str, int]:
-    """Measure what a stage left; hidden files are passing, or differ between equal runs."""
+    """Return the sizes of a step's files; hidden ones are temporary, or differ between equal runs."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}

@@ -16,7 +16,8 @@ from fixtures import Made
 from headframe.cli.main import main
 from headframe.config.load import load_plan
 from headframe.config.project import Project
-from headframe.datasets.collect import collect
+from headframe.datasets.ingest import ingest
+from headframe.places import Places
 from headframe.serving.smoke_request import request_content
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -200,7 +201,7 @@ def test_the_tables_tell_what_is_in_them(root: Path, capsys: pytest.CaptureFixtu
     )
     (root / "small.csv").write_text("row,label\n1,a\nmany,b\n3,b\n")
     plan = load_plan(["dataset=small", "features=tabular", "model=mlp"], Project(root))
-    record = collect(plan.dataset, root, root)
+    record = ingest(plan.dataset, Places(root, root))
 
     def told(*arguments: str) -> tuple[object, str]:
         assert main(["data", *arguments, "--json", "--project", str(root)]) == 0

@@ -6,19 +6,19 @@ import pytest
 from fixtures import Made, World
 
 from headframe.cli.console import show_outcomes, show_trained
-from headframe.records import Decision, Outcome, TrainedPlan
+from headframe.records import Decision, RunResult, TrainedPlan
 from headframe.registry.versions import resolve
-from headframe.serving.smoke_request import answer
+from headframe.serving.smoke_request import smoke_test
 
 
-def _outcome(world: World, made: Made, champion: int | None) -> Outcome:
+def _outcome(world: World, made: Made, champion: int | None) -> RunResult:
     state = "champion" if champion == 1 else "refused"
     decision = Decision(model="digits", version=1, champion=champion, state=state, reason="because")
-    answered = answer(made.plan, decision, made.trained, world.uri, "here", world.root)
+    answered = smoke_test(decision, made.trained, made.plan.team, "here", made.places)
     result = TrainedPlan(
         data=made.data, trained=made.trained, evaluated=made.evaluated, registered=world.registered["digits"]
     )
-    return Outcome(plan="digits", fingerprint="0", result=result, decision=decision, answered=answered)
+    return RunResult(plan="digits", fingerprint="0", result=result, decision=decision, smoke_test=answered)
 
 
 @pytest.mark.parametrize(("champion", "name"), [(1, "digits@champion"), (None, "digits/1")])

@@ -18,6 +18,12 @@ from headframe.config.plan.component import Component, targets
 from headframe.config.plan.plan import Plan, fingerprint_of
 from headframe.config.project import Project
 from headframe.digests import Record, digest, digest_content, write_record
+from headframe.evaluation.step import evaluate
+from headframe.records import TableRecord, Trained
+from headframe.registry.register import register
+from headframe.stages import Stage
+from headframe.training import PROGRAM
+from headframe.training.fit import fit
 
 REPOSITORY = Project(Path(__file__).resolve().parents[2])
 EXPERIMENTS = REPOSITORY.choices("experiment")
@@ -95,9 +101,9 @@ def test_a_new_field_with_a_default_changes_no_identity(name: str) -> None:
     later: Any = with_new_fields(Plan, {}).model_validate(plan.model_dump(mode="json"))
     assert later.added_later is None
     assert later.dataset.added_later is None
-    assert (later.identity, later.fingerprint) == (plan.identity, plan.fingerprint)
+    assert (later.version.fingerprint, later.fingerprint) == (plan.version.fingerprint, plan.fingerprint)
     assert digest(later.learner) == digest(plan.learner)
-    assert later.dataset.relevant_to_training == plan.dataset.relevant_to_training
+    assert digest(later.dataset.training_data) == digest(plan.dataset.training_data)
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -114,8 +120,8 @@ def test_a_new_kind_among_those_that_a_file_declares_changes_no_identity(name: s
 
     later = Plan.model_validate(declare_more(plan.model_dump(mode="json")))
     assert later.fingerprint != plan.fingerprint
-    assert later.identity == plan.identity
-    assert digest(later.without_declared.learner) == digest(plan.without_declared.learner)
+    assert later.version.fingerprint == plan.version.fingerprint
+    assert digest(later.version.learner) == digest(plan.version.learner)
 
 
 @pytest.mark.parametrize(
@@ -166,8 +172,35 @@ def test_no_default_has_changed() -> None:
     assert parts(Plan, {}) == recorded
 
 
+def step_keys(plan: Any) -> dict[str, str]:
+    """The keys of the steps that fit, evaluate and register a plan, on some table."""
+    version, zeros = plan.version, "0" * 64
+    table = TableRecord(dataset=plan.dataset.name, folder="data/x", digest=zeros, rows=1, rejected=0)
+    trained = Trained(folder="x", bundle=zeros, predictions=zeros, epochs=1, parameters=1)
+    given = {"plan": version, "table": table, "trained": trained}
+    learning = {"task": version.task, "dataset": version.dataset.training_data, "table": table, "device": "cpu"}
+    learners = {"fit": version.learner}
+    if version.baseline is not None:
+        learners["fit-baseline"] = version.learner.with_member(version.baseline)
+    keys = {
+        name: Stage(fit, name, program=PROGRAM).key(REPOSITORY.root, {"learner": learner, **learning})
+        for name, learner in learners.items()
+    }
+    keys["evaluate"] = Stage(evaluate).key(REPOSITORY.root, {**given, "baseline": None})
+    keys["register"] = Stage(register).key(REPOSITORY.root, {**given, "team": plan.team})
+    return keys
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_after_a_new_field_nothing_is_fitted_or_registered_again(name: str) -> None:
+    plan = load_plan([f"experiment={name}"], REPOSITORY)
+    later = with_new_fields(Plan, {}).model_validate(plan.model_dump(mode="json"))
+    assert step_keys(later) == step_keys(plan)
+    assert step_keys(plan.model_copy(update={"seed": plan.seed + 1})) != step_keys(plan)
+
+
 def test_a_stored_plan_has_the_fingerprint_that_it_was_stored_under(tmp_path: Path) -> None:
-    plan = load_plan(["experiment=etth1_lstm"], REPOSITORY)
+    plan = load_plan(["experiment=etth1_lstm"], REPOSITORY).version
     write_record(tmp_path / "plan.json", plan)
     stored = json.loads((tmp_path / "plan.json").read_bytes())
     assert fingerprint_of(stored) == plan.fingerprint
@@ -181,5 +214,5 @@ def test_a_stored_plan_has_the_fingerprint_that_it_was_stored_under(tmp_path: Pa
 def test_the_training_program_reads_what_it_needs_and_nothing_else(name: str, tmp_path: Path) -> None:
     plan = load_plan([f"experiment={name}"], REPOSITORY)
     write_record(tmp_path / "plan.json", plan)
-    read, relevant = TrainingPlan.read(tmp_path / "plan.json"), plan.without_declared
-    assert (read.learner, read.task, read.dataset) == (relevant.learner, relevant.task, relevant.dataset)
+    read, relevant = TrainingPlan.read(tmp_path / "plan.json"), plan.version
+    assert (read.learner, read.task, read.dataset) == (relevant.learner, relevant.task, relevant.dataset.training_data)

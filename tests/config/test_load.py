@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from headframe.config.load import load_plan, plan_yaml
-from headframe.config.plan.plan import read_plan
+from headframe.config.plan.plan import read_version_plan
 from headframe.config.project import Project
 from headframe.config.sweep import expand
 from headframe.digests import write_record
@@ -72,10 +72,10 @@ def test_an_unknown_source_scheme_is_refused_at_loading(repository: Project) -> 
 
 def test_a_plan_survives_being_written_and_read(repository: Project, tmp_path: Path) -> None:
     plan = load_plan(["experiment=digits_ensemble"], repository)
-    write_record(tmp_path / "plan.json", plan)
-    again = read_plan(tmp_path / "plan.json")
-    assert again == plan
-    assert again.fingerprint == plan.fingerprint
+    write_record(tmp_path / "plan.json", plan.version)
+    again = read_version_plan(tmp_path / "plan.json")
+    assert again == plan.version
+    assert again.fingerprint == plan.version.fingerprint
 
 
 def test_the_printed_plan_is_the_plan(repository: Project) -> None:

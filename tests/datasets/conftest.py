@@ -13,8 +13,9 @@ import yaml
 
 from headframe.config.plan.data import DatasetConfig
 from headframe.config.project import Project
-from headframe.datasets.collect import collect
+from headframe.datasets.ingest import ingest
 from headframe.datasets.table import Table
+from headframe.places import Places
 from headframe.records import TableRecord
 
 PEOPLE = """name,age,height,city
@@ -61,7 +62,7 @@ def collected(
             dataset = shipped(name) if real else DatasetConfig.model_validate(fake_data.settings(name))
             mirror = request.getfixturevalue("real_data") if real else fake_data.mirror(name)
             root = tmp_path_factory.mktemp("collected")
-            collections[name, real] = Collection(dataset, collect(dataset, root, mirror), root, mirror)
+            collections[name, real] = Collection(dataset, ingest(dataset, Places(root, mirror)), root, mirror)
         return collections[name, real]
 
     return collect_once

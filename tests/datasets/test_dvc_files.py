@@ -12,9 +12,10 @@ import pytest
 from dvc.api import DVCFileSystem
 
 from headframe.config.plan.data import DatasetConfig
-from headframe.datasets.collect import collect
-from headframe.datasets.commit import keep_version
+from headframe.datasets.commit import commit
 from headframe.datasets.dvc_files import DvcSettings, object_file, settings_of_remote, tracked_files
+from headframe.datasets.ingest import ingest
+from headframe.places import Places
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")
 
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:
 @pytest.fixture
 def project(tmp_path: Path, people: Callable[..., DatasetConfig]) -> Path:
     root = tmp_path / "project"
-    keep_version(collect(people(), root, tmp_path), root)
+    commit(ingest(people(), Places(root, tmp_path)), Places(root))
     return root
 
 

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from headframe.config.plan.data import DatasetConfig
 from headframe.datasets import splits
-from headframe.datasets.collect import collect
-from headframe.datasets.splits import Given, Hashed, Ordered, assign, divide
+from headframe.datasets.ingest import ingest
+from headframe.datasets.splits import Given, Hashed, Ordered, assign, split
 from headframe.errors import ConfigurationError, DataError
+from headframe.places import Places
 
 Collected = Callable[..., Any]
 
@@ -116,22 +117,22 @@ def test_an_empty_part_is_said(people: Callable[..., DatasetConfig], tmp_path: P
     split = {"_target_": "headframe.datasets.splits.Hashed", "validation": 0.0, "test": 0.3}
     dataset = people(split=split)
     with pytest.raises(DataError, match="leaves no validation rows among 5"):
-        divide(dataset, collect(dataset, tmp_path, None), tmp_path)
+        split(dataset, ingest(dataset, Places(tmp_path)), Places(tmp_path))
 
 
 @pytest.mark.parametrize(("real", "repeated"), [(False, 211), (True, 403)])
 def test_repeated_messages_never_cross(collected: Collected, real: bool, repeated: int) -> None:
     messages = collected("sms_spam", real=real)
     dataset, table = messages.dataset, messages.table
-    split = divide(dataset, messages.record, messages.root)
+    found = split(dataset, messages.record, Places(messages.root))
     texts, labels = (table.read([name]).column(name).to_pylist() for name in ("text", "label"))
     assert len(texts) - len(set(zip(texts, labels, strict=True))) == repeated
     parts = defaultdict(set)
     for text, part in zip(texts, assign(dataset, table), strict=True):
         parts[text].add(str(part))
     assert {len(found) for found in parts.values()} == {1}
-    assert split.train + split.validation + split.test == messages.record.rows
-    assert not split.unused
+    assert found.train + found.validation + found.test == messages.record.rows
+    assert not found.unused
 
 
 @pytest.mark.parametrize(
@@ -153,6 +154,6 @@ def test_shipped_splits_are_what_they_were(
     collected: Collected, name: str, real: bool, counts: tuple[int, ...]
 ) -> None:
     dataset, record, root, _ = collected(name, real=real)
-    split = divide(dataset, record, root)
-    assert (split.train, split.validation, split.test, split.unused) == counts
-    assert split == divide(dataset, record, root)
+    found = split(dataset, record, Places(root))
+    assert (found.train, found.validation, found.test, found.unused) == counts
+    assert found == split(dataset, record, Places(root))

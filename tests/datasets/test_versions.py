@@ -15,10 +15,11 @@ import pytest
 from dvc.repo import Repo
 
 from headframe.config.plan.data import DatasetConfig
-from headframe.datasets.collect import collect
+from headframe.datasets.ingest import ingest
 from headframe.datasets.table import Table, open_record
 from headframe.datasets.versions import Versions
 from headframe.errors import DataError, HeadframeError
+from headframe.places import Places
 
 # DVC asks pygtrie for a value that pygtrie wants to take back; nothing here can change that.
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")
@@ -45,7 +46,7 @@ def git(folder: Path, *words: str) -> str:
 
 def put(make: People, root: Path, text: str | None = None, **settings: Any) -> str:
     dataset = make(**({} if text is None else {"text": text}), **settings)
-    return collect(dataset, root, root.parent).digest
+    return ingest(dataset, Places(root, root.parent)).digest
 
 
 def objects(root: Path) -> list[Path]:
@@ -70,7 +71,7 @@ def spoil(file: Path) -> None:
 def test_a_fresh_clone_that_ingests_the_bundled_digits_leaves_data_dvc_unchanged(
     root: Path, tmp_path: Path, shipped: Shipped
 ) -> None:
-    collect(shipped("digits"), root, None)
+    ingest(shipped("digits"), Places(root))
     Versions(root).commit("digits")
     git(root, "add", "--all")
     git(root, "commit", "--quiet", "--message", "data")
@@ -78,7 +79,7 @@ def test_a_fresh_clone_that_ingests_the_bundled_digits_leaves_data_dvc_unchanged
     git(tmp_path, "clone", "--quiet", str(root), str(clone))
     assert not (clone / "data").exists()
     before = (clone / "data.dvc").stat().st_mtime_ns
-    collect(shipped("digits"), clone, None)
+    ingest(shipped("digits"), Places(clone))
     Versions(clone).commit("digits")
     assert git(clone, "status", "--short") == ""
     assert (clone / "data.dvc").stat().st_mtime_ns == before
@@ -262,7 +263,7 @@ def test_a_project_outside_git_keeps_versions_too(tmp_path: Path, people: People
 def test_a_project_in_a_folder_of_a_repository_keeps_versions_too(root: Path, people: People) -> None:
     inner = root / "team" / "inner"
     inner.mkdir(parents=True)
-    collect(people(), inner, root.parent)
+    ingest(people(), Places(inner, root.parent))
     assert Versions(inner).commit()
     assert Versions(inner).status() == {"people": "same"}
 

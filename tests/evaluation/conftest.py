@@ -84,7 +84,7 @@ def _plan(**evaluation: object) -> Plan:
                     "sklearn.linear_model.LogisticRegression", tasks=["classification"], inputs=["tabular"]
                 )
             },
-            "launcher": component("headframe.training.launchers.Local"),
+            "launcher": component("headframe.training.launchers.local.Local"),
             "evaluation": {"resamples": 200, **evaluation},
             "promotion": {
                 "model": "colours",

@@ -12,7 +12,7 @@ class Forked:
     """Runs the training program in a child of this process, on one core, so that members take turns in it."""
 
     def launch(self, plan: Path, folder: Path, root: Path, table: str, threads: int) -> None:
-        """See `headframe.training.launchers.Launcher`."""
+        """See `headframe.training.launchers.base.Launcher`."""
         from headframe.training.__main__ import main
 
         child = os.fork()

@@ -22,7 +22,7 @@ from headframe.telemetry import switch_off
 
 HEAVY = (
     "headframe.config.load",
-    "headframe.datasets.collect",
+    "headframe.datasets.ingest",
     "headframe.datasets.versions",
     "headframe.validation.checks",
     "great_expectations.data_context",
@@ -42,19 +42,19 @@ HEAVY = (
     "mlflow.store.tracking.sqlalchemy_store",
 )
 MIDDLE = {
-    "collect": ("headframe.datasets.collect", "_settle"),  # the table is written, but not in its place
+    "ingest": ("headframe.datasets.ingest", "_settle"),  # the table is written, but not in its place
     "validate": ("headframe.validation.validate", "write_record"),  # all is checked, nothing written down
-    "divide": ("headframe.datasets.splits", "_prove_apart"),  # each row has its part, nothing is proven
-    "keep-version": ("headframe.datasets.versions.Versions", "_push"),  # in DVC's cache, not in its remote
-    "train-baseline": ("headframe.training.learner", "conclude"),  # the bundle is there, without its result
-    "train": ("headframe.training.learner", "conclude"),  # so is the first member's; the second never began
+    "split": ("headframe.datasets.splits", "_prove_apart"),  # each row has its part, nothing is proven
+    "commit": ("headframe.datasets.versions.Versions", "_push"),  # in DVC's cache, not in its remote
+    "fit-baseline": ("headframe.training.learner", "conclude"),  # the bundle is there, without its result
+    "fit": ("headframe.training.learner", "conclude"),  # so is the first member's; the second never began
     "evaluate": ("headframe.evaluation.evaluation", "report"),  # plots and card are written, the page is not
     "register": (
         "headframe.registry.registration.Registration",
         "_create_version",
     ),  # run and model are there
-    "decide": ("headframe.ledger.store", "set_alias"),  # written in the ledger, but MLflow does not know
-    "answer": ("headframe.serving.smoke_request", "send_request"),  # the champion is loaded, but not asked
+    "promote": ("headframe.ledger.store", "set_alias"),  # written in the ledger, but MLflow does not know
+    "smoke-test": ("headframe.serving.smoke_request", "send_request"),  # the champion is loaded, but not asked
 }
 """What each stage calls when about half of its work is done: its place and name."""
 POINTS = ("begun", "half", "written")
@@ -74,8 +74,9 @@ def arrange_kill(stage: str, point: str) -> None:
     begin = stages.Stage.__init__
 
     def arranged(made: Any, function: Callable[..., Any], *rest: Any, **named: Any) -> None:
-        chosen = function.__name__.replace("_", "-") == stage
-        begin(made, _killed(function, stage, point) if chosen else function, *rest, **named)
+        begin(made, function, *rest, **named)
+        if made.name == stage:
+            object.__setattr__(made, "function", _killed(function, stage, point))
 
     stages.Stage.__init__ = arranged  # type: ignore[method-assign]
 

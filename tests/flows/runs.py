@@ -17,8 +17,7 @@ from headframe.config.project import Project
 REPOSITORY = Path(__file__).resolve().parents[2]
 SMALL = ("model=mlp", "model.hidden=[32]", "trainer.max_epochs=8", "evaluation.resamples=100")
 STAGES = (
-    "collect", "validate", "divide", "keep-version", "train-baseline", "train", "evaluate", "register", "decide",
-    "answer",
+    "ingest", "validate", "split", "commit", "fit-baseline", "fit", "evaluate", "register", "promote", "smoke-test",
 )  # fmt: skip
 """The stages of a run with a baseline, in their order."""
 
@@ -64,7 +63,7 @@ def digests(outcome: dict[str, Any]) -> dict[str, Any]:
         "evaluated": result["evaluated"]["digest"],
         "metrics": result["evaluated"]["metrics"],
         "champion": outcome["decision"]["champion"],
-        "response": outcome["answered"]["response"],
+        "response": outcome["smoke_test"]["response"],
     }
 
 

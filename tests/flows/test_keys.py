@@ -40,7 +40,7 @@ def test_tiny_arguments_change_nothing_and_a_title_changes_the_card_alone(
 
     edit(project.conf / "dataset" / "digits.yaml", "title: Optical", "title: Beautiful")
     titled, reused = finished_run()
-    assert {"train", "train-baseline"} <= reused
+    assert {"fit", "fit-baseline"} <= reused
     assert not {"evaluate", "register"} & reused
     assert titled["trained"] == first["trained"]
     assert "Beautiful recognition" in (project.root / titled["evaluated"]["folder"] / "card.md").read_text()

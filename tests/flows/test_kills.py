@@ -75,7 +75,7 @@ def test_a_command_killed_from_outside_while_a_member_trains_continues_to_the_sa
     project = fresh_project(tmp_path / "killed")
     process = start(project, "run", *longer)
     try:
-        while not list(project.stages.glob("train/*/members/*/checkpoint/last.ckpt")):
+        while not list(project.stages.glob("fit/*/members/*/checkpoint/last.ckpt")):
             assert process.poll() is None, "the members were trained before they could be killed"
             time.sleep(0.01)
     finally:
@@ -86,6 +86,6 @@ def test_a_command_killed_from_outside_while_a_member_trains_continues_to_the_sa
     assert not recorded(project, "train")
     outcome, said = headframe(project, "run", *longer)
     assert "going on from step" in said
-    assert reused(said) == list(STAGES[: STAGES.index("train")])
+    assert reused(said) == list(STAGES[: STAGES.index("fit")])
     assert digests(outcome) == digests(calm)
     assert registered(project) == (1, 1)

@@ -21,7 +21,7 @@ def test_raw_data_becomes_a_champion_that_answers(finished_run: FinishedRun) -> 
     project, outcome, said = finished_run
     assert outcome["decision"]["state"] == "champion"
     assert outcome["decision"]["champion"] == 1
-    assert outcome["answered"]["status"] == 200
+    assert outcome["smoke_test"]["status"] == 200
     assert (project.root / outcome["result"]["evaluated"]["folder"] / "report.html").is_file()
     assert "engine: inline" in said
     assert "reused" not in said
@@ -40,7 +40,7 @@ def test_another_folder_gives_the_same_digests(finished_run: FinishedRun, tmp_pa
     project = fresh_project(tmp_path / "elsewhere")
     other, _ = headframe(project, "run", *SMALL)
     assert digests(other) == digests(finished_run[1])
-    [ours], [theirs] = (sorted((each.stages / "train").glob("*/record.json")) for each in (project, finished_run[0]))
+    [ours], [theirs] = (sorted((each.stages / "fit").glob("*/record.json")) for each in (project, finished_run[0]))
     assert ours.read_bytes() == theirs.read_bytes()
 
 
@@ -61,7 +61,7 @@ def test_the_run_says_what_the_training_took(finished_run: FinishedRun) -> None:
 def test_a_changed_port_repeats_no_training(finished_run: FinishedRun) -> None:
     project, _, _ = finished_run
     _, said = headframe(project, "train", *SMALL, "serving.port=9999")
-    lines = [line for line in said.splitlines() if line.startswith(("collect", "validate", "train"))]
+    lines = [line for line in said.splitlines() if line.startswith(("ingest", "validate", "fit"))]
     assert len(lines) == 3
     assert all("reused" in line for line in lines), said
 
@@ -82,7 +82,7 @@ def test_a_worse_model_is_refused_with_exit_code_4(finished_run: FinishedRun) ->
     assert worse < outcome["result"]["evaluated"]["metrics"]["accuracy"]["value"]
     assert document["decision"]["state"] == "refused"
     assert document["decision"]["champion"] == 1
-    assert document["answered"]["response"] == outcome["answered"]["response"]
+    assert document["smoke_test"]["response"] == outcome["smoke_test"]["response"]
 
 
 def test_a_model_below_the_minimum_is_refused_with_exit_code_4(finished_run: FinishedRun) -> None:

@@ -47,15 +47,15 @@ def test_a_life_through_prefect_is_the_same_life_and_is_visible(
     tasks = httpx.post(f"{api}/task_runs/filter", json={}).json()
     names = {task["name"].rsplit("-", 1)[0] for task in tasks}
     assert names == {
-        "collect",
+        "ingest",
         "validate",
-        "divide",
-        "keep-version",
-        "train",
+        "split",
+        "commit",
+        "fit",
         "evaluate",
         "register",
-        "decide",
-        "answer",
+        "promote",
+        "smoke-test",
     }
     logs = httpx.post(f"{api}/logs/filter", json={"limit": 200}).json()
     assert any("expectations kept" in line["message"] for line in logs)

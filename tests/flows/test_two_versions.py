@@ -17,8 +17,8 @@ COLOURS = {"few": ["red", "blue"], "many": ["red", "blue", "green"]}
 LAUNCHER = """
 from headframe.config.load import load_plan
 from headframe.config.project import Project
-from headframe.datasets.collect import collect
-from headframe.training.launchers import Local
+from headframe.datasets.ingest import ingest
+from headframe.training.launchers.local import Local
 
 
 class Swapping:
@@ -38,7 +38,7 @@ class Swapping:
 def swap(root):
     given = ["dataset=paint", "features=tabular", "model=logistic", "baseline=none"]
     plan = load_plan([*given, "dataset.sources.rows.uri=file:many.csv"], Project(root))
-    collect(plan.dataset, root, None)
+    ingest(plan.dataset, Places(root))
 """
 
 

@@ -63,7 +63,7 @@ def letters(forked_runs: ForkedRuns, tmp_path_factory: pytest.TempPathFactory) -
 def test_letters_of_all_kinds_come_through_a_life(letters: tuple[Project, dict[str, Any]]) -> None:
     project, outcome = letters
     assert outcome["result"]["evaluated"]["metrics"]["accuracy"]["value"] == 1
-    assert outcome["answered"]["status"] == 200
+    assert outcome["smoke_test"]["status"] == 200
     folder = project.root / outcome["result"]["evaluated"]["folder"]
     for name in ("report.html", "card.md"):
         page = (folder / name).read_text(encoding="utf-8")

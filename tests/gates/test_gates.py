@@ -30,7 +30,7 @@ from headframe.config.plan.component import Component
 from headframe.config.plan.plan import fingerprint_of
 from headframe.config.plan.promotion import PromotionConfig
 from headframe.config.project import Project
-from headframe.datasets.splits import assign, divide
+from headframe.datasets.splits import assign, split
 from headframe.datasets.table import Table
 from headframe.datasets.versions import Versions
 from headframe.digests import file_digest
@@ -42,6 +42,7 @@ from headframe.gates.judge import judge_version
 from headframe.gates.page import page
 from headframe.gates.report import GateReport, GateResult
 from headframe.gates.request import GateRequest
+from headframe.places import Places
 from headframe.promotion.gate_reports import fetch_report, report_bytes, require_stored_page, store_report
 from headframe.registry.layout import SIGNATURE
 from headframe.registry.signature import sign_package
@@ -125,7 +126,7 @@ def arena(tmp_path_factory: pytest.TempPathFactory) -> Arena:
     digits = fixtures.make(root, "digits", uri, folder="digits")
     folder = root / ".headframe" / "validation"
     folder.mkdir()
-    validated = validate(digits.plan.dataset, digits.data.split.table, root, folder)
+    validated = validate(digits.plan.dataset, digits.data.split.table, Places(root).of_step(folder))
     digits = enter("digits", replace(digits, data=digits.data.model_copy(update={"validated": validated})))
     enter("twin", replace(digits, plan=digits.plan.model_copy(update={"name": "twin"})))
     enter("worse", again(digits, "worse", 3))
@@ -134,7 +135,7 @@ def arena(tmp_path_factory: pytest.TempPathFactory) -> Arena:
     elsewhere = digits.plan.dataset.model_copy(update={"split": salted})
     table = digits.data.split.table
     moved = replace(
-        digits, data=digits.data.model_copy(update={"split": divide(elsewhere, table, root)}),
+        digits, data=digits.data.model_copy(update={"split": split(elsewhere, table, Places(root))}),
         plan=digits.plan.model_copy(update={"dataset": elsewhere}),
     )  # fmt: skip
     enter("elsewhere", again(moved, "elsewhere", 40))
@@ -798,7 +799,7 @@ def test_a_champion_with_another_plan_is_not_compared_with(digits: Made):
     with pytest.raises(Refused, match=r"tag headframe.plan of models:/digits/1 was changed"):
         here.verdict("better", "digits/2", "digits/1")
     file.unlink()
-    _tag(digits, 1, "plan", digits.plan.fingerprint)
+    _tag(digits, 1, "plan", digits.plan.version.fingerprint)
     found = here.verdict("better", "digits/2", "digits/1")
     assert (found.passed, found.verdict) == (False, "not comparable")
     assert "plan.json of models:/digits/1 cannot be fetched" in found.reason

@@ -14,15 +14,15 @@ import pytest
 from fixtures import Made, World, evaluate, in_child, package_of, sign_again, train, trust
 from mlflow import MlflowClient
 
-from headframe.config.plan.promotion import Approvals
+from headframe.config.plan.promotion import Approvals, TeamConfig
 from headframe.errors import ConfigurationError, HeadframeError, Refused
 from headframe.promotion.approve import approve
-from headframe.promotion.decide import decide, still_champion
+from headframe.promotion.decide import decide, is_in_force
 from headframe.promotion.promote import promote
 from headframe.promotion.service import PromotionService
 from headframe.records import Decision, Registered, SmokeTestResult, TrainedPlan
 from headframe.registry.versions import champion_number, has_version, load_model, resolve
-from headframe.serving.smoke_request import answer
+from headframe.serving.smoke_request import smoke_test
 from headframe.signing.keys import own_key
 
 
@@ -31,11 +31,12 @@ def _result(made: Made, registered: Registered) -> TrainedPlan:
 
 
 def _decide(made: Made, registered: Registered) -> Decision:
-    return decide(made.plan, _result(made, registered), made.uri, "here", made.root)
+    plan = made.plan
+    return decide(plan.promotion, plan.team, _result(made, registered), "here", made.places)
 
 
 def _answer(made: Made, decision: Decision) -> SmokeTestResult:
-    return answer(made.plan, decision, made.trained, made.uri, "here", made.root)
+    return smoke_test(decision, made.trained, made.plan.team, "here", made.places)
 
 
 def _another(made: Made, name: str, steps: int) -> Made:
@@ -55,7 +56,7 @@ def test_the_first_version_becomes_champion_and_stays_it(digits: Made):
     assert (decision.promoted, decision.champion) == (True, 1)
     assert decision.reason.startswith(f"digits version 1 becomes champion: accuracy {_accuracy(digits):.4f}")
     assert champion_number("digits", digits.uri) == 1
-    assert still_champion(decision, digits.uri, trust())
+    assert is_in_force(decision, TeamConfig(), digits.places)
     again = _decide(digits, registered)
     assert (again.promoted, again.champion) == (True, 1)
     assert again.reason == "digits version 1 is the champion already"
@@ -72,11 +73,11 @@ def test_a_worse_version_is_refused_and_a_better_one_becomes_champion(digits: Ma
         f"digits version 2 is refused: {numbers} on the same {digits.evaluated.rows} test rows (p "
     )
     assert refused.reason.endswith("; version 1 stays champion")
-    assert still_champion(first, digits.uri, trust())
+    assert is_in_force(first, TeamConfig(), digits.places)
     promoted = _decide(digits, digits.register())
     assert (promoted.state, promoted.champion) == ("champion", 3)
     assert f"is better than {_accuracy(poor):.4f} of the champion" in promoted.reason
-    assert not still_champion(first, digits.uri, trust())
+    assert not is_in_force(first, TeamConfig(), digits.places)
     assert MlflowClient(digits.uri, digits.uri).get_model_version_by_alias("digits", "champion").version == 3
 
 
@@ -108,7 +109,7 @@ def test_a_missed_minimum_leaves_no_champion(digits: Made):
     decision = _decide(strict, strict.register())
     assert (decision.state, decision.champion) == ("refused", None)
     assert decision.reason.endswith("misses the minimum of 0.999; there is still no champion")
-    assert still_champion(decision, digits.uri, trust())
+    assert is_in_force(decision, TeamConfig(), digits.places)
 
 
 def test_where_the_policy_asks_people_a_version_waits_for_them(digits: Made):
@@ -121,11 +122,11 @@ def test_where_the_policy_asks_people_a_version_waits_for_them(digits: Made):
         "digits version 1 has passed its 2 gates and waits for an approval "
         "(headframe models approve digits/1 --reason WHY); there is still no champion"
     )
-    assert still_champion(decision, digits.uri, trust())
+    assert is_in_force(decision, TeamConfig(), digits.places)
     service, version = PromotionService.of(asking.plan, digits.root), resolve("digits/1", digits.uri)
     approve(version, "looked at it", service, own_key())
     promote(version, service, own_key())
-    assert not still_champion(decision, digits.uri, trust())
+    assert not is_in_force(decision, TeamConfig(), digits.places)
     assert _decide(asking, registered).reason == "digits version 1 is the champion already"
 
 
@@ -191,7 +192,7 @@ def test_a_damaged_champion_is_named_until_it_is_repaired(digits: Made, what: st
     worse = _another(digits, "worse", 3)
     registered = worse.register()
     kept = _decide(worse, registered)
-    assert (kept.state, kept.comparable, still_champion(kept, digits.uri, trust())) == ("refused", True, True)
+    assert (kept.state, kept.comparable, is_in_force(kept, TeamConfig(), digits.places)) == ("refused", True, True)
     model = package_of("digits", digits.uri)
     copy = shutil.copytree(model, digits.root / "copy")
     if what == "no files":
@@ -199,7 +200,7 @@ def test_a_damaged_champion_is_named_until_it_is_repaired(digits: Made, what: st
     else:
         [weights] = model.rglob("*.safetensors")
         weights.write_bytes(weights.read_bytes()[:-1] + b"!")
-    assert not still_champion(kept, digits.uri, trust())
+    assert not is_in_force(kept, TeamConfig(), digits.places)
     decision = _decide(worse, registered)
     assert (decision.state, decision.champion, decision.version, decision.comparable) == ("refused", 1, 2, False)
     assert re.search(f"version 1 stays champion, but it is unusable .*{words}", decision.reason)
@@ -207,7 +208,7 @@ def test_a_damaged_champion_is_named_until_it_is_repaired(digits: Made, what: st
     assert _answer(worse, decision).version == 2
     shutil.rmtree(model, ignore_errors=True)
     shutil.copytree(copy, model)
-    assert not still_champion(decision, digits.uri, trust())
+    assert not is_in_force(decision, TeamConfig(), digits.places)
     mended = _decide(worse, registered)
     assert (mended.state, mended.comparable, mended.reason) == (kept.state, kept.comparable, kept.reason)
 
@@ -222,7 +223,7 @@ def test_the_minimum_applies_to_the_champion_as_well_and_demotes_it_never(digits
         f"minimum: accuracy {_accuracy(digits):.4f} "
         f"on {digits.evaluated.rows} test rows misses the minimum of 0.999"
     )
-    assert still_champion(decision, digits.uri, trust())
+    assert is_in_force(decision, TeamConfig(), digits.places)
     assert champion_number("digits", digits.uri) == 1
 
 

@@ -60,7 +60,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> TeamProject:
         team.root.mkdir()
         fixtures.empty_registry(team.root)
         for number, plan in enumerate(_plans(team.config.model_dump(mode="json")), start=1):
-            data = fixtures.ingest(plan, team.root)
+            data = fixtures.ingested(plan, team.root)
             trained = fixtures.train(plan, data, team.root, f"number-{number}", steps=15 * number)
             (team.root / trained.folder / "history.json").write_text("[]", encoding="utf-8")
             seen = team.root / ".headframe" / "seen" / str(number)

@@ -29,17 +29,18 @@ from headframe.config.build import build
 from headframe.config.plan.plan import Plan
 from headframe.config.plan.promotion import TeamConfig
 from headframe.config.project import Project
-from headframe.datasets.collect import collect
-from headframe.datasets.splits import assign, divide
+from headframe.datasets.ingest import ingest
+from headframe.datasets.splits import assign, split
 from headframe.datasets.table import Table
 from headframe.digests import digest, file_digest, folder_digest
+from headframe.places import Places
 from headframe.prediction.bundle import ModelManifest, load_predictor, save_estimator, save_network
 from headframe.prediction.estimator import EstimatorModel
 from headframe.prediction.predictor import Predictor
 from headframe.records import Evaluated, Ingested, Interval, Registered, Trained, Validated
 from headframe.registry import loader
 from headframe.registry.layout import CODE, SIGNATURE
-from headframe.registry.register import register
+from headframe.registry.register import Destination, register
 from headframe.registry.signature import sign_package
 from headframe.signing.keys import own_key
 from headframe.signing.trust import Trust
@@ -63,10 +64,17 @@ class Made:
     def arguments(self) -> dict[str, Any]:
         folder = self.root / ".headframe" / "stages" / "register" / self.plan.fingerprint[:8]
         folder.mkdir(parents=True, exist_ok=True)
+        promotion, tracking = self.plan.promotion, self.plan.tracking
         return {
-            "plan": self.plan, "data": self.data, "trained": self.trained, "evaluated": self.evaluated,
-            "uri": self.uri, "place": "here", "root": self.root, "folder": folder,
+            "plan": self.plan.version, "team": self.plan.team,
+            "destination": Destination(model=promotion.model, experiment=tracking.experiment, registry="here"),
+            "data": self.data, "trained": self.trained, "evaluated": self.evaluated,
+            "places": self.places.of_step(folder),
         }  # fmt: skip
+
+    @property
+    def places(self) -> Places:
+        return Places(self.root, tracking_uri=self.uri)
 
     def register(self) -> Registered:
         return register(**self.arguments)
@@ -127,7 +135,7 @@ def plan_for(name: str, seed: int = 17, **changes: Any) -> Plan:
         "optimizer": {"_target_": "torch.optim.adamw.AdamW", "lr": 0.01},
         "scheduler": {"_target_": "headframe.training.schedules.Constant"},
         "trainer": {"max_epochs": 1, "batch_size": 64},
-        "launcher": {"_target_": "headframe.training.launchers.Local"},
+        "launcher": {"_target_": "headframe.training.launchers.local.Local"},
         "evaluation": {},
         "promotion": {
             "model": name,
@@ -144,13 +152,13 @@ def plan_for(name: str, seed: int = 17, **changes: Any) -> Plan:
     return Plan.model_validate(content, context={"trusted": ("mine.",)})
 
 
-def ingest(plan: Plan, root: Path) -> Ingested:
+def ingested(plan: Plan, root: Path) -> Ingested:
     """Collect the data set from fake files, or from the package that brings it."""
-    table = collect(plan.dataset, root, fake_data.mirror(plan.dataset.name))
+    table = ingest(plan.dataset, Places(root, fake_data.mirror(plan.dataset.name)))
     report = root / ".headframe" / "validated.json"
     report.write_text("{}", encoding="utf-8")
     validated = Validated(table=table, expectations=1, report=".headframe/validated.json")
-    return Ingested(validated=validated, split=divide(plan.dataset, table, root))
+    return Ingested(validated=validated, split=split(plan.dataset, table, Places(root)))
 
 
 def train(plan: Plan, data: Ingested, root: Path, name: str = "trained", steps: int = 60) -> Trained:
@@ -250,7 +258,7 @@ def make(root: Path, name: str, uri: str | None = None, folder: str = "trained",
     """Everything up to registration, in a project folder."""
     root.mkdir(parents=True, exist_ok=True)
     chosen = plan_for(name, **plan)
-    data = ingest(chosen, root)
+    data = ingested(chosen, root)
     trained = train(chosen, data, root, folder, steps)
     address = uri or f"sqlite:///{root / '.headframe' / 'mlflow.db'}"
     return Made(root, address, chosen, data, trained, evaluate(chosen, trained, root))

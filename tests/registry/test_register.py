@@ -21,6 +21,8 @@ from fixtures import Made, World, in_child, moved, trust
 from mlflow import MlflowClient
 
 from headframe import __version__
+from headframe.config.plan.plan import read_version_plan
+from headframe.config.plan.promotion import TeamConfig
 from headframe.digests import digest
 from headframe.errors import HeadframeError, Refused
 from headframe.prediction.rows import to_frame
@@ -52,7 +54,7 @@ def test_a_run_keeps_all_that_is_needed_to_tell_where_it_came_from(world: World,
         "evaluation/metrics.json", "evaluation/slices.json", "evaluation/plots/confusion.png",
     }  # fmt: skip
     tags = run.data.tags
-    assert tags["headframe.plan"] == made.plan.fingerprint
+    assert tags["headframe.plan"] == made.plan.version.fingerprint
     assert tags["headframe.bundle"] == made.trained.bundle
     assert int(tags["hardware.cores"]) == os.cpu_count()
     assert "no git repository" in tags["headframe.code.note"]
@@ -64,10 +66,9 @@ def test_a_run_keeps_all_that_is_needed_to_tell_where_it_came_from(world: World,
 
 
 def test_the_plan_in_the_run_is_the_plan(world: World, run: Any):
-    from headframe.config.plan.plan import read_plan
 
     file = Path(run.info.artifact_uri.removeprefix("file://")) / "plan.json"
-    assert read_plan(file) == world.made["digits"].plan
+    assert read_version_plan(file) == world.made["digits"].plan.version
 
 
 def test_the_run_names_its_data_by_digest(world: World, run: Any):
@@ -140,8 +141,8 @@ def test_registering_again_gives_the_same_record_and_doubles_nothing(digits: Mad
     before = _census(digits)
     assert digits.register() == first
     assert _census(digits) == before
-    assert is_registered(first, digits.uri, trust())
-    assert not is_registered(first.model_copy(update={"version": 2}), digits.uri, trust())
+    assert is_registered(first, TeamConfig(), digits.places)
+    assert not is_registered(first.model_copy(update={"version": 2}), TeamConfig(), digits.places)
 
 
 @pytest.mark.parametrize("damage", ["byte", "gone"])
@@ -158,10 +159,10 @@ def test_a_version_whose_files_were_changed_is_no_longer_registered_until_they_a
     else:
         file.write_bytes(file.read_bytes()[:-1] + b"x")
     assert is_intact("digits", 1, digits.uri, trust()) is False
-    assert not is_registered(first, digits.uri, trust())
+    assert not is_registered(first, TeamConfig(), digits.places)
     assert digits.register() == first
     assert "; its files are written again" in caplog.text
-    assert is_registered(first, digits.uri, trust())
+    assert is_registered(first, TeamConfig(), digits.places)
     assert len(client.search_model_versions()) == 1
 
 

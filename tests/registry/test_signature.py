@@ -97,7 +97,7 @@ def test_a_signature_names_every_file_and_what_the_version_is(brought: Made, pac
     assert signed.payload == {
         "model": "digits",
         "run_id": registered.run_id,
-        "plan": brought.plan.fingerprint,
+        "plan": brought.plan.version.fingerprint,
         "provenance": file_digest(_kept(brought, registered) / "provenance.json"),
         "table": brought.data.split.table.digest,
         "split": brought.data.split.digest,
@@ -268,10 +268,10 @@ def test_the_command_that_registered_a_version_writes_it_again_byte_for_byte(dig
         (package / "code" / "torch" / "__init__.py").write_text("raise SystemExit\n")
     else:
         shutil.rmtree(package)
-    assert not is_registered(registered, digits.uri, trust())
+    assert not is_registered(registered, TeamConfig(), digits.places)
     assert digits.register() == registered
     assert "its files are written again" in caplog.text
-    assert is_registered(registered, digits.uri, trust())
+    assert is_registered(registered, TeamConfig(), digits.places)
     assert {name: (package / name).read_bytes() for name in _files(package)} == before
 
 

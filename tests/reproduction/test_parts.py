@@ -13,11 +13,12 @@ from filelock import FileLock
 from fixtures import in_child, plan_for
 from leftovers import git, lineage_of, make_project, picture
 
-from headframe.datasets.collect import collect
+from headframe.datasets.ingest import ingest
 from headframe.datasets.table import ABOUT, Table
 from headframe.datasets.versions import Versions
 from headframe.digests import write_record
 from headframe.errors import Refused
+from headframe.places import Places
 from headframe.records import Interval, TableRecord
 from headframe.reproduction.checkout import check_out
 from headframe.reproduction.data import SOURCES, link_raw_files, restore_table, table_digest
@@ -113,12 +114,12 @@ def committed(tmp_path: Path) -> tuple[Path, TableRecord]:
     """A project with a committed version of the digits, and another one in its place now."""
     root = make_project(tmp_path / "project")
     dataset = plan_for("digits").dataset
-    table = collect(dataset, root, None)
+    table = ingest(dataset, Places(root))
 
     def commit() -> None:  # in a process of its own, since DVC holds its caches open until a process ends
         Versions(root).commit("first")
         shutil.rmtree(root / "data" / "digits")
-        collect(dataset.model_copy(update={"sources": _shorter(dataset, tmp_path)}), root, tmp_path)
+        ingest(dataset.model_copy(update={"sources": _shorter(dataset, tmp_path)}), Places(root, tmp_path))
         Versions(root).commit("second")
 
     assert in_child(commit) == 0
@@ -169,13 +170,13 @@ def test_a_damaged_object_is_not_taken_and_not_touched(committed, tmp_path: Path
 
 @pytest.mark.parametrize("name", ["digits", "adult", "etth1"])
 def test_the_digest_of_a_table_is_computed_as_it_was_written(name: str, tmp_path: Path):
-    record = collect(plan_for(name).dataset, tmp_path, fake_data.mirror(name))
+    record = ingest(plan_for(name).dataset, Places(tmp_path, fake_data.mirror(name)))
     assert table_digest(Table.open(tmp_path / record.folder)) == record.digest
 
 
 def test_rows_that_only_claim_to_be_the_version_are_not_taken(tmp_path: Path):
     root = make_project(tmp_path / "project")
-    record = collect(plan_for("digits").dataset, root, None)
+    record = ingest(plan_for("digits").dataset, Places(root))
 
     def forge() -> None:
         about = Table.open(root / record.folder).about

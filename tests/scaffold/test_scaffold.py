@@ -157,6 +157,6 @@ def test_the_installed_wheel_makes_a_project_that_runs_to_its_champion(environme
     small = ("model=mlp", "trainer.max_epochs=8", "evaluation.resamples=100")
     outcome = json.loads(call(mine, headframe, "run", "--json", *small))
     assert outcome["decision"]["promoted"]
-    assert outcome["answered"]["status"] == 200
-    assert json.loads(outcome["answered"]["response"])["predictions"]
+    assert outcome["smoke_test"]["status"] == 200
+    assert json.loads(outcome["smoke_test"]["response"])["predictions"]
     assert (mine / outcome["result"]["evaluated"]["folder"] / "report.html").is_file()

@@ -33,7 +33,7 @@ from headframe.records import Decision, Trained
 from headframe.registry.versions import load_model, resolve, set_champion
 from headframe.serving.app import make_app
 from headframe.serving.rest import serve
-from headframe.serving.smoke_request import answer, request_content, send_request
+from headframe.serving.smoke_request import request_content, send_request, smoke_test
 
 SERIES = ("HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT")
 NAMES = ("digits", "adult", "sms_spam", "etth1")
@@ -381,7 +381,7 @@ def test_a_client_that_leaves_in_the_middle_is_no_fault_of_ours(world: World, ca
 def test_one_request_can_be_answered_without_a_port(world: World):
     registered, made = world.registered["etth1"], world.made["etth1"]
     decision = Decision(model="etth1", version=1, champion=None, state="refused", reason="")
-    answered = answer(made.plan, decision, made.trained, world.uri, "here", world.root)
+    answered = smoke_test(decision, made.trained, made.plan.team, "here", made.places)
     expected = made.predictor.predict(made.probe).to_pylist()
     assert json.loads(answered.response) == {"predictions": expected}
     assert (answered.model, answered.version, answered.status) == ("etth1", registered.version, 200)
@@ -390,7 +390,7 @@ def test_one_request_can_be_answered_without_a_port(world: World):
 def test_the_answered_row_is_the_first_test_row(world: World):
     made = world.made["sms_spam"]
     decision = Decision(model="sms_spam", version=1, champion=1, state="champion", reason="")
-    answered = answer(made.plan, decision, made.trained, world.uri, "here", world.root)
+    answered = smoke_test(decision, made.trained, made.plan.team, "here", made.places)
     table = pq.read_table(world.root / "data" / "sms_spam" / "table.parquet")
     row = table.filter([name == answered.row_id for name in table.column("row_id").to_pylist()])
     assert json.loads(answered.response)["predictions"] == made.predictor.predict(row.select(["text"])).to_pylist()
@@ -435,10 +435,10 @@ def test_an_answer_that_is_not_what_was_measured_is_no_good_one(world: World, tm
     trained = _lying(world.made[name], change, tmp_path / "made")
     decision = Decision(model=name, version=1, champion=1, state="champion", reason="")
     with pytest.raises(HeadframeError, match=f"{name} version 1 responds differently for row .* evaluated: {words}"):
-        answer(world.made[name].plan, decision, trained, world.uri, "here", world.root)
+        smoke_test(decision, trained, world.made[name].plan.team, "here", world.made[name].places)
     # Of another version than the one decided about the predictions say nothing.
     refused = decision.model_copy(update={"version": 2, "state": "refused"})
-    assert answer(world.made[name].plan, refused, trained, world.uri, "here", world.root).status == 200
+    assert smoke_test(refused, trained, world.made[name].plan.team, "here", world.made[name].places).status == 200
 
 
 def test_a_refused_smoke_request_is_reported(world: World):

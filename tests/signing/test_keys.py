@@ -308,4 +308,4 @@ def test_a_team_is_part_of_the_plan(project: Project):
     key = create_key("anna")
     _team(project.root, {"ann": {"key": key.public, "roles": ["author"]}})
     assert load_plan([], project).team.people["ann"].key == key.public
-    assert load_plan([], project).identity == load_plan(["team=alone"], project).identity
+    assert load_plan([], project).version == load_plan(["team=alone"], project).version

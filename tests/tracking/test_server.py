@@ -19,8 +19,9 @@ from fixtures import Made, trust
 from mlflow import MlflowClient
 from runs import free_port
 
+from headframe.config.plan.promotion import TeamConfig
 from headframe.prediction.rows import to_frame
-from headframe.promotion.decide import decide, still_champion
+from headframe.promotion.decide import decide, is_in_force
 from headframe.records import TrainedPlan
 from headframe.registry.register import is_registered
 from headframe.registry.versions import champion_number, load_model, resolve
@@ -62,12 +63,12 @@ def test_a_version_is_registered_promoted_and_loaded_over_http(digits: Made, ser
     registered = made.register()
     assert registered.parity == 0.0
     assert made.register() == registered
-    assert is_registered(registered, server, trust())
+    assert is_registered(registered, TeamConfig(), made.places)
     assert champion_number("digits", server) is None
     result = TrainedPlan(data=made.data, trained=made.trained, evaluated=made.evaluated, registered=registered)
-    decision = decide(made.plan, result, server, server, made.root)
+    decision = decide(made.plan.promotion, made.plan.team, result, server, made.places)
     assert decision.promoted
-    assert still_champion(decision, server, trust())
+    assert is_in_force(decision, TeamConfig(), made.places)
     version = resolve("digits@champion", server)
     expected = np.load(made.root / made.trained.folder / "probe_scores.npy")
     np.testing.assert_array_equal(load_model(version, server, trust()).scores(made.probe), expected)

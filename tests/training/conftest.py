@@ -13,11 +13,16 @@ from typing import Any
 
 import pytest
 
+from headframe.code_dependencies import device_of
+from headframe.config.learner import TrainingPlan
 from headframe.config.load import load_plan
 from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
-from headframe.datasets.collect import collect
+from headframe.datasets.ingest import ingest
 from headframe.digests import write_record
+from headframe.places import Places
+from headframe.records import TableRecord, Trained
+from headframe.training.fit import fit
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DRIVER = Path(__file__).with_name("driver.py")
@@ -94,6 +99,18 @@ class TrainingProject:
         assert "the program imported" not in log.read_text()
         return Run(process.exitcode, log.read_text()[before:], folder)
 
+    def training_plan(self, *overrides: str) -> TrainingPlan:
+        """Compose a plan as the training program reads it."""
+        file = self.root / "plans" / "read.json"
+        write_record(file, self.plan(*overrides))
+        return TrainingPlan.read(file)
+
+    def fit(self, plan: Plan, table: TableRecord, folder: Path) -> Trained:
+        """Run the step that fits a plan's learner."""
+        version, places = plan.version, Places(self.root, launcher=plan.launcher).of_step(folder)
+        learner = version.learner
+        return fit(learner, version.task, version.dataset.training_data, table, device_of(learner), places)
+
     def train_once(self, plan: Plan, how: str | None = None) -> Run:
         """Train a plan, or take what an earlier test trained for the same plan."""
         if plan.fingerprint not in self.finished:
@@ -109,7 +126,7 @@ def training_project(tmp_path_factory: pytest.TempPathFactory) -> TrainingProjec
     root = tmp_path_factory.mktemp("training") / "project"
     shutil.copytree(REPOSITORY / "conf", root / "conf")
     made = TrainingProject(root)
-    collect(made.plan().dataset, root, mirror=None)
+    ingest(made.plan().dataset, Places(root))
     return made
 
 
@@ -142,7 +159,7 @@ def table_of(training_project: TrainingProject, tmp_path: Path) -> Iterator[Call
         }
         (training_project.root / "conf" / "dataset" / "made.yaml").write_text(json.dumps(yaml))
         overrides = ["dataset=made", "features=tabular", "model=mlp", "trainer.max_epochs=2"]
-        collect(load_plan(overrides, training_project.project).dataset, training_project.root, tmp_path)
+        ingest(load_plan(overrides, training_project.project).dataset, Places(training_project.root, tmp_path))
         return overrides
 
     yield make

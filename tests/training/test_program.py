@@ -15,10 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from headframe.digests import write_record
-from headframe.errors import ConfigurationError, DataError, HeadframeError
+from headframe.errors import DataError, HeadframeError
 from headframe.training.__main__ import main
-from headframe.training.launchers import Local
-from headframe.training.run import train, train_baseline
+from headframe.training.launchers.local import Local
 
 ROWS = [
     f"{place * 30 + row},{row % 7},{'yes' if row % 3 else 'no'},{part}"
@@ -36,7 +35,7 @@ try:
     main(["--help"])
 except SystemExit:
     print(heavy(), file=sys.stderr)
-import headframe.training.ensembles, headframe.training.learner, headframe.training.program, headframe.training.run
+import headframe.training.ensembles, headframe.training.learner, headframe.training.program, headframe.training.fit
 print("torch" in heavy(), "lightning" in heavy(), file=sys.stderr)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -116,7 +115,7 @@ def test_two_runs_in_one_folder_do_not_meet(training_project, monkeypatch):
     folder.mkdir(parents=True)
     monkeypatch.setattr(program, "PATIENCE", 0.1)
     with filelock.FileLock(folder / ".lock"), pytest.raises(HeadframeError, match="another training is running in"):
-        program.run(training_project.plan(), training_project.root, folder, ())
+        program.train(training_project.training_plan(), training_project.root, folder, ())
 
 
 def _plan(training_project, overrides):
@@ -137,11 +136,11 @@ def _version(training_project):
 
 def test_the_launched_program_leaves_the_bytes_of_the_program_run_by_hand(training_project):
     plan = training_project.plan()
-    folder = training_project.root / ".headframe" / "stages" / "train" / "key"
-    trained = train(plan, _record(training_project, plan), training_project.root, folder)
+    folder = training_project.root / ".headframe" / "stages" / "fit" / "key"
+    trained = training_project.fit(plan, _record(training_project, plan), folder)
     by_hand = training_project.train_once(plan)
     result = by_hand.read("result.json")
-    assert trained.folder == ".headframe/stages/train/key"
+    assert trained.folder == ".headframe/stages/fit/key"
     assert (trained.bundle, trained.predictions) == (result["bundle"], result["predictions"])
     assert (trained.epochs, trained.members) == (3, ())
     assert trained.parameters == result["parameters"] > 0
@@ -151,29 +150,21 @@ def test_the_program_s_failure_is_raised_again_by_the_launcher(training_project,
     plan = _plan(training_project, table_of([row.replace("no", "yes") for row in ROWS]))
     folder = training_project.root / "out" / "launched"
     with pytest.raises(DataError, match="has only 'yes' in training rows"):
-        train(plan, _record(training_project, plan), training_project.root, folder)
+        training_project.fit(plan, _record(training_project, plan), folder)
 
 
 def test_a_table_that_was_changed_since_is_not_trained_on(training_project):
     plan = training_project.plan()
     record = _record(training_project, plan).model_copy(update={"digest": "0" * 64})
     with pytest.raises(DataError, match="data/digits holds version"):
-        train(plan, record, training_project.root, training_project.root / "out" / "changed")
-
-
-def test_a_plan_without_a_baseline_has_none_to_train(training_project):
-    plan = training_project.plan()
-    with pytest.raises(ConfigurationError, match="names no baseline"):
-        train_baseline(
-            plan, _record(training_project, plan), training_project.root, training_project.root / "out" / "baseline"
-        )
+        training_project.fit(plan, record, training_project.root / "out" / "changed")
 
 
 def test_a_training_that_takes_too_long_is_ended(training_project):
     file = training_project.root / "plans" / "late.json"
     write_record(file, training_project.plan())
     before = psutil.Process().children()
-    with pytest.raises(HeadframeError, match=r"ended after launcher\.minutes=0\.001; start again"):
+    with pytest.raises(HeadframeError, match=r"ended after launcher\.minutes=0\.001; run again"):
         Local(minutes=0.001).launch(
             file, training_project.root / "out" / "late", training_project.root, _version(training_project), 1
         )
@@ -185,7 +176,7 @@ def test_a_training_ends_with_the_process_that_started_it(training_project):
     file = training_project.root / "plans" / "orphan.json"
     write_record(file, plan)
     code = (
-        "import sys; from pathlib import Path; from headframe.training.launchers import Local\n"
+        "import sys; from pathlib import Path; from headframe.training.launchers.local import Local\n"
         "Local().launch(*map(Path, sys.argv[1:4]), sys.argv[4], 1)"
     )
     arguments = [

@@ -10,8 +10,7 @@ from headframe.datasets.table import Table
 from headframe.digests import write_record
 from headframe.errors import DataError, HeadframeError
 from headframe.training.__main__ import main
-from headframe.training.launchers import Local
-from headframe.training.run import train
+from headframe.training.launchers.local import Local
 
 NET = """
 from torch import nn
@@ -91,8 +90,8 @@ def test_what_was_trained_with_code_that_was_changed_meanwhile_is_refused(traini
         launch(self, *given)
 
     monkeypatch.setattr(Local, "launch", late)
-    with pytest.raises(HeadframeError, match="found other code, libraries or another kind of device"):
-        train(plan, _digits(training_project), training_project.root, training_project.root / "out" / "meddled")
+    with pytest.raises(HeadframeError, match="found other code, libraries or another device"):
+        training_project.fit(plan, _digits(training_project), training_project.root / "out" / "meddled")
 
 
 def test_a_launcher_that_passes_no_version_on_is_found_out(training_project, monkeypatch):
@@ -107,5 +106,5 @@ def test_a_launcher_that_passes_no_version_on_is_found_out(training_project, mon
         shutil.copytree(run.folder, folder, dirs_exist_ok=True)
 
     monkeypatch.setattr(Local, "launch", forgetful)
-    with pytest.raises(DataError, match=f"{record.digest[:12]} of digits was trained on, but {'0' * 12} is asked for"):
-        train(plan, wanted, training_project.root, training_project.root / "out" / "forgotten")
+    with pytest.raises(DataError, match=f"{record.digest[:12]} of digits, but {'0' * 12} was expected"):
+        training_project.fit(plan, wanted, training_project.root / "out" / "forgotten")

@@ -18,10 +18,11 @@ import yaml
 
 from headframe.config.plan.data import ColumnContract, DatasetConfig, TableContract
 from headframe.config.project import Project
-from headframe.datasets.collect import collect
+from headframe.datasets.ingest import ingest
 from headframe.datasets.readers.base import Batch
 from headframe.datasets.table import Table, write_table
 from headframe.errors import DataError
+from headframe.places import Places
 from headframe.validation import checks as module
 from headframe.validation.checks import Finding, check
 from headframe.validation.contracts import Term, terms
@@ -192,7 +193,7 @@ def test_a_broken_contract_names_promise_column_count_and_example(store: Callabl
     strict = dataset({"i": {"dtype": "int", "max": 90}, "s": {"dtype": "string"}, "f": {"dtype": "float"}}, min_rows=10)
     folder = tmp_path / ".headframe" / "stages" / "validate"
     with pytest.raises(DataError) as caught:
-        validate(strict, Table.open(tmp_path / "data" / "numbers").record(), tmp_path, folder)
+        validate(strict, Table.open(tmp_path / "data" / "numbers").record(), Places(tmp_path).of_step(folder))
     assert caught.value.exit_code == 3
     for words in (
         "column 'i' promises that it is at most 90, but 2 of 4 rows break it, for example '99'",
@@ -217,7 +218,9 @@ def test_a_wrong_type_is_named_and_its_other_promises_are_not_kept(store: Callab
 def test_the_report_is_the_same_every_time(store: Callable[..., Table], tmp_path: Path, frame: pd.DataFrame) -> None:
     table = store(arrays(frame[["t"]]))
     loose = dataset({"t": {"dtype": "timestamp"}})
-    first, second = (validate(loose, table.record(), tmp_path, tmp_path / name) for name in ("one", "two"))
+    first, second = (
+        validate(loose, table.record(), Places(tmp_path).of_step(tmp_path / name)) for name in ("one", "two")
+    )
     assert (tmp_path / first.report).read_bytes() == (tmp_path / second.report).read_bytes()
     assert first.report == "one/validation.json"
     assert first.expectations == 4
@@ -228,7 +231,7 @@ def test_a_changed_table_is_not_validated(store: Callable[..., Table], tmp_path:
     file = table.folder / "rejected.parquet"
     file.write_bytes(file.read_bytes() + b"x")
     with pytest.raises(DataError, match="was changed or damaged"):
-        validate(dataset({"t": {"dtype": "timestamp"}}), table.record(), tmp_path, tmp_path / "report")
+        validate(dataset({"t": {"dtype": "timestamp"}}), table.record(), Places(tmp_path).of_step(tmp_path / "report"))
 
 
 def test_every_word_of_a_promise_becomes_a_term() -> None:
@@ -246,8 +249,8 @@ def test_real_data_sets_keep_their_contracts(
     tmp_path: Path, real_data: Path, repository: Project, name: str, promises: int
 ) -> None:
     shipped = DatasetConfig.model_validate(yaml.safe_load((repository.conf / "dataset" / f"{name}.yaml").read_text()))
-    record = collect(shipped, tmp_path, real_data)
-    assert validate(shipped, record, tmp_path, tmp_path / "report").expectations == promises
+    record = ingest(shipped, Places(tmp_path, real_data))
+    assert validate(shipped, record, Places(tmp_path).of_step(tmp_path / "report")).expectations == promises
 
 
 @pytest.mark.parametrize(
@@ -256,5 +259,5 @@ def test_real_data_sets_keep_their_contracts(
 )
 def test_fake_files_and_packages_keep_the_shipped_contracts(tmp_path: Path, name: str, promises: int) -> None:
     shipped = DatasetConfig.model_validate(fake_data.settings(name))
-    record = collect(shipped, tmp_path, fake_data.mirror(name))
-    assert validate(shipped, record, tmp_path, tmp_path / "report").expectations == promises
+    record = ingest(shipped, Places(tmp_path, fake_data.mirror(name)))
+    assert validate(shipped, record, Places(tmp_path).of_step(tmp_path / "report")).expectations == promises

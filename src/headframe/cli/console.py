@@ -14,12 +14,12 @@ from rich.table import Table
 from headframe.config.project import Project
 from headframe.doctor import Check
 from headframe.evaluation.layout import CARD, REPORT
-from headframe.records import Interval, Outcome, TrainedPlan
+from headframe.records import Interval, RunResult, TrainedPlan
 
 MARKS = {"ok": "[green]ok[/]", "warn": "[yellow]warn[/]", "fail": "[red]fail[/]"}
 
 
-def show_outcomes(outcomes: Sequence[Outcome], root: Path) -> None:
+def show_outcomes(outcomes: Sequence[RunResult], root: Path) -> None:
     """Print what a user wants to see when a life ends; several lives end in one table."""
     console = Console(highlight=False)
     for outcome in outcomes:
@@ -34,7 +34,7 @@ def show_outcomes(outcomes: Sequence[Outcome], root: Path) -> None:
         console.print(table)
 
 
-def show_trained(result: TrainedPlan, root: Path, outcome: Outcome | None = None) -> None:
+def show_trained(result: TrainedPlan, root: Path, outcome: RunResult | None = None) -> None:
     """Print one result: metrics with intervals, pages, version, answer, what to try next."""
     console = Console(highlight=False)
     evaluated, registered = result.evaluated, result.registered
@@ -55,7 +55,7 @@ def show_trained(result: TrainedPlan, root: Path, outcome: Outcome | None = None
         console.print(f"           headframe models gate {registered.model}/{registered.version}")
         return
     console.print(f"champion   {outcome.decision.reason}", soft_wrap=True)
-    answered = outcome.answered
+    answered = outcome.smoke_test
     answer = json.dumps(json.loads(answered.response), ensure_ascii=False)
     shortened = answer if len(answer) <= 160 else f"{answer[:157]}..."  # noqa: PLR2004 - two terminal lines
     console.print(f"answer     row {answered.row_id}: HTTP {answered.status} {shortened}", soft_wrap=True, markup=False)

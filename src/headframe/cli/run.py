@@ -53,9 +53,9 @@ def _run(arguments: argparse.Namespace) -> CommandResult | None:
 
 def _ingest(arguments: argparse.Namespace) -> CommandResult | None:
     def entry() -> Callable[[list[str]], Any]:
-        from flows.ingest import ingest
+        from flows.ingest import ingest_flow
 
-        return ingest
+        return ingest_flow
 
     return _run_flow(arguments, entry, lambda _: None, lambda _: 0, fitting=False)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, field_validator
 
 from headframe.config.plan.component import Component, without_declared
-from headframe.config.plan.data import DatasetConfig
+from headframe.config.plan.data import TrainingDataConfig
 from headframe.config.plan.features import FeaturesConfig
 from headframe.config.plan.model import AnyModel, EnsembleConfig, MemberConfig
 from headframe.config.plan.task import TaskConfig
@@ -97,8 +97,16 @@ class TrainingPlan(Learner):
 
     model_config = ConfigDict(extra="ignore")
 
-    dataset: DatasetConfig
+    dataset: TrainingDataConfig
     task: TaskConfig
+
+    @field_validator("dataset", mode="before")
+    @classmethod
+    def _without_the_rest(cls, dataset: Any) -> Any:
+        """Leave out what a whole plan says of a data set besides."""
+        if not isinstance(dataset, Mapping):
+            return dataset
+        return {name: value for name, value in dataset.items() if name in TrainingDataConfig.model_fields}
 
     @classmethod
     def read(cls, path: Path, trusted: tuple[str, ...] = ()) -> Self:

@@ -6,18 +6,18 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
 
 from headframe.config.build import build
-from headframe.config.plan.data import DatasetConfig
+from headframe.config.plan.data import TrainingDataConfig
 from headframe.config.ranges import Count, Share
 from headframe.datasets import cells
 from headframe.datasets.table import Table, open_record
 from headframe.errors import ConfigurationError, DataError
+from headframe.places import Places
 from headframe.records import SplitRecord, TableRecord
 
 PARTS = ("train", "validation", "test", "unused")
@@ -171,7 +171,7 @@ class Ordered(Splitter):
         return np.repeat(np.array(PARTS), counts)
 
 
-def assign(dataset: DatasetConfig, table: Table) -> np.ndarray:
+def assign(dataset: TrainingDataConfig, table: Table) -> np.ndarray:
     """Give each row of a table one of train, validation, test, unused; `<U10` (rows,), in table order.
 
     Raises:
@@ -186,13 +186,13 @@ def assign(dataset: DatasetConfig, table: Table) -> np.ndarray:
     return splitter.assign(table.read(list(wanted)), dataset.time).astype("<U10")
 
 
-def divide(dataset: DatasetConfig, table: TableRecord, root: Path) -> SplitRecord:
+def split(dataset: TrainingDataConfig, table: TableRecord, places: Places) -> SplitRecord:
     """Split a table and, where its splitter promises it, prove that no content lies in two parts.
 
     Raises:
         DataError: a part is empty, or rows of equal content lie in two parts.
     """
-    opened = open_record(table, root)
+    opened = open_record(table, places.root)
     parts = assign(dataset, opened)
     counts = {part: int((parts == part).sum()) for part in PARTS}
     empty = [part for part in ("train", "validation", "test") if not counts[part]]

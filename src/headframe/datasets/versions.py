@@ -35,8 +35,8 @@ from dvc_objects.errors import ObjectFormatError
 from pydantic import ValidationError
 
 from headframe.config.project import Project
-from headframe.datasets.collect import one_at_a_time, writing
 from headframe.datasets.exchange import exchange, recover
+from headframe.datasets.ingest import one_at_a_time, writing
 from headframe.datasets.table import ABOUT, Table
 from headframe.digests import Record, write_atomically
 from headframe.errors import DataError, HeadframeError, Unavailable

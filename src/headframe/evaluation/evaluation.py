@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from headframe.config.build import build
-from headframe.config.plan.plan import Plan
+from headframe.config.plan.plan import VersionPlan
 from headframe.datasets.table import open_record
 from headframe.digests import canonical, file_digest, write_atomically, write_record
 from headframe.errors import DataError, HeadframeError
@@ -30,7 +30,7 @@ from headframe.tasks.base import Task
 
 
 def measure(  # noqa: PLR0917 - one call a stage, each argument another record
-    plan: Plan, table: TableRecord, trained: Trained, baseline: Trained | None, root: Path, folder: Path
+    plan: VersionPlan, table: TableRecord, trained: Trained, baseline: Trained | None, root: Path, folder: Path
 ) -> Evaluated:
     """Measure a model's test rows and write metrics, slices, plots, the model card and the report.
 
@@ -117,7 +117,7 @@ def _rows(root: Path, trained: Trained, split: str, table: TableRecord, task: Ta
     return rows.append_column(CONTENT, known[CONTENT].take(find(rows, known)))
 
 
-def _task(plan: Plan, folder: Path) -> Task:
+def _task(plan: VersionPlan, folder: Path) -> Task:
     """Build the plan's task with what training learned."""
     task: Task = build(plan.task)
     task.restore(task_state(folder / BUNDLE))

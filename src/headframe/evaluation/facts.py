@@ -7,7 +7,7 @@ from typing import Any
 
 from headframe.config.learner import Learner
 from headframe.config.plan.model import EnsembleConfig
-from headframe.config.plan.plan import Plan
+from headframe.config.plan.plan import VersionPlan
 from headframe.evaluation.paired import Comparison
 from headframe.evaluation.slices import Slice
 from headframe.pages.numbers import difference, limits, number, signed
@@ -40,7 +40,7 @@ class Facts:
         history: epochs of each network by its name; empty name where there is only one.
     """
 
-    plan: Plan
+    plan: VersionPlan
     table: TableRecord
     trained: Trained
     baseline: Trained | None

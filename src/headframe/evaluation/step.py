@@ -1,17 +1,16 @@
-"""The step that measures a trained model; what it needs is imported when it is not kept already."""
+"""The step that evaluates a trained model; what it needs is imported when nothing is stored yet."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from headframe.config.plan.plan import Plan
+from headframe.config.plan.plan import VersionPlan
+from headframe.places import Places
 from headframe.records import Evaluated, TableRecord, Trained
 
 
-def evaluate(  # noqa: PLR0917 - one call a stage, each argument another record
-    plan: Plan, table: TableRecord, trained: Trained, baseline: Trained | None, root: Path, folder: Path
+def evaluate(
+    plan: VersionPlan, table: TableRecord, trained: Trained, baseline: Trained | None, places: Places
 ) -> Evaluated:
-    """Measure a model's test rows; see `headframe.evaluation.evaluation.measure`."""
+    """Evaluate a model on its test rows; see `headframe.evaluation.evaluation.measure`."""
     from headframe.evaluation.evaluation import measure  # noqa: PLC0415 - matplotlib and torch cost seconds
 
-    return measure(plan, table, trained, baseline, root, folder)
+    return measure(plan, table, trained, baseline, places.root, places.folder)

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from headframe.config.build import build
-from headframe.config.plan.data import DatasetConfig
+from headframe.config.plan.data import TrainingDataConfig
 from headframe.config.plan.task import TaskConfig
 from headframe.datasets.splits import assign
 from headframe.datasets.table import Table
@@ -36,7 +36,7 @@ class PreparedData:
         version: sha256 of the table that the rows are of.
     """
 
-    dataset: DatasetConfig
+    dataset: TrainingDataConfig
     rows: pa.Table
     parts: np.ndarray
     task: Task
@@ -102,7 +102,7 @@ class PreparedData:
         return inputs.take(pa.array(numbers[:PROBE_ROWS]))
 
 
-def prepare(dataset: DatasetConfig, component: TaskConfig, table: Table) -> PreparedData:
+def prepare(dataset: TrainingDataConfig, component: TaskConfig, table: Table) -> PreparedData:
     """Read a table, split it and fit the task on its training rows.
 
     Raises:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from headframe.config.build import build
-from headframe.config.plan.plan import Plan
+from headframe.config.plan.plan import VersionPlan
 from headframe.config.plan.task import TaskConfig
 from headframe.config.project import Project
 from headframe.digests import folder_digest
@@ -139,7 +139,7 @@ class SignedRecords:
             raise HeadframeError(msg) from error
 
     @cached_property
-    def plan(self) -> Plan:
+    def plan(self) -> VersionPlan:
         """The plan that the version was trained with."""
         own = (f"{name}." for name in packages_in(self.model))
         trusted = (*Project(self.request.root).packages, *own)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from headframe.config.plan.plan import Plan
+from headframe.config.plan.promotion import PromotionConfig, TeamConfig
 from headframe.errors import HeadframeError, Refused, Unavailable
 from headframe.gates.report import GateReport
+from headframe.places import Places
 from headframe.records import Decision, TrainedPlan
 from headframe.registry.versions import ModelVersion, champion_number, is_intact
 from headframe.signing.trust import Trust
@@ -20,20 +20,20 @@ NOT_COMPARABLE = "not comparable"
 
 
 def decide(
-    plan: Plan,
+    promotion: PromotionConfig,
+    team: TeamConfig,
     result: TrainedPlan,
-    uri: str,
-    place: str,  # noqa: ARG001 - part of the stage's key: another registry is another decision
-    root: Path,
+    registry: str,  # noqa: ARG001 - part of the step's key: another registry is another decision
+    places: Places,
 ) -> Decision:
     """Run the gates of the plan's policy on a version, and make it champion if they and the policy allow it.
 
     Args:
-        plan: `promotion` is the policy, `team` names whose signatures count.
+        promotion: the policy.
+        team: whose signatures count.
         result: the version.
-        uri: MLflow's address.
-        place: the same as it reads on any machine.
-        root: the project's folder.
+        registry: MLflow's address as any machine reads it.
+        places: MLflow's address and the project's folder.
 
     Returns:
         The decision. A refused version is no error here; the flow reports it.
@@ -51,7 +51,8 @@ def decide(
     from headframe.signing.keys import own_key  # noqa: PLC0415
 
     key = own_key()
-    service = PromotionService(plan.promotion, Trust.of(plan.team), uri, root)
+    uri = places.tracking_uri
+    service = PromotionService(promotion, Trust.of(team), uri, places.root)
     model, number = result.registered.model, result.registered.version
     version = service.version(model, number)
     entries = service.current_entries(model)
@@ -71,11 +72,11 @@ def decide(
         return _decision(
             report, report.champion, "refused", f"{who} is refused: {report.reason}; {stays}", not unusable
         )
-    needed = plan.promotion.approvals.needed
+    needed = promotion.approvals.needed
     if needed:
         many = "an approval" if needed == 1 else f"{needed} approvals"
         how = f"headframe models approve {model}/{number} --reason WHY"
-        if gated.signer == gated.author and requires_others(plan.promotion):
+        if gated.signer == gated.author and requires_others(promotion):
             many = f"others, who run them too and give {many}"
             how = f"headframe models gate {model}/{number}; {how}"
         passed = f"{who} has passed its {len(report.results)} gates and waits for {many}"
@@ -143,13 +144,14 @@ def _decision(
     )
 
 
-def still_champion(decision: Decision, uri: str, trust: Trust) -> bool:
+def is_in_force(decision: Decision, team: TeamConfig, places: Places) -> bool:
     """Return whether a stored decision still holds: its champion is still champion, and its files are unchanged.
 
     Where that is not known the decision is made again, as where the champion could not predict: it may be repaired.
     """
+    uri = places.tracking_uri
     if not decision.comparable or champion_number(decision.model, uri) != decision.champion:
         return False
     if decision.champion is None or decision.champion == decision.version:
         return True
-    return is_intact(decision.model, decision.champion, uri, trust) is True
+    return is_intact(decision.model, decision.champion, uri, Trust.of(team)) is True

@@ -23,6 +23,7 @@ from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, R
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
+from headframe.config.plan.promotion import TeamConfig
 from headframe.config.project import Project
 from headframe.errors import HeadframeError, Refused, Unavailable
 from headframe.evaluation.layout import CARD, METRICS, PLOTS, REPORT, SLICES
@@ -48,15 +49,16 @@ class Registration:
 
     Args:
         submission: the result.
+        team: who may sign.
         uri: MLflow's address.
         folder: for temporary files.
     """
 
-    def __init__(self, submission: Submission, uri: str, folder: Path) -> None:
+    def __init__(self, submission: Submission, team: TeamConfig, uri: str, folder: Path) -> None:
         self.submission = submission
         self.uri = uri
         self.folder = folder
-        self.team = submission.plan.team
+        self.team = team
 
     def complete(self) -> Registered:
         """Do what is not done yet; see `headframe.registry.register.register`."""
@@ -66,7 +68,7 @@ class Registration:
         locks.mkdir(parents=True, exist_ok=True)
         client = make_client(self.uri)
         with FileLock(locks / f"register-{key[:16]}.lock"), readable_errors(self.uri):
-            experiment = experiment_id(client, self.uri, submission.plan.tracking.experiment)
+            experiment = experiment_id(client, self.uri, submission.experiment)
             run = runs.open_run(client, experiment, key, submission.plan.name)
             with _ending(client, run):
                 version = self._find(client)
@@ -77,7 +79,7 @@ class Registration:
                     parity = self._package(client, run, logged, submission.payload)
                     version = self._create_version(client, run, logged, parity)
                 elif (reason := self._damage(version)) is not None:
-                    payload = payload_to_resign(submission, version, self.uri)
+                    payload = payload_to_resign(submission, self.team, version, self.uri)
                     log.warning("%s; its files are written again", reason)
                     self._package(client, run, logged, payload)
                 _link(client, logged, version)

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from headframe.config.plan.plan import Plan
+from headframe.config.plan.plan import VersionPlan
+from headframe.config.plan.promotion import TeamConfig
 from headframe.config.project import Project
 from headframe.digests import file_digest
 from headframe.errors import HeadframeError, Refused, Unavailable
@@ -30,11 +31,12 @@ from headframe.tracking.errors import readable_errors
 _ADVICE = "restore the registry from a copy, or delete the version in MLflow and register it again"
 
 
-def payload_to_resign(submission: Submission, version: ModelVersion, uri: str) -> dict[str, str]:
+def payload_to_resign(submission: Submission, team: TeamConfig, version: ModelVersion, uri: str) -> dict[str, str]:
     """Return what to sign of a version besides its files.
 
     Args:
         submission: the result that is registered here.
+        team: whose signatures count.
         version: which carries its key.
         uri: MLflow's address.
 
@@ -42,7 +44,7 @@ def payload_to_resign(submission: Submission, version: ModelVersion, uri: str) -
         Refused: the version is of another result, or what its run keeps is.
     """
     try:
-        signed = fetch_signature(version, uri, Trust.of(submission.plan.team))
+        signed = fetch_signature(version, uri, Trust.of(team))
     except Unavailable:
         raise
     except HeadframeError:
@@ -91,7 +93,7 @@ def _kept_digests(submission: Submission, version: ModelVersion, uri: str) -> di
                 raise Refused(f"{msg}; {_ADVICE}") from error
     try:
         raw = json.loads(content[layout.PLAN])
-        plan = Plan.model_validate(raw, context={"trusted": tuple(Project(submission.root).packages)})
+        plan = VersionPlan.model_validate(raw, context={"trusted": tuple(Project(submission.root).packages)})
         provenance = Provenance.model_validate_json(content[layout.PROVENANCE])
     except ValueError as error:
         msg = f"{version.uri} cannot be signed again: plan or provenance in its run cannot be read"
@@ -105,7 +107,7 @@ def _kept_digests(submission: Submission, version: ModelVersion, uri: str) -> di
         data=submission.data, trained=submission.trained, evaluated=submission.evaluated, lineage=provenance.lineage
     )
     wrong = None
-    if plan.identity != submission.plan.identity or found["plan"] != version.tags.get(tags.PLAN):
+    if plan.fingerprint != submission.plan.fingerprint or found["plan"] != version.tags.get(tags.PLAN):
         wrong = layout.PLAN
     elif provenance != ours or found["provenance"] != version.tags.get(tags.PROVENANCE):
         wrong = layout.PROVENANCE

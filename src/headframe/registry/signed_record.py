@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from headframe.config.plan.plan import Plan, fingerprint_of
+from headframe.config.plan.plan import VersionPlan, fingerprint_of
 from headframe.errors import DataError, Refused
 from headframe.records import Provenance
 from headframe.registry.signature import SignedModel
@@ -115,7 +115,7 @@ def read_signed_json(content: bytes, version: ModelVersion, signed: SignedModel)
     return found
 
 
-def read_signed_plan(content: bytes, version: ModelVersion, signed: SignedModel, trusted: Sequence[str]) -> Plan:
+def read_signed_plan(content: bytes, version: ModelVersion, signed: SignedModel, trusted: Sequence[str]) -> VersionPlan:
     """Read `plan.json`.
 
     Args:
@@ -130,7 +130,7 @@ def read_signed_plan(content: bytes, version: ModelVersion, signed: SignedModel,
     """
     raw = read_signed_json(content, version, signed)
     try:
-        return Plan.model_validate(raw, context={"trusted": tuple(trusted)})
+        return VersionPlan.model_validate(raw, context={"trusted": tuple(trusted)})
     except (ValueError, ValidationError) as error:
         msg = f"{layout.PLAN} of {version.uri} is no plan ({validation_message(error)}); train and register it again"
         raise DataError(msg) from error

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from headframe import __version__
 from headframe.config.plan.component import targets
-from headframe.config.plan.plan import Plan
+from headframe.config.plan.plan import VersionPlan
 from headframe.config.project import Project
 from headframe.digests import digest, file_digest
 from headframe.evaluation.layout import SLICES
@@ -25,28 +25,26 @@ class Submission:
 
     Attributes:
         plan: what was run.
+        model: name of the registered model.
+        experiment: of MLflow.
         data: the data that went in.
         trained: the model.
         evaluated: its measurements.
         root: the project's folder.
     """
 
-    plan: Plan
+    plan: VersionPlan
+    model: str
+    experiment: str
     data: Ingested
     trained: Trained
     evaluated: Evaluated
     root: Path
 
     @property
-    def model(self) -> str:
-        """Name of the registered model."""
-        return self.plan.promotion.model
-
-    @property
     def key(self) -> str:
         """The sha256 of what makes two submissions the same one; the registry's address is not part of it."""
-        identity = {name: value for name, value in self.identity.items() if name != "model"}
-        return digest({"plan": self.plan.identity, "experiment": self.plan.tracking.experiment, **identity})
+        return digest({"plan": self.plan.fingerprint, "experiment": self.experiment, **self.identity})
 
     @property
     def identity(self) -> dict[str, str]:

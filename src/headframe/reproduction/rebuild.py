@@ -7,7 +7,6 @@ a plan as it was stored, which no composition may change. It writes `OUT_DIR/reb
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -16,16 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from headframe.code_dependencies import device_of
-from headframe.config.plan.plan import Plan, read_plan
+from headframe.config.plan.component import Component
+from headframe.config.plan.plan import VersionPlan, read_version_plan
 from headframe.config.project import Project
 from headframe.digests import write_record
 from headframe.errors import DataError, HeadframeError, Refused
+from headframe.places import Places
 from headframe.prediction.layout import BUNDLE
 from headframe.processes import exit_code
 from headframe.records import Provenance, TableRecord
 from headframe.reproduction.report import RebuiltVersion
 
 REBUILT = "rebuilt.json"
+LAUNCHER = Component.model_validate({"_target_": "headframe.training.launchers.local.Local"})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,7 +53,7 @@ def rebuild(plan_file: Path, provenance_file: Path, folder: Path, root: Path) ->
 
     sys.path[:0] = [str(path) for path in (root / "src", root) if str(path) not in sys.path]
     recorded = Provenance.model_validate_json(provenance_file.read_bytes())
-    plan = read_plan(plan_file, Project(root).packages)
+    plan = read_version_plan(plan_file, Project(root).packages)
     code = plan_dependencies(plan, root)
     rebuilt = RebuiltVersion(
         modules=code.code, libraries=code.libraries, machine=code.machine, device=device_of(plan.learner)
@@ -77,12 +79,14 @@ def _different_modules(recorded: dict[str, str], current: dict[str, str], root: 
     )
 
 
-def _run_steps(plan: Plan, recorded: Provenance, folder: Path, root: Path, seconds: dict[str, float]) -> dict[str, Any]:
+def _run_steps(
+    plan: VersionPlan, recorded: Provenance, folder: Path, root: Path, seconds: dict[str, float]
+) -> dict[str, Any]:
     """Run the steps, and return fields of `RebuiltVersion`."""
-    from headframe.datasets.splits import divide  # noqa: PLC0415 - pyarrow is not needed where code differs
+    from headframe.datasets.splits import split  # noqa: PLC0415 - pyarrow is not needed where code differs
     from headframe.evaluation.step import evaluate  # noqa: PLC0415
     from headframe.tracking.provenance import encoder_digests  # noqa: PLC0415
-    from headframe.training.run import train, train_baseline  # noqa: PLC0415
+    from headframe.training.fit import fit  # noqa: PLC0415
 
     @contextmanager
     def timed(name: str) -> Iterator[None]:
@@ -92,9 +96,9 @@ def _run_steps(plan: Plan, recorded: Provenance, folder: Path, root: Path, secon
         finally:
             seconds[name] = round(time.monotonic() - started, 2)
 
-    def subfolder(name: str) -> Path:
+    def places(name: str) -> Places:
         (folder / name).mkdir()
-        return folder / name
+        return Places.of(root, launcher=LAUNCHER).of_step(folder / name)
 
     expected = recorded.data.split.table.digest
     with timed("data"):
@@ -106,27 +110,29 @@ def _run_steps(plan: Plan, recorded: Provenance, folder: Path, root: Path, secon
         reason = f"its sources give version {table.digest[:12]} now, {expected[:12]} was trained on"
         return {"stopped": "data", "reason": reason, "table": table.digest}
     with timed("split"):
-        split = divide(plan.dataset, table, root)
+        parts = split(plan.dataset, table, Places(root))
+    data = plan.task, plan.dataset.training_data
     baseline = None
     if plan.baseline is not None:
         with timed("baseline"):
-            baseline = train_baseline(plan, table, root, subfolder("baseline"))
+            learner = plan.learner.with_member(plan.baseline)
+            baseline = fit(learner, *data, table, device_of(learner), places("baseline"))
     with timed("weights"):
-        trained = train(plan, table, root, subfolder("train"))
+        trained = fit(plan.learner, *data, table, device_of(plan.learner), places("fit"))
     with timed("metrics"):
-        evaluated = evaluate(plan, table, trained, baseline, root, subfolder("evaluate"))
+        evaluated = evaluate(plan, table, trained, baseline, places("evaluate"))
     return {
         "table": table.digest,
-        "split": split.digest,
+        "split": parts.digest,
         "features": encoder_digests(root / trained.folder / BUNDLE),
         "trained": trained,
         "evaluated": evaluated,
     }
 
 
-def _table(plan: Plan, expected: str, root: Path) -> TableRecord:
-    """Open the table that was restored into the checkout, else collect it."""
-    from headframe.datasets.collect import collect  # noqa: PLC0415 - see `_run_steps`
+def _table(plan: VersionPlan, expected: str, root: Path) -> TableRecord:
+    """Open the table that was restored into the checkout, else ingest it."""
+    from headframe.datasets.ingest import ingest  # noqa: PLC0415 - see `_run_steps`
     from headframe.datasets.table import ABOUT, Table  # noqa: PLC0415
 
     folder = Project(root).data / plan.dataset.name
@@ -134,9 +140,8 @@ def _table(plan: Plan, expected: str, root: Path) -> TableRecord:
         table = Table.open(folder)
         table.verify()
         return table.record()
-    mirror = os.environ.get("HEADFRAME_MIRROR")
     try:
-        return collect(plan.dataset, root, Path(mirror) if mirror else None)
+        return ingest(plan.dataset, Places.of(root))
     except DataError:
         raise
     except HeadframeError as error:

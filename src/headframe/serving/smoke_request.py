@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headframe.config.plan.plan import Plan
+from headframe.config.plan.promotion import TeamConfig
 from headframe.errors import HeadframeError
+from headframe.places import Places
 from headframe.prediction.layout import PREDICTIONS, PROBE
 from headframe.records import Decision, SmokeTestResult, Trained
 from headframe.registry.isolated import call_with_model
@@ -31,34 +32,33 @@ weights, by more than 1e-2.
 """
 
 
-def answer(  # noqa: PLR0917 - a step takes what its key is made of
-    plan: Plan,
+def smoke_test(
     decision: Decision,
     trained: Trained,
-    uri: str,
-    place: str,  # noqa: ARG001 - part of the stage's key: another registry may answer otherwise
-    root: Path,
+    team: TeamConfig,
+    registry: str,  # noqa: ARG001 - part of the step's key: another registry may respond otherwise
+    places: Places,
 ) -> SmokeTestResult:
     """Request a prediction for the first test row from the champion, or if unusable from the version decided about.
 
     Args:
-        plan: its team names whose signatures count.
         decision: which version.
         trained: its probe and predictions hold the row, its id and what the version predicted for it.
-        uri: MLflow's address.
-        place: the same as it reads on any machine.
-        root: the project's folder.
+        team: whose signatures count.
+        registry: MLflow's address as any machine reads it.
+        places: MLflow's address and the project's folder.
 
     Raises:
         HeadframeError: the response is an error, or differs from the prediction that was evaluated.
         Refused: the model's files are not what a trusted author signed.
     """
-    import pyarrow.parquet as pq  # noqa: PLC0415 - a kept answer is shown without it
+    import pyarrow.parquet as pq  # noqa: PLC0415 - a stored result is shown without it
 
     number = decision.champion if decision.champion is not None and decision.comparable else decision.version
+    uri = places.tracking_uri
     version = resolve(f"{decision.model}/{number}", uri)
-    folder = root / trained.folder
-    with model_files(version, uri, Trust.of(plan.team)) as model:
+    folder = places.root / trained.folder
+    with model_files(version, uri, Trust.of(team)) as model:
         probe = str(folder / PROBE)
         status, response = call_with_model(query_package, model, name=version.model, number=number, probe=probe)
     if status != OK:
@@ -89,7 +89,7 @@ def query_package(model: str, name: str, number: int, probe: str) -> tuple[int, 
     Raises:
         HeadframeError: as `open_package`.
     """
-    import pyarrow.parquet as pq  # noqa: PLC0415 - see `answer`
+    import pyarrow.parquet as pq  # noqa: PLC0415 - see `smoke_test`
 
     from headframe.registry.loader import load_package  # noqa: PLC0415
     from headframe.registry.versions import ModelVersion  # noqa: PLC0415
@@ -106,7 +106,7 @@ def _difference(response: list[dict[str, Any]], predictions: pa.Table) -> str:
         response: rows as the application returns them: one, or of a forecast one per step.
         predictions: the columns of `Task.predictions`.
     """
-    import numpy as np  # noqa: PLC0415 - see `answer`
+    import numpy as np  # noqa: PLC0415 - see `smoke_test`
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.compute as pc  # noqa: PLC0415
 
@@ -133,14 +133,14 @@ def _gap(name: str, served: np.ndarray, stored: Any, largest: Any) -> str:
     return "" if (gap <= TOLERANCE * largest).all() else f"{name} is off by {gap.max():.3g}"
 
 
-def still_answers(answered: SmokeTestResult, uri: str, trust: Trust) -> bool:
+def is_unchanged(tested: SmokeTestResult, team: TeamConfig, places: Places) -> bool:
     """Return whether the model of a stored result is known to be unchanged, so that the result still holds."""
-    return is_intact(answered.model, answered.version, uri, trust) is True
+    return is_intact(tested.model, tested.version, places.tracking_uri, Trust.of(team)) is True
 
 
 def send_request(predictor: Predictor, version: ModelVersion, rows: pa.Table) -> tuple[int, str]:
     """Send rows through the application as a client would, and return status and body of the response."""
-    import asyncio  # noqa: PLC0415 - see `answer`
+    import asyncio  # noqa: PLC0415 - see `smoke_test`
 
     import httpx  # noqa: PLC0415
 
@@ -172,7 +172,7 @@ def request_content(rows: pa.Table) -> dict[str, Any]:
 
 
 def _cells(column: pa.ChunkedArray) -> list[Any]:
-    import pyarrow as pa  # noqa: PLC0415 - see `answer`
+    import pyarrow as pa  # noqa: PLC0415 - see `smoke_test`
 
     if isinstance(column.type, pa.FixedShapeTensorType):
         cells: list[Any] = column.combine_chunks().to_numpy_ndarray().tolist()

@@ -6,9 +6,11 @@ import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from headframe.config.plan.plan import Plan
 from headframe.config.plan.serving import TrackingConfig
 from headframe.config.project import Project
 from headframe.errors import ConfigurationError
+from headframe.places import Places
 
 FILE = "sqlite:///"
 SERVER = ("http", "https")
@@ -43,6 +45,15 @@ def tracking_uri(tracking: TrackingConfig, root: Path) -> str:
     if scheme == "sqlite" and not sqlite_file(uri).is_absolute():
         return f"{FILE}{(root / sqlite_file(uri)).resolve()}"
     return uri
+
+
+def places_of(plan: Plan, root: Path) -> Places:
+    """Return where a plan runs.
+
+    Raises:
+        ConfigurationError: as `tracking_uri`.
+    """
+    return Places.of(root, tracking_uri=tracking_uri(plan.tracking, root), launcher=plan.launcher)
 
 
 def portable_uri(uri: str, root: Path) -> str:

@@ -9,23 +9,20 @@ from pathlib import Path
 
 from headframe.code_dependencies import CodeDependencies, code_dependencies, device_of
 from headframe.config.plan.component import targets
-from headframe.config.plan.plan import Plan
+from headframe.config.plan.plan import VersionPlan
 from headframe.digests import digest
 from headframe.prediction.layout import encoder_states
 from headframe.records import Lineage
 from headframe.tracking import lineage
 
 DECIDING = (
-    "headframe.datasets.collect",
+    "headframe.datasets.ingest",
     "headframe.datasets.splits",
-    "headframe.training.run",
+    "headframe.training.fit",
     "headframe.training.__main__",
     "headframe.evaluation.step",
 )
 """The steps that decide a result, and the program that trains: the code that they import is what it depends on."""
-
-NOT_DECIDING = {"launcher", "promotion", "team", "serving", "tracking"}
-"""Parts of a plan that decide where it runs, and how it is judged, served and tracked."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,7 @@ class CollectedLineage:
     lineage: Lineage
 
 
-def collect_lineage(plan: Plan, bundle: Path, root: Path) -> CollectedLineage:
+def collect_lineage(plan: VersionPlan, bundle: Path, root: Path) -> CollectedLineage:
     """Return what decided a trained model besides plan and data.
 
     Args:
@@ -69,9 +66,9 @@ def collect_lineage(plan: Plan, bundle: Path, root: Path) -> CollectedLineage:
     return CollectedLineage(code, installed, found)
 
 
-def plan_dependencies(plan: Plan, root: Path) -> CodeDependencies:
+def plan_dependencies(plan: VersionPlan, root: Path) -> CodeDependencies:
     """Return the code and the libraries that a plan's result depends on, as they are now."""
-    content = plan.without_declared.model_dump(mode="json", exclude=NOT_DECIDING)
+    content = plan.model_dump(mode="json")
     return code_dependencies([*DECIDING, *(target.rpartition(".")[0] for target in targets(content))], root / "src")
 
 

@@ -15,7 +15,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run,
 from mlflow.exceptions import MlflowException
 
 from headframe.config.plan.model import EnsembleConfig
-from headframe.config.plan.plan import Plan
+from headframe.config.plan.plan import VersionPlan
 from headframe.records import Evaluated, Interval, SplitRecord, Trained
 from headframe.tracking import layout, lineage, tags
 from headframe.tracking.provenance import CollectedLineage
@@ -49,7 +49,7 @@ def _user() -> str:
         return "unknown"
 
 
-def log_parameters(client: MlflowClient, run: Run, plan: Plan) -> None:
+def log_parameters(client: MlflowClient, run: Run, plan: VersionPlan) -> None:
     """Log a dozen parameters by which runs are compared; the whole plan is an artifact."""
     learner = plan.learner
     chosen = {
@@ -118,7 +118,7 @@ def _with_limits(prefix: str, metrics: Mapping[str, Interval]) -> dict[str, floa
     return named
 
 
-def log_dataset(client: MlflowClient, run: Run, plan: Plan, split: SplitRecord, root: Path) -> None:
+def log_dataset(client: MlflowClient, run: Run, plan: VersionPlan, split: SplitRecord, root: Path) -> None:
     """Log which version of which data set went in, and its split."""
     table = split.table
     schema = pq.read_schema(root / table.folder / "table.parquet")

@@ -29,11 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(plan_file: Path, folder: Path, root: Path | None, version: str | None) -> None:
     from pydantic import ValidationError  # noqa: PLC0415 - `--help` needs no schema
 
-    from headframe.config.plan.plan import read_plan  # noqa: PLC0415
+    from headframe.config.learner import TrainingPlan  # noqa: PLC0415
 
     project = Project(root.resolve()) if root is not None else Project.find(Path.cwd())
     try:
-        plan = read_plan(plan_file, project.packages)
+        plan = TrainingPlan.read(plan_file, project.packages)
     except FileNotFoundError as error:
         msg = f"there is no plan {plan_file}"
         raise HeadframeError(msg) from error
@@ -46,10 +46,10 @@ def _run(plan_file: Path, folder: Path, root: Path | None, version: str | None) 
     os.environ.update(settings_of(plan.trainer.threads))
     if (project.root / "src").is_dir():
         sys.path.insert(0, str(project.root / "src"))
-    from headframe.training.program import run  # noqa: PLC0415 - imports torch
+    from headframe.training.program import train  # noqa: PLC0415 - imports torch
 
     try:
-        run(plan, project.root, folder.resolve(), project.packages, version)
+        train(plan, project.root, folder.resolve(), project.packages, version)
     except OSError as error:
         msg = f"{error.filename or folder}: {error.strerror or error}"
         raise HeadframeError(msg) from error
@@ -65,7 +65,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m headframe.training",
         description="Train a plan. Killed at any moment and started again, it ends with the same weights.",
     )
-    parser.add_argument("plan", type=Path, metavar="PLAN.json", help="the plan, as `headframe run --cfg` composes it")
+    parser.add_argument(
+        "plan", type=Path, metavar="PLAN.json", help="the plan, as `headframe run --cfg --json` prints it"
+    )
     parser.add_argument("folder", type=Path, metavar="OUT_DIR", help="where the model and its predictions are written")
     parser.add_argument("--root", type=Path, metavar="PROJECT", help="the project's folder; found upwards without it")
     parser.add_argument("--table", metavar="SHA256", help="the version of the data; without it the one that lies there")

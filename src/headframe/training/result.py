@@ -1,4 +1,4 @@
-"""What a finished training is known by; light enough for those who only look."""
+"""The folder of a training: its layout, its result, and the identity of what is trained; light to import."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from headframe.code_dependencies import code_dependencies, device_of
 from headframe.config.learner import Learner
 from headframe.config.plan.component import targets
-from headframe.config.plan.data import DatasetConfig
+from headframe.config.plan.data import TrainingDataConfig
 from headframe.config.plan.task import TaskConfig
 from headframe.datasets.table import Table, open_version
 from headframe.digests import Record, digest, digest_content, file_digest, folder_digest, write_record
@@ -29,23 +29,23 @@ class Result(Record):
     bundle: str  # sha256 of the folder
     predictions: str  # sha256 of the file
     epochs: int  # 0 for estimators; of an ensemble the most of any member
-    parameters: int  # trainable numbers of all networks
+    parameters: int  # trainable parameters of all networks
     members: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """The side of a plan that all its learners share.
+    """What all learners of a training share.
 
     Attributes:
-        dataset: the data set.
+        dataset: columns and split of the data set.
         task: what is predicted.
         root: the project's folder.
         trusted: import prefixes of the project's own code.
         version: sha256 of the data set's table.
     """
 
-    dataset: DatasetConfig
+    dataset: TrainingDataConfig
     task: TaskConfig
     root: Path
     trusted: tuple[str, ...]
@@ -55,24 +55,25 @@ class TrainingJob:
         """Open the data set's table.
 
         Raises:
-            DataError: another version of it lies there now.
+            DataError: it is another version now.
         """
         return open_version(self.root, self.dataset.name, self.version)
 
-    def identity(self, learner: Learner) -> str:
-        """Give the digest of everything that decides what comes of a learner."""
-        asked = {
-            "learner": digest_content(learner),
-            "dataset": self.dataset.relevant_to_training,
-            "task": digest_content(self.task),
-        }
-        modules = [PROGRAM, *(target.rpartition(".")[0] for target in targets(asked))]
-        reached = code_dependencies(modules, self.root / "src").model_dump()
-        return digest({**asked, "table": self.version, "device": device_of(learner), "reach": reached})
+    def identity(self, learner: Learner, device: str = "") -> str:
+        """Compute the digest of everything that decides the result of fitting a learner.
+
+        Args:
+            learner: the learner.
+            device: kind of device that it is trained on; that of this machine unless given.
+        """
+        parts = digest_content({"learner": learner, "dataset": self.dataset, "task": self.task})
+        modules = [PROGRAM, *(target.rpartition(".")[0] for target in targets(parts))]
+        code = code_dependencies(modules, self.root / "src").model_dump()
+        return digest({**parts, "table": self.version, "device": device or device_of(learner), "code": code})
 
 
 def finished(folder: Path, identity: str) -> Result | None:
-    """Give the result that lies in a folder if it is that of this work and nothing of it was changed since."""
+    """Return the result in a folder if it has this identity and its files are unchanged; else None."""
     try:
         result = Result.model_validate_json((folder / RESULT).read_bytes())
         whole = (
@@ -86,7 +87,7 @@ def finished(folder: Path, identity: str) -> Result | None:
 
 
 def begin(folder: Path) -> None:
-    """Mark a training as unfinished and clear away what a kill left half-written."""
+    """Mark a training as unfinished and remove what a kill left half-written."""
     (folder / RESULT).unlink(missing_ok=True)
     for place in (folder, folder / Path(CHECKPOINT).parent):
         for leftover in place.glob(".*"):

@@ -82,7 +82,7 @@ CHECKED_BY_THEMSELVES: list[tuple[str, dict[str, Any], str, list[Any]]] = [
     ("headframe.tasks.classification.Classification", {}, "label_smoothing", SHARES[:-2]),
     ("headframe.tasks.classification.Classification", {}, "lead", ["accuracy", "brier"]),
     ("headframe.tasks.forecasting.Forecasting", {}, "horizon", NUMBERS),
-    ("headframe.training.launchers.Local", {}, "minutes", [-1, 0, 0.5, None]),
+    ("headframe.training.launchers.local.Local", {}, "minutes", [-1, 0, 0.5, None]),
 ]
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
 from headframe.config.plan.component import COLUMN_TYPES, DECLARED, Component, Name
 from headframe.config.targets.definitions import submodules
 from headframe.config.targets.nearest import nearest
-from headframe.digests import Record, digest_content
+from headframe.digests import Record
 
 
 class SourceConfig(Record):
@@ -50,10 +50,24 @@ class TableContract(Record):
     columns: dict[str, ColumnContract] = Field(min_length=1)  # all columns of the table but `row_id`
 
 
-class DatasetConfig(Record):
-    """One data set: where it comes from, how it is read, what its contract says."""
+class TrainingDataConfig(Record):
+    """What of a data set decides a training, besides the table itself."""
 
     name: Name
+    inputs: tuple[str, ...] = Field(min_length=1)  # columns a model may see
+    target: str | None = None  # column to predict; a forecast predicts its inputs
+    time: str | None = None  # column that orders the rows
+    split: Component
+
+    @property
+    def target_columns(self) -> tuple[str, ...]:
+        """The columns that are predicted: the target, or without one, as in a forecast, the inputs themselves."""
+        return (self.target,) if self.target else self.inputs
+
+
+class DatasetConfig(TrainingDataConfig):
+    """One data set: where it comes from, how it is read, what its contract says."""
+
     title: str
     licence: str
     citation: str
@@ -61,24 +75,15 @@ class DatasetConfig(Record):
     sources: dict[str, SourceConfig] = Field(min_length=1)
     reader: Component
     key: str | None = None  # column that identifies a row at its source; without one the content does
-    inputs: tuple[str, ...] = Field(min_length=1)  # columns a model may see
-    target: str | None = None  # column to predict; a forecast predicts its inputs
-    time: str | None = None  # column that orders the rows
     tasks: tuple[Name, ...] = Field(default=(), json_schema_extra=DECLARED)  # kinds of task that the data are for
-    split: Component
     max_rejected: int = Field(default=0, ge=0)  # rows that may be unreadable before the run stops
     contract: TableContract
 
     @property
-    def relevant_to_training(self) -> dict[str, Any]:
-        """The keys that decide a training besides the table itself, as JSON; not title, licence and the like."""
-        found: dict[str, Any] = digest_content(self, include={"name", "inputs", "target", "time", "split"})
-        return found
-
-    @property
-    def target_columns(self) -> tuple[str, ...]:
-        """The columns that are predicted: the target, or without one, as in a forecast, the inputs themselves."""
-        return (self.target,) if self.target else self.inputs
+    def training_data(self) -> TrainingDataConfig:
+        """The part that decides a training; not title, licence and the like."""
+        fields = {name: getattr(self, name) for name in TrainingDataConfig.model_fields}
+        return TrainingDataConfig.model_construct(**fields)
 
     @model_validator(mode="after")
     def _columns_are_known(self) -> Self:

@@ -17,14 +17,11 @@ from headframe.config.plan.promotion import PromotionConfig, TeamConfig
 from headframe.config.plan.serving import ServingConfig, TrackingConfig
 from headframe.config.plan.task import TaskConfig
 from headframe.config.plan.trainer import TrainerConfig
-from headframe.digests import Record, digest, digest_content
-
-NOT_IDENTIFYING = {"launcher", "promotion", "team", "serving", "tracking"}
-"""Parts that decide where a version is trained, judged, served and tracked, but not what it is."""
+from headframe.digests import Record, digest
 
 
-class Plan(Record):
-    """Everything a run needs to know; equal plans give equal results."""
+class VersionPlan(Record):
+    """The part of a plan that decides a registered version; equal ones give equal results."""
 
     name: Name
     seed: int = Field(default=17, ge=0, lt=2**31)
@@ -36,58 +33,58 @@ class Plan(Record):
     scheduler: Component
     trainer: TrainerConfig
     baseline: MemberConfig | None = None  # what the model is compared with on the same rows
-    launcher: Component
     evaluation: EvaluationConfig
+
+    @property
+    def learner(self) -> Learner:
+        """What is trained."""
+        fields = Learner.model_fields.keys() & VersionPlan.model_fields.keys()
+        return Learner.model_construct(**{name: getattr(self, name) for name in fields})
+
+    @property
+    def fingerprint(self) -> str:
+        """The sha256 of all its parts."""
+        return digest(self)
+
+
+class Plan(VersionPlan):
+    """Everything a run needs to know: a version's plan, and where it is trained, judged, served and tracked."""
+
+    launcher: Component
     promotion: PromotionConfig
     team: TeamConfig = TeamConfig()
     serving: ServingConfig
     tracking: TrackingConfig
 
     @property
-    def learner(self) -> Learner:
-        """What is trained."""
-        fields = Learner.model_fields.keys() & Plan.model_fields.keys()
-        return Learner.model_construct(**{name: getattr(self, name) for name in fields})
+    def version(self) -> VersionPlan:
+        """The part that decides a version, without what decides no result (`tiny`, and what files declare).
 
-    @property
-    def without_declared(self) -> Plan:
-        """The same plan without what decides no result: `tiny`, and what files declare so that parts can be checked.
-
-        What is trained and stored by a digest is of this one. Otherwise a new kind of input among those that a model
-        takes would train it again, and equal weights would lie in unequal bundles.
+        Trained, evaluated and registered is this part; otherwise a new kind of input among those that a model takes
+        would train it again, and another port would register it again.
         """
-        plan: Plan = without_declared(self)
-        return plan
-
-    @property
-    def fingerprint(self) -> str:
-        """The sha256 of the whole plan."""
-        return digest(self)
-
-    @property
-    def identity(self) -> str:
-        """The sha256 of what decides a version: the plan without where it is trained, judged, served and tracked."""
-        found = digest_content(self.without_declared, exclude=NOT_IDENTIFYING)
-        return digest({**found, "model_name": self.promotion.model})
+        parts = VersionPlan.model_construct(**{name: getattr(self, name) for name in VersionPlan.model_fields})
+        version: VersionPlan = without_declared(parts)
+        return version
 
 
-def read_plan(path: Path, trusted: tuple[str, ...] = ()) -> Plan:
-    """Read a plan that was written as JSON.
+def read_version_plan(path: Path, trusted: tuple[str, ...] = ()) -> VersionPlan:
+    """Read the plan of a version that was written as JSON.
 
     Args:
         path: the file.
         trusted: prefixes of the project's own packages, such as `("mine.",)`.
     """
-    return Plan.model_validate_json(path.read_bytes(), context={"trusted": trusted})
+    return VersionPlan.model_validate_json(path.read_bytes(), context={"trusted": trusted})
 
 
 def fingerprint_of(stored: Any) -> str:
-    """Return the fingerprint of a plan that was stored as JSON, whatever packages it names; nothing is imported.
+    """Return the fingerprint of a version's plan stored as JSON, whatever packages it names; nothing is imported.
 
     Fields that the stored plan lacks have their default, which the fingerprint leaves out. JSON that is no plan has the
     digest of itself.
     """
     try:
-        return Plan.model_validate(stored, context={"trusted": ("",)}).fingerprint
+        return VersionPlan.model_validate(stored, context={"trusted": ("",)}).fingerprint
     except ValidationError:
         return digest(stored)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from headframe.config.plan.plan import NOT_IDENTIFYING, Plan
+from headframe.config.plan.plan import VersionPlan
 from headframe.digests import Record, digest, digest_content
 from headframe.errors import HeadframeError, Unavailable
 from headframe.evaluation.facts import describe
@@ -21,9 +21,6 @@ from headframe.tracking import layout
 if TYPE_CHECKING:
     from headframe.registry.signature import SignedModel
 from headframe.registry.listing import list_versions, run_artifacts
-
-CHANCE_AND_PLACE = {"seed", *NOT_IDENTIFYING}
-"""Parts of a plan in which versions of equal configuration may differ."""
 
 State = Literal["champion", "former champion", "rejected", "challenger", "refused", "candidate", "not trusted"]
 """Candidate: registered. Challenger: passed every gate against the present champion; refused: did not."""
@@ -148,18 +145,18 @@ class VersionRecord:
     version: ModelVersion
     registered: str
     signed: SignedModel
-    plan: Plan
+    plan: VersionPlan
     provenance: Provenance
 
     @property
     def configuration(self) -> str:
         """The sha256 of the plan that decides a version, without its seed."""
-        return digest(digest_content(self.plan.without_declared, exclude=CHANCE_AND_PLACE))
+        return digest(digest_content(self.plan, exclude={"seed"}))
 
 
-def plan_settings(plan: Plan) -> dict[str, Any]:
-    """Return what determines a version apart from chance: the plan without its seed, and without where it runs."""
-    return plan.without_declared.model_dump(mode="json", exclude=CHANCE_AND_PLACE)
+def plan_settings(plan: VersionPlan) -> dict[str, Any]:
+    """Return what determines a version apart from chance: its plan without the seed."""
+    return plan.model_dump(mode="json", exclude={"seed"})
 
 
 def overview(model: str, service: PromotionService) -> Overview:
@@ -264,7 +261,7 @@ def comparison_key(found: VersionRecord) -> tuple[Any, ...]:
         evaluated.rows,
         evaluated.lead,
         evaluated.higher_is_better,
-        digest(found.plan.without_declared.task),
+        digest(found.plan.task),
     )
 
 

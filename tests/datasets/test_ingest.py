@@ -21,10 +21,11 @@ import pytest
 from sklearn.datasets import load_diabetes
 
 from headframe.config.plan.data import DatasetConfig
-from headframe.datasets.collect import collect
+from headframe.datasets.ingest import ingest
 from headframe.datasets.table import Table, open_record
 from headframe.digests import file_digest
 from headframe.errors import DataError, HeadframeError
+from headframe.places import Places
 from headframe.records import TableRecord
 
 Collected = Callable[..., Any]
@@ -121,27 +122,27 @@ def test_equal_input_gives_equal_bytes_in_any_folder_and_stays_untouched(
     people: People, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     dataset = people(checked=True)
-    record = collect(dataset, tmp_path, None)
+    record = ingest(dataset, Places(tmp_path))
     before = states(tmp_path / "data" / "people")
-    assert collect(dataset, tmp_path, None) == record
+    assert ingest(dataset, Places(tmp_path)) == record
     assert states(tmp_path / "data" / "people") == before
     elsewhere = tmp_path_factory.mktemp("elsewhere")
-    assert collect(dataset, elsewhere, tmp_path) == record
+    assert ingest(dataset, Places(elsewhere, tmp_path)) == record
     assert row_bytes(elsewhere / "data" / "people") == row_bytes(tmp_path / "data" / "people")
     assert not list((tmp_path / ".headframe" / "collecting").iterdir())
 
 
 def test_a_corrected_licence_changes_dataset_json_and_not_the_table(people: People, tmp_path: Path) -> None:
-    record = collect(people(), tmp_path, None)
+    record = ingest(people(), Places(tmp_path))
     before = states(tmp_path / "data" / "people")
-    assert collect(people(licence="MIT"), tmp_path, None) == record
+    assert ingest(people(licence="MIT"), Places(tmp_path)) == record
     after = states(tmp_path / "data" / "people")
     assert after["table.parquet"] == before["table.parquet"]
     assert json.loads(after["dataset.json"][0])["licence"] == "MIT"
 
 
 def test_another_writer_of_equal_rows_leaves_the_file_as_it_is(people: People, tmp_path: Path) -> None:
-    record = collect(people(), tmp_path, None)
+    record = ingest(people(), Places(tmp_path))
     file = tmp_path / "data" / "people" / "table.parquet"
     pq.write_table(pq.read_table(file), file, compression="gzip")
     about = tmp_path / "data" / "people" / "dataset.json"
@@ -149,14 +150,14 @@ def test_another_writer_of_equal_rows_leaves_the_file_as_it_is(people: People, t
     text["files"]["table.parquet"] = file_digest(file)
     about.write_text(json.dumps(text, indent=2) + "\n")
     before = states(tmp_path / "data" / "people")
-    assert collect(people(), tmp_path, None) == record
+    assert ingest(people(), Places(tmp_path)) == record
     assert states(tmp_path / "data" / "people") == before
 
 
 def test_changed_rows_are_another_version(people: People, tmp_path: Path) -> None:
-    old = collect(people(), tmp_path, None)
+    old = ingest(people(), Places(tmp_path))
     text = (tmp_path / "people.csv").read_text()
-    new = collect(people(text + "Emmy,53,1.6,Göttingen\n"), tmp_path, None)
+    new = ingest(people(text + "Emmy,53,1.6,Göttingen\n"), Places(tmp_path))
     assert new.rows == old.rows + 1
     assert new.digest != old.digest
     with pytest.raises(DataError, match=f"holds version {new.digest[:12]} of the data, but {old.digest[:12]}"):
@@ -164,17 +165,17 @@ def test_changed_rows_are_another_version(people: People, tmp_path: Path) -> Non
 
 
 def test_an_opened_table_stays_the_version_that_was_opened(people: People, tmp_path: Path) -> None:
-    old = open_record(collect(people(), tmp_path, None), tmp_path)
+    old = open_record(ingest(people(), Places(tmp_path)), tmp_path)
     rows = pq.read_table(old.folder / "table.parquet")
     text = (tmp_path / "people.csv").read_text()
-    new = collect(people(text + "Emmy,53,1.6,Göttingen\n"), tmp_path, None)
+    new = ingest(people(text + "Emmy,53,1.6,Göttingen\n"), Places(tmp_path))
     assert pq.read_metadata(old.folder / "table.parquet").num_rows == new.rows == old.num_rows + 1
     assert old.read().equals(rows)
     assert sum(batch.num_rows for batch in old.batches()) == old.num_rows
 
 
 def test_damage_to_the_table_is_found_and_mended(people: People, tmp_path: Path) -> None:
-    record = collect(people(), tmp_path, None)
+    record = ingest(people(), Places(tmp_path))
     file = tmp_path / "data" / "people" / "table.parquet"
     good = file.read_bytes()
     spoiled = bytearray(good)
@@ -182,18 +183,18 @@ def test_damage_to_the_table_is_found_and_mended(people: People, tmp_path: Path)
     file.write_bytes(bytes(spoiled))
     with pytest.raises(DataError, match=r"table\.parquet has sha256 .* was changed or damaged"):
         Table.open(tmp_path / record.folder).verify()
-    assert collect(people(), tmp_path, None) == record
+    assert ingest(people(), Places(tmp_path)) == record
     assert file.read_bytes() == good
 
 
 def test_rejected_rows_are_kept_with_their_reasons_up_to_the_limit(people: People, tmp_path: Path) -> None:
     text = "name,age,height,city\nAda,36,1.6,London\nBob,old,1.7,Rome\nEve,30,inf,Oslo\nKim,20,,Kiel\n"
     with pytest.raises(DataError) as caught:
-        collect(people(text), tmp_path, None)
+        ingest(people(text), Places(tmp_path))
     assert "2 rows cannot be read and dataset.max_rejected allows 0; row 3 of source people" in str(caught.value)
     assert "column 'age' holds 'old', which is no int64" in str(caught.value)
     assert not (tmp_path / "data").exists()
-    record = collect(people(text, max_rejected=2), tmp_path, None)
+    record = ingest(people(text, max_rejected=2), Places(tmp_path))
     assert (record.rows, record.rejected) == (2, 2)
     kept = Table.open(tmp_path / record.folder).rejected().to_pylist()
     assert [(row["source"], row["position"], row["raw"]) for row in kept] == [
@@ -203,19 +204,19 @@ def test_rejected_rows_are_kept_with_their_reasons_up_to_the_limit(people: Peopl
 
 
 def test_a_column_that_is_not_there_is_said(people: People, tmp_path: Path) -> None:
-    table = Table.open(tmp_path / collect(people(), tmp_path, None).folder)
+    table = Table.open(tmp_path / ingest(people(), Places(tmp_path)).folder)
     for read in (table.read, lambda names: list(table.batches(names))):
         with pytest.raises(DataError, match="has no column 'weight'; it has row_id, content, name"):
             read(["age", "weight"])
 
 
 def test_emoji_and_chinese_text_survive(people: People, tmp_path: Path) -> None:
-    names = Table.open(tmp_path / collect(people(), tmp_path, None).folder).read(["name"]).column("name").to_pylist()
+    names = Table.open(tmp_path / ingest(people(), Places(tmp_path)).folder).read(["name"]).column("name").to_pylist()
     assert names == ["Ada", "Grace", "Ada", "小明", "Zoë 😀"]
 
 
 def test_equal_inputs_with_other_targets_share_their_content(people: People, tmp_path: Path) -> None:
-    table = Table.open(tmp_path / collect(people(), tmp_path, None).folder).read()
+    table = Table.open(tmp_path / ingest(people(), Places(tmp_path)).folder).read()
     first, third = (table.slice(at, 1).to_pylist()[0] for at in (0, 2))
     assert first["content"] == third["content"] == first["row_id"]
     assert third["row_id"] == f"{first['content']}-1"
@@ -223,21 +224,21 @@ def test_equal_inputs_with_other_targets_share_their_content(people: People, tmp
 
 def test_a_key_names_rows_and_may_not_repeat(people: People, tmp_path: Path) -> None:
     dataset = people("name,age,height,city\nAda,1,1,a\nBob,1,1,a\n", key="name")
-    rows = Table.open(tmp_path / collect(dataset, tmp_path, None).folder).read(["row_id"])
+    rows = Table.open(tmp_path / ingest(dataset, Places(tmp_path)).folder).read(["row_id"])
     assert rows.column("row_id").to_pylist() == ["Ada", "Bob"]
     with pytest.raises(DataError, match="key name='Ada' occurs twice"):
-        collect(people("name,age,height,city\nAda,1,1,a\nAda,2,1,a\n", key="name"), tmp_path, None)
+        ingest(people("name,age,height,city\nAda,1,1,a\nAda,2,1,a\n", key="name"), Places(tmp_path))
 
 
 def test_neither_batches_nor_blocks_show_in_the_bytes(
     people: People, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = "name,age,height,city\n" + "".join(f"n{at % 50},{at % 7},{at / 8},c\n" for at in range(1000))
-    collect(people(text), tmp_path, None)
+    ingest(people(text), Places(tmp_path))
     whole = row_bytes(tmp_path / "data" / "people")
     monkeypatch.setattr("headframe.datasets.readers.delimited.BATCH", 37)
     (tmp_path / "data" / "people" / "dataset.json").unlink()
-    collect(people(text), tmp_path, None)
+    ingest(people(text), Places(tmp_path))
     assert row_bytes(tmp_path / "data" / "people") == whole
 
 
@@ -253,7 +254,7 @@ def test_structural_faults_stop_before_anything_is_written(
     people: People, tmp_path: Path, text: str, message: str
 ) -> None:
     with pytest.raises(DataError, match=message):
-        collect(people(text), tmp_path, None)
+        ingest(people(text), Places(tmp_path))
     assert not (tmp_path / "data").exists()
 
 
@@ -263,7 +264,7 @@ def test_a_place_that_cannot_be_written_is_said(people: People, tmp_path: Path, 
     (tmp_path / blocked).parent.mkdir(exist_ok=True)
     (tmp_path / blocked).write_text("a file where a folder is expected")
     with pytest.raises(HeadframeError) as caught:
-        collect(dataset, tmp_path, None)
+        ingest(dataset, Places(tmp_path))
     assert caught.value.exit_code == 1
     assert "cannot be written" in str(caught.value)
     assert (tmp_path / blocked).read_text() == "a file where a folder is expected"
@@ -276,20 +277,20 @@ def test_data_on_another_file_system_is_said(people: People, tmp_path: Path) -> 
             pytest.skip("this machine has one file system only")
         (tmp_path / "data").symlink_to(elsewhere)
         with pytest.raises(HeadframeError, match="people lies on another file system than the project"):
-            collect(people(), tmp_path, None)
+            ingest(people(), Places(tmp_path))
         assert not list(Path(elsewhere).iterdir())
     assert not list((tmp_path / ".headframe" / "collecting").iterdir())
 
 
 def test_a_full_disk_leaves_the_old_table(people: People, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    old = collect(people(), tmp_path, None)
+    old = ingest(people(), Places(tmp_path))
 
     def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
     with pytest.raises(HeadframeError, match="No space left on device"):
-        collect(people("name,age,height,city\nEve,1,1,a\n"), tmp_path, None)
+        ingest(people("name,age,height,city\nEve,1,1,a\n"), Places(tmp_path))
     open_record(old, tmp_path).verify()
     assert not list((tmp_path / ".headframe" / "collecting").iterdir())
 
@@ -298,7 +299,7 @@ CHILD = """
 import json, os, signal, sys
 from pathlib import Path
 from headframe.config.plan.data import DatasetConfig
-from headframe.datasets import collect, exchange, table
+from headframe.datasets import ingest, exchange, table
 
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -319,7 +320,7 @@ elif where == "between two renames":
         return rename(self, target)
     Path.rename = once
 dataset = DatasetConfig.model_validate(json.loads((root / "people.json").read_text()))
-print(collect.collect(dataset, root, None).model_dump_json())
+print(ingest.ingest(dataset, Places(root)).model_dump_json())
 """
 
 
@@ -337,7 +338,7 @@ def child(where: str, root: Path) -> subprocess.Popen[str]:
     ],
 )
 def test_a_kill_leaves_the_old_table_or_the_new_one(people: People, tmp_path: Path, where: str) -> None:
-    old = collect(people(), tmp_path, None)
+    old = ingest(people(), Places(tmp_path))
     dataset = people("name,age,height,city\nEve,1,1,a\n")
     (tmp_path / "people.json").write_text(dataset.model_dump_json())
     with child(where, tmp_path) as process:
@@ -346,9 +347,9 @@ def test_a_kill_leaves_the_old_table_or_the_new_one(people: People, tmp_path: Pa
         Table.open(tmp_path / old.folder).verify()
         assert (Table.open(tmp_path / old.folder).digest == old.digest) == (where != "before the old table is removed")
     with pytest.raises(DataError, match="hold no rows"):
-        collect(people("name,age,height,city\n"), tmp_path, None)
+        ingest(people("name,age,height,city\n"), Places(tmp_path))
     Table.open(tmp_path / old.folder).verify()
-    new = collect(people("name,age,height,city\nEve,1,1,a\n"), tmp_path, None)
+    new = ingest(people("name,age,height,city\nEve,1,1,a\n"), Places(tmp_path))
     open_record(new, tmp_path).verify()
     assert new.rows == 1
     assert not list((tmp_path / ".headframe" / "collecting").iterdir())

@@ -20,28 +20,28 @@ from headframe.datasets.schema import contract_schema
 from headframe.datasets.table import ABOUT, REJECTED, TABLE, Table, write_table
 from headframe.digests import file_digest, write_record
 from headframe.errors import DataError, HeadframeError
+from headframe.places import Places
 from headframe.records import TableRecord
 
 log = logging.getLogger(__name__)
 
 
-def collect(dataset: DatasetConfig, root: Path, mirror: Path | None) -> TableRecord:
+def ingest(dataset: DatasetConfig, places: Places) -> TableRecord:
     """Bring a data set's table up to date with its sources.
 
     What is there already and equal stays untouched. Two calls at once wait for each other; a call that
     is killed leaves the former table, and the next call clears away what it left.
 
     Args:
-        dataset: what to collect.
-        root: the project's folder; the table comes to `data/<dataset>/` in it.
-        mirror: a folder with raw files, see `fetch_raw_file`.
+        dataset: what to ingest.
+        places: the table is written to `data/<dataset>/` of the project; raw files may lie in the mirror.
 
     Raises:
         DataError: a source is damaged, or its rows are not what the data set promises.
         HeadframeError: a source is missing, or the project's folder cannot be written.
     """
-    project = Project(root)
-    files = {name: fetch_raw_file(name, source, root, mirror) for name, source in dataset.sources.items()}
+    project = Project(places.root)
+    files = {name: fetch_raw_file(name, source, places.root, places.mirror) for name, source in dataset.sources.items()}
     place = project.data / dataset.name
     fresh = project.state / "collecting" / dataset.name
     with writing(place), one_at_a_time(project, dataset.name):
@@ -55,17 +55,17 @@ def collect(dataset: DatasetConfig, root: Path, mirror: Path | None) -> TableRec
     return table.record()
 
 
-def is_current(record: TableRecord, dataset: DatasetConfig, root: Path, mirror: Path | None) -> bool:
+def is_current(record: TableRecord, dataset: DatasetConfig, places: Places) -> bool:
     """Tell whether the project still holds the version that a record names, byte for byte, and whether it is wanted.
 
     A source whose sha256 is promised cannot change; the others are looked up and hashed again.
     """
     try:
-        table = Table.open(root / record.folder)
+        table = Table.open(places.root / record.folder)
         table.verify()
         for name, source in dataset.sources.items():
             if source.sha256 is None:
-                came = file_digest(fetch_raw_file(name, source, root, mirror))
+                came = file_digest(fetch_raw_file(name, source, places.root, places.mirror))
                 if came != table.about.sources[name].sha256:
                     return False
     except (HeadframeError, OSError):

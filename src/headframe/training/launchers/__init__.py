@@ -1,0 +1,1 @@
+"""Where the training program runs: one launcher a file."""
