@@ -46,7 +46,7 @@ class Learner(Record):
             features=member.features or self.features,
             optimizer=member.optimizer or self.optimizer,
             scheduler=member.scheduler or self.scheduler,
-            trainer=TrainerConfig.model_validate({**self.trainer.model_dump(), **member.trainer}),
+            trainer=type(self.trainer).model_validate({**self.trainer.model_dump(), **member.trainer}),
             bootstrap=self.bootstrap or bootstrap,
         )
 
