@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,88 +21,9 @@ from headframe.telemetry import OFF
 
 LIBRARY = Path(__file__).resolve().parents[1] / "src" / "headframe"
 
-NETWORK = '''
-"""A network of the project's own."""
-
-from torch import Tensor, nn
-
-from headframe.features.spec import InputSpec
-
-
-class Wide(nn.Module):
-    """One hidden layer."""
-
-    def __init__(self, inputs: InputSpec, outputs: tuple[int, ...], *, width: int = 16) -> None:
-        super().__init__()
-        features = 1
-        for size in inputs.shape:
-            features *= size
-        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(features, width), nn.ReLU(), nn.Linear(width, outputs[0]))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (batch, *input) to (batch, classes)."""
-        return self.layers(x)
-'''
-NETWORK_YAML = """
-# A network of the project's own.
-_target_: mine.wide.Wide
-tasks: [classification]
-takes: [image, tabular]
-width: 24 # hidden units
-"""
-DATASET_YAML = """
-# Flowers.
-name: flowers
-title: Flowers
-licence: CC0
-citation: made up
-sources:
-  rows: {uri: "file:flowers.csv"}
-reader:
-  _target_: headframe.datasets.readers.delimited.Delimited
-inputs: [length, colour]
-target: kind
-tasks: [classification]
-split: {_target_: headframe.datasets.splits.Hashed, validation: 0.2, test: 0.3}
-contract:
-  columns:
-    length: {dtype: float, min: 0, max: 10}
-    colour: {dtype: string, one_of: [red, blue]}
-    kind: {dtype: string, one_of: [rose, iris]}
-"""
-TASK = '''
-"""A task of the project's own: classification that is judged by its worst class."""
-
-import numpy as np
-import pyarrow as pa
-
-from headframe.tasks.classification import Classification
-from headframe.tasks.statistics import Statistic, from_table
-
-
-class WorstClass(Classification):
-    """Leads by the recall of the class that is recognised worst."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lead = "worst_recall"
-
-    def statistics(self, predictions: pa.Table) -> dict[str, Statistic]:
-        """Add the worst recall."""
-        return {**super().statistics(predictions), "worst_recall": from_table(worst_recall, predictions)}
-
-
-def worst_recall(predictions: pa.Table) -> float:
-    """Compute the lowest recall of a class."""
-    target = np.asarray(predictions["target"].to_pylist())
-    hit = target == np.asarray(predictions["prediction"].to_pylist())
-    return min(hit[target == one].mean() for one in set(target))
-'''
-TASK_YAML = """
-# Classification judged by its worst class.
-_target_: mine.worst.WorstClass
-kind: classification
-"""
+DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "extending.md"
+EXAMPLES = dict(re.findall(r"^`([^`\n]+)`\n\n```\w+\n(.*?)^```$", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL))
+"""The files that the document shows, by path."""
 
 QUANTILES = '''
 """A task of the project's own, from the promise up: what a number is not below or above, nine times of ten."""
@@ -219,11 +141,7 @@ def test_a_network_a_data_set_and_a_task_are_files_and_nothing_else(project: Pro
     assert library
     added = {
         "src/mine/__init__.py": "",  # once for all that is in the package
-        "src/mine/wide.py": NETWORK,
-        "conf/model/wide.yaml": NETWORK_YAML,
-        "conf/dataset/flowers.yaml": DATASET_YAML,
-        "src/mine/worst.py": TASK,
-        "conf/task/worst_class.yaml": TASK_YAML,
+        **EXAMPLES,
     }
     for name, text in added.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
