@@ -28,6 +28,7 @@ import sys, time, json, resource; from pathlib import Path
 from benchmarks.validation import dataset
 import great_expectations, great_expectations.expectations, headframe.validation.checks  # as theirs: before the clock
 from headframe.datasets.table import Table
+from headframe.places import Places
 from headframe.validation.validate import validate
 root = Path(sys.argv[1]); record = Table.open(root / "data" / "numbers").record()
 started = time.perf_counter(); validate(dataset(), record, Places(root).of_step(root))

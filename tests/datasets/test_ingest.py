@@ -300,6 +300,7 @@ import json, os, signal, sys
 from pathlib import Path
 from headframe.config.plan.data import DatasetConfig
 from headframe.datasets import ingest, exchange, table
+from headframe.places import Places
 
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -308,7 +309,7 @@ where, root = sys.argv[1], Path(sys.argv[2])
 if where == "while the table is written":
     table._Writer.digest = die
 elif where == "before the table is in place":
-    collect.exchange = die
+    ingest.exchange = die
 elif where == "before the old table is removed":
     exchange.shutil.rmtree = die
 elif where == "between two renames":

@@ -18,6 +18,7 @@ LAUNCHER = """
 from headframe.config.load import load_plan
 from headframe.config.project import Project
 from headframe.datasets.ingest import ingest
+from headframe.places import Places
 from headframe.training.launchers.local import Local
 
 
@@ -82,7 +83,7 @@ def asked(version: str) -> list[str]:
 def kept(project: Project) -> dict[str, set[str]]:
     """By digest of the table that a kept training claims to be of, the classes in its predictions."""
     found = {}
-    for record in (project.stages / "train").glob("*/record.json"):
+    for record in (project.stages / "fit").glob("*/record.json"):
         table = json.loads((record.parent / "result.json").read_bytes())["table"]
         found[table] = set(pq.read_table(record.parent / "predictions.parquet")["target"].to_pylist())
     return found
