@@ -112,11 +112,11 @@ def test_a_source_without_a_promised_digest_is_read_again(people: People, tmp_pa
     root = tmp_path / "project"
     dataset = people()
     record = ingest(dataset, Places(root, tmp_path))
-    assert is_current(record, dataset, Places(Places(Places(root, tmp_path))))
+    assert is_current(record, dataset, Places(root, tmp_path))
     people(OTHER)
-    assert not is_current(record, dataset, Places(Places(Places(root, tmp_path))))
+    assert not is_current(record, dataset, Places(root, tmp_path))
     (tmp_path / "people.csv").unlink()
-    assert not is_current(record, dataset, Places(Places(Places(root, tmp_path))))
+    assert not is_current(record, dataset, Places(root, tmp_path))
 
 
 def test_a_source_with_a_promised_digest_may_be_gone(people: People, tmp_path: Path) -> None:
@@ -124,4 +124,4 @@ def test_a_source_with_a_promised_digest_may_be_gone(people: People, tmp_path: P
     dataset = people(checked=True)
     record = ingest(dataset, Places(root, tmp_path))
     (tmp_path / "people.csv").unlink()
-    assert is_current(record, dataset, Places(Places(Places(root, tmp_path))))
+    assert is_current(record, dataset, Places(root, tmp_path))

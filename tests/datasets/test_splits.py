@@ -114,8 +114,8 @@ def test_a_leak_is_found_whoever_made_the_split() -> None:
 
 
 def test_an_empty_part_is_said(people: Callable[..., DatasetConfig], tmp_path: Path) -> None:
-    split = {"_target_": "headframe.datasets.splits.Hashed", "validation": 0.0, "test": 0.3}
-    dataset = people(split=split)
+    shares = {"_target_": "headframe.datasets.splits.Hashed", "validation": 0.0, "test": 0.3}
+    dataset = people(split=shares)
     with pytest.raises(DataError, match="leaves no validation rows among 5"):
         split(dataset, ingest(dataset, Places(tmp_path)), Places(tmp_path))
 

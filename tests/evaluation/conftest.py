@@ -15,6 +15,7 @@ from headframe.config.plan.plan import Plan
 from headframe.datasets.table import TABLE
 from headframe.digests import file_digest
 from headframe.evaluation.step import evaluate
+from headframe.places import Places
 from headframe.records import Evaluated, TableRecord, Trained
 from headframe.tasks.classification import Classification
 from headframe.tasks.forecasting import Forecasting
@@ -195,4 +196,8 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Evaluated, Trai
     root = tmp_path_factory.mktemp("evaluated")
     model, other = training(root)("model", skill=3.0), training(root)("other", skill=1.0)
     folder = root / ".headframe" / "evaluated"
-    return evaluate(_plan(slices=["width", "shop"]), collected(root), model, other, root, folder), model, root
+    return (
+        evaluate(_plan(slices=["width", "shop"]), collected(root), model, other, Places(root).of_step(folder)),
+        model,
+        root,
+    )

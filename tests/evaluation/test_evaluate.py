@@ -21,6 +21,7 @@ from headframe.evaluation.facts import Facts, as_json
 from headframe.evaluation.report import card, report
 from headframe.evaluation.step import evaluate
 from headframe.pages.numbers import number
+from headframe.places import Places
 from headframe.records import Interval
 
 PLOTS = {"learning_curves", "confusion", "calibration", "curves"}
@@ -54,8 +55,8 @@ def test_files_agree_with_the_record(evaluated):
 
 def test_the_same_evaluation_gives_the_same_bytes_in_any_folder(plan, train, table, tmp_path: Path):
     model, other = train("model", skill=3.0), train("other", skill=1.0)
-    first = evaluate(plan(), table, model, other, tmp_path, tmp_path / "first")
-    again = evaluate(plan(), table, model, other, tmp_path, tmp_path / "again")
+    first = evaluate(plan(), table, model, other, Places(tmp_path).of_step(tmp_path / "first"))
+    again = evaluate(plan(), table, model, other, Places(tmp_path).of_step(tmp_path / "again"))
     assert folder_digest(tmp_path / "first") == folder_digest(tmp_path / "again")
     assert first.model_copy(update={"folder": ""}) == again.model_copy(update={"folder": ""})
     for path in (tmp_path / "first").rglob("*.*"):
@@ -146,7 +147,7 @@ def test_the_card_says_what_the_figures_are_worth_and_how_to_make_the_model_agai
 
 def test_repeated_rows_widen_intervals_and_the_card_says_so(plan, train, table, tmp_path: Path):
     model = train("model", skill=3.0)
-    apart = evaluate(plan(), table, model, None, tmp_path, tmp_path / "apart")
+    apart = evaluate(plan(), table, model, None, Places(tmp_path).of_step(tmp_path / "apart"))
     # Rows of one content answer alike: by fours, those with the least loss first.
     predictions = pq.read_table(tmp_path / model.folder / "predictions.parquet").to_pandas().query("split == 'test'")
     loss = [-row[f"score_{row['target']}"] for _, row in predictions.iterrows()]
@@ -155,7 +156,7 @@ def test_repeated_rows_widen_intervals_and_the_card_says_so(plan, train, table, 
     rows = pq.read_table(path)
     four = [f"{content.get(name, 1000):016x}" for name in rows["row_id"].to_pylist()]
     pq.write_table(rows.set_column(1, "content", pa.array(four)), path)
-    repeated = evaluate(plan(), table, model, None, tmp_path, tmp_path / "repeated")
+    repeated = evaluate(plan(), table, model, None, Places(tmp_path).of_step(tmp_path / "repeated"))
     for name in ("accuracy", "log_loss"):
         one, other = apart.metrics[name], repeated.metrics[name]
         assert one.value == other.value
@@ -178,7 +179,7 @@ def test_what_cannot_have_an_interval_is_shown_without_one(plan, train, table, t
 
 
 def test_without_a_baseline_none_is_compared(plan, train, table, tmp_path: Path):
-    record = evaluate(plan(), table, train("model", skill=3.0), None, tmp_path, tmp_path / "out")
+    record = evaluate(plan(), table, train("model", skill=3.0), None, Places(tmp_path).of_step(tmp_path / "out"))
     assert record.baseline == {}
     assert "Not compared with a baseline." in (tmp_path / "out" / "card.md").read_text()
     assert "difference" not in json.loads((tmp_path / "out" / "metrics.json").read_text())
@@ -187,7 +188,7 @@ def test_without_a_baseline_none_is_compared(plan, train, table, tmp_path: Path)
 def test_a_baseline_on_other_rows_is_refused(plan, train, table, tmp_path: Path):
     model, other = train("model", skill=3.0), train("other", skill=1.0, first=3)
     with pytest.raises(DataError, match="the baseline was measured on other rows"):
-        evaluate(plan(), table, model, other, tmp_path, tmp_path / "out")
+        evaluate(plan(), table, model, other, Places(tmp_path).of_step(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 
@@ -196,10 +197,10 @@ def test_predictions_that_were_changed_or_lost_are_refused(plan, train, table, t
     path = tmp_path / model.folder / "predictions.parquet"
     pq.write_table(pq.read_table(path).slice(1), path)
     with pytest.raises(DataError, match="was changed since training wrote it; train again"):
-        evaluate(plan(), table, model, None, tmp_path, tmp_path / "out")
+        evaluate(plan(), table, model, None, Places(tmp_path).of_step(tmp_path / "out"))
     path.unlink()
     with pytest.raises(HeadframeError, match="is missing; train again"):
-        evaluate(plan(), table, model, None, tmp_path, tmp_path / "out")
+        evaluate(plan(), table, model, None, Places(tmp_path).of_step(tmp_path / "out"))
 
 
 @pytest.mark.parametrize("slices", [[], ["shop"]])
@@ -207,14 +208,14 @@ def test_rows_of_another_version_of_the_data_are_not_measured_with(plan, train, 
     model = train("model", skill=3.0)
     replaced = table.model_copy(update={"digest": "e" * 64})
     with pytest.raises(DataError, match=r"data/colours holds version d{12} of the data, but e{12} is asked for"):
-        evaluate(plan(slices=slices), replaced, model, None, tmp_path, tmp_path / "out")
+        evaluate(plan(slices=slices), replaced, model, None, Places(tmp_path).of_step(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_that_cannot_be_written_is_named(plan, train, table, tmp_path: Path):
     (tmp_path / "out").write_text("a file where the folder should be")
     with pytest.raises(HeadframeError, match=r"cannot be written to .*out"):
-        evaluate(plan(), table, train("model", skill=3.0), None, tmp_path, tmp_path / "out")
+        evaluate(plan(), table, train("model", skill=3.0), None, Places(tmp_path).of_step(tmp_path / "out"))
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_a_users_mistake_fails_at_once_and_is_told_in_a_sentence(served: tuple[P
 def test_an_api_that_does_not_answer_is_no_silent_inline_run(tmp_path: Path) -> None:
     project = fresh_project(tmp_path / "project")
     document, _ = headframe(project, "ingest", code=1, PREFECT_API_URL=f"http://127.0.0.1:{free_port()}/api")
-    assert "does not answer" in document["error"]
+    assert "is not reachable" in document["error"]
 
 
 @pytest.mark.slow

@@ -374,10 +374,9 @@ def test_what_another_machine_registered_at_the_same_moment_stays_alone(digits: 
 
 def test_a_key_does_not_depend_on_where_the_project_or_the_registry_lies(world: World, digits: Made):
     def key(made: Made) -> str:
-        given = made.arguments
-        for name in ("place", "uri", "folder"):
-            del given[name]
-        return Submission(**given).key
+        plan = made.plan
+        names = (plan.promotion.model, plan.tracking.experiment)
+        return Submission(plan.version, *names, made.data, made.trained, made.evaluated, made.root).key
 
     assert key(digits) == key(world.made["digits"])
     other = replace(digits, plan=digits.plan.model_copy(update={"seed": 18}))

@@ -69,7 +69,7 @@ def test_what_is_there_already_is_not_touched(tmp_path: Path, made: str):
 
 def test_a_place_that_cannot_be_written_is_named_and_left_clean(tmp_path: Path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(HeadframeError, match=r"file/mine cannot be made: .*; choose a folder that you may write"):
+    with pytest.raises(HeadframeError, match=r"file/mine cannot be created: .*; choose a folder that you may write to"):
         init(tmp_path / "file" / "mine")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
