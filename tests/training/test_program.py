@@ -88,7 +88,7 @@ def test_inputs_that_are_no_numbers_end_in_one_sentence_and_code_3(training_proj
 def test_a_plan_of_another_shape_is_refused_in_one_sentence(training_project, tmp_path, capsys):
     (tmp_path / "plan.json").write_text('{"name": "x"}')
     for name, code, sentence in (
-        ("plan.json", 2, "plan.json is no plan: dataset: Field required"),
+        ("plan.json", 2, "plan.json is no plan: seed: Field required"),
         ("none.json", 1, "there is no plan"),
     ):
         given = [str(tmp_path / name), str(tmp_path / "out"), "--root", str(training_project.root)]
