@@ -149,8 +149,8 @@ def test_whatever_ends_a_run_hides_none_that_ended_before(root: Path) -> None:
     flow = root / "flows" / "ingest.py"
     good = flow.read_text()
     for fault, (code, words) in FAULTS.items():
-        faulty = f"    if 'seed=2' in overrides:\n        {fault}\n    return bring_in("
-        flow.write_text(good.replace("    return bring_in(", faulty))
+        faulty = f"    if 'seed=2' in overrides:\n        {fault}\n    return ingest_dataset("
+        flow.write_text(good.replace("    return ingest_dataset(", faulty))
         done = subprocess.run(
             [sys.executable, "-m", "headframe", "ingest", "seed=1,2,3", "--json"],
             cwd=root, capture_output=True, text=True, check=False,
