@@ -112,7 +112,7 @@ def test_a_table_that_is_replaced_after_training_is_not_measured_on(project: Pro
     assert not list(project.stages.glob("evaluate/*/record.json"))
     code, _, said = forked_runs.run(project, "train", *asked("few"))
     assert code == 0, said
-    assert "train     estimator" in said
+    assert "fit          estimator" in said
     assert [line for line in said.splitlines() if line.startswith("train ") and "reused" in line]
 
 
