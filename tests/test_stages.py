@@ -73,6 +73,8 @@ def test_a_whole_plan_and_a_path_are_refused(repository: Project, tmp_path: Path
         Stage(count).key(tmp_path, {"plan": plan})
     with pytest.raises(TypeError, match=r"given the path .* as 'where'; pass it within `places`"):
         Stage(count).key(tmp_path, {"where": tmp_path})
+    with pytest.raises(TypeError, match=r"given a whole plan as 'parts\[1\]\.plan'"):
+        Stage(count).key(tmp_path, {"parts": (3, {"plan": plan})})
     assert Stage(count).key(tmp_path, {"plan": plan.version}) != Stage(count).key(tmp_path, {"plan": plan.learner})
 
 

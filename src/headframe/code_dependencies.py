@@ -86,7 +86,7 @@ def code_dependencies(modules: Iterable[str], own_source: Path) -> CodeDependenc
 def device_of(learner: Learner) -> str:
     """Name the kind of device that a learner is trained on: `cpu`, or a GPU's own name.
 
-    A project's own estimators count as networks here, which cannot be told apart without importing torch.
+    A project's own estimators count as networks here, since only importing torch could show otherwise.
     """
     members = learner.members().values()
     if members:

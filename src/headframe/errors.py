@@ -19,7 +19,7 @@ INTERRUPTED = 130
 
 
 class HeadframeError(Exception):
-    """A run failed for a reason that its user can mend."""
+    """A run failed for a reason that its user can fix."""
 
     exit_code: ClassVar[int] = 1
 

@@ -33,7 +33,7 @@ def gpu() -> str | None:
     asked = subprocess.run([sys.executable, "-I", __file__], capture_output=True, text=True, check=False)
     if asked.returncode:
         reason = (asked.stderr.strip().splitlines() or [f"code {asked.returncode}"])[-1]
-        msg = f"CUDA's driver {DRIVER} cannot be asked for a GPU ({reason}); mend it, or take trainer.accelerator=cpu"
+        msg = f"CUDA's driver {DRIVER} cannot be asked for a GPU ({reason}); fix it, or use trainer.accelerator=cpu"
         raise HeadframeError(msg)
     return asked.stdout.strip() or None
 

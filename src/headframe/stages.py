@@ -99,7 +99,11 @@ class Stage(Generic[R]):
         return Finished(record, key, reused=False)
 
     def _value(self, name: str, value: Any) -> Any:
-        """Return an argument as JSON."""
+        """Return an argument as JSON; what it contains is checked like itself."""
+        if isinstance(value, Mapping):
+            return {str(key): self._value(f"{name}.{key}", inner) for key, inner in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._value(f"{name}[{index}]", inner) for index, inner in enumerate(value)]
         if isinstance(value, Plan | Path):
             what = "a whole plan" if isinstance(value, Plan) else f"the path {value}"
             advice = "the parts of it that the step uses" if isinstance(value, Plan) else "it within `places`"

@@ -96,7 +96,7 @@ def test_a_damaged_file_hides_none_of_the_others_from_a_list(
     (root / "conf" / "dataset" / "digits.yaml").write_bytes(damage)
     assert main(["list", "datasets", "--project", str(root)]) == 0
     printed = capsys.readouterr().out
-    assert "cannot be read; mend the file" in printed
+    assert "cannot be read; fix the file" in printed
     assert "mnist" in printed
 
 

@@ -113,7 +113,7 @@ def test_a_table_that_is_replaced_after_training_is_not_measured_on(project: Pro
     code, _, said = forked_runs.run(project, "train", *asked("few"))
     assert code == 0, said
     assert "fit          estimator" in said
-    assert [line for line in said.splitlines() if line.startswith("train ") and "reused" in line]
+    assert [line for line in said.splitlines() if line.startswith("fit ") and "reused" in line]
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What MLflow was told of the ledger makes known what the ledger's chain cannot: a cut end, or another ledger."""
+"""What MLflow recorded of the ledger makes known what the ledger's chain cannot: a cut end, or another ledger."""
 
 from __future__ import annotations
 
@@ -78,20 +78,20 @@ def test_entries_cut_off_after_the_last_champion_are_named_and_nothing_is_done(t
 def test_a_verdict_that_was_rewritten_is_named_and_nothing_is_done(team: TeamProject):
     promote_versions(team, 1)
     rejected(team, 2)
-    told = tag(team)
+    recorded = tag(team)
     tamper(team, "DELETE FROM entries WHERE number = 4")
     digests = {"digests": {"bundle": "0" * 64}, "reason": "another"}
     team.service().ledger.append("digits", "reject", 3, digests, team.keys["bert"], after=3)
     said = r"entry 4 of digits \(reject of version 3\) is not the entry 4 that MLflow knows of"
     with pytest.raises(Refused, match=said):
         gate_version(team, 2)
-    assert tag(team) == told
+    assert tag(team) == recorded
 
 
 @pytest.mark.parametrize("loss", ["entries", "file"])
 def test_a_ledger_that_was_emptied_is_refused_and_named(loss: str, team: TeamProject):
     promote_versions(team, 1, 2)
-    told = tag(team)
+    recorded = tag(team)
     if loss == "entries":
         tamper(team, "DELETE FROM entries")
         tamper(team, "DELETE FROM projected")
@@ -100,7 +100,7 @@ def test_a_ledger_that_was_emptied_is_refused_and_named(loss: str, team: TeamPro
     for action in ACTIONS:
         with pytest.raises(Refused, match=r"MLflow knows of 6 entries about digits from ledger .* has none; name that"):
             action(team)
-    assert (tag(team), champion_number("digits", team.uri)) == (told, 2)
+    assert (tag(team), champion_number("digits", team.uri)) == (recorded, 2)
     told_of = problems(team)
     assert "MLflow knows of 6 entries about digits from ledger" in told_of["head"]
     assert not any("--restore" in each for each in told_of.values())
@@ -112,7 +112,7 @@ def test_a_ledger_that_was_emptied_is_refused_and_named(loss: str, team: TeamPro
 
 def test_a_second_ledger_on_the_same_mlflow_is_refused(team: TeamProject):
     promote_versions(team, 1)
-    told, theirs = tag(team), "sqlite:///theirs.db"
+    recorded, theirs = tag(team), "sqlite:///theirs.db"
     with pytest.raises(Refused, match=r"MLflow knows of 3 entries about digits from ledger .*theirs.db has none"):
         rejected(team, 2, ledger=theirs)
     assert not team.service(ledger=theirs).ledger.models(), "nothing is begun there"
@@ -126,7 +126,7 @@ def test_a_second_ledger_on_the_same_mlflow_is_refused(team: TeamProject):
             action("digits")
     with pytest.raises(Refused, match=said):
         rejected(team, 2, ledger=theirs)
-    assert (tag(team), champion_number("digits", team.uri)) == (told, 1)
+    assert (tag(team), champion_number("digits", team.uri)) == (recorded, 1)
     rejected(team, 3)  # and the first one goes on
 
 
@@ -211,7 +211,7 @@ def test_one_entry_from_a_clock_that_is_a_year_ahead_stops_no_later_entry(
 def test_a_ledger_that_another_writes_to_in_this_moment_is_not_mistaken_for_cut_off(
     when: str, team: TeamProject, monkeypatch: pytest.MonkeyPatch
 ):
-    """What MLflow was told is read before the entries, so that entries may be ahead, and never behind."""
+    """What MLflow recorded is read before the entries, so that entries may be ahead, and never behind."""
     gate_version(team, 1)
     service = team.service()
     entries = PromotionService.entries

@@ -100,5 +100,5 @@ def _first_comment(file: Path) -> str:
                 return line.lstrip("# ").strip()
         content: Any = yaml.safe_load(text)
     except (UnicodeDecodeError, yaml.YAMLError):
-        return "cannot be read; mend the file"
+        return "cannot be read; fix the file"
     return str(content.get("title", "")) if isinstance(content, dict) else ""

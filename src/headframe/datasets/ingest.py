@@ -108,7 +108,7 @@ def _settle(fresh: Path, place: Path) -> Table:
 
 @contextmanager
 def one_at_a_time(project: Project, name: str) -> Iterator[None]:
-    """Hold the lock of one data set, waiting for whoever has it."""
+    """Hold the lock of one data set, waiting for the process that has it."""
     file = project.state / "locks" / f"collect-{name}.lock"
     file.parent.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(file)

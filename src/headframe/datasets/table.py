@@ -371,5 +371,5 @@ def _too_many(dataset: DatasetConfig, rejected: Sequence[Rejected]) -> str:
     which = f"row {first.position} of source {first.source} {first.reason}" if first.source else first.reason
     return (
         f"dataset {dataset.name}: {len(rejected)} rows cannot be read and dataset.max_rejected allows "
-        f"{dataset.max_rejected}; {which}; mend the file or raise dataset.max_rejected"
+        f"{dataset.max_rejected}; {which}; fix the file or raise dataset.max_rejected"
     )

@@ -299,7 +299,7 @@ class Versions:
         if before is None:
             log.warning(
                 "data.dvc names data (%s) that neither the cache nor the remote holds, so this version is stored "
-                "beside it and data.dvc stays as it is; fetch it with `dvc pull`, or delete data.dvc to begin anew",
+                "beside it and data.dvc stays as it is; fetch it with `dvc pull`, or delete data.dvc to start over",
                 pointed,
             )
             return
@@ -336,7 +336,7 @@ class Versions:
     def _unusable(self, what: str) -> str:
         return (
             f"{self._pointer} cannot be used ({what}); resolve the conflict in it, get it back with "
-            "`git checkout data.dvc`, or delete it to begin anew with what data/ holds"
+            "`git checkout data.dvc`, or delete it to start over with what data/ holds"
         )
 
     def _listing(self, repo: Repo, name: str) -> Listing | None:

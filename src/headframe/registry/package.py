@@ -25,7 +25,7 @@ from headframe.registry.loader import OUTPUTS
 from headframe.registry.signature import LOADER
 
 with warnings.catch_warnings():
-    # mlflow 3.17 warns, whoever imports it, of a type hint in its own classes.
+    # mlflow 3.17 warns, when it is imported, of a type hint in its own classes.
     warnings.filterwarnings("ignore", ".*type hint is inferred as AnyType", UserWarning)
     import mlflow.pyfunc
     from mlflow.models import Model, ModelSignature

@@ -97,7 +97,7 @@ class Registration:
 
         Raises:
             Refused: they are whole, but signed by somebody who is not trusted: to write them again would take the
-                version from whoever registered it; or they are of another result.
+                version from the person who registered it; or they are of another result.
         """
         try:
             with signed_files(version, self.uri, Trust.of(self.team)) as (_, signed):

@@ -125,7 +125,7 @@ class Task(ABC):
 
         Args:
             predictions: what is drawn.
-            validation: predictions of other rows, from which it may be told how wrong such predictions usually are.
+            validation: predictions of other rows, which show how wrong such predictions usually are.
         """
 
     def legend(self) -> dict[str, str]:

@@ -229,7 +229,7 @@ class Classification(Task):
         return found
 
     def _ranked(self) -> list[int]:
-        """Give the classes that are told from all others at every threshold: one of two, else all."""
+        """Return the classes measured one against the rest at every threshold: one of two, else all."""
         return [self._positive()] if len(self.classes_) == BINARY else list(range(len(self.classes_)))
 
     def _positive(self) -> int:

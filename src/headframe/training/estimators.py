@@ -23,7 +23,7 @@ def train_estimator(learner: Learner, task: Task, examples: Examples, reporter: 
         learner: what to train; an estimator that draws gets its seed unless the plan fixes `random_state`.
         task: fitted; its weights of examples stand for the weights in a network's loss.
         examples: encoded; windows are laid out flat.
-        reporter: is told what the estimator warns of.
+        reporter: gets the estimator's warnings.
 
     Raises:
         ConfigurationError: the estimator refuses its settings or this kind of target.

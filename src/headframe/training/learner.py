@@ -41,10 +41,10 @@ def train_learner(learner: Learner, prepared: PreparedData, identity: str, folde
         prepared: the data.
         identity: digest of everything that decides the outcome.
         folder: where it is written; an unfinished training of the same identity in it is gone on with.
-        reporter: is told how it goes on.
+        reporter: gets the progress.
 
     Raises:
-        HeadframeError: or one of its kinds, for what a user can mend.
+        HeadframeError: or one of its kinds, for what a user can fix.
     """
     begin(folder)
     examples = encode(prepared, learner)

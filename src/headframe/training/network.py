@@ -49,7 +49,7 @@ def train_network(
         task: fitted.
         examples: encoded.
         checkpoint: where the state is kept.
-        reporter: is told how it goes on.
+        reporter: gets the progress.
 
     Raises:
         ConfigurationError: the network, the optimiser or the machine refuses a setting.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Term:
-    """One promise of a contract in the words of whoever checks it.
+    """One promise of a contract in the terms of the library that checks it.
 
     Attributes:
         place: at what it is checked: `table` (names and number of rows), `rows` (any part of the rows tells),

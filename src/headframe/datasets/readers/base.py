@@ -62,7 +62,7 @@ class Reader(ABC):
 
 @contextmanager
 def open_bytes(file: Path) -> Iterator[BinaryIO]:
-    """Open a plain or gzip-compressed file for reading bytes, told apart by how it begins.
+    """Open a plain or gzip-compressed file for reading bytes, recognised by its first bytes.
 
     Raises:
         DataError: the file is empty, or is gzip data cut short or damaged.

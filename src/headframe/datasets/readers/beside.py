@@ -50,11 +50,11 @@ class Beside(Delimited):
         for parts in zip_longest(*streams):
             lines = [_line(part) for part in parts]
             if len({*lines}) > 1:
-                told = ", ".join(
+                lengths = ", ".join(
                     f"{file} {'ends' if line is None else f'has line {line}'}"
                     for file, line in zip(files.values(), lines, strict=True)
                 )
-                msg = f"files beside each other must have the same lines, but where {told}; make them equally long"
+                msg = f"files beside each other must have the same lines, but where {lengths}; make them equally long"
                 raise DataError(msg)
             bad = next((part for part in parts if isinstance(part, Rejected)), None)
             rows = [part for part in parts if isinstance(part, Row)]

@@ -83,7 +83,7 @@ class Idx(Reader):
 def _header(file: Path, stream: BinaryIO) -> tuple[int, ...]:
     """Read the sizes of the array: two zero bytes, type, number of axes, then each size as big-endian int32."""
     start = stream.read(4)
-    if len(start) < 4 or start[:2] != b"\0\0" or start[2] != UNSIGNED_BYTE:  # noqa: PLR2004 - the bytes as told above
+    if len(start) < 4 or start[:2] != b"\0\0" or start[2] != UNSIGNED_BYTE:  # noqa: PLR2004 - the bytes described above
         msg = f"{file} is no IDX file of unsigned bytes: it begins with {start.hex(' ') or 'nothing'}"
         raise DataError(msg)
     axes = start[3]
