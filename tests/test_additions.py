@@ -57,7 +57,7 @@ class Quantiles(Task):
     """Three quantiles of one number, thousandths of the target's unit while training."""
 
     kind = "regression"
-    lead = "pinball"
+    primary_metric = "pinball"
     higher_is_better = False
 
     def __init__(self, *, scale: float = 1000.0) -> None:
@@ -156,7 +156,7 @@ def test_a_network_a_data_set_and_a_task_are_files_and_nothing_else(project: Pro
         "trainer.max_epochs=12", "trainer.batch_size=16",
     )  # fmt: skip
     evaluated = json.loads(done.stdout)["evaluated"]
-    assert evaluated["lead"] == "worst_recall"
+    assert evaluated["primary_metric"] == "worst_recall"
     assert evaluated["metrics"]["worst_recall"]["value"] > 0.9
 
     after = files(root, "conf", "flows", "src")

@@ -102,7 +102,7 @@ augment: {}
 _target_: headframe.tasks.counting.Counting
 kind: counting
 predicts: [int]
-lead: mae
+primary_metric: mae
 """,
 }
 

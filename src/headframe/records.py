@@ -90,7 +90,7 @@ class Evaluated(Record):
 
     folder: str  # holds `metrics.json`, `slices.json`, `card.md`, `report.html`, `plots/*.png`
     rows: int
-    lead: str
+    primary_metric: str
     higher_is_better: bool
     metrics: dict[str, Interval]
     baseline: dict[str, Interval] = {}
@@ -99,7 +99,7 @@ class Evaluated(Record):
     @property
     def summary(self) -> str:
         """One line for people."""
-        return f"{self.lead} {self.metrics[self.lead]} on {self.rows:,} test rows"
+        return f"{self.primary_metric} {self.metrics[self.primary_metric]} on {self.rows:,} test rows"
 
 
 class Registered(Record):

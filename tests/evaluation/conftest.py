@@ -23,11 +23,11 @@ from headframe.tasks.forecasting import Forecasting
 COLOURS = ["amber", "blau", "红色"]
 
 
-def _classified(rows: int, classes: int, *, skill: float = 2.0, seed: int = 0, lead: str = "accuracy"):
+def _classified(rows: int, classes: int, *, skill: float = 2.0, seed: int = 0, primary_metric: str = "accuracy"):
     """A fitted classification, and the predictions of a model whose logits are right by `skill`."""
     draw = np.random.default_rng(seed)
     target = draw.integers(0, classes, rows)
-    task = Classification(lead=lead)  # type: ignore[arg-type]
+    task = Classification(primary_metric=primary_metric)  # type: ignore[arg-type]
     task.fit(pa.table({"label": pa.array(np.arange(classes))}))
     logits = draw.normal(size=(rows, classes))
     logits[np.arange(rows), target] += skill
@@ -134,7 +134,7 @@ def training(root: Path) -> Training:
         pq.write_table(predictions.add_column(1, "split", pa.array(split)), folder / "predictions.parquet")
         (folder / "bundle" / "bundle.json").write_text(json.dumps({"task": {"state": task.state()}}))
         history = [
-            {"epoch": epoch, "train_loss": 1 / epoch, "val_loss": 1.1 / epoch, "lead": 1 - 0.4 / epoch}
+            {"epoch": epoch, "train_loss": 1 / epoch, "val_loss": 1.1 / epoch, "primary_metric": 1 - 0.4 / epoch}
             for epoch in (1, 2, 3)
         ]
         (folder / "history.json").write_text(json.dumps(history))

@@ -35,7 +35,7 @@ def test_metrics_are_those_of_the_test_rows(evaluated):
     scores = rows[["score_amber", "score_blau", "score_红色"]]
     assert record.metrics["log_loss"].value == pytest.approx(log_loss(rows["target"], scores))
     assert record.baseline["accuracy"].value < record.metrics["accuracy"].value
-    assert (record.lead, record.higher_is_better) == ("accuracy", True)
+    assert (record.primary_metric, record.higher_is_better) == ("accuracy", True)
 
 
 def test_files_agree_with_the_record(evaluated):
@@ -133,7 +133,7 @@ def test_each_network_of_an_ensemble_has_its_learning_curve(train, tmp_path: Pat
         (folder / "members" / name / "history.json").write_text(json.dumps([] if name == "forest" else epochs))
     history = _history(folder)
     assert history == {"cnn": epochs, "both/a": epochs}
-    assert len(learning_curves({**history, "none": [{**epochs[0], "lead": None}]}, "accuracy").axes) == 6
+    assert len(learning_curves({**history, "none": [{**epochs[0], "primary_metric": None}]}, "accuracy").axes) == 6
 
 
 def test_the_card_says_what_the_figures_are_worth_and_how_to_make_the_model_again(evaluated):

@@ -125,7 +125,7 @@ def test_the_power_of_a_gain_is_that_of_statsmodels_where_there_are_many_rows():
 
 def _regressions(seed: int, rows: int, better: float = 0.0) -> tuple[Regression, pa.Table, pa.Table]:
     draw = np.random.default_rng(seed)
-    task = Regression(lead="rmse")
+    task = Regression(primary_metric="rmse")
     target = draw.normal(size=rows)
     task.fit(pa.table({"y": target}))
     shared = draw.normal(size=rows)

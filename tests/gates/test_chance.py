@@ -75,7 +75,7 @@ def regressions() -> World:
 
     def judge(gain: float, alpha: float, pairs: int) -> Iterator[PairedTest]:
         draw = np.random.default_rng([2, round(1e6 * gain)])
-        task = Regression(lead="rmse")
+        task = Regression(primary_metric="rmse")
         wide = math.sqrt((1 - gain) ** 2 - 0.36)  # with the shared error of deviation 0.6 an RMSE of 1 - gain
         for _ in range(pairs):
             shared, target = 0.6 * draw.normal(size=rows), np.zeros(rows)

@@ -139,10 +139,10 @@ def arena(tmp_path_factory: pytest.TempPathFactory) -> Arena:
         plan=digits.plan.model_copy(update={"dataset": elsewhere}),
     )  # fmt: skip
     enter("elsewhere", again(moved, "elsewhere", 40))
-    brier = digits.plan.task.model_copy(update={"lead": "brier"})
+    brier = digits.plan.task.model_copy(update={"primary_metric": "brier"})
     enter("brier", again(digits, "brier", 80, task=brier))
     enter("dim", again(digits, "dim", 10, task=brier))
-    sure = digits.plan.task.model_copy(update={"lead": "log_loss"})
+    sure = digits.plan.task.model_copy(update={"primary_metric": "log_loss"})
     enter("sure", again(digits, "sure", 400, seed=17, task=sure))
     sms = fixtures.make(root, "sms_spam", uri, folder="sms")
     enter("sms", sms)
@@ -252,7 +252,8 @@ def test_the_champions_metric_decides_whatever_the_version_leads_by(arena: Arena
         gain = bootstrap(
             task, rows.predictions, champion, rows.resampling(2000), metric="log_loss", higher_is_better=False
         )
-        assert (context.records.task.lead, context.rows.reference_task.lead) == ("log_loss", "accuracy")
+        assert context.records.task.primary_metric == "log_loss"
+        assert context.rows.reference_task.primary_metric == "accuracy"
     assert gain.p_better() < spent(0.05, 1), "by its own metric it would have passed"
     found = arena.verdict("better", "sure", "digits")
     assert not found.passed
@@ -274,7 +275,7 @@ def test_a_task_without_the_champions_metric_is_not_comparable(own: Made):
     )
     (own.root / "src" / "mine" / "tasks.py").write_text(source, encoding="utf-8")
     own.register()
-    component = {**own.plan.task.model_dump(mode="json"), "_target_": "mine.tasks.Blind", "lead": "brier"}
+    component = {**own.plan.task.model_dump(mode="json"), "_target_": "mine.tasks.Blind", "primary_metric": "brier"}
     task = type(own.plan.task).model_validate(component, context={"trusted": ("mine.",)})
     replace(own, plan=own.plan.model_copy(update={"task": task, "name": "blind"})).register()
     found = Arena(own.root, own.uri, {}).verdict("better", "digits/2", "digits/1")
@@ -791,7 +792,7 @@ def test_a_champion_with_another_plan_is_not_compared_with(digits: Made):
     here = Arena(digits.root, digits.uri, {})
     file = _run_of(digits, 1) / "plan.json"
     content = json.loads(file.read_bytes())
-    content["task"]["lead"] = "log_loss"
+    content["task"]["primary_metric"] = "log_loss"
     file.write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(Refused, match=r"plan.json of models:/digits/1 was changed"):
         here.verdict("better", "digits/2", "digits/1")
@@ -839,13 +840,13 @@ def test_nor_is_it_believed_where_its_author_signed_it(digits: Made, world: fixt
         Arena(digits.root, digits.uri, {}).verdict("minimum", f"{name}/1")
 
 
-@pytest.mark.parametrize("part", ["lead", "split"])
+@pytest.mark.parametrize("part", ["primary_metric", "split"])
 def test_a_plan_and_its_tag_changed_together_are_refused(digits: Made, part: str):
     digits.register()
     file = _run_of(digits, 1) / "plan.json"
     content = json.loads(file.read_bytes())
-    if part == "lead":
-        content["task"]["lead"] = "log_loss"
+    if part == "primary_metric":
+        content["task"]["primary_metric"] = "log_loss"
     else:
         content["dataset"]["split"]["salt"] = "luck"
     file.write_text(json.dumps(content), encoding="utf-8")

@@ -30,7 +30,7 @@ def _predict(made: Made, registered: Registered, model: Path) -> pa.Table:
 
 
 def _measure(made: Made, registered: Registered, model: Path) -> float:
-    return made.predictor.task.measure(_predict(made, registered, model))[made.evaluated.lead]
+    return made.predictor.task.measure(_predict(made, registered, model))[made.evaluated.primary_metric]
 
 
 def test_another_model_is_measured_on_the_test_rows_of_a_version(world: World):

@@ -247,7 +247,7 @@ def evaluate(plan: Plan, trained: Trained, root: Path) -> Evaluated:
     return Evaluated(
         folder=folder.relative_to(root).as_posix(),
         rows=found.num_rows,
-        lead=task.lead,
+        primary_metric=task.primary_metric,
         higher_is_better=task.higher_is_better,
         metrics=metrics,
         digest=digest({k: v.model_dump() for k, v in metrics.items()}),

@@ -132,18 +132,18 @@ def test_scores_are_probabilities_even_of_infinite_outputs() -> None:
     np.testing.assert_allclose(scores, [[1, 0, 0], [0.25, 0.75, 0]], atol=1e-15)
 
 
-@pytest.mark.parametrize("lead", get_args(get_type_hints(Classification.__init__)["lead"]))
-def test_the_lead_says_which_direction_is_better(lead: str) -> None:
+@pytest.mark.parametrize("primary_metric", get_args(get_type_hints(Classification.__init__)["primary_metric"]))
+def test_the_primary_metric_has_a_direction(primary_metric: str) -> None:
     target, scores = noisy(2)
     sure = (np.eye(2)[target] * 98 + 1) / 100  # always right, and nearly certain of it
-    task = fitted([0, 1], lead=lead)
-    good, bad = (task.measure(task.predictions(each, target))[lead] for each in (sure, scores))
+    task = fitted([0, 1], primary_metric=primary_metric)
+    good, bad = (task.measure(task.predictions(each, target))[primary_metric] for each in (sure, scores))
     assert task.higher_is_better == (good > bad)
 
 
 def test_the_positive_class_can_be_named() -> None:
     target, scores = noisy(2)
-    task = fitted(["a", "b"], positive="a", lead="f1")
+    task = fitted(["a", "b"], positive="a", primary_metric="f1")
     found = task.measure(task.predictions(scores, target))
     assert found["f1"] == pytest.approx(reference.f1_score(target, scores.argmax(axis=1), pos_label=0))
     assert found["roc_auc"] == pytest.approx(reference.roc_auc_score(1 - target, scores[:, 0]))
@@ -157,7 +157,7 @@ def test_the_positive_class_can_be_named() -> None:
         (lambda: fitted(["a", None]), "is empty in 1 of 2 rows; leave them out"),
         (lambda: fitted([1.5, 2.5]), "holds double"),
         (lambda: fitted(["a", "b"], positive="c"), "task.positive=c is no class"),
-        (lambda: fitted(["a", "b", "c"], lead="f1"), "take macro_f1"),
+        (lambda: fitted(["a", "b", "c"], primary_metric="f1"), "choose macro_f1"),
         (
             lambda: fitted(["a", "b"]).encode(pa.table({"y": ["a", "c"]})),
             "class 'c' in rows that are not for training, but training rows only have a, b; ",

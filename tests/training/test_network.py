@@ -160,8 +160,8 @@ def test_draws_depend_on_seed_purpose_and_counter_alone():
 def history(losses, leads=None):
     leads = leads or [None] * len(losses)
     return [
-        Epoch(epoch=place, train_loss=1.0, val_loss=loss, lead=lead, learning_rate=0.1)
-        for place, (loss, lead) in enumerate(zip(losses, leads, strict=True), start=1)
+        Epoch(epoch=place, train_loss=1.0, val_loss=loss, primary_metric=primary_metric, learning_rate=0.1)
+        for place, (loss, primary_metric) in enumerate(zip(losses, leads, strict=True), start=1)
     ]
 
 
@@ -175,7 +175,7 @@ def test_early_stopping_counts_epochs_without_enough_improvement():
     assert judge(2).is_over(history([3, 2, 2.5, 2.1]))
     assert not judge(2).is_over(history([3, 2, 2.5, 1.9]))
     assert judge(2, min_delta=0.5).is_over(history([3, 2, 1.9, 1.8]))
-    assert judge(1, monitor="lead").is_over(history([3, 2], [0.9, 0.8]))
-    assert not judge(1, monitor="lead", higher=False).is_over(history([3, 2], [0.9, 0.8]))
-    assert judge(1, monitor="lead").best(history([3, 2, 1], [0.8, 0.9, 0.9])) == 1
+    assert judge(1, monitor="primary_metric").is_over(history([3, 2], [0.9, 0.8]))
+    assert not judge(1, monitor="primary_metric", higher=False).is_over(history([3, 2], [0.9, 0.8]))
+    assert judge(1, monitor="primary_metric").best(history([3, 2, 1], [0.8, 0.9, 0.9])) == 1
     assert not Judge("loss", True, "accuracy", None).is_over(history([1, 2, 3, 4]))

@@ -25,12 +25,13 @@ def show_outcomes(outcomes: Sequence[RunResult], root: Path) -> None:
     for outcome in outcomes:
         show_trained(outcome.result, root, outcome)
     if len(outcomes) > 1:
-        table = Table("run", "model", "version", outcomes[0].result.evaluated.lead, "champion", title="all runs")
+        metric = outcomes[0].result.evaluated.primary_metric
+        table = Table("run", "model", "version", metric, "champion", title="all runs")
         for number, outcome in enumerate(outcomes, start=1):
-            lead = outcome.result.evaluated.metrics[outcome.result.evaluated.lead]
+            interval = _interval(outcome.result.evaluated.metrics[metric])
             version = outcome.result.registered.version
             champion = "yes" if outcome.decision.champion == version else "no"
-            table.add_row(f"{number} {outcome.plan}", outcome.decision.model, str(version), _interval(lead), champion)
+            table.add_row(f"{number} {outcome.plan}", outcome.decision.model, str(version), interval, champion)
         console.print(table)
 
 
@@ -41,7 +42,7 @@ def show_trained(result: TrainedPlan, root: Path, outcome: RunResult | None = No
     columns = ["metric", "test rows", *(["baseline"] if evaluated.baseline else [])]
     table = Table(*columns, title=f"{registered.model}: {evaluated.rows:,} test rows")
     for name, interval in evaluated.metrics.items():
-        mark = f"[bold]{name}[/]" if name == evaluated.lead else name
+        mark = f"[bold]{name}[/]" if name == evaluated.primary_metric else name
         other = [_interval(evaluated.baseline[name])] if name in evaluated.baseline else []
         table.add_row(mark, _interval(interval), *other)
     console.print(table)

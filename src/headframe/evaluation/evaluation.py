@@ -65,7 +65,7 @@ def measure(  # noqa: PLR0917 - one call a stage, each argument another record
         table=table,
         trained=trained,
         baseline=baseline,
-        lead=task.lead,
+        primary_metric=task.primary_metric,
         higher_is_better=task.higher_is_better,
         rows=predictions.num_rows,
         different=int(contents_of(predictions, how).max(initial=-1)) + 1,
@@ -82,7 +82,7 @@ def measure(  # noqa: PLR0917 - one call a stage, each argument another record
         history=_history(root / trained.folder),
     )
     validation = _rows(root, trained, "validation", table, task)
-    drawn = {"learning_curves": learning_curves(facts.history, task.lead)} if facts.history else {}
+    drawn = {"learning_curves": learning_curves(facts.history, task.primary_metric)} if facts.history else {}
     plots = {name: png(figure) for name, figure in {**drawn, **task.plots(predictions, validation)}.items()}
     try:
         _write(facts, plots, folder)
@@ -92,7 +92,7 @@ def measure(  # noqa: PLR0917 - one call a stage, each argument another record
     return Evaluated(
         folder=folder.relative_to(root).as_posix(),
         rows=facts.rows,
-        lead=facts.lead,
+        primary_metric=facts.primary_metric,
         higher_is_better=facts.higher_is_better,
         metrics=facts.metrics,
         baseline=compared.baseline if compared is not None else {},

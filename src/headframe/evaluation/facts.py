@@ -25,7 +25,7 @@ class Facts:
         table: the version of the data.
         trained: the model.
         baseline: the model it is compared with.
-        lead: the primary metric.
+        primary_metric: the primary metric.
         higher_is_better: its direction.
         rows: test rows that were measured; windows for a forecast.
         different: how many of them are distinct.
@@ -44,7 +44,7 @@ class Facts:
     table: TableRecord
     trained: Trained
     baseline: Trained | None
-    lead: str
+    primary_metric: str
     higher_is_better: bool
     rows: int
     different: int
@@ -61,7 +61,7 @@ class Facts:
     @property
     def names(self) -> list[str]:
         """The metrics, the primary one first."""
-        return [self.lead, *(name for name in self.metrics if name != self.lead)]
+        return [self.primary_metric, *(name for name in self.metrics if name != self.primary_metric)]
 
     @property
     def examples(self) -> str:
@@ -96,7 +96,7 @@ class Facts:
         if self.plan.baseline is None or self.comparison is None:
             return "Not compared with a baseline."
         name = describe(self.plan.learner.with_member(self.plan.baseline))
-        change = self.comparison.difference.get(self.lead)
+        change = self.comparison.difference.get(self.primary_metric)
         if change is None:
             return f"Baseline: {name}."
         more, less = (change.low or 0) > 0, (change.high or 0) < 0  # neither without limits
@@ -110,7 +110,7 @@ class Facts:
         )
         return (
             f"Baseline: {name}. On the same {self.rows:,} {self.examples}, {compared} the baseline: "
-            f"{self.lead} {difference(change)}."
+            f"{self.primary_metric} {difference(change)}."
         )
 
     @property
@@ -146,10 +146,10 @@ class Facts:
     @property
     def tiles(self) -> list[tuple[str, str]]:
         """The figures that a page opens with, each with its label."""
-        primary = self.metrics[self.lead]
-        tiles = [(number(primary.value), f"{self.lead}, {limits(primary)}")]
-        if self.comparison is not None and self.lead in self.comparison.difference:
-            change = self.comparison.difference[self.lead]
+        primary = self.metrics[self.primary_metric]
+        tiles = [(number(primary.value), f"{self.primary_metric}, {limits(primary)}")]
+        if self.comparison is not None and self.primary_metric in self.comparison.difference:
+            change = self.comparison.difference[self.primary_metric]
             tiles.append((signed(change.value), f"compared with baseline, {limits(change)}"))
         tiles.append((f"{self.rows:,}", f"test {self.examples}"))
         if self.trained.parameters:
@@ -207,7 +207,7 @@ def as_json(facts: Facts) -> dict[str, Any]:
     plain = {
         "rows": facts.rows,
         "different_rows": facts.different,
-        "lead": facts.lead,
+        "primary_metric": facts.primary_metric,
         "higher_is_better": facts.higher_is_better,
         "confidence": facts.plan.evaluation.confidence,
         "resamples": facts.resamples,

@@ -62,7 +62,7 @@ def measured(facts: Facts) -> dict[str, Any]:
         "use": _intended_use(facts),
         "baseline": facts.baseline_summary,
         "metrics_table": _metrics(facts),
-        "metrics_note": f"The primary metric is {facts.lead}; {direction} is better. {facts.method}",
+        "metrics_note": f"The primary metric is {facts.primary_metric}; {direction} is better. {facts.method}",
         "slices_measured": [_slice(facts, column) for column in facts.slices],
     }
 
@@ -83,16 +83,16 @@ def _metrics(facts: Facts) -> Table:
 def _slice(facts: Facts, column: str) -> dict[str, Any]:
     estimates, rows = [], []
     for each in facts.slices[column]:
-        interval = each.metrics.get(facts.lead)
+        interval = each.metrics.get(facts.primary_metric)
         shown = ["", "too few rows"] if interval is None else [number(interval.value), limits(interval)]
         rows.append([each.value, f"{each.rows:,}", *shown])
         if interval is not None:
             estimates.append(Estimate(each.value, interval))
-    axis = f"{facts.lead}; dashed: all test {facts.examples}"
+    axis = f"{facts.primary_metric}; dashed: all test {facts.examples}"
     return {
         "column": column,
-        "plot": IntervalPlot(estimates, axis, facts.metrics[facts.lead].value) if estimates else None,
-        "table": Table([column, f"#{facts.examples}", f"#{facts.lead}", "interval"], rows),
+        "plot": IntervalPlot(estimates, axis, facts.metrics[facts.primary_metric].value) if estimates else None,
+        "table": Table([column, f"#{facts.examples}", f"#{facts.primary_metric}", "interval"], rows),
     }
 
 

@@ -102,23 +102,23 @@ class Better:
         task, value = rows.reference_task, rows.value
         numbers: Numbers = {"value": value, "rows": rows.count}
         if request.champion is None:
-            reason = f"{task.lead} {value:.4f} on {rows.count:,} test rows, and there was no champion before"
+            reason = f"{task.primary_metric} {value:.4f} on {rows.count:,} test rows, and there was no champion before"
             return GateResult.accept("no champion", reason, numbers)
         champion = comparison.champion
         if champion.table is None:
             return GateResult.refuse("not comparable", champion.source, numbers)
-        if task.lead not in comparison.champion_metrics:
-            reason = f"the champion's predictions for these {rows.count:,} test rows define no {task.lead}"
+        if task.primary_metric not in comparison.champion_metrics:
+            reason = f"the champion's predictions for these {rows.count:,} test rows define no {task.primary_metric}"
             return GateResult.refuse("not comparable", reason, numbers)
         alpha = spent(self.alpha, request.tries) / request.candidates
         tested = self.compare(champion.table, alpha, context)
         verdict = self.verdict(tested, alpha)
-        other = comparison.champion_metrics[task.lead]
+        other = comparison.champion_metrics[task.primary_metric]
         sign = 1.0 if task.higher_is_better else -1.0
         limits = sorted(sign * each for each in tested.gain.limits(1 - 2 * alpha))
         numbers = {
             "test": tested.test,
-            "metric": task.lead,
+            "metric": task.primary_metric,
             "value": value,
             "champion": other,
             "difference": value - other,
@@ -152,7 +152,8 @@ class Better:
             return self.pairs(count(predictions, champion, contents_of(predictions, how)), predictions.num_rows, alpha)
         if test == "diebold_mariano" and isinstance(task, Forecasting):
             return self.windows(losses(task, predictions), losses(task, champion), task.horizon, alpha)
-        gain = bootstrap(task, predictions, champion, how, metric=task.lead, higher_is_better=task.higher_is_better)
+        metric, higher = task.primary_metric, task.higher_is_better
+        gain = bootstrap(task, predictions, champion, how, metric=metric, higher_is_better=higher)
         units = len(np.unique(contents_of(predictions, how))) / how.block
         return self.gain(
             "bootstrap", gain, units, predictions.num_rows, alpha, {"resamples": self.resamples, "block": how.block}
@@ -214,23 +215,24 @@ class Better:
         return "not better" if tested.power >= self.power else "not enough rows"
 
     def _chosen(self, task: Task) -> TestName:
-        is_accuracy = task.lead == task.hit_rate
+        is_accuracy = task.primary_metric == task.hit_rate
         fits: dict[TestName, bool] = {
             "mcnemar": is_accuracy,
-            "diebold_mariano": isinstance(task, Forecasting) and task.lead in LOSSES,
+            "diebold_mariano": isinstance(task, Forecasting) and task.primary_metric in LOSSES,
             "bootstrap": not is_accuracy,
         }
         if self.test == "auto":
             return next(name for name, fit in fits.items() if fit)
         if not fits[self.test]:
             instead = " or ".join(name for name, fit in fits.items() if fit)
-            msg = f"gate test {self.test} is not for {task.kind} with metric {task.lead}; choose {instead}, or auto"
+            metric = f"{task.kind} with metric {task.primary_metric}"
+            msg = f"gate test {self.test} is not for {metric}; choose {instead}, or auto"
             raise ConfigurationError(msg)
         return self.test
 
     def _reason(self, context: GateContext, tested: PairedTest, verdict: str, alpha: float) -> str:
         request, rows, comparison = context.request, context.rows, context.comparison
-        metric, own_metric = rows.reference_task.lead, context.records.task.lead
+        metric, own_metric = rows.reference_task.primary_metric, context.records.task.primary_metric
         how = {"better": "is better than", "worse": "is worse than"}.get(verdict, "is not proven better than")
         p = min(tested.p_better, tested.p_worse) if verdict == "worse" else tested.p_better
         reason = f"{metric} {rows.value:.4f} {how} {comparison.champion_metrics[metric]:.4f} of the champion on the "
@@ -263,5 +265,5 @@ def count(predictions: pa.Table, champion: pa.Table, contents: np.ndarray) -> Pa
 
 def losses(task: Forecasting, predictions: pa.Table) -> np.ndarray:
     """Return one loss per window, float64 (windows,), whose mean is the primary metric."""
-    per_window: np.ndarray = LOSSES[task.lead](task.errors(predictions)).mean(axis=(1, 2))
+    per_window: np.ndarray = LOSSES[task.primary_metric](task.errors(predictions)).mean(axis=(1, 2))
     return per_window

@@ -83,13 +83,13 @@ class ChampionComparison:
         if rows.reference_reason is not None or champion is None:
             return rows.reference_reason
         task, targets = rows.reference_task, list(self._records.plan.dataset.target_columns)
-        metric = f"{task.lead}, by which champion version {champion.number} is judged"
+        metric = f"{task.primary_metric}, by which champion version {champion.number} is judged"
         no_targets = task.encode(rows.prepared.rows.select(targets).slice(0, 0))
         expected = {*task.predictions(np.zeros((0, *task.outputs)), no_targets).column_names}
         missing = sorted(expected - {*rows.stored.column_names})
         if missing:
             return f"this version's predictions have no {missing[0]}, so it has no {metric}"
-        if task.lead not in rows.prepared.task.measure(rows.predictions):
+        if task.primary_metric not in rows.prepared.task.measure(rows.predictions):
             return f"this version's task does not measure {metric}"
         return None
 

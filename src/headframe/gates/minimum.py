@@ -22,10 +22,10 @@ class Minimum:
     def judge(self, context: GateContext) -> GateResult:
         """Judge a version; a metric that is not a number never passes."""
         task, rows, value = context.rows.reference_task, context.rows.count, context.rows.value
-        measured = f"{task.lead} {value:.4f} on {rows:,} test rows"
+        measured = f"{task.primary_metric} {value:.4f} on {rows:,} test rows"
         numbers: Numbers = {"value": value if math.isfinite(value) else None, "bound": self.value, "rows": rows}
         if not math.isfinite(value):
-            return GateResult.refuse("missed", f"{task.lead} is {value}", numbers)
+            return GateResult.refuse("missed", f"{task.primary_metric} is {value}", numbers)
         if self.value is None:
             return GateResult.accept("no bound", measured, numbers)
         bound = f"the {'minimum' if task.higher_is_better else 'maximum'} of {self.value:g}"

@@ -207,11 +207,11 @@ class VersionRows:
         Raises:
             DataError: the test rows do not define it.
         """
-        metric = self.reference_task.lead
+        metric = self.reference_task.primary_metric
         if metric not in self.metrics:
             msg = (
-                f"the {self.count:,} test rows of {self._version.uri} define no {metric}; choose another task.lead or "
-                "split"
+                f"the {self.count:,} test rows of {self._version.uri} define no {metric}; choose another "
+                "task.primary_metric or split"
             )
             raise DataError(msg)
         return self.metrics[metric]

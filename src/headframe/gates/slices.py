@@ -112,12 +112,13 @@ class Slices:
         for each in slices:
             how = context.rows.resampling(self.resamples, len(each.rows))
             wide = replace(how, confidence=1 - 2 * self.alpha / len(slices))
-            interval = intervals(task, predictions.take(each.rows), wide).get(task.lead)
+            interval = intervals(task, predictions.take(each.rows), wide).get(task.primary_metric)
             if interval is None or interval.low is None or interval.high is None:
                 continue
-            numbers[f"{each.name}: {task.lead}"] = interval.value
+            numbers[f"{each.name}: {task.primary_metric}"] = interval.value
             if interval.high < self.bound if task.higher_is_better else interval.low > self.bound:
-                missed.append(f"{each.name} has {task.lead} {interval}, which misses the bound of {self.bound:g}")
+                value = f"{task.primary_metric} {interval}"
+                missed.append(f"{each.name} has {value}, which misses the bound of {self.bound:g}")
         return missed
 
     def _worse(self, context: GateContext, slices: list[RowSlice], numbers: Numbers) -> list[str]:
@@ -129,7 +130,7 @@ class Slices:
         tested = []
         for each in slices:
             mine, other = context.rows.predictions.take(each.rows), champion.take(each.rows)
-            if task.lead in task.measure(mine) and task.lead in task.measure(other):
+            if task.primary_metric in task.measure(mine) and task.primary_metric in task.measure(other):
                 tested.append((each, *self._test(context, mine, other)))
         worse = []
         sign = 1.0 if task.higher_is_better else -1.0
@@ -139,7 +140,7 @@ class Slices:
             numbers[f"{each.name}: p"] = p
             if p <= self.alpha:
                 worse.append(
-                    f"{each.name} loses {-gain.value:.4f} of {task.lead} against the champion on "
+                    f"{each.name} loses {-gain.value:.4f} of {task.primary_metric} against the champion on "
                     f"{len(each.rows):,} rows, and {self.loss:g} is allowed (p {p:.2g} among {len(tested)} slices)"
                 )
         return worse
@@ -148,10 +149,10 @@ class Slices:
         """Return a slice's gain, and the p-value that it loses more than allowed."""
         how = context.rows.resampling(self.resamples, mine.num_rows)
         task = context.rows.reference_task
-        if task.lead == task.hit_rate:
+        if task.primary_metric == task.hit_rate:
             pairs = count(mine, other, contents_of(mine, how))
             gain = Gain(pairs.gain, pairs.error, max(1, pairs.contents - 1))
             exact = mcnemar(pairs.wins, pairs.losses, "less")
             return gain, gain.p_worse(self.loss) if self.loss else exact
-        gain = bootstrap(task, mine, other, how, metric=task.lead, higher_is_better=task.higher_is_better)
+        gain = bootstrap(task, mine, other, how, metric=task.primary_metric, higher_is_better=task.higher_is_better)
         return gain, gain.p_worse(self.loss)

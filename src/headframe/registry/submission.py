@@ -74,7 +74,7 @@ class Submission:
     def tags(self) -> dict[str, str]:
         """Tags of run and version."""
         signed = self.payload
-        metric = self.evaluated.lead
+        metric = self.evaluated.primary_metric
         return {
             tags.KEY: self.key,
             **{tag: signed[name] for name, tag in tags.DIGESTS.items()},

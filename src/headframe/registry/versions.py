@@ -45,7 +45,7 @@ class ModelVersion:
         model: name.
         number: of the version, from 1.
         run_id: of the run that made it.
-        tags: digests and lead metric, as they were when it was registered.
+        tags: digests and primary metric, as they were when it was registered.
     """
 
     model: str

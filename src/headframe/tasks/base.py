@@ -38,8 +38,8 @@ class Task(ABC):
         interval_note: what is to be said of the intervals of its metrics besides resampling.
         caveats: what a reader of its metrics should know, in sentences.
         hit_rate: name of the metric that is the share of rows whose prediction equals their target, where there is one.
-        lead: name of the metric that decides between models.
-        higher_is_better: direction of `lead`.
+        primary_metric: name of the metric that decides between models.
+        higher_is_better: direction of `primary_metric`.
         horizon: 0 where one row is one target; else how many consecutive rows are predicted at once.
     """
 
@@ -48,7 +48,7 @@ class Task(ABC):
     hit_rate: ClassVar[str | None] = None
     interval_note: ClassVar[str] = ""
     caveats: ClassVar[tuple[str, ...]] = ()
-    lead: str
+    primary_metric: str
     higher_is_better: bool
     horizon: int = 0
 
@@ -103,7 +103,7 @@ class Task(ABC):
 
     @abstractmethod
     def statistics(self, predictions: pa.Table) -> dict[str, Statistic]:
-        """Return the metrics of a predictions table by name (`[a-z0-9_]+`), `lead` among them.
+        """Return the metrics of a predictions table by name (`[a-z0-9_]+`), `primary_metric` among them.
 
         Values, intervals, slices and gates all come from these. A metric that has no formula in draw counts is one
         too, by `statistics.from_table`.

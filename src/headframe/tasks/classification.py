@@ -41,8 +41,8 @@ class Classification(Task):
     Labels are strings, whole numbers or truth values, kept in that type. Classes stand in sorted order.
 
     Args:
-        lead: the metric that decides between models. `f1`, like `precision` and `recall`, is that of the positive
-            class of two; `roc_auc` and `average_precision` of more than two classes are means over the classes.
+        primary_metric: decides between models. `f1`, like `precision` and `recall`, is that of the positive class of
+            two; `roc_auc` and `average_precision` of more than two classes are means over the classes.
         class_weights: `balanced` lets every class weigh the same in the loss, whatever its share of the rows.
         label_smoothing: share of the target's certainty that is spread over all classes, 0 to 1 (arXiv:1512.00567).
         positive: the class meant by `f1`, `precision` and `recall` of two; without one the last in order.
@@ -62,7 +62,7 @@ class Classification(Task):
     def __init__(
         self,
         *,
-        lead: Literal[
+        primary_metric: Literal[
             "accuracy",
             "balanced_accuracy",
             "macro_f1",
@@ -79,8 +79,8 @@ class Classification(Task):
         if not 0 <= label_smoothing < 1:
             msg = f"label_smoothing lies in [0, 1), not {label_smoothing}"
             raise ValueError(msg)
-        self.lead = lead
-        self.higher_is_better = lead not in LOWER_IS_BETTER
+        self.primary_metric = primary_metric
+        self.higher_is_better = primary_metric not in LOWER_IS_BETTER
         self.class_weights = class_weights
         self.label_smoothing = label_smoothing
         self.positive = positive
@@ -113,8 +113,9 @@ class Classification(Task):
             known = ", ".join(_text(label) for label in labels)
             msg = f"task.positive={_text(self.positive)} is no class of target {self.column_!r}, which has {known}"
             raise DataError(msg)
-        if self.lead == "f1" and len(labels) != BINARY:
-            msg = f"task.lead=f1 is for two classes, but target {self.column_!r} has {len(labels)}; take macro_f1"
+        if self.primary_metric == "f1" and len(labels) != BINARY:
+            target = f"target {self.column_!r} has {len(labels)}"
+            msg = f"task.primary_metric=f1 is for two classes, but {target}; choose macro_f1"
             raise DataError(msg)
         self._weights = None
         if self.class_weights == "balanced":

@@ -29,7 +29,7 @@ class Forecasting(Task):
 
     Args:
         horizon: rows that are predicted, 1 or more.
-        lead: the metric that decides between models.
+        primary_metric: the metric that decides between models.
         loss: what training lowers: squared or absolute error on the standardised scale, or `huber`, which is squared
             up to one deviation and absolute beyond.
     """
@@ -41,14 +41,14 @@ class Forecasting(Task):
         self,
         horizon: Count,
         *,
-        lead: Literal["mse", "mae"] = "mse",
+        primary_metric: Literal["mse", "mae"] = "mse",
         loss: ErrorName = "squared",
     ) -> None:
         if horizon < 1:
             msg = f"horizon is a number of rows, at least 1, not {horizon}"
             raise ValueError(msg)
         self.horizon = horizon
-        self.lead = lead
+        self.primary_metric = primary_metric
         self.error = ERRORS[loss]
         self.variables_: tuple[str, ...] = ()
         self.mean_ = np.zeros(0)

@@ -22,7 +22,7 @@ class Regression(Task):
     """One number a row. Training sees it standardised by the mean and deviation of training rows.
 
     Args:
-        lead: the metric that decides between models.
+        primary_metric: the metric that decides between models.
         loss: what training lowers: squared or absolute error on the standardised scale, or `huber`, which is squared
             up to one deviation and absolute beyond.
     """
@@ -32,11 +32,11 @@ class Regression(Task):
     def __init__(
         self,
         *,
-        lead: Literal["rmse", "mae", "r2"] = "rmse",
+        primary_metric: Literal["rmse", "mae", "r2"] = "rmse",
         loss: ErrorName = "squared",
     ) -> None:
-        self.lead = lead
-        self.higher_is_better = lead == "r2"
+        self.primary_metric = primary_metric
+        self.higher_is_better = primary_metric == "r2"
         self.error = ERRORS[loss]
         self.column_ = ""
         self.mean_ = 0.0

@@ -13,12 +13,12 @@ from headframe.errors import DataError, HeadframeError
 
 
 class Epoch(TypedDict):
-    """One line of `history.json`; losses are means over examples, `lead` is the task's leading metric."""
+    """One line of `history.json`; losses are means over examples, `primary_metric` is the task's primary metric."""
 
     epoch: int
     train_loss: float
     val_loss: float
-    lead: float | None
+    primary_metric: float | None
     learning_rate: float
 
 
@@ -27,15 +27,15 @@ class Judge:
     """Reads the history: which epoch was the best, and whether to go on.
 
     Attributes:
-        monitor: `loss` or `lead`, both on validation rows.
-        higher_is_better: direction of `lead`.
-        lead: name of the leading metric, for messages.
+        monitor: `loss` or `primary_metric`, both on validation rows.
+        higher_is_better: direction of `primary_metric`.
+        primary_metric: name of the primary metric, for messages.
         early_stopping: when to stop; None: never.
     """
 
-    monitor: Literal["loss", "lead"]
+    monitor: Literal["loss", "primary_metric"]
     higher_is_better: bool
-    lead: str
+    primary_metric: str
     early_stopping: EarlyStoppingConfig | None
 
     def best(self, history: list[Epoch]) -> int:
@@ -67,17 +67,18 @@ class Judge:
                     "lower optimizer.lr, or bound the gradient with trainer.gradient_clip"
                 )
                 raise HeadframeError(msg)
-        if self.monitor == "lead" and epoch["lead"] is None:
+        if self.monitor == "primary_metric" and epoch["primary_metric"] is None:
             msg = (
-                f"validation rows do not define {self.lead}, which trainer.monitor looks at; take trainer.monitor=loss"
+                f"validation rows do not define {self.primary_metric}, which trainer.monitor looks at; set "
+                "trainer.monitor=loss"
             )
             raise DataError(msg)
 
     def _errors(self, history: list[Epoch]) -> list[float]:
         if self.monitor == "loss":
             return [epoch["val_loss"] for epoch in history]
-        leads = [epoch["lead"] for epoch in history]
-        return [math.inf if lead is None else -lead if self.higher_is_better else lead for lead in leads]
+        values = [epoch["primary_metric"] for epoch in history]
+        return [math.inf if value is None else -value if self.higher_is_better else value for value in values]
 
 
 @dataclass

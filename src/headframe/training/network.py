@@ -156,7 +156,7 @@ class _Training:
         )
         compiled = torch.compile(network) if settings.compile else network
         module = SupervisedModule(network, self.task, steps, self.course, compiled)
-        judge = Judge(settings.monitor, self.task.higher_is_better, self.task.lead, settings.early_stopping)
+        judge = Judge(settings.monitor, self.task.higher_is_better, self.task.primary_metric, settings.early_stopping)
         _quieten()
         trainer = Trainer(
             accelerator=self.device.type,
@@ -165,7 +165,7 @@ class _Training:
             max_epochs=epochs,
             callbacks=[
                 Validation(self.examples, judge, settings.evaluation_batch_size, keep_best=settings.keep == "best"),
-                Narration(self.reporter, settings.max_epochs, total, self.task.lead),
+                Narration(self.reporter, settings.max_epochs, total, self.task.primary_metric),
                 Checkpointing(self.checkpoint, self.state, settings.checkpoint_steps),
             ],
             logger=False,
@@ -209,7 +209,7 @@ class Validation(Callback):
             epoch=len(course.history) + 1,
             train_loss=_mean_loss(course.losses, pl_module.steps.batches.sizes()),
             val_loss=float(task.loss(outputs, torch.from_numpy(self.target))),
-            lead=self._lead(task, outputs),
+            primary_metric=self._primary_metric(task, outputs),
             learning_rate=pl_module.learning_rate,
         )
         self.judge.check(epoch)
@@ -221,12 +221,12 @@ class Validation(Callback):
             course.over = True
             trainer.should_stop = True
 
-    def _lead(self, task: Task, outputs: Tensor) -> float | None:
+    def _primary_metric(self, task: Task, outputs: Tensor) -> float | None:
         scores = task.scores(outputs.numpy())
         if not finite(scores):
             return None
         predictions = task.predictions(scores, self.target)
-        return task.measure(predictions, [task.lead]).get(task.lead)
+        return task.measure(predictions, [task.primary_metric]).get(task.primary_metric)
 
 
 def _mean_loss(losses: list[Tensor], sizes: Tensor) -> float:
@@ -238,11 +238,11 @@ def _mean_loss(losses: list[Tensor], sizes: Tensor) -> float:
 class Narration(Callback):
     """Tells the reporter about steps and epochs."""
 
-    def __init__(self, reporter: Reporter, epochs: int, total: int, lead: str) -> None:
+    def __init__(self, reporter: Reporter, epochs: int, total: int, primary_metric: str) -> None:
         self.reporter = reporter
         self.epochs = epochs
         self.total = total
-        self.lead = lead
+        self.primary_metric = primary_metric
 
     @override
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: range, batch_idx: int) -> None:
@@ -252,8 +252,8 @@ class Narration(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         last: Epoch = pl_module.course.history[-1]
         figures = f"train_loss {last['train_loss']:.4f} val_loss {last['val_loss']:.4f}"
-        if last["lead"] is not None:
-            figures += f" {self.lead} {last['lead']:.4f}"
+        if last["primary_metric"] is not None:
+            figures += f" {self.primary_metric} {last['primary_metric']:.4f}"
         self.reporter.line(f"epoch {last['epoch']}/{self.epochs} {figures}")
         if pl_module.course.over:
             self.reporter.line(f"stopped early after epoch {last['epoch']}")

@@ -80,7 +80,7 @@ CHECKED_BY_THEMSELVES: list[tuple[str, dict[str, Any], str, list[Any]]] = [
     ("headframe.features.tokens.Tokens", {"unit": "word", "length": 3}, "vocabulary", [2, 3, 4]),
     ("headframe.models.ensembles.Stacking", {}, "strength", [-1, 0, 0.1]),
     ("headframe.tasks.classification.Classification", {}, "label_smoothing", SHARES[:-2]),
-    ("headframe.tasks.classification.Classification", {}, "lead", ["accuracy", "brier"]),
+    ("headframe.tasks.classification.Classification", {}, "primary_metric", ["accuracy", "brier"]),
     ("headframe.tasks.forecasting.Forecasting", {}, "horizon", NUMBERS),
     ("headframe.training.launchers.local.Local", {}, "minutes", [-1, 0, 0.5, None]),
 ]

@@ -29,7 +29,7 @@ class TrainerConfig(Record):
     compile: bool = False  # torch.compile the network
     gradient_clip: float | None = Field(default=None, gt=0)  # largest gradient norm
     early_stopping: EarlyStoppingConfig | None = None
-    monitor: Literal["loss", "lead"] = "loss"  # what early stopping and `keep: best` look at, on validation rows
+    monitor: Literal["loss", "primary_metric"] = "loss"  # for early stopping and `keep: best`, on validation rows
     keep: Literal["best", "last"] = "best"  # which epoch's weights are the result
     checkpoint_steps: int = Field(default=200, ge=1)  # optimiser steps from one possible checkpoint to the next
 

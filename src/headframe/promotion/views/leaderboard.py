@@ -39,7 +39,7 @@ class ConfigurationRank(Record):
         settings: the first few that differ from the other configurations, by key.
         versions: newest last; of several with one seed the newest counts.
         seeds: of those that count.
-        values: their leading metric, in the order of `seeds`.
+        values: their primary metric, in the order of `seeds`.
         mean: of these values.
         low: start of the error bar; None where it is not known.
         high: its end.
@@ -265,9 +265,9 @@ def _group(table: LeaderboardTable, champion: int | None) -> dict[str, Any]:
     direction = "higher" if group.higher_is_better else "lower"
     return {
         "description": f"{group.description[0].upper()}{group.description[1:]}; {direction} is better.",
-        "plot": IntervalPlot(estimates, f"{group.lead}{line}", of_champion),
+        "plot": IntervalPlot(estimates, f"{group.primary_metric}{line}", of_champion),
         "table": Table(
-            ["#rank", "model", "versions", f"#{group.lead}", "error bar", "differing parameters"],
+            ["#rank", "model", "versions", f"#{group.primary_metric}", "error bar", "differing parameters"],
             rows,
             frozenset(place for place, rank in enumerate(table.ranks) if rank.champion),
         ),

@@ -37,7 +37,7 @@ class VersionSummary(Record):
         name: of its plan.
         kind: of its model.
         seed: of its training.
-        value: its leading metric on its test rows.
+        value: its primary metric on its test rows.
         configuration: sha256 of its plan without the seed; versions that differ only by chance share it.
         problem: why nothing else is known; else empty.
     """
@@ -70,7 +70,7 @@ class ComparableVersions(Record):
         table: sha256 of the table.
         split: sha256 of its split.
         rows: how many test rows there are; of a forecast, windows.
-        lead: the primary metric.
+        primary_metric: the primary metric.
         higher_is_better: its direction.
         versions: which.
     """
@@ -79,7 +79,7 @@ class ComparableVersions(Record):
     table: str
     split: str
     rows: int
-    lead: str
+    primary_metric: str
     higher_is_better: bool
     versions: tuple[VersionSummary, ...]
 
@@ -87,7 +87,7 @@ class ComparableVersions(Record):
     def description(self) -> str:
         """What they have in common."""
         return (
-            f"{self.lead} on the same {self.rows:,} test rows of {self.dataset} "
+            f"{self.primary_metric} on the same {self.rows:,} test rows of {self.dataset} "
             f"(table {self.table[:8]}, split {self.split[:8]})"
         )
 
@@ -246,7 +246,7 @@ def summarise_version(record: VersionRecord, state: State) -> VersionSummary:
         name=record.plan.name,
         kind=describe(record.plan.learner),
         seed=record.plan.seed,
-        value=evaluated.metrics[evaluated.lead],
+        value=evaluated.metrics[evaluated.primary_metric],
         configuration=record.configuration,
     )
 
@@ -259,7 +259,7 @@ def comparison_key(found: VersionRecord) -> tuple[Any, ...]:
         data.split.table.digest,
         data.split.digest,
         evaluated.rows,
-        evaluated.lead,
+        evaluated.primary_metric,
         evaluated.higher_is_better,
         digest(found.plan.task),
     )
@@ -282,7 +282,7 @@ def version_state(entries: Sequence[Entry], number: int) -> State:
 
 
 def _group(key: tuple[Any, ...], found: Sequence[VersionSummary]) -> ComparableVersions:
-    dataset, table, split, rows, lead, higher_is_better, _ = key
+    dataset, table, split, rows, primary_metric, higher_is_better, _ = key
 
     def order(each: VersionSummary) -> tuple[float, int]:
         value = each.value.value if each.value else 0.0
@@ -293,7 +293,7 @@ def _group(key: tuple[Any, ...], found: Sequence[VersionSummary]) -> ComparableV
         table=table,
         split=split,
         rows=rows,
-        lead=lead,
+        primary_metric=primary_metric,
         higher_is_better=higher_is_better,
         versions=tuple(sorted(found, key=order)),
     )
