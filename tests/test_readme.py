@@ -126,7 +126,7 @@ def test_the_main_job_ends_as_the_readme_shows(lived: tuple[Project, str, str]) 
     _, said, printed = lived
     wanted = [VARYING.sub("#", line.rstrip()) for line in shown_after("engine: inline")]
     came = [VARYING.sub("#", line.rstrip()) for line in (said + printed).splitlines()]
-    missing = [line for line in wanted if not line.startswith("answer     row") and line not in came]
+    missing = [line for line in wanted if not line.startswith("response   row") and line not in came]
     assert not missing, "\n".join(came)
 
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import httpx
 from database import address, require_free
 from folder import Settings, TeamFolder, write_secret
 
+from headframe.daemons import Daemon, start_daemon, terminate
 from headframe.digests import write_atomically
 from headframe.errors import HeadframeError
-from headframe.processes import Daemon, terminate
 from headframe.telemetry import OFF
 
 if TYPE_CHECKING:
@@ -81,8 +79,8 @@ def start(team: TeamFolder, settings: Settings) -> float:
     began = time.monotonic()
     with (team.logs / "mlflow.log").open("ab") as log:
         environment = _environment(team, settings, passwords)
-        daemon = Daemon.start(command, environment=environment, cwd=team.path, log=log)
-    write_atomically(team.path / "mlflow.json", json.dumps(asdict(daemon)) + "\n")
+        daemon = start_daemon(command, environment=environment, cwd=team.path, log=log)
+    write_atomically(team.path / "mlflow.json", daemon.model_dump_json() + "\n")
     while not is_up(settings):
         took = time.monotonic() - began
         if process(team) is None or took > START_SECONDS:
@@ -127,7 +125,7 @@ def process(team: TeamFolder) -> psutil.Process | None:
 
 def _noted(team: TeamFolder) -> Daemon | None:
     try:
-        return Daemon(**json.loads((team.path / "mlflow.json").read_bytes()))
+        return Daemon.model_validate_json((team.path / "mlflow.json").read_bytes())
     except FileNotFoundError:
         return None
 

@@ -217,7 +217,7 @@ def check_servers(root: Path) -> Check:
     try:
         found = servers.status(root)
     except HeadframeError as error:
-        return Check(name="servers", state="fail", found=str(error), fix=f"rm {root / '.headframe' / 'servers.json'}")
+        return Check(name="servers", state="fail", found=str(error), fix=f"rm {Project(root).servers}")
     lines = "; ".join(" ".join(server.summary.split()) for server in found)
     if any(server.state == "died" for server in found):
         return Check(name="servers", state="warn", found=lines, fix="headframe down, or start them again: headframe up")

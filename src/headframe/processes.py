@@ -1,4 +1,4 @@
-"""Other processes: programs that end with this one, isolated calls of a function, and servers that outlive it.
+"""Other processes that end with this one: programs, and isolated calls of a function.
 
 A program is handed one end of a socket. It stays open as long as both processes live: when the parent ends, however
 abruptly, the kernel closes the other end and the program exits. An error that ends the program travels over it.
@@ -8,7 +8,6 @@ abruptly, the kernel closes the other end and the program exits. An error that e
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import json
 import os
@@ -19,17 +18,13 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import Any
 
 from headframe import errors
 from headframe.errors import HeadframeError
 from headframe.telemetry import switch_off
-
-if TYPE_CHECKING:
-    import psutil
 
 GRACE = 10.0
 """Seconds between SIGTERM and SIGKILL for a program."""
@@ -39,9 +34,6 @@ STDERR = 2
 
 ORPHANED = 125
 """Exit code of a program whose parent is gone; there is no process left to read it."""
-
-_SAME_PROCESS_SECONDS = 1.0
-"""A process is the one that was started if it began at the noted time; the kernel's clock may be corrected a little."""
 
 
 def run_program(
@@ -211,93 +203,6 @@ def _call(call_file: Path, result_file: Path) -> None:
         msg = f"{call['subject']} fails with {reason} ({last.filename}, line {last.lineno})"
         raise HeadframeError(msg) from error
     result_file.write_text(json.dumps(found), encoding="utf-8")
-
-
-@dataclass(frozen=True)
-class Daemon:
-    """A process that outlives the one that started it, and leads a session of its own.
-
-    Attributes:
-        pid: its number, which another process may have once it is gone.
-        created: seconds since 1970, as the kernel has it.
-    """
-
-    pid: int
-    created: float
-
-    @classmethod
-    def start(cls, command: Sequence[str], *, environment: Mapping[str, str], cwd: Path, log: IO[bytes]) -> Daemon:
-        """Start a command.
-
-        Args:
-            command: and its arguments.
-            environment: all of its variables.
-            cwd: working folder.
-            log: for what it prints.
-        """
-        import psutil  # noqa: PLC0415 - costs more than all the rest where no server was ever started
-
-        process = subprocess.Popen(
-            command,
-            cwd=cwd,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # closing the terminal must not stop it
-        )
-        process.returncode = 0  # it is never waited for: it outlives this process
-        return cls(process.pid, psutil.Process(process.pid).create_time())
-
-    def process(self) -> psutil.Process | None:
-        """Return the process; None where it is gone, even if another has its number now."""
-        import psutil  # noqa: PLC0415 - see `start`
-
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process = psutil.Process(self.pid)
-            if self._is(process) and process.status() != psutil.STATUS_ZOMBIE:
-                return process
-        return None
-
-    def orphans(self) -> Iterator[psutil.Process]:
-        """Yield what a daemon that is gone has left: its children stay in its session.
-
-        No other process gets the number of a session that still has members: where one has it, there are none.
-        """
-        import psutil  # noqa: PLC0415 - see `start`
-
-        with contextlib.suppress(psutil.NoSuchProcess):
-            leader = psutil.Process(self.pid)
-            if not self._is(leader) or leader.status() != psutil.STATUS_ZOMBIE:
-                return
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
-                if os.getsid(process.pid) == self.pid and process.create_time() >= self.created:
-                    yield process
-
-    def _is(self, process: psutil.Process) -> bool:
-        return abs(float(process.create_time()) - self.created) < _SAME_PROCESS_SECONDS
-
-
-def terminate(daemons: Iterable[Daemon], grace: float) -> None:
-    """End daemons and their children: with SIGTERM, and after `grace` seconds with SIGKILL."""
-    import psutil  # noqa: PLC0415 - see `Daemon.start`
-
-    daemons = list(daemons)
-    leaders = [process for daemon in daemons if (process := daemon.process()) is not None]
-    orphans = [process for daemon in daemons for process in daemon.orphans()]
-    children: list[psutil.Process] = []
-    for leader in leaders:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            children += leader.children(recursive=True)
-    for process in (*leaders, *orphans):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.terminate()
-    _, alive = psutil.wait_procs(list(dict.fromkeys([*leaders, *children, *orphans])), timeout=grace)
-    for process in alive:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(alive, timeout=grace)
 
 
 if __name__ == "__main__":

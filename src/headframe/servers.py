@@ -18,10 +18,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from filelock import FileLock
+
 from headframe.config.project import Project
+from headframe.daemons import Daemon, start_daemon, terminate
 from headframe.digests import Record, write_atomically
 from headframe.errors import ConfigurationError, HeadframeError
-from headframe.processes import Daemon, terminate
 from headframe.telemetry import OFF
 
 log = logging.getLogger("headframe")
@@ -87,16 +89,10 @@ class Server(Record):
         return f"{self.name:8}{text[self.state]}"
 
 
-class _Entry(Record):
+class _Entry(Daemon):
     """A process in `servers.json`."""
 
-    pid: int
-    created: float  # seconds since 1970, as the kernel has it
     port: int
-
-    @property
-    def daemon(self) -> Daemon:
-        return Daemon(self.pid, self.created)
 
     @property
     def address(self) -> str:
@@ -115,18 +111,16 @@ def up(root: Path, *, prefect_port: int | None = None, mlflow_port: int | None =
         ConfigurationError: both ports are the same, or a server is up already on another port than the wanted one.
         HeadframeError: a port is taken, or a server does not start; the other one is stopped again.
     """
-    import filelock  # noqa: PLC0415 - only starting and stopping needs it
-
     wanted: dict[Name, int | None] = {"prefect": prefect_port, "mlflow": mlflow_port}
     ports = {name: PORTS[name] if port is None else port for name, port in wanted.items()}
     if ports["prefect"] == ports["mlflow"]:
         msg = f"--prefect-port and --mlflow-port are both {ports['mlflow']}; give each server a port of its own"
         raise ConfigurationError(msg)
-    with filelock.FileLock(_made(root) / "servers.lock"):
+    with FileLock(_made(root) / "servers.lock"):
         noted = _entries(root)
-        entries = {name: entry for name, entry in noted.items() if entry.daemon.process() is not None}
+        entries = {name: entry for name, entry in noted.items() if entry.process() is not None}
         # A server that was killed may have left children, which still hold its port and write to its database.
-        terminate([entry.daemon for name, entry in noted.items() if name not in entries], _STOP_SECONDS)
+        terminate([entry for name, entry in noted.items() if name not in entries], _STOP_SECONDS)
         for name, entry in entries.items():
             if wanted[name] not in (None, entry.port):
                 msg = f"{name} is up already on port {entry.port}; to use {wanted[name]}: headframe down, then up"
@@ -145,7 +139,7 @@ def up(root: Path, *, prefect_port: int | None = None, mlflow_port: int | None =
                 _note(root, {**entries, **started})
             _wait(root, {**entries, **started})
         except BaseException:
-            terminate([entry.daemon for entry in started.values()], _STOP_SECONDS)
+            terminate(started.values(), _STOP_SECONDS)
             _note(root, entries)
             raise
     return status(root)
@@ -153,13 +147,11 @@ def up(root: Path, *, prefect_port: int | None = None, mlflow_port: int | None =
 
 def down(root: Path) -> list[Server]:
     """Stop the processes that `up` started, and no other, and wait until they are gone."""
-    import filelock  # noqa: PLC0415 - only starting and stopping needs it
-
     if not Project(root).state.is_dir():
         return status(root)
-    with filelock.FileLock(Project(root).state / "servers.lock"):
+    with FileLock(Project(root).state / "servers.lock"):
         entries = _entries(root)
-        terminate([entry.daemon for entry in entries.values()], _STOP_SECONDS)
+        terminate(entries.values(), _STOP_SECONDS)
         _note(root, {})
     return status(root)
 
@@ -167,21 +159,17 @@ def down(root: Path) -> list[Server]:
 def status(root: Path) -> list[Server]:
     """Return for each server whether it runs and answers."""
     entries = _entries(root)
-    found = []
-    for name in HEALTH:
-        entry = entries.get(name)
-        if entry is None:
-            found.append(Server(name=name, state="down"))
-            continue
-        is_alive = entry.daemon.process() is not None
-        state: Literal["up", "starting", "died"] = "died"
-        if is_alive:
-            state = "up" if _answers(name, entry.port) else "starting"
-        where = _log_file(root, name).relative_to(root).as_posix()
-        found.append(
-            Server(name=name, state=state, address=entry.address, pid=entry.pid if is_alive else None, log=where)
-        )
-    return found
+    return [_server(root, name, entries.get(name)) for name in HEALTH]
+
+
+def _server(root: Path, name: Name, entry: _Entry | None) -> Server:
+    if entry is None:
+        return Server(name=name, state="down")
+    log_file = _log_file(root, name).relative_to(root).as_posix()
+    if entry.process() is None:
+        return Server(name=name, state="died", address=entry.address, log=log_file)
+    state: Literal["up", "starting"] = "up" if _answers(name, entry.port) else "starting"
+    return Server(name=name, state=state, address=entry.address, pid=entry.pid, log=log_file)
 
 
 def environment(root: Path) -> dict[str, str]:
@@ -192,7 +180,7 @@ def environment(root: Path) -> dict[str, str]:
     """
     found = {}
     for name, entry in _entries(root).items():
-        if entry.daemon.process() is not None and _listens(entry.port):
+        if entry.process() is not None and _listens(entry.port):
             variable, path = VARIABLES[name]
             found[variable] = entry.address + path
     return found
@@ -208,31 +196,28 @@ def _made(root: Path) -> Path:
     return state
 
 
-def _file(root: Path) -> Path:
-    return Project(root).state / "servers.json"
-
-
 def _log_file(root: Path, name: Name) -> Path:
     return Project(root).state / "logs" / f"{name}.log"
 
 
 def _entries(root: Path) -> dict[Name, _Entry]:
     try:
-        content: dict[Name, Any] = json.loads(_file(root).read_bytes())
+        content: dict[Name, Any] = json.loads(Project(root).servers.read_bytes())
         return {name: _Entry.model_validate(content[name]) for name in HEALTH if name in content}
     except FileNotFoundError:
         return {}
     except (ValueError, TypeError) as error:
-        msg = f"{_file(root)} was changed by hand and cannot be read; stop the servers by their process and delete it"
+        advice = "stop the servers by their process and delete it"
+        msg = f"{Project(root).servers} was changed by hand and cannot be read; {advice}"
         raise HeadframeError(msg) from error
 
 
 def _note(root: Path, entries: Mapping[Name, _Entry]) -> None:
     if entries:
         plain = {name: entry.model_dump() for name, entry in entries.items()}
-        write_atomically(_file(root), json.dumps(plain, indent=2) + "\n")
+        write_atomically(Project(root).servers, json.dumps(plain, indent=2) + "\n")
     else:
-        _file(root).unlink(missing_ok=True)
+        Project(root).servers.unlink(missing_ok=True)
 
 
 def _listens(port: int) -> bool:
@@ -270,7 +255,7 @@ def _start(root: Path, name: Name, port: int) -> _Entry:
     output.parent.mkdir(parents=True, exist_ok=True)
     log.info("%s: starting at http://%s:%d", name, HOST, port)
     with output.open("wb") as stream:
-        daemon = Daemon.start(_command(root, name, port), environment=_settings(root, port), cwd=root, log=stream)
+        daemon = start_daemon(_command(root, name, port), environment=_settings(root, port), cwd=root, log=stream)
     return _Entry(pid=daemon.pid, created=daemon.created, port=port)
 
 
@@ -319,7 +304,7 @@ def _wait(root: Path, entries: Mapping[Name, _Entry]) -> None:
             if _answers(name, entry.port):
                 log.info("%s: answers at %s after %.0f s", name, entry.address, took)
                 del waiting[name]
-            elif entry.daemon.process() is None:
+            elif entry.process() is None:
                 raise HeadframeError(_failure(root, name, "did not start"))
             elif took > START_SECONDS:
                 raise HeadframeError(_failure(root, name, f"did not answer within {START_SECONDS:.0f} s"))

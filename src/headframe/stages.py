@@ -23,7 +23,8 @@ from headframe.code_dependencies import code_dependencies
 from headframe.config.plan.component import targets
 from headframe.config.plan.data import DatasetConfig
 from headframe.config.plan.plan import Plan
-from headframe.config.targets.schemes import scheme_module
+from headframe.config.project import Project
+from headframe.config.targets.definitions import scheme_module
 from headframe.digests import Record, digest, digest_content, write_atomically
 from headframe.places import Places
 
@@ -86,7 +87,7 @@ class Stage(Generic[R]):
         """
         places: Places = arguments["places"]
         key = self.key(places.root, arguments)
-        folder = places.root / ".headframe" / "stages" / self.name / key[:16]
+        folder = Project(places.root).stages / self.name / key[:16]
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder.with_name(f"{folder.name}.lock"), self.name):
             stored = self._stored(folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from fixtures import Made, World
 
-from headframe.cli.console import show_outcomes, show_trained
+from headframe.cli.console import show_results, show_trained
 from headframe.records import Decision, RunResult, TrainedPlan
 from headframe.registry.versions import resolve
 from headframe.serving.smoke_request import smoke_test
@@ -25,7 +25,7 @@ def _outcome(world: World, made: Made, champion: int | None) -> RunResult:
 def test_what_to_try_next_names_a_version_that_there_is(
     world: World, champion: int | None, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    show_outcomes([_outcome(world, world.made["digits"], champion)], world.root)
+    show_results([_outcome(world, world.made["digits"], champion)])
     printed = capsys.readouterr().out
     [line] = [line for line in printed.splitlines() if line.startswith("try next")]
     assert line == f"try next   headframe serve {name}"
@@ -38,13 +38,13 @@ def test_a_champion_that_misses_a_stricter_minimum_is_shown_as_champion(
 ) -> None:
     outcome = _outcome(world, world.made["digits"], 1)
     refused = outcome.model_copy(update={"decision": outcome.decision.model_copy(update={"state": "refused"})})
-    show_outcomes([refused, refused], world.root)
+    show_results([refused, refused])
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("\u2502 1 ", "\u2502 2 "))]
     assert [row.split()[-2] for row in rows] == ["yes", "yes"]
 
 
 def test_after_training_the_gates_are_what_comes_next(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    show_trained(_outcome(world, world.made["digits"], None).result, world.root)
+    show_trained(_outcome(world, world.made["digits"], None).result)
     assert capsys.readouterr().out.splitlines()[-2:] == [
         "try next   headframe predict digits/1 DATASET scored.parquet",
         "           headframe models gate digits/1",

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from headframe.config.load import load_plan, plan_yaml
+from headframe.config.load import as_yaml, expand, load_plan
 from headframe.config.plan.plan import read_version_plan
 from headframe.config.project import Project
-from headframe.config.sweep import expand
 from headframe.digests import write_record
 from headframe.errors import ConfigurationError
 
@@ -80,7 +79,7 @@ def test_a_plan_survives_being_written_and_read(repository: Project, tmp_path: P
 
 def test_the_printed_plan_is_the_plan(repository: Project) -> None:
     plan = load_plan([], repository)
-    assert yaml.safe_load(plan_yaml([], repository)) == plan.model_dump(mode="json")
+    assert yaml.safe_load(as_yaml(plan)) == plan.model_dump(mode="json")
 
 
 def test_plans_are_frozen(repository: Project) -> None:
@@ -317,3 +316,8 @@ def test_the_configuration_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_sweep_without_a_value_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"'seed=range\(0\)' names no value"):
+        expand(["seed=range(0)"])

@@ -178,11 +178,15 @@ def test_a_damaged_note_is_said(root: Path):
 
 
 def test_a_project_without_servers_pays_nothing(tmp_path: Path):
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "plan.yaml").touch()
     code = (
-        "import sys, pathlib; from headframe.servers import environment, down;"
-        f"print(environment(pathlib.Path({str(tmp_path)!r})), down(pathlib.Path({str(tmp_path)!r}))[0].state,"
+        "import sys; from headframe.cli.context import open_project; print(open_project().root,"
         "sorted({'psutil', 'prefect', 'mlflow', 'torch', 'sqlalchemy', 'httpx'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
-    assert done.stdout.split() == ["{}", "down", "[]"]
-    assert list(tmp_path.iterdir()) == []
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.split() == [str(tmp_path), "[]"]
+    assert servers.environment(tmp_path) == {}
+    assert [server.state for server in servers.down(tmp_path)] == ["down", "down"]
+    assert [path.name for path in tmp_path.iterdir()] == ["conf"]

@@ -5,38 +5,42 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from rich.console import Console
 from rich.table import Table
 
 from headframe.config.project import Project
-from headframe.doctor import Check
 from headframe.evaluation.layout import CARD, REPORT
-from headframe.records import Interval, RunResult, TrainedPlan
+from headframe.records import Ingested, Interval, RunResult, TrainedPlan
+
+if TYPE_CHECKING:
+    from headframe.doctor import Check
 
 MARKS = {"ok": "[green]ok[/]", "warn": "[yellow]warn[/]", "fail": "[red]fail[/]"}
 
 
-def show_outcomes(outcomes: Sequence[RunResult], root: Path) -> None:
-    """Print what a user wants to see when a life ends; several lives end in one table."""
-    console = Console(highlight=False)
-    for outcome in outcomes:
-        show_trained(outcome.result, root, outcome)
-    if len(outcomes) > 1:
-        metric = outcomes[0].result.evaluated.primary_metric
+def show_results(results: Sequence[RunResult | TrainedPlan | Ingested]) -> None:
+    """Print what flows returned; several results of whole runs end in one table."""
+    for result in results:
+        if isinstance(result, TrainedPlan):
+            show_trained(result)
+        elif isinstance(result, RunResult):
+            show_trained(result.result, result)
+    runs = [result for result in results if isinstance(result, RunResult)]
+    if len(runs) > 1:
+        metric = runs[0].result.evaluated.primary_metric
         table = Table("run", "model", "version", metric, "champion", title="all runs")
-        for number, outcome in enumerate(outcomes, start=1):
-            interval = _interval(outcome.result.evaluated.metrics[metric])
-            version = outcome.result.registered.version
-            champion = "yes" if outcome.decision.champion == version else "no"
-            table.add_row(f"{number} {outcome.plan}", outcome.decision.model, str(version), interval, champion)
-        console.print(table)
+        for number, run in enumerate(runs, start=1):
+            interval, version = run.result.evaluated.metrics[metric], run.result.registered.version
+            champion = "yes" if run.decision.champion == version else "no"
+            table.add_row(f"{number} {run.plan}", run.decision.model, str(version), _interval(interval), champion)
+        Console(highlight=False).print(table)
 
 
-def show_trained(result: TrainedPlan, root: Path, outcome: RunResult | None = None) -> None:
-    """Print one result: metrics with intervals, pages, version, answer, what to try next."""
+def show_trained(result: TrainedPlan, run: RunResult | None = None) -> None:
+    """Print one result: metrics with intervals, pages, version, the response to a smoke request, what to try next."""
     console = Console(highlight=False)
     evaluated, registered = result.evaluated, result.registered
     columns = ["metric", "test rows", *(["baseline"] if evaluated.baseline else [])]
@@ -46,22 +50,21 @@ def show_trained(result: TrainedPlan, root: Path, outcome: RunResult | None = No
         other = [_interval(evaluated.baseline[name])] if name in evaluated.baseline else []
         table.add_row(mark, _interval(interval), *other)
     console.print(table)
-    console.print(f"report     {_link(root / evaluated.folder / REPORT, root)}", soft_wrap=True)
-    console.print(f"card       {_link(root / evaluated.folder / CARD, root)}", soft_wrap=True)
-    console.print(
-        f"version    {registered.model} version {registered.version}, run {registered.run_id}", soft_wrap=True
-    )
-    if outcome is None:
+    console.print(f"report     {evaluated.folder}/{REPORT}", soft_wrap=True)
+    console.print(f"card       {evaluated.folder}/{CARD}", soft_wrap=True)
+    version = f"{registered.model} version {registered.version}, run {registered.run_id}"
+    console.print(f"version    {version}", soft_wrap=True)
+    if run is None:
         console.print(f"try next   headframe predict {registered.model}/{registered.version} DATASET scored.parquet")
         console.print(f"           headframe models gate {registered.model}/{registered.version}")
         return
-    console.print(f"champion   {outcome.decision.reason}", soft_wrap=True)
-    answered = outcome.smoke_test
-    answer = json.dumps(json.loads(answered.response), ensure_ascii=False)
-    shortened = answer if len(answer) <= 160 else f"{answer[:157]}..."  # noqa: PLR2004 - two terminal lines
-    console.print(f"answer     row {answered.row_id}: HTTP {answered.status} {shortened}", soft_wrap=True, markup=False)
-    alias = "@champion" if answered.version == outcome.decision.champion else f"/{answered.version}"
-    console.print(f"try next   headframe serve {answered.model}{alias}")
+    console.print(f"champion   {run.decision.reason}", soft_wrap=True)
+    smoke = run.smoke_test
+    response = json.dumps(json.loads(smoke.response), ensure_ascii=False)
+    shortened = response if len(response) <= 160 else f"{response[:157]}..."  # noqa: PLR2004 - two terminal lines
+    console.print(f"response   row {smoke.row_id}: HTTP {smoke.status} {shortened}", soft_wrap=True, markup=False)
+    alias = "@champion" if smoke.version == run.decision.champion else f"/{smoke.version}"
+    console.print(f"try next   headframe serve {smoke.model}{alias}")
     console.print("           headframe list experiments")
 
 
@@ -88,12 +91,8 @@ def _interval(interval: Interval) -> str:
     return str(interval).replace("[", r"\[")
 
 
-def _link(path: Path, root: Path) -> str:
-    return str(path.relative_to(root))
-
-
 def _first_comment(file: Path) -> str:
-    """Give the first comment of a YAML file that is no Hydra directive, else the title it holds."""
+    """Return the first comment of a YAML file that is no Hydra directive, else the title it holds."""
     try:
         text = file.read_text(encoding="utf-8")
         for line in text.splitlines():

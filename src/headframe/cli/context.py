@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headframe.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    import argparse
+
     from headframe.config.project import Project
+
+
+def find_project() -> Project:
+    """Find the project of the working folder."""
+    from pathlib import Path
+
+    from headframe.config.project import Project
+
+    return Project.find(Path.cwd())
 
 
 def open_project() -> Project:
     """Find the project, make its code importable, and use its servers where they are running."""
-    from headframe.config.project import Project
-    from headframe.servers import environment
-
-    project = Project.find(Path.cwd())
+    project = find_project()
     os.chdir(project.root)
     for folder in (project.root, project.root / "src"):
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
-    for name, value in environment(project.root).items():
-        os.environ.setdefault(name, value)
+    if project.servers.is_file():
+        from headframe.servers import environment
+
+        for name, value in environment(project.root).items():
+            os.environ.setdefault(name, value)
     return project
 
 
@@ -47,18 +56,10 @@ def single_plan(arguments: argparse.Namespace) -> list[str]:
     Raises:
         ConfigurationError: they are several plans.
     """
-    from headframe.config.sweep import expand
+    from headframe.config.load import expand
 
     choices = expand(arguments.overrides)
     if len(choices) > 1:
         msg = f"{' '.join(arguments.overrides)}: these are {len(choices)} plans, but this command takes one; give one"
         raise ConfigurationError(msg)
     return choices[0]
-
-
-def use_signer(arguments: argparse.Namespace) -> None:
-    """Sign whatever this command signs with the key that was chosen."""
-    if arguments.signer is not None:
-        from headframe.signing.keys import SIGNER
-
-        os.environ[SIGNER] = arguments.signer

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from headframe.cli.context import open_project
-from headframe.cli.output import CommandResult
+from headframe.cli.output import CommandResult, of_records
 from headframe.cli.parser import Commands
 from headframe.errors import ConfigurationError
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from headframe.config.project import Project
 
 ACTIONS = ("list", "show", "rejected", "versions", "status", "verify", "restore")
+
+
+NOTHING = "nothing is stored yet; store a data set with: headframe ingest"
 
 
 def add_commands(commands: Commands) -> None:
@@ -28,9 +31,7 @@ def _data(arguments: argparse.Namespace) -> CommandResult:
     project = open_project()
     read = _tables if arguments.action in {"list", "show", "rejected"} else _versions
     result = read(arguments, project)
-    if not result.lines:
-        return CommandResult(result.document, ["nothing is stored yet; store a data set with: headframe ingest"])
-    return result
+    return result if result.lines else result._replace(lines=[NOTHING])
 
 
 def _tables(arguments: argparse.Namespace, project: Project) -> CommandResult:
@@ -38,8 +39,7 @@ def _tables(arguments: argparse.Namespace, project: Project) -> CommandResult:
     from headframe.datasets.table import ABOUT, Table
 
     if arguments.action == "list":
-        records = [Table.open(file.parent).record() for file in sorted(project.data.glob(f"*/{ABOUT}"))]
-        return CommandResult([record.model_dump(mode="json") for record in records], [one.summary for one in records])
+        return of_records([Table.open(file.parent).record() for file in sorted(project.data.glob(f"*/{ABOUT}"))])
     if not arguments.dataset:
         msg = f"data {arguments.action} needs a data set, as in: headframe data {arguments.action} digits"
         raise ConfigurationError(msg)
@@ -56,7 +56,7 @@ def _tables(arguments: argparse.Namespace, project: Project) -> CommandResult:
         f"version    {about.digest}",
         *(f"column     {name}: {dtype}" for name, dtype in about.columns.items()),
     ]
-    return CommandResult(about.model_dump(mode="json"), lines)
+    return CommandResult(about, lines)
 
 
 def _versions(arguments: argparse.Namespace, project: Project) -> CommandResult:
@@ -70,7 +70,7 @@ def _versions(arguments: argparse.Namespace, project: Project) -> CommandResult:
             raise ConfigurationError(msg)
         record = versions.restore(arguments.dataset, arguments.digest)
         line = f"{record.folder}: {record.rows:,} rows, version {record.digest[:8]}"
-        return CommandResult(record.model_dump(mode="json"), [line])
+        return CommandResult(record, [line])
     if arguments.action == "verify":
         files = versions.verify()
         return CommandResult({"files": files}, [f"{files} files match their stored digests"] if files else [])
@@ -82,4 +82,4 @@ def _versions(arguments: argparse.Namespace, project: Project) -> CommandResult:
         f"{version.data[:8]}  " + ", ".join(f"{name} {digest[:8]}" for name, digest in version.datasets.items())
         for version in stored
     ]
-    return CommandResult([version.model_dump(mode="json") for version in stored], lines)
+    return CommandResult(stored, lines)

@@ -11,10 +11,9 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from headframe import __version__
-from headframe.cli import data, models, predict, project, reproduce, run, servers
+from headframe.cli import data, models, predict, project, run
 from headframe.cli.output import error_message, failure, log_to_stderr
 from headframe.cli.parser import Commands, Parser
 from headframe.errors import ConfigurationError, HeadframeError
@@ -38,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     as_json = "--json" in given
     try:
         arguments = _parse(given)
+        from pathlib import Path
+
         from headframe.telemetry import switch_off
 
         switch_off()
@@ -78,7 +79,7 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
     common.add_argument("--json", action="store_true", help="print one JSON document on stdout")
     common.add_argument("--project", metavar="DIR", help="the project's folder; default: found by walking up from here")
     commands = Commands(parser.add_subparsers(title="commands", metavar="COMMAND", required=True), common)
-    for group in (run, predict, reproduce, models, data, servers, project):
+    for group in (run, predict, models, data, project):
         group.add_commands(commands)
     arguments, others = parser.parse_known_args(given)
     if others:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headframe.cli.context import open_project, single_plan
@@ -14,11 +13,13 @@ from headframe.cli.parser import Commands, add_overrides, add_signer
 from headframe.errors import REFUSED, ConfigurationError, HeadframeError
 
 if TYPE_CHECKING:
-    from headframe.config.project import Project
+    from pathlib import Path
+
     from headframe.promotion.service import PromotionService
     from headframe.registry.versions import ModelVersion
+    from headframe.signing.keys import OwnKey
 
-Action = Callable[[argparse.Namespace, "Project"], CommandResult]
+Action = Callable[[argparse.Namespace, "PromotionService"], CommandResult]
 
 EPILOG = """\
 examples:
@@ -50,7 +51,9 @@ def add_commands(commands: Commands) -> None:
 
     def add(name: str, action: Action, summary: str, model: str, example: str) -> argparse.ArgumentParser:
         def command(arguments: argparse.Namespace) -> CommandResult:
-            return action(arguments, open_project())
+            if name == "list" and arguments.model is not None and "=" in arguments.model:  # it may be left out
+                arguments.overrides, arguments.model = [arguments.model, *arguments.overrides], None
+            return action(arguments, _service(arguments))
 
         parser = actions.add(name, command, summary, epilog=f"example:\n  headframe models {name} {example}")
         parser.add_argument("model", metavar="MODEL", help=model, nargs="?" if name == "list" else None)
@@ -89,8 +92,9 @@ def add_commands(commands: Commands) -> None:
     verify.add_argument("--recompute", action="store_true", help="run the gates of the champion's promotion again, too")
 
 
-def _service(arguments: argparse.Namespace, project: Project) -> PromotionService:
-    """Give the service for the model that is asked about, and finish what a kill may have left of it."""
+def _service(arguments: argparse.Namespace) -> PromotionService:
+    """Return the service for the model that a command names."""
+    project = open_project()
     from headframe.config.load import load_plan
     from headframe.promotion.service import PromotionService
 
@@ -99,129 +103,115 @@ def _service(arguments: argparse.Namespace, project: Project) -> PromotionServic
         raise ConfigurationError(msg)
     plan = load_plan(single_plan(arguments), project)
     model = (arguments.model or plan.promotion.model).removeprefix("models:/").partition("/")[0].partition("@")[0]
-    # Whatever data set the plan is for: the policy is the same for every model, and holds for the one asked about.
+    # Whatever data set the plan is for: the policy is the same for every model, and holds for the one that is named.
     promotion = plan.promotion.model_copy(update={"model": model})
     return PromotionService.of(plan.model_copy(update={"promotion": promotion}), project.root)
 
 
-def _version(arguments: argparse.Namespace, service: PromotionService) -> ModelVersion:
+def _version(arguments: argparse.Namespace, service: PromotionService, *, acts: bool = True) -> ModelVersion:
+    """Return the version that is named; a command that acts first finishes what a kill may have left."""
     from headframe.registry.versions import resolve
 
-    service.project_pending(service.promotion.model)
+    if acts:
+        service.project_pending(service.promotion.model)
     return resolve(arguments.model, service.uri)
 
 
 def _name(arguments: argparse.Namespace, service: PromotionService) -> str:
-    """Give the model's name, where no version is asked for."""
+    """Return the model's name, where no version is asked for."""
     if arguments.model.removeprefix("models:/") != service.promotion.model:
         msg = f"model {arguments.model!r} was asked for; expected a NAME alone, as in {service.promotion.model}"
         raise ConfigurationError(msg)
     return service.promotion.model
 
 
-def _key(arguments: argparse.Namespace) -> Any:
+def _key(arguments: argparse.Namespace) -> OwnKey:
     from headframe.signing.keys import own_key
 
     return own_key(arguments.signer)
 
 
-def _list(arguments: argparse.Namespace, project: Project) -> CommandResult:
+def _list(arguments: argparse.Namespace, service: PromotionService) -> CommandResult:
     from headframe.promotion.views.overview import overview
     from headframe.registry.listing import model_names
 
-    # An override may stand where the name does, since it may be left out.
-    if arguments.model is not None and "=" in arguments.model:
-        arguments.overrides, arguments.model = [arguments.model, *arguments.overrides], None
-    service = _service(arguments, project)
-    named = model_names(service.uri) if arguments.model is None else [_name(arguments, service)]
-    found = [overview(name, service) for name in named]
+    names = model_names(service.uri) if arguments.model is None else [_name(arguments, service)]
+    found = [overview(name, service) for name in names]
     lines = [line for each in found for line in [*each.lines, ""]][:-1]
-    return CommandResult(
-        [each.model_dump(mode="json") for each in found], lines or ["no model is registered yet: headframe run"]
-    )
+    return CommandResult(found, lines or ["no model is registered yet: headframe run"])
 
 
-def _show(arguments: argparse.Namespace, project: Project) -> CommandResult:
+def _show(arguments: argparse.Namespace, service: PromotionService) -> CommandResult:
     from headframe.promotion.views.version_details import version_details
 
-    service = _service(arguments, project)
-    shown = version_details(_resolved(arguments, service), service)
-    return CommandResult(shown.model_dump(mode="json"), shown.lines)
+    shown = version_details(_version(arguments, service, acts=False), service)
+    return CommandResult(shown, shown.lines)
 
 
-def _card(arguments: argparse.Namespace, project: Project) -> CommandResult:
+def _card(arguments: argparse.Namespace, service: PromotionService) -> CommandResult:
     from headframe.promotion.views.model_card import model_card
 
     target = page_file(arguments)
-    service = _service(arguments, project)
-    made = model_card(_resolved(arguments, service), service)
-    return _page({"model": made.model, "version": made.version}, made, target)
+    card = model_card(_version(arguments, service, acts=False), service)
+    document = {"model": card.model, "version": card.version}
+    if target is None:
+        return CommandResult({**document, "markdown": card.markdown}, card.markdown.splitlines())
+    return _written(document, card, target)
 
 
-def _leaderboard(arguments: argparse.Namespace, project: Project) -> CommandResult:
+def _leaderboard(arguments: argparse.Namespace, service: PromotionService) -> CommandResult:
     from headframe.promotion.views.leaderboard import leaderboard
 
     target = page_file(arguments)
-    service = _service(arguments, project)
     board = leaderboard(_name(arguments, service), service)
     if target is None:
-        return CommandResult(board.model_dump(mode="json"), board.lines)
-    return _page(board.model_dump(mode="json"), board, target)
+        return CommandResult(board, board.lines)
+    return _written(board.model_dump(mode="json"), board, target)
 
 
-def _resolved(arguments: argparse.Namespace, service: PromotionService) -> ModelVersion:
-    """Find the version that is asked about, and change nothing."""
-    from headframe.registry.versions import resolve
-
-    return resolve(arguments.model, service.uri)
-
-
-def _page(document: dict[str, Any], made: Any, target: Path | None) -> CommandResult:
-    """Write a page where one was asked for; else print it as Markdown."""
+def _written(document: dict[str, Any], page: Any, target: Path) -> CommandResult:
+    """Write a page, as HTML or Markdown."""
     from headframe.digests import write_atomically
 
-    if target is None:
-        return CommandResult({**document, "markdown": made.markdown}, made.markdown.splitlines())
-    write_atomically(target, made.html if target.suffix == ".html" else made.markdown)
+    write_atomically(target, page.html if target.suffix == ".html" else page.markdown)
     return CommandResult({**document, "file": str(target)}, [f"written to {target}"])
 
 
-def _gate(arguments: argparse.Namespace, project: Project) -> CommandResult:
+def _gate(arguments: argparse.Namespace, service: PromotionService) -> CommandResult:
     from headframe.promotion.ask_gates import ask_gates
 
-    service = _service(arguments, project)
     gated = ask_gates(_version(arguments, service), service, _key(arguments))
     lines = [
         f"  {'ok' if each.passed else 'no':4}{each.gate:14}{each.verdict}: {each.reason}"
         for each in gated.report.results
     ]
     code = 0 if gated.report.passed else REFUSED
-    return CommandResult(gated.model_dump(mode="json"), [*lines, *gated.summary.splitlines()], code)
+    return CommandResult(gated, [*lines, *gated.summary.splitlines()], code)
 
 
-def _approve(arguments: argparse.Namespace, project: Project) -> CommandResult:
+def _approve(arguments: argparse.Namespace, service: PromotionService) -> CommandResult:
     from headframe.promotion.approve import approve, record_approval, sign_approval
 
     if arguments.print and arguments.record:
         msg = "--print signs an approval and --record takes one that is signed; give one of them"
         raise ConfigurationError(msg)
-    given = _read(arguments) if arguments.record else ""  # before the project's own folder is asked for anything
-    service = _service(arguments, project)
+    given = _read(arguments) if arguments.record else ""  # before registry and ledger are asked for anything
     version, key = _version(arguments, service), _key(arguments)
     if arguments.record:
         return of_record(record_approval(version, given, service, key))
     if arguments.print:
-        envelope = sign_approval(version, arguments.reason, service, key)
         import json
 
+        envelope = sign_approval(version, arguments.reason, service, key)
         return CommandResult(json.loads(envelope), [envelope])
     return of_record(approve(version, arguments.reason, service, key))
 
 
 def _read(arguments: argparse.Namespace) -> str:
+    """Read the approval that `--record` names."""
     if arguments.record == "-":
         return sys.stdin.read()
-    file = Path(arguments.here) / arguments.record
+    file: Path = arguments.here / arguments.record
     try:
         return file.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError as error:
@@ -232,45 +222,39 @@ def _read(arguments: argparse.Namespace) -> str:
         raise HeadframeError(msg) from error
 
 
-def _reject(arguments: argparse.Namespace, project: Project) -> CommandResult:
+def _reject(arguments: argparse.Namespace, service: PromotionService) -> CommandResult:
     from headframe.promotion.approve import reject
 
-    service = _service(arguments, project)
     return of_record(reject(_version(arguments, service), arguments.reason, service, _key(arguments)))
 
 
-def _promote(arguments: argparse.Namespace, project: Project) -> CommandResult:
+def _promote(arguments: argparse.Namespace, service: PromotionService) -> CommandResult:
     from headframe.promotion.promote import promote
 
-    service = _service(arguments, project)
     return of_record(promote(_version(arguments, service), service, _key(arguments), arguments.reason))
 
 
-def _rollback(arguments: argparse.Namespace, project: Project) -> CommandResult:
+def _rollback(arguments: argparse.Namespace, service: PromotionService) -> CommandResult:
     from headframe.promotion.rollback import rollback
 
-    service = _service(arguments, project)
     name, _, number = arguments.model.removeprefix("models:/").partition("/")
     if "@" in name or (number and not number.isdecimal()):
-        msg = (
-            f"model {arguments.model!r} was asked for; expected NAME or NAME/VERSION, as in {name.partition('@')[0]}/1"
-        )
+        example = f"{name.partition('@')[0]}/1"
+        msg = f"model {arguments.model!r} was asked for; expected NAME or NAME/VERSION, as in {example}"
         raise ConfigurationError(msg)
     return of_record(rollback(name, service, _key(arguments), arguments.reason, int(number) if number else None))
 
 
-def _history(arguments: argparse.Namespace, project: Project) -> CommandResult:
+def _history(arguments: argparse.Namespace, service: PromotionService) -> CommandResult:
     from headframe.promotion.views.history import history
 
-    service = _service(arguments, project)
     return of_record(history(_name(arguments, service), service, arguments.on))
 
 
-def _verify(arguments: argparse.Namespace, project: Project) -> CommandResult:
+def _verify(arguments: argparse.Namespace, service: PromotionService) -> CommandResult:
     from headframe.promotion.verify import verify
 
-    service = _service(arguments, project)
-    name = _name(arguments, service)
-    verified = verify(name, service, restore=arguments.restore, recompute=arguments.recompute)
+    options = {"restore": arguments.restore, "recompute": arguments.recompute}
+    verified = verify(_name(arguments, service), service, **options)
     lines = [*(f"{each.what}: {each.message}" for each in verified.problems), verified.summary]
-    return CommandResult(verified.model_dump(mode="json"), lines, REFUSED if verified.problems else 0)
+    return CommandResult(verified, lines, REFUSED if verified.problems else 0)

@@ -1,28 +1,25 @@
-"""What a command gives back, and how it and errors are printed."""
+"""The result of a command, and how it and errors are printed."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import logging
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from headframe.errors import INTERRUPTED, ConfigurationError, HeadframeError
 
 if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
     from pydantic import BaseModel
 
 
-@dataclass(frozen=True)
-class CommandResult:
+class CommandResult(NamedTuple):  # a dataclass would make `--help` pay for the import of inspect
     """The result of a command.
 
     Attributes:
-        document: as JSON, for `--json`.
+        document: what `--json` prints: JSON, or records, or JSON that contains records.
         lines: for people.
         code: the exit code.
         show: prints the result for people where lines are not enough.
@@ -43,9 +40,14 @@ class CommandResult:
             sys.stdout.write("".join(f"{line}\n" for line in self.lines))
 
 
-def of_record(record: Any, code: int = 0) -> CommandResult:
-    """Return a record as a command's result: its JSON, and its summary for people."""
-    return CommandResult(record.model_dump(mode="json"), record.summary.splitlines(), code)
+def of_record(record: Any) -> CommandResult:
+    """Return a record as a command's result, with its summary for people."""
+    return CommandResult(record, record.summary.splitlines())
+
+
+def of_records(records: Sequence[Any]) -> CommandResult:
+    """Return several records as a command's result, with a line each."""
+    return CommandResult(records, [each.summary for each in records])
 
 
 def page_file(arguments: argparse.Namespace) -> Path | None:
@@ -56,7 +58,7 @@ def page_file(arguments: argparse.Namespace) -> Path | None:
     """
     if arguments.to is None:
         return None
-    target = Path(arguments.here) / arguments.to
+    target: Path = arguments.here / arguments.to
     if target.suffix not in (".html", ".md"):
         msg = f"--to {arguments.to} ends in {target.suffix or 'nothing'}; name a file that ends in .html or .md"
         raise ConfigurationError(msg)
@@ -67,8 +69,11 @@ def page_file(arguments: argparse.Namespace) -> Path | None:
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON document, at once: a server prints its address long before it ends."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """Print one JSON document, records in it as JSON, at once: a server prints its address long before it ends."""
+    import json
+
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=lambda record: record.model_dump(mode="json"))
+    sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
@@ -99,13 +104,15 @@ def failure(
         show: prints these for people.
     """
     sys.stderr.write(f"headframe: {message}\n")
-    done = {"finished": [each.model_dump(mode="json") for each in finished]} if finished else {}
+    done = {"finished": finished} if finished else {}
     return CommandResult({"error": message, "exit_code": code, **done}, code=code, show=show)
 
 
 def log_to_stderr() -> None:
     """Send progress to stderr, one plain line each."""
-    handler = logging.StreamHandler(sys.stderr)
+    import logging
+
+    handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
     log = logging.getLogger("headframe")
     log.handlers = [handler]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from headframe.cli.output import CommandResult
 from headframe.errors import ConfigurationError
@@ -28,8 +27,7 @@ class Parser(argparse.ArgumentParser):
         raise ConfigurationError(msg)
 
 
-@dataclass(frozen=True)
-class Commands:
+class Commands(NamedTuple):
     """A parser's subcommands.
 
     Attributes:
@@ -40,24 +38,19 @@ class Commands:
     subparsers: argparse._SubParsersAction[Any]
     common: argparse.ArgumentParser
 
-    def add(
-        self, name: str, command: Command, summary: str, *, description: str = "", epilog: str | None = None
-    ) -> argparse.ArgumentParser:
+    def add(self, name: str, command: Command, summary: str, *, epilog: str | None = None) -> argparse.ArgumentParser:
         """Add a command.
 
         Args:
             name: as it is typed.
             command: runs it.
-            summary: one line for the list of commands.
-            description: for its own help; the summary as a sentence unless given.
+            summary: one line for the list of commands; as a sentence, the description in its own help.
             epilog: examples.
         """
-        question = summary.endswith("?")
-        sentence = f"{summary[0].upper()}{summary[1:]}{'' if question else '.'}"
         parser: argparse.ArgumentParser = self.subparsers.add_parser(
             name,
             help=summary,
-            description=description or sentence,
+            description=f"{summary[0].upper()}{summary[1:]}.",
             epilog=epilog,
             formatter_class=argparse.RawDescriptionHelpFormatter if epilog else argparse.HelpFormatter,
             parents=[self.common],

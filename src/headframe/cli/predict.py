@@ -1,12 +1,16 @@
-"""`headframe predict` and `serve`: registered models at work."""
+"""`headframe predict`, `serve` and `reproduce`: registered versions at work, and trained again."""
 
 from __future__ import annotations
 
 import argparse
 
 from headframe.cli.context import open_project, prepare_engine, single_plan
-from headframe.cli.output import CommandResult, of_record, print_json
-from headframe.cli.parser import MODEL, Commands, add_overrides
+from headframe.cli.output import CommandResult, of_record, page_file, print_json
+from headframe.cli.parser import MODEL, Commands, add_overrides, add_signer
+from headframe.errors import DIFFERENT, ConfigurationError
+
+OVERRIDABLE = ("gate", "promotion", "team", "tracking")
+"""Groups that an override may name where the version's own plan decides everything else."""
 
 
 def add_commands(commands: Commands) -> None:
@@ -20,8 +24,15 @@ def add_commands(commands: Commands) -> None:
     serve = commands.add("serve", _serve, "serve a registered model over HTTP: /ping, /version, /invocations")
     serve.add_argument("model", help=MODEL)
     add_overrides(serve, "serving.max_rows=10")
-    serve.add_argument("--host", default=None, help="address to listen on; default: the plan's, 127.0.0.1")
-    serve.add_argument("--port", type=int, default=None, help="port to listen on; default: the plan's, 8080")
+    serve.add_argument("--host", help="address to listen on; default: the plan's, 127.0.0.1")
+    serve.add_argument("--port", type=int, help="port to listen on; default: the plan's, 8080")
+
+    summary = "train a registered version again and report what differs"
+    reproduce = add_signer(commands.add("reproduce", _reproduce, summary))
+    reproduce.add_argument("model", help=MODEL)
+    add_overrides(reproduce, "tracking.uri=http://127.0.0.1:5000")
+    reproduce.add_argument("--to", metavar="FILE", help="also write the result to FILE.html, as a page, or to FILE.md")
+    reproduce.add_argument("--no-record", action="store_true", help="compare only: sign and store nothing")
 
 
 def _predict(arguments: argparse.Namespace) -> CommandResult:
@@ -44,13 +55,42 @@ def _serve(arguments: argparse.Namespace) -> None:
     from headframe.tracking.address import tracking_uri
 
     plan = load_plan(single_plan(arguments), project)
-    serving = plan.serving
     serve(
         arguments.model,
         plan=plan,
         root=project.root,
         uri=tracking_uri(plan.tracking, project.root),
-        host=arguments.host or serving.host,
-        port=serving.port if arguments.port is None else arguments.port,
+        host=arguments.host or plan.serving.host,
+        port=plan.serving.port if arguments.port is None else arguments.port,
         ready=print_json if arguments.json else None,
     )
+
+
+def _reproduce(arguments: argparse.Namespace) -> CommandResult:
+    project = open_project()
+    import re
+
+    from headframe.config.load import load_plan
+    from headframe.digests import write_atomically
+    from headframe.reproduction.page import render_reproduction, show_reproduction
+    from headframe.reproduction.record import VerdictSigner, record_verdict
+    from headframe.reproduction.reproduce import reproduce
+    from headframe.signing.trust import Trust
+    from headframe.tracking.address import tracking_uri
+
+    target = page_file(arguments)
+    overrides = single_plan(arguments)
+    for given in overrides:
+        if re.split(r"[.@=]", given.lstrip("+~"), maxsplit=1)[0] not in OVERRIDABLE:
+            msg = f"{given}: a version is reproduced by its own plan; only {', '.join(OVERRIDABLE)} can be overridden"
+            raise ConfigurationError(msg)
+    plan = load_plan(overrides, project)
+    uri = tracking_uri(plan.tracking, project.root)
+    signer = None if arguments.no_record else VerdictSigner.find(plan, arguments.signer)
+    found = reproduce(arguments.model, uri, project.root, Trust.of(plan.team))
+    if signer is not None:
+        found = record_verdict(found, plan, uri, project.root, signer)
+    if target is not None:
+        write_atomically(target, render_reproduction(found, target.suffix))
+    code = DIFFERENT if found.verdict == "different" else 0
+    return CommandResult(found, code=code, show=lambda: show_reproduction(found))

@@ -1,19 +1,22 @@
-"""`headframe init`, `doctor`, `list` and `key`: the project, its choices, this machine, and your keys."""
+"""`headframe init`, `doctor`, `list`, `key`, `up`, `down`, `status`: the project, this machine and its servers."""
 
 from __future__ import annotations
 
 import argparse
-import shlex
-from pathlib import Path
 
-from headframe.cli.context import open_project
-from headframe.cli.output import CommandResult
+from headframe.cli.context import find_project, open_project
+from headframe.cli.output import CommandResult, of_records
 from headframe.cli.parser import Commands
 from headframe.errors import ConfigurationError, HeadframeError
 
 
 def add_commands(commands: Commands) -> None:
     """Add the commands."""
+    up = commands.add("up", _up, "start Prefect and MLflow on this machine and wait until they respond")
+    up.add_argument("--prefect-port", type=int, help="of Prefect; default: 4200")
+    up.add_argument("--mlflow-port", type=int, help="of MLflow; default: 5000")
+    commands.add("down", _down, "stop what `up` started")
+    commands.add("status", _status, "which servers run, and where")
     listing = commands.add("list", _list, "what conf/ offers: models, datasets, experiments, ...")
     listing.add_argument("group", nargs="?", help="one group, e.g. models")
     commands.add("doctor", _doctor, "check this machine and project, and suggest fixes")
@@ -21,6 +24,25 @@ def add_commands(commands: Commands) -> None:
     key.add_argument("name", nargs="?", help="of a key to create: lower-case letters, digits, - and _, as in anna")
     init = commands.add("init", _init, "create a new project, and a first signing key if you have none")
     init.add_argument("folder", help="a folder that is empty or does not exist")
+
+
+def _up(arguments: argparse.Namespace) -> CommandResult:
+    from headframe.servers import up
+
+    ports = {"prefect_port": arguments.prefect_port, "mlflow_port": arguments.mlflow_port}
+    return of_records(up(find_project().root, **ports))
+
+
+def _down(_: argparse.Namespace) -> CommandResult:
+    from headframe.servers import down
+
+    return of_records(down(find_project().root))
+
+
+def _status(_: argparse.Namespace) -> CommandResult:
+    from headframe.servers import status
+
+    return of_records(status(find_project().root))
 
 
 def _list(arguments: argparse.Namespace) -> CommandResult:
@@ -41,13 +63,11 @@ def _list(arguments: argparse.Namespace) -> CommandResult:
 
 def _doctor(_: argparse.Namespace) -> CommandResult:
     from headframe.cli.console import show_checks
-    from headframe.config.project import Project
     from headframe.doctor import check_all
 
-    checks = check_all(Project.find(Path.cwd()).root)
+    checks = check_all(find_project().root)
     code = HeadframeError.exit_code if any(check.state == "fail" for check in checks) else 0
-    document = [check.model_dump(mode="json") for check in checks]
-    return CommandResult(document, code=code, show=lambda: show_checks(checks))
+    return CommandResult(checks, code=code, show=lambda: show_checks(checks))
 
 
 def _key(arguments: argparse.Namespace) -> CommandResult:
@@ -70,6 +90,8 @@ def _key(arguments: argparse.Namespace) -> CommandResult:
 
 
 def _init(arguments: argparse.Namespace) -> CommandResult:
+    import shlex
+
     from headframe.scaffold import init
     from headframe.signing.keys import own_keys
 

@@ -3,141 +3,81 @@
 from __future__ import annotations
 
 import argparse
-import logging
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import os
+from functools import partial
+from typing import Any
 
-from headframe.cli.context import open_project, prepare_engine, use_signer
+from headframe.cli.context import open_project, prepare_engine
 from headframe.cli.output import CommandResult, error_message, failure
 from headframe.cli.parser import Commands, add_overrides, add_signer
 from headframe.errors import REFUSED, HeadframeError
 
-if TYPE_CHECKING:
-    from headframe.config.project import Project
-
-Show = Callable[[Sequence[Any]], None]
-"""Prints results for people."""
+SUMMARIES = {
+    "run": "run the whole pipeline: ingest, fit, evaluate, register, promote, smoke test",
+    "ingest": "read a data set, validate it against its contract, commit its version",
+    "train": "ingest, fit, evaluate and register, without promotion",
+}
+FLOWS = {"run": "flows.lifecycle:lifecycle", "ingest": "flows.ingest:ingest_flow", "train": "flows.train:train_flow"}
 
 
 def add_commands(commands: Commands) -> None:
     """Add the commands that run flows."""
-    run = add_signer(
-        commands.add("run", _run, "run the whole pipeline: ingest, fit, evaluate, register, promote, smoke test")
-    )
-    ingest = commands.add("ingest", _ingest, "read a data set, validate it against its contract, commit its version")
-    train = add_signer(commands.add("train", _train, "ingest, fit, evaluate and register, without promotion"))
-    for command in (run, ingest, train):
+    for name, summary in SUMMARIES.items():
+        command = commands.add(name, partial(_run_flow, name), summary)
+        if name != "ingest":
+            add_signer(command)
         add_overrides(command, "experiment=mnist_cnn")
         command.add_argument("--cfg", action="store_true", help="print the composed plan and stop")
 
 
-def _run(arguments: argparse.Namespace) -> CommandResult | None:
-    use_signer(arguments)
+def _run_flow(name: str, arguments: argparse.Namespace) -> CommandResult:
+    """Run a flow once for each choice of the overrides."""
+    import pkgutil
 
-    def entry() -> Callable[[list[str]], Any]:
-        from flows.lifecycle import lifecycle
+    from headframe.config.load import as_yaml, expand, load_plan
 
-        return lifecycle
+    if getattr(arguments, "signer", None) is not None:
+        from headframe.signing.keys import SIGNER
 
-    def show(outcomes: Sequence[Any]) -> None:
-        from headframe.cli.console import show_outcomes
-
-        show_outcomes(outcomes, Path.cwd())
-
-    def code(outcomes: Sequence[Any]) -> int:
-        return 0 if any(outcome.decision.state != "refused" for outcome in outcomes) else REFUSED
-
-    return _run_flow(arguments, entry, show, code)
-
-
-def _ingest(arguments: argparse.Namespace) -> CommandResult | None:
-    def entry() -> Callable[[list[str]], Any]:
-        from flows.ingest import ingest_flow
-
-        return ingest_flow
-
-    return _run_flow(arguments, entry, lambda _: None, lambda _: 0, fitting=False)
-
-
-def _train(arguments: argparse.Namespace) -> CommandResult | None:
-    use_signer(arguments)
-
-    def entry() -> Callable[[list[str]], Any]:
-        from flows.train import train_flow
-
-        return train_flow
-
-    def show(results: Sequence[Any]) -> None:
-        from headframe.cli.console import show_trained
-
-        for result in results:
-            show_trained(result, Path.cwd())
-
-    return _run_flow(arguments, entry, show, lambda _: 0)
-
-
-def _run_flow(
-    arguments: argparse.Namespace,
-    entry: Callable[[], Callable[[list[str]], Any]],
-    show: Show,
-    code: Callable[[Sequence[Any]], int],
-    *,
-    fitting: bool = True,
-) -> CommandResult:
-    """Run a flow once for each choice of the overrides.
-
-    Args:
-        arguments: of the command line.
-        entry: imports the flow.
-        show: prints the results for people.
-        code: the exit code of the results.
-        fitting: whether the parts of the plan must fit each other.
-    """
-    from headframe.config.sweep import expand
-
+        os.environ[SIGNER] = arguments.signer
+    fitting = name != "ingest"  # whatever is to be trained on the data must fit them, and nothing else needs to
     project = open_project()
     choices = expand(arguments.overrides)
-    if arguments.cfg:
-        return _composed(choices, project, as_json=arguments.json, fitting=fitting)
-    if len(choices) > 1:  # all are composed before the first runs
-        from headframe.config.load import load_plan
-
-        for choice in choices:
-            load_plan(choice, project, fitting=fitting)
+    if arguments.cfg or len(choices) > 1:  # all are composed before the first runs
+        plans = [load_plan(choice, project, fitting=fitting) for choice in choices]
+        if arguments.cfg:
+            return CommandResult(_single(plans), "---\n".join(map(as_yaml, plans)).splitlines())
     prepare_engine()
-    function = entry()
-    from headframe.orchestration import reaching_api
+    flow = pkgutil.resolve_name(FLOWS[name])
+    from headframe.orchestration import log, reaching_api
 
     results: list[Any] = []
+
+    def show() -> None:
+        from headframe.cli.console import show_results
+
+        show_results(results)
+
     for number, choice in enumerate(choices, start=1):
         if len(choices) > 1:
-            logging.getLogger("headframe").info("run %d of %d: %s", number, len(choices), " ".join(choice))
+            log.info("run %d of %d: %s", number, len(choices), " ".join(choice))
         try:
             with reaching_api():
-                results.append(function(choice))
+                results.append(flow(choice))
         except BaseException as error:
             if not results:
                 raise
             expected = error_message(error)
             what, exit_code = expected or (f"{type(error).__name__}: {error}", HeadframeError.exit_code)
             message = f"run {number} of {len(choices)} ({' '.join(choice)}): {what}"
-            failed = failure(message, exit_code, finished=results, show=lambda: show(results))
+            failed = failure(message, exit_code, finished=results, show=show)
             if expected is None:
                 failed.print(as_json=arguments.json)
                 raise
             return failed
-    documents = [result.model_dump(mode="json") for result in results]
-    document = documents[0] if len(documents) == 1 else documents
-    return CommandResult(document, code=code(results), show=lambda: show(results))
+    refused = name == "run" and all(result.decision.state == "refused" for result in results)
+    return CommandResult(_single(results), code=REFUSED if refused else 0, show=show)
 
 
-def _composed(choices: list[list[str]], project: Project, *, as_json: bool, fitting: bool) -> CommandResult:
-    """Return the composed plans: what `--cfg` prints."""
-    from headframe.config.load import load_plan, plan_yaml
-
-    if as_json:
-        plans = [load_plan(choice, project, fitting=fitting).model_dump(mode="json") for choice in choices]
-        return CommandResult(plans[0] if len(plans) == 1 else plans)
-    text = "---\n".join(plan_yaml(choice, project, fitting=fitting) for choice in choices)
-    return CommandResult(None, text.splitlines())
+def _single(results: list[Any]) -> Any:
+    return results[0] if len(results) == 1 else results

@@ -1,10 +1,11 @@
-"""Compose `conf/` into a plan, or explain in one sentence why that is impossible."""
+"""Compose `conf/` into plans, or explain in one sentence why that is impossible."""
 
 from __future__ import annotations
 
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
@@ -21,14 +22,57 @@ from headframe.config.fit import check_fit
 from headframe.config.plan.data import DatasetConfig
 from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
+from headframe.config.targets.definitions import scheme_module
 from headframe.config.targets.nearest import nearest
 from headframe.config.targets.paths import keys_at, schema_keys, walk
-from headframe.config.targets.schemes import scheme_module
 from headframe.config.targets.signature import SETTINGS, check_arguments
 from headframe.errors import ConfigurationError
 
 _one_at_a_time = threading.Lock()
 """Hydra's composition is neither re-entrant nor thread-safe (hydra issue 3364)."""
+
+
+def expand(overrides: Sequence[str]) -> list[list[str]]:
+    """Return the overrides of each plan that one command line names, in the order of Hydra's own sweeper.
+
+    Args:
+        overrides: Hydra's grammar, with sweeps as in `model=cnn,lstm seed=range(3)`.
+
+    Raises:
+        ConfigurationError: an override is no `key=value`, or a sweep has no value.
+    """
+    axes: list[list[str]] = []
+    for text in overrides:
+        try:
+            (override,) = OverridesParser.create().parse_overrides([text])
+        except OverrideParseException:
+            raise ConfigurationError(_no_override(text)) from None
+        if override.is_sweep_override():
+            key = override.get_key_element()
+            axes.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+            if not axes[-1]:
+                msg = f"{text!r} names no value, so nothing would run; name at least one, as in seed=range(3)"
+                raise ConfigurationError(msg)
+        else:
+            axes.append([text])
+    return [list(choice) for choice in product(*axes)]
+
+
+def _no_override(text: str) -> str:
+    return f"{text!r} is no override; write key=value, as in trainer.max_epochs=3"
+
+
+UNKNOWN_KEYS = (
+    r"Key '[^']+' is not in struct\s+full_key: (\S+)",
+    r"Could not (?:override|delete from config\.) '([^']+)'",
+)
+HYDRA_MESSAGES = {
+    r"Could not append to config. An item is already at '([^']+)'": "the plan has this key already; leave out the +",
+    r"(\S+) appears more than once in the final defaults list": "the plan has a choice of {0} already; leave out the +",
+    r"Missing mandatory value: (\S+)": "it has no value; give it one, as in {0}=VALUE",
+    r"Interpolation key '([^']+)' not found": "conf/ refers to ${{{0}}}, which the plan does not have",
+}
+"""What Hydra says of a key, and what that means for a plan."""
 
 
 def load_plan(overrides: Sequence[str], project: Project, *, fitting: bool = True) -> Plan:
@@ -47,18 +91,16 @@ def load_plan(overrides: Sequence[str], project: Project, *, fitting: bool = Tru
         plan = Plan.model_validate(tree, context={"trusted": project.packages})
     except ValidationError as error:
         raise ConfigurationError(_sentence(error, tree, project)) from None
-    _check_name(plan.dataset.name, choices.get("dataset"))
+    _check_dataset(plan.dataset, choices.get("dataset"))
     if fitting:
         check_fit(plan, project)
-    _check_schemes(plan.dataset)
     for path, node in _components((), tree):
         check_arguments(".".join(path), node, project.root / "src", schema_keys(path, tree) or SETTINGS)
     return plan
 
 
-def plan_yaml(overrides: Sequence[str], project: Project, *, fitting: bool = True) -> str:
-    """Return the composed and validated plan as YAML."""
-    plan = load_plan(overrides, project, fitting=fitting)
+def as_yaml(plan: Plan) -> str:
+    """Return a plan as YAML."""
     return OmegaConf.to_yaml(OmegaConf.create(plan.model_dump(mode="json")))
 
 
@@ -113,23 +155,20 @@ def _first_not_utf8(project: Project) -> tuple[Path, int]:
     raise ConfigurationError(msg)
 
 
-def _check_name(name: str, choice: str | None) -> None:
-    """Refuse a data set that is not named as its file: two of one name would overwrite each other in `data/<name>/`."""
+def _check_dataset(dataset: DatasetConfig, choice: str | None) -> None:
+    """Refuse a data set that is not named as its file, and a source whose scheme no module provides."""
+    name = dataset.name
     if choice is not None and name != choice.removesuffix(".yaml"):
         msg = (
             f"dataset.name={name}: expected {choice}, the name of its file conf/dataset/{choice}.yaml, since two data "
             f"sets of one name would overwrite each other in data/{name}/; give both one name"
         )
         raise ConfigurationError(msg)
-
-
-def _check_schemes(dataset: DatasetConfig) -> None:
-    """Refuse a source whose scheme no module provides, before anything is fetched."""
-    for name, source in dataset.sources.items():
+    for key, source in dataset.sources.items():
         try:
             scheme_module(source.uri)
         except ConfigurationError as error:
-            msg = f"dataset.sources.{name}.uri: {error}"
+            msg = f"dataset.sources.{key}.uri: {error}"
             raise ConfigurationError(msg) from None
 
 
@@ -138,8 +177,7 @@ def _check_choices(overrides: Sequence[str], project: Project) -> None:
     for override in OverridesParser.create().parse_overrides(list(overrides)):
         text, group = str(override.input_line), override.key_or_group
         if not group:
-            msg = f"{text!r} is no override; write key=value, as in trainer.max_epochs=3"
-            raise ConfigurationError(msg)
+            raise ConfigurationError(_no_override(text))
         if group.partition(".")[0] == "hydra":
             msg = f"{text}: Headframe composes a plan and does the rest itself, so Hydra's own settings have no effect"
             raise ConfigurationError(msg)
@@ -167,18 +205,12 @@ def _hydra_sentence(error: Exception, overrides: Sequence[str], project: Project
         return (
             f"conf/ holds a value that cannot be read: {_first_line(error.__cause__)}; correct it in the chosen files"
         )
-    if found := re.search(r"Key '([^']+)' is not in struct\s+full_key: (\S+)", text):
-        return _unknown_key(found[2], overrides, project)
-    if found := re.search(r"Could not (?:override|delete from config\.) '([^']+)'", text):
-        return _unknown_key(found[1], overrides, project)
-    if found := re.search(r"Could not append to config. An item is already at '([^']+)'", text):
-        return f"{found[1]}: the plan has this key already; leave out the +"
-    if found := re.search(r"(\S+) appears more than once in the final defaults list", text):
-        return f"{found[1]}: the plan has a choice of {found[1]} already; leave out the +"
-    if found := re.search(r"Missing mandatory value: (\S+)", text):
-        return f"{found[1]} has no value; give it one, as in {found[1]}=VALUE"
-    if found := re.search(r"Interpolation key '([^']+)' not found", text):
-        return f"conf/ refers to ${{{found[1]}}}, which the plan does not have"
+    for pattern in UNKNOWN_KEYS:
+        if found := re.search(pattern, text):
+            return _unknown_key(found[1], overrides, project)
+    for pattern, message in HYDRA_MESSAGES.items():
+        if found := re.search(pattern, text):
+            return f"{found[1]}: {message.format(found[1])}"
     for override in overrides:
         if override in text:
             return f"{override}: {_first_line(error)}"

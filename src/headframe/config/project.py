@@ -8,11 +8,30 @@ from pathlib import Path
 from headframe.errors import ConfigurationError
 
 
+class _Within:
+    """A path in the project's folder."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __get__(self, project: Project, _: type[Project]) -> Path:
+        return project.root / self._path
+
+
 @dataclass(frozen=True)
 class Project:
     """Paths of one project; no folder is created until something is written to it."""
 
     root: Path
+
+    conf = _Within("conf")  # what to run: YAML
+    data = _Within("data")  # tables, one folder a data set; versioned by DVC
+    state = _Within(".headframe")  # Headframe's own: never committed
+    stages = _Within(".headframe/stages")  # a folder for each step, and in it for each key
+    raw = _Within(".headframe/raw")  # raw files as downloaded from their source
+    tracking_database = _Within(".headframe/mlflow.db")  # MLflow's, while no server is named
+    artifacts = _Within(".headframe/artifacts")  # MLflow's files, while no server is named
+    servers = _Within(".headframe/servers.json")  # the servers that were started on this machine
 
     @classmethod
     def find(cls, start: Path) -> Project:
@@ -25,54 +44,15 @@ class Project:
         for folder in (here, *here.parents):
             if (folder / "conf" / "plan.yaml").is_file():
                 return cls(folder)
-        msg = (
-            f"no Headframe project at {here} or above it (conf/plan.yaml is missing); create one with `headframe init`"
-        )
+        advice = "create one with `headframe init`"
+        msg = f"no Headframe project at {here} or above it (conf/plan.yaml is missing); {advice}"
         raise ConfigurationError(msg)
-
-    @property
-    def conf(self) -> Path:
-        """What to run: YAML."""
-        return self.root / "conf"
-
-    @property
-    def data(self) -> Path:
-        """Tables, one folder a data set; versioned by DVC."""
-        return self.root / "data"
-
-    @property
-    def state(self) -> Path:
-        """Headframe's own state: finished stages, databases, logs. Never committed."""
-        return self.root / ".headframe"
-
-    @property
-    def stages(self) -> Path:
-        """One folder for each stage and digest."""
-        return self.state / "stages"
-
-    @property
-    def raw(self) -> Path:
-        """Raw files as downloaded from their source."""
-        return self.state / "raw"
-
-    @property
-    def tracking_database(self) -> Path:
-        """MLflow's database while no server is named."""
-        return self.state / "mlflow.db"
-
-    @property
-    def artifacts(self) -> Path:
-        """MLflow's files while no server is named."""
-        return self.state / "artifacts"
 
     @property
     def packages(self) -> tuple[str, ...]:
         """Import prefixes of the project's own code in `src/`, such as `("mine.",)`."""
-        source = self.root / "src"
-        if not source.is_dir():
-            return ()
-        found = [folder.name for folder in source.iterdir() if (folder / "__init__.py").is_file()]
-        return tuple(f"{name}." for name in sorted(found) if name != "headframe")
+        found = sorted(file.parent.name for file in (self.root / "src").glob("*/__init__.py"))
+        return tuple(f"{name}." for name in found if name != "headframe")
 
     def choices(self, group: str) -> list[str]:
         """Return the names of the choices in `conf/<group>/`; a choice exists because its file exists."""

@@ -10,7 +10,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from headframe.config.targets.nearest import nearest
 from headframe.errors import ConfigurationError
+
+SCHEMES = "headframe.datasets.sources"
+"""The package with one module for each URI scheme that raw files can come from."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,24 @@ def _module_file(module: str, own_source: Path) -> Path | None:
 
 @lru_cache(maxsize=16)
 def submodules(package: str) -> tuple[str, ...]:
-    """Return the names of the modules in one of Headframe's own packages, sorted, without importing it."""
+    """Return the names of the modules that a package has to offer, sorted, without importing it."""
     file = module_file(package)
     found = file.parent.glob("*.py") if file is not None else ()
     return tuple(sorted(path.stem for path in found if not path.stem.startswith("_") and path.stem != "base"))
+
+
+def scheme_module(uri: str) -> str:
+    """Return the name of the module that locates raw files of a URI's scheme, without importing it.
+
+    Raises:
+        ConfigurationError: there is no such scheme.
+    """
+    scheme, known = uri.partition(":")[0], submodules(SCHEMES)
+    if scheme not in known:
+        schemes = ", ".join(f"{name}:" for name in known)
+        msg = f"{uri!r} begins with none of the known schemes ({schemes}); {nearest(scheme, known)}"
+        raise ConfigurationError(msg)
+    return f"{SCHEMES}.{scheme}"
 
 
 def parse(file: Path) -> ast.Module:
