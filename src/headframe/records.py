@@ -33,7 +33,7 @@ class Validated(Record):
     @property
     def summary(self) -> str:
         """One line for people."""
-        return f"{self.expectations} expectations kept"
+        return f"{self.expectations} expectations met"
 
 
 class SplitRecord(Record):

@@ -58,7 +58,7 @@ def test_a_life_through_prefect_is_the_same_life_and_is_visible(
         "smoke-test",
     }
     logs = httpx.post(f"{api}/logs/filter", json={"limit": 200}).json()
-    assert any("expectations kept" in line["message"] for line in logs)
+    assert any("expectations met" in line["message"] for line in logs)
 
     from mlflow import MlflowClient
 

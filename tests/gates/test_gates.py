@@ -523,11 +523,11 @@ def test_a_contract_must_be_kept_by_this_very_table(arena: Arena, digits: Made):
     unproven = arena.verdict("contract", "sms")  # whose report is an empty one
     assert (unproven.passed, unproven.verdict) == (False, "unproven")
     report = json.loads((arena.root / ".headframe" / "validation" / "validation.json").read_bytes())
-    broken = {**report, "findings": [{**report["findings"][0], "kept": False}, *report["findings"][1:]]}
+    broken = {**report, "results": [{**report["results"][0], "passed": False}, *report["results"][1:]]}
     cases = {
         "is about table 000000": {**report, "digest": "0" * 64},
-        "1 constraints were not checked": {**report, "findings": report["findings"][1:]},
-        "constraints are broken, first: the table has exactly": broken,
+        "1 constraints were not checked": {**report, "results": report["results"][1:]},
+        "constraints are broken, first: the table must have exactly": broken,
     }
     for number, (words, content) in enumerate(cases.items(), start=1):
         (digits.root / digits.data.validated.report).write_text(json.dumps(content), encoding="utf-8")
@@ -858,7 +858,7 @@ def test_a_plan_and_its_tag_changed_together_are_refused(digits: Made, part: str
 def test_a_validation_report_is_the_one_that_was_signed(arena: Arena, digits: Made):
     signed = (arena.root / ".headframe" / "validation" / "validation.json").read_bytes()
     content = json.loads(signed)
-    broken = {**content, "findings": [{**content["findings"][0], "kept": False}, *content["findings"][1:]]}
+    broken = {**content, "results": [{**content["results"][0], "passed": False}, *content["results"][1:]]}
     (digits.root / digits.data.validated.report).write_text(json.dumps(broken), encoding="utf-8")
     digits.register()
     here = Arena(digits.root, digits.uri, {})

@@ -1,4 +1,4 @@
-"""Contracts against plain pandas, and everything that must not pass for kept."""
+"""Contracts against plain pandas, and everything that must not pass for met."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from headframe.datasets.table import Table, write_table
 from headframe.errors import DataError
 from headframe.places import Places
 from headframe.validation import checks as module
-from headframe.validation.checks import Finding, check
-from headframe.validation.contracts import Term, terms
+from headframe.validation.checks import ExpectationResult, check
+from headframe.validation.expectations import Expectation, expectations
 from headframe.validation.validate import validate
 
 # Great Expectations imports a module that Python wants to take back; nothing here can change that.
@@ -65,8 +65,8 @@ def store(tmp_path: Path) -> Callable[[dict[str, pa.Array]], Table]:
     def write(columns: dict[str, pa.Array]) -> Table:
         folder = tmp_path / "data" / "numbers"
         folder.mkdir(parents=True)
-        promises = {name: {**LOOSE[name], "nullable": True} for name in columns}
-        return write_table(folder, dataset(promises), {}, [Batch(pa.RecordBatch.from_pydict(columns))])
+        columns_of = {name: {**LOOSE[name], "nullable": True} for name in columns}
+        return write_table(folder, dataset(columns_of), {}, [Batch(pa.RecordBatch.from_pydict(columns))])
 
     return write
 
@@ -98,14 +98,12 @@ def arrays(frame: pd.DataFrame) -> dict[str, pa.Array]:
     }  # NaN in "f" stays NaN
 
 
-def by_words(findings: list[Finding]) -> dict[tuple[str | None, str], Finding]:
-    return {
-        (finding.column, finding.expectation.removeprefix("expect_column_values_to_")): finding for finding in findings
-    }
+def by_expectation(results: list[ExpectationResult]) -> dict[tuple[str | None, str], ExpectationResult]:
+    return {(one.column, one.expectation.removeprefix("expect_column_values_to_")): one for one in results}
 
 
 @pytest.mark.parametrize("chunk", [2**20, 170])
-def test_findings_are_those_of_plain_pandas(
+def test_results_are_those_of_plain_pandas(
     store: Callable[..., Table], frame: pd.DataFrame, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "CHUNK_ROWS", chunk)
@@ -117,7 +115,7 @@ def test_findings_are_those_of_plain_pandas(
         "b": {"dtype": "bool", "one_of": [True]},
         "t": {"dtype": "timestamp", "unique": True},
     }
-    found = by_words(check(store(arrays(frame)), dataset(contract).contract))
+    found = by_expectation(check(store(arrays(frame)), dataset(contract).contract))
     text, number = frame["s"], frame["f"]
     expected = {
         ("i", "not_be_null"): frame["i"].isna(),
@@ -135,31 +133,31 @@ def test_findings_are_those_of_plain_pandas(
         ("t", "not_be_null"): frame["t"].isna(),
         ("t", "be_unique"): frame["t"].duplicated(keep=False),
     }
-    counted = {key: finding.broken for key, finding in found.items() if key in expected}
+    counted = {key: result.unexpected for key, result in found.items() if key in expected}
     assert counted == {key: int(wrong.fillna(False).sum()) for key, wrong in expected.items()}
-    assert all(finding.kept == (finding.broken == 0) for finding in found.values())
-    assert all(finding.error is None for finding in found.values())
+    assert all(result.passed == (result.unexpected == 0) for result in found.values())
+    assert all(result.error is None for result in found.values())
     assert len(found) == len(expected) + 2 + len(contract)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_numbers_that_are_not_finite_break_a_float_without_bounds(store: Callable[..., Table], value: float) -> None:
     table = store({"f": pa.array([0.0, value, 1.0])})
-    broken = [one for one in check(table, dataset({"f": {"dtype": "float"}}).contract) if not one.kept]
-    assert [(one.broken, one.error) for one in broken] == [(1, None)]
+    broken = [one for one in check(table, dataset({"f": {"dtype": "float"}}).contract) if not one.passed]
+    assert [(one.unexpected, one.error) for one in broken] == [(1, None)]
     if math.isinf(value):
         nullable = dataset({"f": {"dtype": "float", "nullable": True}}).contract
-        assert [one.broken for one in check(table, nullable) if not one.kept] == [1]
+        assert [one.unexpected for one in check(table, nullable) if not one.passed] == [1]
 
 
-def test_images_are_held_to_shape_range_and_presence(store: Callable[..., Table]) -> None:
+def test_images_are_checked_for_shape_range_and_presence(store: Callable[..., Table]) -> None:
     images = np.zeros((5, 2, 2, 1), np.uint8)
     images[1], images[4, 1, 1] = 17, 200
     table = store({"image": pa.FixedShapeTensorArray.from_numpy_ndarray(images)})
 
-    def broken(**promise: Any) -> list[tuple[str, int, str | None]]:
-        contract = dataset({"image": {"dtype": "tensor", **promise}}).contract
-        return [(one.expectation, one.broken, one.example) for one in check(table, contract) if not one.kept]
+    def broken(**constraints: Any) -> list[tuple[str, int, str | None]]:
+        contract = dataset({"image": {"dtype": "tensor", **constraints}}).contract
+        return [(one.expectation, one.unexpected, one.example) for one in check(table, contract) if not one.passed]
 
     assert broken(shape=[2, 2, 1]) == []
     assert broken(shape=[2, 2, 1], min=0, max=255) == []
@@ -168,27 +166,33 @@ def test_images_are_held_to_shape_range_and_presence(store: Callable[..., Table]
     assert broken(shape=[4, 1, 1])[0][0] == "arrow_type"
 
 
-def test_a_promise_that_cannot_be_checked_is_broken(store: Callable[..., Table]) -> None:
+def test_an_expectation_that_cannot_be_checked_fails(store: Callable[..., Table]) -> None:
     table = store({"s": pa.array(["a", "b"])})
-    broken = [one for one in check(table, dataset({"s": {"dtype": "string", "matches": "("}}).contract) if not one.kept]
+    broken = [
+        one for one in check(table, dataset({"s": {"dtype": "string", "matches": "("}}).contract) if not one.passed
+    ]
     assert [one.expectation for one in broken] == ["expect_column_values_to_match_regex"]
     assert broken[0].error
 
 
-def test_a_promise_that_nobody_answered_is_broken(store: Callable[..., Table], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module._Judge, "_take", lambda *_: None)
-    findings = check(store({"i": pa.array([1])}), dataset({"i": {"dtype": "int"}}).contract)
-    unheard = [one.error for one in findings if one.expectation != "arrow_type"]
-    assert unheard == ["it was not checked"] * 3
+def test_an_expectation_without_a_result_fails(store: Callable[..., Table], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module._GreatExpectationsValidator, "_add", lambda *_: None)
+    results = check(store({"i": pa.array([1])}), dataset({"i": {"dtype": "int"}}).contract)
+    unchecked = [one.error for one in results if one.expectation != "arrow_type"]
+    assert unchecked == ["it was not checked"] * 3
 
 
-def test_no_promise_at_all_is_a_failure(store: Callable[..., Table], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "terms", lambda _: [])
-    with pytest.raises(DataError, match="promises nothing"):
+def test_a_contract_without_expectations_is_a_failure(
+    store: Callable[..., Table], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "expectations", lambda _: [])
+    with pytest.raises(DataError, match="the contract has no constraints"):
         check(store({"i": pa.array([1])}), dataset({"i": {"dtype": "int"}}).contract)
 
 
-def test_a_broken_contract_names_promise_column_count_and_example(store: Callable[..., Table], tmp_path: Path) -> None:
+def test_an_unmet_contract_names_constraint_column_count_and_example(
+    store: Callable[..., Table], tmp_path: Path
+) -> None:
     store({"i": pa.array([1, 2, 99, 120]), "s": pa.array(["a", None, "b", "c"])})
     strict = dataset({"i": {"dtype": "int", "max": 90}, "s": {"dtype": "string"}, "f": {"dtype": "float"}}, min_rows=10)
     folder = tmp_path / ".headframe" / "stages" / "validate"
@@ -196,23 +200,23 @@ def test_a_broken_contract_names_promise_column_count_and_example(store: Callabl
         validate(strict, Table.open(tmp_path / "data" / "numbers").record(), Places(tmp_path).of_step(folder))
     assert caught.value.exit_code == 3
     for words in (
-        "column 'i' promises that it is at most 90, but 2 of 4 rows break it, for example '99'",
-        "column 's' promises that it is never missing, but 1 of 4 rows break it",
-        "column 'f' promises that it is of type double, which cannot be checked: the column is missing",
-        "the table promises that it has at least 10 rows, but it has 4",
-        "the table promises that it has exactly the columns row_id, content, i, s, f, but it has",
+        "column 'i' must be at most 90, but 2 of 4 rows do not meet this, for example '99'",
+        "column 's' must not be missing, but 1 of 4 rows do not meet this",
+        "column 'f' must be of type double, which cannot be checked: the column is missing",
+        "the table must have at least 10 rows, but it has 4",
+        "the table must have exactly the columns row_id, content, i, s, f, but it has",
         ".headframe/stages/validate/validation.json",
     ):
         assert words in str(caught.value)
     report = json.loads((folder / "validation.json").read_text())
-    assert sum(not one["kept"] for one in report["findings"]) == 7
+    assert sum(not one["passed"] for one in report["results"]) == 7
 
 
-def test_a_wrong_type_is_named_and_its_other_promises_are_not_kept(store: Callable[..., Table]) -> None:
-    findings = check(store({"s": pa.array(["1"])}), dataset({"s": {"dtype": "int", "min": 0}}).contract)
-    kind = next(one for one in findings if one.expectation == "arrow_type")
-    assert (kind.kept, kind.example, kind.promise) == (False, "string", "is of type int64")
-    assert not any(one.kept for one in findings if one.column == "s")
+def test_a_wrong_type_is_named_and_its_other_expectations_fail(store: Callable[..., Table]) -> None:
+    results = check(store({"s": pa.array(["1"])}), dataset({"s": {"dtype": "int", "min": 0}}).contract)
+    kind = next(one for one in results if one.expectation == "arrow_type")
+    assert (kind.passed, kind.example, kind.constraint) == (False, "string", "must be of type int64")
+    assert not any(one.passed for one in results if one.column == "s")
 
 
 def test_the_report_is_the_same_every_time(store: Callable[..., Table], tmp_path: Path, frame: pd.DataFrame) -> None:
@@ -234,30 +238,31 @@ def test_a_changed_table_is_not_validated(store: Callable[..., Table], tmp_path:
         validate(dataset({"t": {"dtype": "timestamp"}}), table.record(), Places(tmp_path).of_step(tmp_path / "report"))
 
 
-def test_every_word_of_a_promise_becomes_a_term() -> None:
-    bare = len(terms(TableContract(columns={"s": ColumnContract(dtype="string", nullable=True)})))
+def test_every_key_of_a_contract_becomes_an_expectation() -> None:
+    bare = len(expectations(TableContract(columns={"s": ColumnContract(dtype="string", nullable=True)})))
     for name, value in {"nullable": False, "unique": True, "one_of": ("a",), "min_length": 1, "matches": "a"}.items():
-        promise = ColumnContract(**{"dtype": "string", "nullable": True, name: value})
-        assert len(terms(TableContract(columns={"s": promise}))) == bare + 1, name
-    assert {type(term) for term in terms(TableContract(columns={"s": ColumnContract(dtype="string")}))} == {Term}
+        column = ColumnContract(**{"dtype": "string", "nullable": True, name: value})
+        assert len(expectations(TableContract(columns={"s": column}))) == bare + 1, name
+    found = expectations(TableContract(columns={"s": ColumnContract(dtype="string")}))
+    assert {type(each) for each in found} == {Expectation}
 
 
 @pytest.mark.parametrize(
-    ("name", "promises"), [("mnist", 11), ("sms_spam", 8), ("csl_titles", 11), ("etth1", 26), ("adult", 29)]
+    ("name", "number"), [("mnist", 11), ("sms_spam", 8), ("csl_titles", 11), ("etth1", 26), ("adult", 29)]
 )
-def test_real_data_sets_keep_their_contracts(
-    tmp_path: Path, real_data: Path, repository: Project, name: str, promises: int
+def test_real_data_sets_meet_their_contracts(
+    tmp_path: Path, real_data: Path, repository: Project, name: str, number: int
 ) -> None:
     shipped = DatasetConfig.model_validate(yaml.safe_load((repository.conf / "dataset" / f"{name}.yaml").read_text()))
     record = ingest(shipped, Places(tmp_path, real_data))
-    assert validate(shipped, record, Places(tmp_path).of_step(tmp_path / "report")).expectations == promises
+    assert validate(shipped, record, Places(tmp_path).of_step(tmp_path / "report")).expectations == number
 
 
 @pytest.mark.parametrize(
-    ("name", "promises"),
+    ("name", "number"),
     [("digits", 8), ("mnist", 11), ("sms_spam", 8), ("csl_titles", 11), ("etth1", 26), ("adult", 29), ("diabetes", 35)],
 )
-def test_fake_files_and_packages_keep_the_shipped_contracts(tmp_path: Path, name: str, promises: int) -> None:
+def test_fake_files_and_packages_meet_the_shipped_contracts(tmp_path: Path, name: str, number: int) -> None:
     shipped = DatasetConfig.model_validate(fake_data.settings(name))
     record = ingest(shipped, Places(tmp_path, fake_data.mirror(name)))
-    assert validate(shipped, record, Places(tmp_path).of_step(tmp_path / "report")).expectations == promises
+    assert validate(shipped, record, Places(tmp_path).of_step(tmp_path / "report")).expectations == number

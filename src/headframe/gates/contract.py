@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from headframe.errors import HeadframeError, Refused, Unavailable
 from headframe.gates.context import GateContext
 from headframe.gates.report import GateResult, Numbers
-from headframe.validation.contracts import terms
+from headframe.validation.expectations import expectations
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,13 @@ class Contract:
         except HeadframeError as error:
             return GateResult.refuse("unproven", str(error))
         table = context.records.signed_digest("table")
-        required = {(term.column, term.words) for term in terms(context.records.plan.dataset.contract)}
-        checked = {(finding.column, finding.promise) for finding in report.findings}
-        broken = [finding for finding in report.findings if not finding.kept]
+        contract = context.records.plan.dataset.contract
+        required = {(expectation.column, expectation.constraint) for expectation in expectations(contract)}
+        checked = {(result.column, result.constraint) for result in report.results}
+        broken = [result for result in report.results if not result.passed]
         numbers: Numbers = {
             "constraints": len(required),
-            "checked": len(report.findings),
+            "checked": len(report.results),
             "broken": len(broken),
             "rows": report.rows,
             "table": report.digest,
@@ -36,13 +37,13 @@ class Contract:
         if report.digest != table:
             reason = f"the validation report is about table {report.digest[:12]}, but the version is of {table[:12]}"
             return GateResult.refuse("unproven", reason, numbers)
-        unchecked = sorted(f"{column or 'the table'} {words}" for column, words in required - checked)
+        unchecked = sorted(f"{column or 'the table'} {constraint}" for column, constraint in required - checked)
         if unchecked:
             reason = f"{len(unchecked)} constraints were not checked, first: {unchecked[0]}"
             return GateResult.refuse("unproven", reason, numbers)
         if broken:
-            first = f"{broken[0].column or 'the table'} {broken[0].promise}"
-            reason = f"{len(broken)} of {len(report.findings)} constraints are broken, first: {first}"
+            first = f"{broken[0].column or 'the table'} {broken[0].constraint}"
+            reason = f"{len(broken)} of {len(report.results)} constraints are broken, first: {first}"
             return GateResult.refuse("broken", reason, numbers)
-        reason = f"all {len(report.findings)} constraints are met by the {report.rows:,} rows of table {table[:12]}"
+        reason = f"all {len(report.results)} constraints are met by the {report.rows:,} rows of table {table[:12]}"
         return GateResult.accept("met", reason, numbers)

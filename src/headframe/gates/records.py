@@ -36,7 +36,7 @@ from headframe.tracking import layout
 from headframe.tracking.client import make_client
 from headframe.tracking.downloads import ArtifactMissing, download
 from headframe.tracking.errors import readable_errors
-from headframe.validation.checks import REPORT, Report
+from headframe.validation.checks import REPORT, ValidationReport
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ class SignedRecords:
         return read_signed_provenance(self.file(layout.PROVENANCE).read_bytes(), self.request.version, self.signed)
 
     @cached_property
-    def validation(self) -> Report:
+    def validation(self) -> ValidationReport:
         """The validation report of the version's table.
 
         Raises:
@@ -164,7 +164,7 @@ class SignedRecords:
         content = self.file(name).read_bytes()
         require_signed_bytes(content, "validated", name, version, self.signed)
         try:
-            return Report.model_validate_json(content)
+            return ValidationReport.model_validate_json(content)
         except ValidationError as error:
             msg = f"{name} of {version.uri} is no validation report ({validation_message(error)})"
             raise DataError(msg) from error

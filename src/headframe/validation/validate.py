@@ -1,4 +1,4 @@
-"""The step that holds a table to its contract; what it needs is imported when it is not kept already."""
+"""The step that validates a table against its contract; what it needs is imported when nothing is stored yet."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from headframe.records import TableRecord, Validated
 
 
 def validate(dataset: DatasetConfig, table: TableRecord, places: Places) -> Validated:
-    """Check every promise of a contract on every row, in bounded memory.
+    """Check every constraint of a contract on every row, in bounded memory.
 
     Args:
         dataset: whose contract.
@@ -19,19 +19,20 @@ def validate(dataset: DatasetConfig, table: TableRecord, places: Places) -> Vali
         places: the report is written to the step's folder, also if the contract is broken.
 
     Raises:
-        DataError: a promise is broken or could not be checked, or there is none; the table's bytes are not
+        DataError: a constraint is not met or could not be checked, or there is none; the table's bytes are not
             those that were written.
     """
-    from headframe.validation.checks import REPORT, Report, check, sentence  # noqa: PLC0415 - pandas costs a second
+    from headframe.validation import checks  # noqa: PLC0415 - pandas costs a second
 
     opened = open_record(table, places.root)
     opened.verify()
-    findings = check(opened, dataset.contract)
-    path = places.folder / REPORT
-    write_record(path, Report(dataset=dataset.name, digest=table.digest, rows=table.rows, findings=tuple(findings)))
-    broken = [finding for finding in findings if not finding.kept]
-    if broken:
-        sentences = "; ".join(sentence(finding, table.rows) for finding in broken)
-        msg = f"dataset {dataset.name} breaks its contract: {sentences}; all findings: {path.relative_to(places.root)}"
+    results = checks.check(opened, dataset.contract)
+    path = places.folder / checks.REPORT
+    report = checks.ValidationReport(dataset=dataset.name, digest=table.digest, rows=table.rows, results=tuple(results))
+    write_record(path, report)
+    failed = [result for result in results if not result.passed]
+    if failed:
+        sentences = "; ".join(checks.failure_message(result, table.rows) for result in failed)
+        msg = f"dataset {dataset.name} breaks its contract: {sentences}; all results: {path.relative_to(places.root)}"
         raise DataError(msg)
-    return Validated(table=table, expectations=len(findings), report=path.relative_to(places.root).as_posix())
+    return Validated(table=table, expectations=len(results), report=path.relative_to(places.root).as_posix())
