@@ -13,8 +13,8 @@ import torch
 
 from benchmarks.promise import ROOT, Promise, seconds
 from headframe.config.build import build
-from headframe.config.learner import Learner
 from headframe.config.load import load_plan
+from headframe.config.plan.learner import Learner
 from headframe.config.project import Project
 from headframe.examples.batches import Batches, TensorExamples
 from headframe.examples.encode import Examples

@@ -7,6 +7,7 @@ from pathlib import Path
 from flows.ingest import ingest_dataset
 from headframe.code_dependencies import device_of
 from headframe.config.load import load_plan
+from headframe.config.members import with_member
 from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
 from headframe.evaluation.step import evaluate
@@ -42,7 +43,7 @@ def train_plan(plan: Plan, places: Places) -> TrainedPlan:
     learner, task, columns = version.learner, version.task, version.dataset.training_data
     baseline = None
     if version.baseline is not None:
-        other = learner.with_member(version.baseline)
+        other = with_member(learner, version.baseline)
         fit_baseline = step(fit, name="fit-baseline", program=PROGRAM, valid=is_complete)
         baseline = fit_baseline(other, task, columns, table, device_of(other), places)
     trained = step(fit, program=PROGRAM, valid=is_complete)(learner, task, columns, table, device_of(learner), places)

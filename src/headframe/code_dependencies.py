@@ -11,7 +11,8 @@ from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
-from headframe.config.learner import Learner
+from headframe.config.members import member_learners
+from headframe.config.plan.learner import Learner
 from headframe.config.targets.definitions import module_file, parse
 from headframe.digests import Record, file_digest
 from headframe.gpu import gpu
@@ -88,7 +89,7 @@ def device_of(learner: Learner) -> str:
 
     A project's own estimators count as networks here, since only importing torch could show otherwise.
     """
-    members = learner.members().values()
+    members = member_learners(learner).values()
     if members:
         return next((device for device in map(device_of, members) if device != "cpu"), "cpu")
     alone = learner.trainer.accelerator == "cpu" or learner.model.target.startswith("sklearn.")

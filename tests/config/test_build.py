@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from headframe.config.build import build, look_up
-from headframe.config.learner import Learner
+from headframe.config.members import member_learners
 from headframe.config.plan.component import Component
+from headframe.config.plan.learner import Learner
 from headframe.config.plan.model import EnsembleConfig
 from headframe.config.plan.trainer import TrainerConfig
 from headframe.errors import ConfigurationError
@@ -96,7 +97,7 @@ def test_members_differ_from_the_plan_only_where_they_say_so() -> None:
         "_target_": "headframe.models.ensembles.Mean",
         "members": {"a": {"model": MODEL}, "b": {"model": MODEL, "trainer": {"max_epochs": 7}}},
     }
-    members = learner(ensemble).members()
+    members = member_learners(learner(ensemble))
     assert list(members) == ["a", "b"]
     assert members["a"].trainer == TRAINER
     assert members["b"].trainer.max_epochs == 7
@@ -111,7 +112,7 @@ def test_copies_get_seeds_of_their_own_and_the_first_keeps_the_plans() -> None:
         "copies": 3,
         "bootstrap": True,
     }
-    members = learner(ensemble).members()
+    members = member_learners(learner(ensemble))
     assert list(members) == ["a-0", "a-1", "a-2"]
     assert members["a-0"].seed == 5
     assert len({member.seed for member in members.values()}) == 3
@@ -119,7 +120,7 @@ def test_copies_get_seeds_of_their_own_and_the_first_keeps_the_plans() -> None:
 
 
 def leaves(found: Learner, path: str = "") -> dict[str, Learner]:
-    inner = found.members()
+    inner = member_learners(found)
     if not inner:
         return {path: found}
     return {name: leaf for key, member in inner.items() for name, leaf in leaves(member, f"{path}/{key}").items()}

@@ -14,9 +14,10 @@ import yaml
 
 from headframe.config.build import build
 from headframe.config.fit import check_fit
-from headframe.config.learner import Learner
 from headframe.config.load import load_plan
+from headframe.config.members import single_learners
 from headframe.config.plan.data import DatasetConfig
+from headframe.config.plan.learner import Learner
 from headframe.config.plan.model import AnyModel, ModelConfig
 from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
@@ -86,7 +87,7 @@ def refused_in_training(plan: Plan, rows: Any) -> str:
     try:
         task.fit(rows.slice(0, ROWS - 60).select(columns))
         prepared = PreparedData(plan.dataset, rows, splits, task, plan.task, "0" * 64)
-        for _, learner in plan.learner.single_learners("model"):
+        for _, learner in single_learners(plan.learner, "model"):
             check_model(learner.model, encoded(prepared, learner), task)
     except ConfigurationError as error:
         return str(error)

@@ -12,9 +12,10 @@ from pydantic import BaseModel, create_model
 from pydantic.fields import FieldInfo
 
 from headframe.code_dependencies import DECLARATIONS, code_dependencies
-from headframe.config.learner import TrainingPlan
 from headframe.config.load import load_plan
-from headframe.config.plan.component import Component, targets
+from headframe.config.members import member_learners, with_member
+from headframe.config.plan.component import Component, narrow, targets
+from headframe.config.plan.learner import Learner, TrainingPlan
 from headframe.config.plan.plan import Plan, fingerprint_of
 from headframe.config.project import Project
 from headframe.digests import Record, digest, digest_content, write_record
@@ -106,6 +107,16 @@ def test_a_new_field_with_a_default_changes_no_identity(name: str) -> None:
     assert digest(later.dataset.training_data) == digest(plan.dataset.training_data)
 
 
+@pytest.mark.parametrize("name", ["digits_ensemble", "etth1_lstm"])
+def test_a_new_field_of_a_learner_reaches_all_members_and_changes_no_identity(name: str) -> None:
+    learner = load_plan([f"experiment={name}"], REPOSITORY).learner
+    later = narrow(learner, with_new_fields(Learner, {}))
+    members, known = member_learners(later), member_learners(learner)
+    assert list(map(digest, members.values())) == list(map(digest, known.values()))
+    changed: Any = member_learners(later.model_copy(update={"added_later": 3}))
+    assert [each.added_later for each in changed.values()] == [3] * len(known)
+
+
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_a_new_kind_among_those_that_a_file_declares_changes_no_identity(name: str) -> None:
     plan = load_plan([f"experiment={name}"], REPOSITORY)
@@ -129,7 +140,7 @@ def test_a_new_kind_among_those_that_a_file_declares_changes_no_identity(name: s
 )
 def test_the_source_of_the_schema_is_no_part_of_a_result(module: str) -> None:
     code = code_dependencies([module], Path("none")).code
-    assert "headframe.config.learner" in code
+    assert "headframe.config.members" in code
     assert [name for name in code if name.startswith(DECLARATIONS)] == []
 
 
@@ -168,20 +179,23 @@ def test_no_default_has_changed() -> None:
 
     A new field adds a line to `defaults.json`; an existing line never changes. Another value belongs in `conf/`.
     """
-    recorded = json.loads(DEFAULTS.read_text(encoding="utf-8"))
-    assert parts(Plan, {}) == recorded
+    found: dict[str, dict[str, Any]] = {}
+    for schema in (Learner, TrainingPlan, Plan):
+        parts(schema, found)
+    assert found == json.loads(DEFAULTS.read_text(encoding="utf-8"))
 
 
-def step_keys(plan: Any) -> dict[str, str]:
+def step_keys(plan: Any, schema: type[Learner] = Learner) -> dict[str, str]:
     """The keys of the steps that fit, evaluate and register a plan, on some table."""
     version, zeros = plan.version, "0" * 64
+    learner = narrow(version, schema)
     table = TableRecord(dataset=plan.dataset.name, folder="data/x", digest=zeros, rows=1, rejected=0)
     trained = Trained(folder="x", bundle=zeros, predictions=zeros, epochs=1, parameters=1)
     given = {"plan": version, "table": table, "trained": trained}
     learning = {"task": version.task, "dataset": version.dataset.training_data, "table": table, "device": "cpu"}
-    learners = {"fit": version.learner}
+    learners = {"fit": learner}
     if version.baseline is not None:
-        learners["fit-baseline"] = version.learner.with_member(version.baseline)
+        learners["fit-baseline"] = with_member(learner, version.baseline)
     keys = {
         name: Stage(fit, name, program=PROGRAM).key(REPOSITORY.root, {"learner": learner, **learning})
         for name, learner in learners.items()
@@ -195,7 +209,7 @@ def step_keys(plan: Any) -> dict[str, str]:
 def test_after_a_new_field_nothing_is_fitted_or_registered_again(name: str) -> None:
     plan = load_plan([f"experiment={name}"], REPOSITORY)
     later = with_new_fields(Plan, {}).model_validate(plan.model_dump(mode="json"))
-    assert step_keys(later) == step_keys(plan)
+    assert step_keys(later, with_new_fields(Learner, {})) == step_keys(plan)
     assert step_keys(plan.model_copy(update={"seed": plan.seed + 1})) != step_keys(plan)
 
 

@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from headframe.config.build import build
-from headframe.config.learner import Learner
+from headframe.config.plan.learner import Learner
 from headframe.config.plan.task import TaskConfig
 from headframe.config.plan.trainer import TrainerConfig
 from headframe.digests import folder_digest

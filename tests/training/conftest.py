@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from headframe.code_dependencies import device_of
-from headframe.config.learner import TrainingPlan
 from headframe.config.load import load_plan
+from headframe.config.plan.learner import TrainingPlan
 from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
 from headframe.datasets.ingest import ingest

@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from headframe.config.load import load_plan
+from headframe.config.members import with_member
 from headframe.config.plan.data import ColumnContract, DatasetConfig
 from headframe.config.plan.model import EnsembleConfig, MemberConfig
 from headframe.config.plan.plan import Plan
@@ -220,7 +221,7 @@ def test_every_baseline_learns_and_answers(choices: ChoicesProject, name: str, t
     beside = "ridge" if (task, kind) == ("regression", "sparse") else MODELS[kind]
     plan = choices.plan(*asked(kind, task), f"model={beside}", f"baseline={name}")
     assert plan.baseline is not None
-    learner = plan.learner.with_member(_tiny(plan.baseline))
+    learner = with_member(plan.learner, _tiny(plan.baseline))
     changed = {part: getattr(learner, part) for part in ("model", "features", "optimizer", "scheduler", "trainer")}
     choices.check_predictions(plan.model_copy(update={**changed, "baseline": None}))
 

@@ -11,6 +11,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
+from headframe.config.members import member_learners
 from headframe.config.plan.plan import Plan
 from headframe.datasets.table import Table
 from headframe.examples.encode import encode
@@ -110,7 +111,7 @@ def test_copies_of_a_bagged_member_see_other_rows(training_project):
     files = run.files()
     assert run.read("result.json")["members"] == ["tree-0", "tree-1"]
     assert files["members/tree-0/bundle/estimator.skops"] != files["members/tree-1/bundle/estimator.skops"]
-    first, second = (encode_of(training_project, learner) for learner in plan.learner.members().values())
+    first, second = (encode_of(training_project, learner) for learner in member_learners(plan.learner).values())
     every = rows_of(training_project, plan)[2]
     for drawn in (first, second):
         assert len(drawn) == (every == "train").sum()

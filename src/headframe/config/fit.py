@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from headframe.config.learner import Learner
+from headframe.config.members import single_learners, with_member
 from headframe.config.plan.component import Component, column_type_target
 from headframe.config.plan.data import DatasetConfig
 from headframe.config.plan.features import FeaturesConfig
+from headframe.config.plan.learner import Learner
 from headframe.config.plan.model import ModelConfig
 from headframe.config.plan.plan import Plan
 from headframe.config.plan.task import TaskConfig
@@ -44,9 +45,9 @@ def check_fit(plan: Plan, project: Project) -> None:
     fit = _Fit(plan.dataset, plan.task, project)
     fit.check_task()
     _check_slices(plan, project.root / "src")
-    parts = [*plan.learner.single_learners("model")]
+    parts = [*single_learners(plan.learner, "model")]
     if plan.baseline is not None:
-        parts += plan.learner.with_member(plan.baseline).single_learners("baseline")
+        parts += single_learners(with_member(plan.learner, plan.baseline), "baseline")
     for path, learner in parts:
         fit.check_learner(path, learner)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from headframe.config.learner import Learner
+from headframe.config.members import member_learners, with_member
+from headframe.config.plan.learner import Learner
 from headframe.config.plan.model import EnsembleConfig
 from headframe.config.plan.plan import VersionPlan
 from headframe.evaluation.paired import Comparison
@@ -95,7 +96,7 @@ class Facts:
         """How the model compares with its baseline, in two sentences."""
         if self.plan.baseline is None or self.comparison is None:
             return "Not compared with a baseline."
-        name = describe(self.plan.learner.with_member(self.plan.baseline))
+        name = describe(with_member(self.plan.learner, self.plan.baseline))
         change = self.comparison.difference.get(self.primary_metric)
         if change is None:
             return f"Baseline: {name}."
@@ -198,7 +199,7 @@ def describe(learner: Learner) -> str:
     name = learner.model.target.rpartition(".")[2]
     if not isinstance(learner.model, EnsembleConfig):
         return name
-    members = ", ".join(f"{key} ({describe(member)})" for key, member in learner.members().items())
+    members = ", ".join(f"{key} ({describe(member)})" for key, member in member_learners(learner).items())
     return f"{name} of {members}"
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from headframe.config.build import build
-from headframe.config.learner import Learner
+from headframe.config.plan.learner import Learner
 from headframe.errors import ConfigurationError, DataError
 from headframe.examples.prepare import MEASURED, PreparedData
 from headframe.examples.seeds import with_replacement

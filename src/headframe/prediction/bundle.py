@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from headframe.config.build import build
-from headframe.config.learner import Learner
+from headframe.config.plan.learner import Learner
 from headframe.config.plan.model import EnsembleConfig, ModelConfig
 from headframe.config.plan.task import TaskConfig
 from headframe.datasets.exchange import exchange

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from headframe.code_dependencies import device_of
+from headframe.config.members import with_member
 from headframe.config.plan.component import Component
 from headframe.config.plan.plan import VersionPlan, read_version_plan
 from headframe.config.project import Project
@@ -115,7 +116,7 @@ def _run_steps(
     baseline = None
     if plan.baseline is not None:
         with timed("baseline"):
-            learner = plan.learner.with_member(plan.baseline)
+            learner = with_member(plan.learner, plan.baseline)
             baseline = fit(learner, *data, table, device_of(learner), places("baseline"))
     with timed("weights"):
         trained = fit(plan.learner, *data, table, device_of(plan.learner), places("fit"))

@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
+from headframe.config.members import member_learners
 from headframe.config.plan.model import EnsembleConfig
 from headframe.config.plan.plan import VersionPlan
 from headframe.records import Evaluated, Interval, SplitRecord, Trained
@@ -67,7 +68,7 @@ def log_parameters(client: MlflowClient, run: Run, plan: VersionPlan) -> None:
         "precision": plan.trainer.precision,
     }
     if isinstance(plan.model, EnsembleConfig):
-        chosen["members"] = ", ".join(learner.members())
+        chosen["members"] = ", ".join(member_learners(learner))
     params = [Param(name, str(value)[:SHORT]) for name, value in chosen.items() if value != ""]
     client.log_batch(run.info.run_id, params=params)
 

@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(plan_file: Path, folder: Path, root: Path | None, version: str | None) -> None:
     from pydantic import ValidationError  # noqa: PLC0415 - `--help` needs no schema
 
-    from headframe.config.learner import TrainingPlan  # noqa: PLC0415
+    from headframe.config.plan.learner import TrainingPlan  # noqa: PLC0415
 
     project = Project(root.resolve()) if root is not None else Project.find(Path.cwd())
     try:

@@ -18,7 +18,8 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from headframe.config.build import build
-from headframe.config.learner import Learner
+from headframe.config.members import member_learners
+from headframe.config.plan.learner import Learner
 from headframe.config.plan.model import ModelConfig
 from headframe.errors import HeadframeError
 from headframe.examples.prepare import PreparedData, prepare
@@ -52,7 +53,7 @@ class Leaf:
 
 def leaves(learner: Learner, work: TrainingJob, folder: Path, name: str = "") -> Iterator[Leaf]:
     """Take an ensemble apart, however deep; a learner that is none is its own only leaf."""
-    members = learner.members()
+    members = member_learners(learner)
     if not members:
         yield Leaf(name, learner, folder, work.identity(learner))
     for member, inner in members.items():
@@ -233,9 +234,9 @@ def _combine(learner: Learner, work: TrainingJob, prepared: PreparedData, folder
     results: dict[str, Result] = {}
     members: dict[str, Predictor] = {}
     settings = learner.trainer
-    for name, inner in learner.members().items():
+    for name, inner in member_learners(learner).items():
         place = folder / MEMBERS / name
-        if inner.members():
+        if member_learners(inner):
             results[name] = _combine(inner, work, prepared, place)
         else:
             results[name] = Result.model_validate_json((place / RESULT).read_bytes())

@@ -9,7 +9,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from headframe.config.build import build, look_up
-from headframe.config.learner import Learner
+from headframe.config.plan.learner import Learner
 from headframe.examples.encode import Examples
 from headframe.prediction.estimator import EstimatorModel
 from headframe.tasks.base import Task

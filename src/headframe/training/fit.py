@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from headframe.config.build import build
-from headframe.config.learner import Learner, TrainingPlan
 from headframe.config.plan.data import TrainingDataConfig
+from headframe.config.plan.learner import Learner, TrainingPlan
 from headframe.config.plan.task import TaskConfig
 from headframe.config.project import Project
 from headframe.digests import file_digest, folder_digest, write_record

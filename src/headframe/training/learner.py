@@ -8,7 +8,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from headframe.config.build import look_up
-from headframe.config.learner import Learner
+from headframe.config.plan.learner import Learner
 from headframe.config.plan.model import ModelConfig
 from headframe.examples.encode import encode
 from headframe.examples.prepare import PreparedData

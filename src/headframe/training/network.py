@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from headframe.config.build import build
-from headframe.config.learner import Learner
+from headframe.config.plan.learner import Learner
 from headframe.config.plan.trainer import TrainerConfig
 from headframe.errors import ConfigurationError, DataError, HeadframeError
 from headframe.examples.batches import Batches, TensorExamples

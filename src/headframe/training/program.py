@@ -6,7 +6,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from headframe.config.learner import TrainingPlan
+from headframe.config.members import member_learners
+from headframe.config.plan.learner import TrainingPlan
 from headframe.datasets.table import Table
 from headframe.digests import write_record
 from headframe.errors import HeadframeError
@@ -45,7 +46,7 @@ def train(plan: TrainingPlan, root: Path, folder: Path, trusted: tuple[str, ...]
                 display.line("", "finished earlier; nothing to do")
                 return done
             usage = ResourceUsage(resumed=_has_begun(folder))
-            if learner.members():
+            if member_learners(learner):
                 from headframe.training.ensembles import train_ensemble  # noqa: PLC0415 - only ensembles need it
 
                 result = train_ensemble(learner, job, folder, display, usage)

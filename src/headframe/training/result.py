@@ -9,9 +9,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from headframe.code_dependencies import code_dependencies, device_of
-from headframe.config.learner import Learner
 from headframe.config.plan.component import targets
 from headframe.config.plan.data import TrainingDataConfig
+from headframe.config.plan.learner import Learner
 from headframe.config.plan.task import TaskConfig
 from headframe.datasets.table import Table, open_version
 from headframe.digests import Record, digest, digest_content, file_digest, folder_digest, write_record

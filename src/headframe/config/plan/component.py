@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 from pydantic.config import JsonDict
 from pydantic_core import InitErrorDetails
+
+Part = TypeVar("Part", bound=BaseModel)
 
 TRUSTED = ("headframe.", "sklearn.", "torch.optim.")
 """Where a `_target_` may point besides the packages in the project's own `src/`."""
@@ -90,6 +92,12 @@ def column_type_target(name: str) -> str:
     'headframe.datasets.column_types.string.String'
     """
     return f"{COLUMN_TYPES}.{name}.{''.join(part.capitalize() for part in name.split('_'))}"
+
+
+def narrow(record: BaseModel, schema: type[Part]) -> Part:
+    """Return the fields of a record that another schema has as well; what was checked once is not checked again."""
+    fields = type(record).model_fields.keys() & schema.model_fields.keys()
+    return schema.model_construct(**{name: getattr(record, name) for name in fields})
 
 
 def without_declared(value: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
-from headframe.config.plan.component import COLUMN_TYPES, DECLARED, Component, Name
+from headframe.config.plan.component import COLUMN_TYPES, DECLARED, Component, Name, narrow
 from headframe.config.targets.definitions import submodules
 from headframe.config.targets.nearest import nearest
 from headframe.digests import Record
@@ -82,8 +82,7 @@ class DatasetConfig(TrainingDataConfig):
     @property
     def training_data(self) -> TrainingDataConfig:
         """The part that decides a training; not title, licence and the like."""
-        fields = {name: getattr(self, name) for name in TrainingDataConfig.model_fields}
-        return TrainingDataConfig.model_construct(**fields)
+        return narrow(self, TrainingDataConfig)
 
     @model_validator(mode="after")
     def _columns_are_known(self) -> Self:

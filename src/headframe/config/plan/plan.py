@@ -7,11 +7,11 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from headframe.config.learner import Learner
-from headframe.config.plan.component import Component, Name, without_declared
+from headframe.config.plan.component import Component, Name, narrow, without_declared
 from headframe.config.plan.data import DatasetConfig
 from headframe.config.plan.evaluation import EvaluationConfig
 from headframe.config.plan.features import FeaturesConfig
+from headframe.config.plan.learner import Learner
 from headframe.config.plan.model import AnyModel, MemberConfig
 from headframe.config.plan.promotion import PromotionConfig, TeamConfig
 from headframe.config.plan.serving import ServingConfig, TrackingConfig
@@ -21,7 +21,10 @@ from headframe.digests import Record, digest
 
 
 class VersionPlan(Record):
-    """The part of a plan that decides a registered version; equal ones give equal results."""
+    """The part of a plan that decides a registered version; equal ones give equal results.
+
+    The steps that evaluate and register take it whole: both store it, and its fingerprint with what they measure.
+    """
 
     name: Name
     seed: int = Field(default=17, ge=0, lt=2**31)
@@ -38,8 +41,7 @@ class VersionPlan(Record):
     @property
     def learner(self) -> Learner:
         """What is trained."""
-        fields = Learner.model_fields.keys() & VersionPlan.model_fields.keys()
-        return Learner.model_construct(**{name: getattr(self, name) for name in fields})
+        return narrow(self, Learner)
 
     @property
     def fingerprint(self) -> str:
@@ -63,8 +65,7 @@ class Plan(VersionPlan):
         Trained, evaluated and registered is this part; otherwise a new kind of input among those that a model takes
         would train it again, and another port would register it again.
         """
-        parts = VersionPlan.model_construct(**{name: getattr(self, name) for name in VersionPlan.model_fields})
-        version: VersionPlan = without_declared(parts)
+        version: VersionPlan = without_declared(narrow(self, VersionPlan))
         return version
 
 
