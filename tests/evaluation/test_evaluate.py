@@ -17,8 +17,8 @@ from headframe.digests import file_digest, folder_digest
 from headframe.errors import DataError, HeadframeError
 from headframe.evaluation.curves import learning_curves
 from headframe.evaluation.evaluation import _history
-from headframe.evaluation.facts import Facts, as_json
 from headframe.evaluation.report import card, report
+from headframe.evaluation.results import EvaluationResults, as_json
 from headframe.evaluation.step import evaluate
 from headframe.pages.numbers import number
 from headframe.places import Places
@@ -167,15 +167,15 @@ def test_repeated_rows_widen_intervals_and_the_card_says_so(plan, train, table, 
 
 
 def test_what_cannot_have_an_interval_is_shown_without_one(plan, train, table, tmp_path: Path):
-    facts = Facts(
+    results = EvaluationResults(
         plan(), table, train("model", skill=3.0), None, "worst", True, 160, 160, 1,
         {"worst": Interval(value=1.0, low=None, high=None)}, {"worst": 120},
     )  # fmt: skip
-    for page in (card(facts, []), report(facts, {})):
+    for page in (card(results, []), report(results, {})):
         assert "no interval" in page
         assert "No interval for worst: all resamples of the test rows give the same value" in page
         assert "Metrics with fewer valid resamples: worst (120)." in page
-    assert as_json(facts)["metrics"] == {"worst": {"value": 1.0, "low": None, "high": None}}
+    assert as_json(results)["metrics"] == {"worst": {"value": 1.0, "low": None, "high": None}}
 
 
 def test_without_a_baseline_none_is_compared(plan, train, table, tmp_path: Path):

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 
 from headframe.errors import DataError
-from headframe.evaluation.intervals import Resampling, draws, percentiles
-from headframe.evaluation.paired import align, compare
+from headframe.evaluation.intervals import Resampling, draw_counts, percentile_limits
+from headframe.evaluation.paired import align_rows, compare_with_baseline
 
 HOW = Resampling(0.95, 300, 17)
 
@@ -16,10 +16,12 @@ HOW = Resampling(0.95, 300, 17)
 def test_the_difference_is_taken_on_the_same_draws_of_rows(classified):
     task, good = classified(400, 3, skill=2.5)
     _, fair = classified(400, 3, skill=1.5)
-    found = compare(task, good, fair, HOW)
+    found = compare_with_baseline(task, good, fair, HOW)
     right = [(each["target"].to_numpy() == each["prediction"].to_numpy()).astype(float) for each in (good, fair)]
     gain = right[0] - right[1]
-    expected = percentiles(np.concatenate([gain @ counts / 400 for counts in draws(np.arange(400), HOW)]), 0.95)
+    expected = percentile_limits(
+        np.concatenate([gain @ counts / 400 for counts in draw_counts(np.arange(400), HOW)]), 0.95
+    )
     change = found.difference["accuracy"]
     assert change.value == pytest.approx(gain.mean())
     assert (change.low, change.high) == pytest.approx(expected)
@@ -29,7 +31,7 @@ def test_the_difference_is_taken_on_the_same_draws_of_rows(classified):
 
 def test_a_model_does_not_differ_from_itself(classified):
     task, predictions = classified(100, 2)
-    for change in compare(task, predictions, predictions, HOW).difference.values():
+    for change in compare_with_baseline(task, predictions, predictions, HOW).difference.values():
         assert (change.value, change.low, change.high) == (0, 0, 0)
 
 
@@ -37,36 +39,38 @@ def test_the_order_of_the_baselines_rows_does_not_matter(classified):
     task, predictions = classified(100, 2)
     _, other = classified(100, 2, skill=1)
     shuffled = other.take(pa.array(np.random.default_rng(0).permutation(100)))
-    assert align(predictions, shuffled).equals(other)
-    assert compare(task, predictions, shuffled, HOW) == compare(task, predictions, other, HOW)
+    assert align_rows(predictions, shuffled).equals(other)
+    assert compare_with_baseline(task, predictions, shuffled, HOW) == compare_with_baseline(
+        task, predictions, other, HOW
+    )
 
 
 def test_other_rows_are_refused(classified):
     _, predictions = classified(100, 2)
     with pytest.raises(DataError, match="other rows: it has 99 where the model has 100, for example not 'row-0'"):
-        align(predictions, predictions.slice(1))
+        align_rows(predictions, predictions.slice(1))
     with pytest.raises(DataError, match="other rows: it has 100 where the model has 99"):
-        align(predictions.slice(1), predictions)
+        align_rows(predictions.slice(1), predictions)
 
 
 def test_other_targets_on_the_same_rows_are_refused(classified):
     _, predictions = classified(100, 2)
     flipped = predictions.set_column(1, "target", pa.array(1 - predictions["target"].to_numpy()))
     with pytest.raises(DataError, match="other targets on the same row_ids"):
-        align(predictions, flipped)
+        align_rows(predictions, flipped)
 
 
 def test_a_row_that_occurs_twice_is_refused(classified):
     _, predictions = classified(3, 2)
     twice = predictions.take(pa.array([0, 1, 1]))
     with pytest.raises(DataError, match="occurs twice"):
-        align(twice, twice)
+        align_rows(twice, twice)
 
 
 def test_two_models_that_are_both_right_everywhere_may_differ_elsewhere(classified):
     task, sure = classified(100, 2, skill=60)
     _, surer = classified(100, 2, skill=80)
-    found = compare(task, surer, sure, HOW)
+    found = compare_with_baseline(task, surer, sure, HOW)
     change = found.difference["accuracy"]
     alone = found.model["accuracy"]
     assert (change.value, change.high) == (0, -change.low)
@@ -76,7 +80,7 @@ def test_two_models_that_are_both_right_everywhere_may_differ_elsewhere(classifi
 def test_every_repetition_of_a_row_is_drawn_with_it_on_both_sides(classified):
     task, good = classified(200, 2, skill=2.5)
     _, fair = classified(200, 2, skill=1.5)
-    once = compare(task, good, fair, HOW).difference["log_loss"]
+    once = compare_with_baseline(task, good, fair, HOW).difference["log_loss"]
     names = good["row_id"]
     good, fair = (
         pa.concat_tables([each.append_column("content", names)] * 2).set_column(
@@ -84,5 +88,5 @@ def test_every_repetition_of_a_row_is_drawn_with_it_on_both_sides(classified):
         )
         for each in (good, fair)
     )
-    twice = compare(task, good, fair, HOW).difference["log_loss"]
+    twice = compare_with_baseline(task, good, fair, HOW).difference["log_loss"]
     assert (twice.low, twice.high) == pytest.approx((once.low, once.high))

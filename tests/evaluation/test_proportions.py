@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from headframe.evaluation.intervals import Resampling, draws, percentiles
+from headframe.evaluation.intervals import Resampling, draw_counts, percentile_limits
 from headframe.evaluation.proportions import independent_rows, limits_of_proportions, wilson
 from headframe.tasks.statistics import Confusion, MeanProportion, Proportion
 
@@ -123,8 +123,8 @@ def test_coverage_of_a_mean_of_repeated_rows(contents: int):
             ("rows", cost, np.arange(len(numbers))),
             ("single", generator.exponential(size=worth), np.arange(worth)),
         ):
-            weights = np.concatenate(list(draws(known, Resampling(0.9, 300, seed))), axis=1)
-            low, high = percentiles(costs @ weights / weights.sum(axis=0), 0.9)
+            weights = np.concatenate(list(draw_counts(known, Resampling(0.9, 300, seed))), axis=1)
+            low, high = percentile_limits(costs @ weights / weights.sum(axis=0), 0.9)
             hits[name] += low <= 1 <= high
     assert hits["rows"] / repetitions < 0.75
     assert abs(hits["contents"] - hits["single"]) / repetitions < 0.05

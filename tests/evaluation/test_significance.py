@@ -14,18 +14,18 @@ from statsmodels.stats.power import NormalIndPower
 
 from headframe.evaluation.intervals import Resampling
 from headframe.evaluation.significance import (
-    Gain,
-    Pairs,
-    bootstrap,
-    cosines,
+    DiscordantPairs,
+    GainEstimate,
+    autocovariance_gain,
+    cosine_gain,
     diebold_mariano,
-    fewest,
-    harvey,
+    fewest_rows,
     holm,
     mcnemar,
     mcnemar_power,
     mcnemar_rows,
-    spent,
+    paired_bootstrap,
+    spend_alpha,
 )
 from headframe.tasks.classification import Classification
 from headframe.tasks.regression import Regression
@@ -72,9 +72,14 @@ def test_the_rows_that_mcnemar_needs_have_the_power_and_half_of_them_have_not():
 
 
 def test_no_number_of_rows_finds_what_is_not_there():
-    assert fewest(lambda _: 0.5, 0.8) is None
+    assert fewest_rows(lambda _: 0.5, 0.8) is None
     assert mcnemar_rows(0.5, 1e-7, 0.05, 0.8) is None
-    assert [fewest(lambda rows, least=least: float(rows >= least), 0.5) for least in (1, 2, 3, 1000)] == [1, 2, 3, 1000]
+    assert [fewest_rows(lambda rows, least=least: float(rows >= least), 0.5) for least in (1, 2, 3, 1000)] == [
+        1,
+        2,
+        3,
+        1000,
+    ]
 
 
 @pytest.mark.parametrize("p_values", [[0.01, 0.04, 0.03], [0.5], [0.2, 0.2, 0.001, 0.9, 0.04], []])
@@ -84,37 +89,37 @@ def test_holm_is_that_of_statsmodels(p_values: list[float]):
 
 
 def test_what_is_spent_adds_up_to_alpha():
-    assert sum(spent(0.05, each) for each in range(1, 200_000)) == pytest.approx(0.05, rel=1e-4)
-    assert sum(spent(0.05, each) for each in range(1, 200_000)) < 0.05
-    assert spent(0.05, 1) == pytest.approx(0.05 * 6 / math.pi**2)
+    assert sum(spend_alpha(0.05, each) for each in range(1, 200_000)) == pytest.approx(0.05, rel=1e-4)
+    assert sum(spend_alpha(0.05, each) for each in range(1, 200_000)) < 0.05
+    assert spend_alpha(0.05, 1) == pytest.approx(0.05 * 6 / math.pi**2)
 
 
 def test_pairs_count_contents_once_and_know_how_far_the_share_can_be_trusted():
     right = np.array([1, 1, 1, 0, 0, 1, 1, 1], dtype=bool)
     champion = np.array([1, 0, 0, 1, 0, 1, 1, 0], dtype=bool)
-    alone = Pairs.count(right, champion, np.arange(8))
+    alone = DiscordantPairs.count(right, champion, np.arange(8))
     assert (alone.wins, alone.losses, alone.contents, alone.gain) == (3, 1, 8, 0.25)
     # Bonett and Price 2012: with p = (count + 1) / (n + 2), the variance is (p12 + p21 - (p12 - p21)^2) / (n + 2).
     p12, p21 = 4 / 10, 2 / 10
     assert alone.error == pytest.approx(math.sqrt((p12 + p21 - (p12 - p21) ** 2) / 10))
-    repeated = Pairs.count(right, champion, np.array([0, 1, 1, 2, 3, 4, 4, 5]))
+    repeated = DiscordantPairs.count(right, champion, np.array([0, 1, 1, 2, 3, 4, 4, 5]))
     assert (repeated.wins, repeated.losses, repeated.contents, repeated.gain) == (2, 1, 6, 0.25)
     assert repeated.error > alone.error
 
 
 def test_a_gain_is_held_against_students_t():
-    gain = Gain(0.2, 0.1, 12)
+    gain = GainEstimate(0.2, 0.1, 12)
     assert gain.p_better() == pytest.approx(stats.t.sf(2, 12))
     assert gain.p_better(0.1) == pytest.approx(stats.t.sf(1, 12))
     assert gain.p_worse() == pytest.approx(stats.t.sf(-2, 12))
     assert gain.p_worse(0.1) == pytest.approx(stats.t.sf(-3, 12))
     assert gain.limits(0.9) == pytest.approx(tuple(0.2 + 0.1 * each for each in stats.t.ppf([0.05, 0.95], 12)))
-    nothing = Gain(0.0, 0.0, 3)
+    nothing = GainEstimate(0.0, 0.0, 3)
     assert (nothing.p_better(), nothing.p_worse(), nothing.power(0.01, 0.05)) == (1.0, 1.0, 1.0)
 
 
 def test_the_power_of_a_gain_is_that_of_statsmodels_where_there_are_many_rows():
-    gain = Gain(0.0, 0.004, 1e9)
+    gain = GainEstimate(0.0, 0.004, 1e9)
     # One sample of n with mean effect and deviation s has the power of a normal test with error s / sqrt(n).
     expected = NormalIndPower(ddof=0).power(0.01 / (0.004 * 100), 10_000, 0.05, ratio=0, alternative="larger")
     assert gain.power(0.01, 0.05) == pytest.approx(expected, abs=1e-6)
@@ -135,26 +140,26 @@ def _regressions(seed: int, rows: int, better: float = 0.0) -> tuple[Regression,
 
 def test_the_bootstrap_draws_the_same_rows_of_both_and_agrees_with_the_delta_method():
     task, mine, other = _regressions(3, 800)
-    gain = bootstrap(task, mine, other, Resampling(0.95, 4000, 1), metric="rmse", higher_is_better=False)
+    gain = paired_bootstrap(task, mine, other, Resampling(0.95, 4000, 1), metric="rmse", higher_is_better=False)
     squares = [(each["prediction"].to_numpy() - each["target"].to_numpy()) ** 2 for each in (mine, other)]
     roots = [math.sqrt(each.mean()) for each in squares]
     assert gain.value == pytest.approx(roots[1] - roots[0])
     influence = squares[1] / (2 * roots[1]) - squares[0] / (2 * roots[0])
     assert gain.error == pytest.approx(influence.std() / math.sqrt(800), rel=0.05)
-    assert gain == bootstrap(task, mine, other, Resampling(0.95, 4000, 1), metric="rmse", higher_is_better=False)
-    back = bootstrap(task, other, mine, Resampling(0.95, 4000, 1), metric="rmse", higher_is_better=False)
+    assert gain == paired_bootstrap(task, mine, other, Resampling(0.95, 4000, 1), metric="rmse", higher_is_better=False)
+    back = paired_bootstrap(task, other, mine, Resampling(0.95, 4000, 1), metric="rmse", higher_is_better=False)
     assert (back.value, back.error) == (pytest.approx(-gain.value), pytest.approx(gain.error))
 
 
 def test_repeated_contents_are_no_new_evidence_for_the_bootstrap():
     task, mine, other = _regressions(4, 200)
     how = Resampling(0.95, 2000, 1)
-    alone = bootstrap(task, mine, other, how, metric="mae", higher_is_better=False)
+    alone = paired_bootstrap(task, mine, other, how, metric="mae", higher_is_better=False)
     content = pa.array([f"{each:016x}" for each in range(200)] * 10)
     tenfold = [pa.concat_tables([each] * 10).append_column("content", content) for each in (mine, other)]
-    together = bootstrap(task, *tenfold, how, metric="mae", higher_is_better=False)
+    together = paired_bootstrap(task, *tenfold, how, metric="mae", higher_is_better=False)
     assert together.error == pytest.approx(alone.error, rel=0.1)
-    assert together.freedom == alone.freedom == 199
+    assert together.degrees_of_freedom == alone.degrees_of_freedom == 199
 
 
 def test_the_bootstrap_of_a_slow_metric_is_that_of_its_formula():
@@ -170,8 +175,8 @@ def test_the_bootstrap_of_a_slow_metric_is_that_of_its_formula():
     codes = task.encode(pa.table({"y": labels}))
     tables = [task.predictions(draw.dirichlet([1, 1], 120), codes) for _ in range(2)]
     how = Resampling(0.95, 200, 1)
-    expected = bootstrap(task, *tables, how, metric="macro_f1", higher_is_better=True)
-    found = bootstrap(slow, *tables, how, metric="macro_f1", higher_is_better=True)
+    expected = paired_bootstrap(task, *tables, how, metric="macro_f1", higher_is_better=True)
+    found = paired_bootstrap(slow, *tables, how, metric="macro_f1", higher_is_better=True)
     assert (found.value, found.error) == (expected.value, pytest.approx(expected.error))
 
 
@@ -191,7 +196,7 @@ def test_diebold_and_mariano_with_harveys_correction_is_their_formula(horizon: i
     ]
     statistic = mean / math.sqrt((autocovariances[0] + 2 * sum(autocovariances[1:])) / many)
     corrected = statistic * math.sqrt((many + 1 - 2 * horizon + horizon * (horizon - 1) / many) / many)
-    gain = harvey(mine, other, horizon)
+    gain = autocovariance_gain(mine, other, horizon)
     assert gain is not None
     assert gain.value / gain.error == pytest.approx(corrected)
     assert gain.p_better() == pytest.approx(stats.t.sf(corrected, many - 1))
@@ -201,9 +206,9 @@ def test_diebold_and_mariano_with_harveys_correction_is_their_formula(horizon: i
 
 def test_the_variance_from_cosines_is_their_formula():
     mine, other = _losses(9, 200, 4)
-    gain = cosines(mine, other, 4)
+    gain = cosine_gain(mine, other, 4)
     assert gain is not None
-    assert gain.freedom == 12
+    assert gain.degrees_of_freedom == 12
     change = other - mine
     sums = [
         math.sqrt(2 / 200) * sum(math.cos(math.pi * wave * (at + 0.5) / 200) * change[at] for at in range(200))
@@ -215,14 +220,14 @@ def test_the_variance_from_cosines_is_their_formula():
 def test_a_negative_variance_leaves_the_cosines_alone():
     horizon = 3
     change = np.tile([1.0, -1.0], 60) + 0.01
-    assert harvey(np.zeros(120), change, horizon) is not None
+    assert autocovariance_gain(np.zeros(120), change, horizon) is not None
     change = np.tile([1.0, -1.0], 60)
     change[0] += 0.2
     zero = np.zeros(120)
     lags = [np.dot(change[lag:] - change.mean(), (change - change.mean())[: 120 - lag]) for lag in range(2)]
     assert lags[0] + 2 * lags[1] < 0
-    assert harvey(zero, change, 2) is None
-    careful = cosines(zero, change, 2)
+    assert autocovariance_gain(zero, change, 2) is None
+    careful = cosine_gain(zero, change, 2)
     assert careful is not None
     assert diebold_mariano(zero, change, 2, 0.05) == careful
 
@@ -230,15 +235,15 @@ def test_a_negative_variance_leaves_the_cosines_alone():
 def test_too_few_windows_say_nothing():
     mine, other = _losses(1, 7 * 8, 8)
     assert diebold_mariano(mine, other, 8, 0.05) is None
-    assert harvey(mine[:8], other[:8], 8) is None
+    assert autocovariance_gain(mine[:8], other[:8], 8) is None
     mine, other = _losses(1, 8 * 8, 8)
     assert diebold_mariano(mine, other, 8, 0.05) is not None
 
 
 def test_both_variances_must_be_convinced():
     mine, other = _losses(2, 400, 6)
-    both = [harvey(mine, other, 6), cosines(mine, other, 6)]
-    reaches = [each.error * stats.t.isf(0.03, each.freedom) for each in both if each is not None]
+    both = [autocovariance_gain(mine, other, 6), cosine_gain(mine, other, 6)]
+    reaches = [each.error * stats.t.isf(0.03, each.degrees_of_freedom) for each in both if each is not None]
     chosen = diebold_mariano(mine, other, 6, 0.03)
     assert chosen is not None
-    assert chosen.error * stats.t.isf(0.03, chosen.freedom) == max(reaches)
+    assert chosen.error * stats.t.isf(0.03, chosen.degrees_of_freedom) == max(reaches)

@@ -8,13 +8,13 @@ import pytest
 
 from headframe.errors import ConfigurationError, DataError
 from headframe.evaluation.intervals import Resampling
-from headframe.evaluation.slices import label, slices
+from headframe.evaluation.slices import slice_labels, slice_metrics
 
 HOW = Resampling(0.95, 120, 17)
 
 
 def cut(column: list[object]) -> tuple[list[str], list[str]]:
-    labels = label("column", pa.chunked_array([pa.array(column)]))
+    labels = slice_labels("column", pa.chunked_array([pa.array(column)]))
     return labels.of_rows.to_pylist(), labels.values
 
 
@@ -22,7 +22,7 @@ def test_a_slice_holds_the_metrics_of_its_rows(classified):
     task, predictions = classified(300, 2)
     inputs = pa.table({"row_id": predictions["row_id"], "shop": ["north", "south", "south"] * 100})
     shuffled = inputs.take(pa.array(np.random.default_rng(1).permutation(300)))
-    south, north = slices(task, predictions, shuffled, ["shop"], HOW)["shop"]
+    south, north = slice_metrics(task, predictions, shuffled, ["shop"], HOW)["shop"]
     assert (south.value, south.rows, north.value, north.rows) == ("south", 200, "north", 100)
     expected = task.measure(predictions.take(pa.array(np.arange(0, 300, 3))))
     assert {name: each.value for name, each in north.metrics.items()} == pytest.approx(expected)
@@ -32,7 +32,7 @@ def test_a_slice_holds_the_metrics_of_its_rows(classified):
 def test_a_slice_of_one_class_has_the_metrics_that_are_defined(classified):
     task, predictions = classified(300, 2)
     inputs = pa.table({"row_id": predictions["row_id"], "answer": predictions["target"].cast(pa.string())})
-    only, _ = slices(task, predictions, inputs, ["answer"], HOW)["answer"]
+    only, _ = slice_metrics(task, predictions, inputs, ["answer"], HOW)["answer"]
     assert "accuracy" in only.metrics
     assert "roc_auc" not in only.metrics
 
@@ -40,7 +40,7 @@ def test_a_slice_of_one_class_has_the_metrics_that_are_defined(classified):
 def test_few_rows_are_counted_but_not_measured(classified):
     task, predictions = classified(50, 2)
     inputs = pa.table({"row_id": predictions["row_id"], "shop": ["a"] * 45 + ["b"] * 5})
-    found = slices(task, predictions, inputs, ["shop"], HOW)["shop"]
+    found = slice_metrics(task, predictions, inputs, ["shop"], HOW)["shop"]
     assert [(each.value, each.rows, bool(each.metrics)) for each in found] == [("a", 45, True), ("b", 5, False)]
 
 
@@ -81,19 +81,19 @@ def test_long_texts_are_cut_by_their_length():
 def test_images_cannot_be_cut():
     images = pa.chunked_array([pa.array([[1, 2], [3, 4]], pa.list_(pa.uint8(), 2))])
     with pytest.raises(ConfigurationError, match=r"evaluation\.slices: picture holds .* name a number or text column"):
-        label("picture", images)
+        slice_labels("picture", images)
 
 
 def test_rows_that_the_table_does_not_have_are_refused(classified):
     task, predictions = classified(20, 2)
     inputs = pa.table({"row_id": predictions["row_id"], "shop": ["a"] * 20}).slice(2)
     with pytest.raises(DataError, match="2 predicted rows are not in the table"):
-        slices(task, predictions, inputs, ["shop"], HOW)
+        slice_metrics(task, predictions, inputs, ["shop"], HOW)
 
 
 def test_a_slice_without_an_error_is_not_certain(classified):
     task, predictions = classified(300, 3, skill=60)
     inputs = pa.table({"row_id": predictions["row_id"], "shop": ["a"] * 12 + ["b"] * 288})
-    for each in slices(task, predictions, inputs, ["shop"], HOW)["shop"][1].metrics.values():
+    for each in slice_metrics(task, predictions, inputs, ["shop"], HOW)["shop"][1].metrics.values():
         assert each.low is not None
         assert each.low < each.high

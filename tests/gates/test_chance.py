@@ -18,12 +18,19 @@ from scipy import stats
 from scipy.signal import lfilter
 
 from headframe.evaluation.intervals import Resampling
-from headframe.evaluation.significance import Gain, Pairs, bootstrap, cosines, mcnemar_rows, spent
+from headframe.evaluation.significance import (
+    DiscordantPairs,
+    GainEstimate,
+    cosine_gain,
+    mcnemar_rows,
+    paired_bootstrap,
+    spend_alpha,
+)
 from headframe.gates.better import Better, PairedTest
 from headframe.tasks.regression import Regression
 
 PAIRS = 1000
-FIRST = spent(0.05, 1)
+FIRST = spend_alpha(0.05, 1)
 SLACK = 0.001  # a bound that holds is missed by a simulation this often
 
 
@@ -63,7 +70,7 @@ def classifiers() -> World:
             right = np.ones(rows, dtype=bool)
             champion = right.copy()
             right[:losses], champion[losses : losses + wins] = False, False
-            yield gate.pairs(Pairs.count(right, champion, np.arange(rows)), rows, alpha)
+            yield gate.pairs(DiscordantPairs.count(right, champion, np.arange(rows)), rows, alpha)
 
     return World(gate, judge)
 
@@ -81,7 +88,7 @@ def regressions() -> World:
             shared, target = 0.6 * draw.normal(size=rows), np.zeros(rows)
             mine, other = (pa.table({"target": target, "prediction": shared + scale * draw.normal(size=rows)})
                            for scale in (wide, 0.8))  # fmt: skip
-            found = bootstrap(task, mine, other, how, metric="rmse", higher_is_better=False)
+            found = paired_bootstrap(task, mine, other, how, metric="rmse", higher_is_better=False)
             yield gate.gain("bootstrap", found, rows, rows, alpha, {})
 
     return World(gate, judge)
@@ -144,8 +151,8 @@ def test_ten_equally_good_challengers_in_a_row_pass_together_as_rarely_as_one():
         others = np.square(shared + draw.normal(size=(challengers, rows)))
         gains = champion - others
         means, errors = gains.mean(axis=1), gains.std(axis=1, ddof=1) / math.sqrt(rows)
-        p_values = [Gain(mean, error, rows - 1).p_better() for mean, error in zip(means, errors, strict=True)]
-        corrected += any(p <= spent(0.05, number) for number, p in enumerate(p_values, start=1))
+        p_values = [GainEstimate(mean, error, rows - 1).p_better() for mean, error in zip(means, errors, strict=True)]
+        corrected += any(p <= spend_alpha(0.05, number) for number, p in enumerate(p_values, start=1))
         uncorrected += min(p_values) <= 0.05
     print("corrected", corrected / repetitions, "uncorrected", uncorrected / repetitions)
     assert corrected / repetitions <= most(0.05, repetitions)
@@ -162,9 +169,9 @@ def test_the_luckiest_of_ten_candidates_passes_as_rarely_as_one():
         champion = np.square(shared + draw.normal(size=rows))
         gains = champion - np.square(shared + draw.normal(size=(candidates, rows)))
         luckiest = gains[gains.mean(axis=1).argmax()]
-        p = Gain(luckiest.mean(), luckiest.std(ddof=1) / math.sqrt(rows), rows - 1).p_better()
-        corrected += p <= spent(0.05, 1) / candidates
-        uncorrected += p <= spent(0.05, 1)
+        p = GainEstimate(luckiest.mean(), luckiest.std(ddof=1) / math.sqrt(rows), rows - 1).p_better()
+        corrected += p <= spend_alpha(0.05, 1) / candidates
+        uncorrected += p <= spend_alpha(0.05, 1)
     print("corrected", corrected / repetitions, "uncorrected", uncorrected / repetitions)
     assert corrected / repetitions <= most(0.05, repetitions)
     assert uncorrected / repetitions > 2 * 0.05
@@ -196,7 +203,7 @@ def test_forecasts_hold_the_size_for_short_and_long_horizons_and_losses_with_a_m
 
 def test_the_cosines_alone_hold_the_size_where_losses_have_a_long_memory():
     draw = np.random.default_rng(6)
-    found = [cosines(np.zeros(500), _overlapping(draw, 500, 24, 0.8), 24) for _ in range(PAIRS)]
+    found = [cosine_gain(np.zeros(500), _overlapping(draw, 500, 24, 0.8), 24) for _ in range(PAIRS)]
     passed = sum(gain.p_better() <= 0.05 for gain in found if gain is not None)
     print("cosines alone", passed / PAIRS)
     assert None not in found

@@ -35,7 +35,14 @@ from headframe.datasets.table import Table
 from headframe.datasets.versions import Versions
 from headframe.digests import file_digest
 from headframe.errors import ConfigurationError, DataError, HeadframeError, Refused
-from headframe.evaluation.significance import Gain, Pairs, bootstrap, diebold_mariano, mcnemar, spent
+from headframe.evaluation.significance import (
+    DiscordantPairs,
+    GainEstimate,
+    diebold_mariano,
+    mcnemar,
+    paired_bootstrap,
+    spend_alpha,
+)
 from headframe.gates.better import Better, PairedTest
 from headframe.gates.context import GateContext
 from headframe.gates.judge import judge_version
@@ -179,7 +186,7 @@ def test_a_better_classifier_is_better_and_the_other_way_round_worse(arena: Aren
     assert numbers["p"] == mcnemar(wins, losses)
     assert numbers["difference"] == pytest.approx(mine.mean() - other.mean())
     assert numbers["low"] < numbers["difference"] < numbers["high"]
-    assert numbers["alpha_used"] == spent(0.05, 1)
+    assert numbers["alpha_used"] == spend_alpha(0.05, 1)
     lost = arena.verdict("better", "worse", "digits")
     assert (lost.passed, lost.verdict) == (False, "worse")
     assert lost.numbers["p_worse"] == numbers["p"]
@@ -229,7 +236,7 @@ def test_any_metric_is_compared_by_the_bootstrap(arena: Arena):
         context = arena.context("digits", "brier", stack)
         task, rows, champion = context.records.task, context.rows, context.comparison.champion.table
         assert champion is not None
-        gain = bootstrap(
+        gain = paired_bootstrap(
             task, rows.predictions, champion, rows.resampling(2000), metric="brier", higher_is_better=False
         )
     found = arena.verdict("better", "digits", "brier")
@@ -249,12 +256,12 @@ def test_the_champions_metric_decides_whatever_the_version_leads_by(arena: Arena
         context = arena.context("sure", "digits", stack)
         task, rows, champion = context.records.task, context.rows, context.comparison.champion.table
         assert champion is not None
-        gain = bootstrap(
+        gain = paired_bootstrap(
             task, rows.predictions, champion, rows.resampling(2000), metric="log_loss", higher_is_better=False
         )
         assert context.records.task.primary_metric == "log_loss"
         assert context.rows.reference_task.primary_metric == "accuracy"
-    assert gain.p_better() < spent(0.05, 1), "by its own metric it would have passed"
+    assert gain.p_better() < spend_alpha(0.05, 1), "by its own metric it would have passed"
     found = arena.verdict("better", "sure", "digits")
     assert not found.passed
     assert found.numbers["value"] < found.numbers["champion"]
@@ -293,11 +300,11 @@ def test_two_kinds_of_task_are_not_comparable(arena: Arena):
 def test_the_luckiest_of_several_candidates_must_be_more_than_lucky(arena: Arena):
     alone = arena.verdict("better", "digits", "worse", tries=2)
     found = arena.verdict("better", "digits", "worse", tries=2, candidates=5)
-    assert found.numbers["alpha_used"] == pytest.approx(spent(0.05, 2) / 5) == alone.numbers["alpha_used"] / 5
+    assert found.numbers["alpha_used"] == pytest.approx(spend_alpha(0.05, 2) / 5) == alone.numbers["alpha_used"] / 5
     assert (found.numbers["tries"], found.numbers["candidates"]) == (2, 5)
     assert "allowed at try 2 among 5 candidates)" in found.reason
     assert "candidates" not in alone.reason
-    many = math.ceil(spent(0.05, 1) / arena.verdict("better", "digits", "early").numbers["p"]) + 1
+    many = math.ceil(spend_alpha(0.05, 1) / arena.verdict("better", "digits", "early").numbers["p"]) + 1
     assert not arena.verdict("better", "digits", "early", candidates=many).passed
     report = arena.judge("digits", "early", {"better": gate("better")}, tries=2, candidates=5)
     assert (report.tries, report.candidates) == (2, 5)
@@ -306,28 +313,28 @@ def test_the_luckiest_of_several_candidates_must_be_more_than_lucky(arena: Arena
 
 def test_a_few_rows_prove_nothing_however_sure_a_test_is():
     better = Better()
-    alpha = spent(0.05, 1)
+    alpha = spend_alpha(0.05, 1)
 
     def won(contents: int) -> PairedTest:
         right = np.ones(contents, dtype=bool)
-        return better.pairs(Pairs.count(right, ~right, np.arange(contents)), contents, alpha)
+        return better.pairs(DiscordantPairs.count(right, ~right, np.arange(contents)), contents, alpha)
 
     assert won(19).p_better < alpha
     assert better.verdict(won(19), alpha) == "not enough rows"
     assert won(19).rows_needed >= 20
     assert better.verdict(won(20), alpha) == "better"
-    few = better.gain("bootstrap", Gain(0.5, 0.0001, 5), 6, 397, alpha, {})
+    few = better.gain("bootstrap", GainEstimate(0.5, 0.0001, 5), 6, 397, alpha, {})
     assert (few.p_better < alpha, better.verdict(few, alpha)) == (True, "not enough rows")
     assert few.rows_needed == math.ceil(20 * 397 / 6)
 
 
 def test_a_gain_without_a_spread_is_no_proof():
     better = Better()
-    same = better.gain("bootstrap", Gain(0.1, 0.0, 396), 397, 397, 0.03, {})
+    same = better.gain("bootstrap", GainEstimate(0.1, 0.0, 396), 397, 397, 0.03, {})
     assert (better.verdict(same, 0.03), same.rows_needed) == ("not enough rows", None)
-    lost = better.gain("bootstrap", Gain(-0.1, 0.0, 396), 397, 397, 0.03, {})
+    lost = better.gain("bootstrap", GainEstimate(-0.1, 0.0, 396), 397, 397, 0.03, {})
     assert better.verdict(lost, 0.03) == "not enough rows"
-    nothing = better.gain("bootstrap", Gain(0.0, 0.0, 396), 397, 397, 0.03, {})
+    nothing = better.gain("bootstrap", GainEstimate(0.0, 0.0, 396), 397, 397, 0.03, {})
     assert better.verdict(nothing, 0.03) == "not better", "equal predictions need no test"
 
 
@@ -340,7 +347,7 @@ def test_forecasts_are_compared_window_by_window(arena: Arena):
         )
         assert mine.mean() == pytest.approx(context.rows.value)
     found = arena.verdict("better", "chance", "series", effect=0.05)
-    gain = diebold_mariano(mine, other, 4, spent(0.05, 1))
+    gain = diebold_mariano(mine, other, 4, spend_alpha(0.05, 1))
     assert gain is not None
     assert found.numbers["test"] == "diebold_mariano"
     assert found.numbers["p"] == pytest.approx(gain.p_better())

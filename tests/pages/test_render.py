@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from headframe.pages import render
-from headframe.pages.parts import Estimate, IntervalPlot, Picture, Table
+from headframe.pages.parts import Estimate, IntervalPlot, PageTable, Picture
 from headframe.records import Interval
 
 EVIL = "<script>alert('x')</script> & \"more\" | `tick <b>` {{ 7 * 7 }} ]]> --> https://evil.example/x"
@@ -29,9 +29,9 @@ PLOT = IntervalPlot(
     EVIL,
     guide=0.5,
 )
-TABLE = Table([EVIL, f"#{UNICODE}", "", f"#{LONG}"], [[name, SHA, "", EVIL] for name in NAMES], frozenset({1}))
-EMPTY = Table(["a"], [])
-WIDE = Table([f"#{place}" for place in range(30)], [[str(place) for place in range(30)]])
+TABLE = PageTable([EVIL, f"#{UNICODE}", "", f"#{LONG}"], [[name, SHA, "", EVIL] for name in NAMES], frozenset({1}))
+EMPTY = PageTable(["a"], [])
+WIDE = PageTable([f"#{place}" for place in range(30)], [[str(place) for place in range(30)]])
 PAIRS = dict(zip(NAMES, reversed(NAMES), strict=True)) | {"digest": SHA}
 
 
@@ -197,7 +197,7 @@ def test_positions_of_an_interval_plot_stay_inside_and_in_order():
 
 
 def test_only_cells_with_long_words_break_within_words():
-    table = Table(["metric", "#value"], [["accuracy", SHA]])
+    table = PageTable(["metric", "#value"], [["accuracy", SHA]])
     html = render.html("leaderboard", **_data("leaderboard", full=False) | {"others": table})
     assert '<td class="" data-label="metric"><span>accuracy</span></td>' in html
     assert f'<td class="number long" data-label="value"><span>{SHA}</span></td>' in html

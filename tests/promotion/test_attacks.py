@@ -23,7 +23,7 @@ from team_project import (
 
 from headframe.config.plan.promotion import TeamConfig
 from headframe.errors import Refused
-from headframe.evaluation.significance import mcnemar, spent
+from headframe.evaluation.significance import mcnemar, spend_alpha
 from headframe.gates.judge import judge_version
 from headframe.gates.request import GateRequest
 from headframe.ledger.entries import format_time, parse_time
@@ -173,7 +173,7 @@ def test_the_best_of_twenty_has_twenty_candidates(team: TeamProject):
     report = gate_version(team, 3, service).report
     assert (report.tries, report.candidates) == (2, 20)
     numbers = report.results[-1].numbers
-    assert numbers["alpha_used"] == pytest.approx(spent(0.05, 2) / 20)
+    assert numbers["alpha_used"] == pytest.approx(spend_alpha(0.05, 2) / 20)
 
 
 def test_the_best_of_many_equally_good_ones_passes_no_more_often_than_allowed():
@@ -187,12 +187,12 @@ def test_the_best_of_many_equally_good_ones_passes_no_more_often_than_allowed():
         right = random.random((many, rows)) > 0.4 * hard
         best = right[right.sum(axis=1).argmax()]
         p = mcnemar(int((best & ~champion).sum()), int((~best & champion).sum()))
-        passed += p <= spent(alpha, 1) / many
-        naive += p <= spent(alpha, 1)
+        passed += p <= spend_alpha(alpha, 1) / many
+        naive += p <= spend_alpha(alpha, 1)
     slack = 3 * np.sqrt(alpha * (1 - alpha) / times)
     assert passed / times <= alpha + slack
     assert naive / times > 2 * alpha + slack, "which is why candidates are counted"
-    assert 1 - (1 - spent(alpha, 1) / many) ** many <= spent(alpha, 1), "independent ones, exactly"
+    assert 1 - (1 - spend_alpha(alpha, 1) / many) ** many <= spend_alpha(alpha, 1), "independent ones, exactly"
 
 
 def test_an_invalid_champion_period_is_reported_after_a_rollback(team: TeamProject):

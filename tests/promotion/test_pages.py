@@ -19,7 +19,7 @@ from headframe.cli.main import main
 from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
 from headframe.errors import ConfigurationError, Refused
-from headframe.evaluation.evaluation import measure
+from headframe.evaluation.evaluation import evaluate_model
 from headframe.promotion.approve import approve, reject
 from headframe.promotion.ask_gates import ask_gates
 from headframe.promotion.promote import promote
@@ -64,7 +64,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> TeamProject:
             trained = fixtures.train(plan, data, team.root, f"number-{number}", steps=15 * number)
             (team.root / trained.folder / "history.json").write_text("[]", encoding="utf-8")
             seen = team.root / ".headframe" / "seen" / str(number)
-            evaluated = measure(plan, data.split.table, trained, None, team.root, seen)
+            evaluated = evaluate_model(plan, data.split.table, trained, None, team.root, seen)
             fixtures.Made(team.root, team.uri, plan, data, trained, evaluated).register()
     return team
 

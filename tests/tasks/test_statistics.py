@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from headframe.evaluation.intervals import Resampling, draws
+from headframe.evaluation.intervals import Resampling, draw_counts
 from headframe.tasks import statistics
 
 ROWS, CLASSES = 300, 4
@@ -16,7 +16,7 @@ ROWS, CLASSES = 300, 4
 
 @pytest.fixture(scope="module")
 def weights() -> np.ndarray:
-    return next(draws(np.arange(ROWS), Resampling(0.95, 20, 3)))
+    return next(draw_counts(np.arange(ROWS), Resampling(0.95, 20, 3)))
 
 
 @pytest.fixture(scope="module")

@@ -17,19 +17,26 @@ from headframe.datasets.table import open_record
 from headframe.digests import canonical, file_digest, write_atomically, write_record
 from headframe.errors import DataError, HeadframeError
 from headframe.evaluation.curves import learning_curves
-from headframe.evaluation.facts import Facts, as_json, slices_as_json
-from headframe.evaluation.intervals import CONTENT, Resampling, block_length, contents_of, interval, sample
+from headframe.evaluation.intervals import (
+    CONTENT,
+    Resampling,
+    block_length,
+    confidence_interval,
+    number_contents,
+    resample,
+)
 from headframe.evaluation.layout import CARD, METRICS, PLAN, PLOTS, REPORT, SLICES
-from headframe.evaluation.paired import compare
+from headframe.evaluation.paired import compare_with_baseline
 from headframe.evaluation.report import card, report
-from headframe.evaluation.slices import find, slices
+from headframe.evaluation.results import EvaluationResults, as_json, slices_as_json
+from headframe.evaluation.slices import row_positions, slice_metrics
 from headframe.pages.plot_style import png
 from headframe.prediction.layout import BUNDLE, HISTORY, MEMBERS, PREDICTIONS, task_state
 from headframe.records import Evaluated, TableRecord, Trained
 from headframe.tasks.base import Task
 
 
-def measure(  # noqa: PLR0917 - one call a stage, each argument another record
+def evaluate_model(  # noqa: PLR0917 - one call a stage, each argument another record
     plan: VersionPlan, table: TableRecord, trained: Trained, baseline: Trained | None, root: Path, folder: Path
 ) -> Evaluated:
     """Measure a model's test rows and write metrics, slices, plots, the model card and the report.
@@ -54,13 +61,13 @@ def measure(  # noqa: PLR0917 - one call a stage, each argument another record
     columns = plan.evaluation.slices
     compared = None
     if baseline is not None:
-        compared = compare(task, predictions, _rows(root, baseline, "test", table, task), how)
+        compared = compare_with_baseline(task, predictions, _rows(root, baseline, "test", table, task), how)
         metrics, resamples = compared.model, compared.resamples
     else:
-        sampled = sample(task, predictions, how)
-        metrics = {name: interval(each, how.confidence) for name, each in sampled.items()}
-        resamples = {name: len(each.values) for name, each in sampled.items()}
-    facts = Facts(
+        resampled = resample(task, predictions, how)
+        metrics = {name: confidence_interval(each, how.confidence) for name, each in resampled.items()}
+        resamples = {name: len(each.values) for name, each in resampled.items()}
+    results = EvaluationResults(
         plan=plan,
         table=table,
         trained=trained,
@@ -68,33 +75,33 @@ def measure(  # noqa: PLR0917 - one call a stage, each argument another record
         primary_metric=task.primary_metric,
         higher_is_better=task.higher_is_better,
         rows=predictions.num_rows,
-        different=int(contents_of(predictions, how).max(initial=-1)) + 1,
+        different=int(number_contents(predictions, how).max(initial=-1)) + 1,
         block=block,
         metrics=metrics,
         resamples=resamples,
         interval_note=task.interval_note,
         caveats=task.caveats,
         comparison=compared,
-        slices=slices(task, predictions, open_record(table, root).read(["row_id", *columns]), columns, how)
+        slices=slice_metrics(task, predictions, open_record(table, root).read(["row_id", *columns]), columns, how)
         if columns
         else {},
         legend=task.legend(),
         history=_history(root / trained.folder),
     )
     validation = _rows(root, trained, "validation", table, task)
-    drawn = {"learning_curves": learning_curves(facts.history, task.primary_metric)} if facts.history else {}
+    drawn = {"learning_curves": learning_curves(results.history, task.primary_metric)} if results.history else {}
     plots = {name: png(figure) for name, figure in {**drawn, **task.plots(predictions, validation)}.items()}
     try:
-        _write(facts, plots, folder)
+        _write(results, plots, folder)
     except OSError as error:
         msg = f"the evaluation cannot be written to {folder}: {error.strerror}; free space or make the folder writable"
         raise HeadframeError(msg) from error
     return Evaluated(
         folder=folder.relative_to(root).as_posix(),
-        rows=facts.rows,
-        primary_metric=facts.primary_metric,
-        higher_is_better=facts.higher_is_better,
-        metrics=facts.metrics,
+        rows=results.rows,
+        primary_metric=results.primary_metric,
+        higher_is_better=results.higher_is_better,
+        metrics=results.metrics,
         baseline=compared.baseline if compared is not None else {},
         digest=file_digest(folder / METRICS),
     )
@@ -114,7 +121,7 @@ def _rows(root: Path, trained: Trained, split: str, table: TableRecord, task: Ta
     if task.horizon:
         return rows
     known = open_record(table, root).read(["row_id", CONTENT])
-    return rows.append_column(CONTENT, known[CONTENT].take(find(rows, known)))
+    return rows.append_column(CONTENT, known[CONTENT].take(row_positions(rows, known)))
 
 
 def _task(plan: VersionPlan, folder: Path) -> Task:
@@ -135,14 +142,14 @@ def _history(folder: Path) -> dict[str, list[dict[str, float | None]]]:
     return found
 
 
-def _write(facts: Facts, plots: Mapping[str, bytes], folder: Path) -> None:
+def _write(results: EvaluationResults, plots: Mapping[str, bytes], folder: Path) -> None:
     for name, content in plots.items():
         write_atomically(folder / PLOTS / f"{name}.png", content)
-    write_record(folder / PLAN, facts.plan)
-    write_atomically(folder / SLICES, _json(slices_as_json(facts)))
-    write_atomically(folder / CARD, card(facts, list(plots)))
-    write_atomically(folder / REPORT, report(facts, plots))
-    write_atomically(folder / METRICS, _json(as_json(facts)))
+    write_record(folder / PLAN, results.plan)
+    write_atomically(folder / SLICES, _json(slices_as_json(results)))
+    write_atomically(folder / CARD, card(results, list(plots)))
+    write_atomically(folder / REPORT, report(results, plots))
+    write_atomically(folder / METRICS, _json(as_json(results)))
 
 
 def _json(value: Any) -> str:

@@ -63,7 +63,7 @@ class Resampling:
 
 
 @dataclass(frozen=True)
-class Sampled:
+class ResampledMetric:
     """One metric, and what it is on the resamples.
 
     Attributes:
@@ -91,7 +91,7 @@ def block_length(horizon: int, rows: int) -> int:
     return max(1, min(2 * horizon, rows // 4))
 
 
-def draws(contents: np.ndarray, how: Resampling, resamples: int | None = None) -> Iterator[np.ndarray]:
+def draw_counts(contents: np.ndarray, how: Resampling, resamples: int | None = None) -> Iterator[np.ndarray]:
     """Yield float64 (rows, some) draw counts until there are `resamples` columns.
 
     As many contents are drawn as there are, each with all its rows; `Resampling.block` is for rows that
@@ -112,7 +112,7 @@ def draws(contents: np.ndarray, how: Resampling, resamples: int | None = None) -
         left -= many
 
 
-def contents_of(predictions: pa.Table, how: Resampling) -> np.ndarray:
+def number_contents(predictions: pa.Table, how: Resampling) -> np.ndarray:
     """Number the contents of rows in order of appearance, int (rows,); windows in blocks are never repetitions."""
     if how.block > 1 or CONTENT not in predictions.column_names:
         return np.arange(predictions.num_rows)
@@ -140,13 +140,13 @@ def _tally(places: np.ndarray, rows: int, many: int) -> np.ndarray:
     return np.bincount(places.ravel(), minlength=rows * many).reshape(rows, many).astype(np.float64)
 
 
-def sample(
+def resample(
     task: Task, predictions: pa.Table, how: Resampling, names: Collection[str] | None = None
-) -> dict[str, Sampled]:
+) -> dict[str, ResampledMetric]:
     """Measure a predictions table and its resamples.
 
     Slow statistics get fewer resamples where there are many rows (100 at least, and 2 million rows in total), and so
-    have coarser limits; the length of `Sampled.values` says how many.
+    have coarser limits; the length of `ResampledMetric.values` says how many.
 
     Args:
         task: fitted.
@@ -167,14 +167,14 @@ def sample(
     statistics = task.statistics(predictions)
     measured = values_of({name: statistics[name] for name in names or statistics}, predictions.num_rows)
     statistics = {name: statistics[name] for name in measured}
-    contents = contents_of(predictions, how)
+    contents = number_contents(predictions, how)
     few = min(how.resamples, max(_SLOW_LEAST, _SLOW_ROWS // predictions.num_rows))
     values = {
         **_resampled({name: each for name, each in statistics.items() if not each.slow}, contents, how),
         **_resampled({name: each for name, each in statistics.items() if each.slow}, contents, how, few),
     }
     return {
-        name: Sampled(
+        name: ResampledMetric(
             value=measured[name],
             values=values[name],
             contents=contents,
@@ -193,37 +193,37 @@ def _resampled(
         return {}
     found = [
         {name: each.evaluate(weights) for name, each in statistics.items()}
-        for weights in draws(contents, how, resamples)
+        for weights in draw_counts(contents, how, resamples)
     ]
     return {name: np.concatenate([each[name] for each in found]) for name in statistics}
 
 
-def interval(sampled: Sampled, confidence: float) -> Interval:
+def confidence_interval(resampled: ResampledMetric, confidence: float) -> Interval:
     """Give a metric's interval: that of shares of rows where it is made of them, else percentiles of the resamples.
 
     The value itself always lies within: a biased metric such as a calibration error can be worse on every
     resample than on the rows, and the interval then ends at the value. Where all resamples are equal the
     metric's bounds decide; one that has none gets no limits.
     """
-    if isinstance(sampled.basis, MeanProportion):
-        low, high = limits_of_proportions(sampled.basis, sampled.contents, confidence)
-    elif not alike(sampled.values):
-        low, high = percentiles(sampled.values, confidence)
-    elif isinstance(sampled.basis, Bounds):
-        low, high = limits_within_bounds(sampled.value, sampled.basis, sampled.contents, confidence)
+    if isinstance(resampled.basis, MeanProportion):
+        low, high = limits_of_proportions(resampled.basis, resampled.contents, confidence)
+    elif not all_equal(resampled.values):
+        low, high = percentile_limits(resampled.values, confidence)
+    elif isinstance(resampled.basis, Bounds):
+        low, high = limits_within_bounds(resampled.value, resampled.basis, resampled.contents, confidence)
     else:
-        return Interval(value=sampled.value, low=None, high=None)
-    low, high = min(low, sampled.value), max(high, sampled.value)
-    return Interval(value=sampled.value, low=_rounded(low), high=_rounded(high))
+        return Interval(value=resampled.value, low=None, high=None)
+    low, high = min(low, resampled.value), max(high, resampled.value)
+    return Interval(value=resampled.value, low=_rounded(low), high=_rounded(high))
 
 
-def alike(values: np.ndarray) -> bool:
+def all_equal(values: np.ndarray) -> bool:
     """Tell whether resamples say nothing: all that are defined are equal, but for rounding."""
     defined = values[np.isfinite(values)]
     return defined.size == 0 or bool(np.ptp(defined) <= _ROUNDING * max(1.0, np.abs(defined).max()))
 
 
-def percentiles(values: np.ndarray, confidence: float) -> tuple[float, float]:
+def percentile_limits(values: np.ndarray, confidence: float) -> tuple[float, float]:
     """Give the central `confidence` of values (resamples,), those that are not NaN."""
     defined = values[np.isfinite(values)]
     tail = (1 - confidence) / 2
@@ -236,6 +236,6 @@ def _rounded(number: float) -> float:
     return float(f"{number:.9g}")
 
 
-def intervals(task: Task, predictions: pa.Table, how: Resampling) -> dict[str, Interval]:
+def metric_intervals(task: Task, predictions: pa.Table, how: Resampling) -> dict[str, Interval]:
     """Measure a predictions table: every metric that is defined, with its interval."""
-    return {name: interval(each, how.confidence) for name, each in sample(task, predictions, how).items()}
+    return {name: confidence_interval(each, how.confidence) for name, each in resample(task, predictions, how).items()}

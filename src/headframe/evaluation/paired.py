@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headframe.errors import DataError
-from headframe.evaluation.intervals import Resampling, alike, interval, percentiles, sample
+from headframe.evaluation.intervals import Resampling, all_equal, confidence_interval, percentile_limits, resample
 from headframe.records import Interval
 from headframe.tasks.base import Task
 
@@ -31,7 +31,7 @@ class Comparison:
     resamples: dict[str, int]
 
 
-def align(predictions: pa.Table, other: pa.Table) -> pa.Table:
+def align_rows(predictions: pa.Table, other: pa.Table) -> pa.Table:
     """Put `other` into the row order of `predictions`.
 
     Raises:
@@ -57,7 +57,7 @@ def align(predictions: pa.Table, other: pa.Table) -> pa.Table:
     return ordered
 
 
-def compare(task: Task, predictions: pa.Table, baseline: pa.Table, how: Resampling) -> Comparison:
+def compare_with_baseline(task: Task, predictions: pa.Table, baseline: pa.Table, how: Resampling) -> Comparison:
     """Measure both and their difference; every resample draws the same rows of both.
 
     Args:
@@ -69,10 +69,10 @@ def compare(task: Task, predictions: pa.Table, baseline: pa.Table, how: Resampli
     Raises:
         DataError: the rows or their targets are not the same.
     """
-    aligned = align(predictions, baseline)
-    model, other = sample(task, predictions, how), sample(task, aligned, how)
-    mine = {name: interval(each, how.confidence) for name, each in model.items()}
-    theirs = {name: interval(each, how.confidence) for name, each in other.items()}
+    aligned = align_rows(predictions, baseline)
+    model, other = resample(task, predictions, how), resample(task, aligned, how)
+    mine = {name: confidence_interval(each, how.confidence) for name, each in model.items()}
+    theirs = {name: confidence_interval(each, how.confidence) for name, each in other.items()}
     same = aligned.equals(predictions)
     return Comparison(
         model=mine,
@@ -95,8 +95,8 @@ def _difference(mine: Interval, theirs: Interval, changes: np.ndarray, confidenc
     same rows they mostly err together, so the limits are rather too wide than too narrow.
     """
     change = mine.value - theirs.value
-    if not alike(changes):
-        low, high = percentiles(changes, confidence)
+    if not all_equal(changes):
+        low, high = percentile_limits(changes, confidence)
     elif mine.low is None or mine.high is None or theirs.low is None or theirs.high is None:
         return Interval(value=change, low=None, high=None)
     else:

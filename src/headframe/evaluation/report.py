@@ -6,10 +6,10 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from headframe.evaluation.facts import Facts
+from headframe.evaluation.results import EvaluationResults
 from headframe.pages import render
 from headframe.pages.numbers import difference, limits, number
-from headframe.pages.parts import Estimate, IntervalPlot, Picture, Table
+from headframe.pages.parts import Estimate, IntervalPlot, PageTable, Picture
 
 _CAPTIONS = {
     "learning_curves": "Learning curves",
@@ -23,90 +23,90 @@ _CAPTIONS = {
 }
 
 
-def report(facts: Facts, plots: Mapping[str, bytes]) -> str:
+def report(results: EvaluationResults, plots: Mapping[str, bytes]) -> str:
     """Return the report as HTML.
 
     Args:
-        facts: what was measured.
+        results: what was measured.
         plots: PNG bytes by name, in the order of showing.
     """
     sources = {name: f"data:image/png;base64,{base64.b64encode(png).decode()}" for name, png in plots.items()}
-    return render.html("report", kind="Evaluation", **_page(facts, sources))
+    return render.html("report", kind="Evaluation", **_page(results, sources))
 
 
-def card(facts: Facts, plots: Sequence[str]) -> str:
+def card(results: EvaluationResults, plots: Sequence[str]) -> str:
     """Return the model card as Markdown; `plots` are names of files in `plots/`, without suffix."""
     sources = {name: f"plots/{name}.png" for name in plots}
-    return render.markdown("report", kind="Model card", **_page(facts, sources))
+    return render.markdown("report", kind="Model card", **_page(results, sources))
 
 
-def _page(facts: Facts, sources: Mapping[str, str]) -> dict[str, Any]:
+def _page(results: EvaluationResults, sources: Mapping[str, str]) -> dict[str, Any]:
     return {
-        "title": facts.plan.name,
+        "title": results.plan.name,
         "pictures": [Picture(_CAPTIONS.get(name, name.replace("_", " ")), each) for name, each in sources.items()],
-        "legend": facts.legend,
-        "data": facts.data_sheet,
-        "limits": facts.limits,
-        "digests": facts.digests,
-        "commands": facts.commands,
-        **measured(facts),
+        "legend": results.legend,
+        "data": results.data_sheet,
+        "limits": results.limits,
+        "digests": results.digests,
+        "commands": results.commands,
+        **evaluation_sections(results),
     }
 
 
-def measured(facts: Facts) -> dict[str, Any]:
+def evaluation_sections(results: EvaluationResults) -> dict[str, Any]:
     """Return what report and model card show alike: the sections of `evaluation.jinja` and what precedes them."""
-    direction = "higher" if facts.higher_is_better else "lower"
+    direction = "higher" if results.higher_is_better else "lower"
     return {
-        "summary": f"{facts.model} for {facts.plan.task.kind} on {facts.plan.dataset.title}.",
-        "tiles": facts.tiles,
-        "use": _intended_use(facts),
-        "baseline": facts.baseline_summary,
-        "metrics_table": _metrics(facts),
-        "metrics_note": f"The primary metric is {facts.primary_metric}; {direction} is better. {facts.method}",
-        "slices_measured": [_slice(facts, column) for column in facts.slices],
+        "summary": f"{results.model} for {results.plan.task.kind} on {results.plan.dataset.title}.",
+        "tiles": results.tiles,
+        "use": _intended_use(results),
+        "baseline": results.baseline_summary,
+        "metrics_table": _metrics(results),
+        "metrics_note": f"The primary metric is {results.primary_metric}; {direction} is better. {results.method}",
+        "slices_measured": [_slice(results, column) for column in results.slices],
     }
 
 
-def _metrics(facts: Facts) -> Table:
-    compared = facts.comparison
+def _metrics(results: EvaluationResults) -> PageTable:
+    compared = results.comparison
     columns = ["metric", "#value", "interval"]
     columns += ["#baseline", "model minus baseline"] if compared is not None else []
     rows = []
-    for name in facts.names:
-        cells = [name, number(facts.metrics[name].value), limits(facts.metrics[name])]
+    for name in results.names:
+        cells = [name, number(results.metrics[name].value), limits(results.metrics[name])]
         if compared is not None and name in compared.difference:
             cells += [number(compared.baseline[name].value), difference(compared.difference[name])]
         rows.append(cells + [""] * (len(columns) - len(cells)))
-    return Table(columns, rows, marked=frozenset({0}))
+    return PageTable(columns, rows, marked=frozenset({0}))
 
 
-def _slice(facts: Facts, column: str) -> dict[str, Any]:
+def _slice(results: EvaluationResults, column: str) -> dict[str, Any]:
     estimates, rows = [], []
-    for each in facts.slices[column]:
-        interval = each.metrics.get(facts.primary_metric)
+    for each in results.slices[column]:
+        interval = each.metrics.get(results.primary_metric)
         shown = ["", "too few rows"] if interval is None else [number(interval.value), limits(interval)]
         rows.append([each.value, f"{each.rows:,}", *shown])
         if interval is not None:
             estimates.append(Estimate(each.value, interval))
-    axis = f"{facts.primary_metric}; dashed: all test {facts.examples}"
+    axis = f"{results.primary_metric}; dashed: all test {results.examples}"
     return {
         "column": column,
-        "plot": IntervalPlot(estimates, axis, facts.metrics[facts.primary_metric].value) if estimates else None,
-        "table": Table([column, f"#{facts.examples}", f"#{facts.primary_metric}", "interval"], rows),
+        "plot": IntervalPlot(estimates, axis, results.metrics[results.primary_metric].value) if estimates else None,
+        "table": PageTable([column, f"#{results.examples}", f"#{results.primary_metric}", "interval"], rows),
     }
 
 
-def _intended_use(facts: Facts) -> list[str]:
-    data = facts.plan.dataset
+def _intended_use(results: EvaluationResults) -> list[str]:
+    data = results.plan.dataset
     predicted = f"the next rows of {', '.join(data.inputs)}" if data.target is None else f"`{data.target}`"
-    size = f"{facts.trained.epochs:,} epochs, {facts.trained.parameters:,} trainable parameters"
+    size = f"{results.trained.epochs:,} epochs, {results.trained.parameters:,} trainable parameters"
     measured_on = (
-        f"Measured on {facts.rows:,} test {facts.examples} that were used neither to fit weights nor to stop training. "
+        f"Measured on {results.rows:,} test {results.examples} that were used neither to fit weights nor to stop training. "
         "Champions are chosen on these same rows, so the more versions are compared, the more the figures of the best "
         "one are inflated by chance."
     )
     return [
         f"Predicts {predicted} from raw rows with the columns {', '.join(f'`{name}`' for name in data.inputs)}.",
-        f"Trained on the training split of the data below ({size if facts.trained.parameters else 'an estimator'}).",
+        f"Trained on the training split of the data below ({size if results.trained.parameters else 'an estimator'}).",
         measured_on,
     ]

@@ -34,7 +34,7 @@ import pyarrow as pa
 from scipy import stats
 from scipy.special import stdtr, stdtrit
 
-from headframe.evaluation.intervals import Resampling, alike, contents_of, sample
+from headframe.evaluation.intervals import Resampling, all_equal, number_contents, resample
 from headframe.tasks.base import Task
 
 MOST_ROWS = 10**9
@@ -48,7 +48,7 @@ With four, equally good models were promoted in 4.3 to 6.2 % of simulations wher
 FEWEST_COSINES = 2
 
 
-def spent(alpha: float, tries: int) -> float:
+def spend_alpha(alpha: float, tries: int) -> float:
     """Give the share of `alpha` that the try of this number, from 1, may use."""
     return alpha * 6 / (math.pi**2 * tries**2)
 
@@ -67,7 +67,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 @dataclass(frozen=True)
-class Pairs:
+class DiscordantPairs:
     """Two classifiers on the same contents; repetitions of a content are no new evidence and count once.
 
     Attributes:
@@ -85,7 +85,7 @@ class Pairs:
     error: float
 
     @classmethod
-    def count(cls, right: np.ndarray, champion: np.ndarray, contents: np.ndarray) -> Pairs:
+    def count(cls, right: np.ndarray, champion: np.ndarray, contents: np.ndarray) -> DiscordantPairs:
         """Count pairs.
 
         The standard error is that of Bonett and Price (2012, doi:10.3102/1076998611411915) with a won and a lost
@@ -148,28 +148,28 @@ def mcnemar_rows(discordance: float, effect: float, alpha: float, power: float) 
 
     Power rises in steps, since rows are whole; the answer may be off by a step.
     """
-    return fewest(lambda rows: mcnemar_power(rows, discordance, effect, alpha), power)
+    return fewest_rows(lambda rows: mcnemar_power(rows, discordance, effect, alpha), power)
 
 
 # Gains with a standard error
 
 
 @dataclass(frozen=True)
-class Gain:
+class GainEstimate:
     """A gain with what is known of its chance.
 
     Attributes:
         value: positive where the version is better.
         error: its standard error; 0 where both answer alike.
-        freedom: degrees of Student's t.
+        degrees_of_freedom: degrees of Student's t.
     """
 
     value: float
     error: float
-    freedom: float
+    degrees_of_freedom: float
 
     @property
-    def unspread(self) -> bool:
+    def has_unknown_error(self) -> bool:
         """Whether there is a gain without a spread, of which nothing tells how much is chance."""
         return self.error == 0 and self.value != 0
 
@@ -184,11 +184,11 @@ class Gain:
     def _tail(self, distance: float) -> float:
         if self.error == 0:
             return 1.0 if distance <= 0 else 0.0
-        return tail(distance / self.error, self.freedom)
+        return t_tail(distance / self.error, self.degrees_of_freedom)
 
     def limits(self, confidence: float) -> tuple[float, float]:
         """Give the interval of the gain."""
-        reach = critical((1 - confidence) / 2, self.freedom) * self.error
+        reach = t_critical((1 - confidence) / 2, self.degrees_of_freedom) * self.error
         return self.value - reach, self.value + reach
 
     def power(self, effect: float, alpha: float) -> float:
@@ -196,28 +196,30 @@ class Gain:
         if self.error == 0:
             return 1.0
         # Student's t with the effect added, not the non-central t: the normal approximation, with heavier tails.
-        return tail(critical(alpha, self.freedom) - effect / self.error, self.freedom)
+        return t_tail(t_critical(alpha, self.degrees_of_freedom) - effect / self.error, self.degrees_of_freedom)
 
-    def scaled(self, factor: float) -> Gain:
+    def scaled(self, factor: float) -> GainEstimate:
         """Give the same gain as it would be on `factor` times as many rows."""
-        return replace(self, error=self.error / math.sqrt(factor), freedom=max(1.0, self.freedom * factor))
+        return replace(
+            self, error=self.error / math.sqrt(factor), degrees_of_freedom=max(1.0, self.degrees_of_freedom * factor)
+        )
 
     def rows(self, rows: int, effect: float, alpha: float, power: float) -> int | None:
         """Give how many rows would do, where this gain rests on `rows`; None where no number would."""
-        return fewest(lambda many: self.scaled(many / rows).power(effect, alpha), power)
+        return fewest_rows(lambda many: self.scaled(many / rows).power(effect, alpha), power)
 
 
-def tail(distance: float, freedom: float) -> float:
+def t_tail(distance: float, degrees_of_freedom: float) -> float:
     """Give the chance that Student's t exceeds a distance; `scipy.stats` would take a hundred times as long."""
-    return float(stdtr(freedom, -distance))
+    return float(stdtr(degrees_of_freedom, -distance))
 
 
-def critical(alpha: float, freedom: float) -> float:
+def t_critical(alpha: float, degrees_of_freedom: float) -> float:
     """Give the distance that Student's t exceeds with a chance of `alpha`."""
-    return float(-stdtrit(freedom, alpha))
+    return float(-stdtrit(degrees_of_freedom, alpha))
 
 
-def fewest(power_of: Callable[[int], float], power: float) -> int | None:
+def fewest_rows(power_of: Callable[[int], float], power: float) -> int | None:
     """Give the fewest rows whose power suffices, by doubling and halving; None beyond `MOST_ROWS`."""
     high = 1
     while power_of(high) < power:
@@ -231,9 +233,9 @@ def fewest(power_of: Callable[[int], float], power: float) -> int | None:
     return high
 
 
-def bootstrap(
+def paired_bootstrap(
     task: Task, predictions: pa.Table, champion: pa.Table, how: Resampling, *, metric: str, higher_is_better: bool
-) -> Gain:
+) -> GainEstimate:
     """Give the gain in any metric with its standard error over resamples; each draws the same rows of both.
 
     Resamples that do not define the metric, as those without a class, are left out.
@@ -247,18 +249,18 @@ def bootstrap(
         higher_is_better: its direction.
     """
     sign = 1.0 if higher_is_better else -1.0
-    own, other = (sample(task, rows, how, [metric])[metric] for rows in (predictions, champion))
+    own, other = (resample(task, rows, how, [metric])[metric] for rows in (predictions, champion))
     changes = own.values - other.values
     changes = changes[np.isfinite(changes)]
-    units = (int(contents_of(predictions, how).max(initial=-1)) + 1) / how.block
-    error = 0.0 if len(changes) < 2 or alike(changes) else float(changes.std(ddof=1))  # noqa: PLR2004
-    return Gain(sign * (own.value - other.value), error, max(1.0, units - 1))
+    units = (int(number_contents(predictions, how).max(initial=-1)) + 1) / how.block
+    error = 0.0 if len(changes) < 2 or all_equal(changes) else float(changes.std(ddof=1))  # noqa: PLR2004
+    return GainEstimate(sign * (own.value - other.value), error, max(1.0, units - 1))
 
 
 # Forecasts
 
 
-def harvey(losses: np.ndarray, champion: np.ndarray, horizon: int) -> Gain | None:
+def autocovariance_gain(losses: np.ndarray, champion: np.ndarray, horizon: int) -> GainEstimate | None:
     """Give the gain in mean loss after Diebold and Mariano as Harvey, Leybourne and Newbold correct it.
 
     Args:
@@ -279,16 +281,16 @@ def harvey(losses: np.ndarray, champion: np.ndarray, horizon: int) -> Gain | Non
     if not variance > 0:
         return None
     correction = (many + 1 - 2 * horizon + horizon * (horizon - 1) / many) / many
-    return Gain(float(gains.mean()), math.sqrt(variance / many / correction), many - 1)
+    return GainEstimate(float(gains.mean()), math.sqrt(variance / many / correction), many - 1)
 
 
-def cosines(losses: np.ndarray, champion: np.ndarray, horizon: int) -> Gain | None:
+def cosine_gain(losses: np.ndarray, champion: np.ndarray, horizon: int) -> GainEstimate | None:
     """Give the gain in mean loss with a standard error from the first cosines of the series.
 
     Args:
-        losses: as `harvey`.
-        champion: as `harvey`.
-        horizon: as `harvey`.
+        losses: as `autocovariance_gain`.
+        champion: as `autocovariance_gain`.
+        horizon: as `autocovariance_gain`.
 
     Returns:
         None where there are fewer than `FEWEST_COSINES` times `HORIZONS_A_COSINE` horizons of windows.
@@ -302,22 +304,22 @@ def cosines(losses: np.ndarray, champion: np.ndarray, horizon: int) -> Gain | No
     waves = math.sqrt(2) * np.cos(np.pi * np.outer(np.arange(1, used + 1), moments))
     centred = gains - gains.mean()  # each wave sums to 0, so this changes rounding only
     variance = float(np.square(waves @ centred).sum()) / many / used
-    return Gain(float(gains.mean()), math.sqrt(variance / many), used)
+    return GainEstimate(float(gains.mean()), math.sqrt(variance / many), used)
 
 
-def diebold_mariano(losses: np.ndarray, champion: np.ndarray, horizon: int, alpha: float) -> Gain | None:
-    """Give the gain in mean loss, by whichever of `harvey` and `cosines` asks for more of it at `alpha`.
+def diebold_mariano(losses: np.ndarray, champion: np.ndarray, horizon: int, alpha: float) -> GainEstimate | None:
+    """Give the gain in mean loss, by whichever of `autocovariance_gain` and `cosine_gain` asks for more of it at `alpha`.
 
     Args:
-        losses: as `harvey`.
-        champion: as `harvey`.
-        horizon: as `harvey`.
+        losses: as `autocovariance_gain`.
+        champion: as `autocovariance_gain`.
+        horizon: as `autocovariance_gain`.
         alpha: of the one-sided test.
 
     Returns:
-        None where there are too few windows to say anything, see `cosines`.
+        None where there are too few windows to say anything, see `cosine_gain`.
     """
-    careful, corrected = cosines(losses, champion, horizon), harvey(losses, champion, horizon)
+    careful, corrected = cosine_gain(losses, champion, horizon), autocovariance_gain(losses, champion, horizon)
     if careful is None or corrected is None:
         return careful
-    return max(careful, corrected, key=lambda gain: gain.error * critical(alpha, gain.freedom))
+    return max(careful, corrected, key=lambda gain: gain.error * t_critical(alpha, gain.degrees_of_freedom))

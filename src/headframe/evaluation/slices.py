@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headframe.errors import ConfigurationError, DataError
-from headframe.evaluation.intervals import Resampling, intervals
+from headframe.evaluation.intervals import Resampling, metric_intervals
 from headframe.records import Interval
 from headframe.tasks.base import Task
 
@@ -25,7 +25,7 @@ _LONG_TEXT = 40
 
 
 @dataclass(frozen=True)
-class Labels:
+class SliceLabels:
     """The slice of each row, and all slices in the order in which they are read."""
 
     of_rows: pa.Array
@@ -51,7 +51,7 @@ class Slice:
     metrics: dict[str, Interval]
 
 
-def slices(
+def slice_metrics(
     task: Task, predictions: pa.Table, inputs: pa.Table, columns: Sequence[str], how: Resampling
 ) -> dict[str, list[Slice]]:
     """Measure each slice of each named column.
@@ -67,17 +67,17 @@ def slices(
         ConfigurationError: a column cannot be cut into slices, e.g. images.
         DataError: the inputs lack a predicted row.
     """
-    positions = find(predictions, inputs)
+    positions = row_positions(predictions, inputs)
     found: dict[str, list[Slice]] = {}
     for name in columns:
-        labels = label(name, inputs[name].take(positions))
+        labels = slice_labels(name, inputs[name].take(positions))
         found[name] = [
             _measured(task, predictions.filter(pc.equal(labels.of_rows, value)), value, how) for value in labels.values
         ]
     return found
 
 
-def find(predictions: pa.Table, inputs: pa.Table) -> pa.Array:
+def row_positions(predictions: pa.Table, inputs: pa.Table) -> pa.Array:
     """Give the position in `inputs` of each predicted row, by `row_id`.
 
     Raises:
@@ -97,10 +97,10 @@ def _measured(task: Task, part: pa.Table, value: str, how: Resampling) -> Slice:
     if part.num_rows < _FEWEST_ROWS:
         return Slice(value, part.num_rows, {})
     block = max(1, min(how.block, part.num_rows // 4))
-    return Slice(value, part.num_rows, intervals(task, part, replace(how, block=block)))
+    return Slice(value, part.num_rows, metric_intervals(task, part, replace(how, block=block)))
 
 
-def label(name: str, column: pa.ChunkedArray) -> Labels:
+def slice_labels(name: str, column: pa.ChunkedArray) -> SliceLabels:
     """Give the slice of each row: a value, a quarter of the numbers, or a quarter of the lengths of long texts.
 
     Raises:
@@ -123,14 +123,14 @@ def label(name: str, column: pa.ChunkedArray) -> Labels:
         raise ConfigurationError(msg)
     if not found.of_rows.null_count:
         return found
-    return Labels(pc.fill_null(found.of_rows, MISSING), [*found.values, MISSING])
+    return SliceLabels(pc.fill_null(found.of_rows, MISSING), [*found.values, MISSING])
 
 
-def _quarters(column: pa.ChunkedArray, unit: str) -> Labels:
+def _quarters(column: pa.ChunkedArray, unit: str) -> SliceLabels:
     numbers = pc.cast(column, pa.float64()).to_numpy()
     finite = np.isfinite(numbers)
     if not finite.any():
-        return Labels(pa.nulls(len(numbers), pa.string()), [])
+        return SliceLabels(pa.nulls(len(numbers), pa.string()), [])
     edges = np.unique(np.quantile(numbers[finite], [0.0, 0.25, 0.5, 0.75, 1.0], method="inverted_cdf"))
     low, *inner, high = edges if len(edges) > 1 else (edges[0], edges[0])
     ends = [*inner, high]
@@ -140,15 +140,15 @@ def _quarters(column: pa.ChunkedArray, unit: str) -> Labels:
     ]
     number = np.searchsorted(inner, numbers, side="left")
     of_rows = pa.array(number).take(pa.array(np.where(finite, np.arange(len(numbers)), -1), mask=~finite))
-    return Labels(pa.array(names).take(of_rows), [names[place] for place in np.unique(number[finite])])
+    return SliceLabels(pa.array(names).take(of_rows), [names[place] for place in np.unique(number[finite])])
 
 
-def _frequent(column: pa.ChunkedArray) -> Labels:
+def _frequent(column: pa.ChunkedArray) -> SliceLabels:
     counts = pc.value_counts(pc.drop_null(column)).to_pylist()
     values = [each["values"] for each in sorted(counts, key=lambda each: (-each["counts"], each["values"]))]
     of_rows = column.combine_chunks()
     if len(values) <= _MOST_VALUES:
-        return Labels(of_rows, values)
+        return SliceLabels(of_rows, values)
     kept = values[: _MOST_VALUES - 1]
     rare = pc.and_(pc.is_valid(of_rows), pc.invert(pc.is_in(of_rows, value_set=pa.array(kept))))
-    return Labels(pc.if_else(rare, OTHER, of_rows), [*kept, OTHER])
+    return SliceLabels(pc.if_else(rare, OTHER, of_rows), [*kept, OTHER])

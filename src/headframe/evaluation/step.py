@@ -10,7 +10,7 @@ from headframe.records import Evaluated, TableRecord, Trained
 def evaluate(
     plan: VersionPlan, table: TableRecord, trained: Trained, baseline: Trained | None, places: Places
 ) -> Evaluated:
-    """Evaluate a model on its test rows; see `headframe.evaluation.evaluation.measure`."""
-    from headframe.evaluation.evaluation import measure  # noqa: PLC0415 - matplotlib and torch cost seconds
+    """Evaluate a model on its test rows; see `headframe.evaluation.evaluation.evaluate_model`."""
+    from headframe.evaluation.evaluation import evaluate_model  # noqa: PLC0415 - matplotlib and torch cost seconds
 
-    return measure(plan, table, trained, baseline, places.root, places.folder)
+    return evaluate_model(plan, table, trained, baseline, places.root, places.folder)

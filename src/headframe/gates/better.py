@@ -12,17 +12,17 @@ from pydantic import Field
 
 from headframe.config.ranges import Positive
 from headframe.errors import ConfigurationError
-from headframe.evaluation.intervals import contents_of
+from headframe.evaluation.intervals import number_contents
 from headframe.evaluation.significance import (
-    Gain,
-    Pairs,
-    bootstrap,
+    DiscordantPairs,
+    GainEstimate,
+    autocovariance_gain,
     diebold_mariano,
-    harvey,
     mcnemar,
     mcnemar_power,
     mcnemar_rows,
-    spent,
+    paired_bootstrap,
+    spend_alpha,
 )
 from headframe.gates.context import GateContext
 from headframe.gates.report import GateResult, Numbers
@@ -61,7 +61,7 @@ class PairedTest:
     power: float
     rows_needed: int | None
     units: float
-    gain: Gain
+    gain: GainEstimate
     numbers: Numbers
 
 
@@ -110,7 +110,7 @@ class Better:
         if task.primary_metric not in comparison.champion_metrics:
             reason = f"the champion's predictions for these {rows.count:,} test rows define no {task.primary_metric}"
             return GateResult.refuse("not comparable", reason, numbers)
-        alpha = spent(self.alpha, request.tries) / request.candidates
+        alpha = spend_alpha(self.alpha, request.tries) / request.candidates
         tested = self.compare(champion.table, alpha, context)
         verdict = self.verdict(tested, alpha)
         other = comparison.champion_metrics[task.primary_metric]
@@ -149,17 +149,19 @@ class Better:
         test = self._chosen(task)
         how = context.rows.resampling(self.resamples)
         if test == "mcnemar":
-            return self.pairs(count(predictions, champion, contents_of(predictions, how)), predictions.num_rows, alpha)
+            return self.pairs(
+                count(predictions, champion, number_contents(predictions, how)), predictions.num_rows, alpha
+            )
         if test == "diebold_mariano" and isinstance(task, Forecasting):
             return self.windows(losses(task, predictions), losses(task, champion), task.horizon, alpha)
         metric, higher = task.primary_metric, task.higher_is_better
-        gain = bootstrap(task, predictions, champion, how, metric=metric, higher_is_better=higher)
-        units = len(np.unique(contents_of(predictions, how))) / how.block
+        gain = paired_bootstrap(task, predictions, champion, how, metric=metric, higher_is_better=higher)
+        units = len(np.unique(number_contents(predictions, how))) / how.block
         return self.gain(
             "bootstrap", gain, units, predictions.num_rows, alpha, {"resamples": self.resamples, "block": how.block}
         )
 
-    def pairs(self, pairs: Pairs, rows: int, alpha: float) -> PairedTest:
+    def pairs(self, pairs: DiscordantPairs, rows: int, alpha: float) -> PairedTest:
         """Compute McNemar's test; it counts contents, so rows are those of a table with as many repetitions."""
         repeated = rows / pairs.contents
         needed = mcnemar_rows(pairs.discordance, self.effect, alpha, self.power)
@@ -170,7 +172,7 @@ class Better:
             power=mcnemar_power(pairs.contents, pairs.discordance, self.effect, alpha),
             rows_needed=None if needed is None else int(np.ceil(max(needed, FEWEST) * repeated)),
             units=pairs.contents,
-            gain=Gain(pairs.gain, pairs.error, max(1, pairs.contents - 1)),
+            gain=GainEstimate(pairs.gain, pairs.error, max(1, pairs.contents - 1)),
             numbers={"won": pairs.wins, "lost": pairs.losses, "contents": pairs.contents},
         )
 
@@ -178,21 +180,21 @@ class Better:
         """Compute the test of Diebold and Mariano from one loss per window."""
         gain, units = diebold_mariano(mine, other, horizon, alpha), len(mine) / horizon
         if gain is None:
-            unspread = Gain(float((other - mine).mean()), 0.0, 1)
-            return PairedTest("diebold_mariano", 1.0, 1.0, 0.0, None, units, unspread, {"horizon": horizon})
-        corrected = harvey(mine, other, horizon)
+            estimate = GainEstimate(float((other - mine).mean()), 0.0, 1)
+            return PairedTest("diebold_mariano", 1.0, 1.0, 0.0, None, units, estimate, {"horizon": horizon})
+        corrected = autocovariance_gain(mine, other, horizon)
         numbers: Numbers = {
             "horizon": horizon,
-            "degrees_of_freedom": gain.freedom,
+            "degrees_of_freedom": gain.degrees_of_freedom,
             "p_harvey_leybourne_newbold": None if corrected is None else corrected.p_better(),
         }
         return self.gain("diebold_mariano", gain, units, len(mine), alpha, numbers)
 
     def gain(  # noqa: PLR0917 - each is another number that the test rests on
-        self, test: TestName, gain: Gain, units: float, rows: int, alpha: float, numbers: Numbers
+        self, test: TestName, gain: GainEstimate, units: float, rows: int, alpha: float, numbers: Numbers
     ) -> PairedTest:
         """Compute the test of a gain with its standard error."""
-        needed = None if gain.unspread else gain.rows(rows, self.effect, alpha, self.power)
+        needed = None if gain.has_unknown_error else gain.rows(rows, self.effect, alpha, self.power)
         return PairedTest(
             test=test,
             p_better=gain.p_better(),
@@ -206,7 +208,7 @@ class Better:
 
     def verdict(self, tested: PairedTest, alpha: float) -> str:
         """Return the verdict of a test."""
-        if tested.units < FEWEST or tested.gain.unspread:
+        if tested.units < FEWEST or tested.gain.has_unknown_error:
             return "not enough rows"
         if tested.p_better <= alpha and tested.gain.value > 0:
             return "better"
@@ -249,7 +251,7 @@ class Better:
         return reason
 
     def _too_few(self, tested: PairedTest) -> str:
-        if tested.gain.unspread:
+        if tested.gain.has_unknown_error:
             return "the gain is the same on all resamples, so nothing shows how much of it is chance"
         needed = "no number of rows would do" if tested.rows_needed is None else f"{tested.rows_needed:,} are needed"
         if tested.units < FEWEST:
@@ -257,10 +259,10 @@ class Better:
         return f"too few rows to find a gain of {self.effect:g} with power {self.power:g}: {needed}"
 
 
-def count(predictions: pa.Table, champion: pa.Table, contents: np.ndarray) -> Pairs:
+def count(predictions: pa.Table, champion: pa.Table, contents: np.ndarray) -> DiscordantPairs:
     """Count on which contents one of two classifiers is right more often."""
     right = [pc.equal(each["prediction"], each["target"]).to_numpy().astype(bool) for each in (predictions, champion)]
-    return Pairs.count(right[0], right[1], contents)
+    return DiscordantPairs.count(right[0], right[1], contents)
 
 
 def losses(task: Forecasting, predictions: pa.Table) -> np.ndarray:

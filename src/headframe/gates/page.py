@@ -8,7 +8,7 @@ from typing import Any
 from headframe.gates.report import GateReport, GateResult
 from headframe.pages import render
 from headframe.pages.numbers import difference, setting
-from headframe.pages.parts import Estimate, IntervalPlot, Table
+from headframe.pages.parts import Estimate, IntervalPlot, PageTable
 from headframe.records import Interval
 
 
@@ -55,7 +55,7 @@ def _gate(result: GateResult, settings: Mapping[str, Any]) -> dict[str, Any]:
         "verdict": result.verdict,
         "reason": result.reason,
         "plot": _plot(result.numbers),
-        "slices": Table(
+        "slices": PageTable(
             ["slice", *(f"#{name}" for name in statistics)],
             [[part, *(each.get(name, "") for name in statistics)] for part, each in slices.items()],
         ),

@@ -20,7 +20,7 @@ from headframe.datasets.table import Table
 from headframe.digests import file_digest
 from headframe.errors import ConfigurationError, DataError, HeadframeError, Refused, Unavailable
 from headframe.evaluation.intervals import CONTENT, Resampling, block_length
-from headframe.evaluation.slices import find
+from headframe.evaluation.slices import row_positions
 from headframe.examples.prepare import PreparedData, prepare
 from headframe.gates.predict import write_predictions
 from headframe.gates.records import SignedRecords
@@ -132,12 +132,12 @@ class VersionRows:
         if self.records.task.horizon:
             return rows
         contents = self.table.read(["row_id", CONTENT])
-        return rows.append_column(CONTENT, contents[CONTENT].take(find(rows, contents)))
+        return rows.append_column(CONTENT, contents[CONTENT].take(row_positions(rows, contents)))
 
     def _targets(self) -> pa.ChunkedArray:
         """Return the targets of the test rows from the table, as a predictions table has them."""
         task, rows = self.reference_task, self.prepared.rows
-        positions = find(self.stored, rows).to_numpy().astype(np.int64)
+        positions = row_positions(self.stored, rows).to_numpy().astype(np.int64)
         encoded = task.encode(rows.select(list(self.records.plan.dataset.target_columns)))
         if task.horizon:
             beyond = positions + task.horizon > len(encoded)
@@ -230,12 +230,12 @@ class VersionRows:
     def raw(self, columns: Sequence[str]) -> pa.Table:
         """Return raw columns of the test rows in their order; of a window those of the first row that it predicts."""
         rows = self.table.read(["row_id", *columns])
-        return rows.take(find(self.predictions, rows)).select(list(columns))
+        return rows.take(row_positions(self.predictions, rows)).select(list(columns))
 
     @cached_property
     def positions(self) -> np.ndarray:
         """Where in `prepared.rows` the test examples are, int64; of a window, the first row that it predicts."""
-        return find(self.predictions, self.prepared.rows).to_numpy().astype(np.int64)
+        return row_positions(self.predictions, self.prepared.rows).to_numpy().astype(np.int64)
 
     def predict(self, model: Path) -> pa.Table:
         """Return the predictions of a packaged model for the version's test rows.

@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from headframe.config.ranges import Count, NotNegative
-from headframe.evaluation.intervals import contents_of, intervals
-from headframe.evaluation.significance import Gain, bootstrap, holm, mcnemar
-from headframe.evaluation.slices import label
+from headframe.evaluation.intervals import metric_intervals, number_contents
+from headframe.evaluation.significance import GainEstimate, holm, mcnemar, paired_bootstrap
+from headframe.evaluation.slices import slice_labels
 from headframe.gates.better import count
 from headframe.gates.context import GateContext
 from headframe.gates.report import GateResult, Numbers
@@ -99,7 +99,7 @@ class Slices:
             is_target = column == context.records.plan.dataset.target
             if context.rows.reference_task.predicts_probabilities and is_target:
                 cells = cells.cast(pa.string())  # classes, though they may be numbers
-            labels = label(column, cells)
+            labels = slice_labels(column, cells)
             for value in labels.values:
                 yield RowSlice(f"{column}={value}", pc.indices_nonzero(pc.equal(labels.of_rows, value)))
 
@@ -112,7 +112,7 @@ class Slices:
         for each in slices:
             how = context.rows.resampling(self.resamples, len(each.rows))
             wide = replace(how, confidence=1 - 2 * self.alpha / len(slices))
-            interval = intervals(task, predictions.take(each.rows), wide).get(task.primary_metric)
+            interval = metric_intervals(task, predictions.take(each.rows), wide).get(task.primary_metric)
             if interval is None or interval.low is None or interval.high is None:
                 continue
             numbers[f"{each.name}: {task.primary_metric}"] = interval.value
@@ -145,14 +145,16 @@ class Slices:
                 )
         return worse
 
-    def _test(self, context: GateContext, mine: pa.Table, other: pa.Table) -> tuple[Gain, float]:
+    def _test(self, context: GateContext, mine: pa.Table, other: pa.Table) -> tuple[GainEstimate, float]:
         """Return a slice's gain, and the p-value that it loses more than allowed."""
         how = context.rows.resampling(self.resamples, mine.num_rows)
         task = context.rows.reference_task
         if task.primary_metric == task.hit_rate:
-            pairs = count(mine, other, contents_of(mine, how))
-            gain = Gain(pairs.gain, pairs.error, max(1, pairs.contents - 1))
+            pairs = count(mine, other, number_contents(mine, how))
+            gain = GainEstimate(pairs.gain, pairs.error, max(1, pairs.contents - 1))
             exact = mcnemar(pairs.wins, pairs.losses, "less")
             return gain, gain.p_worse(self.loss) if self.loss else exact
-        gain = bootstrap(task, mine, other, how, metric=task.primary_metric, higher_is_better=task.higher_is_better)
+        gain = paired_bootstrap(
+            task, mine, other, how, metric=task.primary_metric, higher_is_better=task.higher_is_better
+        )
         return gain, gain.p_worse(self.loss)

@@ -15,7 +15,7 @@ _EDGE = 8.0  # per cent of the width that stays free on either side, for the lab
 
 
 @dataclass(frozen=True)
-class Table:
+class PageTable:
     """A table; on narrow screens each row becomes a list of its cells.
 
     Attributes:

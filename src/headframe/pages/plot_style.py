@@ -56,7 +56,7 @@ def legend(axes: Axes, **options: Any) -> None:
     axes.legend(fontsize=SMALL, frameon=False, **options)
 
 
-def label(text: str, longest: int = 18) -> str:
+def short_label(text: str, longest: int = 18) -> str:
     """Return a shortened name whose dollar signs are not read as mathematics."""
     short = text if len(text) <= longest else text[: longest - 1] + "…"
     return short.replace("$", r"\$")

@@ -70,14 +70,14 @@ def render_reproduction(found: Reproduction, suffix: str) -> str:
         title=f"{found.model} version {found.version}",
         badge=(found.verdict, "bad" if found.verdict == "different" else "good"),
         summary=f"{found.reason}.",
-        stages=parts.Table(
+        stages=parts.PageTable(
             ["stage", "equal", "recorded", "reproduced", "what differs"],
             [
                 [each.stage, equal[each.equal], each.recorded, each.reproduced or "", each.reason]
                 for each in found.stages
             ],
         ),
-        metrics=parts.Table(
+        metrics=parts.PageTable(
             ["metric", "#recorded", "#reproduced", "#tolerance", "within"],
             [
                 [
@@ -90,6 +90,6 @@ def render_reproduction(found: Reproduction, suffix: str) -> str:
                 for name, one in found.metrics.items()
             ],
         ),
-        changes=parts.Table(["name", "recorded", "now"], changes),
+        changes=parts.PageTable(["name", "recorded", "now"], changes),
         run={name: text for name, text in run.items() if text},
     )

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from headframe.pages.plot_style import BLUE, GREY, INK, ORANGE, SMALL, WIDTH, label, legend, new_figure, style
+from headframe.pages.plot_style import BLUE, GREY, INK, ORANGE, SMALL, WIDTH, legend, new_figure, short_label, style
 from headframe.tasks.statistics import BINS, Reliability, every_row_once
 
 FEW = 6
@@ -43,7 +43,7 @@ def confusion(target: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -
     total = counts.sum(axis=1, keepdims=True)
     share = np.divide(counts, total, out=np.zeros(counts.shape), where=total > 0)
     shown = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    labels = [label(name) for name in names]
+    labels = [short_label(name) for name in names]
     crowded = max(map(len, labels)) > max(3, 24 // classes)
     style(axes, title="Confusion matrix: rows, % of true class", x="predicted class", y="true class")
     axes.grid(visible=False)
@@ -79,8 +79,10 @@ def curves(scored: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
         colour = f"C{number}" if 1 < len(scored) <= MANY else BLUE
         look = {"color": colour, "linewidth": 1.6 if len(scored) <= MANY else 0.8}
         recall = hits / hits[-1]
-        roc.plot(np.append(0, misses / misses[-1]), np.append(0, recall), label=label(name), **look)
-        precision.step(np.append(0, recall), np.append(1, hits / (ends + 1)), where="pre", label=label(name), **look)
+        roc.plot(np.append(0, misses / misses[-1]), np.append(0, recall), label=short_label(name), **look)
+        precision.step(
+            np.append(0, recall), np.append(1, hits / (ends + 1)), where="pre", label=short_label(name), **look
+        )
         if len(scored) == 1:
             precision.axhline(positive.mean(), color=GREY, linestyle="--", linewidth=1)
     roc.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
@@ -127,7 +129,7 @@ def predicted_true(target: np.ndarray, predicted: np.ndarray, name: str) -> Figu
     axes.scatter(target[some], predicted[some], s=8, alpha=0.35, color=BLUE, linewidths=0)
     ends = [min(target.min(), predicted.min()), max(target.max(), predicted.max())]
     axes.plot(ends, ends, color=ORANGE, linewidth=1.2)
-    style(axes, title="Predicted and true values", x=f"true {label(name)}", y=f"predicted {label(name)}")
+    style(axes, title="Predicted and true values", x=f"true {short_label(name)}", y=f"predicted {short_label(name)}")
     return figure
 
 
@@ -138,7 +140,7 @@ def residuals(target: np.ndarray, predicted: np.ndarray, name: str) -> Figure:
     some = _thinned(len(target))
     left.scatter(predicted[some], error[some], s=8, alpha=0.35, color=BLUE, linewidths=0)
     left.axhline(0, color=ORANGE, linewidth=1.2)
-    style(left, title="Residuals", x=f"predicted {label(name)}", y="predicted minus true")
+    style(left, title="Residuals", x=f"predicted {short_label(name)}", y="predicted minus true")
     right.hist(error, bins=40, orientation="horizontal", color=BLUE)
     right.axhline(0, color=ORANGE, linewidth=1.2)
     style(right, x="rows")
@@ -185,7 +187,7 @@ def fans(target: np.ndarray, predicted: np.ndarray, names: Sequence[str], earlie
                 axes,
                 title=f"window {example}" if row == 0 else "",
                 x="steps ahead" if row == shown - 1 else "",
-                y=label(names[row]) if column == 0 else "",
+                y=short_label(names[row]) if column == 0 else "",
             )
             axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
             axes.yaxis.set_major_locator(MaxNLocator(4))
@@ -211,5 +213,5 @@ def forecast_errors(error: np.ndarray, names: Sequence[str]) -> Figure:
     order = np.argsort(each)
     right.barh(range(len(names)), each[order], color=BLUE)
     style(right, title="Error by variable", x="MSE, standardised")
-    right.set_yticks(range(len(names)), [label(names[place]) for place in order])
+    right.set_yticks(range(len(names)), [short_label(names[place]) for place in order])
     return figure

@@ -11,7 +11,7 @@ from headframe.ledger.entries import Entry
 from headframe.ledger.rules import entries_since_champion, last_gate_entry
 from headframe.pages import render
 from headframe.pages.numbers import limits, number
-from headframe.pages.parts import Estimate, IntervalPlot, Table
+from headframe.pages.parts import Estimate, IntervalPlot, PageTable
 from headframe.promotion.service import PromotionService
 from headframe.promotion.views.overview import (
     ComparableVersions,
@@ -123,7 +123,7 @@ class Leaderboard(Record):
             "badge": (f"champion: version {self.champion}", "good") if self.champion else ("no champion", "plain"),
             "champion": self.champion,
             "groups": [_group(table, self.champion) for table in self.tables],
-            "others": Table(["#version", "registered", "reason"], others),
+            "others": PageTable(["#version", "registered", "reason"], others),
         }
 
     @property
@@ -266,12 +266,12 @@ def _group(table: LeaderboardTable, champion: int | None) -> dict[str, Any]:
     return {
         "description": f"{group.description[0].upper()}{group.description[1:]}; {direction} is better.",
         "plot": IntervalPlot(estimates, f"{group.primary_metric}{line}", of_champion),
-        "table": Table(
+        "table": PageTable(
             ["#rank", "model", "versions", f"#{group.primary_metric}", "error bar", "differing parameters"],
             rows,
             frozenset(place for place, rank in enumerate(table.ranks) if rank.champion),
         ),
-        "comparisons": Table(
+        "comparisons": PageTable(
             ["#version", "verdict", "reason"],
             [[str(version), *text.split(": ", 1)] for version, text in sorted(compared.items())],
         ),

@@ -7,13 +7,13 @@ from typing import Any
 
 from headframe.digests import Record
 from headframe.errors import DataError
-from headframe.evaluation.facts import NO_SLICES, Facts
 from headframe.evaluation.layout import METRICS, SLICES
 from headframe.evaluation.paired import Comparison
-from headframe.evaluation.report import measured
+from headframe.evaluation.report import evaluation_sections
+from headframe.evaluation.results import NO_SLICES, EvaluationResults
 from headframe.evaluation.slices import Slice
 from headframe.pages import render
-from headframe.pages.parts import Table
+from headframe.pages.parts import PageTable
 from headframe.promotion.service import PromotionService
 from headframe.promotion.views.overview import VersionRecord
 from headframe.promotion.views.version_details import VersionFacts, read_facts, version_digests
@@ -65,7 +65,7 @@ def model_card(version: ModelVersion, service: PromotionService) -> Card:
     )
 
 
-def _facts(found: VersionRecord, metrics_file: dict[str, Any], slices: dict[str, Any]) -> Facts:
+def _facts(found: VersionRecord, metrics_file: dict[str, Any], slices: dict[str, Any]) -> EvaluationResults:
     """Collect the results of the evaluation from the files that it wrote."""
     metrics = found.provenance.evaluated.metrics
     compared = None
@@ -76,7 +76,7 @@ def _facts(found: VersionRecord, metrics_file: dict[str, Any], slices: dict[str,
             _intervals(metrics_file["difference"]),
             metrics_file["resamples"],
         )
-    return Facts(
+    return EvaluationResults(
         plan=found.plan,
         table=found.provenance.data.split.table,
         trained=found.provenance.trained,
@@ -102,7 +102,7 @@ def _intervals(plain: dict[str, Any]) -> dict[str, Interval]:
     return {name: Interval.model_validate(each) for name, each in plain.items()}
 
 
-def _page(known: VersionFacts, facts: Facts) -> dict[str, Any]:
+def _page(known: VersionFacts, facts: EvaluationResults) -> dict[str, Any]:
     """Return what the template shows."""
     found, version = known.record, known.record.version
     name = f"{version.model}/{version.number}"
@@ -110,7 +110,7 @@ def _page(known: VersionFacts, facts: Facts) -> dict[str, Any]:
     events = [[str(each.number), each.time, each.what, each.by, each.message] for each in known.events]
     reproduced = [each for each in known.events if each.what.startswith("reproduced")]
     return {
-        **measured(facts),
+        **evaluation_sections(facts),
         **_gates(known, name),
         "kind": "Model card",
         "title": f"{version.model} version {version.number}",
@@ -122,11 +122,11 @@ def _page(known: VersionFacts, facts: Facts) -> dict[str, Any]:
             "Split": split.summary,
             "Contract": f"{expectations:,} expectation{'' if expectations == 1 else 's'} met",
         },
-        "approvals": Table(
+        "approvals": PageTable(
             ["approved by", "when", "expires", "reason"],
             [[each.by, each.time, each.expires, each.reason] for each in known.approvals],
         ),
-        "ledger": Table(["#entry", "when", "action", "by", "details"], events),
+        "ledger": PageTable(["#entry", "when", "action", "by", "details"], events),
         "lineage": _lineage(found),
         "reproduced": f"Last reproduced {reproduced[-1].time} by {reproduced[-1].by}: "
         f"{reproduced[-1].what.partition(': ')[2]}."
@@ -154,12 +154,12 @@ def _gates(known: VersionFacts, name: str) -> dict[str, Any]:
     ]
     return {
         "gates_summary": f"Policy {payload['policy']}, {champion}{tries}; signed by {gated.signer}, {gated.time}.",
-        "gates_table": Table(["gate", "verdict", "reason"], rows),
+        "gates_table": PageTable(["gate", "verdict", "reason"], rows),
         "gates_note": f"Report `gates/{report[:16]}.json` of its run, SHA-256 `{report}`.",
     }
 
 
-def _limits(known: VersionFacts, facts: Facts) -> list[str]:
+def _limits(known: VersionFacts, facts: EvaluationResults) -> list[str]:
     """Return what the figures do not show; a gate may have measured slices where the evaluation did not."""
     results = known.gated.payload["results"] if known.gated is not None else ()
     found = [each["reason"] for each in results if each["gate"] == "slices" and each["verdict"] != "no slices"]

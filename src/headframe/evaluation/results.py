@@ -18,7 +18,7 @@ NO_SLICES = "No slices were measured; name columns in evaluation.slices to see w
 
 
 @dataclass(frozen=True)
-class Facts:
+class EvaluationResults:
     """Everything that card and report show; nothing in it depends on the time or on where the project lies.
 
     Attributes:
@@ -203,30 +203,30 @@ def describe(learner: Learner) -> str:
     return f"{name} of {members}"
 
 
-def as_json(facts: Facts) -> dict[str, Any]:
+def as_json(results: EvaluationResults) -> dict[str, Any]:
     """Return the content of `metrics.json`."""
     plain = {
-        "rows": facts.rows,
-        "different_rows": facts.different,
-        "primary_metric": facts.primary_metric,
-        "higher_is_better": facts.higher_is_better,
-        "confidence": facts.plan.evaluation.confidence,
-        "resamples": facts.resamples,
-        "block": facts.block,
-        "interval_note": facts.interval_note,
-        "caveats": list(facts.caveats),
-        "metrics": _plain(facts.metrics),
+        "rows": results.rows,
+        "different_rows": results.different,
+        "primary_metric": results.primary_metric,
+        "higher_is_better": results.higher_is_better,
+        "confidence": results.plan.evaluation.confidence,
+        "resamples": results.resamples,
+        "block": results.block,
+        "interval_note": results.interval_note,
+        "caveats": list(results.caveats),
+        "metrics": _plain(results.metrics),
     }
-    if facts.comparison is not None:
-        plain |= {"baseline": _plain(facts.comparison.baseline), "difference": _plain(facts.comparison.difference)}
+    if results.comparison is not None:
+        plain |= {"baseline": _plain(results.comparison.baseline), "difference": _plain(results.comparison.difference)}
     return plain
 
 
-def slices_as_json(facts: Facts) -> dict[str, Any]:
+def slices_as_json(results: EvaluationResults) -> dict[str, Any]:
     """Return the content of `slices.json`."""
     return {
         column: [{"value": part.value, "rows": part.rows, "metrics": _plain(part.metrics)} for part in parts]
-        for column, parts in facts.slices.items()
+        for column, parts in results.slices.items()
     }
 
 
