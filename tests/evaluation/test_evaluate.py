@@ -15,10 +15,9 @@ from sklearn.metrics import accuracy_score, log_loss
 
 from headframe.digests import file_digest, folder_digest
 from headframe.errors import DataError, HeadframeError
-from headframe.evaluation.curves import learning_curves
-from headframe.evaluation.evaluation import _history
-from headframe.evaluation.report import card, report
-from headframe.evaluation.results import EvaluationResults, as_json
+from headframe.evaluation.evaluation import _history, learning_curves
+from headframe.evaluation.metrics import EvaluationMetrics
+from headframe.evaluation.report import EvaluationResults, card, report
 from headframe.evaluation.step import evaluate
 from headframe.pages.numbers import number
 from headframe.places import Places
@@ -147,7 +146,7 @@ def test_the_card_says_what_the_figures_are_worth_and_how_to_make_the_model_agai
 
 def test_repeated_rows_widen_intervals_and_the_card_says_so(plan, train, table, tmp_path: Path):
     model = train("model", skill=3.0)
-    apart = evaluate(plan(), table, model, None, Places(tmp_path).of_step(tmp_path / "apart"))
+    single = evaluate(plan(), table, model, None, Places(tmp_path).of_step(tmp_path / "single"))
     # Rows of one content answer alike: by fours, those with the least loss first.
     predictions = pq.read_table(tmp_path / model.folder / "predictions.parquet").to_pandas().query("split == 'test'")
     loss = [-row[f"score_{row['target']}"] for _, row in predictions.iterrows()]
@@ -158,31 +157,32 @@ def test_repeated_rows_widen_intervals_and_the_card_says_so(plan, train, table, 
     pq.write_table(rows.set_column(1, "content", pa.array(four)), path)
     repeated = evaluate(plan(), table, model, None, Places(tmp_path).of_step(tmp_path / "repeated"))
     for name in ("accuracy", "log_loss"):
-        one, other = apart.metrics[name], repeated.metrics[name]
+        one, other = single.metrics[name], repeated.metrics[name]
         assert one.value == other.value
         assert other.high - other.low > 1.3 * (one.high - one.low), name
     assert "Only 40 rows are distinct; duplicates add no evidence" in (tmp_path / "repeated" / "card.md").read_text()
-    assert "are distinct" not in (tmp_path / "apart" / "card.md").read_text()
+    assert "are distinct" not in (tmp_path / "single" / "card.md").read_text()
     assert json.loads((tmp_path / "repeated" / "metrics.json").read_text())["different_rows"] == 40
 
 
 def test_what_cannot_have_an_interval_is_shown_without_one(plan, train, table, tmp_path: Path):
-    results = EvaluationResults(
-        plan(), table, train("model", skill=3.0), None, "worst", True, 160, 160, 1,
-        {"worst": Interval(value=1.0, low=None, high=None)}, {"worst": 120},
+    measured = EvaluationMetrics(
+        rows=160, different_rows=160, primary_metric="worst", higher_is_better=True, confidence=0.95, block=1,
+        metrics={"worst": Interval(value=1.0, low=None, high=None)}, resamples={"worst": 120},
     )  # fmt: skip
+    results = EvaluationResults(plan(), table, train("model", skill=3.0), None, measured)
     for page in (card(results, []), report(results, {})):
         assert "no interval" in page
         assert "No interval for worst: all resamples of the test rows give the same value" in page
         assert "Metrics with fewer valid resamples: worst (120)." in page
-    assert as_json(results)["metrics"] == {"worst": {"value": 1.0, "low": None, "high": None}}
+    assert measured.model_dump(mode="json")["metrics"] == {"worst": {"value": 1.0, "low": None, "high": None}}
 
 
 def test_without_a_baseline_none_is_compared(plan, train, table, tmp_path: Path):
     record = evaluate(plan(), table, train("model", skill=3.0), None, Places(tmp_path).of_step(tmp_path / "out"))
     assert record.baseline == {}
     assert "Not compared with a baseline." in (tmp_path / "out" / "card.md").read_text()
-    assert "difference" not in json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["difference"] == {}
 
 
 def test_a_baseline_on_other_rows_is_refused(plan, train, table, tmp_path: Path):

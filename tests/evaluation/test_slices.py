@@ -8,14 +8,18 @@ import pytest
 
 from headframe.errors import ConfigurationError, DataError
 from headframe.evaluation.intervals import Resampling
-from headframe.evaluation.slices import slice_labels, slice_metrics
+from headframe.evaluation.slices import slice_masks, slice_metrics
 
 HOW = Resampling(0.95, 120, 17)
 
 
 def cut(column: list[object]) -> tuple[list[str], list[str]]:
-    labels = slice_labels("column", pa.chunked_array([pa.array(column)]))
-    return labels.of_rows.to_pylist(), labels.values
+    """The slice of each row, and all slices in their order; every row is in one of them."""
+    found = slice_masks("column", pa.chunked_array([pa.array(column)]))
+    masks = np.stack([mask for _, mask in found])
+    assert (masks.sum(axis=0) == 1).all()
+    values = [value for value, _ in found]
+    return [values[place] for place in masks.argmax(axis=0)], values
 
 
 def test_a_slice_holds_the_metrics_of_its_rows(classified):
@@ -81,7 +85,7 @@ def test_long_texts_are_cut_by_their_length():
 def test_images_cannot_be_cut():
     images = pa.chunked_array([pa.array([[1, 2], [3, 4]], pa.list_(pa.uint8(), 2))])
     with pytest.raises(ConfigurationError, match=r"evaluation\.slices: picture holds .* name a number or text column"):
-        slice_labels("picture", images)
+        slice_masks("picture", images)
 
 
 def test_rows_that_the_table_does_not_have_are_refused(classified):

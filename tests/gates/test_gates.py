@@ -347,7 +347,7 @@ def test_forecasts_are_compared_window_by_window(arena: Arena):
         )
         assert mine.mean() == pytest.approx(context.rows.value)
     found = arena.verdict("better", "chance", "series", effect=0.05)
-    gain = diebold_mariano(mine, other, 4, spend_alpha(0.05, 1))
+    gain = diebold_mariano(other - mine, 4, spend_alpha(0.05, 1))
     assert gain is not None
     assert found.numbers["test"] == "diebold_mariano"
     assert found.numbers["p"] == pytest.approx(gain.p_better())

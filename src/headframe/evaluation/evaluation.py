@@ -3,37 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from headframe.config.build import build
 from headframe.config.plan.plan import VersionPlan
 from headframe.datasets.table import open_record
-from headframe.digests import canonical, file_digest, write_atomically, write_record
+from headframe.digests import file_digest, write_atomically, write_record
 from headframe.errors import DataError, HeadframeError
-from headframe.evaluation.curves import learning_curves
-from headframe.evaluation.intervals import (
-    CONTENT,
-    Resampling,
-    block_length,
-    confidence_interval,
-    number_contents,
-    resample,
-)
+from headframe.evaluation.intervals import CONTENT, Resampling, block_length
 from headframe.evaluation.layout import CARD, METRICS, PLAN, PLOTS, REPORT, SLICES
-from headframe.evaluation.paired import compare_with_baseline
-from headframe.evaluation.report import card, report
-from headframe.evaluation.results import EvaluationResults, as_json, slices_as_json
+from headframe.evaluation.metrics import compute_metrics
+from headframe.evaluation.report import EvaluationResults, SlicesByColumn, card, report
 from headframe.evaluation.slices import row_positions, slice_metrics
-from headframe.pages.plot_style import png
+from headframe.pages.plot_style import BLUE, GREY, legend, new_figure, png, style
 from headframe.prediction.layout import BUNDLE, HISTORY, MEMBERS, PREDICTIONS, task_state
 from headframe.records import Evaluated, TableRecord, Trained
 from headframe.tasks.base import Task
+
+_LOSSES = {"train_loss": (GREY, "training"), "val_loss": (BLUE, "validation")}
+_FEW_EPOCHS = 12
+"""Up to so many epochs each gets a mark, so that a single one can be seen."""
+
+Epochs = Sequence[Mapping[str, float | None]]
 
 
 def evaluate_model(  # noqa: PLR0917 - one call a stage, each argument another record
@@ -54,55 +52,39 @@ def evaluate_model(  # noqa: PLR0917 - one call a stage, each argument another r
             version of the data lies there now.
         HeadframeError: a file is missing or the folder cannot be written.
     """
-    task = _task(plan, root / trained.folder)
+    task: Task = build(plan.task)
+    task.restore(task_state(root / trained.folder / BUNDLE))
     predictions = _rows(root, trained, "test", table, task)
     block = block_length(task.horizon, predictions.num_rows) if task.horizon else 1
     how = Resampling(plan.evaluation.confidence, plan.evaluation.resamples, plan.seed, block)
     columns = plan.evaluation.slices
-    compared = None
-    if baseline is not None:
-        compared = compare_with_baseline(task, predictions, _rows(root, baseline, "test", table, task), how)
-        metrics, resamples = compared.model, compared.resamples
-    else:
-        resampled = resample(task, predictions, how)
-        metrics = {name: confidence_interval(each, how.confidence) for name, each in resampled.items()}
-        resamples = {name: len(each.values) for name, each in resampled.items()}
+    other = None if baseline is None else _rows(root, baseline, "test", table, task)
+    measured = compute_metrics(task, predictions, other, how)
+    raw = open_record(table, root).read(["row_id", *columns]) if columns else None
     results = EvaluationResults(
         plan=plan,
         table=table,
         trained=trained,
         baseline=baseline,
-        primary_metric=task.primary_metric,
-        higher_is_better=task.higher_is_better,
-        rows=predictions.num_rows,
-        different=int(number_contents(predictions, how).max(initial=-1)) + 1,
-        block=block,
-        metrics=metrics,
-        resamples=resamples,
-        interval_note=task.interval_note,
-        caveats=task.caveats,
-        comparison=compared,
-        slices=slice_metrics(task, predictions, open_record(table, root).read(["row_id", *columns]), columns, how)
-        if columns
-        else {},
+        measured=measured,
+        slices={} if raw is None else slice_metrics(task, predictions, raw, columns, how),
         legend=task.legend(),
-        history=_history(root / trained.folder),
     )
-    validation = _rows(root, trained, "validation", table, task)
-    drawn = {"learning_curves": learning_curves(results.history, task.primary_metric)} if results.history else {}
-    plots = {name: png(figure) for name, figure in {**drawn, **task.plots(predictions, validation)}.items()}
+    history = _history(root / trained.folder)
+    figures = {"learning_curves": learning_curves(history, task.primary_metric)} if history else {}
+    figures |= task.plots(predictions, _rows(root, trained, "validation", table, task))
     try:
-        _write(results, plots, folder)
+        _write(results, {name: png(figure) for name, figure in figures.items()}, folder)
     except OSError as error:
         msg = f"the evaluation cannot be written to {folder}: {error.strerror}; free space or make the folder writable"
         raise HeadframeError(msg) from error
     return Evaluated(
         folder=folder.relative_to(root).as_posix(),
-        rows=results.rows,
-        primary_metric=results.primary_metric,
-        higher_is_better=results.higher_is_better,
-        metrics=results.metrics,
-        baseline=compared.baseline if compared is not None else {},
+        rows=measured.rows,
+        primary_metric=measured.primary_metric,
+        higher_is_better=measured.higher_is_better,
+        metrics=measured.metrics,
+        baseline=measured.baseline,
         digest=file_digest(folder / METRICS),
     )
 
@@ -124,14 +106,7 @@ def _rows(root: Path, trained: Trained, split: str, table: TableRecord, task: Ta
     return rows.append_column(CONTENT, known[CONTENT].take(row_positions(rows, known)))
 
 
-def _task(plan: VersionPlan, folder: Path) -> Task:
-    """Build the plan's task with what training learned."""
-    task: Task = build(plan.task)
-    task.restore(task_state(folder / BUNDLE))
-    return task
-
-
-def _history(folder: Path) -> dict[str, list[dict[str, float | None]]]:
+def _history(folder: Path) -> dict[str, Epochs]:
     """Read the epochs of a network, or of each network among an ensemble's members; estimators have none."""
     found = {}
     for path in (folder / HISTORY, *sorted(folder.glob(f"{MEMBERS}/**/{HISTORY}"))):
@@ -142,16 +117,34 @@ def _history(folder: Path) -> dict[str, list[dict[str, float | None]]]:
     return found
 
 
+def learning_curves(history: Mapping[str, Epochs], primary_metric: str) -> Figure:
+    """Draw losses and the primary metric of each network, one below the other.
+
+    Args:
+        history: epochs by network, each with `epoch`, `train_loss`, `val_loss` and `primary_metric`, which may be None.
+        primary_metric: its name.
+    """
+    figure, panels = new_figure(2.8 * 2 * len(history), rows=2 * len(history))
+    for (upper, lower), (name, epochs) in zip(panels.reshape(-1, 2), history.items(), strict=True):
+        numbers = [each["epoch"] for each in epochs]
+        look = {"marker": "o" if len(numbers) <= _FEW_EPOCHS else "", "markersize": 4}
+        for key, (colour, text) in _LOSSES.items():
+            upper.plot(numbers, [each[key] for each in epochs], color=colour, label=text, **look)
+        style(upper, title=f"Loss {name}".strip(), x="epoch", y="loss")
+        legend(upper)
+        measured = [(each["epoch"], each["primary_metric"]) for each in epochs if each["primary_metric"] is not None]
+        lower.plot([number for number, _ in measured], [value for _, value in measured], color=BLUE, **look)
+        style(lower, title=f"{primary_metric} on validation rows", x="epoch", y=primary_metric)
+        for axes in (upper, lower):
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
 def _write(results: EvaluationResults, plots: Mapping[str, bytes], folder: Path) -> None:
     for name, content in plots.items():
         write_atomically(folder / PLOTS / f"{name}.png", content)
     write_record(folder / PLAN, results.plan)
-    write_atomically(folder / SLICES, _json(slices_as_json(results)))
+    write_atomically(folder / SLICES, SlicesByColumn.dump_json(results.slices, indent=2) + b"\n")
     write_atomically(folder / CARD, card(results, list(plots)))
     write_atomically(folder / REPORT, report(results, plots))
-    write_atomically(folder / METRICS, _json(as_json(results)))
-
-
-def _json(value: Any) -> str:
-    canonical(value)  # refuses NaN, which is no JSON
-    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    write_record(folder / METRICS, results.measured)

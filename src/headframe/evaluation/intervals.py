@@ -7,16 +7,15 @@ and 1 where the bootstrap collapses. Windows of a forecast overlap, so neighbour
 consecutive windows are resampled (Kuensch 1989, doi:10.1214/aos/1176347265), wrapped to a circle so
 that first and last windows are drawn as often as the others (Politis and Romano 1992).
 
-Where all resamples are equal they tell nothing. A metric that says between which bounds it lies then has
+Where all resamples are equal they show nothing. A metric that declares between which bounds it lies then has
 the widest interval that these allow; any other has none.
 
-The intervals say what other test rows of the same kind would do. They say nothing of another training
-run, another seed or data from elsewhere.
+The intervals cover other test rows of the same kind, not another training run, another seed or data from elsewhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +26,7 @@ from headframe.errors import DataError
 from headframe.evaluation.proportions import limits_of_proportions, limits_within_bounds
 from headframe.records import Interval
 from headframe.tasks.base import Task
-from headframe.tasks.statistics import Bounds, MeanProportion, Statistic, values_of
+from headframe.tasks.statistics import Bounds, MeanProportion, values_of
 
 _CHUNK = 250_000
 """Draw counts held at once: 2 MB of float64, so that what is counted of them stays in a processor's cache."""
@@ -84,7 +83,7 @@ def block_length(horizon: int, rows: int) -> int:
 
     A block as short as the horizon would cut half of the overlaps and give intervals that are too narrow
     (a third of the variance is lost for errors that overlap like moving averages; a sixth at twice the
-    length). At least four blocks are kept. In simulations of such errors, intervals that say 95 % held the
+    length). At least four blocks are kept. In simulations of such errors, 95 % intervals held the
     truth in 92 % of the cases with 83 blocks (2,000 windows, horizon 12) and in 89 % with 14 blocks (2,785
     windows, horizon 96); windows drawn singly held it in 37 % and 15 %.
     """
@@ -166,40 +165,28 @@ def resample(
         raise DataError(msg)
     statistics = task.statistics(predictions)
     measured = values_of({name: statistics[name] for name in names or statistics}, predictions.num_rows)
-    statistics = {name: statistics[name] for name in measured}
     contents = number_contents(predictions, how)
     few = min(how.resamples, max(_SLOW_LEAST, _SLOW_ROWS // predictions.num_rows))
-    values = {
-        **_resampled({name: each for name, each in statistics.items() if not each.slow}, contents, how),
-        **_resampled({name: each for name, each in statistics.items() if each.slow}, contents, how, few),
-    }
+    values: dict[str, list[np.ndarray]] = {name: [] for name in measured}
+    for slow, resamples in ((False, how.resamples), (True, few)):
+        chosen = [name for name in measured if statistics[name].slow == slow]
+        for weights in draw_counts(contents, how, resamples) if chosen else ():
+            for name in chosen:
+                values[name].append(statistics[name].evaluate(weights))
     return {
         name: ResampledMetric(
-            value=measured[name],
-            values=values[name],
+            value=value,
+            values=np.concatenate(values[name]),
             contents=contents,
             # Windows in blocks are not independent, which intervals from counts of rows take for granted.
-            basis=None if task.horizon else statistic.basis,
+            basis=None if task.horizon else statistics[name].basis,
         )
-        for name, statistic in statistics.items()
+        for name, value in measured.items()
     }
-
-
-def _resampled(
-    statistics: Mapping[str, Statistic], contents: np.ndarray, how: Resampling, resamples: int | None = None
-) -> dict[str, np.ndarray]:
-    """Evaluate statistics on the same resamples, each (resamples,)."""
-    if not statistics:
-        return {}
-    found = [
-        {name: each.evaluate(weights) for name, each in statistics.items()}
-        for weights in draw_counts(contents, how, resamples)
-    ]
-    return {name: np.concatenate([each[name] for each in found]) for name in statistics}
 
 
 def confidence_interval(resampled: ResampledMetric, confidence: float) -> Interval:
-    """Give a metric's interval: that of shares of rows where it is made of them, else percentiles of the resamples.
+    """Compute a metric's interval: from counts where it is made of proportions of rows, else percentiles of resamples.
 
     The value itself always lies within: a biased metric such as a calibration error can be worse on every
     resample than on the rows, and the interval then ends at the value. Where all resamples are equal the
@@ -213,27 +200,22 @@ def confidence_interval(resampled: ResampledMetric, confidence: float) -> Interv
         low, high = limits_within_bounds(resampled.value, resampled.basis, resampled.contents, confidence)
     else:
         return Interval(value=resampled.value, low=None, high=None)
-    low, high = min(low, resampled.value), max(high, resampled.value)
-    return Interval(value=resampled.value, low=_rounded(low), high=_rounded(high))
+    # Nine digits: sums over resamples differ in the last ones between machines.
+    low, high = float(f"{min(low, resampled.value):.9g}"), float(f"{max(high, resampled.value):.9g}")
+    return Interval(value=resampled.value, low=low, high=high)
 
 
 def all_equal(values: np.ndarray) -> bool:
-    """Tell whether resamples say nothing: all that are defined are equal, but for rounding."""
+    """Return whether all resamples that are defined are equal, but for rounding; they then show nothing."""
     defined = values[np.isfinite(values)]
     return defined.size == 0 or bool(np.ptp(defined) <= _ROUNDING * max(1.0, np.abs(defined).max()))
 
 
 def percentile_limits(values: np.ndarray, confidence: float) -> tuple[float, float]:
-    """Give the central `confidence` of values (resamples,), those that are not NaN."""
-    defined = values[np.isfinite(values)]
+    """Return the limits of the central `confidence` of values (resamples,), those that are not NaN."""
     tail = (1 - confidence) / 2
-    low, high = np.quantile(defined, [tail, 1 - tail])
+    low, high = np.quantile(values[np.isfinite(values)], [tail, 1 - tail])
     return float(low), float(high)
-
-
-def _rounded(number: float) -> float:
-    """Keep nine digits: sums over resamples differ in the last ones between machines."""
-    return float(f"{number:.9g}")
 
 
 def metric_intervals(task: Task, predictions: pa.Table, how: Resampling) -> dict[str, Interval]:

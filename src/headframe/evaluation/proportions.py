@@ -5,7 +5,7 @@ a proportion of. F1 grows with a proportion, TP / (TP + FP + FN), so its limits 
 transformed ("Wilson indirect", Lam et al. 2023, arXiv:2309.14621). An average of several proportions gets the
 interval of Price and Bonett (2004, Computational Statistics & Data Analysis 45, 449-456), which moves every
 proportion a little to the middle: all of them together by what Agresti and Coull move one. In simulations of 2 to
-50 classes, some of them rare, intervals of balanced accuracy and macro F1 that say 95 % held the truth in 94 to
+50 classes, some of them rare, intervals of balanced accuracy and macro F1 at 95 % held the truth in 94 to
 99 % of the cases; the bootstrap did in 72 to 95 %.
 
 Repetitions of a row are no new evidence. Wilson's interval therefore takes the rows divided by the

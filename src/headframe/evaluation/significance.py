@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -49,7 +49,7 @@ FEWEST_COSINES = 2
 
 
 def spend_alpha(alpha: float, tries: int) -> float:
-    """Give the share of `alpha` that the try of this number, from 1, may use."""
+    """Return the share of `alpha` that the try of this number, from 1, may use."""
     return alpha * 6 / (math.pi**2 * tries**2)
 
 
@@ -75,14 +75,12 @@ class DiscordantPairs:
         wins: on which the version is right more often than the champion.
         losses: on which it is less often.
         gain: share of the rows that the version is right on more than the champion, from -1 to 1.
-        error: standard error of the gain.
     """
 
     contents: int
     wins: int
     losses: int
-    gain: float
-    error: float
+    gain: GainEstimate
 
     @classmethod
     def count(cls, right: np.ndarray, champion: np.ndarray, contents: np.ndarray) -> DiscordantPairs:
@@ -106,8 +104,7 @@ class DiscordantPairs:
             contents=many,
             wins=int((sums > 0).sum()),
             losses=int((sums < 0).sum()),
-            gain=float(change.mean()),
-            error=float(np.sqrt(squares)) / (rows + 2),
+            gain=GainEstimate(float(change.mean()), float(np.sqrt(squares)) / (rows + 2), max(1, many - 1)),
         )
 
     @property
@@ -117,7 +114,7 @@ class DiscordantPairs:
 
 
 def mcnemar(wins: int, losses: int, alternative: str = "greater") -> float:
-    """Give the exact p-value that `wins` are more (`greater`), less (`less`) or other (`two-sided`) by chance."""
+    """Return the exact p-value that `wins` are more (`greater`), less (`less`) or other (`two-sided`) by chance."""
     if wins + losses == 0:
         return 1.0
     return float(stats.binomtest(wins, wins + losses, 0.5, alternative=alternative).pvalue)
@@ -125,13 +122,9 @@ def mcnemar(wins: int, losses: int, alternative: str = "greater") -> float:
 
 @lru_cache(maxsize=4096)
 def mcnemar_power(rows: int, discordance: float, effect: float, alpha: float) -> float:
-    """Give the exact chance that the one-sided test finds a gain, over all numbers of discordant rows.
+    """Return the exact power of the one-sided test, over all numbers of discordant rows.
 
-    Args:
-        rows: how many there are.
-        discordance: share of them that one of both wins; one smaller than the effect counts as the effect.
-        effect: the gain.
-        alpha: of the test.
+    `discordance` is the share of rows that one of both wins; one smaller than the effect counts as the effect.
     """
     share = min(1.0, max(discordance, effect))
     wins = (share + effect) / (2 * share)
@@ -144,9 +137,9 @@ def mcnemar_power(rows: int, discordance: float, effect: float, alpha: float) ->
 
 @lru_cache(maxsize=1024)
 def mcnemar_rows(discordance: float, effect: float, alpha: float, power: float) -> int | None:
-    """Give how many rows the one-sided test needs to find a gain with a power; None where no number would do.
+    """Return how many rows the one-sided test needs to find a gain with a power; None where no number would do.
 
-    Power rises in steps, since rows are whole; the answer may be off by a step.
+    Power rises in steps, since rows are whole; the result may be off by a step.
     """
     return fewest_rows(lambda rows: mcnemar_power(rows, discordance, effect, alpha), power)
 
@@ -156,11 +149,11 @@ def mcnemar_rows(discordance: float, effect: float, alpha: float, power: float) 
 
 @dataclass(frozen=True)
 class GainEstimate:
-    """A gain with what is known of its chance.
+    """A gain with its standard error.
 
     Attributes:
         value: positive where the version is better.
-        error: its standard error; 0 where both answer alike.
+        error: its standard error; 0 where both predict alike.
         degrees_of_freedom: degrees of Student's t.
     """
 
@@ -170,15 +163,15 @@ class GainEstimate:
 
     @property
     def has_unknown_error(self) -> bool:
-        """Whether there is a gain without a spread, of which nothing tells how much is chance."""
+        """Whether there is a gain without a spread, so that nothing shows how much of it is chance."""
         return self.error == 0 and self.value != 0
 
     def p_better(self, margin: float = 0.0) -> float:
-        """Give the p-value that the gain is more than `margin` by chance."""
+        """Return the p-value that the gain is more than `margin` by chance."""
         return self._tail(self.value - margin)
 
     def p_worse(self, margin: float = 0.0) -> float:
-        """Give the p-value that the gain is less than `-margin` by chance."""
+        """Return the p-value that the gain is less than `-margin` by chance."""
         return self._tail(-self.value - margin)
 
     def _tail(self, distance: float) -> float:
@@ -187,40 +180,40 @@ class GainEstimate:
         return t_tail(distance / self.error, self.degrees_of_freedom)
 
     def limits(self, confidence: float) -> tuple[float, float]:
-        """Give the interval of the gain."""
+        """Return the confidence interval of the gain."""
         reach = t_critical((1 - confidence) / 2, self.degrees_of_freedom) * self.error
         return self.value - reach, self.value + reach
 
     def power(self, effect: float, alpha: float) -> float:
-        """Give the chance that a gain of `effect` would be found, with the standard error as it is."""
+        """Return the chance that a gain of `effect` would be found, with this standard error."""
         if self.error == 0:
             return 1.0
         # Student's t with the effect added, not the non-central t: the normal approximation, with heavier tails.
         return t_tail(t_critical(alpha, self.degrees_of_freedom) - effect / self.error, self.degrees_of_freedom)
 
-    def scaled(self, factor: float) -> GainEstimate:
-        """Give the same gain as it would be on `factor` times as many rows."""
-        return replace(
-            self, error=self.error / math.sqrt(factor), degrees_of_freedom=max(1.0, self.degrees_of_freedom * factor)
-        )
-
     def rows(self, rows: int, effect: float, alpha: float, power: float) -> int | None:
-        """Give how many rows would do, where this gain rests on `rows`; None where no number would."""
-        return fewest_rows(lambda many: self.scaled(many / rows).power(effect, alpha), power)
+        """Return how many rows would do, where this gain rests on `rows`; None where no number would."""
+
+        def power_of(many: int) -> float:
+            factor = many / rows
+            freedom = max(1.0, self.degrees_of_freedom * factor)
+            return GainEstimate(self.value, self.error / math.sqrt(factor), freedom).power(effect, alpha)
+
+        return fewest_rows(power_of, power)
 
 
 def t_tail(distance: float, degrees_of_freedom: float) -> float:
-    """Give the chance that Student's t exceeds a distance; `scipy.stats` would take a hundred times as long."""
+    """Return the chance that Student's t exceeds a distance; `scipy.stats` would take a hundred times as long."""
     return float(stdtr(degrees_of_freedom, -distance))
 
 
 def t_critical(alpha: float, degrees_of_freedom: float) -> float:
-    """Give the distance that Student's t exceeds with a chance of `alpha`."""
+    """Return the distance that Student's t exceeds with a chance of `alpha`."""
     return float(-stdtrit(degrees_of_freedom, alpha))
 
 
 def fewest_rows(power_of: Callable[[int], float], power: float) -> int | None:
-    """Give the fewest rows whose power suffices, by doubling and halving; None beyond `MOST_ROWS`."""
+    """Return the fewest rows whose power suffices, by doubling and halving; None beyond `MOST_ROWS`."""
     high = 1
     while power_of(high) < power:
         high *= 2
@@ -236,17 +229,10 @@ def fewest_rows(power_of: Callable[[int], float], power: float) -> int | None:
 def paired_bootstrap(
     task: Task, predictions: pa.Table, champion: pa.Table, how: Resampling, *, metric: str, higher_is_better: bool
 ) -> GainEstimate:
-    """Give the gain in any metric with its standard error over resamples; each draws the same rows of both.
+    """Return the gain in any metric with its standard error over resamples; each draws the same rows of both.
 
-    Resamples that do not define the metric, as those without a class, are left out.
-
-    Args:
-        task: fitted.
-        predictions: the version's rows.
-        champion: the champion's, in the same order, with the same targets.
-        how: how rows are drawn.
-        metric: its name.
-        higher_is_better: its direction.
+    The champion's rows come in the order of the version's, with the same targets. Resamples that do not define the
+    metric, as those without a class, are left out.
     """
     sign = 1.0 if higher_is_better else -1.0
     own, other = (resample(task, rows, how, [metric])[metric] for rows in (predictions, champion))
@@ -260,18 +246,16 @@ def paired_bootstrap(
 # Forecasts
 
 
-def autocovariance_gain(losses: np.ndarray, champion: np.ndarray, horizon: int) -> GainEstimate | None:
-    """Give the gain in mean loss after Diebold and Mariano as Harvey, Leybourne and Newbold correct it.
+def autocovariance_gain(gains: np.ndarray, horizon: int) -> GainEstimate | None:
+    """Return the gain in mean loss after Diebold and Mariano as Harvey, Leybourne and Newbold correct it.
 
     Args:
-        losses: the version's, one a window, in the order of time.
-        champion: the champion's.
+        gains: the champion's loss minus the version's, one a window, in the order of time.
         horizon: steps that a window predicts; windows that begin nearer to each other overlap.
 
     Returns:
         None where the variance is not positive, which its estimate can be, or there are no more windows than steps.
     """
-    gains = champion - losses
     many = len(gains)
     if many <= horizon:
         return None
@@ -284,18 +268,12 @@ def autocovariance_gain(losses: np.ndarray, champion: np.ndarray, horizon: int) 
     return GainEstimate(float(gains.mean()), math.sqrt(variance / many / correction), many - 1)
 
 
-def cosine_gain(losses: np.ndarray, champion: np.ndarray, horizon: int) -> GainEstimate | None:
-    """Give the gain in mean loss with a standard error from the first cosines of the series.
-
-    Args:
-        losses: as `autocovariance_gain`.
-        champion: as `autocovariance_gain`.
-        horizon: as `autocovariance_gain`.
+def cosine_gain(gains: np.ndarray, horizon: int) -> GainEstimate | None:
+    """Return the gain in mean loss with a standard error from the first cosines of the series.
 
     Returns:
         None where there are fewer than `FEWEST_COSINES` times `HORIZONS_A_COSINE` horizons of windows.
     """
-    gains = champion - losses
     many = len(gains)
     used = min(many // (HORIZONS_A_COSINE * horizon), int(0.4 * many ** (2 / 3)))
     if used < FEWEST_COSINES:
@@ -307,19 +285,13 @@ def cosine_gain(losses: np.ndarray, champion: np.ndarray, horizon: int) -> GainE
     return GainEstimate(float(gains.mean()), math.sqrt(variance / many), used)
 
 
-def diebold_mariano(losses: np.ndarray, champion: np.ndarray, horizon: int, alpha: float) -> GainEstimate | None:
-    """Give the gain in mean loss, by whichever of `autocovariance_gain` and `cosine_gain` asks for more of it at `alpha`.
-
-    Args:
-        losses: as `autocovariance_gain`.
-        champion: as `autocovariance_gain`.
-        horizon: as `autocovariance_gain`.
-        alpha: of the one-sided test.
+def diebold_mariano(gains: np.ndarray, horizon: int, alpha: float) -> GainEstimate | None:
+    """Return the more careful of `autocovariance_gain` and `cosine_gain`, for a one-sided test at `alpha`.
 
     Returns:
-        None where there are too few windows to say anything, see `cosine_gain`.
+        None where there are too few windows, see `cosine_gain`.
     """
-    careful, corrected = cosine_gain(losses, champion, horizon), autocovariance_gain(losses, champion, horizon)
+    careful, corrected = cosine_gain(gains, horizon), autocovariance_gain(gains, horizon)
     if careful is None or corrected is None:
         return careful
     return max(careful, corrected, key=lambda gain: gain.error * t_critical(alpha, gain.degrees_of_freedom))

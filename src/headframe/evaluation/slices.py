@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headframe.digests import Record
 from headframe.errors import ConfigurationError, DataError
 from headframe.evaluation.intervals import Resampling, metric_intervals
 from headframe.records import Interval
@@ -18,32 +20,19 @@ _MOST_VALUES = 20
 """Beyond this many values of a column the rarest are put together; texts are cut by their length instead."""
 
 _FEWEST_ROWS = 10
-"""Smaller slices are counted but not measured: any interval of theirs would say nothing."""
+"""Smaller slices are counted but not measured: any interval of theirs would be meaningless."""
 
 _LONG_TEXT = 40
 """Characters of a text column's mean value from which it holds sentences rather than categories."""
 
 
-@dataclass(frozen=True)
-class SliceLabels:
-    """The slice of each row, and all slices in the order in which they are read."""
-
-    of_rows: pa.Array
-    values: list[str]
-
-
-MISSING = "missing"
-OTHER = "all others"
-
-
-@dataclass(frozen=True)
-class Slice:
+class Slice(Record):
     """The test rows with one value, or one range of values, of a column.
 
     Attributes:
         value: what the rows have in common.
         rows: how many there are.
-        metrics: empty where there are too few rows to say anything.
+        metrics: empty where there are too few rows.
     """
 
     value: str
@@ -68,17 +57,17 @@ def slice_metrics(
         DataError: the inputs lack a predicted row.
     """
     positions = row_positions(predictions, inputs)
-    found: dict[str, list[Slice]] = {}
-    for name in columns:
-        labels = slice_labels(name, inputs[name].take(positions))
-        found[name] = [
-            _measured(task, predictions.filter(pc.equal(labels.of_rows, value)), value, how) for value in labels.values
+    return {
+        name: [
+            _measured(task, predictions.filter(pa.array(mask)), value, how)
+            for value, mask in slice_masks(name, inputs[name].take(positions))
         ]
-    return found
+        for name in columns
+    }
 
 
 def row_positions(predictions: pa.Table, inputs: pa.Table) -> pa.Array:
-    """Give the position in `inputs` of each predicted row, by `row_id`.
+    """Return the position in `inputs` of each predicted row, by `row_id`.
 
     Raises:
         DataError: the inputs lack a predicted row.
@@ -95,13 +84,13 @@ def row_positions(predictions: pa.Table, inputs: pa.Table) -> pa.Array:
 
 def _measured(task: Task, part: pa.Table, value: str, how: Resampling) -> Slice:
     if part.num_rows < _FEWEST_ROWS:
-        return Slice(value, part.num_rows, {})
-    block = max(1, min(how.block, part.num_rows // 4))
-    return Slice(value, part.num_rows, metric_intervals(task, part, replace(how, block=block)))
+        return Slice(value=value, rows=part.num_rows, metrics={})
+    how = replace(how, block=max(1, min(how.block, part.num_rows // 4)))
+    return Slice(value=value, rows=part.num_rows, metrics=metric_intervals(task, part, how))
 
 
-def slice_labels(name: str, column: pa.ChunkedArray) -> SliceLabels:
-    """Give the slice of each row: a value, a quarter of the numbers, or a quarter of the lengths of long texts.
+def slice_masks(name: str, column: pa.ChunkedArray) -> list[tuple[str, np.ndarray]]:
+    """Return each slice with its rows, bool (rows,): a value, or a quarter of the numbers or lengths of long texts.
 
     Raises:
         ConfigurationError: the column is neither numbers, text, truth values nor time.
@@ -117,38 +106,37 @@ def slice_labels(name: str, column: pa.ChunkedArray) -> SliceLabels:
         lengths = pc.utf8_length(column)
         many = pc.count_distinct(column).as_py() > _MOST_VALUES
         prose = many and (pc.mean(lengths).as_py() or 0) >= _LONG_TEXT
-        found = _quarters(lengths, " characters") if prose else _frequent(column.cast(pa.string()))
+        found = _quarters(lengths, " characters") if prose else _frequent(column)
     else:
         msg = f"evaluation.slices: {name} holds {kind}, which has no values to cut by; name a number or text column"
         raise ConfigurationError(msg)
-    if not found.of_rows.null_count:
-        return found
-    return SliceLabels(pc.fill_null(found.of_rows, MISSING), [*found.values, MISSING])
+    missing = ~np.logical_or.reduce([np.zeros(len(column), dtype=bool), *(mask for _, mask in found)])
+    return [*found, ("missing", missing)] if missing.any() else found
 
 
-def _quarters(column: pa.ChunkedArray, unit: str) -> SliceLabels:
+def _quarters(column: pa.ChunkedArray, unit: str) -> list[tuple[str, np.ndarray]]:
     numbers = pc.cast(column, pa.float64()).to_numpy()
     finite = np.isfinite(numbers)
     if not finite.any():
-        return SliceLabels(pa.nulls(len(numbers), pa.string()), [])
+        return []
     edges = np.unique(np.quantile(numbers[finite], [0.0, 0.25, 0.5, 0.75, 1.0], method="inverted_cdf"))
     low, *inner, high = edges if len(edges) > 1 else (edges[0], edges[0])
-    ends = [*inner, high]
-    names = [
-        f"{start:g} to {end:g}{unit}" if place == 0 else f"over {start:g} to {end:g}{unit}"
-        for place, (start, end) in enumerate(zip([low, *inner], ends, strict=True))
-    ]
-    number = np.searchsorted(inner, numbers, side="left")
-    of_rows = pa.array(number).take(pa.array(np.where(finite, np.arange(len(numbers)), -1), mask=~finite))
-    return SliceLabels(pa.array(names).take(of_rows), [names[place] for place in np.unique(number[finite])])
+    quarter = np.searchsorted(inner, numbers, side="left")
+    found = []
+    for place, (start, end) in enumerate(pairwise([low, *inner, high])):
+        mask = finite & (quarter == place)
+        if mask.any():
+            found.append((f"{'over ' if place else ''}{start:g} to {end:g}{unit}", mask))
+    return found
 
 
-def _frequent(column: pa.ChunkedArray) -> SliceLabels:
-    counts = pc.value_counts(pc.drop_null(column)).to_pylist()
-    values = [each["values"] for each in sorted(counts, key=lambda each: (-each["counts"], each["values"]))]
-    of_rows = column.combine_chunks()
-    if len(values) <= _MOST_VALUES:
-        return SliceLabels(of_rows, values)
-    kept = values[: _MOST_VALUES - 1]
-    rare = pc.and_(pc.is_valid(of_rows), pc.invert(pc.is_in(of_rows, value_set=pa.array(kept))))
-    return SliceLabels(pc.if_else(rare, OTHER, of_rows), [*kept, OTHER])
+def _frequent(column: pa.ChunkedArray) -> list[tuple[str, np.ndarray]]:
+    codes = column.combine_chunks().dictionary_encode()
+    numbers = pc.fill_null(codes.indices, -1).to_numpy()
+    texts, counts = codes.dictionary.to_pylist(), np.bincount(numbers[numbers >= 0], minlength=len(codes.dictionary))
+    order = sorted(range(len(texts)), key=lambda place: (-counts[place], texts[place]))
+    shown = order if len(order) <= _MOST_VALUES else order[: _MOST_VALUES - 1]
+    found = [(texts[place], numbers == place) for place in shown]
+    if len(shown) < len(order):
+        found.append(("all others", (numbers >= 0) & ~np.isin(numbers, shown)))
+    return found

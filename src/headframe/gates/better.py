@@ -153,7 +153,7 @@ class Better:
                 count(predictions, champion, number_contents(predictions, how)), predictions.num_rows, alpha
             )
         if test == "diebold_mariano" and isinstance(task, Forecasting):
-            return self.windows(losses(task, predictions), losses(task, champion), task.horizon, alpha)
+            return self.windows(losses(task, champion) - losses(task, predictions), task.horizon, alpha)
         metric, higher = task.primary_metric, task.higher_is_better
         gain = paired_bootstrap(task, predictions, champion, how, metric=metric, higher_is_better=higher)
         units = len(np.unique(number_contents(predictions, how))) / how.block
@@ -172,23 +172,23 @@ class Better:
             power=mcnemar_power(pairs.contents, pairs.discordance, self.effect, alpha),
             rows_needed=None if needed is None else int(np.ceil(max(needed, FEWEST) * repeated)),
             units=pairs.contents,
-            gain=GainEstimate(pairs.gain, pairs.error, max(1, pairs.contents - 1)),
+            gain=pairs.gain,
             numbers={"won": pairs.wins, "lost": pairs.losses, "contents": pairs.contents},
         )
 
-    def windows(self, mine: np.ndarray, other: np.ndarray, horizon: int, alpha: float) -> PairedTest:
-        """Compute the test of Diebold and Mariano from one loss per window."""
-        gain, units = diebold_mariano(mine, other, horizon, alpha), len(mine) / horizon
+    def windows(self, gains: np.ndarray, horizon: int, alpha: float) -> PairedTest:
+        """Compute the test of Diebold and Mariano from the gain of each window."""
+        gain, units = diebold_mariano(gains, horizon, alpha), len(gains) / horizon
         if gain is None:
-            estimate = GainEstimate(float((other - mine).mean()), 0.0, 1)
+            estimate = GainEstimate(float(gains.mean()), 0.0, 1)
             return PairedTest("diebold_mariano", 1.0, 1.0, 0.0, None, units, estimate, {"horizon": horizon})
-        corrected = autocovariance_gain(mine, other, horizon)
+        corrected = autocovariance_gain(gains, horizon)
         numbers: Numbers = {
             "horizon": horizon,
             "degrees_of_freedom": gain.degrees_of_freedom,
             "p_harvey_leybourne_newbold": None if corrected is None else corrected.p_better(),
         }
-        return self.gain("diebold_mariano", gain, units, len(mine), alpha, numbers)
+        return self.gain("diebold_mariano", gain, units, len(gains), alpha, numbers)
 
     def gain(  # noqa: PLR0917 - each is another number that the test rests on
         self, test: TestName, gain: GainEstimate, units: float, rows: int, alpha: float, numbers: Numbers

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Annotated
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field
 
 from headframe.config.ranges import Count, NotNegative
 from headframe.evaluation.intervals import metric_intervals, number_contents
 from headframe.evaluation.significance import GainEstimate, holm, mcnemar, paired_bootstrap
-from headframe.evaluation.slices import slice_labels
+from headframe.evaluation.slices import slice_masks
 from headframe.gates.better import count
 from headframe.gates.context import GateContext
 from headframe.gates.report import GateResult, Numbers
@@ -99,9 +99,8 @@ class Slices:
             is_target = column == context.records.plan.dataset.target
             if context.rows.reference_task.predicts_probabilities and is_target:
                 cells = cells.cast(pa.string())  # classes, though they may be numbers
-            labels = slice_labels(column, cells)
-            for value in labels.values:
-                yield RowSlice(f"{column}={value}", pc.indices_nonzero(pc.equal(labels.of_rows, value)))
+            for value, mask in slice_masks(column, cells):
+                yield RowSlice(f"{column}={value}", pa.array(np.flatnonzero(mask)))
 
     def _below_bound(self, context: GateContext, slices: list[RowSlice], numbers: Numbers) -> list[str]:
         """Describe the slices that provably miss the bound, by intervals widened for their number (Bonferroni)."""
@@ -151,9 +150,8 @@ class Slices:
         task = context.rows.reference_task
         if task.primary_metric == task.hit_rate:
             pairs = count(mine, other, number_contents(mine, how))
-            gain = GainEstimate(pairs.gain, pairs.error, max(1, pairs.contents - 1))
             exact = mcnemar(pairs.wins, pairs.losses, "less")
-            return gain, gain.p_worse(self.loss) if self.loss else exact
+            return pairs.gain, pairs.gain.p_worse(self.loss) if self.loss else exact
         gain = paired_bootstrap(
             task, mine, other, how, metric=task.primary_metric, higher_is_better=task.higher_is_better
         )

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
+
+from pydantic import ValidationError
 
 from headframe.digests import Record
 from headframe.errors import DataError
 from headframe.evaluation.layout import METRICS, SLICES
-from headframe.evaluation.paired import Comparison
-from headframe.evaluation.report import evaluation_sections
-from headframe.evaluation.results import NO_SLICES, EvaluationResults
-from headframe.evaluation.slices import Slice
+from headframe.evaluation.metrics import EvaluationMetrics
+from headframe.evaluation.report import NO_SLICES, EvaluationResults, SlicesByColumn, evaluation_sections
 from headframe.pages import render
 from headframe.pages.parts import PageTable
 from headframe.promotion.service import PromotionService
 from headframe.promotion.views.overview import VersionRecord
 from headframe.promotion.views.version_details import VersionFacts, read_facts, version_digests
-from headframe.records import Interval
 from headframe.registry.listing import run_artifacts
 from headframe.registry.signed_record import require_signed_bytes
 from headframe.registry.versions import ModelVersion
@@ -52,11 +50,19 @@ def model_card(version: ModelVersion, service: PromotionService) -> Card:
             for name, file in names.items()
         }
     try:
-        facts = _facts(found, json.loads(files["evaluated"]), json.loads(files["slices"]))
-    except (ValueError, KeyError, TypeError) as error:
-        msg = f"metrics.json or slices.json of {version.uri} cannot be read ({error!r}); train and register it again"
+        results = EvaluationResults(
+            plan=found.plan,
+            table=found.provenance.data.split.table,
+            trained=found.provenance.trained,
+            baseline=None,
+            measured=EvaluationMetrics.model_validate_json(files["evaluated"]),
+            slices=SlicesByColumn.validate_json(files["slices"]),
+        )
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"]
+        msg = f"metrics.json or slices.json of {version.uri} cannot be read ({reason}); train and register it again"
         raise DataError(msg) from error
-    page = _page(known, facts)
+    page = _page(known, results)
     return Card(
         model=version.model,
         version=version.number,
@@ -65,44 +71,7 @@ def model_card(version: ModelVersion, service: PromotionService) -> Card:
     )
 
 
-def _facts(found: VersionRecord, metrics_file: dict[str, Any], slices: dict[str, Any]) -> EvaluationResults:
-    """Collect the results of the evaluation from the files that it wrote."""
-    metrics = found.provenance.evaluated.metrics
-    compared = None
-    if "difference" in metrics_file:
-        compared = Comparison(
-            metrics,
-            _intervals(metrics_file["baseline"]),
-            _intervals(metrics_file["difference"]),
-            metrics_file["resamples"],
-        )
-    return EvaluationResults(
-        plan=found.plan,
-        table=found.provenance.data.split.table,
-        trained=found.provenance.trained,
-        baseline=None,
-        primary_metric=metrics_file["primary_metric"],
-        higher_is_better=metrics_file["higher_is_better"],
-        rows=metrics_file["rows"],
-        different=metrics_file["different_rows"],
-        block=metrics_file["block"],
-        metrics=metrics,
-        resamples=metrics_file["resamples"],
-        interval_note=metrics_file["interval_note"],
-        caveats=tuple(metrics_file["caveats"]),
-        comparison=compared,
-        slices={
-            column: [Slice(each["value"], each["rows"], _intervals(each["metrics"])) for each in values]
-            for column, values in slices.items()
-        },
-    )
-
-
-def _intervals(plain: dict[str, Any]) -> dict[str, Interval]:
-    return {name: Interval.model_validate(each) for name, each in plain.items()}
-
-
-def _page(known: VersionFacts, facts: EvaluationResults) -> dict[str, Any]:
+def _page(known: VersionFacts, results: EvaluationResults) -> dict[str, Any]:
     """Return what the template shows."""
     found, version = known.record, known.record.version
     name = f"{version.model}/{version.number}"
@@ -110,7 +79,7 @@ def _page(known: VersionFacts, facts: EvaluationResults) -> dict[str, Any]:
     events = [[str(each.number), each.time, each.what, each.by, each.message] for each in known.events]
     reproduced = [each for each in known.events if each.what.startswith("reproduced")]
     return {
-        **evaluation_sections(facts),
+        **evaluation_sections(results),
         **_gates(known, name),
         "kind": "Model card",
         "title": f"{version.model} version {version.number}",
@@ -118,7 +87,7 @@ def _page(known: VersionFacts, facts: EvaluationResults) -> dict[str, Any]:
         "registration": f"Registered {found.registered} by {found.signed.signer.name}, whose signature on every file "
         "of the model was checked when this page was written.",
         "data": {
-            **facts.data_sheet,
+            **results.data_sheet,
             "Split": split.summary,
             "Contract": f"{expectations:,} expectation{'' if expectations == 1 else 's'} met",
         },
@@ -133,7 +102,7 @@ def _page(known: VersionFacts, facts: EvaluationResults) -> dict[str, Any]:
         if reproduced
         else "Not reproduced yet.",
         "commands": [f"headframe reproduce {name}"],
-        "limits": _limits(known, facts),
+        "limits": _limits(known, results),
         "digests": version_digests(found),
     }
 
@@ -159,17 +128,17 @@ def _gates(known: VersionFacts, name: str) -> dict[str, Any]:
     }
 
 
-def _limits(known: VersionFacts, facts: EvaluationResults) -> list[str]:
+def _limits(known: VersionFacts, results: EvaluationResults) -> list[str]:
     """Return what the figures do not show; a gate may have measured slices where the evaluation did not."""
-    results = known.gated.payload["results"] if known.gated is not None else ()
-    found = [each["reason"] for each in results if each["gate"] == "slices" and each["verdict"] != "no slices"]
+    gates = known.gated.payload["results"] if known.gated is not None else ()
+    found = [each["reason"] for each in gates if each["gate"] == "slices" and each["verdict"] != "no slices"]
     if not found:
-        return facts.limits
+        return results.limits
     of_gate = (
         f"The evaluation measured no slices; the slices gate found: {'; '.join(found)}. Name columns in "
         "evaluation.slices to see where the model is weak."
     )
-    return [of_gate if each == NO_SLICES else each for each in facts.limits]
+    return [of_gate if each == NO_SLICES else each for each in results.limits]
 
 
 def _lineage(found: VersionRecord) -> dict[str, str]:

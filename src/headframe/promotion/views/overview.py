@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from headframe.config.plan.plan import VersionPlan
 from headframe.digests import Record, digest, digest_content
 from headframe.errors import HeadframeError, Unavailable
-from headframe.evaluation.results import describe
+from headframe.evaluation.report import describe
 from headframe.ledger.entries import CHAMPION_KINDS, Entry, champion_entry
 from headframe.ledger.rules import entries_since_champion, last_gate_entry
 from headframe.promotion.service import PromotionService

@@ -8,7 +8,7 @@ import pytest
 
 from headframe.errors import DataError
 from headframe.evaluation.intervals import Resampling, draw_counts, percentile_limits
-from headframe.evaluation.paired import align_rows, compare_with_baseline
+from headframe.evaluation.metrics import align_rows, compute_metrics
 
 HOW = Resampling(0.95, 300, 17)
 
@@ -16,7 +16,7 @@ HOW = Resampling(0.95, 300, 17)
 def test_the_difference_is_taken_on_the_same_draws_of_rows(classified):
     task, good = classified(400, 3, skill=2.5)
     _, fair = classified(400, 3, skill=1.5)
-    found = compare_with_baseline(task, good, fair, HOW)
+    found = compute_metrics(task, good, fair, HOW)
     right = [(each["target"].to_numpy() == each["prediction"].to_numpy()).astype(float) for each in (good, fair)]
     gain = right[0] - right[1]
     expected = percentile_limits(
@@ -25,13 +25,13 @@ def test_the_difference_is_taken_on_the_same_draws_of_rows(classified):
     change = found.difference["accuracy"]
     assert change.value == pytest.approx(gain.mean())
     assert (change.low, change.high) == pytest.approx(expected)
-    assert change.value == found.model["accuracy"].value - found.baseline["accuracy"].value
-    assert found.difference.keys() == found.model.keys()
+    assert change.value == found.metrics["accuracy"].value - found.baseline["accuracy"].value
+    assert found.difference.keys() == found.metrics.keys()
 
 
 def test_a_model_does_not_differ_from_itself(classified):
     task, predictions = classified(100, 2)
-    for change in compare_with_baseline(task, predictions, predictions, HOW).difference.values():
+    for change in compute_metrics(task, predictions, predictions, HOW).difference.values():
         assert (change.value, change.low, change.high) == (0, 0, 0)
 
 
@@ -40,9 +40,7 @@ def test_the_order_of_the_baselines_rows_does_not_matter(classified):
     _, other = classified(100, 2, skill=1)
     shuffled = other.take(pa.array(np.random.default_rng(0).permutation(100)))
     assert align_rows(predictions, shuffled).equals(other)
-    assert compare_with_baseline(task, predictions, shuffled, HOW) == compare_with_baseline(
-        task, predictions, other, HOW
-    )
+    assert compute_metrics(task, predictions, shuffled, HOW) == compute_metrics(task, predictions, other, HOW)
 
 
 def test_other_rows_are_refused(classified):
@@ -70,9 +68,9 @@ def test_a_row_that_occurs_twice_is_refused(classified):
 def test_two_models_that_are_both_right_everywhere_may_differ_elsewhere(classified):
     task, sure = classified(100, 2, skill=60)
     _, surer = classified(100, 2, skill=80)
-    found = compare_with_baseline(task, surer, sure, HOW)
+    found = compute_metrics(task, surer, sure, HOW)
     change = found.difference["accuracy"]
-    alone = found.model["accuracy"]
+    alone = found.metrics["accuracy"]
     assert (change.value, change.high) == (0, -change.low)
     assert change.high == pytest.approx(1 - alone.low)
 
@@ -80,7 +78,7 @@ def test_two_models_that_are_both_right_everywhere_may_differ_elsewhere(classifi
 def test_every_repetition_of_a_row_is_drawn_with_it_on_both_sides(classified):
     task, good = classified(200, 2, skill=2.5)
     _, fair = classified(200, 2, skill=1.5)
-    once = compare_with_baseline(task, good, fair, HOW).difference["log_loss"]
+    once = compute_metrics(task, good, fair, HOW).difference["log_loss"]
     names = good["row_id"]
     good, fair = (
         pa.concat_tables([each.append_column("content", names)] * 2).set_column(
@@ -88,5 +86,5 @@ def test_every_repetition_of_a_row_is_drawn_with_it_on_both_sides(classified):
         )
         for each in (good, fair)
     )
-    twice = compare_with_baseline(task, good, fair, HOW).difference["log_loss"]
+    twice = compute_metrics(task, good, fair, HOW).difference["log_loss"]
     assert (twice.low, twice.high) == pytest.approx((once.low, once.high))

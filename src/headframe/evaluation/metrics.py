@@ -1,0 +1,148 @@
+"""Metrics of a model, and of its baseline on the same rows: what differs, and whether that is more than chance."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headframe.digests import Record
+from headframe.errors import DataError
+from headframe.evaluation.intervals import (
+    Resampling,
+    all_equal,
+    confidence_interval,
+    number_contents,
+    percentile_limits,
+    resample,
+)
+from headframe.records import Interval
+from headframe.tasks.base import Task
+
+
+class EvaluationMetrics(Record):
+    """The content of `metrics.json`.
+
+    Attributes:
+        rows: test rows that were measured; windows for a forecast.
+        different_rows: how many of them are distinct.
+        primary_metric: name of the metric that decides between models.
+        higher_is_better: its direction.
+        confidence: of the intervals.
+        resamples: how many the limits of each metric rest on.
+        block: how many consecutive windows were resampled together; 1 for independent rows.
+        interval_note: of the task, on how intervals of its metrics are made.
+        caveats: of the task.
+        metrics: of the model.
+        baseline: of the model it is compared with; empty without one.
+        difference: model minus baseline, of each metric that both have.
+    """
+
+    rows: int
+    different_rows: int
+    primary_metric: str
+    higher_is_better: bool
+    confidence: float
+    resamples: dict[str, int]
+    block: int
+    interval_note: str = ""
+    caveats: tuple[str, ...] = ()
+    metrics: dict[str, Interval]
+    baseline: dict[str, Interval] = {}
+    difference: dict[str, Interval] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """The metrics, the primary one first."""
+        return [self.primary_metric, *(name for name in self.metrics if name != self.primary_metric)]
+
+    @property
+    def primary(self) -> Interval:
+        """The primary metric."""
+        return self.metrics[self.primary_metric]
+
+
+def align_rows(predictions: pa.Table, other: pa.Table) -> pa.Table:
+    """Return `other` in the row order of `predictions`.
+
+    Raises:
+        DataError: they are not of the same rows, or disagree on a target, so nothing may be compared.
+    """
+    ids, others = predictions["row_id"].combine_chunks(), other["row_id"].combine_chunks()
+    positions = pc.index_in(ids, value_set=others)
+    strange = pc.filter(ids, pc.is_null(positions))
+    if len(ids) != len(others) or len(strange):
+        example = f", for example not {strange[0].as_py()!r}" if len(strange) else ""
+        msg = (
+            f"the baseline was measured on other rows: it has {len(others)} where the model has {len(ids)}{example}; "
+            "train both on the same table and split"
+        )
+        raise DataError(msg)
+    if pc.count_distinct(ids).as_py() != len(ids):
+        msg = "a row_id occurs twice among the predictions, so rows cannot be paired; train again on a table without it"
+        raise DataError(msg)
+    ordered = other.take(positions)
+    if not ordered["target"].combine_chunks().equals(predictions["target"].combine_chunks()):
+        msg = "the baseline has other targets on the same row_ids; train both on the same version of the table"
+        raise DataError(msg)
+    return ordered
+
+
+def compute_metrics(task: Task, predictions: pa.Table, baseline: pa.Table | None, how: Resampling) -> EvaluationMetrics:
+    """Measure a model, its baseline and their difference; every resample draws the same rows of both.
+
+    Args:
+        task: fitted.
+        predictions: the model's rows.
+        baseline: the baseline's, in any order; None measures the model alone.
+        how: how rows are drawn.
+
+    Raises:
+        DataError: the rows or their targets are not the same.
+    """
+    model = resample(task, predictions, how)
+    mine = {name: confidence_interval(each, how.confidence) for name, each in model.items()}
+    theirs, difference = {}, {}
+    if baseline is not None:
+        aligned = align_rows(predictions, baseline)
+        other = resample(task, aligned, how)
+        theirs = {name: confidence_interval(each, how.confidence) for name, each in other.items()}
+        same = aligned.equals(predictions)
+        difference = {
+            name: Interval(value=0.0, low=0.0, high=0.0)
+            if same  # every prediction and every score: what makes one model of two
+            else _difference(mine[name], theirs[name], model[name].values - other[name].values, how.confidence)
+            for name in model
+            if name in other
+        }
+    return EvaluationMetrics(
+        rows=predictions.num_rows,
+        different_rows=int(number_contents(predictions, how).max(initial=-1)) + 1,
+        primary_metric=task.primary_metric,
+        higher_is_better=task.higher_is_better,
+        confidence=how.confidence,
+        resamples={name: len(each.values) for name, each in model.items()},
+        block=how.block,
+        interval_note=task.interval_note,
+        caveats=task.caveats,
+        metrics=mine,
+        baseline=theirs,
+        difference=difference,
+    )
+
+
+def _difference(mine: Interval, theirs: Interval, changes: np.ndarray, confidence: float) -> Interval:
+    """Return model minus baseline: percentiles of the resamples, or where these are all equal, square and add.
+
+    Square and add (Zou and Donner 2008, doi:10.1002/sim.3095) takes the two models for independent. On the
+    same rows they mostly err together, so the limits are rather too wide than too narrow.
+    """
+    change = mine.value - theirs.value
+    if not all_equal(changes):
+        low, high = percentile_limits(changes, confidence)
+    elif mine.low is None or mine.high is None or theirs.low is None or theirs.high is None:
+        return Interval(value=change, low=None, high=None)
+    else:
+        low = change - float(np.hypot(mine.value - mine.low, theirs.high - theirs.value))
+        high = change + float(np.hypot(mine.high - mine.value, theirs.value - theirs.low))
+    return Interval(value=change, low=float(np.round(min(low, change), 9)), high=float(np.round(max(high, change), 9)))
