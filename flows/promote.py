@@ -14,7 +14,7 @@ from headframe.orchestration import action, flow, wait_for_input
 from headframe.promotion.approve import record_approval
 from headframe.promotion.ask_gates import ask_gates
 from headframe.promotion.promote import promote
-from headframe.promotion.rules import PromotionRules, gate_entry_problem, valid_gate_entry
+from headframe.promotion.rules import gate_entry_problem, valid_gate_entry
 from headframe.promotion.service import LedgerAction, PromotionService
 from headframe.registry.versions import resolve
 from headframe.signing.keys import own_key
@@ -55,7 +55,7 @@ def promote_flow(
     key = own_key(signer)
     version = resolve(model, service.uri)
     entries, author = service.current_entries(version.model), service.version_files(version).author
-    rules = PromotionRules(service.promotion, service.trust, author, service.time(entries))
+    rules = service.rules(author, entries)
     gated = valid_gate_entry(entries_since_champion(entries), version.number, rules)
     if gated is None:
         asked = action(ask_gates)(version, service, key)

@@ -53,7 +53,7 @@ MIDDLE = {
         "headframe.registry.registration.Registration",
         "_create_version",
     ),  # run and model are there
-    "promote": ("headframe.ledger.store", "set_alias"),  # written in the ledger, but MLflow does not know
+    "promote": ("headframe.ledger.store", "set_champion"),  # written in the ledger, but MLflow does not know
     "smoke-test": ("headframe.serving.smoke_request", "send_request"),  # the champion is loaded, but not asked
 }
 """What each stage calls when about half of its work is done: its place and name."""

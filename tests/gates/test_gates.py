@@ -50,7 +50,7 @@ from headframe.gates.page import page
 from headframe.gates.report import GateReport, GateResult
 from headframe.gates.request import GateRequest
 from headframe.places import Places
-from headframe.promotion.gate_reports import fetch_report, report_bytes, require_stored_page, store_report
+from headframe.promotion.gate_reports import fetch_report, report_bytes, store_report
 from headframe.registry.layout import SIGNATURE
 from headframe.registry.signature import sign_package
 from headframe.registry.versions import model_files, resolve
@@ -706,9 +706,8 @@ def test_a_report_is_kept_with_the_run_and_known_by_its_bytes(digits: Made):
     version = resolve("digits/1", digits.uri)
     stored = store_report(version, report, digits.uri)
     assert store_report(version, report, digits.uri) == stored
-    sha256 = stored.sha256
-    require_stored_page(version, stored, digits.uri)
-    assert fetch_report(version, sha256, digits.uri) == report
+    sha256 = stored["report"]
+    assert fetch_report(version, stored, digits.uri) == report
     run = MlflowClient(digits.uri, digits.uri).get_run(version.run_id)
     folder = Path(run.info.artifact_uri.removeprefix("file://")) / "gates"
     assert sorted(each.name for each in folder.iterdir()) == [f"{sha256[:16]}.html", f"{sha256[:16]}.json"]
@@ -718,17 +717,19 @@ def test_a_report_is_kept_with_the_run_and_known_by_its_bytes(digits: Made):
     for place in (0, len(whole) // 2, len(whole) - 1):
         file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
         with pytest.raises(Refused, match="it was changed, so run the gates again"):
-            fetch_report(version, sha256, digits.uri)
+            fetch_report(version, stored, digits.uri)
     file.write_bytes(whole)
     shown = folder / f"{sha256[:16]}.html"
-    assert file_digest(shown) == stored.page
-    shown.write_text(shown.read_text(encoding="utf-8").replace("Refused by minimum", "Passed every gate"))
+    assert file_digest(shown) == stored["page"]
+    html = shown.read_text(encoding="utf-8")
+    shown.write_text(html.replace("Refused by minimum", "Passed every gate"), encoding="utf-8")
     with pytest.raises(Refused, match=rf"gate report gates/{sha256[:16]}.html .* it was changed, so run the gates"):
-        require_stored_page(version, stored, digits.uri)
+        fetch_report(version, stored, digits.uri)
+    shown.write_text(html, encoding="utf-8")
     with pytest.raises(Refused, match="is about digits version 1, not about"):
-        fetch_report(replace(version, number=2), sha256, digits.uri)
+        fetch_report(replace(version, number=2), stored, digits.uri)
     with pytest.raises(Refused, match="cannot be fetched"):
-        fetch_report(version, "0" * 64, digits.uri)
+        fetch_report(version, {"report": "0" * 64}, digits.uri)
 
 
 @pytest.mark.parametrize(

@@ -182,7 +182,7 @@ def test_what_could_not_be_written_to_mlflow_is_written_by_the_next_command(
     assert tag(team) is None
     approve_version(team, 1)
     with monkeypatch.context() as patch:
-        patch.setattr(ledgers, "set_alias", away)
+        patch.setattr(ledgers, "set_champion", away)
         with pytest.raises(HeadframeError, match="is written nevertheless"):
             promote_version(team, 1)
     assert champion_number("digits", team.uri) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ from headframe.promotion.gate_reports import store_report
 from headframe.promotion.promote import promote
 from headframe.promotion.promotion_checks import promotion_problems
 from headframe.promotion.rollback import rollback
-from headframe.promotion.rules import Author, reproduction_verdict
+from headframe.promotion.rules import reproduction_verdict
 from headframe.promotion.service import PromotionService
 from headframe.promotion.verify import verify
 from headframe.promotion.views.history import history
@@ -90,8 +91,8 @@ def forge(team: TeamProject, number: int, service: PromotionService, key: OwnKey
         "champion": present.version,
         "commit": "",
         "digests": {
-            **service.registered_digests(version), **report.digests, "bundle": files.bundle, "report": kept.sha256,
-            "page": kept.page, "signature": files.signature,
+            **service.registered_digests(version), **report.digests, **kept, "bundle": files.bundle,
+            "signature": files.signature,
         },
     }  # fmt: skip
     service.ledger.append("digits", "gate", number, payload, key, after=len(entries))
@@ -323,12 +324,10 @@ def test_a_reproduction_counts_by_the_word_of_others_about_this_very_model(team:
     service.ledger.append("digits", "reproduce", 1, {**payload, "verdict": "different"}, team.keys["anna"], after=1)
     entries = service.entries("digits")
     for promotion, expected in ((service.promotion, "bitwise"), (team.service(needed=0).promotion, "different")):
-        assert reproduction_verdict(entries, 1, files.bundle, files.author, promotion) == expected
-    assert reproduction_verdict(entries, 1, "0" * 64, files.author, service.promotion) is None
-    assert (
-        reproduction_verdict(entries, 1, files.bundle, Author("bert", team.keys["bert"].public), service.promotion)
-        == "different"
-    )
+        assert reproduction_verdict(entries, 1, files, promotion) == expected
+    assert reproduction_verdict(entries, 1, replace(files, bundle="0" * 64), service.promotion) is None
+    bert = service.trust.signers[team.keys["bert"].public]
+    assert reproduction_verdict(entries, 1, replace(files, author=bert), service.promotion) == "different"
 
 
 # People who left
@@ -394,7 +393,7 @@ def test_an_approval_that_was_kept_back_until_its_signer_left_does_not_count(tea
     backdated = sign_statement(APPROVAL, about, {**statement, "time": "2020-01-01T00:00:00Z"}, team.keys["bert"])
     service = leaving(team, "bert", datetime(2021, 1, 1, tzinfo=UTC))
     with pytest.raises(
-        Refused, match="the approval by bert comes too late: bert's key counts in conf/team/ only until"
+        Refused, match="the approval by bert does not count for digits/1: bert's key counts in conf/team/ only until"
     ):
         record_approval(team.version(1), backdated, service, team.keys["anna"])
     payload = {"approval": backdated, "digests": about}

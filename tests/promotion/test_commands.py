@@ -101,7 +101,7 @@ def test_a_team_takes_a_version_from_its_gates_to_champion_and_back(team: TeamPr
 
 
 def test_refusals_end_with_exit_code_4_and_one_sentence(team: TeamProject, models: Person, tmp_path: Path):
-    assert "was never checked against its gates" in models.refused("promote", "digits/1", "--as", "anna")
+    assert "was not checked against its gates yet" in models.refused("promote", "digits/1", "--as", "anna")
     for number in ("1", "2", "5"):
         models.done("gate", f"digits/{number}", "--as", "bert")
     assert "needs 1 approval and has 0" in models.refused("promote", "digits/1", "--as", "anna")
@@ -110,7 +110,10 @@ def test_refusals_end_with_exit_code_4_and_one_sentence(team: TeamProject, model
     assert "dora is reader" in models.refused("approve", "digits/1", "--as", "dora", "--reason", "why")
     (tmp_path / "old").write_text(models.done("approve", "digits/1", "--as", "bert", "--reason", "why", "--print"))
     replayed = models.refused("approve", "digits/2", "--as", "anna", "--record", str(tmp_path / "old"))
-    assert replayed == ("this approval is for digits/1, so it does not count for digits/2; ask for one of digits/2")
+    assert replayed == (
+        "the approval by bert does not count for digits/2: it is for digits/1, not for digits/2; "
+        "ask for one of digits/2 as it is now: headframe models approve digits/2"
+    )
     late = models.done(
         "approve", "digits/1", "--as", "bert", "--reason", "soon", "--print", "promotion.approvals.days=1e-6"
     )
@@ -143,7 +146,7 @@ def test_what_verify_finds_is_listed_and_ends_with_exit_code_4(team: TeamProject
     code, printed, _ = models("verify", "digits")
     assert code == 4
     assert printed.splitlines()[0].startswith("alias: alias champion of digits names version 4, but entry 3 of digits")
-    assert printed.splitlines()[-1] == "digits: 1 thing does not hold"
+    assert printed.splitlines()[-1] == "digits: 1 problem"
     code, printed, said = models("verify", "digits", "--restore", "--json")
     assert (code, json.loads(printed)["problems"]) == (0, [])
     assert "alias champion of digits named 4 and now names 1, as the ledger says" in said

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from headframe.errors import Refused
 from headframe.ledger.entries import Entry
-from headframe.registry.versions import CHAMPION, ModelVersion, set_champion
+from headframe.registry.versions import CHAMPION
 from headframe.tracking import tags
 from headframe.tracking.client import make_client
 from headframe.tracking.errors import readable_errors
@@ -22,26 +22,15 @@ _HEAD = re.compile(r"(?P<ledger>[0-9a-f]{64}) (?P<number>[1-9][0-9]{0,17}) (?P<d
 
 @dataclass(frozen=True)
 class LedgerHead:
-    """The end of a ledger when MLflow was last written.
+    """The end of a ledger when MLflow was last written."""
 
-    Attributes:
-        ledger: digest of the chain's first entry, which identifies the ledger.
-        number: of the last entry.
-        digest: of the last entry.
-    """
-
-    ledger: str
-    number: int
-    digest: str
+    ledger: str  # digest of the chain's first entry, which identifies the ledger
+    number: int  # of the last entry
+    digest: str  # of the last entry
 
     def __str__(self) -> str:
         """Return the value of the tag."""
         return f"{self.ledger} {self.number} {self.digest}"
-
-
-def set_alias(model: str, version: int, reason: str, uri: str) -> None:
-    """Set the champion's alias."""
-    set_champion(ModelVersion(model, version), reason, uri)
 
 
 def delete_alias(model: str, uri: str) -> None:
@@ -94,8 +83,14 @@ def ledger_mismatch(
         projected: how many entries this ledger has noted as written to MLflow, read before `head` was.
         location: where this ledger is.
     """
+    if head is None and projected:
+        return (
+            f"MLflow had the head of the ledger of {model} (tag {tags.LEDGER}) and has it no longer: the tag was "
+            "removed, or the model was created again, or you may not see it; if all else is well, write it again with: "
+            f"headframe models verify {model} --restore"
+        )
     if head is None:
-        return _missing_head(model) if projected else None
+        return None
     other = "name that ledger with promotion.ledger or HEADFRAME_LEDGER"
     if not entries:
         return (
@@ -116,11 +111,3 @@ def ledger_mismatch(
     else:
         return None
     return f"{problem}; the ledger's end was replaced, restore it from a copy"
-
-
-def _missing_head(model: str) -> str:
-    return (
-        f"MLflow had the head of the ledger of {model} (tag {tags.LEDGER}) and has it no longer: the tag was removed, "
-        "or the model was created again, or you may not see it; if all else is well, write it again with: headframe "
-        f"models verify {model} --restore"
-    )

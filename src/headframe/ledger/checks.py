@@ -19,17 +19,14 @@ _RESTORE = "restore the ledger from a copy"
 
 
 def checked_entry(row: dict[str, Any], model: str, number: int, before: Any, trust: Trust) -> Entry:
-    """Compare a row with its envelope and with the entry before.
+    """Return the entry of a row, compared with its envelope and with the entry before.
 
     Args:
         row: its columns.
         model: the chain that it belongs to.
-        number: which it must have.
+        number: that it must have.
         before: the entry before, or a row with its digest and time; None for the first.
         trust: whose signature counts.
-
-    Returns:
-        The entry.
 
     Raises:
         Refused: the row does not hold.
@@ -55,16 +52,11 @@ def checked_entry(row: dict[str, Any], model: str, number: int, before: Any, tru
 
 
 def _open_row(row: dict[str, Any], before: Any, trust: Trust) -> SignedStatement:
-    """Return the statement of a row.
-
-    Raises:
-        Refused: a column, the envelope, the signature or the link to the entry before does not hold.
-    """
     problem = _column_problem(row)
     if problem is not None:
         raise Refused(problem)
     opened = verify_statement(row["envelope"], row["kind"], trust)
-    problem = _statement_problem(row, opened) or _link_problem(row, before)
+    problem = _content_problem(row, opened, before)
     if problem is not None:
         raise Refused(problem)
     return opened
@@ -81,15 +73,11 @@ def _column_problem(row: dict[str, Any]) -> str | None:
     return None
 
 
-def _statement_problem(row: dict[str, Any], opened: SignedStatement) -> str | None:
+def _content_problem(row: dict[str, Any], opened: SignedStatement, before: Any) -> str | None:
     signed = {**opened.payload, "signer": opened.signer.key}
     for name in (*_CHAIN, "signer"):
         if signed.get(name) != row[name]:
             return f"its column {name} is {row[name]!r}, but {signed.get(name)!r} was signed; {_RESTORE}"
-    return None
-
-
-def _link_problem(row: dict[str, Any], before: Any) -> str | None:
     if not is_time(row["time"]):
         return f"its time is {row['time']!r}, which is no time as in 2026-11-17T09:30:00Z; {_RESTORE}"
     if row["previous"] != (before.digest if before else GENESIS):

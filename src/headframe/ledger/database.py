@@ -67,13 +67,9 @@ _APPEND_ONLY = {
 
 @dataclass(frozen=True)
 class LedgerDatabase:
-    """A database that holds a ledger.
+    """A database that holds a ledger."""
 
-    Attributes:
-        address: SQLAlchemy's.
-    """
-
-    address: str
+    address: str  # SQLAlchemy's
 
     @property
     def location(self) -> str:
@@ -166,14 +162,8 @@ def database_time(connection: sa.Connection) -> datetime:
 
 def lock_model(connection: sa.Connection, model: str) -> None:
     """Lock a model's row in `projected` until the transaction ends; SQLite is locked as a whole."""
-    if connection.dialect.name == "sqlite":
-        from sqlalchemy.dialects.sqlite import insert as sqlite_insert  # noqa: PLC0415 - a process needs one of the two
-
-        connection.execute(sqlite_insert(PROJECTED).values(model=model, number=0).on_conflict_do_nothing())
-        return
-    from sqlalchemy.dialects.postgresql import insert  # noqa: PLC0415 - as above
-
-    connection.execute(insert(PROJECTED).values(model=model, number=0).on_conflict_do_nothing())
+    first = sa.text("INSERT INTO projected (model, number) VALUES (:model, 0) ON CONFLICT DO NOTHING")
+    connection.execute(first, {"model": model})
     connection.execute(sa.select(PROJECTED.c.number).where(PROJECTED.c.model == model).with_for_update())
 
 

@@ -22,29 +22,19 @@ _FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 class Entry(Record):
     """An entry whose place in the chain, signature and columns were checked.
 
-    Attributes:
-        model: name in the registry.
-        number: from 1.
-        kind: what was done.
-        version: to which version.
-        signer: name of the person who signed it.
-        key: their public key.
-        time: UTC, ISO 8601, to the second.
-        previous: digest of the entry before.
-        digest: sha256 of the envelope.
-        payload: everything else that was signed; `digests` holds the sha256 of what the entry is about, by name, and
-            `clock` the signing machine's time where it was far from `time`.
+    Its payload is everything else that was signed: `digests` holds the sha256 of what the entry is about, by name, and
+    `clock` the signing machine's time where it was far from the entry's.
     """
 
     model: str
-    number: int
+    number: int  # from 1
     kind: Kind
     version: int
-    signer: str
-    key: str
-    time: str
-    previous: str
-    digest: str
+    signer: str  # name
+    key: str  # the signer's public key
+    time: str  # UTC, ISO 8601, to the second
+    previous: str  # digest of the entry before
+    digest: str  # sha256 of the envelope
     payload: dict[str, Any]
 
     @property

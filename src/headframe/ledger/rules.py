@@ -78,13 +78,17 @@ def previous_champion(entries: Sequence[Entry]) -> int | None:
     return next((version for version in reversed(pile[:-1]) if version != pile[-1]), None)
 
 
+def grounds(entries: Sequence[Entry], entry: Entry) -> tuple[Entry, Entry]:
+    """Return the promotion that a champion's entry rests on, and the entry about its gates."""
+    promoted = entry if entry.kind == "promote" else entries[int(entry.payload["promote_entry"]) - 1]
+    return promoted, entries[int(promoted.payload["gate_entry"]) - 1]
+
+
 def last_rejection(entries: Sequence[Entry], version: int) -> Entry | None:
     """Return the last rejection of a version since it last became champion; None where there is none."""
     for entry in reversed(entries):
-        if entry.version == version and entry.kind in CHAMPION_KINDS:
-            return None
-        if entry.version == version and entry.kind == "reject":
-            return entry
+        if entry.version == version and entry.kind in ("reject", *CHAMPION_KINDS):
+            return entry if entry.kind == "reject" else None
     return None
 
 
@@ -115,13 +119,8 @@ def count_tries(entries: Sequence[Entry], version: int, champion: int | None) ->
 def count_candidates(entries: Sequence[Entry], version: int, registered: Mapping[int, datetime]) -> int:
     """Return from how many versions a version may have been picked: gating the best of many has tried all of them.
 
-    These are the ones that were registered since the present champion became it and were not compared with it yet;
-    those that were count as tries.
-
-    Args:
-        entries: of the ledger.
-        version: which is judged; it counts in any case.
-        registered: when each version of the model was registered.
+    These are the version and those that were registered (at the time `registered`) since the present champion became it
+    and were not compared with it yet; those that were count as tries.
     """
     present = champion_entry(entries)
     if present is None:

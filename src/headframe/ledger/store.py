@@ -21,7 +21,7 @@ from sqlalchemy.exc import IntegrityError
 from headframe.config.plan.promotion import PromotionConfig
 from headframe.config.project import Project
 from headframe.errors import ConfigurationError, HeadframeError, Refused
-from headframe.ledger.alias import LedgerHead, delete_alias, ledger_mismatch, read_head, set_alias, set_head
+from headframe.ledger.alias import LedgerHead, delete_alias, ledger_mismatch, read_head, set_head
 from headframe.ledger.checks import checked_entry, intended_model
 from headframe.ledger.database import (
     ADDRESS_VARIABLE,
@@ -43,6 +43,7 @@ from headframe.ledger.entries import (
     parse_time,
     utc_now,
 )
+from headframe.registry.versions import ModelVersion, set_champion
 from headframe.signing.envelope import sign_statement
 from headframe.signing.keys import OwnKey
 from headframe.signing.trust import Signer, Trust
@@ -79,11 +80,6 @@ class Ledger:
         ledger.database.create_tables()
         return ledger
 
-    @property
-    def location(self) -> str:
-        """Where the ledger is, without a password."""
-        return self.database.location
-
     def models(self) -> list[str]:
         """Return the names of the models that have entries."""
         with self.database.connect(writing=False) as connection:
@@ -111,13 +107,9 @@ class Ledger:
             model: name in the registry.
             kind: what is done.
             version: to which version.
-            payload: everything else that is to be signed, as JSON. Its `digests` (name to sha256, at least one) become
-                the statement's subjects.
+            payload: what else is signed, as JSON; its `digests` (sha256 by name) become the statement's subjects.
             key: of the signer.
-            after: number of the last entry that was read; 0 where there was none. The new one gets the next number.
-
-        Returns:
-            The new entry.
+            after: number of the last entry that was read, 0 where there was none; the new one gets the next number.
 
         Raises:
             ConcurrentAppend: there is an entry of that number already.
@@ -128,7 +120,7 @@ class Ledger:
                 sa.select(ENTRIES.c.digest, ENTRIES.c.time).where(ENTRIES.c.model == model, ENTRIES.c.number == after)
             ).one_or_none()
             if before is None and after:
-                msg = f"entry {after} of {model} is gone from the ledger {self.location}; restore a copy of it"
+                msg = f"entry {after} of {model} is gone from the ledger {self.database.location}; restore a copy of it"
                 raise Refused(msg)
             time = format_time(_not_before(database_time(connection), before.time if before else None))
             chain = {
@@ -161,19 +153,14 @@ class Ledger:
     def is_pending(self, model: str) -> bool:
         """Return whether there are entries that MLflow does not know of yet; takes milliseconds."""
         with self.database.connect(writing=False) as connection:
-            return _is_pending(connection, model)
+            return _last_number(connection, model) > _projected_number(connection, model)
 
     def project(self, model: str, uri: str, trust: Trust, *, force: bool = False) -> Entry | None:
         """Write to MLflow what it does not know of the ledger yet: the champion's alias, and the ledger's head.
 
         MLflow is written while the model's row in `projected` is locked, so that of two processes the slower one cannot
-        undo what the faster one wrote. A kill leaves the row unchanged, and the next call repeats the projection.
-
-        Args:
-            model: name in the registry.
-            uri: MLflow's address.
-            trust: whose signatures count.
-            force: write even what MLflow knew, since the alias may have been moved by hand.
+        undo what the faster one wrote. A kill leaves the row unchanged, and the next call repeats the projection. With
+        `force` even what MLflow knew is written, since the alias may have been moved by hand.
 
         Returns:
             The entry that made the champion whose alias was set; None where it was set before, or there is no champion.
@@ -183,21 +170,19 @@ class Ledger:
                 another ledger wrote to it is never replaced.
             Unavailable: MLflow does not answer.
         """
-        if not force and not self.is_pending(model):
-            return None
         self._require_own_file(uri)
         with self.database.connect(writing=True) as connection:
             lock_model(connection, model)
-            if not force and not _is_pending(connection, model):
-                return None
             projected = _projected_number(connection, model)
+            if not force and _last_number(connection, model) <= projected:
+                return None
             head = read_head(model, uri)
             entries = _entries(connection, model, trust)
             self._require_own(model, entries, head, 0 if force else projected)
             present = champion_entry(entries)
             changed = present if present is not None and (force or present.number > projected) else None
             if changed is not None:
-                set_alias(model, changed.version, changed.payload["message"], uri)
+                set_champion(ModelVersion(model, changed.version), changed.payload["message"], uri)
             elif present is None and force:
                 delete_alias(model, uri)
             set_head(model, LedgerHead(entries[0].digest, entries[-1].number, entries[-1].digest), uri)
@@ -205,25 +190,25 @@ class Ledger:
         return changed
 
     def _require_own(self, model: str, entries: Sequence[Entry], head: LedgerHead | None, projected: int) -> None:
-        problem = ledger_mismatch(model, entries, head, projected, self.location)
+        problem = ledger_mismatch(model, entries, head, projected, self.database.location)
         if problem is None and not entries:
             problem = (
-                f"the ledger {self.location} has no entry about {model}, so it cannot name its champion; name the "
-                f"ledger that can with promotion.ledger or {ADDRESS_VARIABLE}"
+                f"the ledger {self.database.location} has no entry about {model}, so it cannot name its champion; name "
+                f"the ledger that can with promotion.ledger or {ADDRESS_VARIABLE}"
             )
         if problem is not None:
             raise Refused(problem)
 
     def foreign_entries(self, model: str) -> list[str]:
         """Return a message for each row that is filed under another model's name, but was signed for this one."""
-        found = []
+        problem = f"it was signed as an entry of {model}; restore the ledger from a copy"
         with self.database.connect(writing=False) as connection:
             others = connection.execute(sa.select(ENTRIES).where(ENTRIES.c.model != model).order_by(ENTRIES.c.number))
-            for row in others:
-                if intended_model(row.envelope) == model:
-                    label = entry_label(row.number, row.model, row.kind, row.version)
-                    found.append(f"{label}: it was signed as an entry of {model}; restore the ledger from a copy")
-        return found
+            return [
+                f"{entry_label(row.number, row.model, row.kind, row.version)}: {problem}"
+                for row in others
+                if intended_model(row.envelope) == model
+            ]
 
     def _require_own_file(self, uri: str) -> None:
         """MLflow is written while the ledger is locked, which in one SQLite file would wait for itself."""
@@ -252,9 +237,9 @@ def _projected_number(connection: sa.Connection, model: str) -> int:
     return connection.execute(query).scalar_one_or_none() or 0
 
 
-def _is_pending(connection: sa.Connection, model: str) -> bool:
-    last = connection.execute(sa.select(sa.func.max(ENTRIES.c.number)).where(ENTRIES.c.model == model)).scalar_one()
-    return (last or 0) > _projected_number(connection, model)
+def _last_number(connection: sa.Connection, model: str) -> int:
+    query = sa.select(sa.func.max(ENTRIES.c.number)).where(ENTRIES.c.model == model)
+    return connection.execute(query).scalar_one() or 0
 
 
 def _entries(connection: sa.Connection, model: str, trust: Trust) -> tuple[Entry, ...]:

@@ -4,30 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
+from headframe.gates.judge import judge_version
 from headframe.gates.report import GateReport
 from headframe.gates.request import GateRequest
 from headframe.ledger.entries import Entry, champion_entry, parse_time
 from headframe.ledger.rules import count_candidates, count_tries
-from headframe.promotion.rules import PromotionRules, reproduction_verdict, require_active_author, require_role
-from headframe.promotion.service import LedgerAction, PromotionService, require_challenger, to_action
+from headframe.promotion.gate_reports import store_report
+from headframe.promotion.rules import author_left, refuse_if, require_role
+from headframe.promotion.service import LedgerAction, PromotionService, require_challenger
+from headframe.registry.listing import list_versions
 from headframe.registry.versions import ModelVersion
 from headframe.signing.keys import OwnKey
+from headframe.tracking.client import make_client
+from headframe.tracking.errors import readable_errors
 
 COMMIT = "mlflow.source.git.commit"  # MLflow's tag of a run
 
 
 class GateAction(LedgerAction):
-    """A version that was checked by the gates.
-
-    Attributes:
-        report: of all gates.
-        sha256: of the report's bytes, which is signed.
-        author: who signed the version's files.
-    """
+    """A version that was checked by the gates."""
 
     report: GateReport
-    sha256: str
-    author: str
+    sha256: str  # of the report's bytes, which is signed
+    author: str  # who signed the version's files
 
 
 def ask_gates(version: ModelVersion, service: PromotionService, key: OwnKey) -> GateAction:
@@ -36,52 +35,33 @@ def ask_gates(version: ModelVersion, service: PromotionService, key: OwnKey) -> 
     Raises:
         Refused: the signer may not, the version is the champion, or its files are not what was signed.
     """
-    from headframe.gates.judge import judge_version  # noqa: PLC0415 - the report's page is heavy
-    from headframe.promotion.gate_reports import StoredReport, store_report  # noqa: PLC0415 - the report's page is heavy
-    from headframe.registry.listing import list_versions  # noqa: PLC0415 - as this is
-
     require_role(service.trust, key, "gate")
     service.project_pending(version.model)
     files = service.version_files(version)
-    name = f"{version.model}/{version.number}"
-    require_active_author(name, PromotionRules(service.promotion, service.trust, files.author, service.time(())))
+    refuse_if(author_left(f"{version.model}/{version.number}", service.rules(files.author, ())))
     registered = {each.number: parse_time(time) for each, time in list_versions(version.model, service.uri)}
-    reports: dict[tuple[int | None, int, int, str | None], tuple[GateReport, StoredReport]] = {}
+    judged: list[tuple[GateRequest, GateReport, dict[str, str]]] = []  # the last one is what is written
 
     def build(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
         present = champion_entry(entries)
         require_challenger(version, present, "gate another version")
         number = present.version if present else None
-        state = (
+        request = service.gate_request(
+            version,
             number,
-            count_tries(entries, version.number, number),
-            count_candidates(entries, version.number, registered),
-            reproduction_verdict(entries, version.number, files.bundle, files.author, service.promotion),
+            entries,
+            files,
+            tries=count_tries(entries, version.number, number),
+            candidates=count_candidates(entries, version.number, registered),
         )
-        if state not in reports:
-            report = judge_version(
-                GateRequest(
-                    version=version,
-                    champion=None if number is None else service.version(version.model, number),
-                    promotion=service.promotion,
-                    uri=service.uri,
-                    root=service.root,
-                    trust=service.trust,
-                    tries=state[1],
-                    candidates=state[2],
-                    reproduced=state[3],
-                )
-            )
-            reports[state] = report, store_report(version, report, service.uri)
-        report, stored = reports[state]
-        reports[state] = reports.pop(state)  # the last one is what is written
+        if not judged or judged[-1][0] != request:
+            report = judge_version(request)
+            judged.append((request, report, store_report(version, report, service.uri)))
+        _, report, stored = judged[-1]
         return version.number, {
             "passed": report.passed,
             "reason": report.reason,
-            "results": [
-                {"gate": each.gate, "passed": each.passed, "verdict": each.verdict, "reason": each.reason}
-                for each in report.results
-            ],
+            "results": [each.model_dump(include={"gate", "passed", "verdict", "reason"}) for each in report.results],
             "champion": number,
             "author": files.author.name,
             "tries": report.tries,
@@ -93,31 +73,22 @@ def ask_gates(version: ModelVersion, service: PromotionService, key: OwnKey) -> 
             "digests": {
                 **service.registered_digests(version),
                 **report.digests,
+                **stored,
                 "bundle": files.bundle,
-                "report": stored.sha256,
-                "page": stored.page,
                 "signature": files.signature,
             },
         }
 
     entry = service.append(version.model, "gate", key, build)
-    report, stored = next(reversed(reports.values()))
-    who = f"{version.model} version {version.number}"
-    how = f"passed {_gates(report)}" if report.passed else "is refused"
-    action = to_action(entry, f"{who} {how}: {report.reason}")
-    return GateAction(**dict(action), report=report, sha256=stored.sha256, author=files.author.name)
+    _, report, stored = judged[-1]
+    count = len(report.results)
+    outcome = f"passed {count} gate{'' if count == 1 else 's'}" if report.passed else "is refused"
+    message = f"{version.model} version {version.number} {outcome}: {report.reason}"
+    return GateAction.of(entry, message, report=report, sha256=stored["report"], author=files.author.name)
 
 
 def source_commit(version: ModelVersion, uri: str) -> str:
     """Return the git commit that a version was trained from; empty where it is not known."""
-    from headframe.tracking.client import make_client  # noqa: PLC0415 - nothing else here needs it
-    from headframe.tracking.errors import readable_errors  # noqa: PLC0415 - nothing else here needs it
-
     client = make_client(uri)
     with readable_errors(uri):
         return str(client.get_run(version.run_id).data.tags.get(COMMIT, ""))
-
-
-def _gates(report: GateReport) -> str:
-    count = len(report.results)
-    return f"{count} gate{'' if count == 1 else 's'}"

@@ -6,10 +6,14 @@ from typing import TYPE_CHECKING, Literal
 
 from headframe.config.plan.promotion import PromotionConfig, TeamConfig
 from headframe.errors import HeadframeError, Refused, Unavailable
+from headframe.gates.judge import judge_version
 from headframe.gates.report import GateReport
+from headframe.ledger.entries import champion_entry
 from headframe.places import Places
+from headframe.promotion.rules import refuse_if, requires_others
 from headframe.records import Decision, TrainedPlan
 from headframe.registry.versions import ModelVersion, champion_number, is_intact
+from headframe.signing.keys import own_key
 from headframe.signing.trust import Trust
 
 if TYPE_CHECKING:
@@ -28,13 +32,6 @@ def decide(
 ) -> Decision:
     """Run the gates of the plan's policy on a version, and make it champion if they and the policy allow it.
 
-    Args:
-        promotion: the policy.
-        team: whose signatures count.
-        result: the version.
-        registry: MLflow's address as any machine reads it.
-        places: MLflow's address and the project's folder.
-
     Returns:
         The decision. A refused version is no error here; the flow reports it.
 
@@ -43,12 +40,9 @@ def decide(
             not what was signed.
         HeadframeError: MLflow or the ledger cannot be reached or written.
     """
-    from headframe.ledger.entries import champion_entry  # noqa: PLC0415
-    from headframe.promotion.ask_gates import ask_gates  # noqa: PLC0415 - a stored decision needs none of these
-    from headframe.promotion.promote import promote  # noqa: PLC0415
-    from headframe.promotion.rules import requires_others  # noqa: PLC0415
-    from headframe.promotion.service import PromotionService, alias_mismatch  # noqa: PLC0415
-    from headframe.signing.keys import own_key  # noqa: PLC0415
+    from headframe.promotion.ask_gates import ask_gates  # noqa: PLC0415 - SQLAlchemy, which no stored decision needs
+    from headframe.promotion.promote import promote  # noqa: PLC0415 - as this
+    from headframe.promotion.service import PromotionService, alias_mismatch  # noqa: PLC0415 - as this
 
     key = own_key()
     uri = places.tracking_uri
@@ -56,22 +50,18 @@ def decide(
     model, number = result.registered.model, result.registered.version
     version = service.version(model, number)
     entries = service.current_entries(model)
-    moved = alias_mismatch(model, entries, uri)
-    if moved is not None:
-        raise Refused(moved)
+    refuse_if(alias_mismatch(model, entries, uri))
     present = champion_entry(entries)
     if present is not None and present.version == number:
-        return _of_champion(version, service)
+        return _decide_champion(version, service)
     who = f"{model} version {number}"
     gated = ask_gates(version, service, key)
     report = gated.report
-    stays = "there is still no champion" if report.champion is None else f"version {report.champion} stays champion"
     unusable = _unusable(service, report)
-    stays += unusable
+    stays = f"version {report.champion} stays champion{unusable}" if report.champion else "there is still no champion"
     if not report.passed:
-        return _decision(
-            report, report.champion, "refused", f"{who} is refused: {report.reason}; {stays}", not unusable
-        )
+        reason = f"{who} is refused: {report.reason}; {stays}"
+        return _decision(report, report.champion, "refused", reason, not unusable)
     needed = promotion.approvals.needed
     if needed:
         many = "an approval" if needed == 1 else f"{needed} approvals"
@@ -79,9 +69,8 @@ def decide(
         if gated.signer == gated.author and requires_others(promotion):
             many = f"others, who run them too and give {many}"
             how = f"headframe models gate {model}/{number}; {how}"
-        passed = f"{who} has passed its {len(report.results)} gates and waits for {many}"
-        how = f"({how})"
-        return _decision(report, report.champion, "challenger", f"{passed} {how}; {stays}", not unusable)
+        reason = f"{who} has passed its {len(report.results)} gates and waits for {many} ({how}); {stays}"
+        return _decision(report, report.champion, "challenger", reason, not unusable)
     try:
         promote(version, service, key)
     except Refused as error:  # another version was promoted first, or this one was rejected
@@ -89,24 +78,10 @@ def decide(
     return _decision(report, number, "champion", f"{who} becomes champion: {report.reason}")
 
 
-def _of_champion(version: ModelVersion, service: PromotionService) -> Decision:
+def _decide_champion(version: ModelVersion, service: PromotionService) -> Decision:
     """Run the gates that need no comparison on the champion itself; it stays champion whatever they find."""
-    from headframe.gates.judge import judge_version  # noqa: PLC0415 - a stored decision needs none of these
-    from headframe.gates.request import GateRequest  # noqa: PLC0415 - imports the registry
-    from headframe.promotion.rules import reproduction_verdict  # noqa: PLC0415
-
     entries, files = service.entries(version.model), service.version_files(version)
-    report = judge_version(
-        GateRequest(
-            version=version,
-            champion=None,
-            promotion=service.promotion,
-            uri=service.uri,
-            root=service.root,
-            trust=service.trust,
-            reproduced=reproduction_verdict(entries, version.number, files.bundle, files.author, service.promotion),
-        )
-    )
+    report = judge_version(service.gate_request(version, None, entries, files))
     reason = f"{version.model} version {version.number} is the champion already"
     if report.passed:
         return _decision(report, version.number, "champion", reason)

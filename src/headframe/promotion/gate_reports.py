@@ -4,37 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from headframe.errors import Refused
+from headframe.gates.page import page
 from headframe.gates.report import GateReport
 from headframe.registry.versions import ModelVersion
+from headframe.tracking.client import make_client
 from headframe.tracking.downloads import ArtifactMissing, download
-from headframe.tracking.errors import first_line
+from headframe.tracking.errors import first_line, readable_errors
 from headframe.tracking.layout import GATES
 
-log = logging.getLogger("headframe")
-
-
 NAME = 16  # digits of a report's sha256 that name its files
-
-
-@dataclass(frozen=True)
-class StoredReport:
-    """Identity of a report that was stored with a run.
-
-    Attributes:
-        sha256: of the JSON: the report's name, and what is signed.
-        page: sha256 of the HTML page that shows it.
-    """
-
-    sha256: str
-    page: str
 
 
 def report_bytes(report: GateReport) -> bytes:
@@ -42,19 +27,15 @@ def report_bytes(report: GateReport) -> bytes:
     return (json.dumps(report.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def store_report(version: ModelVersion, report: GateReport, uri: str) -> StoredReport:
+def store_report(version: ModelVersion, report: GateReport, uri: str) -> dict[str, str]:
     """Store a report with the version's run, as JSON and as a page.
 
     Returns:
-        The digests of both.
+        The sha256 of both, which are signed: `report` and `page`.
 
     Raises:
         HeadframeError: MLflow cannot be reached or written.
     """
-    from headframe.gates.page import page  # noqa: PLC0415 - see `judge_version`
-    from headframe.tracking.client import make_client  # noqa: PLC0415
-    from headframe.tracking.errors import readable_errors  # noqa: PLC0415
-
     content = report_bytes(report)
     sha256 = hashlib.sha256(content).hexdigest()
     shown = page(report, sha256).encode()
@@ -64,42 +45,36 @@ def store_report(version: ModelVersion, report: GateReport, uri: str) -> StoredR
             file = Path(scratch) / f"{sha256[:NAME]}.{ending}"
             file.write_bytes(each)
             client.log_artifact(version.run_id, str(file), GATES)
-    return StoredReport(sha256, hashlib.sha256(shown).hexdigest())
+    return {"report": sha256, "page": hashlib.sha256(shown).hexdigest()}
 
 
-def fetch_report(version: ModelVersion, sha256: str, uri: str) -> GateReport:
-    """Fetch a report and check that it is the one with this digest.
+def fetch_report(version: ModelVersion, digests: Mapping[str, str], uri: str) -> GateReport:
+    """Fetch a report and check that it and its page, which people read, are those that were signed.
+
+    Args:
+        version: which it is about.
+        digests: of an entry about gates; `report` and `page` as `store_report` returned them.
+        uri: MLflow's address.
 
     Raises:
-        Refused: it was changed, or there is none.
+        Refused: one of them was changed, or there is none.
     """
-    name = f"{GATES}/{sha256[:NAME]}.json"
-    content = _fetch(version, name, sha256, uri)
+    name = f"{GATES}/{digests['report'][:NAME]}"
+    content = _fetch(version, f"{name}.json", digests["report"], uri)
+    _fetch(version, f"{name}.html", digests.get("page", ""), uri)
     try:
         report = GateReport.model_validate_json(content)
     except ValidationError as error:
-        msg = f"gate report {name} of {version.uri} cannot be read ({first_line(error)}); run the gates again"
+        msg = f"gate report {name}.json of {version.uri} cannot be read ({first_line(error)}); run the gates again"
         raise Refused(msg) from error
     if (report.model, report.version) != (version.model, version.number):
-        msg = f"gate report {name} is about {report.model} version {report.version}, not about {version.uri}"
+        msg = f"gate report {name}.json is about {report.model} version {report.version}, not about {version.uri}"
         raise Refused(msg)
     return report
 
 
-def require_stored_page(version: ModelVersion, stored: StoredReport, uri: str) -> None:
-    """Check that the page of a report is the one that was stored with it, since people read the page.
-
-    Raises:
-        Refused: it was changed, or there is none.
-    """
-    _fetch(version, f"{GATES}/{stored.sha256[:NAME]}.html", stored.page, uri)
-
-
 def _fetch(version: ModelVersion, name: str, sha256: str, uri: str) -> bytes:
     """Return the bytes of a file of the version's run, if they have this digest."""
-    from headframe.tracking.client import make_client  # noqa: PLC0415 - see `judge_version`
-    from headframe.tracking.errors import readable_errors  # noqa: PLC0415 - see `judge_version`
-
     client = make_client(uri)
     with readable_errors(uri):
         place = client.get_run(version.run_id).info.artifact_uri

@@ -9,7 +9,7 @@ from headframe.ledger.entries import Entry, champion_entry
 from headframe.ledger.rules import last_rejection, previous_champion
 from headframe.promotion.promotion_checks import require_former_champion
 from headframe.promotion.rules import require_reason, require_role
-from headframe.promotion.service import LedgerAction, PromotionService, to_action
+from headframe.promotion.service import LedgerAction, PromotionService
 from headframe.signing.keys import OwnKey
 
 NONE = "no other"
@@ -18,12 +18,7 @@ NONE = "no other"
 def rollback(model: str, service: PromotionService, key: OwnKey, reason: str, to: int | None = None) -> LedgerAction:
     """Make a former champion the champion again, if everything that made it one still holds.
 
-    Args:
-        model: name in the registry.
-        service: the policy in force, the people, the registry and the ledger.
-        key: of the signer.
-        reason: why.
-        to: the version; None means the previous champion, and when repeated the one before it.
+    Without a version `to` it is the previous champion, and when repeated the one before it.
 
     Raises:
         ConfigurationError: there is no reason, or the ledger does not know the model.
@@ -34,7 +29,7 @@ def rollback(model: str, service: PromotionService, key: OwnKey, reason: str, to
     reason = require_reason(reason, "roll back")
     signer = require_role(service.trust, key, "rollback")
     service.require_known_model(model)
-    service.warn_of_alias_mismatch(model, service.current_entries(model))
+    service.warn_of_alias_mismatch(model)
 
     def build(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
         present, promoted = _target(model, entries, to)
@@ -52,7 +47,7 @@ def rollback(model: str, service: PromotionService, key: OwnKey, reason: str, to
         }
 
     entry = service.append(model, "rollback", key, build)
-    return to_action(entry, f"{entry.payload['message']} (by {signer.name})")
+    return LedgerAction.of(entry, f"{entry.payload['message']} (by {signer.name})")
 
 
 def _target(model: str, entries: tuple[Entry, ...], to: int | None) -> tuple[Entry, Entry]:
@@ -66,25 +61,21 @@ def _target(model: str, entries: tuple[Entry, ...], to: int | None) -> tuple[Ent
     target = previous_champion(entries) if to is None else to
     if target is None and former == NONE:
         msg = f"{model} had no champion but version {present.version}, so there is none to roll back to"
-        raise Refused(msg)
-    if target is None:
+    elif target is None:
         msg = f"{model} had no champion before version {present.version}; name one that was (there: {former})"
-        raise Refused(msg)
-    if target == present.version:
+    elif target == present.version:
         msg = f"{model}/{target} is the champion already ({present.label}); former champions: {former}"
-        raise Refused(msg)
-    if target not in promoted:
+    elif target not in promoted:
         msg = (
             f"{model}/{target} was never champion, so it cannot become champion again; former champions: {former}; "
             f"a new one takes: headframe models promote {model}/{target}"
         )
-        raise Refused(msg)
-    rejected = last_rejection(entries, target)
-    if rejected is not None:
+    elif (rejected := last_rejection(entries, target)) is not None:
         msg = (
             f"{model}/{target} was rejected by {rejected.signer} since (entry {rejected.number}, "
             f"{rejected.payload['reason']}); roll back to another (former champions: {former}), or have it gated, "
             f"approved and promoted: headframe models gate {model}/{target}"
         )
-        raise Refused(msg)
-    return present, promoted[target]
+    else:
+        return present, promoted[target]
+    raise Refused(msg)

@@ -10,9 +10,10 @@ from typing import Any
 from headframe.config.plan.promotion import PromotionConfig, Role
 from headframe.errors import ConfigurationError, Refused
 from headframe.gates.report import GateReport
-from headframe.ledger.entries import CHAMPION_KINDS, Entry, champion_entry, parse_time
-from headframe.ledger.rules import count_tries
+from headframe.ledger.entries import CHAMPION_KINDS, Entry, champion_entry, format_time, parse_time
+from headframe.ledger.rules import count_tries, entries_since_champion, last_gate_entry
 from headframe.promotion.approvals import Approval, read_approval
+from headframe.registry.versions import ModelVersion
 from headframe.signing.keys import OwnKey
 from headframe.signing.trust import Signer, Trust
 
@@ -28,33 +29,63 @@ ALLOWED_ROLES: dict[str, tuple[Role, ...]] = {
 
 
 @dataclass(frozen=True)
-class Author:
-    """Who signed a version's model files.
+class VersionFiles:
+    """Identity of a version's files, whose signature was checked."""
 
-    Attributes:
-        name: as the team is listed.
-        key: public.
-    """
-
-    name: str
-    key: str
+    author: Signer
+    bundle: str  # sha256 of the model
+    signature: str  # sha256 of the signed statement about all files
 
 
 @dataclass(frozen=True)
 class PromotionRules:
-    """What a promotion is judged by.
+    """What a promotion is judged by."""
 
-    Attributes:
-        promotion: the policy in force.
-        trust: whose signatures count.
-        author: of the version's files.
-        time: of the promotion.
-    """
-
-    promotion: PromotionConfig
+    promotion: PromotionConfig  # the policy in force
     trust: Trust
-    author: Author
-    time: datetime
+    author: Signer  # of the version's files
+    time: datetime  # of the promotion
+
+
+def refuse_if(problem: str | None) -> None:
+    """Raise an error if there is a problem.
+
+    Raises:
+        Refused: there is one.
+    """
+    if problem is not None:
+        raise Refused(problem)
+
+
+def has_role(signer: Signer, action: str) -> bool:
+    """Return whether a person has a role that may do this."""
+    return bool(set(ALLOWED_ROLES[action]) & set(signer.roles))
+
+
+def require_role(trust: Trust, key: OwnKey, action: str) -> Signer:
+    """Return the signer of an action, if they may do it.
+
+    Raises:
+        Refused: the key is not known, or its owner left or has no such role.
+    """
+    signer = trust.signer_of(key)
+    if not has_role(signer, action):
+        has, needs = " and ".join(signer.roles), " or ".join(ALLOWED_ROLES[action])
+        msg = f"{signer.name} is {has} in conf/team/, and to {action} takes role {needs}; ask a person who has it"
+        raise Refused(msg)
+    return signer
+
+
+def require_reason(reason: str, action: str) -> str:
+    """Return a reason without blanks around it.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    if not reason.strip():
+        msg = f"to {action} takes a reason; give one with --reason 'WHY'"
+        raise ConfigurationError(msg)
+    return reason.strip()
 
 
 def requires_others(promotion: PromotionConfig) -> bool:
@@ -62,24 +93,64 @@ def requires_others(promotion: PromotionConfig) -> bool:
     return promotion.approvals.four_eyes and promotion.approvals.needed > 0
 
 
+def unlisted_people(promotion: PromotionConfig, trust: Trust) -> str | None:
+    """Return that nobody is listed where a policy asks for approvals of others: a second key would do; else None."""
+    if not (trust.single_user and requires_others(promotion)):
+        return None
+    return (
+        f"policy {promotion.policy} asks for approvals of others, but conf/team/ lists nobody, so two keys of one "
+        "person would do; list people there, or use promotion=solo"
+    )
+
+
+def author_left(name: str, rules: PromotionRules) -> str | None:
+    """Return that a version's author has left, so that nothing new may be done with the version; else None."""
+    left = rules.author.expired(rules.time)
+    return None if left is None else f"{name} was signed by its author {rules.author.name}, but {left}; train it again"
+
+
+def four_eyes_problem(approver: Signer, name: str, rules: PromotionRules) -> str | None:
+    """Return that an approver is the author of a version where the policy asks for four eyes; else None."""
+    author, promotion = rules.author, rules.promotion
+    if not promotion.approvals.four_eyes or approver.key != author.key:
+        return None
+    return (
+        f"{author.name} registered {name} and policy {promotion.policy} asks for four eyes, so {author.name} cannot "
+        "approve it; ask another approver"
+    )
+
+
 def reproduction_verdict(
-    entries: Sequence[Entry], version: int, bundle: str, author: Author, promotion: PromotionConfig
+    entries: Sequence[Entry], version: int, files: VersionFiles, promotion: PromotionConfig
 ) -> str | None:
     """Return the verdict of the last reproduction of a version that counts; None where there was none.
 
-    Args:
-        entries: of the ledger.
-        version: which.
-        bundle: sha256 of its model: a verdict about another one does not count.
-        author: of its files, whose own reproductions do not count where the policy asks for four eyes.
-        promotion: the policy.
+    One of another model does not count, nor does the author's own where the policy asks for four eyes.
     """
     for entry in reversed(entries):
-        if entry.kind != "reproduce" or entry.version != version or entry.digests.get("bundle") != bundle:
+        if entry.kind != "reproduce" or entry.version != version or entry.digests.get("bundle") != files.bundle:
             continue
-        if entry.key != author.key or not requires_others(promotion):
+        if entry.key != files.author.key or not requires_others(promotion):
             return str(entry.payload["verdict"])
     return None
+
+
+def require_gated(version: ModelVersion, entries: Sequence[Entry], rules: PromotionRules) -> Entry:
+    """Return the last entry that counts about the gates of a version, against the present champion.
+
+    Raises:
+        Refused: there is none.
+    """
+    since = entries_since_champion(entries)
+    gated = valid_gate_entry(since, version.number, rules)
+    if gated is not None:
+        return gated
+    last = last_gate_entry(since, version.number) or last_gate_entry(entries, version.number)
+    if last is None:
+        name = f"{version.model}/{version.number}"
+        msg = f"{name} was not checked against its gates yet; do it with: headframe models gate {name}"
+        raise Refused(msg)
+    raise Refused(gate_entry_problem(last, rules) or stale_gate_problem(entries, last))
 
 
 def valid_gate_entry(entries: Sequence[Entry], version: int, rules: PromotionRules) -> Entry | None:
@@ -92,7 +163,7 @@ def gate_entry_problem(gated: Entry, rules: PromotionRules) -> str | None:
     """Return why an entry about gates does not count; None where it does."""
     name, again = f"{gated.model}/{gated.version}", f"headframe models gate {gated.model}/{gated.version}"
     signer = rules.trust.signers[gated.key]
-    if not set(ALLOWED_ROLES["gate"]) & set(signer.roles):
+    if not has_role(signer, "gate"):
         return f"{name} was gated by {signer.name} ({gated.label}), who is {' and '.join(signer.roles)}; {again}"
     if requires_others(rules.promotion) and gated.key == rules.author.key:
         return (
@@ -116,67 +187,6 @@ def stale_gate_problem(entries: Sequence[Entry], gated: Entry) -> str | None:
     )
 
 
-def require_role(trust: Trust, key: OwnKey, action: str) -> Signer:
-    """Return the signer of an action, if they may do it.
-
-    Raises:
-        Refused: the key is not known, or its owner left or has no such role.
-    """
-    signer = trust.signer_of(key)
-    wanted = ALLOWED_ROLES[action]
-    if not set(wanted) & set(signer.roles):
-        has, needs = " and ".join(signer.roles), " or ".join(wanted)
-        msg = f"{signer.name} is {has} in conf/team/, and to {action} takes role {needs}; ask a person who has it"
-        raise Refused(msg)
-    return signer
-
-
-def require_reason(reason: str, action: str) -> str:
-    """Return a reason without blanks around it.
-
-    Raises:
-        ConfigurationError: there is none.
-    """
-    if not reason.strip():
-        msg = f"to {action} takes a reason; give one with --reason 'WHY'"
-        raise ConfigurationError(msg)
-    return reason.strip()
-
-
-def require_four_eyes(approver: Signer, author: Author, name: str, promotion: PromotionConfig) -> None:
-    """Check that an approver is not the author where the policy asks for four eyes.
-
-    Raises:
-        Refused: they would approve a model of their own.
-    """
-    if promotion.approvals.four_eyes and approver.key == author.key:
-        msg = (
-            f"{author.name} registered {name} and policy {promotion.policy} asks for four eyes, so {author.name} "
-            "cannot approve it; ask another approver"
-        )
-        raise Refused(msg)
-
-
-def require_listed_people(promotion: PromotionConfig, trust: Trust) -> None:
-    """Check that people are listed where a policy asks for approvals of others.
-
-    Raises:
-        Refused: nobody is listed, so that one person's second key would be the other pair of eyes.
-    """
-    problem = _unlisted_people(promotion, trust)
-    if problem is not None:
-        raise Refused(problem)
-
-
-def _unlisted_people(promotion: PromotionConfig, trust: Trust) -> str | None:
-    if not (trust.single_user and requires_others(promotion)):
-        return None
-    return (
-        f"policy {promotion.policy} asks for approvals of others, but conf/team/ lists nobody, so two keys of one "
-        "person would do; list people there, or use promotion=solo"
-    )
-
-
 def objections(entries: Sequence[Entry], report: GateReport, gated: Entry, rules: PromotionRules) -> list[str]:
     """Return what keeps a version from becoming champion, apart from its files.
 
@@ -189,41 +199,21 @@ def objections(entries: Sequence[Entry], report: GateReport, gated: Entry, rules
     Returns:
         A sentence without a full stop for each; none where it may become champion.
     """
-    promotion = rules.promotion
     name = f"{report.model}/{report.version}"
-    found = [
-        each
-        for each in (
-            _unlisted_people(promotion, rules.trust),
-            _author_left(name, rules),
-            gate_entry_problem(gated, rules),
-            stale_gate_problem(entries, gated),
-            _champion_difference(report, champion_entry(entries)),
-        )
-        if each is not None
-    ]
-    if not report.passed:
-        found.append(f"{name} did not pass its gates ({report.reason}); register a better one")
-    found += _gate_differences(report, promotion)
-    tries_then = count_tries(entries[: gated.number - 1], report.version, report.champion)
-    if report.tries < tries_then or gated.payload["champion"] != report.champion:
-        found.append(
-            f"{name} was judged as try {report.tries} against version {gated.payload['champion']}, but by the ledger "
-            f"it was try {tries_then} against version {report.champion}; headframe models gate {name}"
-        )
     valid, invalid = valid_approvals(entries, gated, rules)
-    needed = promotion.approvals.needed
-    rejection = _standing_rejection(entries, report.version, valid, gated, single_user=rules.trust.single_user)
-    if rejection is not None:
-        found.append(rejection)
-    if len(valid) < needed:
-        by = f" ({', '.join(each.signer.name for each in valid)})" if valid else ""
-        others = f"; {'; '.join(invalid)}" if invalid else ""
-        people = "approval" if needed == 1 else "approvals by different people"
-        found.append(
-            f"{name} needs {needed} {people} and has {len(valid)}{by}{others}; ask for: headframe models approve {name}"
-        )
-    return found
+    found = (
+        unlisted_people(rules.promotion, rules.trust),
+        author_left(name, rules),
+        gate_entry_problem(gated, rules),
+        stale_gate_problem(entries, gated),
+        _champion_difference(report, champion_entry(entries)),
+        None if report.passed else f"{name} did not pass its gates ({report.reason}); register a better one",
+        _gate_difference(report, rules.promotion),
+        _tries_difference(entries, report, gated),
+        _standing_rejection(entries, report.version, valid, gated, single_user=rules.trust.single_user),
+        _missing_approvals(name, valid, invalid, rules.promotion.approvals.needed),
+    )
+    return [each for each in found if each is not None]
 
 
 def valid_approvals(entries: Sequence[Entry], gated: Entry, rules: PromotionRules) -> tuple[list[Approval], list[str]]:
@@ -251,7 +241,8 @@ def valid_approvals(entries: Sequence[Entry], gated: Entry, rules: PromotionRule
         seen.add(approval.digest)
         if entry.number <= since:
             continue
-        why = "it was recorded before" if again else _approval_problem(approval, entry, gated, rules)
+        recorded = parse_time(entry.time)
+        why = "it was recorded before" if again else approval_problem(approval, recorded, gated, rules)
         if why is None:
             valid[approval.signer.key] = approval
         else:
@@ -259,56 +250,24 @@ def valid_approvals(entries: Sequence[Entry], gated: Entry, rules: PromotionRule
     return list(valid.values()), invalid
 
 
-def _approval_problem(approval: Approval, entry: Entry, gated: Entry, rules: PromotionRules) -> str | None:
-    """Return why an approval does not count; None where it does."""
-    promotion, author = rules.promotion, rules.author
+def approval_problem(approval: Approval, recorded: datetime, gated: Entry, rules: PromotionRules) -> str | None:
+    """Return why an approval that was recorded at a time does not count; None where it does."""
+    name = f"{gated.model}/{gated.version}"
     if (approval.model, approval.version) != (gated.model, gated.version):
-        return f"it is for {approval.model}/{approval.version}"
-    other = other_subject(approval, gated)
-    if other is not None:
-        return f"it is for another {other} than {gated.label}"
-    if "approver" not in approval.signer.roles:
+        return f"it is for {approval.model}/{approval.version}, not for {name}"
+    for subject, what in (("bundle", "model"), ("report", "gate report"), ("signature", "set of model files")):
+        if getattr(approval, subject) != gated.digests[subject]:
+            return f"it is for another {what} of {name} than {gated.label}"
+    if not has_role(approval.signer, "approve"):
         return f"{approval.signer.name} is no approver"
-    if promotion.approvals.four_eyes and approval.signer.key == author.key:
-        return f"{author.name} registered the version, and policy {promotion.policy} asks for four eyes"
-    left = approval.signer.expired(parse_time(entry.time))  # the approval's own time is by its signer's clock
-    if left is not None:
-        return left
-    # The policy's own term, too: the approval may name a longer one.
-    term = parse_time(entry.time) + timedelta(days=promotion.approvals.days)
+    # By the time it was recorded, since the approval's own is by its signer's clock:
+    problem = four_eyes_problem(approval.signer, name, rules) or approval.signer.expired(recorded)
+    if problem is not None:
+        return problem
+    # The policy's own term, too, since the approval may name a longer one:
+    term = recorded + timedelta(days=rules.promotion.approvals.days)
     end = min(parse_time(approval.expires), term.replace(microsecond=0))
-    if rules.time >= end:
-        return f"it expired at {end.strftime('%Y-%m-%dT%H:%M:%SZ')}"
-    return None
-
-
-def other_subject(approval: Approval, gated: Entry) -> str | None:
-    """Return which subject of an approval differs from that of an entry about gates; None where all are the same."""
-    for name, what in (("bundle", "model"), ("report", "gate report"), ("signature", "set of model files")):
-        if getattr(approval, name) != gated.digests[name]:
-            return what
-    return None
-
-
-def _gate_differences(report: GateReport, promotion: PromotionConfig) -> list[str]:
-    """Return a sentence where gates in force were not run, or with other settings; else an empty list."""
-    name = f"{report.model}/{report.version}"
-    again = f"run them again: headframe models gate {name}"
-    judged = {result.gate for result in report.results}
-    missing = [gate for gate in promotion.gates if gate not in judged]
-    if missing:
-        are = "gate" if len(missing) == 1 else "gates"
-        return [f"{name} was not judged by {are} {', '.join(missing)} of policy {promotion.policy}; {again}"]
-    other = [
-        gate
-        for gate, component in promotion.gates.items()
-        if not is_as_strict(report.settings.get(gate, {}), component.model_dump(mode="json"))
-    ]
-    if other:
-        are = "gate" if len(other) == 1 else "gates"
-        which = f"{are} {', '.join(other)} with other settings than policy {promotion.policy} has"
-        return [f"{name} was judged by {which}; {again}"]
-    return []
+    return f"it expired at {format_time(end)}" if rules.time >= end else None
 
 
 def is_as_strict(used: Mapping[str, Any], in_force: Mapping[str, Any]) -> bool:
@@ -323,22 +282,24 @@ def is_as_strict(used: Mapping[str, Any], in_force: Mapping[str, Any]) -> bool:
     }
 
 
-def _author_left(name: str, rules: PromotionRules) -> str | None:
-    """Return that a version's author has left, so that others have to train it again; None where they have not."""
-    signer = rules.trust.signers.get(rules.author.key)
-    left = signer.expired(rules.time) if signer is not None else None
-    return None if left is None else f"{name} was signed by its author {rules.author.name}, but {left}; train it again"
-
-
-def require_active_author(name: str, rules: PromotionRules) -> None:
-    """Check that a version's author has not left.
-
-    Raises:
-        Refused: they have, so nothing new may be done with the version.
-    """
-    problem = _author_left(name, rules)
-    if problem is not None:
-        raise Refused(problem)
+def _gate_difference(report: GateReport, promotion: PromotionConfig) -> str | None:
+    """Return that gates in force were not run, or with other settings; None where all were run as they are."""
+    judged = {result.gate for result in report.results}
+    missing = [gate for gate in promotion.gates if gate not in judged]
+    other = [
+        gate
+        for gate, component in promotion.gates.items()
+        if not is_as_strict(report.settings.get(gate, {}), component.model_dump(mode="json"))
+    ]
+    name = f"{report.model}/{report.version}"
+    gates = f"gate{'' if len(missing or other) == 1 else 's'} {', '.join(missing or other)}"
+    if missing:
+        problem = f"was not judged by {gates} of policy {promotion.policy}"
+    elif other:
+        problem = f"was judged by {gates} with other settings than policy {promotion.policy} has"
+    else:
+        return None
+    return f"{name} {problem}; run them again: headframe models gate {name}"
 
 
 def _champion_difference(report: GateReport, present: Entry | None) -> str | None:
@@ -352,6 +313,27 @@ def _champion_difference(report: GateReport, present: Entry | None) -> str | Non
         f"the gate report of {name} compares it with version {report.champion} with model "
         f"{str(report.champion_bundle)[:12]}, but the ledger's champion is {than}; headframe models gate {name}"
     )
+
+
+def _tries_difference(entries: Sequence[Entry], report: GateReport, gated: Entry) -> str | None:
+    """Return that a version was judged as an earlier try than it was, or against another champion; else None."""
+    tries = count_tries(entries[: gated.number - 1], report.version, report.champion)
+    if report.tries >= tries and gated.payload["champion"] == report.champion:
+        return None
+    name = f"{report.model}/{report.version}"
+    return (
+        f"{name} was judged as try {report.tries} against version {gated.payload['champion']}, but by the ledger "
+        f"it was try {tries} against version {report.champion}; headframe models gate {name}"
+    )
+
+
+def _missing_approvals(name: str, valid: Sequence[Approval], invalid: Sequence[str], needed: int) -> str | None:
+    if len(valid) >= needed:
+        return None
+    by = f" ({', '.join(each.signer.name for each in valid)})" if valid else ""
+    people = "approval" if needed == 1 else "approvals by different people"
+    has = "; ".join([f"{name} needs {needed} {people} and has {len(valid)}{by}", *invalid])
+    return f"{has}; ask for: headframe models approve {name}"
 
 
 def _standing_rejection(
@@ -372,19 +354,16 @@ def _standing_rejection(
             what = "rolled back from it"
         else:
             continue
-        later = entries[entry.number :]
-        approved = {each.payload["approval"] for each in later if each.kind == "approve" and each.version == version}
-        if any(each.signer.key == entry.key and each.envelope in approved for each in valid):
-            continue
         gated_again = gated.number > entry.number
-        if gated_again and single_user:
-            continue
-        overruling = {
-            each.payload["approval"]
-            for each in later
-            if gated_again and each.number > gated.number and each.kind == "approve"
+        approved = {
+            each.payload["approval"]: each.number
+            for each in entries[entry.number :]
+            if each.kind == "approve" and each.version == version
         }
-        if any(each.envelope in overruling for each in valid):
+        later = [each for each in valid if each.envelope in approved]
+        if any(each.signer.key == entry.key for each in later) or (
+            gated_again and (single_user or any(approved[each.envelope] > gated.number for each in later))
+        ):
             continue
         name = f"{entry.model}/{version}"
         approved_too = "" if single_user else " and approved"

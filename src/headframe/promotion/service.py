@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from headframe.config.plan.plan import Plan
 from headframe.config.plan.promotion import PromotionConfig
 from headframe.config.targets.nearest import nearest
 from headframe.digests import Record, folder_digest
 from headframe.errors import ConfigurationError, HeadframeError, Refused
+from headframe.gates.request import GateRequest
 from headframe.ledger.alias import ledger_mismatch, read_head
 from headframe.ledger.database import ADDRESS_VARIABLE
 from headframe.ledger.entries import Entry, Kind, champion_entry
 from headframe.ledger.rules import require_valid_payloads
 from headframe.ledger.store import ConcurrentAppend, Ledger
-from headframe.promotion.rules import Author
+from headframe.promotion.rules import PromotionRules, VersionFiles, refuse_if, reproduction_verdict
 from headframe.registry.layout import bundle_in
 from headframe.registry.signature import SignedModel
 from headframe.registry.versions import ModelVersion, champion_number, resolve, signed_files
 from headframe.signing.keys import OwnKey
-from headframe.signing.trust import Trust
+from headframe.signing.trust import Signer, Trust
 from headframe.tracking import tags
 from headframe.tracking.address import tracking_uri
 
@@ -36,18 +36,7 @@ MAX_ATTEMPTS = 1000  # to append an entry; each failure means that another proce
 
 
 class LedgerAction(Record):
-    """An action that was recorded in the ledger.
-
-    Attributes:
-        kind: of the entry.
-        model: name in the registry.
-        version: its number.
-        number: of the entry.
-        signer: who signed it.
-        time: UTC, ISO 8601.
-        digest: of the entry.
-        message: the outcome, in a sentence.
-    """
+    """An action that was recorded in the ledger; but for `message` as in its entry."""
 
     kind: Kind
     model: str
@@ -56,7 +45,13 @@ class LedgerAction(Record):
     signer: str
     time: str
     digest: str
-    message: str
+    message: str  # the outcome, in a sentence
+
+    @classmethod
+    def of(cls, entry: Entry, message: str, **more: Any) -> Self:
+        """Return the action of an entry; `more` are the fields of a subclass."""
+        fields = set(LedgerAction.model_fields) - {"message"}
+        return cls(message=message, **entry.model_dump(include=fields), **more)
 
     @property
     def summary(self) -> str:
@@ -65,35 +60,13 @@ class LedgerAction(Record):
 
 
 @dataclass(frozen=True)
-class VersionFiles:
-    """Identity of a version's files, whose signature was checked.
-
-    Attributes:
-        author: who signed them.
-        bundle: sha256 of the model.
-        signature: sha256 of the signed statement about all files.
-    """
-
-    author: Author
-    bundle: str
-    signature: str
-
-
-@dataclass(frozen=True)
 class PromotionService:
-    """The policy in force, the people, the registry and the ledger.
+    """The policy in force, the people, the registry and the ledger."""
 
-    Attributes:
-        promotion: the policy in force.
-        trust: whose signatures count.
-        uri: MLflow's address.
-        root: the project's folder.
-    """
-
-    promotion: PromotionConfig
-    trust: Trust
-    uri: str
-    root: Path
+    promotion: PromotionConfig  # the policy in force
+    trust: Trust  # whose signatures count
+    uri: str  # MLflow's address
+    root: Path  # the project's folder
 
     @classmethod
     def of(cls, plan: Plan, root: Path) -> PromotionService:
@@ -147,8 +120,7 @@ class PromotionService:
             Refused: as `entries`; or MLflow was written from another ledger, or knows of more entries than are left.
         """
         entries, problem = self._entries_and_mismatch(model)
-        if problem is not None:
-            raise Refused(problem)
+        refuse_if(problem)
         return entries
 
     def ledger_mismatch(self, model: str) -> str | None:
@@ -171,7 +143,7 @@ class PromotionService:
         except Refused as error:
             return self.entries(model), str(error)
         entries = self.entries(model)
-        return entries, ledger_mismatch(model, entries, head, projected, self.ledger.location)
+        return entries, ledger_mismatch(model, entries, head, projected, self.ledger.database.location)
 
     def entries(self, model: str) -> tuple[Entry, ...]:
         """Return the checked entries of a model.
@@ -193,25 +165,44 @@ class PromotionService:
             ConfigurationError: it does not.
         """
         known = self.ledger.models()
-        if model not in known and not self._has_head(model):
-            others = nearest(model, known) if known else "it is empty"
-            msg = f"the ledger {self.ledger.location} has no entry about {model!r}; {others}"
-            raise ConfigurationError(msg)
+        if model in known:
+            return
+        with suppress(Refused):  # there is a tag, but not one that a ledger wrote
+            if read_head(model, self.uri) is None:
+                others = nearest(model, known) if known else "it is empty"
+                msg = f"the ledger {self.ledger.database.location} has no entry about {model!r}; {others}"
+                raise ConfigurationError(msg)
 
-    def _has_head(self, model: str) -> bool:
-        """Return whether MLflow has a ledger's head for a model."""
-        try:
-            return read_head(model, self.uri) is not None
-        except Refused:  # there is a tag, but not one that a ledger wrote
-            return True
+    def rules(self, author: Signer, entries: Sequence[Entry]) -> PromotionRules:
+        """Return the rules by which a promotion of an author's version is judged now, by the ledger's time."""
+        return PromotionRules(self.promotion, self.trust, author, self.ledger.time(entries))
 
-    def time(self, entries: tuple[Entry, ...]) -> datetime:
-        """Return the ledger's time, by which approvals expire; see `Ledger.time`."""
-        return self.ledger.time(entries)
+    def gate_request(
+        self,
+        version: ModelVersion,
+        champion: int | None,
+        entries: Sequence[Entry],
+        files: VersionFiles,
+        *,
+        tries: int = 1,
+        candidates: int = 1,
+    ) -> GateRequest:
+        """Return the request to judge a version by the policy in force; see `GateRequest`."""
+        return GateRequest(
+            version=version,
+            champion=None if champion is None else self.version(version.model, champion),
+            promotion=self.promotion,
+            uri=self.uri,
+            root=self.root,
+            trust=self.trust,
+            tries=tries,
+            candidates=candidates,
+            reproduced=reproduction_verdict(entries, version.number, files, self.promotion),
+        )
 
-    def warn_of_alias_mismatch(self, model: str, entries: tuple[Entry, ...]) -> None:
-        """Log a warning where MLflow's alias is not what the ledger says."""
-        mismatch = alias_mismatch(model, entries, self.uri)
+    def warn_of_alias_mismatch(self, model: str) -> None:
+        """Complete an interrupted projection, and log a warning where MLflow's alias is not what the ledger says."""
+        mismatch = alias_mismatch(model, self.current_entries(model), self.uri)
         if mismatch is not None:
             log.warning("champion  %s", mismatch)
 
@@ -246,7 +237,7 @@ class PromotionService:
             model: name in the registry.
             kind: of the entry.
             key: of the signer.
-            build: takes the entries so far and returns version and payload, or raises `Refused`.
+            build: takes the entries so far and returns version and payload.
 
         Raises:
             Refused: as `own_entries`, or as `build`.
@@ -260,30 +251,21 @@ class PromotionService:
             except ConcurrentAppend:
                 log.info("ledger    another process wrote entry %d of %s first; judging again", len(entries) + 1, model)
                 continue
-            with _noting_that_it_is_written(entry):
+            try:
                 self.ledger.project(model, self.uri, self.trust)
+            except Refused:  # the next command would be refused as well
+                raise
+            except HeadframeError as error:
+                msg = f"{error}; {entry.label} is written nevertheless, and the next command writes it to MLflow"
+                raise type(error)(msg) from error
             return entry
         msg = f"other processes wrote {MAX_ATTEMPTS} entries of {model} in the meantime; try again when they are done"
         raise HeadframeError(msg)
 
 
-def to_action(entry: Entry, message: str) -> LedgerAction:
-    """Return the record of an entry."""
-    return LedgerAction(
-        kind=entry.kind,
-        model=entry.model,
-        version=entry.version,
-        number=entry.number,
-        signer=entry.signer,
-        time=entry.time,
-        digest=entry.digest,
-        message=message,
-    )
-
-
 def read_files(folder: Path, signed: SignedModel) -> VersionFiles:
     """Return the identity of a model's files in MLflow's format, whose signature was checked."""
-    return VersionFiles(Author(signed.signer.name, signed.signer.key), folder_digest(bundle_in(folder)), signed.digest)
+    return VersionFiles(signed.signer, folder_digest(bundle_in(folder)), signed.digest)
 
 
 def alias_mismatch(model: str, entries: tuple[Entry, ...], uri: str) -> str | None:
@@ -335,14 +317,3 @@ def require_same(version: ModelVersion, files: VersionFiles, entry: Entry) -> No
                 ": it was replaced since; restore the files from a copy, or run the gates again"
             )
             raise Refused(msg)
-
-
-@contextmanager
-def _noting_that_it_is_written(entry: Entry) -> Iterator[None]:
-    try:
-        yield
-    except Refused:  # the next command would be refused as well
-        raise
-    except HeadframeError as error:
-        msg = f"{error}; {entry.label} is written nevertheless, and the next command writes it to MLflow"
-        raise type(error)(msg) from error

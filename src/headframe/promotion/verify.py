@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -12,50 +13,37 @@ from headframe.config.plan.component import Component
 from headframe.config.project import Project
 from headframe.digests import Record
 from headframe.errors import HeadframeError, Refused, Unavailable
+from headframe.gates.judge import judge_version
 from headframe.gates.report import GateReport, GateResult
-from headframe.gates.request import GateRequest
 from headframe.ledger.entries import CHAMPION_KINDS, Entry, champion_entry
-from headframe.promotion.promotion_checks import champion_files, grounds, policy_problems, role_problems, signed_report
-from headframe.promotion.rules import reproduction_verdict
-from headframe.promotion.service import PromotionService, VersionFiles, alias_mismatch
+from headframe.ledger.rules import grounds
+from headframe.promotion.gate_reports import fetch_report
+from headframe.promotion.promotion_checks import champion_files, policy_problems, role_problems
+from headframe.promotion.rules import VersionFiles
+from headframe.promotion.service import PromotionService, alias_mismatch
 
-MEASURED = {"headframe.gates.budget.Budget"}  # gates whose figures are of one machine in one moment
+MEASURED = "headframe.gates.budget.Budget"  # the gate whose figures are of one machine in one moment
 TOLERANCE = 1e-6  # relative and absolute difference that another machine may make in a gate's numbers
 
 _Checked = TypeVar("_Checked")
 
 
 class LedgerProblem(Record):
-    """Something that does not hold.
+    """Something that does not hold."""
 
-    Attributes:
-        what: chain, foreign entry, head, alias, projection, gate report, model files, policy, or verdict.
-        message: what is wrong and what to do, in a sentence that names the thing.
-    """
-
-    what: str
-    message: str
+    what: str  # chain, foreign entry, head, alias, projection, gate report, model files, policy, or verdict
+    message: str  # what is wrong and what to do, in a sentence that names the thing
 
 
 class Verification(Record):
-    """The result of a verification.
-
-    Attributes:
-        model: name in the registry.
-        entries: how many were checked; of a broken chain those before the break are not counted.
-        champion: by the ledger; None where there is none, or the chain is broken.
-        reports: how many gate reports were fetched and checked.
-        versions: whose files were checked.
-        recomputed: how many gates were run again.
-        problems: what does not hold.
-    """
+    """The result of a verification."""
 
     model: str
-    entries: int
-    champion: int | None
-    reports: int
-    versions: tuple[int, ...]
-    recomputed: int = 0
+    entries: int  # how many were checked; of a broken chain none
+    champion: int | None  # by the ledger; None where there is none, or the chain is broken
+    reports: int  # how many gate reports were fetched and checked
+    versions: tuple[int, ...]  # whose files were checked
+    recomputed: int = 0  # how many gates were run again
     problems: tuple[LedgerProblem, ...]
 
     @property
@@ -63,7 +51,7 @@ class Verification(Record):
         """One line for people."""
         if self.problems:
             count = len(self.problems)
-            return f"{self.model}: {count} thing{'' if count == 1 else 's'} {'does' if count == 1 else 'do'} not hold"
+            return f"{self.model}: {count} problem{'' if count == 1 else 's'}"
         files = ", ".join(map(str, self.versions)) or "no version"
         gates = "1 gate, run again, agrees" if self.recomputed == 1 else f"{self.recomputed} gates, run again, agree"
         again = f"; {gates}" if self.recomputed else ""
@@ -76,11 +64,8 @@ class Verification(Record):
 def verify(model: str, service: PromotionService, *, restore: bool = False, recompute: bool = False) -> Verification:
     """Check chain, signatures, gate reports, model files, policy, and what MLflow has of the ledger.
 
-    Args:
-        model: name in the registry.
-        service: the policy in force, the people, the registry and the ledger.
-        restore: set MLflow's alias again to what the ledger says.
-        recompute: run the gates of the champion's promotion again, too.
+    With `restore` MLflow's alias is first set to what the ledger says; with `recompute` the gates of the champion's
+    promotion are run again, too.
 
     Raises:
         ConfigurationError: the ledger does not know the model.
@@ -99,13 +84,18 @@ def verify(model: str, service: PromotionService, *, restore: bool = False, reco
     mismatch = service.ledger_mismatch(model)
     found += [] if mismatch is None else [LedgerProblem(what="head", message=mismatch)]
     gate_entries = {entry.number: entry for entry in entries if entry.kind == "gate"}
-    reports = _check(gate_entries.items(), lambda entry: signed_report(entry, service), "gate report", found)
+
+    def report_of(entry: Entry) -> GateReport:
+        return fetch_report(service.version(model, entry.version), entry.digests, service.uri)
+
+    reports = _check(gate_entries.items(), report_of, "gate report", found)
     champions = {entry.version: entry for entry in entries if entry.kind in CHAMPION_KINDS}
     files = _check(champions.items(), lambda entry: champion_files(entry, service), "model files", found)
     found += _policy_problems(entries, reports, files, service)
-    recomputed, differing = _recompute(entries, reports, files, service) if recompute else (0, [])
-    found += differing
-    present = champion_entry(entries)
+    present, recomputed = champion_entry(entries), 0
+    if recompute and present is not None:
+        recomputed, differing = _recompute(present, entries, reports, files, service)
+        found += differing
     return Verification(
         model=model,
         entries=len(entries),
@@ -169,6 +159,7 @@ def _policy_problems(
 
 
 def _recompute(
+    present: Entry,
     entries: tuple[Entry, ...],
     reports: dict[int, GateReport],
     files: dict[int, VersionFiles],
@@ -182,32 +173,22 @@ def _recompute(
     Returns:
         How many gates were run, and a problem for each that disagrees with its report.
     """
-    from headframe.gates.judge import judge_version  # noqa: PLC0415 - imports torch
-
-    present = champion_entry(entries)
-    if present is None:
-        return 0, []
     promoted, gated = grounds(entries, present)
     report = reports.get(gated.number)
     if report is None or present.version not in files:
         return 0, []  # was reported
-    checked = files[present.version]
     try:
         trusted = {"trusted": Project(service.root).packages}
         gates = {name: Component.model_validate(each, context=trusted) for name, each in report.settings.items()}
+        then = replace(service, promotion=service.promotion.model_copy(update={"gates": gates}))
         again = judge_version(
-            GateRequest(
-                version=service.version(present.model, promoted.version),
-                champion=None if report.champion is None else service.version(present.model, report.champion),
-                promotion=service.promotion.model_copy(update={"gates": gates}),
+            then.gate_request(
+                service.version(present.model, promoted.version),
+                report.champion,
+                entries[: gated.number - 1],
+                files[present.version],
                 tries=report.tries,
                 candidates=report.candidates,
-                reproduced=reproduction_verdict(
-                    entries[: gated.number - 1], promoted.version, checked.bundle, checked.author, service.promotion
-                ),
-                uri=service.uri,
-                root=service.root,
-                trust=service.trust,
             )
         )
     except Unavailable:
@@ -217,22 +198,26 @@ def _recompute(
         return 0, [LedgerProblem(what="verdict", message=message)]
     now = {result.gate: result for result in again.results}
     found = []
-    for then in report.results:
-        if report.settings.get(then.gate, {}).get("_target_") not in MEASURED and not _agree(then, now.get(then.gate)):
-            other = now[then.gate].reason if then.gate in now else "it was not among the settings"
-            found.append(f"{gated.label}: gate {then.gate} found: {then.reason}; run again it found: {other}")
-    return len(again.results), [LedgerProblem(what="verdict", message=each) for each in found]
+    for before in report.results:
+        name, after = before.gate, now.get(before.gate)
+        if report.settings.get(name, {}).get("_target_") != MEASURED and not _agree(before, after):
+            other = after.reason if after else "it was not among the settings"
+            message = f"{gated.label}: gate {name} found: {before.reason}; run again it found: {other}"
+            found.append(LedgerProblem(what="verdict", message=message))
+    return len(again.results), found
 
 
-def _agree(then: GateResult, now: GateResult | None) -> bool:
+def _agree(before: GateResult, after: GateResult | None) -> bool:
     """Return whether two results of one gate are equal, but for the last digits of a number on another machine."""
-    if now is None or (then.passed, then.verdict, then.numbers.keys()) != (now.passed, now.verdict, now.numbers.keys()):
+    if after is None or (before.passed, before.verdict) != (after.passed, after.verdict):
         return False
-    for name, value in then.numbers.items():
-        other = now.numbers[name]
-        if isinstance(value, int | float) and isinstance(other, int | float):
-            if not math.isclose(value, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
-                return False
-        elif isinstance(value, int | float) or isinstance(other, int | float):
+
+    def agree(one: object, other: object) -> bool:
+        numbers = [each for each in (one, other) if isinstance(each, int | float)]
+        if len(numbers) == 1:
             return False
-    return True
+        return not numbers or math.isclose(*numbers, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+
+    return before.numbers.keys() == after.numbers.keys() and all(
+        agree(value, after.numbers[name]) for name, value in before.numbers.items()
+    )

@@ -2,51 +2,36 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from headframe.digests import Record
 from headframe.errors import ConfigurationError, Refused
 from headframe.ledger.entries import CHAMPION_KINDS, Entry, envelope_digest, parse_time
-from headframe.promotion.approvals import Approval, ApprovalSummary, read_approval
+from headframe.ledger.rules import grounds
+from headframe.promotion.approvals import ApprovalSummary, read_approval
 from headframe.promotion.service import PromotionService
 from headframe.signing.trust import Trust
 
 
 class ChampionPeriod(Record):
-    """A version while it was champion.
-
-    Attributes:
-        version: which.
-        since: UTC, ISO 8601.
-        until: when another followed; None while it lasts.
-        entry: number of the entry that made it champion.
-        kind: promote or rollback.
-        instead_of: the version it followed; None for the first.
-        by: who signed that entry.
-        reason: of the promotion or rollback; empty where none was given.
-        gate_reason: what the gates found when it was promoted.
-        policy: by which it was judged.
-        gates: result of each gate: name, whether it passed, verdict and reason.
-        approvals: who approved it, and why.
-        digests: sha256 of model, gate report, data, plan.
-        commit: of its code; empty where that is not known.
-    """
+    """A version while it was champion."""
 
     version: int
-    since: str
-    until: str | None
-    entry: int
-    kind: str
-    instead_of: int | None
-    by: str
-    reason: str
-    gate_reason: str
-    policy: str
-    gates: tuple[dict[str, Any], ...]
+    since: str  # UTC, ISO 8601
+    until: str | None  # when another followed; None while it lasts
+    entry: int  # number of the entry that made it champion
+    kind: str  # of that entry: promote or rollback
+    instead_of: int | None  # the version it followed; None for the first
+    by: str  # who signed the entry
+    reason: str  # of the promotion or rollback; empty where none was given
+    gate_reason: str  # what the gates found when it was promoted
+    policy: str  # by which it was promoted
+    gates: tuple[dict[str, Any], ...]  # result of each gate: name, whether it passed, verdict and reason
     approvals: tuple[ApprovalSummary, ...]
-    digests: dict[str, str]
-    commit: str
+    digests: dict[str, str]  # sha256 of model, gate report, data, plan
+    commit: str  # of its code; empty where that is not known
 
     @property
     def summary(self) -> str:
@@ -59,17 +44,11 @@ class ChampionPeriod(Record):
 
 
 class History(Record):
-    """Champions of a model over time.
-
-    Attributes:
-        model: name in the registry.
-        on: the moment that was asked for; None where all were.
-        periods: oldest first; of a moment one, or none where there was no champion.
-    """
+    """Champions of a model over time."""
 
     model: str
-    on: str | None
-    periods: tuple[ChampionPeriod, ...]
+    on: str | None  # the requested moment; None means all time
+    periods: tuple[ChampionPeriod, ...]  # oldest first; of a moment one, or none where there was no champion
 
     @property
     def summary(self) -> str:
@@ -124,16 +103,17 @@ def parse_moment(text: str) -> datetime:
 
 
 def _period(entry: Entry, end: str | None, entries: tuple[Entry, ...], trust: Trust) -> ChampionPeriod:
-    promoted = entry if entry.kind == "promote" else entries[int(entry.payload["promote_entry"]) - 1]
-    gated = entries[int(promoted.payload["gate_entry"]) - 1]
+    promoted, gated = grounds(entries, entry)
     recorded = {
         envelope_digest(each.payload["approval"]): each.payload["approval"]
         for each in entries[: promoted.number]
         if each.kind == "approve" and each.version == entry.version
     }
-    # Only approvals that the promotion refers to and whose signatures hold; `verify` reports the others.
-    used = [recorded[each] for each in promoted.payload["approvals"] if each in recorded]
-    counted = [approval for each in used if (approval := _readable(each, trust)) is not None]
+    approvals = []
+    for digest in promoted.payload["approvals"]:
+        if digest in recorded:
+            with suppress(Refused):  # its signature does not hold, which `verify` reports
+                approvals.append(read_approval(recorded[digest], trust).summary)
     return ChampionPeriod(
         version=entry.version,
         since=entry.time,
@@ -146,14 +126,7 @@ def _period(entry: Entry, end: str | None, entries: tuple[Entry, ...], trust: Tr
         gate_reason=promoted.payload["gate_reason"],
         policy=promoted.payload["policy"],
         gates=tuple(gated.payload["results"]),
-        approvals=tuple(ApprovalSummary.of(each) for each in counted),
+        approvals=tuple(approvals),
         digests=entry.digests,
         commit=entry.payload["commit"],
     )
-
-
-def _readable(envelope: str, trust: Trust) -> Approval | None:
-    try:
-        return read_approval(envelope, trust)
-    except Refused:
-        return None

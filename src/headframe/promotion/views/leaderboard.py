@@ -19,7 +19,6 @@ from headframe.promotion.views.overview import (
     VersionSummary,
     comparison_lines,
     group_versions,
-    plan_settings,
     read_versions,
 )
 from headframe.records import Interval
@@ -31,35 +30,20 @@ _MOST = 3  # settings that are named of a configuration
 
 
 class ConfigurationRank(Record):
-    """Versions whose plans differ in nothing but the seed.
+    """Versions whose plans differ in nothing but the seed."""
 
-    Attributes:
-        configuration: sha256 of what they have in common.
-        kind: of model.
-        settings: the first few that differ from the other configurations, by key.
-        versions: newest last; of several with one seed the newest counts.
-        seeds: of those that count.
-        values: their primary metric, in the order of `seeds`.
-        mean: of these values.
-        low: start of the error bar; None where it is not known.
-        high: its end.
-        bar: what the error bar is: one standard deviation over seeds, or the interval of the test rows.
-        champion: whether the champion is among them.
-        against: what the gates found that compared a version with the present champion, by version.
-    """
-
-    configuration: str
-    kind: str
-    settings: dict[str, str]
-    versions: tuple[int, ...]
-    seeds: tuple[int, ...]
-    values: tuple[float, ...]
-    mean: float
-    low: float | None
+    configuration: str  # sha256 of what they have in common
+    kind: str  # of model
+    settings: dict[str, str]  # the first few that differ from the other configurations, by key
+    versions: tuple[int, ...]  # newest last; of several with one seed the newest counts
+    seeds: tuple[int, ...]  # of those that count
+    values: tuple[float, ...]  # their primary metric, in the order of `seeds`
+    mean: float  # of these values
+    low: float | None  # start of the error bar; None where it is not known
     high: float | None
-    bar: Literal["seeds", "test rows"]
-    champion: bool
-    against: dict[int, str]
+    bar: Literal["seeds", "test rows"]  # one standard deviation over seeds, or the interval of the test rows
+    champion: bool  # whether the champion is among them
+    against: dict[int, str]  # what gates found that compared a version with the present champion, by version
 
     @property
     def name(self) -> str:
@@ -67,10 +51,15 @@ class ConfigurationRank(Record):
         return f"{self.kind} ({', '.join(f'v{version}' for version in self.versions)})"
 
     @property
+    def interval(self) -> Interval:
+        """The mean with its error bar."""
+        return Interval(value=self.mean, low=self.low, high=self.high)
+
+    @property
     def error_bar(self) -> str:
         """The ends of the error bar, and what it is."""
-        ends = limits(Interval(value=self.mean, low=self.low, high=self.high))
-        return f"{ends}, {f'±1 standard deviation over {len(self.seeds)} seeds' if self.bar == 'seeds' else self.bar}"
+        bar = f"±1 standard deviation over {len(self.seeds)} seeds" if self.bar == "seeds" else self.bar
+        return f"{limits(self.interval)}, {bar}"
 
     @property
     def summary(self) -> str:
@@ -81,31 +70,19 @@ class ConfigurationRank(Record):
 
 
 class LeaderboardTable(Record):
-    """Configurations that were measured on the same rows, best first.
-
-    Attributes:
-        group: what they have in common, and their versions.
-        ranks: the configurations.
-    """
+    """Configurations that were measured on the same rows, best first."""
 
     group: ComparableVersions
     ranks: tuple[ConfigurationRank, ...]
 
 
 class Leaderboard(Record):
-    """The leaderboard of a model.
-
-    Attributes:
-        model: name in the registry.
-        champion: its champion by the ledger; None where there is none.
-        tables: one for each set of rows, that of the champion first; never compared with each other.
-        others: versions of which too little is known to compare them.
-    """
+    """The leaderboard of a model."""
 
     model: str
-    champion: int | None
-    tables: tuple[LeaderboardTable, ...]
-    others: tuple[VersionSummary, ...]
+    champion: int | None  # by the ledger; None where there is none
+    tables: tuple[LeaderboardTable, ...]  # one for each set of rows, that of the champion first
+    others: tuple[VersionSummary, ...]  # of which too little is known to compare them
 
     @property
     def lines(self) -> list[str]:
@@ -148,15 +125,10 @@ def leaderboard(model: str, service: PromotionService) -> Leaderboard:
     found, others = read_versions(model, service)
     grouped = group_versions(model, found, others, entries)
     known = {each.version.number: each for each in found}
-    return Leaderboard(
-        model=model,
-        champion=grouped.champion,
-        tables=tuple(
-            LeaderboardTable(group=group, ranks=_ranks(group, known, grouped.champion, entries))
-            for group in grouped.groups
-        ),
-        others=grouped.others,
-    )
+    tables = [
+        LeaderboardTable(group=each, ranks=_ranks(each, known, grouped.champion, entries)) for each in grouped.groups
+    ]
+    return Leaderboard(model=model, champion=grouped.champion, tables=tuple(tables), others=grouped.others)
 
 
 def _ranks(
@@ -165,7 +137,8 @@ def _ranks(
     alike: dict[str, list[VersionSummary]] = {}
     for each in sorted(group.versions, key=lambda listed: listed.version):
         alike.setdefault(each.configuration, []).append(each)
-    flat = {name: _flat(plan_settings(known[each[0].version].plan)) for name, each in alike.items()}
+    plans = {name: known[each[0].version].plan for name, each in alike.items()}
+    flat = {name: _flat(plan.model_dump(mode="json", exclude={"seed"})) for name, plan in plans.items()}
     differing = _differing(list(flat.values()))
     ranks = []
     for name, members in alike.items():
@@ -203,14 +176,13 @@ def _bar(values: Sequence[Interval]) -> tuple[float | None, float | None]:
 
 
 def _against(members: Sequence[VersionSummary], champion: int | None, entries: Sequence[Entry]) -> dict[int, str]:
-    found = {}
+    found: dict[int, str] = {}
     for each in members:
         gated = last_gate_entry(entries_since_champion(entries), each.version)
-        if champion is None or gated is None or gated.payload["champion"] != champion:
-            continue
-        results = [result for result in gated.payload["results"] if result["verdict"] in AGAINST]
-        if results:
-            found[each.version] = f"{results[0]['verdict']}: {results[0]['reason']}"
+        if gated is not None and gated.payload["champion"] == champion is not None:
+            for result in gated.payload["results"]:
+                if result["verdict"] in AGAINST:
+                    found.setdefault(each.version, f"{result['verdict']}: {result['reason']}")
     return found
 
 
@@ -240,12 +212,7 @@ def _group(table: LeaderboardTable, champion: int | None) -> dict[str, Any]:
     group = table.group
     of_champion = next((rank.mean for rank in table.ranks if rank.champion), None)
     estimates = [
-        Estimate(
-            rank.name,
-            Interval(value=rank.mean, low=rank.low, high=rank.high),
-            rank.values if len(rank.values) > 1 else (),
-            rank.champion,
-        )
+        Estimate(rank.name, rank.interval, rank.values if len(rank.values) > 1 else (), rank.champion)
         for rank in table.ranks
     ]
     rows = [

@@ -15,7 +15,7 @@ from headframe.pages import render
 from headframe.pages.parts import PageTable
 from headframe.promotion.service import PromotionService
 from headframe.promotion.views.overview import VersionRecord
-from headframe.promotion.views.version_details import VersionFacts, read_facts, version_digests
+from headframe.promotion.views.version_details import VersionFacts, read_facts
 from headframe.registry.listing import run_artifacts
 from headframe.registry.signed_record import require_signed_bytes
 from headframe.registry.versions import ModelVersion
@@ -103,7 +103,7 @@ def _page(known: VersionFacts, results: EvaluationResults) -> dict[str, Any]:
         else "Not reproduced yet.",
         "commands": [f"headframe reproduce {name}"],
         "limits": _limits(known, results),
-        "digests": version_digests(found),
+        "digests": known.digests,
     }
 
 

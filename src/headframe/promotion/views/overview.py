@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 from headframe.config.plan.plan import VersionPlan
 from headframe.digests import Record, digest, digest_content
@@ -14,44 +14,29 @@ from headframe.ledger.entries import CHAMPION_KINDS, Entry, champion_entry
 from headframe.ledger.rules import entries_since_champion, last_gate_entry
 from headframe.promotion.service import PromotionService
 from headframe.records import Interval, Provenance
+from headframe.registry.listing import list_versions, run_artifacts
+from headframe.registry.signature import SignedModel
 from headframe.registry.signed_record import read_signed_plan, read_signed_provenance, require_signed_tags
 from headframe.registry.versions import ModelVersion, fetch_signature
 from headframe.tracking import layout
-
-if TYPE_CHECKING:
-    from headframe.registry.signature import SignedModel
-from headframe.registry.listing import list_versions, run_artifacts
 
 State = Literal["champion", "former champion", "rejected", "challenger", "refused", "candidate", "not trusted"]
 """Candidate: registered. Challenger: passed every gate against the present champion; refused: did not."""
 
 
 class VersionSummary(Record):
-    """One line about a version.
-
-    Attributes:
-        version: its number.
-        state: in its life from candidate to champion.
-        registered: when: UTC, ISO 8601.
-        author: who signed it; empty where no trusted person did.
-        name: of its plan.
-        kind: of its model.
-        seed: of its training.
-        value: its primary metric on its test rows.
-        configuration: sha256 of its plan without the seed; versions that differ only by chance share it.
-        problem: why nothing else is known; else empty.
-    """
+    """One line about a version."""
 
     version: int
     state: State
-    registered: str
-    author: str = ""
-    name: str = ""
-    kind: str = ""
+    registered: str  # when: UTC, ISO 8601
+    author: str = ""  # who signed it; empty where no trusted person did
+    name: str = ""  # of its plan
+    kind: str = ""  # of its model
     seed: int | None = None
-    value: Interval | None = None
-    configuration: str = ""
-    problem: str = ""
+    value: Interval | None = None  # its primary metric on its test rows
+    configuration: str = ""  # sha256 of its plan without the seed; versions that differ only by chance share it
+    problem: str = ""  # why nothing else is known
 
     @property
     def summary(self) -> str:
@@ -63,25 +48,15 @@ class VersionSummary(Record):
 
 
 class ComparableVersions(Record):
-    """Versions that were measured in the same way on the same rows; best first.
-
-    Attributes:
-        dataset: name.
-        table: sha256 of the table.
-        split: sha256 of its split.
-        rows: how many test rows there are; of a forecast, windows.
-        primary_metric: the primary metric.
-        higher_is_better: its direction.
-        versions: which.
-    """
+    """Versions that were measured in the same way on the same rows."""
 
     dataset: str
-    table: str
-    split: str
-    rows: int
+    table: str  # sha256
+    split: str  # sha256
+    rows: int  # how many test rows there are; of a forecast, windows
     primary_metric: str
     higher_is_better: bool
-    versions: tuple[VersionSummary, ...]
+    versions: tuple[VersionSummary, ...] = ()  # best first
 
     @property
     def description(self) -> str:
@@ -93,19 +68,12 @@ class ComparableVersions(Record):
 
 
 class Overview(Record):
-    """All versions of a model.
-
-    Attributes:
-        model: name in the registry.
-        champion: its champion by the ledger; None where there is none.
-        groups: versions that may be compared with each other, that of the champion first; never across groups.
-        others: versions of which too little is known to compare them.
-    """
+    """All versions of a model."""
 
     model: str
-    champion: int | None
-    groups: tuple[ComparableVersions, ...]
-    others: tuple[VersionSummary, ...]
+    champion: int | None  # by the ledger; None where there is none
+    groups: tuple[ComparableVersions, ...]  # that of the champion first; never compared across groups
+    others: tuple[VersionSummary, ...]  # of which too little is known to compare them
 
     @property
     def lines(self) -> list[str]:
@@ -132,18 +100,10 @@ def comparison_lines(
 
 @dataclass(frozen=True)
 class VersionRecord:
-    """What is known of a version from its author's signed files.
-
-    Attributes:
-        version: which.
-        registered: when: UTC, ISO 8601.
-        signed: its author's statement.
-        plan: that was run.
-        provenance: what it rests on, and its metrics.
-    """
+    """What is known of a version from its author's signed files."""
 
     version: ModelVersion
-    registered: str
+    registered: str  # when: UTC, ISO 8601
     signed: SignedModel
     plan: VersionPlan
     provenance: Provenance
@@ -152,11 +112,6 @@ class VersionRecord:
     def configuration(self) -> str:
         """The sha256 of the plan that decides a version, without its seed."""
         return digest(digest_content(self.plan, exclude={"seed"}))
-
-
-def plan_settings(plan: VersionPlan) -> dict[str, Any]:
-    """Return what determines a version apart from chance: its plan without the seed."""
-    return plan.model_dump(mode="json", exclude={"seed"})
 
 
 def overview(model: str, service: PromotionService) -> Overview:
@@ -195,32 +150,26 @@ def read_versions(model: str, service: PromotionService) -> tuple[list[VersionRe
 def group_versions(
     model: str, found: Sequence[VersionRecord], others: Sequence[VersionSummary], entries: Sequence[Entry]
 ) -> Overview:
-    """Group the versions that may be compared."""
-    present = champion_entry(entries)
-    groups: dict[tuple[Any, ...], list[VersionSummary]] = {}
+    """Group the versions that may be compared: the champion's group first, then those with the newest versions."""
+    members: dict[tuple[ComparableVersions, str], list[VersionSummary]] = {}
     for each in found:
-        groups.setdefault(comparison_key(each), []).append(
-            summarise_version(each, version_state(entries, each.version.number))
-        )
-    number = present.version if present else None
-    return Overview(
-        model=model,
-        champion=number,
-        groups=tuple(_ordered([_group(key, each) for key, each in groups.items()], number)),
-        others=tuple(others),
-    )
+        summary = summarise_version(each, version_state(entries, each.version.number))
+        members.setdefault(_group_of(each), []).append(summary)
+    groups = [_filled(group, each) for (group, _), each in members.items()]
+    present = champion_entry(entries)
+    champion = present.version if present else None
+
+    def order(group: ComparableVersions) -> tuple[bool, int]:
+        numbers = [each.version for each in group.versions]
+        return champion not in numbers, -max(numbers)
+
+    return Overview(model=model, champion=champion, groups=tuple(sorted(groups, key=order)), others=tuple(others))
 
 
 def read_version(
     version: ModelVersion, registered: str, service: PromotionService, signed: SignedModel | None = None
 ) -> VersionRecord:
-    """Read what is known of a version.
-
-    Args:
-        version: which.
-        registered: when.
-        service: where.
-        signed: what its author signed, where that is known.
+    """Read what is known of a version; `signed` is what its author signed, if that was fetched already.
 
     Raises:
         Refused: it is not signed by an author who is trusted, or plan or provenance are not what was signed.
@@ -251,18 +200,28 @@ def summarise_version(record: VersionRecord, state: State) -> VersionSummary:
     )
 
 
-def comparison_key(found: VersionRecord) -> tuple[Any, ...]:
-    """Return what two versions must have in common to be compared: rows, task, and primary metric."""
-    data, evaluated = found.provenance.data, found.provenance.evaluated
-    return (
-        data.split.table.dataset,
-        data.split.table.digest,
-        data.split.digest,
-        evaluated.rows,
-        evaluated.primary_metric,
-        evaluated.higher_is_better,
-        digest(found.plan.task),
+def _group_of(found: VersionRecord) -> tuple[ComparableVersions, str]:
+    """Return what two versions must have in common to be compared: rows and primary metric, and the task's digest."""
+    split, evaluated = found.provenance.data.split, found.provenance.evaluated
+    group = ComparableVersions(
+        dataset=split.table.dataset,
+        table=split.table.digest,
+        split=split.digest,
+        rows=evaluated.rows,
+        primary_metric=evaluated.primary_metric,
+        higher_is_better=evaluated.higher_is_better,
     )
+    return group, digest(found.plan.task)
+
+
+def _filled(group: ComparableVersions, versions: Sequence[VersionSummary]) -> ComparableVersions:
+    """Return a group with its versions, the best first; of equal ones the newest."""
+
+    def order(each: VersionSummary) -> tuple[float, int]:
+        value = each.value.value if each.value else 0.0
+        return (-value if group.higher_is_better else value, -each.version)
+
+    return group.model_copy(update={"versions": tuple(sorted(versions, key=order))})
 
 
 def version_state(entries: Sequence[Entry], number: int) -> State:
@@ -279,31 +238,3 @@ def version_state(entries: Sequence[Entry], number: int) -> State:
     if gated is not None:
         return "challenger" if gated.payload["passed"] else "refused"
     return "former champion" if any(each.kind in CHAMPION_KINDS for each in judgements) else "candidate"
-
-
-def _group(key: tuple[Any, ...], found: Sequence[VersionSummary]) -> ComparableVersions:
-    dataset, table, split, rows, primary_metric, higher_is_better, _ = key
-
-    def order(each: VersionSummary) -> tuple[float, int]:
-        value = each.value.value if each.value else 0.0
-        return (-value if higher_is_better else value, -each.version)
-
-    return ComparableVersions(
-        dataset=dataset,
-        table=table,
-        split=split,
-        rows=rows,
-        primary_metric=primary_metric,
-        higher_is_better=higher_is_better,
-        versions=tuple(sorted(found, key=order)),
-    )
-
-
-def _ordered(groups: list[ComparableVersions], number: int | None) -> list[ComparableVersions]:
-    """Sort groups: the champion's first, then those with the newest versions."""
-
-    def order(group: ComparableVersions) -> tuple[bool, int]:
-        numbers = [each.version for each in group.versions]
-        return (number not in numbers, -max(numbers))
-
-    return sorted(groups, key=order)

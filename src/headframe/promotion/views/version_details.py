@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,6 @@ from headframe.ledger.entries import Entry
 from headframe.ledger.rules import last_gate_entry
 from headframe.promotion.approvals import ApprovalSummary, read_approval
 from headframe.promotion.service import PromotionService
-from headframe.promotion.views.events import LedgerEvent, ledger_events
 from headframe.promotion.views.overview import (
     State,
     VersionRecord,
@@ -23,52 +22,46 @@ from headframe.promotion.views.overview import (
 from headframe.records import Interval
 from headframe.registry.listing import get_version
 from headframe.registry.versions import ModelVersion, signed_files
+from headframe.signing.trust import Trust
+
+
+class LedgerEvent(Record):
+    """An entry of the ledger about a version, as people read it."""
+
+    number: int  # of the entry
+    time: str  # UTC, ISO 8601
+    what: str  # was done
+    by: str  # who did it; of an approval the approver
+    message: str  # the reason, or the outcome
+    digest: str  # of the entry
 
 
 class VersionDetails(Record):
-    """Everything about one version.
-
-    Attributes:
-        model: name in the registry.
-        version: its number.
-        about: its line in `models list`.
-        run_id: of the run that trained it.
-        metrics: on its test rows.
-        rows: how many there are.
-        commit: of its code; empty where that is not known.
-        libraries: that it rests on.
-        digests: sha256 of everything it consists of and rests on.
-        gates: result of each gate, as last run; empty where none was.
-        policy: by which they were run.
-        approvals: given for it, oldest first.
-        events: what the ledger holds about it, oldest first.
-    """
+    """Everything about one version."""
 
     model: str
     version: int
-    about: VersionSummary
-    run_id: str
-    metrics: dict[str, Interval]
-    rows: int
-    commit: str
-    libraries: dict[str, str]
-    digests: dict[str, str]
-    gates: tuple[dict[str, Any], ...]
-    policy: str
-    approvals: tuple[ApprovalSummary, ...]
-    events: tuple[LedgerEvent, ...]
+    about: VersionSummary  # its line in `models list`
+    run_id: str  # of the run that trained it
+    metrics: dict[str, Interval]  # on its test rows
+    rows: int  # how many test rows there are
+    commit: str  # of its code; empty where that is not known
+    libraries: dict[str, str]  # version by name
+    digests: dict[str, str]  # sha256 of everything that it consists of and rests on
+    gates: tuple[dict[str, Any], ...]  # result of each gate, as last run; empty where none was
+    policy: str  # by which they were run
+    approvals: tuple[ApprovalSummary, ...]  # oldest first
+    events: tuple[LedgerEvent, ...]  # what the ledger holds about it, oldest first
 
     @property
     def lines(self) -> list[str]:
         """For people."""
         about = self.about
+        metrics = [f"{name} {each}" for name, each in self.metrics.items()]
         return [
             f"{self.model} version {self.version}: {about.state}",
             f"trained    {about.kind}, seed {about.seed}, by {about.author}, {about.registered}, run {self.run_id}",
-            *(
-                f"{'metric' if place == 0 else '':11}{name} {each}"
-                for place, (name, each) in enumerate(self.metrics.items())
-            ),
+            *(f"{'' if place else 'metric':11}{text}" for place, text in enumerate(metrics)),
             f"           on {self.rows:,} test rows",
             *(
                 f"gate       {'ok' if each['passed'] else 'no':4}{each['gate']}: {each['reason']}"
@@ -90,14 +83,19 @@ class VersionFacts:
 
     record: VersionRecord
     state: State
-    entries: Sequence[Entry]
-    events: list[LedgerEvent]
+    gated: Entry | None  # the last entry about its gates
+    events: tuple[LedgerEvent, ...]
     approvals: tuple[ApprovalSummary, ...]
 
     @property
-    def gated(self) -> Entry | None:
-        """The last entry about its gates; None where there is none."""
-        return last_gate_entry(self.entries, self.record.version.number)
+    def digests(self) -> dict[str, str]:
+        """The sha256 of what the version consists of and rests on, by name."""
+        names = ("bundle", "plan", "provenance", "table", "split", "predictions", "evaluated", "slices")
+        signed = self.record.signed
+        return {
+            "signature": signed.digest,
+            **{name: str(signed.payload[name]) for name in names if name in signed.payload},
+        }
 
 
 def version_details(version: ModelVersion, service: PromotionService) -> VersionDetails:
@@ -107,21 +105,21 @@ def version_details(version: ModelVersion, service: PromotionService) -> Version
         Refused: they are not what a trusted author signed, or the ledger is broken.
     """
     known = read_facts(version, service)
-    record, gated = known.record, known.gated
+    provenance, gated = known.record.provenance, known.gated
     return VersionDetails(
         model=version.model,
         version=version.number,
-        about=summarise_version(record, known.state),
+        about=summarise_version(known.record, known.state),
         run_id=version.run_id,
-        metrics=record.provenance.evaluated.metrics,
-        rows=record.provenance.evaluated.rows,
-        commit=record.provenance.lineage.commit,
-        libraries=record.provenance.lineage.libraries,
-        digests=version_digests(record),
+        metrics=provenance.evaluated.metrics,
+        rows=provenance.evaluated.rows,
+        commit=provenance.lineage.commit,
+        libraries=provenance.lineage.libraries,
+        digests=known.digests,
         gates=tuple(gated.payload["results"]) if gated else (),
         policy=gated.payload["policy"] if gated else "",
         approvals=known.approvals,
-        events=tuple(known.events),
+        events=known.events,
     )
 
 
@@ -135,17 +133,48 @@ def read_facts(version: ModelVersion, service: PromotionService) -> VersionFacts
     with signed_files(version, service.uri, service.trust) as (_, statement):
         record = read_version(version, registered, service, statement)
     entries = service.ledger.entries(version.model, service.trust)
-    approvals = tuple(
-        ApprovalSummary.of(read_approval(each.payload["approval"], service.trust))
+    approvals = [
+        read_approval(each.payload["approval"], service.trust).summary
         for each in entries
         if each.kind == "approve" and each.version == version.number
+    ]
+    return VersionFacts(
+        record,
+        version_state(entries, version.number),
+        last_gate_entry(entries, version.number),
+        tuple(_events(entries, version.number, service.trust)),
+        tuple(approvals),
     )
-    events = ledger_events(entries, version.number, service.trust)
-    return VersionFacts(record, version_state(entries, version.number), entries, events, approvals)
 
 
-def version_digests(record: VersionRecord) -> dict[str, str]:
-    """Return the sha256 of what a version consists of and rests on, by name."""
-    names = ("bundle", "plan", "provenance", "table", "split", "predictions", "evaluated", "slices")
-    signed = record.signed.payload
-    return {"signature": record.signed.digest, **{name: str(signed[name]) for name in names if name in signed}}
+def _events(entries: Sequence[Entry], number: int, trust: Trust) -> Iterable[LedgerEvent]:
+    """Yield what the ledger holds about a version, oldest first."""
+    for entry in entries:
+        left = entry.kind == "rollback" and entry.payload["from"] == number
+        if entry.version == number or left:
+            what, by, message = _describe(entry, left, trust)
+            yield LedgerEvent(
+                number=entry.number, time=entry.time, what=what, by=by, message=message, digest=entry.digest
+            )
+
+
+def _describe(entry: Entry, left: bool, trust: Trust) -> tuple[str, str, str]:
+    """Return what was done, by whom, and the reason; `left`: rolled back from the version, not to it."""
+    payload, by = entry.payload, entry.signer
+    match entry.kind:
+        case "gate":
+            champion = payload["champion"]
+            against = "against no champion" if champion is None else f"against version {champion}"
+            what = "passed its gates" if payload["passed"] else "refused by its gates"
+            return what, by, f"{against}: {payload['reason']}"
+        case "approve":
+            approval = read_approval(payload["approval"], trust)
+            return "approved", approval.signer.name, f"{approval.reason} (until {approval.expires})"
+        case "reject":
+            return "rejected", by, payload["reason"]
+        case "promote":
+            return "promoted", by, payload["reason"] or payload["gate_reason"]
+        case "rollback":
+            return f"rolled back {'from' if left else 'to'} it", by, payload["reason"]
+        case "reproduce":
+            return f"reproduced: {payload['verdict']}", by, str(payload["reason"] or "")
