@@ -15,9 +15,13 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.version import Version
 
 from headframe import servers
+from headframe.config.load import load_plan
 from headframe.config.project import Project
 from headframe.datasets.dvc_files import DvcSettings
 from headframe.digests import Record
@@ -28,41 +32,36 @@ from headframe.tracking.address import USER, is_server
 from headframe.tracking.client import require_access
 from headframe.tracking.lineage import installed, normal_name
 
-if TYPE_CHECKING:
-    from packaging.requirements import Requirement
-
-    from headframe.config.plan.promotion import Person
-
-_LOWEST_PYTHON = (3, 11)
 _LITTLE_SPACE = 5 * 10**9
 """Bytes: an environment takes 2 GB, and data, cache and checkpoints come on top."""
 
 _NO_SPACE = 5 * 10**8
+MISSING = "is missing"
 _QUOTED = 4
 """Packages that are named before the rest is only counted."""
 
-_REASONS = {
-    "fastapi": "too new for Prefect",
-    "sqlalchemy": "too new for Prefect",
-}
+_REASONS = dict.fromkeys(("fastapi", "sqlalchemy"), "too new for Prefect")
 """Why a newer version than allowed breaks things, where its own metadata does not state it."""
+
+
+State = Literal["ok", "warn", "fail"]
 
 
 class Check(Record):
     """The result of one check."""
 
     name: str
-    state: Literal["ok", "warn", "fail"]
+    state: State
     found: str
     fix: str = ""
 
 
-def check_all(root: Path) -> list[Check]:
-    """Check machine and project.
+def _check(name: str, state: State, found: str, fix: str = "") -> Check:
+    return Check(name=name, state=state, found=found, fix=fix)
 
-    Args:
-        root: the project's folder.
-    """
+
+def check_all(root: Path) -> list[Check]:
+    """Check the machine and the project in `root`."""
     versions = installed()
     return [
         check_python(),
@@ -88,52 +87,45 @@ def has_gpu() -> bool:
 def check_python() -> Check:
     """Check the interpreter."""
     found = f"{platform.python_version()} at {sys.executable}"
-    if sys.version_info < _LOWEST_PYTHON:
-        wanted = ".".join(map(str, _LOWEST_PYTHON))
-        return Check(name="python", state="fail", found=found, fix=f"install Python {wanted} or later")
-    return Check(name="python", state="ok", found=found)
+    if sys.version_info < (3, 11):
+        return _check("python", "fail", found, "install Python 3.11 or later")
+    return _check("python", "ok", found)
 
 
 def check_requirements(versions: Mapping[str, str]) -> Check:
     """Check what Headframe itself needs."""
     wrong = list(_wrong(versions))
     if not wrong:
-        return Check(name="requirements", state="ok", found="everything that Headframe needs is there")
-    wrong_versions = [
-        f"{requirement.name} {version or 'is missing'}"
-        + (f" is {reason}" if version and (reason := _reason(requirement, version)) else "")
-        for requirement, version in wrong
-    ]
-    wanted = " ".join(f"'{requirement.name}{requirement.specifier}'" for requirement, _ in wrong[:_QUOTED])
-    return Check(name="requirements", state="fail", found=_some(wrong_versions), fix=f"pip install {wanted}")
+        return _check("requirements", "ok", "everything that Headframe needs is there")
+    found = [f"{needed.name} {version}{_reason(needed, version)}" for needed, version in wrong]
+    wanted = " ".join(f"'{needed.name}{needed.specifier}'" for needed, _ in wrong[:_QUOTED])
+    return _check("requirements", "fail", _some(found), f"pip install {wanted}")
 
 
-def _wrong(versions: Mapping[str, str]) -> Iterator[tuple[Requirement, str | None]]:
-    from packaging.requirements import Requirement  # noqa: PLC0415 - the command line must not pay for it
-
+def _wrong(versions: Mapping[str, str]) -> Iterator[tuple[Requirement, str]]:
+    """Yield what is not there as it is needed, with the version that is there, or `is missing`."""
     for line in metadata.requires("headframe") or []:
         requirement = Requirement(line)
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
             continue
-        version = versions.get(normal_name(requirement.name))
-        if version is None or not requirement.specifier.contains(version, prereleases=True):
+        version = versions.get(normal_name(requirement.name), MISSING)
+        if version == MISSING or not requirement.specifier.contains(version, prereleases=True):
             yield requirement, version
 
 
-def _reason(requirement: Requirement, version: str) -> str:
-    from packaging.version import Version  # noqa: PLC0415 - see _wrong
-
-    ends = [Version(part.version) for part in requirement.specifier if part.operator in {"<", "<="}]
-    return _REASONS.get(normal_name(requirement.name), "") if any(Version(version) >= end for end in ends) else ""
+def _reason(needed: Requirement, version: str) -> str:
+    """Return why a version is wrong, if it is too new and more is known than that."""
+    reason = _REASONS.get(normal_name(needed.name))
+    ends = [Version(part.version) for part in needed.specifier if part.operator in {"<", "<="}]
+    too_new = reason and version != MISSING and any(Version(version) >= end for end in ends)
+    return f" is {reason}" if too_new else ""
 
 
 def check_lock(root: Path, versions: Mapping[str, str]) -> Check:
     """Compare what is installed with the project's lock."""
     path = root / "constraints.txt"
     if not path.is_file():
-        return Check(name="lock", state="ok", found="this project has no constraints.txt")
-    from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415 - see _wrong
-
+        return _check("lock", "ok", "this project has no constraints.txt")
     differing = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         text = line.partition(" #")[0].strip()
@@ -143,73 +135,62 @@ def check_lock(root: Path, versions: Mapping[str, str]) -> Check:
             locked = Requirement(text)
         except InvalidRequirement:
             fix = "write it again with: make lock"
-            return Check(name="lock", state="fail", found=f"constraints.txt line {number} is no pin: {text}", fix=fix)
+            return _check("lock", "fail", f"constraints.txt line {number} is no pin: {text}", fix)
         version = versions.get(normal_name(locked.name))
         applies = locked.marker is None or locked.marker.evaluate()
         if applies and version is not None and not locked.specifier.contains(version, prereleases=True):
             differing.append(f"{locked.name} {version} instead of {str(locked.specifier).removeprefix('==')}")
     if not differing:
-        return Check(name="lock", state="ok", found="installed versions are those of constraints.txt")
+        return _check("lock", "ok", "installed versions are those of constraints.txt")
     fix = "bash infra/install.sh" if (root / "infra" / "install.sh").is_file() else "pip install -r constraints.txt"
-    return Check(name="lock", state="warn", found=_some(differing), fix=fix)
+    return _check("lock", "warn", _some(differing), fix)
 
 
 def check_torch(versions: Mapping[str, str], has_gpu: bool) -> Check:
     """Check that torch's build fits the machine."""
     version = versions.get("torch")
     if version is None:
-        return Check(name="torch", state="fail", found="torch is missing", fix="pip install 'torch==2.13.0'")
+        return _check("torch", "fail", "torch is missing", "pip install 'torch==2.13.0'")
     is_cpu = version.endswith("+cpu")
     if is_cpu and "torchvision" in versions:
         found = f"torchvision {versions['torchvision']} is built for CUDA, and importing it breaks {version}"
-        return Check(name="torch", state="fail", found=found, fix="pip uninstall torchvision")
+        return _check("torch", "fail", found, "pip uninstall torchvision")
     found = f"{version}, {'GPU found' if has_gpu else 'no GPU'}"
     if has_gpu and is_cpu:
-        return Check(
-            name="torch",
-            state="warn",
-            found=f"{found}, but this build cannot use it",
-            fix="rm -rf .venv && TORCH=cu126 bash infra/install.sh",
-        )
-    return Check(name="torch", state="ok", found=found)
+        fix = "rm -rf .venv && TORCH=cu126 bash infra/install.sh"
+        return _check("torch", "warn", f"{found}, but this build cannot use it", fix)
+    return _check("torch", "ok", found)
 
 
 def check_git() -> Check:
     """Check that code versions can be recorded."""
+    fix = "install git; without it runs do not record which code they ran"
     where = shutil.which("git")
-    if where is None:
-        fix = "install git; without it runs do not record which code they ran"
-        return Check(name="git", state="warn", found="git is not on PATH", fix=fix)
-    return Check(name="git", state="ok", found=where)
+    return _check("git", "ok", where) if where else _check("git", "warn", "git is not on PATH", fix)
 
 
 def check_data_versions(root: Path) -> Check:
     """Check DVC's settings and the place where it keeps data."""
     name = "data versions"
     if not (root / ".dvc" / "config").is_file():
-        found = "DVC is not set up here yet"
-        return Check(name=name, state="ok", found=f"{found}; the first `headframe ingest` does it")
+        return _check(name, "ok", "DVC is not set up here yet; the first `headframe ingest` does it")
     try:
         settings = DvcSettings.read(root)
     except (configparser.Error, UnicodeDecodeError) as error:
         found = f".dvc/config cannot be read: {str(error).splitlines()[0]}"
-        return Check(name=name, state="fail", found=found, fix="correct the file, or delete it and it is written again")
+        return _check(name, "fail", found, "correct the file, or delete it and it is written again")
     remote, url, folder = settings.remote, settings.remote_url, settings.remote_folder
     if not url:
-        return Check(
-            name=name,
-            state="warn",
-            found="DVC has no default remote, so data exists on this machine only",
-            fix="dvc remote add --default team URL",
-        )
+        found = "DVC has no default remote, so data exists on this machine only"
+        return _check(name, "warn", found, "dvc remote add --default team URL")
     if folder is None:
-        return Check(name=name, state="ok", found=f"remote {remote} at {url}, not connected to")
+        return _check(name, "ok", f"remote {remote} at {url}, not connected to")
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if not os.access(existing, os.W_OK):
         fix = f"make {existing} writable, or: dvc remote modify {remote} url FOLDER"
-        return Check(name=name, state="fail", found=f"remote {remote} at {folder} cannot be written", fix=fix)
+        return _check(name, "fail", f"remote {remote} at {folder} cannot be written", fix)
     state = "" if folder.is_dir() else ", which the first push makes"
-    return Check(name=name, state="ok", found=f"remote {remote} at {folder}{state}")
+    return _check(name, "ok", f"remote {remote} at {folder}{state}")
 
 
 def check_servers(root: Path) -> Check:
@@ -217,28 +198,27 @@ def check_servers(root: Path) -> Check:
     try:
         found = servers.status(root)
     except HeadframeError as error:
-        return Check(name="servers", state="fail", found=str(error), fix=f"rm {Project(root).servers}")
+        return _check("servers", "fail", str(error), f"rm {Project(root).servers}")
     lines = "; ".join(" ".join(server.summary.split()) for server in found)
     if any(server.state == "died" for server in found):
-        return Check(name="servers", state="warn", found=lines, fix="headframe down, or start them again: headframe up")
+        return _check("servers", "warn", lines, "headframe down, or start them again: headframe up")
     if any(server.state == "starting" for server in found):
-        fix = "wait, or look into the log; headframe down stops it"
-        return Check(name="servers", state="warn", found=lines, fix=fix)
-    return Check(name="servers", state="ok", found=lines)
+        return _check("servers", "warn", lines, "wait, or look into the log; headframe down stops it")
+    return _check("servers", "ok", lines)
 
 
 def check_tracking(environment: Mapping[str, str]) -> Check:
     """Check that a team's MLflow, where one is named, answers and knows the user."""
     uri = environment.get("MLFLOW_TRACKING_URI", "")
     if not is_server(uri):
-        return Check(name="tracking", state="ok", found="MLFLOW_TRACKING_URI names no server")
+        return _check("tracking", "ok", "MLFLOW_TRACKING_URI names no server")
     try:
         require_access(uri)
     except HeadframeError as error:
         found, _, fix = str(error).partition("; ")
-        return Check(name="tracking", state="fail", found=found, fix=fix)
+        return _check("tracking", "fail", found, fix)
     who = environment.get(USER)
-    return Check(name="tracking", state="ok", found=f"{uri} answers{f' and knows {who}' if who else ''}")
+    return _check("tracking", "ok", f"{uri} answers{f' and knows {who}' if who else ''}")
 
 
 def check_space(root: Path) -> Check:
@@ -246,10 +226,10 @@ def check_space(root: Path) -> Check:
     free = shutil.disk_usage(root).free
     found = f"{free / 10**9:.1f} GB free"
     if free < _NO_SPACE:
-        return Check(name="disk", state="fail", found=found, fix="free space: runs will stop half-way")
+        return _check("disk", "fail", found, "free space: runs will stop half-way")
     if free < _LITTLE_SPACE:
-        return Check(name="disk", state="warn", found=found, fix="free space: .headframe/stages may be deleted")
-    return Check(name="disk", state="ok", found=found)
+        return _check("disk", "warn", found, "free space: .headframe/stages may be deleted")
+    return _check("disk", "ok", found)
 
 
 def check_access(root: Path) -> Check:
@@ -266,8 +246,8 @@ def check_access(root: Path) -> Check:
             fix = f"chmod -R u+w {folder}"
             if error.errno == errno.EROFS:  # no permission helps there
                 fix = f"have {folder} mounted for writing, or work in a copy of the project elsewhere"
-            return Check(name="access", state="fail", found=found, fix=fix)
-    return Check(name="access", state="ok", found=f"{root} can be written")
+            return _check("access", "fail", found, fix)
+    return _check("access", "ok", f"{root} can be written")
 
 
 def check_keys(root: Path, environment: Mapping[str, str]) -> Check:
@@ -278,61 +258,43 @@ def check_keys(root: Path, environment: Mapping[str, str]) -> Check:
         public = {key.name: key.public for key in own}
     except HeadframeError as error:
         found, _, fix = str(error).rpartition("; ")
-        return Check(name=name, state="fail", found=found, fix=fix.removeprefix("run: "))
+        return _check(name, "fail", found, fix.removeprefix("run: "))
     try:
-        people = _people(root)
+        has_plan = (root / "conf" / "plan.yaml").is_file()
+        people = load_plan([], Project(root)).team.people if has_plan else {}
     except HeadframeError as error:
         found = f"whether the team lists them is not known: {error}"
-        return Check(name=name, state="warn", found=found, fix="correct conf/, then: headframe doctor")
+        return _check(name, "warn", found, "correct conf/, then: headframe doctor")
     signer = environment.get(keys.SIGNER)
     if signer is not None and signer not in public:
         found = f"{keys.SIGNER} names {signer!r}, and there is no such key"
-        return Check(name=name, state="fail", found=found, fix=f"headframe key {signer}, or unset {keys.SIGNER}")
+        return _check(name, "fail", found, f"headframe key {signer}, or unset {keys.SIGNER}")
     if not own and not people:
         found = f"there is none in {keys.keys_folder()} yet; the first registration creates it"
-        return Check(name=name, state="ok", found=found)
+        return _check(name, "ok", found)
     listed = {person.key: f"{who} ({', '.join(person.roles)})" for who, person in people.items()}
     listing = ", ".join(f"{each} listed as {listed[key]}" if key in listed else each for each, key in public.items())
     if people and not any(key in listed for key in public.values()):
         found = f"{listing or 'there is none, and so'}: none is listed in conf/team/, so what you sign is not trusted"
         fix = "headframe key NAME prints the lines for conf/team/; a reader needs none"
-        return Check(name=name, state="warn", found=found, fix=fix)
+        return _check(name, "warn", found, fix)
     if len(own) > 1 and signer is None:
         fix = f"choose who signs: export {keys.SIGNER}=NAME, or --as NAME"
-        return Check(name=name, state="warn", found=f"{listing}: which one signs is not set", fix=fix)
-    return Check(name=name, state="ok", found=f"{listing}, in {keys.keys_folder()}")
-
-
-def _people(root: Path) -> Mapping[str, Person]:
-    """Return the people that the project's plan lists as its team.
-
-    Raises:
-        ConfigurationError: there is no such plan.
-    """
-    if not (root / "conf" / "plan.yaml").is_file():
-        return {}
-    from headframe.config.load import load_plan  # noqa: PLC0415 - see _wrong
-
-    return load_plan([], Project(root)).team.people
+        return _check(name, "warn", f"{listing}: which one signs is not set", fix)
+    return _check(name, "ok", f"{listing}, in {keys.keys_folder()}")
 
 
 def check_telemetry(environment: Mapping[str, str]) -> Check:
     """Check that no dependency sends telemetry."""
     switches = {name: off for name, off in OFF.items() if not name.startswith("GIT_")}  # that one silences, no more
+    yes = ("1", "true", "yes", "on")
     changed = [
-        f"{name}={environment[name]}"
-        for name, off in switches.items()
-        if _is_yes(environment.get(name, off)) != _is_yes(off)
+        name for name, off in switches.items() if (environment.get(name, off).lower() in yes) != (off.lower() in yes)
     ]
     if changed:
-        names = " ".join(text.partition("=")[0] for text in changed)
-        found = f"changed by the environment: {', '.join(changed)}"
-        return Check(name="telemetry", state="warn", found=found, fix=f"unset {names}")
-    return Check(name="telemetry", state="ok", found="off for every dependency")
-
-
-def _is_yes(value: str) -> bool:
-    return value.lower() in {"1", "true", "yes", "on"}
+        found = ", ".join(f"{name}={environment[name]}" for name in changed)
+        return _check("telemetry", "warn", f"changed by the environment: {found}", f"unset {' '.join(changed)}")
+    return _check("telemetry", "ok", "off for every dependency")
 
 
 def _some(things: list[str]) -> str:
