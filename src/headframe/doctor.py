@@ -64,7 +64,7 @@ def check_all(root: Path) -> list[Check]:
     """Check the machine and the project in `root`."""
     versions = installed()
     return [
-        check_python(),
+        _check("python", "ok", f"{platform.python_version()} at {sys.executable}"),
         check_requirements(versions),
         check_lock(root, versions),
         check_torch(versions, has_gpu()),
@@ -82,14 +82,6 @@ def check_all(root: Path) -> list[Check]:
 def has_gpu() -> bool:
     """Return whether the machine has an NVIDIA GPU with its driver."""
     return shutil.which("nvidia-smi") is not None or Path("/proc/driver/nvidia/version").exists()
-
-
-def check_python() -> Check:
-    """Check the interpreter."""
-    found = f"{platform.python_version()} at {sys.executable}"
-    if sys.version_info < (3, 11):
-        return _check("python", "fail", found, "install Python 3.11 or later")
-    return _check("python", "ok", found)
 
 
 def check_requirements(versions: Mapping[str, str]) -> Check:
@@ -199,7 +191,7 @@ def check_servers(root: Path) -> Check:
         found = servers.status(root)
     except HeadframeError as error:
         return _check("servers", "fail", str(error), f"rm {Project(root).servers}")
-    lines = "; ".join(" ".join(server.summary.split()) for server in found)
+    lines = "; ".join(" ".join(str(server).split()) for server in found)
     if any(server.state == "died" for server in found):
         return _check("servers", "warn", lines, "headframe down, or start them again: headframe up")
     if any(server.state == "starting" for server in found):

@@ -221,10 +221,9 @@ def _is_worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
 
 
 def _log_result(name: str, finished: Finished[Any], seconds: float) -> None:
-    summary = getattr(finished.record, "summary", "")
     extra = {"stage": name, "reused": finished.reused, "seconds": seconds, "key": finished.key[:8]}
     how = f"reused {finished.key[:8]}" if finished.reused else f"{seconds:.1f} s"
-    log.info("%-12s %s (%s)", name, summary, how, extra=extra)
+    log.info("%-12s %s (%s)", name, finished.record, how, extra=extra)
 
 
 def quiet_prefect() -> None:

@@ -1,4 +1,4 @@
-"""The records that travel between stages. Paths in them are relative to the project's root."""
+"""The records that travel between steps. Paths in them are relative to the project's root; `str` is for people."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ class TableRecord(Record):
     rows: int
     rejected: int
 
-    @property
-    def summary(self) -> str:
-        """One line for people."""
+    def __str__(self) -> str:
         rejected = f", {self.rejected:,} rejected" if self.rejected else ""
         return f"{self.dataset}: {self.rows:,} rows{rejected}, version {self.digest[:8]}"
 
@@ -30,9 +28,7 @@ class Validated(Record):
     expectations: int  # how many promises were checked; never 0
     report: str  # JSON of each expectation and its result
 
-    @property
-    def summary(self) -> str:
-        """One line for people."""
+    def __str__(self) -> str:
         return f"{self.expectations} expectations met"
 
 
@@ -46,9 +42,7 @@ class SplitRecord(Record):
     unused: int
     digest: str  # sha256 of the assignment
 
-    @property
-    def summary(self) -> str:
-        """One line for people."""
+    def __str__(self) -> str:
         unused = f", {self.unused:,} unused" if self.unused else ""
         return f"{self.train:,} training, {self.validation:,} validation, {self.test:,} test rows{unused}"
 
@@ -63,9 +57,7 @@ class Trained(Record):
     parameters: int  # trainable numbers in the network(s); 0 for estimators
     members: tuple[str, ...] = ()
 
-    @property
-    def summary(self) -> str:
-        """One line for people."""
+    def __str__(self) -> str:
         members = f"{', '.join(self.members)}: " if self.members else ""
         size = f"{self.parameters:,} parameters" if self.parameters else "estimator"
         return f"{members}{size}, weights {self.bundle[:8]}"
@@ -79,7 +71,6 @@ class Interval(Record):
     high: float | None
 
     def __str__(self) -> str:
-        """One line for people."""
         if self.low is None or self.high is None:
             return f"{self.value:.4f}"
         return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
@@ -96,9 +87,7 @@ class Evaluated(Record):
     baseline: dict[str, Interval] = {}
     digest: str  # sha256 of metrics.json
 
-    @property
-    def summary(self) -> str:
-        """One line for people."""
+    def __str__(self) -> str:
         return f"{self.primary_metric} {self.metrics[self.primary_metric]} on {self.rows:,} test rows"
 
 
@@ -111,9 +100,7 @@ class Registered(Record):
     model_uri: str  # `models:/NAME/VERSION`
     parity: float  # largest absolute difference between loaded-back and in-memory scores
 
-    @property
-    def summary(self) -> str:
-        """One line for people."""
+    def __str__(self) -> str:
         return f"{self.model} version {self.version}, parity {self.parity:.1e}"
 
 
@@ -132,9 +119,7 @@ class Decision(Record):
         """Whether it is champion, and may be."""
         return self.state == "champion"
 
-    @property
-    def summary(self) -> str:
-        """One line for people."""
+    def __str__(self) -> str:
         return self.reason
 
 
@@ -147,9 +132,7 @@ class SmokeTestResult(Record):
     status: int  # HTTP
     response: str  # JSON
 
-    @property
-    def summary(self) -> str:
-        """One line for people."""
+    def __str__(self) -> str:
         return f"HTTP {self.status} by {self.model} version {self.version}"
 
 
@@ -192,10 +175,8 @@ class TrainedPlan(Record):
     evaluated: Evaluated
     registered: Registered
 
-    @property
-    def summary(self) -> str:
-        """One line for people."""
-        return f"{self.evaluated.summary}; {self.registered.summary}"
+    def __str__(self) -> str:
+        return f"{self.evaluated}; {self.registered}"
 
 
 class RunResult(Record):
@@ -217,7 +198,5 @@ class Predicted(Record):
     rows: int  # rows written
     digest: str  # sha256 of the file
 
-    @property
-    def summary(self) -> str:
-        """One line for people."""
+    def __str__(self) -> str:
         return f"{self.rows:,} rows by {self.model} version {self.version} in {self.target}"

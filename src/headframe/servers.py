@@ -77,9 +77,7 @@ class Server(Record):
     pid: int | None = None
     log: str = ""  # relative to the project's folder
 
-    @property
-    def summary(self) -> str:
-        """One line for people."""
+    def __str__(self) -> str:
         text = {
             "up": f"{self.address} (process {self.pid})",
             "starting": f"starting at {self.address} (process {self.pid}, log {self.log})",

@@ -481,7 +481,7 @@ def test_history_tells_who_was_champion_when_and_why(team: TeamProject):
     assert [period.version for period in history("digits", team.service(), today).periods] == [1]
     assert history("digits", team.service(), last.since).periods[0].entry == last.entry
     before = history("digits", team.service(), "2020-01-31")
-    assert (before.periods, before.summary) == ((), "digits had no champion at 2020-01-31")
+    assert (before.periods, str(before)) == ((), "digits had no champion at 2020-01-31")
     MlflowClient(team.uri, team.uri).set_registered_model_alias("digits", "champion", "4")
     assert history("digits", team.service()) == told
     with pytest.raises(ConfigurationError, match=r"'last week' is no date or time; expected UTC as in 2026-11-17"):
@@ -687,6 +687,6 @@ def test_one_person_alone_needs_no_approval(team: TeamProject):
     rollback("digits", service, anna, "worse after all")
     verified: Verification = verify("digits", service)
     assert verified.problems == ()
-    assert verified.summary == (
+    assert str(verified) == (
         "digits: 5 entries, 2 gate reports and the files of 1, 2 hold; champion is version 1, by ledger and by alias"
     )

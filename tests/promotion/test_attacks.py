@@ -131,7 +131,7 @@ def test_a_forged_verdict_is_named_when_the_gates_are_asked_again(team: TeamProj
     promote(team.version(4), service, anna)
     honest = verify("digits", service, recompute=True)
     assert (honest.problems, honest.recomputed) == ((), 2)
-    assert honest.summary.endswith("by ledger and by alias; 2 gates, run again, agree")
+    assert str(honest).endswith("by ledger and by alias; 2 gates, run again, agree")
     forge(team, 1, service, anna)
     promote(team.version(1), service, anna)
     assert verify("digits", service).problems == ()

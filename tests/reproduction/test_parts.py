@@ -294,7 +294,7 @@ def test_a_page_names_what_differs(capsys):
         "and 2 more libraries", "within tolerance: weights are not the same", "0.9005", "ledger     entry eeeeeeeeeeee",
     ):  # fmt: skip
         assert words in shown
-    assert found.summary == "digits version 3: within tolerance; weights are not the same"
+    assert str(found) == "digits version 3: within tolerance; weights are not the same"
     for suffix in (".html", ".md"):
         page = render_reproduction(found, suffix)
         for words in (

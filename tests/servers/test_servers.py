@@ -163,7 +163,7 @@ def test_a_server_that_does_not_answer_yet_is_starting_and_not_used(root: Path, 
     note(root, mlflow={"pid": bystander.pid, "created": bystander.create_time(), "port": free_port()})
     _, mlflow = servers.status(root)
     assert mlflow.state == "starting"
-    assert "starting at http://127.0.0.1" in mlflow.summary
+    assert "starting at http://127.0.0.1" in str(mlflow)
     assert servers.environment(root) == {}
     servers.down(root)
     assert not bystander.is_running() or bystander.status() == psutil.STATUS_ZOMBIE

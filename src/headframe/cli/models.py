@@ -186,7 +186,7 @@ def _gate(arguments: argparse.Namespace, service: PromotionService) -> CommandRe
         for each in gated.report.results
     ]
     code = 0 if gated.report.passed else REFUSED
-    return CommandResult(gated, [*lines, *gated.summary.splitlines()], code)
+    return CommandResult(gated, [*lines, *str(gated).splitlines()], code)
 
 
 def _approve(arguments: argparse.Namespace, service: PromotionService) -> CommandResult:
@@ -256,5 +256,5 @@ def _verify(arguments: argparse.Namespace, service: PromotionService) -> Command
 
     options = {"restore": arguments.restore, "recompute": arguments.recompute}
     verified = verify(_name(arguments, service), service, **options)
-    lines = [*(f"{each.what}: {each.message}" for each in verified.problems), verified.summary]
+    lines = [*(f"{each.what}: {each.message}" for each in verified.problems), str(verified)]
     return CommandResult(verified, lines, REFUSED if verified.problems else 0)

@@ -41,13 +41,13 @@ class CommandResult(NamedTuple):  # a dataclass would make `--help` pay for the 
 
 
 def of_record(record: Any) -> CommandResult:
-    """Return a record as a command's result, with its summary for people."""
-    return CommandResult(record, record.summary.splitlines())
+    """Return a record as a command's result, with what people read of it."""
+    return CommandResult(record, str(record).splitlines())
 
 
 def of_records(records: Sequence[Any]) -> CommandResult:
     """Return several records as a command's result, with a line each."""
-    return CommandResult(records, [each.summary for each in records])
+    return CommandResult(records, [str(each) for each in records])
 
 
 def page_file(arguments: argparse.Namespace) -> Path | None:

@@ -22,9 +22,7 @@ class Committed(Record):
     dataset: str
     digest: str
 
-    @property
-    def summary(self) -> str:
-        """One line for people."""
+    def __str__(self) -> str:
         return f"{self.dataset} version {self.digest[:8]} in DVC's cache and remote"
 
 

@@ -53,9 +53,7 @@ class LedgerAction(Record):
         fields = set(LedgerAction.model_fields) - {"message"}
         return cls(message=message, **entry.model_dump(include=fields), **more)
 
-    @property
-    def summary(self) -> str:
-        """One line for people."""
+    def __str__(self) -> str:
         return f"{self.message} (entry {self.number}, {self.signer}, {self.time})"
 
 

@@ -46,9 +46,7 @@ class Verification(Record):
     recomputed: int = 0  # how many gates were run again
     problems: tuple[LedgerProblem, ...]
 
-    @property
-    def summary(self) -> str:
-        """One line for people."""
+    def __str__(self) -> str:
         if self.problems:
             count = len(self.problems)
             return f"{self.model}: {count} problem{'' if count == 1 else 's'}"

@@ -119,7 +119,7 @@ class Registration:
         training, evaluation = submission.training, submission.evaluation
         client.log_text(run.info.run_id, plan.model_dump_json(indent=2) + "\n", layout.PLAN)
         client.log_text(run.info.run_id, submission.provenance, layout.PROVENANCE)
-        note = f"{plan.dataset.title}: {submission.evaluated.summary}"
+        note = f"{plan.dataset.title}: {submission.evaluated}"
         runs.set_tags(client, run, {**submission.tags, "mlflow.note.content": note})
         runs.log_parameters(client, run, plan)
         runs.log_dataset(client, run, plan, submission.data.split, submission.root)
@@ -210,7 +210,7 @@ class Registration:
             source=logged.artifact_location,
             run_id=run.info.run_id,
             tags={**self.submission.tags, tags.PARITY: repr(parity)},
-            description=self.submission.evaluated.summary,
+            description=str(self.submission.evaluated),
             model_id=logged.model_id,
         )
         # Another machine may have registered the same at once, where no lock of ours reaches: the first one stays.

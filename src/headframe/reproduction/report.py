@@ -99,9 +99,7 @@ class Reproduction(Record):
     provenance: str  # sha256 of the version's provenance.json
     entry: str = ""  # digest of the ledger's entry; empty where the verdict was not recorded
 
-    @property
-    def summary(self) -> str:
-        """One line for people."""
+    def __str__(self) -> str:
         return f"{self.model} version {self.version}: {self.verdict}; {self.reason}"
 
 

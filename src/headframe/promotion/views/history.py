@@ -33,9 +33,7 @@ class ChampionPeriod(Record):
     digests: dict[str, str]  # sha256 of model, gate report, data, plan
     commit: str  # of its code; empty where that is not known
 
-    @property
-    def summary(self) -> str:
-        """One line for people."""
+    def __str__(self) -> str:
         until = f"until {self.until}" if self.until else "to this day"
         what = "rolled back to" if self.kind == "rollback" else "promoted"
         why = ": ".join(part for part in (self.reason, self.gate_reason) if part)
@@ -50,11 +48,9 @@ class History(Record):
     on: str | None  # the requested moment; None means all time
     periods: tuple[ChampionPeriod, ...]  # oldest first; of a moment one, or none where there was no champion
 
-    @property
-    def summary(self) -> str:
-        """For people: a line for each."""
+    def __str__(self) -> str:
         if self.periods:
-            return "\n".join(f"{self.model} {period.summary}" for period in self.periods)
+            return "\n".join(f"{self.model} {period}" for period in self.periods)
         return f"{self.model} had no champion" + (f" at {self.on}" if self.on else " yet")
 
 

@@ -61,9 +61,7 @@ class ConfigurationRank(Record):
         bar = f"±1 standard deviation over {len(self.seeds)} seeds" if self.bar == "seeds" else self.bar
         return f"{limits(self.interval)}, {bar}"
 
-    @property
-    def summary(self) -> str:
-        """One line for people."""
+    def __str__(self) -> str:
         champion = " champion" if self.champion else ""
         settings = ", ".join(f"{key}={value}" for key, value in self.settings.items())
         return f"{number(self.mean):>10}  {self.error_bar:58}{self.name}{champion}  {settings}".rstrip()
@@ -87,7 +85,7 @@ class Leaderboard(Record):
     @property
     def lines(self) -> list[str]:
         """For people."""
-        tables = [(table.group.description, [each.summary for each in table.ranks]) for table in self.tables]
+        tables = [(table.group.description, [str(each) for each in table.ranks]) for table in self.tables]
         return comparison_lines(self.model, self.champion, tables, self.others)
 
     @property

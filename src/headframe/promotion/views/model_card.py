@@ -88,7 +88,7 @@ def _page(known: VersionFacts, results: EvaluationResults) -> dict[str, Any]:
         "of the model was checked when this page was written.",
         "data": {
             **results.data_sheet,
-            "Split": split.summary,
+            "Split": str(split),
             "Contract": f"{expectations:,} expectation{'' if expectations == 1 else 's'} met",
         },
         "approvals": PageTable(

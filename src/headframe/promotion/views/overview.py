@@ -38,9 +38,7 @@ class VersionSummary(Record):
     configuration: str = ""  # sha256 of its plan without the seed; versions that differ only by chance share it
     problem: str = ""  # why nothing else is known
 
-    @property
-    def summary(self) -> str:
-        """One line for people."""
+    def __str__(self) -> str:
         if self.value is None:
             return f"{self.version:>4}  {self.state:16}{self.problem}"
         what = f"{self.kind}, seed {self.seed}"
@@ -78,7 +76,7 @@ class Overview(Record):
     @property
     def lines(self) -> list[str]:
         """For people."""
-        groups = [(group.description, [each.summary for each in group.versions]) for group in self.groups]
+        groups = [(group.description, [str(each) for each in group.versions]) for group in self.groups]
         return comparison_lines(self.model, self.champion, groups, self.others)
 
 
@@ -94,7 +92,7 @@ def comparison_lines(
     for description, group in groups:
         lines += ["", f"{heading}{description}", *group]
         heading = "not comparable with those above: "
-    incomparable = [each.summary for each in others]
+    incomparable = [str(each) for each in others]
     return [*lines, "", "not comparable with any:", *incomparable] if incomparable else lines
 
 
