@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from headframe import servers
@@ -30,7 +31,7 @@ from headframe.signing import keys
 from headframe.telemetry import OFF
 from headframe.tracking.address import USER, is_server
 from headframe.tracking.client import require_access
-from headframe.tracking.lineage import installed, normal_name
+from headframe.tracking.lineage import installed_versions
 
 _LITTLE_SPACE = 5 * 10**9
 """Bytes: an environment takes 2 GB, and data, cache and checkpoints come on top."""
@@ -62,7 +63,7 @@ def _check(name: str, state: State, found: str, fix: str = "") -> Check:
 
 def check_all(root: Path) -> list[Check]:
     """Check the machine and the project in `root`."""
-    versions = installed()
+    versions = installed_versions()
     return [
         _check("python", "ok", f"{platform.python_version()} at {sys.executable}"),
         check_requirements(versions),
@@ -100,14 +101,14 @@ def _wrong(versions: Mapping[str, str]) -> Iterator[tuple[Requirement, str]]:
         requirement = Requirement(line)
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
             continue
-        version = versions.get(normal_name(requirement.name), MISSING)
+        version = versions.get(canonicalize_name(requirement.name), MISSING)
         if version == MISSING or not requirement.specifier.contains(version, prereleases=True):
             yield requirement, version
 
 
 def _reason(needed: Requirement, version: str) -> str:
     """Return why a version is wrong, if it is too new and more is known than that."""
-    reason = _REASONS.get(normal_name(needed.name))
+    reason = _REASONS.get(canonicalize_name(needed.name))
     ends = [Version(part.version) for part in needed.specifier if part.operator in {"<", "<="}]
     too_new = reason and version != MISSING and any(Version(version) >= end for end in ends)
     return f" is {reason}" if too_new else ""
@@ -128,7 +129,7 @@ def check_lock(root: Path, versions: Mapping[str, str]) -> Check:
         except InvalidRequirement:
             fix = "write it again with: make lock"
             return _check("lock", "fail", f"constraints.txt line {number} is no pin: {text}", fix)
-        version = versions.get(normal_name(locked.name))
+        version = versions.get(canonicalize_name(locked.name))
         applies = locked.marker is None or locked.marker.evaluate()
         if applies and version is not None and not locked.specifier.contains(version, prereleases=True):
             differing.append(f"{locked.name} {version} instead of {str(locked.specifier).removeprefix('==')}")

@@ -21,7 +21,7 @@ from headframe.doctor import (
     check_telemetry,
     check_torch,
 )
-from headframe.tracking.lineage import installed
+from headframe.tracking.lineage import installed_versions
 
 
 def test_this_environment_is_healthy(tmp_path: Path):
@@ -41,14 +41,14 @@ def test_nothing_heavy_is_imported_to_look_at_a_machine(tmp_path: Path):
 
 
 def test_a_fastapi_too_new_for_prefect_is_named_with_the_fix():
-    check = check_requirements({**installed(), "fastapi": "0.165.0"})
+    check = check_requirements({**installed_versions(), "fastapi": "0.165.0"})
     assert check.state == "fail"
     assert check.found == "fastapi 0.165.0 is too new for Prefect"
     assert "'fastapi<0.151,>=0.139'" in check.fix
 
 
 def test_a_missing_package_is_named():
-    without = {name: version for name, version in installed().items() if name != "skops"}
+    without = {name: version for name, version in installed_versions().items() if name != "skops"}
     check = check_requirements(without)
     assert (check.state, check.found) == ("fail", "skops is missing")
 

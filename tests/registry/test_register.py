@@ -384,11 +384,11 @@ def test_a_key_does_not_depend_on_where_the_project_or_the_registry_lies(world: 
 
 
 def test_the_lock_file_of_the_project_is_named_where_there_is_one(tmp_path: Path):
-    assert lineage.lock(tmp_path) == ("installed", digest(lineage.installed()))
+    assert lineage.lock_digest(tmp_path) == ("installed", digest(lineage.installed_versions()))
     (tmp_path / "constraints.txt").write_text("numpy==2.4.6\n", encoding="utf-8")
     sha256 = hashlib.sha256(b"numpy==2.4.6\n").hexdigest()
-    assert lineage.lock(tmp_path) == ("constraints.txt", sha256)
-    assert lineage.installed()["mlflow"].startswith("3.17")
+    assert lineage.lock_digest(tmp_path) == ("constraints.txt", sha256)
+    assert lineage.installed_versions()["mlflow"].startswith("3.17")
 
 
 def test_the_predictions_in_the_run_are_those_of_the_training(world: World, run: Any):

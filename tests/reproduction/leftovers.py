@@ -101,7 +101,7 @@ def picture(folder: Path) -> dict[str, str]:
     return found
 
 
-def lineage_of(code: lineage.Code) -> Lineage:
+def lineage_of(code: lineage.CodeState) -> Lineage:
     """As much of an origin as a checkout needs."""
     diff = hashlib.sha256(code.diff or b"").hexdigest()
     return Lineage(

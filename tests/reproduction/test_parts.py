@@ -66,7 +66,7 @@ def test_commit_and_diff_give_the_files_as_they_were_whatever_git_is_told(edited
     (hooks / "post-checkout").write_text(f"#!/bin/sh\ntouch {tmp_path / 'ran'}\n")
     (hooks / "post-checkout").chmod(0o755)
     (tmp_path / "home" / ".gitconfig").write_text(f"{noisy}[core]\n hooksPath = {hooks}\n")
-    code = lineage.code(edited)
+    code = lineage.read_code_state(edited)
     before = picture(edited)
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "nowhere"))  # as in a hook of another repository
     root = check_out(lineage_of(code), code.diff or b"", edited, tmp_path / "checkout")
@@ -79,7 +79,7 @@ def test_commit_and_diff_give_the_files_as_they_were_whatever_git_is_told(edited
 
 def test_without_a_commit_all_code_is_in_the_diff(tmp_path: Path):
     root = make_project(tmp_path / "repository")
-    code = lineage.code(root)
+    code = lineage.read_code_state(root)
     assert code.commit == ""
     shutil.rmtree(root / ".git")
     again = check_out(lineage_of(code), code.diff or b"", root, tmp_path / "checkout")
@@ -95,7 +95,7 @@ def test_a_project_in_a_folder_of_its_repository_is_found_there(tmp_path: Path):
     git(root, "commit", "--message", "first")
     (root / "new.txt").write_text("new\n")
     (tmp_path / "repository" / "beside.txt").write_text("no part of the project\n")
-    code = lineage.code(root)
+    code = lineage.read_code_state(root)
     assert code.folder == "mining/"
     again = check_out(lineage_of(code), code.diff or b"", root, tmp_path / "checkout")
     assert again == tmp_path / "checkout" / "mining"
@@ -103,7 +103,7 @@ def test_a_project_in_a_folder_of_its_repository_is_found_there(tmp_path: Path):
 
 
 def test_a_diff_that_does_not_fit_is_refused(edited: Path, tmp_path: Path):
-    code = lineage.code(edited)
+    code = lineage.read_code_state(edited)
     diff = (code.diff or b"").replace(b"\n-", b"\n-x")
     with pytest.raises(Refused, match="the stored diff of the version cannot be applied"):
         check_out(lineage_of(code), diff, edited, tmp_path / "checkout")

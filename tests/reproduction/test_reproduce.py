@@ -203,7 +203,7 @@ def test_each_kind_of_model_is_reproduced_bitwise(tmp_path: Path, model: str, mo
 @pytest.mark.slow
 def test_a_repository_that_holds_headframe_itself_is_reproduced_by_the_headframe_it_holds(tmp_path: Path):
     repository = Path(__file__).parents[2]
-    code = lineage.code(repository)
+    code = lineage.read_code_state(repository)
     root = check_out(lineage_of(code), code.diff or b"", repository, tmp_path / "project")
     seeds = root / "src" / "headframe" / "examples" / "seeds.py"
     seeds.write_text(seeds.read_text().replace("_ORDER, _BOOTSTRAP = 1, 2", "_ORDER, _BOOTSTRAP = 3, 2"))

@@ -35,7 +35,7 @@ def test_commit_and_diff_rebuild_the_code_as_it_was(repository: Path, tmp_path: 
     (repository / "ignored").mkdir()
     (repository / "ignored" / "data").write_text("x", encoding="utf-8")
     before = _git(repository, "status", "--porcelain")
-    code = lineage.code(repository)
+    code = lineage.read_code_state(repository)
     assert _git(repository, "status", "--porcelain") == before
     _git(tmp_path, "clone", str(repository), "clone")
     clone = tmp_path / "clone"
@@ -50,7 +50,7 @@ def test_commit_and_diff_rebuild_the_code_as_it_was(repository: Path, tmp_path: 
 
 
 def test_unchanged_code_has_an_empty_diff(repository: Path):
-    code = lineage.code(repository)
+    code = lineage.read_code_state(repository)
     assert code.diff == b""
     assert code.commit == _git(repository, "rev-parse", "HEAD").strip()
 
@@ -58,34 +58,34 @@ def test_unchanged_code_has_an_empty_diff(repository: Path):
 def test_reading_leaves_no_objects_in_the_repository(repository: Path):
     (repository / "new.py").write_text("b = 1\n", encoding="utf-8")
     before = sorted((repository / ".git" / "objects").rglob("*"))
-    lineage.code(repository)
+    lineage.read_code_state(repository)
     assert sorted((repository / ".git" / "objects").rglob("*")) == before
 
 
 def test_before_the_first_commit_all_code_is_in_the_diff(tmp_path: Path):
     _git(tmp_path, "init")
     (tmp_path / "new.py").write_text("b = 1\n", encoding="utf-8")
-    code = lineage.code(tmp_path)
+    code = lineage.read_code_state(tmp_path)
     assert (code.commit, code.note) == ("", "nothing is committed yet, so all code is in code.diff")
     assert code.diff is not None
     assert b"+b = 1" in code.diff
 
 
 def test_without_git_it_is_said(tmp_path: Path, monkeypatch):
-    assert "no git repository" in lineage.code(tmp_path).note
+    assert "no git repository" in lineage.read_code_state(tmp_path).note
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert lineage.code(tmp_path).note == "git is not installed, so commit and changes are not known"
+    assert lineage.read_code_state(tmp_path).note == "git is not installed, so commit and changes are not known"
 
 
 def test_a_broken_repository_is_said_and_stops_nothing(repository: Path):
     (repository / ".git" / "refs" / "heads" / "main").write_text("0" * 39 + "1\n", encoding="utf-8")
-    assert "git could not be read" in lineage.code(repository).note
+    assert "git could not be read" in lineage.read_code_state(repository).note
 
 
 def test_changes_too_large_to_keep_are_said(repository: Path, monkeypatch):
     monkeypatch.setattr(lineage, "LARGEST_DIFF", 10)
     (repository / "new.py").write_text("b = 1\n" * 100, encoding="utf-8")
-    code = lineage.code(repository)
+    code = lineage.read_code_state(repository)
     assert "too many to keep; commit or ignore them" in code.note
     assert code.diff is None
 
@@ -101,7 +101,7 @@ def test_the_flow_run_is_what_the_orchestrator_says(monkeypatch):
 
 
 def test_installed_versions_are_those_that_python_reads_from_the_metadata():
-    found = lineage.installed()
+    found = lineage.installed_versions()
     assert {name: metadata.version(name) for name in found} == found
     assert {"scikit-learn", "great-expectations", "ruamel-yaml"} <= set(found)  # a blank of either kind in their names
     assert list(found) == sorted(found)

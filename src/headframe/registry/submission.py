@@ -16,7 +16,7 @@ from headframe.evaluation.layout import SLICES
 from headframe.prediction.layout import BUNDLE
 from headframe.records import Evaluated, Ingested, Provenance, Trained
 from headframe.tracking import tags
-from headframe.tracking.provenance import CollectedLineage, collect_lineage
+from headframe.tracking.lineage import CollectedLineage, collect_lineage
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import platform
 from collections.abc import Container, Iterable, Mapping
 
+from packaging.utils import canonicalize_name
+
 from headframe.reproduction.recorded_run import RecordedRun
 from headframe.reproduction.report import Change, RebuiltVersion
 from headframe.tracking import lineage
@@ -17,14 +19,14 @@ ABSENT = "absent"
 
 def environment_changes(recorded: RecordedRun, rebuilt: RebuiltVersion) -> tuple[Change, ...]:
     """Compare Python, machine, device and libraries; those that the result depends on come first."""
-    origin, machine = recorded.lineage, lineage.machine()
+    origin, machine = recorded.lineage, lineage.machine_tags()
     then = {"python": origin.python, "machine": origin.machine, "device": origin.device}
     now = {"python": platform.python_version(), "machine": rebuilt.machine, "device": rebuilt.device}
     for name in HARDWARE:
         short = name.partition(".")[2]
         then[short], now[short] = recorded.hardware.get(name, ABSENT), machine[name]
-    used = {lineage.normal_name(name) for name in (*origin.libraries, *rebuilt.libraries)}
-    installed = lineage.installed()
+    used = {canonicalize_name(name) for name in (*origin.libraries, *rebuilt.libraries)}
+    installed = lineage.installed_versions()
     libraries = _changes(sorted(recorded.installed.keys() | installed.keys()), recorded.installed, installed, used)
     return (*_changes(then, then, now, then), *sorted(libraries, key=lambda each: not each.used))
 

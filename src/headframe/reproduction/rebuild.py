@@ -50,7 +50,7 @@ def rebuild(plan_file: Path, provenance_file: Path, folder: Path, root: Path) ->
         Refused: the data cannot be fetched.
         HeadframeError: or one of its kinds: what a step failed with.
     """
-    from headframe.tracking.provenance import plan_dependencies  # noqa: PLC0415 - imports psutil
+    from headframe.tracking.lineage import plan_dependencies  # noqa: PLC0415 - imports psutil
 
     sys.path[:0] = [str(path) for path in (root / "src", root) if str(path) not in sys.path]
     recorded = Provenance.model_validate_json(provenance_file.read_bytes())
@@ -86,7 +86,7 @@ def _run_steps(
     """Run the steps, and return fields of `RebuiltVersion`."""
     from headframe.datasets.splits import split  # noqa: PLC0415 - pyarrow is not needed where code differs
     from headframe.evaluation.step import evaluate  # noqa: PLC0415
-    from headframe.tracking.provenance import encoder_digests  # noqa: PLC0415
+    from headframe.tracking.lineage import encoder_digests  # noqa: PLC0415
     from headframe.training.fit import fit  # noqa: PLC0415
 
     @contextmanager

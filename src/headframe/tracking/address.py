@@ -1,4 +1,4 @@
-"""Where MLflow is."""
+"""The address of MLflow."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from headframe.config.project import Project
 from headframe.errors import ConfigurationError
 from headframe.places import Places
 
-FILE = "sqlite:///"
-SERVER = ("http", "https")
+SQLITE = "sqlite:///"
+SERVER_SCHEMES = ("http", "https")
 USER, PASSWORD, TOKEN = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"
 """Variables with the credentials of MLflow's client."""
 
 
 def is_server(uri: str) -> bool:
     """Return whether an address is a server's, not a file's."""
-    return urlsplit(uri).scheme in SERVER
+    return urlsplit(uri).scheme in SERVER_SCHEMES
 
 
 def tracking_uri(tracking: TrackingConfig, root: Path) -> str:
@@ -31,19 +31,21 @@ def tracking_uri(tracking: TrackingConfig, root: Path) -> str:
     """
     uri = tracking.uri or os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
-        return f"{FILE}{Project(root).tracking_database}"
+        return f"{SQLITE}{Project(root).tracking_database}"
     scheme = urlsplit(uri).scheme
-    if scheme not in (*SERVER, "sqlite"):
+    if scheme not in (*SERVER_SCHEMES, "sqlite"):
         msg = (
             f"tracking.uri (or MLFLOW_TRACKING_URI) is {uri!r}; expected http(s)://HOST:PORT of an MLflow server "
             "or sqlite:////ABSOLUTE/PATH.db"
         )
         raise ConfigurationError(msg)
-    if scheme in SERVER and "@" in urlsplit(uri).netloc:  # not quoted: runs, tags and records would hold it, too
+    if (
+        scheme in SERVER_SCHEMES and "@" in urlsplit(uri).netloc
+    ):  # not quoted: runs, tags and records would hold it, too
         msg = f"tracking.uri (or MLFLOW_TRACKING_URI) holds a password; put it into {USER} and {PASSWORD}"
         raise ConfigurationError(msg)
     if scheme == "sqlite" and not sqlite_file(uri).is_absolute():
-        return f"{FILE}{(root / sqlite_file(uri)).resolve()}"
+        return f"{SQLITE}{(root / sqlite_file(uri)).resolve()}"
     return uri
 
 
@@ -61,12 +63,12 @@ def portable_uri(uri: str, root: Path) -> str:
     if is_server(uri):
         return uri
     file = sqlite_file(uri)
-    return f"{FILE}{file.relative_to(root).as_posix()}" if file.is_relative_to(root) else uri
+    return f"{SQLITE}{file.relative_to(root).as_posix()}" if file.is_relative_to(root) else uri
 
 
 def sqlite_file(uri: str) -> Path:
     """Return the file of an `sqlite:///` address."""
-    return Path(uri.removeprefix(FILE))
+    return Path(uri.removeprefix(SQLITE))
 
 
 def artifact_location(file: Path) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from filelock import FileLock
 
 from headframe.errors import HeadframeError
-from headframe.tracking.address import FILE, artifact_location, sqlite_file
+from headframe.tracking.address import SQLITE, artifact_location, sqlite_file
 from headframe.tracking.errors import readable_errors
 
 LOCATIONS = (
@@ -25,8 +25,7 @@ LOCATIONS = (
 )
 """Columns of MLflow's tables with the place of files, always absolute; a test looks for others."""
 
-_DELETED = "Deleted_Internal"
-"""Stage of a deleted version."""
+_DELETED = "Deleted_Internal"  # stage of a deleted version
 
 
 def version_of_alias(uri: str, model: str, alias: str) -> int | None:
@@ -119,7 +118,7 @@ def _create(file: Path) -> None:
 
     fresh = file.with_name(f".{file.name}.fresh")
     fresh.unlink(missing_ok=True)
-    uri = f"{FILE}{fresh}"
+    uri = f"{SQLITE}{fresh}"
 
     def without_sync(connection: sqlite3.Connection, _: object) -> None:
         connection.execute("PRAGMA synchronous=OFF")

@@ -1,11 +1,10 @@
-"""The lineage of a run besides data and plan: code, libraries, machine, flow run."""
+"""What decided a result besides plan and data, read alike when it is trained and when it is reproduced."""
 
 from __future__ import annotations
 
-import logging
+import hashlib
 import os
 import platform
-import re
 import shutil
 import subprocess
 import sys
@@ -14,13 +13,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from packaging.utils import canonicalize_name
 
 from headframe import __version__
+from headframe.code_dependencies import CodeDependencies, code_dependencies, device_of
+from headframe.config.plan.component import targets
+from headframe.config.plan.plan import VersionPlan
 from headframe.digests import digest, file_digest
 from headframe.errors import HeadframeError
+from headframe.prediction.layout import encoder_states
+from headframe.records import Lineage
 from headframe.tracking import tags
 
-log = logging.getLogger("headframe")
+DECIDING = (
+    "headframe.datasets.ingest",
+    "headframe.datasets.splits",
+    "headframe.training.fit",
+    "headframe.training.__main__",
+    "headframe.evaluation.step",
+)
+"""The steps that decide a result, and the program that trains: the code that they import is what it depends on."""
 
 LOCK = "constraints.txt"
 FLOW_RUN = "HEADFRAME_FLOW_RUN_URL"  # set by the orchestrator: the address of the flow run in its server's pages
@@ -30,7 +42,7 @@ GIT_SECONDS = 60
 
 
 @dataclass(frozen=True)
-class Code:
+class CodeState:
     """The code of a project.
 
     Attributes:
@@ -46,28 +58,78 @@ class Code:
     note: str = ""
 
 
-def code(root: Path) -> Code:
+@dataclass(frozen=True)
+class CollectedLineage:
+    """The lineage of a result as its run stores it.
+
+    Attributes:
+        code: commit and diff.
+        installed: the versions of all distributions, one a line, as `code/installed.txt` has them.
+        lineage: of the provenance record.
+    """
+
+    code: CodeState
+    installed: str
+    lineage: Lineage
+
+
+def collect_lineage(plan: VersionPlan, bundle: Path, root: Path) -> CollectedLineage:
+    """Return what decided a trained model besides plan and data.
+
+    Args:
+        plan: what was run.
+        bundle: the model's folder.
+        root: the project's folder.
+    """
+    code = read_code_state(root)
+    installed = "".join(f"{name}=={version}\n" for name, version in installed_versions().items())
+    now = plan_dependencies(plan, root)
+    found = Lineage(
+        commit=code.commit,
+        diff=None if code.diff is None else hashlib.sha256(code.diff).hexdigest(),
+        folder=code.folder,
+        modules=now.code,
+        libraries=now.libraries,
+        installed=hashlib.sha256(installed.encode()).hexdigest(),
+        python=platform.python_version(),
+        machine=now.machine,
+        device=device_of(plan.learner),
+        features=encoder_digests(bundle),
+    )
+    return CollectedLineage(code, installed, found)
+
+
+def plan_dependencies(plan: VersionPlan, root: Path) -> CodeDependencies:
+    """Return the code and the libraries that a plan's result depends on, as they are now."""
+    content = plan.model_dump(mode="json")
+    return code_dependencies([*DECIDING, *(target.rpartition(".")[0] for target in targets(content))], root / "src")
+
+
+def encoder_digests(bundle: Path) -> dict[str, str]:
+    """Return the sha256 of what each encoder of a bundle learned, by the path of its member's names."""
+    return {name: digest(state) for name, state in encoder_states(bundle)}
+
+
+def read_code_state(root: Path) -> CodeState:
     """Read commit and uncommitted changes of the project; what cannot be read is noted in `note`, not raised.
 
     Nothing in the repository changes: git uses an index and an object folder of its own.
     """
     git = shutil.which("git")
     if git is None:
-        return Code(note="git is not installed, so commit and changes are not known")
+        return CodeState(note="git is not installed, so commit and changes are not known")
     try:
         if not _git(git, root, "rev-parse", "--git-dir", check=False):
-            return Code(note="the project is no git repository, so commit and changes are not known")
+            return CodeState(note="the project is no git repository, so commit and changes are not known")
         commit = _git(git, root, "rev-parse", "--verify", "--quiet", "HEAD", check=False).decode().strip()
         folder = _git(git, root, "rev-parse", "--show-prefix").decode().strip("\n")
         diff = _diff(git, root, commit or EMPTY_TREE)
     except (OSError, HeadframeError, subprocess.TimeoutExpired) as error:
-        return Code(note=f"git could not be read: {error}")
+        return CodeState(note=f"git could not be read: {error}")
     if len(diff) > LARGEST_DIFF:
-        size = len(diff) / 2**20
-        return Code(
-            commit, None, folder, f"uncommitted changes of {size:.0f} MiB are too many to keep; commit or ignore them"
-        )
-    return Code(commit, diff, folder, "" if commit else "nothing is committed yet, so all code is in code.diff")
+        note = f"uncommitted changes of {len(diff) / 2**20:.0f} MiB are too many to keep; commit or ignore them"
+        return CodeState(commit, None, folder, note)
+    return CodeState(commit, diff, folder, "" if commit else "nothing is committed yet, so all code is in code.diff")
 
 
 def _diff(git: str, root: Path, base: str) -> bytes:
@@ -101,7 +163,7 @@ def _git(git: str, root: Path, *arguments: str, environment: dict[str, str] | No
     return b"" if done.returncode else done.stdout
 
 
-def installed() -> dict[str, str]:
+def installed_versions() -> dict[str, str]:
     """Return the version of every installed distribution by its normal name, sorted.
 
     Both are in the names of the metadata's folders; reading all metadata takes a second.
@@ -110,22 +172,17 @@ def installed() -> dict[str, str]:
     for entry in reversed(sys.path):  # the first entry is what gets imported
         for folder in sorted(Path(entry).glob("*.dist-info"), reverse=True):
             name, _, version = folder.stem.partition("-")
-            found[normal_name(name)] = version
+            found[canonicalize_name(name)] = version
     return dict(sorted(found.items()))
 
 
-def normal_name(name: str) -> str:
-    """Return the normal form of a distribution's name, in which names are compared (PEP 503)."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def lock(root: Path) -> tuple[str, str]:
+def lock_digest(root: Path) -> tuple[str, str]:
     """Return what pins the libraries, and its sha256: the lock file, else the list of what is installed."""
     file = root / LOCK
-    return (LOCK, file_digest(file)) if file.is_file() else ("installed", digest(installed()))
+    return (LOCK, file_digest(file)) if file.is_file() else ("installed", digest(installed_versions()))
 
 
-def machine() -> dict[str, str]:
+def machine_tags() -> dict[str, str]:
     """Return the tags of the machine: processor, cores, memory, GPUs, system, Python."""
     import torch  # noqa: PLC0415 - seconds
 
@@ -146,8 +203,8 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()
 
 
 def flow_run() -> str:

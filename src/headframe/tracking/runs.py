@@ -19,13 +19,13 @@ from headframe.config.plan.model import EnsembleConfig
 from headframe.config.plan.plan import VersionPlan
 from headframe.records import Evaluated, Interval, SplitRecord, Trained
 from headframe.tracking import layout, lineage, tags
-from headframe.tracking.provenance import CollectedLineage
+from headframe.tracking.lineage import CollectedLineage
 
 log = logging.getLogger("headframe")
 
 METRICS_AT_ONCE = 1000  # MLflow's limit for one call
 DIGEST_LENGTH = 36  # MLflow's limit for a data set's digest
-SHORT = 250  # characters of a parameter that MLflow's tables still show
+PARAMETER_LENGTH = 250  # characters of a parameter that MLflow's tables still show
 
 
 def open_run(client: MlflowClient, experiment: str, key: str, name: str) -> Run:
@@ -57,57 +57,60 @@ def log_parameters(client: MlflowClient, run: Run, plan: VersionPlan) -> None:
         "plan": plan.name,
         "dataset": plan.dataset.name,
         "task": plan.task.kind,
-        "model": _model_name(plan.model),
-        "features": plan.features.encoder.target.rpartition(".")[2],
+        "model": _last_part(plan.model.target),
+        "features": _last_part(plan.features.encoder.target),
         "seed": learner.seed,
-        "optimizer": plan.optimizer.target.rpartition(".")[2],
+        "optimizer": _last_part(plan.optimizer.target),
         "lr": plan.optimizer.arguments.get("lr", ""),
-        "scheduler": plan.scheduler.target.rpartition(".")[2],
+        "scheduler": _last_part(plan.scheduler.target),
         "max_epochs": plan.trainer.max_epochs,
         "batch_size": plan.trainer.batch_size,
         "precision": plan.trainer.precision,
     }
     if isinstance(plan.model, EnsembleConfig):
         chosen["members"] = ", ".join(member_learners(learner))
-    params = [Param(name, str(value)[:SHORT]) for name, value in chosen.items() if value != ""]
+    params = [Param(name, str(value)[:PARAMETER_LENGTH]) for name, value in chosen.items() if value != ""]
     client.log_batch(run.info.run_id, params=params)
 
 
-def _model_name(model: Any) -> str:
-    return str(model.target).rpartition(".")[2]
+def _last_part(target: str) -> str:
+    return target.rpartition(".")[2]
 
 
 def log_history(client: MlflowClient, run: Run, under: str, history: Sequence[Mapping[str, Any]]) -> None:
-    """Log the metrics of each epoch, with the epoch as step; their names begin with `under`.
-
-    All carry the run's start as their time: the same number written again is then the same to MLflow.
-    """
-    at = run.info.start_time
-    metrics = [
-        Metric(f"{under}/{name}", float(value), at, step)
+    """Log the metrics of each epoch, with the epoch as step; their names begin with `under`."""
+    numbers = [
+        (f"{under}/{name}", value, step)
         for step, epoch in enumerate(history)
         for name, value in epoch.items()
         if name != "epoch" and isinstance(value, int | float) and not isinstance(value, bool)
     ]
-    for start in range(0, len(metrics), METRICS_AT_ONCE):
-        client.log_batch(run.info.run_id, metrics=metrics[start : start + METRICS_AT_ONCE])
+    _log_metrics(client, run, numbers)
 
 
 def log_results(client: MlflowClient, run: Run, evaluated: Evaluated, trained: Trained) -> None:
     """Log the metrics on test rows with the limits of their intervals, and those of the baseline."""
     numbers = {**_with_limits("test", evaluated.metrics), **_with_limits("baseline", evaluated.baseline)}
     numbers |= {"test_rows": evaluated.rows, "parameters": trained.parameters, "epochs": trained.epochs}
-    at = run.info.start_time
-    client.log_batch(run.info.run_id, metrics=[Metric(name, float(value), at, 0) for name, value in numbers.items()])
+    _log_metrics(client, run, [(name, value, 0) for name, value in numbers.items()])
 
 
 def log_cost(client: MlflowClient, run: Run, cost: Mapping[str, Any]) -> None:
     """Log what a training took, with a note where a part of it is not known."""
-    at = run.info.start_time
     names = ("wall_seconds", "cpu_seconds", "peak_memory_mib")
-    client.log_batch(run.info.run_id, metrics=[Metric(f"cost/{name}", float(cost[name]), at, 0) for name in names])
+    _log_metrics(client, run, [(f"cost/{name}", cost[name], 0) for name in names])
     if cost["resumed"]:
         set_tags(client, run, {tags.COST_NOTE: "resumed: what was spent before the interruption is not counted"})
+
+
+def _log_metrics(client: MlflowClient, run: Run, numbers: Sequence[tuple[str, float, int]]) -> None:
+    """Log name, value and step of metrics.
+
+    All carry the run's start as their time: the same number written again is then the same to MLflow.
+    """
+    metrics = [Metric(name, float(value), run.info.start_time, step) for name, value, step in numbers]
+    for start in range(0, len(metrics), METRICS_AT_ONCE):
+        client.log_batch(run.info.run_id, metrics=metrics[start : start + METRICS_AT_ONCE])
 
 
 def _with_limits(prefix: str, metrics: Mapping[str, Interval]) -> dict[str, float]:
@@ -148,16 +151,8 @@ def log_dataset(client: MlflowClient, run: Run, plan: VersionPlan, split: SplitR
 
 
 def log_lineage(client: MlflowClient, run: Run, collected: CollectedLineage, root: Path, scratch: Path) -> None:
-    """Log code, libraries, machine and flow run; a tag notes what is not known.
-
-    Args:
-        client: of MLflow.
-        run: which run.
-        collected: the code, and what is installed.
-        root: the project's folder.
-        scratch: an existing folder for temporary files.
-    """
-    facts = lineage.machine()
+    """Log code, libraries, machine and flow run; a tag notes what is not known. `scratch` is an existing folder."""
+    facts = lineage.machine_tags()
     code = collected.code
     if code.note:
         log.warning("tracking: %s", code.note)
@@ -165,7 +160,7 @@ def log_lineage(client: MlflowClient, run: Run, collected: CollectedLineage, roo
     if code.commit:
         facts["mlflow.source.git.commit"] = code.commit
     facts[tags.CODE_CHANGED] = "unknown" if code.diff is None else str(bool(code.diff)).lower()
-    name, sha256 = lineage.lock(root)
+    name, sha256 = lineage.lock_digest(root)
     facts |= {tags.LOCK: name, tags.LOCK_DIGEST: sha256}
     if flow := lineage.flow_run():
         facts[tags.FLOW_RUN] = flow
