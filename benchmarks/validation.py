@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from benchmarks.promise import Promise, process
 from headframe.config.plan.data import DatasetConfig
-from headframe.datasets.readers.base import Batch
+from headframe.datasets.readers.base import ReadBatch
 from headframe.datasets.table import write_table
 
 ROWS, MANY, AT_ONCE = 1_000_000, 10_000_000, 100_000
@@ -63,7 +63,7 @@ def dataset() -> DatasetConfig:
             "name": "numbers", "title": "numbers", "licence": "none", "citation": "none", "tasks": ["classification"],
             "sources": {"rows": {"uri": "file:numbers.csv"}}, "inputs": ["a", "b", "c"], "target": "d",
             "reader": {"_target_": "headframe.datasets.readers.delimited.Delimited"},
-            "split": {"_target_": "headframe.datasets.splits.Hashed"},
+            "split": {"_target_": "headframe.datasets.splits.HashSplitter"},
             "contract": {"columns": {"a": number, "b": number, "c": number,
                                      "d": {"dtype": "int", "one_of": list(range(10))}}},
         }
@@ -78,9 +78,9 @@ def make_table(root: Path, rows: int) -> None:
     write_table(folder, dataset(), {}, (_drawn(draw, min(AT_ONCE, rows - start)) for start in range(0, rows, AT_ONCE)))
 
 
-def _drawn(draw: np.random.Generator, rows: int) -> Batch:
+def _drawn(draw: np.random.Generator, rows: int) -> ReadBatch:
     columns = {name: draw.standard_normal(rows) for name in "abc"} | {"d": draw.integers(0, 10, rows)}
-    return Batch(pa.RecordBatch.from_pydict(columns))
+    return ReadBatch(pa.RecordBatch.from_pydict(columns))
 
 
 def measure() -> list[Promise]:

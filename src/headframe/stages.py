@@ -10,14 +10,10 @@ from __future__ import annotations
 
 import inspect
 import json
-import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, get_type_hints
-
-from filelock import FileLock, Timeout
 
 from headframe.code_dependencies import code_dependencies
 from headframe.config.plan.component import targets
@@ -26,11 +22,10 @@ from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
 from headframe.config.targets.definitions import scheme_module
 from headframe.digests import Record, digest, digest_content, write_atomically
+from headframe.locks import file_lock
 from headframe.places import Places
 
 R = TypeVar("R", bound=Record)
-
-log = logging.getLogger("headframe")
 
 
 @dataclass(frozen=True)
@@ -89,7 +84,9 @@ class Stage(Generic[R]):
         key = self.key(places.root, arguments)
         folder = Project(places.root).stages / self.name / key[:16]
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder.with_name(f"{folder.name}.lock"), self.name):
+        with file_lock(
+            folder.with_name(f"{folder.name}.lock"), f"{self.name:12} is running in another process; waiting for it"
+        ):
             stored = self._stored(folder)
             if stored is not None and self._is_valid(stored, arguments):
                 return Finished(stored, key, reused=True)
@@ -129,21 +126,6 @@ class Stage(Generic[R]):
             return None
         files = {name: (folder / name).stat().st_size for name in expected if (folder / name).is_file()}
         return record if files == expected else None
-
-
-@contextmanager
-def _locked(file: Path, name: str) -> Iterator[None]:
-    """Hold a step's lock; log before waiting for another process that holds it."""
-    lock = FileLock(file)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        log.info("%-12s is running in another process; waiting for it", name)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _sizes(folder: Path) -> dict[str, int]:

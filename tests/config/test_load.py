@@ -109,7 +109,10 @@ def test_plans_are_frozen(repository: Project) -> None:
         ("optimizer.lr=-1", ["optimizer.lr=-1", "AdamW expects a number (greater than 0)"]),
         ("optimizer.betas=[0.9]", ["optimizer.betas=[0.9]", "AdamW expects a list of 2"]),
         ("optimizer.weight_decay=-1", ["optimizer.weight_decay=-1", "AdamW expects a number (at least 0)"]),
-        ("dataset.split.validation=2", ["dataset.split.validation=2", "Hashed expects a number (at least 0, less"]),
+        (
+            "dataset.split.validation=2",
+            ["dataset.split.validation=2", "HashSplitter expects a number (at least 0, less"],
+        ),
         ("launcher.minutes=-3", ["launcher.minutes=-3", "Local expects a number (greater than 0) or null"]),
         ("scheduler.warm_up=3", ["scheduler.warm_up=3", "one_cycle expects a number (at least 0, less than 1)"]),
         ("task.label_smoothing=1", ["task.label_smoothing=1", "Classification expects a number"]),

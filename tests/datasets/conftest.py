@@ -79,7 +79,7 @@ def people_settings() -> dict[str, Any]:
         "inputs": ["name", "age", "height"],
         "target": "city",
         "tasks": ["classification"],
-        "split": {"_target_": "headframe.datasets.splits.Hashed", "validation": 0.2, "test": 0.2},
+        "split": {"_target_": "headframe.datasets.splits.HashSplitter", "validation": 0.2, "test": 0.2},
         "contract": {
             "columns": {
                 "name": {"dtype": "string"},

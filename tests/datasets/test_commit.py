@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from headframe.config.plan.data import DatasetConfig
-from headframe.datasets.commit import Committed, commit, is_committed
+from headframe.datasets.commit import CommittedVersion, commit, is_committed
 from headframe.datasets.ingest import ingest, is_current
-from headframe.datasets.versions import Versions
+from headframe.datasets.versions import DataVersions
 from headframe.errors import DataError, HeadframeError
 from headframe.places import Places
 
@@ -22,18 +22,20 @@ OTHER = "name,age,height,city\nEve,1,1,a\n"
 
 
 @pytest.fixture
-def kept(tmp_path: Path, people: People) -> tuple[Path, Committed]:
+def kept(tmp_path: Path, people: People) -> tuple[Path, CommittedVersion]:
     root = tmp_path / "project"
     return root, commit(ingest(people(), Places(root, tmp_path)), Places(root))
 
 
-def test_what_was_just_kept_is_kept(kept: tuple[Path, Committed]) -> None:
+def test_what_was_just_kept_is_kept(kept: tuple[Path, CommittedVersion]) -> None:
     root, record = kept
     assert is_committed(record, Places(root))
 
 
 @pytest.mark.parametrize("lost", [".headframe/dvc-remote", ".dvc/cache", "data.dvc", "data/people/dataset.json"])
-def test_what_is_lost_is_kept_no_longer_and_kept_again(lost: str, kept: tuple[Path, Committed], tmp_path: Path) -> None:
+def test_what_is_lost_is_kept_no_longer_and_kept_again(
+    lost: str, kept: tuple[Path, CommittedVersion], tmp_path: Path
+) -> None:
     root, record = kept
     path = root / lost
     content = path.read_bytes() if path.name == "dataset.json" else b""
@@ -42,7 +44,7 @@ def test_what_is_lost_is_kept_no_longer_and_kept_again(lost: str, kept: tuple[Pa
     if content:
         path.write_bytes(content)
     else:
-        Versions(root).commit()
+        DataVersions(root).commit()
     assert is_committed(record, Places(root))
 
 
@@ -63,7 +65,7 @@ CONFLICT = "<<<<<<< HEAD\n{0}=======\n{0}>>>>>>> theirs\n"
     "damage", [CONFLICT, "outs: []\n", "[core\n", "\xff\xfe", "outs:\n- path: data\n- path: else\n"]
 )
 def test_a_file_of_dvcs_that_cannot_be_read_is_named_and_keeps_nothing(
-    place: str, damage: str, kept: tuple[Path, Committed]
+    place: str, damage: str, kept: tuple[Path, CommittedVersion]
 ) -> None:
     root, record = kept
     path = root / place
@@ -71,7 +73,7 @@ def test_a_file_of_dvcs_that_cannot_be_read_is_named_and_keeps_nothing(
     path.write_bytes(damage.format(good).encode("latin-1"))
     assert not is_committed(record, Places(root))
     with pytest.raises(HeadframeError) as caught:
-        Versions(root).commit()
+        DataVersions(root).commit()
     assert str(caught.value).startswith(f"{path} cannot be used")
     assert f"git checkout {place}`" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -80,7 +82,7 @@ def test_a_file_of_dvcs_that_cannot_be_read_is_named_and_keeps_nothing(
 
 
 @pytest.mark.parametrize("damage", ["[{", "[]", "{}", '[{"relpath": "people/dataset.json"}]', "[3]"])
-def test_a_damaged_list_of_files_keeps_nothing(damage: str, kept: tuple[Path, Committed]) -> None:
+def test_a_damaged_list_of_files_keeps_nothing(damage: str, kept: tuple[Path, CommittedVersion]) -> None:
     root, record = kept
     (listing,) = (root / ".dvc" / "cache" / "files").rglob("*.dir")
     listing.chmod(0o644)
@@ -89,7 +91,7 @@ def test_a_damaged_list_of_files_keeps_nothing(damage: str, kept: tuple[Path, Co
 
 
 def test_another_title_or_other_rows_are_another_version(
-    kept: tuple[Path, Committed], people: People, tmp_path: Path
+    kept: tuple[Path, CommittedVersion], people: People, tmp_path: Path
 ) -> None:
     root, record = kept
     ingest(people(title="Persons"), Places(root, tmp_path))
@@ -102,7 +104,7 @@ def test_another_title_or_other_rows_are_another_version(
     assert not is_committed(record, Places(root))
 
 
-def test_a_remote_on_another_machine_is_asked(kept: tuple[Path, Committed]) -> None:
+def test_a_remote_on_another_machine_is_asked(kept: tuple[Path, CommittedVersion]) -> None:
     root, record = kept
     (root / ".dvc" / "config.local").write_text("['remote \"project\"']\n    url = s3://bucket/folder\n")
     assert not is_committed(record, Places(root))

@@ -299,7 +299,7 @@ CHILD = """
 import json, os, signal, sys
 from pathlib import Path
 from headframe.config.plan.data import DatasetConfig
-from headframe.datasets import ingest, exchange, table
+from headframe.datasets import folders, ingest, table
 from headframe.places import Places
 
 def die(*_, **__):
@@ -309,11 +309,11 @@ where, root = sys.argv[1], Path(sys.argv[2])
 if where == "while the table is written":
     table._Writer.digest = die
 elif where == "before the table is in place":
-    ingest.exchange = die
+    ingest.replace_folder = die
 elif where == "before the old table is removed":
-    exchange.shutil.rmtree = die
+    folders.shutil.rmtree = die
 elif where == "between two renames":
-    exchange._swapped = lambda *_: False
+    folders._swapped = lambda *_: False
     rename = Path.rename
     def once(self, target):
         if self.parent.name == "collecting":

@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headframe.config.plan.data import ColumnContract, DatasetConfig
-from headframe.datasets.readers.base import Batch, Rejected
-from headframe.datasets.readers.beside import Beside
+from headframe.datasets.readers.base import ReadBatch, RejectedRow
 from headframe.datasets.readers.delimited import Delimited
 from headframe.datasets.readers.idx import Idx
 from headframe.datasets.readers.pixels import Pixels
+from headframe.datasets.readers.side_by_side import SideBySide
 from headframe.datasets.schema import contract_schema
 from headframe.errors import ConfigurationError, DataError
 
@@ -40,12 +40,12 @@ IMAGE = contract_schema(
 )
 
 
-def gathered(batches: Iterable[Batch]) -> tuple[list[dict[str, Any]], list[Rejected]]:
+def gathered(batches: Iterable[ReadBatch]) -> tuple[list[dict[str, Any]], list[RejectedRow]]:
     batches = list(batches)
     return [row for one in batches for row in one.rows.to_pylist()], [row for one in batches for row in one.rejected]
 
 
-def read(tmp_path: Path, text: str | bytes, schema: pa.Schema, **settings: Any) -> tuple[list[Any], list[Rejected]]:
+def read(tmp_path: Path, text: str | bytes, schema: pa.Schema, **settings: Any) -> tuple[list[Any], list[RejectedRow]]:
     file = tmp_path / "raw.txt"
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
     return gathered(Delimited(**settings).read({"raw": file}, schema))
@@ -196,22 +196,24 @@ def test_mnist_is_what_numpy_reads(raw_data: Callable[[str], Path], shipped: Cal
     assert {value for batch in batches for value in batch.column("part").to_pylist()} == {"test"}
 
 
-def beside(tmp_path: Path, left: str | bytes, right: str | bytes, **settings: Any) -> tuple[list[Any], list[Rejected]]:
+def side_by_side(
+    tmp_path: Path, left: str | bytes, right: str | bytes, **settings: Any
+) -> tuple[list[Any], list[RejectedRow]]:
     for name, content in {"left": left, "right": right}.items():
         (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     schema = contract_schema({name: ColumnContract(dtype="int") for name in ("a", "b", "c")})
-    return gathered(Beside(**settings).read({name: tmp_path / name for name in ("left", "right")}, schema))
+    return gathered(SideBySide(**settings).read({name: tmp_path / name for name in ("left", "right")}, schema))
 
 
 def test_files_beside_each_other_are_read_as_one(tmp_path: Path) -> None:
-    came, refused = beside(tmp_path, "a,b\n1,2\n\n3,4\n", gzip.compress(b"c\n5\n\n6\n"))
+    came, refused = side_by_side(tmp_path, "a,b\n1,2\n\n3,4\n", gzip.compress(b"c\n5\n\n6\n"))
     assert [tuple(row.values()) for row in came] == [(1, 2, 5), (3, 4, 6)]
     assert not refused
-    assert beside(tmp_path, "1,2\n", "5\n", columns=("c", "a", "b"))[0] == [{"a": 2, "b": 5, "c": 1}]
+    assert side_by_side(tmp_path, "1,2\n", "5\n", columns=("c", "a", "b"))[0] == [{"a": 2, "b": 5, "c": 1}]
 
 
 def test_a_row_that_one_of_the_files_spoils_is_rejected_whole(tmp_path: Path) -> None:
-    came, refused = beside(tmp_path, b"a,b\n1,2\n3,\xff\n7,8\n", "c\nfive\n6\n9\n")
+    came, refused = side_by_side(tmp_path, b"a,b\n1,2\n3,\xff\n7,8\n", "c\nfive\n6\n9\n")
     assert [tuple(row.values()) for row in came] == [(7, 8, 9)]
     assert sorted((one.position, one.raw) for one in refused) == [(2, "1,2,five"), (3, "3,\\xff")]
 
@@ -220,11 +222,11 @@ def test_a_row_that_one_of_the_files_spoils_is_rejected_whole(tmp_path: Path) ->
     ("right", "said"),
     [("c\n5\n", "right ends"), ("c\n5\n6\n7\n", "left ends"), ("c\n\n5\n", "left has line 2, .*right has line 3")],
 )
-def test_files_beside_each_other_that_do_not_match_are_refused(tmp_path: Path, right: str, said: str) -> None:
+def test_side_by_side_files_that_do_not_match_are_refused(tmp_path: Path, right: str, said: str) -> None:
     with pytest.raises(DataError, match=said):
-        beside(tmp_path, "a,b\n1,2\n3,4\n", right)
+        side_by_side(tmp_path, "a,b\n1,2\n3,4\n", right)
 
 
-def test_parts_are_not_for_files_beside_each_other(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"reader\.parts are for files below each other"):
-        beside(tmp_path, "a,b\n", "c\n", parts={"left": "train"})
+def test_parts_are_not_for_side_by_side_files(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"reader\.parts are for files with rows of their own"):
+        side_by_side(tmp_path, "a,b\n", "c\n", parts={"left": "train"})

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from headframe.config.plan.data import DatasetConfig
 from headframe.datasets import splits
 from headframe.datasets.ingest import ingest
-from headframe.datasets.splits import Given, Hashed, Ordered, assign, split
+from headframe.datasets.splits import HashSplitter, PredefinedSplitter, TimeSplitter, assign, split
 from headframe.errors import ConfigurationError, DataError
 from headframe.places import Places
 
@@ -32,7 +32,7 @@ def rows(content: list[str], **columns: list[object]) -> pa.Table:
 @settings(deadline=None)
 @given(CONTENTS, CONTENTS)
 def test_appended_rows_move_no_other(before: list[str], after: list[str]) -> None:
-    splitter = Hashed(validation=0.3, test=0.3)
+    splitter = HashSplitter(validation=0.3, test=0.3)
     old, new = splitter.assign(rows(before), None), splitter.assign(rows(before + after), None)
     assert new[: len(old)].tolist() == old.tolist()
 
@@ -43,22 +43,22 @@ def test_equal_contents_share_their_part_in_any_order(content: list[str], random
     many = content * 2
     random.shuffle(many)  # type: ignore[attr-defined]
     parts = defaultdict(set)
-    for one, part in zip(many, Hashed(validation=0.3, test=0.3).assign(rows(many), None), strict=True):
+    for one, part in zip(many, HashSplitter(validation=0.3, test=0.3).assign(rows(many), None), strict=True):
         parts[one].add(part)
     assert all(len(found) == 1 for found in parts.values())
 
 
 def test_shares_are_met_and_another_salt_is_another_draw() -> None:
     content = [f"{value:016x}" for value in np.random.default_rng(0).integers(0, 2**63, 20_000)]
-    first = Hashed(validation=0.1, test=0.25).assign(rows(content), None)
+    first = HashSplitter(validation=0.1, test=0.25).assign(rows(content), None)
     assert (first == "test").mean() == pytest.approx(0.25, abs=0.01)
     assert (first == "validation").mean() == pytest.approx(0.1, abs=0.01)
-    second = Hashed(validation=0.1, test=0.25, salt="x").assign(rows(content), None)
+    second = HashSplitter(validation=0.1, test=0.25, salt="x").assign(rows(content), None)
     assert ((first == "test") & (second == "test")).mean() == pytest.approx(0.25**2, abs=0.01)
 
 
 def test_neighbouring_contents_are_drawn_independently() -> None:
-    draw = splits.lot(np.arange(100_000, dtype=np.uint64), "salt")
+    draw = splits.uniform_hash(np.arange(100_000, dtype=np.uint64), "salt")
     assert np.histogram(draw, 10, (0, 1))[0] == pytest.approx(10_000, rel=0.05)
     assert abs(np.corrcoef(draw[1:], draw[:-1])[0, 1]) < 0.01
 
@@ -66,27 +66,29 @@ def test_neighbouring_contents_are_drawn_independently() -> None:
 def test_the_published_test_rows_stay_whole_and_their_copies_are_left_unused() -> None:
     content = [f"{value:016x}" for value in (1, 2, 3, 4, 2, 3, 5, 4)]
     part = ["train", "train", "train", "train", "validation", "test", "test", "validation"]
-    got = Given().assign(rows(content, part=part), None)
+    got = PredefinedSplitter().assign(rows(content, part=part), None)
     assert got.tolist() == ["train", "unused", "unused", "unused", "validation", "test", "test", "validation"]
 
 
 def test_validation_is_drawn_from_training_rows_alone() -> None:
     content = [f"{value:016x}" for value in range(2000)]
     part = ["train"] * 1500 + ["test"] * 500
-    got = Given(validation=0.1).assign(rows(content, part=part), None)
+    got = PredefinedSplitter(validation=0.1).assign(rows(content, part=part), None)
     assert (got[1500:] == "test").all()
     assert 100 < (got[:1500] == "validation").sum() < 200
 
 
 def test_a_part_that_means_nothing_is_said() -> None:
     with pytest.raises(DataError, match="column 'part' holds 'dev'; expected: train, validation, test"):
-        Given().assign(rows(["0" * 16], part=["dev"]), None)
-    assert Given(names={"dev": "validation"}).assign(rows(["0" * 16], part=["dev"]), None).tolist() == ["validation"]
+        PredefinedSplitter().assign(rows(["0" * 16], part=["dev"]), None)
+    assert PredefinedSplitter(names={"dev": "validation"}).assign(rows(["0" * 16], part=["dev"]), None).tolist() == [
+        "validation"
+    ]
 
 
 def test_time_orders_the_parts() -> None:
     table = rows(["0" * 16] * 6, date=list(range(6)))
-    got = Ordered(train=2, validation=1, test=2).assign(table, "date")
+    got = TimeSplitter(train=2, validation=1, test=2).assign(table, "date")
     assert got.tolist() == ["train", "train", "validation", "test", "test", "unused"]
 
 
@@ -95,7 +97,7 @@ def test_time_orders_the_parts() -> None:
     [
         ([0, 1, 1, 2, 3], "date", DataError, "does not ascend: row 3 has 1 after 1"),
         ([0, 2, 1, 3, 4], "date", DataError, "does not ascend"),
-        ([0, 1], "date", DataError, "asks for 5 rows, but the table has 2"),
+        ([0, 1], "date", DataError, "needs 5 rows, but the table has 2"),
         ([0, 1, 2, 3, 4], None, ConfigurationError, "dataset.time names no column"),
     ],
 )
@@ -103,18 +105,18 @@ def test_a_series_that_cannot_be_cut_is_said(
     dates: list[int], time: str | None, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        Ordered(train=2, validation=1, test=2).assign(rows(["0" * 16] * len(dates), date=dates), time)
+        TimeSplitter(train=2, validation=1, test=2).assign(rows(["0" * 16] * len(dates), date=dates), time)
 
 
 def test_a_leak_is_found_whoever_made_the_split() -> None:
     content = np.array([5, 6, 5, 7], dtype=np.uint64)
-    splits._prove_apart("people", content, np.array(["train", "train", "unused", "test"]))
+    splits._check_disjoint("people", content, np.array(["train", "train", "unused", "test"]))
     with pytest.raises(DataError, match="content 0000000000000005 in both test and train"):
-        splits._prove_apart("people", content, np.array(["train", "train", "test", "test"]))
+        splits._check_disjoint("people", content, np.array(["train", "train", "test", "test"]))
 
 
 def test_an_empty_part_is_said(people: Callable[..., DatasetConfig], tmp_path: Path) -> None:
-    shares = {"_target_": "headframe.datasets.splits.Hashed", "validation": 0.0, "test": 0.3}
+    shares = {"_target_": "headframe.datasets.splits.HashSplitter", "validation": 0.0, "test": 0.3}
     dataset = people(split=shares)
     with pytest.raises(DataError, match="leaves no validation rows among 5"):
         split(dataset, ingest(dataset, Places(tmp_path)), Places(tmp_path))

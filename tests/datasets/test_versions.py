@@ -17,7 +17,7 @@ from dvc.repo import Repo
 from headframe.config.plan.data import DatasetConfig
 from headframe.datasets.ingest import ingest
 from headframe.datasets.table import Table, open_record
-from headframe.datasets.versions import Versions
+from headframe.datasets.versions import DataVersions
 from headframe.errors import DataError, HeadframeError
 from headframe.places import Places
 
@@ -72,7 +72,7 @@ def test_a_fresh_clone_that_ingests_the_bundled_digits_leaves_data_dvc_unchanged
     root: Path, tmp_path: Path, shipped: Shipped
 ) -> None:
     ingest(shipped("digits"), Places(root))
-    Versions(root).commit("digits")
+    DataVersions(root).commit("digits")
     git(root, "add", "--all")
     git(root, "commit", "--quiet", "--message", "data")
     clone = tmp_path / "clone"
@@ -80,17 +80,17 @@ def test_a_fresh_clone_that_ingests_the_bundled_digits_leaves_data_dvc_unchanged
     assert not (clone / "data").exists()
     before = (clone / "data.dvc").stat().st_mtime_ns
     ingest(shipped("digits"), Places(clone))
-    Versions(clone).commit("digits")
+    DataVersions(clone).commit("digits")
     assert git(clone, "status", "--short") == ""
     assert (clone / "data.dvc").stat().st_mtime_ns == before
-    assert Versions(clone).status() == {"digits": "same"}
+    assert DataVersions(clone).status() == {"digits": "same"}
 
 
 def test_nothing_is_written_when_nothing_changed_and_git_is_left_alone(
     root: Path, people: People, capsys: pytest.CaptureFixture[str]
 ) -> None:
     put(people, root)
-    versions = Versions(root)
+    versions = DataVersions(root)
     assert versions.commit("first")
     before = (root / "data.dvc").stat().st_mtime_ns, versions.versions()
     assert versions.commit("again") is None
@@ -104,7 +104,7 @@ def test_nothing_is_written_when_nothing_changed_and_git_is_left_alone(
 
 def test_a_damaged_list_of_versions_names_the_line(root: Path, people: People) -> None:
     put(people, root)
-    versions = Versions(root)
+    versions = DataVersions(root)
     versions.commit()
     with (root / ".headframe" / "versions.jsonl").open("ab") as stream:
         stream.write(b'{"x\xff')
@@ -114,96 +114,96 @@ def test_a_damaged_list_of_versions_names_the_line(root: Path, people: People) -
 
 def test_everything_reaches_the_remote(root: Path, people: People) -> None:
     put(people, root)
-    Versions(root).commit()
+    DataVersions(root).commit()
     remote = root / ".headframe" / "dvc-remote" / "files"
     assert {file.name for file in remote.rglob("*") if file.is_file()} == {file.name for file in objects(root)}
 
 
 def test_an_older_version_comes_back_by_the_start_of_its_digest(root: Path, people: People) -> None:
     old = put(people, root)
-    Versions(root).commit("old")
+    DataVersions(root).commit("old")
     new = put(people, root, OTHER)
-    Versions(root).commit("new")
+    DataVersions(root).commit("new")
     pointer = (root / "data.dvc").read_bytes()
-    record = Versions(root).restore("people", old[:8])
+    record = DataVersions(root).restore("people", old[:8])
     assert record.digest == old
     open_record(record, root).verify()
     assert (root / "data.dvc").read_bytes() == pointer
-    assert Versions(root).status() == {"people": "changed"}
-    assert Versions(root).restore("people", new).digest == new
-    assert [version.message for version in Versions(root).versions()] == ["old", "new"]
+    assert DataVersions(root).status() == {"people": "changed"}
+    assert DataVersions(root).restore("people", new).digest == new
+    assert [version.message for version in DataVersions(root).versions()] == ["old", "new"]
 
 
 def test_a_version_comes_back_from_the_remote_alone(root: Path, people: People) -> None:
     old = put(people, root)
-    Versions(root).commit("old")
+    DataVersions(root).commit("old")
     put(people, root, OTHER)
-    Versions(root).commit("new")
+    DataVersions(root).commit("new")
     shutil.rmtree(root / ".dvc" / "cache")
     shutil.rmtree(root / ".headframe" / "dvc")
     (root / ".headframe" / "versions.jsonl").unlink()
-    assert Versions(root).restore("people", old).digest == old
+    assert DataVersions(root).restore("people", old).digest == old
 
 
 def test_an_unknown_digest_is_said(root: Path, people: People) -> None:
     put(people, root)
-    Versions(root).commit()
+    DataVersions(root).commit()
     with pytest.raises(HeadframeError, match="no version of people that cache or remote hold begins with ffff"):
-        Versions(root).restore("people", "ffff")
+        DataVersions(root).restore("people", "ffff")
 
 
 def test_a_damaged_cache_is_found_and_the_remote_mends_it(root: Path, people: People) -> None:
     digest = put(people, root)
-    Versions(root).commit()
+    DataVersions(root).commit()
     damaged = object_of(root / "data" / "people" / "table.parquet", root)
     spoil(damaged)
     assert damaged.stat().st_mode & 0o777 == 0o444
     with pytest.raises(DataError, match=f"1 objects in DVC's cache are damaged, first {damaged}"):
-        Versions(root).verify()
+        DataVersions(root).verify()
     shutil.rmtree(root / "data" / "people")
-    assert Versions(root).restore("people", digest).digest == digest
-    assert Versions(root).verify() > 0
+    assert DataVersions(root).restore("people", digest).digest == digest
+    assert DataVersions(root).verify() > 0
 
 
 def test_damage_in_cache_and_remote_is_never_handed_out(root: Path, people: People) -> None:
     digest = put(people, root)
-    Versions(root).commit()
+    DataVersions(root).commit()
     damaged = object_of(root / "data" / "people" / "table.parquet", root)
     spoil(damaged)
     spoil(root / ".headframe" / "dvc-remote" / "files" / "md5" / damaged.parent.name / damaged.name)
     shutil.rmtree(root / "data" / "people")
     with pytest.raises(DataError, match=r"table\.parquet .* is damaged or missing in cache and remote"):
-        Versions(root).restore("people", digest)
+        DataVersions(root).restore("people", digest)
     assert not (root / "data" / "people").exists()
 
 
 def test_a_damaged_object_is_stored_again_with_the_data(root: Path, people: People) -> None:
     put(people, root)
-    Versions(root).commit()
+    DataVersions(root).commit()
     damaged = object_of(root / "data" / "people" / "table.parquet", root)
     spoil(damaged)
     put(people, root, name="others", text=OTHER)
-    Versions(root).commit()
+    DataVersions(root).commit()
     put(people, root)
-    Versions(root).verify()
+    DataVersions(root).verify()
 
 
 def test_a_data_set_that_is_not_here_stays_listed(root: Path, people: People) -> None:
     digest = put(people, root)
-    Versions(root).commit()
+    DataVersions(root).commit()
     shutil.rmtree(root / "data" / "people")
     put(people, root, name="others", text=OTHER)
-    Versions(root).commit()
-    assert Versions(root).status() == {"others": "same", "people": "absent"}
-    assert Versions(root).restore("people", digest).digest == digest
-    assert Versions(root).status() == {"others": "same", "people": "same"}
+    DataVersions(root).commit()
+    assert DataVersions(root).status() == {"others": "same", "people": "absent"}
+    assert DataVersions(root).restore("people", digest).digest == digest
+    assert DataVersions(root).status() == {"others": "same", "people": "same"}
 
 
 def test_data_of_unknown_content_is_left_listed_with_a_warning_until_it_is_here_again(
     root: Path, tmp_path: Path, people: People, caplog: pytest.LogCaptureFixture
 ) -> None:
     put(people, root)
-    Versions(root).commit()
+    DataVersions(root).commit()
     clone = tmp_path / "clone"
     clone.mkdir()
     for name in ("data.dvc", ".dvc/config"):
@@ -211,19 +211,19 @@ def test_data_of_unknown_content_is_left_listed_with_a_warning_until_it_is_here_
         shutil.copyfile(root / name, clone / name)
     others = put(people, clone, name="others", text=OTHER)
     with caplog.at_level(logging.WARNING, logger="headframe"):
-        assert Versions(clone).commit()
+        assert DataVersions(clone).commit()
     assert "neither the cache nor the remote holds" in caplog.text
     assert (clone / "data.dvc").read_bytes() == (root / "data.dvc").read_bytes()
     put(people, clone)
-    Versions(clone).commit()
-    assert Versions(clone).status() == {"others": "same", "people": "same"}
+    DataVersions(clone).commit()
+    assert DataVersions(clone).status() == {"others": "same", "people": "same"}
     shutil.rmtree(clone / "data" / "others")
-    assert Versions(clone).restore("others", others).digest == others
+    assert DataVersions(clone).restore("others", others).digest == others
 
 
 def test_a_full_disk_leaves_data_dvc_as_it_was(root: Path, people: People, monkeypatch: pytest.MonkeyPatch) -> None:
     put(people, root)
-    Versions(root).commit()
+    DataVersions(root).commit()
     before = (root / "data.dvc").read_bytes()
     put(people, root, OTHER)
     add = Repo.add
@@ -234,48 +234,48 @@ def test_a_full_disk_leaves_data_dvc_as_it_was(root: Path, people: People, monke
 
     monkeypatch.setattr(Repo, "add", full)
     with pytest.raises(HeadframeError, match="No space left on device"):
-        Versions(root).commit()
+        DataVersions(root).commit()
     assert (root / "data.dvc").read_bytes() == before
     monkeypatch.setattr(Repo, "add", add)
-    assert Versions(root).commit()
-    assert Versions(root).status() == {"people": "same"}
+    assert DataVersions(root).commit()
+    assert DataVersions(root).status() == {"people": "same"}
 
 
 def test_notes_that_dvc_cannot_use_are_said_and_may_be_removed(root: Path, people: People) -> None:
     put(people, root)
-    Versions(root).commit()
+    DataVersions(root).commit()
     notes = list((root / ".headframe" / "dvc").rglob("*.db"))
     for file in notes:
         file.write_bytes(b"no database" * 1000)
     with pytest.raises(HeadframeError, match=r"DVC cannot use its notes in .*dvc \(file is not a database\)") as caught:
-        Versions(root).status()
+        DataVersions(root).status()
     assert caught.value.exit_code == 1
     shutil.rmtree(root / ".headframe" / "dvc")
-    assert Versions(root).status() == {"people": "same"}
+    assert DataVersions(root).status() == {"people": "same"}
 
 
 def test_a_project_outside_git_keeps_versions_too(tmp_path: Path, people: People) -> None:
     digest = put(people, tmp_path / "plain")
-    assert Versions(tmp_path / "plain").commit()
-    assert Versions(tmp_path / "plain").restore("people", digest).digest == digest
+    assert DataVersions(tmp_path / "plain").commit()
+    assert DataVersions(tmp_path / "plain").restore("people", digest).digest == digest
 
 
 def test_a_project_in_a_folder_of_a_repository_keeps_versions_too(root: Path, people: People) -> None:
     inner = root / "team" / "inner"
     inner.mkdir(parents=True)
     ingest(people(), Places(inner, root.parent))
-    assert Versions(inner).commit()
-    assert Versions(inner).status() == {"people": "same"}
+    assert DataVersions(inner).commit()
+    assert DataVersions(inner).status() == {"people": "same"}
 
 
 def test_nothing_to_store_is_said(root: Path) -> None:
     with pytest.raises(HeadframeError, match="holds no data set"):
-        Versions(root).commit()
+        DataVersions(root).commit()
 
 
 def test_the_table_survives_versioning_writable_and_unlinked(root: Path, people: People) -> None:
     put(people, root)
-    Versions(root).commit()
+    DataVersions(root).commit()
     file = root / "data" / "people" / "table.parquet"
     assert file.stat().st_nlink == 1
     assert file.stat().st_mode & 0o200

@@ -65,7 +65,7 @@ def _plan(**evaluation: object) -> Plan:
                 "inputs": ["width", "shop"],
                 "target": "colour",
                 "tasks": ["classification"],
-                "split": component("headframe.datasets.splits.Hashed", validation=0.1, test=0.2),
+                "split": component("headframe.datasets.splits.HashSplitter", validation=0.1, test=0.2),
                 "contract": {
                     "columns": {
                         "width": {"dtype": "float"},

@@ -42,10 +42,10 @@ HEAVY = (
     "mlflow.store.tracking.sqlalchemy_store",
 )
 MIDDLE = {
-    "ingest": ("headframe.datasets.ingest", "_settle"),  # the table is written, but not in its place
+    "ingest": ("headframe.datasets.ingest", "_install"),  # the table is written, but not in its place
     "validate": ("headframe.validation.validate", "write_record"),  # all is checked, nothing written down
-    "split": ("headframe.datasets.splits", "_prove_apart"),  # each row has its part, nothing is proven
-    "commit": ("headframe.datasets.versions.Versions", "_push"),  # in DVC's cache, not in its remote
+    "split": ("headframe.datasets.splits", "_check_disjoint"),  # each row has its part, nothing is proven
+    "commit": ("headframe.datasets.dvc_store.DvcStore", "push"),  # in DVC's cache, not in its remote
     "fit-baseline": ("headframe.training.learner", "conclude"),  # the bundle is there, without its result
     "fit": ("headframe.training.learner", "conclude"),  # so is the first member's; the second never began
     "evaluate": ("headframe.evaluation.evaluation", "report"),  # plots and card are written, the page is not

@@ -25,7 +25,7 @@ reader:
 inputs: [length, colour]
 target: kind
 tasks: [classification]
-split: {_target_: headframe.datasets.splits.Given, column: part}
+split: {_target_: headframe.datasets.splits.PredefinedSplitter, column: part}
 contract:
   columns:
     length: {dtype: float, min: 0, max: 10}

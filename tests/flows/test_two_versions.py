@@ -60,7 +60,12 @@ def project(tmp_path: Path) -> Project:
         "inputs": ["width", "height"],
         "target": "colour",
         "tasks": ["classification"],
-        "split": {"_target_": "headframe.datasets.splits.Hashed", "validation": 0.2, "test": 0.3, "salt": "paint"},
+        "split": {
+            "_target_": "headframe.datasets.splits.HashSplitter",
+            "validation": 0.2,
+            "test": 0.3,
+            "salt": "paint",
+        },
         "contract": {
             "columns": {"width": {"dtype": "float"}, "height": {"dtype": "float"}, "colour": {"dtype": "string"}}
         },

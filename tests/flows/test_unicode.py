@@ -28,7 +28,7 @@ reader:
 inputs: ["📏", "颜 色"]
 target: "klass/é"
 tasks: [classification]
-split: {_target_: headframe.datasets.splits.Hashed, validation: 0.2, test: 0.3}
+split: {_target_: headframe.datasets.splits.HashSplitter, validation: 0.2, test: 0.3}
 contract:
   columns:
     "📏": {dtype: float, min: 0, max: 10}

@@ -32,7 +32,7 @@ from headframe.config.plan.promotion import PromotionConfig
 from headframe.config.project import Project
 from headframe.datasets.splits import assign, split
 from headframe.datasets.table import Table
-from headframe.datasets.versions import Versions
+from headframe.datasets.versions import DataVersions
 from headframe.digests import file_digest
 from headframe.errors import ConfigurationError, DataError, HeadframeError, Refused
 from headframe.evaluation.significance import (
@@ -892,7 +892,7 @@ def test_a_table_that_is_gone_is_restored_elsewhere_and_data_is_left_alone(digit
     digits.register()
     here = Arena(digits.root, digits.uri, {})
     expected = here.judge("digits/1", None, {"leakage": gate("leakage")})
-    Versions(digits.root).commit()
+    DataVersions(digits.root).commit()
     place = digits.root / "data" / "digits"
     shutil.rmtree(place)
     assert here.judge("digits/1", None, {"leakage": gate("leakage")}) == expected

@@ -14,8 +14,8 @@ from fixtures import in_child, plan_for
 from leftovers import git, lineage_of, make_project, picture
 
 from headframe.datasets.ingest import ingest
-from headframe.datasets.table import ABOUT, Table
-from headframe.datasets.versions import Versions
+from headframe.datasets.table import METADATA, Table
+from headframe.datasets.versions import DataVersions
 from headframe.digests import write_record
 from headframe.errors import Refused
 from headframe.places import Places
@@ -117,10 +117,10 @@ def committed(tmp_path: Path) -> tuple[Path, TableRecord]:
     table = ingest(dataset, Places(root))
 
     def commit() -> None:  # in a process of its own, since DVC holds its caches open until a process ends
-        Versions(root).commit("first")
+        DataVersions(root).commit("first")
         shutil.rmtree(root / "data" / "digits")
         ingest(dataset.model_copy(update={"sources": _shorter(dataset, tmp_path)}), Places(root, tmp_path))
-        Versions(root).commit("second")
+        DataVersions(root).commit("second")
 
     assert in_child(commit) == 0
     return root, table
@@ -179,9 +179,9 @@ def test_rows_that_only_claim_to_be_the_version_are_not_taken(tmp_path: Path):
     record = ingest(plan_for("digits").dataset, Places(root))
 
     def forge() -> None:
-        about = Table.open(root / record.folder).about
-        write_record(root / record.folder / ABOUT, about.model_copy(update={"digest": "0" * 64}))
-        Versions(root).commit("forged")
+        about = Table.open(root / record.folder).metadata
+        write_record(root / record.folder / METADATA, about.model_copy(update={"digest": "0" * 64}))
+        DataVersions(root).commit("forged")
 
     assert in_child(forge) == 0
     (tmp_path / "checkout").mkdir()

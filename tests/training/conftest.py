@@ -147,7 +147,7 @@ def table_of(training_project: TrainingProject, tmp_path: Path) -> Iterator[Call
             "inputs": ["number", "other"],
             "target": "label",
             "tasks": ["classification"],
-            "split": {"_target_": "headframe.datasets.splits.Given", "column": "part"},
+            "split": {"_target_": "headframe.datasets.splits.PredefinedSplitter", "column": "part"},
             "contract": {
                 "columns": {
                     "number": {"dtype": "float", "nullable": True},

@@ -22,7 +22,7 @@ from headframe.config.plan.data import ColumnContract, DatasetConfig
 from headframe.config.plan.model import EnsembleConfig, MemberConfig
 from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
-from headframe.datasets.readers.base import Batch
+from headframe.datasets.readers.base import ReadBatch
 from headframe.datasets.schema import contract_schema
 from headframe.datasets.table import write_table
 from headframe.prediction.bundle import load_predictor
@@ -38,7 +38,7 @@ reader: {{_target_: headframe.datasets.readers.delimited.Delimited}}
 inputs: {inputs}
 target: label
 tasks: [classification, regression]
-split: {{_target_: headframe.datasets.splits.Hashed, validation: 0.2, test: 0.2}}
+split: {{_target_: headframe.datasets.splits.HashSplitter, validation: 0.2, test: 0.2}}
 contract:
   columns:
     number: {{dtype: float, min: -1, max: 1, nullable: true}}
@@ -180,7 +180,7 @@ class ChoicesProject:
         if not folder.is_dir():
             folder.mkdir(parents=True)
             rows = made_up(dataset, 1000 if "forecasting" in dataset.tasks else ROWS)
-            batches = [Batch(batch, ()) for batch in rows.to_batches()]
+            batches = [ReadBatch(batch, ()) for batch in rows.to_batches()]
             write_table(folder, dataset, dict(dataset.sources), batches)
 
     def check_predictions(self, plan: Plan) -> None:

@@ -19,7 +19,7 @@ import yaml
 from headframe.config.plan.data import ColumnContract, DatasetConfig, TableContract
 from headframe.config.project import Project
 from headframe.datasets.ingest import ingest
-from headframe.datasets.readers.base import Batch
+from headframe.datasets.readers.base import ReadBatch
 from headframe.datasets.table import Table, write_table
 from headframe.errors import DataError
 from headframe.places import Places
@@ -52,7 +52,7 @@ def dataset(columns: dict[str, dict[str, Any]], **contract: Any) -> DatasetConfi
         "reader": {"_target_": "headframe.datasets.readers.delimited.Delimited"},
         "inputs": [next(iter(columns))],
         "tasks": ["classification"],
-        "split": {"_target_": "headframe.datasets.splits.Hashed", "validation": 0.1, "test": 0.1},
+        "split": {"_target_": "headframe.datasets.splits.HashSplitter", "validation": 0.1, "test": 0.1},
         "contract": {"columns": columns, **contract},
     }
     return DatasetConfig.model_validate(settings)
@@ -66,7 +66,7 @@ def store(tmp_path: Path) -> Callable[[dict[str, pa.Array]], Table]:
         folder = tmp_path / "data" / "numbers"
         folder.mkdir(parents=True)
         columns_of = {name: {**LOOSE[name], "nullable": True} for name in columns}
-        return write_table(folder, dataset(columns_of), {}, [Batch(pa.RecordBatch.from_pydict(columns))])
+        return write_table(folder, dataset(columns_of), {}, [ReadBatch(pa.RecordBatch.from_pydict(columns))])
 
     return write
 

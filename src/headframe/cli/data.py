@@ -36,10 +36,10 @@ def _data(arguments: argparse.Namespace) -> CommandResult:
 
 def _tables(arguments: argparse.Namespace, project: Project) -> CommandResult:
     """Read the tables themselves, without DVC."""
-    from headframe.datasets.table import ABOUT, Table
+    from headframe.datasets.table import METADATA, Table
 
     if arguments.action == "list":
-        return of_records([Table.open(file.parent).record() for file in sorted(project.data.glob(f"*/{ABOUT}"))])
+        return of_records([Table.open(file.parent).record() for file in sorted(project.data.glob(f"*/{METADATA}"))])
     if not arguments.dataset:
         msg = f"data {arguments.action} needs a data set, as in: headframe data {arguments.action} digits"
         raise ConfigurationError(msg)
@@ -48,7 +48,7 @@ def _tables(arguments: argparse.Namespace, project: Project) -> CommandResult:
         rows = table.rejected().to_pylist()
         lines = [f"{row['source']}, position {row['position']}: {row['reason']}" for row in rows]
         return CommandResult(rows, lines or ["no row was rejected"])
-    about = table.about
+    about = table.metadata
     lines = [
         f"{about.dataset}: {about.title}",
         f"licence    {about.licence}",
@@ -61,9 +61,9 @@ def _tables(arguments: argparse.Namespace, project: Project) -> CommandResult:
 
 def _versions(arguments: argparse.Namespace, project: Project) -> CommandResult:
     """Read what DVC has stored."""
-    from headframe.datasets.versions import Versions
+    from headframe.datasets.versions import DataVersions
 
-    versions = Versions(project.root)
+    versions = DataVersions(project.root)
     if arguments.action == "restore":
         if not arguments.dataset or not arguments.digest:
             msg = "data restore needs a data set and a digest, as in: headframe data restore digits 3eced3ff"

@@ -1,4 +1,4 @@
-"""Keep the version of a table."""
+"""Commit the version of a table."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import yaml
 
 from headframe.config.project import Project
 from headframe.datasets.dvc_files import DvcSettings, object_file, tracked_files
-from headframe.datasets.table import ABOUT, open_record
+from headframe.datasets.table import METADATA, open_record
 from headframe.digests import Record
 from headframe.places import Places
 from headframe.records import TableRecord
 
 
-class Committed(Record):
+class CommittedVersion(Record):
     """A version that DVC's cache and remote hold."""
 
     dataset: str
@@ -26,7 +26,7 @@ class Committed(Record):
         return f"{self.dataset} version {self.digest[:8]} in DVC's cache and remote"
 
 
-def commit(table: TableRecord, places: Places) -> Committed:
+def commit(table: TableRecord, places: Places) -> CommittedVersion:
     """Record `data/` in `data.dvc` and bring it to the remote; what is there already is left as it is.
 
     Args:
@@ -35,18 +35,18 @@ def commit(table: TableRecord, places: Places) -> Committed:
 
     Raises:
         DataError: another version lies there now.
-        HeadframeError: DVC cannot keep it.
+        HeadframeError: DVC cannot store it.
     """
-    from headframe.datasets.versions import Versions  # noqa: PLC0415 - a kept stage must not import dvc
+    from headframe.datasets.versions import DataVersions  # noqa: PLC0415 - a stored step must not import dvc
 
     open_record(table, places.root)
-    Versions(places.root).commit(f"{table.dataset} {table.digest}")
-    open_record(table, places.root)  # else it was another run's version that was kept
-    return Committed(dataset=table.dataset, digest=table.digest)
+    DataVersions(places.root).commit(f"{table.dataset} {table.digest}")
+    open_record(table, places.root)  # else another run's version was committed
+    return CommittedVersion(dataset=table.dataset, digest=table.digest)
 
 
-def is_committed(committed: Committed, places: Places) -> bool:
-    """Tell whether `data.dvc` still names what `data/` holds of a data set, and whether cache and remote still have it.
+def is_committed(committed: CommittedVersion, places: Places) -> bool:
+    """Return whether `data.dvc` still names what `data/` holds of a data set, and cache and remote still have it.
 
     Read from DVC's own files, since importing dvc takes longer than a run that reuses everything. Of a remote on
     another machine nothing is known here, so the version is sent again, which a remote that has it ends at once.
@@ -54,17 +54,17 @@ def is_committed(committed: Committed, places: Places) -> bool:
     try:
         return _is_committed(committed, places.root)
     except (OSError, configparser.Error, yaml.YAMLError, ValueError, LookupError, TypeError):
-        return False  # lost, damaged or in the middle of a merge; keeping the version again says what is wrong
+        return False  # lost, damaged or in the middle of a merge; committing again reports what is wrong
 
 
-def _is_committed(committed: Committed, root: Path) -> bool:
+def _is_committed(committed: CommittedVersion, root: Path) -> bool:
     settings = DvcSettings.read(root)
     if settings.remote_folder is None:
         return False
     name, files = tracked_files(root, settings.cache)
     # `dataset.json` carries the sha256 of the other files.
-    about = (Project(root).data / committed.dataset / ABOUT).read_bytes()
-    if files.get(f"{committed.dataset}/{ABOUT}") != hashlib.md5(about, usedforsecurity=False).hexdigest():
+    metadata = (Project(root).data / committed.dataset / METADATA).read_bytes()
+    if files.get(f"{committed.dataset}/{METADATA}") != hashlib.md5(metadata, usedforsecurity=False).hexdigest():
         return False
     wanted = [name, *(md5 for path, md5 in files.items() if path.startswith(f"{committed.dataset}/"))]
     return all(

@@ -120,7 +120,7 @@ def tracked_files(root: Path, store: Path) -> tuple[str, dict[str, str]]:
 
 
 def object_file(store: Path, md5: str) -> Path:
-    """Return where a cache or remote keeps an object; it need not be there."""
+    """Return the path of an object in a cache or remote; it need not exist."""
     return store / "files" / "md5" / md5[:2] / md5[2:]
 
 

@@ -6,20 +6,19 @@ import errno
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-
-import filelock
 
 from headframe.config.build import build
 from headframe.config.plan.data import DatasetConfig
 from headframe.config.project import Project
-from headframe.datasets.exchange import exchange, recover
+from headframe.datasets.folders import recover_folder, replace_folder
 from headframe.datasets.raw_files import fetch_raw_file
 from headframe.datasets.schema import contract_schema
-from headframe.datasets.table import ABOUT, REJECTED, TABLE, Table, write_table
+from headframe.datasets.table import METADATA, REJECTED, TABLE, Table, write_table
 from headframe.digests import file_digest, write_record
 from headframe.errors import DataError, HeadframeError
+from headframe.locks import file_lock
 from headframe.places import Places
 from headframe.records import TableRecord
 
@@ -37,36 +36,36 @@ def ingest(dataset: DatasetConfig, places: Places) -> TableRecord:
         places: the table is written to `data/<dataset>/` of the project; raw files may lie in the mirror.
 
     Raises:
-        DataError: a source is damaged, or its rows are not what the data set promises.
+        DataError: a source is damaged, or its rows do not fit the data set's contract.
         HeadframeError: a source is missing, or the project's folder cannot be written.
     """
     project = Project(places.root)
     files = {name: fetch_raw_file(name, source, places.root, places.mirror) for name, source in dataset.sources.items()}
     place = project.data / dataset.name
     fresh = project.state / "collecting" / dataset.name
-    with writing(place), one_at_a_time(project, dataset.name):
-        recover(fresh, place)
+    with readable_write_errors(place), dataset_lock(project, dataset.name):
+        recover_folder(fresh, place)
         fresh.mkdir(parents=True)
         try:
             _write(dataset, files, fresh)
-            table = _settle(fresh, place)
+            table = _install(fresh, place)
         finally:
-            recover(fresh, place)
+            recover_folder(fresh, place)
     return table.record()
 
 
 def is_current(record: TableRecord, dataset: DatasetConfig, places: Places) -> bool:
-    """Tell whether the project still holds the version that a record names, byte for byte, and whether it is wanted.
+    """Return whether the project still holds the version that a record names, and its sources still have that content.
 
-    A source whose sha256 is promised cannot change; the others are looked up and hashed again.
+    A source with a given sha256 cannot change; the others are looked up and hashed again.
     """
     try:
         table = Table.open(places.root / record.folder)
         table.verify()
         for name, source in dataset.sources.items():
             if source.sha256 is None:
-                came = file_digest(fetch_raw_file(name, source, places.root, places.mirror))
-                if came != table.about.sources[name].sha256:
+                actual = file_digest(fetch_raw_file(name, source, places.root, places.mirror))
+                if actual != table.metadata.sources[name].sha256:
                     return False
     except (HeadframeError, OSError):
         return False
@@ -82,7 +81,7 @@ def _write(dataset: DatasetConfig, files: dict[str, Path], folder: Path) -> Tabl
     return write_table(folder, dataset, sources, batches)
 
 
-def _settle(fresh: Path, place: Path) -> Table:
+def _install(fresh: Path, place: Path) -> Table:
     """Put the new table in its place, keeping every file whose content has not changed."""
     new = Table.open(fresh)
     try:
@@ -94,37 +93,27 @@ def _settle(fresh: Path, place: Path) -> Table:
         log.debug("%s is new", place)
     else:
         if old.digest == new.digest and old.rejected().equals(new.rejected()):
-            # Another version of the Parquet library may spell the same rows in other bytes; the old ones stay.
-            about = new.about.model_copy(update={"files": old.about.files})
-            if about == old.about:
+            # Another version of the Parquet library may write the same rows in other bytes; the old ones stay.
+            metadata = new.metadata.model_copy(update={"files": old.metadata.files})
+            if metadata == old.metadata:
                 return old
-            write_record(fresh / ABOUT, about)
+            write_record(fresh / METADATA, metadata)
             for name in (TABLE, REJECTED):
                 (fresh / name).unlink()
                 os.link(place / name, fresh / name)
-    exchange(fresh, place)
+    replace_folder(fresh, place)
     return Table.open(place)
 
 
-@contextmanager
-def one_at_a_time(project: Project, name: str) -> Iterator[None]:
-    """Hold the lock of one data set, waiting for the process that has it."""
-    file = project.state / "locks" / f"collect-{name}.lock"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(file)
-    try:
-        lock.acquire(blocking=False)
-    except filelock.Timeout:
-        log.info("another process collects %s; waiting for it", name)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+def dataset_lock(project: Project, name: str) -> AbstractContextManager[None]:
+    """Return the lock of one data set, under which its table is replaced."""
+    return file_lock(
+        project.state / "locks" / f"collect-{name}.lock", f"another process ingests {name}; waiting for it"
+    )
 
 
 @contextmanager
-def writing(place: Path) -> Iterator[None]:
+def readable_write_errors(place: Path) -> Iterator[None]:
     """Turn a refusal of the file system into one sentence.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Which rows train, which validate, which test: decided before anything looks at them."""
+"""Splits of a table into training, validation and test rows."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ import pyarrow as pa
 from headframe.config.build import build
 from headframe.config.plan.data import TrainingDataConfig
 from headframe.config.ranges import Count, Share
-from headframe.datasets import cells
+from headframe.datasets import hashing
 from headframe.datasets.table import Table, open_record
 from headframe.errors import ConfigurationError, DataError
 from headframe.places import Places
 from headframe.records import SplitRecord, TableRecord
 
-PARTS = ("train", "validation", "test", "unused")
+SPLITS = ("train", "validation", "test", "unused")
 
 
 class Splitter(ABC):
-    """Divides the rows of a table.
+    """Splits the rows of a table.
 
     Attributes:
-        columns: what it reads of the table beside `content`.
-        apart: whether it promises that rows of equal content never lie in two of train, validation, test.
-            Rows of a series are no examples by themselves, so there it is the time order that keeps
-            the parts apart, and equal readings may occur in all of them.
+        columns: what it reads of the table besides `content`.
+        disjoint: whether rows of equal content never lie in two of train, validation, test.
+            Rows of a series are no examples by themselves, so there it is the time order that
+            separates the splits, and equal readings may occur in all of them.
     """
 
-    apart: ClassVar[bool] = True
+    disjoint: ClassVar[bool] = True
     columns: tuple[str, ...] = ()
 
     @abstractmethod
     def assign(self, rows: pa.Table, time: str | None) -> np.ndarray:
-        """Give each row one of `PARTS`, in table order.
+        """Assign each row one of `SPLITS`, in table order.
 
         Args:
             rows: `content` and `columns`, and the column of time where there is one.
@@ -47,13 +47,13 @@ class Splitter(ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hashed(Splitter):
-    """Draws by the content of a row alone: its repetitions go with it, and appended rows move no other.
+class HashSplitter(Splitter):
+    """Assigns by a hash of the content of a row: equal rows stay together, and appended rows move no other.
 
     Attributes:
         validation: share of the contents, from 0 to 1.
         test: share of the contents, from 0 to 1.
-        salt: any text; another salt is another draw.
+        salt: any text; another salt gives another split.
     """
 
     validation: Share
@@ -67,13 +67,13 @@ class Hashed(Splitter):
 
     def assign(self, rows: pa.Table, time: str | None) -> np.ndarray:  # noqa: ARG002 - as the base class has it
         """See `Splitter.assign`."""
-        draw = lot(cells.numbers(rows.column("content")), self.salt)
+        draw = uniform_hash(hashing.content_numbers(rows.column("content")), self.salt)
         return np.select([draw < self.test, draw < self.test + self.validation], ["test", "validation"], "train")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Given(Splitter):
-    """Keeps the split that the source has, so that results compare with published ones.
+class PredefinedSplitter(Splitter):
+    """Takes the split that the source has, so that results compare with published ones.
 
     The published test rows stay whole. Training and validation rows that repeat a test row, and training
     rows that repeat a validation row, are left unused.
@@ -82,7 +82,7 @@ class Given(Splitter):
         column: holds the source's split.
         names: by value of `column`, which of train, validation, test it means; other values are not allowed.
         validation: share of the training contents that validates, where the source has no validation rows.
-        salt: any text; another salt is another draw.
+        salt: any text; another salt gives another split.
     """
 
     column: str = "part"
@@ -96,9 +96,9 @@ class Given(Splitter):
         if not 0 <= self.validation < 1:
             msg = f"validation={self.validation} must be at least 0 and below 1"
             raise ValueError(msg)
-        foreign = {*self.names.values()} - {*PARTS}
+        foreign = {*self.names.values()} - {*SPLITS}
         if foreign:
-            msg = f"names leads to {', '.join(sorted(foreign))}; only {', '.join(PARTS)} are possible"
+            msg = f"names leads to {', '.join(sorted(foreign))}; only {', '.join(SPLITS)} are possible"
             raise ValueError(msg)
 
     @property
@@ -108,25 +108,25 @@ class Given(Splitter):
 
     def assign(self, rows: pa.Table, time: str | None) -> np.ndarray:  # noqa: ARG002 - as the base class has it
         """See `Splitter.assign`."""
-        came = cells.whole(rows.column(self.column)).dictionary_encode()
+        came = hashing.one_chunk(rows.column(self.column)).dictionary_encode()
         unknown = sorted({str(value) for value in came.dictionary.to_pylist()} - {*self.names})
         if unknown or came.null_count:
             msg = f"column {self.column!r} holds {(unknown or ['nothing'])[0]!r}; expected: {', '.join(self.names)}"
             raise DataError(msg)
         meanings = np.array([self.names[value] for value in came.dictionary.to_pylist()], dtype="<U10")
-        parts = meanings[np.asarray(came.indices)]
-        content = cells.numbers(rows.column("content"))
+        splits = meanings[np.asarray(came.indices)]
+        content = hashing.content_numbers(rows.column("content"))
         if self.validation:
-            parts[(parts == "train") & (lot(content, self.salt) < self.validation)] = "validation"
-        learned = np.isin(parts, ["train", "validation"])
-        parts[learned & np.isin(content, content[parts == "test"])] = "unused"
-        parts[(parts == "train") & np.isin(content, content[parts == "validation"])] = "unused"
-        return parts
+            splits[(splits == "train") & (uniform_hash(content, self.salt) < self.validation)] = "validation"
+        learned = np.isin(splits, ["train", "validation"])
+        splits[learned & np.isin(content, content[splits == "test"])] = "unused"
+        splits[(splits == "train") & np.isin(content, content[splits == "validation"])] = "unused"
+        return splits
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ordered(Splitter):
-    """Cuts a series in the order of time: the oldest rows train, the rows after them validate, then test.
+class TimeSplitter(Splitter):
+    """Splits a series in the order of time: the oldest rows train, the rows after them validate, then test.
 
     Attributes:
         train: number of rows.
@@ -134,7 +134,7 @@ class Ordered(Splitter):
         test: number of rows; what comes after them is left unused.
     """
 
-    apart: ClassVar[bool] = False
+    disjoint: ClassVar[bool] = False
 
     train: Count
     validation: Count
@@ -156,23 +156,23 @@ class Ordered(Splitter):
             raise ConfigurationError(msg)
         wanted = self.train + self.validation + self.test
         if rows.num_rows < wanted:
-            msg = f"the split asks for {wanted} rows, but the table has {rows.num_rows}"
+            msg = f"the split needs {wanted} rows, but the table has {rows.num_rows}"
             raise DataError(msg)
-        moments = np.asarray(cells.whole(rows.column(time)))
-        back = np.flatnonzero(~(moments[1:] > moments[:-1]))
+        times = np.asarray(hashing.one_chunk(rows.column(time)))
+        back = np.flatnonzero(~(times[1:] > times[:-1]))
         if len(back):
             at = int(back[0]) + 1
             msg = (
-                f"column {time!r} does not ascend: row {at + 1} has {moments[at]} after {moments[at - 1]}; "
-                "sort the source by time and remove repeated moments"
+                f"column {time!r} does not ascend: row {at + 1} has {times[at]} after {times[at - 1]}; "
+                "sort the source by time and remove repeated times"
             )
             raise DataError(msg)
         counts = (self.train, self.validation, self.test, rows.num_rows - wanted)
-        return np.repeat(np.array(PARTS), counts)
+        return np.repeat(np.array(SPLITS), counts)
 
 
 def assign(dataset: TrainingDataConfig, table: Table) -> np.ndarray:
-    """Give each row of a table one of train, validation, test, unused; `<U10` (rows,), in table order.
+    """Assign each row of a table one of train, validation, test, unused; `<U10` (rows,), in table order.
 
     Raises:
         DataError: the table cannot be split as the data set says.
@@ -187,26 +187,26 @@ def assign(dataset: TrainingDataConfig, table: Table) -> np.ndarray:
 
 
 def split(dataset: TrainingDataConfig, table: TableRecord, places: Places) -> SplitRecord:
-    """Split a table and, where its splitter promises it, prove that no content lies in two parts.
+    """Split a table; where its splitter is disjoint, check that no content lies in two splits.
 
     Raises:
-        DataError: a part is empty, or rows of equal content lie in two parts.
+        DataError: a split is empty, or rows of equal content lie in two splits.
     """
     opened = open_record(table, places.root)
-    parts = assign(dataset, opened)
-    counts = {part: int((parts == part).sum()) for part in PARTS}
+    splits = assign(dataset, opened)
+    counts = {part: int((splits == part).sum()) for part in SPLITS}
     empty = [part for part in ("train", "validation", "test") if not counts[part]]
     if empty:
         msg = f"the split of {dataset.name} leaves no {empty[0]} rows among {table.rows}; change its shares"
         raise DataError(msg)
-    if build(dataset.split).apart:
-        _prove_apart(dataset.name, cells.numbers(opened.read(["content"]).column("content")), parts)
-    codes = np.searchsorted(sorted(PARTS), parts).astype(np.uint8)
+    if build(dataset.split).disjoint:
+        _check_disjoint(dataset.name, hashing.content_numbers(opened.read(["content"]).column("content")), splits)
+    codes = np.searchsorted(sorted(SPLITS), splits).astype(np.uint8)
     return SplitRecord(table=table, digest=hashlib.sha256(codes.tobytes()).hexdigest(), **counts)
 
 
-def lot(content: np.ndarray, salt: str) -> np.ndarray:
-    """Draw a number in [0, 1) for each content, the same ever after; float64 (rows,).
+def uniform_hash(content: np.ndarray, salt: str) -> np.ndarray:
+    """Hash each content to a number in [0, 1); float64 (rows,).
 
     Source: the finaliser of splitmix64, G. L. Steele, D. Lea, C. H. Flood, OOPSLA 2014,
     doi:10.1145/2660193.2660195, over the content and 64 bits of the salt's sha256.
@@ -219,17 +219,17 @@ def lot(content: np.ndarray, salt: str) -> np.ndarray:
     return (mixed >> np.uint64(11)).astype(np.float64) / 2.0**53  # 53 bits are what a double holds exactly
 
 
-def _prove_apart(name: str, content: np.ndarray, parts: np.ndarray) -> None:
-    """Look for a content in two parts, without trusting how the parts were made."""
-    used = parts != "unused"
-    content, parts = content[used], parts[used]
-    order = np.lexsort([parts, content])
-    content, parts = content[order], parts[order]
-    crossing = np.flatnonzero((content[1:] == content[:-1]) & (parts[1:] != parts[:-1]))
+def _check_disjoint(name: str, content: np.ndarray, splits: np.ndarray) -> None:
+    """Check that no content lies in two splits, whatever assigned them."""
+    used = splits != "unused"
+    content, splits = content[used], splits[used]
+    order = np.lexsort([splits, content])
+    content, splits = content[order], splits[order]
+    crossing = np.flatnonzero((content[1:] == content[:-1]) & (splits[1:] != splits[:-1]))
     if len(crossing):
         at = int(crossing[0])
         msg = (
-            f"the split of {name} leaks: equal inputs lie in two parts, first the content "
-            f"{int(content[at]):016x} in both {parts[at]} and {parts[at + 1]}"
+            f"the split of {name} leaks: equal inputs lie in two splits, first the content "
+            f"{int(content[at]):016x} in both {splits[at]} and {splits[at + 1]}"
         )
         raise DataError(msg)

@@ -16,14 +16,14 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from headframe.config.plan.data import DatasetConfig, SourceConfig
-from headframe.datasets import cells
-from headframe.datasets.readers.base import Batch, Rejected
+from headframe.datasets import hashing
+from headframe.datasets.readers.base import ReadBatch, RejectedRow
 from headframe.datasets.schema import contract_schema, table_schema
 from headframe.digests import Record, canonical, file_digest, write_record
 from headframe.errors import DataError, HeadframeError
 from headframe.records import TableRecord
 
-TABLE, REJECTED, ABOUT = "table.parquet", "rejected.parquet", "dataset.json"
+TABLE, REJECTED, METADATA = "table.parquet", "rejected.parquet", "dataset.json"
 BLOCK_ROWS, BLOCK_BYTES = 65_536, 16 * 2**20  # a row group holds at most so many rows, and bytes of tensors
 # The digest is taken block by block, so another size gives every table another digest.
 
@@ -38,20 +38,20 @@ _REJECTED = pa.schema(
 )
 
 
-class About(Record):
-    """What `dataset.json` says of the table beside it. No time stamps: equal input, equal bytes."""
+class TableMetadata(Record):
+    """What `dataset.json` records of the table in its folder. No time stamps: equal input, equal bytes."""
 
     dataset: str
     title: str
     licence: str
     citation: str
     homepage: str
-    sources: dict[str, SourceConfig]  # with the sha256 of what really came
+    sources: dict[str, SourceConfig]  # with the sha256 of what was read
     columns: dict[str, str]  # name -> Arrow type, in the table's order
     rows: int
     rejected: int
     digest: str  # sha256 of all cells, whatever the Parquet writer's version
-    files: dict[str, str]  # sha256 of the bytes of the files beside this one
+    files: dict[str, str]  # sha256 of the other files in the folder
 
 
 class Table:
@@ -60,9 +60,9 @@ class Table:
     What is read of it is of the version that was opened, even if another one has been put in its place since.
     """
 
-    def __init__(self, folder: Path, about: About, file: pa.NativeFile) -> None:
+    def __init__(self, folder: Path, metadata: TableMetadata, file: pa.NativeFile) -> None:
         self.folder = folder
-        self.about = about
+        self.metadata = metadata
         self._file = file
 
     @classmethod
@@ -75,7 +75,7 @@ class Table:
         """
         try:
             raw, file = _opened(folder)
-            about = About.model_validate_json(raw)
+            metadata = TableMetadata.model_validate_json(raw)
             stored = pq.read_metadata(file).num_rows
         except (FileNotFoundError, NotADirectoryError) as error:
             msg = (
@@ -86,10 +86,10 @@ class Table:
         except (ValidationError, pa.ArrowInvalid) as error:
             msg = f"{folder} is damaged: {str(error).splitlines()[0]}; collect it again or restore a version of it"
             raise DataError(msg) from error
-        if stored != about.rows:
-            msg = f"{folder / TABLE} has {stored} rows, but {ABOUT} says {about.rows}; collect the data set again"
+        if stored != metadata.rows:
+            msg = f"{folder / TABLE} has {stored} rows, but {METADATA} says {metadata.rows}; collect the data set again"
             raise DataError(msg)
-        return cls(folder, about, file)
+        return cls(folder, metadata, file)
 
     @cached_property
     def schema(self) -> pa.Schema:
@@ -99,22 +99,22 @@ class Table:
     @property
     def num_rows(self) -> int:
         """How many examples there are."""
-        return self.about.rows
+        return self.metadata.rows
 
     @property
     def digest(self) -> str:
         """The sha256 of all cells."""
-        return self.about.digest
+        return self.metadata.digest
 
     def record(self) -> TableRecord:
-        """Give the record by which stages name this table."""
-        about = self.about
+        """Return the record by which steps name this table."""
+        metadata = self.metadata
         return TableRecord(
-            dataset=about.dataset,
-            folder=f"data/{about.dataset}",
-            digest=about.digest,
-            rows=about.rows,
-            rejected=about.rejected,
+            dataset=metadata.dataset,
+            folder=f"data/{metadata.dataset}",
+            digest=metadata.digest,
+            rows=metadata.rows,
+            rejected=metadata.rejected,
         )
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
@@ -135,7 +135,7 @@ class Table:
             yield from file.iter_batches(size, columns=self._known(columns))
 
     def rejected(self) -> pa.Table:
-        """Give the rows that could not be read: source, position, reason, raw."""
+        """Return the rows that could not be read: source, position, reason, raw."""
         return pq.read_table(self.folder / REJECTED)
 
     def verify(self) -> None:
@@ -144,17 +144,17 @@ class Table:
         Raises:
             DataError: a file is not the one that was written.
         """
-        for name, promised in self.about.files.items():
-            came = file_digest(self.folder / name)
-            if came != promised:
+        for name, expected in self.metadata.files.items():
+            actual = file_digest(self.folder / name)
+            if actual != expected:
                 msg = (
-                    f"{self.folder / name} has sha256 {came}, but {promised} was written; "
+                    f"{self.folder / name} has sha256 {actual}, but {expected} was written; "
                     "it was changed or damaged: collect the data set again or restore a version of it"
                 )
                 raise DataError(msg)
 
     def _known(self, columns: Sequence[str] | None) -> list[str] | None:
-        """Refuse a column that is not there, which Arrow passes over in silence."""
+        """Check that the columns exist, since Arrow ignores those that do not."""
         lacking = [name for name in columns or () if name not in self.schema.names]
         if lacking:
             msg = f"{self.folder / TABLE} has no column {lacking[0]!r}; it has {', '.join(self.schema.names)}"
@@ -163,14 +163,14 @@ class Table:
 
 
 def _opened(folder: Path) -> tuple[bytes, pa.NativeFile]:
-    """Read `dataset.json` and open the rows that it is about: both of one version, though another may take its place.
+    """Read `dataset.json` and open its table: both of one version, though another may replace it.
 
     A version's folder is put in place as a whole, so files that are found from one and the same folder belong together.
     """
     while True:
         held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            with os.fdopen(os.open(ABOUT, os.O_RDONLY, dir_fd=held), "rb") as stream:
+            with os.fdopen(os.open(METADATA, os.O_RDONLY, dir_fd=held), "rb") as stream:
                 raw = stream.read()
             rows = os.open(TABLE, os.O_RDONLY, dir_fd=held)
             try:
@@ -195,7 +195,7 @@ def open_version(root: Path, dataset: str, digest: str) -> Table:
     table = Table.open(root / "data" / dataset)
     if table.digest != digest:
         msg = (
-            f"data/{dataset} holds version {table.digest[:12]} of the data, but {digest[:12]} is asked for: another "
+            f"data/{dataset} holds version {table.digest[:12]} of the data, but {digest[:12]} is expected: another "
             "run or a restore has replaced it meanwhile; run again when nothing else uses it, or bring yours back: "
             f"headframe data restore {dataset} {digest[:12]}"
         )
@@ -209,20 +209,20 @@ def open_record(record: TableRecord, root: Path) -> Table:
 
 
 def write_table(
-    folder: Path, dataset: DatasetConfig, sources: dict[str, SourceConfig], batches: Iterable[Batch]
+    folder: Path, dataset: DatasetConfig, sources: dict[str, SourceConfig], batches: Iterable[ReadBatch]
 ) -> Table:
     """Write a table, its rejected rows and `dataset.json` into an empty folder.
 
     Args:
         folder: exists and is empty.
-        dataset: what the table promises to be.
-        sources: the data set's sources with the sha256 of what came.
+        dataset: the contract, and what is recorded of the source.
+        sources: the data set's sources with the sha256 of what was read.
         batches: rows in the contract's columns.
 
     Raises:
         DataError: there are more rejected rows than `dataset.max_rejected`, no rows, or a key occurs twice.
     """
-    rejected: list[Rejected] = []
+    rejected: list[RejectedRow] = []
     with _Writer(folder / TABLE, dataset) as writer:
         for batch in batches:
             rejected += batch.rejected
@@ -233,20 +233,20 @@ def write_table(
         msg = f"dataset {dataset.name}: its sources hold no rows that can be read"
         raise DataError(msg)
     _write_rejected(folder / REJECTED, rejected)
-    about = About(
+    metadata = TableMetadata(
         dataset=dataset.name,
         title=dataset.title,
         licence=dataset.licence,
         citation=dataset.citation,
         homepage=dataset.homepage,
         sources=sources,
-        columns=_spelled(writer.schema),
+        columns=_column_types(writer.schema),
         rows=writer.rows,
         rejected=len(rejected),
         digest=writer.digest(),
         files={name: file_digest(folder / name) for name in (REJECTED, TABLE)},
     )
-    write_record(folder / ABOUT, about)
+    write_record(folder / METADATA, metadata)
     return Table.open(folder)
 
 
@@ -260,8 +260,8 @@ class _Writer:
         self._columns = contract_schema(dataset.contract.columns)
         self._block = _block_rows(self.schema)
         self._waiting: list[pa.RecordBatch] = []
-        self._seen = Repetitions()
-        self._state = hashlib.sha256(canonical(list(_spelled(self.schema).items())).encode())
+        self._seen = OccurrenceCounter()
+        self._state = hashlib.sha256(canonical(list(_column_types(self.schema).items())).encode())
         # Keys differ in every row, so a dictionary of them would be written for nothing.
         dictionaries = [name for name in self._columns.names if name != dataset.key]
         self._file = pq.ParquetWriter(file, self.schema, use_dictionary=dictionaries, **_WRITING)
@@ -288,52 +288,52 @@ class _Writer:
 
     def _write_block(self, rows: pa.Table) -> None:
         rows = rows.combine_chunks()
-        contents = cells.contents(rows, self._dataset.inputs)
-        numbered = self._seen.number(contents) if self._dataset.key is None else None
+        contents = hashing.content_hashes(rows, self._dataset.inputs)
+        numbered = self._seen.count_earlier(contents) if self._dataset.key is None else None
         names = _named(contents, numbered) if numbered is not None else self._keys(rows)
         block = pa.Table.from_arrays([pa.array(names), pa.array(contents), *rows.columns], schema=self.schema)
-        cells.update(self._state, block)
+        hashing.update_digest(self._state, block)
         self._file.write_table(block, row_group_size=self._block)
         self.rows += block.num_rows
 
     def _keys(self, rows: pa.Table) -> list[str]:
         key = str(self._dataset.key)
         names = ["" if value is None else _key(value) for value in rows.column(key).to_pylist()]
-        repeated = np.flatnonzero(self._seen.number(cells.contents(rows, [key])))
+        repeated = np.flatnonzero(self._seen.count_earlier(hashing.content_hashes(rows, [key])))
         if len(repeated):
             msg = f"dataset {self._dataset.name}: key {key}={names[repeated[0]]!r} occurs twice; a key names one row"
             raise DataError(msg)
         return names
 
 
-class Repetitions:
-    """Counts how often each content came before, in 8 bytes for each that came."""
+class OccurrenceCounter:
+    """Counts earlier occurrences of each content, in 8 bytes per content."""
 
     def __init__(self) -> None:
         self._levels: list[np.ndarray] = []  # sorted, without repetitions, each at least twice as long as the next
-        self._often: dict[int, int] = {}  # how often those came that came more than once
+        self._counts: dict[int, int] = {}  # occurrences of those that are repeated
 
-    def number(self, contents: Sequence[str]) -> np.ndarray:
-        """Give each content the number of its earlier occurrences; int64 (contents,)."""
-        came = np.frombuffer(bytes.fromhex("".join(contents)), dtype=">u8").astype(np.uint64)
-        unique, inverse, counts = np.unique(came, return_inverse=True, return_counts=True)
+    def count_earlier(self, contents: Sequence[str]) -> np.ndarray:
+        """Return the number of earlier occurrences of each content; int64 (contents,)."""
+        values = np.frombuffer(bytes.fromhex("".join(contents)), dtype=">u8").astype(np.uint64)
+        unique, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
         known = np.zeros(len(unique), dtype=bool)
         for level in self._levels:
             at = np.minimum(np.searchsorted(level, unique), len(level) - 1)
             known |= level[at] == unique
         before = known.astype(np.int64)
         for index in np.flatnonzero(known | (counts > 1)).tolist():
-            value = int(unique[index])
-            before[index] = self._often.get(value, before[index])
-            self._often[value] = int(before[index] + counts[index])
-        self._keep(unique[~known])
+            content = int(unique[index])
+            before[index] = self._counts.get(content, before[index])
+            self._counts[content] = int(before[index] + counts[index])
+        self._insert(unique[~known])
         order = np.argsort(inverse, kind="stable")
         starts = np.repeat(np.cumsum(counts) - counts, counts)
-        within = np.empty(len(came), dtype=np.int64)
-        within[order] = np.arange(len(came)) - starts
+        within = np.empty(len(values), dtype=np.int64)
+        within[order] = np.arange(len(values)) - starts
         return before[inverse] + within
 
-    def _keep(self, fresh: np.ndarray) -> None:
+    def _insert(self, fresh: np.ndarray) -> None:
         if not len(fresh):
             return
         while self._levels and len(self._levels[-1]) < 2 * len(fresh):
@@ -357,16 +357,16 @@ def _block_rows(schema: pa.Schema) -> int:
     return max(1, min(BLOCK_ROWS, BLOCK_BYTES // sum(widths))) if widths else BLOCK_ROWS
 
 
-def _spelled(schema: pa.Schema) -> dict[str, str]:
+def _column_types(schema: pa.Schema) -> dict[str, str]:
     return {field.name: str(field.type) for field in schema}
 
 
-def _write_rejected(file: Path, rejected: Sequence[Rejected]) -> None:
+def _write_rejected(file: Path, rejected: Sequence[RejectedRow]) -> None:
     rows = [[getattr(one, name) for one in rejected] for name in _REJECTED.names]
     pq.write_table(pa.table(rows, schema=_REJECTED), file, **_WRITING)
 
 
-def _too_many(dataset: DatasetConfig, rejected: Sequence[Rejected]) -> str:
+def _too_many(dataset: DatasetConfig, rejected: Sequence[RejectedRow]) -> str:
     first = rejected[0]
     which = f"row {first.position} of source {first.source} {first.reason}" if first.source else first.reason
     return (

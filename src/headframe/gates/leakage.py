@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headframe.config.build import build
-from headframe.datasets import cells
-from headframe.datasets.splits import PARTS
+from headframe.datasets import hashing
+from headframe.datasets.splits import SPLITS
 from headframe.gates.context import GateContext
 from headframe.gates.report import GateResult, Numbers
 
@@ -28,8 +28,8 @@ class Leakage:
     def judge(self, context: GateContext) -> GateResult:
         """Judge a version."""
         splits, table = context.rows.splits, context.rows.table
-        numbers: Numbers = {split: int((splits == split).sum()) for split in PARTS}
-        codes = np.searchsorted(sorted(PARTS), splits).astype(np.uint8)
+        numbers: Numbers = {split: int((splits == split).sum()) for split in SPLITS}
+        codes = np.searchsorted(sorted(SPLITS), splits).astype(np.uint8)
         found, expected = hashlib.sha256(codes.tobytes()).hexdigest(), context.records.signed_digest("split")
         if found != expected:
             reason = f"the table splits into {found[:12]}, but the version was measured on split {expected[:12]}"
@@ -49,7 +49,7 @@ class Leakage:
 
     def _contents(self, context: GateContext, numbers: Numbers) -> GateResult:
         splits = context.rows.splits
-        contents = cells.numbers(context.rows.table.read(["content"])["content"])
+        contents = hashing.content_numbers(context.rows.table.read(["content"])["content"])
         learned = np.unique(contents[np.isin(splits, ["train", "validation"])])
         tested = contents[splits == "test"]
         shared = np.isin(tested, learned)
@@ -65,7 +65,7 @@ class Leakage:
 
     def _order(self, context: GateContext, numbers: Numbers) -> GateResult:
         splits, table, time = context.rows.splits, context.rows.table, context.records.plan.dataset.time
-        times = np.arange(len(splits)) if time is None else np.asarray(cells.whole(table.read([time])[time]))
+        times = np.arange(len(splits)) if time is None else np.asarray(hashing.one_chunk(table.read([time])[time]))
         learned, tested = times[np.isin(splits, ["train", "validation"])], times[splits == "test"]
         late = int((learned >= tested.min()).sum())
         numbers["not_earlier"] = late

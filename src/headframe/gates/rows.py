@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from headframe.config.build import build
-from headframe.datasets import cells
+from headframe.datasets import hashing
 from headframe.datasets.splits import assign
 from headframe.datasets.table import Table
 from headframe.digests import file_digest
@@ -60,10 +60,10 @@ class VersionRows:
             present = None  # not collected on this machine, or damaged: a committed version decides
         if present is not None and present.digest == expected:
             return present
-        from headframe.datasets.versions import Versions  # noqa: PLC0415 - imports dvc: a second
+        from headframe.datasets.versions import DataVersions  # noqa: PLC0415 - imports dvc: a second
 
         try:
-            return Versions(root).extract(name, expected, self.records.scratch / "data" / name)
+            return DataVersions(root).extract(name, expected, self.records.scratch / "data" / name)
         except Unavailable:
             raise
         except HeadframeError as error:
@@ -192,7 +192,7 @@ class VersionRows:
     def digest(self) -> str:
         """The sha256 of the test rows' names and targets in their order."""
         state = hashlib.sha256()
-        cells.update(state, self.predictions.select(["row_id", "target"]))
+        hashing.update_digest(state, self.predictions.select(["row_id", "target"]))
         return state.hexdigest()
 
     @cached_property
@@ -285,7 +285,9 @@ def differing_targets(found: pa.ChunkedArray, expected: pa.ChunkedArray) -> np.n
     if found.type != expected.type or found.null_count or len(found) != len(expected):
         return np.arange(len(expected))
     if isinstance(expected.type, pa.FixedShapeTensorType):
-        flat = [cells.whole(each).storage.flatten().to_numpy().reshape(len(each), -1) for each in (found, expected)]
+        flat = [
+            hashing.one_chunk(each).storage.flatten().to_numpy().reshape(len(each), -1) for each in (found, expected)
+        ]
     elif pa.types.is_floating(expected.type):
         flat = [each.to_numpy().reshape(-1, 1) for each in (found, expected)]
     else:

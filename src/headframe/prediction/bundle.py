@@ -25,7 +25,7 @@ from headframe.config.build import build
 from headframe.config.plan.learner import Learner
 from headframe.config.plan.model import EnsembleConfig, ModelConfig
 from headframe.config.plan.task import TaskConfig
-from headframe.datasets.exchange import exchange
+from headframe.datasets.folders import replace_folder
 from headframe.digests import canonical, digest, file_digest
 from headframe.errors import DataError, HeadframeError
 from headframe.features.base import Encoder
@@ -143,7 +143,7 @@ def _save(folder: Path, manifest: ModelManifest, task: Task, write: Callable[[Pa
         text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
         (fresh / MANIFEST).write_text(text + "\n", encoding="utf-8")
         fresh.chmod(0o755)
-        exchange(fresh, folder)
+        replace_folder(fresh, folder)
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise

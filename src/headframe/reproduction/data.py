@@ -13,8 +13,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from headframe.config.project import Project
-from headframe.datasets.cells import update
 from headframe.datasets.dvc_files import DvcSettings, holds_objects, settings_of_remote
+from headframe.datasets.hashing import update_digest
 from headframe.datasets.table import TABLE, Table
 from headframe.digests import canonical
 from headframe.errors import HeadframeError
@@ -39,7 +39,7 @@ def restore_table(table: TableRecord, project: Path, root: Path) -> str:
     stores = list(_stores(project))
     if not stores:
         return SOURCES
-    from headframe.datasets.versions import Versions  # noqa: PLC0415 - dvc costs seconds
+    from headframe.datasets.versions import DataVersions  # noqa: PLC0415 - dvc costs seconds
 
     folder = root / ".dvc"
     for name, settings in stores:
@@ -49,7 +49,7 @@ def restore_table(table: TableRecord, project: Path, root: Path) -> str:
             with (folder / file).open("w", encoding="utf-8") as stream:
                 parser.write(stream)
         try:
-            Versions(root).restore(table.dataset, table.digest)
+            DataVersions(root).restore(table.dataset, table.digest)
             if table_digest(Table.open(root / table.folder)) == table.digest:
                 return name
             log.warning("data      not from %s: its rows do not have the digest that it states", name)
@@ -64,10 +64,10 @@ def table_digest(table: Table) -> str:
 
     Blocks are hashed as they were written: a row group of the file is one of them.
     """
-    state = hashlib.sha256(canonical(list(table.about.columns.items())).encode())
+    state = hashlib.sha256(canonical(list(table.metadata.columns.items())).encode())
     with pq.ParquetFile(table.folder / TABLE) as file:
         for group in range(file.num_row_groups):
-            update(state, file.read_row_group(group))
+            update_digest(state, file.read_row_group(group))
     return state.hexdigest()
 
 

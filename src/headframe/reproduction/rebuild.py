@@ -134,10 +134,10 @@ def _run_steps(
 def _table(plan: VersionPlan, expected: str, root: Path) -> TableRecord:
     """Open the table that was restored into the checkout, else ingest it."""
     from headframe.datasets.ingest import ingest  # noqa: PLC0415 - see `_run_steps`
-    from headframe.datasets.table import ABOUT, Table  # noqa: PLC0415
+    from headframe.datasets.table import METADATA, Table  # noqa: PLC0415
 
     folder = Project(root).data / plan.dataset.name
-    if (folder / ABOUT).is_file():
+    if (folder / METADATA).is_file():
         table = Table.open(folder)
         table.verify()
         return table.record()

@@ -105,9 +105,9 @@ class Classification(Task):
         order = np.argsort(np.array(values.to_pylist(), dtype=object), kind="stable")
         self.classes_ = values.take(pa.array(order))
         self.counts_ = counts[order]
-        self._settle()
+        self._install()
 
-    def _settle(self) -> None:
+    def _install(self) -> None:
         labels = self.classes_.to_pylist()
         if self.positive is not None and self.positive not in labels:
             known = ", ".join(_text(label) for label in labels)
@@ -283,7 +283,7 @@ class Classification(Task):
         self.column_ = state["column"]
         self.classes_ = pa.array(state["classes"], pa.type_for_alias(state["type"]))
         self.counts_ = np.array(state["counts"], dtype=np.int64)
-        self._settle()
+        self._install()
 
 
 def _text(label: Label) -> str:

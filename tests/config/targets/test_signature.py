@@ -69,9 +69,9 @@ def test_estimators_take_what_scikit_learn_lets_them_take(target: str) -> None:
 SHARES = [-0.1, 0, 0.0, 0.5, 1, 1.0, 1.1, math.nan, math.inf]
 NUMBERS = [-1, 0, 1, 2]
 CHECKED_BY_THEMSELVES: list[tuple[str, dict[str, Any], str, list[Any]]] = [
-    ("headframe.datasets.splits.Hashed", {"test": 0.0, "validation": 0.0}, "validation", SHARES),
-    ("headframe.datasets.splits.Given", {}, "validation", SHARES),
-    ("headframe.datasets.splits.Ordered", {"train": 1, "validation": 1, "test": 1}, "test", NUMBERS),
+    ("headframe.datasets.splits.HashSplitter", {"test": 0.0, "validation": 0.0}, "validation", SHARES),
+    ("headframe.datasets.splits.PredefinedSplitter", {}, "validation", SHARES),
+    ("headframe.datasets.splits.TimeSplitter", {"train": 1, "validation": 1, "test": 1}, "test", NUMBERS),
     ("headframe.features.augment.Shift", {}, "pixels", NUMBERS),
     ("headframe.features.augment.TokenDropout", {}, "share", SHARES),
     ("headframe.features.windows.Windows", {}, "lookback", NUMBERS),

@@ -1,4 +1,4 @@
-"""The promise that every reader keeps, and the ways into raw files that readers share."""
+"""The interface of readers, and how they open raw files."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ import pyarrow as pa
 from headframe.errors import DataError, HeadframeError
 
 GZIP = b"\x1f\x8b"
-RAW_LENGTH = 2000  # characters of an unreadable row that are kept
+RAW_LENGTH = 2000  # characters of an unreadable row that are stored
 
 
 @dataclass(frozen=True)
-class Rejected:
+class RejectedRow:
     """A row that cannot be read.
 
     Attributes:
@@ -37,26 +37,26 @@ class Rejected:
 
 
 @dataclass(frozen=True)
-class Batch:
-    """What a reader hands over at a time: the rows it could read, and those it could not."""
+class ReadBatch:
+    """What a reader yields at a time: rows that it could read, and those that it could not."""
 
     rows: pa.RecordBatch
-    rejected: tuple[Rejected, ...] = ()
+    rejected: tuple[RejectedRow, ...] = ()
 
 
 class Reader(ABC):
     """Streams raw files as record batches; memory does not grow with the files."""
 
     @abstractmethod
-    def read(self, files: Mapping[str, Path], schema: pa.Schema) -> Iterator[Batch]:
+    def read(self, files: Mapping[str, Path], schema: pa.Schema) -> Iterator[ReadBatch]:
         """Yield all rows of all files, in the order of `files` and then of the file.
 
         Args:
             files: each source's name and file, in the data set's order.
-            schema: the columns to give, with their types; a field that is not nullable takes no missing value.
+            schema: the columns to return, with their types; a field that is not nullable takes no missing value.
 
         Raises:
-            DataError: a file as a whole is not what it should be: empty, cut short, without a promised column.
+            DataError: a file as a whole is not what it should be: empty, cut short, without an expected column.
         """
 
 

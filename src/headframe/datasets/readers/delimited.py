@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headframe.datasets.readers.base import Batch, Reader, Rejected
+from headframe.datasets.readers.base import ReadBatch, Reader, RejectedRow
 from headframe.datasets.readers.lines import Row, rejected, rows_of
 from headframe.errors import DataError
 
@@ -28,7 +28,7 @@ class Delimited(Reader):
         delimiter: one character between cells.
         columns: names of the file's columns from left to right; None: the first line names them.
         quoted: whether `"` encloses cells that hold delimiters or line ends.
-        missing: spellings of "there is no value here", in any column.
+        missing: cells that mean "no value", in any column.
         comment: how lines begin that hold no row.
         trim: drop blanks around each cell.
         endings: by column, what to cut off the end of a cell where it is there.
@@ -46,7 +46,7 @@ class Delimited(Reader):
     parts: Mapping[str, str] = field(default_factory=dict)
     part: str = "part"
 
-    def read(self, files: Mapping[str, Path], schema: pa.Schema) -> Iterator[Batch]:
+    def read(self, files: Mapping[str, Path], schema: pa.Schema) -> Iterator[ReadBatch]:
         """Yield the rows of all files; see `Reader.read`."""
         for source, file in files.items():
             if self.parts and source not in self.parts:
@@ -57,7 +57,7 @@ class Delimited(Reader):
             self._check_columns(file, names, schema)
             yield from self._batches(source, names, found, schema)
 
-    def _names(self, file: Path, found: Iterator[Row | Rejected]) -> list[str]:
+    def _names(self, file: Path, found: Iterator[Row | RejectedRow]) -> list[str]:
         if self.columns is not None:
             return list(self.columns)
         first = next(found, None)
@@ -81,12 +81,12 @@ class Delimited(Reader):
             raise DataError(msg)
 
     def _batches(
-        self, source: str, names: list[str], found: Iterator[Row | Rejected], schema: pa.Schema
-    ) -> Iterator[Batch]:
+        self, source: str, names: list[str], found: Iterator[Row | RejectedRow], schema: pa.Schema
+    ) -> Iterator[ReadBatch]:
         rows: list[Row] = []
-        refused: list[Rejected] = []
+        refused: list[RejectedRow] = []
         for row in found:
-            if isinstance(row, Rejected):
+            if isinstance(row, RejectedRow):
                 refused.append(row)
             elif len(row.cells) != len(names):
                 reason = f"has {len(row.cells)} cells where {len(names)} were expected"
@@ -100,8 +100,8 @@ class Delimited(Reader):
             yield self._batch(source, names, rows, refused, schema)
 
     def _batch(
-        self, source: str, names: list[str], rows: list[Row], refused: list[Rejected], schema: pa.Schema
-    ) -> Batch:
+        self, source: str, names: list[str], rows: list[Row], refused: list[RejectedRow], schema: pa.Schema
+    ) -> ReadBatch:
         reasons: dict[int, str] = {}
         arrays = []
         columns = dict(zip(names, zip(*(row.cells for row in rows), strict=True), strict=True)) if rows else {}
@@ -117,11 +117,11 @@ class Delimited(Reader):
             batch = batch.filter(pa.array([index not in reasons for index in range(len(rows))]))
             refused = refused + [rejected(source, rows[at], why, self.delimiter) for at, why in reasons.items()]
         refused.sort(key=lambda one: one.position)
-        return Batch(batch.cast(schema), tuple(refused))
+        return ReadBatch(batch.cast(schema), tuple(refused))
 
-    def _cells(self, column: str, came: Sequence[str]) -> pa.Array:
-        """Give a column's cells as text, null where they spell that there is no value."""
-        cells = pa.array(came, pa.string())
+    def _cells(self, column: str, texts: Sequence[str]) -> pa.Array:
+        """Return a column's cells as text, null where they mean that there is no value."""
+        cells = pa.array(texts, pa.string())
         if self.trim:
             cells = pc.utf8_trim_whitespace(cells)
         cells = pc.if_else(pc.is_in(cells, pa.array(self.missing, pa.string())), pa.scalar(None, pa.string()), cells)
@@ -131,7 +131,7 @@ class Delimited(Reader):
 
 
 def _typed(wanted: pa.Field, cells: pa.Array) -> tuple[pa.Array, dict[int, str]]:
-    """Read cells as one type; also say, by position, what is wrong with those that are not of it."""
+    """Convert cells to one type; also return, by position, what is wrong with those that are not of it."""
     wrong: dict[int, str] = {}
     try:
         array = cells.cast(wanted.type)
@@ -144,7 +144,7 @@ def _typed(wanted: pa.Field, cells: pa.Array) -> tuple[pa.Array, dict[int, str]]
         numbers, valid = array.to_numpy(zero_copy_only=False), np.asarray(array.is_valid())
         strange = valid & ~np.isfinite(numbers)
         for index in np.flatnonzero(strange).tolist():
-            if np.isinf(numbers[index]) or not wanted.nullable:  # else NaN is one more spelling of "no value"
+            if np.isinf(numbers[index]) or not wanted.nullable:  # else NaN means "no value", too
                 wrong[index] = f"column {wanted.name!r} holds {_short(cells[index])}, which is no finite number"
         if strange.any():
             array = pa.array(numbers, wanted.type, mask=strange | ~valid)

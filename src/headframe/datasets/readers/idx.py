@@ -15,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 import pyarrow as pa
 
-from headframe.datasets.readers.base import Batch, Reader, open_bytes
+from headframe.datasets.readers.base import ReadBatch, Reader, open_bytes
 from headframe.errors import DataError
 
 BATCH_BYTES = 16 * 2**20  # of pixels that are read at once
@@ -38,7 +38,7 @@ class Idx(Reader):
     label: str = "label"
     part: str = "part"
 
-    def read(self, files: Mapping[str, Path], schema: pa.Schema) -> Iterator[Batch]:
+    def read(self, files: Mapping[str, Path], schema: pa.Schema) -> Iterator[ReadBatch]:
         """Yield the images of all pairs of files; see `Reader.read`."""
         if {self.image, self.label, self.part} != {*schema.names}:
             msg = f"IDX files give {self.image}, {self.label}, {self.part}; expected: {', '.join(schema.names)}"
@@ -54,11 +54,11 @@ class Idx(Reader):
 
     def _pair(
         self, part: str, images: tuple[Path, BinaryIO], labels: tuple[Path, BinaryIO], schema: pa.Schema
-    ) -> Iterator[Batch]:
+    ) -> Iterator[ReadBatch]:
         kind = schema.field(self.image).type
         shape, label_shape = _header(*images), _header(*labels)
         if shape[1:] != tuple(size for size in kind.shape if size != 1):
-            msg = f"{images[0]} holds images of {shape[1:]}, but the contract promises {tuple(kind.shape)}"
+            msg = f"{images[0]} holds images of {shape[1:]}, but the contract has {tuple(kind.shape)}"
             raise DataError(msg)
         if label_shape != shape[:1]:
             msg = f"{images[0]} holds {shape[0]} images, but {labels[0]} holds labels of shape {label_shape}"
@@ -72,7 +72,7 @@ class Idx(Reader):
                 self.label: pa.array(_take(*labels, count)).cast(schema.field(self.label).type),
                 self.part: pa.array([part] * count, pa.string()),
             }
-            yield Batch(pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema))
+            yield ReadBatch(pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema))
             left -= count
         for file, stream in (images, labels):
             if stream.read(1):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from headframe.datasets.readers.base import RAW_LENGTH, Rejected, open_bytes
+from headframe.datasets.readers.base import RAW_LENGTH, RejectedRow, open_bytes
 
 
 class Row(NamedTuple):
@@ -20,7 +20,7 @@ class Row(NamedTuple):
 
 def rows_of(
     source: str, file: Path, delimiter: str, *, quoted: bool, comment: str | None = None
-) -> Iterator[Row | Rejected]:
+) -> Iterator[Row | RejectedRow]:
     """Yield each row of a UTF-8 text file (plain or gzip); blank lines and comments are passed over.
 
     Args:
@@ -42,10 +42,10 @@ def rows_of(
                 yield row
 
 
-def rejected(source: str, row: Row, reason: str, delimiter: str) -> Rejected:
-    """Say why a row cannot be read; bytes that are no text are shown in hexadecimal."""
+def rejected(source: str, row: Row, reason: str, delimiter: str) -> RejectedRow:
+    """Return a row as rejected; bytes that are no text are shown in hexadecimal."""
     raw = delimiter.join(row.cells)[:RAW_LENGTH].encode(errors="surrogateescape").decode(errors="backslashreplace")
-    return Rejected(source, row.line, reason, raw)
+    return RejectedRow(source, row.line, reason, raw)
 
 
 def _plain(text: io.TextIOWrapper, delimiter: str, comment: str | None) -> Iterator[Row]:
@@ -55,7 +55,7 @@ def _plain(text: io.TextIOWrapper, delimiter: str, comment: str | None) -> Itera
             yield Row(number, content.split(delimiter))
 
 
-def _quoted(source: str, text: io.TextIOWrapper, delimiter: str, comment: str | None) -> Iterator[Row | Rejected]:
+def _quoted(source: str, text: io.TextIOWrapper, delimiter: str, comment: str | None) -> Iterator[Row | RejectedRow]:
     reader = csv.reader(text, delimiter=delimiter, strict=True)
     while True:
         try:
@@ -63,7 +63,7 @@ def _quoted(source: str, text: io.TextIOWrapper, delimiter: str, comment: str | 
         except StopIteration:
             return
         except csv.Error as error:
-            yield Rejected(source, reader.line_num, f"is no row of quoted text: {error}", "")
+            yield RejectedRow(source, reader.line_num, f"is no row of quoted text: {error}", "")
             continue
         if cells and not (comment and cells[0].startswith(comment)):
             yield Row(reader.line_num, cells)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from headframe.datasets.readers.base import Batch, Reader, Rejected
+from headframe.datasets.readers.base import ReadBatch, Reader, RejectedRow
 from headframe.datasets.readers.lines import Row, rejected, rows_of
 from headframe.errors import DataError
 
@@ -33,7 +33,7 @@ class Pixels(Reader):
     label: str = "label"
     delimiter: str = ","
 
-    def read(self, files: Mapping[str, Path], schema: pa.Schema) -> Iterator[Batch]:
+    def read(self, files: Mapping[str, Path], schema: pa.Schema) -> Iterator[ReadBatch]:
         """Yield the images of all files; see `Reader.read`."""
         if {self.image, self.label} != {*schema.names}:
             msg = f"a file of pixels gives {self.image}, {self.label}; expected: {', '.join(schema.names)}"
@@ -44,12 +44,12 @@ class Pixels(Reader):
             while rows := list(islice(found, max(1, BATCH_BYTES // (4 * prod(shape))))):
                 yield self._batch(source, rows, schema, prod(shape))
 
-    def _batch(self, source: str, rows: list[Row | Rejected], schema: pa.Schema, pixels: int) -> Batch:
+    def _batch(self, source: str, rows: list[Row | RejectedRow], schema: pa.Schema, pixels: int) -> ReadBatch:
         values: list[np.ndarray] = []
-        refused: list[Rejected] = []
+        refused: list[RejectedRow] = []
         for row in rows:
-            parsed = row if isinstance(row, Rejected) else self._parse(source, row, pixels)
-            if isinstance(parsed, Rejected):
+            parsed = row if isinstance(row, RejectedRow) else self._parse(source, row, pixels)
+            if isinstance(parsed, RejectedRow):
                 refused.append(parsed)
             else:
                 values.append(parsed)
@@ -61,9 +61,9 @@ class Pixels(Reader):
             self.label: pa.array(table[:, -1]).cast(schema.field(self.label).type),
         }
         batch = pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
-        return Batch(batch, tuple(refused))
+        return ReadBatch(batch, tuple(refused))
 
-    def _parse(self, source: str, row: Row, pixels: int) -> np.ndarray | Rejected:
+    def _parse(self, source: str, row: Row, pixels: int) -> np.ndarray | RejectedRow:
         if len(row.cells) != pixels + 1:
             reason = f"has {len(row.cells)} numbers where {pixels} pixels and a label were expected"
             return rejected(source, row, reason, self.delimiter)

@@ -1,4 +1,4 @@
-"""Cells as bytes: what makes two rows equal, and what a table's digest is taken of."""
+"""Cells as bytes: what makes two rows equal, and what a table's digest is computed from."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from headframe.digests import canonical
 
 
 @dataclass(frozen=True)
-class Cells:
-    """The cells of one column in a spelling in which equal bytes mean equal cells.
+class CellBytes:
+    """The cells of one column in a form in which equal bytes mean equal cells.
 
     Attributes:
         fixed: uint8 (rows, width): whether there is a value, then the value, or the length of the text.
@@ -29,37 +29,34 @@ class Cells:
     ends: np.ndarray | None = None
 
 
-def cells(column: pa.Array) -> Cells:
-    """Spell a column. Minus zero counts as zero; what lies behind a null does not count."""
+def cell_bytes(column: pa.Array) -> CellBytes:
+    """Convert a column. Minus zero counts as zero; what lies behind a null does not count."""
     valid = np.asarray(column.is_valid()).astype(np.uint8)[:, None]
     kind = column.type
     if isinstance(kind, pa.FixedShapeTensorType):
         width = int(np.prod(kind.shape))
         values = np.asarray(column.storage.flatten()).reshape(len(column), width)
-        return Cells(np.concatenate([valid, _bytes(values)], axis=1))
+        return CellBytes(np.concatenate([valid, _bytes(values)], axis=1))
     if pa.types.is_string(kind) or pa.types.is_list(kind):
         texts = column if pa.types.is_string(kind) else pa.array(map(canonical, column.to_pylist()), pa.string())
         lengths = np.asarray(pc.fill_null(pc.binary_length(texts), 0)).astype("<i8")
         ends = np.concatenate([[0], np.cumsum(lengths)])
         joined = "".join(pc.fill_null(texts, "").to_pylist()).encode()
-        return Cells(np.concatenate([valid, _bytes(lengths[:, None])], axis=1), joined, ends)
+        return CellBytes(np.concatenate([valid, _bytes(lengths[:, None])], axis=1), joined, ends)
     if pa.types.is_boolean(kind):
         values = np.asarray(pc.fill_null(column, False)).astype(np.uint8)
     elif pa.types.is_floating(kind):
         values = np.asarray(pc.fill_null(column, 0.0)).astype("<f8") + 0.0
     else:
         values = np.asarray(pc.fill_null(column.cast(pa.int64()), 0)).astype("<i8")
-    return Cells(np.concatenate([valid, _bytes(values[:, None])], axis=1))
+    return CellBytes(np.concatenate([valid, _bytes(values[:, None])], axis=1))
 
 
-def contents(rows: pa.Table, columns: Iterable[str]) -> list[str]:
-    """Give each row the first 16 hex digits of the sha256 of its cells in `columns`.
-
-    The order in which the columns are named does not matter.
-    """
-    spelled = [cells(whole(rows.column(name))) for name in sorted(columns)]
-    fixed = np.ascontiguousarray(np.concatenate([column.fixed for column in spelled], axis=1))
-    texts = [(column.text, column.ends.tolist()) for column in spelled if column.ends is not None]
+def content_hashes(rows: pa.Table, columns: Iterable[str]) -> list[str]:
+    """Return the first 16 hex digits of the sha256 of each row's cells in `columns`, whose order does not matter."""
+    converted = [cell_bytes(one_chunk(rows.column(name))) for name in sorted(columns)]
+    fixed = np.ascontiguousarray(np.concatenate([column.fixed for column in converted], axis=1))
+    texts = [(column.text, column.ends.tolist()) for column in converted if column.ends is not None]
     width, raw = fixed.shape[1], fixed.tobytes()
     found = []
     for row in range(rows.num_rows):
@@ -70,25 +67,25 @@ def contents(rows: pa.Table, columns: Iterable[str]) -> list[str]:
     return found
 
 
-def update(state: Any, rows: pa.Table) -> None:
-    """Feed a block of rows, column by column, to a hashlib state."""
+def update_digest(state: Any, rows: pa.Table) -> None:
+    """Update a hashlib state with a block of rows, column by column."""
     for column in rows.columns:
-        spelled = cells(whole(column))
-        state.update(np.ascontiguousarray(spelled.fixed))
-        state.update(spelled.text)
+        converted = cell_bytes(one_chunk(column))
+        state.update(np.ascontiguousarray(converted.fixed))
+        state.update(converted.text)
 
 
-def numbers(column: pa.ChunkedArray) -> np.ndarray:
-    """Turn `content` back into uint64 (rows,)."""
+def content_numbers(column: pa.ChunkedArray) -> np.ndarray:
+    """Convert the column `content` to uint64 (rows,)."""
     joined = bytes.fromhex("".join(column.to_pylist()))
     return np.frombuffer(joined, dtype=">u8").astype(np.uint64)
 
 
-def whole(column: pa.ChunkedArray) -> pa.Array:
-    """Give a column as one array."""
+def one_chunk(column: pa.ChunkedArray) -> pa.Array:
+    """Return a column as one array."""
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _bytes(values: np.ndarray) -> np.ndarray:
-    """See (rows, width) values as uint8 (rows, width in bytes)."""
+    """View (rows, width) values as uint8 (rows, width in bytes)."""
     return np.ascontiguousarray(values).view(np.uint8).reshape(len(values), -1)

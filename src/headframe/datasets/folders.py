@@ -1,4 +1,4 @@
-"""Put a finished folder in the place of another, at once."""
+"""Atomic replacement of a folder by a finished one."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _CURRENT_FOLDER = -100  # AT_FDCWD
 _EXCHANGE = 2  # RENAME_EXCHANGE
 
 
-def exchange(fresh: Path, place: Path) -> None:
-    """Move the folder `fresh` to `place`; a reader, or a kill, meets the old one or the new one.
+def replace_folder(fresh: Path, place: Path) -> None:
+    """Move the folder `fresh` to `place`; a reader, also after a kill, finds either the old one or the new one.
 
     Linux swaps two folders in one step. Where the file system cannot, the old folder is set aside first
-    and `recover` brings it back after a kill between the two renames. What was replaced is removed.
+    and `recover_folder` brings it back after a kill between the two renames. What was replaced is removed.
 
     Args:
         fresh: a complete folder on the same file system.
-        place: where it shall stand; may hold an older one.
+        place: the destination; may hold an older one.
     """
     if place.exists() and not place.is_dir():  # Linux would swap a folder and a file, too
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(place))
@@ -38,8 +38,8 @@ def exchange(fresh: Path, place: Path) -> None:
     _flush(place.parent)
 
 
-def recover(fresh: Path, place: Path) -> None:
-    """Undo what a kill left half done, and remove what it left behind."""
+def recover_folder(fresh: Path, place: Path) -> None:
+    """Restore the old folder if a kill left none at `place`, and remove what the kill left behind."""
     aside = _aside(fresh, place)
     if aside.exists() and not place.exists():
         aside.rename(place)
@@ -66,7 +66,7 @@ def _swapped(first: Path, second: Path) -> bool:
 
 
 def _flush(folder: Path) -> None:
-    """Have the folder's files and its list of names on the disk before anybody relies on them."""
+    """Write the folder's files and its list of names to the disk (fsync)."""
     for path in (*(file for file in folder.iterdir() if file.is_file()), folder):
         handle = os.open(path, os.O_RDONLY)
         try:

@@ -10,18 +10,18 @@ from pathlib import Path
 import pyarrow as pa
 from typing_extensions import override
 
-from headframe.datasets.readers.base import Batch, Rejected
+from headframe.datasets.readers.base import ReadBatch, RejectedRow
 from headframe.datasets.readers.delimited import Delimited
 from headframe.datasets.readers.lines import Row, rows_of
 from headframe.errors import ConfigurationError, DataError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Beside(Delimited):
-    """Reads files as if they stood beside each other: line n of a row is line n of every file, from left to right.
+class SideBySide(Delimited):
+    """Reads files side by side: line n of every file, from left to right, is one row.
 
     All settings are those of `Delimited`; `columns` names the cells of all files in the data set's order of
-    sources. `parts` are for files below each other, so they are refused.
+    sources. `parts` are for files that hold rows of their own, so they are refused.
     """
 
     def __post_init__(self) -> None:
@@ -31,18 +31,18 @@ class Beside(Delimited):
             ConfigurationError: there are parts.
         """
         if self.parts:
-            msg = "reader.parts are for files below each other, but Beside reads one row from all of them; remove them"
+            msg = "reader.parts are for files with rows of their own; SideBySide reads one row from all: remove it"
             raise ConfigurationError(msg)
 
     @override
-    def read(self, files: Mapping[str, Path], schema: pa.Schema) -> Iterator[Batch]:
+    def read(self, files: Mapping[str, Path], schema: pa.Schema) -> Iterator[ReadBatch]:
         found = self._joined(files)
         last = [*files.values()][-1]
         names = self._names(last, found)
         self._check_columns(last, names, schema)
         yield from self._batches(" + ".join(files), names, found, schema)
 
-    def _joined(self, files: Mapping[str, Path]) -> Iterator[Row | Rejected]:
+    def _joined(self, files: Mapping[str, Path]) -> Iterator[Row | RejectedRow]:
         streams = [
             rows_of(source, file, self.delimiter, quoted=self.quoted, comment=self.comment)
             for source, file in files.items()
@@ -54,12 +54,12 @@ class Beside(Delimited):
                     f"{file} {'ends' if line is None else f'has line {line}'}"
                     for file, line in zip(files.values(), lines, strict=True)
                 )
-                msg = f"files beside each other must have the same lines, but where {lengths}; make them equally long"
+                msg = f"files side by side must have the same lines, but where {lengths}; make them equally long"
                 raise DataError(msg)
-            bad = next((part for part in parts if isinstance(part, Rejected)), None)
+            bad = next((part for part in parts if isinstance(part, RejectedRow)), None)
             rows = [part for part in parts if isinstance(part, Row)]
             yield bad or Row(rows[0].line, [cell for row in rows for cell in row.cells])
 
 
-def _line(part: Row | Rejected | None) -> int | None:
-    return part.position if isinstance(part, Rejected) else part and part.line
+def _line(part: Row | RejectedRow | None) -> int | None:
+    return part.position if isinstance(part, RejectedRow) else part and part.line
