@@ -13,10 +13,10 @@ run: $(INSTALLED) ## the main job: digits, from raw data to a champion
 	$(BIN)/headframe run experiment=digits_ensemble
 
 test: $(INSTALLED) ## the default suite, two files at a time
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 coverage: $(INSTALLED) ## the default suite once more, and the share of lines and branches of headframe that it runs
-	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=
 	$(BIN)/coverage report --format=total
 
 slow: $(INSTALLED) ## the tests that take minutes

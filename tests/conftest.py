@@ -28,6 +28,19 @@ atexit.register(shutil.rmtree, os.environ["HEADFRAME_KEYS"], ignore_errors=True)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
+WHOLE_RUNS = ("flows", "test_readme.py", "test_additions.py", "reproduction", "team", "promotion")
+"""Below `tests/`, what takes minutes a file; begun first, so that no worker is left alone with one of them."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first; `--no-loadscope-reorder` keeps pytest-xdist to this order."""
+
+    def rank(item: pytest.Item) -> int:
+        inside = item.path.relative_to(REPOSITORY).parts[1]
+        return WHOLE_RUNS.index(inside) if inside in WHOLE_RUNS else len(WHOLE_RUNS)
+
+    items.sort(key=rank)
+
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
