@@ -1,16 +1,19 @@
-"""The promise that every task keeps."""
+"""The interface of a task, and what tasks that predict numbers have in common."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 import numpy as np
 import pyarrow as pa
 from torch import Tensor
 from torch.nn import functional as F
+from typing_extensions import override
 
+from headframe.errors import DataError
+from headframe.features.columns import number_columns
 from headframe.tasks.statistics import Statistic, values_of
 
 if TYPE_CHECKING:
@@ -28,15 +31,16 @@ ERRORS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 class Task(ABC):
     """Knows targets and scores, and nothing of networks or rows' inputs.
 
-    Three spellings of an answer occur. *Outputs* are what a network gives (logits, standardised values).
-    *Scores* are outputs in the unit in which members of an ensemble may be averaged: probabilities of
-    classes, or values in the target's own unit. *Predictions* are columns a person reads.
+    A prediction has three forms. *Outputs* are what a network returns (logits, standardised values). *Scores* are
+    outputs in the unit in which members of an ensemble may be averaged: probabilities of classes, or values in the
+    target's own unit. *Predictions* are columns a person reads.
 
     Attributes:
         kind: as the plan has it.
         predicts_probabilities: whether scores are probabilities of classes; otherwise they are values.
-        interval_note: what is to be said of the intervals of its metrics besides resampling.
+        interval_note: how intervals of its metrics are computed where they are not resampled.
         caveats: what a reader of its metrics should know, in sentences.
+        short_name: what plots show in the place of a name that their font cannot draw; `{}` is its position.
         hit_rate: name of the metric that is the share of rows whose prediction equals their target, where there is one.
         primary_metric: name of the metric that decides between models.
         higher_is_better: direction of `primary_metric`.
@@ -48,6 +52,7 @@ class Task(ABC):
     hit_rate: ClassVar[str | None] = None
     interval_note: ClassVar[str] = ""
     caveats: ClassVar[tuple[str, ...]] = ()
+    short_name: ClassVar[str] = "v{}"
     primary_metric: str
     higher_is_better: bool
     horizon: int = 0
@@ -62,10 +67,10 @@ class Task(ABC):
 
     @abstractmethod
     def encode(self, target: pa.Table) -> np.ndarray:
-        """Spell target columns as training takes them: int64 (rows,) classes, float32 (rows, variables) values.
+        """Encode target columns as training takes them: int64 (rows,) classes, float32 (rows, variables) values.
 
         Values have the shape of one step of `outputs`; estimators and combiners of ensembles are fitted to them, so a
-        task with several answers for one number, such as quantiles, repeats the number.
+        task with several outputs for one number, such as quantiles, repeats the number.
 
         Raises:
             DataError: a target was not seen in training, or is NaN or infinite.
@@ -78,28 +83,24 @@ class Task(ABC):
 
     @abstractmethod
     def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
-        """Give the mean loss of a batch; outputs (batch, *outputs), target as `encode` spells it."""
+        """Compute the mean loss of a batch; outputs (batch, *outputs), target as `encode` returns it."""
 
     def example_weights(self, target: np.ndarray) -> np.ndarray | None:
-        """Give each training example's weight for models that do not use `loss`; None where all weigh the same.
-
-        Args:
-            target: as `encode` spells it.
-        """
+        """Return the weight of each encoded target for models that do not use `loss`; None where all are equal."""
         del target
         return None
 
     @abstractmethod
     def scores(self, outputs: np.ndarray) -> np.ndarray:
-        """Turn outputs (examples, *outputs) into scores of the same shape, float64."""
+        """Convert outputs (examples, *outputs) to scores of the same shape, float64."""
 
     @abstractmethod
     def decode(self, scores: np.ndarray) -> pa.Table:
-        """Turn scores into the columns that a user reads, one row an example (a forecast: one row a step)."""
+        """Convert scores to the columns that a user reads, one row an example (a forecast: one row a step)."""
 
     @abstractmethod
     def predictions(self, scores: np.ndarray, target: np.ndarray) -> pa.Table:
-        """Give the columns of the predictions table: `target`, `prediction` and scores, one row an example."""
+        """Return the columns of the predictions table: `target`, `prediction` and scores, one row an example."""
 
     @abstractmethod
     def statistics(self, predictions: pa.Table) -> dict[str, Statistic]:
@@ -115,8 +116,8 @@ class Task(ABC):
 
         A metric that these rows do not define, such as the area under a ROC curve of one class, is left out.
         """
-        statistics = self.statistics(predictions)
-        chosen = statistics if names is None else {name: statistics[name] for name in names if name in statistics}
+        found = self.statistics(predictions)
+        chosen = {name: statistic for name, statistic in found.items() if names is None or name in names}
         return values_of(chosen, predictions.num_rows)
 
     @abstractmethod
@@ -128,14 +129,82 @@ class Task(ABC):
             validation: predictions of other rows, which show how wrong such predictions usually are.
         """
 
+    @property
+    def names(self) -> list[str]:
+        """The names that plots show, of classes or columns."""
+        return []
+
+    @property
+    def plot_names(self) -> list[str]:
+        """The names, or short ones in their place where the font of plots lacks a letter."""
+        from headframe.pages.plot_style import drawable  # noqa: PLC0415 - training and serving draw nothing
+
+        if all(map(drawable, self.names)):
+            return self.names
+        return [self.short_name.format(position) for position in range(len(self.names))]
+
     def legend(self) -> dict[str, str]:
-        """Explain the short names that plots put in the place of text their font cannot draw; mostly empty."""
-        return {}
+        """Return the name behind each short name in the plots; mostly empty."""
+        return {} if self.plot_names == self.names else dict(zip(self.plot_names, self.names, strict=True))
 
     @abstractmethod
     def state(self) -> dict[str, Any]:
-        """Give what was learned, as JSON values."""
+        """Return what was learned, as JSON values."""
 
     @abstractmethod
     def restore(self, state: dict[str, Any]) -> None:
-        """Take back what `state` gave."""
+        """Restore what `state` returned."""
+
+
+class NumericTask(Task):
+    """A task that predicts numbers; training sees them standardised by mean and deviation of training rows.
+
+    Args:
+        loss: what training lowers: squared or absolute error on the standardised scale, or `huber`, which is squared
+            up to one deviation and absolute beyond.
+    """
+
+    def __init__(self, loss: ErrorName) -> None:
+        self.error = ERRORS[loss]
+        self.columns_: tuple[str, ...] = ()
+        self.mean_ = np.zeros(0)
+        self.deviation_ = np.ones(0)
+
+    @property
+    @override
+    def names(self) -> list[str]:
+        return list(self.columns_)
+
+    def values(self, target: pa.Table) -> np.ndarray:
+        """Return the target columns in their own unit, float64 (rows, columns)."""
+        require_target(target, self.columns_)
+        return number_columns(target, self.columns_)
+
+    @override
+    def encode(self, target: pa.Table) -> np.ndarray:
+        return ((self.values(target) - self.mean_) / self.deviation_).astype(np.float32)
+
+    @override
+    def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
+        return self.error(outputs.float(), target)
+
+    @override
+    def scores(self, outputs: np.ndarray) -> np.ndarray:
+        return outputs.astype(np.float64) * self.deviation_ + self.mean_
+
+    @override
+    def state(self) -> dict[str, Any]:
+        return {"columns": list(self.columns_), "mean": self.mean_.tolist(), "deviation": self.deviation_.tolist()}
+
+    @override
+    def restore(self, state: dict[str, Any]) -> None:
+        self.columns_ = tuple(state["columns"])
+        self.mean_, self.deviation_ = np.array(state["mean"]), np.array(state["deviation"])
+
+
+def require_target(target: pa.Table, columns: Iterable[str]) -> None:
+    """Raise a DataError where a target column is missing."""
+    missing = [name for name in columns if name not in target.column_names]
+    if missing:
+        msg = f"target column {missing[0]!r} is missing; came: {', '.join(target.column_names) or 'none'}"
+        raise DataError(msg)

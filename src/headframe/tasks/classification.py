@@ -15,17 +15,8 @@ from typing_extensions import override
 from headframe.config.ranges import Share, TargetValue
 from headframe.errors import DataError
 from headframe.features.columns import is_text
-from headframe.tasks.base import Task
-from headframe.tasks.statistics import (
-    Confusion,
-    Ranking,
-    Reliability,
-    Statistic,
-    accuracy,
-    average,
-    brier,
-    log_loss,
-)
+from headframe.tasks.base import Task, require_target
+from headframe.tasks.statistics import Confusion, Ranking, Reliability, Statistic, accuracy, average, brier, log_loss
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,6 +41,7 @@ class Classification(Task):
 
     kind: ClassVar[str] = "classification"
     predicts_probabilities: ClassVar[bool] = True
+    short_name: ClassVar[str] = "c{}"
     hit_rate: ClassVar[str | None] = "accuracy"
     interval_note: ClassVar[str] = (
         "; intervals of proportions, such as accuracy and recall, and of metrics derived from them, such as F1, are "
@@ -63,14 +55,7 @@ class Classification(Task):
         self,
         *,
         primary_metric: Literal[
-            "accuracy",
-            "balanced_accuracy",
-            "macro_f1",
-            "f1",
-            "roc_auc",
-            "average_precision",
-            "log_loss",
-            "brier",
+            "accuracy", "balanced_accuracy", "macro_f1", "f1", "roc_auc", "average_precision", "log_loss", "brier"
         ] = "accuracy",
         class_weights: Literal["none", "balanced"] = "none",
         label_smoothing: Share = 0.0,
@@ -105,12 +90,12 @@ class Classification(Task):
         order = np.argsort(np.array(values.to_pylist(), dtype=object), kind="stable")
         self.classes_ = values.take(pa.array(order))
         self.counts_ = counts[order]
-        self._install()
+        self._check_settings()
 
-    def _install(self) -> None:
+    def _check_settings(self) -> None:
         labels = self.classes_.to_pylist()
         if self.positive is not None and self.positive not in labels:
-            known = ", ".join(_text(label) for label in labels)
+            known = ", ".join(self.names)
             msg = f"task.positive={_text(self.positive)} is no class of target {self.column_!r}, which has {known}"
             raise DataError(msg)
         if self.primary_metric == "f1" and len(labels) != BINARY:
@@ -138,9 +123,7 @@ class Classification(Task):
 
     @override
     def encode(self, target: pa.Table) -> np.ndarray:
-        if self.column_ not in target.column_names:
-            msg = f"target column {self.column_!r} is missing; came: {', '.join(target.column_names) or 'none'}"
-            raise DataError(msg)
+        require_target(target, [self.column_])
         return self._codes(self._labels(target))
 
     def _codes(self, labels: pa.ChunkedArray) -> np.ndarray:
@@ -151,7 +134,7 @@ class Classification(Task):
         if codes.null_count:
             # Rows are not numbered here: unused ones have left the table, so that a number would name another line.
             came = _text(labels.filter(pc.is_null(codes))[0].as_py())
-            known = ", ".join(_text(label) for label in self.classes_.to_pylist())
+            known = ", ".join(self.names)
             msg = (
                 f"target {self.column_!r} has class {came!r} in rows that are not for training, but training rows only "
                 f"have {known}; let training have rows of it, or leave it out"
@@ -183,24 +166,26 @@ class Classification(Task):
     @override
     def decode(self, scores: np.ndarray) -> pa.Table:
         columns = {"prediction": self.classes_.take(pa.array(scores.argmax(axis=1)))}
-        for position, name in enumerate(self._score_names()):
-            columns[name] = pa.array(scores[:, position], pa.float64())
+        for position, name in enumerate(self.names):
+            columns[f"score_{name}"] = pa.array(scores[:, position], pa.float64())
         return pa.table(columns)
 
-    def _score_names(self) -> list[str]:
-        return [f"score_{_text(label)}" for label in self.classes_.to_pylist()]
+    @property
+    @override
+    def names(self) -> list[str]:
+        return [_text(label) for label in self.classes_.to_pylist()]
 
     @override
     def predictions(self, scores: np.ndarray, target: np.ndarray) -> pa.Table:
         return self.decode(scores).add_column(0, "target", self.classes_.take(pa.array(target)))
 
     def _read(self, predictions: pa.Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Give target and predicted class numbers and scores of a predictions table."""
+        """Return target and predicted class numbers and scores of a predictions table."""
         target = self._codes(predictions.column("target"))
         predicted = self._codes(predictions.column("prediction"))
         scores = np.empty((len(target), len(self.classes_)))
-        for position, name in enumerate(self._score_names()):
-            scores[:, position] = predictions.column(name).to_numpy()
+        for position, name in enumerate(self.names):
+            scores[:, position] = predictions.column(f"score_{name}").to_numpy()
         return target, predicted, scores
 
     @override
@@ -217,12 +202,12 @@ class Classification(Task):
             "calibration_error": Reliability(scores.max(axis=1), correct).error,
         }
         if len(self.classes_) == BINARY:
-            positive = self._positive()
-            found |= {
-                "precision": confusion.precision(positive),
-                "recall": confusion.recall(positive),
-                "f1": confusion.f1(positive),
-            }
+            for name, metric in (
+                ("precision", confusion.precision),
+                ("recall", confusion.recall),
+                ("f1", confusion.f1),
+            ):
+                found[name] = metric(self._positive())
         if len(np.unique(target)) == len(self.classes_):
             rankings = [Ranking(target == one, scores[:, one]) for one in self._ranked()]
             found["roc_auc"] = average([each.roc_auc for each in rankings])
@@ -242,7 +227,7 @@ class Classification(Task):
         from headframe.tasks import plots  # noqa: PLC0415 - training and serving draw nothing
 
         target, predicted, scores = self._read(predictions)
-        names = self._plot_names()
+        names = self.plot_names
         drawn = {
             "confusion": plots.confusion(target, predicted, names),
             "calibration": plots.calibration(target == predicted, scores.max(axis=1)),
@@ -255,19 +240,6 @@ class Classification(Task):
         if curves:
             drawn["curves"] = plots.curves(curves)
         return drawn
-
-    def _plot_names(self) -> list[str]:
-        from headframe.pages.plot_style import drawable  # noqa: PLC0415 - training and serving draw nothing
-
-        labels = [_text(label) for label in self.classes_.to_pylist()]
-        if all(drawable(label) for label in labels):
-            return labels
-        return [f"c{position}" for position in range(len(labels))]
-
-    @override
-    def legend(self) -> dict[str, str]:
-        labels = [_text(label) for label in self.classes_.to_pylist()]
-        return {} if self._plot_names() == labels else dict(zip(self._plot_names(), labels, strict=True))
 
     @override
     def state(self) -> dict[str, Any]:
@@ -283,7 +255,7 @@ class Classification(Task):
         self.column_ = state["column"]
         self.classes_ = pa.array(state["classes"], pa.type_for_alias(state["type"]))
         self.counts_ = np.array(state["counts"], dtype=np.int64)
-        self._install()
+        self._check_settings()
 
 
 def _text(label: Label) -> str:

@@ -1,18 +1,17 @@
-"""How several series go on."""
+"""The next values of several series."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
-from torch import Tensor
 from typing_extensions import override
 
 from headframe.config.ranges import Count
 from headframe.errors import DataError
-from headframe.features.columns import mean_and_std, number_columns
-from headframe.tasks.base import ERRORS, ErrorName, Task
+from headframe.features.columns import mean_and_std
+from headframe.tasks.base import ErrorName, NumericTask
 from headframe.tasks.statistics import Statistic, mean, root_mean
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 STEP = "step"
 
 
-class Forecasting(Task):
+class Forecasting(NumericTask):
     """The next `horizon` rows of all variables at once, standardised by their means and deviations in training rows.
 
     `mse` and `mae` are errors on the standardised scale, averaged over windows, steps and variables, as public tables
@@ -30,29 +29,21 @@ class Forecasting(Task):
     Args:
         horizon: rows that are predicted, 1 or more.
         primary_metric: the metric that decides between models.
-        loss: what training lowers: squared or absolute error on the standardised scale, or `huber`, which is squared
-            up to one deviation and absolute beyond.
+        loss: see `NumericTask`.
     """
 
     kind: ClassVar[str] = "forecasting"
     higher_is_better = False
 
     def __init__(
-        self,
-        horizon: Count,
-        *,
-        primary_metric: Literal["mse", "mae"] = "mse",
-        loss: ErrorName = "squared",
+        self, horizon: Count, *, primary_metric: Literal["mse", "mae"] = "mse", loss: ErrorName = "squared"
     ) -> None:
         if horizon < 1:
             msg = f"horizon is a number of rows, at least 1, not {horizon}"
             raise ValueError(msg)
+        super().__init__(loss)
         self.horizon = horizon
         self.primary_metric = primary_metric
-        self.error = ERRORS[loss]
-        self.variables_: tuple[str, ...] = ()
-        self.mean_ = np.zeros(0)
-        self.deviation_ = np.ones(0)
 
     @override
     def fit(self, target: pa.Table) -> None:
@@ -62,36 +53,19 @@ class Forecasting(Task):
         if STEP in target.column_names:
             msg = f"a variable may not be called {STEP!r}, which counts the rows of a forecast; rename the column"
             raise DataError(msg)
-        self.variables_ = tuple(target.column_names)
-        self.mean_, self.deviation_ = mean_and_std(number_columns(target, self.variables_))
-
-    @override
-    def encode(self, target: pa.Table) -> np.ndarray:
-        missing = [name for name in self.variables_ if name not in target.column_names]
-        if missing:
-            msg = f"target column {missing[0]!r} is missing; came: {', '.join(target.column_names) or 'none'}"
-            raise DataError(msg)
-        values = number_columns(target, self.variables_)
-        return ((values - self.mean_) / self.deviation_).astype(np.float32)
+        self.columns_ = tuple(target.column_names)
+        self.mean_, self.deviation_ = mean_and_std(self.values(target))
 
     @property
     @override
     def outputs(self) -> tuple[int, ...]:
-        return (self.horizon, len(self.variables_))
-
-    @override
-    def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
-        return self.error(outputs.float(), target)
-
-    @override
-    def scores(self, outputs: np.ndarray) -> np.ndarray:
-        return outputs.astype(np.float64) * self.deviation_ + self.mean_
+        return (self.horizon, len(self.columns_))
 
     @override
     def decode(self, scores: np.ndarray) -> pa.Table:
         examples = len(scores)
         columns = {STEP: np.tile(np.arange(1, self.horizon + 1), examples)}
-        for position, name in enumerate(self.variables_):
+        for position, name in enumerate(self.columns_):
             columns[name] = scores[:, :, position].ravel()
         return pa.table(columns)
 
@@ -101,12 +75,12 @@ class Forecasting(Task):
 
     def _tensors(self, values: np.ndarray) -> pa.FixedShapeTensorArray:
         flat = pa.array(np.ascontiguousarray(values, dtype=np.float64).ravel())
-        size = self.horizon * len(self.variables_)
+        size = self.horizon * len(self.columns_)
         kind = pa.fixed_shape_tensor(pa.float64(), self.outputs, dim_names=["step", "variable"])
         return pa.ExtensionArray.from_storage(kind, pa.FixedSizeListArray.from_arrays(flat, size))
 
     def _read(self, predictions: pa.Table) -> tuple[np.ndarray, np.ndarray]:
-        """Give target and prediction (examples, horizon, variables) of a predictions table, in raw units."""
+        """Return target and prediction (examples, horizon, variables) of a predictions table, in raw units."""
         found = []
         for name in ("target", "prediction"):
             chunks = [chunk.to_numpy_ndarray() for chunk in predictions.column(name).chunks if len(chunk)]
@@ -114,7 +88,7 @@ class Forecasting(Task):
         return found[0], found[1]
 
     def errors(self, predictions: pa.Table) -> np.ndarray:
-        """Give prediction minus target on the standardised scale, float64 (examples, horizon, variables)."""
+        """Return prediction minus target on the standardised scale, float64 (examples, horizon, variables)."""
         target, predicted = self._read(predictions)
         return (predicted - target) / self.deviation_
 
@@ -134,34 +108,9 @@ class Forecasting(Task):
         from headframe.tasks import plots  # noqa: PLC0415 - training and serving draw nothing
 
         target, predicted = self._read(predictions)
-        names = self._plot_names()
+        names = self.plot_names
         earlier = None if validation is None else np.subtract(*self._read(validation))
         return {
             "forecasts": plots.fans(target, predicted, names, earlier),
             "errors": plots.forecast_errors((predicted - target) / self.deviation_, names),
         }
-
-    def _plot_names(self) -> list[str]:
-        from headframe.pages.plot_style import drawable  # noqa: PLC0415 - training and serving draw nothing
-
-        names = list(self.variables_)
-        return names if all(map(drawable, names)) else [f"v{place}" for place in range(len(self.variables_))]
-
-    @override
-    def legend(self) -> dict[str, str]:
-        names = self._plot_names()
-        return {} if names == list(self.variables_) else dict(zip(names, self.variables_, strict=True))
-
-    @override
-    def state(self) -> dict[str, Any]:
-        return {
-            "variables": list(self.variables_),
-            "mean": self.mean_.tolist(),
-            "deviation": self.deviation_.tolist(),
-        }
-
-    @override
-    def restore(self, state: dict[str, Any]) -> None:
-        self.variables_ = tuple(state["variables"])
-        self.mean_ = np.array(state["mean"])
-        self.deviation_ = np.array(state["deviation"])

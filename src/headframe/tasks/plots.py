@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from sklearn.metrics import precision_recall_curve, roc_curve
 
 from headframe.pages.plot_style import BLUE, GREY, INK, ORANGE, SMALL, WIDTH, legend, new_figure, short_label, style
-from headframe.tasks.statistics import BINS, Reliability, every_row_once
+from headframe.tasks.statistics import BINS, Reliability
 
 FEW = 6
 """Up to this many classes the figures of a confusion matrix are in larger type."""
@@ -72,17 +73,11 @@ def curves(scored: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
     figure, panels = new_figure(8.4, rows=2)
     roc, precision = panels[:, 0]
     for number, (name, (positive, score)) in enumerate(scored.items()):
-        order = np.argsort(-score, kind="stable")
-        ends = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
-        hits = np.cumsum(positive[order])[ends]
-        misses = ends + 1 - hits
         colour = f"C{number}" if 1 < len(scored) <= MANY else BLUE
-        look = {"color": colour, "linewidth": 1.6 if len(scored) <= MANY else 0.8}
-        recall = hits / hits[-1]
-        roc.plot(np.append(0, misses / misses[-1]), np.append(0, recall), label=short_label(name), **look)
-        precision.step(
-            np.append(0, recall), np.append(1, hits / (ends + 1)), where="pre", label=short_label(name), **look
-        )
+        look = {"color": colour, "linewidth": 1.6 if len(scored) <= MANY else 0.8, "label": short_label(name)}
+        roc.plot(*roc_curve(positive, score, drop_intermediate=False)[:2], **look)
+        precisions, recalls, _ = precision_recall_curve(positive, score)
+        precision.step(recalls, precisions, where="post", **look)
         if len(scored) == 1:
             precision.axhline(positive.mean(), color=GREY, linestyle="--", linewidth=1)
     roc.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
@@ -101,7 +96,7 @@ def calibration(correct: np.ndarray, confidence: np.ndarray) -> Figure:
         correct: bool (rows,).
         confidence: probability of the predicted class (rows,).
     """
-    binned = Reliability(confidence, correct).bins(every_row_once(len(correct)))
+    binned = Reliability(confidence, correct).bins(np.ones((len(correct), 1)))
     rows, mean, share = (each[:, 0] for each in binned)
     figure, panels = new_figure(5.6, rows=2, sharex=True, height_ratios=[3, 1])
     upper, lower = panels[:, 0]

@@ -5,7 +5,7 @@ once. Most metrics are sums over rows, or walks over rows sorted once, so a thou
 matrices instead of a thousand tables. `weights` is always (rows, resamples): sums down the columns are contiguous
 that way.
 
-Resamples say nothing where all of them are equal, for instance where no row is wrong. A metric made of
+Resamples show nothing where all of them are equal, for instance where no row is wrong. A metric made of
 proportions of rows, or one that lies between known bounds, therefore declares it (`MeanProportion`, `Bounds`).
 """
 
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -77,14 +76,9 @@ class Statistic:
     slow: bool = False
 
 
-def every_row_once(rows: int) -> Weights:
-    """Return the weights that make a statistic the metric of the rows themselves."""
-    return np.ones((rows, 1))
-
-
 def values_of(statistics: Mapping[str, Statistic], rows: int) -> dict[str, float]:
     """Compute the metrics of the rows themselves, those that are defined on them."""
-    weights = every_row_once(rows)
+    weights = np.ones((rows, 1))
     found = {name: float(statistic.evaluate(weights)[0]) for name, statistic in statistics.items()}
     return {name: value for name, value in found.items() if np.isfinite(value)}
 
@@ -102,7 +96,7 @@ def from_table(metric: Callable[[pa.Table], float], predictions: pa.Table) -> St
 
 def mean(values: np.ndarray, basis: Bounds | None = None) -> Statistic:
     """Average of the numbers of each row, (rows,) or (rows, ...)."""
-    total, size = _Sum(values), values[:1].size
+    total, size = _sum(values), values[:1].size
     return Statistic(lambda weights: _divide(total(weights), weights.sum(axis=0) * size), basis)
 
 
@@ -126,7 +120,7 @@ def accuracy(correct: np.ndarray) -> Statistic:
 def r2(target: np.ndarray, prediction: np.ndarray) -> Statistic:
     """Explained proportion of the variance; target and prediction (rows,)."""
     centred = target - target.mean()  # the variance does not change, its rounding error does
-    terms = [_Sum((prediction - target) ** 2), _Sum(centred), _Sum(centred**2)]
+    terms = [_sum((prediction - target) ** 2), _sum(centred), _sum(centred**2)]
 
     def evaluate(weights: Weights) -> np.ndarray:
         residual, first, second = (term(weights) for term in terms)
@@ -162,15 +156,12 @@ class Confusion:
     """
 
     def __init__(self, target: np.ndarray, prediction: np.ndarray, classes: int) -> None:
-        self._target, self._prediction, self._classes = target, prediction, classes
-
-    @cached_property
-    def _counts(self) -> Callable[[Weights], tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Count hits, true and predicted rows of each class, each (classes, resamples)."""
-        hit = self._target == self._prediction
-        true, predicted = _groups(self._target, self._classes), _groups(self._prediction, self._classes)
-        right = _groups(self._target[hit], self._classes, np.flatnonzero(hit), len(hit))
-        return _remember_last(lambda weights: (right @ weights, true @ weights, predicted @ weights))
+        self._target, self._prediction = target, prediction
+        hit = target == prediction
+        true, predicted = _groups(target, classes), _groups(prediction, classes)
+        right = _groups(target[hit], classes, np.flatnonzero(hit), len(hit))
+        # Hits, true and predicted rows of each class, each (classes, resamples).
+        self._counts = _remember_last(lambda weights: (right @ weights, true @ weights, predicted @ weights))
 
     def recall(self, number: int) -> Statistic:
         """Proportion of the rows of a class that are predicted as it."""
@@ -178,13 +169,12 @@ class Confusion:
 
     def precision(self, number: int) -> Statistic:
         """Proportion of the rows predicted as a class that are of it."""
-        is_class, is_predicted = self._masks(number)
 
         def evaluate(weights: Weights) -> np.ndarray:
             hits, _, predicted = self._counts(weights)
             return _divide(hits, predicted, otherwise=0.0)[number]
 
-        return Statistic(evaluate, MeanProportion((Proportion(is_class & is_predicted, is_predicted),)))
+        return Statistic(evaluate, MeanProportion((self._hits(number, self._prediction == number),)))
 
     def f1(self, number: int) -> Statistic:
         """Harmonic mean of precision and recall of a class."""
@@ -218,16 +208,14 @@ class Confusion:
         hits, true, predicted = self._counts(weights)
         return _divide(2 * hits, true + predicted, otherwise=0.0)
 
-    def _masks(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        return self._target == number, self._prediction == number
-
     def _of_true(self, number: int) -> Proportion:
-        is_class, is_predicted = self._masks(number)
-        return Proportion(is_class & is_predicted, is_class)
+        return self._hits(number, self._target == number)
 
     def _of_either(self, number: int) -> Proportion:
-        is_class, is_predicted = self._masks(number)
-        return Proportion(is_class & is_predicted, is_class | is_predicted)
+        return self._hits(number, (self._target == number) | (self._prediction == number))
+
+    def _hits(self, number: int, among: np.ndarray) -> Proportion:
+        return Proportion((self._target == number) & (self._prediction == number), among)
 
 
 def _f1_of_jaccard(jaccard: float) -> float:
@@ -248,25 +236,18 @@ class Ranking:
     """
 
     def __init__(self, positive: np.ndarray, score: np.ndarray) -> None:
-        self._positive, self._score = positive, score
-
-    @cached_property
-    def _counts(self) -> Callable[[Weights], tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-        """Count positive and negative rows at each distinct score, and down to it from the highest.
-
-        Each is (scores, resamples).
-        """
-        levels, level = np.unique(-self._score, return_inverse=True)
+        self._positive = positive
+        levels, level = np.unique(-score, return_inverse=True)
         positives, negatives = (
-            _groups(level[rows], len(levels), np.flatnonzero(rows), len(level))
-            for rows in (self._positive, ~self._positive)
+            _groups(level[rows], len(levels), np.flatnonzero(rows), len(level)) for rows in (positive, ~positive)
         )
 
         def count(weights: Weights) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
             at_score = positives @ weights, negatives @ weights
             return *at_score, *(np.cumsum(each, axis=0) for each in at_score)
 
-        return _remember_last(count)
+        # Positive and negative rows at each distinct score, and down to it from the highest, each (scores, resamples).
+        self._counts = _remember_last(count)
 
     @property
     def roc_auc(self) -> Statistic:
@@ -332,23 +313,19 @@ def average(parts: Sequence[Statistic]) -> Statistic:
     return Statistic(lambda weights: np.mean([part.evaluate(weights) for part in parts], axis=0), basis)
 
 
-class _Sum:
-    """The sum of values (rows, ...) over drawn rows, (resamples,).
+def _sum(values: np.ndarray) -> Callable[[Weights], np.ndarray]:
+    """Return the sum of values (rows, ...) over drawn rows, (resamples,), as a function of the draw counts.
 
     Rows that are drawn once each are summed pairwise, as `numpy.sum` does, which rounds less than a matrix product.
     """
+    of_rows = values.reshape(len(values), values[:1].size).sum(axis=1)
 
-    def __init__(self, values: np.ndarray) -> None:
-        self._values = values
-
-    @cached_property
-    def _of_rows(self) -> np.ndarray:
-        return self._values.reshape(len(self._values), -1).sum(axis=1)
-
-    def __call__(self, weights: Weights) -> np.ndarray:
+    def total(weights: Weights) -> np.ndarray:
         if weights.shape[1] == 1 and (weights == 1).all():
-            return np.atleast_1d(self._values.sum())
-        return self._of_rows @ weights
+            return np.atleast_1d(values.sum())
+        return of_rows @ weights
+
+    return total
 
 
 def _groups(group: np.ndarray, groups: int, rows: np.ndarray | None = None, total: int | None = None) -> Any:
@@ -366,7 +343,7 @@ def _groups(group: np.ndarray, groups: int, rows: np.ndarray | None = None, tota
 
 
 def _remember_last(function: Callable[[Weights], Any]) -> Callable[[Weights], Any]:
-    """Remember what `function` returned for the last weights: several metrics need the same counts."""
+    """Return `function` with a memory of its last weights, since several metrics need the same counts."""
     last: list[Any] = [None, None]
 
     def remembered(weights: Weights) -> Any:
