@@ -20,7 +20,7 @@ from headframe.config.plan.task import TaskConfig
 from headframe.config.plan.trainer import TrainerConfig
 from headframe.digests import folder_digest
 from headframe.errors import ConfigurationError, DataError, HeadframeError
-from headframe.prediction.bundle import ModelManifest, load_predictor, save_ensemble, save_estimator, save_network
+from headframe.prediction.bundle import ModelManifest, load_predictor, save_ensemble, save_model
 from headframe.prediction.estimator import EstimatorModel
 from headframe.prediction.predictor import EnsemblePredictor, Predictor, make_predictor
 
@@ -87,12 +87,12 @@ def case(
             answers = np.stack([answers[start + encoder.lookback :][: built.horizon] for start in starts])
         trained.fit(inputs, answers, built.example_weights(answers) if task["kind"] == "classification" else None)
         predictor = make_predictor(rows.schema, built, encoder, trained)
-        return Case(rows, predictor, lambda folder: save_estimator(folder, manifest, encoder, built, trained), manifest)
+        return Case(rows, predictor, lambda folder: save_model(folder, manifest, encoder, built, trained), manifest)
     torch.manual_seed(3)
     network: nn.Module = build(chosen.model, encoder.spec(), built.outputs)
     network.train()
     predictor = make_predictor(rows.schema, built, encoder, network)
-    return Case(rows, predictor, lambda folder: save_network(folder, manifest, encoder, built, network), manifest)
+    return Case(rows, predictor, lambda folder: save_model(folder, manifest, encoder, built, network), manifest)
 
 
 def digits(model: dict[str, Any], rows: int = 200) -> Case:

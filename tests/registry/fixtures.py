@@ -34,7 +34,7 @@ from headframe.datasets.splits import assign, split
 from headframe.datasets.table import Table
 from headframe.digests import digest, file_digest, folder_digest
 from headframe.places import Places
-from headframe.prediction.bundle import ModelManifest, load_predictor, save_estimator, save_network
+from headframe.prediction.bundle import ModelManifest, load_predictor, save_model
 from headframe.prediction.estimator import EstimatorModel
 from headframe.prediction.predictor import Predictor
 from headframe.records import Evaluated, Ingested, Interval, Registered, Trained, Validated
@@ -179,7 +179,7 @@ def train(plan: Plan, data: Ingested, root: Path, name: str = "trained", steps: 
         model = EstimatorModel(LogisticRegression(tol=0.05, max_iter=1000), task.outputs, classifies=True)
         some = training.slice(0, 4000)
         model.fit(encoder.encode(some), task.encode(some.select(target)))
-        save_estimator(bundle, manifest, encoder, task, model)
+        save_model(bundle, manifest, encoder, task, model)
     else:
         torch.manual_seed(plan.seed)
         network = build(plan.model, encoder.spec(), task.outputs)
@@ -191,7 +191,7 @@ def train(plan: Plan, data: Ingested, root: Path, name: str = "trained", steps: 
                 optimizer.zero_grad()
                 task.loss(network(inputs), expected).backward()
                 optimizer.step()
-        save_network(bundle, manifest, encoder, task, network)
+        save_model(bundle, manifest, encoder, task, network)
     predictor = load(bundle, root)
     _write_predictions(folder, plan, predictor, rows, parts)
     (folder / "result.json").write_text("{}", encoding="utf-8")

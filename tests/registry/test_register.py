@@ -25,7 +25,7 @@ from headframe.config.plan.plan import read_version_plan
 from headframe.config.plan.promotion import TeamConfig
 from headframe.digests import digest
 from headframe.errors import HeadframeError, Refused
-from headframe.prediction.rows import to_frame
+from headframe.prediction.schema import to_frame
 from headframe.registry.register import is_registered
 from headframe.registry.registration import Registration
 from headframe.registry.submission import Submission

@@ -31,7 +31,7 @@ from headframe.config.plan.promotion import Person, PromotionConfig, Role, TeamC
 from headframe.digests import file_digest, folder_digest
 from headframe.errors import HeadframeError, Refused
 from headframe.ledger.store import Ledger
-from headframe.prediction.rows import to_frame
+from headframe.prediction.schema import to_frame
 from headframe.registry.layout import SIGNATURE
 from headframe.registry.register import is_registered
 from headframe.registry.signature import (
@@ -174,7 +174,7 @@ def test_what_mlflow_and_python_leave_behind_does_no_harm(brought: Made, tmp_pat
     package = package_of("digits", made.uri)
     assert package.is_relative_to(root)
     code = (
-        "import sys, mlflow, pyarrow.parquet as pq; from headframe.prediction.rows import to_frame\n"
+        "import sys, mlflow, pyarrow.parquet as pq; from headframe.prediction.schema import to_frame\n"
         "mlflow.set_tracking_uri(sys.argv[1])\n"
         "model = mlflow.pyfunc.load_model('models:/digits/1', suppress_warnings=True)\n"
         "print(len(model.predict(to_frame(pq.read_table(sys.argv[2])))))"

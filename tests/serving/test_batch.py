@@ -18,7 +18,7 @@ from headframe.datasets.table import Table
 from headframe.digests import file_digest
 from headframe.errors import ConfigurationError, DataError, HeadframeError
 from headframe.prediction.predictor import BATCH
-from headframe.prediction.rows import to_frame
+from headframe.prediction.schema import to_frame
 from headframe.serving import batch
 from headframe.serving.batch import predict_to_file, write_predicted_rows
 from headframe.serving.sources import open_rows
@@ -273,7 +273,7 @@ def test_memory_does_not_grow_with_the_file(world: World, tmp_path: Path):
 
 
 def test_frames_and_tables_are_the_same_rows(world: World):
-    from headframe.prediction.rows import to_table
+    from headframe.prediction.schema import to_table
 
     for made in world.made.values():
         frame = to_frame(made.probe)

@@ -28,7 +28,7 @@ from starlette.testclient import TestClient
 
 from headframe.errors import ConfigurationError, HeadframeError
 from headframe.prediction.predictor import Predictor
-from headframe.prediction.rows import to_frame
+from headframe.prediction.schema import to_frame
 from headframe.records import Decision, Trained
 from headframe.registry.versions import load_model, resolve, set_champion
 from headframe.serving.app import make_app

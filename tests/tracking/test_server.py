@@ -20,7 +20,7 @@ from mlflow import MlflowClient
 from runs import free_port
 
 from headframe.config.plan.promotion import TeamConfig
-from headframe.prediction.rows import to_frame
+from headframe.prediction.schema import to_frame
 from headframe.promotion.decide import decide, is_in_force
 from headframe.records import TrainedPlan
 from headframe.registry.register import is_registered

@@ -56,32 +56,31 @@ class ModelManifest:
     task: TaskConfig
 
 
-def save_network(folder: Path, manifest: ModelManifest, encoder: Encoder, task: Task, network: nn.Module) -> None:
-    """Write the bundle of a network.
+def save_model(
+    folder: Path, manifest: ModelManifest, encoder: Encoder, task: Task, model: nn.Module | EstimatorModel
+) -> None:
+    """Write the bundle of a network, whose weights keep their precision, or of an estimator.
 
     Args:
         folder: of the bundle; one that is there is replaced as a whole.
         manifest: what it states of its model.
         encoder: fitted.
         task: fitted.
-        network: as built from the learner's model; its weights are written in the precision they have.
+        model: fitted, as built from the learner's model.
     """
 
     def write(fresh: Path) -> dict[str, Any]:
-        # A copy of each, since the format knows neither shared memory nor the channels-last layout.
-        weights = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in network.state_dict().items()}
-        safetensors.torch.save_file(weights, fresh / WEIGHTS)
-        return {"kind": "network", **_fitted(encoder)}
-
-    _save(folder, manifest, task, write)
-
-
-def save_estimator(folder: Path, manifest: ModelManifest, encoder: Encoder, task: Task, model: EstimatorModel) -> None:
-    """Write the bundle of an estimator; arguments as of `save_network`."""
-
-    def write(fresh: Path) -> dict[str, Any]:
-        write_estimator(fresh / ESTIMATOR, model.estimator)
-        return {"kind": "estimator", **_fitted(encoder)}
+        if isinstance(model, EstimatorModel):
+            write_estimator(fresh / ESTIMATOR, model.estimator)
+            kind = "estimator"
+        else:
+            # A copy of each, since the format knows neither shared memory nor the channels-last layout.
+            weights = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
+            safetensors.torch.save_file(weights, fresh / WEIGHTS)
+            kind = "network"
+        spec = encoder.spec()
+        axes = {"kind": spec.kind, "axes": dict(spec.axes), "vocabulary": spec.vocabulary, "sparse": spec.sparse}
+        return {"kind": kind, "spec": axes, "features": encoder.state()}
 
     _save(folder, manifest, task, write)
 
@@ -108,16 +107,8 @@ def save_ensemble(
     _save(folder, manifest, task, write)
 
 
-def _fitted(encoder: Encoder) -> dict[str, Any]:
-    spec = encoder.spec()
-    return {
-        "spec": {"kind": spec.kind, "axes": dict(spec.axes), "vocabulary": spec.vocabulary, "sparse": spec.sparse},
-        "features": encoder.state(),
-    }
-
-
 def _save(folder: Path, manifest: ModelManifest, task: Task, write: Callable[[Path], dict[str, Any]]) -> None:
-    """Let `write` fill a new folder next to `folder`, list its files, and put it in place at once."""
+    """Fill a new folder next to `folder` by `write`, list its files, and put it in place at once."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))

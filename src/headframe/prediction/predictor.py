@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any, Protocol, final
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 import pyarrow as pa
@@ -17,24 +17,18 @@ from headframe.features.base import Encoded, Encoder, finite
 from headframe.prediction.schema import cast_table
 from headframe.tasks.base import Task
 
+if TYPE_CHECKING:
+    from headframe.models.ensembles import Combiner
+
 BATCH = 1024
 """Examples in one forward pass; bounds memory and does not change what a row means."""
 
-
-class Outputs(Protocol):
-    """Computes outputs (examples, *outputs) of encoded examples."""
-
-    def __call__(self, inputs: Encoded) -> np.ndarray:
-        """Return the outputs of one batch."""
-
-
-class _Combiner(Protocol):
-    def combine(self, scores: np.ndarray) -> np.ndarray:
-        """Return scores (examples, ...) of scores (members, examples, ...)."""
+EncodedModel = Callable[[Encoded], np.ndarray]
+"""Computes outputs (examples, *outputs) of encoded examples."""
 
 
 class NetworkModel:
-    """A network as a function from arrays to arrays, in single precision; it stays in evaluation mode.
+    """A network as a function from arrays to arrays, in single precision and evaluation mode.
 
     The same batch gives the same bits. The same example in a batch of another size, or with another number of
     threads, may differ in the last bits, since sums are taken in an order that depends on both: up to 1e-6 was seen
@@ -96,7 +90,7 @@ class Predictor(ABC):
             if starts is not None:
                 msg = "windows were requested, but this model predicts row by row"
                 raise DataError(msg)
-            return self._row_scores(columns)
+            return self._scores(columns, None)
         if rows.num_rows < self.lookback:
             msg = f"{rows.num_rows} rows came, but a forecast needs the last {self.lookback}"
             raise DataError(msg)
@@ -106,7 +100,7 @@ class Predictor(ABC):
         elif len(starts) and not 0 <= starts.min() <= starts.max() <= last:
             msg = f"windows of {self.lookback} rows start at 0 to {last} here, not at {starts.min()} to {starts.max()}"
             raise DataError(msg)
-        return self._window_scores(columns, starts)
+        return self._scores(columns, starts)
 
     @final
     def predict(self, rows: pa.Table) -> pa.Table:
@@ -120,10 +114,8 @@ class Predictor(ABC):
         return self.task.decode(self.scores(rows))
 
     @abstractmethod
-    def _row_scores(self, rows: pa.Table) -> np.ndarray: ...
-
-    @abstractmethod
-    def _window_scores(self, rows: pa.Table, starts: np.ndarray) -> np.ndarray: ...
+    def _scores(self, rows: pa.Table, starts: np.ndarray | None) -> np.ndarray:
+        """Compute the scores of each row, or of the windows that begin at `starts`."""
 
 
 class SinglePredictor(Predictor):
@@ -133,12 +125,12 @@ class SinglePredictor(Predictor):
         schema: the raw columns that rows come with.
         task: fitted.
         encoder: fitted.
-        model: computes outputs of encoded examples.
+        model: a `NetworkModel` or an `EstimatorModel`.
         batch_size: examples in one forward pass.
     """
 
     def __init__(
-        self, schema: pa.Schema, task: Task, encoder: Encoder, model: Outputs, *, batch_size: int = BATCH
+        self, schema: pa.Schema, task: Task, encoder: Encoder, model: EncodedModel, *, batch_size: int = BATCH
     ) -> None:
         super().__init__(pa.schema([schema.field(name) for name in encoder.columns]), task, encoder.lookback)
         self.encoder = encoder
@@ -146,21 +138,16 @@ class SinglePredictor(Predictor):
         self.batch_size = batch_size
 
     @override
-    def _row_scores(self, rows: pa.Table) -> np.ndarray:
-        found = np.empty((rows.num_rows, *self.task.outputs))
-        for start in range(0, rows.num_rows, self.batch_size):
-            inputs = self.encoder.encode(rows.slice(start, self.batch_size))
+    def _scores(self, rows: pa.Table, starts: np.ndarray | None) -> np.ndarray:
+        encoded = None if starts is None else self.encoder.encode(rows)
+        many = rows.num_rows if starts is None else len(starts)
+        found = np.empty((many, *self.task.outputs))
+        for start in range(0, many, self.batch_size):
+            if starts is None:
+                inputs = self.encoder.encode(rows.slice(start, self.batch_size))
+            else:
+                inputs = encoded[starts[start : start + self.batch_size, np.newaxis] + np.arange(self.lookback)]
             found[start : start + self.batch_size] = self._batch_scores(inputs, start)
-        return found
-
-    @override
-    def _window_scores(self, rows: pa.Table, starts: np.ndarray) -> np.ndarray:
-        encoded = self.encoder.encode(rows)
-        within = np.arange(self.lookback)
-        found = np.empty((len(starts), *self.task.outputs))
-        for start in range(0, len(starts), self.batch_size):
-            chosen = starts[start : start + self.batch_size]
-            found[start : start + len(chosen)] = self._batch_scores(encoded[chosen[:, np.newaxis] + within], start)
         return found
 
     def _batch_scores(self, inputs: Encoded, start: int) -> np.ndarray:
@@ -188,23 +175,19 @@ class EnsemblePredictor(Predictor):
         combiner: fitted.
     """
 
-    def __init__(self, task: Task, members: Mapping[str, Predictor], combiner: _Combiner) -> None:
+    def __init__(self, task: Task, members: Mapping[str, Predictor], combiner: Combiner) -> None:
         fields = {field.name: field for member in members.values() for field in member.schema}
         super().__init__(pa.schema(list(fields.values())), task, max(member.lookback for member in members.values()))
         self.members = dict(members)
         self.combiner = combiner
 
     @override
-    def _row_scores(self, rows: pa.Table) -> np.ndarray:
-        return self.combiner.combine(np.stack([member.scores(rows) for member in self.members.values()]))
-
-    @override
-    def _window_scores(self, rows: pa.Table, starts: np.ndarray) -> np.ndarray:
-        return self.combiner.combine(
-            np.stack(
-                [member.scores(rows, starts + self.lookback - member.lookback) for member in self.members.values()]
-            )
-        )
+    def _scores(self, rows: pa.Table, starts: np.ndarray | None) -> np.ndarray:
+        scores = [
+            member.scores(rows, None if starts is None else starts + self.lookback - member.lookback)
+            for member in self.members.values()
+        ]
+        return self.combiner.combine(np.stack(scores))
 
 
 def make_predictor(

@@ -1,15 +1,19 @@
-"""The raw columns that a model takes: their schema as JSON, and tables cast to it."""
+"""The raw columns that a model takes: their schema as JSON, and rows in Arrow, JSON, CSV or pandas cast to it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from headframe.errors import DataError
 from headframe.features.columns import is_text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def schema_to_json(schema: pa.Schema) -> list[dict[str, Any]]:
@@ -50,7 +54,7 @@ def cast_table(rows: pa.Table, schema: pa.Schema) -> pa.Table:
         DataError: a column is missing or of another type.
     """
     require_columns(rows.column_names, schema)
-    return pa.table([_cast(rows.column(field.name), field) for field in schema], schema=schema)
+    return pa.table([cast_column(rows.column(field.name), field) for field in schema], schema=schema)
 
 
 def require_columns(names: Iterable[Any], schema: pa.Schema) -> None:
@@ -63,18 +67,25 @@ def require_columns(names: Iterable[Any], schema: pa.Schema) -> None:
         raise DataError(msg)
 
 
-def _cast(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
+def cast_column(column: Any, field: pa.Field, *, parse_times: bool = False) -> Any:
+    """Return an Arrow column in the type of `field`; text only becomes a time, and only where `parse_times`.
+
+    Raises:
+        DataError: it is of another family of types, or a value would change.
+    """
     if column.type == field.type:
         return column
-    if pa.types.is_null(column.type) or type_family(column.type) == type_family(field.type):
-        try:
-            return pc.cast(column, field.type)
-        except pa.ArrowInvalid as error:
-            reason = str(error).partition("\n")[0]
-            msg = f"column {field.name!r} holds {column.type}, but {type_name(field.type)} was expected: {reason}"
-            raise DataError(msg) from error
-    msg = f"column {field.name!r} holds {type_name(column.type)}, but {type_name(field.type)} was expected"
-    raise DataError(msg)
+    families = type_family(column.type), type_family(field.type)
+    expected = f"but {type_name(field.type)} was expected"
+    related = families[0] == families[1] or (parse_times and families == ("text", "time"))
+    if not (related or pa.types.is_null(column.type)):
+        msg = f"column {field.name!r} holds {type_name(column.type)}, {expected}"
+        raise DataError(msg)
+    try:
+        return pc.cast(column, field.type)
+    except pa.ArrowInvalid as error:
+        msg = f"column {field.name!r} holds {column.type}, {expected}: {_first_line(error)}"
+        raise DataError(msg) from error
 
 
 def type_family(kind: pa.DataType) -> str:
@@ -97,3 +108,107 @@ def type_name(kind: pa.DataType) -> str:
     if isinstance(kind, pa.FixedShapeTensorType):
         return f"{kind.value_type} tensor of shape {tuple(kind.shape)}"
     return "text" if is_text(kind) else str(kind)
+
+
+def to_table(columns: Mapping[str, Any], schema: pa.Schema) -> pa.Table:
+    """Return named columns as an Arrow table.
+
+    Args:
+        columns: sequences, NumPy or Arrow arrays or pandas Series of one length; those not in `schema` are left out.
+        schema: the raw columns that a model takes.
+
+    Raises:
+        DataError: a column is missing, is of another length than the first, or holds what its type does not.
+    """
+    require_columns(columns, schema)
+    arrays = [to_column(columns[field.name], field) for field in schema]
+    for field, array in zip(schema, arrays, strict=True):
+        if len(array) != len(arrays[0]):
+            msg = f"column {field.name!r} has {len(array)} values, but {schema.names[0]!r} has {len(arrays[0])}"
+            raise DataError(msg)
+    return pa.table(arrays, schema=pa.schema([pa.field(f.name, f.type) for f in schema]))
+
+
+def require_unique(names: Sequence[Any]) -> None:
+    """Raise a DataError if a column came twice, since which of them is meant cannot be known."""
+    twice = next((name for position, name in enumerate(names) if name in names[:position]), None)
+    if twice is not None:
+        msg = f"column {twice!r} came twice; leave one of them out"
+        raise DataError(msg)
+
+
+def to_column(values: Any, field: pa.Field) -> pa.Array:
+    """Return one column as an Arrow array.
+
+    Text is never read as a number nor a number as text, and no number loses its value.
+
+    Raises:
+        DataError: a value does not fit the type.
+    """
+    if isinstance(field.type, pa.FixedShapeTensorType):
+        return _tensors(values, field)
+    try:
+        given = values if isinstance(values, pa.Array) else pa.array(_plain(values), from_pandas=True)
+    except UnicodeEncodeError as error:
+        msg = f"column {field.name!r} holds text that is no Unicode: {_first_line(error)}"
+        raise DataError(msg) from error
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
+        msg = f"column {field.name!r} mixes types that do not fit one column: {_first_line(error)}"
+        raise DataError(msg) from error
+    if isinstance(values, list) and not pa.types.is_boolean(given.type) and bool in set(map(type, values)):
+        position = next(place for place, value in enumerate(values) if isinstance(value, bool))
+        msg = f"column {field.name!r} holds a truth value in row {position}, but {type_name(field.type)} was expected"
+        raise DataError(msg)  # Arrow would take it for 0 or 1 among numbers
+    return cast_column(given, field, parse_times=True)  # JSON and CSV have no type for times
+
+
+def to_frame(rows: pa.Table) -> pd.DataFrame:
+    """Return rows as a data frame; a tensor cell becomes nested lists."""
+    import pandas as pd  # noqa: PLC0415 - serving parses JSON without it
+
+    columns: dict[str, Any] = {}
+    for name, column in zip(rows.column_names, rows.columns, strict=True):
+        if isinstance(column.type, pa.FixedShapeTensorType):
+            values = column.combine_chunks().to_numpy_ndarray() if len(column) else []
+            columns[name] = pd.Series([cell.tolist() for cell in values], dtype=object)
+        else:
+            columns[name] = column.to_pandas()
+    return pd.DataFrame(columns)
+
+
+def _tensors(values: Any, field: pa.Field) -> pa.Array:
+    shape = tuple(field.type.shape)
+    value_type = field.type.value_type.to_pandas_dtype()
+    wanted = f"column {field.name!r} needs cells of shape {shape}"
+    try:
+        given = np.asarray(values if isinstance(values, np.ndarray) else list(values))
+        if given.dtype == object:
+            given = np.stack([np.asarray(cell.tolist() if isinstance(cell, np.ndarray) else cell) for cell in given])
+    except ValueError as error:
+        msg = f"{wanted}, all of one shape"
+        raise DataError(msg) from error
+    size = int(np.prod(shape))
+    if given.ndim == 0 or (len(given) and given.size != len(given) * size):
+        msg = f"{wanted}, but came {given.shape[1:]}"
+        raise DataError(msg)
+    if len(given) and given.dtype.kind not in "iuf":
+        msg = f"{wanted} that hold numbers, but came {given.dtype.name}"
+        raise DataError(msg)
+    with np.errstate(invalid="ignore"):
+        cast = given.astype(value_type)
+    if not np.array_equal(cast, given):
+        limits = np.iinfo(value_type) if np.issubdtype(value_type, np.integer) else np.finfo(value_type)
+        msg = f"{wanted} that hold {np.dtype(value_type).name} numbers, {limits.min} to {limits.max}"
+        raise DataError(msg)
+    flat = pa.FixedSizeListArray.from_arrays(pa.array(cast.reshape(-1)), size)
+    return pa.ExtensionArray.from_storage(field.type, flat)
+
+
+def _plain(values: Any) -> Any:
+    if isinstance(values, np.ndarray) and values.dtype.kind in "OU":
+        return values.tolist()
+    return values if isinstance(values, Sequence | np.ndarray) or hasattr(values, "array") else list(values)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -13,7 +13,7 @@ from headframe.digests import digest, file_digest
 from headframe.errors import ConfigurationError, HeadframeError
 from headframe.prediction.bundle import load_predictor
 from headframe.prediction.predictor import Predictor
-from headframe.prediction.rows import to_table
+from headframe.prediction.schema import to_table
 from headframe.registry.layout import CODE, bundle_in, model_of, packages_in
 
 OUTPUTS = ("predictions", "scores")

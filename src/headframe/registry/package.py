@@ -19,7 +19,7 @@ import torch
 from headframe import __version__
 from headframe.errors import HeadframeError
 from headframe.prediction.bundle import load_predictor
-from headframe.prediction.rows import to_frame
+from headframe.prediction.schema import to_frame
 from headframe.registry.isolated import call_with_model
 from headframe.registry.loader import OUTPUTS
 from headframe.registry.signature import LOADER

@@ -17,7 +17,7 @@ import pyarrow as pa
 from pyarrow import csv
 
 from headframe.errors import ConfigurationError, DataError, HeadframeError
-from headframe.prediction.rows import require_unique, to_table
+from headframe.prediction.schema import require_unique, to_table
 from headframe.registry.loader import OUTPUTS
 
 JSON, CSV = "application/json", "text/csv"

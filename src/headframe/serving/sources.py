@@ -17,8 +17,7 @@ import pyarrow.parquet as pq
 from headframe.config.targets.nearest import nearest
 from headframe.datasets.table import TABLE, Table
 from headframe.errors import ConfigurationError, DataError
-from headframe.prediction.rows import require_unique, to_column, to_table
-from headframe.prediction.schema import cast_table
+from headframe.prediction.schema import cast_table, require_unique, to_column, to_table
 
 ROW_ID = "row_id"
 BLOCK_BYTES = 4 * 2**20  # of text that is parsed at once

@@ -202,12 +202,9 @@ class Classification(Task):
             "calibration_error": Reliability(scores.max(axis=1), correct).error,
         }
         if len(self.classes_) == BINARY:
-            for name, metric in (
-                ("precision", confusion.precision),
-                ("recall", confusion.recall),
-                ("f1", confusion.f1),
-            ):
-                found[name] = metric(self._positive())
+            positive = self._positive()
+            found["precision"], found["recall"] = confusion.precision(positive), confusion.recall(positive)
+            found["f1"] = confusion.f1(positive)
         if len(np.unique(target)) == len(self.classes_):
             rankings = [Ranking(target == one, scores[:, one]) for one in self._ranked()]
             found["roc_auc"] = average([each.roc_auc for each in rankings])

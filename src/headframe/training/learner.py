@@ -12,7 +12,7 @@ from headframe.config.plan.learner import Learner
 from headframe.config.plan.model import ModelConfig
 from headframe.examples.encode import encode
 from headframe.examples.prepare import PreparedData
-from headframe.prediction.bundle import ModelManifest, save_estimator, save_network
+from headframe.prediction.bundle import ModelManifest, save_model
 from headframe.prediction.layout import BUNDLE
 from headframe.prediction.predictor import make_predictor
 from headframe.training.checkpoints import CheckpointFile
@@ -61,11 +61,10 @@ def train_learner(learner: Learner, prepared: PreparedData, identity: str, folde
         trained = train_network(learner, task, examples, CheckpointFile(folder / CHECKPOINT, identity), reporter)
         network, device, history = trained.network, str(trained.device), trained.history
         parameters = sum(tensor.numel() for tensor in network.parameters() if tensor.requires_grad)
-        save_network(folder / BUNDLE, manifest, encoder, task, network)
         model = network
     else:
         model = train_estimator(learner, task, examples, reporter)
-        save_estimator(folder / BUNDLE, manifest, encoder, task, model)
+    save_model(folder / BUNDLE, manifest, encoder, task, model)
     predictor = make_predictor(
         prepared.schema, task, encoder, model, batch_size=learner.trainer.evaluation_batch_size, device=device
     )
