@@ -104,14 +104,14 @@ def lines(figure) -> dict[str, np.ndarray]:
 def test_a_forecast_begins_where_its_history_ends() -> None:
     series = random.normal(size=(60, 2)).cumsum(axis=0)
     target = np.stack([series[start : start + 8] for start in range(53)])
-    drawn = lines(plots.fans(target, target + 1, ["a", "b"]))
+    drawn = lines(plots.forecasts(target, target + 1, ["a", "b"]))
     np.testing.assert_array_equal(drawn["true"], np.stack([np.arange(-7, 9), series[:16, 0]], axis=1))
     np.testing.assert_array_equal(drawn["forecast"][:, 0], np.arange(1, 9))
 
 
 def test_windows_that_do_not_follow_each_other_have_no_history() -> None:
     target = random.normal(size=(53, 8, 1))
-    assert lines(plots.fans(target, target, ["a"]))["true"][0, 0] == 1
+    assert lines(plots.forecasts(target, target, ["a"]))["true"][0, 0] == 1
 
 
 def test_the_band_of_a_forecast_holds_errors_of_validation_and_of_no_test_row() -> None:

@@ -46,11 +46,9 @@ def setting(value: Any) -> str:
     ['none', 'true', '12,345', '0.1235', 'macro', '[1, 2]']
     """
     match value:
-        case None:
-            return "none"
         case str():
             return value
-        case bool():
+        case None | bool():
             return str(value).lower()
         case int():
             return f"{value:,}"

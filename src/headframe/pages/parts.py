@@ -31,12 +31,7 @@ class PageTable:
 
 @dataclass(frozen=True)
 class Picture:
-    """A plot as a file.
-
-    Attributes:
-        caption: what it shows.
-        source: a `data:` address, or a path relative to the page.
-    """
+    """A plot as a file; `source` is a `data:` address, or a path relative to the page."""
 
     caption: str
     source: str
@@ -82,18 +77,13 @@ class IntervalPlot:
 
     @cached_property
     def _ends(self) -> tuple[float, float]:
-        every = [
-            end
-            for each in self.estimates
-            for end in (each.interval.low, each.interval.value, each.interval.high, *each.values)
-        ]
-        every += [self.guide] if self.band is None else [-1.2 * self.band, 1.2 * self.band]
-        known = [end for end in every if end is not None]
+        ends: list[float | None] = [self.guide] if self.band is None else [-1.2 * self.band, 1.2 * self.band]
+        for each in self.estimates:
+            ends += [each.interval.low, each.interval.value, each.interval.high, *each.values]
+        known = [end for end in ends if end is not None]
         low, high = min(known), max(known)
-        if low == high:
-            margin = abs(low) * 0.01 or 1.0
-            return low - margin, high + margin
-        return low, high
+        margin = 0.0 if low < high else abs(low) * 0.01 or 1.0
+        return low - margin, high + margin
 
     def at(self, value: float) -> str:
         """Return where a value lies, in per cent of the width."""

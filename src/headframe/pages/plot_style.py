@@ -26,15 +26,7 @@ TITLE, LABEL, SMALL = 11, 10, 9  # points
 def new_figure(
     height: float, rows: int = 1, columns: int = 1, *, width: float = WIDTH, **options: Any
 ) -> tuple[Figure, np.ndarray]:
-    """Return a figure and its panels, (rows, columns).
-
-    Args:
-        height: of the whole, in inches.
-        rows: of panels.
-        columns: of panels.
-        width: of the whole, in inches.
-        options: as for `Figure.subplots`.
-    """
+    """Return a figure of a size in inches and its panels, (rows, columns); options as for `Figure.subplots`."""
     figure = Figure(figsize=(width, height), dpi=120, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
@@ -64,7 +56,7 @@ def short_label(text: str, longest: int = 18) -> str:
 
 def drawable(text: str) -> bool:
     """Return whether the font of the plots has every letter of `text`."""
-    return all(ord(letter) in _letters() for letter in text) and text.isprintable()
+    return text.isprintable() and _letters().issuperset(map(ord, text))
 
 
 @cache

@@ -11,7 +11,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from headframe.features.base import Encoder
 from headframe.features.spec import InputSpec
 from headframe.prediction.estimator import EstimatorModel, read_estimator, write_estimator
 from headframe.prediction.layout import COMBINER, ESTIMATOR, MANIFEST, MEMBERS, WEIGHTS
-from headframe.prediction.predictor import BATCH, EnsemblePredictor, NetworkModel, Predictor, SinglePredictor
+from headframe.prediction.predictor import BATCH, EnsemblePredictor, Predictor, make_predictor
 from headframe.prediction.schema import schema_from_json, schema_to_json
 from headframe.tasks.base import Task
 
@@ -59,14 +59,9 @@ class ModelManifest:
 def save_model(
     folder: Path, manifest: ModelManifest, encoder: Encoder, task: Task, model: nn.Module | EstimatorModel
 ) -> None:
-    """Write the bundle of a network, whose weights keep their precision, or of an estimator.
+    """Write the bundle of a fitted network, whose weights keep their precision, or of an estimator.
 
-    Args:
-        folder: of the bundle; one that is there is replaced as a whole.
-        manifest: what it states of its model.
-        encoder: fitted.
-        task: fitted.
-        model: fitted, as built from the learner's model.
+    Encoder and task are fitted; a bundle that is in `folder` is replaced as a whole.
     """
 
     def write(fresh: Path) -> dict[str, Any]:
@@ -78,9 +73,7 @@ def save_model(
             weights = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
             safetensors.torch.save_file(weights, fresh / WEIGHTS)
             kind = "network"
-        spec = encoder.spec()
-        axes = {"kind": spec.kind, "axes": dict(spec.axes), "vocabulary": spec.vocabulary, "sparse": spec.sparse}
-        return {"kind": kind, "spec": axes, "features": encoder.state()}
+        return {"kind": kind, "spec": asdict(encoder.spec()), "features": encoder.state()}
 
     _save(folder, manifest, task, write)
 
@@ -88,13 +81,13 @@ def save_model(
 def save_ensemble(
     folder: Path, manifest: ModelManifest, task: Task, members: Mapping[str, Path], combiner: Any
 ) -> None:
-    """Write the bundle of an ensemble.
+    """Write the bundle of an ensemble, with copies of its members' bundles.
 
     Args:
         folder: of the bundle; one that is there is replaced as a whole.
-        manifest: what it states of its model; its learner's model is an ensemble.
+        manifest: its learner's model is an ensemble.
         task: fitted, as the members have it.
-        members: bundle folders by name, in the order in which the combiner was given their scores; they are copied.
+        members: bundle folders by name, in the order in which the combiner was given their scores.
         combiner: fitted, built from the learner's model.
     """
 
@@ -116,13 +109,13 @@ def _save(folder: Path, manifest: ModelManifest, task: Task, write: Callable[[Pa
         msg = f"the model cannot be written to {folder}: {error.strerror}"
         raise HeadframeError(msg) from error
     try:
-        facts = write(fresh)
+        fitted = write(fresh)
         # The files of a member are listed in the member's own manifest.
-        manifests = {f"{MEMBERS}/{name}/{MANIFEST}" for name in facts.get("members", ())}
+        manifests = {f"{MEMBERS}/{name}/{MANIFEST}" for name in fitted.get("members", ())}
         own = {path.name for path in fresh.iterdir() if path.is_file()}
         content = {
             "format": FORMAT,
-            **facts,
+            **fitted,
             "dataset": manifest.dataset,
             "columns": schema_to_json(manifest.schema),
             "learner": manifest.learner.model_dump(mode="json"),
@@ -140,49 +133,6 @@ def _save(folder: Path, manifest: ModelManifest, task: Task, write: Callable[[Pa
         raise
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """Read `bundle.json` and verify every file that it lists, members included.
-
-    Raises:
-        HeadframeError: there is no bundle.
-        DataError: a file is missing or is not the one that was written.
-    """
-    manifest = _own(folder)
-    for name, expected in manifest["files"].items():
-        file = folder / name
-        if not file.is_file():
-            msg = f"{name} is missing in the bundle {folder}; fetch the model again"
-            raise DataError(msg)
-        if file_digest(file) != expected:
-            msg = f"{name} in the bundle {folder} was changed since it was written; fetch the model again"
-            raise DataError(msg)
-    for name in manifest.get("members", ()):
-        read_manifest(folder / MEMBERS / name)
-    return manifest
-
-
-def _own(folder: Path) -> dict[str, Any]:
-    """Read `bundle.json`, which carries the digest of its own content."""
-    path = folder / MANIFEST
-    if not path.is_file():
-        msg = f"{folder} is no bundle: {MANIFEST} is missing"
-        raise HeadframeError(msg)
-    try:
-        manifest = json.loads(path.read_bytes())
-        expected = manifest.pop("digest")
-        version = manifest["format"]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        msg = f"{MANIFEST} in the bundle {folder} can no longer be read ({error}); fetch the model again"
-        raise DataError(msg) from error
-    if version != FORMAT:
-        msg = f"{path} has format {version}, but this version of Headframe reads {FORMAT}"
-        raise DataError(msg)
-    if digest(manifest) != expected:
-        msg = f"{MANIFEST} in the bundle {folder} was changed since it was written; fetch the model again"
-        raise DataError(msg)
-    return manifest
-
-
 def load_predictor(
     folder: Path, *, device: str = "cpu", batch_size: int = BATCH, trusted: tuple[str, ...] = ()
 ) -> Predictor:
@@ -198,10 +148,7 @@ def load_predictor(
         HeadframeError: there is no bundle.
         DataError: a file is missing, was changed, or names code outside the trusted packages.
     """
-    return _load(folder, read_manifest(folder), device, batch_size, trusted)
-
-
-def _load(folder: Path, manifest: dict[str, Any], device: str, batch_size: int, trusted: tuple[str, ...]) -> Predictor:
+    manifest = _read_manifest(folder)
     try:
         context = {"trusted": trusted}
         learner = Learner.model_validate(manifest["learner"], context=context)
@@ -216,7 +163,7 @@ def _load(folder: Path, manifest: dict[str, Any], device: str, batch_size: int, 
         members = {}
         for name in manifest["members"]:
             place = folder / MEMBERS / name
-            members[name] = _load(place, _own(place), device, batch_size, trusted)
+            members[name] = load_predictor(place, device=device, batch_size=batch_size, trusted=trusted)
             if members[name].task.state() != task.state():
                 msg = f"member {name} of the bundle {folder} was trained for other classes or scales than the ensemble"
                 raise DataError(msg)
@@ -230,8 +177,40 @@ def _load(folder: Path, manifest: dict[str, Any], device: str, batch_size: int, 
         estimator = read_estimator(folder / ESTIMATOR)
         model = EstimatorModel(estimator, task.outputs, classifies=task.predicts_probabilities)
     else:
-        model = NetworkModel(_network(folder / WEIGHTS, learner.model, encoder.spec(), task.outputs), device)
-    return SinglePredictor(schema_from_json(manifest["columns"]), task, encoder, model, batch_size=batch_size)
+        model = _network(folder / WEIGHTS, learner.model, encoder.spec(), task.outputs)
+    schema = schema_from_json(manifest["columns"])
+    return make_predictor(schema, task, encoder, model, batch_size=batch_size, device=device)
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    """Read `bundle.json`, which carries the digest of its own content, and verify every file that it lists."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        msg = f"{folder} is no bundle: {MANIFEST} is missing"
+        raise HeadframeError(msg)
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_bytes())
+        expected = manifest.pop("digest")
+        version = manifest["format"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        msg = f"{MANIFEST} in the bundle {folder} can no longer be read ({error}); fetch the model again"
+        raise DataError(msg) from error
+    if version != FORMAT:
+        msg = f"{path} has format {version}, but this version of Headframe reads {FORMAT}"
+        raise DataError(msg)
+    _require_digest(digest(manifest), expected, MANIFEST, folder)
+    for name, checksum in manifest["files"].items():
+        if not (folder / name).is_file():
+            msg = f"{name} is missing in the bundle {folder}; fetch the model again"
+            raise DataError(msg)
+        _require_digest(file_digest(folder / name), checksum, name, folder)
+    return manifest
+
+
+def _require_digest(found: str, expected: str, name: str, folder: Path) -> None:
+    if found != expected:
+        msg = f"{name} in the bundle {folder} was changed since it was written; fetch the model again"
+        raise DataError(msg)
 
 
 def _network(weights: Path, model: ModelConfig, inputs: InputSpec, outputs: tuple[int, ...]) -> nn.Module:

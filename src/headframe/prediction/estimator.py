@@ -57,16 +57,15 @@ class EstimatorModel:
                 another shape than the outputs.
             DataError: an input is NaN or infinite.
         """
-        if not self.classifies and target.shape[1:] != tuple(self.outputs):
-            msg = (
-                f"targets of shape {target.shape[1:]} came for outputs of shape {tuple(self.outputs)}; a task's "
-                "`encode` gives a value for each of its `outputs`"
-            )
-            raise ConfigurationError(msg)
+        values = target
+        if not self.classifies:
+            if target.shape[1:] != tuple(self.outputs):
+                shapes = f"targets of shape {target.shape[1:]} came for outputs of shape {tuple(self.outputs)}"
+                msg = f"{shapes}; a task's `encode` returns a value for each of its `outputs`"
+                raise ConfigurationError(msg)
+            values = target.reshape(len(target), -1).astype(np.float64)
+            values = values[:, 0] if values.shape[1] == 1 else values
         options = {} if weights is None else {"sample_weight": weights}
-        values = target if self.classifies else target.reshape(len(target), -1).astype(np.float64)
-        if not self.classifies and values.shape[1] == 1:
-            values = values[:, 0]
         try:
             self.estimator.fit(_flat(inputs), values, **options)
         except (TypeError, ValueError) as error:
@@ -109,15 +108,10 @@ def write_estimator(path: Path, estimator: Any) -> None:
         raise ConfigurationError(msg)
     with zipfile.ZipFile(io.BytesIO(raw)) as original, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         schema, names = _renumbered(json.loads(original.read("schema.json")))
-        for name, old in sorted(names.items()):
-            archive.writestr(_entry(name), original.read(old))
-        archive.writestr(_entry("schema.json"), json.dumps(schema))
-
-
-def _entry(name: str) -> zipfile.ZipInfo:
-    entry = zipfile.ZipInfo(name, ARCHIVE_DATE)
-    entry.compress_type = zipfile.ZIP_DEFLATED
-    return entry
+        contents = {name: original.read(old) for name, old in sorted(names.items())}
+        for name, content in {**contents, "schema.json": json.dumps(schema).encode()}.items():
+            entry = zipfile.ZipInfo(name, ARCHIVE_DATE)
+            archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
 
 
 def _renumbered(schema: Any) -> tuple[Any, dict[str, str]]:

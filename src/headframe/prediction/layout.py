@@ -31,24 +31,14 @@ MEMBERS = "members"
 
 def task_state(bundle: Path) -> dict[str, Any]:
     """Return what the task of a bundle has learned, as `Task.restore` takes it."""
-    state: dict[str, Any] = _manifest(bundle)["task"]["state"]
+    state: dict[str, Any] = json.loads((bundle / MANIFEST).read_bytes())["task"]["state"]
     return state
 
 
 def encoder_states(bundle: Path, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield what each encoder of a bundle has learned, with the path of its member's names.
-
-    Args:
-        bundle: the folder.
-        name: path of the member's names; empty for the bundle of a single model.
-    """
-    manifest = _manifest(bundle)
+    """Yield what each encoder of a bundle has learned, with the path of member names; empty for a single model."""
+    manifest = json.loads((bundle / MANIFEST).read_bytes())
     if "features" in manifest:
         yield name, manifest["features"]
     for member in manifest.get("members", ()):
         yield from encoder_states(bundle / MEMBERS / member, f"{name}/{member}" if name else member)
-
-
-def _manifest(bundle: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((bundle / MANIFEST).read_bytes())
-    return content

@@ -119,15 +119,7 @@ class Predictor(ABC):
 
 
 class SinglePredictor(Predictor):
-    """One encoder and one model.
-
-    Args:
-        schema: the raw columns that rows come with.
-        task: fitted.
-        encoder: fitted.
-        model: a `NetworkModel` or an `EstimatorModel`.
-        batch_size: examples in one forward pass.
-    """
+    """One fitted encoder and one model; `schema` holds the raw columns that rows come with."""
 
     def __init__(
         self, schema: pa.Schema, task: Task, encoder: Encoder, model: EncodedModel, *, batch_size: int = BATCH
@@ -167,12 +159,8 @@ class SinglePredictor(Predictor):
 class EnsemblePredictor(Predictor):
     """Several predictors whose scores are combined.
 
-    Members may look back differently far: all predict for the same rows.
-
-    Args:
-        task: fitted.
-        members: by name, in the order that the combiner knows.
-        combiner: fitted.
+    Members may look back differently far: all predict for the same rows. Their order is that which the combiner was
+    fitted with.
     """
 
     def __init__(self, task: Task, members: Mapping[str, Predictor], combiner: Combiner) -> None:

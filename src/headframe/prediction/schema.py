@@ -47,7 +47,7 @@ def _type_from_json(content: Any) -> pa.DataType:
 def cast_table(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     """Return the columns of `schema` in its types and order; further columns are left out.
 
-    A number may come in another width as long as its value is kept, and text dictionary-encoded; text is never
+    A number may come in another width as long as its value stays, and text dictionary-encoded; text is never
     read as a number nor a number as text.
 
     Raises:
@@ -111,11 +111,7 @@ def type_name(kind: pa.DataType) -> str:
 
 
 def to_table(columns: Mapping[str, Any], schema: pa.Schema) -> pa.Table:
-    """Return named columns as an Arrow table.
-
-    Args:
-        columns: sequences, NumPy or Arrow arrays or pandas Series of one length; those not in `schema` are left out.
-        schema: the raw columns that a model takes.
+    """Return named sequences, NumPy or Arrow arrays or pandas Series as a table; those not in `schema` are left out.
 
     Raises:
         DataError: a column is missing, is of another length than the first, or holds what its type does not.

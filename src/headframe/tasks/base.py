@@ -202,6 +202,14 @@ class NumericTask(Task):
         self.mean_, self.deviation_ = np.array(state["mean"]), np.array(state["deviation"])
 
 
+def single_target(target: pa.Table, kind: str) -> str:
+    """Return the name of the one target column; raise a DataError where there are more or none."""
+    if target.num_columns != 1:
+        msg = f"a {kind} has one target column, but there are {target.num_columns}"
+        raise DataError(msg)
+    return str(target.column_names[0])
+
+
 def require_target(target: pa.Table, columns: Iterable[str]) -> None:
     """Raise a DataError where a target column is missing."""
     missing = [name for name in columns if name not in target.column_names]

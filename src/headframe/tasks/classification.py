@@ -15,7 +15,7 @@ from typing_extensions import override
 from headframe.config.ranges import Share, TargetValue
 from headframe.errors import DataError
 from headframe.features.columns import is_text
-from headframe.tasks.base import Task, require_target
+from headframe.tasks.base import Task, require_target, single_target
 from headframe.tasks.statistics import Confusion, Ranking, Reliability, Statistic, accuracy, average, brier, log_loss
 
 if TYPE_CHECKING:
@@ -76,12 +76,8 @@ class Classification(Task):
 
     @override
     def fit(self, target: pa.Table) -> None:
-        if target.num_columns != 1:
-            msg = f"a classification has one target column, but there are {target.num_columns}"
-            raise DataError(msg)
-        self.column_ = target.column_names[0]
-        labels = self._labels(target)
-        counted = pc.value_counts(labels)
+        self.column_ = single_target(target, self.kind)
+        counted = pc.value_counts(self._labels(target))
         values, counts = counted.field("values"), counted.field("counts").to_numpy()
         if len(values) < BINARY:
             only = f"only {_text(values[0].as_py())!r}" if len(values) else "no row"

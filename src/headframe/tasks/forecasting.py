@@ -111,6 +111,6 @@ class Forecasting(NumericTask):
         names = self.plot_names
         earlier = None if validation is None else np.subtract(*self._read(validation))
         return {
-            "forecasts": plots.fans(target, predicted, names, earlier),
+            "forecasts": plots.forecasts(target, predicted, names, earlier),
             "errors": plots.forecast_errors((predicted - target) / self.deviation_, names),
         }

@@ -1,8 +1,4 @@
-"""Plots of predictions, in the style of `pages.plot_style`.
-
-A name that its font cannot draw is replaced by a short one (`c3`, `v0`) by those who call; the task's `legend` explains
-it.
-"""
+"""Plots of predictions, in the style of `pages.plot_style`; names are those of `Task.plot_names`."""
 
 from __future__ import annotations
 
@@ -16,27 +12,17 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 from headframe.pages.plot_style import BLUE, GREY, INK, ORANGE, SMALL, WIDTH, legend, new_figure, short_label, style
 from headframe.tasks.statistics import BINS, Reliability
 
-FEW = 6
-"""Up to this many classes the figures of a confusion matrix are in larger type."""
-MANY = 12
-"""More classes than this share one colour and get no entry of their own in a legend."""
-CROWDED = 20
-"""A confusion matrix of more classes shows colours without figures."""
+FEW = 6  # up to this many classes the figures of a confusion matrix are in larger type
+MANY = 12  # more classes than this share one colour and get no entry of their own in a legend
+CROWDED = 20  # a confusion matrix of more classes shows colours without figures
 MOST_POINTS = 5000
 WINDOWS = 3
 MOST_VARIABLES = 7
-INSIDE = (0.1, 0.9)
-"""Quantiles of the errors between which the band of a forecast lies."""
+INSIDE = (0.1, 0.9)  # quantiles of the errors between which the band of a forecast lies
 
 
 def confusion(target: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> Figure:
-    """Draw a confusion matrix; colours and percentages are proportions of the true class.
-
-    Args:
-        target: int (rows,), class numbers.
-        predicted: int (rows,), class numbers.
-        names: of the classes.
-    """
+    """Draw a confusion matrix of class numbers (rows,); colours and percentages are proportions of the true class."""
     classes = len(names)
     counts = np.bincount(target * classes + predicted, minlength=classes**2).reshape(classes, classes)
     width = WIDTH if classes <= MANY else 6.4 if classes <= CROWDED else 10
@@ -142,7 +128,9 @@ def residuals(target: np.ndarray, predicted: np.ndarray, name: str) -> Figure:
     return figure
 
 
-def fans(target: np.ndarray, predicted: np.ndarray, names: Sequence[str], earlier: np.ndarray | None = None) -> Figure:
+def forecasts(
+    target: np.ndarray, predicted: np.ndarray, names: Sequence[str], earlier: np.ndarray | None = None
+) -> Figure:
     """Draw three forecasts, evenly chosen, of at most seven variables, with the true and the preceding values.
 
     The band holds 80 % of the earlier errors at the same step: it shows how wrong such a forecast usually is, not how
@@ -169,21 +157,15 @@ def fans(target: np.ndarray, predicted: np.ndarray, names: Sequence[str], earlie
             axes = grid[row, column]
             middle = predicted[example, :, row]
             if band is not None:
-                low, high = middle + band[:, :, row]
-                axes.fill_between(
-                    steps, low, high, color=BLUE, alpha=0.15, linewidth=0, label="80 % of validation errors"
-                )
+                look = {"color": BLUE, "alpha": 0.15, "linewidth": 0, "label": "80 % of validation errors"}
+                axes.fill_between(steps, *(middle + band[:, :, row]), **look)
             truth = np.append(target[example - before, :before, row], target[example, :, row])
             axes.plot(np.arange(1 - before, horizon + 1), truth, color=INK, linewidth=1.2, label="true")
             axes.plot(steps, middle, color=BLUE, linewidth=1.4, label="forecast")
             if before:
                 axes.axvline(0.5, color=GREY, linestyle="--", linewidth=1)
-            style(
-                axes,
-                title=f"window {example}" if row == 0 else "",
-                x="steps ahead" if row == shown - 1 else "",
-                y=short_label(names[row]) if column == 0 else "",
-            )
+            title, x = f"window {example}" if row == 0 else "", "steps ahead" if row == shown - 1 else ""
+            style(axes, title=title, x=x, y=short_label(names[row]) if column == 0 else "")
             axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
             axes.yaxis.set_major_locator(MaxNLocator(4))
     handles, labels = grid[0, 0].get_legend_handles_labels()
@@ -192,12 +174,7 @@ def fans(target: np.ndarray, predicted: np.ndarray, names: Sequence[str], earlie
 
 
 def forecast_errors(error: np.ndarray, names: Sequence[str]) -> Figure:
-    """Draw the mean squared error by step and by variable.
-
-    Args:
-        error: on the standardised scale (examples, horizon, variables).
-        names: of the variables.
-    """
+    """Draw the mean squared error by step and by variable; errors (examples, horizon, variables) are standardised."""
     squared = error**2
     figure, ((left,), (right,)) = new_figure(5 + 0.25 * len(names), rows=2, height_ratios=[3, 1 + 0.25 * len(names)])
     steps = np.arange(1, error.shape[1] + 1)

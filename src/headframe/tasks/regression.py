@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from headframe.errors import DataError
 from headframe.features.columns import mean_and_std
-from headframe.tasks.base import ErrorName, NumericTask
+from headframe.tasks.base import ErrorName, NumericTask, single_target
 from headframe.tasks.statistics import Statistic, mean, r2, root_mean
 
 if TYPE_CHECKING:
@@ -35,16 +35,14 @@ class Regression(NumericTask):
 
     @override
     def fit(self, target: pa.Table) -> None:
-        if target.num_columns != 1:
-            msg = f"a regression has one target column, but there are {target.num_columns}"
-            raise DataError(msg)
-        self.columns_ = tuple(target.column_names)
+        name = single_target(target, self.kind)
+        self.columns_ = (name,)
         values = self.values(target)
         if not len(values):
-            msg = f"target {self.columns_[0]!r} has no training rows"
+            msg = f"target {name!r} has no training rows"
             raise DataError(msg)
         if values.min() == values.max():
-            msg = f"target {self.columns_[0]!r} is {values[0, 0]:g} in every training row, so there is nothing to learn"
+            msg = f"target {name!r} is {values[0, 0]:g} in every training row, so there is nothing to learn"
             raise DataError(msg)
         self.mean_, self.deviation_ = mean_and_std(values)
 

@@ -145,14 +145,9 @@ def brier(target: np.ndarray, scores: np.ndarray) -> Statistic:
 
 
 class Confusion:
-    """What follows from how often each class is taken for which; a class that counts nothing has 0.
+    """Metrics from a confusion matrix of class numbers, int (rows,); a class that counts nothing has 0.
 
     A class that a resample lacks is left out of its averages, as scikit-learn does.
-
-    Args:
-        target: int (rows,), class numbers.
-        prediction: int (rows,), class numbers.
-        classes: how many there are.
     """
 
     def __init__(self, target: np.ndarray, prediction: np.ndarray, classes: int) -> None:
@@ -228,12 +223,7 @@ def _mean_where(values: np.ndarray, counted: np.ndarray) -> np.ndarray:
 
 
 class Ranking:
-    """Rows in the order of their score, for what is measured at every threshold.
-
-    Args:
-        positive: bool (rows,).
-        score: float (rows,), higher for positive rows.
-    """
+    """Metrics over all thresholds, from bool (rows,) positives and float (rows,) scores, higher for positive rows."""
 
     def __init__(self, positive: np.ndarray, score: np.ndarray) -> None:
         self._positive = positive
@@ -252,37 +242,33 @@ class Ranking:
     @property
     def roc_auc(self) -> Statistic:
         """Area under the ROC curve: the chance that a positive row scores above a negative one, ties counting half."""
-        return Statistic(self._roc_auc, Bounds(0.0, 1.0, (self._positive, ~self._positive)))
+
+        def evaluate(weights: Weights) -> np.ndarray:
+            positives, negatives, found, passed = self._counts(weights)
+            pairs = found[-1] * passed[-1]
+            above = passed - negatives / 2  # negatives above a positive row, and half of those at its score
+            return _divide(pairs - np.einsum("ij,ij->j", positives, above), pairs)
+
+        return Statistic(evaluate, Bounds(0.0, 1.0, (self._positive, ~self._positive)))
 
     @property
     def average_precision(self) -> Statistic:
         """Precision at each threshold, weighted by the gain in recall, as scikit-learn defines it."""
-        return Statistic(self._average_precision, Bounds(0.0, 1.0, (self._positive,)))
 
-    def _roc_auc(self, weights: Weights) -> np.ndarray:
-        positives, negatives, found, passed = self._counts(weights)
-        pairs = found[-1] * passed[-1]
-        above = passed - negatives / 2  # negatives above a positive row, and half of those at its score
-        return _divide(pairs - np.einsum("ij,ij->j", positives, above), pairs)
+        def evaluate(weights: Weights) -> np.ndarray:
+            positives, _, found, passed = self._counts(weights)
+            precision = found / np.maximum(found + passed, 1)
+            return _divide((positives * precision).sum(axis=0), found[-1])
 
-    def _average_precision(self, weights: Weights) -> np.ndarray:
-        positives, _, found, passed = self._counts(weights)
-        precision = found / np.maximum(found + passed, 1)
-        return _divide((positives * precision).sum(axis=0), found[-1])
+        return Statistic(evaluate, Bounds(0.0, 1.0, (self._positive,)))
 
 
 class Reliability:
-    """Confidence and accuracy of rows in equally wide bins of confidence (low, high].
+    """Confidence, float (rows,) from 0 to 1, and accuracy of rows in equally wide bins of confidence (low, high]."""
 
-    Args:
-        confidence: float (rows,), from 0 to 1.
-        correct: bool (rows,).
-        bins: how many.
-    """
-
-    def __init__(self, confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -> None:
-        number = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
-        self._rows = _groups(number, bins)
+    def __init__(self, confidence: np.ndarray, correct: np.ndarray) -> None:
+        number = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
+        self._rows = _groups(number, BINS)
         self._confidence = self._rows.multiply(confidence).tocsr()
         self._correct = self._rows.multiply(correct.astype(np.float64)).tocsr()
 
@@ -331,15 +317,10 @@ def _sum(values: np.ndarray) -> Callable[[Weights], np.ndarray]:
 def _groups(group: np.ndarray, groups: int, rows: np.ndarray | None = None, total: int | None = None) -> Any:
     """Return the sparse 0/1 matrix (groups, rows) that sums weights by group; far faster than a dense product.
 
-    Args:
-        group: int, the group of each row, or of each of `rows`.
-        groups: how many there are.
-        rows: which rows are meant; all of them unless given.
-        total: how many rows there are altogether.
+    `group` is that of each row, or of each of `rows`, which are then some of `total`.
     """
     which = np.arange(len(group)) if rows is None else rows
-    shape = (groups, len(group) if total is None else total)
-    return sparse.csr_matrix((np.ones(len(which)), (group, which)), shape=shape)
+    return sparse.csr_matrix((np.ones(len(which)), (group, which)), shape=(groups, total or len(group)))
 
 
 def _remember_last(function: Callable[[Weights], Any]) -> Callable[[Weights], Any]:
