@@ -170,7 +170,7 @@ def test_what_cannot_have_an_interval_is_shown_without_one(plan, train, table, t
         rows=160, different_rows=160, primary_metric="worst", higher_is_better=True, confidence=0.95, block=1,
         metrics={"worst": Interval(value=1.0, low=None, high=None)}, resamples={"worst": 120},
     )  # fmt: skip
-    results = EvaluationResults(plan(), table, train("model", skill=3.0), None, measured)
+    results = EvaluationResults(plan(), table, train("model", skill=3.0), None, measured, slices={})
     for page in (card(results, []), report(results, {})):
         assert "no interval" in page
         assert "No interval for worst: all resamples of the test rows give the same value" in page

@@ -28,8 +28,7 @@ from headframe.records import Evaluated, TableRecord, Trained
 from headframe.tasks.base import Task
 
 _LOSSES = {"train_loss": (GREY, "training"), "val_loss": (BLUE, "validation")}
-_FEW_EPOCHS = 12
-"""Up to so many epochs each gets a mark, so that a single one can be seen."""
+_FEW_EPOCHS = 12  # up to so many epochs each gets a mark, so that a single one can be seen
 
 Epochs = Sequence[Mapping[str, float | None]]
 

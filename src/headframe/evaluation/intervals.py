@@ -28,17 +28,10 @@ from headframe.records import Interval
 from headframe.tasks.base import Task
 from headframe.tasks.statistics import Bounds, MeanProportion, values_of
 
-_CHUNK = 250_000
-"""Draw counts held at once: 2 MB of float64, so that what is counted of them stays in a processor's cache."""
-
-_SLOW_ROWS = 2_000_000
-"""Rows that may pass through a slow statistic, all resamples together."""
-
-_SLOW_LEAST = 100
-"""Resamples that a metric gets whatever it costs."""
-
-_ROUNDING = 1e-12
-"""Resamples that differ by less, relative to the larger of 1 and themselves, differ by rounding."""
+_CHUNK = 250_000  # draw counts held at once: 2 MB of float64, which stay in a processor's cache
+_SLOW_ROWS = 2_000_000  # rows that may pass through a slow statistic, all resamples together
+_SLOW_LEAST = 100  # resamples that a metric gets whatever it costs
+_ROUNDING = 1e-12  # resamples that differ by less, relative to the larger of 1 and themselves, differ by rounding
 
 CONTENT = "content"
 """Column of a predictions table whose equal values mark repetitions of a row; without it each row is its own."""

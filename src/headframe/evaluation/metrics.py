@@ -21,35 +21,20 @@ from headframe.tasks.base import Task
 
 
 class EvaluationMetrics(Record):
-    """The content of `metrics.json`.
+    """The content of `metrics.json`."""
 
-    Attributes:
-        rows: test rows that were measured; windows for a forecast.
-        different_rows: how many of them are distinct.
-        primary_metric: name of the metric that decides between models.
-        higher_is_better: its direction.
-        confidence: of the intervals.
-        resamples: how many the limits of each metric rest on.
-        block: how many consecutive windows were resampled together; 1 for independent rows.
-        interval_note: of the task, on how intervals of its metrics are made.
-        caveats: of the task.
-        metrics: of the model.
-        baseline: of the model it is compared with; empty without one.
-        difference: model minus baseline, of each metric that both have.
-    """
-
-    rows: int
-    different_rows: int
+    rows: int  # test rows that were measured; windows for a forecast
+    different_rows: int  # how many of them are distinct
     primary_metric: str
-    higher_is_better: bool
-    confidence: float
-    resamples: dict[str, int]
-    block: int
-    interval_note: str = ""
+    higher_is_better: bool  # the primary metric
+    confidence: float  # of the intervals
+    resamples: dict[str, int]  # how many the limits of each metric rest on
+    block: int  # how many consecutive windows were resampled together; 1 for independent rows
+    interval_note: str = ""  # of the task, as its caveats
     caveats: tuple[str, ...] = ()
     metrics: dict[str, Interval]
-    baseline: dict[str, Interval] = {}
-    difference: dict[str, Interval] = {}
+    baseline: dict[str, Interval] = {}  # of the model it is compared with; empty without one
+    difference: dict[str, Interval] = {}  # model minus baseline, of each metric that both have
 
     @property
     def names(self) -> list[str]:

@@ -39,25 +39,15 @@ _CAPTIONS = {
 
 @dataclass(frozen=True)
 class EvaluationResults:
-    """Everything that card and report show; nothing in it depends on the time or on where the project lies.
-
-    Attributes:
-        plan: what was run.
-        table: the version of the data.
-        trained: the model.
-        baseline: the model it is compared with.
-        measured: on the test rows.
-        slices: by column.
-        legend: what short names in the plots stand for.
-    """
+    """Everything that card and report show; nothing in it depends on the time or on where the project lies."""
 
     plan: VersionPlan
     table: TableRecord
     trained: Trained
-    baseline: Trained | None
+    baseline: Trained | None  # the model it is compared with
     measured: EvaluationMetrics
-    slices: dict[str, list[Slice]] = field(default_factory=dict)
-    legend: dict[str, str] = field(default_factory=dict)
+    slices: dict[str, list[Slice]]  # by column
+    legend: dict[str, str] = field(default_factory=dict)  # what short names in the plots stand for
 
     @property
     def examples(self) -> str:
@@ -143,19 +133,6 @@ class EvaluationResults:
         return tiles
 
     @property
-    def digests(self) -> dict[str, str]:
-        """The sha256 of everything that went in and came out, by name."""
-        digests = {
-            "plan": self.plan.fingerprint,
-            "table": self.table.digest,
-            "model": self.trained.bundle,
-            "predictions": self.trained.predictions,
-        }
-        if self.baseline is not None:
-            digests |= {"baseline model": self.baseline.bundle, "baseline predictions": self.baseline.predictions}
-        return digests
-
-    @property
     def data_sheet(self) -> dict[str, str]:
         """The data set in short lines, by heading."""
         data = self.plan.dataset
@@ -184,15 +161,20 @@ def card(results: EvaluationResults, plots: Sequence[str]) -> str:
 
 
 def _page(results: EvaluationResults, sources: Mapping[str, str]) -> dict[str, Any]:
+    plan, trained, baseline = results.plan, results.trained, results.baseline
+    digests = {"plan": plan.fingerprint, "table": results.table.digest, "model": trained.bundle}
+    digests["predictions"] = trained.predictions
+    if baseline is not None:
+        digests |= {"baseline model": baseline.bundle, "baseline predictions": baseline.predictions}
     return {
-        "title": results.plan.name,
+        "title": plan.name,
         "pictures": [Picture(_CAPTIONS.get(name, name.replace("_", " ")), each) for name, each in sources.items()],
         "legend": results.legend,
         "data": results.data_sheet,
         "limits": results.limits,
-        "digests": results.digests,
+        "digests": digests,
         "commands": [
-            f"headframe ingest dataset={results.plan.dataset.name}",
+            f"headframe ingest dataset={plan.dataset.name}",
             "python -m headframe.training HERE/plan.json OUT_DIR --root .",
         ],
         **evaluation_sections(results),

@@ -16,28 +16,17 @@ from headframe.evaluation.intervals import Resampling, metric_intervals
 from headframe.records import Interval
 from headframe.tasks.base import Task
 
-_MOST_VALUES = 20
-"""Beyond this many values of a column the rarest are put together; texts are cut by their length instead."""
-
-_FEWEST_ROWS = 10
-"""Smaller slices are counted but not measured: any interval of theirs would be meaningless."""
-
-_LONG_TEXT = 40
-"""Characters of a text column's mean value from which it holds sentences rather than categories."""
+_MOST_VALUES = 20  # of more the rarest are put together; long texts are cut by their length instead
+_FEWEST_ROWS = 10  # smaller slices are counted but not measured: any interval of theirs would be meaningless
+_LONG_TEXT = 40  # characters of a mean value from which a column holds sentences rather than categories
 
 
 class Slice(Record):
-    """The test rows with one value, or one range of values, of a column.
-
-    Attributes:
-        value: what the rows have in common.
-        rows: how many there are.
-        metrics: empty where there are too few rows.
-    """
+    """The test rows with one value, or one range of values, of a column."""
 
     value: str
     rows: int
-    metrics: dict[str, Interval]
+    metrics: dict[str, Interval]  # empty where there are too few rows
 
 
 def slice_metrics(

@@ -16,17 +16,11 @@ _EDGE = 8.0  # per cent of the width that stays free on either side, for the lab
 
 @dataclass(frozen=True)
 class PageTable:
-    """A table; on narrow screens each row becomes a list of its cells.
+    """A table; on narrow screens each row becomes a list of its cells."""
 
-    Attributes:
-        columns: headings; one that begins with # is of a column of numbers.
-        rows: of text, where backticks mark code.
-        marked: positions of rows that stand out.
-    """
-
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    marked: frozenset[int] = frozenset()
+    columns: Sequence[str]  # headings; one that begins with # is of a column of numbers
+    rows: Sequence[Sequence[str]]  # of text, where backticks mark code
+    marked: frozenset[int] = frozenset()  # positions of rows that stand out
 
 
 @dataclass(frozen=True)
@@ -39,19 +33,12 @@ class Picture:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its interval.
+    """A value with its interval, whose limits may be missing."""
 
-    Attributes:
-        name: what was measured.
-        interval: the value and its limits, which may be missing.
-        values: what the value is the mean of, drawn as small dots.
-        marked: whether it stands out.
-    """
-
-    name: str
+    name: str  # what was measured
     interval: Interval
-    values: Sequence[float] = ()
-    marked: bool = False
+    values: Sequence[float] = ()  # what the value is the mean of, drawn as small dots
+    marked: bool = False  # whether it stands out
 
     @property
     def text(self) -> str:

@@ -76,12 +76,7 @@ def curves(scored: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
 
 
 def calibration(correct: np.ndarray, confidence: np.ndarray) -> Figure:
-    """Draw a reliability diagram of the predicted class, and the number of rows in each bin.
-
-    Args:
-        correct: bool (rows,).
-        confidence: probability of the predicted class (rows,).
-    """
+    """Draw a reliability diagram of the predicted class, from bool (rows,) and its probability, and rows per bin."""
     binned = Reliability(confidence, correct).bins(np.ones((len(correct), 1)))
     rows, mean, share = (each[:, 0] for each in binned)
     figure, panels = new_figure(5.6, rows=2, sharex=True, height_ratios=[3, 1])

@@ -22,11 +22,8 @@ from scipy import sparse
 Weights = np.ndarray
 """float64 (rows, resamples), whole numbers: how often each row was drawn."""
 
-SMALLEST = float(np.finfo(np.float64).eps)
-"""Probabilities are clipped to this before their logarithm, as scikit-learn does."""
-
-BINS = 15
-"""Bins of confidence of the calibration error."""
+SMALLEST = float(np.finfo(np.float64).eps)  # probabilities are clipped to it before their logarithm, as in scikit-learn
+BINS = 15  # bins of confidence of the calibration error
 
 
 @dataclass(frozen=True)
@@ -41,15 +38,12 @@ class Proportion:
 class MeanProportion:
     """A metric that is the average of one or more proportions.
 
-    Attributes:
-        parts: proportions of rows; of no row where nothing counts, e.g. the precision of a class never predicted.
-        together: how many of the proportions one row can lower at once; 1 where each has rows of its own.
-        transform: increasing, what is averaged of each proportion.
+    A proportion is of no row where nothing counts, e.g. the precision of a class never predicted.
     """
 
     parts: tuple[Proportion, ...]
-    together: int = 1
-    transform: Callable[[float], float] = float
+    together: int = 1  # how many of the proportions one row can lower at once; 1 where each has rows of its own
+    transform: Callable[[float], float] = float  # increasing, what is averaged of each proportion
 
 
 @dataclass(frozen=True)
@@ -63,17 +57,11 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Statistic:
-    """A metric as a function of draw counts.
+    """A metric as a function of draw counts."""
 
-    Attributes:
-        evaluate: (rows, resamples) draw counts to (resamples,) values; NaN where it is not defined.
-        basis: what its interval rests on besides the resamples; None where nothing more is known.
-        slow: whether every resample costs as much as the metric itself.
-    """
-
-    evaluate: Callable[[Weights], np.ndarray]
-    basis: MeanProportion | Bounds | None = None
-    slow: bool = False
+    evaluate: Callable[[Weights], np.ndarray]  # from (rows, resamples) to (resamples,); NaN where it is not defined
+    basis: MeanProportion | Bounds | None = None  # what its interval rests on besides the resamples, if anything
+    slow: bool = False  # whether every resample costs as much as the metric itself
 
 
 def values_of(statistics: Mapping[str, Statistic], rows: int) -> dict[str, float]:
