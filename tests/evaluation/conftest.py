@@ -36,7 +36,7 @@ def _classified(rows: int, classes: int, *, skill: float = 2.0, seed: int = 0, p
 
 
 def _forecasted(windows: int, horizon: int, variables: int, seed: int = 0):
-    """A fitted forecasting, and the predictions of overlapping windows of noise by a model that says 0."""
+    """A fitted forecasting, and the predictions of overlapping windows of noise by a model that predicts 0."""
     draw = np.random.default_rng(seed)
     series = draw.normal(size=(windows + horizon - 1, variables))
     task = Forecasting(horizon)

@@ -102,10 +102,10 @@ def test_the_report_is_one_page_that_refers_to_nothing_outside_itself(evaluated)
     assert "url(" not in style[1]
     assert "@import" not in style[1]
     assert "prefers-color-scheme:dark" in style[1]
-    said = " ".join(page.text)
-    for text in ("Colours <of 1994>", "CC0", "红色, 1994", "东边", "model minus baseline", "b" * 64, "d" * 64):
-        assert text in said
-    assert number(evaluated[0].metrics["accuracy"].value) in said
+    text = " ".join(page.text)
+    for part in ("Colours <of 1994>", "CC0", "红色, 1994", "东边", "model minus baseline", "b" * 64, "d" * 64):
+        assert part in text
+    assert number(evaluated[0].metrics["accuracy"].value) in text
 
 
 def test_the_card_names_everything_that_went_in(evaluated):
@@ -147,7 +147,7 @@ def test_the_card_says_what_the_figures_are_worth_and_how_to_make_the_model_agai
 def test_repeated_rows_widen_intervals_and_the_card_says_so(plan, train, table, tmp_path: Path):
     model = train("model", skill=3.0)
     single = evaluate(plan(), table, model, None, Places(tmp_path).of_step(tmp_path / "single"))
-    # Rows of one content answer alike: by fours, those with the least loss first.
+    # Rows of one content are predicted alike: by fours, those with the least loss first.
     predictions = pq.read_table(tmp_path / model.folder / "predictions.parquet").to_pandas().query("split == 'test'")
     loss = [-row[f"score_{row['target']}"] for _, row in predictions.iterrows()]
     content = dict(zip(predictions["row_id"].to_numpy()[np.argsort(loss)], np.arange(160) // 4, strict=True))

@@ -86,13 +86,13 @@ def test_a_perfect_accuracy_is_not_certain(classified):
 
 
 def mail(ham: int, spam: int, wrong: int = 0, sure: float = 0.75):
-    """A fitted spam filter and its answers, of which `wrong` spam rows are taken for ham."""
+    """A fitted spam filter and its predictions, of which `wrong` spam rows are taken for ham."""
     task = Classification()
     task.fit(pa.table({"kind": ["ham", "spam"]}))
     target = np.repeat([0, 1], [ham, spam])
-    said = target.copy()
-    said[ham : ham + wrong] = 0
-    return task, task.predictions(np.where(np.eye(2)[said] > 0, sure, 1 - sure), target)
+    predicted = target.copy()
+    predicted[ham : ham + wrong] = 0
+    return task, task.predictions(np.where(np.eye(2)[predicted] > 0, sure, 1 - sure), target)
 
 
 def test_shares_without_an_error_have_wilsons_interval_on_the_rows_that_they_count():

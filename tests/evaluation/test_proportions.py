@@ -45,7 +45,7 @@ Draw = Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray]]
 
 
 def repeated(contents: int, first: float, again: float) -> Draw:
-    """Rows of which every repetition answers alike: right with chance `first`, or `again` where there are several."""
+    """Rows of which every repetition is predicted alike: right with chance `first`, else `again`."""
 
     def draw(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         sizes = np.where(generator.random(contents) < 0.15, generator.integers(2, 12, contents), 1)
@@ -57,7 +57,7 @@ def repeated(contents: int, first: float, again: float) -> Draw:
 
 
 def noisy(contents: int, times: int, chance: float) -> Draw:
-    """Rows whose repetitions answer independently of each other, as where the target is drawn by lot."""
+    """Rows whose repetitions are predicted independently of each other, as where the target is drawn by lot."""
 
     def draw(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         numbers = np.repeat(np.arange(contents), times)
@@ -66,12 +66,12 @@ def noisy(contents: int, times: int, chance: float) -> Draw:
     return draw
 
 
-def share_covered(draw: Draw, truth: float, repetitions: int, *, apart: bool = True) -> float:
-    """How often the 95 % interval of a share holds the truth; with `apart` false every row counts as its own."""
+def share_covered(draw: Draw, truth: float, repetitions: int, *, clustered: bool = True) -> float:
+    """How often the 95 % interval of a share holds the truth; with `clustered` false every row counts as its own."""
     hits = 0
     for seed in range(repetitions):
         hit, contents = draw(np.random.default_rng(seed))
-        known = contents if apart else np.arange(len(hit))
+        known = contents if clustered else np.arange(len(hit))
         low, high = limits_of_proportions(MeanProportion((of_all(hit),)), known, 0.95)
         hits += low <= truth <= high
     return hits / repetitions
@@ -79,7 +79,7 @@ def share_covered(draw: Draw, truth: float, repetitions: int, *, apart: bool = T
 
 def test_intervals_of_repeated_rows_hold_the_truth_as_often_as_they_say():
     draw = repeated(400, 0.9, 0.9)
-    assert share_covered(draw, 0.9, 400, apart=False) < 0.8
+    assert share_covered(draw, 0.9, 400, clustered=False) < 0.8
     assert 0.92 <= share_covered(draw, 0.9, 400) <= 0.99
 
 
@@ -92,7 +92,7 @@ def test_intervals_of_repeated_rows_hold_the_truth_as_often_as_they_say():
         (repeated(1000, 0.6, 0.6), 0.6, 0.94, 0.97),
         # Six and a half repetitions are the mean of 2 to 11, so rows of repeated contents are 0.975 to 0.85.
         (repeated(1000, 0.95, 0.7), (0.85 * 0.95 + 0.975 * 0.7) / 1.825, 0.94, 0.98),
-        (repeated(100, 0.95, 0.7), (0.85 * 0.95 + 0.975 * 0.7) / 1.825, 0.91, 0.98),  # few contents tell little
+        (repeated(100, 0.95, 0.7), (0.85 * 0.95 + 0.975 * 0.7) / 1.825, 0.91, 0.98),  # few contents are little evidence
         (noisy(30, 50, 0.9), 0.9, 0.94, 0.98),
         (noisy(300, 5, 0.9), 0.9, 0.94, 0.98),
     ],
@@ -105,7 +105,7 @@ def test_coverage_of_shares_of_repeated_rows(draw: Draw, truth: float, least: fl
 @pytest.mark.slow
 @pytest.mark.parametrize("contents", [150, 600])
 def test_coverage_of_a_mean_of_repeated_rows(contents: int):
-    """The bootstrap by contents at nominal 90 %, beside the same bootstrap of as many rows as they are worth.
+    """The bootstrap by contents at nominal 90 %, and the same bootstrap of as many rows as they are worth.
 
     A skewed cost is hard on percentiles of few rows by itself: of 59 single rows they hold the truth in 88 %,
     of 150 contents that are worth 59 in 86 %; of the repeated rows, taken for single ones, in less than 75 %.
@@ -131,8 +131,8 @@ def test_coverage_of_a_mean_of_repeated_rows(contents: int):
     assert 0.84 <= hits["contents"] / repetitions <= 0.94
 
 
-def answers(rows: int, wrong: float, classes: np.ndarray, generator: np.random.Generator) -> Confusion:
-    """True and predicted classes; `classes` are their shares, and a wrong answer is any other one."""
+def confused(rows: int, wrong: float, classes: np.ndarray, generator: np.random.Generator) -> Confusion:
+    """True and predicted classes; `classes` are their shares, and a wrong prediction is any other one."""
     many = len(classes)
     target = generator.choice(many, rows, p=classes)
     missed = generator.random(rows) < wrong
@@ -156,7 +156,7 @@ def test_coverage_of_what_is_made_of_shares(name: str, rows: int, wrong: float, 
     """At nominal 95 %; rare errors and shared ones make intervals wider than need be, never much narrower."""
 
     def statistic(generator: np.random.Generator, many: int):
-        found = answers(many, wrong, classes, generator)
+        found = confused(many, wrong, classes, generator)
         return getattr(found, name) if name in {"balanced_accuracy", "macro_f1"} else getattr(found, name)(1)
 
     truth = float(statistic(np.random.default_rng(10_000), 2_000_000).evaluate(np.ones((2_000_000, 1)))[0])

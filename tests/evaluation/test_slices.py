@@ -35,8 +35,8 @@ def test_a_slice_holds_the_metrics_of_its_rows(classified):
 
 def test_a_slice_of_one_class_has_the_metrics_that_are_defined(classified):
     task, predictions = classified(300, 2)
-    inputs = pa.table({"row_id": predictions["row_id"], "answer": predictions["target"].cast(pa.string())})
-    only, _ = slice_metrics(task, predictions, inputs, ["answer"], HOW)["answer"]
+    inputs = pa.table({"row_id": predictions["row_id"], "class": predictions["target"].cast(pa.string())})
+    only, _ = slice_metrics(task, predictions, inputs, ["class"], HOW)["class"]
     assert "accuracy" in only.metrics
     assert "roc_auc" not in only.metrics
 

@@ -1,4 +1,4 @@
-"""Bundles of every kind: what is saved answers as what was in memory, and nothing else is loaded."""
+"""Bundles of every kind: what is saved predicts as what was in memory, and nothing else is loaded."""
 
 import json
 import shutil
@@ -60,7 +60,7 @@ def learner(model: dict[str, Any], features: dict[str, Any], task: str) -> Learn
 
 @dataclass
 class Case:
-    """A model in memory, what saves it, and rows to ask it about."""
+    """A model in memory, what saves it, and rows to predict."""
 
     rows: pa.Table
     predictor: Predictor
@@ -80,12 +80,12 @@ def case(
     manifest = ModelManifest("toy", rows.schema, chosen, component)
     if model["_target_"].startswith("sklearn"):
         trained = EstimatorModel(build(chosen.model), built.outputs, classifies=task["kind"] == "classification")
-        inputs, answers = encoder.encode(rows), built.encode(target)
+        inputs, targets = encoder.encode(rows), built.encode(target)
         if encoder.lookback:
             starts = range(rows.num_rows - encoder.lookback - built.horizon + 1)
             inputs = np.stack([inputs[start : start + encoder.lookback] for start in starts])
-            answers = np.stack([answers[start + encoder.lookback :][: built.horizon] for start in starts])
-        trained.fit(inputs, answers, built.example_weights(answers) if task["kind"] == "classification" else None)
+            targets = np.stack([targets[start + encoder.lookback :][: built.horizon] for start in starts])
+        trained.fit(inputs, targets, built.example_weights(targets) if task["kind"] == "classification" else None)
         predictor = make_predictor(rows.schema, built, encoder, trained)
         return Case(rows, predictor, lambda folder: save_model(folder, manifest, encoder, built, trained), manifest)
     torch.manual_seed(3)
@@ -145,7 +145,7 @@ CASES: dict[str, Callable[[], Case]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_bundle_answers_bitwise_as_the_model_in_memory(name: str, tmp_path: Path) -> None:
+def test_a_bundle_predicts_bitwise_as_the_model_in_memory(name: str, tmp_path: Path) -> None:
     made = CASES[name]()
     made.save(tmp_path / "bundle")
     before = torch.get_rng_state()
@@ -174,7 +174,7 @@ def test_equal_training_gives_equal_bytes_and_none_of_them_pickle(name: str, tmp
 
 
 @pytest.mark.parametrize("name", ["cnn", "text", "forecast"])
-def test_answers_hardly_depend_on_the_batch_they_come_in(name: str, tmp_path: Path) -> None:
+def test_scores_hardly_depend_on_the_batch_they_come_in(name: str, tmp_path: Path) -> None:
     made = CASES[name]()
     made.save(tmp_path / "bundle")
     whole = load_predictor(tmp_path / "bundle").scores(made.rows)
@@ -354,7 +354,7 @@ def test_an_estimator_keeps_the_order_of_classes_and_weighs_them() -> None:
         EstimatorModel(__import__("sklearn.svm").svm.LinearSVC(), (4,), classifies=True)
 
 
-def test_targets_of_another_shape_than_the_outputs_are_said() -> None:
+def test_targets_of_another_shape_than_the_outputs_are_refused() -> None:
     from sklearn.linear_model import Ridge
 
     model = EstimatorModel(Ridge(), (3, 1), classifies=False)

@@ -21,7 +21,7 @@ def fitted(labels: list, **settings: object) -> Classification:
 
 
 def noisy(classes: int, rows: int = 400, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Give targets and probabilities that lean towards them, rounded so that ties occur."""
+    """Targets, and probabilities that are higher for them, rounded so that ties occur."""
     random = np.random.default_rng(seed)
     target = np.concatenate([np.arange(classes), random.integers(0, classes, rows - classes)])
     logits = random.normal(size=(rows, classes)) + 1.5 * np.eye(classes)[target]

@@ -116,8 +116,8 @@ def test_windows_that_do_not_follow_each_other_have_no_history() -> None:
 
 def test_the_band_of_a_forecast_holds_errors_of_validation_and_of_no_test_row() -> None:
     task, predictions = forecasting(["HUFL"])
-    earlier, said = random.normal(size=(40, 24, 1)), np.zeros((40, 24, 1))
-    validation = task.predictions(task.scores(said), (said + earlier).astype(np.float32))
+    earlier, predicted = random.normal(size=(40, 24, 1)), np.zeros((40, 24, 1))
+    validation = task.predictions(task.scores(predicted), (predicted + earlier).astype(np.float32))
     axes = task.plots(predictions, validation)["forecasts"].axes[0]
     ends = axes.collections[0].get_paths()[0].vertices
     middle = {line.get_label(): line.get_ydata() for line in axes.get_lines()}["forecast"]

@@ -54,7 +54,7 @@ def test_what_rows_do_not_define_is_left_out_of_a_regression() -> None:
     assert regression().measure(table) == {"rmse": 1.0, "mae": 1.0}
 
 
-def test_regression_sees_standardised_targets_and_answers_in_units() -> None:
+def test_regression_sees_standardised_targets_and_predicts_in_units() -> None:
     task = regression()
     encoded = task.encode(pa.table({"price": PRICES}))
     assert encoded.dtype == np.float32

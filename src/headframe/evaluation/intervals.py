@@ -138,7 +138,7 @@ def resample(
     """Measure a predictions table and its resamples.
 
     Slow statistics get fewer resamples where there are many rows (100 at least, and 2 million rows in total), and so
-    have coarser limits; the length of `ResampledMetric.values` says how many.
+    have coarser limits; the length of `ResampledMetric.values` is how many.
 
     Args:
         task: fitted.

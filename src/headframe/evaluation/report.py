@@ -1,4 +1,4 @@
-"""The pages of an evaluation: the report in HTML, and the model card in Markdown that lies beside it."""
+"""The pages of an evaluation: the report in HTML, and the model card in Markdown of the same content."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ from headframe.evaluation.intervals import Resampling, all_equal, number_content
 from headframe.tasks.base import Task
 
 MOST_ROWS = 10**9
-"""More rows than this are not asked for: the effect is as good as none."""
+"""More rows than this are never required: the effect is as good as none."""
 
 HORIZONS_A_COSINE = 4
 """Windows, in horizons, behind each cosine: fewer would see the overlap, more would waste what there is.

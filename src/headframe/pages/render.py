@@ -1,7 +1,7 @@
 """Render a page from its template and plain data, as HTML or as Markdown.
 
 A page is one template for both formats: it places sections, tables and plots, and the blocks of its format
-(`blocks.html`, `blocks.md`) say how each is written. HTML needs no network and no script; every value is escaped.
+(`blocks.html`, `blocks.md`) define how each is written. HTML needs no network and no script; every value is escaped.
 Equal data gives equal bytes.
 """
 
@@ -21,7 +21,7 @@ _CODE = re.compile(r"(`[^`]+`)")
 
 
 def html(template: str, **data: Any) -> str:
-    """Return a page as one HTML file that needs nothing besides itself.
+    """Return a page as one HTML file that needs no other file.
 
     Args:
         template: name of a template, without suffix.

@@ -29,7 +29,7 @@ BINARY = 2
 class Classification(Task):
     """Two or more classes, learned from training rows, with a probability for each.
 
-    Labels are strings, whole numbers or truth values, kept in that type. Classes stand in sorted order.
+    Labels are strings, whole numbers or truth values, and stay of that type. Classes stand in sorted order.
 
     Args:
         primary_metric: decides between models. `f1`, like `precision` and `recall`, is that of the positive class of
