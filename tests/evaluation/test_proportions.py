@@ -45,7 +45,7 @@ Draw = Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray]]
 
 
 def repeated(contents: int, first: float, again: float) -> Draw:
-    """Rows of which every repetition is predicted alike: right with chance `first`, else `again`."""
+    """Rows of which every repetition is predicted alike: right with chance `first`, repeated ones with `again`."""
 
     def draw(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         sizes = np.where(generator.random(contents) < 0.15, generator.integers(2, 12, contents), 1)

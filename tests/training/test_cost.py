@@ -10,7 +10,7 @@ import time
 import psutil
 
 from headframe.datasets.table import Table
-from headframe.training.cost import Cost, ResourceUsage
+from headframe.training.cost import ResourceUsage, TrainingCost
 from headframe.training.ensembles import train_ensemble
 from headframe.training.progress import Display
 from headframe.training.result import TrainingJob
@@ -19,7 +19,7 @@ MIB = 2**20
 
 
 def cost_of(run):
-    return Cost.model_validate_json((run.folder / ".cost.json").read_bytes())
+    return TrainingCost.model_validate_json((run.folder / ".cost.json").read_bytes())
 
 
 def test_a_meter_counts_time_work_and_memory_no_less_than_they_were():
@@ -39,7 +39,7 @@ def test_processes_that_work_for_another_are_counted_with_it():
     meter = ResourceUsage(resumed=True)
     alone = meter.read()
     meter.others += [
-        Cost(wall_seconds=9.0, cpu_seconds=cpu, peak_memory_mib=peak, resumed=False)
+        TrainingCost(wall_seconds=9.0, cpu_seconds=cpu, peak_memory_mib=peak, resumed=False)
         for cpu, peak in ((5.0, 1e6), (7.0, 1.0))
     ]
     cost = meter.read()

@@ -12,7 +12,7 @@ from headframe.digests import Record
 STATUS = Path("/proc/self/status")
 
 
-class Cost(Record):
+class TrainingCost(Record):
     """What the process that finished a training took, together with those that it trained members in."""
 
     wall_seconds: float
@@ -32,13 +32,13 @@ class ResourceUsage:
     """
 
     def __init__(self, *, resumed: bool = False) -> None:
-        self.others: list[Cost] = []
+        self.others: list[TrainingCost] = []
         self._resumed = resumed
         self._wall, self._cpu = time.perf_counter(), time.process_time()
 
-    def read(self) -> Cost:
+    def read(self) -> TrainingCost:
         """Give the cost so far; memory is that of the process since its start."""
-        return Cost(
+        return TrainingCost(
             wall_seconds=time.perf_counter() - self._wall,
             cpu_seconds=time.process_time() - self._cpu + sum(other.cpu_seconds for other in self.others),
             peak_memory_mib=max([_peak_memory(), *(other.peak_memory_mib for other in self.others)]),
