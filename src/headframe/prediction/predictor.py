@@ -135,7 +135,7 @@ class SinglePredictor(Predictor):
         many = rows.num_rows if starts is None else len(starts)
         found = np.empty((many, *self.task.outputs))
         for start in range(0, many, self.batch_size):
-            if starts is None:
+            if starts is None or encoded is None:
                 inputs = self.encoder.encode(rows.slice(start, self.batch_size))
             else:
                 inputs = encoded[starts[start : start + self.batch_size, np.newaxis] + np.arange(self.lookback)]

@@ -167,8 +167,7 @@ class NumericTask(Task):
     def __init__(self, loss: ErrorName) -> None:
         self.error = ERRORS[loss]
         self.columns_: tuple[str, ...] = ()
-        self.mean_ = np.zeros(0)
-        self.deviation_ = np.ones(0)
+        self.mean_, self.deviation_ = np.zeros(0), np.ones(0)
 
     @property
     @override

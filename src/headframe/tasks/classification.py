@@ -91,16 +91,15 @@ class Classification(Task):
     def _check_settings(self) -> None:
         labels = self.classes_.to_pylist()
         if self.positive is not None and self.positive not in labels:
-            known = ", ".join(self.names)
-            msg = f"task.positive={_text(self.positive)} is no class of target {self.column_!r}, which has {known}"
+            target = f"target {self.column_!r}, which has {', '.join(self.names)}"
+            msg = f"task.positive={_text(self.positive)} is no class of {target}"
             raise DataError(msg)
         if self.primary_metric == "f1" and len(labels) != BINARY:
             target = f"target {self.column_!r} has {len(labels)}"
             msg = f"task.primary_metric=f1 is for two classes, but {target}; choose macro_f1"
             raise DataError(msg)
-        self._weights = None
-        if self.class_weights == "balanced":
-            self._weights = torch.from_numpy(self._balance()).float()
+        balanced = self.class_weights == "balanced"
+        self._weights = torch.from_numpy(self._balance()).float() if balanced else None
 
     def _balance(self) -> np.ndarray:
         return self.counts_.sum() / (len(self.counts_) * self.counts_.astype(np.float64))
@@ -130,10 +129,9 @@ class Classification(Task):
         if codes.null_count:
             # Rows are not numbered here: unused ones have left the table, so that a number would name another line.
             came = _text(labels.filter(pc.is_null(codes))[0].as_py())
-            known = ", ".join(self.names)
             msg = (
                 f"target {self.column_!r} has class {came!r} in rows that are not for training, but training rows only "
-                f"have {known}; let training have rows of it, or leave it out"
+                f"have {', '.join(self.names)}; let training have rows of it, or leave it out"
             )
             raise DataError(msg)
         return codes.to_numpy().astype(np.int64)
@@ -179,10 +177,8 @@ class Classification(Task):
         """Return target and predicted class numbers and scores of a predictions table."""
         target = self._codes(predictions.column("target"))
         predicted = self._codes(predictions.column("prediction"))
-        scores = np.empty((len(target), len(self.classes_)))
-        for position, name in enumerate(self.names):
-            scores[:, position] = predictions.column(f"score_{name}").to_numpy()
-        return target, predicted, scores
+        scores = [predictions.column(f"score_{name}").to_numpy() for name in self.names]
+        return target, predicted, np.stack(scores, axis=1)
 
     @override
     def statistics(self, predictions: pa.Table) -> dict[str, Statistic]:
