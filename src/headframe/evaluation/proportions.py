@@ -8,7 +8,7 @@ proportion a little to the middle: all of them together by what Agresti and Coul
 50 classes, some of them rare, intervals of balanced accuracy and macro F1 at 95 % held the truth in 94 to
 99 % of the cases; the bootstrap did in 72 to 95 %.
 
-OccurrenceCounter of a row are no new evidence. Wilson's interval therefore takes the rows divided by the
+Repetitions of a row are no new evidence. Wilson's interval therefore takes the rows divided by the
 design effect of samples drawn in clusters (Kish 1965, Survey Sampling), as is recommended for surveys (Franco,
 Little, Louis and Slud 2019, Journal of Survey Statistics and Methodology 7, 334-364).
 """
