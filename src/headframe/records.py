@@ -157,6 +157,11 @@ class Lineage(Record):
     device: str  # kind of device that the model was trained on: `cpu`, or a GPU's name
     features: dict[str, str]  # sha256 of what each encoder learned, by member; of a single model by an empty name
 
+    @property
+    def packages(self) -> list[str]:
+        """The project's own packages among the modules, sorted."""
+        return sorted({name.partition(".")[0] for name in self.modules} - {"headframe"})
+
 
 class Provenance(Record):
     """What a registered version rests on; kept with its run as `provenance.json`."""

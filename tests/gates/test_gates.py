@@ -49,8 +49,8 @@ from headframe.gates.judge import judge_version
 from headframe.gates.page import page
 from headframe.gates.report import GateReport, GateResult
 from headframe.gates.request import GateRequest
+from headframe.gates.stored_report import fetch_report, report_bytes, store_report
 from headframe.places import Places
-from headframe.promotion.gate_reports import fetch_report, report_bytes, store_report
 from headframe.registry.layout import SIGNATURE
 from headframe.registry.signature import sign_package
 from headframe.registry.versions import model_files, resolve

@@ -27,12 +27,12 @@ from headframe.errors import Refused
 from headframe.evaluation.significance import mcnemar, spend_alpha
 from headframe.gates.judge import judge_version
 from headframe.gates.request import GateRequest
+from headframe.gates.stored_report import store_report
 from headframe.ledger.entries import format_time, parse_time
 from headframe.ledger.rules import require_valid_payloads
 from headframe.promotion.approvals import APPROVAL
 from headframe.promotion.approve import approve, record_approval, sign_approval
 from headframe.promotion.ask_gates import ask_gates
-from headframe.promotion.gate_reports import store_report
 from headframe.promotion.promote import promote
 from headframe.promotion.promotion_checks import promotion_problems
 from headframe.promotion.rollback import rollback

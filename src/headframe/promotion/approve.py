@@ -7,10 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 from headframe.errors import Refused
+from headframe.gates.stored_report import fetch_report
 from headframe.ledger.entries import Entry, champion_entry, format_time
 from headframe.ledger.rules import JUDGED
 from headframe.promotion.approvals import APPROVAL, read_approval
-from headframe.promotion.gate_reports import fetch_report
 from headframe.promotion.rules import (
     PromotionRules,
     approval_problem,

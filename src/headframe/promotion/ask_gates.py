@@ -7,9 +7,9 @@ from typing import Any
 from headframe.gates.judge import judge_version
 from headframe.gates.report import GateReport
 from headframe.gates.request import GateRequest
+from headframe.gates.stored_report import store_report
 from headframe.ledger.entries import Entry, champion_entry, parse_time
 from headframe.ledger.rules import count_candidates, count_tries
-from headframe.promotion.gate_reports import store_report
 from headframe.promotion.rules import author_left, refuse_if, require_role
 from headframe.promotion.service import LedgerAction, PromotionService, require_challenger
 from headframe.registry.listing import list_versions
@@ -18,7 +18,7 @@ from headframe.signing.keys import OwnKey
 from headframe.tracking.client import make_client
 from headframe.tracking.errors import readable_errors
 
-COMMIT = "mlflow.source.git.commit"  # MLflow's tag of a run
+COMMIT = "mlflow.source.git.commit"  # MLflow's tag of a run; missing where the commit is not known
 
 
 class GateAction(LedgerAction):
@@ -40,6 +40,9 @@ def ask_gates(version: ModelVersion, service: PromotionService, key: OwnKey) -> 
     files = service.version_files(version)
     refuse_if(author_left(f"{version.model}/{version.number}", service.rules(files.author, ())))
     registered = {each.number: parse_time(time) for each, time in list_versions(version.model, service.uri)}
+    client = make_client(service.uri)
+    with readable_errors(service.uri):
+        run_tags = client.get_run(version.run_id).data.tags
     judged: list[tuple[GateRequest, GateReport, dict[str, str]]] = []  # the last one is what is written
 
     def build(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
@@ -69,7 +72,7 @@ def ask_gates(version: ModelVersion, service: PromotionService, key: OwnKey) -> 
             "policy": report.policy,
             "settings": report.settings,
             "approvals": service.promotion.approvals.model_dump(mode="json"),
-            "commit": source_commit(version, service.uri),
+            "commit": run_tags.get(COMMIT, ""),
             "digests": {
                 **service.registered_digests(version),
                 **report.digests,
@@ -85,10 +88,3 @@ def ask_gates(version: ModelVersion, service: PromotionService, key: OwnKey) -> 
     outcome = f"passed {count} gate{'' if count == 1 else 's'}" if report.passed else "is refused"
     message = f"{version.model} version {version.number} {outcome}: {report.reason}"
     return GateAction.of(entry, message, report=report, sha256=stored["report"], author=files.author.name)
-
-
-def source_commit(version: ModelVersion, uri: str) -> str:
-    """Return the git commit that a version was trained from; empty where it is not known."""
-    client = make_client(uri)
-    with readable_errors(uri):
-        return str(client.get_run(version.run_id).data.tags.get(COMMIT, ""))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from headframe.gates.stored_report import fetch_report
 from headframe.ledger.entries import Entry, champion_entry
-from headframe.promotion.gate_reports import fetch_report
 from headframe.promotion.rules import (
     objections,
     refuse_if,

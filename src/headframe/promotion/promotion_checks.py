@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from headframe.errors import HeadframeError, Refused, Unavailable
+from headframe.errors import HeadframeError, Unavailable
 from headframe.gates.report import GateReport
+from headframe.gates.stored_report import fetch_report
 from headframe.ledger.entries import Entry, parse_time
 from headframe.ledger.rules import grounds
-from headframe.promotion.gate_reports import fetch_report
 from headframe.promotion.rules import PromotionRules, VersionFiles, has_role, objections, valid_gate_entry
 from headframe.promotion.service import PromotionService, read_files, require_same
 from headframe.registry.listing import run_artifacts
@@ -16,6 +16,11 @@ from headframe.registry.signed_record import read_signed_provenance, require_sig
 from headframe.registry.versions import fetch_signature, signed_files
 from headframe.signing.trust import Signer
 from headframe.tracking import layout
+
+
+def signed_report(gated: Entry, service: PromotionService) -> GateReport:
+    """Fetch the report that an entry about gates is about, as it was signed."""
+    return fetch_report(service.version(gated.model, gated.version), gated.digests, service.uri)
 
 
 def champion_files(entry: Entry, service: PromotionService) -> VersionFiles:
@@ -51,7 +56,7 @@ def promotion_problems(entries: Sequence[Entry], entry: Entry, service: Promotio
     """
     try:
         version = service.version(entry.model, entry.version)
-        report = fetch_report(version, grounds(entries, entry)[1].digests, service.uri)
+        report = signed_report(grounds(entries, entry)[1], service)
         signed = fetch_signature(version, service.uri, service.trust)
     except Unavailable:
         raise
@@ -65,26 +70,6 @@ def promotion_problems(entries: Sequence[Entry], entry: Entry, service: Promotio
             f"{entry.model}/{entry.version} have {signed.digest[:12]}; restore the files from a copy"
         )
     return found
-
-
-def require_former_champion(promoted: Entry, entries: Sequence[Entry], service: PromotionService) -> None:
-    """Check that a former champion may be champion again: everything that `verify` checks of it alone.
-
-    Raises:
-        Refused: its report, the report's page or its files are not what was signed, or its promotion does not satisfy
-            the policy.
-        Unavailable: MLflow does not answer.
-    """
-    name = f"{promoted.model}/{promoted.version}"
-    try:
-        champion_files(promoted, service)
-        problems = promotion_problems(entries, promoted, service)
-    except Refused as error:
-        msg = f"{name} cannot become champion again: {promoted.label}: {error}"
-        raise Refused(msg) from error
-    if problems:
-        msg = f"{name} cannot become champion again: {problems[0]}"
-        raise Refused(msg)
 
 
 def role_problems(entry: Entry, service: PromotionService) -> list[str]:

@@ -7,8 +7,8 @@ from typing import Any
 from headframe.errors import Refused
 from headframe.ledger.entries import Entry, champion_entry
 from headframe.ledger.rules import last_rejection, previous_champion
-from headframe.promotion.promotion_checks import require_former_champion
-from headframe.promotion.rules import require_reason, require_role
+from headframe.promotion.promotion_checks import champion_files, promotion_problems
+from headframe.promotion.rules import refuse_if, require_reason, require_role
 from headframe.promotion.service import LedgerAction, PromotionService
 from headframe.signing.keys import OwnKey
 
@@ -33,7 +33,12 @@ def rollback(model: str, service: PromotionService, key: OwnKey, reason: str, to
 
     def build(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
         present, promoted = _target(model, entries, to)
-        require_former_champion(promoted, entries, service)
+        try:  # everything that `verify` checks of it alone
+            champion_files(promoted, service)
+            refuse_if(next(iter(promotion_problems(entries, promoted, service)), None))
+        except Refused as error:
+            msg = f"{model}/{promoted.version} cannot become champion again: {error}"
+            raise Refused(msg) from error
         instead = f"in place of version {present.version}"
         return promoted.version, {
             "from": present.version,

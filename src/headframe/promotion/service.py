@@ -98,13 +98,9 @@ class PromotionService:
         entries = self.entries(model)
         before = champion_number(model, self.uri)
         self.ledger.project(model, self.uri, self.trust, force=True)
-        present = champion_entry(entries)
-        log.info(
-            "champion  alias champion of %s named %s and now names %s, as the ledger says",
-            model,
-            before or "no version",
-            present.version if present else "no version",
-        )
+        present, none = champion_entry(entries), "no version"
+        said = "champion  alias champion of %s named %s and now names %s, as the ledger says"
+        log.info(said, model, before or none, present.version if present else none)
 
     def current_entries(self, model: str) -> tuple[Entry, ...]:
         """Return the checked entries of a model, after completing an interrupted projection; see `own_entries`."""

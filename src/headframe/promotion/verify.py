@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -17,8 +17,7 @@ from headframe.gates.judge import judge_version
 from headframe.gates.report import GateReport, GateResult
 from headframe.ledger.entries import CHAMPION_KINDS, Entry, champion_entry
 from headframe.ledger.rules import grounds
-from headframe.promotion.gate_reports import fetch_report
-from headframe.promotion.promotion_checks import champion_files, policy_problems, role_problems
+from headframe.promotion.promotion_checks import champion_files, policy_problems, role_problems, signed_report
 from headframe.promotion.rules import VersionFiles
 from headframe.promotion.service import PromotionService, alias_mismatch
 
@@ -70,30 +69,48 @@ def verify(model: str, service: PromotionService, *, restore: bool = False, reco
         Unavailable: MLflow or the ledger does not answer.
     """
     service.require_known_model(model)
-    found = [LedgerProblem(what="foreign entry", message=each) for each in service.ledger.foreign_entries(model)]
+    found: list[tuple[str, str | None]] = [("foreign entry", each) for each in service.ledger.foreign_entries(model)]
     try:
         entries = service.entries(model)
     except Refused as error:
-        found.insert(0, LedgerProblem(what="chain", message=str(error)))
-        return Verification(model=model, entries=0, champion=None, reports=0, versions=(), problems=tuple(found))
+        problems = _listed([("chain", str(error)), *found])
+        return Verification(model=model, entries=0, champion=None, reports=0, versions=(), problems=problems)
     if restore:
         service.restore_alias(model)
-    found += _projection_problems(model, entries, service)
-    mismatch = service.ledger_mismatch(model)
-    found += [] if mismatch is None else [LedgerProblem(what="head", message=mismatch)]
-    gate_entries = {entry.number: entry for entry in entries if entry.kind == "gate"}
+    present = champion_entry(entries)
+    try:
+        service.project_pending(model)
+    except Unavailable:
+        raise
+    except HeadframeError as error:  # as for a reader, who may change nothing in MLflow
+        what = present.label if present else f"the champion of {model}"
+        found.append(("projection", f"{what} is not in MLflow yet, and cannot be set now: {error}"))
+    else:
+        found.append(("alias", alias_mismatch(model, entries, service.uri)))
+    found.append(("head", service.ledger_mismatch(model)))
 
-    def report_of(entry: Entry) -> GateReport:
-        return fetch_report(service.version(model, entry.version), entry.digests, service.uri)
+    def check(what: str, entries: Mapping[int, Entry], do: Callable[[Entry], _Checked]) -> dict[int, _Checked]:
+        """Return what a check returned for each entry; where it failed, add a problem."""
+        checked = {}
+        for number, entry in entries.items():
+            try:
+                checked[number] = do(entry)
+            except Unavailable:
+                raise
+            except HeadframeError as error:
+                found.append((what, f"{entry.label}: {error}"))
+        return checked
 
-    reports = _check(gate_entries.items(), report_of, "gate report", found)
+    gated = {entry.number: entry for entry in entries if entry.kind == "gate"}
+    reports = check("gate report", gated, lambda entry: signed_report(entry, service))
     champions = {entry.version: entry for entry in entries if entry.kind in CHAMPION_KINDS}
-    files = _check(champions.items(), lambda entry: champion_files(entry, service), "model files", found)
-    found += _policy_problems(entries, reports, files, service)
-    present, recomputed = champion_entry(entries), 0
+    files = check("model files", champions, lambda entry: champion_files(entry, service))
+    policy = dict.fromkeys(_policy_problems(entries, reports, files, service))  # each one once
+    found += [("policy", each) for each in policy]
+    recomputed = 0
     if recompute and present is not None:
         recomputed, differing = _recompute(present, entries, reports, files, service)
-        found += differing
+        found += [("verdict", each) for each in differing]
     return Verification(
         model=model,
         entries=len(entries),
@@ -101,75 +118,44 @@ def verify(model: str, service: PromotionService, *, restore: bool = False, reco
         reports=len(reports),
         versions=tuple(sorted(files)),
         recomputed=recomputed,
-        problems=tuple(found),
+        problems=_listed(found),
     )
 
 
-def _check(
-    entries: Iterable[tuple[int, Entry]], check: Callable[[Entry], _Checked], what: str, found: list[LedgerProblem]
-) -> dict[int, _Checked]:
-    """Return what a check returned for each entry, by number; where it failed, add a problem to `found`."""
-    checked = {}
-    for number, entry in entries:
-        try:
-            checked[number] = check(entry)
-        except Unavailable:
-            raise
-        except HeadframeError as error:
-            found.append(LedgerProblem(what=what, message=f"{entry.label}: {error}"))
-    return checked
-
-
-def _projection_problems(model: str, entries: tuple[Entry, ...], service: PromotionService) -> list[LedgerProblem]:
-    """Complete an interrupted projection, and compare MLflow's alias."""
-    try:
-        service.project_pending(model)
-    except Unavailable:
-        raise
-    except HeadframeError as error:  # as for a reader, who may change nothing in MLflow
-        present = champion_entry(entries)
-        what = present.label if present else f"the champion of {model}"
-        return [
-            LedgerProblem(what="projection", message=f"{what} is not in MLflow yet, and cannot be set now: {error}")
-        ]
-    moved = alias_mismatch(model, entries, service.uri)
-    return [] if moved is None else [LedgerProblem(what="alias", message=moved)]
+def _listed(found: Sequence[tuple[str, str | None]]) -> tuple[LedgerProblem, ...]:
+    return tuple(LedgerProblem(what=what, message=message) for what, message in found if message is not None)
 
 
 def _policy_problems(
     entries: tuple[Entry, ...],
-    reports: dict[int, GateReport],
-    files: dict[int, VersionFiles],
+    reports: Mapping[int, GateReport],
+    files: Mapping[int, VersionFiles],
     service: PromotionService,
-) -> list[LedgerProblem]:
+) -> Iterator[str]:
     """Judge every champion's promotion again: as of its time, by the policy and the roles in force now."""
-    found: list[str] = []
     for entry in entries:
-        if entry.kind not in CHAMPION_KINDS:
-            continue
-        gated = grounds(entries, entry)[1]
-        if gated.number in reports and entry.version in files:
-            author = files[entry.version].author
-            found += policy_problems(entries, entry, reports[gated.number], author, service)
-        else:  # what is missing was reported; the signer's role is still checked
-            found += role_problems(entry, service)
-    return [LedgerProblem(what="policy", message=each) for each in dict.fromkeys(found)]
+        if entry.kind in CHAMPION_KINDS:
+            report, made = reports.get(grounds(entries, entry)[1].number), files.get(entry.version)
+            if report is None or made is None:  # which was reported; the signer's role is still checked
+                yield from role_problems(entry, service)
+            else:
+                yield from policy_problems(entries, entry, report, made.author, service)
 
 
 def _recompute(
     present: Entry,
     entries: tuple[Entry, ...],
-    reports: dict[int, GateReport],
-    files: dict[int, VersionFiles],
+    reports: Mapping[int, GateReport],
+    files: Mapping[int, VersionFiles],
     service: PromotionService,
-) -> tuple[int, list[LedgerProblem]]:
+) -> tuple[int, list[str]]:
     """Run the gates of the champion's promotion again.
 
     They compare with the version that was champion then, at the same try, with the same settings. Time and memory are
     of one machine in one moment, so the measurements of `budget` are not compared.
 
     Returns:
-        How many gates were run, and a problem for each that disagrees with its report.
+        How many gates were run, and a message for each that disagrees with its report.
     """
     promoted, gated = grounds(entries, present)
     report = reports.get(gated.number)
@@ -192,30 +178,26 @@ def _recompute(
     except Unavailable:
         raise
     except (HeadframeError, ValidationError) as error:
-        message = f"{gated.label}: its gates cannot be run again ({str(error).splitlines()[0]})"
-        return 0, [LedgerProblem(what="verdict", message=message)]
+        return 0, [f"{gated.label}: its gates cannot be run again ({str(error).splitlines()[0]})"]
     now = {result.gate: result for result in again.results}
-    found = []
+    differing = []
     for before in report.results:
         name, after = before.gate, now.get(before.gate)
         if report.settings.get(name, {}).get("_target_") != MEASURED and not _agree(before, after):
             other = after.reason if after else "it was not among the settings"
-            message = f"{gated.label}: gate {name} found: {before.reason}; run again it found: {other}"
-            found.append(LedgerProblem(what="verdict", message=message))
-    return len(again.results), found
+            differing.append(f"{gated.label}: gate {name} found: {before.reason}; run again it found: {other}")
+    return len(again.results), differing
 
 
 def _agree(before: GateResult, after: GateResult | None) -> bool:
     """Return whether two results of one gate are equal, but for the last digits of a number on another machine."""
     if after is None or (before.passed, before.verdict) != (after.passed, after.verdict):
         return False
+    pairs = [(value, after.numbers.get(name)) for name, value in before.numbers.items()]
+    return before.numbers.keys() == after.numbers.keys() and all(_close(one, other) for one, other in pairs)
 
-    def agree(one: object, other: object) -> bool:
-        numbers = [each for each in (one, other) if isinstance(each, int | float)]
-        if len(numbers) == 1:
-            return False
-        return not numbers or math.isclose(*numbers, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
 
-    return before.numbers.keys() == after.numbers.keys() and all(
-        agree(value, after.numbers[name]) for name, value in before.numbers.items()
-    )
+def _close(one: float | str | None, other: float | str | None) -> bool:
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    return not isinstance(one, int | float) and not isinstance(other, int | float)

@@ -17,9 +17,8 @@ from headframe.promotion.views.overview import (
     ComparableVersions,
     VersionRecord,
     VersionSummary,
+    compare_versions,
     comparison_lines,
-    group_versions,
-    read_versions,
 )
 from headframe.records import Interval
 
@@ -38,9 +37,7 @@ class ConfigurationRank(Record):
     versions: tuple[int, ...]  # newest last; of several with one seed the newest counts
     seeds: tuple[int, ...]  # of those that count
     values: tuple[float, ...]  # their primary metric, in the order of `seeds`
-    mean: float  # of these values
-    low: float | None  # start of the error bar; None where it is not known
-    high: float | None
+    mean: Interval  # of these values, with an error bar where it is known
     bar: Literal["seeds", "test rows"]  # one standard deviation over seeds, or the interval of the test rows
     champion: bool  # whether the champion is among them
     against: dict[int, str]  # what gates found that compared a version with the present champion, by version
@@ -51,20 +48,15 @@ class ConfigurationRank(Record):
         return f"{self.kind} ({', '.join(f'v{version}' for version in self.versions)})"
 
     @property
-    def interval(self) -> Interval:
-        """The mean with its error bar."""
-        return Interval(value=self.mean, low=self.low, high=self.high)
-
-    @property
     def error_bar(self) -> str:
         """The ends of the error bar, and what it is."""
         bar = f"±1 standard deviation over {len(self.seeds)} seeds" if self.bar == "seeds" else self.bar
-        return f"{limits(self.interval)}, {bar}"
+        return f"{limits(self.mean)}, {bar}"
 
     def __str__(self) -> str:
         champion = " champion" if self.champion else ""
         settings = ", ".join(f"{key}={value}" for key, value in self.settings.items())
-        return f"{number(self.mean):>10}  {self.error_bar:58}{self.name}{champion}  {settings}".rstrip()
+        return f"{number(self.mean.value):>10}  {self.error_bar:58}{self.name}{champion}  {settings}".rstrip()
 
 
 class LeaderboardTable(Record):
@@ -120,13 +112,9 @@ def leaderboard(model: str, service: PromotionService) -> Leaderboard:
         Refused: the ledger is broken.
     """
     entries = service.ledger.entries(model, service.trust)
-    found, others = read_versions(model, service)
-    grouped = group_versions(model, found, others, entries)
-    known = {each.version.number: each for each in found}
-    tables = [
-        LeaderboardTable(group=each, ranks=_ranks(each, known, grouped.champion, entries)) for each in grouped.groups
-    ]
-    return Leaderboard(model=model, champion=grouped.champion, tables=tuple(tables), others=grouped.others)
+    found, known = compare_versions(model, entries, service)
+    tables = [LeaderboardTable(group=each, ranks=_ranks(each, known, found.champion, entries)) for each in found.groups]
+    return Leaderboard(model=model, champion=found.champion, tables=tuple(tables), others=found.others)
 
 
 def _ranks(
@@ -142,8 +130,6 @@ def _ranks(
     for name, members in alike.items():
         by_seed = {each.seed: each for each in members if each.value is not None}  # the newest stays
         counted = [each.value for each in by_seed.values() if each.value is not None]
-        values = [each.value for each in counted]
-        low, high = _bar(counted)
         chosen = [key for key in differing if key in flat[name] and key != "model._target_"]  # which its kind says
         ranks.append(
             ConfigurationRank(
@@ -152,25 +138,24 @@ def _ranks(
                 settings={key: _short(flat[name][key]) for key in chosen[:_MOST]},
                 versions=tuple(each.version for each in members),
                 seeds=tuple(seed for seed in by_seed if seed is not None),
-                values=tuple(values),
-                mean=statistics.fmean(values),
-                low=low,
-                high=high,
-                bar="seeds" if len(values) > 1 else "test rows",
+                values=tuple(each.value for each in counted),
+                mean=_mean(counted),
+                bar="seeds" if len(counted) > 1 else "test rows",
                 champion=champion in {each.version for each in members},
                 against=_against(members, champion, entries),
             )
         )
-    return tuple(sorted(ranks, key=lambda rank: (-rank.mean if group.higher_is_better else rank.mean, rank.versions)))
+    sign = -1 if group.higher_is_better else 1
+    return tuple(sorted(ranks, key=lambda rank: (sign * rank.mean.value, rank.versions)))
 
 
-def _bar(values: Sequence[Interval]) -> tuple[float | None, float | None]:
-    """Return the ends of the error bar: one standard deviation over seeds, else the interval of the test rows."""
+def _mean(values: Sequence[Interval]) -> Interval:
+    """Return the mean with its error bar: one standard deviation over seeds, else the interval of the test rows."""
     if len(values) == 1:
-        return values[0].low, values[0].high
+        return values[0]
     plain = [each.value for each in values]
     mean, deviation = statistics.fmean(plain), statistics.stdev(plain)
-    return mean - deviation, mean + deviation
+    return Interval(value=mean, low=mean - deviation, high=mean + deviation)
 
 
 def _against(members: Sequence[VersionSummary], champion: int | None, entries: Sequence[Entry]) -> dict[int, str]:
@@ -208,9 +193,9 @@ def _short(value: Any) -> str:
 def _group(table: LeaderboardTable, champion: int | None) -> dict[str, Any]:
     """Return what the template shows of configurations measured on the same rows."""
     group = table.group
-    of_champion = next((rank.mean for rank in table.ranks if rank.champion), None)
+    of_champion = next((rank.mean.value for rank in table.ranks if rank.champion), None)
     estimates = [
-        Estimate(rank.name, rank.interval, rank.values if len(rank.values) > 1 else (), rank.champion)
+        Estimate(rank.name, rank.mean, rank.values if len(rank.values) > 1 else (), rank.champion)
         for rank in table.ranks
     ]
     rows = [
@@ -218,7 +203,7 @@ def _group(table: LeaderboardTable, champion: int | None) -> dict[str, Any]:
             str(place),
             rank.kind,
             ", ".join(f"{each}{' (champion)' if each == champion else ''}" for each in rank.versions),
-            number(rank.mean),
+            number(rank.mean.value),
             rank.error_bar,
             ", ".join(f"{key} {value}" for key, value in rank.settings.items()),
         ]

@@ -15,7 +15,7 @@ from headframe.pages import render
 from headframe.pages.parts import PageTable
 from headframe.promotion.service import PromotionService
 from headframe.promotion.views.overview import VersionRecord
-from headframe.promotion.views.version_details import VersionFacts, read_facts
+from headframe.promotion.views.version_details import VersionDetails, read_details
 from headframe.registry.listing import run_artifacts
 from headframe.registry.signed_record import require_signed_bytes
 from headframe.registry.versions import ModelVersion
@@ -41,8 +41,7 @@ def model_card(version: ModelVersion, service: PromotionService) -> Card:
         Refused: they are not what a trusted author signed, or the ledger is broken.
         HeadframeError: what was measured cannot be had.
     """
-    known = read_facts(version, service)
-    found = known.record
+    known, found = read_details(version, service)
     with run_artifacts(version, service.uri) as fetch:
         names = {"evaluated": METRICS, "slices": SLICES}
         files = {
@@ -62,7 +61,7 @@ def model_card(version: ModelVersion, service: PromotionService) -> Card:
         reason = error.errors()[0]["msg"]
         msg = f"metrics.json or slices.json of {version.uri} cannot be read ({reason}); train and register it again"
         raise DataError(msg) from error
-    page = _page(known, results)
+    page = _page(known, found, results)
     return Card(
         model=version.model,
         version=version.number,
@@ -71,10 +70,9 @@ def model_card(version: ModelVersion, service: PromotionService) -> Card:
     )
 
 
-def _page(known: VersionFacts, results: EvaluationResults) -> dict[str, Any]:
+def _page(known: VersionDetails, found: VersionRecord, results: EvaluationResults) -> dict[str, Any]:
     """Return what the template shows."""
-    found, version = known.record, known.record.version
-    name = f"{version.model}/{version.number}"
+    name, state = f"{known.model}/{known.version}", known.about.state
     split, expectations = found.provenance.data.split, found.provenance.data.validated.expectations
     events = [[str(each.number), each.time, each.what, each.by, each.message] for each in known.events]
     reproduced = [each for each in known.events if each.what.startswith("reproduced")]
@@ -82,8 +80,8 @@ def _page(known: VersionFacts, results: EvaluationResults) -> dict[str, Any]:
         **evaluation_sections(results),
         **_gates(known, name),
         "kind": "Model card",
-        "title": f"{version.model} version {version.number}",
-        "badge": (known.state, "good" if known.state in _GOOD else "bad" if known.state in _BAD else "plain"),
+        "title": f"{known.model} version {known.version}",
+        "badge": (state, "good" if state in _GOOD else "bad" if state in _BAD else "plain"),
         "registration": f"Registered {found.registered} by {found.signed.signer.name}, whose signature on every file "
         "of the model was checked when this page was written.",
         "data": {
@@ -107,7 +105,7 @@ def _page(known: VersionFacts, results: EvaluationResults) -> dict[str, Any]:
     }
 
 
-def _gates(known: VersionFacts, name: str) -> dict[str, Any]:
+def _gates(known: VersionDetails, name: str) -> dict[str, Any]:
     gated = known.gated
     if gated is None:
         return {
@@ -118,8 +116,7 @@ def _gates(known: VersionFacts, name: str) -> dict[str, Any]:
     champion = "no champion before it" if payload["champion"] is None else f"against version {payload['champion']}"
     tries = f", try {payload['tries']} against this champion" if payload["tries"] > 1 else ""
     rows = [
-        [each["gate"], f"{'✓' if each['passed'] else '✗'} {each['verdict']}", each["reason"]]
-        for each in payload["results"]
+        [each["gate"], f"{'✓' if each['passed'] else '✗'} {each['verdict']}", each["reason"]] for each in known.gates
     ]
     return {
         "gates_summary": f"Policy {payload['policy']}, {champion}{tries}; signed by {gated.signer}, {gated.time}.",
@@ -128,10 +125,9 @@ def _gates(known: VersionFacts, name: str) -> dict[str, Any]:
     }
 
 
-def _limits(known: VersionFacts, results: EvaluationResults) -> list[str]:
+def _limits(known: VersionDetails, results: EvaluationResults) -> list[str]:
     """Return what the figures do not show; a gate may have measured slices where the evaluation did not."""
-    gates = known.gated.payload["results"] if known.gated is not None else ()
-    found = [each["reason"] for each in gates if each["gate"] == "slices" and each["verdict"] != "no slices"]
+    found = [each["reason"] for each in known.gates if each["gate"] == "slices" and each["verdict"] != "no slices"]
     if not found:
         return results.limits
     of_gate = (
@@ -144,11 +140,10 @@ def _limits(known: VersionFacts, results: EvaluationResults) -> list[str]:
 def _lineage(found: VersionRecord) -> dict[str, str]:
     lineage = found.provenance.lineage
     recorded = f"code/code.diff of its run, SHA-256 {lineage.diff}"
-    own = sorted({name.partition(".")[0] for name in lineage.modules} - {"headframe"})
     return {
         "Code": f"commit {lineage.commit}" if lineage.commit else "commit unknown",
         "Uncommitted changes": {None: "unknown", _NOTHING: "none"}.get(lineage.diff, recorded),
-        "Project modules": ", ".join(own) or "none",
+        "Project modules": ", ".join(lineage.packages) or "none",
         "Libraries": ", ".join(f"{name} {version}" for name, version in sorted(lineage.libraries.items())),
         "Python": f"{lineage.python} on {lineage.machine}, trained on {lineage.device}",
         "Headframe": str(found.signed.payload["headframe"]),

@@ -106,11 +106,6 @@ class VersionRecord:
     plan: VersionPlan
     provenance: Provenance
 
-    @property
-    def configuration(self) -> str:
-        """The sha256 of the plan that decides a version, without its seed."""
-        return digest(digest_content(self.plan, exclude={"seed"}))
-
 
 def overview(model: str, service: PromotionService) -> Overview:
     """Return all versions of a model.
@@ -119,40 +114,37 @@ def overview(model: str, service: PromotionService) -> Overview:
         ConfigurationError: there is no such model.
         Refused: the ledger is broken.
     """
-    entries = service.ledger.entries(model, service.trust)
-    return group_versions(model, *read_versions(model, service), entries)
+    return compare_versions(model, service.ledger.entries(model, service.trust), service)[0]
 
 
-def read_versions(model: str, service: PromotionService) -> tuple[list[VersionRecord], list[VersionSummary]]:
-    """Read what is known of each version of a model.
+def compare_versions(
+    model: str, entries: Sequence[Entry], service: PromotionService
+) -> tuple[Overview, dict[int, VersionRecord]]:
+    """Group the versions that may be compared: the champion's group first, then those with the newest versions.
 
     Returns:
-        The versions that could be read, and a summary with the problem for each that could not.
+        All versions, and what is known of each that could be read.
 
     Raises:
         ConfigurationError: there is no such model.
     """
-    found, others = [], []
+    known: dict[int, VersionRecord] = {}
+    members: dict[tuple[ComparableVersions, str], list[VersionSummary]] = {}
+    others = []
     for version, registered in list_versions(model, service.uri):
         try:
-            found.append(read_version(version, registered, service))
+            record = read_version(version, registered, service)
         except Unavailable:
             raise
         except HeadframeError as error:
+            problem = str(error)
             others.append(
-                VersionSummary(version=version.number, state="not trusted", registered=registered, problem=str(error))
+                VersionSummary(version=version.number, state="not trusted", registered=registered, problem=problem)
             )
-    return found, others
-
-
-def group_versions(
-    model: str, found: Sequence[VersionRecord], others: Sequence[VersionSummary], entries: Sequence[Entry]
-) -> Overview:
-    """Group the versions that may be compared: the champion's group first, then those with the newest versions."""
-    members: dict[tuple[ComparableVersions, str], list[VersionSummary]] = {}
-    for each in found:
-        summary = summarise_version(each, version_state(entries, each.version.number))
-        members.setdefault(_group_of(each), []).append(summary)
+        else:
+            known[version.number] = record
+            summary = summarise_version(record, version_state(entries, version.number))
+            members.setdefault(_group_of(record), []).append(summary)
     groups = [_filled(group, each) for (group, _), each in members.items()]
     present = champion_entry(entries)
     champion = present.version if present else None
@@ -161,7 +153,8 @@ def group_versions(
         numbers = [each.version for each in group.versions]
         return champion not in numbers, -max(numbers)
 
-    return Overview(model=model, champion=champion, groups=tuple(sorted(groups, key=order)), others=tuple(others))
+    found = Overview(model=model, champion=champion, groups=tuple(sorted(groups, key=order)), others=tuple(others))
+    return found, known
 
 
 def read_version(
@@ -177,8 +170,8 @@ def read_version(
     require_signed_tags(version, signed)
     with run_artifacts(version, service.uri) as fetch:
         provenance = read_signed_provenance(fetch(layout.PROVENANCE), version, signed)
-        own = {name.partition(".")[0] for name in provenance.lineage.modules} - {"headframe"}
-        plan = read_signed_plan(fetch(layout.PLAN), version, signed, [f"{name}." for name in sorted(own)])
+        trusted = [f"{name}." for name in provenance.lineage.packages]
+        plan = read_signed_plan(fetch(layout.PLAN), version, signed, trusted)
     return VersionRecord(version, registered, signed, plan, provenance)
 
 
@@ -194,7 +187,7 @@ def summarise_version(record: VersionRecord, state: State) -> VersionSummary:
         kind=describe(record.plan.learner),
         seed=record.plan.seed,
         value=evaluated.metrics[evaluated.primary_metric],
-        configuration=record.configuration,
+        configuration=digest(digest_content(record.plan, exclude={"seed"})),
     )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from pydantic import Field
 
 from headframe.digests import Record
 from headframe.ledger.entries import Entry
@@ -12,7 +13,6 @@ from headframe.ledger.rules import last_gate_entry
 from headframe.promotion.approvals import ApprovalSummary, read_approval
 from headframe.promotion.service import PromotionService
 from headframe.promotion.views.overview import (
-    State,
     VersionRecord,
     VersionSummary,
     read_version,
@@ -23,6 +23,8 @@ from headframe.records import Interval
 from headframe.registry.listing import get_version
 from headframe.registry.versions import ModelVersion, signed_files
 from headframe.signing.trust import Trust
+
+_DIGESTS = ("bundle", "plan", "provenance", "table", "split", "predictions", "evaluated", "slices")  # that are signed
 
 
 class LedgerEvent(Record):
@@ -48,6 +50,7 @@ class VersionDetails(Record):
     commit: str  # of its code; empty where that is not known
     libraries: dict[str, str]  # version by name
     digests: dict[str, str]  # sha256 of everything that it consists of and rests on
+    gated: Entry | None = Field(exclude=True)  # the last entry about its gates
     gates: tuple[dict[str, Any], ...]  # result of each gate, as last run; empty where none was
     policy: str  # by which they were run
     approvals: tuple[ApprovalSummary, ...]  # oldest first
@@ -77,74 +80,46 @@ class VersionDetails(Record):
         ]
 
 
-@dataclass(frozen=True)
-class VersionFacts:
-    """What is known of a version, from its signed files and from the ledger."""
-
-    record: VersionRecord
-    state: State
-    gated: Entry | None  # the last entry about its gates
-    events: tuple[LedgerEvent, ...]
-    approvals: tuple[ApprovalSummary, ...]
-
-    @property
-    def digests(self) -> dict[str, str]:
-        """The sha256 of what the version consists of and rests on, by name."""
-        names = ("bundle", "plan", "provenance", "table", "split", "predictions", "evaluated", "slices")
-        signed = self.record.signed
-        return {
-            "signature": signed.digest,
-            **{name: str(signed.payload[name]) for name in names if name in signed.payload},
-        }
-
-
 def version_details(version: ModelVersion, service: PromotionService) -> VersionDetails:
-    """Return everything about a version; its files are checked against their signature.
-
-    Raises:
-        Refused: they are not what a trusted author signed, or the ledger is broken.
-    """
-    known = read_facts(version, service)
-    provenance, gated = known.record.provenance, known.gated
-    return VersionDetails(
-        model=version.model,
-        version=version.number,
-        about=summarise_version(known.record, known.state),
-        run_id=version.run_id,
-        metrics=provenance.evaluated.metrics,
-        rows=provenance.evaluated.rows,
-        commit=provenance.lineage.commit,
-        libraries=provenance.lineage.libraries,
-        digests=known.digests,
-        gates=tuple(gated.payload["results"]) if gated else (),
-        policy=gated.payload["policy"] if gated else "",
-        approvals=known.approvals,
-        events=known.events,
-    )
+    """Return everything about a version; see `read_details`."""
+    return read_details(version, service)[0]
 
 
-def read_facts(version: ModelVersion, service: PromotionService) -> VersionFacts:
-    """Read what is known of a version; its files are checked against their signature.
+def read_details(version: ModelVersion, service: PromotionService) -> tuple[VersionDetails, VersionRecord]:
+    """Return everything about a version, and its signed records; its files are checked against their signature.
 
     Raises:
         Refused: they are not what a trusted author signed, or the ledger is broken.
     """
     version, registered = get_version(version, service.uri)
-    with signed_files(version, service.uri, service.trust) as (_, statement):
-        record = read_version(version, registered, service, statement)
+    with signed_files(version, service.uri, service.trust) as (_, signed):
+        record = read_version(version, registered, service, signed)
     entries = service.ledger.entries(version.model, service.trust)
     approvals = [
         read_approval(each.payload["approval"], service.trust).summary
         for each in entries
         if each.kind == "approve" and each.version == version.number
     ]
-    return VersionFacts(
-        record,
-        version_state(entries, version.number),
-        last_gate_entry(entries, version.number),
-        tuple(_events(entries, version.number, service.trust)),
-        tuple(approvals),
+    evaluated, lineage = record.provenance.evaluated, record.provenance.lineage
+    gated = last_gate_entry(entries, version.number)
+    details = VersionDetails(
+        model=version.model,
+        version=version.number,
+        about=summarise_version(record, version_state(entries, version.number)),
+        run_id=version.run_id,
+        metrics=evaluated.metrics,
+        rows=evaluated.rows,
+        commit=lineage.commit,
+        libraries=lineage.libraries,
+        digests={"signature": signed.digest}
+        | {name: str(signed.payload[name]) for name in _DIGESTS if name in signed.payload},
+        gated=gated,
+        gates=tuple(gated.payload["results"]) if gated else (),
+        policy=gated.payload["policy"] if gated else "",
+        approvals=tuple(approvals),
+        events=tuple(_events(entries, version.number, service.trust)),
     )
+    return details, record
 
 
 def _events(entries: Sequence[Entry], number: int, trust: Trust) -> Iterable[LedgerEvent]:
