@@ -1,4 +1,4 @@
-"""Make a version champion: ask its gates, ask people where the policy says so, promote."""
+"""Make a version champion: run its gates, wait for people where the policy says so, promote."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pydantic import BaseModel, Field
 
 from headframe.config.load import load_plan
 from headframe.config.project import Project
-from headframe.errors import Refused
+from headframe.errors import Refused, refuse_if
 from headframe.ledger.rules import entries_since_champion
 from headframe.orchestration import action, flow, wait_for_input
 from headframe.promotion.approve import record_approval
-from headframe.promotion.ask_gates import ask_gates
 from headframe.promotion.promote import promote
 from headframe.promotion.rules import gate_entry_problem, valid_gate_entry
+from headframe.promotion.run_gates import run_gates
 from headframe.promotion.service import LedgerAction, PromotionService
 from headframe.registry.versions import resolve
 from headframe.signing.keys import own_key
@@ -58,13 +58,11 @@ def promote_flow(
     rules = service.rules(author, entries)
     gated = valid_gate_entry(entries_since_champion(entries), version.number, rules)
     if gated is None:
-        asked = action(ask_gates)(version, service, key)
-        if not asked.report.passed:
-            raise Refused(asked.message)
-        gated = service.entries(version.model)[asked.number - 1]
-        why_not = gate_entry_problem(gated, rules)
-        if why_not is not None:  # before people are asked in vain
-            raise Refused(why_not)
+        run = action(run_gates)(version, service, key)
+        if not run.report.passed:
+            raise Refused(run.message)
+        gated = service.entries(version.model)[run.number - 1]
+        refuse_if(gate_entry_problem(gated, rules))  # before people are asked in vain
     report = gated.digests["report"]
     if wait and service.promotion.approvals.needed:
         given = wait_for_input(Approval, f"{version.model}-{version.number}-{report[:16]}", HOURS)

@@ -44,3 +44,9 @@ class Refused(HeadframeError):
     """A proof is missing, or does not hold: a gate, an approval, a signature, a digest."""
 
     exit_code = REFUSED
+
+
+def refuse_if(problem: str | None) -> None:
+    """Raise `Refused` if there is a problem."""
+    if problem is not None:
+        raise Refused(problem)

@@ -33,7 +33,7 @@ HEAVY = (
     "headframe.training.network",
     "headframe.evaluation.evaluation",
     "headframe.registry.registration",
-    "headframe.promotion.ask_gates",
+    "headframe.promotion.run_gates",
     "headframe.promotion.promote",
     "headframe.gates.page",
     "headframe.gates.context",

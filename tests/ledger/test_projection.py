@@ -66,8 +66,10 @@ def test_entries_cut_off_after_the_last_champion_are_named_and_nothing_is_done(t
     approve_version(team, 2)
     rejected(team, 2)
     tamper(team, "DELETE FROM entries WHERE number = 6")
-    said = "entry 6 of digits is missing: MLflow knows of 6 entries; the ledger's end was replaced, restore it from a"
-    assert problems(team)["head"].startswith(said)
+    pattern = (
+        "entry 6 of digits is missing: MLflow knows of 6 entries; the ledger's end was replaced, restore it from a"
+    )
+    assert problems(team)["head"].startswith(pattern)
     for action in ACTIONS:
         with pytest.raises(Refused, match="entry 6 of digits is missing"):
             action(team)
@@ -82,8 +84,8 @@ def test_a_verdict_that_was_rewritten_is_named_and_nothing_is_done(team: TeamPro
     tamper(team, "DELETE FROM entries WHERE number = 4")
     digests = {"digests": {"bundle": "0" * 64}, "reason": "another"}
     team.service().ledger.append("digits", "reject", 3, digests, team.keys["bert"], after=3)
-    said = r"entry 4 of digits \(reject of version 3\) is not the entry 4 that MLflow knows of"
-    with pytest.raises(Refused, match=said):
+    pattern = r"entry 4 of digits \(reject of version 3\) is not the entry 4 that MLflow knows of"
+    with pytest.raises(Refused, match=pattern):
         gate_version(team, 2)
     assert tag(team) == recorded
 
@@ -101,9 +103,9 @@ def test_a_ledger_that_was_emptied_is_refused_and_named(loss: str, team: TeamPro
         with pytest.raises(Refused, match=r"MLflow knows of 6 entries about digits from ledger .* has none; name that"):
             action(team)
     assert (tag(team), champion_number("digits", team.uri)) == (recorded, 2)
-    told_of = problems(team)
-    assert "MLflow knows of 6 entries about digits from ledger" in told_of["head"]
-    assert not any("--restore" in each for each in told_of.values())
+    reported = problems(team)
+    assert "MLflow knows of 6 entries about digits from ledger" in reported["head"]
+    assert not any("--restore" in each for each in reported.values())
     with pytest.raises(Refused, match="MLflow knows of 6 entries"):
         history("digits", team.service())
     with pytest.raises(ConfigurationError, match="has no entry about 'digts'"):
@@ -120,11 +122,11 @@ def test_a_second_ledger_on_the_same_mlflow_is_refused(team: TeamProject):
     service = team.service(ledger=theirs)
     digests = {"digests": {"bundle": "0" * 64}, "reason": "no"}
     service.ledger.append("digits", "reject", 2, digests, team.keys["bert"], after=0)
-    said = "MLflow has the champion of digits from ledger .*, not from this one .*theirs.db, .*promotion.model"
+    pattern = "MLflow has the champion of digits from ledger .*, not from this one .*theirs.db, .*promotion.model"
     for action in (service.project_pending, service.current_entries, service.restore_alias):
-        with pytest.raises(Refused, match=said):
+        with pytest.raises(Refused, match=pattern):
             action("digits")
-    with pytest.raises(Refused, match=said):
+    with pytest.raises(Refused, match=pattern):
         rejected(team, 2, ledger=theirs)
     assert (tag(team), champion_number("digits", team.uri)) == (recorded, 1)
     rejected(team, 3)  # and the first one goes on

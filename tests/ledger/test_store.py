@@ -163,21 +163,21 @@ def test_one_flipped_byte_is_named(column: str, number: int, tmp_path: Path, key
     value.connection.close()
     tamper(ledger, f"UPDATE entries SET {column} = ? WHERE number = ?", other(before), number)
     if column == "model":  # the row is gone from this model's chain, and found under the other name
-        told = written[number - 1].label.replace("digits", str(other("digits")))
+        label = written[number - 1].label.replace("digits", str(other("digits")))
         assert ledger.foreign_entries("digits") == [
-            f"{told}: it was signed as an entry of digits; restore the ledger from a copy"
+            f"{label}: it was signed as an entry of digits; restore the ledger from a copy"
         ]
         if number == 4:
             assert len(ledger.entries("digits", trust)) == 3
             return
     with pytest.raises(Refused) as refused:
         ledger.entries("digits", trust)
-    said = str(refused.value)
+    pattern = str(refused.value)
     if column in ("model", "number"):
-        assert said.startswith(f"entry {number} of digits is missing, entry ")
+        assert pattern.startswith(f"entry {number} of digits is missing, entry ")
     else:
-        assert said.startswith(f"entry {number} of digits (")
-    assert "\n" not in said
+        assert pattern.startswith(f"entry {number} of digits (")
+    assert "\n" not in pattern
 
 
 def test_bytes_that_are_no_text_are_named(tmp_path: Path, key: OwnKey, trust: Trust):
@@ -348,7 +348,7 @@ def test_an_envelope_is_accepted_by_others(tmp_path: Path, key: OwnKey):
 
 
 @pytest.mark.parametrize(
-    ("address", "words"),
+    ("address", "pattern"),
     [
         ("mysql://anna:secret@there/ledger", "is 'mysql://anna:\\*\\*\\*@there/ledger'; expected sqlite"),
         ("postgresql+asyncpg://there/ledger", "expected sqlite"),
@@ -356,8 +356,8 @@ def test_an_envelope_is_accepted_by_others(tmp_path: Path, key: OwnKey):
         ("nonsense", "is no address; expected sqlite"),
     ],
 )
-def test_other_addresses_are_refused_without_revealing_passwords(address: str, words: str, tmp_path: Path):
-    with pytest.raises(ConfigurationError, match=words) as refused:
+def test_other_addresses_are_refused_without_revealing_passwords(address: str, pattern: str, tmp_path: Path):
+    with pytest.raises(ConfigurationError, match=pattern) as refused:
         Ledger.open(policy(address), tmp_path)
     assert "secret" not in str(refused.value)
 

@@ -11,8 +11,8 @@ from mlflow import MlflowClient
 
 from headframe.config.plan.promotion import Approvals, Person, PromotionConfig, TeamConfig
 from headframe.promotion.approve import approve
-from headframe.promotion.ask_gates import GateAction, ask_gates
 from headframe.promotion.promote import promote
+from headframe.promotion.run_gates import GateAction, run_gates
 from headframe.promotion.service import LedgerAction, PromotionService
 from headframe.promotion.verify import verify
 from headframe.registry.versions import ModelVersion, resolve
@@ -61,8 +61,8 @@ class TeamProject:
 def gate_version(
     team: TeamProject, number: int, service: PromotionService | None = None, by: str = "bert"
 ) -> GateAction:
-    """Ask the gates; bert registered none of the versions."""
-    return ask_gates(team.version(number), service or team.service(), team.keys[by])
+    """Run the gates; bert registered none of the versions."""
+    return run_gates(team.version(number), service or team.service(), team.keys[by])
 
 
 def approve_version(

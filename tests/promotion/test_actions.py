@@ -31,10 +31,10 @@ from headframe.config.plan.promotion import TeamConfig
 from headframe.errors import ConfigurationError, Refused
 from headframe.ledger.entries import parse_time, utc_now
 from headframe.promotion.approve import approve, record_approval, reject, sign_approval
-from headframe.promotion.ask_gates import ask_gates
 from headframe.promotion.promote import promote
 from headframe.promotion.rollback import rollback
 from headframe.promotion.rules import PromotionRules, is_as_strict, valid_approvals
+from headframe.promotion.run_gates import run_gates
 from headframe.promotion.service import PromotionService
 from headframe.promotion.verify import Verification, verify
 from headframe.promotion.views.history import history
@@ -142,7 +142,7 @@ def test_roles_are_held_to(team: TeamProject, tmp_path: Path):
         keys = {**team.keys, "mallory": create_key("mallory")}
     service, version = team.service(), team.version(2)
     actions = {
-        "gate": lambda key: ask_gates(version, service, key),
+        "gate": lambda key: run_gates(version, service, key),
         "approve": lambda key: approve(version, "why", service, key),
         "reject": lambda key: reject(version, "why", service, key),
         "promote": lambda key: promote(version, service, key),
@@ -193,7 +193,7 @@ def test_two_approvals_take_two_people(team: TeamProject):
     approve_version(team, 1, "cora", service)
     promote_version(team, 1, service)
     period = history("digits", service).periods[0]
-    assert [(word.by, word.reason) for word in period.approvals] == [
+    assert [(approval.by, approval.reason) for approval in period.approvals] == [
         ("bert", "bert says yes twice"), ("cora", "cora says yes")
     ]  # fmt: skip
 
@@ -270,8 +270,8 @@ def test_an_approval_is_for_one_gate_report_and_one_set_of_files(team: TeamProje
         match="count for digits/1: it is for another gate report of digits/1 than entry 3 of",
     ):
         record_approval(team.version(1), envelope, other, team.keys["anna"])
-    words = "needs 1 approval and has 0; the approval by cora in entry 2 does not count: it is for another gate report"
-    with pytest.raises(Refused, match=words):
+    phrase = "needs 1 approval and has 0; the approval by cora in entry 2 does not count: it is for another gate report"
+    with pytest.raises(Refused, match=phrase):
         promote_version(team, 1, other)
     gate_version(team, 1)  # as at first, and so is the report
     model = folder(team, 1)
@@ -396,12 +396,12 @@ def test_gates_made_against_another_champion_are_refused_and_the_winner_is_named
     promote_version(team, 2)
     with pytest.raises(Refused) as refused:
         promote_version(team, 1)
-    said = str(refused.value)
-    assert said.startswith(
+    sentence = str(refused.value)
+    assert sentence.startswith(
         "digits/1 was gated when there was no champion, but version 2 has become champion since "
         "(entry 5 of digits (promote of version 2), by anna at 20"
     )
-    assert said.endswith("run the gates again: headframe models gate digits/1")
+    assert sentence.endswith("run the gates again: headframe models gate digits/1")
     with pytest.raises(Refused, match=r"digits/2 is the champion already \(entry 5 of digits .*, by anna at "):
         promote_version(team, 2)
     with pytest.raises(Refused, match="digits/2 is the champion already"):
@@ -467,23 +467,23 @@ def test_rollback_is_refused_where_the_proof_does_not_hold(team: TeamProject):
 def test_history_tells_who_was_champion_when_and_why(team: TeamProject):
     promote_versions(team, 1, 2)
     rollback("digits", team.service(), team.keys["bert"], "two is slow")
-    told = history("digits", team.service())
-    assert [(period.version, period.kind, period.by, period.instead_of) for period in told.periods] == [
+    reported = history("digits", team.service())
+    assert [(period.version, period.kind, period.by, period.instead_of) for period in reported.periods] == [
         (1, "promote", "anna", None), (2, "promote", "anna", 1), (1, "rollback", "bert", 2)
     ]  # fmt: skip
-    first, _, last = told.periods
-    assert (first.until, last.until) == (told.periods[1].since, None)
+    first, _, last = reported.periods
+    assert (first.until, last.until) == (reported.periods[1].since, None)
     assert last.reason == "two is slow"
     assert first.gate_reason.startswith("accuracy 0.9")
     assert (first.gates[0]["gate"], first.gates[0]["verdict"]) == ("minimum", "reached")
-    assert [word.reason for word in last.approvals] == ["bert says yes"]
+    assert [approval.reason for approval in last.approvals] == ["bert says yes"]
     today = last.since[:10]
     assert [period.version for period in history("digits", team.service(), today).periods] == [1]
     assert history("digits", team.service(), last.since).periods[0].entry == last.entry
     before = history("digits", team.service(), "2020-01-31")
     assert (before.periods, str(before)) == ((), "digits had no champion at 2020-01-31")
     MlflowClient(team.uri, team.uri).set_registered_model_alias("digits", "champion", "4")
-    assert history("digits", team.service()) == told
+    assert history("digits", team.service()) == reported
     with pytest.raises(ConfigurationError, match=r"'last week' is no date or time; expected UTC as in 2026-11-17"):
         history("digits", team.service(), "last week")
     with pytest.raises(ConfigurationError, match=r"has no entry about 'digts'; did you mean 'digits'\?"):
@@ -524,9 +524,9 @@ def test_one_flipped_byte_of_a_gate_report_is_named(team: TeamProject):
     promote_versions(team, 1)
     [report] = (team.root / ".headframe" / "artifacts").rglob("gates/*.json")
     flip(report, 40)
-    told = problems(team)
-    assert list(told) == ["gate report"]
-    assert told["gate report"].startswith("entry 1 of digits (gate of version 1): gate report gates/")
+    reported = problems(team)
+    assert list(reported) == ["gate report"]
+    assert reported["gate report"].startswith("entry 1 of digits (gate of version 1): gate report gates/")
     gate_version(team, 2)
     approve_version(team, 2)
     [second] = [each for each in (team.root / ".headframe" / "artifacts").rglob("gates/*.json") if each != report]
@@ -540,10 +540,10 @@ def test_one_flipped_byte_of_a_model_file_is_named(name: str, team: TeamProject)
     promote_versions(team, 1, 2)
     [file] = folder(team, 1).rglob(name)
     flip(file, 30)
-    told = problems(team)
-    assert list(told) == ["model files"]
-    assert told["model files"].startswith("entry 3 of digits (promote of version 1): models:/digits/1 is refused: ")
-    assert file.name in told["model files"]
+    reported = problems(team)
+    assert list(reported) == ["model files"]
+    assert reported["model files"].startswith("entry 3 of digits (promote of version 1): models:/digits/1 is refused: ")
+    assert file.name in reported["model files"]
 
 
 def test_one_flipped_byte_of_an_approval_is_named(team: TeamProject):
@@ -562,9 +562,11 @@ def test_one_flipped_byte_of_an_approval_is_named(team: TeamProject):
     assert payload != raw != base64.b64decode(parts["payload"])
     parts["payload"] = base64.b64encode(raw).decode()
     tamper(team, "UPDATE entries SET envelope = ? WHERE number = 2", json.dumps(parts, sort_keys=True))
-    told = problems(team)
-    assert list(told) == ["chain"]
-    assert told["chain"].startswith("entry 2 of digits (approve of version 1): its digest is not that of its envelope")
+    reported = problems(team)
+    assert list(reported) == ["chain"]
+    assert reported["chain"].startswith(
+        "entry 2 of digits (approve of version 1): its digest is not that of its envelope"
+    )
 
 
 def test_an_approval_that_does_not_hold_is_named_even_in_an_entry_that_does(team: TeamProject):
@@ -584,12 +586,12 @@ def test_an_approval_that_does_not_hold_is_named_even_in_an_entry_that_does(team
 def test_an_end_that_was_cut_off_is_noticed(team: TeamProject):
     promote_versions(team, 1, 2)
     tamper(team, "DELETE FROM entries WHERE number >= 5")
-    told = problems(team)
-    assert told["head"] == (
+    reported = problems(team)
+    assert reported["head"] == (
         "entries 5 to 6 of digits are missing: MLflow knows of 6 entries; the ledger's end was replaced, restore "
         "it from a copy"
     )
-    assert "names version 2, but entry 3" in told["alias"]
+    assert "names version 2, but entry 3" in reported["alias"]
     with pytest.raises(Refused, match="entries 5 to 6 of digits are missing"):
         gate_version(team, 3)
 
@@ -602,8 +604,10 @@ def test_an_end_that_was_rewritten_is_noticed(team: TeamProject):
     last = ledger.entries("digits", Trust.of(team.config))[-1]
     payload = {"reason": "no", "digests": {"bundle": last.digests["bundle"]}}
     ledger.append("digits", "reject", 3, payload, team.keys["bert"], after=5)
-    told = problems(team)
-    assert told["head"].startswith("entry 6 of digits (reject of version 3) is not the entry 6 that MLflow knows of")
+    reported = problems(team)
+    assert reported["head"].startswith(
+        "entry 6 of digits (reject of version 3) is not the entry 6 that MLflow knows of"
+    )
 
 
 def test_a_champion_of_a_laxer_policy_is_named(team: TeamProject):
@@ -623,14 +627,14 @@ def test_a_promotion_without_the_role_is_reported(team: TeamProject):
     ledger, trust = team.service().ledger, Trust.of(team.config)
     entries = ledger.entries("digits", trust)
     ledger.append("digits", "promote", 1, {**entries[2].payload}, team.keys["dora"], after=3)
-    told = [each.message for each in verify("digits", team.service()).problems if each.what == "policy"]
-    assert told[0].startswith(
+    reported = [each.message for each in verify("digits", team.service()).problems if each.what == "policy"]
+    assert reported[0].startswith(
         "entry 4 of digits (promote of version 1) was signed by dora, who is reader in conf/team/;"
     )
 
 
 @pytest.mark.parametrize(
-    ("payload", "words"),
+    ("payload", "phrase"),
     [
         (
             {"gate_entry": 1},
@@ -644,14 +648,14 @@ def test_a_promotion_without_the_role_is_reported(team: TeamProject):
         ({"gate_entry": "1"}, "it refers to entry 1, which is no gate of this version"),
     ],
 )
-def test_an_entry_with_an_incomplete_payload_is_named(payload: dict[str, Any], words: str, team: TeamProject):
+def test_an_entry_with_an_incomplete_payload_is_named(payload: dict[str, Any], phrase: str, team: TeamProject):
     """As somebody of the team may sign it who does not ask our code."""
     promote_versions(team, 1)
     service = team.service()
     entry = service.entries("digits")[2]
     whole = {"digests": {"bundle": entry.digests["bundle"]}} if payload == {"gate_entry": 1} else entry.payload
     service.ledger.append("digits", "promote", 1, {**whole, **payload}, team.keys["anna"], after=3)
-    assert problems(team)["chain"].startswith(f"entry 4 of digits (promote of version 1): {words}")
+    assert problems(team)["chain"].startswith(f"entry 4 of digits (promote of version 1): {phrase}")
     with pytest.raises(Refused, match=r"entry 4 of digits \(promote of version 1\): "):
         history("digits", service)
 
@@ -673,8 +677,8 @@ def test_what_was_left_of_a_promotion_is_finished_by_the_next_command(
     }
     with caplog.at_level(logging.INFO, "headframe"):
         commands[command]()
-    told = "entry 5 of digits (promote of version 2) was not in MLflow yet; alias champion now names 2"
-    assert told in caplog.text
+    reported = "entry 5 of digits (promote of version 2) was not in MLflow yet; alias champion now names 2"
+    assert reported in caplog.text
     assert champion_number("digits", team.uri) == 2
 
 
@@ -682,7 +686,7 @@ def test_one_person_alone_needs_no_approval(team: TeamProject):
     service = PromotionService(team.service(needed=0).promotion, Trust.of(TeamConfig()), team.uri, team.root)
     anna = team.keys["anna"]
     for number in (1, 2):
-        ask_gates(team.version(number), service, anna)
+        run_gates(team.version(number), service, anna)
         promote(team.version(number), service, anna, "a better one")
     rollback("digits", service, anna, "worse after all")
     verified: Verification = verify("digits", service)

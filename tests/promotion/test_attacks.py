@@ -32,11 +32,11 @@ from headframe.ledger.entries import format_time, parse_time
 from headframe.ledger.rules import require_valid_payloads
 from headframe.promotion.approvals import APPROVAL
 from headframe.promotion.approve import approve, record_approval, sign_approval
-from headframe.promotion.ask_gates import ask_gates
 from headframe.promotion.promote import promote
 from headframe.promotion.promotion_checks import promotion_problems
 from headframe.promotion.rollback import rollback
 from headframe.promotion.rules import reproduction_verdict
+from headframe.promotion.run_gates import run_gates
 from headframe.promotion.service import PromotionService
 from headframe.promotion.verify import verify
 from headframe.promotion.views.history import history
@@ -80,7 +80,7 @@ def forge(team: TeamProject, number: int, service: PromotionService, key: OwnKey
     )
     report = report.model_copy(update={"results": results})
     assert report.passed
-    kept, files = store_report(version, report, service.uri), service.version_files(version)
+    stored, files = store_report(version, report, service.uri), service.version_files(version)
     payload: Mapping[str, Any] = {
         "passed": True,
         "reason": report.reason,
@@ -91,7 +91,7 @@ def forge(team: TeamProject, number: int, service: PromotionService, key: OwnKey
         "champion": present.version,
         "commit": "",
         "digests": {
-            **service.registered_digests(version), **report.digests, **kept, "bundle": files.bundle,
+            **service.registered_digests(version), **report.digests, **stored, "bundle": files.bundle,
             "signature": files.signature,
         },
     }  # fmt: skip
@@ -102,22 +102,22 @@ def test_a_verdict_that_its_author_forged_is_refused_where_four_eyes_are_due(tea
     service = team.service(gates=GATES)
     promote_versions(team, 4, service=service)
     forge(team, 1, service, team.keys["anna"])
-    words = (
+    pattern = (
         r"digits/1 was gated by its author anna \(entry 4 of digits \(gate of version 1\)\), and policy team asks for "
         "four eyes; another person has to run them: headframe models gate digits/1"
     )
-    with pytest.raises(Refused, match=words):
+    with pytest.raises(Refused, match=pattern):
         approve_version(team, 1, service=service)
     lax = team.service(gates=GATES, needed=0)
     given = sign_approval(team.version(1), "looks fine", lax, team.keys["bert"])
-    with pytest.raises(Refused, match=words):
+    with pytest.raises(Refused, match=pattern):
         record_approval(team.version(1), given, service, team.keys["anna"])
     record_approval(team.version(1), given, lax, team.keys["anna"])
-    with pytest.raises(Refused, match=words):
+    with pytest.raises(Refused, match=pattern):
         promote_version(team, 1, service)
     promote_version(team, 1, lax)
-    [told] = [each.message for each in verify("digits", service).problems if each.what == "policy"]
-    assert told.startswith(
+    [reported] = [each.message for each in verify("digits", service).problems if each.what == "policy"]
+    assert reported.startswith(
         "entry 6 of digits (promote of version 1) does not satisfy policy team: digits/1 was gated by"
     )
 
@@ -127,7 +127,7 @@ def test_a_forged_verdict_is_named_when_the_gates_are_asked_again(team: TeamProj
         team.service(needed=0, gates=GATES).promotion, Trust.of(TeamConfig()), team.uri, team.root
     )
     anna = team.keys["anna"]
-    ask_gates(team.version(4), service, anna)
+    run_gates(team.version(4), service, anna)
     promote(team.version(4), service, anna)
     honest = verify("digits", service, recompute=True)
     assert (honest.problems, honest.recomputed) == ((), 2)
@@ -209,8 +209,8 @@ def test_an_invalid_champion_period_is_reported_after_a_rollback(team: TeamProje
     service = team.service()
     entries = service.entries("digits")
     assert promotion_problems(entries, entries[-1], service) == []
-    [told] = promotion_problems(entries, entries[4], service)
-    assert told == problems(team)["policy"]
+    [reported] = promotion_problems(entries, entries[4], service)
+    assert reported == problems(team)["policy"]
     with pytest.raises(
         Refused, match=r"digits/2 cannot become champion again: entry 5 .* does not satisfy policy team"
     ):
@@ -228,8 +228,8 @@ def test_a_promotion_by_gates_that_failed_later_is_named(team: TeamProject):
         "approvals": [], "commit": "", "digests": entries[0].digests,
     }  # fmt: skip
     entry = service.ledger.append("digits", "promote", 1, payload, team.keys["anna"], after=3)
-    [told] = promotion_problems((*entries, entry), entry, service)
-    assert told.endswith("it refers to entry 1 of digits (gate of version 1), though entry 3 of digits (gate of "
+    [reported] = promotion_problems((*entries, entry), entry, service)
+    assert reported.endswith("it refers to entry 1 of digits (gate of version 1), though entry 3 of digits (gate of "
                          "version 1) came after it")  # fmt: skip
 
 
@@ -252,11 +252,11 @@ def test_rollback_is_refused_where_the_gate_report_was_replaced(team: TeamProjec
 def test_a_page_that_was_replaced_is_named(team: TeamProject):
     gate_version(team, 1)
     page = report_of(team, "html")
-    kept = page.read_bytes()
+    stored = page.read_bytes()
     page.write_text("<html>all is well</html>", encoding="utf-8")
     with pytest.raises(Refused, match=r"gates/[0-9a-f]{16}\.html of models:/digits/1 has sha256"):
         approve_version(team, 1)
-    page.write_bytes(kept)
+    page.write_bytes(stored)
     approve_version(team, 1)
     promote_version(team, 1)
     page.write_text("<html>all is well</html>", encoding="utf-8")
@@ -280,19 +280,19 @@ def test_a_tag_that_was_changed_is_named(team: TeamProject):
 
 def test_a_second_key_of_ones_own_is_no_second_person(team: TeamProject):
     service = PromotionService(team.service().promotion, Trust.of(TeamConfig()), team.uri, team.root)
-    ask_gates(team.version(1), service, team.keys["bert"])
-    words = "policy team asks for approvals of others, but conf/team/ lists nobody, so two keys of one person would"
-    with pytest.raises(Refused, match=words):
+    run_gates(team.version(1), service, team.keys["bert"])
+    pattern = "policy team asks for approvals of others, but conf/team/ lists nobody, so two keys of one person would"
+    with pytest.raises(Refused, match=pattern):
         approve(team.version(1), "fine", service, team.keys["bert"])
     approve_version(team, 1)  # by those who are listed
-    with pytest.raises(Refused, match=words):
+    with pytest.raises(Refused, match=pattern):
         promote(team.version(1), service, team.keys["anna"])
     promote_version(team, 1)
-    assert words in next(each.message for each in verify("digits", service).problems if each.what == "policy")
+    assert pattern in next(each.message for each in verify("digits", service).problems if each.what == "policy")
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "pattern"),
     [
         ({"reason": None}, "it has no valid reason"),
         ({"version": "1"}, "it has no valid version"),
@@ -301,7 +301,7 @@ def test_a_second_key_of_ones_own_is_no_second_person(team: TeamProject):
         ({"time": 7}, "it has no valid time"),
     ],
 )
-def test_an_incomplete_approval_is_refused_in_one_sentence(changes: dict[str, Any], words: str, team: TeamProject):
+def test_an_incomplete_approval_is_refused_in_one_sentence(changes: dict[str, Any], pattern: str, team: TeamProject):
     gate_version(team, 1)
     payload: dict[str, Any] = {
         "model": "digits", "version": 1, "reason": "x", "time": "2026-11-17T09:30:00Z",
@@ -311,7 +311,7 @@ def test_an_incomplete_approval_is_refused_in_one_sentence(changes: dict[str, An
     envelope = sign_statement(
         APPROVAL, about, {name: value for name, value in payload.items() if value is not None}, team.keys["bert"]
     )
-    with pytest.raises(Refused, match=words) as refused:
+    with pytest.raises(Refused, match=pattern) as refused:
         record_approval(team.version(1), envelope, team.service(), team.keys["anna"])
     assert "\n" not in str(refused.value)
 
@@ -350,12 +350,12 @@ def test_what_a_person_signed_before_leaving_still_counts_and_nothing_new(team: 
     assert promotion_problems(entries, entries[-1], without_bert) == []
     if datetime.now(UTC) < gone:
         without_bert = leaving(team, "bert", gone - timedelta(seconds=1))
-    words = r"bert's key counts in conf/team/ only until 20.*, so it signs nothing new"
+    pattern = r"bert's key counts in conf/team/ only until 20.*, so it signs nothing new"
     for action in (
-        lambda: ask_gates(team.version(3), without_bert, team.keys["bert"]),
+        lambda: run_gates(team.version(3), without_bert, team.keys["bert"]),
         lambda: rollback("digits", without_bert, team.keys["bert"], "slow"),
     ):
-        with pytest.raises(Refused, match=words):
+        with pytest.raises(Refused, match=pattern):
             action()
 
 
@@ -363,12 +363,12 @@ def test_models_of_a_person_who_left_are_not_gated_or_promoted_again(team: TeamP
     gate_version(team, 1)
     approve_version(team, 1)
     without_anna = leaving(team, "anna", datetime.now(UTC))
-    words = "digits/1 was signed by its author anna, but anna's key counts in conf/team/ only until 20"
-    with pytest.raises(Refused, match=words):
-        ask_gates(team.version(1), without_anna, team.keys["bert"])
-    with pytest.raises(Refused, match=words):
+    pattern = "digits/1 was signed by its author anna, but anna's key counts in conf/team/ only until 20"
+    with pytest.raises(Refused, match=pattern):
+        run_gates(team.version(1), without_anna, team.keys["bert"])
+    with pytest.raises(Refused, match=pattern):
         approve(team.version(1), "fine", without_anna, team.keys["cora"])
-    with pytest.raises(Refused, match=words):
+    with pytest.raises(Refused, match=pattern):
         promote(team.version(1), without_anna, team.keys["cora"])
     assert without_anna.version_files(team.version(1)).author.name == "anna", "they still load"
 
@@ -385,8 +385,8 @@ def test_an_entry_dated_after_its_signer_left_is_refused(team: TeamProject):
 def test_an_approval_that_was_kept_back_until_its_signer_left_does_not_count(team: TeamProject):
     """Approvals bear their signer's own clock, so when they were written down decides."""
     gate_version(team, 1, by="cora")
-    kept_back = sign_approval(team.version(1), "fine", team.service(), team.keys["bert"])
-    record_approval(team.version(1), kept_back, team.service(), team.keys["anna"])
+    held_back = sign_approval(team.version(1), "fine", team.service(), team.keys["bert"])
+    record_approval(team.version(1), held_back, team.service(), team.keys["anna"])
     statement = {"model": "digits", "version": 1, "reason": "fine", "expires": "2100-01-01T00:00:00Z"}
     digests = team.service().entries("digits")[0].digests
     about = {name: digests[name] for name in ("bundle", "report", "signature")}

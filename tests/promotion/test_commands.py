@@ -53,25 +53,25 @@ class Person:
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self.capsys = capsys
 
-    def __call__(self, *words: str) -> tuple[int, str, str]:
-        """Give exit code, what was printed and what was said."""
-        code = main(["models", *words, *OURS])
-        printed, said = self.capsys.readouterr()
-        return code, printed, said
+    def __call__(self, *arguments: str) -> tuple[int, str, str]:
+        """Give exit code, what was printed to stdout and to stderr."""
+        code = main(["models", *arguments, *OURS])
+        printed, output = self.capsys.readouterr()
+        return code, printed, output
 
-    def done(self, *words: str) -> str:
-        code, printed, said = self(*words)
-        assert code == 0, said
+    def done(self, *arguments: str) -> str:
+        code, printed, output = self(*arguments)
+        assert code == 0, output
         return printed
 
-    def refused(self, *words: str) -> str:
+    def refused(self, *arguments: str) -> str:
         """Give the one sentence of a refusal."""
-        code, printed, said = self(*words, "--json")
-        assert code == 4, (printed, said)
+        code, printed, output = self(*arguments, "--json")
+        assert code == 4, (printed, output)
         document = json.loads(printed)
         assert document["exit_code"] == 4
         assert "\n" not in document["error"]
-        assert said.endswith(f"headframe: {document['error']}\n")
+        assert output.endswith(f"headframe: {document['error']}\n")
         return str(document["error"])
 
 
@@ -147,9 +147,9 @@ def test_what_verify_finds_is_listed_and_ends_with_exit_code_4(team: TeamProject
     assert code == 4
     assert printed.splitlines()[0].startswith("alias: alias champion of digits names version 4, but entry 3 of digits")
     assert printed.splitlines()[-1] == "digits: 1 problem"
-    code, printed, said = models("verify", "digits", "--restore", "--json")
+    code, printed, output = models("verify", "digits", "--restore", "--json")
     assert (code, json.loads(printed)["problems"]) == (0, [])
-    assert "alias champion of digits named 4 and now names 1, as the ledger says" in said
+    assert "alias champion of digits named 4 and now names 1, as the ledger says" in output
 
 
 def test_an_approval_is_printed_here_and_recorded_there(
@@ -157,14 +157,14 @@ def test_an_approval_is_printed_here_and_recorded_there(
 ):
     models.done("gate", "digits/1", "--as", "bert")
     printed = models.done("approve", "digits/1", "--as", "bert", "--reason", "fits", "--print")
-    asked = models.done("approve", "digits/1", "--as", "bert", "--reason", "fits", "--print", "--json")
-    assert json.loads(asked)["payloadType"] == json.loads(printed)["payloadType"] == "application/vnd.in-toto+json"
+    requested = models.done("approve", "digits/1", "--as", "bert", "--reason", "fits", "--print", "--json")
+    assert json.loads(requested)["payloadType"] == json.loads(printed)["payloadType"] == "application/vnd.in-toto+json"
     monkeypatch.setattr(sys, "stdin", io.StringIO(printed))
     assert "is approved by bert: fits" in models.done("approve", "digits/1", "--as", "anna", "--record", "-")
 
 
 @pytest.mark.parametrize(
-    ("words", "sentence"),
+    ("arguments", "sentence"),
     [
         (("promote", "digits/1", "--bogus"), "unrecognized arguments: --bogus"),
         (("reject", "digits/1", "--as", "bert"), "the following arguments are required: --reason"),
@@ -181,8 +181,8 @@ def test_an_approval_is_printed_here_and_recorded_there(
         (("gate", "digits/1", "seed=1,2"), "these are 2 plans, but this command takes one"),
     ],
 )
-def test_wrong_usage_ends_with_exit_code_2(words: tuple[str, ...], sentence: str, models: Person):
-    code, printed, _ = models(*words, "--json")
+def test_wrong_usage_ends_with_exit_code_2(arguments: tuple[str, ...], sentence: str, models: Person):
+    code, printed, _ = models(*arguments, "--json")
     assert (code, json.loads(printed)["exit_code"]) == (2, 2)
     assert sentence in json.loads(printed)["error"]
 
@@ -204,8 +204,8 @@ def test_a_person_who_left_signs_nothing_new(team: TeamProject, models: Person):
         f"  bert: {{key: {key}, roles: [approver], until: 2020-01-01T00:00:00Z}}\n",
         encoding="utf-8",
     )
-    said = models.refused("approve", "digits/1", "--as", "bert", "--reason", "still here")
-    assert said.startswith("bert's key counts in conf/team/ only until 2020-01-01T00:00:00Z, so it signs nothing new")
+    output = models.refused("approve", "digits/1", "--as", "bert", "--reason", "still here")
+    assert output.startswith("bert's key counts in conf/team/ only until 2020-01-01T00:00:00Z, so it signs nothing new")
 
 
 def test_every_action_has_help_with_an_example(capsys: pytest.CaptureFixture[str]):

@@ -35,7 +35,7 @@ def _decide(made: Made, registered: Registered) -> Decision:
     return decide(plan.promotion, plan.team, _result(made, registered), "here", made.places)
 
 
-def _answer(made: Made, decision: Decision) -> SmokeTestResult:
+def _smoke_test(made: Made, decision: Decision) -> SmokeTestResult:
     return smoke_test(decision, made.trained, made.plan.team, "here", made.places)
 
 
@@ -151,10 +151,10 @@ def test_the_champion_is_measured_with_the_code_that_it_was_packaged_with(own: M
     assert (decision.promoted, decision.champion, decision.version) == (False, 1, 2)
     numbers = f"accuracy {_accuracy(flipped):.4f} is worse than {_accuracy(own):.4f} of the champion"
     assert numbers in decision.reason
-    answered = _answer(flipped, decision)
-    assert answered.version == 1
+    tested = _smoke_test(flipped, decision)
+    assert tested.version == 1
     fixtures.write_network(own.root)
-    assert json.loads(answered.response)["predictions"] == own.predictor.predict(own.probe.slice(0, 1)).to_pylist()
+    assert json.loads(tested.response)["predictions"] == own.predictor.predict(own.probe.slice(0, 1)).to_pylist()
 
 
 def _of_another_split(made: Made) -> Made:
@@ -185,14 +185,18 @@ def test_a_champion_whose_code_cannot_be_imported_refuses_with_a_way_out(own: Ma
 
 
 @pytest.mark.parametrize(
-    ("what", "words"), [("no files", "cannot be fetched"), ("other weights", "was changed after .* signed it")]
+    ("what", "pattern"), [("no files", "cannot be fetched"), ("other weights", "was changed after .* signed it")]
 )
-def test_a_damaged_champion_is_named_until_it_is_repaired(digits: Made, what: str, words: str):
+def test_a_damaged_champion_is_named_until_it_is_repaired(digits: Made, what: str, pattern: str):
     _decide(digits, digits.register())
     worse = _another(digits, "worse", 3)
     registered = worse.register()
-    kept = _decide(worse, registered)
-    assert (kept.state, kept.comparable, is_in_force(kept, TeamConfig(), digits.places)) == ("refused", True, True)
+    earlier = _decide(worse, registered)
+    assert (earlier.state, earlier.comparable, is_in_force(earlier, TeamConfig(), digits.places)) == (
+        "refused",
+        True,
+        True,
+    )
     model = package_of("digits", digits.uri)
     copy = shutil.copytree(model, digits.root / "copy")
     if what == "no files":
@@ -200,17 +204,17 @@ def test_a_damaged_champion_is_named_until_it_is_repaired(digits: Made, what: st
     else:
         [weights] = model.rglob("*.safetensors")
         weights.write_bytes(weights.read_bytes()[:-1] + b"!")
-    assert not is_in_force(kept, TeamConfig(), digits.places)
+    assert not is_in_force(earlier, TeamConfig(), digits.places)
     decision = _decide(worse, registered)
     assert (decision.state, decision.champion, decision.version, decision.comparable) == ("refused", 1, 2, False)
-    assert re.search(f"version 1 stays champion, but it is unusable .*{words}", decision.reason)
+    assert re.search(f"version 1 stays champion, but it is unusable .*{pattern}", decision.reason)
     assert decision.reason.endswith("; the command that trained it writes its files again")
-    assert _answer(worse, decision).version == 2
+    assert _smoke_test(worse, decision).version == 2
     shutil.rmtree(model, ignore_errors=True)
     shutil.copytree(copy, model)
     assert not is_in_force(decision, TeamConfig(), digits.places)
-    mended = _decide(worse, registered)
-    assert (mended.state, mended.comparable, mended.reason) == (kept.state, kept.comparable, kept.reason)
+    repaired = _decide(worse, registered)
+    assert (repaired.state, repaired.comparable, repaired.reason) == (earlier.state, earlier.comparable, earlier.reason)
 
 
 def test_the_minimum_applies_to_the_champion_as_well_and_demotes_it_never(digits: Made):
@@ -247,7 +251,7 @@ def test_a_champion_that_cannot_predict_these_rows_is_no_reason_to_replace_it(
     decision = _decide(digits, digits.register())
     assert (decision.promoted, decision.champion, decision.version) == (False, 1, 2)
     assert "champion version 1 cannot predict these test rows (column 'text' is missing" in decision.reason
-    assert _answer(digits, decision).version == 2
+    assert _smoke_test(digits, decision).version == 2
 
 
 def test_a_kill_before_the_alias_is_moved_is_made_good(digits: Made):

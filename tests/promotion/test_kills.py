@@ -39,10 +39,10 @@ class Scene:
     before: int
     after: int
     entries: int
-    kept: dict[Path, bytes]
+    saved: dict[Path, bytes]
 
     def restore(self) -> None:
-        for file, content in self.kept.items():
+        for file, content in self.saved.items():
             for left in file.parent.glob(f"{file.name}-*"):  # journals of a killed process
                 left.unlink()
             file.write_bytes(content)
@@ -56,13 +56,13 @@ def scene(team: TeamProject, kind: str) -> Scene:
     if kind == "rollback":
         promote_version(team, 2)
     folder = team.root / ".headframe"
-    kept = {folder / name: (folder / name).read_bytes() for name in ("mlflow.db", "ledger.db")}
+    saved = {folder / name: (folder / name).read_bytes() for name in ("mlflow.db", "ledger.db")}
     bert, count = team.keys["bert"], 6 if kind == "rollback" else 5
     if kind == "promote":
-        return Scene(team, lambda: promote_version(team, 2), 1, 2, count, kept)
+        return Scene(team, lambda: promote_version(team, 2), 1, 2, count, saved)
     if kind == "reject":
-        return Scene(team, lambda: reject(team.version(2), "no", team.service(), bert), 1, 1, count, kept)
-    return Scene(team, lambda: rollback("digits", team.service(), bert, "two is slow"), 2, 1, count, kept)
+        return Scene(team, lambda: reject(team.version(2), "no", team.service(), bert), 1, 1, count, saved)
+    return Scene(team, lambda: rollback("digits", team.service(), bert, "two is slow"), 2, 1, count, saved)
 
 
 def at_write(count: int, do: Callable[[], None]) -> None:

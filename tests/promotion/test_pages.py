@@ -1,4 +1,4 @@
-"""What is told of versions: which may be compared, what each rests on, and pages that say so and hide nothing."""
+"""Views of versions: which may be compared, what each rests on, and pages that show it all."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from headframe.config.project import Project
 from headframe.errors import ConfigurationError, Refused
 from headframe.evaluation.evaluation import evaluate_model
 from headframe.promotion.approve import approve, reject
-from headframe.promotion.ask_gates import ask_gates
 from headframe.promotion.promote import promote
 from headframe.promotion.rollback import rollback
+from headframe.promotion.run_gates import run_gates
 from headframe.promotion.service import PromotionService
 from headframe.promotion.views.leaderboard import leaderboard
 from headframe.promotion.views.model_card import model_card
@@ -82,7 +82,7 @@ def team(made: TeamProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def promote_versions(team: TeamProject, number: int, service: PromotionService) -> None:
-    ask_gates(team.version(number), service, team.keys["bert"])
+    run_gates(team.version(number), service, team.keys["bert"])
     approve(team.version(number), EVIL, service, team.keys["bert"])
     promote(team.version(number), service, team.keys["anna"])
 
@@ -101,9 +101,9 @@ def test_only_versions_of_the_same_rows_stand_together_best_first(team: TeamProj
     assert values == sorted(values, reverse=True)
     assert len(values) == 3
     assert found.groups[0].split != found.groups[1].split
-    told = "\n".join(found.lines)
-    assert "digits: there is no champion" in told
-    assert "not comparable with those above: accuracy on the same" in told
+    text = "\n".join(found.lines)
+    assert "digits: there is no champion" in text
+    assert "not comparable with those above: accuracy on the same" in text
     assert {each.author for group in found.groups for each in group.versions} == {"anna"}
 
 
@@ -111,21 +111,21 @@ def test_the_state_of_each_version_is_what_the_ledger_says(team: TeamProject):
     service = team.service()
     assert set(states(overview("digits", service)).values()) == {"candidate"}
     promote_versions(team, 1, service)
-    ask_gates(team.version(2), service, team.keys["anna"])
+    run_gates(team.version(2), service, team.keys["anna"])
     reject(team.version(3), "no", service, team.keys["bert"])
     found = overview("digits", service)
     assert states(found) == {1: "champion", 2: "challenger", 3: "rejected", 4: "candidate"}
     assert {each.version for each in found.groups[0].versions} == {1, 2, 3}  # the champion's rows come first
     promote_versions(team, 2, service)
-    strict = team.service(gates={"minimum": {**shift_minimum(), "value": 0.9999}})
-    ask_gates(team.version(4), strict, team.keys["anna"])
+    strict = team.service(gates={"minimum": {**minimum(), "value": 0.9999}})
+    run_gates(team.version(4), strict, team.keys["anna"])
     assert states(overview("digits", service)) == {1: "former champion", 2: "champion", 3: "rejected", 4: "refused"}
     rollback("digits", service, team.keys["bert"], "slow")
-    # What gates said against another champion says nothing any more.
+    # Verdicts against another champion no longer count.
     assert states(overview("digits", service)) == {1: "champion", 2: "former champion", 3: "rejected", 4: "candidate"}
 
 
-def shift_minimum() -> dict[str, Any]:
+def minimum() -> dict[str, Any]:
     from team_project import MINIMUM
 
     return dict(MINIMUM)
@@ -134,8 +134,8 @@ def shift_minimum() -> dict[str, Any]:
 @pytest.mark.parametrize("file", ["plan.json", "provenance.json"])
 def test_a_version_whose_papers_were_changed_is_not_ranked(team: TeamProject, file: str):
     run = MlflowClient(team.uri, team.uri).get_run(team.version(3).run_id)
-    paper = Path(run.info.artifact_uri.removeprefix("file://")) / file
-    paper.write_bytes(paper.read_bytes().replace(b'"seed": 1', b'"seed": 7').replace(b'"rows"', b'"rows" ', 1))
+    artifact = Path(run.info.artifact_uri.removeprefix("file://")) / file
+    artifact.write_bytes(artifact.read_bytes().replace(b'"seed": 1', b'"seed": 7').replace(b'"rows"', b'"rows" ', 1))
     found = overview("digits", team.service())
     [other] = found.others
     assert (other.version, other.state, other.value) == (3, "not trusted", None)
@@ -202,10 +202,10 @@ def test_the_card_tells_all_and_escapes_what_people_wrote(team: TeamProject):
     for digest in shown.digests.values():
         assert digest in made.html
         assert digest in made.markdown
-    for words in ("headframe reproduce digits/4", "Policy team", "bert", "promoted", "Intended use", "CC BY 4.0",
+    for phrase in ("headframe reproduce digits/4", "Policy team", "bert", "promoted", "Intended use", "CC BY 4.0",
                   "Lineage", "minimum", "champion", "No slices were measured"):  # fmt: skip
-        assert words in made.html
-        assert words in made.markdown
+        assert phrase in made.html
+        assert phrase in made.markdown
     accuracy = shown.metrics["accuracy"]
     assert f"{accuracy.value:.4f}" in made.html
     assert f"{accuracy.low:.4f} to {accuracy.high:.4f}" in made.html
@@ -218,17 +218,17 @@ def test_the_card_tells_all_and_escapes_what_people_wrote(team: TeamProject):
 def test_the_card_names_the_slices_that_only_a_gate_looked_at(team: TeamProject):
     slices = {"_target_": "headframe.gates.slices.Slices", "resamples": 200}
     service = team.service(needed=0, gates={"minimum": MINIMUM, "slices": slices})
-    gated = ask_gates(team.version(4), service, team.keys["anna"])
+    gated = run_gates(team.version(4), service, team.keys["anna"])
     found = next(each.reason for each in gated.report.results if each.gate == "slices")
-    told = model_card(team.version(4), service).markdown
-    assert f"The evaluation measured no slices; the slices gate found: {found}. Name columns" in told
-    assert "No slices were measured" not in told
+    text = model_card(team.version(4), service).markdown
+    assert f"The evaluation measured no slices; the slices gate found: {found}. Name columns" in text
+    assert "No slices were measured" not in text
 
 
 def test_the_leaderboard_puts_seeds_together_and_never_compares_other_rows(team: TeamProject):
-    service = team.service(gates={"minimum": shift_minimum(), "better": {"_target_": "headframe.gates.better.Better"}})
+    service = team.service(gates={"minimum": minimum(), "better": {"_target_": "headframe.gates.better.Better"}})
     promote_versions(team, 1, service)
-    ask_gates(team.version(3), service, team.keys["anna"])
+    run_gates(team.version(3), service, team.keys["anna"])
     board = leaderboard("digits", service)
     assert [sorted(v for rank in table.ranks for v in rank.versions) for table in board.tables] == [[1, 2, 3], [4]]
     by_versions = {rank.versions: rank for rank in board.tables[0].ranks}
@@ -266,8 +266,8 @@ def test_the_command_line_lists_shows_and_writes_pages(
     (team.root / "conf" / "team" / "ours.yaml").write_text(people, encoding="utf-8")
     monkeypatch.chdir(team.root)
 
-    def run(*words: str) -> tuple[int, str]:
-        code = main(["models", *words, "team=ours"])
+    def run(*arguments: str) -> tuple[int, str]:
+        code = main(["models", *arguments, "team=ours"])
         return code, capsys.readouterr().out
 
     code, out = run("list")
@@ -282,9 +282,9 @@ def test_the_command_line_lists_shows_and_writes_pages(
     assert json.loads(run("leaderboard", "digits", "--to", "board.md", "--json")[1])["file"].endswith("board.md")
     assert (team.root / "board.md").read_text(encoding="utf-8").startswith("# Leaderboard: digits\n")
     assert "2 seeds" in run("leaderboard", "digits")[1]
-    for words in (("card", "digits/4", "--to", "card.pdf"), ("card", "digits/9"), ("list", "digit"), ("show", "digits"),
+    for wrong in (("card", "digits/4", "--to", "card.pdf"), ("card", "digits/9"), ("list", "digit"), ("show", "digits"),
                   ("card", "digits/4", "--to", "nowhere/card.html"), ("leaderboard", "digits/1")):  # fmt: skip
-        assert run(*words)[0] == 2, words
+        assert run(*wrong)[0] == 2, wrong
     weights = next((team.root / ".headframe" / "artifacts").rglob("weights.safetensors"))
     content = weights.read_bytes()
     weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))

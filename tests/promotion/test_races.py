@@ -1,4 +1,4 @@
-"""Twenty processes promote at once: one champion, and everybody else is told who it is."""
+"""Twenty processes promote at once: one champion, and everybody else learns who it is."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ PROCESSES = 20
 DONE, REFUSED, OTHER = 0, 4, 70
 
 
-def at_once(works: Sequence[Callable[[], object]], said: Path) -> list[int]:
+def at_once(works: Sequence[Callable[[], object]], messages: Path) -> list[int]:
     """Do things in forked processes that begin in one moment; gives their exit codes and keeps what they say.
 
     Args:
         works: one for each process.
-        said: a folder; each process writes its refusal to a file there.
+        messages: a folder; each process writes its refusal to a file there.
     """
-    said.mkdir(exist_ok=True)
+    messages.mkdir(exist_ok=True)
     begin = time.monotonic() + 0.5
     children = []
     for number, work in enumerate(works):
@@ -43,10 +43,10 @@ def at_once(works: Sequence[Callable[[], object]], said: Path) -> list[int]:
                 work()
                 code = DONE
             except Refused as error:
-                (said / str(number)).write_text(str(error), encoding="utf-8")
+                (messages / str(number)).write_text(str(error), encoding="utf-8")
                 code = REFUSED
             except HeadframeError as error:
-                (said / str(number)).write_text(f"{type(error).__name__}: {error}", encoding="utf-8")
+                (messages / str(number)).write_text(f"{type(error).__name__}: {error}", encoding="utf-8")
             finally:
                 os._exit(code)
         children.append(child)
@@ -69,15 +69,15 @@ def test_of_twenty_promotions_at_once_one_wins(service: PromotionService, team: 
     before = len(service.ledger.entries("digits", service.trust))
     versions = [1 + number % VERSIONS for number in range(PROCESSES)]
     codes = at_once(
-        [lambda number=number: promote_version(team, number, service) for number in versions], tmp_path / "said"
+        [lambda number=number: promote_version(team, number, service) for number in versions], tmp_path / "messages"
     )
-    said = {file.name: file.read_text(encoding="utf-8") for file in (tmp_path / "said").iterdir()}
-    assert sorted(codes) == [DONE] + [REFUSED] * (PROCESSES - 1), said
+    messages = {file.name: file.read_text(encoding="utf-8") for file in (tmp_path / "messages").iterdir()}
+    assert sorted(codes) == [DONE] + [REFUSED] * (PROCESSES - 1), messages
     winner = versions[codes.index(DONE)]
     entries = service.ledger.entries("digits", service.trust)
     assert [(entry.kind, entry.version) for entry in entries[before:]] == [("promote", winner)]
     assert champion_number("digits", team.uri) == winner
-    for name, sentence in said.items():
+    for name, sentence in messages.items():
         if versions[int(name)] == winner:
             assert sentence.startswith(f"digits/{winner} is the champion already (entry {before + 1} of digits")
         else:
@@ -100,13 +100,13 @@ def test_promotions_rollbacks_and_rejections_at_once_leave_a_whole_ledger(
         *[lambda: reject(team.version(4), "no", service, bert)] * 5,
         *[lambda: gate_version(team, 5, service)] * 5,
     ]
-    codes = at_once(works, tmp_path / "said")
-    assert OTHER not in codes, [file.read_text(encoding="utf-8") for file in (tmp_path / "said").iterdir()]
+    codes = at_once(works, tmp_path / "messages")
+    assert OTHER not in codes, [file.read_text(encoding="utf-8") for file in (tmp_path / "messages").iterdir()]
     entries = service.ledger.entries("digits", service.trust)
-    crowns = [entry.version for entry in entries[6:] if entry.kind in ("promote", "rollback")]
-    assert crowns in ([1], [3], [3, 1])
+    champions = [entry.version for entry in entries[6:] if entry.kind in ("promote", "rollback")]
+    assert champions in ([1], [3], [3, 1])
     assert [entry.kind for entry in entries].count("reject") == 5
-    assert champion_number("digits", team.uri) == crowns[-1]
+    assert champion_number("digits", team.uri) == champions[-1]
     head = MlflowClient(team.uri, team.uri).get_registered_model("digits").tags["headframe.ledger"]
     assert head == f"{entries[0].digest} {entries[-1].number} {entries[-1].digest}"
     assert verify("digits", service).problems == ()
@@ -117,7 +117,7 @@ def test_twenty_entries_at_once_get_different_numbers(service: PromotionService,
     bert = team.keys["bert"]
     trust = Trust.of(team.config)
     assert (
-        at_once([lambda: reject(team.version(4), "no", service, bert)] * PROCESSES, tmp_path / "said")
+        at_once([lambda: reject(team.version(4), "no", service, bert)] * PROCESSES, tmp_path / "messages")
         == [0] * PROCESSES
     )
     assert [entry.number for entry in service.ledger.entries("digits", trust)] == list(range(1, PROCESSES + 1))

@@ -45,10 +45,10 @@ def opened(team: TeamProject, name: str = "digits", **changes: Any) -> int:
 def exchange(team: TeamProject, aside: Callable[[MlflowClient], object], *, note: bool) -> None:
     """Put version 3's files in the place of version 1 by MLflow's own means."""
     client = MlflowClient(team.uri, team.uri)
-    told = client.get_registered_model("digits").tags[tags.LEDGER]
+    head = client.get_registered_model("digits").tags[tags.LEDGER]
     other = client.get_model_version("digits", "3")
     aside(client)
-    client.create_registered_model("digits", {tags.LEDGER: told} if note else {})
+    client.create_registered_model("digits", {tags.LEDGER: head} if note else {})
     client.create_model_version("digits", str(other.source), other.run_id, dict(other.tags))
     client.set_registered_model_alias("digits", "champion", "1")
 
@@ -103,7 +103,7 @@ def test_nor_where_the_note_of_the_ledger_is_put_back_with_them(how: str, team: 
         "renamed": lambda client: client.rename_registered_model("digits", "old"),
     }
     exchange(team, asides[how], note=True)
-    for ask in (
+    for call in (
         lambda: opened(team),
         lambda: predict_to_file(
             "digits@champion", "digits", tmp_path / "scored.parquet", plan=plan(team), root=team.root, uri=team.uri
@@ -111,7 +111,7 @@ def test_nor_where_the_note_of_the_ledger_is_put_back_with_them(how: str, team: 
         lambda: serve("digits", plan=plan(team), root=team.root, uri=team.uri, host="127.0.0.1", port=free_port()),
     ):
         with pytest.raises(Refused, match=r"digits is not served, since its promotion does not hold: |was replaced"):
-            ask()
+            call()
     assert not (tmp_path / "scored.parquet").exists()
     assert {each.what for each in verify("digits", team.service()).problems} >= {"model files"}
 
@@ -145,7 +145,7 @@ def test_what_a_kill_kept_from_mlflow_is_projected_before_it_serves(
     approve_version(team, 2)
 
     def killed() -> None:
-        ledgers.set_alias = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
+        ledgers.set_champion = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
         promote_version(team, 2)
 
     assert in_child(killed) < 0
@@ -161,7 +161,7 @@ def forbid(monkeypatch: pytest.MonkeyPatch) -> None:
         msg = "MLflow does not allow this to dora: 403"
         raise HeadframeError(msg)
 
-    for name in ("set_alias", "set_head"):
+    for name in ("set_champion", "set_head"):
         monkeypatch.setattr(ledgers, name, no)
 
 
@@ -176,15 +176,15 @@ def test_a_reader_gets_a_message_about_a_pending_projection(
     forbid(monkeypatch)
     with pytest.raises(HeadframeError, match="is written nevertheless"):
         promote_version(team, 2)
-    said = r"are not in MLflow yet, and you may not write them \(.*403\); have an author or approver do it"
-    with pytest.raises(Refused, match=said):
+    pattern = r"are not in MLflow yet, and you may not write them \(.*403\); have an author or approver do it"
+    with pytest.raises(Refused, match=pattern):
         opened(team)
 
 
 def test_a_reader_is_served_where_only_a_rejection_is_not_projected(
     team: TeamProject, postgres_server: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
-    """By PostgreSQL's own word: a reader may not note that MLflow was told."""
+    """PostgreSQL itself refuses: a reader may not note that MLflow was written."""
     address = fresh_database(postgres_server, f"read-{os.urandom(4).hex()}")
     service = team.service(ledger=address)
     promote_versions(team, 1, service=service)

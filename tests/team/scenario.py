@@ -197,9 +197,9 @@ def perform(document: Path, stage: Stage) -> tuple[str, list[str]]:
             came = stage.play(step)
             matched = stage.learn(step.shown, came)
             if matched is None:
-                told = "\n".join(came)
+                output = "\n".join(came)
                 shown = "\n".join(step.shown)
-                wrong.append(f"{step.who}$ {step.command}\n--- shown\n{shown}\n--- came\n{told}")
+                wrong.append(f"{step.who}$ {step.command}\n--- shown\n{shown}\n--- came\n{output}")
             first, *more = stage.now(step.command).split("\n")
             lines += [f"{step.who}$ {first}", *(f"> {line}".rstrip(" ") if line else "> " for line in more)]
             lines += came if matched is None or step.shown == (ELLIPSIS,) else matched

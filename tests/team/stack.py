@@ -38,7 +38,7 @@ class Servers:
         return f"http://127.0.0.1:{self.port}"
 
     def type(self, *arguments: str, **more: str) -> tuple[int, str, str]:
-        """Run the command; give its exit code, what it printed and what it said."""
+        """Run the command; give its exit code, what it printed to stdout and to stderr."""
         done = subprocess.run(
             [sys.executable, str(REPOSITORY / "infra" / "team"), *arguments],
             cwd=REPOSITORY, env=plain(**more), text=True, capture_output=True, timeout=300, check=False,
@@ -46,18 +46,18 @@ class Servers:
         return done.returncode, done.stdout, done.stderr
 
     def up(self, **more: str) -> str:
-        code, _, said = self.type(
+        code, _, output = self.type(
             "up", str(self.folder), "--port", str(self.port), "--database-port", str(self.database_port),
             "--workers", "1", **more,
         )  # fmt: skip
-        assert code == 0, said
-        return said
+        assert code == 0, output
+        return output
 
     def with_people(self, people: dict[str, tuple[str, ...]], **more: str) -> Servers:
         return replace(self, people={name: self.let_in(name, *roles, **more) for name, roles in people.items()})
 
     def let_in(self, name: str, *roles: str, **more: str) -> dict[str, str]:
-        code, printed, said = self.type("person", str(self.folder), name, *roles, **more)
-        assert code == 0, said
+        code, printed, output = self.type("person", str(self.folder), name, *roles, **more)
+        assert code == 0, output
         lines = [line.removeprefix("export ").split("=", maxsplit=1) for line in printed.splitlines()]
         return dict(lines)

@@ -130,8 +130,8 @@ def test_mlflow_enforces_the_roles(act: str, team: Servers, model: dict[str, str
 
 
 def test_the_administrator_is_asked_for_a_password_too(team: Servers):
-    for user, word in (("admin", "password1234"), ("admin", ""), ("", "")):
-        assert _status(team, "/api/2.0/mlflow/users/list", user, word) == 401
+    for user, secret in (("admin", "password1234"), ("admin", ""), ("", "")):
+        assert _status(team, "/api/2.0/mlflow/users/list", user, secret) == 401
 
 
 def test_no_one_signs_up_by_themselves(team: Servers):
@@ -146,16 +146,16 @@ def test_no_one_signs_up_by_themselves(team: Servers):
 def test_who_does_not_introduce_themselves_is_told_how(team: Servers, become):
     become(None)
     expected = f"MLflow at {team.uri} asks who you are (401); set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-    with pytest.raises(HeadframeError) as told:
+    with pytest.raises(HeadframeError) as output:
         require_access(team.uri)
-    assert str(told.value) == expected
-    with pytest.raises(HeadframeError) as told:
+    assert str(output.value) == expected
+    with pytest.raises(HeadframeError) as output:
         resolve("work/1", team.uri)
-    assert str(told.value) == expected
-    assert not isinstance(told.value, Unavailable)
+    assert str(output.value) == expected
+    assert not isinstance(output.value, Unavailable)
 
 
-def test_a_wrong_password_is_said_before_anything_long(team: Servers, become, monkeypatch: pytest.MonkeyPatch):
+def test_a_wrong_password_is_reported_before_anything_long(team: Servers, become, monkeypatch: pytest.MonkeyPatch):
     become("anna")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "not the password")
     for ask in (require_access, lambda uri: resolve("work/1", uri)):
@@ -168,10 +168,10 @@ def test_what_a_role_does_not_allow_is_one_sentence(act: str, team: Servers, mod
     become("cleo")
     require_access(team.uri)
     client = make_client(team.uri)
-    with pytest.raises(HeadframeError) as told, readable_errors(team.uri):
+    with pytest.raises(HeadframeError) as output, readable_errors(team.uri):
         ACTS[act][1](client, model)
     asked = {"start a run": "runs/create", "upload a file": "mlflow-artifacts/artifacts"}[act]
-    assert str(told.value) == (
+    assert str(output.value) == (
         f"MLflow at {team.uri} does not allow this to cleo ({asked}): 403; it takes another role, "
         "which the server's administrator can grant"
     )
@@ -190,7 +190,7 @@ def test_the_doctor_asks_the_team_s_server(team: Servers, become, monkeypatch: p
     assert check_tracking({}).state == "ok"
 
 
-def test_a_model_that_does_not_exist_is_said_not_to(team: Servers, model: dict[str, str], become):
+def test_a_model_that_does_not_exist_is_reported_not_to(team: Servers, model: dict[str, str], become):
     become("cleo")
     with pytest.raises(ConfigurationError, match=r"there is no registered model 'wrk' .*; did you mean 'work'"):
         resolve("wrk", team.uri)
@@ -199,9 +199,9 @@ def test_a_model_that_does_not_exist_is_said_not_to(team: Servers, model: dict[s
 
 def test_a_password_in_the_address_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://anna:secret@127.0.0.1:5000")
-    with pytest.raises(ConfigurationError, match="holds a password; put it into MLFLOW_TRACKING_USERNAME") as told:
+    with pytest.raises(ConfigurationError, match="holds a password; put it into MLFLOW_TRACKING_USERNAME") as output:
         tracking_uri(TrackingConfig(experiment="x"), tmp_path)
-    assert "secret" not in str(told.value)
+    assert "secret" not in str(output.value)
 
 
 def test_a_foreign_host_header_is_refused(team: Servers, become):
@@ -222,8 +222,8 @@ def test_a_foreign_page_cannot_ask_with_a_visitors_password(team: Servers):
 
 def test_a_life_registers_and_answers_through_the_proxy(team: Servers, tmp_path: Path):
     project = fresh_project(tmp_path / "project")
-    told, _ = headframe(project, "run", "dataset=digits", *SMALL, **team.people["anna"])
-    registered = told["result"]["registered"]
+    output, _ = headframe(project, "run", "dataset=digits", *SMALL, **team.people["anna"])
+    registered = output["result"]["registered"]
     assert registered["parity"] == 0.0
     assert not (project.root / ".headframe" / "artifacts").exists()  # nothing went past the server
     scored, _ = headframe(project, "predict", "digits/1", "digits", "scored.parquet", **team.people["cleo"])
@@ -232,9 +232,9 @@ def test_a_life_registers_and_answers_through_the_proxy(team: Servers, tmp_path:
 
 def _refused(project: Project, team: Servers, name: str, *arguments: str, **more: str) -> str:
     process = start(project, *arguments, **{**team.people[name], **more})
-    _, said = process.communicate(timeout=300)
-    assert process.returncode == 1, said
-    return said.strip().splitlines()[-1]
+    _, stderr = process.communicate(timeout=300)
+    assert process.returncode == 1, stderr
+    return stderr.strip().splitlines()[-1]
 
 
 def test_commands_answer_with_one_sentence_and_exit_code_1(team: Servers, project: Project):
@@ -242,10 +242,10 @@ def test_commands_answer_with_one_sentence_and_exit_code_1(team: Servers, projec
     nobody = {"MLFLOW_TRACKING_PASSWORD": ""}
     wrong = {"MLFLOW_TRACKING_PASSWORD": "not the password"}
     gone = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}"}
-    for words in (("run", "dataset=digits", *SMALL), ("predict", "digits", "digits", "scored.parquet")):
-        assert "asks who you are (401)" in _refused(project, team, "anna", *words, **nobody)
-        assert "does not know user 'anna' with this password" in _refused(project, team, "anna", *words, **wrong)
-        assert f"http://127.0.0.1:{port} does not answer" in _refused(project, team, "anna", *words, **gone)
+    for parts in (("run", "dataset=digits", *SMALL), ("predict", "digits", "digits", "scored.parquet")):
+        assert "asks who you are (401)" in _refused(project, team, "anna", *parts, **nobody)
+        assert "does not know user 'anna' with this password" in _refused(project, team, "anna", *parts, **wrong)
+        assert f"http://127.0.0.1:{port} does not answer" in _refused(project, team, "anna", *parts, **gone)
 
 
 @pytest.fixture
@@ -339,16 +339,16 @@ def _repair(which: str) -> list[str]:
 
 def test_authors_and_approvers_tell_mlflow_how_far_the_ledger_reaches_and_readers_read_it(team: Servers, become):
     become("anna")
-    MlflowClient(team.uri, team.uri).create_registered_model("told")
-    told = [LedgerHead("a" * 64, number, "b" * 64) for number in (1, 2)]
-    for name, head in zip(("anna", "ben"), told, strict=True):
+    MlflowClient(team.uri, team.uri).create_registered_model("fresh")
+    output = [LedgerHead("a" * 64, number, "b" * 64) for number in (1, 2)]
+    for name, head in zip(("anna", "ben"), output, strict=True):
         become(name)
-        set_head("told", head, team.uri)
-        assert read_head("told", team.uri) == head
+        set_head("fresh", head, team.uri)
+        assert read_head("fresh", team.uri) == head
     become("cleo")
-    assert read_head("told", team.uri) == told[1]
+    assert read_head("fresh", team.uri) == output[1]
     with pytest.raises(HeadframeError, match=r"does not allow this to cleo .*403"):
-        set_head("told", told[0], team.uri)
+        set_head("fresh", output[0], team.uri)
     assert read_head("never made", team.uri) is None
 
 
@@ -374,30 +374,30 @@ def test_people_see_no_database_but_the_ledger(database: str, team: Servers):
 def test_secrets_are_read_by_their_owner_alone_and_stand_nowhere_else(team: Servers):
     for name in ("secrets.json", "auth.ini"):
         assert (team.folder / name).stat().st_mode & 0o777 == 0o600
-    words = list(json.loads((team.folder / "secrets.json").read_bytes()).values())
-    assert len(words) == len(set(words)) == 6
+    parts = list(json.loads((team.folder / "secrets.json").read_bytes()).values())
+    assert len(parts) == len(set(parts)) == 6
     for person in team.people.values():
-        words += [person["MLFLOW_TRACKING_PASSWORD"], person["HEADFRAME_LEDGER"].split("@")[0].rsplit(":", 1)[1]]
-    assert min(map(len, words)) >= 32
+        parts += [person["MLFLOW_TRACKING_PASSWORD"], person["HEADFRAME_LEDGER"].split("@")[0].rsplit(":", 1)[1]]
+    assert min(map(len, parts)) >= 32
     lines = [" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])]
     files = [
         file for file in team.folder.rglob("*") if file.is_file() and file.name not in ("secrets.json", "auth.ini")
     ]
     assert any(str(team.folder) in line for line in lines)
     assert any(file.name == "mlflow.log" for file in files)
-    for word in words:
-        assert not [line for line in lines if word in line]
-        assert not [file for file in files if word.encode() in file.read_bytes()]
+    for secret in parts:
+        assert not [line for line in lines if secret in line]
+        assert not [file for file in files if secret.encode() in file.read_bytes()]
 
 
 def test_secrets_that_others_may_read_are_refused(team: Servers):
     (team.folder / "secrets.json").chmod(0o644)
     try:
-        code, printed, said = team.type("person", str(team.folder), "dora", "reader")
+        code, printed, stderr = team.type("person", str(team.folder), "dora", "reader")
     finally:
         (team.folder / "secrets.json").chmod(0o600)
     assert (code, printed) == (1, "")
-    assert said.strip().endswith(f"run: chmod 600 {team.folder / 'secrets.json'}")
+    assert stderr.strip().endswith(f"run: chmod 600 {team.folder / 'secrets.json'}")
 
 
 def test_somebody_let_in_again_has_new_roles_and_new_passwords(team: Servers, become, monkeypatch: pytest.MonkeyPatch):
@@ -427,22 +427,24 @@ def test_somebody_let_in_again_has_new_roles_and_new_passwords(team: Servers, be
 
 @pytest.mark.parametrize("name", ["admin", "postgres", "mlflow_auth", "headframe_owner", "Anna", "a b", "x'; --"])
 def test_names_that_are_none_are_refused(name: str, team: Servers):
-    code, printed, said = team.type("person", str(team.folder), name, "reader")
+    code, printed, stderr = team.type("person", str(team.folder), name, "reader")
     assert (code, printed) == (2, "")
-    assert "cannot name a person; expected small letters" in said
+    assert "cannot name a person; expected small letters" in stderr
 
 
 def test_other_settings_wait_until_the_servers_are_down(team: Servers):
-    code, _, said = team.type("up", str(team.folder), "--port", str(free_port()))
+    code, _, stderr = team.type("up", str(team.folder), "--port", str(free_port()))
     assert code == 2
-    assert "are up with other settings; run `down` before `up`" in said
+    assert "are up with other settings; run `down` before `up`" in stderr
 
 
-def test_a_folder_without_servers_is_said(tmp_path: Path, team: Servers):
+def test_a_folder_without_servers_is_reported(tmp_path: Path, team: Servers):
     for command in (["status"], ["down"], ["person"]):
-        code, _, said = team.type(*command, str(tmp_path), *(["anna", "author"] if command == ["person"] else []))
+        code, _, stderr = team.type(*command, str(tmp_path), *(["anna", "author"] if command == ["person"] else []))
         assert code == 1
-        assert said.strip() == f"{tmp_path} holds no team's servers; set them up with: python infra/team up {tmp_path}"
+        assert (
+            stderr.strip() == f"{tmp_path} holds no team's servers; set them up with: python infra/team up {tmp_path}"
+        )
 
 
 def test_everything_is_down_after_down_and_there_again_after_up(team: Servers, model: dict[str, str], become):
@@ -462,18 +464,18 @@ def test_everything_is_down_after_down_and_there_again_after_up(team: Servers, m
     status = team.type("status", str(team.folder))[2].splitlines()
     assert [line.split(",")[0].split()[1] for line in status] == ["down", "down"]
     assert team.type("down", str(team.folder))[0] == 0  # twice does no harm
-    code, _, said = team.type("person", str(team.folder), "dora", "reader")
+    code, _, stderr = team.type("person", str(team.folder), "dora", "reader")
     assert code == 1
-    assert f"MLflow at {team.uri} does not answer" in said
+    assert f"MLflow at {team.uri} does not answer" in stderr
     with socket.socket() as taken:  # somebody else's server in the meantime
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", team.port))
         taken.listen()
-        code, _, said = team.type("up", str(team.folder))
+        code, _, stderr = team.type("up", str(team.folder))
         assert code == 1
-        assert f"127.0.0.1:{team.port} cannot be used" in said
-    code, _, said = team.type("up", str(team.folder))  # as it was told the first time
-    assert code == 0, said
+        assert f"127.0.0.1:{team.port} cannot be used" in stderr
+    code, _, stderr = team.type("up", str(team.folder))  # as the first time
+    assert code == 0, stderr
     become("cleo")
     client = MlflowClient(team.uri, team.uri)
     assert client.get_run(model["run"]).info.run_id == model["run"]
@@ -483,17 +485,17 @@ def test_everything_is_down_after_down_and_there_again_after_up(team: Servers, m
 
 
 def _owner(team: Servers) -> str:
-    word = json.loads((team.folder / "secrets.json").read_bytes())["headframe_owner"]
-    return f"postgresql+psycopg://headframe_owner:{word}@127.0.0.1:{team.database_port}/headframe_ledger"
+    secret = json.loads((team.folder / "secrets.json").read_bytes())["headframe_owner"]
+    return f"postgresql+psycopg://headframe_owner:{secret}@127.0.0.1:{team.database_port}/headframe_ledger"
 
 
 def _administrator(team: Servers) -> str:
-    word = json.loads((team.folder / "secrets.json").read_bytes())["postgres"]
-    return f"postgresql://postgres:{word}@127.0.0.1:{team.database_port}/headframe_ledger"
+    secret = json.loads((team.folder / "secrets.json").read_bytes())["postgres"]
+    return f"postgresql://postgres:{secret}@127.0.0.1:{team.database_port}/headframe_ledger"
 
 
 def _status(
-    team: Servers, path: str, user: str = "", word: str = "", *,
+    team: Servers, path: str, user: str = "", secret: str = "", *,
     host: str | None = None, method: str = "GET", body: str = "{}", origin: str | None = None,
 ) -> int:  # fmt: skip
     """Ask MLflow as plainly as anybody can; gives the status of its answer."""
@@ -501,7 +503,7 @@ def _status(
 
     headers = {"Host": host or f"127.0.0.1:{team.port}"}
     if user:
-        headers["Authorization"] = f"Basic {base64.b64encode(f'{user}:{word}'.encode()).decode()}"
+        headers["Authorization"] = f"Basic {base64.b64encode(f'{user}:{secret}'.encode()).decode()}"
     if method != "GET":
         headers["Content-Type"] = "application/json"
     if origin:
@@ -524,9 +526,9 @@ def test_a_postgresql_that_is_there_already_is_used_and_left_running(tmp_path_fa
             assert f"postgresql up at {host}:{port}" in other.up(**there)
             anna = other.let_in("anna", "author", **there)
             assert f"@{host}:{port}/headframe_ledger" in anna["HEADFRAME_LEDGER"]
-            code, _, said = other.type("person", str(other.folder), "ben", "author", PGUSER="nobody")
+            code, _, stderr = other.type("person", str(other.folder), "ben", "author", PGUSER="nobody")
             assert code == 1
-            assert "set PGUSER and PGPASSWORD of who may make roles" in said
+            assert "set PGUSER and PGPASSWORD of who may make roles" in stderr
             assert not (other.folder / "postgres").exists()
         finally:
             assert other.type("down", str(other.folder))[0] == 0

@@ -178,9 +178,9 @@ def _written(document: dict[str, Any], page: Any, target: Path) -> CommandResult
 
 
 def _gate(arguments: argparse.Namespace, service: PromotionService) -> CommandResult:
-    from headframe.promotion.ask_gates import ask_gates
+    from headframe.promotion.run_gates import run_gates
 
-    gated = ask_gates(_version(arguments, service), service, _key(arguments))
+    gated = run_gates(_version(arguments, service), service, _key(arguments))
     lines = [
         f"  {'ok' if each.passed else 'no':4}{each.gate:14}{each.verdict}: {each.reason}"
         for each in gated.report.results

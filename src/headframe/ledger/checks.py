@@ -7,7 +7,7 @@ import binascii
 import json
 from typing import Any
 
-from headframe.errors import Refused
+from headframe.errors import Refused, refuse_if
 from headframe.ledger.database import ENTRIES
 from headframe.ledger.entries import GENESIS, KINDS, Entry, entry_label, envelope_digest, is_time
 from headframe.signing.envelope import SignedStatement, verify_statement
@@ -52,13 +52,9 @@ def checked_entry(row: dict[str, Any], model: str, number: int, before: Any, tru
 
 
 def _open_row(row: dict[str, Any], before: Any, trust: Trust) -> SignedStatement:
-    problem = _column_problem(row)
-    if problem is not None:
-        raise Refused(problem)
+    refuse_if(_column_problem(row))
     opened = verify_statement(row["envelope"], row["kind"], trust)
-    problem = _content_problem(row, opened, before)
-    if problem is not None:
-        raise Refused(problem)
+    refuse_if(_content_problem(row, opened, before))
     return opened
 
 

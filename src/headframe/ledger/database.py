@@ -94,18 +94,17 @@ class LedgerDatabase:
 
     def create_tables(self) -> None:
         """Create the tables where there are none; of several processes one does."""
-        backend = self._engine.dialect.name
         if self.file:
             self.file.parent.mkdir(parents=True, exist_ok=True)
         with self.connect(writing=False) as connection:
             if sa.inspect(connection).has_table(PROJECTED.name):
                 return
         with self.connect(writing=True) as connection:
-            if backend == "postgresql":
+            if not self.file:
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
             if not sa.inspect(connection).has_table(PROJECTED.name):
                 _metadata.create_all(connection)
-                for statement in _APPEND_ONLY[backend]:
+                for statement in _APPEND_ONLY[self._engine.dialect.name]:
                     connection.exec_driver_sql(statement)
 
     @contextmanager

@@ -22,7 +22,7 @@ _PAYLOADS: dict[Kind, dict[str, type | tuple[type, ...]]] = {
 }  # fmt: skip
 """What the payload of each kind must hold, and its type; entries that it refers to are checked separately."""
 _REFERS_TO: dict[Kind, tuple[str, Kind]] = {"promote": ("gate_entry", "gate"), "rollback": ("promote_entry", "promote")}
-JUDGED = ("bundle", "report", "signature")  # digests that gates, approvals and promotions name: what was judged
+GATED_DIGESTS = ("bundle", "report", "signature")  # digests that gates, approvals and promotions name: what was judged
 
 
 def require_valid_payloads(entries: Sequence[Entry]) -> None:
@@ -44,7 +44,7 @@ def require_valid_payloads(entries: Sequence[Entry]) -> None:
         if entry.kind == "promote" and not all(isinstance(each, str) for each in payload.get("approvals") or ()):
             missing.append("approvals")
         if entry.kind in ("gate", *_REFERS_TO):
-            missing += [f"digests.{name}" for name in JUDGED if name not in entry.digests]
+            missing += [f"digests.{name}" for name in GATED_DIGESTS if name not in entry.digests]
         if missing:
             msg = f"{entry.label}: it has no valid {', '.join(missing)}, so {advice}"
             raise Refused(msg)

@@ -20,7 +20,7 @@ from sqlalchemy.exc import IntegrityError
 
 from headframe.config.plan.promotion import PromotionConfig
 from headframe.config.project import Project
-from headframe.errors import ConfigurationError, HeadframeError, Refused
+from headframe.errors import ConfigurationError, HeadframeError, Refused, refuse_if
 from headframe.ledger.alias import LedgerHead, delete_alias, ledger_mismatch, read_head, set_head
 from headframe.ledger.checks import checked_entry, intended_model
 from headframe.ledger.database import (
@@ -178,7 +178,14 @@ class Ledger:
                 return None
             head = read_head(model, uri)
             entries = _entries(connection, model, trust)
-            self._require_own(model, entries, head, 0 if force else projected)
+            location = self.database.location
+            refuse_if(ledger_mismatch(model, entries, head, 0 if force else projected, location))
+            if not entries:
+                msg = (
+                    f"the ledger {location} has no entry about {model}, so it cannot name its champion; name the "
+                    f"ledger that can with promotion.ledger or {ADDRESS_VARIABLE}"
+                )
+                raise Refused(msg)
             present = champion_entry(entries)
             changed = present if present is not None and (force or present.number > projected) else None
             if changed is not None:
@@ -188,16 +195,6 @@ class Ledger:
             set_head(model, LedgerHead(entries[0].digest, entries[-1].number, entries[-1].digest), uri)
             connection.execute(sa.update(PROJECTED).where(PROJECTED.c.model == model).values(number=len(entries)))
         return changed
-
-    def _require_own(self, model: str, entries: Sequence[Entry], head: LedgerHead | None, projected: int) -> None:
-        problem = ledger_mismatch(model, entries, head, projected, self.database.location)
-        if problem is None and not entries:
-            problem = (
-                f"the ledger {self.database.location} has no entry about {model}, so it cannot name its champion; name "
-                f"the ledger that can with promotion.ledger or {ADDRESS_VARIABLE}"
-            )
-        if problem is not None:
-            raise Refused(problem)
 
     def foreign_entries(self, model: str) -> list[str]:
         """Return a message for each row that is filed under another model's name, but was signed for this one."""

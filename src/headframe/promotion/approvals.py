@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from headframe.digests import Record
 from headframe.errors import Refused
 from headframe.ledger.entries import envelope_digest, is_time
-from headframe.ledger.rules import JUDGED
+from headframe.ledger.rules import GATED_DIGESTS
 from headframe.signing.envelope import verify_statement
 from headframe.signing.trust import Signer, Trust
 
@@ -55,8 +55,8 @@ def read_approval(envelope: str, trust: Trust) -> Approval:
         Refused: it is no approval, its signer is not trusted, it was changed, or something is missing.
     """
     opened = verify_statement(envelope, APPROVAL, trust)
-    content = {**opened.payload, **{name: opened.subjects.get(name) for name in JUDGED}}
-    texts = ("model", *JUDGED, "reason", "time", "expires")
+    content = {**opened.payload, **{name: opened.subjects.get(name) for name in GATED_DIGESTS}}
+    texts = ("model", *GATED_DIGESTS, "reason", "time", "expires")
     missing = [name for name in texts if not isinstance(content.get(name), str)]
     missing += [] if type(content.get("version")) is int else ["version"]
     missing += [name for name in ("time", "expires") if name not in missing and not is_time(content[name])]

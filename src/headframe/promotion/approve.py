@@ -6,17 +6,16 @@ import secrets
 from datetime import timedelta
 from typing import Any
 
-from headframe.errors import Refused
+from headframe.errors import Refused, refuse_if
 from headframe.gates.stored_report import fetch_report
 from headframe.ledger.entries import Entry, champion_entry, format_time
-from headframe.ledger.rules import JUDGED
+from headframe.ledger.rules import GATED_DIGESTS
 from headframe.promotion.approvals import APPROVAL, read_approval
 from headframe.promotion.rules import (
     PromotionRules,
     approval_problem,
     author_left,
     four_eyes_problem,
-    refuse_if,
     require_gated,
     require_reason,
     require_role,
@@ -59,7 +58,7 @@ def sign_approval(version: ModelVersion, reason: str, service: PromotionService,
         "expires": format_time(rules.time + timedelta(days=service.promotion.approvals.days)),
         "id": secrets.token_hex(16),  # distinguishes a second approval in the same second from a copy
     }
-    return sign_statement(APPROVAL, {name: gated.digests[name] for name in JUDGED}, payload, key)
+    return sign_statement(APPROVAL, {name: gated.digests[name] for name in GATED_DIGESTS}, payload, key)
 
 
 def approve(version: ModelVersion, reason: str, service: PromotionService, key: OwnKey) -> LedgerAction:
@@ -104,7 +103,7 @@ def record_approval(version: ModelVersion, envelope: str, service: PromotionServ
         if problem is not None:
             msg = f"the approval by {given.signer.name} does not count for {name}: {problem}"
             raise Refused(f"{msg}; ask for one of {name} as it is now: headframe models approve {name}")
-        about = {name: getattr(given, name) for name in JUDGED}
+        about = {name: getattr(given, name) for name in GATED_DIGESTS}
         return version.number, {"approval": given.envelope, "approver": given.signer.name, "digests": about}
 
     entry = service.append(version.model, "approve", key, build)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from headframe.config.plan.promotion import PromotionConfig, TeamConfig
-from headframe.errors import HeadframeError, Refused, Unavailable
+from headframe.errors import HeadframeError, Refused, Unavailable, refuse_if
 from headframe.gates.judge import judge_version
 from headframe.gates.report import GateReport
 from headframe.ledger.entries import champion_entry
 from headframe.places import Places
-from headframe.promotion.rules import refuse_if, requires_others
+from headframe.promotion.rules import requires_others
 from headframe.records import Decision, TrainedPlan
 from headframe.registry.versions import ModelVersion, champion_number, is_intact
 from headframe.signing.keys import own_key
@@ -40,8 +40,8 @@ def decide(
             not what was signed.
         HeadframeError: MLflow or the ledger cannot be reached or written.
     """
-    from headframe.promotion.ask_gates import ask_gates  # noqa: PLC0415 - SQLAlchemy, which no stored decision needs
     from headframe.promotion.promote import promote  # noqa: PLC0415 - as this
+    from headframe.promotion.run_gates import run_gates  # noqa: PLC0415 - SQLAlchemy, which no stored decision needs
     from headframe.promotion.service import PromotionService, alias_mismatch  # noqa: PLC0415 - as this
 
     key = own_key()
@@ -55,7 +55,7 @@ def decide(
     if present is not None and present.version == number:
         return _decide_champion(version, service)
     who = f"{model} version {number}"
-    gated = ask_gates(version, service, key)
+    gated = run_gates(version, service, key)
     report = gated.report
     unusable = _unusable(service, report)
     stays = f"version {report.champion} stays champion{unusable}" if report.champion else "there is still no champion"

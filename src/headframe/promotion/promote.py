@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from headframe.errors import refuse_if
 from headframe.gates.stored_report import fetch_report
 from headframe.ledger.entries import Entry, champion_entry
 from headframe.promotion.rules import (
     objections,
-    refuse_if,
     require_gated,
     require_role,
     unlisted_people,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from headframe.errors import Refused
+from headframe.errors import Refused, refuse_if
 from headframe.ledger.entries import Entry, champion_entry
 from headframe.ledger.rules import last_rejection, previous_champion
 from headframe.promotion.promotion_checks import champion_files, promotion_problems
-from headframe.promotion.rules import refuse_if, require_reason, require_role
+from headframe.promotion.rules import require_reason, require_role
 from headframe.promotion.service import LedgerAction, PromotionService
 from headframe.signing.keys import OwnKey
 

@@ -47,16 +47,6 @@ class PromotionRules:
     time: datetime  # of the promotion
 
 
-def refuse_if(problem: str | None) -> None:
-    """Raise an error if there is a problem.
-
-    Raises:
-        Refused: there is one.
-    """
-    if problem is not None:
-        raise Refused(problem)
-
-
 def has_role(signer: Signer, action: str) -> bool:
     """Return whether a person has a role that may do this."""
     return bool(set(ALLOWED_ROLES[action]) & set(signer.roles))

@@ -14,14 +14,14 @@ from headframe.config.plan.plan import Plan
 from headframe.config.plan.promotion import PromotionConfig
 from headframe.config.targets.nearest import nearest
 from headframe.digests import Record, folder_digest
-from headframe.errors import ConfigurationError, HeadframeError, Refused
+from headframe.errors import ConfigurationError, HeadframeError, Refused, refuse_if
 from headframe.gates.request import GateRequest
 from headframe.ledger.alias import ledger_mismatch, read_head
 from headframe.ledger.database import ADDRESS_VARIABLE
 from headframe.ledger.entries import Entry, Kind, champion_entry
 from headframe.ledger.rules import require_valid_payloads
 from headframe.ledger.store import ConcurrentAppend, Ledger
-from headframe.promotion.rules import PromotionRules, VersionFiles, refuse_if, reproduction_verdict
+from headframe.promotion.rules import PromotionRules, VersionFiles, reproduction_verdict
 from headframe.registry.layout import bundle_in
 from headframe.registry.signature import SignedModel
 from headframe.registry.versions import ModelVersion, champion_number, resolve, signed_files

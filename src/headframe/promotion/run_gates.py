@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from headframe.errors import refuse_if
 from headframe.gates.judge import judge_version
 from headframe.gates.report import GateReport
 from headframe.gates.request import GateRequest
 from headframe.gates.stored_report import store_report
 from headframe.ledger.entries import Entry, champion_entry, parse_time
 from headframe.ledger.rules import count_candidates, count_tries
-from headframe.promotion.rules import author_left, refuse_if, require_role
+from headframe.promotion.rules import author_left, require_role
 from headframe.promotion.service import LedgerAction, PromotionService, require_challenger
 from headframe.registry.listing import list_versions
 from headframe.registry.versions import ModelVersion
@@ -29,7 +30,7 @@ class GateAction(LedgerAction):
     author: str  # who signed the version's files
 
 
-def ask_gates(version: ModelVersion, service: PromotionService, key: OwnKey) -> GateAction:
+def run_gates(version: ModelVersion, service: PromotionService, key: OwnKey) -> GateAction:
     """Run the gates of the policy in force on a version, against the present champion, and record their report.
 
     Raises:
