@@ -76,12 +76,8 @@ def ledger_mismatch(
 ) -> str | None:
     """Return why MLflow's head of a model is not from this ledger, or from more entries than are left; None if it is.
 
-    Args:
-        model: name in the registry.
-        entries: of the ledger, read after `head` was.
-        head: as MLflow has it.
-        projected: how many entries this ledger has noted as written to MLflow, read before `head` was.
-        location: where this ledger is.
+    First `projected` must have been read, the number of entries that this ledger has noted as written to MLflow, then
+    `head`, then `entries`.
     """
     if head is None and projected:
         return (

@@ -19,14 +19,7 @@ _RESTORE = "restore the ledger from a copy"
 
 
 def checked_entry(row: dict[str, Any], model: str, number: int, before: Any, trust: Trust) -> Entry:
-    """Return the entry of a row, compared with its envelope and with the entry before.
-
-    Args:
-        row: its columns.
-        model: the chain that it belongs to.
-        number: that it must have.
-        before: the entry before, or a row with its digest and time; None for the first.
-        trust: whose signature counts.
+    """Return the entry of a row, compared with its envelope and with the entry `before` (or a row with its digest).
 
     Raises:
         Refused: the row does not hold.
@@ -36,7 +29,9 @@ def checked_entry(row: dict[str, Any], model: str, number: int, before: Any, tru
         msg = f"entry {number} of {model} is missing, {label} follows; {_RESTORE}"
         raise Refused(msg)
     try:
-        opened = _open_row(row, before, trust)
+        refuse_if(_column_problem(row))
+        opened = verify_statement(row["envelope"], row["kind"], trust)
+        refuse_if(_content_problem(row, opened, before))
     except Refused as error:
         msg = f"{label}: {error}"
         raise Refused(msg) from error
@@ -49,13 +44,6 @@ def checked_entry(row: dict[str, Any], model: str, number: int, before: Any, tru
         digest=row["digest"],
         payload={**payload, "digests": opened.subjects},
     )
-
-
-def _open_row(row: dict[str, Any], before: Any, trust: Trust) -> SignedStatement:
-    refuse_if(_column_problem(row))
-    opened = verify_statement(row["envelope"], row["kind"], trust)
-    refuse_if(_content_problem(row, opened, before))
-    return opened
 
 
 def _column_problem(row: dict[str, Any]) -> str | None:

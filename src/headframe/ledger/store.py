@@ -103,13 +103,8 @@ class Ledger:
         runs backwards: a clock that is behind gives the time of the entry before. Where this machine's clock is off by
         more than `MAX_CLOCK_SKEW`, its time is noted in the entry.
 
-        Args:
-            model: name in the registry.
-            kind: what is done.
-            version: to which version.
-            payload: what else is signed, as JSON; its `digests` (sha256 by name) become the statement's subjects.
-            key: of the signer.
-            after: number of the last entry that was read, 0 where there was none; the new one gets the next number.
+        What else is signed is the payload, as JSON; its `digests` (sha256 by name) become the statement's subjects. The
+        entry gets the number after `after`, the last one that was read; 0 where there was none.
 
         Raises:
             ConcurrentAppend: there is an entry of that number already.

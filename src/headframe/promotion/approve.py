@@ -67,13 +67,7 @@ def approve(version: ModelVersion, reason: str, service: PromotionService, key: 
 
 
 def record_approval(version: ModelVersion, envelope: str, service: PromotionService, key: OwnKey) -> LedgerAction:
-    """Record an approval that was signed elsewhere.
-
-    Args:
-        version: which it must be about.
-        envelope: as `sign_approval` returns it.
-        service: where it is recorded.
-        key: of the person who records it, not of the approver.
+    """Record an approval of a version, as `sign_approval` returns it; the key is of the person who records it.
 
     Raises:
         Refused: it does not hold: signature, role, four eyes, term, the version, its model, its gate report; or it

@@ -104,10 +104,8 @@ def four_eyes_problem(approver: Signer, name: str, rules: PromotionRules) -> str
     author, promotion = rules.author, rules.promotion
     if not promotion.approvals.four_eyes or approver.key != author.key:
         return None
-    return (
-        f"{author.name} registered {name} and policy {promotion.policy} asks for four eyes, so {author.name} cannot "
-        "approve it; ask another approver"
-    )
+    eyes = f"policy {promotion.policy} asks for four eyes"
+    return f"{author.name} registered {name} and {eyes}, so another person has to approve it"
 
 
 def reproduction_verdict(
@@ -178,13 +176,7 @@ def stale_gate_problem(entries: Sequence[Entry], gated: Entry) -> str | None:
 
 
 def objections(entries: Sequence[Entry], report: GateReport, gated: Entry, rules: PromotionRules) -> list[str]:
-    """Return what keeps a version from becoming champion, apart from its files.
-
-    Args:
-        entries: of the ledger, up to the promotion.
-        report: of the version's gates.
-        gated: the entry about these gates.
-        rules: what it is judged by.
+    """Return what keeps a version from becoming champion by the entries before its promotion, apart from its files.
 
     Returns:
         A sentence without a full stop for each; none where it may become champion.

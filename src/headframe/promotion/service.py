@@ -152,8 +152,7 @@ class PromotionService:
     def require_known_model(self, model: str) -> None:
         """Check that the ledger knows a model.
 
-        Where it does not, but MLflow has a ledger's head for the model, this ledger was lost or is the wrong one, which
-        reading the entries reports.
+        Where MLflow has a ledger's head of it, this ledger was lost or is the wrong one; reading the entries says so.
 
         Raises:
             ConfigurationError: it does not.
@@ -227,11 +226,7 @@ class PromotionService:
     ) -> Entry:
         """Append an entry and write it to MLflow; if another process appended first, build it again.
 
-        Args:
-            model: name in the registry.
-            kind: of the entry.
-            key: of the signer.
-            build: takes the entries so far and returns version and payload.
+        `build` takes the entries so far and returns version and payload.
 
         Raises:
             Refused: as `own_entries`, or as `build`.

@@ -55,12 +55,7 @@ class History(Record):
 
 
 def history(model: str, service: PromotionService, on: str | None = None) -> History:
-    """Return who was champion, at one time or ever.
-
-    Args:
-        model: name in the registry.
-        service: the people and the ledger.
-        on: a date (UTC; its end counts) or a timestamp, in ISO 8601; None for all time.
+    """Return who was champion: on a date (UTC; its end counts) or at a timestamp, in ISO 8601, or ever.
 
     Raises:
         ConfigurationError: the ledger does not know the model, or `on` is no date.
