@@ -76,7 +76,7 @@ def promote_version(team: TeamProject, number: int, service: PromotionService | 
 
 
 def promote_versions(team: TeamProject, *numbers: int, service: PromotionService | None = None) -> None:
-    """Have versions become champion one after another."""
+    """Gate, approve and promote versions one after another."""
     for number in numbers:
         gate_version(team, number, service)
         approve_version(team, number, service=service)

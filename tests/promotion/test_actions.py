@@ -325,7 +325,7 @@ def test_a_rejected_version_waits_for_gates_and_approval(team: TeamProject):
         Refused, match=r"bert rejected it at .* \(biased\), so digits/1 has to be gated again and approved"
     ):
         promote_version(team, 1, service)
-    approve_version(team, 1, "cora", service)  # somebody else's word does not answer it by itself
+    approve_version(team, 1, "cora", service)  # another person's approval alone does not overrule it
     with pytest.raises(Refused, match="bert rejected it"):
         promote_version(team, 1, service)
     gate_version(team, 1, service)
@@ -502,7 +502,7 @@ def test_an_alias_that_was_moved_is_reported_and_put_back(team: TeamProject, cap
         "it was moved without the ledger; restore it with: headframe models verify digits --restore"
     }
     gate_version(team, 2)
-    assert champion_number("digits", team.uri) == 4, "only a person's word puts it back"
+    assert champion_number("digits", team.uri) == 4, "only --restore puts it back"
     with caplog.at_level(logging.WARNING, "headframe"), pytest.raises(Refused):
         promote_version(team, 2)
     assert "it was moved without the ledger" in caplog.text

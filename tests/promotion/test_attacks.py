@@ -316,7 +316,7 @@ def test_an_incomplete_approval_is_refused_in_one_sentence(changes: dict[str, An
     assert "\n" not in str(refused.value)
 
 
-def test_a_reproduction_counts_by_the_word_of_others_about_this_very_model(team: TeamProject):
+def test_a_reproduction_counts_if_another_person_signed_it_for_this_very_model(team: TeamProject):
     service = team.service()
     files = service.version_files(team.version(1))
     payload = {"verdict": "bitwise", "digests": {"bundle": files.bundle}}
@@ -334,7 +334,7 @@ def test_a_reproduction_counts_by_the_word_of_others_about_this_very_model(team:
 
 
 def leaving(team: TeamProject, name: str, at: datetime, **changes: Any) -> PromotionService:
-    """Give the service after somebody left."""
+    """Return the service after somebody left."""
     service, config = team.service(**changes), team.config.model_dump(mode="json")
     config["people"][name]["until"] = format_time(at)
     return PromotionService(service.promotion, Trust.of(TeamConfig.model_validate(config)), team.uri, team.root)
@@ -346,7 +346,7 @@ def test_what_a_person_signed_before_leaving_still_counts_and_nothing_new(team: 
     gone = parse_time(entries[-1].time) + timedelta(seconds=1)
     without_bert = leaving(team, "bert", gone)
     assert verify("digits", without_bert).problems == ()
-    assert [word.by for word in history("digits", without_bert).periods[0].approvals] == ["bert"]
+    assert [each.by for each in history("digits", without_bert).periods[0].approvals] == ["bert"]
     assert promotion_problems(entries, entries[-1], without_bert) == []
     if datetime.now(UTC) < gone:
         without_bert = leaving(team, "bert", gone - timedelta(seconds=1))

@@ -54,7 +54,7 @@ class Person:
         self.capsys = capsys
 
     def __call__(self, *arguments: str) -> tuple[int, str, str]:
-        """Give exit code, what was printed to stdout and to stderr."""
+        """Return exit code, what was printed to stdout and to stderr."""
         code = main(["models", *arguments, *OURS])
         printed, output = self.capsys.readouterr()
         return code, printed, output
@@ -65,7 +65,7 @@ class Person:
         return printed
 
     def refused(self, *arguments: str) -> str:
-        """Give the one sentence of a refusal."""
+        """Return the one sentence of a refusal."""
         code, printed, output = self(*arguments, "--json")
         assert code == 4, (printed, output)
         document = json.loads(printed)

@@ -145,7 +145,9 @@ def test_a_kill_at_any_write_leaves_nothing_half_done(kind: str, least: int, tea
     setup = scene(team, kind)
     outcome = tmp_path / "outcome"
     writes = count_writes(setup, outcome)
-    assert writes >= least, "entry, head and mark are a statement and a commit each; so are reason and alias of a crown"
+    assert writes >= least, (
+        "entry, head and mark are a statement and a commit each; so are reason and alias of a champion"
+    )
     ends = []
     for number in range(writes):
         setup.restore()

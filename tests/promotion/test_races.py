@@ -25,7 +25,7 @@ DONE, REFUSED, OTHER = 0, 4, 70
 
 
 def at_once(works: Sequence[Callable[[], object]], messages: Path) -> list[int]:
-    """Do things in forked processes that begin in one moment; gives their exit codes and keeps what they say.
+    """Run functions in forked processes that begin in one moment; return their exit codes and write their refusals.
 
     Args:
         works: one for each process.

@@ -53,10 +53,10 @@ def exchange(team: TeamProject, aside: Callable[[MlflowClient], object], *, note
     client.set_registered_model_alias("digits", "champion", "1")
 
 
-def test_a_champion_by_the_word_of_all_serves(team: TeamProject, tmp_path: Path):
+def test_a_champion_by_ledger_alias_and_files_serves(team: TeamProject, tmp_path: Path):
     promote_versions(team, 1, 2)
     assert [opened(team, name) for name in ("digits", "digits@champion", "models:/digits@champion")] == [2, 2, 2]
-    assert opened(team, "digits/3") == 3, "a version that is asked for by its number needs nobody's word"
+    assert opened(team, "digits/3") == 3, "a version requested by its number need not be champion"
     target = tmp_path / "scored.parquet"
     predicted = predict_to_file("digits", "digits", target, plan=plan(team), root=team.root, uri=team.uri)
     assert (predicted.version, pq.read_table(target).num_rows) == (2, 1797)

@@ -48,7 +48,7 @@ class Step:
 
 
 def blocks(text: str) -> list[tuple[str, list[Step]]]:
-    """Give each block's text with its commands."""
+    """Yield each block's text with its commands."""
     found = []
     for match in BLOCK.finditer(text):
         steps: list[Step] = []
@@ -92,12 +92,12 @@ class Stage:
         for line in shell.stdout:
             if line.rstrip("\n").endswith(_END):
                 rest = line.rstrip("\n").removesuffix(_END)
-                return [*lines, *([self._told(rest)] if rest else [])]
-            lines.append(self._told(line.rstrip()))
+                return [*lines, *([self._as_shown(rest)] if rest else [])]
+            lines.append(self._as_shown(line.rstrip()))
         raise AssertionError(f"{step.who}'s shell ended at: {command}")
 
     def learn(self, shown: tuple[str, ...], came: list[str]) -> list[str] | None:
-        """Hold lines against those that the document shows; gives them with the document's `...`, None: they differ."""
+        """Compare lines with the document's; return them with the document's `...`, or None where they differ."""
         matched: list[str] = []
         rest = list(came)
         skipping = False
@@ -150,7 +150,7 @@ class Stage:
         return self.shells[who]
 
     def now(self, command: str) -> str:
-        """Give a command with the digests and times that came instead of the document's."""
+        """Return a command with the digests and times that came instead of the document's."""
         for document, real in self.learned.items():
             command = command.replace(document, real)
         return command
@@ -163,14 +163,14 @@ class Stage:
             command = command.replace(place, f"{self.folder}{place}")
         return command
 
-    def _told(self, line: str) -> str:
+    def _as_shown(self, line: str) -> str:
         for document, real in self.ports.items():
             line = re.sub(rf"(?<=:){real}\b", document, line)
         return line.replace(str(self.folder), "")
 
 
 def _same(shown: str, came: str) -> dict[str, str] | None:
-    """Give what stands for each digest and time of a line; None where the lines differ in anything else."""
+    """Return what stands for each digest and time of a line; None where the lines differ in anything else."""
     if TOKEN.sub(_kind, shown.rstrip()) != TOKEN.sub(_kind, came.rstrip()):
         return None
     pairs = zip(TOKEN.finditer(shown), TOKEN.finditer(came), strict=True)

@@ -1,4 +1,4 @@
-"""docs/team.md keeps its word: every command in it is typed, and what it shows is what comes."""
+"""Every command of docs/team.md is run, and must print what the document shows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DOCUMENT = REPOSITORY / "docs" / "team.md"
 @pytest.mark.slow
 @pytest.mark.flow
 @pytest.mark.timeout(1200)
-def test_the_story_of_a_team_of_three_goes_as_it_is_told():
+def test_the_commands_of_a_team_of_three_print_what_the_document_shows():
     if not installed("initdb"):
         pytest.skip("PostgreSQL is not installed (no initdb)")
     folder = Path(tempfile.mkdtemp(prefix="headframe-scenario-"))

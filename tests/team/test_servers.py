@@ -143,7 +143,7 @@ def test_no_one_signs_up_by_themselves(team: Servers):
     assert _status(team, "/api/2.0/mlflow/users/update-admin", *anna, method="PATCH") == 403
 
 
-def test_who_does_not_introduce_themselves_is_told_how(team: Servers, become):
+def test_a_request_without_a_user_is_refused_with_advice(team: Servers, become):
     become(None)
     expected = f"MLflow at {team.uri} asks who you are (401); set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
     with pytest.raises(HeadframeError) as output:
@@ -298,7 +298,7 @@ def test_nobody_but_the_owner_changes_what_guards_the_entries(change: str, team:
         connection.execute(change)
 
 
-def test_a_reader_cannot_say_what_mlflow_was_told_of(team: Servers):
+def test_a_reader_cannot_note_what_was_projected(team: Servers):
     address = team.people["cleo"]["HEADFRAME_LEDGER"].replace("+psycopg", "")
     with (
         psycopg.connect(address) as connection,
@@ -330,7 +330,7 @@ def test_a_row_that_nobody_signed_is_taken_by_the_database_and_named_by_the_ledg
 
 
 def _repair(which: str) -> list[str]:
-    """Give the statements of `infra/README.md` by which the owner removes a row that does not hold."""
+    """Return the statements of `infra/README.md` by which the owner removes a row that does not hold."""
     text = (REPOSITORY / "infra" / "README.md").read_text(encoding="utf-8")
     block = text.partition("```sql\n")[2].partition("```")[0].replace("model = 'digits' AND number >= 7", which)
     assert which in block
@@ -498,7 +498,7 @@ def _status(
     team: Servers, path: str, user: str = "", secret: str = "", *,
     host: str | None = None, method: str = "GET", body: str = "{}", origin: str | None = None,
 ) -> int:  # fmt: skip
-    """Ask MLflow as plainly as anybody can; gives the status of its answer."""
+    """Return the status of MLflow's response to a plain request."""
     import base64
 
     headers = {"Host": host or f"127.0.0.1:{team.port}"}

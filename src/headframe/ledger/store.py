@@ -56,7 +56,7 @@ MAX_CLOCK_SKEW = timedelta(minutes=5)  # a clock that is off by more is logged a
 
 
 class ConcurrentAppend(HeadframeError):
-    """Another process appended the entry first: read again, and judge again."""
+    """Another process appended the entry first: read the entries again, and build it again."""
 
 
 @dataclass(frozen=True)

@@ -238,7 +238,7 @@ class PromotionService:
             try:
                 entry = self.ledger.append(model, kind, version, payload, key, after=len(entries))
             except ConcurrentAppend:
-                log.info("ledger    another process wrote entry %d of %s first; judging again", len(entries) + 1, model)
+                log.info("ledger    another process wrote entry %d of %s first; trying again", len(entries) + 1, model)
                 continue
             try:
                 self.ledger.project(model, self.uri, self.trust)
