@@ -558,10 +558,10 @@ from headframe.datasets.splits import Splitter
 
 
 class Leaky(Splitter):
-    """Promises to keep contents apart, and does not."""
+    """Declares that splits are disjoint, though they are not."""
 
     def __init__(self, time: bool = False):
-        self.apart = not time
+        self.disjoint = not time
 
     def assign(self, rows, time):
         if time is not None:

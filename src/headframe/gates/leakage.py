@@ -43,7 +43,7 @@ class Leakage:
         if not context.records.task.horizon and len(measured) != len(ids):
             reason = f"{len(measured):,} rows were measured, but the split has {len(ids):,} test rows"
             return GateResult.refuse("leaks", reason, numbers)
-        if build(context.records.plan.dataset.split).apart:
+        if build(context.records.plan.dataset.split).disjoint:
             return self._contents(context, numbers)
         return self._order(context, numbers)
 
