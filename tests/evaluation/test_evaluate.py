@@ -207,7 +207,7 @@ def test_predictions_that_were_changed_or_lost_are_refused(plan, train, table, t
 def test_rows_of_another_version_of_the_data_are_not_measured_with(plan, train, table, tmp_path: Path, slices):
     model = train("model", skill=3.0)
     replaced = table.model_copy(update={"digest": "e" * 64})
-    with pytest.raises(DataError, match=r"data/colours holds version d{12} of the data, but e{12} is asked for"):
+    with pytest.raises(DataError, match=r"data/colours holds version d{12} of the data, but e{12} is expected"):
         evaluate(plan(slices=slices), replaced, model, None, Places(tmp_path).of_step(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 

@@ -109,9 +109,8 @@ class Predictor(ABC):
         Raises:
             DataError: as `scores` does.
         """
-        if self.lookback:
-            return self.task.decode(self.scores(rows.slice(max(0, rows.num_rows - self.lookback))))
-        return self.task.decode(self.scores(rows))
+        last = rows.slice(max(0, rows.num_rows - self.lookback)) if self.lookback else rows
+        return self.task.decode(self.scores(last))
 
     @abstractmethod
     def _scores(self, rows: pa.Table, starts: np.ndarray | None) -> np.ndarray:
