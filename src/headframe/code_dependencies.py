@@ -6,7 +6,7 @@ import ast
 import importlib.util
 import platform
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -27,12 +27,14 @@ BENEATH = ("numpy", "scipy")
 """Distributions that compute under those which code imports, so that their version counts for everything."""
 
 
+_distributions = lru_cache(maxsize=1)(metadata.packages_distributions)  # of each top-level module; takes 0.1 s
+_version = lru_cache(maxsize=512)(metadata.version)
+
+
 class CodeDependencies(Record):
     """What a result depends on besides its inputs; equal where equal inputs give an equal result."""
 
-    code: dict[
-        str, str
-    ]  # sha256 of each module, and of each template of a package, of Headframe's or the project's own
+    code: dict[str, str]  # sha256 of each module and template of Headframe's or the project's own
     libraries: dict[str, str]  # version of each distribution that this code imports from
     python: str
     machine: str  # kind of processor
@@ -52,7 +54,9 @@ def code_dependencies(modules: Iterable[str], own_source: Path) -> CodeDependenc
     Raises:
         ConfigurationError: a file of the project's own is no Python.
     """
-    tops = {"headframe", *_own(own_source)}
+    tops = {"headframe"}
+    if own_source.is_dir():
+        tops |= {path.stem if path.suffix == ".py" else path.name for path in own_source.iterdir()}
     code: dict[str, str] = {}
     foreign: set[str] = set()
     seen: set[str] = set()
@@ -70,15 +74,18 @@ def code_dependencies(modules: Iterable[str], own_source: Path) -> CodeDependenc
             continue
         if rest:
             waiting.append(module.rpartition(".")[0])  # whose __init__ is run first
-        file = _file(module, own_source)
+        single = own_source / f"{module}.py"
+        file = single if single.is_file() else module_file(module, own_source)
         if file is not None:
             code[module] = file_digest(file)
             code |= _templates(module, file)
             package = module if file.name == "__init__.py" else module.rpartition(".")[0]
             waiting.extend(_imports(file, package, code[module]))
+    provided = _distributions()
+    libraries = {*BENEATH, *(name for top in foreign for name in provided.get(top, ()))}
     return CodeDependencies(
         code=code,
-        libraries=_versions(foreign),
+        libraries={name: _version(name) for name in libraries},
         python=f"{sys.version_info.major}.{sys.version_info.minor}",
         machine=platform.machine(),
     )
@@ -98,42 +105,12 @@ def device_of(learner: Learner) -> str:
     return gpu() or "cpu"
 
 
-def _own(source: Path) -> set[str]:
-    """Name the packages and single modules that lie in the project's `src/`."""
-    if not source.is_dir():
-        return set()
-    return {path.stem if path.suffix == ".py" else path.name for path in source.iterdir()}
-
-
-def _file(module: str, own_source: Path) -> Path | None:
-    single = own_source / f"{module}.py"
-    return single if single.is_file() else module_file(module, own_source)
-
-
 def _templates(module: str, file: Path) -> dict[str, str]:
     """Return the digests of the templates that lie in a package: what is rendered from them depends on them, too."""
     if file.name != "__init__.py":
         return {}
     files = sorted(each for each in file.parent.iterdir() if each.suffix in TEMPLATES)
     return {f"{module}/{each.name}": file_digest(each) for each in files}
-
-
-def _versions(tops: Iterable[str]) -> dict[str, str]:
-    """Give the version of each distribution that provides one of these top-level modules, and of those beneath."""
-    known = _distributions()
-    names = {*BENEATH, *(name for top in tops for name in known.get(top, ()))}
-    return {name: _version(name) for name in names}
-
-
-@lru_cache(maxsize=1)
-def _distributions() -> Mapping[str, Sequence[str]]:
-    """Map top-level modules to what is installed; takes 0.1 s."""
-    return metadata.packages_distributions()
-
-
-@lru_cache(maxsize=512)
-def _version(distribution: str) -> str:
-    return metadata.version(distribution)
 
 
 @lru_cache(maxsize=512)

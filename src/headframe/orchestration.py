@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import logging
 import os
+import socket
 import sys
 import time
 import tomllib
@@ -23,7 +24,7 @@ from pydantic import BaseModel
 
 from headframe.digests import Record
 from headframe.errors import HeadframeError, Unavailable
-from headframe.stages import Finished, Stage
+from headframe.stages import Stage
 from headframe.telemetry import switch_off
 
 P = ParamSpec("P")
@@ -59,8 +60,6 @@ def require_api() -> None:
     Raises:
         HeadframeError: it is not; running inline instead would hide the run from the team.
     """
-    import socket  # noqa: PLC0415 - only runs with a server need it
-
     url = api_url()
     if url is None:
         return
@@ -142,23 +141,19 @@ def step(
         _record_flow_run()
         started = time.monotonic()
         finished = stage.run(arguments)
-        _log_result(stage.name, finished, time.monotonic() - started)
+        seconds, key = time.monotonic() - started, finished.key[:8]
+        extra = {"stage": stage.name, "reused": finished.reused, "seconds": seconds, "key": key}
+        how = f"reused {key}" if finished.reused else f"{seconds:.1f} s"
+        log.info("%-12s %s (%s)", stage.name, finished.record, how, extra=extra)
         return finished.record
 
-    task: Callable[..., R] = run
-    if engine() == "prefect":
-        import prefect  # noqa: PLC0415 - inline runs must not pay for it
-        from prefect.cache_policies import NO_CACHE  # noqa: PLC0415
-
-        made: Any = prefect.task(
-            name=stage.name,
-            retries=retries,
-            retry_delay_seconds=[10 * 2**attempt for attempt in range(retries)] or None,
-            retry_condition_fn=_is_worth_retrying if retries else None,
-            cache_policy=NO_CACHE,
-            persist_result=False,
-        )(run)
-        task = made
+    task = _as_task(
+        run,
+        name=stage.name,
+        retries=retries,
+        retry_delay_seconds=[10 * 2**attempt for attempt in range(retries)] or None,
+        retry_condition_fn=_is_worth_retrying if retries else None,
+    )
 
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         return task(**signature.bind(*args, **kwargs).arguments)
@@ -171,13 +166,17 @@ def action(function: Callable[P, T]) -> Callable[P, T]:
 
     It is neither stored nor retried: what it did, or refused, is recorded in the ledger.
     """
+    return _as_task(function, name=function.__name__)
+
+
+def _as_task(function: Callable[P, T], **settings: Any) -> Callable[P, T]:
+    """Make a function a Prefect task where Prefect is the engine; it stores nothing, since steps do."""
     if engine() == "inline":
         return function
-
     import prefect  # noqa: PLC0415 - inline runs must not pay for it
     from prefect.cache_policies import NO_CACHE  # noqa: PLC0415
 
-    made: Any = prefect.task(name=function.__name__, cache_policy=NO_CACHE, persist_result=False)(function)
+    made: Any = prefect.task(cache_policy=NO_CACHE, persist_result=False, **settings)(function)
     return made
 
 
@@ -218,12 +217,6 @@ def _is_worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
     """Return whether the same step may succeed later."""
     failure = state.result(raise_on_failure=False)
     return isinstance(failure, Unavailable) or not isinstance(failure, HeadframeError)
-
-
-def _log_result(name: str, finished: Finished[Any], seconds: float) -> None:
-    extra = {"stage": name, "reused": finished.reused, "seconds": seconds, "key": finished.key[:8]}
-    how = f"reused {finished.key[:8]}" if finished.reused else f"{seconds:.1f} s"
-    log.info("%-12s %s (%s)", name, finished.record, how, extra=extra)
 
 
 def quiet_prefect() -> None:

@@ -80,10 +80,7 @@ tiny: {{width: 4}}
 
 
 def init(target: Path) -> list[str]:
-    """Create a new project.
-
-    Args:
-        target: a folder that is empty or does not exist.
+    """Create a new project in a folder that is empty or does not exist.
 
     Returns:
         The written files, relative to `target`.
@@ -112,7 +109,10 @@ def init(target: Path) -> list[str]:
     except OSError as error:
         msg = f"{target} cannot be created: {error.strerror}; choose a folder that you may write to"
         raise HeadframeError(msg) from error
-    _init_repository(target)
+    git = shutil.which("git")
+    inside = [git or "", "-C", str(target), "rev-parse", "--is-inside-work-tree"]
+    if git is not None and subprocess.run(inside, capture_output=True, check=False).returncode:
+        subprocess.run([git, "-C", str(target), "init", "--quiet"], capture_output=True, check=False)
     return sorted(written)
 
 
@@ -149,15 +149,3 @@ def _files(origin: Traversable, path: PurePosixPath) -> Iterator[tuple[str, byte
                 yield from _files(entry, path / entry.name)
     elif path.suffix in _SUFFIXES:
         yield str(path), origin.read_bytes()
-
-
-def _init_repository(target: Path) -> None:
-    """Run `git init` if git is installed and the folder is in no repository yet."""
-    git = shutil.which("git")
-    if git is None:
-        return
-    inside = subprocess.run(
-        [git, "-C", str(target), "rev-parse", "--is-inside-work-tree"], capture_output=True, check=False
-    )
-    if inside.returncode != 0:
-        subprocess.run([git, "-C", str(target), "init", "--quiet"], capture_output=True, check=False)

@@ -39,28 +39,19 @@ _TAIL = 5
 """Lines of a log that are quoted when a server fails."""
 
 Name = Literal["prefect", "mlflow"]
-HEALTH: dict[Name, str] = {"prefect": "/api/health", "mlflow": "/health"}
 PORTS: dict[Name, int] = {"prefect": 4200, "mlflow": 5000}
-VARIABLES: dict[Name, tuple[str, str]] = {
-    "prefect": ("PREFECT_API_URL", "/api"),
-    "mlflow": ("MLFLOW_TRACKING_URI", ""),
-}
-"""What a client of each reads, and what it appends to the address."""
+PATHS: dict[Name, str] = {"prefect": "/api", "mlflow": ""}
+"""Where the API of each begins."""
+
+VARIABLES: dict[Name, str] = {"prefect": "PREFECT_API_URL", "mlflow": "MLFLOW_TRACKING_URI"}
+"""What a client of each reads."""
 
 _FOREIGN = {
-    "PREFECT_API_URL",
-    "PREFECT_API_DATABASE_CONNECTION_URL",
-    "PREFECT_SERVER_DATABASE_CONNECTION_URL",
-    "PREFECT_UI_API_URL",
-    "PREFECT_PROFILE",
-    "PREFECT_PROFILES_PATH",
-    "MLFLOW_TRACKING_URI",
-    "MLFLOW_REGISTRY_URI",
-    "MLFLOW_BACKEND_STORE_URI",
-    "MLFLOW_REGISTRY_STORE_URI",
-    "MLFLOW_ARTIFACTS_DESTINATION",
-    "MLFLOW_DEFAULT_ARTIFACT_ROOT",
-}
+    "PREFECT_API_URL", "PREFECT_API_DATABASE_CONNECTION_URL", "PREFECT_SERVER_DATABASE_CONNECTION_URL",
+    "PREFECT_UI_API_URL", "PREFECT_PROFILE", "PREFECT_PROFILES_PATH",
+    "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_BACKEND_STORE_URI", "MLFLOW_REGISTRY_STORE_URI",
+    "MLFLOW_ARTIFACTS_DESTINATION", "MLFLOW_DEFAULT_ARTIFACT_ROOT",
+}  # fmt: skip
 """Settings of other servers, which must not leak into ours."""
 
 
@@ -114,7 +105,13 @@ def up(root: Path, *, prefect_port: int | None = None, mlflow_port: int | None =
     if ports["prefect"] == ports["mlflow"]:
         msg = f"--prefect-port and --mlflow-port are both {ports['mlflow']}; give each server a port of its own"
         raise ConfigurationError(msg)
-    with FileLock(_made(root) / "servers.lock"):
+    state = Project(root).state
+    try:
+        state.mkdir(exist_ok=True)
+    except OSError as error:
+        msg = f"{state} cannot be created ({error.strerror}), but the servers' databases belong there"
+        raise HeadframeError(msg) from error
+    with FileLock(state / "servers.lock"):
         noted = _entries(root)
         entries = {name: entry for name, entry in noted.items() if entry.process() is not None}
         # A server that was killed may have left children, which still hold its port and write to its database.
@@ -157,7 +154,7 @@ def down(root: Path) -> list[Server]:
 def status(root: Path) -> list[Server]:
     """Return for each server whether it runs and answers."""
     entries = _entries(root)
-    return [_server(root, name, entries.get(name)) for name in HEALTH]
+    return [_server(root, name, entries.get(name)) for name in PORTS]
 
 
 def _server(root: Path, name: Name, entry: _Entry | None) -> Server:
@@ -176,22 +173,11 @@ def environment(root: Path) -> dict[str, str]:
     A server counts as up if the process that was started is alive and its port takes connections: a health check
     would take longer, and a busy server would be passed over.
     """
-    found = {}
-    for name, entry in _entries(root).items():
-        if entry.process() is not None and _listens(entry.port):
-            variable, path = VARIABLES[name]
-            found[variable] = entry.address + path
-    return found
-
-
-def _made(root: Path) -> Path:
-    state = Project(root).state
-    try:
-        state.mkdir(exist_ok=True)
-    except OSError as error:
-        msg = f"{state} cannot be created ({error.strerror}), but the servers' databases belong there"
-        raise HeadframeError(msg) from error
-    return state
+    return {
+        VARIABLES[name]: entry.address + PATHS[name]
+        for name, entry in _entries(root).items()
+        if entry.process() is not None and _listens(entry.port)
+    }
 
 
 def _log_file(root: Path, name: Name) -> Path:
@@ -201,7 +187,7 @@ def _log_file(root: Path, name: Name) -> Path:
 def _entries(root: Path) -> dict[Name, _Entry]:
     try:
         content: dict[Name, Any] = json.loads(Project(root).servers.read_bytes())
-        return {name: _Entry.model_validate(content[name]) for name in HEALTH if name in content}
+        return {name: _Entry.model_validate(content[name]) for name in PORTS if name in content}
     except FileNotFoundError:
         return {}
     except (ValueError, TypeError) as error:
@@ -227,7 +213,7 @@ def _listens(port: int) -> bool:
 def _answers(name: Name, port: int) -> bool:
     connection = http.client.HTTPConnection(HOST, port, timeout=2)  # knows no proxies, which loopback must not use
     try:
-        connection.request("GET", HEALTH[name])
+        connection.request("GET", f"{PATHS[name]}/health")
         return connection.getresponse().status == http.HTTPStatus.OK
     except (OSError, http.client.HTTPException):
         return False
@@ -303,14 +289,14 @@ def _wait(root: Path, entries: Mapping[Name, _Entry]) -> None:
                 log.info("%s: answers at %s after %.0f s", name, entry.address, took)
                 del waiting[name]
             elif entry.process() is None:
-                raise HeadframeError(_failure(root, name, "did not start"))
+                raise _failure(root, name, "did not start")
             elif took > START_SECONDS:
-                raise HeadframeError(_failure(root, name, f"did not answer within {START_SECONDS:.0f} s"))
+                raise _failure(root, name, f"did not answer within {START_SECONDS:.0f} s")
         time.sleep(0.2 if waiting else 0)
 
 
-def _failure(root: Path, name: Name, what: str) -> str:
+def _failure(root: Path, name: Name, what: str) -> HeadframeError:
     path = _log_file(root, name)
     lines = [line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     quoted = " / ".join(lines[-_TAIL:]) or "nothing"
-    return f"{name} {what}; the end of {path.relative_to(root).as_posix()} says: {quoted}"
+    return HeadframeError(f"{name} {what}; the end of {path.relative_to(root).as_posix()} says: {quoted}")
