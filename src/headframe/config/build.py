@@ -44,22 +44,14 @@ def _place(error: BaseException, package: str) -> str:
     if isinstance(error, SyntaxError) and error.lineno:
         return f"{error.filename}, line {error.lineno}: "
     passed = (__file__, importlib.__file__)
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename not in passed and not frame.filename.startswith("<frozen ")
-    ]
+    found = traceback.extract_tb(error.__traceback__)
+    frames = [each for each in found if each.filename not in passed and not each.filename.startswith("<frozen ")]
     own = [frame for frame in frames if package in Path(frame.filename).parts]
     return next((f"{frame.filename}, line {frame.lineno}: " for frame in reversed(own or frames)), "")
 
 
 def build(component: Component, *positional: Any, **runtime: Any) -> Any:
     """Call the target with its configured arguments and with those that only the caller knows.
-
-    Args:
-        component: which target, and the arguments that the plan gives it.
-        positional: positional arguments known only at run time, such as a network's shapes.
-        runtime: the same by keyword.
 
     Raises:
         ConfigurationError: the target refuses its arguments.

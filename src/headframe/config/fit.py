@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from headframe.config.members import single_learners, with_member
-from headframe.config.plan.component import Component, column_type_target
+from headframe.config.plan.component import Component, Part, column_type_target
 from headframe.config.plan.data import DatasetConfig
 from headframe.config.plan.features import FeaturesConfig
 from headframe.config.plan.learner import Learner
@@ -23,8 +24,6 @@ from headframe.config.targets.nearest import nearest
 from headframe.config.targets.signature import parameters_of
 from headframe.errors import ConfigurationError
 
-Part = TypeVar("Part", bound=BaseModel)
-
 PASSED_TO_SCHEDULER = ("total_steps", "steps_per_epoch")
 """What training passes to a scheduler besides the optimiser."""
 
@@ -33,11 +32,7 @@ SUGGESTED = 4
 
 
 def check_fit(plan: Plan, project: Project) -> None:
-    """Check data set, task, features and models against each other by what their files declare.
-
-    Args:
-        plan: valid by itself.
-        project: whose `conf/` the choices come from that a message suggests.
+    """Check data set, task, features and models of a plan, valid by itself, against each other by their declarations.
 
     Raises:
         ConfigurationError: naming what does not fit, what was expected and which choices would do.
@@ -52,13 +47,13 @@ def check_fit(plan: Plan, project: Project) -> None:
         fit.check_learner(path, learner)
 
 
+@dataclass(frozen=True)
 class _Fit:
     """The data set and the task of a plan, against which its learners are checked."""
 
-    def __init__(self, dataset: DatasetConfig, task: TaskConfig, project: Project) -> None:
-        self.dataset = dataset
-        self.task = task
-        self.project = project
+    dataset: DatasetConfig
+    task: TaskConfig
+    project: Project
 
     def check_task(self) -> None:
         """Refuse a task that the data set is not for, or whose target it does not have."""
@@ -95,13 +90,18 @@ class _Fit:
         assert isinstance(model, ModelConfig)  # noqa: S101 - ensembles were taken apart before
         fault = self._features_fault(path, features)
         if fault:
-            best = self._suggest("features", FeaturesConfig, lambda each: not self._fault(path, each, model))
-            others = self._suggest("features", FeaturesConfig, lambda each: not self._features_fault(path, each))
-            raise ConfigurationError(fault + (best or others))
+
+            def fits(each: FeaturesConfig) -> bool:
+                return not self._features_fault(path, each)
+
+            best = self._suggest(
+                "features", FeaturesConfig, lambda each: fits(each) and not self._model_fault(path, model, each)
+            )
+            raise ConfigurationError(fault + (best or self._suggest("features", FeaturesConfig, fits)))
         columns = features.columns(self.dataset.inputs)
         for key, value in self._references(features.encoder, "inputs"):
             if value not in columns:
-                name, hint = _class_name(features.encoder), nearest(str(value), columns)
+                name, hint = features.encoder.class_name, nearest(str(value), columns)
                 msg = f"features.encoder.{key} names {value!r}, which is no column that {name} reads; {hint}"
                 raise ConfigurationError(msg)
         self._check_scheduler(path, learner.scheduler)
@@ -121,11 +121,8 @@ class _Fit:
             )
             raise ConfigurationError(msg)
 
-    def _fault(self, path: str, features: FeaturesConfig, model: ModelConfig) -> str:
-        return self._features_fault(path, features) or self._model_fault(path, model, features)
-
     def _features_fault(self, path: str, features: FeaturesConfig) -> str:
-        name = _class_name(features.encoder)
+        name = features.encoder.class_name
         what = f"encoder {name}" if path == "model" else f"encoder {name} of {path}"
         takes = f" of {_either(features.reads)}" if features.reads else ""
         columns = features.columns(self.dataset.inputs)
@@ -149,13 +146,13 @@ class _Fit:
         for key, augmentation in features.augment.items():
             if augmentation.takes and features.gives not in augmentation.takes:
                 return (
-                    f"features.augment.{key}: {_class_name(augmentation)} changes {_either(augmentation.takes)}, but "
+                    f"features.augment.{key}: {augmentation.class_name} changes {_either(augmentation.takes)}, but "
                     f"{what} gives {features.gives}"
                 )
         return ""
 
     def _model_fault(self, path: str, model: ModelConfig, features: FeaturesConfig) -> str:
-        what = f"{path} {_class_name(model)}"
+        what = f"{path} {model.class_name}"
         if self.task.kind not in model.tasks:
             return f"{what} does not fit task {self.task.kind}: it is for {_either(model.tasks)}"
         if features.gives not in model.takes:
@@ -178,12 +175,9 @@ class _Fit:
 
     def _suggest(self, group: str, schema: type[Part], fits: Callable[[Part], bool]) -> str:
         """Return the end of a message that names the choices in `conf/<group>/` that would fit; empty without any."""
-        context = {"trusted": self.project.packages}
-        found = [
-            name
-            for name in self.project.choices(group)
-            if (part := _read(self.project.conf / group / f"{name}.yaml", schema, context)) is not None and fits(part)
-        ]
+        files = {name: self.project.conf / group / f"{name}.yaml" for name in self.project.choices(group)}
+        parts = {name: _read(file, schema, self.project.packages) for name, file in files.items()}
+        found = [name for name, part in parts.items() if part is not None and fits(part)]
         return f"; choose {group}={_either(found[:SUGGESTED])}" if found else ""
 
 
@@ -201,16 +195,12 @@ def _check_slices(plan: Plan, own_source: Path) -> None:
         raise ConfigurationError(msg)
 
 
-def _read(file: Path, schema: type[Part], context: Mapping[str, object]) -> Part | None:
+def _read(file: Path, schema: type[Part], trusted: tuple[str, ...]) -> Part | None:
     """Read a choice that stands by itself; None for one that is composed of others, or is invalid."""
     try:
-        return schema.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")), context=dict(context))
-    except (ValidationError, yaml.YAMLError, UnicodeDecodeError):
+        return schema.model_validate(yaml.safe_load(file.read_bytes()), context={"trusted": trusted})
+    except (ValidationError, yaml.YAMLError):
         return None
-
-
-def _class_name(component: Component) -> str:
-    return component.target.rpartition(".")[2]
 
 
 def _either(names: Iterable[str]) -> str:

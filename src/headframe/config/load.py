@@ -185,8 +185,8 @@ def _check_choices(overrides: Sequence[str], project: Project) -> None:
             continue
         choice = override.value()
         if not isinstance(choice, str | list | dict) or not choice:
-            meant = "none" if choice is None else str(choice)
-            msg = f"{text}: expected the name of a file in conf/{group}; {nearest(meant, project.choices(group))}"
+            hint = nearest("none" if choice is None else str(choice), project.choices(group))
+            msg = f"{text}: expected the name of a file in conf/{group}; {hint}"
             raise ConfigurationError(msg)
 
 
@@ -202,19 +202,16 @@ def _hydra_sentence(error: Exception, overrides: Sequence[str], project: Project
     """Translate Hydra's own message, which explains Hydra, into one that explains the mistake."""
     text = str(error)
     if not text and error.__cause__ is not None:
-        return (
-            f"conf/ holds a value that cannot be read: {_first_line(error.__cause__)}; correct it in the chosen files"
-        )
+        reason = _first_line(error.__cause__)
+        return f"conf/ holds a value that cannot be read: {reason}; correct it in the chosen files"
     for pattern in UNKNOWN_KEYS:
         if found := re.search(pattern, text):
             return _unknown_key(found[1], overrides, project)
     for pattern, message in HYDRA_MESSAGES.items():
         if found := re.search(pattern, text):
             return f"{found[1]}: {message.format(found[1])}"
-    for override in overrides:
-        if override in text:
-            return f"{override}: {_first_line(error)}"
-    return _first_line(error)
+    culprit = next((f"{override}: " for override in overrides if override in text), "")
+    return f"{culprit}{_first_line(error)}"
 
 
 def _unknown_key(path: str, overrides: Sequence[str], project: Project) -> str:
@@ -233,9 +230,8 @@ def _unknown_key(path: str, overrides: Sequence[str], project: Project) -> str:
         return f"{path}: {empty} is null in this plan, so it has no keys{choices}"
     known = keys_at(parts[:depth], tree, project.root / "src")
     if parts[depth] in known:
-        return (
-            f"{path}: conf/ leaves {'.'.join(parts[: depth + 1])} at its default; add it with a +, as in +{path}=VALUE"
-        )
+        default = ".".join(parts[: depth + 1])
+        return f"{path}: conf/ leaves {default} at its default; add it with a +, as in +{path}=VALUE"
     groups = {folder.name for folder in project.conf.iterdir() if folder.is_dir()} if depth == 0 else set()
     if not known | groups:
         return f"{path}: {where} is a value and has no keys"
@@ -247,17 +243,16 @@ def _tree_before(path: str, overrides: Sequence[str], project: Project) -> Any:
     keys = _keys(overrides)
     failing = next((number for number, key in enumerate(keys) if path == key or key.startswith(f"{path}.")), len(keys))
     numbered = enumerate(zip(overrides, keys, strict=True))
-    kept = [text for number, (text, key) in numbered if number < failing or (project.conf / key).is_dir()]
-    return _tree(kept, project)
+    applied = [text for number, (text, key) in numbered if number < failing or (project.conf / key).is_dir()]
+    return _tree(applied, project)
 
 
 def _into_list(overrides: Sequence[str], project: Project) -> str | None:
     """Return a message on the override whose key leads into a list, which can only be given as a whole."""
     keys = _keys(overrides)
+    choices = [text for text, key in zip(overrides, keys, strict=True) if (project.conf / key).is_dir()]
     try:
-        tree = _tree(
-            [text for text, key in zip(overrides, keys, strict=True) if (project.conf / key).is_dir()], project
-        )
+        tree = _tree(choices, project)
     except (TypeError, ValueError):
         return None  # the chosen files themselves cannot be composed
     for key in keys:
@@ -283,18 +278,14 @@ def _first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
-_TAGS = {"model", "ensemble"}
-"""Pydantic puts the chosen branch of a union into the path of an error; users wrote no such key."""
-
-
 def _sentence(error: ValidationError, tree: Mapping[str, Any], project: Project) -> str:
     """Return a message on the first thing that is wrong: key, what came, what was expected."""
     first = error.errors(include_url=False)[0]
     path: list[str] = []
-    for part in first["loc"]:
-        if str(part) in _TAGS and path[-1:] == ["model"] and path[-2:-1] != ["members"]:
-            continue
-        path.append(str(part))
+    for part in map(str, first["loc"]):
+        # Pydantic puts the chosen branch of a union into the path of an error; users wrote no such key.
+        is_branch = part in {"model", "ensemble"} and path[-1:] == ["model"] and path[-2:-1] != ["members"]
+        path += [] if is_branch else [part]
     name = ".".join(path)
     message = first["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     match first["type"]:
@@ -304,12 +295,10 @@ def _sentence(error: ValidationError, tree: Mapping[str, Any], project: Project)
         case "missing":
             return f"{name} has no value; give it one, as in {name}=VALUE"
         case "literal_error":
-            came = first["input"]
-            expected = first.get("ctx", {}).get("expected", "")
-            choices = re.findall(r"'([^']*)'", str(expected))
-            hint = nearest(str(came), choices)
+            choices = re.findall(r"'([^']*)'", str(first.get("ctx", {}).get("expected", "")))
+            hint = nearest(str(first["input"]), choices)
             meant = f"; {hint}" if hint.startswith("did you mean") else ""
-            return f"{name}={came}: expected one of {', '.join(choices)}{meant}"
+            return f"{name}={first['input']}: expected one of {', '.join(choices)}{meant}"
         case "value_error" | "type_error":
             return f"{name}: {message}" if name else message
         case _:

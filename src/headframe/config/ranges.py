@@ -6,29 +6,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-Count = Annotated[int, Field(ge=1)]
-"""A number of things, at least one."""
-
-CountOrZero = Annotated[int, Field(ge=0)]
-"""A number of things, possibly none."""
-
-NotNegative = Annotated[float, Field(ge=0)]
-"""An amount of zero or more."""
-
-Positive = Annotated[float, Field(gt=0)]
-"""An amount greater than zero."""
-
-Share = Annotated[float, Field(ge=0, lt=1)]
-"""A part of a whole that leaves something of it: 0 <= share < 1."""
-
-Fraction = Annotated[float, Field(gt=0, le=1)]
-"""A part of a whole that is not empty: 0 < fraction <= 1."""
-
-OddCount = Annotated[int, Field(ge=1, json_schema_extra={"odd": True})]
-"""An odd number, such as the size of a filter with a centre."""
-
-InputColumn = Annotated[str, Field(json_schema_extra={"refers_to": "inputs"})]
-"""A column that an encoder reads."""
-
-TargetValue = Annotated[str | int | bool, Field(json_schema_extra={"refers_to": "target"})]
-"""A value of the target."""
+Count = Annotated[int, Field(ge=1)]  # a number of things, at least one
+CountOrZero = Annotated[int, Field(ge=0)]  # a number of things, possibly none
+NotNegative = Annotated[float, Field(ge=0)]  # an amount of zero or more
+Positive = Annotated[float, Field(gt=0)]  # an amount greater than zero
+Share = Annotated[float, Field(ge=0, lt=1)]  # a part of a whole that leaves something of it: 0 <= share < 1
+Fraction = Annotated[float, Field(gt=0, le=1)]  # a part of a whole that is not empty: 0 < fraction <= 1
+OddCount = Annotated[int, Field(ge=1, json_schema_extra={"odd": True})]  # such as the size of a filter with a centre
+InputColumn = Annotated[str, Field(json_schema_extra={"refers_to": "inputs"})]  # a column that an encoder reads
+TargetValue = Annotated[str | int | bool, Field(json_schema_extra={"refers_to": "target"})]  # a value of the target

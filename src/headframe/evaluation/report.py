@@ -242,7 +242,7 @@ def _intended_use(results: EvaluationResults) -> list[str]:
 
 def describe(learner: Learner) -> str:
     """Return the name of a learner's class, and of an ensemble's members."""
-    name = learner.model.target.rpartition(".")[2]
+    name = learner.model.class_name
     if not isinstance(learner.model, EnsembleConfig):
         return name
     members = ", ".join(f"{key} ({describe(member)})" for key, member in member_learners(learner).items())

@@ -57,12 +57,12 @@ def log_parameters(client: MlflowClient, run: Run, plan: VersionPlan) -> None:
         "plan": plan.name,
         "dataset": plan.dataset.name,
         "task": plan.task.kind,
-        "model": _last_part(plan.model.target),
-        "features": _last_part(plan.features.encoder.target),
+        "model": plan.model.class_name,
+        "features": plan.features.encoder.class_name,
         "seed": learner.seed,
-        "optimizer": _last_part(plan.optimizer.target),
+        "optimizer": plan.optimizer.class_name,
         "lr": plan.optimizer.arguments.get("lr", ""),
-        "scheduler": _last_part(plan.scheduler.target),
+        "scheduler": plan.scheduler.class_name,
         "max_epochs": plan.trainer.max_epochs,
         "batch_size": plan.trainer.batch_size,
         "precision": plan.trainer.precision,
@@ -71,10 +71,6 @@ def log_parameters(client: MlflowClient, run: Run, plan: VersionPlan) -> None:
         chosen["members"] = ", ".join(member_learners(learner))
     params = [Param(name, str(value)[:PARAMETER_LENGTH]) for name, value in chosen.items() if value != ""]
     client.log_batch(run.info.run_id, params=params)
-
-
-def _last_part(target: str) -> str:
-    return target.rpartition(".")[2]
 
 
 def log_history(client: MlflowClient, run: Run, under: str, history: Sequence[Mapping[str, Any]]) -> None:

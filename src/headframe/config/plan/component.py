@@ -40,6 +40,11 @@ class Component(BaseModel):
     tiny: dict[str, Any] = Field(default={}, json_schema_extra=DECLARED)
 
     @property
+    def class_name(self) -> str:
+        """The last name of the target."""
+        return self.target.rpartition(".")[2]
+
+    @property
     def arguments(self) -> dict[str, Any]:
         """The keyword arguments for the target, as plain Python values."""
         return dict(self.model_extra or {})

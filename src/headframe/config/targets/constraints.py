@@ -7,39 +7,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from headframe.config.targets import value_types
 from headframe.config.targets.definitions import Definition, find_definition
-from headframe.config.targets.value_types import (
-    ANYTHING,
-    BOOLEAN,
-    MAPPING,
-    NOTHING,
-    NULL,
-    TEXT,
-    ValueType,
-    literal,
-    numeric,
-    sequence,
-    union,
-)
+from headframe.config.targets.value_types import ANYTHING, ValueType
 
 TABLE = "_parameter_constraints"
 
 NAMED: dict[str, ValueType] = {
-    "boolean": BOOLEAN,
-    "verbose": union([BOOLEAN, numeric(whole=True, ge=0)]),
-    "random_state": union([numeric(whole=True, ge=0, lt=2**32), NULL]),
-    "array-like": sequence(ANYTHING),
+    "boolean": value_types.BOOLEAN,
+    "verbose": value_types.union([value_types.BOOLEAN, value_types.numeric(whole=True, ge=0)]),
+    "random_state": value_types.union([value_types.numeric(whole=True, ge=0, lt=2**32), value_types.NULL]),
+    "array-like": value_types.sequence(ANYTHING),
 }
 """Constraints that are written as a name."""
 
 TYPES: dict[str, ValueType] = {
-    "Integral": numeric(whole=True),
-    "Real": numeric(),
-    "str": TEXT,
-    "dict": MAPPING,
-    "list": sequence(ANYTHING),
-    "tuple": sequence(ANYTHING),
-    "callable": NOTHING,  # no YAML value is one
+    "Integral": value_types.numeric(whole=True),
+    "Real": value_types.numeric(),
+    "str": value_types.TEXT,
+    "dict": value_types.MAPPING,
+    "list": value_types.sequence(ANYTHING),
+    "tuple": value_types.sequence(ANYTHING),
+    "callable": value_types.NOTHING,  # no YAML value is one
 }
 """Constraints that are written as a type."""
 
@@ -47,7 +36,7 @@ TYPES: dict[str, ValueType] = {
 def constraints(found: Definition, own_source: Path) -> dict[str, ValueType]:
     """Return the type of each parameter of an estimator, as far as its source shows it."""
     return {
-        name: union(_value_type(one) for one in given.elts) if isinstance(given, ast.List) else ANYTHING
+        name: value_types.union(_value_type(one) for one in given.elts) if isinstance(given, ast.List) else ANYTHING
         for name, given in _table(found, own_source).items()
     }
 
@@ -64,14 +53,13 @@ def _table(found: Definition, own_source: Path) -> dict[str, ast.expr]:
     table: dict[str, ast.expr] | None = None
     for statement in found.node.body:
         match statement:
-            case ast.AnnAssign(target=ast.Name(id=name), value=ast.Dict() as value) if name == TABLE:
-                table = _entries(value, of)
-            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Dict() as value) if name == TABLE:
+            case (
+                ast.AnnAssign(target=ast.Name(id=name), value=ast.Dict() as value)
+                | ast.Assign(targets=[ast.Name(id=name)], value=ast.Dict() as value)
+            ) if name == TABLE:
                 table = _entries(value, of)
             case _ if table is not None:
                 _change(table, statement, of)
-            case _:
-                pass
     if table is not None:
         return table
     inherited = (of(base.id) for base in found.node.bases if isinstance(base, ast.Name))
@@ -87,8 +75,6 @@ def _entries(node: ast.Dict, of: Callable[[str], dict[str, ast.expr]]) -> dict[s
                 found.update(of(name))
             case ast.Constant(value=str(name)), _:
                 found[name] = value
-            case _:
-                pass
     return found
 
 
@@ -104,26 +90,24 @@ def _change(table: dict[str, ast.expr], statement: ast.stmt, of: Callable[[str],
             for name in names:
                 if isinstance(name, ast.Constant):
                     table.pop(str(name.value), None)
-        case _:
-            pass
 
 
 def _value_type(node: ast.expr) -> ValueType:
     """Translate one constraint; anything is accepted where it is not understood."""
     match node:
         case ast.Constant(value=None):
-            return NULL
+            return value_types.NULL
         case ast.Constant(value=str(word)):
             return NAMED.get(word, ANYTHING)
         case ast.Name(id=name):
             return TYPES.get(name, ANYTHING)
         case ast.Call(func=ast.Name(id="Hidden"), args=[ast.Name()]):
-            return NOTHING  # an instance of a class, which no YAML value is
+            return value_types.NOTHING  # an instance of a class, which no YAML value is
         case ast.Call(func=ast.Name(id="Hidden"), args=[inner]):
             known = _value_type(inner)
             return known if known is ANYTHING else ValueType("", known.accepts)
         case ast.Call(func=ast.Name(id="StrOptions"), args=[ast.Set(elts=elements), *_]):
-            return literal(sorted(str(one.value) for one in elements if isinstance(one, ast.Constant)))
+            return value_types.literal(sorted(str(one.value) for one in elements if isinstance(one, ast.Constant)))
         case ast.Call(func=ast.Name(id="Interval"), args=[ast.Name(id=type_name), low, high], keywords=[keyword]):
             try:
                 least, most, closed = (ast.literal_eval(end) for end in (low, high, keyword.value))
@@ -140,7 +124,7 @@ def _interval(type_name: str, low: float | None, high: float | None, closed: str
         bounds["ge" if closed in {"left", "both"} else "gt"] = low
     if high is not None:
         bounds["le" if closed in {"right", "both"} else "lt"] = high
-    expected = numeric(whole=type_name == "Integral", **bounds)
+    expected = value_types.numeric(whole=type_name == "Integral", **bounds)
     if type_name == "RealNotInt":
         return ValueType(expected.description, lambda value: isinstance(value, float) and expected.accepts(value))
     return expected

@@ -25,18 +25,14 @@ class Definition:
     node: ast.stmt  # a class, a function or an assignment
 
 
-def module_file(module: str, own_source: Path | None = None) -> Path | None:
+@lru_cache(maxsize=512)
+def module_file(module: str, own_source: Path = Path()) -> Path | None:
     """Return the source file of a module without importing its package; None where there is none.
 
     Args:
         module: its dotted name.
         own_source: the project's `src/`, where its own packages lie.
     """
-    return _module_file(module, own_source or Path())
-
-
-@lru_cache(maxsize=512)
-def _module_file(module: str, own_source: Path) -> Path | None:
     top, *rest = module.split(".")
     own = own_source / top
     if own.is_dir():
@@ -95,16 +91,12 @@ def _names(file: Path) -> dict[str, ast.stmt]:
     found: dict[str, ast.stmt] = {}
     for node in _statements(parse(file).body):
         match node:
-            case ast.ClassDef(name=name) | ast.FunctionDef(name=name):
-                found[name] = node
-            case ast.AnnAssign(target=ast.Name(id=name)):
+            case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AnnAssign(target=ast.Name(id=name)):
                 found[name] = node
             case ast.Assign(targets=targets):
                 found.update({target.id: node for target in targets if isinstance(target, ast.Name)})
             case ast.ImportFrom(names=aliases):
                 found.update({alias.asname or alias.name: node for alias in aliases})
-            case _:
-                pass
     return found
 
 
@@ -150,25 +142,18 @@ def find_definition(module: str, name: str, own_source: Path) -> Definition | No
 
 
 def class_constant(target: str, name: str, own_source: Path) -> Any:
-    """Return a constant that a class declares, or that it inherits; None where its source has none.
-
-    Args:
-        target: `package.module.Class`.
-        name: of the class attribute.
-        own_source: the project's `src/`, where its own packages lie.
-    """
+    """Return a constant that a class, `package.module.Class`, declares or inherits; None where its source has none."""
     module, _, class_name = target.rpartition(".")
     found = find_definition(module, class_name, own_source)
     if found is None or not isinstance(found.node, ast.ClassDef):
         return None
     for statement in found.node.body:
         match statement:
-            case ast.AnnAssign(target=ast.Name(id=attribute), value=ast.Constant(value=value)) if attribute == name:
+            case (
+                ast.AnnAssign(target=ast.Name(id=attribute), value=ast.Constant(value=value))
+                | ast.Assign(targets=[ast.Name(id=attribute)], value=ast.Constant(value=value))
+            ) if attribute == name:
                 return value
-            case ast.Assign(targets=[ast.Name(id=attribute)], value=ast.Constant(value=value)) if attribute == name:
-                return value
-            case _:
-                pass
     bases = (f"{found.module}.{base.id}" for base in found.node.bases if isinstance(base, ast.Name))
     inherited = (class_constant(base, name, own_source) for base in bases)
     return next((value for value in inherited if value is not None), None)

@@ -14,8 +14,6 @@ from headframe.config.plan.plan import Plan
 from headframe.config.plan.trainer import TrainerConfig
 from headframe.config.targets.signature import parameters_of
 
-Schema = type[BaseModel] | None
-
 
 def walk(tree: Any, path: Sequence[str]) -> Any:
     """Return the node at a path of a composed plan; None where there is none."""
@@ -33,10 +31,10 @@ def keys_at(path: Sequence[str], tree: Any, own_source: Path) -> set[str]:
         own_source: the project's `src/`, where its own packages lie.
     """
     node = walk(tree, path)
-    there = {str(key) for key in node} if isinstance(node, Mapping) else set()
-    target = node.get("_target_") if isinstance(node, Mapping) else None
+    present = node if isinstance(node, Mapping) else {}
+    target = present.get("_target_")
     parameters = parameters_of(target, own_source) if isinstance(target, str) else None
-    return {*there, *schema_keys(path, tree), *(parameters or ())} - {"_target_"}
+    return {*map(str, present), *schema_keys(path, tree), *(parameters or ())} - {"_target_"}
 
 
 def schema_keys(path: Sequence[str], tree: Any) -> set[str]:
@@ -45,7 +43,7 @@ def schema_keys(path: Sequence[str], tree: Any) -> set[str]:
     return {field.alias or name for name, field in schema.model_fields.items()} if schema is not None else set()
 
 
-def _schema(path: Sequence[str], tree: Any) -> Schema:
+def _schema(path: Sequence[str], tree: Any) -> type[BaseModel] | None:
     """Return the class that the node at a path is validated as."""
     annotation: Any = Plan
     node: Any = tree
@@ -62,7 +60,7 @@ def _schema(path: Sequence[str], tree: Any) -> Schema:
     return _class_of(annotation, node)
 
 
-def _class_of(annotation: Any, node: Any) -> Schema:
+def _class_of(annotation: Any, node: Any) -> type[BaseModel] | None:
     """Return the class that an annotation names; of a model and an ensemble, the one that `node` is."""
     if get_origin(annotation) is Annotated:
         return _class_of(get_args(annotation)[0], node)

@@ -13,31 +13,21 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from headframe.config.targets import value_types
 from headframe.config.targets.constraints import constraints
 from headframe.config.targets.definitions import Definition, find_definition, module_file, names_in
 from headframe.config.targets.nearest import nearest
-from headframe.config.targets.value_types import (
-    ANYTHING,
-    BOOLEAN,
-    MAPPING,
-    NULL,
-    TEXT,
-    ValueType,
-    literal,
-    numeric,
-    sequence,
-    union,
-)
+from headframe.config.targets.value_types import ANYTHING, ValueType
 from headframe.errors import ConfigurationError
 
 Parameters = dict[str, ValueType]
 
 TORCH_OPTIM: Parameters = {
-    "lr": numeric(gt=0),
-    "momentum": numeric(ge=0, lt=1),
-    "betas": sequence(numeric(ge=0, lt=1), 2, 2),
-    "weight_decay": numeric(ge=0),
-    "eps": numeric(ge=0),
+    "lr": value_types.numeric(gt=0),
+    "momentum": value_types.numeric(ge=0, lt=1),
+    "betas": value_types.sequence(value_types.numeric(ge=0, lt=1), 2, 2),
+    "weight_decay": value_types.numeric(ge=0),
+    "eps": value_types.numeric(ge=0),
 }
 """Ranges of optimisers' settings, which torch itself checks in code only, once a network is there."""
 
@@ -98,8 +88,6 @@ def parameters_of(target: str, own_source: Path) -> Parameters | None:
         return None
     if isinstance(found.node, ast.FunctionDef):
         return _parameters(found.node, found.module, own_source)
-    if not isinstance(found.node, ast.ClassDef):
-        return None
     parameters = _constructor(found, own_source)
     if parameters is None:
         return None
@@ -127,22 +115,17 @@ def _constructor(found: Definition, own_source: Path) -> Parameters | None:
         if parameters is None:
             return None
         inherited = inherited or parameters
-    return {**inherited, **_fields(node, found.module, own_source)} if _is_dataclass(node) else inherited
-
-
-def _is_dataclass(node: ast.ClassDef) -> bool:
     marks = [mark.func if isinstance(mark, ast.Call) else mark for mark in node.decorator_list]
-    return any(isinstance(mark, ast.Name) and mark.id == "dataclass" for mark in marks)
-
-
-def _fields(node: ast.ClassDef, module: str, own_source: Path) -> Parameters:
-    return {
-        item.target.id: _value_type(item.annotation, module, own_source)
+    if not any(isinstance(mark, ast.Name) and mark.id == "dataclass" for mark in marks):
+        return inherited
+    fields = {
+        item.target.id: _value_type(item.annotation, found.module, own_source)
         for item in node.body
         if isinstance(item, ast.AnnAssign)
         and isinstance(item.target, ast.Name)
         and not ast.unparse(item.annotation).startswith("ClassVar")
     }
+    return {**inherited, **fields}
 
 
 def _parameters(function: ast.FunctionDef, module: str, own_source: Path, skip: int = 0) -> Parameters | None:
@@ -173,29 +156,29 @@ def _value_type(
 
     match annotation:
         case ast.Constant(value=None):
-            return NULL
+            return value_types.NULL
         case ast.Name(id="int" | "float" as type_name):
             limits = {key: value for key, value in given.items() if key in {"ge", "gt", "le", "lt"}}
-            return numeric(whole=type_name == "int", odd=given.get("json_schema_extra") == ODD, **limits)
+            return value_types.numeric(whole=type_name == "int", odd=given.get("json_schema_extra") == ODD, **limits)
         case ast.Name(id="bool"):
-            return BOOLEAN
+            return value_types.BOOLEAN
         case ast.Name(id="str"):
-            return TEXT
+            return value_types.TEXT
         case ast.BinOp(left=left, op=ast.BitOr(), right=right):
-            return union(_value_type(side, module, own_source, given) for side in (left, right))
+            return value_types.union(_value_type(side, module, own_source, given) for side in (left, right))
         case ast.Subscript(value=ast.Name(id="Literal"), slice=inside):
-            return literal(choice.value for choice in _elements(inside) if isinstance(choice, ast.Constant))
+            return value_types.literal(choice.value for choice in _elements(inside) if isinstance(choice, ast.Constant))
         case ast.Subscript(value=ast.Name(id="Annotated"), slice=ast.Tuple(elts=[base, *marks])):
             keywords = _field_keywords(marks)
             found_type = _value_type(base, module, own_source, {**given, **keywords})
             refers_to = keywords.get("json_schema_extra", {}).get("refers_to", found_type.refers_to)
             return replace(found_type, refers_to=refers_to)
         case ast.Subscript(value=ast.Name(id="Sequence" | "list" | "tuple"), slice=inside):
-            return sequence(
+            return value_types.sequence(
                 inner(_elements(inside)[0]), given.get("min_length", 0), given.get("max_length", float("inf"))
             )
         case ast.Subscript(value=ast.Name(id="Mapping" | "dict")):
-            return MAPPING
+            return value_types.MAPPING
         case ast.Name(id=name):
             found = find_definition(module, name, own_source)
             if found is not None and isinstance(found.node, ast.Assign | ast.AnnAssign):
