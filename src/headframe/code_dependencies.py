@@ -1,4 +1,4 @@
-"""What decides a result beside data and settings: the code that is reached, its libraries, the kind of machine."""
+"""What decides a result besides data and settings: the code that is reached, its libraries, the kind of machine."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def code_dependencies(modules: Iterable[str], own_source: Path) -> CodeDependenc
 
 
 def device_of(learner: Learner) -> str:
-    """Name the kind of device that a learner is trained on: `cpu`, or a GPU's own name.
+    """Return the kind of device that a learner is trained on: `cpu`, or a GPU's own name.
 
     A project's own estimators count as networks here, since only importing torch could show otherwise.
     """
@@ -115,7 +115,7 @@ def _templates(module: str, file: Path) -> dict[str, str]:
 
 @lru_cache(maxsize=512)
 def _imports(file: Path, package: str, content: str) -> tuple[str, ...]:  # noqa: ARG001 - the digest keeps it fresh
-    """Name what a file imports; relative names are resolved against the package that it lies in."""
+    """Return the names that a file imports; relative names are resolved against the package that it lies in."""
     found: set[str] = set()
     for node in ast.walk(parse(file)):
         if isinstance(node, ast.Import):

@@ -14,7 +14,7 @@ import psutil
 from headframe.digests import Record
 
 _SAME_PROCESS_SECONDS = 1.0
-"""A process is the one that was started if it began at the noted time; the kernel's clock may be corrected a little."""
+"""A process that began at the recorded time is the one that was started; the kernel's clock may be corrected a bit."""
 
 
 class Daemon(Record):

@@ -26,20 +26,16 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-def digest_content(value: Any, include: set[str] | None = None, exclude: set[str] | None = None) -> Any:
-    """Return a value as the JSON that identifies it: fields of records that equal their default are left out.
+def digest_content(value: Any, exclude: set[str] | None = None) -> Any:
+    """Return JSON with records in it as the JSON that identifies it: fields that equal their default are left out.
 
     So a new field with a default changes no digest that was taken before. The other side of this: the default of an
     existing field must never change, since equal digests would then stand for unequal values. Arguments of a component
-    have no default that is known here and stay as they are; the order of a sequence counts.
-
-    Args:
-        value: JSON, records, or both nested in mappings and sequences.
-        include: the only fields of a record that are taken.
-        exclude: fields of a record that are left out.
+    have no default that is known here and stay as they are; the order of a sequence counts. Fields of a record that
+    `exclude` names are left out, too.
     """
     if isinstance(value, BaseModel):
-        return value.model_dump(mode="json", exclude_defaults=True, include=include, exclude=exclude)
+        return value.model_dump(mode="json", exclude_defaults=True, exclude=exclude)
     if isinstance(value, Mapping):
         return {str(key): digest_content(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -65,11 +61,9 @@ def folder_digest(folder: Path) -> str:
 
 
 def write_atomically(path: Path, text: str | bytes) -> None:
-    """Write a file so that a reader, or a power cut, finds the old content or the new one, never half of it.
+    """Write a file, text as UTF-8, so that a reader, or a power cut, finds the old content or the new one.
 
-    Args:
-        path: of the file; missing parent folders are created.
-        text: text is written as UTF-8, bytes as they are.
+    Missing parent folders are created.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     raw = text.encode() if isinstance(text, str) else text

@@ -201,7 +201,7 @@ def check_servers(root: Path) -> Check:
 
 
 def check_tracking(environment: Mapping[str, str]) -> Check:
-    """Check that a team's MLflow, where one is named, answers and knows the user."""
+    """Check that a team's MLflow, where one is named, responds and knows the user."""
     uri = environment.get("MLFLOW_TRACKING_URI", "")
     if not is_server(uri):
         return _check("tracking", "ok", "MLFLOW_TRACKING_URI names no server")
@@ -211,7 +211,7 @@ def check_tracking(environment: Mapping[str, str]) -> Check:
         found, _, fix = str(error).partition("; ")
         return _check("tracking", "fail", found, fix)
     who = environment.get(USER)
-    return _check("tracking", "ok", f"{uri} answers{f' and knows {who}' if who else ''}")
+    return _check("tracking", "ok", f"{uri} responds{f' and knows {who}' if who else ''}")
 
 
 def check_space(root: Path) -> Check:

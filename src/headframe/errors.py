@@ -1,7 +1,7 @@
 """The exceptions that users meet.
 
 Each carries one sentence - what came, what was expected, what to do - and the exit code that the
-command line answers with. Anything else that escapes is a fault of Headframe itself.
+command line ends with. Anything else that escapes is a fault of Headframe itself.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class HeadframeError(Exception):
 
 
 class Unavailable(HeadframeError):
-    """A server or another machine does not answer now; the same may work in a minute."""
+    """A server or another machine does not respond now; the same may work in a minute."""
 
 
 class ConfigurationError(HeadframeError):
@@ -35,7 +35,7 @@ class ConfigurationError(HeadframeError):
 
 
 class DataError(HeadframeError):
-    """Data is not what its contract promises: checksum, columns, types, values, classes."""
+    """Data is not what its contract says: checksum, columns, types, values, classes."""
 
     exit_code = 3
 

@@ -1,6 +1,6 @@
-"""Which GPU this machine has for CUDA, asked of the driver itself; run as a program, it prints the name of the first.
+"""Which GPU this machine has for CUDA, according to the driver; run as a program, it prints the name of the first.
 
-torch would tell as well, but its import alone takes longer than a life of which everything is finished.
+torch knows as well, but its import alone takes longer than a run in which every step is finished already.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _NAME = 256
 
 @lru_cache(maxsize=1)
 def gpu() -> str | None:
-    """Name the GPU that programs started from here use first, such as `NVIDIA H100`; None where there is none.
+    """Return the name of the GPU that programs started from here use first, as `NVIDIA H100`; None where there is none.
 
-    The driver is asked in a process of its own: children forked from a process that has begun with it cannot use it.
+    The driver is queried in a process of its own: children of a process that has begun with it cannot use it.
 
     Raises:
         HeadframeError: the driver is there, but broken.
@@ -30,16 +30,16 @@ def gpu() -> str | None:
         ctypes.CDLL(DRIVER)
     except OSError:
         return None
-    asked = subprocess.run([sys.executable, "-I", __file__], capture_output=True, text=True, check=False)
-    if asked.returncode:
-        reason = (asked.stderr.strip().splitlines() or [f"code {asked.returncode}"])[-1]
-        msg = f"CUDA's driver {DRIVER} cannot be asked for a GPU ({reason}); fix it, or use trainer.accelerator=cpu"
+    done = subprocess.run([sys.executable, "-I", __file__], capture_output=True, text=True, check=False)
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or [f"code {done.returncode}"])[-1]
+        msg = f"CUDA's driver {DRIVER} cannot list GPUs ({reason}); fix it, or use trainer.accelerator=cpu"
         raise HeadframeError(msg)
-    return asked.stdout.strip() or None
+    return done.stdout.strip() or None
 
 
 def _first() -> str:
-    """Ask the driver, which heeds CUDA_VISIBLE_DEVICES; empty where it finds no GPU."""
+    """Return the first GPU of those in CUDA_VISIBLE_DEVICES, which the driver respects; empty where there is none."""
     driver = ctypes.CDLL(DRIVER)
     device, name = ctypes.c_int(), ctypes.create_string_buffer(_NAME)
     failed = (

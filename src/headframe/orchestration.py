@@ -181,17 +181,14 @@ def _as_task(function: Callable[P, T], **settings: Any) -> Callable[P, T]:
 
 
 def wait_for_input(form: type[M], key: str, hours: float) -> M | None:
-    """Ask a person in Prefect's pages, and wait for the input.
+    """Show a form in Prefect's pages, wait for a person to fill it in, and return it; None inline, without any pages.
 
     A run of a deployment ends meanwhile and is started again when there is input; any other run waits.
 
     Args:
-        form: a field for each thing that is asked.
-        key: identifies the form; when the same run asks again, it gets the earlier input at once.
+        form: a field for each thing that a person gives.
+        key: identifies the form; when the same run shows it again, it gets the earlier input at once.
         hours: after which the run fails.
-
-    Returns:
-        The input; None inline, where nobody can be asked.
     """
     if engine() == "inline":
         return None
@@ -220,7 +217,7 @@ def _is_worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
 
 
 def quiet_prefect() -> None:
-    """Keep Prefect's logs off the terminal; the server still gets everything, Headframe's lines included.
+    """Remove Prefect's logs from the terminal; the server still gets everything, Headframe's lines included.
 
     Called before prefect is imported.
     """

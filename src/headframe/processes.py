@@ -98,22 +98,13 @@ def describe_exit(code: int | None) -> str:
 
 
 def search_path(first: Iterable[Path] = (), keep: Callable[[Path], bool] = lambda _: True) -> str:
-    """Return a `PYTHONPATH` for another process.
-
-    Args:
-        first: folders at its beginning.
-        keep: which folders of this process's own `PYTHONPATH` follow.
-    """
+    """Return a `PYTHONPATH` for another process: some folders first, then those of this one's that `keep` accepts."""
     inherited = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     return os.pathsep.join([*map(str, first), *(path for path in inherited if keep(Path(path)))])
 
 
 class ParentWatch:
-    """The program's end of the socket: exits this process as soon as its parent has ended.
-
-    Args:
-        descriptor: of the inherited socket.
-    """
+    """The program's end of the inherited socket: exits this process as soon as its parent has ended."""
 
     def __init__(self, descriptor: int) -> None:
         self._socket = socket.socket(fileno=descriptor)
@@ -143,10 +134,7 @@ def received(end: socket.socket) -> HeadframeError | None:
 def exit_code(work: Callable[[], None], parent_socket: int | None) -> int:
     """Do the work of a program, and return 0 or the exit code of the error that ended it.
 
-    Args:
-        work: what to do.
-        parent_socket: descriptor that `run_program` passed, for the error; None where a person started the program
-            and reads stderr.
+    The error goes to the descriptor that `run_program` passed, or to stderr where a person started the program.
     """
     watch = ParentWatch(parent_socket) if parent_socket is not None else None
     try:

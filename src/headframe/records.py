@@ -22,10 +22,10 @@ class TableRecord(Record):
 
 
 class Validated(Record):
-    """A table that kept its contract."""
+    """A table that meets its contract."""
 
     table: TableRecord
-    expectations: int  # how many promises were checked; never 0
+    expectations: int  # how many were checked; never 0
     report: str  # JSON of each expectation and its result
 
     def __str__(self) -> str:
@@ -111,7 +111,7 @@ class Decision(Record):
     version: int
     champion: int | None  # the version that is champion after the decision
     state: Literal["champion", "challenger", "refused"]  # challenger: passed its gates, and waits for people
-    comparable: bool = True  # False: the champion could not be asked, about the version's test rows or at all
+    comparable: bool = True  # False: the champion's predictions of the version's test rows could not be computed
     reason: str
 
     @property
@@ -144,7 +144,7 @@ class Ingested(Record):
 
 
 class Lineage(Record):
-    """What decided a result beside plan and data: code, libraries, machine; and what encoders learned on the way."""
+    """What decided a result besides plan and data: code, libraries, machine; and what encoders learned on the way."""
 
     commit: str  # git's name of it; empty where nothing was committed, or it is not known
     diff: str | None  # sha256 of `code/code.diff`, what differed from the commit; None where that is not known
@@ -164,7 +164,7 @@ class Lineage(Record):
 
 
 class Provenance(Record):
-    """What a registered version rests on; kept with its run as `provenance.json`."""
+    """What a registered version rests on; stored with its run as `provenance.json`."""
 
     data: Ingested
     trained: Trained

@@ -58,7 +58,7 @@ _FOREIGN = {
 class Server(Record):
     """One local server.
 
-    `up` answers, `starting` has a process that does not answer yet, `died` was started and is gone, `down`
+    `up` responds, `starting` has a process that does not respond yet, `died` was started and is gone, `down`
     was not started.
     """
 
@@ -89,7 +89,7 @@ class _Entry(Daemon):
 
 
 def up(root: Path, *, prefect_port: int | None = None, mlflow_port: int | None = None) -> list[Server]:
-    """Start what is not up yet, side by side, and wait until both answer.
+    """Start what is not up yet, side by side, and wait until both respond.
 
     Args:
         root: the project's folder.
@@ -112,16 +112,16 @@ def up(root: Path, *, prefect_port: int | None = None, mlflow_port: int | None =
         msg = f"{state} cannot be created ({error.strerror}), but the servers' databases belong there"
         raise HeadframeError(msg) from error
     with FileLock(state / "servers.lock"):
-        noted = _entries(root)
-        entries = {name: entry for name, entry in noted.items() if entry.process() is not None}
+        recorded = _entries(root)
+        entries = {name: entry for name, entry in recorded.items() if entry.process() is not None}
         # A server that was killed may have left children, which still hold its port and write to its database.
-        terminate([entry for name, entry in noted.items() if name not in entries], _STOP_SECONDS)
+        terminate([entry for name, entry in recorded.items() if name not in entries], _STOP_SECONDS)
         for name, entry in entries.items():
             if wanted[name] not in (None, entry.port):
                 msg = f"{name} is up already on port {entry.port}; to use {wanted[name]}: headframe down, then up"
                 raise ConfigurationError(msg)
         missing = {name: port for name, port in ports.items() if name not in entries}
-        if not missing and all(_answers(name, entry.port) for name, entry in entries.items()):
+        if not missing and all(_responds(name, entry.port) for name, entry in entries.items()):
             log.info("both servers are up already")
             return status(root)
         for name, port in missing.items():
@@ -130,12 +130,12 @@ def up(root: Path, *, prefect_port: int | None = None, mlflow_port: int | None =
         try:
             for name, port in missing.items():
                 started[name] = _start(root, name, port)
-                # Noted at once: if this process is killed while it waits, `down` still finds what it started.
-                _note(root, {**entries, **started})
+                # Recorded at once: if this process is killed while it waits, `down` still finds what it started.
+                _record(root, {**entries, **started})
             _wait(root, {**entries, **started})
         except BaseException:
             terminate(started.values(), _STOP_SECONDS)
-            _note(root, entries)
+            _record(root, entries)
             raise
     return status(root)
 
@@ -147,12 +147,12 @@ def down(root: Path) -> list[Server]:
     with FileLock(Project(root).state / "servers.lock"):
         entries = _entries(root)
         terminate(entries.values(), _STOP_SECONDS)
-        _note(root, {})
+        _record(root, {})
     return status(root)
 
 
 def status(root: Path) -> list[Server]:
-    """Return for each server whether it runs and answers."""
+    """Return for each server whether it runs and responds."""
     entries = _entries(root)
     return [_server(root, name, entries.get(name)) for name in PORTS]
 
@@ -163,7 +163,7 @@ def _server(root: Path, name: Name, entry: _Entry | None) -> Server:
     log_file = _log_file(root, name).relative_to(root).as_posix()
     if entry.process() is None:
         return Server(name=name, state="died", address=entry.address, log=log_file)
-    state: Literal["up", "starting"] = "up" if _answers(name, entry.port) else "starting"
+    state: Literal["up", "starting"] = "up" if _responds(name, entry.port) else "starting"
     return Server(name=name, state=state, address=entry.address, pid=entry.pid, log=log_file)
 
 
@@ -196,7 +196,7 @@ def _entries(root: Path) -> dict[Name, _Entry]:
         raise HeadframeError(msg) from error
 
 
-def _note(root: Path, entries: Mapping[Name, _Entry]) -> None:
+def _record(root: Path, entries: Mapping[Name, _Entry]) -> None:
     if entries:
         plain = {name: entry.model_dump() for name, entry in entries.items()}
         write_atomically(Project(root).servers, json.dumps(plain, indent=2) + "\n")
@@ -210,7 +210,7 @@ def _listens(port: int) -> bool:
     return False
 
 
-def _answers(name: Name, port: int) -> bool:
+def _responds(name: Name, port: int) -> bool:
     connection = http.client.HTTPConnection(HOST, port, timeout=2)  # knows no proxies, which loopback must not use
     try:
         connection.request("GET", f"{PATHS[name]}/health")
@@ -285,13 +285,13 @@ def _wait(root: Path, entries: Mapping[Name, _Entry]) -> None:
     while waiting:
         for name, entry in list(waiting.items()):
             took = time.monotonic() - began
-            if _answers(name, entry.port):
-                log.info("%s: answers at %s after %.0f s", name, entry.address, took)
+            if _responds(name, entry.port):
+                log.info("%s: responds at %s after %.0f s", name, entry.address, took)
                 del waiting[name]
             elif entry.process() is None:
                 raise _failure(root, name, "did not start")
             elif took > START_SECONDS:
-                raise _failure(root, name, f"did not answer within {START_SECONDS:.0f} s")
+                raise _failure(root, name, f"did not respond within {START_SECONDS:.0f} s")
         time.sleep(0.2 if waiting else 0)
 
 

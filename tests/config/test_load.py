@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from headframe.config.load import as_yaml, expand, load_plan
-from headframe.config.plan.plan import read_version_plan
+from headframe.config.plan.plan import VersionPlan
 from headframe.config.project import Project
 from headframe.digests import write_record
 from headframe.errors import ConfigurationError
@@ -72,7 +72,7 @@ def test_an_unknown_source_scheme_is_refused_at_loading(repository: Project) -> 
 def test_a_plan_survives_being_written_and_read(repository: Project, tmp_path: Path) -> None:
     plan = load_plan(["experiment=digits_ensemble"], repository)
     write_record(tmp_path / "plan.json", plan.version)
-    again = read_version_plan(tmp_path / "plan.json")
+    again = VersionPlan.model_validate_json((tmp_path / "plan.json").read_bytes())
     assert again == plan.version
     assert again.fingerprint == plan.version.fingerprint
 

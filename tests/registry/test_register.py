@@ -21,7 +21,7 @@ from fixtures import Made, World, in_child, moved, trust
 from mlflow import MlflowClient
 
 from headframe import __version__
-from headframe.config.plan.plan import read_version_plan
+from headframe.config.plan.plan import VersionPlan
 from headframe.config.plan.promotion import TeamConfig
 from headframe.digests import digest
 from headframe.errors import HeadframeError, Refused
@@ -68,7 +68,7 @@ def test_a_run_keeps_all_that_is_needed_to_tell_where_it_came_from(world: World,
 def test_the_plan_in_the_run_is_the_plan(world: World, run: Any):
 
     file = Path(run.info.artifact_uri.removeprefix("file://")) / "plan.json"
-    assert read_version_plan(file) == world.made["digits"].plan.version
+    assert VersionPlan.model_validate_json(file.read_bytes()) == world.made["digits"].plan.version
 
 
 def test_the_run_names_its_data_by_digest(world: World, run: Any):

@@ -54,7 +54,7 @@ def test_both_servers_come_up_answer_and_go_down(
     monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "0")
     prefect, mlflow = servers.up(root, prefect_port=free_port(), mlflow_port=free_port())
     assert (prefect.state, mlflow.state) == ("up", "up")
-    assert f"mlflow: answers at {mlflow.address}" in caplog.text
+    assert f"mlflow: responds at {mlflow.address}" in caplog.text
 
     found = servers.environment(root)
     assert found == {"PREFECT_API_URL": f"{prefect.address}/api", "MLFLOW_TRACKING_URI": mlflow.address}

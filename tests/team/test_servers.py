@@ -180,7 +180,7 @@ def test_what_a_role_does_not_allow_is_one_sentence(act: str, team: Servers, mod
 def test_the_doctor_asks_the_team_s_server(team: Servers, become, monkeypatch: pytest.MonkeyPatch):
     become("ben")
     found = check_tracking(os.environ)
-    assert (found.state, found.found) == ("ok", f"{team.uri} answers and knows ben")
+    assert (found.state, found.found) == ("ok", f"{team.uri} responds and knows ben")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "not the password")
     found = check_tracking(os.environ)
     assert (found.state, found.found) == (

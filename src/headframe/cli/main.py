@@ -83,7 +83,7 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
         group.add_commands(commands)
     arguments, others = parser.parse_known_args(given)
     if others:
-        if "overrides" not in arguments or any(word.startswith("-") for word in others):
+        if "overrides" not in arguments or any(each.startswith("-") for each in others):
             msg = f"unrecognized arguments: {' '.join(others)}; see `{arguments.prog} --help`"
             raise ConfigurationError(msg)
         arguments.overrides += others

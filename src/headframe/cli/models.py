@@ -118,9 +118,9 @@ def _version(arguments: argparse.Namespace, service: PromotionService, *, acts: 
 
 
 def _name(arguments: argparse.Namespace, service: PromotionService) -> str:
-    """Return the model's name, where no version is asked for."""
+    """Return the model's name, where a command is for all versions."""
     if arguments.model.removeprefix("models:/") != service.promotion.model:
-        msg = f"model {arguments.model!r} was asked for; expected a NAME alone, as in {service.promotion.model}"
+        msg = f"model {arguments.model!r} was given; expected a NAME alone, as in {service.promotion.model}"
         raise ConfigurationError(msg)
     return service.promotion.model
 
@@ -195,7 +195,7 @@ def _approve(arguments: argparse.Namespace, service: PromotionService) -> Comman
     if arguments.print and arguments.record:
         msg = "--print signs an approval and --record takes one that is signed; give one of them"
         raise ConfigurationError(msg)
-    given = _read(arguments) if arguments.record else ""  # before registry and ledger are asked for anything
+    given = _read(arguments) if arguments.record else ""  # before registry and ledger are opened
     version, key = _version(arguments, service), _key(arguments)
     if arguments.record:
         return of_record(record_approval(version, given, service, key))
@@ -240,7 +240,7 @@ def _rollback(arguments: argparse.Namespace, service: PromotionService) -> Comma
     name, _, number = arguments.model.removeprefix("models:/").partition("/")
     if "@" in name or (number and not number.isdecimal()):
         example = f"{name.partition('@')[0]}/1"
-        msg = f"model {arguments.model!r} was asked for; expected NAME or NAME/VERSION, as in {example}"
+        msg = f"model {arguments.model!r} was given; expected NAME or NAME/VERSION, as in {example}"
         raise ConfigurationError(msg)
     return of_record(rollback(name, service, _key(arguments), arguments.reason, int(number) if number else None))
 

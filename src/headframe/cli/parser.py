@@ -60,12 +60,12 @@ class Commands(NamedTuple):
 
 
 def add_overrides(parser: argparse.ArgumentParser, example: str) -> None:
-    """Let a command take Hydra overrides."""
+    """Add Hydra overrides to the arguments of a command."""
     # With a default, since argparse otherwise calls them required where something before them is missing.
     parser.add_argument("overrides", nargs="*", default=[], metavar="KEY=VALUE", help=f"Hydra overrides: {example}")
 
 
 def add_signer(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    """Let a command choose the key to sign with."""
+    """Add the option that chooses the key to sign with."""
     parser.add_argument("--as", dest="signer", metavar="NAME", help="the key to sign with, if you have several")
     return parser

@@ -87,7 +87,7 @@ class _Fit:
             learner: no ensemble.
         """
         model, features = learner.model, learner.features
-        assert isinstance(model, ModelConfig)  # noqa: S101 - ensembles were taken apart before
+        assert isinstance(model, ModelConfig)  # noqa: S101 - ensembles were resolved into their members
         fault = self._features_fault(path, features)
         if fault:
 

@@ -173,7 +173,7 @@ def _check_dataset(dataset: DatasetConfig, choice: str | None) -> None:
 
 
 def _check_choices(overrides: Sequence[str], project: Project) -> None:
-    """Refuse what Hydra would answer with a traceback, or accept without any effect."""
+    """Refuse what would end in a traceback of Hydra, or accept without any effect."""
     for override in OverridesParser.create().parse_overrides(list(overrides)):
         text, group = str(override.input_line), override.key_or_group
         if not group:

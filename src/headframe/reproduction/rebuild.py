@@ -17,7 +17,7 @@ from typing import Any
 from headframe.code_dependencies import device_of
 from headframe.config.members import with_member
 from headframe.config.plan.component import Component
-from headframe.config.plan.plan import VersionPlan, read_version_plan
+from headframe.config.plan.plan import VersionPlan
 from headframe.config.project import Project
 from headframe.digests import write_record
 from headframe.errors import DataError, HeadframeError, Refused
@@ -54,7 +54,8 @@ def rebuild(plan_file: Path, provenance_file: Path, folder: Path, root: Path) ->
 
     sys.path[:0] = [str(path) for path in (root / "src", root) if str(path) not in sys.path]
     recorded = Provenance.model_validate_json(provenance_file.read_bytes())
-    plan = read_version_plan(plan_file, Project(root).packages)
+    trusted = {"trusted": Project(root).packages}
+    plan = VersionPlan.model_validate_json(plan_file.read_bytes(), context=trusted)
     code = plan_dependencies(plan, root)
     rebuilt = RebuiltVersion(
         modules=code.code, libraries=code.libraries, machine=code.machine, device=device_of(plan.learner)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError
@@ -50,7 +49,7 @@ class VersionPlan(Record):
 
 
 class Plan(VersionPlan):
-    """Everything a run needs to know: a version's plan, and where it is trained, judged, served and tracked."""
+    """Everything a run needs to know: a version's plan, and where it is trained, gated, served and tracked."""
 
     launcher: Component
     promotion: PromotionConfig
@@ -67,16 +66,6 @@ class Plan(VersionPlan):
         """
         version: VersionPlan = without_declared(narrow(self, VersionPlan))
         return version
-
-
-def read_version_plan(path: Path, trusted: tuple[str, ...] = ()) -> VersionPlan:
-    """Read the plan of a version that was written as JSON.
-
-    Args:
-        path: the file.
-        trusted: prefixes of the project's own packages, such as `("mine.",)`.
-    """
-    return VersionPlan.model_validate_json(path.read_bytes(), context={"trusted": trusted})
 
 
 def fingerprint_of(stored: Any) -> str:

@@ -50,7 +50,7 @@ class PromotionConfig(Record):
 
     model: Name  # name in the registry
     policy: Name  # what this policy is called
-    gates: dict[Name, Component]  # all must be passed; judged in this order
+    gates: dict[Name, Component]  # all must be passed; checked in this order
     approvals: Approvals = Approvals()
     served: Literal["any", "ledger"] = "any"  # ledger: serve @champion only if the ledger says that it is
     ledger: str | None = None  # SQLAlchemy address; none: HEADFRAME_LEDGER, else a file in the project's own folder

@@ -97,8 +97,8 @@ def _value_type(node: ast.expr) -> ValueType:
     match node:
         case ast.Constant(value=None):
             return value_types.NULL
-        case ast.Constant(value=str(word)):
-            return NAMED.get(word, ANYTHING)
+        case ast.Constant(value=str(name)):
+            return NAMED.get(name, ANYTHING)
         case ast.Name(id=name):
             return TYPES.get(name, ANYTHING)
         case ast.Call(func=ast.Name(id="Hidden"), args=[ast.Name()]):

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 
 
-def nearest(word: str, choices: Iterable[str]) -> str:
+def nearest(name: str, choices: Iterable[str]) -> str:
     """Return which of `choices` was probably meant, as the end of a sentence.
 
     >>> nearest("accurracy", ["accuracy", "loss"])
@@ -15,7 +15,7 @@ def nearest(word: str, choices: Iterable[str]) -> str:
     'choose one of accuracy, loss'
     """
     known = sorted(choices)
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     if close:
         return f"did you mean {close[0]!r}?"
     return f"choose one of {', '.join(known)}" if known else "there is none to choose from"

@@ -44,8 +44,8 @@ def numeric(
 ) -> ValueType:
     """Return the type of finite numbers, or whole or odd ones, within bounds."""
     bounds = [
-        f"{words} {bound:g}"
-        for words, bound in (("at least", ge), ("greater than", gt), ("at most", le), ("less than", lt))
+        f"{relation} {bound:g}"
+        for relation, bound in (("at least", ge), ("greater than", gt), ("at most", le), ("less than", lt))
         if math.isfinite(bound)
     ]
 
