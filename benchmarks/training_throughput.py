@@ -23,6 +23,7 @@ from headframe.features.images import Images
 from headframe.tasks.classification import Classification
 from headframe.training.checkpoints import CheckpointFile
 from headframe.training.network import train_network
+from headframe.training.progress import Reporter
 
 REPETITIONS = 5
 CLASSES = 10
@@ -75,14 +76,7 @@ CASES = (
 )
 
 
-class Silent:
-    """Reports to nobody."""
-
-    def steps(self, done: int, total: int) -> None:
-        """Learn nothing."""
-
-    def line(self, text: str) -> None:
-        """Learn nothing."""
+SILENT = Reporter(steps=lambda *_: None, line=lambda _: None)
 
 
 def plain(learner: Learner, examples: Examples, task: Classification) -> torch.nn.Module:
@@ -120,7 +114,7 @@ def ratio(case: Case, repetitions: int = REPETITIONS) -> float:
         for number in range(repetitions + 1):
             file = CheckpointFile(Path(folder) / f"{number}.ckpt", "benchmark")
             by_hand = seconds(lambda: plain(learner, examples, task))
-            program = seconds(partial(train_network, learner, task, examples, file, Silent()))
+            program = seconds(partial(train_network, learner, task, examples, file, SILENT))
             found.append(by_hand / program)
     return statistics.median(found[1:])  # the first pair warms up
 

@@ -40,13 +40,12 @@ def train_plan(plan: Plan, places: Places) -> TrainedPlan:
     require_signer(plan.team)
     data = ingest_dataset(plan.dataset, places)
     table, version = data.validated.table, plan.version
-    learner, task, columns = version.learner, version.task, version.dataset.training_data
-    baseline = None
+    job, baseline = version.training_job(table.digest), None
     if version.baseline is not None:
-        other = with_member(learner, version.baseline)
+        other = with_member(job.learner, version.baseline)
         fit_baseline = step(fit, name="fit-baseline", program=PROGRAM, valid=is_complete)
-        baseline = fit_baseline(other, task, columns, table, device_of(other), places)
-    trained = step(fit, program=PROGRAM, valid=is_complete)(learner, task, columns, table, device_of(learner), places)
+        baseline = fit_baseline(job.with_learner(other), device_of(other), places)
+    trained = step(fit, program=PROGRAM, valid=is_complete)(job, device_of(job.learner), places)
     destination = Destination(
         model=plan.promotion.model,
         experiment=plan.tracking.experiment,

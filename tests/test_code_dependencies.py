@@ -144,12 +144,12 @@ from headframe.config.load import load_plan
 from headframe.config.project import Project
 from headframe.gpu import gpu
 from headframe.code_dependencies import device_of
-from headframe.training.result import TrainingJob
+from headframe.training.result import identity_of
 
 root = Path(sys.argv[1])
 plan = load_plan(["dataset=digits", "model=cnn"], Project(root))
-work = TrainingJob(plan.dataset, plan.task, root, (), "0" * 64)
-print(gpu(), device_of(plan.learner), work.identity(plan.learner), sep="\\n")
+job = plan.version.training_job("0" * 64)
+print(gpu(), device_of(plan.learner), identity_of(job, root), sep="\\n")
 """
 
 

@@ -88,7 +88,7 @@ def refused_in_training(plan: Plan, rows: Any) -> str:
     splits = np.array(["train", "validation", "test"]).repeat([ROWS - 60, 30, 30])
     try:
         task.fit(rows.slice(0, ROWS - 60).select(columns))
-        prepared = PreparedData(plan.dataset, rows, splits, task, plan.task, "0" * 64)
+        prepared = PreparedData(plan.dataset, rows, splits, task, plan.task)
         for _, learner in single_learners(plan.learner, "model"):
             check_model(learner.model, encoded(prepared, learner), task)
     except ConfigurationError as error:

@@ -15,7 +15,7 @@ from headframe.code_dependencies import DECLARATIONS, code_dependencies
 from headframe.config.load import load_plan
 from headframe.config.members import member_learners, with_member
 from headframe.config.plan.component import Component, narrow, targets
-from headframe.config.plan.learner import Learner, TrainingPlan
+from headframe.config.plan.learner import Learner, TrainingJob
 from headframe.config.plan.plan import Plan, fingerprint_of
 from headframe.config.project import Project
 from headframe.digests import Record, digest, digest_content, write_record
@@ -180,7 +180,7 @@ def test_no_default_has_changed() -> None:
     A new field adds a line to `defaults.json`; an existing line never changes. Another value belongs in `conf/`.
     """
     found: dict[str, dict[str, Any]] = {}
-    for schema in (Learner, TrainingPlan, Plan):
+    for schema in (Learner, TrainingJob, Plan):
         parts(schema, found)
     assert found == json.loads(DEFAULTS.read_text(encoding="utf-8"))
 
@@ -192,12 +192,14 @@ def step_keys(plan: Any, schema: type[Learner] = Learner) -> dict[str, str]:
     table = TableRecord(dataset=plan.dataset.name, folder="data/x", digest=zeros, rows=1, rejected=0)
     trained = Trained(folder="x", bundle=zeros, predictions=zeros, epochs=1, parameters=1)
     given = {"plan": version, "table": table, "trained": trained}
-    learning = {"task": version.task, "dataset": version.dataset.training_data, "table": table, "device": "cpu"}
+    job = version.training_job(zeros)
     learners = {"fit": learner}
     if version.baseline is not None:
         learners["fit-baseline"] = with_member(learner, version.baseline)
     keys = {
-        name: Stage(fit, name, program=PROGRAM).key(REPOSITORY.root, {"learner": learner, **learning})
+        name: Stage(fit, name, program=PROGRAM).key(
+            REPOSITORY.root, {"job": job.with_learner(learner), "device": "cpu"}
+        )
         for name, learner in learners.items()
     }
     keys["evaluate"] = Stage(evaluate).key(REPOSITORY.root, {**given, "baseline": None})
@@ -225,8 +227,9 @@ def test_a_stored_plan_has_the_fingerprint_that_it_was_stored_under(tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", ["digits_ensemble", "etth1_lstm"])
-def test_the_training_program_reads_what_it_needs_and_nothing_else(name: str, tmp_path: Path) -> None:
-    plan = load_plan([f"experiment={name}"], REPOSITORY)
-    write_record(tmp_path / "plan.json", plan)
-    read, relevant = TrainingPlan.read(tmp_path / "plan.json"), plan.version
-    assert (read.learner, read.task, read.dataset) == (relevant.learner, relevant.task, relevant.dataset.training_data)
+def test_a_training_job_holds_what_the_program_needs_and_survives_its_file(name: str, tmp_path: Path) -> None:
+    version = load_plan([f"experiment={name}"], REPOSITORY).version
+    job = version.training_job("0" * 64)
+    assert (job.learner, job.task, job.dataset) == (version.learner, version.task, version.dataset.training_data)
+    write_record(tmp_path / "job.json", job)
+    assert TrainingJob.model_validate_json((tmp_path / "job.json").read_bytes()) == job

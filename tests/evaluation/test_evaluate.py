@@ -139,8 +139,8 @@ def test_the_card_says_what_the_figures_are_worth_and_how_to_make_the_model_agai
     folder = evaluated[2] / evaluated[0].folder
     card = (folder / "card.md").read_text(encoding="utf-8")
     assert "Champions are chosen on these same rows" in card
-    assert "python -m headframe.training HERE/plan.json OUT_DIR --root ." in card
-    assert (folder / "plan.json").is_file()
+    assert "python -m headframe.training HERE/job.json OUT_DIR --root ." in card
+    assert (folder / "job.json").is_file()
     assert "HERE is the folder of this file" in (folder / "report.html").read_text(encoding="utf-8")
 
 

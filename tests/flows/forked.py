@@ -11,7 +11,7 @@ from headframe.errors import HeadframeError
 class Forked:
     """Runs the training program in a child of this process, on one core, so that members take turns in it."""
 
-    def launch(self, plan: Path, folder: Path, root: Path, table: str, threads: int) -> None:
+    def launch(self, job: Path, folder: Path, root: Path, threads: int) -> None:
         """See `headframe.training.launchers.base.Launcher`."""
         from headframe.training.__main__ import main
 
@@ -20,7 +20,7 @@ class Forked:
             code = 70
             try:
                 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-                code = main([str(plan), str(folder), "--root", str(root), "--table", table])
+                code = main([str(job), str(folder), "--root", str(root)])
             finally:
                 os._exit(code)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -85,7 +85,7 @@ def test_a_command_killed_from_outside_while_a_member_trains_continues_to_the_sa
     assert process.returncode == -signal.SIGKILL
     assert not recorded(project, "train")
     outcome, said = headframe(project, "run", *longer)
-    assert "going on from step" in said
+    assert "resuming from step" in said
     assert reused(said) == list(STAGES[: STAGES.index("fit")])
     assert digests(outcome) == digests(calm)
     assert registered(project) == (1, 1)

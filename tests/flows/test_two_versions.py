@@ -28,10 +28,10 @@ class Swapping:
     def __init__(self, moment):
         self.moment = moment
 
-    def launch(self, plan, folder, root, table, threads):
+    def launch(self, job, folder, root, threads):
         if self.moment == "before":
             swap(root)
-        Local().launch(plan, folder, root, table, threads)
+        Local().launch(job, folder, root, threads)
         if self.moment == "after":
             swap(root)
 

@@ -144,7 +144,7 @@ def test_a_kill_leaves_project_and_registry_as_they_were_and_no_process(leftover
     more = {**leftovers.environment, "TMPDIR": str(place)}
     process = start(Project(leftovers.root), "reproduce", "digits/1", "--no-record", "--json", **more)
     deadline = time.monotonic() + 120
-    while not [*place.rglob("reproduction/fit/plan.json")]:
+    while not [*place.rglob("reproduction/fit/job.json")]:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -15,10 +15,11 @@ import pytest
 
 from headframe.code_dependencies import device_of
 from headframe.config.load import load_plan
-from headframe.config.plan.learner import TrainingPlan
+from headframe.config.plan.learner import TrainingJob
 from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
 from headframe.datasets.ingest import ingest
+from headframe.datasets.table import Table
 from headframe.digests import write_record
 from headframe.places import Places
 from headframe.records import TableRecord, Trained
@@ -84,10 +85,10 @@ class TrainingProject:
         return load_plan([*given, *overrides], self.project)
 
     def train(self, plan: Plan, name: str, kill: str | None = None) -> Run:
-        """Train into the folder `name`, going on with what is in it."""
+        """Train into the folder `name`, continuing what is in it."""
         folder = self.root / "out" / name
-        file = self.root / "plans" / f"{name}.json"
-        write_record(file, plan)
+        file = self.root / "jobs" / f"{name}.json"
+        write_record(file, self.job(plan))
         log = self.root / "out" / f"{name}.log"
         log.parent.mkdir(exist_ok=True)
         before = len(log.read_text()) if log.exists() else 0
@@ -99,17 +100,15 @@ class TrainingProject:
         assert "the program imported" not in log.read_text()
         return Run(process.exitcode, log.read_text()[before:], folder)
 
-    def training_plan(self, *overrides: str) -> TrainingPlan:
-        """Compose a plan as the training program reads it."""
-        file = self.root / "plans" / "read.json"
-        write_record(file, self.plan(*overrides))
-        return TrainingPlan.read(file)
+    def job(self, plan: Plan) -> TrainingJob:
+        """What the training program takes to train a plan on the data that is there."""
+        return plan.version.training_job(Table.open(self.root / "data" / plan.dataset.name).digest)
 
     def fit(self, plan: Plan, table: TableRecord, folder: Path) -> Trained:
         """Run the step that fits a plan's learner."""
-        version, places = plan.version, Places(self.root, launcher=plan.launcher).of_step(folder)
-        learner = version.learner
-        return fit(learner, version.task, version.dataset.training_data, table, device_of(learner), places)
+        places = Places(self.root, launcher=plan.launcher).of_step(folder)
+        job = plan.version.training_job(table.digest)
+        return fit(job, device_of(job.learner), places)
 
     def train_once(self, plan: Plan, how: str | None = None) -> Run:
         """Train a plan, or take what an earlier test trained for the same plan."""

@@ -37,22 +37,22 @@ def arrange_kill(kill: str) -> None:
     from headframe.training import checkpoints, ensembles, learner, network
     from headframe.training.module import SupervisedModule
 
-    checkpoints.WORTH = 0  # every checkpoint that can be written is
+    checkpoints.WORK_PER_SAVE = 0  # every checkpoint that can be written is
     place, _, text = kill.partition(" ")
     number = int(text) if text.isdigit() else 0
     match place:
-        case "step":  # after the optimiser's step, before anything is told about it
-            SupervisedModule._descend = _killed_around(
-                SupervisedModule._descend, lambda module, *_: module.course.step + 1 == number, first=False
+        case "step":  # after the optimiser's step, before anything is recorded of it
+            SupervisedModule._update = _killed_around(
+                SupervisedModule._update, lambda module, *_: module.state.step + 1 == number, first=False
             )
         case "validation":  # in the middle of measuring an epoch
             SupervisedModule.outputs = _killed_around(
-                SupervisedModule.outputs, lambda module, *_: len(module.course.history) + 1 == number, first=False
+                SupervisedModule.outputs, lambda module, *_: len(module.state.history) + 1 == number, first=False
             )
         case "epoch":  # right after the checkpoint of an epoch's end
             network.Checkpointing.on_train_epoch_end = _killed_around(
                 network.Checkpointing.on_train_epoch_end,
-                lambda _, trainer, module: len(module.course.history) == number,
+                lambda _, trainer, module: len(module.state.history) == number,
                 first=False,
             )
         case "write":  # half-way through writing a checkpoint
@@ -71,13 +71,13 @@ def arrange_kill(kill: str) -> None:
             _fork(ensembles)
         case "member":  # the ensemble dies while its second member trains
             _fork(ensembles)
-            ensembles._MemberPool._hear = _killed_around(
-                ensembles._MemberPool._hear,
-                lambda crew, connection: crew.running[connection][0].name == text,
+            ensembles._MemberPool._receive = _killed_around(
+                ensembles._MemberPool._receive,
+                lambda pool, connection: pool.running[connection][0].name == text,
                 first=True,
             )
-            ensembles._train_leaf = _killed_around(
-                ensembles._train_leaf, lambda leaf, *_: leaf.name == text, first=True
+            ensembles._train_member = _killed_around(
+                ensembles._train_member, lambda member, *_: member.name == text, first=True
             )
         case "conclude":  # everything is written but the result
             learner.conclude = kill_self

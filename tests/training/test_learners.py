@@ -23,7 +23,7 @@ def rows_of(training_project, plan):
     prepared = prepare(plan.dataset, plan.task, Table.open(training_project.root / "data/digits"))
     examples = encode(prepared, plan.learner)
     flat = examples.inputs.reshape(len(examples.inputs), -1)
-    return flat, examples.target, prepared.parts, prepared.task
+    return flat, examples.target, prepared.splits, prepared.task
 
 
 def scores_in(run, part="test"):
@@ -52,12 +52,12 @@ def dump(component):
 def test_an_estimator_learns_what_scikit_learn_learns(training_project, weights):
     plan = training_project.simple("model=logistic", f"task.class_weights={weights}")
     run = training_project.train_once(plan)
-    flat, target, parts, _ = rows_of(training_project, plan)
+    flat, target, splits, _ = rows_of(training_project, plan)
     by_hand = LogisticRegression(C=1.0, max_iter=1000, class_weight=None if weights == "none" else "balanced")
     # As many threads as the program has: in float32 the order of sums moves the place where the optimiser stops.
     with threadpool_limits(plan.trainer.threads):
-        by_hand.fit(flat[parts == "train"], target[parts == "train"])
-    assert np.allclose(scores_in(run), by_hand.predict_proba(flat[parts == "test"]), atol=1e-6)
+        by_hand.fit(flat[splits == "train"], target[splits == "train"])
+    assert np.allclose(scores_in(run), by_hand.predict_proba(flat[splits == "test"]), atol=1e-6)
     assert run.read("history.json") == []
     assert run.read("result.json")["parameters"] == 0
 
@@ -66,11 +66,11 @@ def test_an_estimator_draws_from_the_seed_of_the_plan(training_project):
     plan = training_project.simple("model=random_forest_classifier", "model.n_estimators=5", "seed=7")
     run, again = training_project.train_once(plan), training_project.train(plan, "forest-again")
     assert run.files() == again.files()
-    flat, target, parts, _ = rows_of(training_project, plan)
+    flat, target, splits, _ = rows_of(training_project, plan)
     settings = {name: value for name, value in plan.model.arguments.items() if name != "random_state"}
     by_hand = RandomForestClassifier(**settings, random_state=7)
-    by_hand.fit(flat[parts == "train"], target[parts == "train"])
-    assert np.allclose(scores_in(run), by_hand.predict_proba(flat[parts == "test"]), atol=1e-12)
+    by_hand.fit(flat[splits == "train"], target[splits == "train"])
+    assert np.allclose(scores_in(run), by_hand.predict_proba(flat[splits == "test"]), atol=1e-12)
 
 
 def test_a_member_trains_to_the_weights_it_reaches_alone(training_project):

@@ -15,7 +15,7 @@ from headframe.datasets.table import Table
 from headframe.examples.encode import encode
 from headframe.examples.prepare import prepare
 from headframe.examples.seeds import order, seed_of, with_replacement
-from headframe.training.course import Epoch, Judge
+from headframe.training.state import Epoch, EpochMonitor
 
 
 def prepared(training_project, plan):
@@ -28,7 +28,7 @@ def test_the_program_reaches_the_weights_of_a_plain_loop(training_project):
     given = prepared(training_project, plan)
     examples = encode(given, plan.learner)
     inputs, target = torch.from_numpy(examples.inputs), torch.from_numpy(examples.target)
-    rows = np.flatnonzero(given.parts == "train")
+    rows = np.flatnonzero(given.splits == "train")
     torch.set_num_threads(1)
     torch.manual_seed(seed_of(plan.seed, "weights"))
     network = build(plan.model, examples.encoder.spec(), given.task.outputs)
@@ -83,7 +83,7 @@ def test_predictions_hold_validation_and_test_rows_in_table_order(training_proje
     given = prepared(training_project, plan)
     kept = pq.read_table(training_project.train_once(plan).folder / "predictions.parquet")
     ids = given.rows.column("row_id").to_pylist()
-    expected = [(name, part) for name, part in zip(ids, given.parts, strict=True) if part != "train"]
+    expected = [(name, part) for name, part in zip(ids, given.splits, strict=True) if part != "train"]
     assert list(zip(kept["row_id"].to_pylist(), kept["split"].to_pylist(), strict=True)) == expected
     labels = dict(zip(*table.read(["row_id", "digit"]).to_pydict().values(), strict=True))
     assert kept["target"].to_pylist() == [labels[name] for name, _ in expected]
@@ -109,11 +109,11 @@ def test_windows_belong_to_the_part_that_holds_what_they_predict(training_projec
     rows = pa.table({"row_id": [f"r{row}" for row in range(19)], "x": np.arange(19.0)})
     task = SimpleNamespace(horizon=2, encode=lambda target: target.column("x").to_numpy().reshape(-1, 1))
     dataset = SimpleNamespace(target=None, inputs=("x",), target_columns=("x",))
-    given = PreparedData(dataset, rows, parts, task, None, "0" * 64)
-    assert given.numbers("train", 3).tolist() == [0, 1, 2, 3, 4, 5]
-    assert given.numbers("validation", 3).tolist() == [7, 8, 9]
-    assert given.numbers("test", 3).tolist() == [11, 12, 13, 14]
-    assert given.names(np.array([7]), 3).to_pylist() == ["r10"]
+    given = PreparedData(dataset, rows, parts, task, None)
+    assert given.indices("train", 3).tolist() == [0, 1, 2, 3, 4, 5]
+    assert given.indices("validation", 3).tolist() == [7, 8, 9]
+    assert given.indices("test", 3).tolist() == [11, 12, 13, 14]
+    assert given.row_ids(np.array([7]), 3).to_pylist() == ["r10"]
     assert given.targets(np.array([7, 11]), 3)[..., 0].tolist() == [[10.0, 11.0], [14.0, 15.0]]
     assert given.probe(3).column("x").to_pylist() == [11.0, 12.0, 13.0]
 
@@ -160,22 +160,22 @@ def test_draws_depend_on_seed_purpose_and_counter_alone():
 def history(losses, leads=None):
     leads = leads or [None] * len(losses)
     return [
-        Epoch(epoch=place, train_loss=1.0, val_loss=loss, primary_metric=primary_metric, learning_rate=0.1)
-        for place, (loss, primary_metric) in enumerate(zip(losses, leads, strict=True), start=1)
+        Epoch(epoch=place, train_loss=1.0, val_loss=loss, primary_metric=value, learning_rate=0.1)
+        for place, (loss, value) in enumerate(zip(losses, leads, strict=True), start=1)
     ]
 
 
 def test_early_stopping_counts_epochs_without_enough_improvement():
     from headframe.config.plan.trainer import EarlyStoppingConfig
 
-    def judge(patience, min_delta=0.0, monitor="loss", *, higher=True):
-        return Judge(monitor, higher, "accuracy", EarlyStoppingConfig(patience=patience, min_delta=min_delta))
+    def monitored(patience, min_delta=0.0, monitor="loss", *, higher=True):
+        return EpochMonitor(monitor, higher, "accuracy", EarlyStoppingConfig(patience=patience, min_delta=min_delta))
 
-    assert not judge(2).is_over(history([3, 2, 2.5]))
-    assert judge(2).is_over(history([3, 2, 2.5, 2.1]))
-    assert not judge(2).is_over(history([3, 2, 2.5, 1.9]))
-    assert judge(2, min_delta=0.5).is_over(history([3, 2, 1.9, 1.8]))
-    assert judge(1, monitor="primary_metric").is_over(history([3, 2], [0.9, 0.8]))
-    assert not judge(1, monitor="primary_metric", higher=False).is_over(history([3, 2], [0.9, 0.8]))
-    assert judge(1, monitor="primary_metric").best(history([3, 2, 1], [0.8, 0.9, 0.9])) == 1
-    assert not Judge("loss", True, "accuracy", None).is_over(history([1, 2, 3, 4]))
+    assert not monitored(2).should_stop(history([3, 2, 2.5]))
+    assert monitored(2).should_stop(history([3, 2, 2.5, 2.1]))
+    assert not monitored(2).should_stop(history([3, 2, 2.5, 1.9]))
+    assert monitored(2, min_delta=0.5).should_stop(history([3, 2, 1.9, 1.8]))
+    assert monitored(1, monitor="primary_metric").should_stop(history([3, 2], [0.9, 0.8]))
+    assert not monitored(1, monitor="primary_metric", higher=False).should_stop(history([3, 2], [0.9, 0.8]))
+    assert monitored(1, monitor="primary_metric").best(history([3, 2, 1], [0.8, 0.9, 0.9])) == 1
+    assert not EpochMonitor("loss", True, "accuracy", None).should_stop(history([1, 2, 3, 4]))

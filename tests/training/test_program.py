@@ -85,11 +85,13 @@ def test_inputs_that_are_no_numbers_end_in_one_sentence_and_code_3(training_proj
     assert not (run.folder / "bundle").exists()
 
 
-def test_a_plan_of_another_shape_is_refused_in_one_sentence(training_project, tmp_path, capsys):
-    (tmp_path / "plan.json").write_text('{"name": "x"}')
+def test_a_job_of_another_shape_is_refused_in_one_sentence(training_project, tmp_path, capsys):
+    (tmp_path / "job.json").write_text('{"name": "x"}')
+    write_record(tmp_path / "plan.json", training_project.plan())
     for name, code, sentence in (
-        ("plan.json", 2, "plan.json is no plan: seed: Field required"),
-        ("none.json", 1, "there is no plan"),
+        ("job.json", 2, "job.json is no training job: learner: Field required"),
+        ("plan.json", 2, "plan.json is no training job: learner: Field required"),
+        ("none.json", 1, "there is no training job"),
     ):
         given = [str(tmp_path / name), str(tmp_path / "out"), "--root", str(training_project.root)]
         assert main(given) == code
@@ -113,9 +115,9 @@ def test_two_runs_in_one_folder_do_not_meet(training_project, monkeypatch):
 
     folder = training_project.root / "out" / "taken"
     folder.mkdir(parents=True)
-    monkeypatch.setattr(program, "PATIENCE", 0.1)
+    monkeypatch.setattr(program, "LOCK_SECONDS", 0.1)
     with filelock.FileLock(folder / ".lock"), pytest.raises(HeadframeError, match="another training is running in"):
-        program.train(training_project.training_plan(), training_project.root, folder, ())
+        program.train(training_project.job(training_project.plan()), training_project.project, folder)
 
 
 def _plan(training_project, overrides):
@@ -128,10 +130,6 @@ def _record(training_project, plan):
     from headframe.datasets.table import Table
 
     return Table.open(training_project.root / "data" / plan.dataset.name).record()
-
-
-def _version(training_project):
-    return _record(training_project, training_project.plan()).digest
 
 
 def test_the_launched_program_leaves_the_bytes_of_the_program_run_by_hand(training_project):
@@ -161,30 +159,23 @@ def test_a_table_that_was_changed_since_is_not_trained_on(training_project):
 
 
 def test_a_training_that_takes_too_long_is_ended(training_project):
-    file = training_project.root / "plans" / "late.json"
-    write_record(file, training_project.plan())
+    file = training_project.root / "jobs" / "late.json"
+    write_record(file, training_project.job(training_project.plan()))
     before = psutil.Process().children()
     with pytest.raises(HeadframeError, match=r"ended after launcher\.minutes=0\.001; run again"):
-        Local(minutes=0.001).launch(
-            file, training_project.root / "out" / "late", training_project.root, _version(training_project), 1
-        )
+        Local(minutes=0.001).launch(file, training_project.root / "out" / "late", training_project.root, 1)
     assert set(psutil.Process().children()) <= set(before)
 
 
 def test_a_training_ends_with_the_process_that_started_it(training_project):
     plan = training_project.plan("trainer.max_epochs=100000", "trainer.keep=last")
-    file = training_project.root / "plans" / "orphan.json"
-    write_record(file, plan)
+    file = training_project.root / "jobs" / "orphan.json"
+    write_record(file, training_project.job(plan))
     code = (
         "import sys; from pathlib import Path; from headframe.training.launchers.local import Local\n"
-        "Local().launch(*map(Path, sys.argv[1:4]), sys.argv[4], 1)"
+        "Local().launch(*map(Path, sys.argv[1:4]), 1)"
     )
-    arguments = [
-        str(file),
-        str(training_project.root / "out" / "orphan"),
-        str(training_project.root),
-        _version(training_project),
-    ]
+    arguments = [str(file), str(training_project.root / "out" / "orphan"), str(training_project.root)]
     parent = subprocess.Popen([sys.executable, "-c", code, *arguments], stderr=subprocess.DEVNULL)
     child = _wait_for(lambda: next(iter(psutil.Process(parent.pid).children()), None))
     _wait_for(lambda: "headframe.training" in " ".join(child.cmdline()))

@@ -56,16 +56,16 @@ def test_a_training_in_mixed_precision_goes_on_to_the_same_bytes(training_projec
         assert killed.code == -9, killed.stderr
     resumed = training_project.train(plan, "mixed")
     assert resumed.code == 0, resumed.stderr
-    assert resumed.stderr.startswith(f"going on from step {2 * PER_EPOCH + 2} of {3 * PER_EPOCH}\n")
+    assert resumed.stderr.startswith(f"resuming from step {2 * PER_EPOCH + 2} of {3 * PER_EPOCH}\n")
     assert resumed.files() == undisturbed.files()
     full = training_project.train_once(training_project.plan())
     assert full.files()["bundle/weights.safetensors"] != resumed.files()["bundle/weights.safetensors"]
 
 
-def test_a_resumed_training_does_not_start_anew(training_project):
+def test_a_resumed_training_does_not_start_over(training_project):
     training_project.train(training_project.plan(), "goes-on", "step 26")
     resumed = training_project.train(training_project.plan(), "goes-on")
-    assert resumed.stderr.startswith("going on from step 24 of 27\n")
+    assert resumed.stderr.startswith("resuming from step 24 of 27\n")
     assert "epoch 3/3" in resumed.stderr
     assert "epoch 2/3" not in resumed.stderr
 
@@ -91,10 +91,10 @@ def test_a_finished_training_is_left_as_it_is(training_project):
     assert {path: path.stat().st_mtime_ns for path in finished.folder.rglob("*.json")} == before
 
 
-def test_another_plan_in_the_same_folder_starts_anew(training_project):
+def test_another_plan_in_the_same_folder_starts_over(training_project):
     training_project.train(training_project.plan("seed=5"), "reused", "step 25")
     other = training_project.train(training_project.plan(), "reused")
-    assert "going on" not in other.stderr
+    assert "resuming" not in other.stderr
     assert other.files() == training_project.train_once(training_project.plan()).files()
 
 

@@ -28,7 +28,7 @@ def test_constant_keeps_the_rate():
 
 
 def test_step_multiplies_after_every_few_epochs():
-    assert rates(schedules.step, 8, 2, every=2, factor=0.5) == pytest.approx([0.4] * 4 + [0.2] * 4)
+    assert rates(schedules.step_decay, 8, 2, every=2, factor=0.5) == pytest.approx([0.4] * 4 + [0.2] * 4)
 
 
 def test_cosine_rises_in_a_line_and_falls_along_half_a_cosine():
@@ -47,7 +47,7 @@ def test_one_cycle_meets_its_three_corners():
 
 
 def test_a_training_of_one_step_has_a_schedule():
-    for make in (schedules.constant, schedules.cosine, schedules.one_cycle, schedules.step):
+    for make in (schedules.constant, schedules.cosine, schedules.one_cycle, schedules.step_decay):
         assert len(rates(make, 1, 1)) == 1
 
 
@@ -57,8 +57,8 @@ def test_a_training_of_one_step_has_a_schedule():
         (schedules.one_cycle, {"start": 0}),
         (schedules.one_cycle, {"warm_up": 1.0}),
         (schedules.cosine, {"end": 2}),
-        (schedules.step, {"every": 0}),
-        (schedules.step, {"factor": 1.5}),
+        (schedules.step_decay, {"every": 0}),
+        (schedules.step_decay, {"factor": 1.5}),
     ],
 )
 def test_a_setting_out_of_range_is_refused(make, settings):

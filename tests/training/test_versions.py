@@ -47,7 +47,7 @@ def _digits(training_project):
     return Table.open(training_project.root / "data" / "digits").record()
 
 
-def test_changed_code_trains_anew_and_goes_on_from_no_checkpoint_of_the_old(training_project, surface):
+def test_changed_code_trains_again_and_continues_no_checkpoint_of_the_old(training_project, surface):
     plan, file = surface
     first = training_project.train(plan, "code")
     assert first.code == 0, first.stderr
@@ -60,21 +60,21 @@ def test_changed_code_trains_anew_and_goes_on_from_no_checkpoint_of_the_old(trai
     file.write_text("SCALE = 1.0\n")
     again = training_project.train(plan, "code")
     assert again.code == 0, again.stderr
-    assert "going on" not in again.stderr
+    assert "resuming" not in again.stderr
     assert again.files() == before
 
 
-def test_the_program_takes_no_other_version_of_the_data_than_it_is_told(training_project, tmp_path, capsys):
-    write_record(tmp_path / "plan.json", training_project.plan())
-    given = [str(tmp_path / "plan.json"), str(tmp_path / "out"), "--root", str(training_project.root)]
-    assert main([*given, "--table", "0" * 64]) == 3
+def test_the_program_takes_no_other_version_of_the_data_than_that_of_its_job(training_project, tmp_path, capsys):
+    job = training_project.job(training_project.plan())
+    write_record(tmp_path / "job.json", job.model_copy(update={"table": "0" * 64}))
+    assert main([str(tmp_path / "job.json"), str(tmp_path / "out"), "--root", str(training_project.root)]) == 3
     said = capsys.readouterr().err
     assert said.startswith("error: data/digits holds version")
     assert said.count("\n") == 1
     assert not (tmp_path / "out" / "result.json").exists()
 
 
-def test_without_a_version_the_program_says_which_it_took(training_project):
+def test_the_result_names_the_version_of_the_data(training_project):
     assert (
         training_project.train_once(training_project.plan()).read("result.json")["table"]
         == _digits(training_project).digest
@@ -94,7 +94,7 @@ def test_what_was_trained_with_code_that_was_changed_meanwhile_is_refused(traini
         training_project.fit(plan, _digits(training_project), training_project.root / "out" / "meddled")
 
 
-def test_a_launcher_that_passes_no_version_on_is_found_out(training_project, monkeypatch):
+def test_a_launcher_that_trains_on_another_version_is_found_out(training_project, monkeypatch):
     plan = training_project.simple("model=logistic")
     record = _digits(training_project)
     wanted = record.model_copy(update={"digest": "0" * 64})

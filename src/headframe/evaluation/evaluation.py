@@ -23,7 +23,7 @@ from headframe.evaluation.metrics import compute_metrics
 from headframe.evaluation.report import EvaluationResults, SlicesByColumn, card, report
 from headframe.evaluation.slices import row_positions, slice_metrics
 from headframe.pages.plot_style import BLUE, GREY, legend, new_figure, png, style
-from headframe.prediction.layout import BUNDLE, HISTORY, MEMBERS, PREDICTIONS, task_state
+from headframe.prediction.layout import BUNDLE, HISTORY, JOB, MEMBERS, PREDICTIONS, task_state
 from headframe.records import Evaluated, TableRecord, Trained
 from headframe.tasks.base import Task
 
@@ -143,6 +143,7 @@ def _write(results: EvaluationResults, plots: Mapping[str, bytes], folder: Path)
     for name, content in plots.items():
         write_atomically(folder / PLOTS / f"{name}.png", content)
     write_record(folder / PLAN, results.plan)
+    write_record(folder / JOB, results.plan.training_job(results.table.digest))
     write_atomically(folder / SLICES, SlicesByColumn.dump_json(results.slices, indent=2) + b"\n")
     write_atomically(folder / CARD, card(results, list(plots)))
     write_atomically(folder / REPORT, report(results, plots))

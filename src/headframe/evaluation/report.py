@@ -175,7 +175,7 @@ def _page(results: EvaluationResults, sources: Mapping[str, str]) -> dict[str, A
         "digests": digests,
         "commands": [
             f"headframe ingest dataset={plan.dataset.name}",
-            "python -m headframe.training HERE/plan.json OUT_DIR --root .",
+            "python -m headframe.training HERE/job.json OUT_DIR --root .",
         ],
         **evaluation_sections(results),
     }

@@ -36,20 +36,19 @@ class TensorExamples:
             if size < RESIDENT * torch.cuda.mem_get_info(device)[0]:
                 inputs, target = inputs.to(device), target.to(device)
         self.device = device
-        self.home = inputs.device
+        self.storage_device = inputs.device
         if examples.lookback:
-            self.inputs = _sliding(inputs, 0, examples.lookback)
-            self.target = _sliding(target, examples.lookback, examples.horizon)
-        else:
-            self.inputs, self.target = inputs, target
+            inputs = _sliding(inputs, 0, examples.lookback)
+            target = _sliding(target, examples.lookback, examples.horizon)
+        self.inputs, self.target = inputs, target
 
-    def take(self, numbers: Tensor) -> Batch:
-        """Gather the examples with these numbers, int64 (batch,), from where they lie."""
-        numbers = numbers.to(self.home)
-        inputs, target = self.inputs[numbers], self.target[numbers]
-        if self.home == self.device:
+    def take(self, indices: Tensor) -> Batch:
+        """Gather the examples with these indices, int64 (batch,), on the device."""
+        indices = indices.to(self.storage_device)
+        inputs, target = self.inputs[indices], self.target[indices]
+        if self.storage_device == self.device:
             return Batch(inputs, target)
-        # Only from pinned memory does the copy run beside the computation.
+        # Only from pinned memory does the copy overlap with the computation.
         inputs, target = inputs.pin_memory(), target.pin_memory()
         return Batch(inputs.to(self.device, non_blocking=True), target.to(self.device, non_blocking=True))
 
@@ -63,34 +62,34 @@ def _sliding(rows: Tensor, first: int, length: int) -> Tensor:
 class Batches:
     """Which examples make the batch of a step: a function of the seed and the step alone.
 
-    All examples of an epoch are dealt into as few batches as `batch_size` allows; their sizes differ by one at most,
-    so no epoch ends in a batch of a single example, of which batch normalisation could learn nothing.
+    All examples of an epoch are divided into as few batches as `batch_size` allows; their sizes differ by one at most,
+    so no epoch ends in a batch of a single example, on which batch normalisation is undefined.
 
     Args:
-        numbers: of the training examples, int64.
+        indices: of the training examples, int64.
         batch_size: largest number of examples in a batch.
         seed: of the order.
-        device: where the numbers are wanted.
+        device: where the indices are wanted.
     """
 
-    def __init__(self, numbers: Tensor, *, batch_size: int, seed: int, device: torch.device) -> None:
-        self.numbers = numbers.to(device)
+    def __init__(self, indices: Tensor, *, batch_size: int, seed: int, device: torch.device) -> None:
+        self.indices = indices.to(device)
         self.seed = seed
         self.device = device
-        self.steps_per_epoch = -(-len(numbers) // batch_size)
+        self.steps_per_epoch = -(-len(indices) // batch_size)
         self._epoch = -1
-        self._dealt: tuple[Tensor, ...] = ()
+        self._batches: tuple[Tensor, ...] = ()
 
     def at(self, step: int) -> Tensor:
-        """Give the numbers of the examples at a step, int64 (batch,)."""
-        epoch, place = divmod(step, self.steps_per_epoch)
+        """Return the indices of the examples at a step, int64 (batch,)."""
+        epoch, position = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
-            shuffled = torch.from_numpy(order(self.seed, epoch, len(self.numbers))).to(self.device)
-            self._dealt = self.numbers[shuffled].tensor_split(self.steps_per_epoch)
+            shuffled = torch.from_numpy(order(self.seed, epoch, len(self.indices))).to(self.device)
+            self._batches = self.indices[shuffled].tensor_split(self.steps_per_epoch)
             self._epoch = epoch
-        return self._dealt[place]
+        return self._batches[position]
 
     def sizes(self) -> Tensor:
-        """Give the number of examples of each step of an epoch, float64 (steps,)."""
-        dealt = torch.arange(len(self.numbers)).tensor_split(self.steps_per_epoch)
-        return torch.tensor([len(part) for part in dealt], dtype=torch.float64)
+        """Return the number of examples of each step of an epoch, float64 (steps,)."""
+        batches = torch.arange(len(self.indices)).tensor_split(self.steps_per_epoch)
+        return torch.tensor([len(batch) for batch in batches], dtype=torch.float64)

@@ -9,14 +9,14 @@ import numpy as np
 from headframe.config.build import build
 from headframe.config.plan.learner import Learner
 from headframe.errors import ConfigurationError, DataError
-from headframe.examples.prepare import MEASURED, PreparedData
+from headframe.examples.prepare import SPLITS, PreparedData, gather
 from headframe.examples.seeds import with_replacement
 from headframe.features.base import Encoded, Encoder
 
 
 @dataclass(frozen=True)
 class Examples:
-    """One learner's view of the prepared.
+    """The prepared data as one learner's encoder encodes it.
 
     Attributes:
         encoder: fitted on training rows.
@@ -24,8 +24,8 @@ class Examples:
         target: (rows, ...), aligned with `inputs`.
         lookback: rows in one window, 0 where a row is an example.
         horizon: rows that a window predicts.
-        train: numbers of the training examples; with repetitions where they were drawn with replacement.
-        validation: numbers of the validation examples, ascending.
+        train: indices of the training examples; with repetitions where they were drawn with replacement.
+        validation: indices of the validation examples, ascending.
     """
 
     encoder: Encoder
@@ -36,25 +36,22 @@ class Examples:
     train: np.ndarray
     validation: np.ndarray
 
-    def windows(self, numbers: np.ndarray) -> Encoded:
-        """Give the inputs of some examples at once, for models that take all of them: (examples, ...)."""
-        if not self.lookback:
-            return self.inputs[numbers]
-        return self.inputs[numbers[:, np.newaxis] + np.arange(self.lookback)]
+    def windows(self, indices: np.ndarray) -> Encoded:
+        """Return the inputs of examples laid out as a whole: (examples, ...)."""
+        return gather(self.inputs, indices, 0, self.lookback)
 
-    def targets(self, numbers: np.ndarray) -> np.ndarray:
-        """Give the targets of some examples: (examples, ...)."""
-        if not self.lookback:
-            return self.target[numbers]
-        return self.target[numbers[:, np.newaxis] + self.lookback + np.arange(self.horizon)]
+    def targets(self, indices: np.ndarray) -> np.ndarray:
+        """Return the targets of examples: (examples, ...)."""
+        targets: np.ndarray = gather(self.target, indices, self.lookback, self.horizon)
+        return targets
 
 
 def encode(prepared: PreparedData, learner: Learner) -> Examples:
-    """Fit the learner's encoder on training rows and encode all of them.
+    """Fit the learner's encoder on training rows and encode all rows.
 
     Raises:
         ConfigurationError: features that look back meet a task of single rows, or the reverse.
-        DataError: the rows cannot be encoded, or a part is too short for a single window.
+        DataError: the rows cannot be encoded, or a split is too short for a single window.
     """
     encoder: Encoder = build(learner.features.encoder)
     lookback, horizon = encoder.lookback, prepared.task.horizon
@@ -65,14 +62,14 @@ def encode(prepared: PreparedData, learner: Learner) -> Examples:
         )
         raise ConfigurationError(msg)
     encoder.fit(prepared.training_rows(), prepared.dataset.inputs)
-    numbers = {part: prepared.numbers(part, lookback) for part in ("train", *MEASURED)}
-    for part, found in numbers.items():
+    indices = {split: prepared.indices(split, lookback) for split in SPLITS}
+    for split, found in indices.items():
         if not len(found):
-            size = int((prepared.parts == part).sum())
-            msg = f"the {part} part has {size} rows, too few for a window of {lookback} rows that predicts {horizon}"
+            size = int((prepared.splits == split).sum())
+            msg = f"the {split} split has {size} rows, too few for a window of {lookback} rows that predicts {horizon}"
             raise DataError(msg)
-    train = numbers["train"]
+    train = indices["train"]
     if learner.bootstrap:
         train = train[with_replacement(learner.seed, len(train))]
     inputs = encoder.encode(prepared.rows)
-    return Examples(encoder, inputs, prepared.target, lookback, horizon, train, numbers["validation"])
+    return Examples(encoder, inputs, prepared.target, lookback, horizon, train, indices["validation"])

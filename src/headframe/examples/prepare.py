@@ -1,9 +1,10 @@
-"""What a learner is trained and measured on: rows encoded once, and the numbers of the examples of each part."""
+"""What a learner is trained and measured on: the rows of a table, and the indices of the examples of each split."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +18,7 @@ from headframe.errors import DataError
 from headframe.tasks.base import Task
 
 MEASURED = ("validation", "test")
-
+SPLITS = ("train", *MEASURED)
 
 PROBE_ROWS = 32
 """Raw rows kept beside a model, by whose scores a copy of it is recognised; a forecast keeps one window."""
@@ -27,25 +28,26 @@ PROBE_ROWS = 32
 class PreparedData:
     """A table's rows for one run of the program, whatever is trained on them.
 
+    An example is a row, and its index is the row's; with a `lookback` above 0, it is the window that begins at that
+    row. A window belongs to the split that holds all rows it predicts; what it looks back on may lie in an earlier one.
+
     Attributes:
         dataset: the data set.
         rows: `row_id` and the raw columns, without rows that no example needs, in table order.
-        parts: for each row `train`, `validation`, `test` or `unused`.
+        splits: for each row `train`, `validation`, `test` or `unused`.
         task: fitted on training rows.
         component: the task as the plan has it.
-        version: sha256 of the table that the rows are of.
     """
 
     dataset: TrainingDataConfig
     rows: pa.Table
-    parts: np.ndarray
+    splits: np.ndarray
     task: Task
     component: TaskConfig
-    version: str
 
     @cached_property
     def target(self) -> np.ndarray:
-        """The targets of all rows as `Task.encode` spells them."""
+        """The targets of all rows as `Task.encode` returns them."""
         return self.task.encode(self.rows.select(list(self.dataset.target_columns)))
 
     @property
@@ -54,78 +56,80 @@ class PreparedData:
         return pa.schema([self.rows.schema.field(name) for name in self.dataset.inputs])
 
     def training_rows(self) -> pa.Table:
-        """The raw rows that transforms may learn from."""
-        return self.rows.filter(pa.array(self.parts == "train"))
+        """Return the raw rows that transforms may be fitted to."""
+        return self.rows.filter(pa.array(self.splits == "train"))
 
-    def numbers(self, part: str, lookback: int) -> np.ndarray:
-        """Number the examples of one part, int64, ascending.
-
-        Where `lookback` is 0, an example is a row and its number is the row's place. Otherwise it is the window
-        that begins at that place; it belongs to the part that holds all rows it predicts, and what it looks
-        back on may lie in an earlier part.
-        """
-        of_part = self.parts == part
-        horizon = self.task.horizon
+    def indices(self, split: str, lookback: int) -> np.ndarray:
+        """Return the indices of the examples of one split, int64, ascending."""
+        in_split = self.splits == split
         if not lookback:
-            return np.flatnonzero(of_part)
-        windows = len(of_part) - lookback - horizon + 1
-        if windows < 1:
-            return np.zeros(0, np.int64)
-        before = np.concatenate([[0], np.cumsum(of_part)])
+            return np.flatnonzero(in_split)
+        horizon = self.task.horizon
+        windows = max(0, len(in_split) - lookback - horizon + 1)
+        before = np.concatenate([[0], np.cumsum(in_split)])
         first = np.arange(windows) + lookback
         return np.flatnonzero(before[first + horizon] - before[first] == horizon)
 
-    def targets(self, numbers: np.ndarray, lookback: int) -> np.ndarray:
-        """Give the targets of examples: (examples, ...), for windows (examples, horizon, variables)."""
-        if not lookback:
-            return self.target[numbers]
-        return self.target[numbers[:, np.newaxis] + lookback + np.arange(self.task.horizon)]
+    def targets(self, indices: np.ndarray, lookback: int) -> np.ndarray:
+        """Return the targets of examples: (examples, ...), for windows (examples, horizon, variables)."""
+        targets: np.ndarray = gather(self.target, indices, lookback, self.task.horizon if lookback else 0)
+        return targets
 
     def measured(self, lookback: int) -> tuple[np.ndarray, np.ndarray]:
-        """Give numbers and parts of the validation and test examples, in table order."""
-        numbers = {part: self.numbers(part, lookback) for part in MEASURED}
-        joined = np.concatenate([numbers[part] for part in MEASURED])
-        parts = np.repeat(np.array(MEASURED), [len(numbers[part]) for part in MEASURED])
+        """Return indices and splits of the validation and test examples, in table order."""
+        indices = [self.indices(split, lookback) for split in MEASURED]
+        splits = np.repeat(np.array(MEASURED), [len(found) for found in indices])
+        joined = np.concatenate(indices)
         ascending = np.argsort(joined, kind="stable")
-        return joined[ascending], parts[ascending]
+        return joined[ascending], splits[ascending]
 
-    def names(self, numbers: np.ndarray, lookback: int) -> pa.Array:
-        """Give each example's `row_id`: its row's, or that of the first row that its window predicts."""
-        return self.rows.column("row_id").combine_chunks().take(pa.array(numbers + lookback))
+    def row_ids(self, indices: np.ndarray, lookback: int) -> pa.Array:
+        """Return each example's `row_id`: its row's, or that of the first row that its window predicts."""
+        return self.rows.column("row_id").combine_chunks().take(pa.array(indices + lookback))
 
     def probe(self, lookback: int) -> pa.Table:
-        """Give the raw rows of the first test examples."""
-        numbers = self.numbers("test", lookback)
+        """Return the raw rows of the first test examples."""
+        indices = self.indices("test", lookback)
         inputs = self.rows.select(list(self.dataset.inputs))
         if lookback:
-            return inputs.slice(int(numbers[0]), lookback)
-        return inputs.take(pa.array(numbers[:PROBE_ROWS]))
+            return inputs.slice(int(indices[0]), lookback)
+        return inputs.take(pa.array(indices[:PROBE_ROWS]))
+
+
+def gather(values: Any, indices: np.ndarray, offset: int, length: int) -> Any:
+    """Return examples of an array or CSR matrix with one entry a row: those rows, or windows where `length` is not 0.
+
+    Args:
+        values: (rows, ...).
+        indices: int64 (examples,).
+        offset: from the index of a window to the first row that is taken.
+        length: rows taken of each window.
+    """
+    return values[indices[:, np.newaxis] + offset + np.arange(length)] if length else values[indices]
 
 
 def prepare(dataset: TrainingDataConfig, component: TaskConfig, table: Table) -> PreparedData:
     """Read a table, split it and fit the task on its training rows.
 
     Raises:
-        DataError: a column is missing, a part is empty, or the targets cannot be learned.
+        DataError: a column is missing, a split is empty, or the targets cannot be learned.
     """
     columns = dict.fromkeys(("row_id", *dataset.inputs, *dataset.target_columns))
-    lacking = [name for name in columns if name not in table.schema.names]
-    if lacking:
-        msg = f"table {dataset.name} has no column {lacking[0]!r}; it has: {', '.join(table.schema.names)}"
+    missing = [name for name in columns if name not in table.schema.names]
+    if missing:
+        msg = f"table {dataset.name} has no column {missing[0]!r}; it has: {', '.join(table.schema.names)}"
         raise DataError(msg)
-    parts = assign(dataset, table)
-    for part in ("train", *MEASURED):
-        if not (parts == part).any():
-            msg = f"the split of {dataset.name} leaves no {part} rows among {table.num_rows}; change dataset.split"
+    splits = assign(dataset, table)
+    for split in SPLITS:
+        if not (splits == split).any():
+            msg = f"the split of {dataset.name} leaves no {split} rows among {table.num_rows}; change dataset.split"
             raise DataError(msg)
     rows = table.read(list(columns))
     task: Task = build(component)
+    used = splits != "unused"
     if task.horizon:
-        # Rows behind the last part are never read; those between parts may be looked back on.
-        end = int(np.flatnonzero(parts != "unused")[-1]) + 1
-        rows, parts = rows.slice(0, end), parts[:end]
-    else:
-        used = parts != "unused"
-        rows, parts = rows.filter(pa.array(used)), parts[used]
-    task.fit(rows.filter(pa.array(parts == "train")).select(list(dataset.target_columns)))
-    return PreparedData(dataset, rows, parts, task, component, table.digest)
+        # Rows behind the last split are never read; those between splits may be looked back on.
+        used = np.arange(len(splits)) <= np.flatnonzero(used)[-1]
+    prepared = PreparedData(dataset, rows.filter(pa.array(used)), splits[used], task, component)
+    task.fit(prepared.training_rows().select(list(dataset.target_columns)))
+    return prepared

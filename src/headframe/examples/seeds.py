@@ -14,7 +14,7 @@ _ORDER, _BOOTSTRAP = 1, 2
 
 
 def seed_of(seed: int, purpose: str, *counter: int) -> int:
-    """Give a seed, 0 to 2**63 - 1, for one purpose at one place, such as (step, rank)."""
+    """Compute a seed, 0 to 2**63 - 1, for one purpose at one place, such as (step, rank)."""
     where = f"{seed}/{purpose}/{'/'.join(map(str, counter))}"
     return int.from_bytes(hashlib.blake2b(where.encode(), digest_size=8).digest(), "little") >> 1
 

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+JOB = "job.json"
+"""The `TrainingJob` that the training program takes."""
+
 RESULT = "result.json"
 """The last file of a training; without it the folder holds an unfinished one."""
 

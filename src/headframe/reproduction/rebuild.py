@@ -113,14 +113,13 @@ def _run_steps(
         return {"stopped": "data", "reason": reason, "table": table.digest}
     with timed("split"):
         parts = split(plan.dataset, table, Places(root))
-    data = plan.task, plan.dataset.training_data
-    baseline = None
+    job, baseline = plan.training_job(table.digest), None
     if plan.baseline is not None:
         with timed("baseline"):
             learner = with_member(plan.learner, plan.baseline)
-            baseline = fit(learner, *data, table, device_of(learner), places("baseline"))
+            baseline = fit(job.with_learner(learner), device_of(learner), places("baseline"))
     with timed("weights"):
-        trained = fit(plan.learner, *data, table, device_of(plan.learner), places("fit"))
+        trained = fit(job, device_of(plan.learner), places("fit"))
     with timed("metrics"):
         evaluated = evaluate(plan, table, trained, baseline, places("evaluate"))
     return {

@@ -1,4 +1,4 @@
-"""The training program: `python -m headframe.training PLAN.json OUT_DIR`."""
+"""The training program: `python -m headframe.training JOB.json OUT_DIR`."""
 
 PROGRAM = "headframe.training.__main__"
 """The module that trains, whose code therefore decides what is trained."""

@@ -15,7 +15,7 @@ from headframe.digests import write_atomically
 from headframe.errors import DataError
 
 FORMAT = 1
-WORTH = 50
+WORK_PER_SAVE = 50
 """How many times longer than writing a checkpoint takes, training must have gone on, before one is written again.
 
 Less work is lost by a kill than would be spent on saving it, and writing costs 2 % of the time at most.
@@ -26,7 +26,7 @@ class CheckpointFile:
     """One file that holds the newest state of a training.
 
     Args:
-        path: where it stands.
+        path: of the file.
         identity: digest of everything that decides the weights; a state with another one is not this training's.
     """
 
@@ -36,7 +36,7 @@ class CheckpointFile:
         self._due = 0.0
 
     def is_due(self) -> bool:
-        """Tell whether saving now is worth its cost."""
+        """Return whether saving now is worth its cost."""
         return time.monotonic() >= self._due
 
     def save(self, state: dict[str, Any]) -> None:
@@ -46,10 +46,10 @@ class CheckpointFile:
         torch.save({"format": FORMAT, "identity": self.identity, **state}, raw)
         write_atomically(self.path, raw.getvalue())
         done = time.monotonic()
-        self._due = done + WORTH * (done - began)
+        self._due = done + WORK_PER_SAVE * (done - began)
 
     def load(self) -> dict[str, Any] | None:
-        """Read the state back, on the CPU; None where there is none that this training could go on from.
+        """Load the state onto the CPU; None where there is none that this training could continue from.
 
         Raises:
             DataError: the file is not, byte for byte, what was written.
@@ -57,18 +57,19 @@ class CheckpointFile:
         if not self.path.is_file():
             return None
         try:
-            # torch reads past the checksums of its own format: a flipped bit would train on, to other weights.
-            with zipfile.ZipFile(self.path) as written:
-                broken = written.testzip()
-        except (zipfile.BadZipFile, EOFError) as error:
-            broken = str(error)
-        if broken is not None:
-            msg = f"{self.path} is damaged ({broken}); remove it to train from the start"
-            raise DataError(msg)
-        try:
-            state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
-        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-            msg = f"{self.path} is damaged ({str(error).splitlines()[0]}); remove it to train from the start"
+            state = _verified(self.path)
+        except (zipfile.BadZipFile, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            reason = str(error).partition("\n")[0]
+            msg = f"{self.path} is damaged ({reason}); remove it to train from the start"
             raise DataError(msg) from error
         fits = state.get("format") == FORMAT and state.get("identity") == self.identity
         return state if fits else None
+
+
+def _verified(path: Path) -> dict[str, Any]:
+    # torch reads past the checksums of its own format: a flipped bit would train on, to other weights.
+    with zipfile.ZipFile(path) as archive:
+        if broken := archive.testzip():
+            raise zipfile.BadZipFile(broken)
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return state

@@ -1,4 +1,4 @@
-"""What a training takes of its machine: figures that differ from run to run, so no digest and no record holds them."""
+"""Resource usage of a training: figures that differ from run to run, so no digest and no record holds them."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ STATUS = Path("/proc/self/status")
 
 
 class TrainingCost(Record):
-    """What the process that finished a training took, together with those that it trained members in."""
+    """What the process that finished a training used, together with those that it trained members in."""
 
     wall_seconds: float
     cpu_seconds: float  # of all these processes
     peak_memory_mib: float  # resident, of the largest of them
-    resumed: bool  # whether it went on from what a process before had left; what that one took is not counted
+    resumed: bool  # whether it continued the work of an earlier process; what that one used is not counted
 
 
 class ResourceUsage:
-    """Runs from its making on.
+    """Measures this process from construction on.
 
     Attributes:
         others: costs of processes that worked for this one.
 
     Args:
-        resumed: whether it begins in the midst of a training.
+        resumed: whether it begins in the middle of a training.
     """
 
     def __init__(self, *, resumed: bool = False) -> None:
@@ -37,7 +37,7 @@ class ResourceUsage:
         self._wall, self._cpu = time.perf_counter(), time.process_time()
 
     def read(self) -> TrainingCost:
-        """Give the cost so far; memory is that of the process since its start."""
+        """Return the cost so far; memory is that of the process since its start."""
         return TrainingCost(
             wall_seconds=time.perf_counter() - self._wall,
             cpu_seconds=time.process_time() - self._cpu + sum(other.cpu_seconds for other in self.others),
@@ -47,7 +47,7 @@ class ResourceUsage:
 
 
 def _peak_memory() -> float:
-    """In MiB. On Linux `ru_maxrss` begins with the size of whatever started this process, so VmHWM is asked first."""
+    """Return MiB. On Linux `ru_maxrss` begins with the size of the parent process, so VmHWM is read first."""
     if STATUS.is_file():
         for line in STATUS.read_bytes().splitlines():
             if line.startswith(b"VmHWM:"):

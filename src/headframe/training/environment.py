@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def settings_of(threads: int) -> dict[str, str]:
-    """Give them for a training with so many threads; their number changes the bits of sums."""
+    """Return them for a training with so many threads; their number changes the bits of sums."""
     count = str(threads)
     return {
         "OMP_NUM_THREADS": count,

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 from headframe.config.build import build
-from headframe.config.plan.data import TrainingDataConfig
-from headframe.config.plan.learner import Learner, TrainingPlan
-from headframe.config.plan.task import TaskConfig
-from headframe.config.project import Project
+from headframe.config.plan.learner import TrainingJob
 from headframe.digests import file_digest, folder_digest, write_record
 from headframe.errors import DataError, HeadframeError
 from headframe.places import Places
-from headframe.records import TableRecord, Trained
+from headframe.prediction.layout import BUNDLE, JOB, PREDICTIONS, RESULT
+from headframe.records import Trained
 from headframe.training.launchers.base import Launcher
+from headframe.training.result import Result, identity_of
 
-PLAN = "plan.json"
 
-
-def fit(  # noqa: PLR0917 - a step takes what its key is made of
-    learner: Learner, task: TaskConfig, dataset: TrainingDataConfig, table: TableRecord, device: str, places: Places
-) -> Trained:
+def fit(job: TrainingJob, device: str, places: Places) -> Trained:
     """Fit a learner through the launcher of the places.
 
     Args:
-        learner: what to fit.
-        task: what is predicted.
-        dataset: which columns of the table, and its split.
-        table: the version of the data that must be in the project.
+        job: the learner, and the version of the data that must be in the project.
         device: kind of device that it is trained on, see `headframe.code_dependencies.device_of`.
         places: an unfinished training in the step's folder is continued.
 
@@ -33,25 +25,21 @@ def fit(  # noqa: PLR0917 - a step takes what its key is made of
         DataError: the table is not, or is no longer, the version that is expected.
         HeadframeError: or one of its kinds: what ended the program; or code, libraries or device changed while it ran.
     """
-    from headframe.prediction.layout import RESULT  # noqa: PLC0415 - flows compose without pyarrow
-    from headframe.training.result import Result, TrainingJob  # noqa: PLC0415
+    from headframe.datasets.table import open_version  # noqa: PLC0415 - flows compose without pyarrow
 
-    job = TrainingJob(dataset, task, places.root, Project(places.root).packages, table.digest)
-    job.table()
-    identity = job.identity(learner, device)
-    file = places.folder / PLAN
-    parts = {name: getattr(learner, name) for name in Learner.model_fields}
-    write_record(file, TrainingPlan.model_construct(**parts, dataset=dataset, task=task))
+    open_version(places.root, job.dataset.name, job.table)
+    identity = identity_of(job, places.root, device)
+    write_record(places.folder / JOB, job)
     if places.launcher is None:
         msg = "the places name no launcher, so nothing can be trained"
         raise ValueError(msg)
     launcher: Launcher = build(places.launcher)
-    launcher.launch(file, places.folder, places.root, table.digest, learner.trainer.threads)
+    launcher.launch(places.folder / JOB, places.folder, places.root, job.learner.trainer.threads)
     result = Result.model_validate_json((places.folder / RESULT).read_bytes())
-    if result.table != table.digest:
+    if result.table != job.table:
         msg = (
-            f"the launcher trained on version {result.table[:12]} of {table.dataset}, but {table.digest[:12]} was "
-            "expected; make it pass its `table` to the program, and run again"
+            f"the launcher trained on version {result.table[:12]} of {job.dataset.name}, but {job.table[:12]} was "
+            "expected; make it pass its `job` to the program, and run again"
         )
         raise DataError(msg)
     if result.identity != identity:
@@ -62,18 +50,12 @@ def fit(  # noqa: PLR0917 - a step takes what its key is made of
         raise HeadframeError(msg)
     return Trained(
         folder=places.folder.relative_to(places.root).as_posix(),
-        bundle=result.bundle,
-        predictions=result.predictions,
-        epochs=result.epochs,
-        parameters=result.parameters,
-        members=result.members,
+        **result.model_dump(include=set(Trained.model_fields)),
     )
 
 
 def is_complete(trained: Trained, places: Places) -> bool:
     """Return whether what a training wrote is still there, byte for byte."""
-    from headframe.prediction.layout import BUNDLE, PREDICTIONS  # noqa: PLC0415 - see `fit`
-
     folder = places.root / trained.folder
     return (
         folder_digest(folder / BUNDLE) == trained.bundle

@@ -1,10 +1,10 @@
-"""Train one network: Lightning's trainer around the module, and what happens between its stretches."""
+"""Train one network: Lightning's trainer around the module, and what happens between its chunks of steps."""
 
 from __future__ import annotations
 
 import logging
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,9 @@ from headframe.features.base import finite
 from headframe.features.spec import IMAGE
 from headframe.tasks.base import Task
 from headframe.training.checkpoints import CheckpointFile
-from headframe.training.course import Epoch, Judge, TrainingState
-from headframe.training.module import StepChunks, Steps, SupervisedModule
+from headframe.training.module import StepChunks, SupervisedModule
 from headframe.training.progress import Reporter
+from headframe.training.state import Epoch, EpochMonitor, TrainingState
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,11 @@ def train_network(
     if not finite(examples.inputs):
         msg = "the features of training rows hold NaN or infinity; clean the data or take features that fill gaps"
         raise DataError(msg)
-    settings = learner.trainer
-    device = _device(settings)
-    _make_exact(settings.threads)
     try:
-        return _Training(learner, task, examples, checkpoint, reporter, device).run()
+        return _train(learner, task, examples, checkpoint, reporter)
     except torch.OutOfMemoryError as error:
-        msg = f"the GPU has too little memory for this training; lower trainer.batch_size={settings.batch_size}"
+        batch_size = learner.trainer.batch_size
+        msg = f"the GPU has too little memory for this training; lower trainer.batch_size={batch_size}"
         raise HeadframeError(msg) from error
 
 
@@ -81,7 +79,7 @@ def _device(settings: TrainerConfig) -> torch.device:
 
 
 def _make_exact(threads: int) -> None:
-    """Have equal steps give equal bits."""
+    """Configure torch so that equal steps give equal bits."""
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(mode=True)
     # Filling fresh memory costs time, and only networks that read what they never wrote would notice.
@@ -89,92 +87,59 @@ def _make_exact(threads: int) -> None:
     torch.backends.cudnn.benchmark = False
 
 
-@dataclass
-class _Training:
-    learner: Learner
-    task: Task
-    examples: Examples
-    checkpoint: CheckpointFile
-    reporter: Reporter
-    device: torch.device
-    course: TrainingState = field(default_factory=TrainingState)
-
-    def __post_init__(self) -> None:
-        self.settings = self.learner.trainer
-        self.state = self.checkpoint.load() or {}
-
-    def run(self) -> TrainedNetwork:
-        settings = self.settings
-        # Before building: initial weights are draws, too.
-        torch.manual_seed(seed_of(self.learner.seed, "weights") % 2**63)
-        network: nn.Module = build(self.learner.model, self.examples.encoder.spec(), self.task.outputs)
-        if settings.channels_last:
-            network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._restore(network)
-        batches = Batches(
-            torch.from_numpy(self.examples.train),
-            batch_size=settings.batch_size,
-            seed=self.learner.seed,
-            device=self.device,
-        )
-        finished = self.course.step // batches.steps_per_epoch
-        if self.course.step:
-            where = f"step {self.course.step} of {settings.max_epochs * batches.steps_per_epoch}"
-            self.reporter.line(f"going on from {where}")
-        if finished < settings.max_epochs and not self.course.over:
-            self._fit(network, batches, settings.max_epochs - finished)
-        if settings.keep == "best":
-            network.load_state_dict(self.course.best)
-        return TrainedNetwork(network.to(self.device).eval(), self.device, self.course.history)
-
-    def _restore(self, network: nn.Module) -> None:
-        if not self.state:
-            return
-        network.load_state_dict(self.state["network"])
-        self.course = TrainingState(
-            step=self.state["step"],
-            history=self.state["history"],
-            losses=list(self.state["losses"].to(self.device)),
-            best=self.state["best"],
-            over=self.state["over"],
-        )
-
-    def _fit(self, network: nn.Module, batches: Batches, epochs: int) -> None:
-        settings, learner, per_epoch = self.settings, self.learner, batches.steps_per_epoch
-        total = settings.max_epochs * per_epoch
-        steps = Steps(
-            examples=TensorExamples(self.examples, self.device),
+def _train(
+    learner: Learner, task: Task, examples: Examples, checkpoint: CheckpointFile, reporter: Reporter
+) -> TrainedNetwork:
+    settings, spec = learner.trainer, examples.encoder.spec()
+    device = _device(settings)
+    _make_exact(settings.threads)
+    # Before building: initial weights are draws, too.
+    torch.manual_seed(seed_of(learner.seed, "weights"))
+    network: nn.Module = build(learner.model, spec, task.outputs)
+    if settings.channels_last:
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    saved, state = checkpoint.load(), TrainingState()
+    if saved is not None:
+        network.load_state_dict(saved["network"])
+        losses = list(saved["losses"].to(device))
+        state = TrainingState(saved["step"], saved["history"], losses, saved["best"], saved["stopped"])
+    indices = torch.from_numpy(examples.train)
+    batches = Batches(indices, batch_size=settings.batch_size, seed=learner.seed, device=device)
+    total = settings.max_epochs * batches.steps_per_epoch
+    if state.step:
+        reporter.line(f"resuming from step {state.step} of {total}")
+    epochs = settings.max_epochs - state.step // batches.steps_per_epoch
+    if epochs > 0 and not state.stopped:
+        module = SupervisedModule(
+            network,
+            task,
+            learner,
+            examples=TensorExamples(examples, device),
             batches=batches,
-            augmentations=[build(component) for component in learner.features.augment.values()],
-            optimizer=lambda parameters: build(learner.optimizer, parameters),
-            scheduler=lambda optimizer: build(
-                learner.scheduler, optimizer, total_steps=total, steps_per_epoch=per_epoch
-            ),
-            seed=learner.seed,
-            gradient_clip=settings.gradient_clip,
-            channels_last=settings.channels_last and self.examples.encoder.spec().names == IMAGE,
+            state=state,
+            channels_last=settings.channels_last and spec.names == IMAGE,
         )
-        compiled = torch.compile(network) if settings.compile else network
-        module = SupervisedModule(network, self.task, steps, self.course, compiled)
-        judge = Judge(settings.monitor, self.task.higher_is_better, self.task.primary_metric, settings.early_stopping)
-        _quieten()
+        _silence_lightning()
         trainer = Trainer(
-            accelerator=self.device.type,
-            devices=[self.device.index] if self.device.type == "cuda" else 1,
-            precision=_precision(settings, self.device),
+            accelerator=device.type,
+            devices=[device.index] if device.type == "cuda" else 1,
+            precision=_precision(settings, device),
             max_epochs=epochs,
             callbacks=[
-                Validation(self.examples, judge, settings.evaluation_batch_size, keep_best=settings.keep == "best"),
-                Narration(self.reporter, settings.max_epochs, total, self.task.primary_metric),
-                Checkpointing(self.checkpoint, self.state, settings.checkpoint_steps),
+                Validation(examples, settings),
+                ProgressReporting(reporter, settings.max_epochs, total),
+                Checkpointing(checkpoint, saved, settings.checkpoint_steps),
             ],
             logger=False,
             enable_progress_bar=False,
             enable_model_summary=False,
-            default_root_dir=Path(self.checkpoint.path.parent),
+            default_root_dir=Path(checkpoint.path.parent),
         )
-        stretches = StepChunks(self.course, steps_per_epoch=per_epoch, checkpoint_steps=settings.checkpoint_steps)
-        trainer.fit(module, train_dataloaders=stretches)
+        per_epoch, between = batches.steps_per_epoch, settings.checkpoint_steps
+        trainer.fit(module, StepChunks(state, steps_per_epoch=per_epoch, checkpoint_steps=between))
+    if settings.keep == "best":
+        network.load_state_dict(state.best)
+    return TrainedNetwork(network.to(device).eval(), device, state.history)
 
 
 def _precision(settings: TrainerConfig, device: torch.device) -> Any:
@@ -183,8 +148,8 @@ def _precision(settings: TrainerConfig, device: torch.device) -> Any:
     return "bf16-mixed" if device.type == "cuda" else "32-true"
 
 
-def _quieten() -> None:
-    """Keep Lightning's advice to those who write their own scripts away from users of the program."""
+def _silence_lightning() -> None:
+    """Hide Lightning's advice for people who write their own training scripts."""
     for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"lightning\.")
@@ -193,33 +158,31 @@ def _quieten() -> None:
 class Validation(Callback):
     """Measures each finished epoch on validation rows, keeps the best weights and stops when it is time."""
 
-    def __init__(self, examples: Examples, judge: Judge, batch_size: int, *, keep_best: bool) -> None:
-        self.numbers = torch.from_numpy(examples.validation)
+    def __init__(self, examples: Examples, settings: TrainerConfig) -> None:
+        self.indices = torch.from_numpy(examples.validation)
         self.target = examples.targets(examples.validation)
-        self.judge = judge
-        self.batch_size = batch_size
-        self.keep_best = keep_best
+        self.settings = settings
 
     @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, SupervisedModule)  # noqa: S101 - the only module there is
-        course, task = pl_module.course, pl_module.task
-        outputs = pl_module.outputs(self.numbers, self.batch_size)
+        state, task, settings = pl_module.state, pl_module.task, self.settings
+        monitor = EpochMonitor(settings.monitor, task.higher_is_better, task.primary_metric, settings.early_stopping)
+        outputs = pl_module.outputs(self.indices, settings.evaluation_batch_size)
         epoch = Epoch(
-            epoch=len(course.history) + 1,
-            train_loss=_mean_loss(course.losses, pl_module.steps.batches.sizes()),
+            epoch=len(state.history) + 1,
+            train_loss=_mean_loss(state.losses, pl_module.batches.sizes()),
             val_loss=float(task.loss(outputs, torch.from_numpy(self.target))),
             primary_metric=self._primary_metric(task, outputs),
             learning_rate=pl_module.learning_rate,
         )
-        self.judge.check(epoch)
-        course.history.append(epoch)
-        course.losses.clear()
-        if self.keep_best and self.judge.best(course.history) == len(course.history) - 1:
-            course.best = {name: tensor.cpu().clone() for name, tensor in pl_module.network.state_dict().items()}
-        if self.judge.is_over(course.history):
-            course.over = True
-            trainer.should_stop = True
+        monitor.check(epoch)
+        state.history.append(epoch)
+        state.losses.clear()
+        if settings.keep == "best" and monitor.best(state.history) == len(state.history) - 1:
+            state.best = {name: tensor.cpu().clone() for name, tensor in pl_module.network.state_dict().items()}
+        if monitor.should_stop(state.history):
+            state.stopped = trainer.should_stop = True
 
     def _primary_metric(self, task: Task, outputs: Tensor) -> float | None:
         scores = task.scores(outputs.numpy())
@@ -235,14 +198,13 @@ def _mean_loss(losses: list[Tensor], sizes: Tensor) -> float:
     return float((of_batches * sizes).sum() / sizes.sum())
 
 
-class Narration(Callback):
-    """Tells the reporter about steps and epochs."""
+class ProgressReporting(Callback):
+    """Reports steps and epochs."""
 
-    def __init__(self, reporter: Reporter, epochs: int, total: int, primary_metric: str) -> None:
+    def __init__(self, reporter: Reporter, epochs: int, total: int) -> None:
         self.reporter = reporter
         self.epochs = epochs
         self.total = total
-        self.primary_metric = primary_metric
 
     @override
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: range, batch_idx: int) -> None:
@@ -250,60 +212,60 @@ class Narration(Callback):
 
     @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
-        last: Epoch = pl_module.course.history[-1]
+        last: Epoch = pl_module.state.history[-1]
         figures = f"train_loss {last['train_loss']:.4f} val_loss {last['val_loss']:.4f}"
         if last["primary_metric"] is not None:
-            figures += f" {self.primary_metric} {last['primary_metric']:.4f}"
+            figures += f" {pl_module.task.primary_metric} {last['primary_metric']:.4f}"
         self.reporter.line(f"epoch {last['epoch']}/{self.epochs} {figures}")
-        if pl_module.course.over:
+        if pl_module.state.stopped:
             self.reporter.line(f"stopped early after epoch {last['epoch']}")
 
 
 class Checkpointing(Checkpoint):
     """Saves within epochs and after validation, never between an epoch's last step and its validation.
 
-    So a state tells by its step alone which epochs are finished and validated.
+    So the step of a saved state alone shows which epochs are finished and validated.
     """
 
-    def __init__(self, file: CheckpointFile, state: dict[str, Any], every: int) -> None:
+    def __init__(self, file: CheckpointFile, saved: dict[str, Any] | None, every: int) -> None:
         self.file = file
-        self.state = state
+        self.saved = saved
         self.every = every
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        if not self.state:
+        if self.saved is None:
             return
-        pl_module.optimizer.load_state_dict(self.state["optimizer"])
-        pl_module.scheduler.load_state_dict(self.state["scheduler"])
-        if self.state["scaler"] is not None:
-            trainer.precision_plugin.load_state_dict(self.state["scaler"])
-        pl_module.learning_rate = self.state["learning_rate"]
+        pl_module.optimizer.load_state_dict(self.saved["optimizer"])
+        pl_module.scheduler.load_state_dict(self.saved["scheduler"])
+        if self.saved["scaler"] is not None:
+            trainer.precision_plugin.load_state_dict(self.saved["scaler"])
+        pl_module.learning_rate = self.saved["learning_rate"]
 
     @override
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: range, batch_idx: int) -> None:
-        within = batch.stop % pl_module.steps.batches.steps_per_epoch != 0
-        if within and batch.stop % self.every == 0 and self.file.is_due():
-            self._save(trainer, pl_module)
+        if batch.stop % pl_module.batches.steps_per_epoch != 0 and batch.stop % self.every == 0:
+            self._save_if_due(trainer, pl_module)
 
     @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
-        if self.file.is_due():
-            self._save(trainer, pl_module)
+        self._save_if_due(trainer, pl_module)
 
-    def _save(self, trainer: Trainer, module: SupervisedModule) -> None:
-        course = module.course
+    def _save_if_due(self, trainer: Trainer, module: SupervisedModule) -> None:
+        if not self.file.is_due():
+            return
+        state = module.state
         self.file.save(
             {
-                "step": course.step,
+                "step": state.step,
                 "network": module.network.state_dict(),
                 "optimizer": module.optimizer.state_dict(),
                 "scheduler": module.scheduler.state_dict(),
                 "scaler": trainer.precision_plugin.state_dict() or None,
                 "learning_rate": module.learning_rate,
-                "history": course.history,
-                "losses": torch.stack(course.losses) if course.losses else torch.zeros(0),
-                "best": course.best,
-                "over": course.over,
+                "history": state.history,
+                "losses": torch.stack(state.losses) if state.losses else torch.zeros(0),
+                "best": state.best,
+                "stopped": state.stopped,
             }
         )

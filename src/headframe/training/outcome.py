@@ -14,44 +14,39 @@ from headframe.digests import write_atomically
 from headframe.examples.prepare import PreparedData
 from headframe.prediction.layout import HISTORY, PREDICTIONS, PROBE, PROBE_SCORES
 from headframe.prediction.predictor import Predictor
-from headframe.training.course import Epoch
+from headframe.training.state import Epoch
 
 
-def scores_of(predictor: Predictor, prepared: PreparedData, numbers: np.ndarray) -> np.ndarray:
-    """Ask a predictor for the examples with these numbers, from raw rows: (examples, *outputs)."""
+def scores_of(predictor: Predictor, prepared: PreparedData, indices: np.ndarray) -> np.ndarray:
+    """Predict the examples with these indices from raw rows: (examples, *outputs)."""
     if predictor.lookback:
-        return predictor.scores(prepared.rows, numbers)
-    return predictor.scores(prepared.rows.take(pa.array(numbers)))
+        return predictor.scores(prepared.rows, indices)
+    return predictor.scores(prepared.rows.take(pa.array(indices)))
 
 
-def write_measured(folder: Path, prepared: PreparedData, lookback: int, scores: np.ndarray) -> None:
-    """Write the predictions table: validation and test examples in table order.
+def write_outcome(
+    folder: Path, prepared: PreparedData, predictor: Predictor, scores: np.ndarray, history: list[Epoch]
+) -> None:
+    """Write predictions of the validation and test examples, a probe, and the figures of all epochs.
 
     Args:
         folder: of the training.
         prepared: the rows.
-        lookback: of the model.
-        scores: of `prepared.measured(lookback)`, in that order.
+        predictor: the model, on a CPU; its scores of the probe, the first raw test rows, identify a copy of it.
+        scores: of the examples of `prepared.measured`, in that order.
+        history: empty where nothing is trained in epochs.
     """
-    numbers, parts = prepared.measured(lookback)
-    answers = prepared.task.predictions(scores, prepared.targets(numbers, lookback))
-    table = pa.table({"row_id": prepared.names(numbers, lookback), "split": pa.array(parts, pa.string())})
-    for field in answers.schema:
-        table = table.append_column(field, answers.column(field.name))
+    lookback = predictor.lookback
+    indices, splits = prepared.measured(lookback)
+    predictions = prepared.task.predictions(scores, prepared.targets(indices, lookback))
+    table = pa.table({"row_id": prepared.row_ids(indices, lookback), "split": pa.array(splits, pa.string())})
+    for field in predictions.schema:
+        table = table.append_column(field, predictions.column(field.name))
     _write_table(folder / PREDICTIONS, table)
-
-
-def write_probe(folder: Path, predictor: Predictor, prepared: PreparedData) -> None:
-    """Write the first test rows, raw, and what the model in memory says of them."""
-    rows = prepared.probe(predictor.lookback)
-    raw = io.BytesIO()
-    np.save(raw, predictor.scores(rows), allow_pickle=False)
-    _write_table(folder / PROBE, rows)
+    probe, raw = prepared.probe(lookback), io.BytesIO()
+    np.save(raw, predictor.scores(probe), allow_pickle=False)
+    _write_table(folder / PROBE, probe)
     write_atomically(folder / PROBE_SCORES, raw.getvalue())
-
-
-def write_history(folder: Path, history: list[Epoch]) -> None:
-    """Write the figures of all epochs."""
     write_atomically(folder / HISTORY, json.dumps(history, indent=1) + "\n")
 
 

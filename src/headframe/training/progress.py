@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import sys
-from types import TracebackType
-from typing import Protocol, Self
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 
-class Reporter(Protocol):
-    """Takes in how a training goes on."""
+class Reporter(NamedTuple):
+    """Receives the progress of one training.
 
-    def steps(self, done: int, total: int) -> None:
-        """Learn how many optimiser steps are done."""
+    Attributes:
+        steps: called with the number of optimiser steps done, and of all.
+        line: called with one fact, such as the figures of an epoch.
+    """
 
-    def line(self, text: str) -> None:
-        """Learn one fact worth keeping, such as an epoch's figures."""
+    steps: Callable[[int, int], None]
+    line: Callable[[str], None]
 
 
 class Display:
@@ -41,9 +44,7 @@ class Display:
             self._bars.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: Any) -> None:
         if self._bars is not None:
             self._bars.stop()
 
@@ -63,16 +64,5 @@ class Display:
             print(text, file=sys.stderr, flush=True)  # noqa: T201 - a program's log
 
     def reporter(self, name: str) -> Reporter:
-        """Give the reporter of one training."""
-        return _Named(self, name)
-
-
-class _Named:
-    def __init__(self, display: Display, name: str) -> None:
-        self._display, self._name = display, name
-
-    def steps(self, done: int, total: int) -> None:
-        self._display.steps(self._name, done, total)
-
-    def line(self, text: str) -> None:
-        self._display.line(self._name, text)
+        """Return the reporter of one training."""
+        return Reporter(partial(self.steps, name), partial(self.line, name))

@@ -1,19 +1,15 @@
-"""The folder of a training: its layout, its result, and the identity of what is trained; light to import."""
+"""The folder of a training: its result, and the identity of what is trained; light to import."""
 
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from headframe.code_dependencies import code_dependencies, device_of
+from headframe.config.plan.learner import TrainingJob
 from headframe.config.plan.component import targets
-from headframe.config.plan.data import TrainingDataConfig
-from headframe.config.plan.learner import Learner
-from headframe.config.plan.task import TaskConfig
-from headframe.datasets.table import Table, open_version
 from headframe.digests import Record, digest, digest_content, file_digest, folder_digest, write_record
 from headframe.prediction.layout import BUNDLE, PREDICTIONS, RESULT
 from headframe.training import PROGRAM
@@ -33,43 +29,18 @@ class Result(Record):
     members: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class TrainingJob:
-    """What all learners of a training share.
+def identity_of(job: TrainingJob, root: Path, device: str = "") -> str:
+    """Compute the digest of everything that decides the result of a job.
 
-    Attributes:
-        dataset: columns and split of the data set.
-        task: what is predicted.
-        root: the project's folder.
-        trusted: import prefixes of the project's own code.
-        version: sha256 of the data set's table.
+    Args:
+        job: the job.
+        root: the project's folder, whose code counts.
+        device: kind of device that it is trained on; that of this machine unless given.
     """
-
-    dataset: TrainingDataConfig
-    task: TaskConfig
-    root: Path
-    trusted: tuple[str, ...]
-    version: str
-
-    def table(self) -> Table:
-        """Open the data set's table.
-
-        Raises:
-            DataError: it is another version now.
-        """
-        return open_version(self.root, self.dataset.name, self.version)
-
-    def identity(self, learner: Learner, device: str = "") -> str:
-        """Compute the digest of everything that decides the result of fitting a learner.
-
-        Args:
-            learner: the learner.
-            device: kind of device that it is trained on; that of this machine unless given.
-        """
-        parts = digest_content({"learner": learner, "dataset": self.dataset, "task": self.task})
-        modules = [PROGRAM, *(target.rpartition(".")[0] for target in targets(parts))]
-        code = code_dependencies(modules, self.root / "src").model_dump()
-        return digest({**parts, "table": self.version, "device": device or device_of(learner), "code": code})
+    content = digest_content(job)
+    modules = [PROGRAM, *(target.rpartition(".")[0] for target in targets(content))]
+    code = code_dependencies(modules, root / "src").model_dump()
+    return digest({**content, "device": device or device_of(job.learner), "code": code})
 
 
 def finished(folder: Path, identity: str) -> Result | None:

@@ -1,6 +1,7 @@
-"""Learning rates over a training: each function takes the optimiser and the number of its steps.
+"""Learning-rate schedules; each function takes an optimiser, the steps of the whole training and those of an epoch.
 
-What they give is stepped once after each step of the optimiser; the rate in the optimiser's YAML is the highest.
+They are stepped once after each step of the optimiser, and the rate in the optimiser's YAML is the highest. A setting
+outside its range raises ValueError.
 """
 
 from __future__ import annotations
@@ -35,15 +36,12 @@ def one_cycle(
 
     Args:
         optimizer: whose rate is changed.
-        total_steps: steps of the whole training.
-        steps_per_epoch: steps of one epoch.
+        total_steps: of the whole training.
+        steps_per_epoch: without effect.
         warm_up: share of all steps in which the rate rises, 0 to 1.
         start: first rate, as a share of the highest.
         end: last rate, as a share of the first.
         momentum: whether momentum falls to 0.85 and rises to 0.95 against the rate.
-
-    Raises:
-        ValueError: a share lies outside its range.
     """
     del steps_per_epoch
     if not (0 <= warm_up < 1 and 0 < start <= 1 and 0 < end <= 1):
@@ -52,7 +50,7 @@ def one_cycle(
     return OneCycleLR(
         optimizer,
         max_lr=[group["lr"] for group in optimizer.param_groups],
-        # One step has no phase to rise in; a schedule of two begins at its highest rate's side.
+        # One step has no phase to rise in; a schedule of two begins next to its highest rate.
         total_steps=max(total_steps, 2),
         pct_start=warm_up,
         div_factor=1 / start,
@@ -73,13 +71,10 @@ def cosine(
 
     Args:
         optimizer: whose rate is changed.
-        total_steps: steps of the whole training.
-        steps_per_epoch: steps of one epoch.
+        total_steps: of the whole training.
+        steps_per_epoch: without effect.
         warm_up: share of all steps in which the rate rises, 0 to 1.
         end: last rate, as a share of the highest, 0 to 1.
-
-    Raises:
-        ValueError: a share lies outside its range.
     """
     del steps_per_epoch
     if not (0 <= warm_up < 1 and 0 <= end <= 1):
@@ -90,29 +85,26 @@ def cosine(
     def share(step: int) -> float:
         if step < rising:
             return (step + 1) / (rising + 1)
-        way = min(1.0, (step - rising) / max(1, total_steps - rising))
-        return end + (1 - end) * (1 + math.cos(math.pi * way)) / 2
+        progress = min(1.0, (step - rising) / max(1, total_steps - rising))
+        return end + (1 - end) * (1 + math.cos(math.pi * progress)) / 2
 
     return LambdaLR(optimizer, share)
 
 
-def step(
+def step_decay(
     optimizer: Optimizer, total_steps: int, steps_per_epoch: int, *, every: Count = 1, factor: Fraction = 0.5
 ) -> LRScheduler:
     """Multiply the rate by `factor` after each `every` epochs; with every=1 this is exponential decay.
 
     Args:
         optimizer: whose rate is changed.
-        total_steps: steps of the whole training.
-        steps_per_epoch: steps of one epoch.
+        total_steps: without effect.
+        steps_per_epoch: of one epoch.
         every: epochs between two changes, 1 or more.
         factor: what remains of the rate, 0 to 1.
-
-    Raises:
-        ValueError: a setting lies outside its range.
     """
     del total_steps
     if every < 1 or not 0 < factor <= 1:
         msg = f"every={every} is at least 1 epoch and factor={factor} lies in (0, 1]"
         raise ValueError(msg)
-    return LambdaLR(optimizer, lambda number: factor ** (number // (every * steps_per_epoch)))
+    return LambdaLR(optimizer, lambda step: factor ** (step // (every * steps_per_epoch)))

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Self
+from pydantic import Field
 
-from pydantic import ConfigDict, Field, field_validator
-
-from headframe.config.plan.component import Component, narrow, without_declared
+from headframe.config.plan.component import Component
 from headframe.config.plan.data import TrainingDataConfig
 from headframe.config.plan.features import FeaturesConfig
 from headframe.config.plan.model import AnyModel
@@ -29,34 +25,14 @@ class Learner(Record):
     bootstrap: bool = False  # draws its training rows with replacement
 
 
-class TrainingPlan(Learner):
-    """What the training program needs of a plan, as read from the plan's JSON; all other parts are ignored."""
+class TrainingJob(Record):
+    """What the training program takes: everything that decides the weights."""
 
-    model_config = ConfigDict(extra="ignore")
-
-    dataset: TrainingDataConfig
+    learner: Learner
+    dataset: TrainingDataConfig  # columns and split
     task: TaskConfig
+    table: str = Field(pattern=r"^[0-9a-f]{64}$")  # sha256 of the version of the data
 
-    @field_validator("dataset", mode="before")
-    @classmethod
-    def _without_the_rest(cls, dataset: Any) -> Any:
-        """Leave out what a whole plan says of a data set besides."""
-        if not isinstance(dataset, Mapping):
-            return dataset
-        return {name: value for name, value in dataset.items() if name in TrainingDataConfig.model_fields}
-
-    @classmethod
-    def read(cls, path: Path, trusted: tuple[str, ...] = ()) -> Self:
-        """Read a plan that was written as JSON, without what decides no result.
-
-        Args:
-            path: the file.
-            trusted: prefixes of the project's own packages, such as `("mine.",)`.
-        """
-        plan: Self = without_declared(cls.model_validate_json(path.read_bytes(), context={"trusted": trusted}))
-        return plan
-
-    @property
-    def learner(self) -> Learner:
-        """What is trained."""
-        return narrow(self, Learner)
+    def with_learner(self, learner: Learner) -> TrainingJob:
+        """Return the job of another learner on the same data, such as a baseline or a member of an ensemble."""
+        return self.model_copy(update={"learner": learner})

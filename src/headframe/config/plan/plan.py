@@ -10,7 +10,7 @@ from headframe.config.plan.component import Component, Name, narrow, without_dec
 from headframe.config.plan.data import DatasetConfig
 from headframe.config.plan.evaluation import EvaluationConfig
 from headframe.config.plan.features import FeaturesConfig
-from headframe.config.plan.learner import Learner
+from headframe.config.plan.learner import Learner, TrainingJob
 from headframe.config.plan.model import AnyModel, MemberConfig
 from headframe.config.plan.promotion import PromotionConfig, TeamConfig
 from headframe.config.plan.serving import ServingConfig, TrackingConfig
@@ -41,6 +41,10 @@ class VersionPlan(Record):
     def learner(self) -> Learner:
         """What is trained."""
         return narrow(self, Learner)
+
+    def training_job(self, table: str) -> TrainingJob:
+        """Return what is trained on a version of the data set's table, named by its sha256."""
+        return TrainingJob(learner=self.learner, dataset=self.dataset.training_data, task=self.task, table=table)
 
     @property
     def fingerprint(self) -> str:

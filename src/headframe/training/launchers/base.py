@@ -9,14 +9,13 @@ from typing import Protocol
 class Launcher(Protocol):
     """Starts the training program somewhere and waits for its end."""
 
-    def launch(self, plan: Path, folder: Path, root: Path, table: str, threads: int) -> None:
+    def launch(self, job: Path, folder: Path, root: Path, threads: int) -> None:
         """Run `python -m headframe.training` to its end.
 
         Args:
-            plan: the file of the training plan.
+            job: the file of the training job.
             folder: where the program writes.
             root: the project's folder.
-            table: sha256 of the table to train on; the program accepts no other.
             threads: of the program.
 
         Raises:

@@ -29,11 +29,11 @@ class Local:
             msg = f"minutes={self.minutes} leaves no time to train; use a positive number or null"
             raise ValueError(msg)
 
-    def launch(self, plan: Path, folder: Path, root: Path, table: str, threads: int) -> None:
+    def launch(self, job: Path, folder: Path, root: Path, threads: int) -> None:
         """Run the program; see `Launcher.launch`."""
         try:
             code = run_program(
-                ["-m", "headframe.training", str(plan), str(folder), "--root", str(root), "--table", table],
+                ["-m", "headframe.training", str(job), str(folder), "--root", str(root)],
                 environment={**settings_of(threads), "PYTHONPATH": search_path([root / "src"])},
                 cwd=root,
                 timeout=None if self.minutes is None else 60 * self.minutes,

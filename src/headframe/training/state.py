@@ -13,7 +13,7 @@ from headframe.errors import DataError, HeadframeError
 
 
 class Epoch(TypedDict):
-    """One line of `history.json`; losses are means over examples, `primary_metric` is the task's primary metric."""
+    """One line of `history.json`; losses are means over examples, `primary_metric` is the task's."""
 
     epoch: int
     train_loss: float
@@ -23,8 +23,8 @@ class Epoch(TypedDict):
 
 
 @dataclass(frozen=True)
-class Judge:
-    """Reads the history: which epoch was the best, and whether to go on.
+class EpochMonitor:
+    """Finds the best epoch of a history and decides when to stop.
 
     Attributes:
         monitor: `loss` or `primary_metric`, both on validation rows.
@@ -39,12 +39,12 @@ class Judge:
     early_stopping: EarlyStoppingConfig | None
 
     def best(self, history: list[Epoch]) -> int:
-        """Give the place of the best epoch in the history; the first one of equals."""
+        """Return the position of the best epoch in the history; the first one of equals."""
         errors = self._errors(history)
         return errors.index(min(errors))
 
-    def is_over(self, history: list[Epoch]) -> bool:
-        """Tell whether the last `patience` epochs brought no improvement."""
+    def should_stop(self, history: list[Epoch]) -> bool:
+        """Return whether the last `patience` epochs brought no improvement."""
         if self.early_stopping is None:
             return False
         best, since = math.inf, 0
@@ -68,11 +68,8 @@ class Judge:
                 )
                 raise HeadframeError(msg)
         if self.monitor == "primary_metric" and epoch["primary_metric"] is None:
-            msg = (
-                f"validation rows do not define {self.primary_metric}, which trainer.monitor looks at; set "
-                "trainer.monitor=loss"
-            )
-            raise DataError(msg)
+            name = self.primary_metric
+            raise DataError(f"validation rows do not define {name}, which is monitored; set trainer.monitor=loss")
 
     def _errors(self, history: list[Epoch]) -> list[float]:
         if self.monitor == "loss":
@@ -83,18 +80,18 @@ class Judge:
 
 @dataclass
 class TrainingState:
-    """Where a training stands.
+    """The progress of a training.
 
     Attributes:
         step: optimiser steps done.
         history: finished epochs.
         losses: of each step of the unfinished epoch, detached, on the device.
         best: weights after the best epoch so far, on the CPU; empty where the last ones are kept.
-        over: whether early stopping ended the training.
+        stopped: whether early stopping ended the training.
     """
 
     step: int = 0
     history: list[Epoch] = field(default_factory=list)
     losses: list[Tensor] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
-    over: bool = False
+    stopped: bool = False
