@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from headframe.features.augment import Affine, Jitter, Shift, TokenDropout
+from headframe.features.augment import GaussianNoise, RandomAffine, RandomShift, TokenDropout
 
 
 def generator(seed: int = 3) -> torch.Generator:
@@ -13,7 +13,7 @@ def generator(seed: int = 3) -> torch.Generator:
 @pytest.mark.parametrize("fill", ["edge", "least"])
 def test_each_image_is_moved_by_its_own_step(fill: str) -> None:
     x = torch.rand(40, 2, 6, 5)
-    moved = Shift(2, fill)(x, generator())  # type: ignore[arg-type]
+    moved = RandomShift(2, fill)(x, generator())  # type: ignore[arg-type]
     steps = torch.randint(-2, 3, (2, 40, 1), generator=generator()).flatten(1)
     assert len({tuple(step) for step in steps.T.tolist()}) > 10
     for image, result, (down, right) in zip(x, moved, steps.T.tolist(), strict=True):
@@ -39,12 +39,12 @@ def test_tokens_are_replaced_at_the_asked_share_and_padding_stays() -> None:
 
 
 def test_jitter_has_the_asked_deviation() -> None:
-    noise = Jitter(0.1)(torch.zeros(100, 50), generator())
+    noise = GaussianNoise(0.1)(torch.zeros(100, 50), generator())
     assert noise.std().item() == pytest.approx(0.1, rel=0.05)
 
 
-@pytest.mark.parametrize("change", [Shift(1), Affine(10, 0.1, 2), TokenDropout(0.5), Jitter(1.0)])
-def test_the_generator_alone_decides(change: Shift | Affine | TokenDropout | Jitter) -> None:
+@pytest.mark.parametrize("change", [RandomShift(1), RandomAffine(10, 0.1, 2), TokenDropout(0.5), GaussianNoise(1.0)])
+def test_the_generator_alone_decides(change: RandomShift | RandomAffine | TokenDropout | GaussianNoise) -> None:
     x = (
         torch.randint(2, 9, (8, 1, 4, 4)).float()
         if not isinstance(change, TokenDropout)
@@ -60,12 +60,12 @@ def test_the_generator_alone_decides(change: Shift | Affine | TokenDropout | Jit
 
 def test_an_affine_change_of_nothing_changes_nothing() -> None:
     x = torch.rand(5, 2, 9, 7)
-    torch.testing.assert_close(Affine(0, 0, 0)(x, generator()), x)
+    torch.testing.assert_close(RandomAffine(0, 0, 0)(x, generator()), x)
 
 
 def test_an_affine_move_is_the_one_a_plain_loop_interpolates() -> None:
     x = torch.rand(6, 1, 7, 7)
-    moved = Affine(0, 0, 1.5)(x, generator())
+    moved = RandomAffine(0, 0, 1.5)(x, generator())
     drawn = 2 * torch.rand(4, 6, generator=generator()) - 1
     least = x.min().item()
     for image in range(6):
@@ -85,7 +85,7 @@ def test_an_affine_move_is_the_one_a_plain_loop_interpolates() -> None:
 def test_an_affine_turn_is_one_turn() -> None:
     x = torch.zeros(64, 1, 21, 21)
     x[:, :, 10, 2:19] = 1  # a level bar
-    turned = Affine(30, 0, 0)(x, generator())
+    turned = RandomAffine(30, 0, 0)(x, generator())
     angles = 2 * torch.rand(4, 64, generator=generator())[0] - 1
     rows = torch.arange(21.0) - 10
     for image, share in zip(turned[:, 0], angles.tolist(), strict=True):

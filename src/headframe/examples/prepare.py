@@ -117,8 +117,7 @@ def prepare(dataset: TrainingDataConfig, component: TaskConfig, table: Table) ->
     columns = dict.fromkeys(("row_id", *dataset.inputs, *dataset.target_columns))
     missing = [name for name in columns if name not in table.schema.names]
     if missing:
-        msg = f"table {dataset.name} has no column {missing[0]!r}; it has: {', '.join(table.schema.names)}"
-        raise DataError(msg)
+        raise DataError(f"table {dataset.name} has no column {missing[0]!r}; it has: {', '.join(table.schema.names)}")
     splits = assign(dataset, table)
     for split in SPLITS:
         if not (splits == split).any():

@@ -13,7 +13,7 @@ from headframe.config.ranges import Count, NotNegative, Share
 from headframe.features.tokens import PADDING, UNKNOWN
 
 
-class Shift:
+class RandomShift:
     """Shifts each image by a random whole number of pixels, up to `pixels` in both directions.
 
     Args:
@@ -24,19 +24,17 @@ class Shift:
 
     def __init__(self, pixels: Count, fill: Literal["edge", "least"] = "edge") -> None:
         if pixels < 1:
-            msg = f"pixels is at least 1, not {pixels}"
-            raise ValueError(msg)
+            raise ValueError(f"pixels is at least 1, not {pixels}")
         self.pixels = pixels
         self.fill = fill
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Shift images (batch, channels, height, width)."""
         batch, _, height, width = x.shape
-        drawn = torch.randint(
-            -self.pixels, self.pixels + 1, (2, batch, 1), generator=generator, device=generator.device
-        ).to(x.device)
-        down = torch.arange(height, device=x.device) - drawn[0]
-        right = torch.arange(width, device=x.device) - drawn[1]
+        low, high = -self.pixels, self.pixels + 1
+        shifts = torch.randint(low, high, (2, batch, 1), generator=generator, device=generator.device).to(x.device)
+        down = torch.arange(height, device=x.device) - shifts[0]
+        right = torch.arange(width, device=x.device) - shifts[1]
         rows = down.clamp(0, height - 1)[:, None, :, None].expand(x.shape)
         columns = right.clamp(0, width - 1)[:, None, None, :].expand(x.shape)
         moved = x.gather(2, rows).gather(3, columns)
@@ -55,8 +53,7 @@ class TokenDropout:
 
     def __init__(self, share: Share) -> None:
         if not 0 <= share < 1:
-            msg = f"share lies in [0, 1), not {share}"
-            raise ValueError(msg)
+            raise ValueError(f"share lies in [0, 1), not {share}")
         self.share = share
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
@@ -65,7 +62,7 @@ class TokenDropout:
         return torch.where((drawn < self.share) & (x != PADDING), UNKNOWN, x)
 
 
-class Jitter:
+class GaussianNoise:
     """Adds normal noise to standardised numbers.
 
     Args:
@@ -74,8 +71,7 @@ class Jitter:
 
     def __init__(self, deviation: NotNegative) -> None:
         if deviation < 0:
-            msg = f"deviation is not negative, but {deviation} came"
-            raise ValueError(msg)
+            raise ValueError(f"deviation is not negative, but it is {deviation}")
         self.deviation = deviation
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
@@ -84,7 +80,7 @@ class Jitter:
         return x + self.deviation * noise.to(x.device)
 
 
-class Affine:
+class RandomAffine:
     """Rotates, scales and shifts each image by random amounts.
 
     Bilinear; what appears at the edges is the darkest value of the batch, the background where a bright figure stands
@@ -99,8 +95,7 @@ class Affine:
     def __init__(self, degrees: NotNegative, scale: NotNegative, pixels: NotNegative) -> None:
         for name, value in (("degrees", degrees), ("scale", scale), ("pixels", pixels)):
             if value < 0:
-                msg = f"{name} is not negative, but {value} came"
-                raise ValueError(msg)
+                raise ValueError(f"{name} is not negative, but it is {value}")
         self.degrees = degrees
         self.scale = scale
         self.pixels = pixels
@@ -111,17 +106,10 @@ class Affine:
         drawn = 2 * torch.rand(4, len(x), generator=generator, device=generator.device).to(x.device) - 1
         angle, growth, across, down = drawn.unbind()
         size = torch.exp(growth * math.log1p(self.scale))
-        cosine, sine = (
-            torch.cos(angle * math.radians(self.degrees)) * size,
-            torch.sin(angle * math.radians(self.degrees)) * size,
-        )
-        theta = torch.stack(
-            [
-                torch.stack([cosine, -sine, across * self.pixels * 2 / width], dim=1),
-                torch.stack([sine, cosine, down * self.pixels * 2 / height], dim=1),
-            ],
-            dim=1,
-        )
+        radians = angle * math.radians(self.degrees)
+        cosine, sine = torch.cos(radians) * size, torch.sin(radians) * size
+        first = torch.stack([cosine, -sine, across * self.pixels * 2 / width], dim=1)
+        second = torch.stack([sine, cosine, down * self.pixels * 2 / height], dim=1)
+        grid = functional.affine_grid(torch.stack([first, second], dim=1), list(x.shape), align_corners=False)
         least = x.min()
-        places = functional.affine_grid(theta, list(x.shape), align_corners=False)
-        return functional.grid_sample(x - least, places, align_corners=False) + least
+        return functional.grid_sample(x - least, grid, align_corners=False) + least

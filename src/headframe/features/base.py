@@ -25,9 +25,9 @@ def finite(encoded: Encoded) -> bool:
 class Encoder(ABC):
     """Encodes raw rows as the array a model takes.
 
-    The public methods are final; subclasses implement `_fit`, `_encode`, `spec`, `state` and `restore`. Constructor
-    arguments are settings of the plan; fitted values are attributes with a trailing underscore, which `state` returns
-    as plain JSON.
+    `fit` and `encode` are final; subclasses implement `_fit`, `_encode` and `spec`. Constructor arguments are settings
+    of the plan; fitted values are attributes with a trailing underscore. Where these are no JSON, a subclass overrides
+    `state` and `restore`.
 
     Attributes:
         gives: the kind of input that it encodes to.
@@ -53,8 +53,7 @@ class Encoder(ABC):
         self.columns = self.columns or inputs
         self._check(rows)
         if rows.num_rows == 0:
-            msg = "there are no training rows to fit the features to; check the split's sizes"
-            raise DataError(msg)
+            raise DataError("there are no training rows to fit the features to; check the split's sizes")
         self._fit(rows)
 
     @final
@@ -62,8 +61,7 @@ class Encoder(ABC):
         """Encode raw rows, one entry a row, in order.
 
         Raises:
-            DataError: a column is missing, of another type, or holds NaN or infinity that training rows did not
-                have.
+            DataError: a column is missing, of another type, or holds NaN or infinity that training rows did not have.
         """
         self._check(rows)
         return self._encode(rows)
@@ -72,13 +70,16 @@ class Encoder(ABC):
     def spec(self) -> InputSpec:
         """Return the layout of one example; known after `fit`."""
 
-    @abstractmethod
     def state(self) -> dict[str, Any]:
         """Return what was fitted, as JSON values from which `restore` makes an equal encoder."""
+        fitted = {name[:-1]: value for name, value in vars(self).items() if name.endswith("_")}
+        return {"columns": list(self.columns), **fitted}
 
-    @abstractmethod
     def restore(self, state: dict[str, Any]) -> None:
         """Restore what `state` returned; `columns` included."""
+        self.columns = tuple(state["columns"])
+        for name in state.keys() - {"columns"}:
+            setattr(self, f"{name}_", state[name])
 
     @abstractmethod
     def _fit(self, rows: pa.Table) -> None: ...
@@ -103,5 +104,4 @@ class Encoder(ABC):
         missing = [name for name in self.columns if name not in rows.column_names]
         if missing:
             came = ", ".join(rows.column_names) or "none"
-            msg = f"column {missing[0]!r} is missing; came: {came}; expected: {', '.join(self.columns)}"
-            raise DataError(msg)
+            raise DataError(f"column {missing[0]!r} is missing; came: {came}; expected: {', '.join(self.columns)}")

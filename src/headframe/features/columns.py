@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,15 +20,13 @@ def number_column(rows: pa.Table, name: str) -> np.ndarray:
     if pa.types.is_null(kind):
         return np.full(rows.num_rows, np.nan)
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
-        msg = f"column {name!r} holds {kind}, but numbers were expected"
-        raise DataError(msg)
+        raise DataError(f"column {name!r} holds {kind}, but numbers were expected")
     plain = pc.cast(column, pa.int8()) if pa.types.is_boolean(kind) else column
     values = pc.cast(plain, pa.float64(), safe=False).to_numpy()
     infinite = np.flatnonzero(np.isinf(values))
     if len(infinite):
-        msg = (
-            f"column {name!r} holds infinity in row {infinite[0]} (counted from 0); clean the data or leave the row out"
-        )
+        row = infinite[0]
+        msg = f"column {name!r} holds infinity in row {row} (counted from 0); clean the data or leave the row out"
         raise DataError(msg)
     return np.asarray(values, dtype=np.float64)
 
@@ -57,6 +53,12 @@ def is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(inner) or pa.types.is_large_string(inner) or pa.types.is_string_view(inner))
 
 
+def first_empty(column: pa.ChunkedArray) -> int:
+    """Return the row of the first empty cell."""
+    row: int = column.is_null().index(value=True).as_py()
+    return row
+
+
 def text_column(rows: pa.Table, name: str) -> list[str]:
     """Read a column of strings, where every cell must be filled; the empty string is a filled cell.
 
@@ -65,35 +67,12 @@ def text_column(rows: pa.Table, name: str) -> list[str]:
     """
     column = rows.column(name)
     if not is_text(column.type):
-        msg = f"column {name!r} holds {column.type}, but text was expected"
-        raise DataError(msg)
+        raise DataError(f"column {name!r} holds {column.type}, but text was expected")
     if column.null_count:
-        where = pc.index(pc.is_null(column), value=True).as_py()
-        msg = f"column {name!r} has no text in row {where} (counted from 0); every row needs one, even if only a blank"
+        row = first_empty(column)
+        msg = f"column {name!r} has no text in row {row} (counted from 0); every row needs one, even if only a blank"
         raise DataError(msg)
     return [str(text) for text in column.to_pylist()]
-
-
-def image_batches(rows: pa.Table, name: str, at_once: int) -> Iterator[np.ndarray]:
-    """Yield a column of images as uint8 (at most `at_once`, height, width, channels), in order.
-
-    Raises:
-        DataError: the column holds no uint8 tensors of one size, or an empty cell.
-    """
-    column = rows.column(name)
-    kind = column.type
-    fits = isinstance(kind, pa.FixedShapeTensorType) and kind.value_type == pa.uint8() and len(kind.shape) in {2, 3}
-    if not fits:
-        msg = f"column {name!r} holds {kind}, but images were expected: uint8 tensors (height, width, channels)"
-        raise DataError(msg)
-    if column.null_count:
-        where = next(position for position, cell in enumerate(column.is_null().to_pylist()) if cell)
-        msg = f"column {name!r} has no image in row {where} (counted from 0); leave the row out"
-        raise DataError(msg)
-    for chunk in column.chunks:
-        for start in range(0, len(chunk), at_once):
-            pixels = chunk.slice(start, at_once).to_numpy_ndarray()
-            yield pixels if pixels.ndim == 4 else pixels[..., np.newaxis]  # noqa: PLR2004 - a grey image without channels
 
 
 def mean_and_std(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Iterator
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +11,7 @@ from typing_extensions import override
 
 from headframe.errors import DataError
 from headframe.features.base import Encoder
-from headframe.features.columns import image_batches
+from headframe.features.columns import first_empty
 from headframe.features.spec import IMAGE, InputSpec
 
 LEVELS = 256
@@ -32,15 +33,15 @@ class Images(Encoder):
 
     def __init__(self, column: str | None = None) -> None:
         self.columns = (column,) if column else ()
-        self.shape_: tuple[int, ...] = ()
+        self.shape_: list[int] = []
         self.mean_: list[float] = []
         self.deviation_: list[float] = []
 
     def _fit(self, rows: pa.Table) -> None:
         counts = np.zeros((0, LEVELS), dtype=np.int64)
-        for pixels in image_batches(rows, self.column, AT_ONCE):
+        for pixels in _batches(rows, self.column):
             height, width, channels = pixels.shape[1:]
-            self.shape_ = (channels, height, width)
+            self.shape_ = [channels, height, width]
             counts = counts if len(counts) else np.zeros((channels, LEVELS), dtype=np.int64)
             for channel in range(channels):
                 counts[channel] += np.bincount(pixels[..., channel].ravel(), minlength=LEVELS)
@@ -54,12 +55,12 @@ class Images(Encoder):
 
     def _encode(self, rows: pa.Table) -> np.ndarray:
         encoded = np.empty((rows.num_rows, *self.shape_), dtype=np.float32)
-        spread = np.array(self.deviation_)[:, np.newaxis]
-        level = ((np.arange(LEVELS) - np.array(self.mean_)[:, np.newaxis]) / spread).astype(np.float32)
+        deviation = np.array(self.deviation_)[:, np.newaxis]
+        level = ((np.arange(LEVELS) - np.array(self.mean_)[:, np.newaxis]) / deviation).astype(np.float32)
         start = 0
-        for pixels in image_batches(rows, self.column, AT_ONCE):
+        for pixels in _batches(rows, self.column):
             height, width, channels = pixels.shape[1:]
-            if (channels, height, width) != self.shape_:
+            if [channels, height, width] != self.shape_:
                 expected = "{1} x {2} pixels in {0} channels".format(*self.shape_)
                 msg = f"column {self.columns[0]!r} holds images of {height} x {width} pixels in {channels} channels, "
                 raise DataError(msg + f"but the model was trained on {expected}")
@@ -72,18 +73,23 @@ class Images(Encoder):
     def spec(self) -> InputSpec:
         return InputSpec(self.gives, dict(zip(IMAGE, self.shape_, strict=True)))
 
-    @override
-    def state(self) -> dict[str, Any]:
-        return {
-            "columns": list(self.columns),
-            "shape": list(self.shape_),
-            "mean": self.mean_,
-            "deviation": self.deviation_,
-        }
 
-    @override
-    def restore(self, state: dict[str, Any]) -> None:
-        self.columns = tuple(state["columns"])
-        self.shape_ = tuple(state["shape"])
-        self.mean_ = list(state["mean"])
-        self.deviation_ = list(state["deviation"])
+def _batches(rows: pa.Table, name: str) -> Iterator[np.ndarray]:
+    """Yield a column of images as uint8 (at most `AT_ONCE`, height, width, channels), in order.
+
+    Raises:
+        DataError: the column holds no uint8 tensors of one size, or an empty cell.
+    """
+    column = rows.column(name)
+    kind = column.type
+    fits = isinstance(kind, pa.FixedShapeTensorType) and kind.value_type == pa.uint8() and len(kind.shape) in {2, 3}
+    if not fits:
+        msg = f"column {name!r} holds {kind}, but images were expected: uint8 tensors (height, width, channels)"
+        raise DataError(msg)
+    if column.null_count:
+        msg = f"column {name!r} has no image in row {first_empty(column)} (counted from 0); leave the row out"
+        raise DataError(msg)
+    for chunk in column.chunks:
+        for start in range(0, len(chunk), AT_ONCE):
+            pixels = chunk.slice(start, AT_ONCE).to_numpy_ndarray()
+            yield pixels if pixels.ndim == 4 else pixels[..., np.newaxis]  # noqa: PLR2004 - a grey image without channels

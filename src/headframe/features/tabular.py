@@ -41,7 +41,7 @@ class Tabular(Encoder):
 
     A missing number is replaced by the training median and, with `indicator`, marked in a feature of its own behind all
     numbers. A column of categories has a first feature for unknown or rare values, then one for missing values if
-    training rows have any, then one for each value. A number missing where training rows never lack one is an error; an
+    training rows have any, then one for each value. A number missing where no training row lacks one is an error; an
     unknown category is not.
 
     Args:
@@ -66,8 +66,7 @@ class Tabular(Encoder):
         max_values: Count = 256,
     ) -> None:
         if min_count < 1 or max_values < 1:
-            msg = f"min_count and max_values are at least 1, not {min_count} and {max_values}"
-            raise ValueError(msg)
+            raise ValueError(f"min_count and max_values are at least 1, not {min_count} and {max_values}")
         self.columns = tuple(columns)
         self.categorical = frozenset(categorical)
         self.log = frozenset(log)
@@ -80,8 +79,7 @@ class Tabular(Encoder):
     def _fit(self, rows: pa.Table) -> None:
         for setting, names in (("categorical", self.categorical), ("log", self.log)):
             if unknown := sorted(names - set(self.columns)):
-                msg = f"{setting} names column {unknown[0]!r}, which is not among {', '.join(self.columns)}"
-                raise DataError(msg)
+                raise DataError(f"{setting} names column {unknown[0]!r}, which is not among {', '.join(self.columns)}")
         self.numbers_, self.categories_ = [], []
         for name in self.columns:
             if name in self.categorical or is_text(rows.schema.field(name).type):
@@ -96,15 +94,10 @@ class Tabular(Encoder):
             msg = f"column {name!r} is empty in every training row, so nothing can be fitted to it; leave it out"
             raise DataError(msg)
         median = float(np.median(filled))
-        values = self._spread(name, np.where(np.isnan(values), median, values))
-        mean, deviation = mean_and_std(values[:, np.newaxis])
-        return Number(
-            column=name,
-            missing=len(filled) < len(values),
-            median=median,
-            mean=float(mean[0]),
-            deviation=float(deviation[0]),
-        )
+        values = self._in_log(name, np.where(np.isnan(values), median, values))
+        (mean,), (deviation,) = mean_and_std(values[:, np.newaxis])
+        missing = len(filled) < len(values)
+        return Number(column=name, missing=missing, median=median, mean=float(mean), deviation=float(deviation))
 
     def _fit_category(self, rows: pa.Table, name: str) -> Category:
         column = _category_column(rows, name)
@@ -113,7 +106,7 @@ class Tabular(Encoder):
         values = sorted(value for _, value in known[: self.max_values])
         return Category(column=name, missing=column.null_count > 0, values=tuple(values))
 
-    def _spread(self, name: str, values: np.ndarray) -> np.ndarray:
+    def _in_log(self, name: str, values: np.ndarray) -> np.ndarray:
         return np.sign(values) * np.log1p(np.abs(values)) if name in self.log else values
 
     def _encode(self, rows: pa.Table) -> np.ndarray:
@@ -126,7 +119,7 @@ class Tabular(Encoder):
                 where = np.flatnonzero(missing)[0]
                 msg = f"column {number.column!r} is empty or NaN in row {where} (counted from 0), "
                 raise DataError(msg + "which no training row was; fill it or leave the row out")
-            values = self._spread(number.column, np.where(missing, number.median, values))
+            values = self._in_log(number.column, np.where(missing, number.median, values))
             encoded[:, position] = (values - number.mean) / number.deviation
             if self.indicator and number.missing:
                 encoded[:, place] = missing
@@ -170,6 +163,5 @@ def _category_column(rows: pa.Table, name: str) -> pa.ChunkedArray:
     kind = column.type
     categorical = is_text(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind)
     if not categorical:
-        msg = f"column {name!r} holds {kind}, but text or whole numbers were expected as categories"
-        raise DataError(msg)
+        raise DataError(f"column {name!r} holds {kind}, but text or whole numbers were expected as categories")
     return pc.cast(column, pa.string())

@@ -49,8 +49,7 @@ class Tfidf(Encoder):
         column: str | None = None,
     ) -> None:
         if len(ngrams) != 2 or not 1 <= ngrams[0] <= ngrams[1]:  # noqa: PLR2004 - shortest and longest
-            msg = f"ngrams is [shortest, longest], such as [1, 2], not {list(ngrams)}"
-            raise ValueError(msg)
+            raise ValueError(f"ngrams is [shortest, longest], such as [1, 2], not {list(ngrams)}")
         self.columns = (column,) if column else ()
         self.settings = {
             "analyzer": analyzer,
@@ -61,7 +60,7 @@ class Tfidf(Encoder):
         }
         self.min_count = min_count
         self.max_features = max_features
-        self.vectorizer_: TfidfVectorizer | None = None
+        self.vectorizer_: TfidfVectorizer
 
     def _fit(self, rows: pa.Table) -> None:
         vectorizer = TfidfVectorizer(min_df=self.min_count, max_features=self.max_features, **self.settings)
@@ -69,22 +68,18 @@ class Tfidf(Encoder):
         try:
             vectorizer.fit(text_column(rows, name))
         except ValueError as error:
-            msg = f"column {name!r} has no n-gram in training rows to fit to: {error}"
-            raise DataError(msg) from error
+            raise DataError(f"column {name!r} has no n-gram in training rows to fit to: {error}") from error
         self.vectorizer_ = vectorizer
 
     def _encode(self, rows: pa.Table) -> sparse.csr_matrix:
-        assert self.vectorizer_ is not None, "fit or restore first"  # noqa: S101 - a fault of the caller's, not a user's
         return sparse.csr_matrix(self.vectorizer_.transform(text_column(rows, self.column)))
 
     @override
     def spec(self) -> InputSpec:
-        size = 0 if self.vectorizer_ is None else len(self.vectorizer_.vocabulary_)
-        return InputSpec(self.gives, {"feature": size}, sparse=True)
+        return InputSpec(self.gives, {"feature": len(self.vectorizer_.vocabulary_)}, sparse=True)
 
     @override
     def state(self) -> dict[str, Any]:
-        assert self.vectorizer_ is not None, "fit or restore first"  # noqa: S101 - a fault of the caller's, not a user's
         return {
             "columns": list(self.columns),
             "vocabulary": [str(term) for term in self.vectorizer_.get_feature_names_out()],

@@ -39,19 +39,12 @@ CHARACTER = r"[\s\S]"
 
 @dataclass(frozen=True)
 class _Unit:
-    """What one token is.
+    """What one token is."""
 
-    Attributes:
-        pattern: what text is split into.
-        shape_pattern: the same where a run of digits is a word of its own.
-        keeps_blanks: whether blanks are kept as they are; otherwise a run of them is one, and none at the ends.
-        merges: whether frequent pieces of what was split are merged into tokens.
-    """
-
-    pattern: str
-    shape_pattern: str
-    keeps_blanks: bool = False
-    merges: bool = False
+    pattern: str  # what text is split into
+    shape_pattern: str  # the same where a run of digits is a word of its own
+    keeps_blanks: bool = False  # otherwise a run of them is one, and none is at the ends
+    merges: bool = False  # whether frequent pieces of what was split are merged into tokens
 
 
 UNITS = {
@@ -102,8 +95,7 @@ class Tokens(Encoder):
         column: str | None = None,
     ) -> None:
         if unit not in UNITS:
-            msg = f"unit is one of {', '.join(UNITS)}, not {unit!r}"
-            raise ValueError(msg)
+            raise ValueError(f"unit is one of {', '.join(UNITS)}, not {unit!r}")
         if length < 1 or vocabulary <= len(SPECIAL) or min_count < 1:
             msg = f"length, min_count are at least 1 and vocabulary at least 3, not {length}, {min_count}, {vocabulary}"
             raise ValueError(msg)
@@ -116,20 +108,14 @@ class Tokens(Encoder):
         self.digits = digits
         self.capitals = capitals
         self.columns = (column,) if column else ()
-        self.tokenizer_: Tokenizer | None = None
+        self.tokenizer_: Tokenizer
 
     def _fit(self, rows: pa.Table) -> None:
         tokenizer = self._blank()
-        options: dict[str, Any] = {
-            "vocab_size": self.vocabulary,
-            "min_frequency": self.min_count,
-            "special_tokens": SPECIAL,
-        }
-        trainer: Any
-        if self.unit.merges:
-            trainer = trainers.BpeTrainer(show_progress=False, **options)
-        else:
-            trainer = trainers.WordLevelTrainer(show_progress=False, **options)
+        trainer_type: Any = trainers.BpeTrainer if self.unit.merges else trainers.WordLevelTrainer
+        trainer = trainer_type(
+            vocab_size=self.vocabulary, min_frequency=self.min_count, special_tokens=SPECIAL, show_progress=False
+        )
         batches = (self._texts(rows, start) for start in range(0, rows.num_rows, AT_ONCE))
         tokenizer.train_from_iterator(batches, trainer)
         if tokenizer.get_vocab_size() <= len(SPECIAL):
@@ -147,10 +133,8 @@ class Tokens(Encoder):
             steps += [normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
         if self.unit.merges:
             steps.append(normalizers.Prepend(" "))
-        model = (
-            models.BPE(unk_token=SPECIAL[UNKNOWN]) if self.unit.merges else models.WordLevel(unk_token=SPECIAL[UNKNOWN])
-        )
-        tokenizer = Tokenizer(model)
+        model: Any = models.BPE if self.unit.merges else models.WordLevel
+        tokenizer = Tokenizer(model(unk_token=SPECIAL[UNKNOWN]))
         tokenizer.normalizer = normalizers.Sequence(steps)
         pattern = self.unit.pattern if self.digits else self.unit.shape_pattern
         tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), "removed", invert=True)
@@ -158,7 +142,6 @@ class Tokens(Encoder):
         return tokenizer
 
     def _encode(self, rows: pa.Table) -> np.ndarray:
-        assert self.tokenizer_ is not None, "fit or restore first"  # noqa: S101 - a fault of the caller's, not a user's
         encoded = np.full((rows.num_rows, self.length), PADDING, dtype=np.int64)
         for start in range(0, rows.num_rows, AT_ONCE):
             for position, found in enumerate(self.tokenizer_.encode_batch(self._texts(rows, start)), start=start):
@@ -178,12 +161,10 @@ class Tokens(Encoder):
 
     @override
     def spec(self) -> InputSpec:
-        size = 0 if self.tokenizer_ is None else self.tokenizer_.get_vocab_size()
-        return InputSpec(self.gives, {"time": self.length}, vocabulary=size)
+        return InputSpec(self.gives, {"time": self.length}, vocabulary=self.tokenizer_.get_vocab_size())
 
     @override
     def state(self) -> dict[str, Any]:
-        assert self.tokenizer_ is not None, "fit or restore first"  # noqa: S101 - a fault of the caller's, not a user's
         return {"columns": list(self.columns), "tokenizer": json.loads(self.tokenizer_.to_str())}
 
     @override

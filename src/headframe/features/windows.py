@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +18,7 @@ from headframe.features.spec import InputSpec
 class Windows(Encoder):
     """Numeric columns as float32 (rows, channels), each standardised by its mean and deviation in training rows.
 
-    Rows are encoded one by one; batching gathers `lookback` of them for each example, oldest first. A gap is refused,
+    Rows are encoded one by one; batches gather `lookback` of them for each example, oldest first. A gap is refused,
     since any replacement would be taken for a measurement.
 
     Args:
@@ -30,8 +30,7 @@ class Windows(Encoder):
 
     def __init__(self, lookback: Count, columns: Sequence[str] = ()) -> None:
         if lookback < 1:
-            msg = f"lookback is a number of rows, at least 1, not {lookback}"
-            raise ValueError(msg)
+            raise ValueError(f"lookback is a number of rows, at least 1, not {lookback}")
         self.lookback = lookback
         self.columns = tuple(columns)
         self.mean_: list[float] = []
@@ -49,13 +48,3 @@ class Windows(Encoder):
     @override
     def spec(self) -> InputSpec:
         return InputSpec(self.gives, {"time": self.lookback, "channel": len(self.columns)})
-
-    @override
-    def state(self) -> dict[str, Any]:
-        return {"columns": list(self.columns), "mean": self.mean_, "deviation": self.deviation_}
-
-    @override
-    def restore(self, state: dict[str, Any]) -> None:
-        self.columns = tuple(state["columns"])
-        self.mean_ = list(state["mean"])
-        self.deviation_ = list(state["deviation"])

@@ -18,6 +18,15 @@ class ConvNet(nn.Module):
     """Batch-normalised convolutions in stages, as in VGG (arXiv:1409.1556, arXiv:1502.03167).
 
     Each stage ends by halving height and width, rounded up, so that any image down to a single pixel passes.
+
+    Args:
+        inputs: an image.
+        widths: for each stage the channels of each of its convolutions.
+        kernel: height and width of each filter in pixels; odd.
+        dropout: dropout probability before the last layer, 0 to 1.
+
+    Raises:
+        ValueError: the input is not an image, or the filter has no centre.
     """
 
     def __init__(
@@ -29,18 +38,6 @@ class ConvNet(nn.Module):
         kernel: OddCount = 3,
         dropout: Share = 0.0,
     ) -> None:
-        """Build the stages and the linear layer behind them.
-
-        Args:
-            inputs: an image.
-            outputs: shape of one output, e.g. (classes,).
-            widths: for each stage the channels of each of its convolutions.
-            kernel: height and width of each filter in pixels; odd.
-            dropout: dropout probability before the last layer, 0 to 1.
-
-        Raises:
-            ValueError: the input is not an image, or the filter has no centre.
-        """
         super().__init__()
         if inputs.names != IMAGE:
             raise ValueError(f"this network takes images, but the input is {inputs.kind!r}")

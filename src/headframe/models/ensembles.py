@@ -7,10 +7,11 @@ are `Mean` over copies of one member with other rows or seeds, which the plan as
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 from scipy.optimize import minimize
+from typing_extensions import override
 
 from headframe.config.ranges import Positive
 from headframe.errors import DataError
@@ -23,9 +24,10 @@ class Combiner(ABC):
     """Combines scores of members into scores of the ensemble; fitted on validation rows.
 
     No member's weights were fitted to these rows, but its best epoch and when to stop may have been chosen on them.
+    Fitted values are JSON, in attributes with a trailing underscore.
     """
 
-    @abstractmethod
+    @final
     def fit(self, scores: np.ndarray, target: np.ndarray, *, probabilities: bool) -> None:
         """Fit the combination.
 
@@ -37,37 +39,41 @@ class Combiner(ABC):
         Raises:
             DataError: shapes do not fit, or a score is NaN or infinite.
         """
+        fits = scores.shape[1:2] == target.shape if probabilities else scores.shape[1:] == target.shape
+        if not fits or scores.shape[1] == 0:
+            raise DataError(f"scores {scores.shape} of an ensemble's members do not fit targets {target.shape}")
+        if not np.isfinite(scores).all():
+            which = int(np.argmin(np.isfinite(scores).reshape(len(scores), -1).all(axis=1)))
+            raise DataError(f"member {which} of the ensemble (counted from 0) predicts NaN or infinity; train it again")
+        self._fit(scores, target, probabilities=probabilities)
 
     @abstractmethod
     def combine(self, scores: np.ndarray) -> np.ndarray:
         """Combine scores (members, examples, ...) into scores (examples, ...) float64."""
 
-    @abstractmethod
+    @final
     def state(self) -> dict[str, Any]:
         """Return what was fitted, as JSON values."""
+        return {name[:-1]: value for name, value in vars(self).items() if name.endswith("_")}
 
-    @abstractmethod
+    @final
     def restore(self, state: dict[str, Any]) -> None:
         """Restore what `state` returned."""
+        vars(self).update({f"{name}_": value for name, value in state.items()})
+
+    @abstractmethod
+    def _fit(self, scores: np.ndarray, target: np.ndarray, *, probabilities: bool) -> None: ...
 
 
 class Mean(Combiner):
     """Every member has the same weight (deep ensembles: Lakshminarayanan et al., arXiv:1612.01474)."""
 
-    def fit(self, scores: np.ndarray, target: np.ndarray, *, probabilities: bool) -> None:
-        """Check the shapes; there is nothing to fit."""
-        _check(scores, target, probabilities=probabilities)
-
+    @override
     def combine(self, scores: np.ndarray) -> np.ndarray:
-        """Average (members, examples, ...) over members."""
         return scores.mean(axis=0)
 
-    def state(self) -> dict[str, Any]:
-        """Return an empty state."""
-        return {}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Do nothing; there is no state."""
+    def _fit(self, scores: np.ndarray, target: np.ndarray, *, probabilities: bool) -> None:
+        """Do nothing; there is nothing to fit."""
 
 
 class Weighted(Combiner):
@@ -80,9 +86,7 @@ class Weighted(Combiner):
     def __init__(self) -> None:
         self.weights_: list[float] = []
 
-    def fit(self, scores: np.ndarray, target: np.ndarray, *, probabilities: bool) -> None:
-        """Fit the weights."""
-        _check(scores, target, probabilities=probabilities)
+    def _fit(self, scores: np.ndarray, target: np.ndarray, *, probabilities: bool) -> None:
         members = len(scores)
         if probabilities:
             of_truth = scores[:, np.arange(len(target)), target]
@@ -92,8 +96,9 @@ class Weighted(Combiner):
                 return float(-np.log(mixed).mean()), -(of_truth / mixed).mean(axis=1)
 
         else:
-            wrong = ((scores - target) / _spread(target)).reshape(members, -1)
-            products = wrong @ wrong.T / wrong.shape[1]
+            deviation = target.reshape(-1, target.shape[-1]).std(axis=0)  # of each variable
+            residuals = ((scores - target) / np.where(deviation > 0, deviation, 1.0)).reshape(members, -1)
+            products = residuals @ residuals.T / residuals.shape[1]
             products /= max(float(np.trace(products)) / members, SMALLEST)
 
             def error(weights: np.ndarray) -> tuple[float, np.ndarray]:
@@ -113,17 +118,9 @@ class Weighted(Combiner):
         best = found / found.sum()
         self.weights_ = (best if error(best)[0] <= error(equal)[0] else equal).tolist()
 
+    @override
     def combine(self, scores: np.ndarray) -> np.ndarray:
-        """Average (members, examples, ...) with the weights."""
         return np.tensordot(np.array(self.weights_), scores, axes=1)
-
-    def state(self) -> dict[str, Any]:
-        """Return the weights."""
-        return {"weights": self.weights_}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Restore the weights."""
-        self.weights_ = list(state["weights"])
 
 
 class Stacking(Combiner):
@@ -142,16 +139,13 @@ class Stacking(Combiner):
 
     def __init__(self, strength: Positive = 1.0) -> None:
         if strength <= 0:
-            msg = f"strength is positive, not {strength}"
-            raise ValueError(msg)
+            raise ValueError(f"strength is positive, not {strength}")
         self.strength = strength
         self.probabilities_ = False
         self.coefficients_: list[list[float]] = []
         self.intercept_: list[float] = []
 
-    def fit(self, scores: np.ndarray, target: np.ndarray, *, probabilities: bool) -> None:
-        """Fit the linear model."""
-        _check(scores, target, probabilities=probabilities)
+    def _fit(self, scores: np.ndarray, target: np.ndarray, *, probabilities: bool) -> None:
         self.probabilities_ = probabilities
         if probabilities:
             self._fit_classes(scores, target)
@@ -191,8 +185,8 @@ class Stacking(Combiner):
             self.coefficients_.append((model.coef_ / spread).tolist())
             self.intercept_.append(float(model.intercept_))
 
+    @override
     def combine(self, scores: np.ndarray) -> np.ndarray:
-        """Apply the linear model to (members, examples, ...)."""
         coefficients, intercept = np.array(self.coefficients_), np.array(self.intercept_)
         if self.probabilities_:
             logits = _logarithms(scores) @ coefficients.T + intercept
@@ -201,34 +195,7 @@ class Stacking(Combiner):
         middle = scores.mean(axis=0)
         return middle + np.einsum("m...v,vm->...v", scores - middle, coefficients) + intercept
 
-    def state(self) -> dict[str, Any]:
-        """Return the linear model."""
-        return {"probabilities": self.probabilities_, "coefficients": self.coefficients_, "intercept": self.intercept_}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Restore the linear model."""
-        self.probabilities_ = state["probabilities"]
-        self.coefficients_ = state["coefficients"]
-        self.intercept_ = state["intercept"]
-
 
 def _logarithms(scores: np.ndarray) -> np.ndarray:
     """Return (members, examples, classes) probabilities as (examples, members * classes) logarithms."""
     return np.log(np.maximum(scores, SMALLEST)).transpose(1, 0, 2).reshape(scores.shape[1], -1)
-
-
-def _spread(target: np.ndarray) -> np.ndarray:
-    """Return the standard deviation of each variable (the last axis), float64 (variables,); 1 for a constant."""
-    spread = target.reshape(-1, target.shape[-1]).std(axis=0)
-    return np.where(spread > 0, spread, 1.0)
-
-
-def _check(scores: np.ndarray, target: np.ndarray, *, probabilities: bool) -> None:
-    fits = scores.shape[1:2] == target.shape if probabilities else scores.shape[1:] == target.shape
-    if not fits or scores.shape[1] == 0:
-        msg = f"scores {scores.shape} of an ensemble's members do not fit targets {target.shape}"
-        raise DataError(msg)
-    if not np.isfinite(scores).all():
-        which = int(np.argmin(np.isfinite(scores).reshape(len(scores), -1).all(axis=1)))
-        msg = f"member {which} of the ensemble (counted from 0) predicts NaN or infinity; train it again"
-        raise DataError(msg)

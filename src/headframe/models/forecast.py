@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from headframe.config.ranges import Count, OddCount, Share
 from headframe.features.spec import InputSpec
-from headframe.models.cells import layer_of
+from headframe.models.recurrent import recurrent_layer
 
 _READ = ("last", "all")
 _SMALLEST_VARIANCE = 1e-5
@@ -21,18 +21,16 @@ class ChannelForecaster(nn.Module, ABC):
 
     The statistics are those of reversible instance normalisation without its affine step (Kim et al., ICLR 2022,
     https://openreview.net/forum?id=cGDAkQo1C0p). Subclasses implement `_continue` only.
+
+    Args:
+        inputs: a series.
+        outputs: (horizon, channels), with the channels of the input.
+
+    Raises:
+        ValueError: the input is no series, or the output is not a horizon of the same channels.
     """
 
     def __init__(self, inputs: InputSpec, outputs: tuple[int, ...]) -> None:
-        """Check the sizes.
-
-        Args:
-            inputs: a series.
-            outputs: (horizon, channels), with the channels of the input.
-
-        Raises:
-            ValueError: the input is no series, or the output is not a horizon of the same channels.
-        """
         super().__init__()
         if inputs.names != ("time", "channel"):
             raise ValueError(f"a forecast continues a series, but the input is {inputs.kind!r}")
@@ -55,19 +53,13 @@ class ChannelForecaster(nn.Module, ABC):
 
 
 class ChannelLinear(ChannelForecaster):
-    """One linear map from the window to the horizon, akin to NLinear (doi:10.1609/aaai.v37i9.26317)."""
+    """One linear map from the window to the horizon, akin to NLinear (doi:10.1609/aaai.v37i9.26317).
+
+    Args:
+        dropout: dropout probability of the values in the window, 0 to 1.
+    """
 
     def __init__(self, inputs: InputSpec, outputs: tuple[int, ...], *, dropout: Share = 0.0) -> None:
-        """Build the map.
-
-        Args:
-            inputs: a series.
-            outputs: (horizon, channels), with the channels of the input.
-            dropout: dropout probability of the values in the window, 0 to 1.
-
-        Raises:
-            ValueError: the input is no series, or the output is not a horizon of the same channels.
-        """
         super().__init__(inputs, outputs)
         self.dropout = nn.Dropout(dropout)
         self.last = nn.Linear(self.lookback, self.horizon)
@@ -100,7 +92,21 @@ class _Patches(nn.Module):
 
 
 class PatchRecurrent(ChannelForecaster):
-    """An LSTM or GRU reads patches from old to new, and a linear layer maps its states to the horizon."""
+    """An LSTM or GRU reads patches from old to new, and a linear layer maps its states to the horizon.
+
+    Args:
+        patch: time steps of one patch.
+        stride: time steps from one patch to the next.
+        width: features of one patch.
+        cell: the recurrent unit.
+        hidden: units of each layer.
+        layers: recurrent layers on top of each other.
+        read: whether the last layer sees the newest state or those after every patch.
+        dropout: dropout probability before, between and after the cells, 0 to 1.
+
+    Raises:
+        ValueError: as `ChannelForecaster`, or `cell` or `read` is unknown.
+    """
 
     def __init__(
         self,
@@ -116,26 +122,8 @@ class PatchRecurrent(ChannelForecaster):
         read: Literal["last", "all"] = "last",
         dropout: Share = 0.2,
     ) -> None:
-        """Build the patches, the cells and the last layer.
-
-        Args:
-            inputs: a series.
-            outputs: (horizon, channels), with the channels of the input.
-            patch: time steps of one patch.
-            stride: time steps from one patch to the next.
-            width: features of one patch.
-            cell: the recurrent unit.
-            hidden: units of each layer.
-            layers: recurrent layers on top of each other.
-            read: whether the last layer sees the newest state or those after every patch.
-            dropout: dropout probability before, between and after the cells, 0 to 1.
-
-        Raises:
-            ValueError: the input is no series, the output is not a horizon of the same channels, or `cell` or `read`
-                is unknown.
-        """
         super().__init__(inputs, outputs)
-        layer = layer_of(cell)
+        layer = recurrent_layer(cell)
         if read not in _READ:
             raise ValueError(f"read is one of {', '.join(_READ)}, but it is {read!r}")
         self.patches = _Patches(self.lookback, patch, stride, width)
@@ -151,7 +139,19 @@ class PatchRecurrent(ChannelForecaster):
 
 
 class PatchConv(ChannelForecaster):
-    """Residual convolutions let each patch see its neighbours, and a linear layer maps all patches to the horizon."""
+    """Residual convolutions let each patch see its neighbours, and a linear layer maps all patches to the horizon.
+
+    Args:
+        patch: time steps of one patch.
+        stride: time steps from one patch to the next.
+        width: features of one patch, kept by every block.
+        kernel_size: patches under one filter; odd, so that their number is kept.
+        blocks: residual convolutions on top of each other.
+        dropout: dropout probability in each block and before the last layer, 0 to 1.
+
+    Raises:
+        ValueError: as `ChannelForecaster`, or the kernel size is even.
+    """
 
     def __init__(
         self,
@@ -165,22 +165,6 @@ class PatchConv(ChannelForecaster):
         blocks: Count = 2,
         dropout: Share = 0.2,
     ) -> None:
-        """Build the patches, the blocks and the last layer.
-
-        Args:
-            inputs: a series.
-            outputs: (horizon, channels), with the channels of the input.
-            patch: time steps of one patch.
-            stride: time steps from one patch to the next.
-            width: features of one patch, kept by every block.
-            kernel_size: patches under one filter; odd, so that their number is kept.
-            blocks: residual convolutions on top of each other.
-            dropout: dropout probability in each block and before the last layer, 0 to 1.
-
-        Raises:
-            ValueError: the input is no series, the output is not a horizon of the same channels, or the kernel size is
-                even.
-        """
         super().__init__(inputs, outputs)
         if kernel_size % 2 == 0:
             raise ValueError(f"kernel_size is odd, but it is {kernel_size}")

@@ -10,18 +10,16 @@ from headframe.features.spec import InputSpec
 
 
 class Linear(nn.Module):
-    """An affine map from all values of an example to all outputs: softmax regression, or linear forecasting."""
+    """An affine map from all values of an example to all outputs: softmax regression, or linear forecasting.
+
+    Args:
+        inputs: an image, a series or a table.
+
+    Raises:
+        ValueError: the input is no dense array of measurements.
+    """
 
     def __init__(self, inputs: InputSpec, outputs: tuple[int, ...]) -> None:
-        """Build the layer.
-
-        Args:
-            inputs: an image, a series or a table.
-            outputs: shape of one output, e.g. (classes,) or (horizon, channels).
-
-        Raises:
-            ValueError: the input is no dense array of measurements.
-        """
         super().__init__()
         if not inputs.measured:
             raise ValueError(f"a linear layer takes dense measurements, but the input is {inputs.kind!r}")

@@ -12,7 +12,17 @@ from headframe.features.spec import InputSpec
 
 
 class MLP(nn.Module):
-    """Hidden layers of rectified units; position in time or space is known by the order of the values only."""
+    """Hidden layers of rectified units; position in time or space is known by the order of the values only.
+
+    Args:
+        inputs: an image, a series or a table.
+        hidden: units of each hidden layer.
+        dropout: dropout probability of the hidden units, 0 to 1.
+        batch_norm: whether each hidden layer is normalised before it is rectified (arXiv:1502.03167).
+
+    Raises:
+        ValueError: the input is no dense array of measurements.
+    """
 
     def __init__(
         self,
@@ -23,18 +33,6 @@ class MLP(nn.Module):
         dropout: Share = 0.0,
         batch_norm: bool = False,
     ) -> None:
-        """Build the layers.
-
-        Args:
-            inputs: an image, a series or a table.
-            outputs: shape of one output, e.g. (classes,) or (horizon, channels).
-            hidden: units of each hidden layer.
-            dropout: dropout probability of the hidden units, 0 to 1.
-            batch_norm: whether each hidden layer is normalised before it is rectified (arXiv:1502.03167).
-
-        Raises:
-            ValueError: the input is no dense array of measurements.
-        """
         super().__init__()
         if not inputs.measured:
             raise ValueError(f"a perceptron takes dense measurements, but the input is {inputs.kind!r}")

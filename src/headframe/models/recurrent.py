@@ -11,12 +11,24 @@ from torch import Tensor, nn
 
 from headframe.config.ranges import Count, CountOrZero, Share
 from headframe.features.spec import InputSpec
-from headframe.models.cells import layer_of
 from headframe.models.sequence import SequenceInput, bag
+
+_CELLS: dict[str, type[nn.LSTM | nn.GRU]] = {"lstm": nn.LSTM, "gru": nn.GRU}
+
+
+def recurrent_layer(cell: str) -> type[nn.LSTM | nn.GRU]:
+    """Return the layer class of a unit, `lstm` or `gru`.
+
+    Raises:
+        ValueError: there is no such unit.
+    """
+    if cell not in _CELLS:
+        raise ValueError(f"cell is one of {', '.join(_CELLS)}, but it is {cell!r}")
+    return _CELLS[cell]
 
 
 def _last(states: Tensor, real: Tensor, bidirectional: bool) -> Tensor:
-    """The state after the last real step; of the reverse direction, the state after it reached the first."""
+    """Return the state after the last real step; of the reverse direction, the state after it reached the first."""
     ends = real.sum(1) - 1
     after = states[torch.arange(len(states), device=states.device), ends]
     if not bidirectional:
@@ -41,6 +53,23 @@ class RecurrentNet(nn.Module):
     """LSTM (doi:10.1162/neco.1997.9.8.1735) or GRU (arXiv:1406.1078) with a linear layer on the pooled states.
 
     Padding is never read: neither direction sees it and no pooling counts it.
+
+    Args:
+        inputs: an image, a series or tokens.
+        cell: the recurrent unit.
+        hidden: units of each layer and direction.
+        layers: recurrent layers on top of each other.
+        bidirectional: whether a second set of cells reads from the end.
+        dropout: dropout probability between layers and before the last one, 0 to 1.
+        pooling: how the states of all real steps become one.
+        wide: whether the last layer also sees the sum of all steps, past the cells, so that they need not learn
+            what a linear model knows (wide and deep learning, Cheng et al., 2016, arXiv:1606.07792).
+        input_dropout: dropout probability of the features of the steps, 0 to 1.
+        embedding: features of one token; without effect on images and series.
+        pairs: rows of a table, reached by a hash, of features that two neighbouring tokens have together; 0: none.
+
+    Raises:
+        ValueError: the input has no order of steps, or `cell` or `pooling` is unknown.
     """
 
     def __init__(
@@ -59,28 +88,8 @@ class RecurrentNet(nn.Module):
         embedding: Count = 64,
         pairs: CountOrZero = 0,
     ) -> None:
-        """Build the cells and the last layer.
-
-        Args:
-            inputs: an image, a series or tokens.
-            outputs: shape of one output, e.g. (classes,) or (horizon, channels).
-            cell: the recurrent unit.
-            hidden: units of each layer and direction.
-            layers: recurrent layers on top of each other.
-            bidirectional: whether a second set of cells reads from the end.
-            dropout: dropout probability between layers and before the last one, 0 to 1.
-            pooling: how the states of all real steps become one.
-            wide: whether the last layer also sees the sum of all steps, past the cells, so that they need not learn
-                what a linear model knows (wide and deep learning, Cheng et al., 2016, arXiv:1606.07792).
-            input_dropout: dropout probability of the features of the steps, 0 to 1.
-            embedding: features of one token; without effect on images and series.
-            pairs: rows of a table, reached by a hash, of features that two neighbouring tokens have together; 0: none.
-
-        Raises:
-            ValueError: the input has no order of steps, or `cell` or `pooling` is unknown.
-        """
         super().__init__()
-        layer = layer_of(cell)
+        layer = recurrent_layer(cell)
         if pooling not in _POOLINGS:
             raise ValueError(f"pooling is one of {', '.join(_POOLINGS)}, but it is {pooling!r}")
         self.sequence = SequenceInput(inputs, embedding, pairs)
@@ -111,25 +120,25 @@ class RecurrentNet(nn.Module):
         return scores.reshape(len(x), *self.outputs)
 
     def _states(self, steps: Tensor, real: Tensor) -> Tensor:
-        """The states of the top layer, (batch, time, hidden x directions).
+        """Return the states of the top layer, (batch, time, hidden x directions).
 
-        Two one-way cells are several times faster than packed sequences and give the same: padding at the end cannot
-        reach a real step, neither onward nor in a text that is turned within its own length.
+        Two one-way cells are several times faster than packed sequences and compute the same: padding at the end cannot
+        reach a real step, neither forwards nor in a text that is reversed within its own length.
         """
-        turned = _turned(real)
-        for layer, onward in enumerate(self.onward_cells):
+        reversal = _reversal(real)
+        for layer, cells in enumerate(self.onward_cells):
             if layer:
                 steps = self.dropout(steps)
-            states = onward(steps)[0]
+            states = cells(steps)[0]
             if self._bidirectional:
-                back = self.backward_cells[layer](_reorder(steps, turned))[0]
-                states = torch.cat([states, _reorder(back, turned)], dim=2)
+                back = self.backward_cells[layer](_reorder(steps, reversal))[0]
+                states = torch.cat([states, _reorder(back, reversal)], dim=2)
             steps = states
         return steps
 
 
-def _turned(real: Tensor) -> Tensor:
-    """The order, int64 (batch, time), that turns the real steps of each row around; its own inverse."""
+def _reversal(real: Tensor) -> Tensor:
+    """Return the order, int64 (batch, time), that reverses the real steps of each row; its own inverse."""
     lengths = real.sum(1, keepdim=True)
     places = torch.arange(real.shape[1], device=real.device)
     return torch.where(places < lengths, lengths - 1 - places, places)

@@ -24,22 +24,20 @@ class SequenceInput(nn.Module):
 
     Attributes:
         channels: features of one step.
+
+    Args:
+        inputs: an image, a series or tokens.
+        embedding: features of one token; other inputs have features of their own.
+        pairs: rows of a second table, whose features a token and its successor are given together; which row, a
+            hash decides (Joulin et al., 2016, arXiv:1607.01759). 0: none, as for other inputs.
+
+    Raises:
+        ValueError: the input has no order of steps, or `pairs` is negative.
     """
 
     channels: int
 
     def __init__(self, inputs: InputSpec, embedding: int, pairs: int = 0) -> None:
-        """Build the embeddings, where the input consists of tokens.
-
-        Args:
-            inputs: an image, a series or tokens.
-            embedding: features of one token; other inputs have features of their own.
-            pairs: rows of a second table, whose features a token and its successor are given together; which row, a
-                hash decides (Joulin et al., 2016, arXiv:1607.01759). 0: none, as for other inputs.
-
-        Raises:
-            ValueError: the input has no order of steps, or `pairs` is negative.
-        """
         super().__init__()
         if pairs < 0:
             raise ValueError(f"pairs is a number of rows, 0 for none, but it is {pairs}")

@@ -41,6 +41,21 @@ class SequenceConvNet(nn.Module):
 
     One stage with several kernel sizes is the text network of Kim (2014, doi:10.3115/v1/D14-1181); several stages with
     one size read ever wider spans. Scores do not depend on how much padding follows a text.
+
+    Args:
+        inputs: an image, a series or tokens.
+        embedding: features of one token; without effect on images and series.
+        pairs: rows of a table, reached by a hash, of features that two neighbouring tokens have together; 0: none.
+        widths: filters of each kernel size, one entry per stage.
+        kernel_sizes: steps under one filter; every stage has all sizes.
+        pooling: the largest value of each filter, its mean, or both.
+        wide: whether the last layer also sees the sum of all steps, past the stages, so that they need not learn
+            what a linear model knows (wide and deep learning, Cheng et al., 2016, arXiv:1606.07792).
+        input_dropout: dropout probability of the features of the steps, 0 to 1.
+        dropout: dropout probability before the last layer, 0 to 1.
+
+    Raises:
+        ValueError: the input has no order of steps, or `pooling` is unknown.
     """
 
     def __init__(
@@ -57,24 +72,6 @@ class SequenceConvNet(nn.Module):
         input_dropout: Share = 0.0,
         dropout: Share = 0.0,
     ) -> None:
-        """Build the stages and the last layer.
-
-        Args:
-            inputs: an image, a series or tokens.
-            outputs: shape of one output, e.g. (classes,) or (horizon, channels).
-            embedding: features of one token; without effect on images and series.
-            pairs: rows of a table, reached by a hash, of features that two neighbouring tokens have together; 0: none.
-            widths: filters of each kernel size, one entry per stage.
-            kernel_sizes: steps under one filter; every stage has all sizes.
-            pooling: the largest value of each filter, its mean, or both.
-            wide: whether the last layer also sees the sum of all steps, past the stages, so that they need not learn
-                what a linear model knows (wide and deep learning, Cheng et al., 2016, arXiv:1606.07792).
-            input_dropout: dropout probability of the features of the steps, 0 to 1.
-            dropout: dropout probability before the last layer, 0 to 1.
-
-        Raises:
-            ValueError: the input has no order of steps, or `pooling` is unknown.
-        """
         super().__init__()
         if pooling not in ("max", "mean", "both"):
             raise ValueError(f"pooling is one of max, mean, both, but it is {pooling!r}")

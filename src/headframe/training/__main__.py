@@ -35,8 +35,7 @@ def _run(file: Path, folder: Path, root: Path | None) -> None:
     try:
         job = TrainingJob.model_validate_json(file.read_bytes(), context={"trusted": project.packages})
     except FileNotFoundError as error:
-        msg = f"there is no training job {file}"
-        raise HeadframeError(msg) from error
+        raise HeadframeError(f"there is no training job {file}") from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -51,8 +50,7 @@ def _run(file: Path, folder: Path, root: Path | None) -> None:
     try:
         train(job, project, folder.resolve())
     except OSError as error:
-        msg = f"{error.filename or folder}: {error.strerror or error}"
-        raise HeadframeError(msg) from error
+        raise HeadframeError(f"{error.filename or folder}: {error.strerror or error}") from error
 
 
 def _end(number: int, _: object) -> NoReturn:

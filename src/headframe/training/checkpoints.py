@@ -60,8 +60,7 @@ class CheckpointFile:
             state = _verified(self.path)
         except (zipfile.BadZipFile, RuntimeError, EOFError, pickle.UnpicklingError) as error:
             reason = str(error).partition("\n")[0]
-            msg = f"{self.path} is damaged ({reason}); remove it to train from the start"
-            raise DataError(msg) from error
+            raise DataError(f"{self.path} is damaged ({reason}); remove it to train from the start") from error
         fits = state.get("format") == FORMAT and state.get("identity") == self.identity
         return state if fits else None
 

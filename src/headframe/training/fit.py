@@ -31,8 +31,7 @@ def fit(job: TrainingJob, device: str, places: Places) -> Trained:
     identity = identity_of(job, places.root, device)
     write_record(places.folder / JOB, job)
     if places.launcher is None:
-        msg = "the places name no launcher, so nothing can be trained"
-        raise ValueError(msg)
+        raise ValueError("the places name no launcher, so nothing can be trained")
     launcher: Launcher = build(places.launcher)
     launcher.launch(places.folder / JOB, places.folder, places.root, job.learner.trainer.threads)
     result = Result.model_validate_json((places.folder / RESULT).read_bytes())

@@ -69,8 +69,7 @@ def train_network(
 
 def _device(settings: TrainerConfig) -> torch.device:
     if settings.accelerator == "cuda" and not torch.cuda.is_available():
-        msg = "trainer.accelerator is cuda, but this machine has no usable GPU; take auto or cpu"
-        raise ConfigurationError(msg)
+        raise ConfigurationError("trainer.accelerator is cuda, but this machine has no usable GPU; take auto or cpu")
     on_gpu = settings.accelerator != "cpu" and torch.cuda.is_available()
     if not on_gpu and settings.precision == "16-mixed":
         msg = "trainer.precision=16-mixed needs a GPU, and this machine has none; take auto, 32-true or bf16-mixed"

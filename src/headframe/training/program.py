@@ -55,5 +55,4 @@ def train(job: TrainingJob, project: Project, folder: Path) -> Result:
             write_record(folder / COST, usage.read())
             return result
     except Timeout as error:
-        msg = f"another training is running in {folder}; wait for it to end, or stop it"
-        raise HeadframeError(msg) from error
+        raise HeadframeError(f"another training is running in {folder}; wait for it to end, or stop it") from error

@@ -45,8 +45,7 @@ def one_cycle(
     """
     del steps_per_epoch
     if not (0 <= warm_up < 1 and 0 < start <= 1 and 0 < end <= 1):
-        msg = f"warm_up={warm_up} lies in [0, 1), start={start} and end={end} in (0, 1]"
-        raise ValueError(msg)
+        raise ValueError(f"warm_up={warm_up} lies in [0, 1), start={start} and end={end} in (0, 1]")
     return OneCycleLR(
         optimizer,
         max_lr=[group["lr"] for group in optimizer.param_groups],
@@ -78,8 +77,7 @@ def cosine(
     """
     del steps_per_epoch
     if not (0 <= warm_up < 1 and 0 <= end <= 1):
-        msg = f"warm_up={warm_up} lies in [0, 1) and end={end} in [0, 1]"
-        raise ValueError(msg)
+        raise ValueError(f"warm_up={warm_up} lies in [0, 1) and end={end} in [0, 1]")
     rising = round(warm_up * total_steps)
 
     def share(step: int) -> float:
@@ -105,6 +103,5 @@ def step_decay(
     """
     del total_steps
     if every < 1 or not 0 < factor <= 1:
-        msg = f"every={every} is at least 1 epoch and factor={factor} lies in (0, 1]"
-        raise ValueError(msg)
+        raise ValueError(f"every={every} is at least 1 epoch and factor={factor} lies in (0, 1]")
     return LambdaLR(optimizer, lambda step: factor ** (step // (every * steps_per_epoch)))

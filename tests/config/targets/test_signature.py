@@ -72,7 +72,7 @@ CHECKED_BY_THEMSELVES: list[tuple[str, dict[str, Any], str, list[Any]]] = [
     ("headframe.datasets.splits.HashSplitter", {"test": 0.0, "validation": 0.0}, "validation", SHARES),
     ("headframe.datasets.splits.PredefinedSplitter", {}, "validation", SHARES),
     ("headframe.datasets.splits.TimeSplitter", {"train": 1, "validation": 1, "test": 1}, "test", NUMBERS),
-    ("headframe.features.augment.Shift", {}, "pixels", NUMBERS),
+    ("headframe.features.augment.RandomShift", {}, "pixels", NUMBERS),
     ("headframe.features.augment.TokenDropout", {}, "share", SHARES),
     ("headframe.features.windows.Windows", {}, "lookback", NUMBERS),
     ("headframe.features.tabular.Tabular", {}, "max_values", NUMBERS),

@@ -26,8 +26,7 @@ class Local:
 
     def __post_init__(self) -> None:
         if self.minutes is not None and self.minutes <= 0:
-            msg = f"minutes={self.minutes} leaves no time to train; use a positive number or null"
-            raise ValueError(msg)
+            raise ValueError(f"minutes={self.minutes} leaves no time to train; use a positive number or null")
 
     def launch(self, job: Path, folder: Path, root: Path, threads: int) -> None:
         """Run the program; see `Launcher.launch`."""
