@@ -8,8 +8,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from headframe.code_dependencies import code_dependencies, device_of
-from headframe.config.plan.learner import TrainingJob
 from headframe.config.plan.component import targets
+from headframe.config.plan.learner import TrainingJob
 from headframe.digests import Record, digest, digest_content, file_digest, folder_digest, write_record
 from headframe.prediction.layout import BUNDLE, PREDICTIONS, RESULT
 from headframe.training import PROGRAM
