@@ -50,3 +50,8 @@ def refuse_if(problem: str | None) -> None:
     """Raise `Refused` if there is a problem."""
     if problem is not None:
         raise Refused(problem)
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text; where it has none, the error's name."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

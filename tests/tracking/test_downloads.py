@@ -13,7 +13,7 @@ from fixtures import Made, package_of, trust
 
 from headframe.errors import Refused, Unavailable
 from headframe.registry.versions import fetch_signature, load_model, resolve
-from headframe.tracking.downloads import ArtifactMissing, download
+from headframe.tracking.client import ArtifactMissing, download
 
 
 class Failing(BaseHTTPRequestHandler):

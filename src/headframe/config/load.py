@@ -26,7 +26,7 @@ from headframe.config.targets.definitions import scheme_module
 from headframe.config.targets.nearest import nearest
 from headframe.config.targets.paths import keys_at, schema_keys, walk
 from headframe.config.targets.signature import SETTINGS, check_arguments
-from headframe.errors import ConfigurationError
+from headframe.errors import ConfigurationError, first_line
 
 _one_at_a_time = threading.Lock()
 """Hydra's composition is neither re-entrant nor thread-safe (hydra issue 3364)."""
@@ -123,7 +123,7 @@ def _compose(overrides: Sequence[str], project: Project) -> tuple[dict[str, Any]
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise ConfigurationError(_unreadable(error, project)) from None
         except (TypeError, ValueError) as error:  # OmegaConf's own, when a key leads into a list
-            raise ConfigurationError(_into_list(overrides, project) or _first_line(error)) from error
+            raise ConfigurationError(_into_list(overrides, project) or first_line(error)) from error
     assert isinstance(tree, dict)  # noqa: S101 - conf/plan.yaml is a mapping, or composing it failed
     return {str(key): value for key, value in tree.items()}, choices
 
@@ -193,7 +193,7 @@ def _check_choices(overrides: Sequence[str], project: Project) -> None:
 def _unknown_choice(error: MissingConfigException, overrides: Sequence[str], project: Project) -> str:
     group, _, choice = (error.missing_cfg_file or "").partition("/")
     if not choice:
-        return _first_line(error)
+        return first_line(error)
     override = next((text for text in overrides if text.endswith(f"={choice}")), f"{group}={choice}")
     return f"{override}: there is no conf/{group}/{choice}.yaml; {nearest(choice, project.choices(group))}"
 
@@ -202,7 +202,7 @@ def _hydra_sentence(error: Exception, overrides: Sequence[str], project: Project
     """Translate Hydra's own message, which explains Hydra, into one that explains the mistake."""
     text = str(error)
     if not text and error.__cause__ is not None:
-        reason = _first_line(error.__cause__)
+        reason = first_line(error.__cause__)
         return f"conf/ holds a value that cannot be read: {reason}; correct it in the chosen files"
     for pattern in UNKNOWN_KEYS:
         if found := re.search(pattern, text):
@@ -211,7 +211,7 @@ def _hydra_sentence(error: Exception, overrides: Sequence[str], project: Project
         if found := re.search(pattern, text):
             return f"{found[1]}: {message.format(found[1])}"
     culprit = next((f"{override}: " for override in overrides if override in text), "")
-    return f"{culprit}{_first_line(error)}"
+    return f"{culprit}{first_line(error)}"
 
 
 def _unknown_key(path: str, overrides: Sequence[str], project: Project) -> str:
@@ -272,10 +272,6 @@ def _tree(overrides: Sequence[str], project: Project) -> Any:
     """Compose without validating the result as a plan."""
     with initialize_config_dir(config_dir=str(project.conf), version_base="1.3", job_name="headframe"):
         return OmegaConf.to_container(compose("plan", overrides=list(overrides)), resolve=False)
-
-
-def _first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def _sentence(error: ValidationError, tree: Mapping[str, Any], project: Project) -> str:

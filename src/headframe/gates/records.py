@@ -33,9 +33,7 @@ from headframe.registry.signed_record import (
 from headframe.registry.versions import ModelVersion, fetch_signature, signed_files
 from headframe.tasks.base import Task
 from headframe.tracking import layout
-from headframe.tracking.client import make_client
-from headframe.tracking.downloads import ArtifactMissing, download
-from headframe.tracking.errors import readable_errors
+from headframe.tracking.client import ArtifactMissing, artifacts_uri, download
 from headframe.validation.checks import REPORT, ValidationReport
 
 
@@ -122,9 +120,7 @@ class SignedRecords:
             HeadframeError: it cannot be fetched.
         """
         version, uri = version or self.request.version, self.request.uri
-        client = make_client(uri)
-        with readable_errors(uri):
-            artifacts = client.get_run(version.run_id).info.artifact_uri
+        artifacts = artifacts_uri(version.run_id, uri)
         folder = None  # files on this machine are read in place
         if urlsplit(artifacts).scheme not in ("", "file"):
             folder = self.scratch / "files" / str(version.number)

@@ -10,13 +10,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from headframe.errors import Refused
+from headframe.errors import Refused, first_line
 from headframe.gates.page import page
 from headframe.gates.report import GateReport
 from headframe.registry.versions import ModelVersion
-from headframe.tracking.client import make_client
-from headframe.tracking.downloads import ArtifactMissing, download
-from headframe.tracking.errors import first_line, readable_errors
+from headframe.tracking.client import ArtifactMissing, artifacts_uri, download_bytes, open_client
 from headframe.tracking.layout import GATES
 
 NAME = 16  # digits of a report's sha256 that name its files
@@ -39,8 +37,7 @@ def store_report(version: ModelVersion, report: GateReport, uri: str) -> dict[st
     content = report_bytes(report)
     sha256 = hashlib.sha256(content).hexdigest()
     shown = page(report, sha256).encode()
-    client = make_client(uri)
-    with tempfile.TemporaryDirectory() as scratch, readable_errors(uri):
+    with tempfile.TemporaryDirectory() as scratch, open_client(uri) as client:
         for ending, each in (("html", shown), ("json", content)):
             file = Path(scratch) / f"{sha256[:NAME]}.{ending}"
             file.write_bytes(each)
@@ -75,18 +72,15 @@ def fetch_report(version: ModelVersion, digests: Mapping[str, str], uri: str) ->
 
 def _fetch(version: ModelVersion, name: str, sha256: str, uri: str) -> bytes:
     """Return the bytes of a file of the version's run, if they have this digest."""
-    client = make_client(uri)
-    with readable_errors(uri):
-        place = client.get_run(version.run_id).info.artifact_uri
-    with tempfile.TemporaryDirectory() as scratch:
-        try:
-            content = download(f"{place}/{name}", uri, Path(scratch)).read_bytes()
-        except ArtifactMissing as error:
-            msg = (
-                f"gate report {name} of {version.uri} cannot be fetched ({error}); run the gates again: "
-                f"headframe models gate {version.model}/{version.number}"
-            )
-            raise Refused(msg) from error
+    artifacts = artifacts_uri(version.run_id, uri)
+    try:
+        content = download_bytes(f"{artifacts}/{name}", uri)
+    except ArtifactMissing as error:
+        msg = (
+            f"gate report {name} of {version.uri} cannot be fetched ({error}); run the gates again: "
+            f"headframe models gate {version.model}/{version.number}"
+        )
+        raise Refused(msg) from error
     came = hashlib.sha256(content).hexdigest()
     if came != sha256:
         msg = (

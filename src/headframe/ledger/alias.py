@@ -14,8 +14,7 @@ from headframe.errors import Refused
 from headframe.ledger.entries import Entry
 from headframe.registry.versions import CHAMPION
 from headframe.tracking import tags
-from headframe.tracking.client import make_client
-from headframe.tracking.errors import readable_errors
+from headframe.tracking.client import open_client
 
 _HEAD = re.compile(r"(?P<ledger>[0-9a-f]{64}) (?P<number>[1-9][0-9]{0,17}) (?P<digest>[0-9a-f]{64})")
 
@@ -35,15 +34,13 @@ class LedgerHead:
 
 def delete_alias(model: str, uri: str) -> None:
     """Delete the champion's alias, so that no version is served as the champion."""
-    client = make_client(uri)
-    with readable_errors(uri):
+    with open_client(uri) as client:
         client.delete_registered_model_alias(model, CHAMPION)
 
 
 def set_head(model: str, head: LedgerHead, uri: str) -> None:
     """Set the tag with the ledger's head."""
-    client = make_client(uri)
-    with readable_errors(uri):
+    with open_client(uri) as client:
         client.set_registered_model_tag(model, tags.LEDGER, str(head))
 
 
@@ -53,8 +50,7 @@ def read_head(model: str, uri: str) -> LedgerHead | None:
     Raises:
         Refused: the tag holds something else.
     """
-    client = make_client(uri)
-    with readable_errors(uri):
+    with open_client(uri) as client:
         # Not `get_registered_model`: a server with accounts answers that as if a model that is missing were hidden.
         found = client.search_registered_models(f"name = '{model}'")
     tag = found[0].tags.get(tags.LEDGER) if found else None

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headframe.errors import DataError
+from headframe.errors import DataError, first_line
 from headframe.features.columns import is_text
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def cast_column(column: Any, field: pa.Field, *, parse_times: bool = False) -> A
     try:
         return pc.cast(column, field.type)
     except pa.ArrowInvalid as error:
-        msg = f"column {field.name!r} holds {column.type}, {expected}: {_first_line(error)}"
+        msg = f"column {field.name!r} holds {column.type}, {expected}: {first_line(error)}"
         raise DataError(msg) from error
 
 
@@ -146,10 +146,10 @@ def to_column(values: Any, field: pa.Field) -> pa.Array:
     try:
         given = values if isinstance(values, pa.Array) else pa.array(_plain(values), from_pandas=True)
     except UnicodeEncodeError as error:
-        msg = f"column {field.name!r} holds text that is no Unicode: {_first_line(error)}"
+        msg = f"column {field.name!r} holds text that is no Unicode: {first_line(error)}"
         raise DataError(msg) from error
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
-        msg = f"column {field.name!r} mixes types that do not fit one column: {_first_line(error)}"
+        msg = f"column {field.name!r} mixes types that do not fit one column: {first_line(error)}"
         raise DataError(msg) from error
     if isinstance(values, list) and not pa.types.is_boolean(given.type) and bool in set(map(type, values)):
         position = next(place for place, value in enumerate(values) if isinstance(value, bool))
@@ -204,7 +204,3 @@ def _plain(values: Any) -> Any:
     if isinstance(values, np.ndarray) and values.dtype.kind in "OU":
         return values.tolist()
     return values if isinstance(values, Sequence | np.ndarray) or hasattr(values, "array") else list(values)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]

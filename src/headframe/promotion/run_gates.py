@@ -16,8 +16,7 @@ from headframe.promotion.service import LedgerAction, PromotionService, require_
 from headframe.registry.listing import list_versions
 from headframe.registry.versions import ModelVersion
 from headframe.signing.keys import OwnKey
-from headframe.tracking.client import make_client
-from headframe.tracking.errors import readable_errors
+from headframe.tracking.client import open_client
 
 COMMIT = "mlflow.source.git.commit"  # MLflow's tag of a run; missing where the commit is not known
 
@@ -41,8 +40,7 @@ def run_gates(version: ModelVersion, service: PromotionService, key: OwnKey) -> 
     files = service.version_files(version)
     refuse_if(author_left(f"{version.model}/{version.number}", service.rules(files.author, ())))
     registered = {each.number: parse_time(time) for each, time in list_versions(version.model, service.uri)}
-    client = make_client(service.uri)
-    with readable_errors(service.uri):
+    with open_client(service.uri) as client:
         run_tags = client.get_run(version.run_id).data.tags
     judged: list[tuple[GateRequest, GateReport, dict[str, str]]] = []  # the last one is what is written
 

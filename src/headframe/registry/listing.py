@@ -12,15 +12,12 @@ from typing import Any
 from headframe.config.targets.nearest import nearest
 from headframe.errors import ConfigurationError, HeadframeError
 from headframe.registry.versions import ModelVersion
-from headframe.tracking.client import make_client
-from headframe.tracking.downloads import ArtifactMissing, download
-from headframe.tracking.errors import readable_errors
+from headframe.tracking.client import ArtifactMissing, artifacts_uri, download, open_client
 
 
 def model_names(uri: str) -> list[str]:
     """Return the names of all registered models, sorted."""
-    client = make_client(uri)
-    with readable_errors(uri):
+    with open_client(uri) as client:
         return sorted(each.name for each in _all(client.search_registered_models))
 
 
@@ -35,8 +32,7 @@ def list_versions(model: str, uri: str) -> list[tuple[ModelVersion, str]]:
         instead = nearest(model, known) if known else "none is registered yet: headframe run"
         msg = f"there is no registered model {model!r} at {uri}; {instead}"
         raise ConfigurationError(msg)
-    client = make_client(uri)
-    with readable_errors(uri):
+    with open_client(uri) as client:
         found = _all(client.search_model_versions, filter_string=f"name = '{model}'")
     return sorted(
         (
@@ -81,11 +77,8 @@ class RunArtifacts:
 @contextmanager
 def run_artifacts(version: ModelVersion, uri: str) -> Iterator[RunArtifacts]:
     """Yield a reader of the artifacts of a version's run."""
-    client = make_client(uri)
-    with readable_errors(uri):
-        place = client.get_run(version.run_id).info.artifact_uri
     with tempfile.TemporaryDirectory() as scratch:
-        yield RunArtifacts(place, uri, Path(scratch), version.uri)
+        yield RunArtifacts(artifacts_uri(version.run_id, uri), uri, Path(scratch), version.uri)
 
 
 def _all(search: Callable[..., Any], **wanted: Any) -> list[Any]:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from headframe.config.plan.plan import VersionPlan
@@ -24,9 +22,7 @@ from headframe.registry.submission import Submission
 from headframe.registry.versions import ModelVersion, fetch_signature
 from headframe.signing.trust import Trust
 from headframe.tracking import layout, tags
-from headframe.tracking.client import make_client
-from headframe.tracking.downloads import ArtifactMissing, download
-from headframe.tracking.errors import readable_errors
+from headframe.tracking.client import ArtifactMissing, artifacts_uri, download_bytes
 
 _ADVICE = "restore the registry from a copy, or delete the version in MLflow and register it again"
 
@@ -81,16 +77,13 @@ def _kept_digests(submission: Submission, version: ModelVersion, uri: str) -> di
     """
     report = layout.validation_report(submission.data.validated.report)
     content = {}
-    client = make_client(uri)
-    with readable_errors(uri):
-        place = client.get_run(version.run_id).info.artifact_uri
-    with tempfile.TemporaryDirectory() as scratch:
-        for name in (layout.PLAN, layout.PROVENANCE, report):
-            try:
-                content[name] = download(f"{place}/{name}", uri, Path(scratch)).read_bytes()
-            except ArtifactMissing as error:
-                msg = f"{version.uri} cannot be signed again: {name} of its run cannot be fetched ({error})"
-                raise Refused(f"{msg}; {_ADVICE}") from error
+    artifacts = artifacts_uri(version.run_id, uri)
+    for name in (layout.PLAN, layout.PROVENANCE, report):
+        try:
+            content[name] = download_bytes(f"{artifacts}/{name}", uri)
+        except ArtifactMissing as error:
+            msg = f"{version.uri} cannot be signed again: {name} of its run cannot be fetched ({error})"
+            raise Refused(f"{msg}; {_ADVICE}") from error
     try:
         raw = json.loads(content[layout.PLAN])
         plan = VersionPlan.model_validate(raw, context={"trusted": tuple(Project(submission.root).packages)})

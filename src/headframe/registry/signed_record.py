@@ -10,12 +10,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from headframe.config.plan.plan import VersionPlan, fingerprint_of
-from headframe.errors import DataError, Refused
+from headframe.errors import DataError, Refused, first_line
 from headframe.records import Provenance
 from headframe.registry.signature import SignedModel
 from headframe.registry.versions import ModelVersion
 from headframe.tracking import layout, tags
-from headframe.tracking.errors import first_line
 
 
 def require_signed_tags(version: ModelVersion, signed: SignedModel) -> None:

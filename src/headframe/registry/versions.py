@@ -19,10 +19,8 @@ from headframe.registry.signature import COMPILED, SignedModel, read_package, re
 from headframe.signing.trust import Trust
 from headframe.tracking import tags
 from headframe.tracking.address import is_server
-from headframe.tracking.client import make_client
+from headframe.tracking.client import ArtifactMissing, download, download_bytes, open_client
 from headframe.tracking.database import find_version, tag_of_version, version_of_alias
-from headframe.tracking.downloads import ArtifactMissing, download
-from headframe.tracking.errors import readable_errors
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -76,10 +74,9 @@ def resolve(name: str, uri: str) -> ModelVersion:
         msg = f"{name!r} names no model; expected NAME, NAME@ALIAS or NAME/VERSION, as in digits@champion"
         raise ConfigurationError(msg)
     model, alias, number = match["model"], match["alias"], match["version"]
-    client = make_client(uri)
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - `make_client` imported MLflow
+    with open_client(uri) as client:
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415 - `open_client` imported MLflow
 
-    with readable_errors(uri):
         try:
             registered = client.get_registered_model(model)
         except MlflowException as error:
@@ -124,8 +121,7 @@ def champion_number(model: str, uri: str) -> int | None:
         return version_of_alias(uri, model, CHAMPION)
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 - costs seconds
 
-    client = make_client(uri)
-    with readable_errors(uri):
+    with open_client(uri) as client:
         try:
             return int(client.get_model_version_by_alias(model, CHAMPION).version)
         except MlflowException as error:
@@ -180,8 +176,7 @@ def is_intact(model: str, number: int, uri: str, trust: Trust) -> bool | None:
 
 def set_champion(version: ModelVersion, reason: str, uri: str) -> None:
     """Move the champion's alias to a version."""
-    client = make_client(uri)
-    with readable_errors(uri):
+    with open_client(uri) as client:
         client.set_model_version_tag(version.model, str(version.number), tags.DECISION, reason)
         client.set_registered_model_alias(version.model, CHAMPION, str(version.number))
 
@@ -232,8 +227,7 @@ def fetch_signature(version: ModelVersion, uri: str, trust: Trust) -> SignedMode
     """
     source = _source(version, uri)
     try:
-        with tempfile.TemporaryDirectory() as scratch:
-            content = download(f"{source.rstrip('/')}/{SIGNATURE}", uri, Path(scratch)).read_bytes()
+        content = download_bytes(f"{source.rstrip('/')}/{SIGNATURE}", uri)
         return read_statement(content, trust, version.expected)
     except ArtifactMissing as error:
         msg = f"{version.uri} is refused: {SIGNATURE} cannot be fetched ({error}); register it again"
@@ -245,8 +239,7 @@ def fetch_signature(version: ModelVersion, uri: str, trust: Trust) -> SignedMode
 
 def _source(version: ModelVersion, uri: str) -> str:
     """Return where MLflow keeps the files of a version."""
-    client = make_client(uri)
-    with readable_errors(uri):
+    with open_client(uri) as client:
         return str(client.get_model_version_download_uri(version.model, str(version.number)))
 
 

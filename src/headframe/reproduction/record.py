@@ -13,8 +13,7 @@ from headframe.reproduction.report import Reproduction
 from headframe.signing.keys import OwnKey, own_key
 from headframe.signing.trust import Trust
 from headframe.tracking import tags
-from headframe.tracking.client import make_client
-from headframe.tracking.errors import readable_errors
+from headframe.tracking.client import open_client
 
 FOLDER = "reproductions"
 NAME_DIGITS = 16  # of a report's sha256 that name its file
@@ -79,8 +78,7 @@ def record_verdict(found: Reproduction, plan: Plan, uri: str, root: Path, signer
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     service = PromotionService(plan.promotion, signer.trust, uri, root)
     version = service.version(found.model, found.version)
-    client = make_client(uri)
-    with readable_errors(uri):
+    with open_client(uri) as client:
         client.log_text(version.run_id, text, f"{FOLDER}/{sha256[:NAME_DIGITS]}.json")
     payload = {
         "verdict": found.verdict,
@@ -95,7 +93,7 @@ def record_verdict(found: Reproduction, plan: Plan, uri: str, root: Path, signer
         },
     }
     entry = service.append(found.model, "reproduce", signer.key, lambda _: (found.version, payload))
-    with readable_errors(uri):
+    with open_client(uri) as client:
         for tag, value in (
             (tags.REPRODUCED, found.verdict),
             (tags.REPRODUCED_ENTRY, f"{entry.number} {entry.digest}"),

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from headframe.config.plan.plan import fingerprint_of
@@ -16,9 +14,7 @@ from headframe.registry.signed_record import read_signed_provenance, require_sig
 from headframe.registry.versions import ModelVersion, signed_files
 from headframe.signing.trust import Trust
 from headframe.tracking import layout, tags
-from headframe.tracking.client import make_client
-from headframe.tracking.downloads import ArtifactMissing, download
-from headframe.tracking.errors import readable_errors
+from headframe.tracking.client import ArtifactMissing, download_bytes, open_client
 
 UNKNOWN = (
     "an older Headframe, or another program, registered it, so it cannot be reproduced; train and register it again"
@@ -82,10 +78,9 @@ def fetch_recorded_run(version: ModelVersion, uri: str, trust: Trust) -> Recorde
     if tags.PROVENANCE not in version.tags:
         msg = f"{version.uri} has no provenance (tag {tags.PROVENANCE} is missing): {UNKNOWN}"
         raise Refused(msg)
-    client = make_client(uri)
     with signed_files(version, uri, trust) as (_, signed):
         require_signed_tags(version, signed)
-    with readable_errors(uri):
+    with open_client(uri) as client:
         run = client.get_run(version.run_id)
         listed = [*client.list_artifacts(version.run_id), *client.list_artifacts(version.run_id, layout.CODE)]
     present, run_tags = {each.path for each in listed}, dict(run.data.tags)
@@ -94,14 +89,11 @@ def fetch_recorded_run(version: ModelVersion, uri: str, trust: Trust) -> Recorde
     if missing:
         msg = f"{missing[0]} of {version.uri} is missing in run {version.run_id}, so it cannot be reproduced"
         raise Refused(msg)
-    with tempfile.TemporaryDirectory() as scratch:
-        try:
-            content = {
-                name: download(f"{run.info.artifact_uri}/{name}", uri, Path(scratch)).read_bytes() for name in needed
-            }
-        except ArtifactMissing as error:
-            msg = f"the files of run {version.run_id} of {version.uri} cannot be fetched: {error}"
-            raise Refused(msg) from error
+    try:
+        content = {name: download_bytes(f"{run.info.artifact_uri}/{name}", uri) for name in needed}
+    except ArtifactMissing as error:
+        msg = f"the files of run {version.run_id} of {version.uri} cannot be fetched: {error}"
+        raise Refused(msg) from error
     try:
         provenance = read_signed_provenance(content[layout.PROVENANCE], version, signed)
     except DataError as error:

@@ -1,27 +1,41 @@
-"""MLflow's client, ready to use, and what must hold before it is used."""
+"""MLflow's client, ready to use: what must hold before it is used, and downloads of the files that MLflow keeps."""
 
 from __future__ import annotations
 
 import http.client
 import logging
 import os
+import re
 import socket
+import tempfile
 from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from headframe.errors import HeadframeError, Unavailable
+from headframe.errors import HeadframeError, Unavailable, first_line
 from headframe.telemetry import switch_off
 from headframe.tracking.address import PASSWORD, TOKEN, USER, artifact_location, is_server, sqlite_file
 from headframe.tracking.database import require_database
-from headframe.tracking.errors import FORBIDDEN, UNAUTHENTICATED, readable_errors, refusal
+from headframe.tracking.errors import readable_errors, request_error
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-PATIENCE = 5.0
-"""Seconds in which a server must accept a connection."""
+CONNECT_SECONDS = 5.0  # in which a server must accept a connection
+
+
+_FAULT = re.compile(
+    r"\b5\d\d (?:Server Error|error responses)|ConnectionError|Connection \w+|Max retries|[Tt]imed? ?out"
+)
+_SEVERAL = "The following failures occurred"  # first line of MLflow's error about several files
+
+
+class ArtifactMissing(HeadframeError):
+    """A file is not where MLflow keeps it, or cannot be read; the text is the reason alone."""
 
 
 def require_access(uri: str) -> None:
@@ -45,7 +59,7 @@ def make_client(uri: str) -> MlflowClient:
         HeadframeError: the server does not answer, or the file cannot be created, read or written.
     """
     switch_off()
-    _quieten()
+    _silence()
     if is_server(uri):
         _require_server(uri)
     else:
@@ -54,6 +68,14 @@ def make_client(uri: str) -> MlflowClient:
 
     with readable_errors(uri):
         return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+@contextmanager
+def open_client(uri: str) -> Iterator[MlflowClient]:
+    """Yield a client as `make_client` returns it; what MLflow raises inside is raised as `readable_errors` has it."""
+    client = make_client(uri)
+    with readable_errors(uri):
+        yield client
 
 
 def experiment_id(client: MlflowClient, uri: str, name: str) -> str:
@@ -86,12 +108,62 @@ def experiment_id(client: MlflowClient, uri: str, name: str) -> str:
     return str(found.experiment_id)
 
 
+def artifacts_uri(run_id: str, uri: str) -> str:
+    """Return the address of a run's artifacts."""
+    with open_client(uri) as client:
+        return str(client.get_run(run_id).info.artifact_uri)
+
+
+def download(location: str, uri: str, folder: Path | None = None) -> Path:
+    """Download a file or a folder that MLflow keeps; without a `folder` what is on this machine is not copied.
+
+    Raises:
+        Unavailable: the server does not answer now.
+        ArtifactMissing: there is no such file, or it cannot be read.
+    """
+    make_client(uri)
+    from mlflow.artifacts import download_artifacts  # noqa: PLC0415 - `make_client` imported MLflow
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+    target = None if folder is None else str(folder)
+    try:
+        return Path(download_artifacts(artifact_uri=location, tracking_uri=uri, registry_uri=uri, dst_path=target))
+    except (OSError, MlflowException) as error:  # what `requests` raises is an OSError, too
+        reason = _reason(error)
+        if is_server(uri) and _is_fault(error):
+            msg = f"the MLflow server at {uri} failed to send {location} ({reason}); try again in a minute"
+            raise Unavailable(msg) from error
+        raise ArtifactMissing(reason) from error
+
+
+def download_bytes(location: str, uri: str) -> bytes:
+    """Return the content of a file; see `download`."""
+    with tempfile.TemporaryDirectory() as scratch:
+        return download(location, uri, Path(scratch)).read_bytes()
+
+
+def _is_fault(error: Exception) -> bool:
+    """Return whether a server failed; MLflow reports several files in one error, which has no status of its own."""
+    response = getattr(error, "response", None)
+    if response is not None:
+        return bool(response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR)
+    return _FAULT.search(f"{type(error).__name__} {error}") is not None
+
+
+def _reason(error: Exception) -> str:
+    """Return the line that says what failed; of several files that of the first one."""
+    first = first_line(error)
+    if not first.startswith(_SEVERAL):
+        return first
+    return next((line for line in str(error).splitlines()[1:] if line.strip() and not line.startswith("#")), first)
+
+
 def _require_server(uri: str) -> None:
     """Raise at once if no server listens; MLflow's own client would retry for minutes before it does."""
     parts = urlsplit(uri)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
-        with socket.create_connection((parts.hostname or "", port), timeout=PATIENCE):
+        with socket.create_connection((parts.hostname or "", port), timeout=CONNECT_SECONDS):
             return
     except OSError as error:
         msg = (
@@ -115,13 +187,13 @@ def _require_account(uri: str) -> None:
     user, password = os.environ.get(USER), os.environ.get(PASSWORD)
     credentials = b64encode(f"{user}:{password}".encode()).decode()
     headers = {"Authorization": f"Basic {credentials}"} if user and password else {}
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=4 * PATIENCE)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=4 * CONNECT_SECONDS)
     try:
         path = f"{parts.path.rstrip('/')}/api/2.0/mlflow/experiments/search?max_results=1"
         connection.request("GET", path, headers=headers)
         response = connection.getresponse()
-        if response.status in (UNAUTHENTICATED, FORBIDDEN):
-            raise refusal(uri, response.status, response.read().decode(errors="replace"))
+        if response.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            raise request_error(uri, response.status, response.read().decode(errors="replace"))
     except (OSError, http.client.HTTPException) as error:
         reason = str(error) or type(error).__name__
         msg = f"the MLflow server at {uri} does not answer ({reason}); see whether it is MLflow that listens there"
@@ -130,7 +202,7 @@ def _require_account(uri: str) -> None:
         connection.close()
 
 
-def _quieten() -> None:
+def _silence() -> None:
     """Keep MLflow's own messages off the terminal; what goes wrong is raised."""
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     # It would print a run's address on stdout, which belongs to the output of the command.

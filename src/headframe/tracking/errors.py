@@ -6,18 +6,11 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from headframe.errors import HeadframeError, Unavailable
 from headframe.tracking.address import PASSWORD, USER, is_server
-
-UNAUTHENTICATED = 401
-"""HTTP status of a request without a password, or with a wrong one."""
-
-FORBIDDEN = 403
-
-SERVER_FAULT = 500
-"""HTTP status from which on the server is at fault, not the request."""
 
 _REQUEST = re.compile(r"(?:endpoint /?api/|for url: \S+?/api/)[0-9.]+/(?:mlflow/)?(?P<what>[a-z-]+(?:/[a-z-]+)?)")
 """What was requested, in the message of MLflow's client."""
@@ -37,35 +30,24 @@ def readable_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        raise refusal(uri, error.get_http_status_code(), str(error.message)) from error
+        raise request_error(uri, error.get_http_status_code(), str(error.message)) from error
     except RequestException as error:
-        status = SERVER_FAULT if error.response is None else error.response.status_code
-        raise refusal(uri, status, str(error)) from error
+        status = HTTPStatus.INTERNAL_SERVER_ERROR if error.response is None else error.response.status_code
+        raise request_error(uri, status, str(error)) from error
 
 
-def refusal(uri: str, status: int, message: str) -> HeadframeError:
-    """Return the error for a request that MLflow refused, with what to do.
-
-    Args:
-        uri: MLflow's address.
-        status: of HTTP.
-        message: MLflow's own.
-    """
+def request_error(uri: str, status: int, message: str) -> HeadframeError:
+    """Return the error for a request that MLflow refused with this HTTP status and message, with what to do."""
     lines = message.strip().splitlines() or ["no reason given"]
-    if is_server(uri) and status == UNAUTHENTICATED:
-        return _unauthenticated(uri)
-    if is_server(uri) and status == FORBIDDEN:
+    if is_server(uri) and status == HTTPStatus.UNAUTHORIZED:
+        return _unauthorized(uri)
+    if is_server(uri) and status == HTTPStatus.FORBIDDEN:
         return _forbidden(uri, message)
-    kind = Unavailable if status >= SERVER_FAULT and is_server(uri) else HeadframeError
+    kind = Unavailable if status >= HTTPStatus.INTERNAL_SERVER_ERROR and is_server(uri) else HeadframeError
     return kind(f"MLflow at {uri} refused: {lines[0]}{_advice(' '.join(lines), uri)}")
 
 
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's text; where it has none, the error's name."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-
-
-def _unauthenticated(uri: str) -> HeadframeError:
+def _unauthorized(uri: str) -> HeadframeError:
     user = os.environ.get(USER)
     if user and os.environ.get(PASSWORD):
         return HeadframeError(
