@@ -26,7 +26,7 @@ from headframe.errors import ConfigurationError, HeadframeError, Refused, Unavai
 from headframe.ledger.entries import GENESIS, Entry, format_time, parse_time, utc_now
 from headframe.ledger.store import ConcurrentAppend, Ledger
 from headframe.signing.envelope import sign_statement
-from headframe.signing.keys import OwnKey, create_key
+from headframe.signing.keys import SigningKey, create_key
 from headframe.signing.trust import Trust
 
 ABOUT = {"bundle": "b" * 64}
@@ -37,13 +37,13 @@ def policy(ledger: str | None = None) -> PromotionConfig:
 
 
 @pytest.fixture
-def key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OwnKey:
+def key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SigningKey:
     monkeypatch.setenv("HEADFRAME_KEYS", str(tmp_path / "keys"))
     return create_key("anna")
 
 
 @pytest.fixture
-def trust(key: OwnKey) -> Trust:
+def trust(key: SigningKey) -> Trust:
     return Trust.of(TeamConfig())
 
 
@@ -56,7 +56,7 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return fresh_database(server, f"ledger-{os.urandom(4).hex()}")
 
 
-def filled(ledger: Ledger, key: OwnKey, count: int = 4) -> list[Entry]:
+def filled(ledger: Ledger, key: SigningKey, count: int = 4) -> list[Entry]:
     """Some entries, of several kinds."""
     kinds = ("gate", "approve", "promote", "rollback")
     return [
@@ -78,7 +78,7 @@ def tamper(ledger: Ledger, statement: str, *values: object) -> None:
     connection.close()
 
 
-def test_entries_come_back_as_they_were_written(address: str, tmp_path: Path, key: OwnKey, trust: Trust):
+def test_entries_come_back_as_they_were_written(address: str, tmp_path: Path, key: SigningKey, trust: Trust):
     ledger = Ledger.open(policy(address), tmp_path)
     assert ledger.entries("digits", trust) == ()
     written = filled(ledger, key)
@@ -92,7 +92,7 @@ def test_entries_come_back_as_they_were_written(address: str, tmp_path: Path, ke
     assert written[2].label == "entry 3 of digits (promote of version 3)"
 
 
-def test_only_one_process_gets_a_number(address: str, tmp_path: Path, key: OwnKey, trust: Trust):
+def test_only_one_process_gets_a_number(address: str, tmp_path: Path, key: SigningKey, trust: Trust):
     ledger = Ledger.open(policy(address), tmp_path)
     filled(ledger, key, 2)
     with pytest.raises(ConcurrentAppend, match="entry 2 of digits was written by another process"):
@@ -102,7 +102,7 @@ def test_only_one_process_gets_a_number(address: str, tmp_path: Path, key: OwnKe
     assert len(ledger.entries("digits", trust)) == 2
 
 
-def test_the_database_itself_refuses_to_forget(address: str, tmp_path: Path, key: OwnKey, trust: Trust):
+def test_the_database_itself_refuses_to_forget(address: str, tmp_path: Path, key: SigningKey, trust: Trust):
     ledger = Ledger.open(policy(address), tmp_path)
     written = filled(ledger, key)
     statements = ["UPDATE entries SET version = 9", "DELETE FROM entries WHERE number = 4"]
@@ -120,7 +120,7 @@ def test_the_database_itself_refuses_to_forget(address: str, tmp_path: Path, key
     assert ledger.entries("digits", trust) == tuple(written)
 
 
-def test_processes_that_open_a_fresh_ledger_at_once_make_it_once(address: str, tmp_path: Path, key: OwnKey):
+def test_processes_that_open_a_fresh_ledger_at_once_make_it_once(address: str, tmp_path: Path, key: SigningKey):
     warm = Ledger.open(policy(f"sqlite:///{tmp_path / 'warm.db'}"), tmp_path)  # all is imported before the start
     assert warm.models() == []
     start = time.monotonic() + 0.5
@@ -153,7 +153,7 @@ def other(value: object) -> object:
 @pytest.mark.parametrize(
     "column", ["model", "number", "kind", "version", "signer", "time", "previous", "digest", "envelope"]
 )
-def test_one_flipped_byte_is_named(column: str, number: int, tmp_path: Path, key: OwnKey, trust: Trust):
+def test_one_flipped_byte_is_named(column: str, number: int, tmp_path: Path, key: SigningKey, trust: Trust):
     ledger = Ledger.open(policy(), tmp_path)
     written = filled(ledger, key)
     value = sqlite3.connect(database_of(ledger)).execute(
@@ -180,7 +180,7 @@ def test_one_flipped_byte_is_named(column: str, number: int, tmp_path: Path, key
     assert "\n" not in pattern
 
 
-def test_bytes_that_are_no_text_are_named(tmp_path: Path, key: OwnKey, trust: Trust):
+def test_bytes_that_are_no_text_are_named(tmp_path: Path, key: SigningKey, trust: Trust):
     ledger = Ledger.open(policy(), tmp_path)
     filled(ledger, key)
     tamper(ledger, "UPDATE entries SET envelope = CAST(X'80' || substr(envelope, 2) AS TEXT) WHERE number = 3")
@@ -188,7 +188,7 @@ def test_bytes_that_are_no_text_are_named(tmp_path: Path, key: OwnKey, trust: Tr
         ledger.entries("digits", trust)
 
 
-def forge(ledger: Ledger, key: OwnKey, number: int, kind: str = "promote", **changes: object) -> None:
+def forge(ledger: Ledger, key: SigningKey, number: int, kind: str = "promote", **changes: object) -> None:
     """Put a properly signed entry where its signer wants it."""
     with sqlite3.connect(database_of(ledger)) as connection:
         old = connection.execute("SELECT previous, time FROM entries WHERE number = ?", (number,)).fetchone()
@@ -201,7 +201,9 @@ def forge(ledger: Ledger, key: OwnKey, number: int, kind: str = "promote", **cha
     tamper(ledger, f"UPDATE entries SET {names} WHERE number = {number}", *columns.values())
 
 
-def test_an_entry_that_was_replaced_by_another_signed_one_breaks_the_next(tmp_path: Path, key: OwnKey, trust: Trust):
+def test_an_entry_that_was_replaced_by_another_signed_one_breaks_the_next(
+    tmp_path: Path, key: SigningKey, trust: Trust
+):
     ledger = Ledger.open(policy(), tmp_path)
     filled(ledger, key)
     forge(ledger, key, 2)
@@ -209,7 +211,7 @@ def test_an_entry_that_was_replaced_by_another_signed_one_breaks_the_next(tmp_pa
         ledger.entries("digits", trust)
 
 
-def test_a_column_that_says_otherwise_than_what_was_signed_is_named(tmp_path: Path, key: OwnKey, trust: Trust):
+def test_a_column_that_says_otherwise_than_what_was_signed_is_named(tmp_path: Path, key: SigningKey, trust: Trust):
     ledger = Ledger.open(policy(), tmp_path)
     filled(ledger, key)
     tamper(ledger, "UPDATE entries SET version = 7 WHERE number = 4")
@@ -220,7 +222,7 @@ def test_a_column_that_says_otherwise_than_what_was_signed_is_named(tmp_path: Pa
         ledger.entries("digits", trust)
 
 
-def test_unknown_keys_and_people_who_left_the_list_are_named(tmp_path: Path, key: OwnKey):
+def test_unknown_keys_and_people_who_left_the_list_are_named(tmp_path: Path, key: SigningKey):
     ledger = Ledger.open(policy(), tmp_path)
     filled(ledger, key)
     stranger = Trust.of(TeamConfig(people={"bert": Person(key="1" * 64, roles=("approver",))}))
@@ -230,7 +232,7 @@ def test_unknown_keys_and_people_who_left_the_list_are_named(tmp_path: Path, key
     assert len(ledger.entries("digits", anna)) == 4
 
 
-def test_time_never_runs_backwards(tmp_path: Path, key: OwnKey, trust: Trust):
+def test_time_never_runs_backwards(tmp_path: Path, key: SigningKey, trust: Trust):
     ledger = Ledger.open(policy(), tmp_path)
     filled(ledger, key, 1)
     soon = format_time(utc_now() + timedelta(minutes=3))
@@ -242,7 +244,7 @@ def test_time_never_runs_backwards(tmp_path: Path, key: OwnKey, trust: Trust):
 
 
 def test_a_clock_that_was_a_year_ahead_does_not_stop_the_ledger(
-    tmp_path: Path, key: OwnKey, trust: Trust, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, key: SigningKey, trust: Trust, caplog: pytest.LogCaptureFixture
 ):
     ledger = Ledger.open(policy(), tmp_path)
     filled(ledger, key, 1)
@@ -261,13 +263,13 @@ def test_a_clock_that_was_a_year_ahead_does_not_stop_the_ledger(
     assert abs(ledger.time(()) - utc_now()) < timedelta(minutes=1)
 
 
-def test_a_clock_that_agrees_is_not_noted(address: str, tmp_path: Path, key: OwnKey):
+def test_a_clock_that_agrees_is_not_noted(address: str, tmp_path: Path, key: SigningKey):
     [entry] = filled(Ledger.open(policy(address), tmp_path), key, 1)
     assert "clock" not in entry.payload
 
 
 @pytest.mark.parametrize("time", ["yesterday", "2026-11-17", "9999-12-31T23:59:59Z", "2026-11-17T09:30:00+00:00"])
-def test_what_is_no_time_is_named(time: str, tmp_path: Path, key: OwnKey, trust: Trust):
+def test_what_is_no_time_is_named(time: str, tmp_path: Path, key: SigningKey, trust: Trust):
     ledger = Ledger.open(policy(), tmp_path)
     filled(ledger, key, 2)
     forge(ledger, key, 2, time=time)
@@ -280,7 +282,7 @@ def test_what_is_no_time_is_named(time: str, tmp_path: Path, key: OwnKey, trust:
 @pytest.mark.parametrize(
     ("column", "value"), [("version", "two"), ("time", b"\x80"), ("envelope", b"{}"), ("kind", b"x")]
 )
-def test_columns_of_another_kind_are_named(column: str, value: object, tmp_path: Path, key: OwnKey, trust: Trust):
+def test_columns_of_another_kind_are_named(column: str, value: object, tmp_path: Path, key: SigningKey, trust: Trust):
     ledger = Ledger.open(policy(), tmp_path)
     filled(ledger, key, 2)
     tamper(ledger, f"UPDATE entries SET {column} = ? WHERE number = 2", value)
@@ -288,7 +290,7 @@ def test_columns_of_another_kind_are_named(column: str, value: object, tmp_path:
         ledger.entries("digits", trust)
 
 
-def test_a_killed_append_leaves_an_entry_or_none(address: str, tmp_path: Path, key: OwnKey, trust: Trust):
+def test_a_killed_append_leaves_an_entry_or_none(address: str, tmp_path: Path, key: SigningKey, trust: Trust):
     ledger = Ledger.open(policy(address), tmp_path)
     filled(ledger, key, 1)
 
@@ -312,7 +314,7 @@ def envelope_of(ledger: Ledger, number: int) -> dict[str, object]:
     return found
 
 
-def test_an_envelope_is_accepted_by_others(tmp_path: Path, key: OwnKey):
+def test_an_envelope_is_accepted_by_others(tmp_path: Path, key: SigningKey):
     """By the formula of DSSE and OpenSSL, and by the library of the DSSE authors; none of our own code judges."""
     ledger = Ledger.open(policy(), tmp_path)
     written = filled(ledger, key)
@@ -378,7 +380,7 @@ def test_a_file_that_is_no_database_is_reported(tmp_path: Path):
         Ledger.open(policy(f"sqlite:///{tmp_path / 'ledger.db'}"), tmp_path)
 
 
-def test_a_team_has_one_clock(postgres_server: str, tmp_path: Path, key: OwnKey):
+def test_a_team_has_one_clock(postgres_server: str, tmp_path: Path, key: SigningKey):
     """Entries are dated by PostgreSQL, whatever this machine's clock says."""
     address = fresh_database(postgres_server, "clock")
     ledger = Ledger.open(policy(address), tmp_path)

@@ -16,7 +16,7 @@ from headframe.promotion.run_gates import GateAction, run_gates
 from headframe.promotion.service import LedgerAction, PromotionService
 from headframe.promotion.verify import verify
 from headframe.registry.versions import ModelVersion, resolve
-from headframe.signing.keys import OwnKey
+from headframe.signing.keys import SigningKey
 from headframe.signing.trust import Trust
 
 VERSIONS = 5
@@ -35,7 +35,7 @@ class TeamProject:
     """A team with a project of its own."""
 
     root: Path
-    keys: dict[str, OwnKey]
+    keys: dict[str, SigningKey]
 
     @property
     def uri(self) -> str:

@@ -41,7 +41,7 @@ from headframe.promotion.service import PromotionService
 from headframe.promotion.verify import verify
 from headframe.promotion.views.history import history
 from headframe.signing.envelope import sign_statement
-from headframe.signing.keys import OwnKey
+from headframe.signing.keys import SigningKey
 from headframe.signing.trust import Trust
 
 BETTER = {
@@ -62,7 +62,7 @@ def test_gates_that_were_asked_for_less_than_is_in_force_do_not_count(changes: d
         promote_version(team, 4, team.service(gates=GATES))
 
 
-def forge(team: TeamProject, number: int, service: PromotionService, key: OwnKey) -> None:
+def forge(team: TeamProject, number: int, service: PromotionService, key: SigningKey) -> None:
     """Write down a gate report that calls a version better than it is, as somebody can who does not ask our code."""
     entries = service.current_entries("digits")
     present = next(entry for entry in reversed(entries) if entry.kind in ("promote", "rollback"))

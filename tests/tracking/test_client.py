@@ -12,7 +12,7 @@ from headframe.errors import HeadframeError
 from headframe.tracking.client import experiment_id, make_client
 
 
-def test_a_server_that_is_down_is_said_at_once():
+def test_a_server_that_is_down_is_reported_at_once():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
@@ -41,7 +41,7 @@ def test_processes_that_make_one_experiment_at_once_get_one(tmp_path: Path):
     assert found[0][0].startswith((tmp_path / ".headframe" / "artifacts").as_uri())
 
 
-def test_a_deleted_experiment_is_said(tmp_path: Path):
+def test_a_deleted_experiment_is_reported(tmp_path: Path):
     from fixtures import empty_registry
 
     uri = f"sqlite:///{empty_registry(tmp_path)}"

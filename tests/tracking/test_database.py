@@ -69,26 +69,26 @@ def _version(client: MlflowClient, model: str, number: int):
         return None
 
 
-def test_a_folder_in_the_place_of_the_database_is_said(tmp_path: Path):
+def test_a_folder_in_the_place_of_the_database_is_reported(tmp_path: Path):
     (tmp_path / "mlflow.db").mkdir()
     with pytest.raises(HeadframeError, match=r"cannot be opened for writing \(.*\); make it a writable file"):
         make_client(f"sqlite:///{tmp_path / 'mlflow.db'}")
 
 
-def test_a_file_in_the_place_of_the_folder_is_said(tmp_path: Path):
+def test_a_file_in_the_place_of_the_folder_is_reported(tmp_path: Path):
     (tmp_path / "state").write_text("", encoding="utf-8")
     with pytest.raises(HeadframeError, match=r"mlflow.db cannot be opened for writing"):
         make_client(f"sqlite:///{tmp_path / 'state' / 'mlflow.db'}")
 
 
-def test_a_file_that_is_no_database_is_said(tmp_path: Path):
+def test_a_file_that_is_no_database_is_reported(tmp_path: Path):
     (tmp_path / "mlflow.db").write_text("hello, this is no database of any kind\n" * 50, encoding="utf-8")
     with pytest.raises(HeadframeError, match="file is not a database"):
         make_client(f"sqlite:///{tmp_path / 'mlflow.db'}")
 
 
 @pytest.mark.parametrize("content", [b"garbage" * 1000, None])
-def test_what_cannot_be_tracked_to_is_said_before_anything_long(tmp_path: Path, content: bytes | None):
+def test_what_cannot_be_tracked_to_is_reported_before_anything_long(tmp_path: Path, content: bytes | None):
     file = tmp_path / "mlflow.db"
     require_access(f"sqlite:///{file}")  # it will be made
     assert not file.exists()
@@ -138,7 +138,7 @@ def _naming(connection: sqlite3.Connection, root: Path) -> set[tuple[str, str]]:
 def test_a_killed_creation_of_the_database_is_made_good(tmp_path: Path):
     from fixtures import in_child
 
-    empty_registry(tmp_path / "other")  # imports here what the child would import anew
+    empty_registry(tmp_path / "other")  # imports here what the child would import again
     from headframe.tracking import database
 
     file = tmp_path / "mlflow.db"

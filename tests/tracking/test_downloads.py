@@ -1,4 +1,4 @@
-"""What goes wrong when files are fetched is told apart, and said in one line."""
+"""Failures of a download: a server that fails and a file that is gone are different errors, each in one line."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.mark.parametrize(("status", "kind"), [(503, Unavailable), (404, ArtifactMissing)])
 @pytest.mark.parametrize("place", ["models/a.txt", "models"])
-def test_a_server_that_fails_is_told_from_a_file_that_is_gone(  # noqa: PLR0917 - what it is called with
+def test_a_server_that_fails_differs_from_a_file_that_is_gone(  # noqa: PLR0917 - what it is called with
     server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: int, kind: type[Exception], place: str
 ):
     monkeypatch.setattr(Failing, "status", status)
@@ -55,7 +55,7 @@ def test_a_server_that_fails_is_told_from_a_file_that_is_gone(  # noqa: PLR0917 
     assert "\n" not in str(raised.value)
 
 
-def test_a_file_that_is_gone_is_said_in_a_line(digits: Made):
+def test_a_file_that_is_gone_is_reported_in_a_line(digits: Made):
     digits.register()
     package = package_of("digits", digits.uri)
     (package / "model.dsse.json").unlink()

@@ -21,7 +21,7 @@ def repository(tmp_path: Path) -> Path:
     root = tmp_path / "repository"
     root.mkdir()
     _git(root, "init")
-    (root / "kept.py").write_text("a = 1\n", encoding="utf-8")
+    (root / "tracked.py").write_text("a = 1\n", encoding="utf-8")
     (root / ".gitignore").write_text("ignored/\n", encoding="utf-8")
     _git(root, "add", "--all")
     _git(root, "commit", "-m", "first")
@@ -29,7 +29,7 @@ def repository(tmp_path: Path) -> Path:
 
 
 def test_commit_and_diff_rebuild_the_code_as_it_was(repository: Path, tmp_path: Path):
-    (repository / "kept.py").write_text("a = 2  # größer 😀\n", encoding="utf-8")
+    (repository / "tracked.py").write_text("a = 2  # größer 😀\n", encoding="utf-8")
     (repository / "new.py").write_text("b = 1\n", encoding="utf-8")
     (repository / "image.bin").write_bytes(bytes(range(256)))
     (repository / "ignored").mkdir()
@@ -43,7 +43,7 @@ def test_commit_and_diff_rebuild_the_code_as_it_was(repository: Path, tmp_path: 
     assert code.diff is not None
     (tmp_path / "code.diff").write_bytes(code.diff)
     _git(clone, "apply", str(tmp_path / "code.diff"))
-    for name in ("kept.py", "new.py", "image.bin"):
+    for name in ("tracked.py", "new.py", "image.bin"):
         assert (clone / name).read_bytes() == (repository / name).read_bytes()
     assert not (clone / "ignored").exists()
     assert code.note == ""
@@ -71,18 +71,18 @@ def test_before_the_first_commit_all_code_is_in_the_diff(tmp_path: Path):
     assert b"+b = 1" in code.diff
 
 
-def test_without_git_it_is_said(tmp_path: Path, monkeypatch):
+def test_without_git_it_is_reported(tmp_path: Path, monkeypatch):
     assert "no git repository" in lineage.read_code_state(tmp_path).note
     monkeypatch.setenv("PATH", str(tmp_path))
     assert lineage.read_code_state(tmp_path).note == "git is not installed, so commit and changes are not known"
 
 
-def test_a_broken_repository_is_said_and_stops_nothing(repository: Path):
+def test_a_broken_repository_is_reported_and_stops_nothing(repository: Path):
     (repository / ".git" / "refs" / "heads" / "main").write_text("0" * 39 + "1\n", encoding="utf-8")
     assert "git could not be read" in lineage.read_code_state(repository).note
 
 
-def test_changes_too_large_to_keep_are_said(repository: Path, monkeypatch):
+def test_changes_too_large_to_keep_are_reported(repository: Path, monkeypatch):
     monkeypatch.setattr(lineage, "LARGEST_DIFF", 10)
     (repository / "new.py").write_text("b = 1\n" * 100, encoding="utf-8")
     code = lineage.read_code_state(repository)

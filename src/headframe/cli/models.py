@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from headframe.promotion.service import PromotionService
     from headframe.registry.versions import ModelVersion
-    from headframe.signing.keys import OwnKey
+    from headframe.signing.keys import SigningKey
 
 Action = Callable[[argparse.Namespace, "PromotionService"], CommandResult]
 
@@ -125,7 +125,7 @@ def _name(arguments: argparse.Namespace, service: PromotionService) -> str:
     return service.promotion.model
 
 
-def _key(arguments: argparse.Namespace) -> OwnKey:
+def _key(arguments: argparse.Namespace) -> SigningKey:
     from headframe.signing.keys import own_key
 
     return own_key(arguments.signer)

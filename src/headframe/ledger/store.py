@@ -45,7 +45,7 @@ from headframe.ledger.entries import (
 )
 from headframe.registry.versions import ModelVersion, set_champion
 from headframe.signing.envelope import sign_statement
-from headframe.signing.keys import OwnKey
+from headframe.signing.keys import SigningKey
 from headframe.signing.trust import Signer, Trust
 from headframe.tracking.address import is_server, sqlite_file
 
@@ -95,7 +95,7 @@ class Ledger:
             return _entries(connection, model, trust)
 
     def append(
-        self, model: str, kind: Kind, version: int, payload: Mapping[str, Any], key: OwnKey, *, after: int
+        self, model: str, kind: Kind, version: int, payload: Mapping[str, Any], key: SigningKey, *, after: int
     ) -> Entry:
         """Sign and append the next entry.
 

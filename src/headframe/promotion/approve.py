@@ -24,10 +24,10 @@ from headframe.promotion.rules import (
 from headframe.promotion.service import LedgerAction, PromotionService, require_same
 from headframe.registry.versions import ModelVersion
 from headframe.signing.envelope import sign_statement
-from headframe.signing.keys import OwnKey
+from headframe.signing.keys import SigningKey
 
 
-def sign_approval(version: ModelVersion, reason: str, service: PromotionService, key: OwnKey) -> str:
+def sign_approval(version: ModelVersion, reason: str, service: PromotionService, key: SigningKey) -> str:
     """Sign an approval of a version, and record nothing.
 
     It binds to the model and to the last report of its gates, and expires after the policy's days.
@@ -61,12 +61,12 @@ def sign_approval(version: ModelVersion, reason: str, service: PromotionService,
     return sign_statement(APPROVAL, {name: gated.digests[name] for name in GATED_DIGESTS}, payload, key)
 
 
-def approve(version: ModelVersion, reason: str, service: PromotionService, key: OwnKey) -> LedgerAction:
+def approve(version: ModelVersion, reason: str, service: PromotionService, key: SigningKey) -> LedgerAction:
     """Approve a version and record it; see `sign_approval`."""
     return record_approval(version, sign_approval(version, reason, service, key), service, key)
 
 
-def record_approval(version: ModelVersion, envelope: str, service: PromotionService, key: OwnKey) -> LedgerAction:
+def record_approval(version: ModelVersion, envelope: str, service: PromotionService, key: SigningKey) -> LedgerAction:
     """Record an approval of a version, as `sign_approval` returns it; the key is of the person who records it.
 
     Raises:
@@ -105,7 +105,7 @@ def record_approval(version: ModelVersion, envelope: str, service: PromotionServ
     return LedgerAction.of(entry, f"{approved}: {given.reason}; until {given.expires}")
 
 
-def reject(version: ModelVersion, reason: str, service: PromotionService, key: OwnKey) -> LedgerAction:
+def reject(version: ModelVersion, reason: str, service: PromotionService, key: SigningKey) -> LedgerAction:
     """Record that a version must not become champion.
 
     Raises:

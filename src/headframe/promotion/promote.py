@@ -16,10 +16,10 @@ from headframe.promotion.rules import (
 )
 from headframe.promotion.service import LedgerAction, PromotionService, require_challenger, require_same
 from headframe.registry.versions import ModelVersion
-from headframe.signing.keys import OwnKey
+from headframe.signing.keys import SigningKey
 
 
-def promote(version: ModelVersion, service: PromotionService, key: OwnKey, reason: str = "") -> LedgerAction:
+def promote(version: ModelVersion, service: PromotionService, key: SigningKey, reason: str = "") -> LedgerAction:
     """Make a version champion: write the entry, then set MLflow's alias.
 
     Raises:

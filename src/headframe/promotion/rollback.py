@@ -10,12 +10,14 @@ from headframe.ledger.rules import last_rejection, previous_champion
 from headframe.promotion.promotion_checks import champion_files, promotion_problems
 from headframe.promotion.rules import require_reason, require_role
 from headframe.promotion.service import LedgerAction, PromotionService
-from headframe.signing.keys import OwnKey
+from headframe.signing.keys import SigningKey
 
 NONE = "no other"
 
 
-def rollback(model: str, service: PromotionService, key: OwnKey, reason: str, to: int | None = None) -> LedgerAction:
+def rollback(
+    model: str, service: PromotionService, key: SigningKey, reason: str, to: int | None = None
+) -> LedgerAction:
     """Make a former champion the champion again, if everything that made it one still holds.
 
     Without a version `to` it is the previous champion, and when repeated the one before it.

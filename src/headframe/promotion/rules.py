@@ -14,7 +14,7 @@ from headframe.ledger.entries import CHAMPION_KINDS, Entry, champion_entry, form
 from headframe.ledger.rules import count_tries, entries_since_champion, last_gate_entry
 from headframe.promotion.approvals import Approval, read_approval
 from headframe.registry.versions import ModelVersion
-from headframe.signing.keys import OwnKey
+from headframe.signing.keys import SigningKey
 from headframe.signing.trust import Signer, Trust
 
 ALLOWED_ROLES: dict[str, tuple[Role, ...]] = {
@@ -52,7 +52,7 @@ def has_role(signer: Signer, action: str) -> bool:
     return bool(set(ALLOWED_ROLES[action]) & set(signer.roles))
 
 
-def require_role(trust: Trust, key: OwnKey, action: str) -> Signer:
+def require_role(trust: Trust, key: SigningKey, action: str) -> Signer:
     """Return the signer of an action, if they may do it.
 
     Raises:

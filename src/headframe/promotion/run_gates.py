@@ -15,7 +15,7 @@ from headframe.promotion.rules import author_left, require_role
 from headframe.promotion.service import LedgerAction, PromotionService, require_challenger
 from headframe.registry.listing import list_versions
 from headframe.registry.versions import ModelVersion
-from headframe.signing.keys import OwnKey
+from headframe.signing.keys import SigningKey
 from headframe.tracking.client import open_client
 
 COMMIT = "mlflow.source.git.commit"  # MLflow's tag of a run; missing where the commit is not known
@@ -29,7 +29,7 @@ class GateAction(LedgerAction):
     author: str  # who signed the version's files
 
 
-def run_gates(version: ModelVersion, service: PromotionService, key: OwnKey) -> GateAction:
+def run_gates(version: ModelVersion, service: PromotionService, key: SigningKey) -> GateAction:
     """Run the gates of the policy in force on a version, against the present champion, and record their report.
 
     Raises:

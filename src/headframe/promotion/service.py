@@ -25,7 +25,7 @@ from headframe.promotion.rules import PromotionRules, VersionFiles, reproduction
 from headframe.registry.layout import bundle_in
 from headframe.registry.signature import SignedModel
 from headframe.registry.versions import ModelVersion, champion_number, resolve, signed_files
-from headframe.signing.keys import OwnKey
+from headframe.signing.keys import SigningKey
 from headframe.signing.trust import Signer, Trust
 from headframe.tracking import tags
 from headframe.tracking.address import tracking_uri
@@ -221,7 +221,7 @@ class PromotionService:
         self,
         model: str,
         kind: Kind,
-        key: OwnKey,
+        key: SigningKey,
         build: Callable[[tuple[Entry, ...]], tuple[int, Mapping[str, Any]]],
     ) -> Entry:
         """Append an entry and write it to MLflow; if another process appended first, build it again.

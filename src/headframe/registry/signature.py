@@ -23,7 +23,7 @@ from headframe.digests import file_digest
 from headframe.errors import Refused
 from headframe.registry.layout import CODE, MLMODEL, SIGNATURE
 from headframe.signing.envelope import sign_statement, verify_statement
-from headframe.signing.keys import OwnKey, own_key
+from headframe.signing.keys import SigningKey, own_key
 from headframe.signing.trust import Signer, Trust
 
 KIND = "model"
@@ -62,7 +62,7 @@ class SignedModel:
     files: dict[str, str]
 
 
-def signing_key(team: TeamConfig, name: str | None = None) -> OwnKey:
+def signing_key(team: TeamConfig, name: str | None = None) -> SigningKey:
     """Return the key to sign models with.
 
     Args:
@@ -93,7 +93,7 @@ def signing_key(team: TeamConfig, name: str | None = None) -> OwnKey:
     return key
 
 
-def sign_package(folder: Path, key: OwnKey, payload: Mapping[str, str]) -> None:
+def sign_package(folder: Path, key: SigningKey, payload: Mapping[str, str]) -> None:
     """Sign a packaged model: write `model.dsse.json` next to `MLmodel`.
 
     Args:

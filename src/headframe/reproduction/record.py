@@ -10,7 +10,7 @@ from pathlib import Path
 from headframe.config.plan.plan import Plan
 from headframe.errors import Refused
 from headframe.reproduction.report import Reproduction
-from headframe.signing.keys import OwnKey, own_key
+from headframe.signing.keys import SigningKey, own_key
 from headframe.signing.trust import Trust
 from headframe.tracking import tags
 from headframe.tracking.client import open_client
@@ -28,7 +28,7 @@ class VerdictSigner:
         trust: whose signatures count.
     """
 
-    key: OwnKey
+    key: SigningKey
     trust: Trust
 
     @classmethod

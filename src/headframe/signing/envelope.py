@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from headframe.digests import canonical
 from headframe.errors import Refused
-from headframe.signing.keys import OwnKey
+from headframe.signing.keys import SigningKey
 from headframe.signing.trust import Signer, Trust
 
 if TYPE_CHECKING:
@@ -44,17 +44,14 @@ class SignedStatement:
     signer: Signer
 
 
-def sign_statement(kind: str, subjects: Mapping[str, str], payload: Mapping[str, Any], key: OwnKey) -> str:
-    """Sign a statement.
+def sign_statement(kind: str, subjects: Mapping[str, str], payload: Mapping[str, Any], key: SigningKey) -> str:
+    """Sign a statement and return its envelope, as one line of JSON.
 
     Args:
         kind: of the statement: small letters.
         subjects: name and sha256 of what it is about; at least one.
         payload: the predicate, as JSON.
-        key: who signs.
-
-    Returns:
-        The envelope, as one line of JSON.
+        key: of the signer.
     """
     from securesystemslib.dsse import Envelope  # noqa: PLC0415 - only signing and checking need it
     from securesystemslib.signer import CryptoSigner  # noqa: PLC0415
@@ -72,15 +69,10 @@ def sign_statement(kind: str, subjects: Mapping[str, str], payload: Mapping[str,
 
 
 def verify_statement(text: str, kind: str, trust: Trust) -> SignedStatement:
-    """Check a signed statement.
-
-    Args:
-        text: the envelope.
-        kind: that it must have.
-        trust: whose signature counts.
+    """Check a signed statement: the text of its envelope, its kind, and that somebody trusted signed it.
 
     Raises:
-        Refused: it is no such envelope, nobody trusted signed it, it was changed after it was signed, or it is dated
+        Refused: it is no such envelope, no trusted person signed it, it was changed after it was signed, or it is dated
             after its signer left.
     """
     from securesystemslib.dsse import Envelope  # noqa: PLC0415 - see `sign_statement`
@@ -99,7 +91,7 @@ def verify_statement(text: str, kind: str, trust: Trust) -> SignedStatement:
         raise Refused(msg)
     signer = next((trust.signers[keyid] for keyid in envelope.signatures if keyid in trust.signers), None)
     if signer is None:
-        signed = ", ".join(f"{keyid[:16]}..." for keyid in envelope.signatures) or "nobody"
+        signed = ", ".join(f"{keyid[:16]}..." for keyid in envelope.signatures) or "no signature"
         msg = f"it is signed by an unknown key ({signed}); {trust.advice}"
         raise Refused(msg)
     try:
@@ -110,9 +102,7 @@ def verify_statement(text: str, kind: str, trust: Trust) -> SignedStatement:
     if envelope.payload_type != PAYLOAD_TYPE or predicate != _predicate(kind):
         msg = f"it states {predicate}, not {_predicate(kind)}; a statement of one kind does not count as another"
         raise Refused(msg)
-    if (
-        signer.until is not None and "time" in payload
-    ):  # a statement without a time, as of a model, counts whenever it was signed
+    if signer.until is not None and "time" in payload:  # a model's has none and does not expire
         _require_valid_at(payload["time"], signer)
     return SignedStatement(subjects, kind, payload, signer)
 

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("headframe")
 
-FOLDER = "HEADFRAME_KEYS"  # names the folder of keys
-SIGNER = "HEADFRAME_SIGNER"  # names the key to sign with, where there are several
+FOLDER = "HEADFRAME_KEYS"  # variable that names the folder of keys
+SIGNER = "HEADFRAME_SIGNER"  # variable that names the key to sign with, where there are several
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
 @dataclass(frozen=True)
-class OwnKey:
+class SigningKey:
     """A private key on this machine.
 
     Attributes:
@@ -72,26 +72,19 @@ def keys_folder() -> Path:
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "headframe" / "keys"
 
 
-def own_keys() -> list[OwnKey]:
+def own_keys() -> list[SigningKey]:
     """List the keys on this machine."""
-    return [OwnKey(file.stem, file) for file in sorted(keys_folder().glob("*.pem"))]
+    return [SigningKey(file.stem, file) for file in sorted(keys_folder().glob("*.pem"))]
 
 
-def create_key(name: str) -> OwnKey:
+def create_key(name: str) -> SigningKey:
     """Create a key; an existing one is never replaced.
-
-    Args:
-        name: of its file: small letters, digits, `-` and `_`.
 
     Raises:
         ConfigurationError: the name cannot be one, or is taken.
     """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415 - see `private`
-    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
-        Encoding,
-        NoEncryption,
-        PrivateFormat,
-    )
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat  # noqa: PLC0415
 
     if not _NAME.fullmatch(name):
         msg = f"{name!r} cannot name a key; expected small letters, digits, - and _, as in anna"
@@ -112,14 +105,11 @@ def create_key(name: str) -> OwnKey:
         raise ConfigurationError(msg) from None
     finally:
         fresh.unlink()
-    return OwnKey(name, file)
+    return SigningKey(name, file)
 
 
-def own_key(name: str | None = None) -> OwnKey:
-    """Return the key to sign with; create a first one where there is none.
-
-    Args:
-        name: of the key; without one `HEADFRAME_SIGNER`, else the only key there is.
+def own_key(name: str | None = None) -> SigningKey:
+    """Return the key to sign with: the named one, else that of `HEADFRAME_SIGNER`, else the only one, or a new one.
 
     Raises:
         ConfigurationError: there is no such key, or there are several and none is named.
@@ -140,7 +130,7 @@ def own_key(name: str | None = None) -> OwnKey:
     return keys[0] if keys else _first_key()
 
 
-def _first_key() -> OwnKey:
+def _first_key() -> SigningKey:
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user may have no name

@@ -1,4 +1,4 @@
-"""Whose signature counts, and for what."""
+"""The people whose signatures count, and for what."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from headframe.config.plan.promotion import ROLES, Role, TeamConfig
 from headframe.errors import Refused
-from headframe.signing.keys import OwnKey, own_keys
+from headframe.signing.keys import SigningKey, own_keys
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Signer:
     """A person whose signature counts.
 
     Attributes:
-        name: as the team is listed, or of the key's file where nobody is listed.
+        name: as in `conf/team/`, or of the key's file where no team is listed.
         key: public, 64 hex digits.
         roles: what they may sign.
         until: when they left, or the key was replaced; None while it is in use.
@@ -39,7 +39,7 @@ class Trust:
 
     Attributes:
         signers: by public key.
-        single_user: nobody is listed in `conf/team/`, so the keys on this machine count, for everything.
+        single_user: no team is listed in `conf/team/`, so the keys on this machine count, for everything.
     """
 
     signers: dict[str, Signer]
@@ -47,17 +47,17 @@ class Trust:
 
     @classmethod
     def of(cls, team: TeamConfig) -> Trust:
-        """Trust the people listed, or where nobody is, the keys on this machine."""
+        """Trust the people listed, or where there are none, the keys on this machine."""
         if team.people:
             people = team.people.items()
             return cls({each.key: Signer(name, each.key, each.roles, each.until) for name, each in people}, False)
         return cls({key.public: Signer(key.name, key.public, ROLES) for key in own_keys()}, True)
 
-    def signer_of(self, key: OwnKey) -> Signer:
+    def signer_of(self, key: SigningKey) -> Signer:
         """Return who signs something new with a key.
 
         Raises:
-            Refused: nobody listed has it, or its owner left.
+            Refused: no person listed has it, or its owner left.
         """
         signer = self.signers.get(key.public)
         if signer is None:
