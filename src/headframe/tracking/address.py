@@ -50,11 +50,7 @@ def tracking_uri(tracking: TrackingConfig, root: Path) -> str:
 
 
 def places_of(plan: Plan, root: Path) -> Places:
-    """Return where a plan runs.
-
-    Raises:
-        ConfigurationError: as `tracking_uri`.
-    """
+    """Return where a plan runs; raises what `tracking_uri` raises."""
     return Places.of(root, tracking_uri=tracking_uri(plan.tracking, root), launcher=plan.launcher)
 
 

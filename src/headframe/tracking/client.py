@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 CONNECT_SECONDS = 5.0  # in which a server must accept a connection
-
-
 _FAULT = re.compile(
     r"\b5\d\d (?:Server Error|error responses)|ConnectionError|Connection \w+|Max retries|[Tt]imed? ?out"
 )
@@ -207,6 +205,5 @@ def _silence() -> None:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     # It would print a run's address on stdout, which belongs to the output of the command.
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    logging.getLogger("mlflow").setLevel(logging.ERROR)
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for name, level in (("mlflow", "ERROR"), ("mlflow.store.db.utils", "CRITICAL"), ("alembic", "WARNING")):
+        logging.getLogger(name).setLevel(level)

@@ -8,32 +8,16 @@ from headframe.prediction import layout as trained
 
 PLAN = "plan.json"
 PROVENANCE = "provenance.json"
-TRAINING = "training"
-"""Folder of predictions, result and history, as training wrote them."""
-
+TRAINING = "training"  # folder of predictions, result and history, as training wrote them
 PREDICTIONS = f"{TRAINING}/{trained.PREDICTIONS}"
-
-EVALUATION = "evaluation"
-"""Folder of metrics, slices, model card, report and plots, as evaluation wrote them."""
-
-GATES = "gates"
-"""Folder of the gate reports about the version that the run made."""
-
-DATA = "data"
-"""Folder of the validation report."""
-
+EVALUATION = "evaluation"  # folder of metrics, slices, model card, report and plots, as evaluation wrote them
+GATES = "gates"  # folder of the gate reports about the version that the run made
+DATA = "data"  # folder of the validation report
 CODE = "code"
-DIFF = f"{CODE}/code.diff"
-"""What differed from the commit, as `git apply` takes it."""
-
-INSTALLED = f"{CODE}/installed.txt"
-"""The versions of all distributions, one a line."""
+DIFF = f"{CODE}/code.diff"  # what differed from the commit, as `git apply` takes it
+INSTALLED = f"{CODE}/installed.txt"  # the versions of all distributions, one a line
 
 
 def validation_report(file: str) -> str:
-    """Return the path of a run's validation report.
-
-    Args:
-        file: where validation wrote it.
-    """
+    """Return the path of a run's validation report, which validation wrote to `file`."""
     return f"{DATA}/{PurePath(file).name}"

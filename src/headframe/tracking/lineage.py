@@ -43,44 +43,25 @@ GIT_SECONDS = 60
 
 @dataclass(frozen=True)
 class CodeState:
-    """The code of a project.
+    """The code of a project."""
 
-    Attributes:
-        commit: git's name of it; empty where there is none.
-        diff: what differs from the commit, new files included, as `git apply` takes it; None where that is not known.
-        folder: of the project in its repository, such as `mining/`; empty where it is the repository itself.
-        note: why something is missing; empty where nothing is.
-    """
-
-    commit: str = ""
-    diff: bytes | None = None
-    folder: str = ""
-    note: str = ""
+    commit: str = ""  # git's name of it; empty where there is none
+    diff: bytes | None = None  # from the commit, new files included, for `git apply`; None where that is not known
+    folder: str = ""  # of the project in its repository, such as `mining/`; empty where it is the repository itself
+    note: str = ""  # why something is missing; empty where nothing is
 
 
 @dataclass(frozen=True)
 class CollectedLineage:
-    """The lineage of a result as its run stores it.
-
-    Attributes:
-        code: commit and diff.
-        installed: the versions of all distributions, one a line, as `code/installed.txt` has them.
-        lineage: of the provenance record.
-    """
+    """The lineage of a result as its run stores it."""
 
     code: CodeState
-    installed: str
-    lineage: Lineage
+    installed: str  # the versions of all distributions, one a line, as `code/installed.txt` has them
+    lineage: Lineage  # of the provenance record
 
 
 def collect_lineage(plan: VersionPlan, bundle: Path, root: Path) -> CollectedLineage:
-    """Return what decided a trained model besides plan and data.
-
-    Args:
-        plan: what was run.
-        bundle: the model's folder.
-        root: the project's folder.
-    """
+    """Return what decided a model, trained into the folder `bundle`, besides plan and data."""
     code = read_code_state(root)
     installed = "".join(f"{name}=={version}\n" for name, version in installed_versions().items())
     now = plan_dependencies(plan, root)
@@ -101,8 +82,8 @@ def collect_lineage(plan: VersionPlan, bundle: Path, root: Path) -> CollectedLin
 
 def plan_dependencies(plan: VersionPlan, root: Path) -> CodeDependencies:
     """Return the code and the libraries that a plan's result depends on, as they are now."""
-    content = plan.model_dump(mode="json")
-    return code_dependencies([*DECIDING, *(target.rpartition(".")[0] for target in targets(content))], root / "src")
+    modules = (target.rpartition(".")[0] for target in targets(plan.model_dump(mode="json")))
+    return code_dependencies([*DECIDING, *modules], root / "src")
 
 
 def encoder_digests(bundle: Path) -> dict[str, str]:
