@@ -47,10 +47,6 @@ def code_dependencies(modules: Iterable[str], own_source: Path) -> CodeDependenc
     elsewhere is known by the version of the distribution that it comes with. Nothing is remembered that a change of
     a file would make wrong, since a sweep of plans may run for days.
 
-    Args:
-        modules: dotted names.
-        own_source: the project's `src/`.
-
     Raises:
         ConfigurationError: a file of the project's own is no Python.
     """

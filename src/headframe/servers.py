@@ -91,10 +91,7 @@ class _Entry(Daemon):
 def up(root: Path, *, prefect_port: int | None = None, mlflow_port: int | None = None) -> list[Server]:
     """Start what is not up yet, side by side, and wait until both respond.
 
-    Args:
-        root: the project's folder.
-        prefect_port: of Prefect's API and pages; without one that of `PORTS`, or where it is up already.
-        mlflow_port: of MLflow's API and pages; likewise.
+    Without a port of its own a server takes that of `PORTS`, or stays where it is up already.
 
     Raises:
         ConfigurationError: both ports are the same, or a server is up already on another port than the wanted one.

@@ -76,9 +76,6 @@ class Stage(Generic[R]):
         """Return the stored record, or call the function and store what it returns.
 
         Two processes that run the same step at once compute it once: the second waits and reuses.
-
-        Args:
-            arguments: the function's, by name; `places` among them.
         """
         places: Places = arguments["places"]
         key = self.key(places.root, arguments)

@@ -95,14 +95,7 @@ def error_message(error: BaseException) -> tuple[str, int] | None:
 def failure(
     message: str, code: int, *, finished: Sequence[BaseModel] = (), show: Callable[[], None] | None = None
 ) -> CommandResult:
-    """Write an error to stderr and return it as a command's result.
-
-    Args:
-        message: one sentence.
-        code: the exit code.
-        finished: results of what was done before.
-        show: prints these for people.
-    """
+    """Write an error to stderr and return it as a command's result; `show` prints what was `finished` before."""
     sys.stderr.write(f"headframe: {message}\n")
     done = {"finished": finished} if finished else {}
     return CommandResult({"error": message, "exit_code": code, **done}, code=code, show=show)

@@ -39,14 +39,7 @@ class Commands(NamedTuple):
     common: argparse.ArgumentParser
 
     def add(self, name: str, command: Command, summary: str, *, epilog: str | None = None) -> argparse.ArgumentParser:
-        """Add a command.
-
-        Args:
-            name: as it is typed.
-            command: runs it.
-            summary: one line for the list of commands; as a sentence, the description in its own help.
-            epilog: examples.
-        """
+        """Add a command; its summary stands in the list of commands and, as a sentence, in its own help."""
         parser: argparse.ArgumentParser = self.subparsers.add_parser(
             name,
             help=summary,

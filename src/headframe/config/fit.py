@@ -80,12 +80,7 @@ class _Fit:
         return ""
 
     def check_learner(self, path: str, learner: Learner) -> None:
-        """Refuse a learner whose features do not fit the data set or the task, or whose model does not fit them.
-
-        Args:
-            path: the key of its model in the plan.
-            learner: no ensemble.
-        """
+        """Refuse a learner, whose model is `path` in the plan, if its features or its model do not fit the rest."""
         model, features = learner.model, learner.features
         assert isinstance(model, ModelConfig)  # noqa: S101 - ensembles were resolved into their members
         fault = self._features_fault(path, features)

@@ -33,10 +33,7 @@ _one_at_a_time = threading.Lock()
 
 
 def expand(overrides: Sequence[str]) -> list[list[str]]:
-    """Return the overrides of each plan that one command line names, in the order of Hydra's own sweeper.
-
-    Args:
-        overrides: Hydra's grammar, with sweeps as in `model=cnn,lstm seed=range(3)`.
+    """Return the overrides of each plan that a line such as `model=cnn,lstm seed=range(3)` names, in Hydra's order.
 
     Raises:
         ConfigurationError: an override is no `key=value`, or a sweep has no value.

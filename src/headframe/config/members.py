@@ -59,12 +59,7 @@ def member_learners(learner: Learner) -> dict[str, Learner]:
 
 
 def single_learners(learner: Learner, path: str) -> Iterator[tuple[str, Learner]]:
-    """Yield each learner that is no ensemble, its copies once, with the key of its model in the plan.
-
-    Args:
-        learner: what is trained.
-        path: the key of its own model, such as `model` or `baseline`.
-    """
+    """Yield each learner that is no ensemble, its copies once, with the key of its model in the plan, under `path`."""
     if not isinstance(learner.model, EnsembleConfig):
         yield path, learner
         return

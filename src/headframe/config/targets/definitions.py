@@ -29,9 +29,7 @@ class Definition:
 def module_file(module: str, own_source: Path = Path()) -> Path | None:
     """Return the source file of a module without importing its package; None where there is none.
 
-    Args:
-        module: its dotted name.
-        own_source: the project's `src/`, where its own packages lie.
+    The project's own packages lie in `own_source`, its `src/`, in all functions of this package.
     """
     top, *rest = module.split(".")
     own = own_source / top

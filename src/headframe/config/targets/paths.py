@@ -25,10 +25,7 @@ def walk(tree: Any, path: Sequence[str]) -> Any:
 def keys_at(path: Sequence[str], tree: Any, own_source: Path) -> set[str]:
     """Return the keys that a node can have: those of the schema, of the target's signature, and those already there.
 
-    Args:
-        path: of the node, from the root of the plan.
-        tree: the composed plan, which need not be valid.
-        own_source: the project's `src/`, where its own packages lie.
+    The path begins at the root of the composed plan, `tree`, which need not be valid.
     """
     node = walk(tree, path)
     present = node if isinstance(node, Mapping) else {}

@@ -47,7 +47,7 @@ def check_arguments(path: str, node: Mapping[str, Any], own_source: Path, schema
     Args:
         path: the key of the node in the plan, for the message.
         node: a mapping with `_target_`.
-        own_source: the project's `src/`, where its own packages lie.
+        own_source: the project's `src/`.
         schema: keys of the node that the plan's schema reads, so that the target does not get them.
 
     Raises:
@@ -143,11 +143,7 @@ def _value_type(
 ) -> ValueType:
     """Translate an annotation; anything is accepted wherever the source is ambiguous.
 
-    Args:
-        annotation: as written in `module`.
-        module: where the annotation's names have their meaning.
-        own_source: the project's `src/`.
-        bounds: keywords of the pydantic `Field` around the annotation.
+    Its names have their meaning in `module`; `bounds` are the keywords of the pydantic `Field` around it.
     """
     given = bounds or {}
 
