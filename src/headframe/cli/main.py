@@ -78,7 +78,7 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
     common = Parser(add_help=False)
     common.add_argument("--json", action="store_true", help="print one JSON document on stdout")
     common.add_argument("--project", metavar="DIR", help="the project's folder; default: found by walking up from here")
-    commands = Commands(parser.add_subparsers(title="commands", metavar="COMMAND", required=True), common)
+    commands = Commands(parser.add_subparsers(title="commands", metavar="COMMAND", required=True), common, given)
     for group in (run, predict, models, data, project):
         group.add_commands(commands)
     arguments, others = parser.parse_known_args(given)

@@ -46,7 +46,10 @@ def add_commands(commands: Commands) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     models.set_defaults(prog=models.prog)
-    actions = Commands(models.add_subparsers(title="actions", metavar="ACTION", required=True), commands.common)
+    if "models" not in commands.given:  # its many actions are a third of what `headframe --help` would take
+        return
+    subparsers = models.add_subparsers(title="actions", metavar="ACTION", required=True)
+    actions = Commands(subparsers, commands.common, commands.given)
     one = "NAME/VERSION, NAME@ALIAS or NAME, which means its champion"
 
     def add(name: str, action: Action, summary: str, model: str, example: str) -> argparse.ArgumentParser:

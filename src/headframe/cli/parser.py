@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from headframe.cli.output import CommandResult
@@ -33,10 +33,12 @@ class Commands(NamedTuple):
     Attributes:
         subparsers: what argparse calls them.
         common: arguments of every command.
+        given: the command line.
     """
 
     subparsers: argparse._SubParsersAction[Any]
     common: argparse.ArgumentParser
+    given: Sequence[str]
 
     def add(self, name: str, command: Command, summary: str, *, epilog: str | None = None) -> argparse.ArgumentParser:
         """Add a command; its summary stands in the list of commands and, as a sentence, in its own help."""
