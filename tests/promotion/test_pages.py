@@ -143,7 +143,7 @@ def test_a_version_whose_papers_were_changed_is_not_ranked(team: TeamProject, fi
     assert "not comparable with any:" in found.lines
     assert all(3 not in rank.versions for table in leaderboard("digits", team.service()).tables for rank in table.ranks)
     with pytest.raises(Refused, match=file):
-        model_card(team.version(3), team.service())
+        model_card(team.version(3), team.service(), ".md")
 
 
 @pytest.mark.parametrize("file", ["metrics.json", "slices.json"])
@@ -152,7 +152,7 @@ def test_a_card_shows_no_figure_that_was_not_signed(team: TeamProject, file: str
     measured = Path(run.info.artifact_uri.removeprefix("file://")) / "evaluation" / file
     measured.write_bytes(measured.read_bytes() + b" ")
     with pytest.raises(Refused, match=rf"{file} of models:/digits/1 was changed: it has sha256 .* was signed by"):
-        model_card(team.version(1), team.service())
+        model_card(team.version(1), team.service(), ".md")
 
 
 def test_a_model_that_is_not_there_is_reported(team: TeamProject):
@@ -195,24 +195,24 @@ def _read(html: str) -> _Reader:
 def test_the_card_tells_all_and_escapes_what_people_wrote(team: TeamProject):
     service = team.service()
     promote_versions(team, 4, service)
-    made = model_card(team.version(4), service)
-    _read(made.html)
-    assert "&lt;script&gt;alert" in made.html
+    html, markdown = (model_card(team.version(4), service, suffix) for suffix in (".html", ".md"))
+    _read(html)
+    assert "&lt;script&gt;alert" in html
     shown = version_details(team.version(4), service)
     for digest in shown.digests.values():
-        assert digest in made.html
-        assert digest in made.markdown
+        assert digest in html
+        assert digest in markdown
     for phrase in ("headframe reproduce digits/4", "Policy team", "bert", "promoted", "Intended use", "CC BY 4.0",
                   "Lineage", "minimum", "champion", "No slices were measured"):  # fmt: skip
-        assert phrase in made.html
-        assert phrase in made.markdown
+        assert phrase in html
+        assert phrase in markdown
     accuracy = shown.metrics["accuracy"]
-    assert f"{accuracy.value:.4f}" in made.html
-    assert f"{accuracy.low:.4f} to {accuracy.high:.4f}" in made.html
+    assert f"{accuracy.value:.4f}" in html
+    assert f"{accuracy.low:.4f} to {accuracy.high:.4f}" in html
     assert [each.what for each in shown.events] == ["passed its gates", "approved", "promoted"]
     assert (shown.about.state, shown.approvals[0].by, shown.approvals[0].reason) == ("champion", "bert", EVIL)
     assert any(line.startswith("gate       ok  minimum: ") for line in shown.lines)
-    assert model_card(team.version(4), service) == made
+    assert model_card(team.version(4), service, ".html") == html
 
 
 def test_the_card_names_the_slices_that_only_a_gate_looked_at(team: TeamProject):
@@ -220,7 +220,7 @@ def test_the_card_names_the_slices_that_only_a_gate_looked_at(team: TeamProject)
     service = team.service(needed=0, gates={"minimum": MINIMUM, "slices": slices})
     gated = run_gates(team.version(4), service, team.keys["anna"])
     found = next(each.reason for each in gated.report.results if each.gate == "slices")
-    text = model_card(team.version(4), service).markdown
+    text = model_card(team.version(4), service, ".md")
     assert f"The evaluation measured no slices; the slices gate found: {found}. Name columns" in text
     assert "No slices were measured" not in text
 
@@ -248,12 +248,13 @@ def test_the_leaderboard_puts_seeds_together_and_never_compares_other_rows(team:
     assert re.match("(better|not better|worse|not enough rows): accuracy", single.against[3])
     means = [rank.mean.value for rank in board.tables[0].ranks]
     assert means == sorted(means, reverse=True)
-    reader = _read(board.html)
+    html = board.page(".html")
+    reader = _read(html)
     assert reader.tags.count("figure") == 2
-    assert "Measured on other rows: not comparable with the above" in board.html
-    assert "±1 standard deviation over 2 seeds" in board.html
-    assert "Not compared with it by any gate: 2." in board.html
-    assert "dashed: the champion&#39;s configuration" in board.html
+    assert "Measured on other rows: not comparable with the above" in html
+    assert "±1 standard deviation over 2 seeds" in html
+    assert "Not compared with it by any gate: 2." in html
+    assert "dashed: the champion&#39;s configuration" in html
     assert json.loads(board.model_dump_json())["champion"] == 1
 
 

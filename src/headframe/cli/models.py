@@ -155,10 +155,11 @@ def _card(arguments: argparse.Namespace, service: PromotionService) -> CommandRe
     from headframe.promotion.views.model_card import model_card
 
     target = page_file(arguments)
-    card = model_card(_version(arguments, service, acts=False), service)
-    document = {"model": card.model, "version": card.version}
+    version = _version(arguments, service, acts=False)
+    card = model_card(version, service, target.suffix if target else ".md")
+    document = {"model": version.model, "version": version.number}
     if target is None:
-        return CommandResult({**document, "markdown": card.markdown}, card.markdown.splitlines())
+        return CommandResult({**document, "markdown": card}, card.splitlines())
     return _written(document, card, target)
 
 
@@ -169,14 +170,14 @@ def _leaderboard(arguments: argparse.Namespace, service: PromotionService) -> Co
     board = leaderboard(_name(arguments, service), service)
     if target is None:
         return CommandResult(board, board.lines)
-    return _written(board.model_dump(mode="json"), board, target)
+    return _written(board.model_dump(mode="json"), board.page(target.suffix), target)
 
 
-def _written(document: dict[str, Any], page: Any, target: Path) -> CommandResult:
-    """Write a page, as HTML or Markdown."""
+def _written(document: dict[str, Any], page: str, target: Path) -> CommandResult:
+    """Write a page."""
     from headframe.digests import write_atomically
 
-    write_atomically(target, page.html if target.suffix == ".html" else page.markdown)
+    write_atomically(target, page)
     return CommandResult({**document, "file": str(target)}, [f"written to {target}"])
 
 

@@ -171,16 +171,9 @@ class PromotionService:
         return PromotionRules(self.promotion, self.trust, author, self.ledger.time(entries))
 
     def gate_request(
-        self,
-        version: ModelVersion,
-        champion: int | None,
-        entries: Sequence[Entry],
-        files: VersionFiles,
-        *,
-        tries: int = 1,
-        candidates: int = 1,
+        self, version: ModelVersion, champion: int | None, entries: Sequence[Entry], files: VersionFiles, **counts: int
     ) -> GateRequest:
-        """Return the request to judge a version by the policy in force; see `GateRequest`."""
+        """Return the request to judge a version by the policy in force; `counts` are tries and candidates, if any."""
         return GateRequest(
             version=version,
             champion=None if champion is None else self.version(version.model, champion),
@@ -188,8 +181,7 @@ class PromotionService:
             uri=self.uri,
             root=self.root,
             trust=self.trust,
-            tries=tries,
-            candidates=candidates,
+            **counts,
             reproduced=reproduction_verdict(entries, version.number, files, self.promotion),
         )
 

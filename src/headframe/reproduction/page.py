@@ -53,7 +53,6 @@ def show_reproduction(found: Reproduction) -> None:
 
 def render_reproduction(found: Reproduction, suffix: str) -> str:
     """Return the page: HTML where `suffix` is `.html`, else Markdown."""
-    page = render.html if suffix == ".html" else render.markdown
     equal = {None: "not reached", True: "✓", False: "✗"}
     changes = [(f"module {each.name}", each.recorded, each.current) for each in found.modules]
     changes += [
@@ -64,8 +63,9 @@ def render_reproduction(found: Reproduction, suffix: str) -> str:
         "Seconds": ", ".join(f"{name} {value:.1f}" for name, value in found.seconds.items()),
         "Ledger entry": found.entry,
     }
-    return page(
+    return render.page(
         "reproduction",
+        suffix,
         kind="Reproduction",
         title=f"{found.model} version {found.version}",
         badge=(found.verdict, "bad" if found.verdict == "different" else "good"),

@@ -80,28 +80,19 @@ class Leaderboard(Record):
         tables = [(table.group.description, [str(each) for each in table.ranks]) for table in self.tables]
         return comparison_lines(self.model, self.champion, tables, self.others)
 
-    @property
-    def page(self) -> dict[str, Any]:
-        """What the template shows."""
+    def page(self, suffix: str) -> str:
+        """Return the page: HTML where `suffix` is `.html`, else Markdown without its plots."""
         others = [[str(each.version), each.registered[:10], each.problem] for each in self.others]
-        return {
-            "kind": "Leaderboard",
-            "title": self.model,
-            "badge": (f"champion: version {self.champion}", "good") if self.champion else ("no champion", "plain"),
-            "champion": self.champion,
-            "groups": [_group(table, self.champion) for table in self.tables],
-            "others": PageTable(["#version", "registered", "reason"], others),
-        }
-
-    @property
-    def html(self) -> str:
-        """The page as HTML."""
-        return render.html("leaderboard", **self.page)
-
-    @property
-    def markdown(self) -> str:
-        """The page as Markdown, without its plots."""
-        return render.markdown("leaderboard", **self.page)
+        return render.page(
+            "leaderboard",
+            suffix,
+            kind="Leaderboard",
+            title=self.model,
+            badge=(f"champion: version {self.champion}", "good") if self.champion else ("no champion", "plain"),
+            champion=self.champion,
+            groups=[_group(table, self.champion) for table in self.tables],
+            others=PageTable(["#version", "registered", "reason"], others),
+        )
 
 
 def leaderboard(model: str, service: PromotionService) -> Leaderboard:

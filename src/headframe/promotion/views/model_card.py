@@ -6,7 +6,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from headframe.digests import Record
 from headframe.errors import DataError
 from headframe.evaluation.layout import METRICS, SLICES
 from headframe.evaluation.metrics import EvaluationMetrics
@@ -25,17 +24,10 @@ _GOOD, _BAD = ("champion", "challenger"), ("refused", "rejected")
 _NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # sha256 of no bytes
 
 
-class Card(Record):
-    """The model card of a version, in both formats."""
+def model_card(version: ModelVersion, service: PromotionService, suffix: str) -> str:
+    """Return the card of a version: HTML where `suffix` is `.html`, else Markdown.
 
-    model: str
-    version: int
-    html: str
-    markdown: str
-
-
-def model_card(version: ModelVersion, service: PromotionService) -> Card:
-    """Render the card of a version; its files are checked against their signature.
+    The version's files are checked against their signature.
 
     Raises:
         Refused: they are not what a trusted author signed, or the ledger is broken.
@@ -61,13 +53,7 @@ def model_card(version: ModelVersion, service: PromotionService) -> Card:
         reason = error.errors()[0]["msg"]
         msg = f"metrics.json or slices.json of {version.uri} cannot be read ({reason}); train and register it again"
         raise DataError(msg) from error
-    page = _page(known, found, results)
-    return Card(
-        model=version.model,
-        version=version.number,
-        html=render.html("model_card", **page),
-        markdown=render.markdown("model_card", **page),
-    )
+    return render.page("model_card", suffix, **_page(known, found, results))
 
 
 def _page(known: VersionDetails, found: VersionRecord, results: EvaluationResults) -> dict[str, Any]:
