@@ -22,7 +22,7 @@ from headframe.signing.keys import own_key
 HOURS = 24 * 14.0  # in which people must have answered
 
 
-class Approval(BaseModel):
+class ApprovalForm(BaseModel):
     """What Prefect's pages ask people for."""
 
     approval: str = Field(
@@ -65,7 +65,7 @@ def promote_flow(
         refuse_if(gate_entry_problem(gated, rules))  # before people are asked in vain
     report = gated.digests["report"]
     if wait and service.promotion.approvals.needed:
-        given = wait_for_input(Approval, f"{version.model}-{version.number}-{report[:16]}", HOURS)
+        given = wait_for_input(ApprovalForm, f"{version.model}-{version.number}-{report[:16]}", HOURS)
         if given is not None and given.approval.strip():
             action(record_approval)(version, given.approval, service, key)
     return action(promote)(version, service, key, reason)

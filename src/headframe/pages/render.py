@@ -36,7 +36,7 @@ def markdown(template: str, **data: Any) -> str:
     return re.sub(r"\n{3,}", "\n\n", text).strip("\n") + "\n"
 
 
-def page(template: str, suffix: str, **data: Any) -> str:
+def render_page(template: str, suffix: str, **data: Any) -> str:
     """Return a page as HTML where `suffix` is `.html`, else as Markdown; arguments as for `html`."""
     return (html if suffix == ".html" else markdown)(template, **data)
 

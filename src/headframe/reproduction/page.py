@@ -63,7 +63,7 @@ def render_reproduction(found: Reproduction, suffix: str) -> str:
         "Seconds": ", ".join(f"{name} {value:.1f}" for name, value in found.seconds.items()),
         "Ledger entry": found.entry,
     }
-    return render.page(
+    return render.render_page(
         "reproduction",
         suffix,
         kind="Reproduction",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import zip_longest
 from typing import Any
 
 from headframe.digests import Record
@@ -65,8 +66,8 @@ def history(model: str, service: PromotionService, on: str | None = None) -> His
     service.require_known_model(model)
     entries = service.own_entries(model)
     champions = [entry for entry in entries if entry.kind in CHAMPION_KINDS]
-    ends = [*(entry.time for entry in champions[1:]), *([None] if champions else [])]
-    periods = [_period(entry, end, entries, service.trust) for entry, end in zip(champions, ends, strict=True)]
+    pairs = zip_longest(champions, champions[1:])
+    periods = [_period(entry, after and after.time, entries, service.trust) for entry, after in pairs]
     if moment is not None:
         # Of several in one second the last one counts.
         periods = [period for period in periods if parse_time(period.since) <= moment][-1:]

@@ -83,7 +83,7 @@ class Leaderboard(Record):
     def page(self, suffix: str) -> str:
         """Return the page: HTML where `suffix` is `.html`, else Markdown without its plots."""
         others = [[str(each.version), each.registered[:10], each.problem] for each in self.others]
-        return render.page(
+        return render.render_page(
             "leaderboard",
             suffix,
             kind="Leaderboard",

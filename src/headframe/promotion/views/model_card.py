@@ -53,7 +53,7 @@ def model_card(version: ModelVersion, service: PromotionService, suffix: str) ->
         reason = error.errors()[0]["msg"]
         msg = f"metrics.json or slices.json of {version.uri} cannot be read ({reason}); train and register it again"
         raise DataError(msg) from error
-    return render.page("model_card", suffix, **_page(known, found, results))
+    return render.render_page("model_card", suffix, **_page(known, found, results))
 
 
 def _page(known: VersionDetails, found: VersionRecord, results: EvaluationResults) -> dict[str, Any]:
