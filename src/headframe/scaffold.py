@@ -6,16 +6,12 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from importlib import resources
-from importlib.resources.abc import Traversable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from headframe.digests import umask
 from headframe.errors import ConfigurationError, HeadframeError
 from headframe.signing.keys import SIGNER, own_key, own_keys
 
-_COPIED = ("conf", "flows", "infra/prefect.yaml")
 _SUFFIXES = (".py", ".yaml", ".md")
 
 _GITIGNORE = """\
@@ -110,9 +106,11 @@ def init(target: Path) -> list[str]:
         msg = f"{target} cannot be created: {error.strerror}; choose a folder that you may write to"
         raise HeadframeError(msg) from error
     git = shutil.which("git")
-    inside = [git or "", "-C", str(target), "rev-parse", "--is-inside-work-tree"]
-    if git is not None and subprocess.run(inside, capture_output=True, check=False).returncode:
-        subprocess.run([git, "-C", str(target), "init", "--quiet"], capture_output=True, check=False)
+    if git is not None:
+        in_target = [git, "-C", str(target)]
+        inside = subprocess.run([*in_target, "rev-parse", "--is-inside-work-tree"], capture_output=True, check=False)
+        if inside.returncode:
+            subprocess.run([*in_target, "init", "--quiet"], capture_output=True, check=False)
     return sorted(written)
 
 
@@ -133,19 +131,13 @@ def _write(target: Path, files: dict[str, bytes]) -> None:
 
 def _shipped() -> dict[str, bytes]:
     """Return the files of a new project, from the wheel or from the repository of an editable install."""
-    origin = resources.files("headframe") / "_project"
+    origin = Path(__file__).parent / "_project"
     if not origin.is_dir():
         origin = Path(__file__).resolve().parents[2]
     if not (origin / "conf" / "plan.yaml").is_file():
         msg = "this installation contains no project to copy (headframe/_project is missing); install headframe again"
         raise HeadframeError(msg)
-    return {path: content for name in _COPIED for path, content in _files(origin / name, PurePosixPath(name))}
-
-
-def _files(origin: Traversable, path: PurePosixPath) -> Iterator[tuple[str, bytes]]:
-    if origin.is_dir():
-        for entry in sorted(origin.iterdir(), key=lambda each: each.name):
-            if not entry.name.startswith((".", "__pycache__")):
-                yield from _files(entry, path / entry.name)
-    elif path.suffix in _SUFFIXES:
-        yield str(path), origin.read_bytes()
+    found = [origin / "infra" / "prefect.yaml", *(origin / "conf").rglob("*"), *(origin / "flows").rglob("*")]
+    files = {file.relative_to(origin): file for file in found if file.suffix in _SUFFIXES}
+    hidden = {path for path in files if any(part.startswith(".") for part in path.parts)}
+    return {path.as_posix(): file.read_bytes() for path, file in files.items() if path not in hidden}
