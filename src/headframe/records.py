@@ -114,11 +114,6 @@ class Decision(Record):
     comparable: bool = True  # False: the champion's predictions of the version's test rows could not be computed
     reason: str
 
-    @property
-    def promoted(self) -> bool:
-        """Whether it is champion, and may be."""
-        return self.state == "champion"
-
     def __str__(self) -> str:
         return self.reason
 

@@ -49,14 +49,14 @@ def test_wrong_usage_is_a_json_document_as_well(
     arguments: list[str], root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*arguments, "--json", *(["--project", str(root)] if "cn" in arguments[-1] else [])]) == 2
-    printed, said = capsys.readouterr()
+    printed, reported = capsys.readouterr()
     document = json.loads(printed)
     assert document["exit_code"] == 2
-    assert said.endswith(f"headframe: {document['error']}\n")
+    assert reported.endswith(f"headframe: {document['error']}\n")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["predict"], "the following arguments are required: model, source, target; see `headframe predict --help`"),
         (["reproduce"], "the following arguments are required: model; see `headframe reproduce --help`"),
@@ -65,10 +65,10 @@ def test_wrong_usage_is_a_json_document_as_well(
     ],
 )
 def test_wrong_usage_names_what_is_missing_and_where_to_read_on(
-    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(arguments) == 2
-    assert capsys.readouterr().err == f"headframe: {told}\n"
+    assert capsys.readouterr().err == f"headframe: {message}\n"
 
 
 @pytest.mark.parametrize("override", ["model=cnn", "+trainer.max_epochs=3", "~baseline", "experiment=digits_ensemble"])
@@ -119,7 +119,7 @@ def test_a_new_project_comes_to_where_the_user_stands(
     assert (tmp_path / "mine" / "conf" / "plan.yaml").is_file()
 
 
-def test_what_a_new_project_says_to_type_can_be_typed(
+def test_what_a_new_project_advises_to_type_can_be_typed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -164,12 +164,12 @@ def test_whatever_ends_a_run_hides_none_that_ended_before(root: Path) -> None:
 
 
 @pytest.mark.parametrize("action", ["list", "versions", "status", "verify"])
-def test_a_project_that_stores_nothing_yet_says_so(action: str, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_project_that_stores_nothing_reports_so(action: str, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", action, "--project", str(root)]) == 0
     assert capsys.readouterr().out == "nothing is stored yet; store a data set with: headframe ingest\n"
 
 
-def test_a_registry_that_cannot_be_used_is_said_before_anything_is_done(
+def test_a_registry_that_cannot_be_used_is_reported_before_anything_is_done(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (root / ".headframe").mkdir()
@@ -203,27 +203,27 @@ def test_the_tables_tell_what_is_in_them(root: Path, capsys: pytest.CaptureFixtu
     plan = load_plan(["dataset=small", "features=tabular", "model=mlp"], Project(root))
     record = ingest(plan.dataset, Places(root, root))
 
-    def told(*arguments: str) -> tuple[object, str]:
+    def printed(*arguments: str) -> tuple[object, str]:
         assert main(["data", *arguments, "--json", "--project", str(root)]) == 0
         document = json.loads(capsys.readouterr().out)
         assert main(["data", *arguments, "--project", str(root)]) == 0
         return document, capsys.readouterr().out
 
-    listed, line = told("list")
+    listed, line = printed("list")
     assert listed == [record.model_dump(mode="json")]
     assert line == f"small: 2 rows, 1 rejected, version {record.digest[:8]}\n"
-    shown, lines = told("show", "small")
+    shown, lines = printed("show", "small")
     assert isinstance(shown, dict)
     assert (shown["licence"], shown["rows"], shown["rejected"]) == ("CC0", 2, 1)
     assert all(part in lines for part in ("CC0", "2, and 1 rejected", record.digest, "row: int64", "label: string"))
-    rejected, line = told("rejected", "small")
+    rejected, line = printed("rejected", "small")
     assert isinstance(rejected, list)
     assert [(each["source"], each["position"]) for each in rejected] == [("rows", 3)]
     assert line == f"rows, position 3: {rejected[0]['reason']}\n"
 
 
 @pytest.mark.parametrize("action", ["show", "rejected"])
-def test_a_table_that_is_not_named_or_not_there_is_said(
+def test_a_table_that_is_not_named_or_not_there_is_reported(
     action: str, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["data", action, "--project", str(root)]) == 2
@@ -264,8 +264,8 @@ def test_a_server_keeps_to_the_settings_that_it_was_started_with(root: Path, dig
                 if line == "}\n":
                     break
             address = f"{json.loads(ready)['address']}/invocations"
-            asked = [request_content(digits.probe.slice(0, rows)) for rows in (1, 2)]
-            codes = [httpx.post(address, json=body, timeout=60).status_code for body in asked]
+            requests = [request_content(digits.probe.slice(0, rows)) for rows in (1, 2)]
+            codes = [httpx.post(address, json=body, timeout=60).status_code for body in requests]
         finally:
             server.terminate()
     assert codes == [200, 413]

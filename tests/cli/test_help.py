@@ -1,4 +1,4 @@
-"""Help is an answer at once: it imports nothing that takes a second."""
+"""Help is printed at once: it imports nothing that takes a second."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person reads when a life ends leads on."""
+"""What a person reads at the end of a run leads on."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from headframe.registry.versions import resolve
 from headframe.serving.smoke_request import smoke_test
 
 
-def _outcome(world: World, made: Made, champion: int | None) -> RunResult:
+def _result(world: World, made: Made, champion: int | None) -> RunResult:
     state = "champion" if champion == 1 else "refused"
-    decision = Decision(model="digits", version=1, champion=champion, state=state, reason="because")
-    answered = smoke_test(decision, made.trained, made.plan.team, "here", made.places)
+    decision = Decision(model="digits", version=1, champion=champion, state=state, reason="better")
+    response = smoke_test(decision, made.trained, made.plan.team, "here", made.places)
     result = TrainedPlan(
         data=made.data, trained=made.trained, evaluated=made.evaluated, registered=world.registered["digits"]
     )
-    return RunResult(plan="digits", fingerprint="0", result=result, decision=decision, smoke_test=answered)
+    return RunResult(plan="digits", fingerprint="0", result=result, decision=decision, smoke_test=response)
 
 
 @pytest.mark.parametrize(("champion", "name"), [(1, "digits@champion"), (None, "digits/1")])
 def test_what_to_try_next_names_a_version_that_there_is(
     world: World, champion: int | None, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    show_results([_outcome(world, world.made["digits"], champion)])
+    show_results([_result(world, world.made["digits"], champion)])
     printed = capsys.readouterr().out
     [line] = [line for line in printed.splitlines() if line.startswith("try next")]
     assert line == f"try next   headframe serve {name}"
@@ -36,15 +36,15 @@ def test_what_to_try_next_names_a_version_that_there_is(
 def test_a_champion_that_misses_a_stricter_minimum_is_shown_as_champion(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    outcome = _outcome(world, world.made["digits"], 1)
-    refused = outcome.model_copy(update={"decision": outcome.decision.model_copy(update={"state": "refused"})})
+    result = _result(world, world.made["digits"], 1)
+    refused = result.model_copy(update={"decision": result.decision.model_copy(update={"state": "refused"})})
     show_results([refused, refused])
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("\u2502 1 ", "\u2502 2 "))]
     assert [row.split()[-2] for row in rows] == ["yes", "yes"]
 
 
 def test_after_training_the_gates_are_what_comes_next(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    show_trained(_outcome(world, world.made["digits"], None).result)
+    show_trained(_result(world, world.made["digits"], None).result)
     assert capsys.readouterr().out.splitlines()[-2:] == [
         "try next   headframe predict digits/1 DATASET scored.parquet",
         "           headframe models gate digits/1",

@@ -70,7 +70,7 @@ def test_drift_from_the_lock_is_listed(tmp_path: Path):
     assert check_lock(tmp_path, many).found.count("instead of") == 3
 
 
-def test_a_lock_that_cannot_be_read_is_said(tmp_path: Path):
+def test_a_lock_that_cannot_be_read_is_reported(tmp_path: Path):
     assert check_lock(tmp_path, {}).state == "ok"
     (tmp_path / "constraints.txt").write_text("alpha is nice\n")
     check = check_lock(tmp_path, {})
@@ -119,12 +119,12 @@ def test_a_local_remote_is_held_against_the_disk(tmp_path: Path, monkeypatch: py
     assert f"make {tmp_path / 'remote'} writable" in check.fix
 
 
-def test_a_far_remote_is_not_asked(tmp_path: Path):
+def test_a_far_remote_is_not_contacted(tmp_path: Path):
     configure(tmp_path, "s3://bucket/data")
     assert check_data_versions(tmp_path).found == "remote team at s3://bucket/data, not connected to"
 
 
-def test_damaged_settings_are_said(tmp_path: Path):
+def test_damaged_settings_are_reported(tmp_path: Path):
     configure(tmp_path, None)
     (tmp_path / ".dvc" / "config").write_text("remote = what\n")
     assert check_data_versions(tmp_path).state == "fail"

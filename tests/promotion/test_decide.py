@@ -53,12 +53,12 @@ def _accuracy(made: Made) -> float:
 def test_the_first_version_becomes_champion_and_stays_it(digits: Made):
     registered = digits.register()
     decision = _decide(digits, registered)
-    assert (decision.promoted, decision.champion) == (True, 1)
+    assert (decision.state, decision.champion) == ("champion", 1)
     assert decision.reason.startswith(f"digits version 1 becomes champion: accuracy {_accuracy(digits):.4f}")
     assert champion_number("digits", digits.uri) == 1
     assert is_in_force(decision, TeamConfig(), digits.places)
     again = _decide(digits, registered)
-    assert (again.promoted, again.champion) == (True, 1)
+    assert (again.state, again.champion) == ("champion", 1)
     assert again.reason == "digits version 1 is the champion already"
 
 
@@ -148,7 +148,7 @@ def test_the_champion_is_measured_with_the_code_that_it_was_packaged_with(own: M
     assert _accuracy(flipped) < 0.7 < _accuracy(own)
     registered = flipped.register()
     decision = _decide(flipped, registered)
-    assert (decision.promoted, decision.champion, decision.version) == (False, 1, 2)
+    assert (decision.state == "champion", decision.champion, decision.version) == (False, 1, 2)
     numbers = f"accuracy {_accuracy(flipped):.4f} is worse than {_accuracy(own):.4f} of the champion"
     assert numbers in decision.reason
     tested = _smoke_test(flipped, decision)
@@ -249,7 +249,7 @@ def test_a_champion_that_cannot_predict_these_rows_is_no_reason_to_replace_it(
     stranger = replace(sms, plan=plan, uri=digits.uri)
     _decide(stranger, stranger.register())
     decision = _decide(digits, digits.register())
-    assert (decision.promoted, decision.champion, decision.version) == (False, 1, 2)
+    assert (decision.state == "champion", decision.champion, decision.version) == (False, 1, 2)
     assert "champion version 1 cannot predict these test rows (column 'text' is missing" in decision.reason
     assert _smoke_test(digits, decision).version == 2
 

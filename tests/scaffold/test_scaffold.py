@@ -25,8 +25,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 def shipped() -> set[str]:
     """What belongs to a project in this repository."""
     files = [path for name in ("conf", "flows") for path in (REPOSITORY / name).rglob("*") if path.is_file()]
-    kept = {path.relative_to(REPOSITORY).as_posix() for path in files if "__pycache__" not in path.parts}
-    return kept | {"infra/prefect.yaml"}
+    shipped = {path.relative_to(REPOSITORY).as_posix() for path in files if "__pycache__" not in path.parts}
+    return shipped | {"infra/prefect.yaml"}
 
 
 def test_a_new_project_has_conf_and_flows_and_is_found(tmp_path: Path):
@@ -88,7 +88,7 @@ def test_without_git_the_project_is_made_all_the_same(tmp_path: Path, monkeypatc
     assert not (tmp_path / "mine" / ".git").exists()
 
 
-def test_a_broken_installation_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_broken_installation_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(scaffold, "__file__", str(tmp_path / "a" / "b" / "scaffold.py"))
     with pytest.raises(HeadframeError, match="install headframe again"):
         init(tmp_path / "mine")
@@ -123,7 +123,7 @@ def test_the_wheel_carries_the_project(tmp_path: Path):
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Iterator[Path]:
-    """A fresh virtual environment; it takes a gigabyte, so nothing of it is kept."""
+    """A fresh virtual environment; it takes a gigabyte, so it is removed afterwards."""
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
     yield tmp_path / "venv"
     shutil.rmtree(tmp_path / "venv")
@@ -132,12 +132,12 @@ def environment(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.slow
 def test_the_installed_wheel_makes_a_project_that_runs_to_its_champion(environment: Path, tmp_path: Path):
     """As the README says: pip install headframe && headframe init mine && cd mine && headframe run."""
-    kept = {
+    inherited = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("PREFECT_", "MLFLOW_", "PYTHONPATH", "VIRTUAL_ENV"))
     }
-    variables = {**kept, "OMP_NUM_THREADS": "1", "PREFECT_HOME": "/nonexistent"}
+    variables = {**inherited, "OMP_NUM_THREADS": "1", "PREFECT_HOME": "/nonexistent"}
 
     def call(folder: Path, *command: str) -> str:
         done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True)
@@ -146,7 +146,7 @@ def test_the_installed_wheel_makes_a_project_that_runs_to_its_champion(environme
 
     wheel = built(tmp_path / "built")
     commands = environment / "bin"
-    # pip looks where this machine's pip is told to look; the lock keeps the versions that are tested.
+    # pip looks where this machine's pip is configured to look; the lock keeps the versions that are tested.
     call(tmp_path, str(commands / "pip"), "install", "--quiet", "-c", str(REPOSITORY / "constraints.txt"), str(wheel))
     where = call(tmp_path, str(commands / "python"), "-c", "import headframe; print(headframe.__file__)")
     assert Path(where.strip()).is_relative_to(environment)
@@ -155,8 +155,8 @@ def test_the_installed_wheel_makes_a_project_that_runs_to_its_champion(environme
     call(tmp_path, headframe, "init", "mine")
     mine = tmp_path / "mine"
     small = ("model=mlp", "trainer.max_epochs=8", "evaluation.resamples=100")
-    outcome = json.loads(call(mine, headframe, "run", "--json", *small))
-    assert outcome["decision"]["promoted"]
-    assert outcome["smoke_test"]["status"] == 200
-    assert json.loads(outcome["smoke_test"]["response"])["predictions"]
-    assert (mine / outcome["result"]["evaluated"]["folder"] / "report.html").is_file()
+    result = json.loads(call(mine, headframe, "run", "--json", *small))
+    assert result["decision"]["state"] == "champion"
+    assert result["smoke_test"]["status"] == 200
+    assert json.loads(result["smoke_test"]["response"])["predictions"]
+    assert (mine / result["result"]["evaluated"]["folder"] / "report.html").is_file()

@@ -43,9 +43,9 @@ def root(tmp_path: Path) -> Iterator[Path]:
 
 def environment_of(root: Path) -> dict[str, str]:
     """The environment of a user whose shell finds the commands; Prefect keeps its own things in the project."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
-    path = os.pathsep.join([str(BIN), kept.get("PATH", "")])
-    return {**kept, "PATH": path, "OMP_NUM_THREADS": "1", "PREFECT_HOME": str(root.with_name("prefect-home"))}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
+    path = os.pathsep.join([str(BIN), inherited.get("PATH", "")])
+    return {**inherited, "PATH": path, "OMP_NUM_THREADS": "1", "PREFECT_HOME": str(root.with_name("prefect-home"))}
 
 
 def call(root: Path, command: str, environment: dict[str, str]) -> str:
@@ -77,9 +77,9 @@ def test_a_deployment_runs_to_its_end_through_a_worker(root: Path) -> None:
             shlex.split(worker), cwd=root, env=environment, stdout=output, stderr=output, start_new_session=True
         )
     try:
-        asked = shlex.split(run)
-        asked[-1] = f"overrides={json.dumps(SMALL)}"
-        call(root, shlex.join(asked), environment)
+        command = shlex.split(run)
+        command[-1] = f"overrides={json.dumps(SMALL)}"
+        call(root, shlex.join(command), environment)
         api = environment["PREFECT_API_URL"]
         flow_run = _wait(api, "lifecycle", {"COMPLETED"}, process, log)
         assert flow_run["parameters"] == {"overrides": list(SMALL)}
@@ -108,10 +108,10 @@ ENDS = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 def _wait(api: str, flow: str, states: set[str], worker: subprocess.Popen[bytes], log: Path) -> dict[str, Any]:
     """Wait until the only run of a flow comes to one of these states, or to an end, and give it."""
-    asked = {"flows": {"name": {"any_": [flow]}}}
+    query = {"flows": {"name": {"any_": [flow]}}}
     run: dict[str, Any] = {}
     for _ in range(300):
-        [run] = httpx.post(f"{api}/flow_runs/filter", json=asked).json()
+        [run] = httpx.post(f"{api}/flow_runs/filter", json=query).json()
         if run["state_type"] in states | ENDS:
             break
         assert worker.poll() is None, log.read_text()
@@ -133,8 +133,8 @@ def _approve_in_the_pages(root: Path, environment: dict[str, str], worker: subpr
     assert run["state_name"] == "Suspended"
     approve = ["headframe", "models", "approve", "ours/1", *rules, "--reason", "looked at its page", "--print"]
     approval = call(root, shlex.join(approve), environment)
-    answered = httpx.post(f"{api}/flow_runs/{run['id']}/resume", json={"run_input": {"approval": approval}})
-    assert answered.json()["status"] == "ACCEPT", answered.text
+    response = httpx.post(f"{api}/flow_runs/{run['id']}/resume", json={"run_input": {"approval": approval}})
+    assert response.json()["status"] == "ACCEPT", response.text
     _wait(api, "promote", {"COMPLETED"}, worker, log)
     client = MlflowClient(environment["MLFLOW_TRACKING_URI"])
     assert client.get_model_version_by_alias("ours", "champion").version == "1"

@@ -46,7 +46,7 @@ def note(root: Path, **entries: dict[str, object]) -> None:
 
 
 @pytest.mark.flow
-def test_both_servers_come_up_answer_and_go_down(
+def test_both_servers_come_up_respond_and_go_down(
     root: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
     caplog.set_level("INFO", logger="headframe")
@@ -60,7 +60,7 @@ def test_both_servers_come_up_answer_and_go_down(
     assert found == {"PREFECT_API_URL": f"{prefect.address}/api", "MLFLOW_TRACKING_URI": mlflow.address}
     with httpx.Client(trust_env=False, timeout=60) as client:
         assert client.post(f"{found['PREFECT_API_URL']}/flows/", json={"name": "trial"}).status_code == 201
-        # Prefect's pages run in a browser and have to be told where the server is.
+        # Prefect's pages run in a browser and have to know where the server is.
         assert client.get(f"{prefect.address}/ui-settings").json()["api_url"] == found["PREFECT_API_URL"]
         made = client.post(f"{mlflow.address}/api/2.0/mlflow/experiments/create", json={"name": "trial"}).json()
         got = client.get(f"{mlflow.address}/api/2.0/mlflow/experiments/get", params=made).json()["experiment"]
@@ -76,8 +76,8 @@ def test_both_servers_come_up_answer_and_go_down(
 
     assert prefect.pid is not None
     assert mlflow.pid is not None
-    told = psutil.Process(mlflow.pid).environ()
-    assert (told["MLFLOW_DISABLE_TELEMETRY"], told["HF_HUB_DISABLE_TELEMETRY"]) == ("true", "0")
+    variables = psutil.Process(mlflow.pid).environ()
+    assert (variables["MLFLOW_DISABLE_TELEMETRY"], variables["HF_HUB_DISABLE_TELEMETRY"]) == ("true", "0")
     family = [psutil.Process(prefect.pid), psutil.Process(mlflow.pid)]
     family += [child for process in family for child in process.children(recursive=True)]
     assert [server.state for server in servers.down(root)] == ["down", "down"]
@@ -159,7 +159,7 @@ def test_children_of_a_killed_server_are_stopped(root: Path, monkeypatch: pytest
     assert not left.is_running() or left.status() == psutil.STATUS_ZOMBIE
 
 
-def test_a_server_that_does_not_answer_yet_is_starting_and_not_used(root: Path, bystander: psutil.Process):
+def test_a_server_that_does_not_respond_yet_is_starting_and_not_used(root: Path, bystander: psutil.Process):
     note(root, mlflow={"pid": bystander.pid, "created": bystander.create_time(), "port": free_port()})
     _, mlflow = servers.status(root)
     assert mlflow.state == "starting"
@@ -169,7 +169,7 @@ def test_a_server_that_does_not_answer_yet_is_starting_and_not_used(root: Path, 
     assert not bystander.is_running() or bystander.status() == psutil.STATUS_ZOMBIE
 
 
-def test_a_damaged_note_is_said(root: Path):
+def test_a_damaged_record_is_reported(root: Path):
     (root / ".headframe").mkdir()
     (root / ".headframe" / "servers.json").write_text("{]")
     with pytest.raises(HeadframeError, match=r"servers\.json was changed by hand"):

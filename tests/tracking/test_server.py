@@ -67,7 +67,7 @@ def test_a_version_is_registered_promoted_and_loaded_over_http(digits: Made, ser
     assert champion_number("digits", server) is None
     result = TrainedPlan(data=made.data, trained=made.trained, evaluated=made.evaluated, registered=registered)
     decision = decide(made.plan.promotion, made.plan.team, result, server, made.places)
-    assert decision.promoted
+    assert decision.state == "champion"
     assert is_in_force(decision, TeamConfig(), made.places)
     version = resolve("digits@champion", server)
     expected = np.load(made.root / made.trained.folder / "probe_scores.npy")
