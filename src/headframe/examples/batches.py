@@ -22,12 +22,7 @@ class Batch(NamedTuple):
 
 
 class TensorExamples:
-    """Examples as tensors, on the device where they fit; windows are gathered and never laid out as a whole.
-
-    Args:
-        examples: encoded rows.
-        device: where batches are wanted.
-    """
+    """Examples as tensors, on the device where they fit; windows are gathered and never laid out as a whole."""
 
     def __init__(self, examples: Examples, device: torch.device) -> None:
         inputs, target = torch.from_numpy(examples.inputs), torch.from_numpy(examples.target)
@@ -69,7 +64,7 @@ class Batches:
         indices: of the training examples, int64.
         batch_size: largest number of examples in a batch.
         seed: of the order.
-        device: where the indices are wanted.
+        device: of what `at` returns.
     """
 
     def __init__(self, indices: Tensor, *, batch_size: int, seed: int, device: torch.device) -> None:

@@ -97,13 +97,9 @@ class PreparedData:
 
 
 def gather(values: Any, indices: np.ndarray, offset: int, length: int) -> Any:
-    """Return examples of an array or CSR matrix with one entry a row: those rows, or windows where `length` is not 0.
+    """Return examples of an array or CSR matrix (rows, ...): the rows with these indices, int64 (examples,).
 
-    Args:
-        values: (rows, ...).
-        indices: int64 (examples,).
-        offset: from the index of a window to the first row that is taken.
-        length: rows taken of each window.
+    Where `length` is not 0, these are windows of so many rows, which begin `offset` rows after their index.
     """
     return values[indices[:, np.newaxis] + offset + np.arange(length)] if length else values[indices]
 

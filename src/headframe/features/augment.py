@@ -45,11 +45,7 @@ class RandomShift:
 
 
 class TokenDropout:
-    """Replaces random tokens by "unknown", so that no single word decides; padding stays.
-
-    Args:
-        share: how many of the tokens, 0 to 1, on average.
-    """
+    """Replaces a share of the tokens, on average, by "unknown", so that no single word decides; padding stays."""
 
     def __init__(self, share: Share) -> None:
         if not 0 <= share < 1:
@@ -63,11 +59,7 @@ class TokenDropout:
 
 
 class GaussianNoise:
-    """Adds normal noise to standardised numbers.
-
-    Args:
-        deviation: of the noise, in deviations of the training rows.
-    """
+    """Adds normal noise to standardised numbers; `deviation` is in deviations of the training rows."""
 
     def __init__(self, deviation: NotNegative) -> None:
         if deviation < 0:

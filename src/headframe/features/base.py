@@ -41,11 +41,7 @@ class Encoder(ABC):
 
     @final
     def fit(self, rows: pa.Table, inputs: tuple[str, ...]) -> None:
-        """Fit to training rows.
-
-        Args:
-            rows: training rows only, raw columns, in table order.
-            inputs: the data set's input columns, read where the plan names no columns.
+        """Fit to raw training rows in table order; `inputs` are read where the plan names no columns.
 
         Raises:
             DataError: the rows hold nothing to fit to.

@@ -95,9 +95,6 @@ def bag(steps: Tensor, real: Tensor) -> Tensor:
     Args:
         steps: (batch, time, channels), zero where padded.
         real: boolean (batch, time), which steps are no padding.
-
-    Returns:
-        (batch, channels).
     """
     return steps.sum(1) / real.sum(1, keepdim=True).sqrt()
 

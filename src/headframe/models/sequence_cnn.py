@@ -29,9 +29,8 @@ class _Stage(nn.Module):
 
     def forward(self, steps: Tensor, real: Tensor) -> Tensor:
         """Return features of the same length, zero in padded steps as beyond the edges of the sequence."""
-        found = []
-        for size, branch in zip(self._kernel_sizes, self.branches, strict=True):
-            found.append(branch(functional.pad(steps, ((size - 1) // 2, size // 2))))
+        branches = zip(self._kernel_sizes, self.branches, strict=True)
+        found = [branch(functional.pad(steps, ((size - 1) // 2, size // 2))) for size, branch in branches]
         normed = self.norm(torch.cat(found, dim=1).transpose(1, 2)).transpose(1, 2)
         return functional.gelu(normed) * real.unsqueeze(1)
 

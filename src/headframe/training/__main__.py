@@ -13,7 +13,7 @@ from typing import NoReturn
 from headframe.config.project import Project
 from headframe.errors import INTERRUPTED, ConfigurationError, HeadframeError
 from headframe.processes import exit_code
-from headframe.training.environment import settings_of
+from headframe.training import environment_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,7 +42,7 @@ def _run(file: Path, folder: Path, root: Path | None) -> None:
         msg = f"{file} is no training job: {where}: {first['msg']}" if where else f"{file}: {first['msg']}"
         raise ConfigurationError(msg) from error
     # Before NumPy and torch are imported, which read them once.
-    os.environ.update(settings_of(job.learner.trainer.threads))
+    os.environ.update(environment_of(job.learner.trainer.threads))
     if (project.root / "src").is_dir():
         sys.path.insert(0, str(project.root / "src"))
     from headframe.training.program import train  # noqa: PLC0415 - imports torch

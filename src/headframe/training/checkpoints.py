@@ -23,12 +23,7 @@ Less work is lost by a kill than would be spent on saving it, and writing costs 
 
 
 class CheckpointFile:
-    """One file that holds the newest state of a training.
-
-    Args:
-        path: of the file.
-        identity: digest of everything that decides the weights; a state with another one is not this training's.
-    """
+    """One file that holds the newest state of a training; a state with another identity is another training's."""
 
     def __init__(self, path: Path, identity: str) -> None:
         self.path = path

@@ -22,14 +22,7 @@ class TrainingCost(Record):
 
 
 class ResourceUsage:
-    """Measures this process from construction on.
-
-    Attributes:
-        others: costs of processes that worked for this one.
-
-    Args:
-        resumed: whether it begins in the middle of a training.
-    """
+    """Measures this process from construction on, and adds the costs of others that worked for it."""
 
     def __init__(self, *, resumed: bool = False) -> None:
         self.others: list[TrainingCost] = []

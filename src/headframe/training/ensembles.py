@@ -70,12 +70,7 @@ def members_of(job: TrainingJob, root: Path, folder: Path, name: str = "") -> It
 def train_ensemble(job: TrainingJob, project: Project, folder: Path, display: Display, usage: ResourceUsage) -> Result:
     """Train all members, in processes of their own where there are several to train, and combine them.
 
-    Args:
-        job: whose learner's model is an ensemble.
-        project: where data and code lie.
-        folder: where it is written; members that are finished in it are kept.
-        display: shows the progress.
-        usage: adds the processes of members.
+    Members that are finished in the folder are kept. The usage counts the processes of members.
 
     Raises:
         HeadframeError: or one of its kinds: what a member or the combiner ended with.

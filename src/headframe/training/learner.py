@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import inspect
+import warnings
 from pathlib import Path
 from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from headframe.config.build import look_up
-from headframe.config.plan.learner import TrainingJob
+from headframe.config.build import build, look_up
+from headframe.config.plan.learner import Learner, TrainingJob
 from headframe.config.plan.model import ModelConfig
 from headframe.config.project import Project
 from headframe.datasets.table import open_version
-from headframe.examples.encode import encode
+from headframe.examples.encode import Examples, encode
 from headframe.examples.prepare import PreparedData, prepare
 from headframe.prediction.bundle import ModelManifest, save_model
+from headframe.prediction.estimator import EstimatorModel
 from headframe.prediction.layout import BUNDLE
 from headframe.prediction.predictor import make_predictor
+from headframe.tasks.base import Task
 from headframe.training.checkpoints import CheckpointFile
-from headframe.training.estimators import train_estimator
 from headframe.training.outcome import scores_of, write_outcome
 from headframe.training.progress import Reporter
 from headframe.training.result import CHECKPOINT, Result, begin, conclude
@@ -41,14 +44,9 @@ def prepare_job(job: TrainingJob, project: Project) -> PreparedData:
 
 
 def train_learner(job: TrainingJob, prepared: PreparedData, identity: str, folder: Path, reporter: Reporter) -> Result:
-    """Train a network or an estimator and write all files of its folder.
+    """Train a network or an estimator, which is no ensemble, and write all files of its folder.
 
-    Args:
-        job: whose learner is not an ensemble.
-        prepared: its data.
-        identity: digest of everything that decides the outcome.
-        folder: where it is written; an unfinished training of the same identity in it is continued.
-        reporter: gets the progress.
+    An unfinished training of the same identity in the folder is continued.
 
     Raises:
         HeadframeError: or one of its kinds, for what a user can fix.
@@ -70,7 +68,7 @@ def train_learner(job: TrainingJob, prepared: PreparedData, identity: str, folde
         model, device, history = trained.network, str(trained.device), trained.history
         parameters = sum(tensor.numel() for tensor in model.parameters() if tensor.requires_grad)
     else:
-        model = train_estimator(learner, task, examples, reporter)
+        model = _train_estimator(learner, task, examples, reporter)
     save_model(folder / BUNDLE, manifest, encoder, task, model)
     predictor = make_predictor(
         prepared.schema, task, encoder, model, batch_size=learner.trainer.evaluation_batch_size, device=device
@@ -81,3 +79,29 @@ def train_learner(job: TrainingJob, prepared: PreparedData, identity: str, folde
         # A registered model is loaded on a CPU, so that is where its probe is predicted, whatever trained it.
         write_outcome(folder, prepared, make_predictor(prepared.schema, task, encoder, model), scores, history)
     return conclude(folder, identity, job.table, epochs=len(history), parameters=parameters)
+
+
+def _train_estimator(learner: Learner, task: Task, examples: Examples, reporter: Reporter) -> EstimatorModel:
+    """Fit an estimator of scikit-learn's interface on the training examples, whose windows are laid out flat.
+
+    An estimator that draws gets the learner's seed unless the plan fixes `random_state`. The task's weights of examples
+    stand for the weights in a network's loss. The reporter gets the estimator's warnings.
+
+    Raises:
+        ConfigurationError: the estimator refuses its settings or this kind of target.
+        DataError: inputs are not numbers.
+    """
+    component = learner.model
+    takes_seed = "random_state" in inspect.signature(look_up(component.target)).parameters
+    if takes_seed and component.arguments.get("random_state") is None:
+        component = component.model_copy(update={"random_state": learner.seed})
+    estimator: Any = build(component)
+    model = EstimatorModel(estimator, task.outputs, classifies=task.predicts_probabilities)
+    target = examples.targets(examples.train)
+    with threadpool_limits(learner.trainer.threads), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(examples.windows(examples.train), target, task.example_weights(target))
+    for text in dict.fromkeys(str(warning.message).partition("\n")[0] for warning in caught):
+        reporter.line(f"{type(estimator).__name__} warns: {text}")
+    reporter.steps(1, 1)
+    return model

@@ -64,16 +64,7 @@ class SupervisedModule(LightningModule):
 
     Optimisation is manual, since one of Lightning's batches holds many steps. Noise is a function of seed, step and
     rank, and the order of rows one of seed and epoch; so what a step does depends on nothing but weights, the
-    optimiser's state and its number.
-
-    Args:
-        network: what learns.
-        task: what is learned.
-        learner: how.
-        examples: which batches are gathered from.
-        batches: which examples a step takes.
-        state: progress, updated by each step.
-        channels_last: whether inputs are laid out with channels last.
+    optimiser's state and its number. Each step updates `state`.
     """
 
     def __init__(

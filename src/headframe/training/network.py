@@ -42,14 +42,7 @@ class TrainedNetwork:
 def train_network(
     learner: Learner, task: Task, examples: Examples, checkpoint: CheckpointFile, reporter: Reporter
 ) -> TrainedNetwork:
-    """Train a network, from the checkpoint on where there is one.
-
-    Args:
-        learner: what to train.
-        task: fitted.
-        examples: encoded.
-        checkpoint: where the state is kept.
-        reporter: gets the progress.
+    """Train a network to a fitted task, from the checkpoint on where there is one.
 
     Raises:
         ConfigurationError: the network, the optimiser or the machine refuses a setting.

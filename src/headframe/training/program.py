@@ -21,12 +21,7 @@ LOCK_SECONDS = 10.0
 
 
 def train(job: TrainingJob, project: Project, folder: Path) -> Result:
-    """Train a job, continue an unfinished training of it, or return its finished result.
-
-    Args:
-        job: what to train.
-        project: where data and code lie.
-        folder: where everything is written.
+    """Train a job into a folder, continue an unfinished training of it there, or return its finished result.
 
     Raises:
         DataError: the project holds another version of the data.

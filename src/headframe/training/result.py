@@ -30,12 +30,9 @@ class Result(Record):
 
 
 def identity_of(job: TrainingJob, root: Path, device: str = "") -> str:
-    """Compute the digest of everything that decides the result of a job.
+    """Compute the digest of everything that decides the result of a job, the code of the project included.
 
-    Args:
-        job: the job.
-        root: the project's folder, whose code counts.
-        device: kind of device that it is trained on; that of this machine unless given.
+    The device is the kind that it is trained on; that of this machine unless given.
     """
     content = digest_content(job)
     modules = [PROGRAM, *(target.rpartition(".")[0] for target in targets(content))]

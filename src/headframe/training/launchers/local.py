@@ -9,7 +9,7 @@ from pathlib import Path
 from headframe.config.ranges import Positive
 from headframe.errors import HeadframeError
 from headframe.processes import describe_exit, run_program, search_path
-from headframe.training.environment import settings_of
+from headframe.training import environment_of
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Local:
         try:
             code = run_program(
                 ["-m", "headframe.training", str(job), str(folder), "--root", str(root)],
-                environment={**settings_of(threads), "PYTHONPATH": search_path([root / "src"])},
+                environment={**environment_of(threads), "PYTHONPATH": search_path([root / "src"])},
                 cwd=root,
                 timeout=None if self.minutes is None else 60 * self.minutes,
             )
