@@ -27,7 +27,7 @@ def test_each_image_is_moved_by_its_own_step(fill: str) -> None:
                 assert torch.equal(result[:, row, column], expected)
 
 
-def test_tokens_are_replaced_at_the_asked_share_and_padding_stays() -> None:
+def test_tokens_are_replaced_at_the_given_share_and_padding_stays() -> None:
     x = torch.randint(2, 50, (200, 30))
     x[:, 20:] = 0
     thinned = TokenDropout(0.2)(x, generator())
@@ -38,7 +38,7 @@ def test_tokens_are_replaced_at_the_asked_share_and_padding_stays() -> None:
     assert thinned.dtype == torch.int64
 
 
-def test_jitter_has_the_asked_deviation() -> None:
+def test_noise_has_the_given_deviation() -> None:
     noise = GaussianNoise(0.1)(torch.zeros(100, 50), generator())
     assert noise.std().item() == pytest.approx(0.1, rel=0.05)
 

@@ -46,7 +46,7 @@ def test_states_are_those_of_packed_sequences(cell: Literal["lstm", "gru"], bidi
 
 
 @pytest.mark.parametrize("pooling", ["last", "mean", "max"])
-def test_a_text_is_read_alike_beside_a_longer_one(pooling: Literal["last", "mean", "max"]) -> None:
+def test_a_text_is_read_alike_in_a_batch_with_a_longer_one(pooling: Literal["last", "mean", "max"]) -> None:
     torch.manual_seed(0)
     net = RecurrentNet(SPEC, (3,), hidden=5, bidirectional=True, pooling=pooling, embedding=4, pairs=30).eval()
     nn.init.normal_(net.sequence.pairs.weight)
@@ -116,7 +116,7 @@ def test_a_wide_network_without_its_deep_part_is_linear_in_counts(
 
 
 @pytest.mark.parametrize("network", [RecurrentNet, SequenceConvNet])
-def test_a_wide_network_reads_a_text_alike_beside_a_longer_one(
+def test_a_wide_network_reads_a_text_alike_in_a_batch_with_a_longer_one(
     network: type[RecurrentNet | SequenceConvNet],
 ) -> None:
     torch.manual_seed(0)

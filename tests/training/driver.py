@@ -1,4 +1,4 @@
-"""Runs the training program in a forked process, and kills it by SIGKILL where it is told to.
+"""Runs the training program in a forked process, and kills it by SIGKILL where `kill` names.
 
 Handed to `runpy.run_path` with `arguments`, `kill` and `log` in its globals.
 """

@@ -1,4 +1,4 @@
-"""Every file in conf/ that decides what is trained is trained, tiny, by the training program, and its bundle answers.
+"""Every file in conf/ that decides what is trained is trained, tiny, by the training program, and its bundle predicts.
 
 The tables are made up of what their contracts promise, so no raw data are needed.
 """
@@ -88,7 +88,7 @@ def _cells(promise: ColumnContract, rows: int, random: np.random.Generator) -> A
         case "string":
             cells = [" ".join(random.choice(words, 5)) for _ in range(rows)]
         case unknown:
-            pytest.fail(f"nobody has said how to make up {unknown}")
+            pytest.fail(f"there is no rule to make up {unknown}")
     if promise.nullable:
         cells = [None if missing else cell for cell, missing in zip(cells, random.random(rows) < 0.1, strict=True)]
     return pa.array(cells)
@@ -134,7 +134,7 @@ def cases(group: str) -> list[Any]:
     return found
 
 
-def asked(kind: str, task: str) -> list[str]:
+def overrides_of(kind: str, task: str) -> list[str]:
     """Overrides for a task on data of a kind."""
     overrides = [
         f"dataset={DATA[kind]}",
@@ -191,12 +191,12 @@ class ChoicesProject:
         assert run.code == 0, run.stderr
         predictor = load_predictor(run.folder / "bundle")
         probe = pq.read_table(run.folder / "probe.parquet")
-        answers = predictor.predict(probe)
+        predictions = predictor.predict(probe)
         if plan.task.kind == "forecasting":
             assert probe.num_rows == predictor.lookback
-            assert answers.num_rows == predictor.horizon
+            assert predictions.num_rows == predictor.horizon
         else:
-            assert answers.num_rows == probe.num_rows > 1
+            assert predictions.num_rows == probe.num_rows > 1
         scores = np.load(run.folder / "probe_scores.npy", allow_pickle=False)
         assert np.isfinite(scores).all()
         np.testing.assert_allclose(predictor.scores(probe), scores, rtol=1e-5, atol=1e-6)
@@ -213,13 +213,13 @@ def choices(training_project: Any, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.mark.parametrize(("name", "task", "kind"), cases("model"))
 def test_every_model_learns_and_answers(choices: ChoicesProject, name: str, task: str, kind: str) -> None:
-    choices.check_predictions(choices.plan(*asked(kind, task), f"model={name}"))
+    choices.check_predictions(choices.plan(*overrides_of(kind, task), f"model={name}"))
 
 
 @pytest.mark.parametrize(("name", "task", "kind"), cases("baseline"))
 def test_every_baseline_learns_and_answers(choices: ChoicesProject, name: str, task: str, kind: str) -> None:
-    beside = "ridge" if (task, kind) == ("regression", "sparse") else MODELS[kind]
-    plan = choices.plan(*asked(kind, task), f"model={beside}", f"baseline={name}")
+    other = "ridge" if (task, kind) == ("regression", "sparse") else MODELS[kind]
+    plan = choices.plan(*overrides_of(kind, task), f"model={other}", f"baseline={name}")
     assert plan.baseline is not None
     learner = with_member(plan.learner, _tiny(plan.baseline))
     changed = {part: getattr(learner, part) for part in ("model", "features", "optimizer", "scheduler", "trainer")}
@@ -234,13 +234,13 @@ def test_no_baseline_is_none(choices: ChoicesProject) -> None:
 def test_every_kind_of_features_is_learned_from(choices: ChoicesProject, name: str) -> None:
     kind = read("features", name)["gives"]
     task = "forecasting" if kind == "series" else "classification"
-    choices.check_predictions(choices.plan(*asked(kind, task), f"features={name}", f"model={MODELS[kind]}"))
+    choices.check_predictions(choices.plan(*overrides_of(kind, task), f"features={name}", f"model={MODELS[kind]}"))
 
 
 @pytest.mark.parametrize("name", REPOSITORY.choices("task"))
 def test_every_task_is_learned(choices: ChoicesProject, name: str) -> None:
     kind = "series" if read("task", name)["kind"] == "forecasting" else "tabular"
-    choices.check_predictions(choices.plan(*asked(kind, name), f"model={MODELS[kind]}"))
+    choices.check_predictions(choices.plan(*overrides_of(kind, name), f"model={MODELS[kind]}"))
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def test_every_task_is_learned(choices: ChoicesProject, name: str) -> None:
     [f"{group}={name}" for group in ("optimizer", "scheduler", "trainer") for name in REPOSITORY.choices(group)],
 )
 def test_every_way_to_train_trains(choices: ChoicesProject, choice: str) -> None:
-    choices.check_predictions(choices.plan(*asked("tabular", "classification"), "model=mlp", choice))
+    choices.check_predictions(choices.plan(*overrides_of("tabular", "classification"), "model=mlp", choice))
 
 
 @pytest.mark.parametrize("name", REPOSITORY.choices("dataset"))
@@ -259,7 +259,7 @@ def test_every_data_set_is_learned_from(choices: ChoicesProject, name: str) -> N
     forecast = "forecasting" in dataset.tasks
     single = kinds.get(columns[dataset.inputs[0]].dtype, "tabular") if len(dataset.inputs) == 1 else "tabular"
     kind = "series" if forecast else single
-    given = [*asked(kind, dataset.tasks[0]), f"dataset={name}", f"model={MODELS[kind]}"]
+    given = [*overrides_of(kind, dataset.tasks[0]), f"dataset={name}", f"model={MODELS[kind]}"]
     if dataset.tasks[0] == "regression":
         given.append(f"dataset.target={dataset.target}")
     choices.check_predictions(choices.plan(*given))

@@ -1,4 +1,4 @@
-"""What training computes, beside a loop written by hand."""
+"""What training computes, compared with a loop written by hand."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_an_epoch_deals_every_example_once_into_batches_of_nearly_one_size():
     assert batches.sizes().tolist() == [len(batch) for batch in epochs[0]]
     assert torch.cat(epochs[0]).tolist() == numbers[order(4, 0, 101)].tolist()
     assert torch.cat(epochs[0]).tolist() != torch.cat(epochs[1]).tolist()
-    assert torch.equal(batches.at(3), epochs[0][3])  # whatever was asked before
+    assert torch.equal(batches.at(3), epochs[0][3])  # in whatever order
 
 
 def test_draws_depend_on_seed_purpose_and_counter_alone():

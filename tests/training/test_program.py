@@ -95,9 +95,9 @@ def test_a_job_of_another_shape_is_refused_in_one_sentence(training_project, tmp
     ):
         given = [str(tmp_path / name), str(tmp_path / "out"), "--root", str(training_project.root)]
         assert main(given) == code
-        said = capsys.readouterr().err
-        assert sentence in said
-        assert said.count("\n") == 1
+        output = capsys.readouterr().err
+        assert sentence in output
+        assert output.count("\n") == 1
 
 
 def test_a_folder_that_cannot_be_written_is_named(training_project):

@@ -1,4 +1,4 @@
-"""Each schedule beside its formula."""
+"""Each schedule compared with its formula."""
 
 from __future__ import annotations
 

@@ -68,9 +68,9 @@ def test_the_program_takes_no_other_version_of_the_data_than_that_of_its_job(tra
     job = training_project.job(training_project.plan())
     write_record(tmp_path / "job.json", job.model_copy(update={"table": "0" * 64}))
     assert main([str(tmp_path / "job.json"), str(tmp_path / "out"), "--root", str(training_project.root)]) == 3
-    said = capsys.readouterr().err
-    assert said.startswith("error: data/digits holds version")
-    assert said.count("\n") == 1
+    output = capsys.readouterr().err
+    assert output.startswith("error: data/digits holds version")
+    assert output.count("\n") == 1
     assert not (tmp_path / "out" / "result.json").exists()
 
 
@@ -94,7 +94,7 @@ def test_what_was_trained_with_code_that_was_changed_meanwhile_is_refused(traini
         training_project.fit(plan, _digits(training_project), training_project.root / "out" / "meddled")
 
 
-def test_a_launcher_that_trains_on_another_version_is_found_out(training_project, monkeypatch):
+def test_a_launcher_that_trains_on_another_version_is_refused(training_project, monkeypatch):
     plan = training_project.simple("model=logistic")
     record = _digits(training_project)
     wanted = record.model_copy(update={"digest": "0" * 64})
