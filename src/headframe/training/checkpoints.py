@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from headframe.digests import write_atomically
-from headframe.errors import DataError
+from headframe.errors import DataError, first_line
 
 FORMAT = 1
 WORK_PER_SAVE = 50
@@ -54,8 +54,8 @@ class CheckpointFile:
         try:
             state = _verified(self.path)
         except (zipfile.BadZipFile, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-            reason = str(error).partition("\n")[0]
-            raise DataError(f"{self.path} is damaged ({reason}); remove it to train from the start") from error
+            msg = f"{self.path} is damaged ({first_line(error)}); remove it to train from the start"
+            raise DataError(msg) from error
         fits = state.get("format") == FORMAT and state.get("identity") == self.identity
         return state if fits else None
 
