@@ -90,13 +90,11 @@ def experiment_id(client: MlflowClient, uri: str, name: str) -> str:
         found = client.get_experiment_by_name(name)
         if found is None:
             try:
-                created: str = client.create_experiment(name, artifact_location=place)
+                return str(client.create_experiment(name, artifact_location=place))
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
                 found = client.get_experiment_by_name(name)
-            else:
-                return created
     if found is None or found.lifecycle_stage != "active":
         msg = (
             f"experiment {name!r} was deleted in MLflow at {uri}; restore it there or choose another name "

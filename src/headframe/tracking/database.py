@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ _DELETED = "Deleted_Internal"  # stage of a deleted version
 def version_of_alias(uri: str, model: str, alias: str) -> int | None:
     """Return the number of the version that an alias points to; None where there is none."""
     statement = "SELECT version FROM registered_model_aliases WHERE name = ? AND alias = ?"
-    row = _first(uri, statement, model, alias)
+    row = _first_row(uri, statement, model, alias)
     return int(row[0]) if row else None
 
 
@@ -40,29 +41,27 @@ def find_version(uri: str, model: str, number: int) -> tuple[str, str] | None:
     statement = (
         "SELECT run_id, storage_location FROM model_versions WHERE name = ? AND version = ? AND current_stage != ?"
     )
-    row = _first(uri, statement, model, number, _DELETED)
+    row = _first_row(uri, statement, model, number, _DELETED)
     return (str(row[0]), str(row[1])) if row else None
 
 
 def tag_of_version(uri: str, model: str, number: int, tag: str) -> str | None:
     """Return the value of a version's tag; None where it has none."""
     statement = "SELECT value FROM model_version_tags WHERE name = ? AND version = ? AND key = ?"
-    row = _first(uri, statement, model, number, tag)
+    row = _first_row(uri, statement, model, number, tag)
     return str(row[0]) if row else None
 
 
-def _first(uri: str, statement: str, *values: object) -> tuple[Any, ...] | None:
+def _first_row(uri: str, statement: str, *values: object) -> tuple[Any, ...] | None:
     file = sqlite_file(uri)
     if not file.is_file():
         return None
-    connection = sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=20)
     try:
-        row: tuple[Any, ...] | None = connection.execute(statement, values).fetchone()
+        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=20)) as connection:
+            row: tuple[Any, ...] | None = connection.execute(statement, values).fetchone()
     except sqlite3.Error as error:
         msg = f"{file} is no database of MLflow's ({error}); name another with tracking.uri"
         raise HeadframeError(msg) from error
-    finally:
-        connection.close()
     return row
 
 

@@ -15,6 +15,13 @@ from headframe.tracking.address import PASSWORD, USER, is_server
 _REQUEST = re.compile(r"(?:endpoint /?api/|for url: \S+?/api/)[0-9.]+/(?:mlflow/)?(?P<what>[a-z-]+(?:/[a-z-]+)?)")
 """What was requested, in the message of MLflow's client."""
 
+_ADVICE = {
+    "out-of-date database schema": "; another version of MLflow made this database: back it up, "
+    "then run: mlflow db upgrade {uri}",
+    "readonly database": "; make the file and its folder writable",
+}
+"""What to do, by a phrase of MLflow's message."""
+
 
 @contextmanager
 def readable_errors(uri: str) -> Iterator[None]:
@@ -44,7 +51,8 @@ def request_error(uri: str, status: int, message: str) -> HeadframeError:
     if is_server(uri) and status == HTTPStatus.FORBIDDEN:
         return _forbidden(uri, message)
     kind = Unavailable if status >= HTTPStatus.INTERNAL_SERVER_ERROR and is_server(uri) else HeadframeError
-    return kind(f"MLflow at {uri} refused: {lines[0]}{_advice(' '.join(lines), uri)}")
+    advice = next((each for phrase, each in _ADVICE.items() if phrase in " ".join(lines)), "")
+    return kind(f"MLflow at {uri} refused: {lines[0]}{advice.format(uri=uri)}")
 
 
 def _unauthorized(uri: str) -> HeadframeError:
@@ -70,11 +78,3 @@ def _forbidden(uri: str, message: str) -> HeadframeError:
         f"MLflow at {uri} does not allow this to {who}{what}: 403; it takes another role, which the server's "
         "administrator can grant"
     )
-
-
-def _advice(message: str, uri: str) -> str:
-    if "out-of-date database schema" in message:
-        return f"; another version of MLflow made this database: back it up, then run: mlflow db upgrade {uri}"
-    if "readonly database" in message:
-        return "; make the file and its folder writable"
-    return ""

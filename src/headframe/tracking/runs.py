@@ -110,12 +110,12 @@ def _log_metrics(client: MlflowClient, run: Run, numbers: Sequence[tuple[str, fl
 
 
 def _with_limits(prefix: str, metrics: Mapping[str, Interval]) -> dict[str, float]:
-    named = {}
-    for name, interval in metrics.items():
-        named[f"{prefix}/{name}"] = interval.value
-        if interval.low is not None and interval.high is not None:
-            named |= {f"{prefix}/{name}_low": interval.low, f"{prefix}/{name}_high": interval.high}
-    return named
+    return {
+        f"{prefix}/{name}{ending}": value
+        for name, interval in metrics.items()
+        for ending, value in (("", interval.value), ("_low", interval.low), ("_high", interval.high))
+        if value is not None
+    }
 
 
 def log_dataset(client: MlflowClient, run: Run, plan: VersionPlan, split: SplitRecord, root: Path) -> None:
