@@ -11,7 +11,7 @@ from headframe.ledger.entries import Entry, parse_time
 from headframe.ledger.rules import grounds
 from headframe.promotion.rules import PromotionRules, VersionFiles, has_role, objections, valid_gate_entry
 from headframe.promotion.service import PromotionService, read_files, require_same
-from headframe.registry.listing import run_artifacts
+from headframe.registry.listing import artifact_reader
 from headframe.registry.signed_record import read_signed_provenance, require_signed_bytes, require_signed_tags
 from headframe.registry.versions import fetch_signature, signed_files
 from headframe.signing.trust import Signer
@@ -30,10 +30,8 @@ def champion_files(entry: Entry, service: PromotionService) -> VersionFiles:
         Refused: they are not what was promoted, or not what was signed.
     """
     version = service.version(entry.model, entry.version)
-    with (
-        signed_files(version, service.uri, service.trust) as (folder, signed),
-        run_artifacts(version, service.uri) as fetch,
-    ):
+    with signed_files(version, service.uri, service.trust) as (folder, signed):
+        fetch = artifact_reader(version, service.uri)
         files = read_files(folder, signed)
         require_same(version, files, entry)
         require_signed_tags(version, signed)

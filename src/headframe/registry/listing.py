@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from headframe.config.targets.nearest import nearest
 from headframe.errors import ConfigurationError, HeadframeError
 from headframe.registry.versions import ModelVersion
-from headframe.tracking.client import ArtifactMissing, artifacts_uri, download, open_client
+from headframe.tracking.client import ArtifactMissing, artifacts_uri, download_bytes, open_client
 
 
 def model_names(uri: str) -> list[str]:
@@ -48,37 +45,21 @@ def get_version(version: ModelVersion, uri: str) -> tuple[ModelVersion, str]:
     return next(pair for pair in list_versions(version.model, uri) if pair[0].number == version.number)
 
 
-class RunArtifacts:
-    """Reads the artifacts of a version's run.
+def artifact_reader(version: ModelVersion, uri: str) -> Callable[[str], bytes]:
+    """Return a function that reads an artifact of a version's run, by its path.
 
-    Args:
-        place: of the run's artifacts.
-        uri: MLflow's address.
-        scratch: folder to download to.
-        name: of the version, for messages.
+    It raises HeadframeError if the artifact cannot be downloaded.
     """
+    artifacts = artifacts_uri(version.run_id, uri)
 
-    def __init__(self, place: str, uri: str, scratch: Path, name: str) -> None:
-        self._place, self._uri, self._scratch, self._name = place, uri, scratch, name
-
-    def __call__(self, path: str) -> bytes:
-        """Return the bytes of an artifact.
-
-        Raises:
-            HeadframeError: it cannot be downloaded.
-        """
+    def fetch(path: str) -> bytes:
         try:
-            return download(f"{self._place}/{path}", self._uri, self._scratch).read_bytes()
+            return download_bytes(f"{artifacts}/{path}", uri)
         except ArtifactMissing as error:
-            msg = f"{path} of {self._name} cannot be fetched ({error}); the command that trained it writes it again"
+            msg = f"{path} of {version.uri} cannot be fetched ({error}); the command that trained it writes it again"
             raise HeadframeError(msg) from error
 
-
-@contextmanager
-def run_artifacts(version: ModelVersion, uri: str) -> Iterator[RunArtifacts]:
-    """Yield a reader of the artifacts of a version's run."""
-    with tempfile.TemporaryDirectory() as scratch:
-        yield RunArtifacts(artifacts_uri(version.run_id, uri), uri, Path(scratch), version.uri)
+    return fetch
 
 
 def _all(search: Callable[..., Any], **wanted: Any) -> list[Any]:

@@ -15,7 +15,7 @@ from headframe.pages.parts import PageTable
 from headframe.promotion.service import PromotionService
 from headframe.promotion.views.overview import VersionRecord
 from headframe.promotion.views.version_details import VersionDetails, read_details
-from headframe.registry.listing import run_artifacts
+from headframe.registry.listing import artifact_reader
 from headframe.registry.signed_record import require_signed_bytes
 from headframe.registry.versions import ModelVersion
 from headframe.tracking import layout
@@ -34,12 +34,11 @@ def model_card(version: ModelVersion, service: PromotionService, suffix: str) ->
         HeadframeError: what was measured cannot be had.
     """
     known, found = read_details(version, service)
-    with run_artifacts(version, service.uri) as fetch:
-        names = {"evaluated": METRICS, "slices": SLICES}
-        files = {
-            name: require_signed_bytes(fetch(f"{layout.EVALUATION}/{file}"), name, file, version, found.signed)
-            for name, file in names.items()
-        }
+    fetch = artifact_reader(version, service.uri)
+    files = {
+        name: require_signed_bytes(fetch(f"{layout.EVALUATION}/{file}"), name, file, version, found.signed)
+        for name, file in (("evaluated", METRICS), ("slices", SLICES))
+    }
     try:
         results = EvaluationResults(
             plan=found.plan,

@@ -14,7 +14,7 @@ from headframe.ledger.entries import CHAMPION_KINDS, Entry, champion_entry
 from headframe.ledger.rules import entries_since_champion, last_gate_entry
 from headframe.promotion.service import PromotionService
 from headframe.records import Interval, Provenance
-from headframe.registry.listing import list_versions, run_artifacts
+from headframe.registry.listing import artifact_reader, list_versions
 from headframe.registry.signature import SignedModel
 from headframe.registry.signed_record import read_signed_plan, read_signed_provenance, require_signed_tags
 from headframe.registry.versions import ModelVersion, fetch_signature
@@ -168,10 +168,10 @@ def read_version(
     """
     signed = signed or fetch_signature(version, service.uri, service.trust)
     require_signed_tags(version, signed)
-    with run_artifacts(version, service.uri) as fetch:
-        provenance = read_signed_provenance(fetch(layout.PROVENANCE), version, signed)
-        trusted = [f"{name}." for name in provenance.lineage.packages]
-        plan = read_signed_plan(fetch(layout.PLAN), version, signed, trusted)
+    fetch = artifact_reader(version, service.uri)
+    provenance = read_signed_provenance(fetch(layout.PROVENANCE), version, signed)
+    trusted = [f"{name}." for name in provenance.lineage.packages]
+    plan = read_signed_plan(fetch(layout.PLAN), version, signed, trusted)
     return VersionRecord(version, registered, signed, plan, provenance)
 
 
