@@ -22,7 +22,7 @@ from headframe.config.project import Project
 from headframe.errors import Refused
 from headframe.ledger.store import Ledger
 from headframe.reproduction.checkout import check_out
-from headframe.reproduction.record import VerdictSigner
+from headframe.reproduction.record import verdict_key
 from headframe.reproduction.report import STAGES
 from headframe.reproduction.scratch import PREFIX, scratch_folder
 from headframe.signing.keys import own_key
@@ -250,12 +250,10 @@ def test_after_a_kill_the_same_command_comes_to_the_same_verdict(leftovers: Left
     assert picture(leftovers.root) == before
 
 
-def test_only_people_whom_the_team_lists_sign_a_verdict(leftovers: Leftovers):
-    class Planned:
-        team = TeamConfig.model_validate({"people": {"anna": {"key": "a" * 64, "roles": ["author"]}}})
-
-    with pytest.raises(Refused, match="not listed in conf/team/"):
-        VerdictSigner.find(Planned(), None)
-    Planned.team = TeamConfig.model_validate({"people": {"bert": {"key": own_key().public, "roles": ["reader"]}}})
-    with pytest.raises(Refused, match="bert is listed as reader only"):
-        VerdictSigner.find(Planned(), None)
+def test_only_people_whom_the_team_lists_sign_a_verdict():
+    others = TeamConfig.model_validate({"people": {"anna": {"key": "a" * 64, "roles": ["author"]}}})
+    with pytest.raises(Refused, match=r"is not in conf/team/.* compare only with --no-record"):
+        verdict_key(others, None)
+    reader = TeamConfig.model_validate({"people": {"bert": {"key": own_key().public, "roles": ["reader"]}}})
+    with pytest.raises(Refused, match=r"bert is listed as reader only.* compare only with --no-record"):
+        verdict_key(reader, None)

@@ -73,7 +73,7 @@ def _reproduce(arguments: argparse.Namespace) -> CommandResult:
     from headframe.config.load import load_plan
     from headframe.digests import write_atomically
     from headframe.reproduction.page import render_reproduction, show_reproduction
-    from headframe.reproduction.record import VerdictSigner, record_verdict
+    from headframe.reproduction.record import record_verdict, verdict_key
     from headframe.reproduction.reproduce import reproduce
     from headframe.signing.trust import Trust
     from headframe.tracking.address import tracking_uri
@@ -85,11 +85,10 @@ def _reproduce(arguments: argparse.Namespace) -> CommandResult:
             msg = f"{given}: a version is reproduced by its own plan; only {', '.join(OVERRIDABLE)} can be overridden"
             raise ConfigurationError(msg)
     plan = load_plan(overrides, project)
-    uri = tracking_uri(plan.tracking, project.root)
-    signer = None if arguments.no_record else VerdictSigner.find(plan, arguments.signer)
-    found = reproduce(arguments.model, uri, project.root, Trust.of(plan.team))
-    if signer is not None:
-        found = record_verdict(found, plan, uri, project.root, signer)
+    key = None if arguments.no_record else verdict_key(plan.team, arguments.signer)
+    found = reproduce(arguments.model, tracking_uri(plan.tracking, project.root), project.root, Trust.of(plan.team))
+    if key is not None:
+        found = record_verdict(found, plan, project.root, key)
     if target is not None:
         write_atomically(target, render_reproduction(found, target.suffix))
     code = DIFFERENT if found.verdict == "different" else 0

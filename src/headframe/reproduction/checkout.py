@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 from headframe.errors import HeadframeError, Refused
 from headframe.records import Lineage
+from headframe.tracking.lineage import run_git
 
 GIT_SECONDS = 600
 
@@ -33,30 +33,29 @@ def check_out(origin: Lineage, diff: bytes, project: Path, target: Path) -> Path
         Refused: the commit is not in the repository, or the diff does not fit it.
         HeadframeError: git is not installed, or fails.
     """
-    git = shutil.which("git")
-    if git is None:
+    if shutil.which("git") is None:
         msg = "git is not installed, so the code of the version cannot be checked out; install git"
         raise HeadframeError(msg)
     target.mkdir(parents=True)
-    kind = _run(git, project, "rev-parse", "--show-object-format", check=False) or "sha1"
-    _run(git, target, "init", "--quiet", "--template=", f"--object-format={kind}")
+    kind = _git(project, "rev-parse", "--show-object-format", check=False) or "sha1"
+    _git(target, "init", "--quiet", "--template=", f"--object-format={kind}")
+    short = origin.commit[:12]
     if origin.commit:
-        _add_alternates(git, project, target)
-        if _run(git, target, "cat-file", "-t", origin.commit, check=False) != "commit":
+        _add_alternates(project, target)
+        if _git(target, "cat-file", "-t", origin.commit, check=False) != "commit":
             msg = (
-                f"commit {origin.commit[:12]}, which the version was trained from, is not in the repository of "
-                f"{project}, so its code cannot be checked out; fetch it (git fetch origin {origin.commit[:12]}), "
-                "or take a full clone"
+                f"commit {short}, which the version was trained from, is not in the repository of {project}, so its "
+                f"code cannot be checked out; fetch it (git fetch origin {short}), or take a full clone"
             )
             raise Refused(msg)
-        _run(git, target, "checkout", "--quiet", "--detach", origin.commit)
+        _git(target, "checkout", "--quiet", "--detach", origin.commit)
     if diff:
         file = target.parent / "code.diff"
         file.write_bytes(diff)
         try:
-            _run(git, target, "apply", "--whitespace=nowarn", "--binary", str(file))
+            _git(target, "apply", "--whitespace=nowarn", "--binary", str(file))
         except HeadframeError as error:
-            where = f"commit {origin.commit[:12]}" if origin.commit else "an empty folder"
+            where = f"commit {short}" if short else "an empty folder"
             msg = f"the stored diff of the version cannot be applied to {where} ({error})"
             raise Refused(msg) from error
     root = target / origin.folder
@@ -66,9 +65,9 @@ def check_out(origin: Lineage, diff: bytes, project: Path, target: Path) -> Path
     return root
 
 
-def _add_alternates(git: str, project: Path, target: Path) -> None:
+def _add_alternates(project: Path, target: Path) -> None:
     """Let the checkout find the objects of the repository that holds the project."""
-    objects = _run(git, project, "rev-parse", "--git-path", "objects", check=False)
+    objects = _git(project, "rev-parse", "--git-path", "objects", check=False)
     if not objects:
         msg = f"{project} is no git repository, so the code cannot be checked out; run this in a clone of it"
         raise Refused(msg)
@@ -77,19 +76,8 @@ def _add_alternates(git: str, project: Path, target: Path) -> None:
     alternates.write_text(f"{(project / objects).resolve()}\n", encoding="utf-8")
 
 
-def _run(git: str, folder: Path, *arguments: str, check: bool = True) -> str:
+def _git(folder: Path, *arguments: str, check: bool = True) -> str:
     # Variables that git hooks or a user's shell may have set name other repositories.
     clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    done = subprocess.run(
-        [git, "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "gc.auto=0", *arguments],
-        cwd=folder,
-        env={**clean, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"},
-        capture_output=True,
-        check=False,
-        timeout=GIT_SECONDS,
-    )
-    if check and done.returncode:
-        error = done.stderr.decode(errors="replace").strip().partition("\n")[0]
-        msg = f"git {arguments[0]} ended with {done.returncode}: {error}"
-        raise HeadframeError(msg)
-    return "" if done.returncode else done.stdout.decode(errors="replace").strip()
+    output = run_git(folder, *arguments, environment=clean, check=check, timeout=GIT_SECONDS)
+    return output.decode(errors="replace").strip()

@@ -72,21 +72,16 @@ def table_digest(table: Table) -> str:
 
 
 def link_raw_files(sources: Mapping[str, Any], project: Path, root: Path) -> None:
-    """Link raw files of the project that git does not track into the checkout; they are only read.
-
-    Args:
-        sources: of the recorded data set, as its plan has them.
-        project: the user's.
-        root: the checkout's.
-    """
+    """Link raw files of a plan's sources that git does not track from the project into the checkout."""
     for source in sources.values():
         relative = PurePosixPath(str(source["uri"]).partition(":")[2])
         if relative.is_absolute() or ".." in relative.parts:
             continue
-        for source_folder, target_folder in ((project, root), (Project(project).raw, Project(root).raw)):
-            if (source_folder / relative).is_file() and not (target_folder / relative).exists():
-                (target_folder / relative).parent.mkdir(parents=True, exist_ok=True)
-                (target_folder / relative).symlink_to(source_folder / relative)
+        for folder, target_folder in ((project, root), (Project(project).raw, Project(root).raw)):
+            file, link = folder / relative, target_folder / relative
+            if file.is_file() and not link.exists():
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(file)
 
 
 def _stores(project: Path) -> Iterator[tuple[str, dict[str, configparser.ConfigParser]]]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from headframe.config.plan.plan import Plan
+from headframe.config.plan.promotion import TeamConfig
 from headframe.errors import Refused
 from headframe.reproduction.report import Reproduction
 from headframe.signing.keys import SigningKey, own_key
@@ -19,51 +18,39 @@ FOLDER = "reproductions"
 NAME_DIGITS = 16  # of a report's sha256 that name its file
 
 
-@dataclass(frozen=True)
-class VerdictSigner:
-    """A person whose signature under a verdict counts.
+def verdict_key(team: TeamConfig, name: str | None) -> SigningKey:
+    """Return the key to sign a verdict with; checked before anything long is done.
 
-    Attributes:
-        key: to sign with.
-        trust: whose signatures count.
+    Args:
+        team: who may.
+        name: of the key; see `own_key`.
+
+    Raises:
+        ConfigurationError: there is no such key, or there are several and none is named.
+        Refused: the team does not list it as an author's or an approver's, or only until now.
     """
-
-    key: SigningKey
-    trust: Trust
-
-    @classmethod
-    def find(cls, plan: Plan, name: str | None) -> VerdictSigner:
-        """Find the key and check its role, before anything long is done.
-
-        Raises:
-            ConfigurationError: there is no such key, or there are several and none is named.
-            Refused: the team does not list it as an author's or an approver's, or only until now.
-        """
-        key = own_key(name)
-        trust = Trust.of(plan.team)
-        signer = trust.signers.get(key.public)
-        if signer is None or not {"author", "approver"} & set(signer.roles):
-            who = f"key {key.name!r} is not listed" if signer is None else f"{signer.name} is listed as reader only"
-            msg = (
-                f"{who} in conf/team/, but a verdict is signed by an author or approver; compare only with --no-record"
-            )
-            raise Refused(msg)
-        left = signer.expired(datetime.now(UTC))
-        if left is not None:
-            msg = f"{left}, so it signs nothing new; compare only with --no-record"
-            raise Refused(msg)
-        return cls(key, trust)
+    key = own_key(name)
+    instead = "compare only with --no-record"
+    try:
+        signer = Trust.of(team).signer_of(key)
+    except Refused as error:
+        msg = f"{error}, or {instead}"
+        raise Refused(msg) from error
+    if not {"author", "approver"} & set(signer.roles):
+        who = f"{signer.name} is listed as reader only in conf/team/"
+        msg = f"{who}, but a verdict is signed by an author or approver; {instead}"
+        raise Refused(msg)
+    return key
 
 
-def record_verdict(found: Reproduction, plan: Plan, uri: str, root: Path, signer: VerdictSigner) -> Reproduction:
+def record_verdict(found: Reproduction, plan: Plan, root: Path, key: SigningKey) -> Reproduction:
     """Sign a verdict and store it.
 
     Args:
         found: the verdict.
-        plan: names the ledger.
-        uri: MLflow's address.
+        plan: names MLflow, the ledger and the team.
         root: the project's folder.
-        signer: of the entry.
+        key: of the entry's signer.
 
     Returns:
         The same with the digest of its entry.
@@ -76,27 +63,21 @@ def record_verdict(found: Reproduction, plan: Plan, uri: str, root: Path, signer
 
     text = found.model_dump_json(indent=2) + "\n"
     sha256 = hashlib.sha256(text.encode()).hexdigest()
-    service = PromotionService(plan.promotion, signer.trust, uri, root)
+    service = PromotionService.of(plan, root)
     version = service.version(found.model, found.version)
-    with open_client(uri) as client:
+    with open_client(service.uri) as client:
         client.log_text(version.run_id, text, f"{FOLDER}/{sha256[:NAME_DIGITS]}.json")
+    # Of what was compared, whatever the tags say by now.
+    compared = {"bundle": found.bundle, "provenance": found.provenance, "report": sha256}
     payload = {
         "verdict": found.verdict,
         "first_difference": found.first_difference,
         "reason": found.reason,
-        # Of what was compared, whatever the tags say by now.
-        "digests": {
-            **service.registered_digests(version),
-            "bundle": found.bundle,
-            "provenance": found.provenance,
-            "report": sha256,
-        },
+        "digests": {**service.registered_digests(version), **compared},
     }
-    entry = service.append(found.model, "reproduce", signer.key, lambda _: (found.version, payload))
-    with open_client(uri) as client:
-        for tag, value in (
-            (tags.REPRODUCED, found.verdict),
-            (tags.REPRODUCED_ENTRY, f"{entry.number} {entry.digest}"),
-        ):
+    entry = service.append(found.model, "reproduce", key, lambda _: (found.version, payload))
+    values = {tags.REPRODUCED: found.verdict, tags.REPRODUCED_ENTRY: f"{entry.number} {entry.digest}"}
+    with open_client(service.uri) as client:
+        for tag, value in values.items():
             client.set_model_version_tag(version.model, str(version.number), tag, value)
     return found.model_copy(update={"entry": entry.digest})

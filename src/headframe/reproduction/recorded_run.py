@@ -16,30 +16,17 @@ from headframe.signing.trust import Trust
 from headframe.tracking import layout, tags
 from headframe.tracking.client import ArtifactMissing, download_bytes, open_client
 
-UNKNOWN = (
-    "an older Headframe, or another program, registered it, so it cannot be reproduced; train and register it again"
-)
-
 
 @dataclass(frozen=True)
 class RecordedRun:
-    """Everything that a version is rebuilt from, except code and data themselves.
-
-    Attributes:
-        version: which.
-        plan: bytes of the stored plan.
-        provenance: data, code and results that it was registered with.
-        diff: what differed from the commit.
-        installed: version of each distribution.
-        hardware: tags of the run about its machine.
-    """
+    """Everything that a version is rebuilt from, except code and data themselves."""
 
     version: ModelVersion
-    plan: bytes
+    plan: bytes  # as stored
     provenance: Provenance
-    diff: bytes
-    installed: dict[str, str]
-    hardware: dict[str, str]
+    diff: bytes  # from the commit
+    installed: dict[str, str]  # version of each distribution
+    hardware: dict[str, str]  # tags of the run about its machine
 
     @property
     def lineage(self) -> Lineage:
@@ -67,35 +54,34 @@ class RecordedRun:
 
 
 def fetch_recorded_run(version: ModelVersion, uri: str, trust: Trust) -> RecordedRun:
-    """Fetch what a version is rebuilt from, and check that it is consistent.
-
-    Plan and diff are not judged here: a change of one of them is a verdict.
+    """Fetch what a version is rebuilt from, and check that it is consistent; a changed plan or diff is a verdict.
 
     Raises:
         Refused: the version's files are not signed by somebody trusted; something is missing; or provenance, list of
             libraries, signature and tags contradict each other.
     """
     if tags.PROVENANCE not in version.tags:
-        msg = f"{version.uri} has no provenance (tag {tags.PROVENANCE} is missing): {UNKNOWN}"
+        msg = (
+            f"{version.uri} has no provenance (tag {tags.PROVENANCE} is missing): an older Headframe, or another "
+            "program, registered it, so it cannot be reproduced; train and register it again"
+        )
         raise Refused(msg)
     with signed_files(version, uri, trust) as (_, signed):
         require_signed_tags(version, signed)
     with open_client(uri) as client:
         run = client.get_run(version.run_id)
         listed = [*client.list_artifacts(version.run_id), *client.list_artifacts(version.run_id, layout.CODE)]
-    present, run_tags = {each.path for each in listed}, dict(run.data.tags)
     needed = (layout.PLAN, layout.PROVENANCE, layout.DIFF, layout.INSTALLED)
-    missing = [name for name in needed if name not in present]
+    missing = [name for name in needed if name not in {each.path for each in listed}]
     if missing:
         msg = f"{missing[0]} of {version.uri} is missing in run {version.run_id}, so it cannot be reproduced"
         raise Refused(msg)
     try:
         content = {name: download_bytes(f"{run.info.artifact_uri}/{name}", uri) for name in needed}
+        provenance = read_signed_provenance(content[layout.PROVENANCE], version, signed)
     except ArtifactMissing as error:
         msg = f"the files of run {version.run_id} of {version.uri} cannot be fetched: {error}"
         raise Refused(msg) from error
-    try:
-        provenance = read_signed_provenance(content[layout.PROVENANCE], version, signed)
     except DataError as error:
         raise Refused(str(error)) from error
     installed, lineage = content[layout.INSTALLED], provenance.lineage
@@ -107,7 +93,7 @@ def fetch_recorded_run(version: ModelVersion, uri: str, trust: Trust) -> Recorde
         )
         raise Refused(msg)
     if lineage.diff is None:
-        note = run_tags.get(tags.CODE_NOTE, "no reason is given")
+        note = run.data.tags.get(tags.CODE_NOTE, "no reason is given")
         msg = f"the code of {version.uri} was not stored ({note}); commit it, and train the version again"
         raise Refused(msg)
     return RecordedRun(
@@ -116,5 +102,5 @@ def fetch_recorded_run(version: ModelVersion, uri: str, trust: Trust) -> Recorde
         provenance=provenance,
         diff=content[layout.DIFF],
         installed=dict(line.split("==", 1) for line in installed.decode().splitlines()),
-        hardware={name: value for name, value in run_tags.items() if name.startswith("hardware.")},
+        hardware={name: value for name, value in run.data.tags.items() if name.startswith("hardware.")},
     )

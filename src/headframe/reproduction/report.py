@@ -28,15 +28,19 @@ RELATIVE = 1e-3
 """Allowed change of a metric, relative to its value; counts where it is more, and where there is no interval."""
 
 
-class RebuiltVersion(Record):
-    """What the process that rebuilds a version writes into its folder."""
+REBUILT = "rebuilt.json"
+"""File that the process that rebuilds a version writes into its folder."""
 
-    modules: dict[str, str]  # as in `records.Lineage`
-    libraries: dict[str, str]
-    machine: str
-    device: str
-    stopped: Literal["code", "data"] | None = None  # where going on would prove nothing
+
+class RebuiltVersion(Record):
+    """The content of `rebuilt.json`: how far a rebuild went, and with which result."""
+
+    stopped: Literal["plan", "code", "data"] | None = None  # the stage after which going on would prove nothing
     reason: str = ""
+    modules: dict[str, str] = {}  # as in `records.Lineage`
+    libraries: dict[str, str] = {}
+    machine: str = ""
+    device: str = ""
     table: str = ""  # digests, empty for stages that were not reached
     split: str = ""
     features: dict[str, str] = {}
@@ -93,8 +97,8 @@ class Reproduction(Record):
     metrics: dict[str, MetricComparison]
     modules: tuple[Change, ...]  # of Headframe's installed code
     environment: tuple[Change, ...]
-    data: str  # where the data came from
-    seconds: dict[str, float]
+    data: str = ""  # where the data came from
+    seconds: dict[str, float] = {}
     bundle: str  # sha256 of the registered model
     provenance: str  # sha256 of the version's provenance.json
     entry: str = ""  # digest of the ledger's entry; empty where the verdict was not recorded

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,15 +97,14 @@ def read_code_state(root: Path) -> CodeState:
 
     Nothing in the repository changes: git uses an index and an object folder of its own.
     """
-    git = shutil.which("git")
-    if git is None:
+    if shutil.which("git") is None:
         return CodeState(note="git is not installed, so commit and changes are not known")
     try:
-        if not _git(git, root, "rev-parse", "--git-dir", check=False):
+        if not run_git(root, "rev-parse", "--git-dir", check=False):
             return CodeState(note="the project is no git repository, so commit and changes are not known")
-        commit = _git(git, root, "rev-parse", "--verify", "--quiet", "HEAD", check=False).decode().strip()
-        folder = _git(git, root, "rev-parse", "--show-prefix").decode().strip("\n")
-        diff = _diff(git, root, commit or EMPTY_TREE)
+        commit = run_git(root, "rev-parse", "--verify", "--quiet", "HEAD", check=False).decode().strip()
+        folder = run_git(root, "rev-parse", "--show-prefix").decode().strip("\n")
+        diff = _diff(root, commit or EMPTY_TREE)
     except (OSError, HeadframeError, subprocess.TimeoutExpired) as error:
         return CodeState(note=f"git could not be read: {error}")
     if len(diff) > LARGEST_DIFF:
@@ -113,29 +113,42 @@ def read_code_state(root: Path) -> CodeState:
     return CodeState(commit, diff, folder, "" if commit else "nothing is committed yet, so all code is in code.diff")
 
 
-def _diff(git: str, root: Path, base: str) -> bytes:
+def _diff(root: Path, base: str) -> bytes:
     with tempfile.TemporaryDirectory() as scratch:
-        objects = _git(git, root, "rev-parse", "--git-path", "objects").decode().strip()
+        objects = run_git(root, "rev-parse", "--git-path", "objects").decode().strip()
         own = {
+            **os.environ,
             "GIT_INDEX_FILE": str(Path(scratch) / "index"),
             "GIT_OBJECT_DIRECTORY": scratch,
             "GIT_ALTERNATE_OBJECT_DIRECTORIES": str((root / objects).resolve()),
         }
-        _git(git, root, "read-tree", base, environment=own)
-        _git(git, root, "add", "--all", "--", ".", environment=own)
+        run_git(root, "read-tree", base, environment=own)
+        run_git(root, "add", "--all", "--", ".", environment=own)
         # In git's plain format, whatever the user's configuration makes of a diff for people.
         plain = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", "--src-prefix=a/", "--dst-prefix=b/")
-        return _git(git, root, "diff", "--cached", "--binary", *plain, base, "--", ".", environment=own)
+        return run_git(root, "diff", "--cached", "--binary", *plain, base, "--", ".", environment=own)
 
 
-def _git(git: str, root: Path, *arguments: str, environment: dict[str, str] | None = None, check: bool = True) -> bytes:
+def run_git(
+    folder: Path,
+    *arguments: str,
+    environment: Mapping[str, str] = os.environ,
+    check: bool = True,
+    timeout: float = GIT_SECONDS,
+) -> bytes:
+    """Run git without the user's hooks and helpers, and return what it prints; nothing where it fails unchecked.
+
+    Raises:
+        HeadframeError: it fails and `check` is set.
+    """
+    settings = ("core.hooksPath=/dev/null", "core.fsmonitor=false", "core.quotePath=false", "gc.auto=0")
     done = subprocess.run(
-        [git, "-c", "core.fsmonitor=false", "-c", "core.quotePath=false", *arguments],
-        cwd=root,
-        env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", **(environment or {})},
+        [shutil.which("git") or "git", *(word for setting in settings for word in ("-c", setting)), *arguments],
+        cwd=folder,
+        env={**environment, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"},
         capture_output=True,
         check=False,
-        timeout=GIT_SECONDS,
+        timeout=timeout,
     )
     if check and done.returncode:
         reason = done.stderr.decode(errors="replace").strip().partition("\n")[0]
