@@ -68,6 +68,19 @@ def _source(folder: Path) -> str:
     return digest(files)
 
 
+def requested_output(params: Mapping[str, Any]) -> str:
+    """Return which of `OUTPUTS` the parameters of a request ask for.
+
+    Raises:
+        ConfigurationError: none of them.
+    """
+    output = params.get("output", OUTPUTS[0])
+    if output not in OUTPUTS:
+        msg = f"params.output is {output!r}; expected {' or '.join(OUTPUTS)}"
+        raise ConfigurationError(msg)
+    return str(output)
+
+
 class PyfuncModel:
     """A model as MLflow calls it: raw rows as a data frame, or named arrays, in; a data frame out.
 
@@ -89,10 +102,7 @@ class PyfuncModel:
             DataError: the rows are not what the model takes.
             ConfigurationError: `output` is neither.
         """
-        output = (params or {}).get("output", OUTPUTS[0])
-        if output not in OUTPUTS:
-            msg = f"params.output is {output!r}; expected {' or '.join(OUTPUTS)}"
-            raise ConfigurationError(msg)
+        output = requested_output(params or {})
         rows = to_table({str(name): model_input[name] for name in model_input}, self.predictor.schema)
         if output == "scores":
             scores: np.ndarray = self.predictor.scores(rows)

@@ -251,11 +251,16 @@ def load_model(version: ModelVersion, uri: str, trust: Trust) -> Predictor:
         Refused: its files are not what somebody trusted signed for this version.
         DataError: they cannot be read.
     """
+    with model_files(version, uri, trust) as folder:
+        return load_files(version, folder)
+
+
+def load_files(version: ModelVersion, folder: Path) -> Predictor:
+    """Load a version's model from its verified files; see `load_model`."""
     from headframe.registry.loader import load_package  # noqa: PLC0415 - imports torch
 
-    with model_files(version, uri, trust) as folder:
-        try:
-            return load_package(folder)
-        except DataError as error:
-            msg = f"{version.uri} is damaged: {error}"
-            raise DataError(msg) from error
+    try:
+        return load_package(folder)
+    except DataError as error:
+        msg = f"{version.uri} is damaged: {error}"
+        raise DataError(msg) from error

@@ -20,6 +20,8 @@ from headframe.serving import protocol
 log = logging.getLogger("headframe")
 
 MAX_BYTES = 64 * 2**20  # of one request's body
+STATUS: dict[type[Exception], int] = {protocol.UnsupportedContentType: 415, protocol.TooManyRows: 413}
+"""Of HTTP, for some errors of a request; 400 for the others."""
 
 
 def make_app(predictor: Predictor, version: ModelVersion, *, max_rows: int, max_bytes: int = MAX_BYTES) -> FastAPI:
@@ -68,12 +70,8 @@ def make_app(predictor: Predictor, version: ModelVersion, *, max_rows: int, max_
         content_type = request.headers.get("content-type", "")
         try:
             return await anyio.to_thread.run_sync(respond, body, content_type, limiter=limiter)
-        except protocol.UnsupportedContentType as error:
-            return refused(415, str(error))
-        except protocol.TooManyRows as error:
-            return refused(413, str(error))
         except (DataError, ConfigurationError) as error:
-            return refused(400, str(error))
+            return refused(STATUS.get(type(error), 400), str(error))
 
     @app.exception_handler(404)
     async def unknown(request: Request, _: Exception) -> Response:

@@ -10,45 +10,35 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 from pyarrow import csv
 
-from headframe.errors import ConfigurationError, DataError, HeadframeError
+from headframe.errors import ConfigurationError, DataError
 from headframe.prediction.schema import require_unique, to_table
-from headframe.registry.loader import OUTPUTS
+from headframe.registry.loader import OUTPUTS, requested_output
 
 JSON, CSV = "application/json", "text/csv"
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 PARAMS = "params"
 
 
-class UnsupportedContentType(HeadframeError):
+class UnsupportedContentType(DataError):
     """A request has a content type that is not supported."""
 
 
-class TooManyRows(HeadframeError):
+class TooManyRows(DataError):
     """A request has more rows than one request may have."""
 
 
 @dataclass(frozen=True)
 class ScoringRequest:
-    """A parsed request.
-
-    Attributes:
-        rows: raw columns as the model takes them.
-        params: the request's `params`.
-    """
+    """A parsed request: raw columns as the model takes them, and what to return (`predictions` or `scores`)."""
 
     rows: pa.Table
-    params: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def output(self) -> str:
-        """What to return: `predictions` or `scores`."""
-        return str(self.params.get("output", OUTPUTS[0]))
+    output: str
 
 
 def parse_request(body: bytes, content_type: str, schema: pa.Schema, max_rows: int) -> ScoringRequest:
@@ -63,7 +53,7 @@ def parse_request(body: bytes, content_type: str, schema: pa.Schema, max_rows: i
     Raises:
         UnsupportedContentType: another content type or encoding.
         TooManyRows: more rows than `max_rows`.
-        DataError: the body is not what its type promises, or the rows are not what the model takes.
+        DataError: the body is not of its content type, or the rows are not what the model takes.
         ConfigurationError: `params` has an unknown parameter or value.
     """
     kind = _media_type(content_type)
@@ -72,10 +62,7 @@ def parse_request(body: bytes, content_type: str, schema: pa.Schema, max_rows: i
     if unknown:
         msg = f"params has {unknown[0]!r}; the only parameter is output, {' or '.join(OUTPUTS)}"
         raise ConfigurationError(msg)
-    request = ScoringRequest(pa.table({}), params)
-    if request.output not in OUTPUTS:
-        msg = f"params.output is {request.output!r}; expected {' or '.join(OUTPUTS)}"
-        raise ConfigurationError(msg)
+    output = requested_output(params)
     count = max((len(values) for values in columns.values()), default=0)
     if count > max_rows:
         msg = f"{count} rows came in one request, but at most {max_rows} are allowed; send several requests"
@@ -84,7 +71,7 @@ def parse_request(body: bytes, content_type: str, schema: pa.Schema, max_rows: i
     if rows.num_rows == 0:
         msg = "no rows came; send at least one"
         raise DataError(msg)
-    return ScoringRequest(rows, params)
+    return ScoringRequest(rows, output)
 
 
 def _media_type(content_type: str) -> str:

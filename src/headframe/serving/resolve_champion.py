@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headframe.config.plan.plan import Plan
-from headframe.errors import ConfigurationError, DataError, HeadframeError, Refused, Unavailable
-from headframe.registry.versions import ModelVersion, is_champion_name, load_model, resolve, signed_files
+from headframe.errors import ConfigurationError, HeadframeError, Refused, Unavailable
+from headframe.registry.versions import ModelVersion, is_champion_name, load_files, load_model, resolve, signed_files
 from headframe.signing.trust import Trust
 
 if TYPE_CHECKING:
@@ -26,8 +26,7 @@ def open_served_version(model: str, plan: Plan, uri: str, root: Path) -> tuple[M
 
     Args:
         model: the name.
-        plan: its team names whose signatures count, its promotion whether the ledger must name a champion, and by which
-            policy.
+        plan: names whose signatures count, whether the ledger must name a champion, and by which policy.
         uri: MLflow's address.
         root: the project's folder.
 
@@ -44,7 +43,6 @@ def open_served_version(model: str, plan: Plan, uri: str, root: Path) -> tuple[M
         version = resolve(model, uri)
         return version, load_model(version, uri, trust)
     from headframe.promotion.service import PromotionService, read_files, require_same  # noqa: PLC0415 - imports SQLAlchemy
-    from headframe.registry.loader import load_package  # noqa: PLC0415 - imports torch
 
     name = model.removeprefix("models:/").partition("@")[0]
     # Whatever data set the plan is for: the policy holds for the requested model.
@@ -52,11 +50,7 @@ def open_served_version(model: str, plan: Plan, uri: str, root: Path) -> tuple[M
     version, entry = _champion_version(model, name, service)
     with signed_files(version, uri, trust) as (folder, signed):
         require_same(version, read_files(folder, signed), entry)
-        try:
-            return version, load_package(folder)
-        except DataError as error:
-            msg = f"{version.uri} is damaged: {error}"
-            raise DataError(msg) from error
+        return version, load_files(version, folder)
 
 
 def _champion_version(model: str, name: str, service: PromotionService) -> tuple[ModelVersion, Entry]:
@@ -71,7 +65,12 @@ def _champion_version(model: str, name: str, service: PromotionService) -> tuple
 
     for _ in range(_ATTEMPTS):
         unprojected = _project_pending(name, service)
-        version = _mlflow_champion(model, unprojected, service)
+        try:
+            version = resolve(model, service.uri)
+        except ConfigurationError as error:
+            if unprojected is not None:  # the ledger may have a champion that is not in MLflow yet
+                raise Refused(unprojected) from error
+            raise
         entries = service.own_entries(name)  # after the alias was read, which is set when the entry is written
         entry = champion_entry(entries)
         if entry is not None and entry.version == version.number:
@@ -106,18 +105,3 @@ def _project_pending(name: str, service: PromotionService) -> str | None:
             f"have an author or approver do it: headframe models verify {name}"
         )
     return None
-
-
-def _mlflow_champion(model: str, unprojected: str | None, service: PromotionService) -> ModelVersion:
-    """Return the version that MLflow calls champion.
-
-    Raises:
-        ConfigurationError: there is no such model, or it has no champion.
-        Refused: the ledger has one that is not in MLflow yet.
-    """
-    try:
-        return resolve(model, service.uri)
-    except ConfigurationError as error:
-        if unprojected is not None:
-            raise Refused(unprojected) from error
-        raise

@@ -45,8 +45,7 @@ def serve(
         Refused: its files are not what a trusted author signed, or the ledger does not make it champion; see
             `open_served_version`.
     """
-    listening = _listen(host, port)
-    with listening:
+    with _listen(host, port) as listening:
         version, predictor = open_served_version(model, plan, uri, root)
         import uvicorn  # noqa: PLC0415 - errors before this need not wait for it
 
@@ -71,18 +70,18 @@ def serve(
 
 def _listen(host: str, port: int) -> socket.socket:
     """Bind the port before anything slow is done, so that a taken one is reported at once."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    version_6 = ":" in host
     try:
-        listening.bind((host, port))
-        listening.listen(128)
+        return socket.create_server(
+            (host, port),
+            family=socket.AF_INET6 if version_6 else socket.AF_INET,
+            backlog=128,
+            dualstack_ipv6=version_6 and socket.has_dualstack_ipv6(),
+        )
     except OverflowError as error:
-        listening.close()
         msg = f"--port {port} is no port; choose one from 1024 to 65535, or 0 for any that is free"
         raise ConfigurationError(msg) from error
     except OSError as error:
-        listening.close()
-        msg = f"cannot listen on {host}:{port} ({error.strerror or error}); choose another with --port or --host"
+        reason = str(error.strerror or error).partition(" (")[0]  # the address follows
+        msg = f"cannot listen on {host}:{port} ({reason}); choose another with --port or --host"
         raise HeadframeError(msg) from error
-    return listening

@@ -146,35 +146,25 @@ def send_request(predictor: Predictor, version: ModelVersion, rows: pa.Table) ->
 
     from headframe.serving.app import make_app  # noqa: PLC0415
 
-    app = make_app(predictor, version, max_rows=max(1, rows.num_rows))
+    transport = httpx.ASGITransport(make_app(predictor, version, max_rows=max(1, rows.num_rows)))
+    content, headers = json.dumps(request_content(rows), default=str), {"content-type": "application/json"}
 
-    async def send() -> Any:
-        transport = httpx.ASGITransport(app=app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://model") as client:
-            content = json.dumps(request_content(rows), default=str)
-            return await client.post(
-                "/invocations", content=content, headers={"content-type": "application/json"}, timeout=None
-            )
+    async def send() -> httpx.Response:
+        async with httpx.AsyncClient(transport=transport, base_url="http://model", timeout=None) as client:
+            return await client.post("/invocations", content=content, headers=headers)
 
-    reply = asyncio.run(send())
-    return reply.status_code, reply.text
+    response = asyncio.run(send())
+    return response.status_code, response.text
 
 
 def request_content(rows: pa.Table) -> dict[str, Any]:
     """Return rows as the JSON of a request, in the form `dataframe_split`."""
-    columns = [_cells(column) for column in rows.columns]
-    return {
-        "dataframe_split": {
-            "columns": rows.column_names,
-            "data": [list(row) for row in zip(*columns, strict=True)],
-        }
-    }
-
-
-def _cells(column: pa.ChunkedArray) -> list[Any]:
     import pyarrow as pa  # noqa: PLC0415 - see `smoke_test`
 
-    if isinstance(column.type, pa.FixedShapeTensorType):
-        cells: list[Any] = column.combine_chunks().to_numpy_ndarray().tolist()
-        return cells
-    return list(column.to_pylist())
+    columns = [
+        column.combine_chunks().to_numpy_ndarray().tolist()
+        if isinstance(column.type, pa.FixedShapeTensorType)
+        else column.to_pylist()
+        for column in rows.columns
+    ]
+    return {"dataframe_split": {"columns": rows.column_names, "data": [*zip(*columns, strict=True)]}}
