@@ -55,7 +55,9 @@ def render_reproduction(found: Reproduction, suffix: str) -> str:
         badge=(found.verdict, "bad" if found.verdict == "different" else "good"),
         summary=f"{found.reason}.",
         stages=parts.PageTable(STAGES, _stage_rows(found)),
-        metrics=parts.PageTable([f"#{name}" if name in METRICS[1:4] else name for name in METRICS], _metric_rows(found)),
+        metrics=parts.PageTable(
+            [f"#{name}" if name in METRICS[1:4] else name for name in METRICS], _metric_rows(found)
+        ),
         changes=parts.PageTable(["name", "recorded", "now"], changes),
         run={name: text for name, text in run.items() if text},
     )

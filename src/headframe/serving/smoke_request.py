@@ -150,7 +150,7 @@ def send_request(predictor: Predictor, version: ModelVersion, rows: pa.Table) ->
     content, headers = json.dumps(request_content(rows), default=str), {"content-type": "application/json"}
 
     async def send() -> httpx.Response:
-        async with httpx.AsyncClient(transport=transport, base_url="http://model", timeout=None) as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://model") as client:
             return await client.post("/invocations", content=content, headers=headers)
 
     response = asyncio.run(send())
