@@ -20,7 +20,7 @@ from headframe.datasets import hashing
 from headframe.datasets.readers.base import ReadBatch, RejectedRow
 from headframe.datasets.schema import contract_schema, table_schema
 from headframe.digests import Record, canonical, file_digest, write_record
-from headframe.errors import DataError, HeadframeError
+from headframe.errors import DataError, HeadframeError, first_line
 from headframe.records import TableRecord
 
 TABLE, REJECTED, METADATA = "table.parquet", "rejected.parquet", "dataset.json"
@@ -84,7 +84,7 @@ class Table:
             )
             raise HeadframeError(msg) from error
         except (ValidationError, pa.ArrowInvalid) as error:
-            msg = f"{folder} is damaged: {str(error).splitlines()[0]}; collect it again or restore a version of it"
+            msg = f"{folder} is damaged: {first_line(error)}; collect it again or restore a version of it"
             raise DataError(msg) from error
         if stored != metadata.rows:
             msg = f"{folder / TABLE} has {stored} rows, but {METADATA} says {metadata.rows}; collect the data set again"

@@ -13,7 +13,7 @@ import numpy as np
 import skops.io
 from scipy import sparse
 
-from headframe.errors import ConfigurationError, DataError
+from headframe.errors import ConfigurationError, DataError, first_line
 from headframe.features.base import Encoded, finite
 
 TRUSTED = ("sklearn.", "numpy.", "scipy.")
@@ -69,7 +69,7 @@ class EstimatorModel:
         try:
             self.estimator.fit(_flat(inputs), values, **options)
         except (TypeError, ValueError) as error:
-            reason = str(error).partition("\n")[0]
+            reason = first_line(error)
             msg = f"{type(self.estimator).__name__} cannot be trained on this data: {reason}"
             raise ConfigurationError(msg) from error
 

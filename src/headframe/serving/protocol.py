@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import csv
 
-from headframe.errors import ConfigurationError, DataError
+from headframe.errors import ConfigurationError, DataError, first_line
 from headframe.prediction.schema import require_unique, to_table
 from headframe.registry.loader import OUTPUTS, requested_output
 
@@ -102,7 +102,7 @@ def _from_csv(body: bytes, schema: pa.Schema) -> tuple[dict[str, Any], dict[str,
             io.BytesIO(body), convert_options=options, parse_options=csv.ParseOptions(newlines_in_values=True)
         )
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-        msg = f"the body is no CSV with a header: {str(error).partition(chr(10))[0]}"
+        msg = f"the body is no CSV with a header: {first_line(error)}"
         raise DataError(msg) from error
     require_unique(rows.column_names)
     return {name: rows.column(name).combine_chunks() for name in rows.column_names}, {}

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from headframe.config.targets.nearest import nearest
 from headframe.datasets.table import TABLE, Table
-from headframe.errors import ConfigurationError, DataError
+from headframe.errors import ConfigurationError, DataError, first_line
 from headframe.prediction.schema import cast_table, require_unique, to_column, to_table
 
 ROW_ID = "row_id"
@@ -91,7 +91,7 @@ def _parquet(path: Path, schema: pa.Schema, size: int) -> Rows:
     except (pa.ArrowInvalid, OSError) as error:  # Arrow calls a damaged page an error of input
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        msg = f"{path} is no Parquet file that can be read: {_line(error)}"
+        msg = f"{path} is no Parquet file that can be read: {first_line(error)}"
         raise DataError(msg) from error
 
 
@@ -134,7 +134,7 @@ def _delimited(path: Path, schema: pa.Schema, _: int, delimiter: str) -> Rows:
             for batch in batches:
                 yield pa.table(batch)
     except (pa.ArrowInvalid, UnicodeDecodeError, csv.Error) as error:
-        msg = f"{path} cannot be read: {_line(error)}"
+        msg = f"{path} cannot be read: {first_line(error)}"
         raise DataError(msg) from error
 
 
@@ -199,7 +199,3 @@ def _numbered(tables: Rows, source: str) -> Rows:
     if not start:
         msg = f"{source} holds no rows"
         raise DataError(msg)
-
-
-def _line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]
