@@ -19,11 +19,11 @@ from headframe.promotion.service import LedgerAction, PromotionService
 from headframe.registry.versions import resolve
 from headframe.signing.keys import own_key
 
-HOURS = 24 * 14.0  # in which people must have answered
+HOURS = 24 * 14.0  # in which people must respond
 
 
 class ApprovalForm(BaseModel):
-    """What Prefect's pages ask people for."""
+    """The form for approvals in Prefect's pages."""
 
     approval: str = Field(
         default="",
@@ -45,7 +45,7 @@ def promote_flow(
         overrides: Hydra overrides; the groups promotion, team and tracking matter.
         reason: why, in words.
         signer: name of the key to sign with; without one `HEADFRAME_SIGNER`, else the only key there is.
-        wait: ask people in Prefect's pages, and wait for them; else a missing approval refuses at once.
+        wait: request approvals in Prefect's pages, and wait for them; else a missing approval is refused at once.
 
     Raises:
         Refused: a gate, an approval or a signature is missing or does not hold.
@@ -62,7 +62,7 @@ def promote_flow(
         if not run.report.passed:
             raise Refused(run.message)
         gated = service.entries(version.model)[run.number - 1]
-        refuse_if(gate_entry_problem(gated, rules))  # before people are asked in vain
+        refuse_if(gate_entry_problem(gated, rules))  # before anybody is asked for an approval in vain
     report = gated.digests["report"]
     if wait and service.promotion.approvals.needed:
         given = wait_for_input(ApprovalForm, f"{version.model}-{version.number}-{report[:16]}", HOURS)

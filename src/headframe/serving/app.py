@@ -1,4 +1,4 @@
-"""The serving application: MLflow's scoring protocol, with one sentence for each error."""
+"""The serving application: MLflow's scoring protocol, with a message of one sentence for each error."""
 
 from __future__ import annotations
 
@@ -27,22 +27,16 @@ STATUS: dict[type[Exception], int] = {protocol.UnsupportedContentType: 415, prot
 def make_app(predictor: Predictor, version: ModelVersion, *, max_rows: int, max_bytes: int = MAX_BYTES) -> FastAPI:
     """Return the application: `/ping`, `/health`, `/version`, `/invocations`.
 
-    Invalid requests get a status of 400 to 415 and `{"error": SENTENCE}`. As many threads respond as there are cores; a
-    predictor has no state that predicting changes.
-
-    Args:
-        predictor: the model.
-        version: named in the headers of each response.
-        max_rows: rows in one request.
-        max_bytes: of one request's body.
+    Invalid requests get a status of 400 to 415 and `{"error": MESSAGE}`. As many threads respond as there are cores; a
+    predictor has no state that predicting changes. Each response has headers that name the version.
     """
     app = FastAPI(title=f"{version.model} version {version.number}", openapi_url=None)
     headers = {"X-Headframe-Model": version.model, "X-Headframe-Version": str(version.number)}
     limiter = anyio.CapacityLimiter(os.cpu_count() or 1)
 
-    def refused(status: int, sentence: str) -> Response:
-        # A sentence quotes the request, which may hold lone surrogates that UTF-8 cannot encode.
-        plain = " ".join(sentence.split()).encode(errors="backslashreplace").decode()
+    def refused(status: int, message: str) -> Response:
+        # A message quotes the request, which may hold lone surrogates that UTF-8 cannot encode.
+        plain = " ".join(message.split()).encode(errors="backslashreplace").decode()
         return JSONResponse({"error": plain}, status_code=status, headers=headers)
 
     async def ping() -> Response:
@@ -56,8 +50,10 @@ def make_app(predictor: Predictor, version: ModelVersion, *, max_rows: int, max_
         return Response(VERSION, media_type="application/json", headers=headers)
 
     def respond(body: bytes, content_type: str) -> Response:
-        parsed = protocol.parse_request(body, content_type, predictor.schema, max_rows)
-        return Response(_predict(predictor, parsed), media_type="application/json", headers=headers)
+        rows, output = protocol.parse_request(body, content_type, predictor.schema, max_rows)
+        predictions = predictor.scores(rows).tolist() if output == "scores" else predictor.predict(rows).to_pylist()
+        content = json.dumps({"predictions": predictions}, default=str, allow_nan=False)
+        return Response(content, media_type="application/json", headers=headers)
 
     @app.post("/invocations")
     async def invocations(request: Request) -> Response:
@@ -102,11 +98,3 @@ async def _body(request: Request, max_bytes: int) -> bytes | None:
             return None
         parts.append(part)
     return b"".join(parts)
-
-
-def _predict(predictor: Predictor, parsed: protocol.ScoringRequest) -> bytes:
-    if parsed.output == "scores":
-        predictions = predictor.scores(parsed.rows).tolist()
-    else:
-        predictions = predictor.predict(parsed.rows).to_pylist()
-    return json.dumps({"predictions": predictions}, default=str, allow_nan=False).encode()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import tempfile
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
-from headframe.digests import file_digest, umask
+from headframe.digests import atomic_file, file_digest
 from headframe.errors import ConfigurationError, DataError, HeadframeError
 from headframe.records import Predicted
 from headframe.serving.resolve_champion import open_served_version
@@ -33,15 +33,13 @@ def predict_to_file(model: str, source: str, target: Path, *, plan: Plan, root: 
         source: a Parquet, CSV, TSV or JSON-lines file, or the name of a data set.
         target: the file to write: `row_id` and what `Predictor.predict` returns. For a forecast the rows are history
             and one row a step comes out, with the last row's id in `after`. It appears when it is complete.
-        plan: whose signatures count, and what makes a champion.
+        plan: names whose signatures count, and what makes a champion.
         root: the project's folder.
         uri: MLflow's address.
 
     Raises:
-        Refused: the model's files are not what a trusted author signed, or the ledger does not make it champion; see
-            `open_served_version`.
-        ConfigurationError: there is no such model or source, or `target` is no place for a Parquet file.
-        HeadframeError: `target` cannot be written.
+        HeadframeError: as `open_served_version`; or `target` cannot be written.
+        ConfigurationError: there is no such source, or `target` is no place for a Parquet file.
         DataError: the rows are not what the model takes.
     """
     _require_place(target, source, root)
@@ -53,11 +51,7 @@ def predict_to_file(model: str, source: str, target: Path, *, plan: Plan, root: 
 
 
 def write_predicted_rows(predictor: Predictor, source: str, target: Path, root: Path) -> int:
-    """Predict for each row of `source` with an open model; arguments as of `predict_to_file`.
-
-    Returns:
-        How many rows were written.
-    """
+    """Predict for each row of `source` with an open model, as `predict_to_file`; return how many rows were written."""
     import pyarrow.parquet as pq  # noqa: PLC0415 - the command line imports this module
 
     from headframe.prediction.predictor import BATCH  # noqa: PLC0415
@@ -66,25 +60,15 @@ def write_predicted_rows(predictor: Predictor, source: str, target: Path, root: 
     rows = open_rows(source, root, predictor.schema, BATCHES * BATCH)
     predictions = _forecast(predictor, rows) if predictor.lookback else _row_by_row(predictor, rows, source)
     first = next(predictions)  # errors of the source are raised before a file is created
+    written = 0
     try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    except OSError as error:
-        msg = f"{target} cannot be written: {error.strerror}; name a file elsewhere"
-        raise HeadframeError(msg) from error
-    os.close(handle)
-    fresh = Path(name)
-    try:
-        with pq.ParquetWriter(fresh, first.schema, compression="zstd") as writer:
-            written = first.num_rows
-            writer.write_table(first)
-            for table in predictions:
+        with atomic_file(target) as fresh, pq.ParquetWriter(fresh, first.schema, compression="zstd") as writer:
+            for table in chain([first], predictions):
                 writer.write_table(table)
                 written += table.num_rows
-        fresh.chmod(0o666 & ~umask())  # a temporary file is readable by its owner only
-        fresh.replace(target)
-    except BaseException:
-        fresh.unlink(missing_ok=True)
-        raise
+    except OSError as error:
+        msg = f"{target} cannot be written: {error.strerror or error}; name a file elsewhere"
+        raise HeadframeError(msg) from error
     return written
 
 
@@ -109,9 +93,9 @@ def _forecast(predictor: Predictor, rows: Rows) -> Rows:
         longer = table if history is None else pa.concat_tables([history, table])
         history = longer.slice(max(0, longer.num_rows - predictor.lookback)).combine_chunks()
     if history is not None:
-        found = predictor.predict(history)
+        forecast = predictor.predict(history)
         last = history.column("row_id")[-1].as_py()
-        yield found.add_column(0, "after", pa.array([last] * found.num_rows, pa.string()))
+        yield forecast.add_column(0, "after", pa.array([last] * forecast.num_rows, pa.string()))
 
 
 def _require_place(target: Path, source: str, root: Path) -> None:
@@ -122,8 +106,9 @@ def _require_place(target: Path, source: str, root: Path) -> None:
     if target.suffix.lower() not in (".parquet", ".pq"):
         msg = f"{target} ends in {target.suffix or 'nothing'}, but Parquet is written; name a .parquet file"
         raise ConfigurationError(msg)
-    if target.resolve() == Path(source).resolve() or (target.exists() and not target.is_file()):
-        what = "no file but something else" if target.exists() and not target.is_file() else "the source itself"
+    special = target.exists() and not target.is_file()
+    if special or target.resolve() == Path(source).resolve():
+        what = "no file but something else" if special else "the source itself"
         msg = f"{target} is {what}; name another file to write"
         raise ConfigurationError(msg)
     project = Project(root)

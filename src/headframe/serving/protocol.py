@@ -10,8 +10,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 from pyarrow import csv
@@ -33,12 +32,11 @@ class TooManyRows(DataError):
     """A request has more rows than one request may have."""
 
 
-@dataclass(frozen=True)
-class ScoringRequest:
-    """A parsed request: raw columns as the model takes them, and what to return (`predictions` or `scores`)."""
+class ScoringRequest(NamedTuple):
+    """A parsed request."""
 
-    rows: pa.Table
-    output: str
+    rows: pa.Table  # raw columns as the model takes them
+    output: str  # what to return: `predictions` or `scores`
 
 
 def parse_request(body: bytes, content_type: str, schema: pa.Schema, max_rows: int) -> ScoringRequest:
@@ -47,8 +45,8 @@ def parse_request(body: bytes, content_type: str, schema: pa.Schema, max_rows: i
     Args:
         body: of the request.
         content_type: its header: JSON or CSV, in UTF-8.
-        schema: the raw columns that the model takes; further columns are left out.
-        max_rows: how many rows one request may hold.
+        schema: the raw columns that the model takes; others are left out.
+        max_rows: most rows of one request.
 
     Raises:
         UnsupportedContentType: another content type or encoding.
@@ -114,9 +112,7 @@ def _from_json(body: bytes, schema: pa.Schema) -> tuple[dict[str, Any], dict[str
     except (ValueError, RecursionError) as error:
         msg = f"the body is no JSON: {error}"
         raise DataError(msg) from error
-    if not isinstance(content, dict):
-        msg = f"the body is a JSON {_json_type(content)}; expected an object with one of {', '.join(FORMATS)}"
-        raise DataError(msg)
+    _require_type(content, dict, "the body", f"an object with one of {', '.join(FORMATS)}")
     unknown = [key for key in content if key not in (*FORMATS, PARAMS)]
     if unknown:
         msg = f"the body has {unknown[0]!r}; expected one of {', '.join(FORMATS)}, and optionally {PARAMS}"
@@ -126,9 +122,7 @@ def _from_json(body: bytes, schema: pa.Schema) -> tuple[dict[str, Any], dict[str
         msg = f"the body has {' and '.join(given) or 'no rows'}; expected exactly one of {', '.join(FORMATS)}"
         raise DataError(msg)
     params = content.get(PARAMS) or {}
-    if not isinstance(params, dict):
-        msg = f"params is a JSON {_json_type(params)}; expected an object"
-        raise DataError(msg)
+    _require_type(params, dict, PARAMS, "an object")
     value = content[given[0]]
     columns = _from_split(value) if given[0] == "dataframe_split" else _from_rows(given[0], value, schema)
     return columns, params
@@ -145,9 +139,10 @@ def _from_split(value: Any) -> dict[str, Any]:
         raise DataError(msg)
     require_unique(names)
     for position, row in enumerate(value["data"]):
-        if not isinstance(row, list) or len(row) != len(names):
-            came = f"{len(row)} values" if isinstance(row, list) else f"a JSON {_json_type(row)}"
-            msg = f"row {position} of dataframe_split is {came}; expected a list of {len(names)} values"
+        which, expected = f"row {position} of dataframe_split", f"a list of {len(names)} values"
+        _require_type(row, list, which, expected)
+        if len(row) != len(names):
+            msg = f"{which} is {len(row)} values; expected {expected}"
             raise DataError(msg)
     return {str(name): [row[place] for row in value["data"]] for place, name in enumerate(names)}
 
@@ -156,21 +151,19 @@ def _from_rows(key: str, value: Any, schema: pa.Schema) -> dict[str, Any]:
     """Parse a list of records, an object of columns, or a list of the values of the only column."""
     if isinstance(value, dict) and key != "dataframe_records":
         for name, cells in value.items():
-            if not isinstance(cells, list):
-                msg = f"{key}.{name} is a JSON {_json_type(cells)}; expected a list with one value for each row"
-                raise DataError(msg)
+            _require_type(cells, list, f"{key}.{name}", "a list with one value for each row")
         return dict(value)
-    if not isinstance(value, list):
-        msg = f"{key} is a JSON {_json_type(value)}; expected a list of records"
+    _require_type(value, list, key, "a list of records")
+    are_records = bool(value) and all(isinstance(each, dict) for each in value)
+    if len(schema) == 1 and key != "dataframe_records" and not are_records:
+        return {schema.names[0]: value}
+    expected = f"an object with {', '.join(schema.names)}"
+    if not value:
+        msg = f"row 0 of {key} is missing; expected {expected}"
         raise DataError(msg)
-    if value and all(isinstance(record, dict) for record in value):
-        return _from_records(key, value, schema)
-    if key == "dataframe_records" or len(schema) != 1:
-        position = next((place for place, record in enumerate(value) if not isinstance(record, dict)), 0)
-        came = f"is a JSON {_json_type(value[position])}" if value else "is missing"
-        msg = f"row {position} of {key} {came}; expected an object with {', '.join(schema.names)}"
-        raise DataError(msg)
-    return {schema.names[0]: value}
+    for position, record in enumerate(value):
+        _require_type(record, dict, f"row {position} of {key}", expected)
+    return _from_records(key, value, schema)
 
 
 def _from_records(key: str, records: Sequence[Mapping[str, Any]], schema: pa.Schema) -> dict[str, Any]:
@@ -189,6 +182,9 @@ def _from_records(key: str, records: Sequence[Mapping[str, Any]], schema: pa.Sch
     return columns
 
 
-def _json_type(value: Any) -> str:
-    names = {dict: "object", list: "list", str: "string", bool: "truth value", int: "number", float: "number"}
-    return names.get(type(value), "null")
+def _require_type(value: Any, kind: type, what: str, expected: str) -> None:
+    """Raise a DataError if a JSON value is of another type than `kind`."""
+    if not isinstance(value, kind):
+        names = {dict: "object", list: "list", str: "string", bool: "truth value", int: "number", float: "number"}
+        msg = f"{what} is a JSON {names.get(type(value), 'null')}; expected {expected}"
+        raise DataError(msg)

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headframe.config.plan.plan import Plan
-from headframe.errors import ConfigurationError, HeadframeError, Refused, Unavailable
+from headframe.errors import ConfigurationError, HeadframeError, Refused, Unavailable, refuse_if
+from headframe.ledger.entries import Entry, champion_entry
+from headframe.promotion.promotion_checks import promotion_problems
+from headframe.promotion.service import PromotionService, read_files, require_same
 from headframe.registry.versions import ModelVersion, is_champion_name, load_files, load_model, resolve, signed_files
 from headframe.signing.trust import Trust
 
 if TYPE_CHECKING:
-    from headframe.ledger.entries import Entry
     from headframe.prediction.predictor import Predictor
-    from headframe.promotion.service import PromotionService
 
 log = logging.getLogger("headframe")
 
@@ -42,8 +43,6 @@ def open_served_version(model: str, plan: Plan, uri: str, root: Path) -> tuple[M
     if plan.promotion.served != "ledger" or not is_champion_name(model):
         version = resolve(model, uri)
         return version, load_model(version, uri, trust)
-    from headframe.promotion.service import PromotionService, read_files, require_same  # noqa: PLC0415 - imports SQLAlchemy
-
     name = model.removeprefix("models:/").partition("@")[0]
     # Whatever data set the plan is for: the policy holds for the requested model.
     service = PromotionService(plan.promotion.model_copy(update={"model": name}), trust, uri, root)
@@ -54,15 +53,7 @@ def open_served_version(model: str, plan: Plan, uri: str, root: Path) -> tuple[M
 
 
 def _champion_version(model: str, name: str, service: PromotionService) -> tuple[ModelVersion, Entry]:
-    """Return the champion named by MLflow and the entry that made it champion, if ledger and policy agree.
-
-    Raises:
-        ConfigurationError: there is no such model, or it has no champion.
-        Refused: they do not.
-    """
-    from headframe.ledger.entries import champion_entry  # noqa: PLC0415 - see `open_served_version`
-    from headframe.promotion.promotion_checks import promotion_problems  # noqa: PLC0415 - see `open_served_version`
-
+    """Return the champion named by MLflow and the entry that made it champion, if ledger and policy agree."""
     for _ in range(_ATTEMPTS):
         unprojected = _project_pending(name, service)
         try:
@@ -87,14 +78,12 @@ def _champion_version(model: str, name: str, service: PromotionService) -> tuple
     if unprojected is not None:
         log.warning("champion  %s", unprojected)
     problems = promotion_problems(entries, entry, service)
-    if problems:
-        msg = f"{name} is not served, since its promotion does not hold: {problems[0]}"
-        raise Refused(msg)
+    refuse_if(f"{name} is not served, since its promotion does not hold: {problems[0]}" if problems else None)
     return version, entry
 
 
 def _project_pending(name: str, service: PromotionService) -> str | None:
-    """Complete an interrupted projection; where this is not allowed, as for a reader, return a sentence about it."""
+    """Complete an interrupted projection; where this is not allowed, as for a reader, return a message about it."""
     try:
         service.project_pending(name)
     except (Refused, Unavailable):

@@ -36,14 +36,12 @@ def serve(
         root: the project's folder.
         uri: MLflow's address.
         host: address to listen on.
-        port: port to listen on; 0 takes a free one.
+        port: to listen on; 0 takes a free one.
         ready: called with model, version and address once requests can be sent.
 
     Raises:
-        HeadframeError: the port is taken or the host is not this machine's.
-        ConfigurationError: there is no such model, or the port cannot be one.
-        Refused: its files are not what a trusted author signed, or the ledger does not make it champion; see
-            `open_served_version`.
+        HeadframeError: as `open_served_version`; or the port is taken, or the host is not this machine's.
+        ConfigurationError: the port cannot be one.
     """
     with _listen(host, port) as listening:
         version, predictor = open_served_version(model, plan, uri, root)

@@ -42,7 +42,7 @@ def smoke_test(
     """Request a prediction for the first test row from the champion, or if unusable from the version decided about.
 
     Args:
-        decision: which version.
+        decision: names the versions.
         trained: its probe and predictions hold the row, its id and what the version predicted for it.
         team: whose signatures count.
         registry: MLflow's address as any machine reads it.
@@ -85,9 +85,6 @@ def query_package(model: str, name: str, number: int, probe: str) -> tuple[int, 
         name: of the model in the registry.
         number: of its version.
         probe: the Parquet file.
-
-    Raises:
-        HeadframeError: as `open_package`.
     """
     import pyarrow.parquet as pq  # noqa: PLC0415 - see `smoke_test`
 
@@ -104,7 +101,7 @@ def _difference(response: list[dict[str, Any]], predictions: pa.Table) -> str:
 
     Args:
         response: rows as the application returns them: one, or of a forecast one per step.
-        predictions: the columns of `Task.predictions`.
+        predictions: with the columns of `Task.predictions`.
     """
     import numpy as np  # noqa: PLC0415 - see `smoke_test`
     import pyarrow as pa  # noqa: PLC0415

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from headframe.config.targets.nearest import nearest
 from headframe.datasets.table import TABLE, Table
 from headframe.errors import ConfigurationError, DataError, first_line
-from headframe.prediction.schema import cast_table, require_unique, to_column, to_table
+from headframe.prediction.schema import cast_table, require_columns, require_unique, to_column, to_table
 
 ROW_ID = "row_id"
 BLOCK_BYTES = 4 * 2**20  # of text that is parsed at once
@@ -68,11 +68,12 @@ def open_rows(source: str, root: Path, schema: pa.Schema, size: int) -> Rows:
 
 
 def _wanted(names: list[str], schema: pa.Schema, path: Path) -> list[str]:
-    missing = [name for name in schema.names if name not in names]
-    if missing:
-        came = ", ".join(names) or "none"
-        msg = f"{path}: column {missing[0]!r} is missing; came: {came}; expected: {', '.join(schema.names)}"
-        raise DataError(msg)
+    """Return the columns to read: the model's, and `row_id` where it comes and is not one of them."""
+    try:
+        require_columns(names, schema)
+    except DataError as error:
+        msg = f"{path}: {error}"
+        raise DataError(msg) from error
     wanted = [*schema.names, *((ROW_ID,) if ROW_ID in names and ROW_ID not in schema.names else ())]
     require_unique([name for name in names if name in wanted])
     return wanted
@@ -97,21 +98,21 @@ def _parquet(path: Path, schema: pa.Schema, size: int) -> Rows:
 
 def _in_shape(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     """Cast rows to a schema; lists of numbers are accepted as tensors, since few programs write Arrow's tensors."""
-    if all(isinstance(rows.schema.field(each.name).type, pa.BaseExtensionType) for each in schema if _tensor(each)):
+    tensors = _tensors(schema)
+    if all(isinstance(rows.column(name).type, pa.BaseExtensionType) for name in tensors):
         return cast_table(rows, schema)
-    listed = {
-        each.name: rows.column(each.name).to_pylist() if _tensor(each) else rows.column(each.name).combine_chunks()
-        for each in schema
-    }
-    return to_table(listed, schema)
+    columns = {name: rows.column(name) for name in schema.names}
+    return to_table(
+        {name: each.to_pylist() if name in tensors else each.combine_chunks() for name, each in columns.items()}, schema
+    )
 
 
-def _tensor(each: pa.Field) -> bool:
-    return isinstance(each.type, pa.FixedShapeTensorType)
+def _tensors(schema: pa.Schema) -> list[str]:
+    return [each.name for each in schema if isinstance(each.type, pa.FixedShapeTensorType)]
 
 
 def _delimited(path: Path, schema: pa.Schema, _: int, delimiter: str) -> Rows:
-    tensors = [each.name for each in schema if _tensor(each)]
+    tensors = _tensors(schema)
     if tensors:
         msg = f"{path}: column {tensors[0]!r} holds arrays, which text cannot hold; give Parquet or JSON lines"
         raise DataError(msg)
