@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import configparser
 import hashlib
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -29,23 +28,28 @@ def restore_table(table: TableRecord, project: Path, root: Path) -> str:
     """Restore the version with the recorded digest from DVC's cache or remote, where one of them has it.
 
     Args:
-        table: which version.
+        table: names the version.
         project: the user's; its cache and its settings of DVC are read.
         root: the checkout's; the table is written to its `data/`.
 
     Returns:
         Where it came from; `SOURCES` where it has to be collected.
     """
-    stores = list(_stores(project))
+    settings = DvcSettings.read(project, skip_unreadable=True)
+    stores = {}
+    if settings.files and holds_objects(settings.cache):
+        stores["the project's DVC cache"] = {"config": settings_of_remote("project", settings.cache)}
+    if settings.files and settings.remote:
+        stores["the project's DVC remote"] = settings.with_remotes_only()
     if not stores:
         return SOURCES
     from headframe.datasets.versions import DataVersions  # noqa: PLC0415 - dvc costs seconds
 
     folder = root / ".dvc"
-    for name, settings in stores:
+    for name, files in stores.items():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        for file, parser in settings.items():
+        for file, parser in files.items():
             with (folder / file).open("w", encoding="utf-8") as stream:
                 parser.write(stream)
         try:
@@ -82,14 +86,3 @@ def link_raw_files(sources: Mapping[str, Any], project: Path, root: Path) -> Non
             if file.is_file() and not link.exists():
                 link.parent.mkdir(parents=True, exist_ok=True)
                 link.symlink_to(file)
-
-
-def _stores(project: Path) -> Iterator[tuple[str, dict[str, configparser.ConfigParser]]]:
-    """Yield names and DVC settings for a checkout that fetches from the project's cache, and from its remote."""
-    settings = DvcSettings.read(project, skip_unreadable=True)
-    if not settings.files:
-        return
-    if holds_objects(settings.cache):
-        yield "the project's DVC cache", {"config": settings_of_remote("project", settings.cache)}
-    if settings.remote:
-        yield "the project's DVC remote", settings.with_remotes_only()

@@ -12,9 +12,6 @@ Verdict = Literal["bitwise", "within tolerance", "different"]
 STAGES = ("plan", "code", "data", "split", "features", "weights", "predictions", "metrics")
 """In the order in which each depends on those before it."""
 
-RESULTS = STAGES[2:]
-"""Outputs; plan and code are inputs."""
-
 NUMERIC = ("weights", "predictions", "metrics")
 """What another processor or library may round differently; everything before is either equal or something else."""
 
@@ -121,8 +118,8 @@ def verdict_of(stages: tuple[StageComparison, ...], metrics: dict[str, MetricCom
     Other code that gives equal bits has reproduced them; whether weights, predictions and metrics are all that
     differs decides between the other two.
     """
-    by_name = {each.stage: each for each in stages}
-    if all(by_name[name].equal for name in RESULTS) and by_name["plan"].equal:
+    differing = {each.stage for each in stages if not each.equal}
+    if differing <= {"code"}:
         return "bitwise"
-    exact = all(each.equal for each in stages if each.stage not in (*NUMERIC, "code"))
-    return "within tolerance" if exact and metrics and all(each.within for each in metrics.values()) else "different"
+    near = bool(metrics) and all(each.within for each in metrics.values())
+    return "within tolerance" if near and differing <= {"code", *NUMERIC} else "different"

@@ -12,15 +12,13 @@ from headframe.places import Places
 from headframe.prediction.layout import PREDICTIONS, PROBE
 from headframe.records import Decision, SmokeTestResult, Trained
 from headframe.registry.isolated import call_with_model
-from headframe.registry.versions import is_intact, model_files, resolve
+from headframe.registry.versions import ModelVersion, is_intact, model_files, resolve
 from headframe.signing.trust import Trust
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
 
     from headframe.prediction.predictor import Predictor
-    from headframe.registry.versions import ModelVersion
 
 OK = 200  # HTTP's
 
@@ -89,7 +87,6 @@ def query_package(model: str, name: str, number: int, probe: str) -> tuple[int, 
     import pyarrow.parquet as pq  # noqa: PLC0415 - see `smoke_test`
 
     from headframe.registry.loader import load_package  # noqa: PLC0415
-    from headframe.registry.versions import ModelVersion  # noqa: PLC0415
 
     predictor = load_package(Path(model))
     rows = pq.read_table(probe)
@@ -124,7 +121,7 @@ def _difference(response: list[dict[str, Any]], predictions: pa.Table) -> str:
     return ""
 
 
-def _gap(name: str, served: np.ndarray, stored: Any, largest: Any) -> str:
+def _gap(name: str, served: Any, stored: Any, largest: Any) -> str:
     """Return by how much numbers differ, relative to `largest` of their kind; empty where within tolerance."""
     gap = abs(served - stored)
     return "" if (gap <= TOLERANCE * largest).all() else f"{name} is off by {gap.max():.3g}"

@@ -192,10 +192,9 @@ def _numbered(tables: Rows, source: str) -> Rows:
                 msg = f"{source}: a row has no {ROW_ID}; give each row one, or leave the column out"
                 raise DataError(msg)
             rows = table.drop_columns([ROW_ID])
-            yield rows.add_column(0, ROW_ID, names.cast(pa.string()))
         else:
-            names = pa.array([str(number) for number in range(start, start + table.num_rows)], pa.string())
-            yield table.add_column(0, ROW_ID, names)
+            rows, names = table, pa.array(range(start, start + table.num_rows))
+        yield rows.add_column(0, ROW_ID, names.cast(pa.string()))
         start += table.num_rows
     if not start:
         msg = f"{source} holds no rows"
