@@ -18,8 +18,8 @@ from headframe.config.project import Project
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[str, Any], str]:
     """An undisturbed run; tests only read it, or repeat it."""
     project = fresh_project(tmp_path_factory.mktemp("finished_run") / "project")
-    outcome, said = headframe(project, "run", *SMALL)
-    return project, outcome, said
+    outcome, stderr = headframe(project, "run", *SMALL)
+    return project, outcome, stderr
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """Runs of the command line in forked processes, so that everything heavy is imported once for all of them.
 
 Run as a program: imports everything, then reads one request a line from its standard input, forks, lets the child run
-the command line, and answers with a line that holds the child's exit code, or minus the signal that killed it. A
+the command line, and responds with a line that holds the child's exit code, or minus the signal that killed it. A
 request is JSON: `root` of the project, `arguments` of `headframe`, the files `stdout` and `stderr` for its standard
 output and error, and `kill`: nothing, or a stage and the point at which the whole run kills itself by SIGKILL.
 """
@@ -54,7 +54,10 @@ MIDDLE = {
         "_create_version",
     ),  # run and model are there
     "promote": ("headframe.ledger.store", "set_champion"),  # written in the ledger, but MLflow does not know
-    "smoke-test": ("headframe.serving.smoke_request", "send_request"),  # the champion is loaded, but not asked
+    "smoke-test": (
+        "headframe.serving.smoke_request",
+        "send_request",
+    ),  # the champion is loaded, but not requested
 }
 """What each stage calls when about half of its work is done: its place and name."""
 POINTS = ("begun", "half", "written")

@@ -94,18 +94,18 @@ def flowers(forked_runs: ForkedRuns, tmp_path_factory: pytest.TempPathFactory) -
     project = fresh_project(tmp_path_factory.mktemp("flowers") / "project")
     (project.conf / "dataset" / "flowers.yaml").write_text(FLOWERS)
     (project.root / "flowers.csv").write_text(GOOD)
-    code, outcome, said = forked_runs.run(project, "run", *PLAN)
-    assert code == 0, said
+    code, outcome, stderr = forked_runs.run(project, "run", *PLAN)
+    assert code == 0, stderr
     return project, outcome
 
 
 def fails(forked_runs: ForkedRuns, project: Project, content: bytes, words: list[str]) -> None:
-    """Put a file in the place of the source, run, and read what is said of it."""
+    """Put a file in the place of the source, run, and return the error that is reported."""
     (project.root / "flowers.csv").write_bytes(content)
-    code, document, said = forked_runs.run(project, "run", *PLAN)
-    assert code == 3, said
-    assert "Traceback" not in said
-    last = said.strip().splitlines()[-1]
+    code, document, stderr = forked_runs.run(project, "run", *PLAN)
+    assert code == 3, stderr
+    assert "Traceback" not in stderr
+    last = stderr.strip().splitlines()[-1]
     assert last == f"headframe: {document['error']}"
     assert document["exit_code"] == 3
     for word in words:
@@ -132,23 +132,23 @@ def test_rows_that_cannot_be_learned_from_leave_the_champion_and_the_former_vers
     fails(forked_runs, project, *UNLEARNABLE[what])
     assert champion(project) == (1, 1)
     table = outcome["result"]["data"]["validated"]["table"]["digest"]
-    code, _, said = forked_runs.run(project, "data", "restore", "flowers", table)
-    assert code == 0, said
+    code, _, stderr = forked_runs.run(project, "data", "restore", "flowers", table)
+    assert code == 0, stderr
     assert Table.open(project.data / "flowers").digest == table
 
 
-def test_after_all_of_that_the_champion_answers_and_the_good_file_is_known(
+def test_after_all_of_that_the_champion_responds_and_the_good_file_is_known(
     forked_runs: ForkedRuns, flowers: tuple[Project, dict[str, Any]]
 ) -> None:
     project, outcome = flowers
     (project.root / "flowers.csv").write_text(GOOD)
-    code, again, said = forked_runs.run(project, "run", *PLAN)
-    assert code == 0, said
+    code, again, stderr = forked_runs.run(project, "run", *PLAN)
+    assert code == 0, stderr
     assert again == outcome
-    code, answers, said = forked_runs.run(
+    code, document, stderr = forked_runs.run(
         project, "predict", "flowers", "flowers", str(project.root / "scored.parquet")
     )
-    assert (code, answers["rows"]) == (0, len(ROWS)), said
+    assert (code, document["rows"]) == (0, len(ROWS)), stderr
 
 
 @pytest.mark.parametrize(
@@ -167,9 +167,9 @@ def test_a_busy_port_is_one_sentence_and_code_1(
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        code, document, said = forked_runs.run(flowers[0], *arguments, str(port))
+        code, document, stderr = forked_runs.run(flowers[0], *arguments, str(port))
     assert code == document["exit_code"] == 1
     assert document["error"].startswith(sentence.format(port))
-    assert said.endswith(f"headframe: {document['error']}\n")
-    assert "Traceback" not in said
+    assert stderr.endswith(f"headframe: {document['error']}\n")
+    assert "Traceback" not in stderr
     assert not (flowers[0].state / "servers.json").exists()

@@ -1,4 +1,4 @@
-"""What decides nothing about a training does not train anew."""
+"""What decides nothing about a training does not train again."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def test_tiny_arguments_change_nothing_and_a_title_changes_the_card_alone(
     project = forking_project(tmp_path / "project")
 
     def finished_run() -> tuple[dict, set[str]]:
-        code, document, said = forked_runs.run(project, "train", *TINY)
-        assert code == 0, said
-        return document, {line.split(" ")[0] for line in said.splitlines() if "(reused " in line}
+        code, document, stderr = forked_runs.run(project, "train", *TINY)
+        assert code == 0, stderr
+        return document, {line.split(" ")[0] for line in stderr.splitlines() if "(reused " in line}
 
     first, reused = finished_run()
     assert not reused

@@ -23,7 +23,7 @@ TINY = (
     "trainer.batch_size=256",
     "evaluation.resamples=100",
 )
-"""An ensemble of two tiny networks beside a baseline: every stage that there is."""
+"""An ensemble of two tiny networks and a baseline: every stage that there is."""
 FORKED = (*TINY, "launcher=forked")
 POINTS = ("begun", "half", "written")
 """Where a stage is killed: as it begins, in its middle, and when only its record is missing; see `kill_points.py`."""
@@ -34,17 +34,19 @@ def recorded(project: Project, stage: str) -> list[Path]:
     return sorted((project.stages / stage).glob("*/record.json"))
 
 
-def reused(said: str) -> list[str]:
+def reused(stderr: str) -> list[str]:
     """The stages that a run reused."""
-    return [line.split(" ")[0] for line in said.splitlines() if "(reused " in line]
+    return [line.split(" ")[0] for line in stderr.splitlines() if "(reused " in line]
 
 
 @pytest.fixture(scope="module")
 def undisturbed(forked_runs: ForkedRuns, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What comes of the plan when nothing happens to it."""
-    code, outcome, said = forked_runs.run(forking_project(tmp_path_factory.mktemp("calm") / "project"), "run", *FORKED)
-    assert code == 0, said
-    assert not reused(said)
+    code, outcome, stderr = forked_runs.run(
+        forking_project(tmp_path_factory.mktemp("calm") / "project"), "run", *FORKED
+    )
+    assert code == 0, stderr
+    assert not reused(stderr)
     return outcome
 
 
@@ -55,15 +57,15 @@ def test_a_run_killed_inside_a_stage_continues_to_the_same_end(
     project = forking_project(tmp_path / "project")
     before = list(STAGES[: STAGES.index(stage)])
     for number, point in enumerate(POINTS):
-        code, _, said = forked_runs.run(project, "run", *FORKED, kill=(stage, point))
-        assert code == -signal.SIGKILL, said
+        code, _, stderr = forked_runs.run(project, "run", *FORKED, kill=(stage, point))
+        assert code == -signal.SIGKILL, stderr
         assert any(path.is_dir() for path in (project.stages / stage).iterdir()), "the stage never began"
         assert not recorded(project, stage), "the stage was over"
         assert all(recorded(project, name) for name in before)
-        assert reused(said) == (before if number else [])
-    code, outcome, said = forked_runs.run(project, "run", *FORKED)
-    assert code == 0, said
-    assert reused(said) == before
+        assert reused(stderr) == (before if number else [])
+    code, outcome, stderr = forked_runs.run(project, "run", *FORKED)
+    assert code == 0, stderr
+    assert reused(stderr) == before
     assert digests(outcome) == digests(undisturbed)
     assert registered(project) == (1, 1)
 
@@ -79,13 +81,13 @@ def test_a_command_killed_from_outside_while_a_member_trains_continues_to_the_sa
             assert process.poll() is None, "the members were trained before they could be killed"
             time.sleep(0.01)
     finally:
-        with contextlib.suppress(ProcessLookupError):  # it may be over, which the test has said then
+        with contextlib.suppress(ProcessLookupError):  # it may be over, which the loop above has checked then
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
     assert process.returncode == -signal.SIGKILL
     assert not recorded(project, "train")
-    outcome, said = headframe(project, "run", *longer)
-    assert "resuming from step" in said
-    assert reused(said) == list(STAGES[: STAGES.index("fit")])
+    outcome, stderr = headframe(project, "run", *longer)
+    assert "resuming from step" in stderr
+    assert reused(stderr) == list(STAGES[: STAGES.index("fit")])
     assert digests(outcome) == digests(calm)
     assert registered(project) == (1, 1)

@@ -17,23 +17,23 @@ from headframe.config.project import Project
 FinishedRun = tuple[Project, dict[str, Any], str]
 
 
-def test_raw_data_becomes_a_champion_that_answers(finished_run: FinishedRun) -> None:
-    project, outcome, said = finished_run
+def test_raw_data_becomes_a_champion_that_responds(finished_run: FinishedRun) -> None:
+    project, outcome, stderr = finished_run
     assert outcome["decision"]["state"] == "champion"
     assert outcome["decision"]["champion"] == 1
     assert outcome["smoke_test"]["status"] == 200
     assert (project.root / outcome["result"]["evaluated"]["folder"] / "report.html").is_file()
-    assert "engine: inline" in said
-    assert "reused" not in said
+    assert "engine: inline" in stderr
+    assert "reused" not in stderr
 
 
 def test_the_same_command_again_reuses_every_stage_and_says_so(finished_run: FinishedRun) -> None:
     project, outcome, _ = finished_run
-    again, said = headframe(project, "run", *SMALL)
+    again, stderr = headframe(project, "run", *SMALL)
     assert again == outcome
-    lines = [line for line in said.splitlines() if line.split(" ")[0] in STAGES]
+    lines = [line for line in stderr.splitlines() if line.split(" ")[0] in STAGES]
     assert len(lines) == 9
-    assert all("reused" in line for line in lines), said
+    assert all("reused" in line for line in lines), stderr
 
 
 def test_another_folder_gives_the_same_digests(finished_run: FinishedRun, tmp_path: Path) -> None:
@@ -60,18 +60,18 @@ def test_the_run_says_what_the_training_took(finished_run: FinishedRun) -> None:
 
 def test_a_changed_port_repeats_no_training(finished_run: FinishedRun) -> None:
     project, _, _ = finished_run
-    _, said = headframe(project, "train", *SMALL, "serving.port=9999")
-    lines = [line for line in said.splitlines() if line.startswith(("ingest", "validate", "fit"))]
+    _, stderr = headframe(project, "train", *SMALL, "serving.port=9999")
+    lines = [line for line in stderr.splitlines() if line.startswith(("ingest", "validate", "fit"))]
     assert len(lines) == 3
-    assert all("reused" in line for line in lines), said
+    assert all("reused" in line for line in lines), stderr
 
 
 def test_two_runs_at_once_in_one_folder_come_to_one_version(tmp_path: Path, finished_run: FinishedRun) -> None:
     project = fresh_project(tmp_path / "both")
     processes = [start(project, "run", *SMALL, "--json") for _ in range(2)]
     for process in processes:
-        _, said = process.communicate(timeout=500)
-        assert process.returncode == 0, said
+        _, stderr = process.communicate(timeout=500)
+        assert process.returncode == 0, stderr
     assert registered(project) == (1, 1)
 
 
@@ -108,10 +108,10 @@ def test_a_mistake_is_one_sentence_and_the_right_code(
     arguments: tuple[str, ...], code: int, words: list[str], finished_run: FinishedRun
 ) -> None:
     process = start(finished_run[0], *arguments, HEADFRAME_MIRROR="/nonexistent")
-    _, said = process.communicate(timeout=300)
-    assert process.returncode == code, said
-    assert "Traceback" not in said
-    last = said.strip().splitlines()[-1]
+    _, stderr = process.communicate(timeout=300)
+    assert process.returncode == code, stderr
+    assert "Traceback" not in stderr
+    last = stderr.strip().splitlines()[-1]
     assert last.startswith("headframe: ")
     for word in words:
         assert word in last
@@ -144,18 +144,18 @@ def test_a_project_mounted_read_only_can_be_used_but_not_changed(finished_run: F
         return done.returncode, json.loads(done.stdout), done.stderr
 
     for arguments in (("run", *SMALL), ("ingest",), ("train", *SMALL)):
-        code, document, said = call(*arguments)
-        assert code == document["exit_code"] == 1, said
-        assert "Traceback" not in said
-        assert said.endswith(f"headframe: {document['error']}\n")
+        code, document, stderr = call(*arguments)
+        assert code == document["exit_code"] == 1, stderr
+        assert "Traceback" not in stderr
+        assert stderr.endswith(f"headframe: {document['error']}\n")
         assert str(project.root) in document["error"]
         assert "Read-only file system" in document["error"]
-    code, document, said = call("doctor")
+    code, document, stderr = call("doctor")
     [access] = [check for check in document if check["name"] == "access"]
-    assert (code, access["state"]) == (1, "fail"), said
+    assert (code, access["state"]) == (1, "fail"), stderr
     assert "chmod" not in access["fix"]
-    code, document, said = call("predict", "digits", "digits", str(tmp_path / "scored.parquet"))
-    assert (code, document["rows"]) == (0, 1797), said
+    code, document, stderr = call("predict", "digits", "digits", str(tmp_path / "scored.parquet"))
+    assert (code, document["rows"]) == (0, 1797), stderr
     assert (tmp_path / "scored.parquet").is_file()
     assert {path: path.stat().st_mtime_ns for path in project.root.rglob("*")} == before
 

@@ -35,9 +35,9 @@ def test_a_life_through_prefect_is_the_same_life_and_is_visible(
     served: tuple[Project, dict[str, str]], finished_run: tuple[Project, dict[str, Any], str]
 ) -> None:
     project, addresses = served
-    outcome, said = headframe(project, "run", *SMALL)
-    assert "engine: Prefect at" in said
-    assert "Traceback" not in said
+    outcome, stderr = headframe(project, "run", *SMALL)
+    assert "engine: Prefect at" in stderr
+    assert "Traceback" not in stderr
     assert digests(outcome) == digests(finished_run[1])
 
     api = next(address for name, address in addresses.items() if "prefect" in name)
@@ -69,15 +69,15 @@ def test_a_life_through_prefect_is_the_same_life_and_is_visible(
 
 def test_what_was_done_through_prefect_is_reused_inline(served: tuple[Project, dict[str, str]]) -> None:
     project, _ = served
-    _, said = headframe(project, "ingest", "dataset=digits", PREFECT_API_URL="", MLFLOW_TRACKING_URI="")
-    assert said.count("reused") == 4
+    _, stderr = headframe(project, "ingest", "dataset=digits", PREFECT_API_URL="", MLFLOW_TRACKING_URI="")
+    assert stderr.count("reused") == 4
 
 
 def test_a_users_mistake_fails_at_once_and_is_told_in_a_sentence(served: tuple[Project, dict[str, str]]) -> None:
     project, _ = served
-    document, said = headframe(project, "ingest", "+dataset.contract.columns.digit.max=5", code=3)
+    document, stderr = headframe(project, "ingest", "+dataset.contract.columns.digit.max=5", code=3)
     assert "digit" in document["error"]
-    assert "Traceback" not in said
+    assert "Traceback" not in stderr
 
 
 def test_an_api_that_does_not_answer_is_no_silent_inline_run(tmp_path: Path) -> None:
@@ -96,12 +96,12 @@ def test_a_server_that_dies_in_mid_run_is_told_in_a_sentence_and_nothing_is_lost
             assert process.poll() is None, "the run was over before its server could be killed"
             time.sleep(0.05)
         os.kill(next(server["pid"] for server in servers if server["name"] == "prefect"), signal.SIGKILL)
-        output, said = process.communicate(timeout=500)
-        assert process.returncode == 1, said
+        output, stderr = process.communicate(timeout=500)
+        assert process.returncode == 1, stderr
         assert "stopped answering" in json.loads(output)["error"]
-        assert "Traceback" not in said
+        assert "Traceback" not in stderr
     finally:
         headframe(project, "down")
-    outcome, said = headframe(project, "run", *SMALL)
-    assert said.count("reused") >= 3
+    outcome, stderr = headframe(project, "run", *SMALL)
+    assert stderr.count("reused") >= 3
     assert outcome["decision"]["state"] == "champion"

@@ -77,7 +77,7 @@ def project(tmp_path: Path) -> Project:
     return made
 
 
-def asked(version: str) -> list[str]:
+def overrides(version: str) -> list[str]:
     """Ask for an estimator, on one version of the data."""
     return [
         "dataset=paint", "features=tabular", "model=logistic", "baseline=none", "evaluation.resamples=100",
@@ -97,41 +97,41 @@ def kept(project: Project) -> dict[str, set[str]]:
 def test_a_table_that_is_replaced_before_the_program_reads_it_ends_the_run(
     project: Project, forked_runs: ForkedRuns
 ) -> None:
-    code, document, said = forked_runs.run(project, "train", *asked("few"), "launcher=swapping")
-    assert code == 3, said
+    code, document, stderr = forked_runs.run(project, "train", *overrides("few"), "launcher=swapping")
+    assert code == 3, stderr
     assert "data/paint holds version" in document["error"]
     assert "another run or a restore has replaced it meanwhile; run again" in document["error"]
-    assert "Traceback" not in said
+    assert "Traceback" not in stderr
     assert not kept(project)
-    code, document, said = forked_runs.run(project, "train", *asked("few"))
-    assert code == 0, said
+    code, document, stderr = forked_runs.run(project, "train", *overrides("few"))
+    assert code == 0, stderr
     assert kept(project) == {document["data"]["split"]["table"]["digest"]: set(COLOURS["few"])}
 
 
 def test_a_table_that_is_replaced_after_training_is_not_measured_on(project: Project, forked_runs: ForkedRuns) -> None:
     swapping = ["launcher=swapping", "launcher.moment=after"]
-    code, document, said = forked_runs.run(project, "train", *asked("few"), *swapping)
-    assert code == 3, said
+    code, document, stderr = forked_runs.run(project, "train", *overrides("few"), *swapping)
+    assert code == 3, stderr
     assert "data/paint holds version" in document["error"]
     assert list(kept(project).values()) == [set(COLOURS["few"])]
     assert not list(project.stages.glob("evaluate/*/record.json"))
-    code, _, said = forked_runs.run(project, "train", *asked("few"))
-    assert code == 0, said
-    assert "fit          estimator" in said
-    assert [line for line in said.splitlines() if line.startswith("fit ") and "reused" in line]
+    code, _, stderr = forked_runs.run(project, "train", *overrides("few"))
+    assert code == 0, stderr
+    assert "fit          estimator" in stderr
+    assert [line for line in stderr.splitlines() if line.startswith("fit ") and "reused" in line]
 
 
 @pytest.mark.slow
 def test_two_versions_at_once_leave_each_what_is_its_own(project: Project) -> None:
-    processes = [start(project, "train", *asked(version), "--json") for version in COLOURS]
+    processes = [start(project, "train", *overrides(version), "--json") for version in COLOURS]
     for process in processes:
-        _, said = process.communicate(timeout=500)
-        assert process.returncode in {0, 3}, said
+        _, stderr = process.communicate(timeout=500)
+        assert process.returncode in {0, 3}, stderr
         if process.returncode:
-            assert "another run or a restore has replaced it meanwhile" in said.strip().splitlines()[-1]
+            assert "another run or a restore has replaced it meanwhile" in stderr.strip().splitlines()[-1]
     versions = {}
     for version, colours in COLOURS.items():
-        document, _ = headframe(project, "train", *asked(version))
+        document, _ = headframe(project, "train", *overrides(version))
         versions[document["data"]["split"]["table"]["digest"]] = set(colours)
     assert len(versions) == 2
     assert kept(project) == versions

@@ -55,8 +55,8 @@ def letters(forked_runs: ForkedRuns, tmp_path_factory: pytest.TempPathFactory) -
     (project.conf / "dataset" / "letters.yaml").write_text(DATASET, encoding="utf-8")
     lines = [",".join([*map(str, row(number).values()), LABELS[number % 3]]) for number in range(240)]
     (project.root / "字 母.csv").write_text("\n".join(["📏,颜 色,klass/é", *lines]) + "\n", encoding="utf-8")
-    code, outcome, said = forked_runs.run(project, "run", *PLAN)
-    assert code == 0, said
+    code, outcome, stderr = forked_runs.run(project, "run", *PLAN)
+    assert code == 0, stderr
     return project, outcome
 
 
@@ -75,12 +75,12 @@ def test_letters_of_all_kinds_come_through_a_life(letters: tuple[Project, dict[s
 def test_a_file_of_such_rows_is_scored(forked_runs: ForkedRuns, letters: tuple[Project, dict[str, Any]]) -> None:
     project, _ = letters
     pq.write_table(pa.Table.from_pylist([row(number) for number in range(3)]), project.root / "行 📄.parquet")
-    code, document, said = forked_runs.run(project, "predict", "letters", "行 📄.parquet", "出 📄.parquet")
-    assert (code, document["rows"]) == (0, 3), said
+    code, document, stderr = forked_runs.run(project, "predict", "letters", "行 📄.parquet", "出 📄.parquet")
+    assert (code, document["rows"]) == (0, 3), stderr
     assert pq.read_table(project.root / "出 📄.parquet")["prediction"].to_pylist() == [*LABELS]
 
 
-def test_such_rows_are_answered_over_http(letters: tuple[Project, dict[str, Any]]) -> None:
+def test_such_rows_are_predicted_over_http(letters: tuple[Project, dict[str, Any]]) -> None:
     project, _ = letters
     port = free_port()
     process = start(project, "serve", "letters", "--port", str(port))
@@ -89,14 +89,14 @@ def test_such_rows_are_answered_over_http(letters: tuple[Project, dict[str, Any]
         request = urllib.request.Request(
             f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": "application/json"}
         )
-        answer = _asked(request, process)
+        response = _post(request, process)
     finally:
         process.terminate()
         process.communicate(timeout=60)
-    assert [each["prediction"] for each in answer["predictions"]] == [*LABELS]
+    assert [each["prediction"] for each in response["predictions"]] == [*LABELS]
 
 
-def _asked(request: urllib.request.Request, process: Any) -> Any:
+def _post(request: urllib.request.Request, process: Any) -> Any:
     for _ in range(600):
         assert process.poll() is None, process.communicate()[1]
         try:

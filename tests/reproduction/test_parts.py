@@ -57,7 +57,7 @@ def edited(tmp_path: Path) -> Path:
     return root
 
 
-def test_commit_and_diff_give_the_files_as_they_were_whatever_git_is_told(edited: Path, tmp_path: Path, monkeypatch):
+def test_commit_and_diff_give_the_files_as_they_were_whatever_git_is_set_to(edited: Path, tmp_path: Path, monkeypatch):
     (tmp_path / "home").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     noisy = "[diff]\n noprefix = true\n external = false\n renames = copies\n[color]\n ui = always\n"
@@ -94,7 +94,7 @@ def test_a_project_in_a_folder_of_its_repository_is_found_there(tmp_path: Path):
     root = make_project(tmp_path / "repository" / "mining")
     git(root, "commit", "--message", "first")
     (root / "new.txt").write_text("new\n")
-    (tmp_path / "repository" / "beside.txt").write_text("no part of the project\n")
+    (tmp_path / "repository" / "other.txt").write_text("no part of the project\n")
     code = lineage.read_code_state(root)
     assert code.folder == "mining/"
     again = check_out(lineage_of(code), code.diff or b"", root, tmp_path / "checkout")
@@ -174,19 +174,19 @@ def test_the_digest_of_a_table_is_computed_as_it_was_written(name: str, tmp_path
     assert table_digest(Table.open(tmp_path / record.folder)) == record.digest
 
 
-def test_rows_that_only_claim_to_be_the_version_are_not_taken(tmp_path: Path):
+def test_rows_with_another_digest_than_stated_are_not_restored(tmp_path: Path):
     root = make_project(tmp_path / "project")
     record = ingest(plan_for("digits").dataset, Places(root))
 
-    def forge() -> None:
+    def commit_forged() -> None:
         about = Table.open(root / record.folder).metadata
         write_record(root / record.folder / METADATA, about.model_copy(update={"digest": "0" * 64}))
         DataVersions(root).commit("forged")
 
-    assert in_child(forge) == 0
+    assert in_child(commit_forged) == 0
     (tmp_path / "checkout").mkdir()
-    claimed = record.model_copy(update={"digest": "0" * 64})
-    assert restore_table(claimed, root, tmp_path / "checkout") == SOURCES
+    forged = record.model_copy(update={"digest": "0" * 64})
+    assert restore_table(forged, root, tmp_path / "checkout") == SOURCES
     assert not (tmp_path / "checkout" / "data" / "digits").exists()
 
 
@@ -199,7 +199,7 @@ def test_raw_files_that_git_does_not_track_are_linked(tmp_path: Path):
     project, root = tmp_path / "project", tmp_path / "checkout"
     (project / "raw").mkdir(parents=True)
     (project / "raw" / "a.csv").write_text("a\n")
-    (project / "secret").write_text("not asked for\n")
+    (project / "secret").write_text("private\n")
     link_raw_files(
         {"a": {"uri": "file:raw/a.csv"}, "b": {"uri": "file:../b.csv"}, "c": {"uri": "file:/c.csv"}}, project, root
     )
@@ -207,18 +207,18 @@ def test_raw_files_that_git_does_not_track_are_linked(tmp_path: Path):
     assert [path.name for path in root.rglob("*") if not path.is_dir()] == ["a.csv"]
 
 
-def test_only_folders_of_the_dead_are_swept(tmp_path: Path):
-    dead, alive, young, other = (tmp_path / f"{PREFIX}{name}" for name in ("dead", "alive", "young", "x"))
-    for folder in (dead, alive, young):
+def test_only_folders_of_ended_processes_are_removed(tmp_path: Path):
+    ended, running, young, other = (tmp_path / f"{PREFIX}{name}" for name in ("ended", "running", "young", "x"))
+    for folder in (ended, running, young):
         folder.mkdir()
-    (dead / LOCK).touch()
-    (dead / "objects").mkdir()
-    (dead / "objects" / "read-only").write_text("x")
-    (dead / "objects").chmod(0o500)
+    (ended / LOCK).touch()
+    (ended / "objects").mkdir()
+    (ended / "objects" / "read-only").write_text("x")
+    (ended / "objects").chmod(0o500)
     other.symlink_to(tmp_path)
-    with FileLock(alive / LOCK):
+    with FileLock(running / LOCK):
         remove_leftovers(tmp_path)
-        assert {path.name for path in tmp_path.iterdir()} == {alive.name, young.name, other.name}
+        assert {path.name for path in tmp_path.iterdir()} == {running.name, young.name, other.name}
     long_ago = time.time() - 2 * YOUNG
     os.utime(young, (long_ago, long_ago))
     remove_leftovers(tmp_path)

@@ -75,7 +75,7 @@ def _written(rows: pa.Table, path: Path) -> Path:
 
 
 @pytest.mark.parametrize("ending", ["parquet", "csv", "tsv", "jsonl"])
-def test_every_file_format_gives_the_same_answers(world: World, tmp_path: Path, ending: str):
+def test_every_file_format_gives_the_same_predictions(world: World, tmp_path: Path, ending: str):
     rows = _texts(world).slice(0, 500)
     source = _written(rows, tmp_path / f"rows.{ending}")
     found = _predict(world, "sms_spam", source, tmp_path / "scored.parquet")

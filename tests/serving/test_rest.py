@@ -1,4 +1,4 @@
-"""The scoring protocol: answered as MLflow answers it, and refused in one sentence."""
+"""The scoring protocol: responses equal to MLflow's, and errors of one sentence."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _bodies(world: World, name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_form_is_answered_as_mlflow_answers_it(world: World, clients, mlflow_clients, name: str):
+def test_every_form_gets_the_response_of_mlflow(world: World, clients, mlflow_clients, name: str):
     for form, body in _bodies(world, name).items():
         ours = clients[name].post("/invocations", json=body)
         theirs = mlflow_clients[name].post("/invocations", json=body)
@@ -98,7 +98,7 @@ def test_every_form_is_answered_as_mlflow_answers_it(world: World, clients, mlfl
 
 
 @pytest.mark.parametrize("name", ["sms_spam", "etth1"])
-def test_csv_is_answered_as_mlflow_answers_it(world: World, clients, mlflow_clients, name: str):
+def test_csv_gets_the_response_of_mlflow(world: World, clients, mlflow_clients, name: str):
     content = to_frame(world.made[name].probe).to_csv(index=False).encode()
     for kind in ("text/csv", "text/csv; charset=utf-8"):
         ours = clients[name].post("/invocations", content=content, headers={"content-type": kind})
@@ -107,12 +107,12 @@ def test_csv_is_answered_as_mlflow_answers_it(world: World, clients, mlflow_clie
 
 
 @pytest.mark.parametrize("path", ["/ping", "/health", "/version"])
-def test_the_other_paths_are_answered_as_mlflow_answers_them(clients, mlflow_clients, path: str):
+def test_the_other_paths_get_the_response_of_mlflow(clients, mlflow_clients, path: str):
     ours, theirs = clients["digits"].get(path), mlflow_clients["digits"].get(path)
     assert (ours.status_code, ours.text) == (theirs.status_code, theirs.text)
 
 
-def test_answers_name_their_model(clients):
+def test_responses_name_their_model(clients):
     headers = clients["etth1"].get("/ping").headers
     assert (headers["x-headframe-model"], headers["x-headframe-version"]) == ("etth1", "1")
 
@@ -318,10 +318,10 @@ def test_a_wrong_request_gets_one_sentence(clients, case: str):
     found = clients[name].post("/invocations", content=content, headers={"content-type": kind} if kind else {})
     assert found.status_code == status, found.text
     assert list(found.json()) == ["error"]
-    said = found.json()["error"]
-    assert sentence in said
-    assert "Traceback" not in said
-    assert "\n" not in said
+    message = found.json()["error"]
+    assert sentence in message
+    assert "Traceback" not in message
+    assert "\n" not in message
     assert found.headers["x-headframe-version"] == "1"
 
 
@@ -364,11 +364,11 @@ def test_a_fault_of_our_own_shows_no_trace(world: World, monkeypatch, caplog):
 
 
 def test_a_client_that_leaves_in_the_middle_is_no_fault_of_ours(world: World, caplog):
-    said = iter([{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}])
+    messages = iter([{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}])
     scope = {"type": "http", "method": "POST", "path": "/invocations", "headers": [], "query_string": b""}
 
     async def receive() -> Any:
-        return next(said)
+        return next(messages)
 
     async def send(_: Any) -> None:
         pass
@@ -378,25 +378,25 @@ def test_a_client_that_leaves_in_the_middle_is_no_fault_of_ours(world: World, ca
     assert caplog.text == ""
 
 
-def test_one_request_can_be_answered_without_a_port(world: World):
+def test_a_smoke_request_needs_no_port(world: World):
     registered, made = world.registered["etth1"], world.made["etth1"]
     decision = Decision(model="etth1", version=1, champion=None, state="refused", reason="")
-    answered = smoke_test(decision, made.trained, made.plan.team, "here", made.places)
+    tested = smoke_test(decision, made.trained, made.plan.team, "here", made.places)
     expected = made.predictor.predict(made.probe).to_pylist()
-    assert json.loads(answered.response) == {"predictions": expected}
-    assert (answered.model, answered.version, answered.status) == ("etth1", registered.version, 200)
+    assert json.loads(tested.response) == {"predictions": expected}
+    assert (tested.model, tested.version, tested.status) == ("etth1", registered.version, 200)
 
 
-def test_the_answered_row_is_the_first_test_row(world: World):
+def test_a_smoke_request_is_the_first_test_row(world: World):
     made = world.made["sms_spam"]
     decision = Decision(model="sms_spam", version=1, champion=1, state="champion", reason="")
-    answered = smoke_test(decision, made.trained, made.plan.team, "here", made.places)
+    tested = smoke_test(decision, made.trained, made.plan.team, "here", made.places)
     table = pq.read_table(world.root / "data" / "sms_spam" / "table.parquet")
-    row = table.filter([name == answered.row_id for name in table.column("row_id").to_pylist()])
-    assert json.loads(answered.response)["predictions"] == made.predictor.predict(row.select(["text"])).to_pylist()
+    row = table.filter([name == tested.row_id for name in table.column("row_id").to_pylist()])
+    assert json.loads(tested.response)["predictions"] == made.predictor.predict(row.select(["text"])).to_pylist()
 
 
-def _lying(made: Made, change: Callable[[pa.Table], pa.Table], folder: Path) -> Trained:
+def _with_wrong_predictions(made: Made, change: Callable[[pa.Table], pa.Table], folder: Path) -> Trained:
     """Copy what a training left, with other predictions than its model gives."""
     shutil.copytree(made.root / made.trained.folder, folder)
     file = folder / "predictions.parquet"
@@ -418,9 +418,9 @@ def _moved_forecast(table: pa.Table) -> pa.Table:
 
 def _other_class(table: pa.Table) -> pa.Table:
     position = table.column_names.index("prediction")
-    told = table.column("prediction").to_pylist()
+    predicted = table.column("prediction").to_pylist()
     other = {"ham": "spam", "spam": "ham"}
-    return table.set_column(position, table.field(position), pa.array([other[each] for each in told]))
+    return table.set_column(position, table.field(position), pa.array([other[each] for each in predicted]))
 
 
 @pytest.mark.parametrize(
@@ -431,8 +431,8 @@ def _other_class(table: pa.Table) -> pa.Table:
         ("sms_spam", _other_class, "prediction is '(ham|spam)' and was '(ham|spam)'"),
     ],
 )
-def test_an_answer_that_is_not_what_was_measured_is_no_good_one(world: World, tmp_path: Path, name, change, words):
-    trained = _lying(world.made[name], change, tmp_path / "made")
+def test_a_response_other_than_was_evaluated_fails(world: World, tmp_path: Path, name, change, words):
+    trained = _with_wrong_predictions(world.made[name], change, tmp_path / "made")
     decision = Decision(model=name, version=1, champion=1, state="champion", reason="")
     with pytest.raises(HeadframeError, match=f"{name} version 1 responds differently for row .* evaluated: {words}"):
         smoke_test(decision, trained, world.made[name].plan.team, "here", world.made[name].places)
@@ -455,7 +455,7 @@ def _serve(model: str, uri: str, port: int, root: Path, host: str = "127.0.0.1")
 
 @contextmanager
 def _served(world: World, name: str, before: Any = None) -> Iterator[tuple[str, int]]:
-    """Serve in a process of its own, forked so that nothing is imported anew."""
+    """Serve in a process of its own, forked so that nothing is imported again."""
     port = free_port()
     child = os.fork()
     if child == 0:
@@ -479,7 +479,7 @@ def _served(world: World, name: str, before: Any = None) -> Iterator[tuple[str, 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the server's process in /proc")
-def test_a_real_server_answers_many_at_once_alike_and_ends_gracefully(world: World):
+def test_a_real_server_responds_to_many_at_once_alike_and_ends_gracefully(world: World):
     made = world.made["digits"]
     expected = made.predictor.predict(made.probe).to_pylist()
     with _served(world, "digits/1") as (address, _):
