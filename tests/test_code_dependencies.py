@@ -167,7 +167,7 @@ def test_a_network_s_training_is_another_one_where_the_driver_has_a_gpu(tmp_path
             env={**os.environ, "LD_LIBRARY_PATH": str(place)}, capture_output=True, text=True, check=True,
         )  # fmt: skip
         told.append(asked.stdout.splitlines())
-    assert [answers[:2] for answers in told] == [["None", "cpu"], ["Coal-Face 9000", "Coal-Face 9000"]]
+    assert [devices[:2] for devices in told] == [["None", "cpu"], ["Coal-Face 9000", "Coal-Face 9000"]]
     assert told[0][2] != told[1][2]
 
 

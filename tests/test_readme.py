@@ -74,7 +74,7 @@ def shown_after(beginning: str) -> list[str]:
 
 
 def mistakes() -> list[tuple[str, str]]:
-    """Each command of the block on mistakes with what it is said to answer."""
+    """Each command of the block on mistakes with the message that is shown."""
     lines = shown_after("$ headframe run model=cn")
     found: list[tuple[str, str]] = []
     for line in lines:
@@ -113,11 +113,11 @@ def test_every_documented_command_is_one(
         assert left.value.code == 0
 
 
-@pytest.mark.parametrize(("command", "answer"), mistakes())
-def test_a_mistake_is_answered_as_the_readme_says(command: str, answer: str, lived: tuple[Project, str, str]) -> None:
+@pytest.mark.parametrize(("command", "message"), mistakes())
+def test_a_mistake_gets_the_message_of_the_readme(command: str, message: str, lived: tuple[Project, str, str]) -> None:
     code, _, said = call(lived[0].root, *arguments_of(command))
     shows_code = command.endswith("; echo $?")
-    expected, expected_code = answer.rsplit(" ", 1) if shows_code else (answer, "2")
+    expected, expected_code = message.rsplit(" ", 1) if shows_code else (message, "2")
     assert VARYING.sub("#", said.strip().splitlines()[-1]) == VARYING.sub("#", expected)
     assert code == int(expected_code)
 
@@ -163,7 +163,7 @@ def test_what_is_said_of_champions_comes(beginning: str, lived: tuple[Project, s
         assert not [line for line in wanted if line not in came], "\n".join(came)
 
 
-def test_the_champion_answers_as_the_readme_says(lived: tuple[Project, str, str]) -> None:
+def test_the_champion_responds_as_the_readme_says(lived: tuple[Project, str, str]) -> None:
     project, _, _ = lived
     batch, serve, request = shown_after("headframe predict digits digits")
     assert call(project.root, *arguments_of(batch))[0] == 0
@@ -177,15 +177,15 @@ def test_the_champion_answers_as_the_readme_says(lived: tuple[Project, str, str]
         image = load_digits().images[7].tolist()
         words = shlex.split(request.replace("...", json.dumps(image)))
         header, body = words[words.index("-H") + 1], words[words.index("-d") + 1]
-        answer = _answer(f"http://127.0.0.1:{port}/invocations", header, body, process)
+        response = _post(f"http://127.0.0.1:{port}/invocations", header, body, process)
     finally:
         process.terminate()
         process.communicate(timeout=30)
-    assert answer["predictions"][0]["prediction"] == 7
+    assert response["predictions"][0]["prediction"] == 7
 
 
-def _answer(url: str, header: str, body: str, process: subprocess.Popen[str]) -> Any:
-    """Ask until the server, whose start takes seconds, has an answer."""
+def _post(url: str, header: str, body: str, process: subprocess.Popen[str]) -> Any:
+    """Send a request until the server, whose start takes seconds, responds."""
     name, value = header.split(": ")
     for _ in range(600):
         try:
@@ -197,4 +197,4 @@ def _answer(url: str, header: str, body: str, process: subprocess.Popen[str]) ->
             if isinstance(error, urllib.error.HTTPError):
                 raise
             time.sleep(0.1)
-    return pytest.fail("the server never answered")
+    return pytest.fail("the server never responded")

@@ -130,7 +130,7 @@ def connect(team: TeamFolder, settings: Settings, database: str) -> psycopg.Conn
     """Connect as who may make roles and databases.
 
     Raises:
-        HeadframeError: PostgreSQL does not answer, or does not know the user.
+        HeadframeError: PostgreSQL does not respond, or does not know the user.
     """
     ours = {"user": SUPERUSER, "password": team.secrets()["postgres"]} if settings.own else {}
     named = make_conninfo(host=settings.database_host, port=settings.database_port, dbname=database, **ours)

@@ -52,7 +52,7 @@ auth_cache_ttl_seconds = 60
 
 
 def start(team: TeamFolder, settings: Settings) -> float:
-    """Start the server and wait until it answers; return the seconds that this took.
+    """Start the server and wait until it responds; return the seconds that this took.
 
     Raises:
         HeadframeError: its port is taken, or it does not start.
@@ -131,7 +131,7 @@ def _noted(team: TeamFolder) -> Daemon | None:
 
 
 def is_up(settings: Settings) -> bool:
-    """Return whether the server answers."""
+    """Return whether the server responds."""
     try:
         return httpx.get(f"{settings.uri}/health", timeout=2, trust_env=False).is_success
     except httpx.HTTPError:
@@ -189,7 +189,7 @@ class _Administrator:
         try:
             response = httpx.request(method, url, json=fields or None, **options)
         except httpx.HTTPError as error:
-            msg = f"MLflow at {self.settings.uri} does not answer ({error}); start it with `up`"
+            msg = f"MLflow at {self.settings.uri} does not respond ({error}); start it with `up`"
             raise HeadframeError(msg) from error
         if response.is_error:
             msg = f"MLflow at {self.settings.uri} refused {path}: {response.text.strip()[:300]}"

@@ -360,8 +360,8 @@ def test_two_processes_at_once_end_with_one_sound_table(people: People, tmp_path
     text = "name,age,height,city\n" + "".join(f"n{at},{at},,c\n" for at in range(20_000))
     (tmp_path / "people.json").write_text(people(text).model_dump_json())
     both = [child("nowhere", tmp_path) for _ in range(2)]
-    answers = {process.communicate()[0] for process in both}
+    outputs = {process.communicate()[0] for process in both}
     assert [process.returncode for process in both] == [0, 0]
-    record = TableRecord.model_validate_json(answers.pop())
-    assert not answers
+    record = TableRecord.model_validate_json(outputs.pop())
+    assert not outputs
     open_record(record, tmp_path).verify()

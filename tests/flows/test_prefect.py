@@ -80,25 +80,25 @@ def test_a_users_mistake_fails_at_once_and_is_told_in_a_sentence(served: tuple[P
     assert "Traceback" not in stderr
 
 
-def test_an_api_that_does_not_answer_is_no_silent_inline_run(tmp_path: Path) -> None:
+def test_an_api_that_does_not_respond_is_no_silent_inline_run(tmp_path: Path) -> None:
     project = fresh_project(tmp_path / "project")
     document, _ = headframe(project, "ingest", code=1, PREFECT_API_URL=f"http://127.0.0.1:{free_port()}/api")
     assert "is not reachable" in document["error"]
 
 
 @pytest.mark.slow
-def test_a_server_that_dies_in_mid_run_is_told_in_a_sentence_and_nothing_is_lost(tmp_path: Path) -> None:
+def test_a_server_that_dies_in_mid_run_is_reported_in_a_sentence_and_nothing_is_lost(tmp_path: Path) -> None:
     project = fresh_project(tmp_path / "project")
     servers, _ = headframe(project, "up", "--prefect-port", str(free_port()), "--mlflow-port", str(free_port()))
     try:
         process = start(project, "run", "--json", *SMALL, PREFECT_CLIENT_MAX_RETRIES="1")
-        while not list(project.stages.glob("divide/*/record.json")):
+        while not list(project.stages.glob("split/*/record.json")):
             assert process.poll() is None, "the run was over before its server could be killed"
             time.sleep(0.05)
         os.kill(next(server["pid"] for server in servers if server["name"] == "prefect"), signal.SIGKILL)
         output, stderr = process.communicate(timeout=500)
         assert process.returncode == 1, stderr
-        assert "stopped answering" in json.loads(output)["error"]
+        assert "was lost" in json.loads(output)["error"]
         assert "Traceback" not in stderr
     finally:
         headframe(project, "down")

@@ -171,7 +171,7 @@ def test_what_could_not_be_written_to_mlflow_is_written_by_the_next_command(
     team: TeamProject, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     def away(*_: object) -> None:
-        msg = "MLflow does not answer"
+        msg = "MLflow does not respond"
         raise Unavailable(msg)
 
     with monkeypatch.context() as patch:

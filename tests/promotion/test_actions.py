@@ -440,7 +440,7 @@ def test_rollback_leads_further_back_each_time(team: TeamProject):
     assert verify("digits", service).problems == ()
 
 
-def test_a_champion_that_was_brought_back_answers_as_before(team: TeamProject):
+def test_a_champion_that_was_restored_predicts_as_before(team: TeamProject):
     rows = pq.read_table(team.root / "data" / "digits" / "table.parquet").slice(0, 64)
     trust = Trust.of(team.config)
     promote_versions(team, 1)

@@ -313,7 +313,7 @@ def test_quick_look_ups_make_no_database_and_name_one_that_is_none(tmp_path: Pat
         champion_number("digits", uri)
 
 
-def test_an_opened_version_answers_as_the_model_that_was_trained(world: World):
+def test_an_opened_version_predicts_as_the_model_that_was_trained(world: World):
     for name, made in world.made.items():
         predictor = load_model(resolve(f"{name}/1", world.uri), world.uri, trust())
         np.testing.assert_array_equal(predictor.scores(made.probe), made.predictor.scores(made.probe))

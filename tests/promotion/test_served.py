@@ -1,4 +1,4 @@
-"""With `served: ledger` nobody is answered by a champion that ledger, files and policy do not all stand for."""
+"""With `served: ledger` no champion is served that ledger, files and policy do not all confirm."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def test_what_a_training_took_is_told_as_far_as_it_is_known(world: World):
 
 
 @pytest.mark.parametrize("name", ["digits", "adult", "sms_spam", "etth1"])
-def test_what_mlflow_loads_answers_as_the_model_in_memory_did(world: World, name: str, monkeypatch):
+def test_what_mlflow_loads_predicts_as_the_model_in_memory_did(world: World, name: str, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", world.uri)
     made, registered = world.made[name], world.registered[name]
     assert registered.parity == 0.0
@@ -189,7 +189,7 @@ def test_an_uncommitted_change_is_kept_byte_for_byte(digits: Made):
     assert file.read_bytes() == b"# gr\xfcn und blau\n"
 
 
-def test_a_package_that_answers_otherwise_is_not_registered(digits: Made):
+def test_a_package_that_predicts_otherwise_is_not_registered(digits: Made):
     file = digits.root / digits.trained.folder / "probe_scores.npy"
     np.save(file, np.load(file) + 1e-3)
     with pytest.raises(HeadframeError, match=r"differs from the trained one by 0\.001 on 32 rows"):

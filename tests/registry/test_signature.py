@@ -536,8 +536,8 @@ def test_an_alias_moved_behind_the_ledgers_back_does_not_serve_where_the_policy_
 def test_mlflow_still_opens_a_signed_model(world: World, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", world.uri)
     made = world.made["sms_spam"]
-    answers = mlflow.pyfunc.load_model("models:/sms_spam/1").predict(to_frame(made.probe))
-    assert answers.equals(made.predictor.predict(made.probe).to_pandas())
+    predicted = mlflow.pyfunc.load_model("models:/sms_spam/1").predict(to_frame(made.probe))
+    assert predicted.equals(made.predictor.predict(made.probe).to_pandas())
 
 
 def test_a_model_is_signed_alike_each_time(package: Path):

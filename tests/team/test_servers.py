@@ -220,7 +220,7 @@ def test_a_foreign_page_cannot_ask_with_a_visitors_password(team: Servers):
     assert _status(team, path, *anna, method="POST", origin="http://evil.example") == 403
 
 
-def test_a_life_registers_and_answers_through_the_proxy(team: Servers, tmp_path: Path):
+def test_a_run_registers_and_responds_through_the_proxy(team: Servers, tmp_path: Path):
     project = fresh_project(tmp_path / "project")
     output, _ = headframe(project, "run", "dataset=digits", *SMALL, **team.people["anna"])
     registered = output["result"]["registered"]
@@ -237,7 +237,7 @@ def _refused(project: Project, team: Servers, name: str, *arguments: str, **more
     return stderr.strip().splitlines()[-1]
 
 
-def test_commands_answer_with_one_sentence_and_exit_code_1(team: Servers, project: Project):
+def test_commands_fail_with_one_sentence_and_exit_code_1(team: Servers, project: Project):
     port = free_port()
     nobody = {"MLFLOW_TRACKING_PASSWORD": ""}
     wrong = {"MLFLOW_TRACKING_PASSWORD": "not the password"}
@@ -245,7 +245,7 @@ def test_commands_answer_with_one_sentence_and_exit_code_1(team: Servers, projec
     for parts in (("run", "dataset=digits", *SMALL), ("predict", "digits", "digits", "scored.parquet")):
         assert "asks who you are (401)" in _refused(project, team, "anna", *parts, **nobody)
         assert "does not know user 'anna' with this password" in _refused(project, team, "anna", *parts, **wrong)
-        assert f"http://127.0.0.1:{port} does not answer" in _refused(project, team, "anna", *parts, **gone)
+        assert f"http://127.0.0.1:{port} does not respond" in _refused(project, team, "anna", *parts, **gone)
 
 
 @pytest.fixture
@@ -466,7 +466,7 @@ def test_everything_is_down_after_down_and_there_again_after_up(team: Servers, m
     assert team.type("down", str(team.folder))[0] == 0  # twice does no harm
     code, _, stderr = team.type("person", str(team.folder), "dora", "reader")
     assert code == 1
-    assert f"MLflow at {team.uri} does not answer" in stderr
+    assert f"MLflow at {team.uri} does not respond" in stderr
     with socket.socket() as taken:  # somebody else's server in the meantime
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", team.port))

@@ -16,7 +16,7 @@ def test_a_server_that_is_down_is_reported_at_once():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-    with pytest.raises(HeadframeError, match=r"does not answer .*; start it \(headframe up\)"):
+    with pytest.raises(HeadframeError, match=r"does not respond .*; start it \(headframe up\)"):
         make_client(f"http://127.0.0.1:{port}")
 
 

@@ -51,7 +51,7 @@ def read_head(model: str, uri: str) -> LedgerHead | None:
         Refused: the tag holds something else.
     """
     with open_client(uri) as client:
-        # Not `get_registered_model`: a server with accounts answers that as if a model that is missing were hidden.
+        # Not `get_registered_model`: for it a server with accounts reports a missing model as a hidden one.
         found = client.search_registered_models(f"name = '{model}'")
     tag = found[0].tags.get(tags.LEDGER) if found else None
     if tag is None:

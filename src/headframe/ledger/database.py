@@ -19,7 +19,7 @@ from headframe.ledger.entries import utc_now
 
 ADDRESS_VARIABLE = "HEADFRAME_LEDGER"  # names the ledger where no plan does
 SQLITE_TIMEOUT = 60  # seconds to wait for another process that has locked an SQLite file
-CONNECT_TIMEOUT = 10  # seconds in which PostgreSQL must answer
+CONNECT_TIMEOUT = 10  # seconds in which PostgreSQL must respond
 _ADVISORY_LOCK = 0x4865616466726D  # any number of our own: of PostgreSQL's advisory lock while the tables are made
 
 _metadata = sa.MetaData()
@@ -112,7 +112,7 @@ class LedgerDatabase:
         """Yield a connection in a transaction, which is committed in the end; one that writes locks an SQLite file.
 
         Raises:
-            Unavailable: PostgreSQL does not answer.
+            Unavailable: PostgreSQL does not respond.
             HeadframeError: the database refuses.
         """
         try:

@@ -71,7 +71,7 @@ class Ledger:
 
         Raises:
             ConfigurationError: the address names neither SQLite nor PostgreSQL.
-            Unavailable: PostgreSQL does not answer.
+            Unavailable: PostgreSQL does not respond.
             HeadframeError: it cannot be opened.
         """
         named = promotion.ledger or os.environ.get(ADDRESS_VARIABLE)
@@ -163,7 +163,7 @@ class Ledger:
         Raises:
             Refused: the ledger is broken, or MLflow knows another one, or more entries than are left of this one. What
                 another ledger wrote to it is never replaced.
-            Unavailable: MLflow does not answer.
+            Unavailable: MLflow does not respond.
         """
         self._require_own_file(uri)
         with self.database.connect(writing=True) as connection:

@@ -50,7 +50,7 @@ def promotion_problems(entries: Sequence[Entry], entry: Entry, service: Promotio
         A sentence without a full stop for each reason; none where it is valid.
 
     Raises:
-        Unavailable: MLflow does not answer.
+        Unavailable: MLflow does not respond.
     """
     try:
         version = service.version(entry.model, entry.version)

@@ -66,7 +66,7 @@ def verify(model: str, service: PromotionService, *, restore: bool = False, reco
 
     Raises:
         ConfigurationError: the ledger does not know the model.
-        Unavailable: MLflow or the ledger does not answer.
+        Unavailable: MLflow or the ledger does not respond.
     """
     service.require_known_model(model)
     found: list[tuple[str, str | None]] = [("foreign entry", each) for each in service.ledger.foreign_entries(model)]

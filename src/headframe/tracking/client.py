@@ -40,7 +40,7 @@ def require_access(uri: str) -> None:
     """Check, before anything long is done, that its results can be tracked; takes milliseconds.
 
     Raises:
-        Unavailable: the server does not answer.
+        Unavailable: the server does not respond.
         HeadframeError: the server refuses this user, or the file is there and cannot be read or written.
     """
     if is_server(uri):
@@ -54,7 +54,7 @@ def make_client(uri: str) -> MlflowClient:
     """Return a client for runs and registry at `uri`; an SQLite file is created where there is none.
 
     Raises:
-        HeadframeError: the server does not answer, or the file cannot be created, read or written.
+        HeadframeError: the server does not respond, or the file cannot be created, read or written.
     """
     switch_off()
     _silence()
@@ -114,7 +114,7 @@ def download(location: str, uri: str, folder: Path | None = None) -> Path:
     """Download a file or a folder that MLflow keeps; without a `folder` what is on this machine is not copied.
 
     Raises:
-        Unavailable: the server does not answer now.
+        Unavailable: the server does not respond now.
         ArtifactMissing: there is no such file, or it cannot be read.
     """
     make_client(uri)
@@ -163,7 +163,7 @@ def _require_server(uri: str) -> None:
             return
     except OSError as error:
         msg = (
-            f"the MLflow server at {uri} does not answer ({error}); start it (headframe up) "
+            f"the MLflow server at {uri} does not respond ({error}); start it (headframe up) "
             "or unset tracking.uri and MLFLOW_TRACKING_URI"
         )
         raise Unavailable(msg) from None
@@ -192,7 +192,7 @@ def _require_account(uri: str) -> None:
             raise request_error(uri, response.status, response.read().decode(errors="replace"))
     except (OSError, http.client.HTTPException) as error:
         reason = str(error) or type(error).__name__
-        msg = f"the MLflow server at {uri} does not answer ({reason}); see whether it is MLflow that listens there"
+        msg = f"the MLflow server at {uri} does not respond ({reason}); see whether it is MLflow that listens there"
         raise Unavailable(msg) from None
     finally:
         connection.close()

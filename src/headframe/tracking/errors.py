@@ -68,7 +68,7 @@ def _unauthorized(uri: str) -> HeadframeError:
 def _forbidden(uri: str, message: str) -> HeadframeError:
     if "Invalid Host header" in message:
         return HeadframeError(
-            f"MLflow at {uri} does not answer to the name {urlsplit(uri).netloc} (403); "
+            f"MLflow at {uri} does not serve the name {urlsplit(uri).netloc} (403); "
             "start the server with that name among its allowed hosts"
         )
     who = os.environ.get(USER) or "you"
