@@ -31,6 +31,10 @@ VARYING = re.compile(
 """Times, digests, measured figures and seconds: they differ between days and kinds of processors."""
 
 
+FinishedRun = tuple[Project, str, str]
+"""A project, and what the run in it printed to standard error and to standard output."""
+
+
 def blocks(document: str) -> list[list[str]]:
     """The lines of each fenced block."""
     return [found.splitlines() for found in FENCE.findall((REPOSITORY / document).read_text(encoding="utf-8"))]
@@ -81,21 +85,21 @@ def mistakes() -> list[tuple[str, str]]:
         if line.startswith("$ "):
             found.append((line.removeprefix("$ "), ""))
         else:
-            command, said = found[-1]
-            found[-1] = (command, f"{said} {line}".strip())
+            command, message = found[-1]
+            found[-1] = (command, f"{message} {line}".strip())
     return found
 
 
 @pytest.fixture(scope="module")
-def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str, str]:
-    """A project in which the main job has run, what that said and what it printed."""
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    """A project in which the main job has run, its standard error and its standard output."""
     root = tmp_path_factory.mktemp("readme") / "project"
     for name in ("conf", "flows"):
         shutil.copytree(REPOSITORY / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     subprocess.run(["git", "init", "--quiet", str(root)], check=True)
-    code, printed, said = call(root, "run", "experiment=digits_ensemble")
-    assert code == 0, said
-    return Project(root), said, printed
+    code, printed, stderr = call(root, "run", "experiment=digits_ensemble")
+    assert code == 0, stderr
+    return Project(root), stderr, printed
 
 
 @pytest.mark.parametrize(("document", "command"), commands())
@@ -114,27 +118,29 @@ def test_every_documented_command_is_one(
 
 
 @pytest.mark.parametrize(("command", "message"), mistakes())
-def test_a_mistake_gets_the_message_of_the_readme(command: str, message: str, lived: tuple[Project, str, str]) -> None:
-    code, _, said = call(lived[0].root, *arguments_of(command))
+def test_a_mistake_gets_the_message_of_the_readme(
+    command: str, message: str, finished_run: tuple[Project, str, str]
+) -> None:
+    code, _, stderr = call(finished_run[0].root, *arguments_of(command))
     shows_code = command.endswith("; echo $?")
     expected, expected_code = message.rsplit(" ", 1) if shows_code else (message, "2")
-    assert VARYING.sub("#", said.strip().splitlines()[-1]) == VARYING.sub("#", expected)
+    assert VARYING.sub("#", stderr.strip().splitlines()[-1]) == VARYING.sub("#", expected)
     assert code == int(expected_code)
 
 
-def test_the_main_job_ends_as_the_readme_shows(lived: tuple[Project, str, str]) -> None:
-    _, said, printed = lived
+def test_the_main_job_ends_as_the_readme_shows(finished_run: FinishedRun) -> None:
+    _, stderr, printed = finished_run
     wanted = [VARYING.sub("#", line.rstrip()) for line in shown_after("engine: inline")]
-    came = [VARYING.sub("#", line.rstrip()) for line in (said + printed).splitlines()]
+    came = [VARYING.sub("#", line.rstrip()) for line in (stderr + printed).splitlines()]
     missing = [line for line in wanted if not line.startswith("response   row") and line not in came]
     assert not missing, "\n".join(came)
 
 
-def test_the_main_job_again_says_what_the_readme_shows(lived: tuple[Project, str, str]) -> None:
-    code, _, said = call(lived[0].root, "run", "experiment=digits_ensemble")
+def test_the_main_job_again_prints_what_the_readme_shows(finished_run: FinishedRun) -> None:
+    code, _, stderr = call(finished_run[0].root, "run", "experiment=digits_ensemble")
     wanted = [VARYING.sub("#", line) for line in shown_after("$ headframe run experiment=digits_ensemble")[1:-1]]
     assert code == 0
-    assert [VARYING.sub("#", line) for line in said.splitlines()][: len(wanted)] == wanted
+    assert [VARYING.sub("#", line) for line in stderr.splitlines()][: len(wanted)] == wanted
 
 
 def typed(beginning: str) -> Iterator[tuple[str, list[str]]]:
@@ -151,20 +157,22 @@ def typed(beginning: str) -> Iterator[tuple[str, list[str]]]:
 
 
 @pytest.mark.parametrize("beginning", ["$ headframe run seed=18", "$ headframe reproduce"])
-def test_what_is_said_of_champions_comes(beginning: str, lived: tuple[Project, str, str]) -> None:
+def test_commands_on_champions_print_what_the_readme_shows(
+    beginning: str, finished_run: tuple[Project, str, str]
+) -> None:
     for command, lines in typed(beginning):
-        code, printed, said = call(lived[0].root, *arguments_of(command))
-        came = [VARYING.sub("#", line.rstrip()) for line in (said + printed).splitlines()]
+        code, printed, stderr = call(finished_run[0].root, *arguments_of(command))
+        came = [VARYING.sub("#", line.rstrip()) for line in (stderr + printed).splitlines()]
         wanted = [VARYING.sub("#", line) for line in lines]
         if command.endswith("; echo $?"):
             assert wanted.pop() == str(code)
         else:
-            assert code == 0, said
+            assert code == 0, stderr
         assert not [line for line in wanted if line not in came], "\n".join(came)
 
 
-def test_the_champion_responds_as_the_readme_says(lived: tuple[Project, str, str]) -> None:
-    project, _, _ = lived
+def test_the_champion_responds_as_the_readme_says(finished_run: FinishedRun) -> None:
+    project, _, _ = finished_run
     batch, serve, request = shown_after("headframe predict digits digits")
     assert call(project.root, *arguments_of(batch))[0] == 0
     assert (project.root / "scored.parquet").is_file()

@@ -33,7 +33,7 @@ class Validated(Record):
 
 
 class SplitRecord(Record):
-    """How a table's rows are divided."""
+    """How a table's rows are split."""
 
     table: TableRecord
     train: int
@@ -54,7 +54,7 @@ class Trained(Record):
     bundle: str  # sha256 of the bundle folder
     predictions: str  # sha256 of predictions.parquet
     epochs: int
-    parameters: int  # trainable numbers in the network(s); 0 for estimators
+    parameters: int  # trainable parameters of the network(s); 0 for estimators
     members: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -132,7 +132,7 @@ class SmokeTestResult(Record):
 
 
 class Ingested(Record):
-    """A data set that is collected, validated, divided and versioned."""
+    """A data set that is ingested, validated, split and committed."""
 
     validated: Validated
     split: SplitRecord

@@ -73,7 +73,7 @@ def test_what_was_done_through_prefect_is_reused_inline(served: tuple[Project, d
     assert stderr.count("reused") == 4
 
 
-def test_a_users_mistake_fails_at_once_and_is_told_in_a_sentence(served: tuple[Project, dict[str, str]]) -> None:
+def test_a_users_mistake_fails_at_once_with_one_sentence(served: tuple[Project, dict[str, str]]) -> None:
     project, _ = served
     document, stderr = headframe(project, "ingest", "+dataset.contract.columns.digit.max=5", code=3)
     assert "digit" in document["error"]

@@ -76,13 +76,9 @@ def smoke_test(
 
 
 def query_package(model: str, name: str, number: int, probe: str) -> tuple[int, str]:
-    """Open a packaged model and request predictions for the rows of a Parquet file, or for one if it has no look-back.
+    """Open the package in folder `model` and request predictions for the rows of a Parquet file.
 
-    Args:
-        model: the folder that holds `MLmodel`.
-        name: of the model in the registry.
-        number: of its version.
-        probe: the Parquet file.
+    A model without look-back predicts for the first row alone.
     """
     import pyarrow.parquet as pq  # noqa: PLC0415 - see `smoke_test`
 
@@ -94,12 +90,7 @@ def query_package(model: str, name: str, number: int, probe: str) -> tuple[int, 
 
 
 def _difference(response: list[dict[str, Any]], predictions: pa.Table) -> str:
-    """Return how a response differs from the first row of a predictions table; empty where it does not.
-
-    Args:
-        response: rows as the application returns them: one, or of a forecast one per step.
-        predictions: with the columns of `Task.predictions`.
-    """
+    """Return how a response (one row, or of a forecast one per step) differs from the first row of predictions."""
     import numpy as np  # noqa: PLC0415 - see `smoke_test`
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.compute as pc  # noqa: PLC0415
