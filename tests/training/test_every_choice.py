@@ -212,12 +212,12 @@ def choices(training_project: Any, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.mark.parametrize(("name", "task", "kind"), cases("model"))
-def test_every_model_learns_and_answers(choices: ChoicesProject, name: str, task: str, kind: str) -> None:
+def test_every_model_learns_and_predicts(choices: ChoicesProject, name: str, task: str, kind: str) -> None:
     choices.check_predictions(choices.plan(*overrides_of(kind, task), f"model={name}"))
 
 
 @pytest.mark.parametrize(("name", "task", "kind"), cases("baseline"))
-def test_every_baseline_learns_and_answers(choices: ChoicesProject, name: str, task: str, kind: str) -> None:
+def test_every_baseline_learns_and_predicts(choices: ChoicesProject, name: str, task: str, kind: str) -> None:
     other = "ridge" if (task, kind) == ("regression", "sparse") else MODELS[kind]
     plan = choices.plan(*overrides_of(kind, task), f"model={other}", f"baseline={name}")
     assert plan.baseline is not None
@@ -266,7 +266,7 @@ def test_every_data_set_is_learned_from(choices: ChoicesProject, name: str) -> N
 
 
 @pytest.mark.parametrize("name", REPOSITORY.choices("experiment"))
-def test_every_experiment_trains_and_answers(choices: ChoicesProject, name: str) -> None:
+def test_every_experiment_trains_and_predicts(choices: ChoicesProject, name: str) -> None:
     series = "windows" in json.dumps(read("experiment", name))
     plan = choices.plan(f"experiment={name}", *QUICK, *(SHORT if series else ()))
     choices.check_predictions(plan)
