@@ -40,13 +40,7 @@ class ScoringRequest(NamedTuple):
 
 
 def parse_request(body: bytes, content_type: str, schema: pa.Schema, max_rows: int) -> ScoringRequest:
-    """Parse a request.
-
-    Args:
-        body: of the request.
-        content_type: its header: JSON or CSV, in UTF-8.
-        schema: the raw columns that the model takes; others are left out.
-        max_rows: most rows of one request.
+    """Parse a request: JSON or CSV in UTF-8; columns that are not in the model's schema are left out.
 
     Raises:
         UnsupportedContentType: another content type or encoding.

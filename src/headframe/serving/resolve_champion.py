@@ -25,11 +25,7 @@ _ATTEMPTS = 3  # to find alias and ledger in agreement, while others promote
 def open_served_version(model: str, plan: Plan, uri: str, root: Path) -> tuple[ModelVersion, Predictor]:
     """Open the version that is meant by `NAME`, `NAME@ALIAS` or `NAME/VERSION`; `NAME` means its champion.
 
-    Args:
-        model: the name.
-        plan: names whose signatures count, whether the ledger must name a champion, and by which policy.
-        uri: MLflow's address.
-        root: the project's folder.
+    The plan says whose signatures count, whether the ledger must name a champion, and by which policy.
 
     Raises:
         ConfigurationError: there is no such model, alias or version.

@@ -30,14 +30,8 @@ def serve(
 ) -> None:
     """Serve requests until the process is stopped (Ctrl-C or SIGTERM).
 
-    Args:
-        model: `NAME`, `NAME@ALIAS` or `NAME/VERSION`; `NAME` means its champion.
-        plan: says how many rows a request may have, whose signature counts and what makes a champion.
-        root: the project's folder.
-        uri: MLflow's address.
-        host: address to listen on.
-        port: to listen on; 0 takes a free one.
-        ready: called with model, version and address once requests can be sent.
+    The plan says how many rows a request may have, whose signature counts and what makes a champion. Port 0 takes a
+    free one. `ready` is called with model, version and address once requests can be sent.
 
     Raises:
         HeadframeError: as `open_served_version`; or the port is taken, or the host is not this machine's.
