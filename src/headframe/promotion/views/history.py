@@ -67,7 +67,7 @@ def history(model: str, service: PromotionService, on: str | None = None) -> His
     entries = service.own_entries(model)
     champions = [entry for entry in entries if entry.kind in CHAMPION_KINDS]
     pairs = zip_longest(champions, champions[1:])
-    periods = [_period(entry, after and after.time, entries, service.trust) for entry, after in pairs]
+    periods = [_period(entry, None if after is None else after.time, entries, service.trust) for entry, after in pairs]
     if moment is not None:
         # Of several in one second the last one counts.
         periods = [period for period in periods if parse_time(period.since) <= moment][-1:]
