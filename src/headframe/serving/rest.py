@@ -62,6 +62,9 @@ def serve(
 
 def _listen(host: str, port: int) -> socket.socket:
     """Bind the port before anything slow is done, so that a taken one is reported at once."""
+    if not 0 <= port < 2**16:
+        msg = f"--port {port} is no port; choose one from 1024 to 65535, or 0 for any that is free"
+        raise ConfigurationError(msg)
     version_6 = ":" in host
     try:
         return socket.create_server(
@@ -70,9 +73,6 @@ def _listen(host: str, port: int) -> socket.socket:
             backlog=128,
             dualstack_ipv6=version_6 and socket.has_dualstack_ipv6(),
         )
-    except OverflowError as error:
-        msg = f"--port {port} is no port; choose one from 1024 to 65535, or 0 for any that is free"
-        raise ConfigurationError(msg) from error
     except OSError as error:
         reason = str(error.strerror or error).partition(" (")[0]  # the address follows
         msg = f"cannot listen on {host}:{port} ({reason}); choose another with --port or --host"
