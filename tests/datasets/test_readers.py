@@ -19,7 +19,7 @@ from headframe.config.plan.data import ColumnContract, DatasetConfig
 from headframe.datasets.readers.base import ReadBatch, RejectedRow
 from headframe.datasets.readers.delimited import Delimited
 from headframe.datasets.readers.idx import Idx
-from headframe.datasets.readers.pixels import Pixels
+from headframe.datasets.readers.pixel_rows import PixelRows
 from headframe.datasets.readers.side_by_side import SideBySide
 from headframe.datasets.schema import contract_schema
 from headframe.errors import ConfigurationError, DataError
@@ -146,7 +146,7 @@ def test_pixels_become_images_and_labels(tmp_path: Path) -> None:
     (tmp_path / "x").write_text(
         "0,1,2,3,4,5,7\n9,9,9,9,9,256,1\n1,2\n0,0,0,0,0,0.5,1\n0,0,0,0,0,nan,1\n5,4,3,2,1,0,8\n"
     )
-    batches = list(Pixels(label="digit").read({"x": tmp_path / "x"}, IMAGE))
+    batches = list(PixelRows(label="digit").read({"x": tmp_path / "x"}, IMAGE))
     images = np.concatenate([batch.rows.column("image").to_numpy_ndarray() for batch in batches])
     assert images.tolist() == np.array([[0, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1, 0]]).reshape(2, 2, 3, 1).tolist()
     assert [row for batch in batches for row in batch.rows.column("digit").to_pylist()] == [7, 8]

@@ -32,7 +32,7 @@ HEAVY = (
     "headframe.training.ensembles",
     "headframe.training.network",
     "headframe.evaluation.evaluation",
-    "headframe.registry.registration",
+    "headframe.registry.registrar",
     "headframe.promotion.run_gates",
     "headframe.promotion.promote",
     "headframe.gates.page",
@@ -50,7 +50,7 @@ MIDDLE = {
     "fit": ("headframe.training.learner", "conclude"),  # so is the first member's; the second never began
     "evaluate": ("headframe.evaluation.evaluation", "report"),  # plots and card are written, the page is not
     "register": (
-        "headframe.registry.registration.Registration",
+        "headframe.registry.registrar.Registrar",
         "_create_version",
     ),  # run and model are there
     "promote": ("headframe.ledger.store", "set_champion"),  # written in the ledger, but MLflow does not know

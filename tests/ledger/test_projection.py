@@ -13,7 +13,7 @@ from team_project import TeamProject, approve_version, gate_version, problems, p
 from headframe.errors import ConfigurationError, HeadframeError, Refused, Unavailable
 from headframe.ledger import database as databases
 from headframe.ledger import store as ledgers
-from headframe.ledger.alias import LedgerHead, read_head
+from headframe.ledger.champion_alias import LedgerHead, read_head
 from headframe.ledger.entries import Entry, format_time, utc_now
 from headframe.promotion import service as services
 from headframe.promotion.approve import reject

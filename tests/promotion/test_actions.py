@@ -120,7 +120,7 @@ def test_gates_that_the_policy_added_since_are_asked_for(team: TeamProject):
     more = {"minimum": MINIMUM, "second": MINIMUM}
     with pytest.raises(Refused, match="digits/1 was not judged by gate second of policy team; run them again"):
         promote_version(team, 1, team.service(needed=0, gates=more))
-    for other in ({"value": 0.2}, {"_target_": "headframe.gates.contract.Contract"}, {"more": 1}):
+    for other in ({"value": 0.2}, {"_target_": "headframe.gates.data_contract.DataContract"}, {"more": 1}):
         with pytest.raises(Refused, match="was judged by gate minimum with other settings than policy team has"):
             promote_version(team, 1, team.service(needed=0, gates={"minimum": {**MINIMUM, **other}}))
     promote_version(team, 1, team.service(needed=0, gates={"minimum": {**MINIMUM, "value": None}}))

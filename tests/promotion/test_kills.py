@@ -16,7 +16,7 @@ from fixtures import in_child
 from team_project import TeamProject, approve_version, gate_version, promote_version, promote_versions
 
 from headframe.errors import Refused
-from headframe.ledger.alias import LedgerHead, read_head
+from headframe.ledger.champion_alias import LedgerHead, read_head
 from headframe.ledger.entries import Entry, champion_entry
 from headframe.promotion.approve import reject
 from headframe.promotion.rollback import rollback

@@ -27,7 +27,7 @@ from headframe.promotion.verify import verify
 from headframe.registry.versions import champion_number
 from headframe.serving.batch import predict_to_file
 from headframe.serving.resolve_champion import open_served_version
-from headframe.serving.rest import serve
+from headframe.serving.server import serve
 from headframe.tracking import tags
 
 

@@ -27,8 +27,8 @@ from headframe.digests import digest
 from headframe.errors import HeadframeError, Refused
 from headframe.prediction.schema import to_frame
 from headframe.registry.register import is_registered
-from headframe.registry.registration import Registration
-from headframe.registry.submission import Submission
+from headframe.registry.registrar import Registrar
+from headframe.registry.request import RegistrationRequest
 from headframe.registry.versions import is_intact, load_model, resolve
 from headframe.tracking import lineage
 
@@ -364,10 +364,8 @@ def test_what_another_machine_registered_at_the_same_moment_stays_alone(digits: 
     first = digits.register()
     client = MlflowClient(digits.uri, digits.uri)
     finds = iter([None])  # this machine looked before the other one had registered
-    really = Registration._find
-    monkeypatch.setattr(
-        Registration, "_find", lambda self, c: next(finds) if finds.__length_hint__() else really(self, c)
-    )
+    really = Registrar._find
+    monkeypatch.setattr(Registrar, "_find", lambda self, c: next(finds) if finds.__length_hint__() else really(self, c))
     assert digits.register().version == first.version
     assert [int(each.version) for each in client.search_model_versions("name = 'digits'")] == [1]
 
@@ -376,7 +374,7 @@ def test_a_key_does_not_depend_on_where_the_project_or_the_registry_lies(world: 
     def key(made: Made) -> str:
         plan = made.plan
         names = (plan.promotion.model, plan.tracking.experiment)
-        return Submission(plan.version, *names, made.data, made.trained, made.evaluated, made.root).key
+        return RegistrationRequest(plan.version, *names, made.data, made.trained, made.evaluated, made.root).key
 
     assert key(digits) == key(world.made["digits"])
     other = replace(digits, plan=digits.plan.model_copy(update={"seed": 18}))

@@ -25,7 +25,7 @@ from headframe.reproduction.data import SOURCES, link_raw_files, restore_table, 
 from headframe.reproduction.page import render_reproduction, show_reproduction
 from headframe.reproduction.report import (
     STAGES,
-    Change,
+    Difference,
     MetricComparison,
     Reproduction,
     StageComparison,
@@ -280,10 +280,10 @@ def test_a_page_names_what_differs(capsys):
         model="digits", version=3, verdict="within tolerance", first_difference="code",
         reason="weights are not the same",
         stages=_stages("code", "weights", "predictions", "metrics"), metrics={"accuracy": NEAR},
-        modules=(Change(name="headframe.examples.seeds", recorded="a", current="b", used=True),),
+        modules=(Difference(name="headframe.examples.seeds", recorded="a", current="b", used=True),),
         environment=(
-            Change(name="torch", recorded="2.13.0", current="2.14.0", used=True),
-            *(Change(name=f"other{n}", recorded="1", current="2", used=False) for n in range(7)),
+            Difference(name="torch", recorded="2.13.0", current="2.14.0", used=True),
+            *(Difference(name=f"other{n}", recorded="1", current="2", used=False) for n in range(7)),
         ),
         data="the project's DVC cache", seconds={"all": 12.0}, bundle="c" * 64, provenance="d" * 64, entry="e" * 64,
     )  # fmt: skip

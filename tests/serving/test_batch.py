@@ -21,7 +21,7 @@ from headframe.prediction.predictor import BATCH
 from headframe.prediction.schema import to_frame
 from headframe.serving import batch
 from headframe.serving.batch import predict_to_file, write_predicted_rows
-from headframe.serving.sources import open_rows
+from headframe.serving.input_files import open_rows
 
 
 def _predict(world: World, name: str, source: object, target: Path) -> pa.Table:

@@ -32,7 +32,7 @@ from headframe.prediction.schema import to_frame
 from headframe.records import Decision, Trained
 from headframe.registry.versions import load_model, resolve, set_champion
 from headframe.serving.app import make_app
-from headframe.serving.rest import serve
+from headframe.serving.server import serve
 from headframe.serving.smoke_request import request_content, send_request, smoke_test
 
 SERIES = ("HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT")

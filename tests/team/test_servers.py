@@ -27,7 +27,7 @@ from headframe.config.plan.serving import TrackingConfig
 from headframe.config.project import Project
 from headframe.doctor import check_tracking
 from headframe.errors import ConfigurationError, HeadframeError, Refused, Unavailable
-from headframe.ledger.alias import LedgerHead, read_head, set_head
+from headframe.ledger.champion_alias import LedgerHead, read_head, set_head
 from headframe.ledger.store import ConcurrentAppend, Ledger
 from headframe.registry.versions import champion_number, resolve
 from headframe.signing.keys import own_key

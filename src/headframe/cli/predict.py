@@ -51,7 +51,7 @@ def _predict(arguments: argparse.Namespace) -> CommandResult:
 def _serve(arguments: argparse.Namespace) -> None:
     project = open_project()
     from headframe.config.load import load_plan
-    from headframe.serving.rest import serve
+    from headframe.serving.server import serve
     from headframe.tracking.address import tracking_uri
 
     plan = load_plan(single_plan(arguments), project)

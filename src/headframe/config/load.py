@@ -18,7 +18,7 @@ from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
-from headframe.config.fit import check_fit
+from headframe.config.compatibility import check_compatibility
 from headframe.config.plan.data import DatasetConfig
 from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
@@ -90,7 +90,7 @@ def load_plan(overrides: Sequence[str], project: Project, *, fitting: bool = Tru
         raise ConfigurationError(_sentence(error, tree, project)) from None
     _check_dataset(plan.dataset, choices.get("dataset"))
     if fitting:
-        check_fit(plan, project)
+        check_compatibility(plan, project)
     for path, node in _components((), tree):
         check_arguments(".".join(path), node, project.root / "src", schema_keys(path, tree) or SETTINGS)
     return plan

@@ -21,7 +21,7 @@ from sqlalchemy.exc import IntegrityError
 from headframe.config.plan.promotion import PromotionConfig
 from headframe.config.project import Project
 from headframe.errors import ConfigurationError, HeadframeError, Refused, refuse_if
-from headframe.ledger.alias import LedgerHead, delete_alias, ledger_mismatch, read_head, set_head
+from headframe.ledger.champion_alias import LedgerHead, delete_alias, ledger_mismatch, read_head, set_head
 from headframe.ledger.checks import checked_entry, intended_model
 from headframe.ledger.database import (
     ADDRESS_VARIABLE,

@@ -45,12 +45,12 @@ def register(  # noqa: PLR0917 - a step takes what its key is made of
         Refused: nobody whom the team lists as an author can sign it here, or it is registered already and signed by
             someone who is not trusted.
     """
-    from headframe.registry.registration import Registration  # noqa: PLC0415 - imports mlflow and torch: seconds
-    from headframe.registry.submission import Submission  # noqa: PLC0415
+    from headframe.registry.registrar import Registrar  # noqa: PLC0415 - imports mlflow and torch: seconds
+    from headframe.registry.request import RegistrationRequest  # noqa: PLC0415
 
     names = (destination.model, destination.experiment)
-    submission = Submission(plan, *names, data, trained, evaluated, places.root)
-    return Registration(submission, team, places.tracking_uri, places.folder).complete()
+    request = RegistrationRequest(plan, *names, data, trained, evaluated, places.root)
+    return Registrar(request, team, places.tracking_uri, places.folder).complete()
 
 
 def is_registered(record: Registered, team: TeamConfig, places: Places) -> bool:

@@ -13,7 +13,7 @@ from headframe.prediction.layout import BUNDLE, PREDICTIONS
 from headframe.reproduction.recorded_run import RecordedRun
 from headframe.reproduction.report import (
     STAGES,
-    Change,
+    Difference,
     MetricComparison,
     RebuiltVersion,
     Reproduction,
@@ -112,7 +112,7 @@ def _code_digest(commit: str, diff: str, modules: dict[str, str]) -> str:
     return digest({"commit": commit, "diff": diff, "modules": modules})
 
 
-def _environment_changes(recorded: RecordedRun, rebuilt: RebuiltVersion) -> list[Change]:
+def _environment_changes(recorded: RecordedRun, rebuilt: RebuiltVersion) -> list[Difference]:
     """Compare Python, machine, device and libraries; those that the result depends on come first."""
     origin, hardware, installed = recorded.lineage, lineage.machine_tags(), lineage.installed_versions()
     then = {"python": origin.python, "machine": origin.machine, "device": origin.device}
@@ -125,9 +125,9 @@ def _environment_changes(recorded: RecordedRun, rebuilt: RebuiltVersion) -> list
     return [*_changes(then, now, then), *sorted(libraries, key=lambda each: not each.used)]
 
 
-def _changes(then: Mapping[str, str], now: Mapping[str, str], used: Container[str]) -> list[Change]:
+def _changes(then: Mapping[str, str], now: Mapping[str, str], used: Container[str]) -> list[Difference]:
     return [
-        Change(name=name, recorded=then.get(name, ABSENT), current=now.get(name, ABSENT), used=name in used)
+        Difference(name=name, recorded=then.get(name, ABSENT), current=now.get(name, ABSENT), used=name in used)
         for name in sorted(then.keys() | now.keys())
         if then.get(name) != now.get(name)
     ]

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from headframe.pages import parts, render
-from headframe.reproduction.report import Change, Reproduction
+from headframe.reproduction.report import Difference, Reproduction
 
 SHORT = 12  # digits of a digest
 COLOURS = {"bitwise": "green", "within tolerance": "yellow", "different": "red", "yes": "green", "no": "red"}
@@ -88,7 +88,7 @@ def _print_table(console: Console, columns: tuple[str, ...], rows: list[list[str
     console.print(table)
 
 
-def _name(change: Change) -> str:
+def _name(change: Difference) -> str:
     return f"{change.name}{'' if change.used else ' (not used)'}"
 
 

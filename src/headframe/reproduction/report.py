@@ -60,7 +60,7 @@ class StageComparison(Record):
         return None if self.reproduced is None else self.reproduced == self.recorded
 
 
-class Change(Record):
+class Difference(Record):
     """Something in the environment, or a module, that is not as recorded."""
 
     name: str
@@ -92,8 +92,8 @@ class Reproduction(Record):
     reason: str
     stages: tuple[StageComparison, ...]
     metrics: dict[str, MetricComparison]
-    modules: tuple[Change, ...]  # of Headframe's installed code
-    environment: tuple[Change, ...]
+    modules: tuple[Difference, ...]  # of Headframe's installed code
+    environment: tuple[Difference, ...]
     data: str = ""  # where the data came from
     seconds: dict[str, float] = {}
     bundle: str  # sha256 of the registered model

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from headframe.prediction.predictor import Predictor
-    from headframe.serving.sources import Rows
+    from headframe.serving.input_files import Rows
 
 BATCHES = 8
 """Forward passes for which rows are read at once. A whole number of them, so that every row stands in the same
@@ -55,7 +55,7 @@ def write_predicted_rows(predictor: Predictor, source: str, target: Path, root: 
     import pyarrow.parquet as pq  # noqa: PLC0415 - the command line imports this module
 
     from headframe.prediction.predictor import BATCH  # noqa: PLC0415
-    from headframe.serving.sources import open_rows  # noqa: PLC0415
+    from headframe.serving.input_files import open_rows  # noqa: PLC0415
 
     rows = open_rows(source, root, predictor.schema, BATCHES * BATCH)
     predictions = _forecast(predictor, rows) if predictor.lookback else _row_by_row(predictor, rows, source)

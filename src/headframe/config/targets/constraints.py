@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from headframe.config.targets import value_types
-from headframe.config.targets.definitions import Definition, find_definition
+from headframe.config.targets.definitions import TargetDefinition, find_definition
 from headframe.config.targets.value_types import ANYTHING, ValueType
 
 TABLE = "_parameter_constraints"
@@ -33,7 +33,7 @@ TYPES: dict[str, ValueType] = {
 """Constraints that are written as a type."""
 
 
-def constraints(found: Definition, own_source: Path) -> dict[str, ValueType]:
+def constraints(found: TargetDefinition, own_source: Path) -> dict[str, ValueType]:
     """Return the type of each parameter of an estimator, as far as its source shows it."""
     return {
         name: value_types.union(_value_type(one) for one in given.elts) if isinstance(given, ast.List) else ANYTHING
@@ -41,7 +41,7 @@ def constraints(found: Definition, own_source: Path) -> dict[str, ValueType]:
     }
 
 
-def _table(found: Definition, own_source: Path) -> dict[str, ast.expr]:
+def _table(found: TargetDefinition, own_source: Path) -> dict[str, ast.expr]:
     """Read the table of a class, or of its first base that has one."""
     if not isinstance(found.node, ast.ClassDef):
         return {}

@@ -18,7 +18,7 @@ SCHEMES = "headframe.datasets.sources"
 
 
 @dataclass(frozen=True)
-class Definition:
+class TargetDefinition:
     """The statement that defines a name, and the module that holds it."""
 
     module: str
@@ -121,7 +121,7 @@ def names_in(module: str, own_source: Path) -> frozenset[str] | None:
     )
 
 
-def find_definition(module: str, name: str, own_source: Path) -> Definition | None:
+def find_definition(module: str, name: str, own_source: Path) -> TargetDefinition | None:
     """Return the definition of a name, following imports; None where no source has it, as in compiled modules."""
     seen: set[tuple[str, str]] = set()
     while (module, name) not in seen:
@@ -131,7 +131,7 @@ def find_definition(module: str, name: str, own_source: Path) -> Definition | No
         if file is None or node is None:
             return None
         if not isinstance(node, ast.ImportFrom):
-            return Definition(module, node)
+            return TargetDefinition(module, node)
         alias = next(alias for alias in node.names if (alias.asname or alias.name) == name)
         package = module if file.name == "__init__.py" else module.rpartition(".")[0]
         relative = "." * node.level + (node.module or "")

@@ -15,7 +15,7 @@ from typing import Any
 
 from headframe.config.targets import value_types
 from headframe.config.targets.constraints import constraints
-from headframe.config.targets.definitions import Definition, find_definition, module_file, names_in
+from headframe.config.targets.definitions import TargetDefinition, find_definition, module_file, names_in
 from headframe.config.targets.nearest import nearest
 from headframe.config.targets.value_types import ANYTHING, ValueType
 from headframe.errors import ConfigurationError
@@ -97,7 +97,7 @@ def parameters_of(target: str, own_source: Path) -> Parameters | None:
     return {key: ranges.get(key, expected) for key, expected in parameters.items()}
 
 
-def _constructor(found: Definition, own_source: Path) -> Parameters | None:
+def _constructor(found: TargetDefinition, own_source: Path) -> Parameters | None:
     """Read the parameters of a class from its `__init__`, its dataclass fields or its bases."""
     node = found.node
     if not isinstance(node, ast.ClassDef):

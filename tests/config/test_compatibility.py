@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import yaml
 
-from headframe.config import fit
+from headframe.config import compatibility
 from headframe.config.build import build
-from headframe.config.fit import check_fit
+from headframe.config.compatibility import check_compatibility
 from headframe.config.load import load_plan
 from headframe.config.members import single_learners
 from headframe.config.plan.data import DatasetConfig
@@ -26,7 +26,7 @@ from headframe.errors import ConfigurationError
 
 REPOSITORY = Project(Path(__file__).resolve().parents[2])
 ROWS = 160
-read = cache(fit._read)
+read = cache(compatibility._read)
 TINY = {"lookback": 12, "horizon": 3}
 """Shorter windows than the shipped ones, where an encoder or a task has them."""
 
@@ -130,11 +130,11 @@ def check_model(model: AnyModel, examples: Any, task: Any) -> None:
 def test_every_combination_is_refused_when_loaded_or_is_accepted_by_training(
     dataset: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fit, "_read", read)  # each message suggests choices, which are the same files every time
+    monkeypatch.setattr(compatibility, "_read", read)  # choices in messages come from the same files
     rows, accepted, refused = None, 0, list[str]()
     for names, plan in plans(dataset):
         try:
-            check_fit(plan, REPOSITORY)
+            check_compatibility(plan, REPOSITORY)
         except ConfigurationError as error:
             refused.append(str(error))
             continue

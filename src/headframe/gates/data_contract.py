@@ -11,7 +11,7 @@ from headframe.validation.expectations import expectations
 
 
 @dataclass(frozen=True)
-class Contract:
+class DataContract:
     """Require a validation report of the version's table: every constraint of the plan's contract checked and met."""
 
     def judge(self, context: GateContext) -> GateResult:

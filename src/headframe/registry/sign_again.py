@@ -17,8 +17,8 @@ from headframe.config.project import Project
 from headframe.digests import file_digest
 from headframe.errors import HeadframeError, Refused, Unavailable
 from headframe.records import Provenance
+from headframe.registry.request import RegistrationRequest
 from headframe.registry.signed_record import validation_message
-from headframe.registry.submission import Submission
 from headframe.registry.versions import ModelVersion, fetch_signature
 from headframe.signing.trust import Trust
 from headframe.tracking import layout, tags
@@ -27,11 +27,13 @@ from headframe.tracking.client import ArtifactMissing, artifacts_uri, download_b
 _ADVICE = "restore the registry from a copy, or delete the version in MLflow and register it again"
 
 
-def payload_to_resign(submission: Submission, team: TeamConfig, version: ModelVersion, uri: str) -> dict[str, str]:
+def payload_to_sign_again(
+    request: RegistrationRequest, team: TeamConfig, version: ModelVersion, uri: str
+) -> dict[str, str]:
     """Return what to sign of a version besides its files.
 
     Args:
-        submission: the result that is registered here.
+        request: the result that is registered here.
         team: whose signatures count.
         version: which carries its key.
         uri: MLflow's address.
@@ -44,23 +46,23 @@ def payload_to_resign(submission: Submission, team: TeamConfig, version: ModelVe
     except Unavailable:
         raise
     except HeadframeError:
-        return {**submission.payload, **_kept_digests(submission, version, uri)}
-    require_identity(signed.payload, submission, version)
+        return {**request.payload, **_kept_digests(request, version, uri)}
+    require_identity(signed.payload, request, version)
     return {name: str(value) for name, value in signed.payload.items() if name != "run_id"}
 
 
-def require_identity(signed: Mapping[str, Any], submission: Submission, version: ModelVersion) -> None:
+def require_identity(signed: Mapping[str, Any], request: RegistrationRequest, version: ModelVersion) -> None:
     """Check that a version is of the result that is registered, since only a tag says so.
 
     Args:
         signed: what its author signed.
-        submission: the result that is registered here.
+        request: the result that is registered here.
         version: which carries its key.
 
     Raises:
         Refused: it is of another result.
     """
-    for name, ours in submission.identity.items():
+    for name, ours in request.identity.items():
         if signed.get(name) != ours:
             msg = (
                 f"{version.uri} carries the key of this result, but its author signed {name} "
@@ -69,13 +71,13 @@ def require_identity(signed: Mapping[str, Any], submission: Submission, version:
             raise Refused(msg)
 
 
-def _kept_digests(submission: Submission, version: ModelVersion, uri: str) -> dict[str, str]:
+def _kept_digests(request: RegistrationRequest, version: ModelVersion, uri: str) -> dict[str, str]:
     """Return the digests of plan, provenance and validation report that the run keeps.
 
     Raises:
         Refused: one of them is not of this result, or not what the version's tags say.
     """
-    report = layout.validation_report(submission.data.validated.report)
+    report = layout.validation_report(request.data.validated.report)
     content = {}
     artifacts = artifacts_uri(version.run_id, uri)
     for name in (layout.PLAN, layout.PROVENANCE, report):
@@ -86,7 +88,7 @@ def _kept_digests(submission: Submission, version: ModelVersion, uri: str) -> di
             raise Refused(f"{msg}; {_ADVICE}") from error
     try:
         raw = json.loads(content[layout.PLAN])
-        plan = VersionPlan.model_validate(raw, context={"trusted": tuple(Project(submission.root).packages)})
+        plan = VersionPlan.model_validate(raw, context={"trusted": tuple(Project(request.root).packages)})
         provenance = Provenance.model_validate_json(content[layout.PROVENANCE])
     except ValueError as error:
         msg = f"{version.uri} cannot be signed again: plan or provenance in its run cannot be read"
@@ -97,14 +99,14 @@ def _kept_digests(submission: Submission, version: ModelVersion, uri: str) -> di
         "validated": hashlib.sha256(content[report]).hexdigest(),
     }
     ours = Provenance(
-        data=submission.data, trained=submission.trained, evaluated=submission.evaluated, lineage=provenance.lineage
+        data=request.data, trained=request.trained, evaluated=request.evaluated, lineage=provenance.lineage
     )
     wrong = None
-    if plan.fingerprint != submission.plan.fingerprint or found["plan"] != version.tags.get(tags.PLAN):
+    if plan.fingerprint != request.plan.fingerprint or found["plan"] != version.tags.get(tags.PLAN):
         wrong = layout.PLAN
     elif provenance != ours or found["provenance"] != version.tags.get(tags.PROVENANCE):
         wrong = layout.PROVENANCE
-    elif found["validated"] != file_digest(submission.validation):
+    elif found["validated"] != file_digest(request.validation):
         wrong = report
     if wrong is not None:
         msg = f"{version.uri} cannot be signed again: {wrong} of its run is not of the result that is registered here"

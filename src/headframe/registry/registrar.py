@@ -30,9 +30,9 @@ from headframe.evaluation.layout import CARD, METRICS, PLOTS, REPORT, SLICES
 from headframe.prediction.layout import BUNDLE, COST, HISTORY, MEMBERS, PREDICTIONS, PROBE, PROBE_SCORES, RESULT
 from headframe.records import Registered
 from headframe.registry.package import verify_parity, write_package
-from headframe.registry.resign import payload_to_resign, require_identity
+from headframe.registry.request import RegistrationRequest
+from headframe.registry.sign_again import payload_to_sign_again, require_identity
 from headframe.registry.signature import UnknownSigner, read_package, require_signer, sign_package, signing_key
-from headframe.registry.submission import Submission
 from headframe.registry.versions import ModelVersion, signed_files
 from headframe.signing.trust import Trust
 from headframe.tracking import layout, runs, tags
@@ -44,42 +44,42 @@ log = logging.getLogger("headframe")
 VERSIONS = "mlflow.modelVersions"  # MLflow's own tag of a logged model
 
 
-class Registration:
+class Registrar:
     """One result on its way into one registry.
 
     Args:
-        submission: the result.
+        request: the result.
         team: who may sign.
         uri: MLflow's address.
         folder: for temporary files.
     """
 
-    def __init__(self, submission: Submission, team: TeamConfig, uri: str, folder: Path) -> None:
-        self.submission = submission
+    def __init__(self, request: RegistrationRequest, team: TeamConfig, uri: str, folder: Path) -> None:
+        self.request = request
         self.uri = uri
         self.folder = folder
         self.team = team
 
     def complete(self) -> Registered:
         """Do what is not done yet; see `headframe.registry.register.register`."""
-        submission, key = self.submission, self.submission.key
+        request, key = self.request, self.request.key
         require_signer(self.team)
-        locks = Project(submission.root).state / "locks"
+        locks = Project(request.root).state / "locks"
         locks.mkdir(parents=True, exist_ok=True)
         client = make_client(self.uri)
         with FileLock(locks / f"register-{key[:16]}.lock"), readable_errors(self.uri):
-            experiment = experiment_id(client, self.uri, submission.experiment)
-            run = runs.open_run(client, experiment, key, submission.plan.name)
+            experiment = experiment_id(client, self.uri, request.experiment)
+            run = runs.open_run(client, experiment, key, request.plan.name)
             with _ending(client, run):
                 version = self._find(client)
                 if version is None:
                     self._track(client, run)
                 logged = self._logged_model(client, run)
                 if version is None:
-                    parity = self._package(client, run, logged, submission.payload)
+                    parity = self._package(client, run, logged, request.payload)
                     version = self._create_version(client, run, logged, parity)
                 elif (reason := self._damage(version)) is not None:
-                    payload = payload_to_resign(submission, self.team, version, self.uri)
+                    payload = payload_to_sign_again(request, self.team, version, self.uri)
                     log.warning("%s; its files are written again", reason)
                     self._package(client, run, logged, payload)
                 _link(client, logged, version)
@@ -110,38 +110,38 @@ class Registration:
             raise Refused(msg) from error
         except HeadframeError as error:
             return str(error)
-        require_identity(payload, self.submission, version)
+        require_identity(payload, self.request, version)
         return None
 
     def _track(self, client: MlflowClient, run: Run) -> None:
         """Write parameters, metrics, lineage and files of the result."""
-        submission, plan = self.submission, self.submission.plan
-        training, evaluation = submission.training, submission.evaluation
+        request, plan = self.request, self.request.plan
+        training, evaluation = request.training, request.evaluation
         client.log_text(run.info.run_id, plan.model_dump_json(indent=2) + "\n", layout.PLAN)
-        client.log_text(run.info.run_id, submission.provenance, layout.PROVENANCE)
-        note = f"{plan.dataset.title}: {submission.evaluated}"
-        runs.set_tags(client, run, {**submission.tags, "mlflow.note.content": note})
+        client.log_text(run.info.run_id, request.provenance, layout.PROVENANCE)
+        note = f"{plan.dataset.title}: {request.evaluated}"
+        runs.set_tags(client, run, {**request.tags, "mlflow.note.content": note})
         runs.log_parameters(client, run, plan)
-        runs.log_dataset(client, run, plan, submission.data.split, submission.root)
-        runs.log_lineage(client, run, submission.lineage, submission.root, self.folder)
+        runs.log_dataset(client, run, plan, request.data.split, request.root)
+        runs.log_lineage(client, run, request.lineage, request.root, self.folder)
         for history in sorted(training.rglob(HISTORY)):  # of an ensemble each member has one
             member = history.parent.relative_to(training).as_posix().replace(f"{MEMBERS}/", "")
             name = "history" if member == "." else f"history/{member}"
             runs.log_history(client, run, name, json.loads(history.read_bytes()))
-        runs.log_results(client, run, submission.evaluated, submission.trained)
+        runs.log_results(client, run, request.evaluated, request.trained)
         cost = training / COST  # missing where a kill came between the end of the training and this file
         if cost.is_file():
             runs.log_cost(client, run, json.loads(cost.read_bytes()))
         files = [(evaluation / name, layout.EVALUATION) for name in (CARD, REPORT, METRICS, SLICES)]
         files += [(training / name, layout.TRAINING) for name in (PREDICTIONS, RESULT, HISTORY)]
-        files += [(evaluation / PLOTS, f"{layout.EVALUATION}/{PLOTS}"), (submission.validation, layout.DATA)]
+        files += [(evaluation / PLOTS, f"{layout.EVALUATION}/{PLOTS}"), (request.validation, layout.DATA)]
         runs.log_files(client, run, files)
 
     def _logged_model(self, client: MlflowClient, run: Run) -> LoggedModel:
         """Return MLflow's entry for the model of this run, which is created once."""
-        experiment, run_id, key = run.info.experiment_id, run.info.run_id, self.submission.key
+        experiment, run_id, key = run.info.experiment_id, run.info.run_id, self.request.key
         found = client.search_logged_models([experiment], filter_string=f"tags.`{tags.KEY}` = '{key}'")
-        name = self.submission.model
+        name = self.request.model
         logged: LoggedModel = (
             found[0]
             if found
@@ -154,21 +154,21 @@ class Registration:
 
     def _package(self, client: MlflowClient, run: Run, logged: LoggedModel, payload: Mapping[str, str]) -> float:
         """Package the model, upload it, download it and verify it; return the largest difference from training."""
-        submission = self.submission
-        probe = submission.training / PROBE
-        expected = np.load(submission.training / PROBE_SCORES, allow_pickle=False)
+        request = self.request
+        probe = request.training / PROBE
+        expected = np.load(request.training / PROBE_SCORES, allow_pickle=False)
         packaged, fetched = self.folder / "package", self.folder / "fetched"
         for leftover in (packaged, fetched):
             shutil.rmtree(leftover, ignore_errors=True)
         write_package(
             packaged,
-            submission.training / BUNDLE,
+            request.training / BUNDLE,
             pq.read_table(probe),
             location=logged.artifact_location,
             run_id=run.info.run_id,
             model_id=logged.model_id,
             created=datetime.fromtimestamp(logged.creation_timestamp / 1000, UTC),
-            code=submission.packages,
+            code=request.packages,
         )
         sign_package(packaged, signing_key(self.team), {**payload, "run_id": run.info.run_id})
         _remove_others(logged.artifact_location, packaged)
@@ -181,7 +181,7 @@ class Registration:
         )
         try:
             read_package(Path(back), Trust.of(self.team))
-            difference = verify_parity(Path(back), probe, expected, submission.plan.trainer.threads)
+            difference = verify_parity(Path(back), probe, expected, request.plan.trainer.threads)
         except HeadframeError:
             client.finalize_logged_model(logged.model_id, LoggedModelStatus.FAILED)
             raise
@@ -193,13 +193,13 @@ class Registration:
     def _find(self, client: MlflowClient) -> ModelVersion | None:
         """Return the version that was registered under the key; the oldest, should there be several."""
         found = client.search_model_versions(
-            f"name = '{self.submission.model}' and tags.`{tags.KEY}` = '{self.submission.key}'"
+            f"name = '{self.request.model}' and tags.`{tags.KEY}` = '{self.request.key}'"
         )
         return min(map(_model_version, found), key=lambda version: version.number, default=None)
 
     def _create_version(self, client: MlflowClient, run: Run, logged: LoggedModel, parity: float) -> ModelVersion:
         """Register a version. Its key goes in with it, in one transaction: there is never a version without."""
-        name = self.submission.model
+        name = self.request.model
         try:
             client.create_registered_model(name)
         except MlflowException as error:
@@ -209,8 +209,8 @@ class Registration:
             name,
             source=logged.artifact_location,
             run_id=run.info.run_id,
-            tags={**self.submission.tags, tags.PARITY: repr(parity)},
-            description=str(self.submission.evaluated),
+            tags={**self.request.tags, tags.PARITY: repr(parity)},
+            description=str(self.request.evaluated),
             model_id=logged.model_id,
         )
         # Another machine may have registered the same at once, where no lock of ours reaches: the first one stays.

@@ -20,7 +20,7 @@ BRIGHTEST = 255  # what a byte can hold
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pixels(Reader):
+class PixelRows(Reader):
     """Reads one image a line: height x width x channels whole numbers from 0 to 255, then its label.
 
     Attributes:

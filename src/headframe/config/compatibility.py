@@ -31,7 +31,7 @@ SUGGESTED = 4
 """Choices that a message names at most."""
 
 
-def check_fit(plan: Plan, project: Project) -> None:
+def check_compatibility(plan: Plan, project: Project) -> None:
     """Check data set, task, features and models of a plan, valid by itself, against each other by their declarations.
 
     Raises:

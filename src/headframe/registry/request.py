@@ -20,7 +20,7 @@ from headframe.tracking.lineage import CollectedLineage, collect_lineage
 
 
 @dataclass(frozen=True)
-class Submission:
+class RegistrationRequest:
     """A result to register.
 
     Attributes:
