@@ -56,8 +56,7 @@ def stop(team: TeamFolder) -> None:
     if is_running(team):
         done = _as_owner(_program("pg_ctl"), "stop", "-D", str(team.cluster), "-m", "fast", "-w", "-t", _SECONDS)
         if done.returncode:
-            msg = f"PostgreSQL in {team.cluster} did not stop: {done.stderr.strip()}"
-            raise HeadframeError(msg)
+            raise HeadframeError(f"PostgreSQL in {team.cluster} did not stop: {done.stderr.strip()}")
 
 
 def is_running(team: TeamFolder) -> bool:
@@ -174,11 +173,10 @@ def _make(team: TeamFolder) -> None:
         )  # fmt: skip
     if done.returncode:
         lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        msg = (
+        raise HeadframeError(
             f"the cluster in {team.cluster} cannot be created ({lines[-1] if lines else 'no output of initdb'}); "
             "PostgreSQL's user must be able to reach that folder"
         )
-        raise HeadframeError(msg)
 
 
 def _configure(team: TeamFolder, settings: Settings) -> None:

@@ -192,8 +192,7 @@ class _Administrator:
             msg = f"MLflow at {self.settings.uri} does not respond ({error}); start it with `up`"
             raise HeadframeError(msg) from error
         if response.is_error:
-            msg = f"MLflow at {self.settings.uri} refused {path}: {response.text.strip()[:300]}"
-            raise HeadframeError(msg)
+            raise HeadframeError(f"MLflow at {self.settings.uri} refused {path}: {response.text.strip()[:300]}")
         return response.json() if response.content else {}
 
     def roles(self) -> dict[str, int]:

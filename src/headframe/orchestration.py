@@ -88,11 +88,10 @@ def reaching_api() -> Iterator[None]:
     try:
         yield
     except httpx.HTTPError as error:
-        msg = (
+        raise Unavailable(
             f"the Prefect API at {api_url()} was lost ({error}); finished steps are stored: start it again "
             "(headframe up) or unset PREFECT_API_URL, then repeat the command"
-        )
-        raise Unavailable(msg) from error
+        ) from error
 
 
 def flow(name: str) -> Callable[[Callable[P, T]], Callable[P, T]]:

@@ -172,8 +172,7 @@ def call_isolated(
         program = ["-P", "-m", "headframe.processes", str(call_file), str(result_file)]
         code = run_program(program, environment=environment, stdout=STDERR)
         if code:
-            msg = f"the isolated process of {subject} {describe_exit(code)}"
-            raise HeadframeError(msg)
+            raise HeadframeError(f"the isolated process of {subject} {describe_exit(code)}")
         return json.loads(result_file.read_bytes())
 
 
@@ -188,8 +187,7 @@ def _call(call_file: Path, result_file: Path) -> None:
     except Exception as error:  # code that comes with a model may fail in any way
         last = traceback.extract_tb(error.__traceback__)[-1]
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        msg = f"{call['subject']} fails with {reason} ({last.filename}, line {last.lineno})"
-        raise HeadframeError(msg) from error
+        raise HeadframeError(f"{call['subject']} fails with {reason} ({last.filename}, line {last.lineno})") from error
     result_file.write_text(json.dumps(found), encoding="utf-8")
 
 

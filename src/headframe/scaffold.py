@@ -86,8 +86,7 @@ def init(target: Path) -> list[str]:
         HeadframeError: it cannot be written.
     """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        msg = f"{target} is not an empty folder; name one that is empty or does not exist yet"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"{target} is not an empty folder; name one that is empty or does not exist yet")
     if not own_keys() and SIGNER not in os.environ:
         own_key()
     target = target.resolve()

@@ -189,8 +189,7 @@ def _entries(root: Path) -> dict[Name, _Entry]:
         return {}
     except (ValueError, TypeError) as error:
         advice = "stop the servers by their process and delete it"
-        msg = f"{Project(root).servers} was changed by hand and cannot be read; {advice}"
-        raise HeadframeError(msg) from error
+        raise HeadframeError(f"{Project(root).servers} was changed by hand and cannot be read; {advice}") from error
 
 
 def _record(root: Path, entries: Mapping[Name, _Entry]) -> None:
@@ -224,8 +223,7 @@ def _require_free(name: Name, port: int) -> None:
         try:
             probe.bind((HOST, port))
         except OverflowError as error:
-            msg = f"--{name}-port {port} is no port; choose one from 1024 to 65535"
-            raise ConfigurationError(msg) from error
+            raise ConfigurationError(f"--{name}-port {port} is no port; choose one from 1024 to 65535") from error
         except OSError as error:
             msg = f"port {port} for {name} cannot be used ({error.strerror}); choose another with --{name}-port"
             raise HeadframeError(msg) from error

@@ -102,8 +102,7 @@ class Stage(Generic[R]):
         if isinstance(value, Plan | Path):
             what = "a whole plan" if isinstance(value, Plan) else f"the path {value}"
             advice = "the parts of it that the step uses" if isinstance(value, Plan) else "it within `places`"
-            msg = f"step {self.name} was given {what} as {name!r}; pass {advice}"
-            raise TypeError(msg)
+            raise TypeError(f"step {self.name} was given {what} as {name!r}; pass {advice}")
         return digest_content(value)
 
     def _is_valid(self, record: R, arguments: Mapping[str, Any]) -> bool:

@@ -46,8 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.here = Path.cwd()
         if arguments.project is not None:
             if not Path(arguments.project).is_dir():
-                msg = f"--project {arguments.project}: there is no such folder"
-                raise ConfigurationError(msg)
+                raise ConfigurationError(f"--project {arguments.project}: there is no such folder")
             os.chdir(arguments.project)
         result = arguments.command(arguments)
         if result is not None:
@@ -84,7 +83,6 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
     arguments, others = parser.parse_known_args(given)
     if others:
         if "overrides" not in arguments or any(each.startswith("-") for each in others):
-            msg = f"unrecognized arguments: {' '.join(others)}; see `{arguments.prog} --help`"
-            raise ConfigurationError(msg)
+            raise ConfigurationError(f"unrecognized arguments: {' '.join(others)}; see `{arguments.prog} --help`")
         arguments.overrides += others
     return arguments

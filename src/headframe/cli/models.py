@@ -197,8 +197,7 @@ def _approve(arguments: argparse.Namespace, service: PromotionService) -> Comman
     from headframe.promotion.approve import approve, record_approval, sign_approval
 
     if arguments.print and arguments.record:
-        msg = "--print signs an approval and --record takes one that is signed; give one of them"
-        raise ConfigurationError(msg)
+        raise ConfigurationError("--print signs an approval and --record takes one that is signed; give one of them")
     given = _read(arguments) if arguments.record else ""  # before registry and ledger are opened
     version, key = _version(arguments, service), _key(arguments)
     if arguments.record:
@@ -219,8 +218,7 @@ def _read(arguments: argparse.Namespace) -> str:
     try:
         return file.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError as error:
-        msg = f"--record {arguments.record}: there is no such file"
-        raise ConfigurationError(msg) from error
+        raise ConfigurationError(f"--record {arguments.record}: there is no such file") from error
     except OSError as error:
         msg = f"--record {arguments.record} cannot be read ({error.strerror}); give a file, or - for stdin"
         raise HeadframeError(msg) from error
@@ -244,8 +242,7 @@ def _rollback(arguments: argparse.Namespace, service: PromotionService) -> Comma
     name, _, number = arguments.model.removeprefix("models:/").partition("/")
     if "@" in name or (number and not number.isdecimal()):
         example = f"{name.partition('@')[0]}/1"
-        msg = f"model {arguments.model!r} was given; expected NAME or NAME/VERSION, as in {example}"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"model {arguments.model!r} was given; expected NAME or NAME/VERSION, as in {example}")
     return of_record(rollback(name, service, _key(arguments), arguments.reason, int(number) if number else None))
 
 

@@ -23,8 +23,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise what is wrong with the command line."""
-        msg = f"{message}; see `{self.prog} --help`"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"{message}; see `{self.prog} --help`")
 
 
 class Commands(NamedTuple):

@@ -34,8 +34,7 @@ def look_up(target: str) -> Any:
         raise ConfigurationError(msg) from error
     home = getattr(found, "__module__", "")
     if not callable(found) or str(home).partition(".")[0] != module_name.partition(".")[0]:
-        msg = f"_target_ {target!r} is no class or function of {module_name.partition('.')[0]}"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"_target_ {target!r} is no class or function of {module_name.partition('.')[0]}")
     return found
 
 
@@ -60,5 +59,4 @@ def build(component: Component, *positional: Any, **runtime: Any) -> Any:
     try:
         return target(*positional, **component.arguments, **runtime)
     except (TypeError, ValueError) as error:
-        msg = f"{component.target} refuses its settings: {error}"
-        raise ConfigurationError(msg) from error
+        raise ConfigurationError(f"{component.target} refuses its settings: {error}") from error

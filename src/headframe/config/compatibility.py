@@ -110,11 +110,10 @@ class _Fit:
         parameters = parameters_of(scheduler.target, self.project.root / "src")
         lacking = [name for name in PASSED_TO_SCHEDULER if parameters is not None and name not in parameters]
         if lacking:
-            msg = (
+            raise ConfigurationError(
                 f"scheduler {scheduler.target} of {path} has no parameter {lacking[0]}, which training passes; choose "
                 f"scheduler={_either(self.project.choices('scheduler'))}, or wrap it in a function of your own"
             )
-            raise ConfigurationError(msg)
 
     def _features_fault(self, path: str, features: FeaturesConfig) -> str:
         name = features.encoder.class_name
@@ -186,8 +185,7 @@ def _check_slices(plan: Plan, own_source: Path) -> None:
             fault = f"{column.dtype} cells there, which have no values to group rows by"
         else:
             continue
-        msg = f"evaluation.slices names {name!r}, but dataset {plan.dataset.name} has {fault}"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"evaluation.slices names {name!r}, but dataset {plan.dataset.name} has {fault}")
 
 
 def _read(file: Path, schema: type[Part], trusted: tuple[str, ...]) -> Part | None:

@@ -148,25 +148,22 @@ def _first_not_utf8(project: Project) -> tuple[Path, int]:
             raw.decode("utf-8")
         except UnicodeDecodeError as error:
             return file, raw[: error.start].count(b"\n")
-    msg = f"{project.conf} was changed while it was read; run the command again"
-    raise ConfigurationError(msg)
+    raise ConfigurationError(f"{project.conf} was changed while it was read; run the command again")
 
 
 def _check_dataset(dataset: DatasetConfig, choice: str | None) -> None:
     """Refuse a data set that is not named as its file, and a source whose scheme no module provides."""
     name = dataset.name
     if choice is not None and name != choice.removesuffix(".yaml"):
-        msg = (
+        raise ConfigurationError(
             f"dataset.name={name}: expected {choice}, the name of its file conf/dataset/{choice}.yaml, since two data "
             f"sets of one name would overwrite each other in data/{name}/; give both one name"
         )
-        raise ConfigurationError(msg)
     for key, source in dataset.sources.items():
         try:
             scheme_module(source.uri)
         except ConfigurationError as error:
-            msg = f"dataset.sources.{key}.uri: {error}"
-            raise ConfigurationError(msg) from None
+            raise ConfigurationError(f"dataset.sources.{key}.uri: {error}") from None
 
 
 def _check_choices(overrides: Sequence[str], project: Project) -> None:
@@ -183,8 +180,7 @@ def _check_choices(overrides: Sequence[str], project: Project) -> None:
         choice = override.value()
         if not isinstance(choice, str | list | dict) or not choice:
             hint = nearest("none" if choice is None else str(choice), project.choices(group))
-            msg = f"{text}: expected the name of a file in conf/{group}; {hint}"
-            raise ConfigurationError(msg)
+            raise ConfigurationError(f"{text}: expected the name of a file in conf/{group}; {hint}")
 
 
 def _unknown_choice(error: MissingConfigException, overrides: Sequence[str], project: Project) -> str:

@@ -45,8 +45,7 @@ class Project:
             if (folder / "conf" / "plan.yaml").is_file():
                 return cls(folder)
         advice = "create one with `headframe init`"
-        msg = f"no Headframe project at {here} or above it (conf/plan.yaml is missing); {advice}"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"no Headframe project at {here} or above it (conf/plan.yaml is missing); {advice}")
 
     @property
     def packages(self) -> tuple[str, ...]:

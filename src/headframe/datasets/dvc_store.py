@@ -84,20 +84,18 @@ def open_store(project: Project) -> Iterator[DvcStore]:
                 repo.scm_context.quiet = True  # else it prints advice about git on standard output
                 yield DvcStore(repo, project)
         except ConfigError as error:
-            msg = (
+            raise HeadframeError(
                 f"{root / '.dvc' / 'config'} cannot be used ({' '.join(str(error).split())}); resolve the conflict "
                 "in it, or get it back with `git checkout .dvc/config`, or delete it and it is written again"
-            )
-            raise HeadframeError(msg) from error
+            ) from error
         except (DvcException, LockError, ObjectFormatError) as error:
             msg = f"DVC cannot store versions of data/: {error}"
             raise (Unavailable if isinstance(error, LockError) else HeadframeError)(msg) from error
         except sqlite3.Error as error:
-            msg = (
+            raise HeadframeError(
                 f"DVC cannot use its notes in {project.state / 'dvc'} ({error}); free space on the disk, "
                 "or remove that folder, which DVC fills again"
-            )
-            raise HeadframeError(msg) from error
+            ) from error
 
 
 class DvcStore:

@@ -123,11 +123,10 @@ def readable_write_errors(place: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno == errno.EXDEV:
-            msg = (
+            raise HeadframeError(
                 f"{place} lies on another file system than the project's .headframe, so nothing can be put there in "
                 "one step; keep data/ and .headframe/ on one file system"
-            )
-            raise HeadframeError(msg) from error
+            ) from error
         where = error.filename2 or error.filename or place
         msg = f"{place} cannot be written: {error.strerror or error} ({where}); nothing was changed"
         raise HeadframeError(msg) from error

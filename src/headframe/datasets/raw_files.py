@@ -49,8 +49,7 @@ def fetch_raw_file(name: str, source: SourceConfig, root: Path, mirror: Path | N
     advice = (
         f"HEADFRAME_MIRROR is {mirror}" if mirror else "HEADFRAME_MIRROR, which may name a mirror folder, is not set"
     )
-    msg = f"source {name} ({source.uri}) was not found; looked for: {looked}; {advice}"
-    raise HeadframeError(msg)
+    raise HeadframeError(f"source {name} ({source.uri}) was not found; looked for: {looked}; {advice}")
 
 
 def _places(source: SourceConfig, root: Path, mirror: Path | None) -> list[Path]:
@@ -68,11 +67,9 @@ def _check(name: str, place: Path, expected: str | None) -> None:
     try:
         actual = file_digest(place)
     except OSError as error:
-        msg = f"source {name}: {place} cannot be read: {error.strerror}"
-        raise HeadframeError(msg) from error
+        raise HeadframeError(f"source {name}: {place} cannot be read: {error.strerror}") from error
     if expected is not None and actual != expected:
-        msg = (
+        raise DataError(
             f"source {name}: {place} has sha256 {actual}, but {expected} was expected; download the file again, "
             f"or correct dataset.sources.{name}.sha256 if this version is meant"
         )
-        raise DataError(msg)

@@ -94,12 +94,10 @@ class PredefinedSplitter(Splitter):
 
     def __post_init__(self) -> None:
         if not 0 <= self.validation < 1:
-            msg = f"validation={self.validation} must be at least 0 and below 1"
-            raise ValueError(msg)
+            raise ValueError(f"validation={self.validation} must be at least 0 and below 1")
         foreign = {*self.names.values()} - {*SPLITS}
         if foreign:
-            msg = f"names leads to {', '.join(sorted(foreign))}; only {', '.join(SPLITS)} are possible"
-            raise ValueError(msg)
+            raise ValueError(f"names leads to {', '.join(sorted(foreign))}; only {', '.join(SPLITS)} are possible")
 
     @property
     def columns(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -152,21 +150,18 @@ class TimeSplitter(Splitter):
             DataError: time does not ascend, or the rows are too few.
         """
         if time is None:
-            msg = "the split is by time, but dataset.time names no column"
-            raise ConfigurationError(msg)
+            raise ConfigurationError("the split is by time, but dataset.time names no column")
         wanted = self.train + self.validation + self.test
         if rows.num_rows < wanted:
-            msg = f"the split needs {wanted} rows, but the table has {rows.num_rows}"
-            raise DataError(msg)
+            raise DataError(f"the split needs {wanted} rows, but the table has {rows.num_rows}")
         times = np.asarray(hashing.one_chunk(rows.column(time)))
         back = np.flatnonzero(~(times[1:] > times[:-1]))
         if len(back):
             at = int(back[0]) + 1
-            msg = (
+            raise DataError(
                 f"column {time!r} does not ascend: row {at + 1} has {times[at]} after {times[at - 1]}; "
                 "sort the source by time and remove repeated times"
             )
-            raise DataError(msg)
         counts = (self.train, self.validation, self.test, rows.num_rows - wanted)
         return np.repeat(np.array(SPLITS), counts)
 
@@ -197,8 +192,7 @@ def split(dataset: TrainingDataConfig, table: TableRecord, places: Places) -> Sp
     counts = {part: int((splits == part).sum()) for part in SPLITS}
     empty = [part for part in ("train", "validation", "test") if not counts[part]]
     if empty:
-        msg = f"the split of {dataset.name} leaves no {empty[0]} rows among {table.rows}; change its shares"
-        raise DataError(msg)
+        raise DataError(f"the split of {dataset.name} leaves no {empty[0]} rows among {table.rows}; change its shares")
     if build(dataset.split).disjoint:
         _check_disjoint(dataset.name, hashing.content_numbers(opened.read(["content"]).column("content")), splits)
     codes = np.searchsorted(sorted(SPLITS), splits).astype(np.uint8)
@@ -228,8 +222,7 @@ def _check_disjoint(name: str, content: np.ndarray, splits: np.ndarray) -> None:
     crossing = np.flatnonzero((content[1:] == content[:-1]) & (splits[1:] != splits[:-1]))
     if len(crossing):
         at = int(crossing[0])
-        msg = (
+        raise DataError(
             f"the split of {name} leaks: equal inputs lie in two splits, first the content "
             f"{int(content[at]):016x} in both {splits[at]} and {splits[at + 1]}"
         )
-        raise DataError(msg)

@@ -78,11 +78,10 @@ class Table:
             metadata = TableMetadata.model_validate_json(raw)
             stored = pq.read_metadata(file).num_rows
         except (FileNotFoundError, NotADirectoryError) as error:
-            msg = (
+            raise HeadframeError(
                 f"{folder} holds no table ({error.filename} is missing); "
                 f"collect it with: headframe ingest dataset={folder.name}"
-            )
-            raise HeadframeError(msg) from error
+            ) from error
         except (ValidationError, pa.ArrowInvalid) as error:
             msg = f"{folder} is damaged: {first_line(error)}; collect it again or restore a version of it"
             raise DataError(msg) from error
@@ -147,11 +146,10 @@ class Table:
         for name, expected in self.metadata.files.items():
             actual = file_digest(self.folder / name)
             if actual != expected:
-                msg = (
+                raise DataError(
                     f"{self.folder / name} has sha256 {actual}, but {expected} was written; "
                     "it was changed or damaged: collect the data set again or restore a version of it"
                 )
-                raise DataError(msg)
 
     def _known(self, columns: Sequence[str] | None) -> list[str] | None:
         """Check that the columns exist, since Arrow ignores those that do not."""
@@ -194,12 +192,11 @@ def open_version(root: Path, dataset: str, digest: str) -> Table:
     """
     table = Table.open(root / "data" / dataset)
     if table.digest != digest:
-        msg = (
+        raise DataError(
             f"data/{dataset} holds version {table.digest[:12]} of the data, but {digest[:12]} is expected: another "
             "run or a restore has replaced it meanwhile; run again when nothing else uses it, or bring yours back: "
             f"headframe data restore {dataset} {digest[:12]}"
         )
-        raise DataError(msg)
     return table
 
 
@@ -230,8 +227,7 @@ def write_table(
                 raise DataError(_too_many(dataset, rejected))
             writer.write(batch.rows)
     if not writer.rows:
-        msg = f"dataset {dataset.name}: its sources hold no rows that can be read"
-        raise DataError(msg)
+        raise DataError(f"dataset {dataset.name}: its sources hold no rows that can be read")
     _write_rejected(folder / REJECTED, rejected)
     metadata = TableMetadata(
         dataset=dataset.name,

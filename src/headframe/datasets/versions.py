@@ -58,8 +58,7 @@ class DataVersions:
             HeadframeError: there is nothing to store, or the disk or the remote refuses it.
         """
         if not self._datasets():
-            msg = f"{self.project.data} holds no data set; collect one with: headframe ingest"
-            raise HeadframeError(msg)
+            raise HeadframeError(f"{self.project.data} holds no data set; collect one with: headframe ingest")
         with open_store(self.project) as store, ExitStack() as locks:
             for dataset in self._datasets():  # a table that is replaced meanwhile would be stored under a wrong name
                 locks.enter_context(dataset_lock(self.project, dataset))
@@ -131,11 +130,10 @@ class DataVersions:
             present = store.cached(names)
             damaged = [file for name in sorted(names) for file in store.cached({name}) if not store.is_intact(name)]
         if damaged:
-            msg = (
+            raise DataError(
                 f"{len(damaged)} objects in DVC's cache are damaged, first {damaged[0]}; "
                 "delete them: what is needed of them is fetched from the remote again"
             )
-            raise DataError(msg)
         return checked + len(present)
 
     def restore(self, dataset: str, digest: str) -> TableRecord:

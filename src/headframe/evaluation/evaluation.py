@@ -92,11 +92,9 @@ def _rows(root: Path, trained: Trained, split: str, table: TableRecord, task: Ta
     """Read the predicted rows of a split, with their content where a row stands for itself."""
     path = root / trained.folder / PREDICTIONS
     if not path.is_file():
-        msg = f"{path} is missing; train again to write the predictions"
-        raise HeadframeError(msg)
+        raise HeadframeError(f"{path} is missing; train again to write the predictions")
     if file_digest(path) != trained.predictions:
-        msg = f"{path} was changed since training wrote it; train again"
-        raise DataError(msg)
+        raise DataError(f"{path} was changed since training wrote it; train again")
     predictions = pq.read_table(path)
     rows = predictions.filter(pc.equal(predictions["split"], split))
     if task.horizon:

@@ -154,8 +154,7 @@ def resample(
         DataError: there are no rows.
     """
     if predictions.num_rows == 0:
-        msg = "there are no test rows to measure; check the split's sizes"
-        raise DataError(msg)
+        raise DataError("there are no test rows to measure; check the split's sizes")
     statistics = task.statistics(predictions)
     measured = values_of({name: statistics[name] for name in names or statistics}, predictions.num_rows)
     contents = number_contents(predictions, how)

@@ -58,11 +58,10 @@ def align_rows(predictions: pa.Table, other: pa.Table) -> pa.Table:
     strange = pc.filter(ids, pc.is_null(positions))
     if len(ids) != len(others) or len(strange):
         example = f", for example not {strange[0].as_py()!r}" if len(strange) else ""
-        msg = (
+        raise DataError(
             f"the baseline was measured on other rows: it has {len(others)} where the model has {len(ids)}{example}; "
             "train both on the same table and split"
         )
-        raise DataError(msg)
     if pc.count_distinct(ids).as_py() != len(ids):
         msg = "a row_id occurs twice among the predictions, so rows cannot be paired; train again on a table without it"
         raise DataError(msg)

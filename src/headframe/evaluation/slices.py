@@ -63,11 +63,10 @@ def row_positions(predictions: pa.Table, inputs: pa.Table) -> pa.Array:
     """
     positions = pc.index_in(predictions["row_id"].combine_chunks(), value_set=inputs["row_id"].combine_chunks())
     if positions.null_count:
-        msg = (
+        raise DataError(
             f"{positions.null_count} predicted rows are not in the table, so nothing more is known of them; "
             "the predictions belong to another version of the data"
         )
-        raise DataError(msg)
     return positions
 
 

@@ -56,11 +56,10 @@ def encode(prepared: PreparedData, learner: Learner) -> Examples:
     encoder: Encoder = build(learner.features.encoder)
     lookback, horizon = encoder.lookback, prepared.task.horizon
     if bool(lookback) != bool(horizon):
-        msg = (
+        raise ConfigurationError(
             f"features that see {lookback or 'no'} rows back do not fit a task that predicts {horizon or 'no'} rows "
             "ahead; take windows with forecasting, and other features with other tasks"
         )
-        raise ConfigurationError(msg)
     encoder.fit(prepared.training_rows(), prepared.dataset.inputs)
     indices = {split: prepared.indices(split, lookback) for split in SPLITS}
     for split, found in indices.items():

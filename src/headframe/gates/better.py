@@ -228,8 +228,7 @@ class Better:
         if not fits[self.test]:
             instead = " or ".join(name for name, fit in fits.items() if fit)
             metric = f"{task.kind} with metric {task.primary_metric}"
-            msg = f"gate test {self.test} is not for {metric}; choose {instead}, or auto"
-            raise ConfigurationError(msg)
+            raise ConfigurationError(f"gate test {self.test} is not for {metric}; choose {instead}, or auto")
         return self.test
 
     def _reason(self, context: GateContext, tested: PairedTest, verdict: str, alpha: float) -> str:

@@ -36,8 +36,7 @@ def write_predictions(
     predictor = load_package(Path(model))
     table, chosen = pq.read_table(rows), np.load(positions, allow_pickle=False)
     if predictor.horizon != horizon:
-        msg = f"it predicts {predictor.horizon or 'no'} rows ahead, not {horizon or 'none'}"
-        raise DataError(msg)
+        raise DataError(f"it predicts {predictor.horizon or 'no'} rows ahead, not {horizon or 'none'}")
     starts = chosen - predictor.lookback
     if starts.min(initial=0) < 0:
         msg = f"it looks back {predictor.lookback} rows, further than the table goes before the first test row"

@@ -101,11 +101,10 @@ class SignedRecords:
         require_signed_tags(version, signed)
         found, expected = folder_digest(bundle_in(folder)), signed.payload["bundle"]
         if found != expected:
-            msg = (
+            raise Refused(
                 f"the model of {version.uri} has sha256 {found[:12]}, but {expected[:12]} was signed by "
                 f"{signed.signer.name}; train and register it again"
             )
-            raise Refused(msg)
         return folder, signed
 
     @cached_property
@@ -128,11 +127,10 @@ class SignedRecords:
         try:
             return download(f"{artifacts}/{name}", uri, folder)
         except ArtifactMissing as error:
-            msg = (
+            raise HeadframeError(
                 f"{name} of {version.uri} cannot be fetched from its run ({error}); run the command that trained it "
                 "to write it again"
-            )
-            raise HeadframeError(msg) from error
+            ) from error
 
     @cached_property
     def plan(self) -> VersionPlan:
@@ -162,8 +160,7 @@ class SignedRecords:
         try:
             return ValidationReport.model_validate_json(content)
         except ValidationError as error:
-            msg = f"{name} of {version.uri} is no validation report ({validation_message(error)})"
-            raise DataError(msg) from error
+            raise DataError(f"{name} of {version.uri} is no validation report ({validation_message(error)})") from error
 
     @cached_property
     def task(self) -> Task:

@@ -68,11 +68,10 @@ class VersionRows:
             raise
         except HeadframeError as error:
             state = "is not there" if present is None else f"is version {present.digest[:12]}"
-            msg = (
+            raise DataError(
                 f"{self._version.uri} was measured on version {expected[:12]} of {name}, but data/{name} {state} and "
                 f"it cannot be restored ({error}); collect it here: headframe ingest dataset={name}"
-            )
-            raise DataError(msg) from error
+            ) from error
 
     @cached_property
     def splits(self) -> np.ndarray:
@@ -102,11 +101,10 @@ class VersionRows:
         repeated = counts.filter(pc.greater(counts.field("counts"), 1))
         if len(repeated):
             first = repeated[0].as_py()
-            msg = (
+            raise Refused(
                 f"the predictions of {self._version.uri} hold row {first['values']} {first['counts']} times; each test "
                 "row counts once, so train and register it again"
             )
-            raise Refused(msg)
         return rows
 
     @cached_property
@@ -123,11 +121,10 @@ class VersionRows:
         differing = differing_targets(rows["target"], targets)
         if len(differing):
             first = rows["row_id"][int(differing[0])].as_py()
-            msg = (
+            raise Refused(
                 f"{len(differing):,} of {rows.num_rows:,} targets in the predictions of {self._version.uri} are not "
                 f"those of its table, first that of row {first}; train and register it again"
             )
-            raise Refused(msg)
         rows = rows.set_column(rows.column_names.index("target"), "target", targets)
         if self.records.task.horizon:
             return rows
@@ -143,10 +140,9 @@ class VersionRows:
             beyond = positions + task.horizon > len(encoded)
             if beyond.any():
                 first = self.stored["row_id"][int(np.flatnonzero(beyond)[0])].as_py()
-                msg = (
+                raise Refused(
                     f"the predictions of {self._version.uri} begin a window at row {first}, which ends behind the table"
                 )
-                raise Refused(msg)
             chosen = encoded[positions[:, np.newaxis] + np.arange(task.horizon)]
         else:
             chosen = encoded[positions]
@@ -209,11 +205,10 @@ class VersionRows:
         """
         metric = self.reference_task.primary_metric
         if metric not in self.metrics:
-            msg = (
+            raise DataError(
                 f"the {self.count:,} test rows of {self._version.uri} define no {metric}; choose another "
                 "task.primary_metric or split"
             )
-            raise DataError(msg)
         return self.metrics[metric]
 
     def resampling(self, resamples: int, rows: int | None = None) -> Resampling:
@@ -267,8 +262,7 @@ class VersionRows:
         own = self.predictions
         expected = [name for name in own.column_names if name not in ("row_id", "split", CONTENT)]
         if set(found.column_names) != set(expected):
-            msg = f"it predicts {', '.join(found.column_names)}, not {', '.join(expected)}"
-            raise DataError(msg)
+            raise DataError(f"it predicts {', '.join(found.column_names)}, not {', '.join(expected)}")
         # Its own copy of the targets was scaled there and back; the version's copy was not.
         found = found.set_column(found.column_names.index("target"), "target", own.column("target"))
         return self.with_row_ids(found.select(expected))

@@ -76,16 +76,14 @@ def _fetch(version: ModelVersion, name: str, sha256: str, uri: str) -> bytes:
     try:
         content = download_bytes(f"{artifacts}/{name}", uri)
     except ArtifactMissing as error:
-        msg = (
+        raise Refused(
             f"gate report {name} of {version.uri} cannot be fetched ({error}); run the gates again: "
             f"headframe models gate {version.model}/{version.number}"
-        )
-        raise Refused(msg) from error
+        ) from error
     came = hashlib.sha256(content).hexdigest()
     if came != sha256:
-        msg = (
+        raise Refused(
             f"gate report {name} of {version.uri} has sha256 {came[:12]}, but {sha256[:12]} was signed; it was "
             "changed, so run the gates again"
         )
-        raise Refused(msg)
     return content

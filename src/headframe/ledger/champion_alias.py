@@ -58,12 +58,11 @@ def read_head(model: str, uri: str) -> LedgerHead | None:
         return None
     match = _HEAD.fullmatch(tag)
     if match is None:
-        msg = (
+        raise Refused(
             f"tag {tags.LEDGER} of {model} in MLflow is {tag[:40]!r}, which names no entry of a ledger, so it was "
             "written by hand; have MLflow's administrator remove it, then: headframe models verify "
             f"{model} --restore"
         )
-        raise Refused(msg)
     return LedgerHead(match["ledger"], int(match["number"]), match["digest"])
 
 

@@ -26,15 +26,13 @@ def checked_entry(row: dict[str, Any], model: str, number: int, before: Any, tru
     """
     label = entry_label(row["number"], row["model"], row["kind"], row["version"])
     if row["number"] != number:
-        msg = f"entry {number} of {model} is missing, {label} follows; {_RESTORE}"
-        raise Refused(msg)
+        raise Refused(f"entry {number} of {model} is missing, {label} follows; {_RESTORE}")
     try:
         refuse_if(_column_problem(row))
         opened = verify_statement(row["envelope"], row["kind"], trust)
         refuse_if(_content_problem(row, opened, before))
     except Refused as error:
-        msg = f"{label}: {error}"
-        raise Refused(msg) from error
+        raise Refused(f"{label}: {error}") from error
     payload = {name: value for name, value in opened.payload.items() if name not in _CHAIN}
     return Entry(
         **{name: opened.payload[name] for name in _CHAIN},

@@ -46,8 +46,7 @@ def require_valid_payloads(entries: Sequence[Entry]) -> None:
         if entry.kind in ("gate", *_REFERS_TO):
             missing += [f"digests.{name}" for name in GATED_DIGESTS if name not in entry.digests]
         if missing:
-            msg = f"{entry.label}: it has no valid {', '.join(missing)}, so {advice}"
-            raise Refused(msg)
+            raise Refused(f"{entry.label}: it has no valid {', '.join(missing)}, so {advice}")
         if entry.kind in _REFERS_TO:
             name, kind = _REFERS_TO[entry.kind]
             number = payload[name]

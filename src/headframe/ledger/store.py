@@ -176,11 +176,10 @@ class Ledger:
             location = self.database.location
             refuse_if(ledger_mismatch(model, entries, head, 0 if force else projected, location))
             if not entries:
-                msg = (
+                raise Refused(
                     f"the ledger {location} has no entry about {model}, so it cannot name its champion; name the "
                     f"ledger that can with promotion.ledger or {ADDRESS_VARIABLE}"
                 )
-                raise Refused(msg)
             present = champion_entry(entries)
             changed = present if present is not None and (force or present.number > projected) else None
             if changed is not None:

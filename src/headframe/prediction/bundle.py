@@ -106,8 +106,7 @@ def _save(folder: Path, manifest: ModelManifest, task: Task, write: Callable[[Pa
         folder.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     except OSError as error:
-        msg = f"the model cannot be written to {folder}: {error.strerror}"
-        raise HeadframeError(msg) from error
+        raise HeadframeError(f"the model cannot be written to {folder}: {error.strerror}") from error
     try:
         fitted = write(fresh)
         # The files of a member are listed in the member's own manifest.
@@ -155,8 +154,7 @@ def load_predictor(
         component = TaskConfig.model_validate(manifest["task"]["component"], context=context)
     except ValidationError as error:
         reason = error.errors(include_url=False)[0]["msg"]
-        msg = f"the bundle {folder} cannot be loaded: {reason}"
-        raise DataError(msg) from error
+        raise DataError(f"the bundle {folder} cannot be loaded: {reason}") from error
     task: Task = build(component)
     task.restore(manifest["task"]["state"])
     if isinstance(learner.model, EnsembleConfig):
@@ -186,8 +184,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     """Read `bundle.json`, which carries the digest of its own content, and verify every file that it lists."""
     path = folder / MANIFEST
     if not path.is_file():
-        msg = f"{folder} is no bundle: {MANIFEST} is missing"
-        raise HeadframeError(msg)
+        raise HeadframeError(f"{folder} is no bundle: {MANIFEST} is missing")
     try:
         manifest: dict[str, Any] = json.loads(path.read_bytes())
         expected = manifest.pop("digest")
@@ -196,21 +193,18 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         msg = f"{MANIFEST} in the bundle {folder} can no longer be read ({error}); fetch the model again"
         raise DataError(msg) from error
     if version != FORMAT:
-        msg = f"{path} has format {version}, but this version of Headframe reads {FORMAT}"
-        raise DataError(msg)
+        raise DataError(f"{path} has format {version}, but this version of Headframe reads {FORMAT}")
     _require_digest(digest(manifest), expected, MANIFEST, folder)
     for name, checksum in manifest["files"].items():
         if not (folder / name).is_file():
-            msg = f"{name} is missing in the bundle {folder}; fetch the model again"
-            raise DataError(msg)
+            raise DataError(f"{name} is missing in the bundle {folder}; fetch the model again")
         _require_digest(file_digest(folder / name), checksum, name, folder)
     return manifest
 
 
 def _require_digest(found: str, expected: str, name: str, folder: Path) -> None:
     if found != expected:
-        msg = f"{name} in the bundle {folder} was changed since it was written; fetch the model again"
-        raise DataError(msg)
+        raise DataError(f"{name} in the bundle {folder} was changed since it was written; fetch the model again")
 
 
 def _network(weights: Path, model: ModelConfig, inputs: InputSpec, outputs: tuple[int, ...]) -> nn.Module:

@@ -61,8 +61,7 @@ class EstimatorModel:
         if not self.classifies:
             if target.shape[1:] != tuple(self.outputs):
                 shapes = f"targets of shape {target.shape[1:]} came for outputs of shape {tuple(self.outputs)}"
-                msg = f"{shapes}; a task's `encode` returns a value for each of its `outputs`"
-                raise ConfigurationError(msg)
+                raise ConfigurationError(f"{shapes}; a task's `encode` returns a value for each of its `outputs`")
             values = target.reshape(len(target), -1).astype(np.float64)
             values = values[:, 0] if values.shape[1] == 1 else values
         options = {} if weights is None else {"sample_weight": weights}
@@ -88,8 +87,7 @@ class EstimatorModel:
 
 def _flat(inputs: Encoded) -> Encoded:
     if not finite(inputs):
-        msg = "the features hold NaN or infinity, which an estimator cannot take; clean the data"
-        raise DataError(msg)
+        raise DataError("the features hold NaN or infinity, which an estimator cannot take; clean the data")
     return inputs if sparse.issparse(inputs) else inputs.reshape(len(inputs), -1)
 
 
@@ -159,12 +157,10 @@ def read_estimator(path: Path) -> Any:
         types = skops.io.get_untrusted_types(file=path)
         foreign = _foreign(types)
         if foreign:
-            msg = f"{path.name} names {foreign[0]}, which is not of scikit-learn; it is not loaded"
-            raise DataError(msg)
+            raise DataError(f"{path.name} names {foreign[0]}, which is not of scikit-learn; it is not loaded")
         return skops.io.load(path, trusted=types)
     except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
-        msg = f"{path.name} is no estimator that this version can read: {error}"
-        raise DataError(msg) from error
+        raise DataError(f"{path.name} is no estimator that this version can read: {error}") from error
 
 
 def _foreign(types: list[str]) -> list[str]:

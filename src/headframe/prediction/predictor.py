@@ -88,12 +88,10 @@ class Predictor(ABC):
         columns = cast_table(rows, self.schema)
         if not self.lookback:
             if starts is not None:
-                msg = "windows were requested, but this model predicts row by row"
-                raise DataError(msg)
+                raise DataError("windows were requested, but this model predicts row by row")
             return self._scores(columns, None)
         if rows.num_rows < self.lookback:
-            msg = f"{rows.num_rows} rows came, but a forecast needs the last {self.lookback}"
-            raise DataError(msg)
+            raise DataError(f"{rows.num_rows} rows came, but a forecast needs the last {self.lookback}")
         last = rows.num_rows - self.lookback
         if starts is None:
             starts = np.arange(last + 1)
@@ -143,15 +141,13 @@ class SinglePredictor(Predictor):
 
     def _batch_scores(self, inputs: Encoded, start: int) -> np.ndarray:
         if not finite(inputs):
-            msg = f"the features of rows {start} to {start + inputs.shape[0] - 1} hold NaN or infinity"
-            raise DataError(msg)
+            raise DataError(f"the features of rows {start} to {start + inputs.shape[0] - 1} hold NaN or infinity")
         scores = self.task.scores(self.model(inputs))
         if not np.isfinite(scores).all():
-            msg = (
+            raise DataError(
                 f"the model predicts NaN or infinity for rows {start} to {start + inputs.shape[0] - 1}; if they hold "
                 "no numbers far from all that it was trained on, train it again"
             )
-            raise DataError(msg)
         return scores
 
 

@@ -63,8 +63,7 @@ def require_columns(names: Iterable[Any], schema: pa.Schema) -> None:
     missing = [name for name in schema.names if name not in names]
     if missing:
         came = ", ".join(map(str, names)) or "none"
-        msg = f"column {missing[0]!r} is missing; came: {came}; expected: {', '.join(schema.names)}"
-        raise DataError(msg)
+        raise DataError(f"column {missing[0]!r} is missing; came: {came}; expected: {', '.join(schema.names)}")
 
 
 def cast_column(column: Any, field: pa.Field, *, parse_times: bool = False) -> Any:
@@ -79,13 +78,11 @@ def cast_column(column: Any, field: pa.Field, *, parse_times: bool = False) -> A
     expected = f"but {type_name(field.type)} was expected"
     related = families[0] == families[1] or (parse_times and families == ("text", "time"))
     if not (related or pa.types.is_null(column.type)):
-        msg = f"column {field.name!r} holds {type_name(column.type)}, {expected}"
-        raise DataError(msg)
+        raise DataError(f"column {field.name!r} holds {type_name(column.type)}, {expected}")
     try:
         return pc.cast(column, field.type)
     except pa.ArrowInvalid as error:
-        msg = f"column {field.name!r} holds {column.type}, {expected}: {first_line(error)}"
-        raise DataError(msg) from error
+        raise DataError(f"column {field.name!r} holds {column.type}, {expected}: {first_line(error)}") from error
 
 
 def type_family(kind: pa.DataType) -> str:
@@ -129,8 +126,7 @@ def require_unique(names: Sequence[Any]) -> None:
     """Raise a DataError if a column came twice, since which of them is meant cannot be known."""
     twice = next((name for position, name in enumerate(names) if name in names[:position]), None)
     if twice is not None:
-        msg = f"column {twice!r} came twice; leave one of them out"
-        raise DataError(msg)
+        raise DataError(f"column {twice!r} came twice; leave one of them out")
 
 
 def to_column(values: Any, field: pa.Field) -> pa.Array:
@@ -146,11 +142,9 @@ def to_column(values: Any, field: pa.Field) -> pa.Array:
     try:
         given = values if isinstance(values, pa.Array) else pa.array(_plain(values), from_pandas=True)
     except UnicodeEncodeError as error:
-        msg = f"column {field.name!r} holds text that is no Unicode: {first_line(error)}"
-        raise DataError(msg) from error
+        raise DataError(f"column {field.name!r} holds text that is no Unicode: {first_line(error)}") from error
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
-        msg = f"column {field.name!r} mixes types that do not fit one column: {first_line(error)}"
-        raise DataError(msg) from error
+        raise DataError(f"column {field.name!r} mixes types that do not fit one column: {first_line(error)}") from error
     if isinstance(values, list) and not pa.types.is_boolean(given.type) and bool in set(map(type, values)):
         position = next(place for place, value in enumerate(values) if isinstance(value, bool))
         msg = f"column {field.name!r} holds a truth value in row {position}, but {type_name(field.type)} was expected"
@@ -181,21 +175,17 @@ def _tensors(values: Any, field: pa.Field) -> pa.Array:
         if given.dtype == object:
             given = np.stack([np.asarray(cell.tolist() if isinstance(cell, np.ndarray) else cell) for cell in given])
     except ValueError as error:
-        msg = f"{wanted}, all of one shape"
-        raise DataError(msg) from error
+        raise DataError(f"{wanted}, all of one shape") from error
     size = int(np.prod(shape))
     if given.ndim == 0 or (len(given) and given.size != len(given) * size):
-        msg = f"{wanted}, but came {given.shape[1:]}"
-        raise DataError(msg)
+        raise DataError(f"{wanted}, but came {given.shape[1:]}")
     if len(given) and given.dtype.kind not in "iuf":
-        msg = f"{wanted} that hold numbers, but came {given.dtype.name}"
-        raise DataError(msg)
+        raise DataError(f"{wanted} that hold numbers, but came {given.dtype.name}")
     with np.errstate(invalid="ignore"):
         cast = given.astype(value_type)
     if not np.array_equal(cast, given):
         limits = np.iinfo(value_type) if np.issubdtype(value_type, np.integer) else np.finfo(value_type)
-        msg = f"{wanted} that hold {np.dtype(value_type).name} numbers, {limits.min} to {limits.max}"
-        raise DataError(msg)
+        raise DataError(f"{wanted} that hold {np.dtype(value_type).name} numbers, {limits.min} to {limits.max}")
     flat = pa.FixedSizeListArray.from_arrays(pa.array(cast.reshape(-1)), size)
     return pa.ExtensionArray.from_storage(field.type, flat)
 

@@ -61,11 +61,10 @@ def read_approval(envelope: str, trust: Trust) -> Approval:
     missing += [] if type(content.get("version")) is int else ["version"]
     missing += [name for name in ("time", "expires") if name not in missing and not is_time(content[name])]
     if missing:
-        msg = (
+        raise Refused(
             f"it has no valid {', '.join(missing)}, so it was not made by headframe; "
             "ask for one with: headframe models approve NAME/VERSION"
         )
-        raise Refused(msg)
     return Approval(
         **{name: content[name] for name in (*texts, "version")},
         signer=opened.signer,

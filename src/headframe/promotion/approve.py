@@ -79,8 +79,7 @@ def record_approval(version: ModelVersion, envelope: str, service: PromotionServ
     try:
         given = read_approval(envelope.strip(), service.trust)
     except Refused as error:
-        msg = f"this approval of {name} is refused: {error}"
-        raise Refused(msg) from error
+        raise Refused(f"this approval of {name} is refused: {error}") from error
     service.project_pending(version.model)
     files = service.version_files(version)
 
@@ -134,6 +133,5 @@ def _require_passed(version: ModelVersion, entries: tuple[Entry, ...], rules: Pr
     refuse_if(author_left(name, rules))
     gated = require_gated(version, entries, rules)
     if not gated.payload["passed"]:
-        msg = f"{name} did not pass its gates ({gated.payload['reason']}), so there is nothing to approve"
-        raise Refused(msg)
+        raise Refused(f"{name} did not pass its gates ({gated.payload['reason']}), so there is nothing to approve")
     return gated

@@ -39,8 +39,7 @@ def rollback(
             champion_files(promoted, service)
             refuse_if(next(iter(promotion_problems(entries, promoted, service)), None))
         except Refused as error:
-            msg = f"{model}/{promoted.version} cannot become champion again: {error}"
-            raise Refused(msg) from error
+            raise Refused(f"{model}/{promoted.version} cannot become champion again: {error}") from error
         instead = f"in place of version {present.version}"
         return promoted.version, {
             "from": present.version,

@@ -73,8 +73,7 @@ def require_reason(reason: str, action: str) -> str:
         ConfigurationError: there is none.
     """
     if not reason.strip():
-        msg = f"to {action} takes a reason; give one with --reason 'WHY'"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"to {action} takes a reason; give one with --reason 'WHY'")
     return reason.strip()
 
 
@@ -136,8 +135,7 @@ def require_gated(version: ModelVersion, entries: Sequence[Entry], rules: Promot
     last = last_gate_entry(since, version.number) or last_gate_entry(entries, version.number)
     if last is None:
         name = f"{version.model}/{version.number}"
-        msg = f"{name} was not checked against its gates yet; do it with: headframe models gate {name}"
-        raise Refused(msg)
+        raise Refused(f"{name} was not checked against its gates yet; do it with: headframe models gate {name}")
     raise Refused(gate_entry_problem(last, rules) or stale_gate_problem(entries, last))
 
 

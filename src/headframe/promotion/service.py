@@ -275,11 +275,10 @@ def require_challenger(version: ModelVersion, present: Entry | None, advice: str
         Refused: it is; the message ends with `advice`.
     """
     if present is not None and present.version == version.number:
-        msg = (
+        raise Refused(
             f"{version.model}/{version.number} is the champion already ({present.label}, by {present.signer} at "
             f"{present.time}); {advice}"
         )
-        raise Refused(msg)
 
 
 def require_same(version: ModelVersion, files: VersionFiles, entry: Entry) -> None:
@@ -293,8 +292,7 @@ def require_same(version: ModelVersion, files: VersionFiles, entry: Entry) -> No
         ("signature of the model files", files.signature, entry.digests["signature"]),
     ):
         if now != then:
-            msg = (
+            raise Refused(
                 f"the {what} of {version.model}/{version.number} is {now[:12]}, but {entry.label} is about {then[:12]}"
                 ": it was replaced since; restore the files from a copy, or run the gates again"
             )
-            raise Refused(msg)

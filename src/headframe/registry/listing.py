@@ -27,8 +27,7 @@ def list_versions(model: str, uri: str) -> list[tuple[ModelVersion, str]]:
     known = model_names(uri)
     if model not in known:
         instead = nearest(model, known) if known else "none is registered yet: headframe run"
-        msg = f"there is no registered model {model!r} at {uri}; {instead}"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"there is no registered model {model!r} at {uri}; {instead}")
     with open_client(uri) as client:
         found = _all(client.search_model_versions, filter_string=f"name = '{model}'")
     return sorted(

@@ -55,11 +55,10 @@ def _require_same(name: str, folder: Path) -> None:
         there = next(iter(getattr(imported, "__path__", ())), "")
         # What was fetched for an earlier model may be removed by now.
         if (_IMPORTED.get(name) or _source(Path(there))) != expected:
-            msg = (
+            raise HeadframeError(
                 f"the model brings package {name!r} in {folder}, but this process has imported another version of it "
                 f"from {there or 'elsewhere'}; open the model in a process of its own"
             )
-            raise HeadframeError(msg)
     _IMPORTED[name] = expected
 
 
@@ -76,8 +75,7 @@ def requested_output(params: Mapping[str, Any]) -> str:
     """
     output = params.get("output", OUTPUTS[0])
     if output not in OUTPUTS:
-        msg = f"params.output is {output!r}; expected {' or '.join(OUTPUTS)}"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"params.output is {output!r}; expected {' or '.join(OUTPUTS)}")
     return str(output)
 
 

@@ -173,12 +173,11 @@ def verify_parity(model: Path, probe: Path, expected: np.ndarray, threads: int) 
     allowed = TOLERANCE * max(1.0, float(np.abs(expected).max(initial=0.0)))
     if not difference <= allowed:
         rows = pq.read_metadata(probe).num_rows
-        msg = (
+        raise HeadframeError(
             f"the packaged model differs from the trained one by {difference:.3g} on {rows} rows "
             f"(allowed: {allowed:.3g}); nothing was registered. A layer that behaves otherwise outside of "
             "training, or a transform that is not saved, is the usual cause"
         )
-        raise HeadframeError(msg)
     return difference
 
 

@@ -106,8 +106,7 @@ class Registrar:
             raise
         except UnknownSigner as error:
             whole = f"version {version.number} of {version.model}"
-            msg = f"{error}; to register it as your own, delete {whole} in MLflow first"
-            raise Refused(msg) from error
+            raise Refused(f"{error}; to register it as your own, delete {whole} in MLflow first") from error
         except HeadframeError as error:
             return str(error)
         require_identity(payload, self.request, version)

@@ -64,11 +64,10 @@ def require_identity(signed: Mapping[str, Any], request: RegistrationRequest, ve
     """
     for name, ours in request.identity.items():
         if signed.get(name) != ours:
-            msg = (
+            raise Refused(
                 f"{version.uri} carries the key of this result, but its author signed {name} "
                 f"{str(signed.get(name))[:12]} instead of {ours[:12]}: its tag {tags.KEY} was changed; {_ADVICE}"
             )
-            raise Refused(msg)
 
 
 def _kept_digests(request: RegistrationRequest, version: ModelVersion, uri: str) -> dict[str, str]:

@@ -78,15 +78,13 @@ def signing_key(team: TeamConfig, name: str | None = None) -> SigningKey:
         return key
     signer = Trust.of(team).signers.get(key.public)
     if signer is None:
-        msg = (
+        raise Refused(
             f"key {key.name!r} is not in conf/team/, so a model that it signs would not be trusted; have its public "
             f"part listed with role author: {key.public}"
         )
-        raise Refused(msg)
     left = signer.expired(datetime.now(UTC))
     if left is not None:
-        msg = f"{left}, so it registers nothing new; sign with the key that replaced it"
-        raise Refused(msg)
+        raise Refused(f"{left}, so it registers nothing new; sign with the key that replaced it")
     if "author" not in signer.roles:
         msg = f"{signer.name} is {' and '.join(signer.roles)} in conf/team/; to register models takes role author"
         raise Refused(msg)
@@ -134,24 +132,20 @@ def read_package(folder: Path, trust: Trust, expected: Mapping[str, str] | None 
     """
     envelope = folder / SIGNATURE
     if envelope.is_symlink() or not envelope.is_file():
-        msg = (
+        raise Refused(
             f"it is not signed ({SIGNATURE} is missing): it was registered before signatures were, or by other means; "
             "register it again with the command that trained it"
         )
-        raise Refused(msg)
     signed = read_statement(envelope.read_bytes(), trust, expected)
     files = _files(folder)
     by = f"{signed.signer.name} signed it; {_ADVICE}"
     for name in sorted(signed.files.keys() | files.keys()):
         if name not in files:
-            msg = f"{name} was removed after {by}"
-            raise Refused(msg)
+            raise Refused(f"{name} was removed after {by}")
         if name not in signed.files:
-            msg = f"{name} was added after {by}"
-            raise Refused(msg)
+            raise Refused(f"{name} was added after {by}")
         if file_digest(files[name]) != signed.files[name]:
-            msg = f"{name} was changed after {by}"
-            raise Refused(msg)
+            raise Refused(f"{name} was changed after {by}")
     _refuse_pickle(folder, files)
     return signed
 
@@ -178,11 +172,10 @@ def read_statement(content: bytes, trust: Trust, expected: Mapping[str, str] | N
         raise Refused(msg)
     for name, value in (expected or {}).items():
         if opened.payload.get(name) != value:
-            msg = (
+            raise Refused(
                 f"its signature is about {name} {opened.payload.get(name)}, not {value}: these are files of another "
                 f"version; {_ADVICE}"
             )
-            raise Refused(msg)
     return SignedModel(opened.signer, opened.payload, hashlib.sha256(content).hexdigest(), opened.subjects)
 
 
@@ -204,8 +197,7 @@ def _files(folder: Path) -> dict[str, Path]:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            msg = f"{name} is a link or something else that is no file; a model consists of files of its own"
-            raise Refused(msg)
+            raise Refused(f"{name} is a link or something else that is no file; a model consists of files of its own")
         if path.is_file() and name not in {SIGNATURE, ADDED} and not _is_compiled(path.relative_to(folder)):
             found[name] = path
     return found
@@ -254,8 +246,7 @@ def _pickles(name: str, path: Path) -> Iterator[str]:
                     if Path(inner).suffix.lower() in _PICKLES or _is_binary_pickle(member.read(2)):
                         yield f"{name} holds {inner}, a pickle"
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
-        msg = f"{name} is an archive that cannot be looked into ({error}); register the model again"
-        raise Refused(msg) from error
+        raise Refused(f"{name} is an archive that cannot be looked into ({error}); register the model again") from error
 
 
 def _is_binary_pickle(head: bytes) -> bool:

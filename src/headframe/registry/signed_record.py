@@ -29,11 +29,10 @@ def require_signed_tags(version: ModelVersion, signed: SignedModel) -> None:
             raise Refused(msg)
         came, wanted = version.tags[tag], signed.payload.get(name)
         if came != wanted:
-            msg = (
+            raise Refused(
                 f"tag {tag} of {version.uri} was changed: it is {came[:12]}, but {str(wanted)[:12]} is {name} in its "
                 f"signature by {signed.signer.name}; restore the registry from a copy"
             )
-            raise Refused(msg)
 
 
 def require_signed_digest(came: str, name: str, file: str, version: ModelVersion, signed: SignedModel) -> None:
@@ -54,11 +53,10 @@ def require_signed_digest(came: str, name: str, file: str, version: ModelVersion
         msg = f"the signature of {version.uri} does not say which {file} is its own; train and register it again"
         raise Refused(msg)
     if came != wanted:
-        msg = (
+        raise Refused(
             f"{file} of {version.uri} was changed: it has sha256 {came[:12]}, but {str(wanted)[:12]} was signed by "
             f"{signed.signer.name}; restore it from a copy"
         )
-        raise Refused(msg)
 
 
 def require_signed_bytes(content: bytes, name: str, file: str, version: ModelVersion, signed: SignedModel) -> bytes:
@@ -91,11 +89,10 @@ def read_signed_provenance(content: bytes, version: ModelVersion, signed: Signed
     for name, came in digests.items():
         wanted = str(signed.payload.get(name))
         if came != wanted:
-            msg = (
+            raise Refused(
                 f"{layout.PROVENANCE} of {version.uri} names {name} {came[:12]}, but {wanted[:12]} was signed by "
                 f"{signed.signer.name}; train and register it again"
             )
-            raise Refused(msg)
     return found
 
 

@@ -84,15 +84,13 @@ def resolve(name: str, uri: str) -> ModelVersion:
                 raise
             known = [each.name for each in client.search_registered_models()]
             instead = nearest(model, known) if known else "none is registered yet: headframe run"
-            msg = f"there is no registered model {model!r} at {uri}; {instead}"
-            raise ConfigurationError(msg) from None
+            raise ConfigurationError(f"there is no registered model {model!r} at {uri}; {instead}") from None
         if number is None:
             alias = alias or CHAMPION
             aliases = {each: int(version) for each, version in registered.aliases.items()}
             if alias not in aliases:
                 versions = f"{nearest(alias, aliases)}, or name a version, as in {model}/1"
-                msg = f"model {model!r} has no {alias!r}; {versions}"
-                raise ConfigurationError(msg)
+                raise ConfigurationError(f"model {model!r} has no {alias!r}; {versions}")
             number = aliases[alias]
         try:
             found = client.get_model_version(model, str(number))
@@ -101,8 +99,7 @@ def resolve(name: str, uri: str) -> ModelVersion:
                 raise
             known = [str(each.version) for each in client.search_model_versions(f"name = '{model}'")]
             listed = ", ".join(sorted(known, key=int)) or "none"
-            msg = f"model {model!r} has no version {number}; it has {listed}"
-            raise ConfigurationError(msg) from None
+            raise ConfigurationError(f"model {model!r} has no version {number}; it has {listed}") from None
     return ModelVersion(model, int(found.version), found.run_id or "", dict(found.tags))
 
 
@@ -204,18 +201,16 @@ def signed_files(version: ModelVersion, uri: str, trust: Trust) -> Iterator[tupl
         try:
             folder = download(source, uri, Path(scratch))
         except ArtifactMissing as error:
-            msg = (
+            raise HeadframeError(
                 f"the files of {version.uri} cannot be fetched from {source} ({error}); "
                 "the command that trained it writes them again"
-            )
-            raise HeadframeError(msg) from error
+            ) from error
         for compiled in [*(folder / CODE).rglob(COMPILED)]:
             shutil.rmtree(compiled)
         try:
             signed = read_package(folder, trust, version.expected)
         except Refused as error:
-            msg = f"{version.uri} is refused: {error}"
-            raise type(error)(msg) from error
+            raise type(error)(f"{version.uri} is refused: {error}") from error
         yield folder, signed
 
 
@@ -233,8 +228,7 @@ def fetch_signature(version: ModelVersion, uri: str, trust: Trust) -> SignedMode
         msg = f"{version.uri} is refused: {SIGNATURE} cannot be fetched ({error}); register it again"
         raise Refused(msg) from error
     except Refused as error:
-        msg = f"{version.uri} is refused: {error}"
-        raise type(error)(msg) from error
+        raise type(error)(f"{version.uri} is refused: {error}") from error
 
 
 def _source(version: ModelVersion, uri: str) -> str:
@@ -262,5 +256,4 @@ def load_files(version: ModelVersion, folder: Path) -> Predictor:
     try:
         return load_package(folder)
     except DataError as error:
-        msg = f"{version.uri} is damaged: {error}"
-        raise DataError(msg) from error
+        raise DataError(f"{version.uri} is damaged: {error}") from error

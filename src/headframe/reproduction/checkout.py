@@ -34,8 +34,7 @@ def check_out(origin: Lineage, diff: bytes, project: Path, target: Path) -> Path
         HeadframeError: git is not installed, or fails.
     """
     if shutil.which("git") is None:
-        msg = "git is not installed, so the code of the version cannot be checked out; install git"
-        raise HeadframeError(msg)
+        raise HeadframeError("git is not installed, so the code of the version cannot be checked out; install git")
     target.mkdir(parents=True)
     kind = _git(project, "rev-parse", "--show-object-format", check=False) or "sha1"
     _git(target, "init", "--quiet", "--template=", f"--object-format={kind}")
@@ -43,11 +42,10 @@ def check_out(origin: Lineage, diff: bytes, project: Path, target: Path) -> Path
     if origin.commit:
         _add_alternates(project, target)
         if _git(target, "cat-file", "-t", origin.commit, check=False) != "commit":
-            msg = (
+            raise Refused(
                 f"commit {short}, which the version was trained from, is not in the repository of {project}, so its "
                 f"code cannot be checked out; fetch it (git fetch origin {short}), or take a full clone"
             )
-            raise Refused(msg)
         _git(target, "checkout", "--quiet", "--detach", origin.commit)
     if diff:
         file = target.parent / "code.diff"
@@ -56,12 +54,10 @@ def check_out(origin: Lineage, diff: bytes, project: Path, target: Path) -> Path
             _git(target, "apply", "--whitespace=nowarn", "--binary", str(file))
         except HeadframeError as error:
             where = f"commit {short}" if short else "an empty folder"
-            msg = f"the stored diff of the version cannot be applied to {where} ({error})"
-            raise Refused(msg) from error
+            raise Refused(f"the stored diff of the version cannot be applied to {where} ({error})") from error
     root = target / origin.folder
     if not (root / "conf" / "plan.yaml").is_file():
-        msg = f"the recorded code holds no project (conf/plan.yaml is missing in {origin.folder or 'it'})"
-        raise Refused(msg)
+        raise Refused(f"the recorded code holds no project (conf/plan.yaml is missing in {origin.folder or 'it'})")
     return root
 
 
@@ -69,8 +65,7 @@ def _add_alternates(project: Path, target: Path) -> None:
     """Let the checkout find the objects of the repository that holds the project."""
     objects = _git(project, "rev-parse", "--git-path", "objects", check=False)
     if not objects:
-        msg = f"{project} is no git repository, so the code cannot be checked out; run this in a clone of it"
-        raise Refused(msg)
+        raise Refused(f"{project} is no git repository, so the code cannot be checked out; run this in a clone of it")
     alternates = target / ".git" / "objects" / "info" / "alternates"
     alternates.parent.mkdir(parents=True, exist_ok=True)
     alternates.write_text(f"{(project / objects).resolve()}\n", encoding="utf-8")

@@ -142,8 +142,7 @@ def _table(plan: VersionPlan, expected: str, root: Path) -> TableRecord:
     except DataError:
         raise
     except HeadframeError as error:
-        msg = f"version {expected[:12]} of the data cannot be collected: {error}"
-        raise Refused(msg) from error
+        raise Refused(f"version {expected[:12]} of the data cannot be collected: {error}") from error
 
 
 if __name__ == "__main__":

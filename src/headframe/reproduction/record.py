@@ -34,12 +34,10 @@ def verdict_key(team: TeamConfig, name: str | None) -> SigningKey:
     try:
         signer = Trust.of(team).signer_of(key)
     except Refused as error:
-        msg = f"{error}, or {instead}"
-        raise Refused(msg) from error
+        raise Refused(f"{error}, or {instead}") from error
     if not {"author", "approver"} & set(signer.roles):
         who = f"{signer.name} is listed as reader only in conf/team/"
-        msg = f"{who}, but a verdict is signed by an author or approver; {instead}"
-        raise Refused(msg)
+        raise Refused(f"{who}, but a verdict is signed by an author or approver; {instead}")
     return key
 
 

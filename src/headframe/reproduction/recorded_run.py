@@ -61,11 +61,10 @@ def fetch_recorded_run(version: ModelVersion, uri: str, trust: Trust) -> Recorde
             libraries, signature and tags contradict each other.
     """
     if tags.PROVENANCE not in version.tags:
-        msg = (
+        raise Refused(
             f"{version.uri} has no provenance (tag {tags.PROVENANCE} is missing): an older Headframe, or another "
             "program, registered it, so it cannot be reproduced; train and register it again"
         )
-        raise Refused(msg)
     with signed_files(version, uri, trust) as (_, signed):
         require_signed_tags(version, signed)
     with open_client(uri) as client:
@@ -74,28 +73,24 @@ def fetch_recorded_run(version: ModelVersion, uri: str, trust: Trust) -> Recorde
     needed = (layout.PLAN, layout.PROVENANCE, layout.DIFF, layout.INSTALLED)
     missing = [name for name in needed if name not in {each.path for each in listed}]
     if missing:
-        msg = f"{missing[0]} of {version.uri} is missing in run {version.run_id}, so it cannot be reproduced"
-        raise Refused(msg)
+        raise Refused(f"{missing[0]} of {version.uri} is missing in run {version.run_id}, so it cannot be reproduced")
     try:
         content = {name: download_bytes(f"{run.info.artifact_uri}/{name}", uri) for name in needed}
         provenance = read_signed_provenance(content[layout.PROVENANCE], version, signed)
     except ArtifactMissing as error:
-        msg = f"the files of run {version.run_id} of {version.uri} cannot be fetched: {error}"
-        raise Refused(msg) from error
+        raise Refused(f"the files of run {version.run_id} of {version.uri} cannot be fetched: {error}") from error
     except DataError as error:
         raise Refused(str(error)) from error
     installed, lineage = content[layout.INSTALLED], provenance.lineage
     found = hashlib.sha256(installed).hexdigest()
     if found != lineage.installed:
-        msg = (
+        raise Refused(
             f"{layout.INSTALLED} of {version.uri} was changed: it is {found[:12]}, but {lineage.installed[:12]} in its "
             "provenance.json; restore the registry from a copy"
         )
-        raise Refused(msg)
     if lineage.diff is None:
         note = run.data.tags.get(tags.CODE_NOTE, "no reason is given")
-        msg = f"the code of {version.uri} was not stored ({note}); commit it, and train the version again"
-        raise Refused(msg)
+        raise Refused(f"the code of {version.uri} was not stored ({note}); commit it, and train the version again")
     return RecordedRun(
         version=version,
         plan=content[layout.PLAN],

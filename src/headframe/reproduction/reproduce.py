@@ -84,6 +84,5 @@ def _rebuild(recorded: RecordedRun, project: Path, checkout: Path, compiled: Pat
         stdout=STDERR,
     )
     if code:
-        msg = f"the reproduction {describe_exit(code)}"
-        raise HeadframeError(msg)
+        raise HeadframeError(f"the reproduction {describe_exit(code)}")
     return RebuiltVersion.model_validate_json((folder / REBUILT).read_bytes())

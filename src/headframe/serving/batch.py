@@ -67,8 +67,7 @@ def write_predicted_rows(predictor: Predictor, source: str, target: Path, root: 
                 writer.write_table(table)
                 written += table.num_rows
     except OSError as error:
-        msg = f"{target} cannot be written: {error.strerror or error}; name a file elsewhere"
-        raise HeadframeError(msg) from error
+        raise HeadframeError(f"{target} cannot be written: {error.strerror or error}; name a file elsewhere") from error
     return written
 
 
@@ -79,8 +78,7 @@ def _row_by_row(predictor: Predictor, rows: Rows, source: str) -> Rows:
             predicted = predictor.predict(table)
         except DataError as error:  # which counts rows from the beginning of this table
             where = f", in the part that begins with row {start}" if start else ""
-            msg = f"{source}{where}: {error}"
-            raise DataError(msg) from error
+            raise DataError(f"{source}{where}: {error}") from error
         yield predicted.add_column(0, "row_id", table.column("row_id"))
         start += table.num_rows
 
@@ -101,17 +99,14 @@ def _forecast(predictor: Predictor, rows: Rows) -> Rows:
 def _require_place(target: Path, source: str, root: Path) -> None:
     folder = target.resolve().parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
-        msg = f"{target} cannot be written: {folder} is no folder that this user may write to"
-        raise HeadframeError(msg)
+        raise HeadframeError(f"{target} cannot be written: {folder} is no folder that this user may write to")
     if target.suffix.lower() not in (".parquet", ".pq"):
         msg = f"{target} ends in {target.suffix or 'nothing'}, but Parquet is written; name a .parquet file"
         raise ConfigurationError(msg)
     special = target.exists() and not target.is_file()
     if special or target.resolve() == Path(source).resolve():
         what = "no file but something else" if special else "the source itself"
-        msg = f"{target} is {what}; name another file to write"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"{target} is {what}; name another file to write")
     project = Project(root)
     if any(target.resolve().is_relative_to(own.resolve()) for own in (project.data, project.state)):
-        msg = f"{target} lies where the project stores its tables and models; name a file elsewhere"
-        raise HeadframeError(msg)
+        raise HeadframeError(f"{target} lies where the project stores its tables and models; name a file elsewhere")

@@ -56,14 +56,11 @@ def open_rows(source: str, root: Path, schema: pa.Schema, size: int) -> Rows:
         table.verify()
         path = table.folder / TABLE
     elif path.suffix.lower() not in readers:
-        msg = f"{source} ends in {path.suffix or 'nothing'}; expected one of {', '.join(readers)}"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"{source} ends in {path.suffix or 'nothing'}; expected one of {', '.join(readers)}")
     elif not path.is_file():
-        msg = f"{source} is no file; name a Parquet, CSV, TSV or JSON-lines file, or a data set"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"{source} is no file; name a Parquet, CSV, TSV or JSON-lines file, or a data set")
     elif path.stat().st_size == 0:
-        msg = f"{source} is empty; rows were expected"
-        raise DataError(msg)
+        raise DataError(f"{source} is empty; rows were expected")
     return _numbered(_resized(readers[path.suffix.lower()](path, schema, size), size), source)
 
 
@@ -72,8 +69,7 @@ def _wanted(names: list[str], schema: pa.Schema, path: Path) -> list[str]:
     try:
         require_columns(names, schema)
     except DataError as error:
-        msg = f"{path}: {error}"
-        raise DataError(msg) from error
+        raise DataError(f"{path}: {error}") from error
     wanted = [*schema.names, *((ROW_ID,) if ROW_ID in names and ROW_ID not in schema.names else ())]
     require_unique([name for name in names if name in wanted])
     return wanted
@@ -92,8 +88,7 @@ def _parquet(path: Path, schema: pa.Schema, size: int) -> Rows:
     except (pa.ArrowInvalid, OSError) as error:  # Arrow calls a damaged page an error of input
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        msg = f"{path} is no Parquet file that can be read: {first_line(error)}"
-        raise DataError(msg) from error
+        raise DataError(f"{path} is no Parquet file that can be read: {first_line(error)}") from error
 
 
 def _in_shape(rows: pa.Table, schema: pa.Schema) -> pa.Table:
@@ -135,8 +130,7 @@ def _delimited(path: Path, schema: pa.Schema, _: int, delimiter: str) -> Rows:
             for batch in batches:
                 yield pa.table(batch)
     except (pa.ArrowInvalid, UnicodeDecodeError, csv.Error) as error:
-        msg = f"{path} cannot be read: {first_line(error)}"
-        raise DataError(msg) from error
+        raise DataError(f"{path} cannot be read: {first_line(error)}") from error
 
 
 def _json_lines(path: Path, schema: pa.Schema, size: int) -> Rows:
@@ -158,11 +152,9 @@ def _record(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
         record = json.loads(line)
     except ValueError as error:
-        msg = f"{path}: line {number} is no JSON: {error}"
-        raise DataError(msg) from error
+        raise DataError(f"{path}: line {number} is no JSON: {error}") from error
     if not isinstance(record, dict):
-        msg = f"{path}: line {number} is no JSON object with a value for each column"
-        raise DataError(msg)
+        raise DataError(f"{path}: line {number} is no JSON object with a value for each column")
     return record
 
 
@@ -189,13 +181,11 @@ def _numbered(tables: Rows, source: str) -> Rows:
         if ROW_ID in table.column_names:
             names = table.column(ROW_ID)
             if names.null_count:
-                msg = f"{source}: a row has no {ROW_ID}; give each row one, or leave the column out"
-                raise DataError(msg)
+                raise DataError(f"{source}: a row has no {ROW_ID}; give each row one, or leave the column out")
             rows = table.drop_columns([ROW_ID])
         else:
             rows, names = table, pa.array(range(start, start + table.num_rows))
         yield rows.add_column(0, ROW_ID, names.cast(pa.string()))
         start += table.num_rows
     if not start:
-        msg = f"{source} holds no rows"
-        raise DataError(msg)
+        raise DataError(f"{source} holds no rows")

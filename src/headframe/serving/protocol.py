@@ -52,8 +52,7 @@ def parse_request(body: bytes, content_type: str, schema: pa.Schema, max_rows: i
     columns, params = _from_csv(body, schema) if kind == CSV else _from_json(body, schema)
     unknown = sorted(set(params) - {"output"})
     if unknown:
-        msg = f"params has {unknown[0]!r}; the only parameter is output, {' or '.join(OUTPUTS)}"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"params has {unknown[0]!r}; the only parameter is output, {' or '.join(OUTPUTS)}")
     output = requested_output(params)
     count = max((len(values) for values in columns.values()), default=0)
     if count > max_rows:
@@ -61,8 +60,7 @@ def parse_request(body: bytes, content_type: str, schema: pa.Schema, max_rows: i
         raise TooManyRows(msg)
     rows = to_table(columns, schema)
     if rows.num_rows == 0:
-        msg = "no rows came; send at least one"
-        raise DataError(msg)
+        raise DataError("no rows came; send at least one")
     return ScoringRequest(rows, output)
 
 
@@ -70,13 +68,11 @@ def _media_type(content_type: str) -> str:
     name, *parameters = (part.strip() for part in content_type.split(";"))
     if name.lower() not in (JSON, CSV):
         came = repr(name) if name else "none"
-        msg = f"the content type is {came}; send {JSON} or {CSV}"
-        raise UnsupportedContentType(msg)
+        raise UnsupportedContentType(f"the content type is {came}; send {JSON} or {CSV}")
     for parameter in filter(None, parameters):
         key, _, value = parameter.partition("=")
         if key.strip().lower() != "charset" or value.strip().strip('"').lower() not in ("utf-8", "utf8"):
-            msg = f"the content type says {parameter!r}; only charset=utf-8 is supported"
-            raise UnsupportedContentType(msg)
+            raise UnsupportedContentType(f"the content type says {parameter!r}; only charset=utf-8 is supported")
     return name.lower()
 
 
@@ -84,8 +80,7 @@ def _from_csv(body: bytes, schema: pa.Schema) -> tuple[dict[str, Any], dict[str,
     """Parse CSV with a header; only empty fields are missing values, as in CSV written by pandas."""
     tensors = [each.name for each in schema if isinstance(each.type, pa.FixedShapeTensorType)]
     if tensors:
-        msg = f"column {tensors[0]!r} holds arrays, which CSV cannot carry; send {JSON}"
-        raise DataError(msg)
+        raise DataError(f"column {tensors[0]!r} holds arrays, which CSV cannot carry; send {JSON}")
     # What is text for the model stays text, whatever it looks like.
     types = {each.name: pa.string() for each in schema if pa.types.is_string(each.type)}
     options = csv.ConvertOptions(column_types=types, null_values=[""], strings_can_be_null=True)
@@ -94,8 +89,7 @@ def _from_csv(body: bytes, schema: pa.Schema) -> tuple[dict[str, Any], dict[str,
             io.BytesIO(body), convert_options=options, parse_options=csv.ParseOptions(newlines_in_values=True)
         )
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-        msg = f"the body is no CSV with a header: {first_line(error)}"
-        raise DataError(msg) from error
+        raise DataError(f"the body is no CSV with a header: {first_line(error)}") from error
     require_unique(rows.column_names)
     return {name: rows.column(name).combine_chunks() for name in rows.column_names}, {}
 
@@ -104,13 +98,11 @@ def _from_json(body: bytes, schema: pa.Schema) -> tuple[dict[str, Any], dict[str
     try:
         content = json.loads(body)
     except (ValueError, RecursionError) as error:
-        msg = f"the body is no JSON: {error}"
-        raise DataError(msg) from error
+        raise DataError(f"the body is no JSON: {error}") from error
     _require_type(content, dict, "the body", f"an object with one of {', '.join(FORMATS)}")
     unknown = [key for key in content if key not in (*FORMATS, PARAMS)]
     if unknown:
-        msg = f"the body has {unknown[0]!r}; expected one of {', '.join(FORMATS)}, and optionally {PARAMS}"
-        raise DataError(msg)
+        raise DataError(f"the body has {unknown[0]!r}; expected one of {', '.join(FORMATS)}, and optionally {PARAMS}")
     given = [key for key in FORMATS if key in content]
     if len(given) != 1:
         msg = f"the body has {' and '.join(given) or 'no rows'}; expected exactly one of {', '.join(FORMATS)}"
@@ -124,20 +116,17 @@ def _from_json(body: bytes, schema: pa.Schema) -> tuple[dict[str, Any], dict[str
 
 def _from_split(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict) or not isinstance(value.get("data"), list):
-        msg = "dataframe_split needs an object with columns (a list of names) and data (a list of rows)"
-        raise DataError(msg)
+        raise DataError("dataframe_split needs an object with columns (a list of names) and data (a list of rows)")
     unknown = [key for key in value if key not in ("columns", "data", "index")]
     names = value.get("columns")
     if unknown or not isinstance(names, list):
-        msg = f"dataframe_split has {', '.join(value)}; expected columns, data and optionally index"
-        raise DataError(msg)
+        raise DataError(f"dataframe_split has {', '.join(value)}; expected columns, data and optionally index")
     require_unique(names)
     for position, row in enumerate(value["data"]):
         which, expected = f"row {position} of dataframe_split", f"a list of {len(names)} values"
         _require_type(row, list, which, expected)
         if len(row) != len(names):
-            msg = f"{which} is {len(row)} values; expected {expected}"
-            raise DataError(msg)
+            raise DataError(f"{which} is {len(row)} values; expected {expected}")
     return {str(name): [row[place] for row in value["data"]] for place, name in enumerate(names)}
 
 
@@ -153,8 +142,7 @@ def _from_rows(key: str, value: Any, schema: pa.Schema) -> dict[str, Any]:
         return {schema.names[0]: value}
     expected = f"an object with {', '.join(schema.names)}"
     if not value:
-        msg = f"row 0 of {key} is missing; expected {expected}"
-        raise DataError(msg)
+        raise DataError(f"row 0 of {key} is missing; expected {expected}")
     for position, record in enumerate(value):
         _require_type(record, dict, f"row {position} of {key}", expected)
     return _from_records(key, value, schema)
@@ -167,8 +155,7 @@ def _from_records(key: str, records: Sequence[Mapping[str, Any]], schema: pa.Sch
         if not any(present):
             continue  # reported by `to_table`, with the columns that came
         if not all(present) and not each.nullable:
-            msg = f"row {present.index(False)} of {key} has no {each.name!r}"
-            raise DataError(msg)
+            raise DataError(f"row {present.index(False)} of {key} has no {each.name!r}")
         columns[each.name] = [record.get(each.name) for record in records]
     if len(columns) < len(schema):
         # Names that the model does not know help only where one that it needs is missing.
@@ -180,5 +167,4 @@ def _require_type(value: Any, kind: type, what: str, expected: str) -> None:
     """Raise a DataError if a JSON value is of another type than `kind`."""
     if not isinstance(value, kind):
         names = {dict: "object", list: "list", str: "string", bool: "truth value", int: "number", float: "number"}
-        msg = f"{what} is a JSON {names.get(type(value), 'null')}; expected {expected}"
-        raise DataError(msg)
+        raise DataError(f"{what} is a JSON {names.get(type(value), 'null')}; expected {expected}")

@@ -66,11 +66,10 @@ def _champion_version(model: str, name: str, service: PromotionService) -> tuple
         if unprojected is not None:
             raise Refused(unprojected)
         named = "names no champion" if entry is None else f"names version {entry.version}"
-        msg = (
+        raise Refused(
             f"MLflow calls version {version.number} of {name} champion, but the ledger {named}: the alias was moved "
             f"without the ledger; see: headframe models verify {name}"
         )
-        raise Refused(msg)
     if unprojected is not None:
         log.warning("champion  %s", unprojected)
     problems = promotion_problems(entries, entry, service)

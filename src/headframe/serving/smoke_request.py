@@ -67,11 +67,10 @@ def smoke_test(
     if number == decision.version:
         difference = _difference(json.loads(response)["predictions"], predictions)
         if difference:
-            msg = (
+            raise HeadframeError(
                 f"{version.model} version {number} responds differently for row {row_id} than when it was evaluated: "
                 f"{difference}; what is served is not what was evaluated, so check what its code reads besides rows"
             )
-            raise HeadframeError(msg)
     return SmokeTestResult(model=version.model, version=number, row_id=row_id, status=status, response=response)
 
 

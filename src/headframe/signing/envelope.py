@@ -84,21 +84,17 @@ def verify_statement(text: str, kind: str, trust: Trust) -> SignedStatement:
         subjects = {each["name"]: each["digest"]["sha256"] for each in statement["subject"]}
         predicate, payload = statement["predicateType"], dict(statement["predicate"])
     except (ValueError, KeyError, TypeError, AttributeError, FormatError) as error:
-        msg = f"it cannot be read as a signed statement ({type(error).__name__}); {_RESTORE}"
-        raise Refused(msg) from error
+        raise Refused(f"it cannot be read as a signed statement ({type(error).__name__}); {_RESTORE}") from error
     if not all(isinstance(each, str) for each in subjects.values()):
-        msg = f"it cannot be read as a signed statement (a digest of its subjects is no text); {_RESTORE}"
-        raise Refused(msg)
+        raise Refused(f"it cannot be read as a signed statement (a digest of its subjects is no text); {_RESTORE}")
     signer = next((trust.signers[keyid] for keyid in envelope.signatures if keyid in trust.signers), None)
     if signer is None:
         signed = ", ".join(f"{keyid[:16]}..." for keyid in envelope.signatures) or "no signature"
-        msg = f"it is signed by an unknown key ({signed}); {trust.advice}"
-        raise Refused(msg)
+        raise Refused(f"it is signed by an unknown key ({signed}); {trust.advice}")
     try:
         envelope.verify([_public(signer.key)], threshold=1)
     except VerificationError as error:
-        msg = f"it was changed after {signer.name} signed it; {_RESTORE}"
-        raise Refused(msg) from error
+        raise Refused(f"it was changed after {signer.name} signed it; {_RESTORE}") from error
     if envelope.payload_type != PAYLOAD_TYPE or predicate != _predicate(kind):
         msg = f"it states {predicate}, not {_predicate(kind)}; a statement of one kind does not count as another"
         raise Refused(msg)
@@ -114,8 +110,7 @@ def _require_valid_at(time: object, signer: Signer) -> None:
         msg = f"it is dated {time!r} by {signer.name}, which is no time as 2026-11-17T09:30:00Z; {_RESTORE}"
         raise Refused(msg) from error
     if expired is not None:
-        msg = f"it is of {time}, but {expired}; {_RESTORE}"
-        raise Refused(msg)
+        raise Refused(f"it is of {time}, but {expired}; {_RESTORE}")
 
 
 def _predicate(kind: str) -> str:

@@ -87,8 +87,7 @@ def create_key(name: str) -> SigningKey:
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat  # noqa: PLC0415
 
     if not _NAME.fullmatch(name):
-        msg = f"{name!r} cannot name a key; expected small letters, digits, - and _, as in anna"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"{name!r} cannot name a key; expected small letters, digits, - and _, as in anna")
     content = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     file = keys_folder() / f"{name}.pem"
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -101,8 +100,7 @@ def create_key(name: str) -> SigningKey:
             os.fsync(stream.fileno())
         os.link(fresh, file)  # which, unlike a renaming, never replaces
     except FileExistsError:
-        msg = f"key {name!r} exists already, in {file}; choose another name"
-        raise ConfigurationError(msg) from None
+        raise ConfigurationError(f"key {name!r} exists already, in {file}; choose another name") from None
     finally:
         fresh.unlink()
     return SigningKey(name, file)
@@ -125,8 +123,7 @@ def own_key(name: str | None = None) -> SigningKey:
             raise ConfigurationError(msg)
         return found
     if len(keys) > 1:
-        msg = f"{keys_folder()} holds several keys ({known}); name one with --as NAME or {SIGNER}"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"{keys_folder()} holds several keys ({known}); name one with --as NAME or {SIGNER}")
     return keys[0] if keys else _first_key()
 
 

@@ -62,12 +62,10 @@ class Trust:
         signer = self.signers.get(key.public)
         if signer is None:
             who = f"key {key.name!r} ({key.public})"
-            msg = f"{who} is not in conf/team/, so its signature does not count; have it listed there"
-            raise Refused(msg)
+            raise Refused(f"{who} is not in conf/team/, so its signature does not count; have it listed there")
         expired = signer.expired(datetime.now(UTC))
         if expired is not None:
-            msg = f"{expired}, so it signs nothing new; sign with the key that replaced it"
-            raise Refused(msg)
+            raise Refused(f"{expired}, so it signs nothing new; sign with the key that replaced it")
         return signer
 
     @property

@@ -204,8 +204,7 @@ class NumericTask(Task):
 def single_target(target: pa.Table, kind: str) -> str:
     """Return the name of the one target column; raise a DataError where there are more or none."""
     if target.num_columns != 1:
-        msg = f"a {kind} has one target column, but there are {target.num_columns}"
-        raise DataError(msg)
+        raise DataError(f"a {kind} has one target column, but there are {target.num_columns}")
     return str(target.column_names[0])
 
 
@@ -213,5 +212,4 @@ def require_target(target: pa.Table, columns: Iterable[str]) -> None:
     """Raise a DataError where a target column is missing."""
     missing = [name for name in columns if name not in target.column_names]
     if missing:
-        msg = f"target column {missing[0]!r} is missing; came: {', '.join(target.column_names) or 'none'}"
-        raise DataError(msg)
+        raise DataError(f"target column {missing[0]!r} is missing; came: {', '.join(target.column_names) or 'none'}")

@@ -62,8 +62,7 @@ class Classification(Task):
         positive: TargetValue | None = None,
     ) -> None:
         if not 0 <= label_smoothing < 1:
-            msg = f"label_smoothing lies in [0, 1), not {label_smoothing}"
-            raise ValueError(msg)
+            raise ValueError(f"label_smoothing lies in [0, 1), not {label_smoothing}")
         self.primary_metric = primary_metric
         self.higher_is_better = primary_metric not in LOWER_IS_BETTER
         self.class_weights = class_weights
@@ -92,12 +91,10 @@ class Classification(Task):
         labels = self.classes_.to_pylist()
         if self.positive is not None and self.positive not in labels:
             target = f"target {self.column_!r}, which has {', '.join(self.names)}"
-            msg = f"task.positive={_text(self.positive)} is no class of {target}"
-            raise DataError(msg)
+            raise DataError(f"task.positive={_text(self.positive)} is no class of {target}")
         if self.primary_metric == "f1" and len(labels) != BINARY:
             target = f"target {self.column_!r} has {len(labels)}"
-            msg = f"task.primary_metric=f1 is for two classes, but {target}; choose macro_f1"
-            raise DataError(msg)
+            raise DataError(f"task.primary_metric=f1 is for two classes, but {target}; choose macro_f1")
         balanced = self.class_weights == "balanced"
         self._weights = torch.from_numpy(self._balance()).float() if balanced else None
 
@@ -123,17 +120,15 @@ class Classification(Task):
 
     def _codes(self, labels: pa.ChunkedArray) -> np.ndarray:
         if labels.type != self.classes_.type:
-            msg = f"target {self.column_!r} holds {labels.type}, but training rows held {self.classes_.type}"
-            raise DataError(msg)
+            raise DataError(f"target {self.column_!r} holds {labels.type}, but training rows held {self.classes_.type}")
         codes = pc.index_in(labels, value_set=self.classes_)
         if codes.null_count:
             # Rows are not numbered here: unused ones have left the table, so that a number would name another line.
             came = _text(labels.filter(pc.is_null(codes))[0].as_py())
-            msg = (
+            raise DataError(
                 f"target {self.column_!r} has class {came!r} in rows that are not for training, but training rows only "
                 f"have {', '.join(self.names)}; let training have rows of it, or leave it out"
             )
-            raise DataError(msg)
         return codes.to_numpy().astype(np.int64)
 
     @property

@@ -39,8 +39,7 @@ class Forecasting(NumericTask):
         self, horizon: Count, *, primary_metric: Literal["mse", "mae"] = "mse", loss: ErrorName = "squared"
     ) -> None:
         if horizon < 1:
-            msg = f"horizon is a number of rows, at least 1, not {horizon}"
-            raise ValueError(msg)
+            raise ValueError(f"horizon is a number of rows, at least 1, not {horizon}")
         super().__init__(loss)
         self.horizon = horizon
         self.primary_metric = primary_metric

@@ -39,11 +39,9 @@ class Regression(NumericTask):
         self.columns_ = (name,)
         values = self.values(target)
         if not len(values):
-            msg = f"target {name!r} has no training rows"
-            raise DataError(msg)
+            raise DataError(f"target {name!r} has no training rows")
         if values.min() == values.max():
-            msg = f"target {name!r} is {values[0, 0]:g} in every training row, so there is nothing to learn"
-            raise DataError(msg)
+            raise DataError(f"target {name!r} is {values[0, 0]:g} in every training row, so there is nothing to learn")
         self.mean_, self.deviation_ = mean_and_std(values)
 
     @property

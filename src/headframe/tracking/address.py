@@ -34,11 +34,10 @@ def tracking_uri(tracking: TrackingConfig, root: Path) -> str:
         return f"{SQLITE}{Project(root).tracking_database}"
     scheme = urlsplit(uri).scheme
     if scheme not in (*SERVER_SCHEMES, "sqlite"):
-        msg = (
+        raise ConfigurationError(
             f"tracking.uri (or MLFLOW_TRACKING_URI) is {uri!r}; expected http(s)://HOST:PORT of an MLflow server "
             "or sqlite:////ABSOLUTE/PATH.db"
         )
-        raise ConfigurationError(msg)
     if (
         scheme in SERVER_SCHEMES and "@" in urlsplit(uri).netloc
     ):  # not quoted: runs, tags and records would hold it, too

@@ -96,11 +96,10 @@ def experiment_id(client: MlflowClient, uri: str, name: str) -> str:
                     raise
                 found = client.get_experiment_by_name(name)
     if found is None or found.lifecycle_stage != "active":
-        msg = (
+        raise HeadframeError(
             f"experiment {name!r} was deleted in MLflow at {uri}; restore it there or choose another name "
             "with tracking.experiment=NAME"
         )
-        raise HeadframeError(msg)
     return str(found.experiment_id)
 
 
@@ -162,11 +161,10 @@ def _require_server(uri: str) -> None:
         with socket.create_connection((parts.hostname or "", port), timeout=CONNECT_SECONDS):
             return
     except OSError as error:
-        msg = (
+        raise Unavailable(
             f"the MLflow server at {uri} does not respond ({error}); start it (headframe up) "
             "or unset tracking.uri and MLFLOW_TRACKING_URI"
-        )
-        raise Unavailable(msg) from None
+        ) from None
 
 
 def _require_account(uri: str) -> None:

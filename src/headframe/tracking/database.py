@@ -60,8 +60,7 @@ def _first_row(uri: str, statement: str, *values: object) -> tuple[Any, ...] | N
         with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=20)) as connection:
             row: tuple[Any, ...] | None = connection.execute(statement, values).fetchone()
     except sqlite3.Error as error:
-        msg = f"{file} is no database of MLflow's ({error}); name another with tracking.uri"
-        raise HeadframeError(msg) from error
+        raise HeadframeError(f"{file} is no database of MLflow's ({error}); name another with tracking.uri") from error
     return row
 
 
@@ -88,11 +87,10 @@ def require_database(file: Path) -> None:
     except (OSError, sqlite3.Error) as error:
         damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
         advice = "restore a copy of it, or move it away and a new one is made" if damaged else "make it a writable file"
-        msg = (
+        raise HeadframeError(
             f"MLflow's database {file} cannot be opened for writing ({error}); {advice}, "
             "or name another with tracking.uri"
-        )
-        raise HeadframeError(msg) from error
+        ) from error
 
 
 def _relocate(connection: sqlite3.Connection, file: Path) -> None:

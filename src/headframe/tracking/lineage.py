@@ -152,8 +152,7 @@ def run_git(
     )
     if check and done.returncode:
         reason = done.stderr.decode(errors="replace").strip().partition("\n")[0]
-        msg = f"git {arguments[0]} ended with {done.returncode}: {reason}"
-        raise HeadframeError(msg)
+        raise HeadframeError(f"git {arguments[0]} ended with {done.returncode}: {reason}")
     return b"" if done.returncode else done.stdout
 
 

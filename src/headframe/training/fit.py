@@ -36,17 +36,15 @@ def fit(job: TrainingJob, device: str, places: Places) -> Trained:
     launcher.launch(places.folder / JOB, places.folder, places.root, job.learner.trainer.threads)
     result = Result.model_validate_json((places.folder / RESULT).read_bytes())
     if result.table != job.table:
-        msg = (
+        raise DataError(
             f"the launcher trained on version {result.table[:12]} of {job.dataset.name}, but {job.table[:12]} was "
             "expected; make it pass its `job` to the program, and run again"
         )
-        raise DataError(msg)
     if result.identity != identity:
-        msg = (
+        raise HeadframeError(
             "the training program found other code, libraries or another device than this run started with, so its "
             "result is not used; run again without changing them meanwhile"
         )
-        raise HeadframeError(msg)
     return Trained(
         folder=places.folder.relative_to(places.root).as_posix(),
         **result.model_dump(include=set(Trained.model_fields)),

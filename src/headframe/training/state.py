@@ -62,11 +62,10 @@ class EpochMonitor:
         """
         for name in ("train_loss", "val_loss"):
             if not math.isfinite(epoch[name]):
-                msg = (
+                raise HeadframeError(
                     f"training diverged: {name} is {epoch[name]} in epoch {epoch['epoch']}; "
                     "lower optimizer.lr, or bound the gradient with trainer.gradient_clip"
                 )
-                raise HeadframeError(msg)
         if self.monitor == "primary_metric" and epoch["primary_metric"] is None:
             name = self.primary_metric
             raise DataError(f"validation rows do not define {name}, which is monitored; set trainer.monitor=loss")

@@ -50,8 +50,7 @@ def check(table: Table, contract: TableContract) -> list[ExpectationResult]:
     """
     expected = expectations(contract)
     if not expected:
-        msg = "the contract has no constraints, so nothing can be validated; set dataset.contract.columns"
-        raise DataError(msg)
+        raise DataError("the contract has no constraints, so nothing can be validated; set dataset.contract.columns")
     counts = [_RunningCount(expectation) for expectation in expected]
     present = {field.name: str(field.type) for field in table.schema}
     _check_types(counts, present)

@@ -37,8 +37,7 @@ class ColumnContract(Record):
     @classmethod
     def _type_exists(cls, name: str) -> str:
         if name not in (known := submodules(COLUMN_TYPES)):
-            msg = f"there is no type of column {name!r}; {nearest(name, known)}"
-            raise ValueError(msg)
+            raise ValueError(f"there is no type of column {name!r}; {nearest(name, known)}")
         return name
 
 
@@ -90,8 +89,7 @@ class DatasetConfig(TrainingDataConfig):
         wanted = [*self.inputs, *(name for name in (self.key, self.target, self.time) if name)]
         for name in wanted:
             if name not in known:
-                msg = f"column {name!r} is not in contract.columns, which has {', '.join(known)}"
-                raise ValueError(msg)
+                raise ValueError(f"column {name!r} is not in contract.columns, which has {', '.join(known)}")
         if self.target in self.inputs:
             msg = f"target {self.target!r} is also among the inputs, so a model would be given what it has to predict"
             raise ValueError(msg)

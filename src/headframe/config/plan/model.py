@@ -31,8 +31,7 @@ class EnsembleConfig(Component):
     @model_validator(mode="after")
     def _has_several_learners(self) -> Self:
         if len(self.members) * self.copies < 2:  # noqa: PLR2004 - two is what "several" means
-            msg = "an ensemble of one member and one copy combines nothing; add a member or raise copies"
-            raise ValueError(msg)
+            raise ValueError("an ensemble of one member and one copy combines nothing; add a member or raise copies")
         return self
 
 

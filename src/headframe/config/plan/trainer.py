@@ -36,6 +36,5 @@ class TrainerConfig(Record):
     @model_validator(mode="after")
     def _precision_fits(self) -> Self:
         if self.accelerator == "cpu" and self.precision == "16-mixed":
-            msg = "precision 16-mixed needs a GPU, but accelerator is cpu; take 32-true or bf16-mixed"
-            raise ValueError(msg)
+            raise ValueError("precision 16-mixed needs a GPU, but accelerator is cpu; take 32-true or bf16-mixed")
         return self

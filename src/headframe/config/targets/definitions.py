@@ -64,8 +64,7 @@ def scheme_module(uri: str) -> str:
     scheme, known = uri.partition(":")[0], submodules(SCHEMES)
     if scheme not in known:
         schemes = ", ".join(f"{name}:" for name in known)
-        msg = f"{uri!r} begins with none of the known schemes ({schemes}); {nearest(scheme, known)}"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"{uri!r} begins with none of the known schemes ({schemes}); {nearest(scheme, known)}")
     return f"{SCHEMES}.{scheme}"
 
 
@@ -79,8 +78,7 @@ def parse(file: Path) -> ast.Module:
         return ast.parse(file.read_bytes(), str(file))
     except SyntaxError as error:
         line = f", line {error.lineno}" if error.lineno else ""
-        msg = f"{file}{line}: this is no Python ({error.msg}); correct the file"
-        raise ConfigurationError(msg) from None
+        raise ConfigurationError(f"{file}{line}: this is no Python ({error.msg}); correct the file") from None
 
 
 @lru_cache(maxsize=512)

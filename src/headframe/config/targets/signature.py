@@ -56,13 +56,11 @@ def check_arguments(path: str, node: Mapping[str, Any], own_source: Path, schema
     target = str(node["_target_"])
     module, _, name = target.rpartition(".")
     if module_file(module, own_source) is None:
-        msg = f"{path}._target_={target}: there is no module {module}; write package.module.Name"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"{path}._target_={target}: there is no module {module}; write package.module.Name")
     known = names_in(module, own_source)
     if known is not None and name not in known:
         public = {one for one in known if not one.startswith("_")}
-        msg = f"{path}._target_={target}: {module} defines no {name}; {nearest(name, public)}"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"{path}._target_={target}: {module} defines no {name}; {nearest(name, public)}")
     parameters = parameters_of(target, own_source)
     if parameters is None:
         return
@@ -75,8 +73,7 @@ def check_arguments(path: str, node: Mapping[str, Any], own_source: Path, schema
         expected = parameters[key]
         if not expected.accepts(value):
             hint = f"; {nearest(value, expected.choices)}" if isinstance(value, str) and expected.choices else ""
-            msg = f"{place}.{key}={value!r}: {name} expects {expected.description}{hint}"
-            raise ConfigurationError(msg)
+            raise ConfigurationError(f"{place}.{key}={value!r}: {name} expects {expected.description}{hint}")
 
 
 @lru_cache(maxsize=512)

@@ -73,16 +73,13 @@ def open_bytes(file: Path) -> Iterator[BinaryIO]:
             start = plain.read(len(GZIP))
             plain.seek(0)
             if not start:
-                msg = f"{file} is empty; a file with rows was expected"
-                raise DataError(msg)
+                raise DataError(f"{file} is empty; a file with rows was expected")
             if start == GZIP:
                 with gzip.open(plain) as unpacked:
                     yield cast("BinaryIO", unpacked)
             else:
                 yield plain
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        msg = f"{file} is no whole gzip file ({error}); get it again"
-        raise DataError(msg) from error
+        raise DataError(f"{file} is no whole gzip file ({error}); get it again") from error
     except OSError as error:
-        msg = f"{file} cannot be read: {error.strerror}"
-        raise HeadframeError(msg) from error
+        raise HeadframeError(f"{file} cannot be read: {error.strerror}") from error

@@ -50,8 +50,7 @@ class Delimited(Reader):
         """Yield the rows of all files; see `Reader.read`."""
         for source, file in files.items():
             if self.parts and source not in self.parts:
-                msg = f"reader.parts has no value for source {source!r}; it has {', '.join(self.parts)}"
-                raise DataError(msg)
+                raise DataError(f"reader.parts has no value for source {source!r}; it has {', '.join(self.parts)}")
             found = rows_of(source, file, self.delimiter, quoted=self.quoted, comment=self.comment)
             names = self._names(file, found)
             self._check_columns(file, names, schema)
@@ -62,23 +61,20 @@ class Delimited(Reader):
             return list(self.columns)
         first = next(found, None)
         if not isinstance(first, Row):
-            msg = f"{file} has no line that names its columns"
-            raise DataError(msg)
+            raise DataError(f"{file} has no line that names its columns")
         return [cell.strip() for cell in first.cells]
 
     def _check_columns(self, file: Path, names: list[str], schema: pa.Schema) -> None:
         twice = [name for name, times in Counter(names).items() if times > 1 and name in schema.names]
         if twice:
-            msg = f"{file} has {names.count(twice[0])} columns {twice[0]!r}; give each a name of its own"
-            raise DataError(msg)
+            raise DataError(f"{file} has {names.count(twice[0])} columns {twice[0]!r}; give each a name of its own")
         given = {*names, self.part} if self.parts else {*names}
         lacking = [name for name in schema.names if name not in given]
         if lacking:
-            msg = (
+            raise DataError(
                 f"{file}: column {lacking[0]!r} is missing; came: {', '.join(names)}; "
                 f"expected: {', '.join(schema.names)}"
             )
-            raise DataError(msg)
 
     def _batches(
         self, source: str, names: list[str], found: Iterator[Row | RejectedRow], schema: pa.Schema

@@ -58,11 +58,9 @@ class Idx(Reader):
         kind = schema.field(self.image).type
         shape, label_shape = _header(*images), _header(*labels)
         if shape[1:] != tuple(size for size in kind.shape if size != 1):
-            msg = f"{images[0]} holds images of {shape[1:]}, but the contract has {tuple(kind.shape)}"
-            raise DataError(msg)
+            raise DataError(f"{images[0]} holds images of {shape[1:]}, but the contract has {tuple(kind.shape)}")
         if label_shape != shape[:1]:
-            msg = f"{images[0]} holds {shape[0]} images, but {labels[0]} holds labels of shape {label_shape}"
-            raise DataError(msg)
+            raise DataError(f"{images[0]} holds {shape[0]} images, but {labels[0]} holds labels of shape {label_shape}")
         pixels, left = prod(shape[1:]), shape[0]
         while left:
             count = min(left, max(1, BATCH_BYTES // pixels))
@@ -76,27 +74,23 @@ class Idx(Reader):
             left -= count
         for file, stream in (images, labels):
             if stream.read(1):
-                msg = f"{file} goes on after the {shape[0]} entries that its header announces; get it again"
-                raise DataError(msg)
+                raise DataError(f"{file} goes on after the {shape[0]} entries that its header announces; get it again")
 
 
 def _header(file: Path, stream: BinaryIO) -> tuple[int, ...]:
     """Read the sizes of the array: two zero bytes, type, number of axes, then each size as big-endian int32."""
     start = stream.read(4)
     if len(start) < 4 or start[:2] != b"\0\0" or start[2] != UNSIGNED_BYTE:  # noqa: PLR2004 - the bytes described above
-        msg = f"{file} is no IDX file of unsigned bytes: it begins with {start.hex(' ') or 'nothing'}"
-        raise DataError(msg)
+        raise DataError(f"{file} is no IDX file of unsigned bytes: it begins with {start.hex(' ') or 'nothing'}")
     axes = start[3]
     sizes = stream.read(4 * axes)
     if len(sizes) < 4 * axes:
-        msg = f"{file} ends within its header; get it again"
-        raise DataError(msg)
+        raise DataError(f"{file} ends within its header; get it again")
     return struct.unpack(f">{axes}i", sizes)
 
 
 def _take(file: Path, stream: BinaryIO, count: int) -> np.ndarray:
     raw = stream.read(count)
     if len(raw) < count:
-        msg = f"{file} ends {count - len(raw)} bytes too early; get it again"
-        raise DataError(msg)
+        raise DataError(f"{file} ends {count - len(raw)} bytes too early; get it again")
     return np.frombuffer(raw, dtype=np.uint8)

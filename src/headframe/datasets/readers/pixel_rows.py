@@ -36,8 +36,7 @@ class PixelRows(Reader):
     def read(self, files: Mapping[str, Path], schema: pa.Schema) -> Iterator[ReadBatch]:
         """Yield the images of all files; see `Reader.read`."""
         if {self.image, self.label} != {*schema.names}:
-            msg = f"a file of pixels gives {self.image}, {self.label}; expected: {', '.join(schema.names)}"
-            raise DataError(msg)
+            raise DataError(f"a file of pixels gives {self.image}, {self.label}; expected: {', '.join(schema.names)}")
         shape = schema.field(self.image).type.shape
         for source, file in files.items():
             found = rows_of(source, file, self.delimiter, quoted=False)

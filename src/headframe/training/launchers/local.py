@@ -38,11 +38,10 @@ class Local:
                 timeout=None if self.minutes is None else 60 * self.minutes,
             )
         except subprocess.TimeoutExpired as error:
-            msg = (
+            raise HeadframeError(
                 f"training was ended after launcher.minutes={self.minutes:g}; "
                 "run again to continue from its last checkpoint, or allow more time"
-            )
-            raise HeadframeError(msg) from error
+            ) from error
         if code:
             msg = f"training {describe_exit(code)}"
             raise HeadframeError(msg + ("; run again to continue from its last checkpoint" if code < 0 else ""))
