@@ -1,7 +1,5 @@
 """`python -m benchmarks`: measure every promise and print one table; fails when one is broken."""
 
-from __future__ import annotations
-
 import importlib
 import sys
 from pathlib import Path

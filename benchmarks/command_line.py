@@ -1,7 +1,5 @@
 """What the command line and the inline engine cost when there is nothing to do."""
 
-from __future__ import annotations
-
 import sys
 import tempfile
 import textwrap

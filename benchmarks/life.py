@@ -1,7 +1,5 @@
 """A whole life of the digits beside the sum of its parts called by hand, and the same life again."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import statistics

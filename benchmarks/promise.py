@@ -1,7 +1,5 @@
 """One row of the table."""
 
-from __future__ import annotations
-
 import os
 import resource
 import statistics

@@ -1,7 +1,5 @@
 """Training throughput of the program against a plain PyTorch loop on the same batches."""
 
-from __future__ import annotations
-
 import statistics
 import tempfile
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Holding a table to its contract, beside Great Expectations on one pandas frame of all rows."""
 
-from __future__ import annotations
-
 import json
 import statistics
 import sys

@@ -1,7 +1,5 @@
 """Bring data in: ingest, validate, split, commit."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from headframe.config.load import load_plan

@@ -1,7 +1,5 @@
 """The whole pipeline: from raw data to a champion that serves."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from flows.train import train_plan

@@ -1,7 +1,5 @@
 """Score a file or a data set with a registered model."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from headframe.config.load import load_plan

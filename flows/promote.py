@@ -1,7 +1,5 @@
 """Make a version champion: run its gates, wait for people where the policy says so, promote."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from pydantic import BaseModel, Field

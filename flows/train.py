@@ -1,7 +1,5 @@
 """Train a plan: ingest, fit, evaluate, register."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from flows.ingest import ingest_dataset

@@ -5,8 +5,6 @@
 product's own checks apply to them as they do to the real ones.
 """
 
-from __future__ import annotations
-
 import atexit
 import datetime
 import gzip

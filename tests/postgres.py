@@ -1,7 +1,5 @@
 """A PostgreSQL of our own: made, started and thrown away by a test session."""
 
-from __future__ import annotations
-
 import os
 import pwd
 import shutil

@@ -1,7 +1,5 @@
 """Adding a network, a data set or a task is one Python file (or none) and one YAML, in a project of one's own."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

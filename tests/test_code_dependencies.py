@@ -1,7 +1,5 @@
 """What a result depends on is found in source files: code, libraries, the kind of device."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -3,8 +3,6 @@
 They are put into a copy of the library's own source, since that is where a shared list of kinds would be edited.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Isolated calls, what they fail with, and the socket between a program and its parent."""
 
-from __future__ import annotations
-
 import json
 import os
 import socket

@@ -1,7 +1,5 @@
 """The documents keep their word: what they tell a user to type is typed, and what they show is what comes."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """A finished step is not repeated; an unfinished, changed or damaged one is."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """The structure of `src/headframe`: no circles, no room or file that outgrows the others, one name for one thing."""
 
-from __future__ import annotations
-
 import ast
 from collections import Counter, defaultdict
 from functools import cache

@@ -7,8 +7,6 @@ python infra/team status DIR          what runs, and where
 python infra/team down DIR            stop; a later `up` goes on with what is there
 """
 
-from __future__ import annotations
-
 import argparse
 import logging
 import os

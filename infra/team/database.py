@@ -1,7 +1,5 @@
 """PostgreSQL: a cluster of its own, three databases that do not see each other, and what each person may do."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import socket

@@ -1,7 +1,5 @@
 """The folder of a team's servers: settings, data, logs, and the secrets that they share."""
 
-from __future__ import annotations
-
 import json
 import os
 import secrets

@@ -1,7 +1,5 @@
 """What decides a result besides data and settings: the code that is reached, its libraries, the kind of machine."""
 
-from __future__ import annotations
-
 import ast
 import importlib.util
 import platform

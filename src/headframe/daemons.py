@@ -1,7 +1,5 @@
 """Processes that outlive the one that started them, each the leader of a session of its own."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """Records, which steps exchange, and digests: equal content, equal digest."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

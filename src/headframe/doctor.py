@@ -3,8 +3,6 @@
 Every check is one small function. None imports a heavy package: versions come from what is installed on disk.
 """
 
-from __future__ import annotations
-
 import configparser
 import errno
 import os

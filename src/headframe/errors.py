@@ -4,8 +4,6 @@ Each carries one sentence - what came, what was expected, what to do - and the e
 command line ends with. Anything else that escapes is a fault of Headframe itself.
 """
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 REFUSED = 4

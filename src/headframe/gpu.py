@@ -3,8 +3,6 @@
 torch knows as well, but its import alone takes longer than a run in which every step is finished already.
 """
 
-from __future__ import annotations
-
 import ctypes
 import subprocess
 import sys

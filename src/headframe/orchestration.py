@@ -5,8 +5,6 @@ seconds. With a Prefect API configured they are real flows and tasks. Either way
 digest (`headframe.stages`), so both engines compute equal digests and reuse each other's work.
 """
 
-from __future__ import annotations
-
 import inspect
 import logging
 import os

@@ -6,8 +6,6 @@ abruptly, the kernel closes the other end and the program exits. An error that e
 `python -m headframe.processes CALL.json RESULT.json --parent-socket NUMBER` is the process of an isolated call.
 """
 
-from __future__ import annotations
-
 import importlib
 import json
 import os

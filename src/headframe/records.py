@@ -1,7 +1,5 @@
 """The records that travel between steps. Paths in them are relative to the project's root; `str` is for people."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from headframe.digests import Record

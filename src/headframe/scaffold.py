@@ -1,7 +1,5 @@
 """`headframe init`: a new project with its own `conf/` and `flows/`."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -4,8 +4,6 @@ They are for one person who wants to look: runs that end while they are up are s
 without them. Teams run their own servers and name them in PREFECT_API_URL and MLFLOW_TRACKING_URI.
 """
 
-from __future__ import annotations
-
 import contextlib
 import http.client
 import json

@@ -6,8 +6,6 @@ name, its arguments, and the source code that it reaches with the versions of th
 there what it had done; `record.json` is written last, atomically, and marks the step as finished.
 """
 
-from __future__ import annotations
-
 import inspect
 import json
 from collections.abc import Callable, Mapping

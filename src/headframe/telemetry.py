@@ -1,7 +1,5 @@
 """Telemetry of every dependency, off; a switch that the environment sets already is left as it is."""
 
-from __future__ import annotations
-
 import os
 
 OFF = {

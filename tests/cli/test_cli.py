@@ -1,7 +1,5 @@
 """What holds for every command: one JSON document, paths from where the user stands, nothing finished is hidden."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Help is printed at once: it imports nothing that takes a second."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

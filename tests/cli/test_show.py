@@ -1,7 +1,5 @@
 """What a person reads at the end of a run leads on."""
 
-from __future__ import annotations
-
 import pytest
 from fixtures import Made, World
 

@@ -1,7 +1,5 @@
 """Targets are looked up in one place, and lead nowhere but where they say."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """A plan whose parts do not fit each other is refused when it is loaded; one that is accepted can be trained."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import cache
 from itertools import product

@@ -1,7 +1,5 @@
 """What identifies a plan: values that differ from their default, and neither declarations nor the schema's source."""
 
-from __future__ import annotations
-
 import json
 from copy import copy
 from pathlib import Path

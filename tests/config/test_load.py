@@ -1,7 +1,5 @@
 """A plan is composed right or refused in one sentence, before anything runs."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """Data sets as their YAML files have them, tables collected once a session, and a small table of our own."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable
 from pathlib import Path

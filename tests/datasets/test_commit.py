@@ -1,7 +1,5 @@
 """A version that was kept is looked for before it is believed to be there."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable
 from pathlib import Path

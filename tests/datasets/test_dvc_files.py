@@ -1,7 +1,5 @@
 """What is read of DVC's own files, against DVC's public client."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

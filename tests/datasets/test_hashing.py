@@ -1,7 +1,5 @@
 """What makes two rows equal."""
 
-from __future__ import annotations
-
 import datetime
 import hashlib
 import struct

@@ -1,7 +1,5 @@
 """Collecting: the real data sets, the same bytes again, and everything that goes wrong."""
 
-from __future__ import annotations
-
 import csv
 import errno
 import json

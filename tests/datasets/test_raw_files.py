@@ -1,7 +1,5 @@
 """Where raw files are looked for, and what is refused."""
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import subprocess

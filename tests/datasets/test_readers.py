@@ -1,7 +1,5 @@
 """Readers against the standard library and NumPy, and what they refuse."""
 
-from __future__ import annotations
-
 import csv
 import gzip
 import struct

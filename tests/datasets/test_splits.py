@@ -1,7 +1,5 @@
 """Splits: nothing crosses, nothing moves, the published test rows stay whole."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Versions through DVC: nothing is rewritten for nothing, nothing damaged is handed out."""
 
-from __future__ import annotations
-
 import errno
 import logging
 import os

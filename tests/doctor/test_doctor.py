@@ -1,7 +1,5 @@
 """What the doctor finds, and the fix it names."""
 
-from __future__ import annotations
-
 import errno
 import subprocess
 import sys

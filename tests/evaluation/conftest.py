@@ -1,7 +1,5 @@
 """Predictions of made-up models, and trained folders that hold them."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

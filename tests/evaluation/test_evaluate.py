@@ -1,7 +1,5 @@
 """The evaluation as a whole: files, bytes, refusals."""
 
-from __future__ import annotations
-
 import json
 import re
 from html.parser import HTMLParser

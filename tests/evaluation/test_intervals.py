@@ -1,7 +1,5 @@
 """Intervals against SciPy's, and against the truth in simulations."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from unittest.mock import Mock
 

@@ -1,7 +1,5 @@
 """Two models on the same rows."""
 
-from __future__ import annotations
-
 import numpy as np
 import pyarrow as pa
 import pytest

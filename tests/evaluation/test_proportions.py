@@ -1,7 +1,5 @@
 """Intervals of shares against SciPy's, and against the truth in simulations, with and without repetitions."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Tests of two models against what others compute, plain loops and formulas."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Metrics of parts of the rows."""
 
-from __future__ import annotations
-
 import numpy as np
 import pyarrow as pa
 import pytest

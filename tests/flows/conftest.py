@@ -1,7 +1,5 @@
 """What the tests of flows share: a run to compare with, and runs in forked processes."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """A launcher of a project's own: trains in a forked process, where everything is imported already."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

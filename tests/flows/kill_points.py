@@ -6,8 +6,6 @@ request is JSON: `root` of the project, `arguments` of `headframe`, the files `s
 output and error, and `kill`: nothing, or a stage and the point at which the whole run kills itself by SIGKILL.
 """
 
-from __future__ import annotations
-
 import functools
 import importlib
 import json

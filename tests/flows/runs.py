@@ -1,7 +1,5 @@
 """Runs of a small plan, as a user starts them: one process each, in a project of its own."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Sources that are damaged or cannot be learned from: one sentence, exit code 3, and nothing that was there is lost."""
 
-from __future__ import annotations
-
 import socket
 from typing import Any
 

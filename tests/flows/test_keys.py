@@ -1,7 +1,5 @@
 """What decides nothing about a training does not train again."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Killed inside any stage and started again, a run ends as if nothing had happened."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

@@ -1,7 +1,5 @@
 """A whole run through the command line: once, again, twice at once, and mistaken."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """The same files through a real Prefect server: equal digests, visible runs."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

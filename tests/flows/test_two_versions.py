@@ -1,7 +1,5 @@
 """Two runs on different versions of one data set, in one folder: nothing is kept under the wrong version."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Letters of all kinds through a whole run: in labels, in the names of columns, in the project's folder."""
 
-from __future__ import annotations
-
 import json
 import time
 import urllib.error

@@ -4,8 +4,6 @@ Two models are equally good where their errors are drawn alike. What a rule "not
 with the same pairs stands beside it.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator

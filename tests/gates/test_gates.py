@@ -1,7 +1,5 @@
 """Each gate passes what it should and refuses what it should, judged through the registry on real models."""
 
-from __future__ import annotations
-
 import base64
 import json
 import math

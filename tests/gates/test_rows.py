@@ -1,7 +1,5 @@
 """The test rows of a version as gates see them, and what another model predicts for them."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What MLflow recorded of the ledger makes known what the ledger's chain cannot: a cut end, or another ledger."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
 from datetime import timedelta

@@ -1,7 +1,5 @@
 """The ledger keeps what was signed, in its order, and names what was tampered with."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """Forecasters compute what a plain NumPy loop computes with the same weights."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -3,8 +3,6 @@
 What else is in conf/model is trained in `training/test_every_choice.py`.
 """
 
-from __future__ import annotations
-
 import inspect
 from pathlib import Path
 from typing import Any

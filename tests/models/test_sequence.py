@@ -1,7 +1,5 @@
 """How networks read texts of unequal length."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import pytest

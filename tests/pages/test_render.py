@@ -1,7 +1,5 @@
 """Every template with extreme data: escaped, well-formed, self-contained, deterministic, in both formats."""
 
-from __future__ import annotations
-
 import re
 from html.parser import HTMLParser
 from importlib import resources

@@ -1,7 +1,5 @@
 """A team with five registered versions in a project of its own, and what its people do."""
 
-from __future__ import annotations
-
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Gate, approve, promote, go back: what is refused, what is named, and what is remembered."""
 
-from __future__ import annotations
-
 import base64
 import json
 import logging

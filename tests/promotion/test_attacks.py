@@ -1,7 +1,5 @@
 """What somebody of the team might try who wants a version promoted that should not be: each is refused or named."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """`headframe models ...`: what a person types, what they read, and the exit code."""
 
-from __future__ import annotations
-
 import io
 import json
 import re

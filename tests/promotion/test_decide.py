@@ -1,7 +1,5 @@
 """A version becomes champion when it may, and the registry says so."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

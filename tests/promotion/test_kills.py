@@ -1,7 +1,5 @@
 """After a kill at any point of an action, the next command leaves one champion, a complete ledger and MLflow."""
 
-from __future__ import annotations
-
 import os
 import random
 import signal

@@ -1,7 +1,5 @@
 """Views of versions: which may be compared, what each rests on, and pages that show it all."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Twenty processes promote at once: one champion, and everybody else learns who it is."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """With `served: ledger` no champion is served that ledger, files and policy do not all confirm."""
 
-from __future__ import annotations
-
 import logging
 import os
 import signal

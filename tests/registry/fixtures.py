@@ -1,7 +1,5 @@
 """Small but real things to track, promote and serve: real bundles on fake data, no training worth the name."""
 
-from __future__ import annotations
-
 import atexit
 import base64
 import importlib

@@ -1,7 +1,5 @@
 """A model that brings code is proven and opened with that code, and with no other version of it."""
 
-from __future__ import annotations
-
 import fixtures
 import numpy as np
 import pytest

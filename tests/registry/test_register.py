@@ -1,7 +1,5 @@
 """A version is registered after its proof, once, whatever happens in between."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """A registered model's files are used only if they are what somebody trusted signed for this very version."""
 
-from __future__ import annotations
-
 import base64
 import copy
 import io

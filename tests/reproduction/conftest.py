@@ -1,7 +1,5 @@
 """What the tests of reproduction share: a version that was trained from uncommitted code, and what is left of it."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import replace
 from importlib import util

@@ -1,7 +1,5 @@
 """What is left of a training: a clone of its repository, the registry and the raw data; and how to use them."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import subprocess

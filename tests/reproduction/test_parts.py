@@ -1,7 +1,5 @@
 """The parts of a reproduction by themselves: code, data, scratch folders, verdicts."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import time

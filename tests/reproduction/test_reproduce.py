@@ -1,7 +1,5 @@
 """A version is reproduced from the registry, a clone and raw data, and what was changed is named."""
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """A new project, from the repository and from the wheel."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

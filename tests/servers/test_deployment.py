@@ -1,7 +1,5 @@
 """What infra/README.md says of deployments is done, word by word, on free ports."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """Servers of a project: started once, found, stopped, and nothing else touched."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

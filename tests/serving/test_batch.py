@@ -1,7 +1,5 @@
 """Batch predictions: any file in, Parquet out, the same bits as in one piece."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """The scoring protocol: responses equal to MLflow's, and errors of one sentence."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os

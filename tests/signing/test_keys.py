@@ -1,7 +1,5 @@
 """Keys are made once, stay their owner's, and are never shown; statements hold only for whom they are trusted from."""
 
-from __future__ import annotations
-
 import base64
 import json
 import os

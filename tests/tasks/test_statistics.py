@@ -1,7 +1,5 @@
 """Statistics of draw counts against scikit-learn on the rows themselves, drawn as often."""
 
-from __future__ import annotations
-
 import warnings
 
 import numpy as np

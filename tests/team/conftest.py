@@ -1,7 +1,5 @@
 """A team's servers, started once for the session by the command that a team starts them with."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 from collections.abc import Iterator

@@ -8,8 +8,6 @@ kind, and a later command that names a digest of the document means the one that
 `python tests/team/scenario.py docs/team.md` plays the document and writes into it what came.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

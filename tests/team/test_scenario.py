@@ -1,7 +1,5 @@
 """Every command of docs/team.md is run, and must print what the document shows."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A team's servers: who may do what, what nobody may, and that nothing of it depends on good will."""
 
-from __future__ import annotations
-
 import contextlib
 import http.client
 import json

@@ -1,7 +1,5 @@
 """MLflow's client: a server that is down, and experiments that several processes create."""
 
-from __future__ import annotations
-
 import socket
 import sqlite3
 from pathlib import Path

@@ -1,7 +1,5 @@
 """MLflow's SQLite file: created, relocated, and read as MLflow's own client reads it."""
 
-from __future__ import annotations
-
 import shutil
 import sqlite3
 from contextlib import closing

@@ -1,7 +1,5 @@
 """Failures of a download: a server that fails and a file that is gone are different errors, each in one line."""
 
-from __future__ import annotations
-
 import json
 import threading
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Code is known by commit and by what differs from it."""
 
-from __future__ import annotations
-
 import subprocess
 from importlib import metadata
 from pathlib import Path

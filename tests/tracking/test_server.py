@@ -1,7 +1,5 @@
 """The same through a real MLflow server: over HTTP nothing may be different."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

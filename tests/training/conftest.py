@@ -1,7 +1,5 @@
 """Trains small plans in forked processes, so that Lightning is imported once for all of them."""
 
-from __future__ import annotations
-
 import json
 import multiprocessing
 import runpy

@@ -3,8 +3,6 @@
 Handed to `runpy.run_path` with `arguments`, `kill` and `log` in its globals.
 """
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import signal

@@ -1,7 +1,5 @@
 """The resource usage of a training counts all its processes."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -3,8 +3,6 @@
 The tables are made up of what their contracts promise, so no raw data are needed.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Estimators and ensembles: the same program, the same files."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What training computes, compared with a loop written by hand."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 

@@ -1,7 +1,5 @@
 """The program as a process: what it imports, how it fails, how it is launched."""
 
-from __future__ import annotations
-
 import math
 import os
 import signal

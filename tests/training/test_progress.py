@@ -1,7 +1,5 @@
 """What a person sees of a training: bars on a terminal, plain lines in a file or pipe."""
 
-from __future__ import annotations
-
 import errno
 import os
 import pty

@@ -1,7 +1,5 @@
 """Killed at any moment and started again, a training ends with the bytes of the undisturbed one."""
 
-from __future__ import annotations
-
 import random
 
 import pytest

@@ -1,7 +1,5 @@
 """Each schedule compared with its formula."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

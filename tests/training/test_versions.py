@@ -1,7 +1,5 @@
 """A training is known by the table, the code and the plan that it comes of."""
 
-from __future__ import annotations
-
 import shutil
 
 import pytest

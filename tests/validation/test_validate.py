@@ -1,7 +1,5 @@
 """Contracts against plain pandas, and everything that must not pass for met."""
 
-from __future__ import annotations
-
 import datetime
 import json
 import math

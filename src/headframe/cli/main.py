@@ -5,8 +5,6 @@ refused, 5 not reproduced, 130 interrupted. With `--json` exactly one JSON docum
 always goes to stderr.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

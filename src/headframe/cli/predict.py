@@ -1,7 +1,5 @@
 """`headframe predict`, `serve` and `reproduce`: registered versions at work, and trained again."""
 
-from __future__ import annotations
-
 import argparse
 
 from headframe.cli.context import open_project, prepare_engine, single_plan

@@ -1,7 +1,5 @@
 """`headframe init`, `doctor`, `list`, `key`, `up`, `down`, `status`: the project, this machine and its servers."""
 
-from __future__ import annotations
-
 import argparse
 
 from headframe.cli.context import find_project, open_project

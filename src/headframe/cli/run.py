@@ -1,7 +1,5 @@
 """`headframe run`, `ingest` and `train`: flows, once for each plan that the overrides choose."""
 
-from __future__ import annotations
-
 import argparse
 import os
 from functools import partial

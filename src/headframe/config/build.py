@@ -1,7 +1,5 @@
 """Build what a component names: the only module that looks targets up."""
 
-from __future__ import annotations
-
 import importlib
 import traceback
 from pathlib import Path

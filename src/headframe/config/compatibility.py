@@ -1,7 +1,5 @@
 """Check that the parts of a plan fit each other, so that no training begins that could not succeed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Compose `conf/` into plans, or explain in one sentence why that is impossible."""
 
-from __future__ import annotations
-
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence

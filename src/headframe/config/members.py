@@ -1,7 +1,5 @@
 """Which learners an ensemble consists of. This source counts as code that decides weights, unlike the schema's."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from headframe.config.plan.learner import Learner

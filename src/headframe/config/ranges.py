@@ -1,7 +1,5 @@
 """Ranges of settings, as annotations of constructors; `config.targets.signature` reads them from the source."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import Field

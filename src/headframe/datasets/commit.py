@@ -1,7 +1,5 @@
 """Commit the version of a table."""
 
-from __future__ import annotations
-
 import configparser
 import hashlib
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Atomic replacement of a folder by a finished one."""
 
-from __future__ import annotations
-
 import ctypes
 import errno
 import os

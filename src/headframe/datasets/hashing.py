@@ -1,7 +1,5 @@
 """Cells as bytes: what makes two rows equal, and what a table's digest is computed from."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """From sources to `data/<dataset>/`, whole or not at all."""
 
-from __future__ import annotations
-
 import errno
 import logging
 import os

@@ -1,7 +1,5 @@
 """Raw files: where they may lie, and the proof that they are the right ones."""
 
-from __future__ import annotations
-
 import importlib
 import logging
 from pathlib import Path, PurePosixPath

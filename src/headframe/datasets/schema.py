@@ -1,7 +1,5 @@
 """Arrow schemas of contracts and tables."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import pyarrow as pa

@@ -1,7 +1,5 @@
 """Splits of a table into training, validation and test rows."""
 
-from __future__ import annotations
-
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping

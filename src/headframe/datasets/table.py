@@ -1,7 +1,5 @@
 """A data set as a Parquet table: one row, one example; equal input gives equal bytes."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence

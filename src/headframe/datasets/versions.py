@@ -1,7 +1,5 @@
 """Versions of `data/`: committed, listed, verified, restored."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import logging

@@ -1,7 +1,5 @@
 """Measure a trained model on its test rows, and write down what was found."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path

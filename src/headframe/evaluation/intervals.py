@@ -13,8 +13,6 @@ the widest interval that these allow; any other has none.
 The intervals cover other test rows of the same kind, not another training run, another seed or data from elsewhere.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Names of the files that evaluation writes."""
 
-from __future__ import annotations
-
 METRICS = "metrics.json"
 SLICES = "slices.json"
 CARD = "card.md"

@@ -1,7 +1,5 @@
 """Metrics of a model, and of its baseline on the same rows: what differs, and whether that is more than chance."""
 
-from __future__ import annotations
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc

@@ -13,8 +13,6 @@ design effect of samples drawn in clusters (Kish 1965, Survey Sampling), as is r
 Little, Louis and Slud 2019, Journal of Survey Statistics and Methodology 7, 334-364).
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.special import ndtri
 

@@ -1,7 +1,5 @@
 """The pages of an evaluation: the report in HTML, and the model card in Markdown of the same content."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

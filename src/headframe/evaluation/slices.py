@@ -1,7 +1,5 @@
 """Metrics of parts of the test rows: where a good average hides a bad corner."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise

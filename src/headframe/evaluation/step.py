@@ -1,7 +1,5 @@
 """The step that evaluates a trained model; what it needs is imported when nothing is stored yet."""
 
-from __future__ import annotations
-
 from headframe.config.plan.plan import VersionPlan
 from headframe.places import Places
 from headframe.records import Evaluated, TableRecord, Trained

@@ -1,7 +1,5 @@
 """Tensors batched by index: no row is ever touched by Python."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

@@ -1,7 +1,5 @@
 """Examples: rows or windows of a table as arrays that a model takes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What a learner is trained and measured on: the rows of a table, and the indices of the examples of each split."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any

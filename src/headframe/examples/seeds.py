@@ -4,8 +4,6 @@ Every draw is a function of the plan's seed and a counter (epoch, step), so that
 again draws what it would have drawn, without any saved generator state.
 """
 
-from __future__ import annotations
-
 import hashlib
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Random augmentations of training inputs; all noise comes from the given generator."""
 
-from __future__ import annotations
-
 import math
 from typing import Literal
 

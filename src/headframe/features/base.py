@@ -1,7 +1,5 @@
 """The interface of encoders."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, TypeAlias, final
 

@@ -1,7 +1,5 @@
 """Raw Arrow columns as NumPy arrays, with the checks that all encoders need."""
 
-from __future__ import annotations
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc

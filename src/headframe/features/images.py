@@ -1,7 +1,5 @@
 """Images of one size as standardised arrays."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import ClassVar
 

@@ -1,7 +1,5 @@
 """What a model takes: the layout of one example."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Text as weighted counts of words or characters, for linear models."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 

@@ -1,7 +1,5 @@
 """Text as ids of words, pieces of words or characters."""
 
-from __future__ import annotations
-
 import json
 import re
 import unicodedata

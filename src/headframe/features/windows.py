@@ -1,7 +1,5 @@
 """Windows of standardised time series."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import ClassVar
 

@@ -1,7 +1,5 @@
 """Better than the champion on the same rows, by a paired test."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated, Literal
 

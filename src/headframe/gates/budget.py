@@ -1,7 +1,5 @@
 """Time, memory and disk that the packaged model takes."""
 
-from __future__ import annotations
-
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The calibration error of predicted probabilities is small."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from headframe.config.ranges import Fraction, NotNegative

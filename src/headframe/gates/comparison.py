@@ -1,7 +1,5 @@
 """The champion's predictions for the very rows of the version that is judged."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 

@@ -1,7 +1,5 @@
 """Everything that a gate may look at, found through the registry alone: it depends on no user and no machine."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 

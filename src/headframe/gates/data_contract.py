@@ -1,7 +1,5 @@
 """The data contract was checked on this very table, and holds."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from headframe.errors import HeadframeError, Refused, Unavailable

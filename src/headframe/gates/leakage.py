@@ -1,7 +1,5 @@
 """No test row is among the rows that the model learned from."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 

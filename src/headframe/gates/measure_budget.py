@@ -1,7 +1,5 @@
 """Time and memory that a packaged model takes: measured in an isolated process, which holds nothing else."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 

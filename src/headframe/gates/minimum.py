@@ -1,7 +1,5 @@
 """The primary metric reaches a bound."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The page of a gate report."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

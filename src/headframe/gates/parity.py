@@ -1,7 +1,5 @@
 """The packaged model predicts as the trained one did."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

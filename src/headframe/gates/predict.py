@@ -1,7 +1,5 @@
 """Predictions of a packaged model for given rows, in this process or an isolated one."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

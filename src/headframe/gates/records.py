@@ -1,7 +1,5 @@
 """What the authors of a version and of its champion signed: package, plan, provenance, validation report."""
 
-from __future__ import annotations
-
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The version was reproduced from the registry alone, with the same result."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """What the gates judge: which version, against which champion, by which policy."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The test rows of a version: their targets from its table, its predictions for them, and what these measure to."""
 
-from __future__ import annotations
-
 import hashlib
 import tempfile
 from collections.abc import Sequence

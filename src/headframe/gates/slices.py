@@ -1,7 +1,5 @@
 """No slice of the test rows is predicted worse than before, which a good average might hide."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Annotated

@@ -1,7 +1,5 @@
 """Gate reports: stored with the run of their version as JSON and as a page, and fetched by digest."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import tempfile

@@ -4,8 +4,6 @@ The tag reveals what the ledger's chain alone cannot: that its end was cut off, 
 names the champion.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Checks of single rows of the ledger: columns, envelope, signature, and the link to the entry before."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 import json

@@ -1,7 +1,5 @@
 """The ledger's tables, the triggers that keep them append-only, and connections to SQLite and PostgreSQL."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Entries of the ledger: their fields, their time stamps, and which of them names the champion."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """Rules of a chain of entries: what the payload of each kind must hold, and what a sequence of entries comes to."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 

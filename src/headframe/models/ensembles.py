@@ -4,8 +4,6 @@ A combiner sees scores only: probabilities of classes, or values in the target's
 are `Mean` over copies of one member with other rows or seeds, which the plan asks for with `bootstrap` and `copies`.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from typing import Any, final
 

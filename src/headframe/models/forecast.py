@@ -1,7 +1,5 @@
 """Forecasters that share one map among all channels."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from typing import Literal
 

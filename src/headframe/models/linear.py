@@ -1,7 +1,5 @@
 """A single linear layer: the baseline for deeper networks."""
 
-from __future__ import annotations
-
 import math
 
 from torch import Tensor, nn

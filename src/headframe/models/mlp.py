@@ -1,7 +1,5 @@
 """A multi-layer perceptron over flattened values."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Recurrent networks for images read row by row, series and texts."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Literal

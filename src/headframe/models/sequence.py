@@ -1,7 +1,5 @@
 """Images, series and tokens as sequences of steps."""
 
-from __future__ import annotations
-
 import math
 
 import torch

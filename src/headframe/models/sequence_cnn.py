@@ -1,7 +1,5 @@
 """Convolutions along time for images read row by row, series and texts."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Annotated, Literal

@@ -1,7 +1,5 @@
 """Figures as every page and card shows them."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What templates show besides text: tables, interval plots and pictures."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ Chinese: names it cannot draw are replaced by short ones (`c3`, `v0`), which the
 happen to be installed would make plots differ between machines.
 """
 
-from __future__ import annotations
-
 import io
 from functools import cache
 from typing import Any

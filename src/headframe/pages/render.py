@@ -5,8 +5,6 @@ A page is one template for both formats: it places sections, tables and plots, a
 Equal data gives equal bytes.
 """
 
-from __future__ import annotations
-
 import re
 from functools import cache
 from typing import Any

@@ -5,8 +5,6 @@ in skops' format, members of an ensemble as bundles of their own. No pickle, no 
 an equal folder.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 import tempfile

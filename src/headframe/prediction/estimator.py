@@ -1,7 +1,5 @@
 """scikit-learn estimators with the interface of networks, and their files without pickle."""
 
-from __future__ import annotations
-
 import io
 import json
 import math

@@ -1,7 +1,5 @@
 """Where things lie in a trained folder and in its bundle, and what can be read without building the model."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Approvals: signed by an approver on any machine, recorded in the ledger, checked wherever they count."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from headframe.digests import Record

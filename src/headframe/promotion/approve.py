@@ -1,7 +1,5 @@
 """Approvals and rejections of a version."""
 
-from __future__ import annotations
-
 import secrets
 from datetime import timedelta
 from typing import Any

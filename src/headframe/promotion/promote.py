@@ -1,7 +1,5 @@
 """Promotion of a version to champion: everything proven of it is checked again at that moment."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from headframe.errors import refuse_if

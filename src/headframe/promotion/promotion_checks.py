@@ -1,7 +1,5 @@
 """Checks of single promotions: report, model files, and whether the policy and the roles in force allow them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from headframe.errors import HeadframeError, Unavailable

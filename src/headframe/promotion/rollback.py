@@ -1,7 +1,5 @@
 """Rollback to a version that was champion before."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from headframe.errors import Refused, refuse_if

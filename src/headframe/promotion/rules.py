@@ -1,7 +1,5 @@
 """Rules of a promotion: what a policy makes of a model's entries, its gate report and the people. Reads no files."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta

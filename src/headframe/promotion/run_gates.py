@@ -1,7 +1,5 @@
 """Run of the gates of a policy on a version, and its entry in the ledger."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from headframe.errors import refuse_if

@@ -1,7 +1,5 @@
 """Verification of a model's ledger: chain, gate reports, model files, policy, and what MLflow has."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace

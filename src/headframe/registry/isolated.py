@@ -4,8 +4,6 @@ The process that runs a flow has imported the project's packages as they are now
 earlier version of them would predict there with code that it was not trained with.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Where things lie in a packaged model: a folder in MLflow's format, signed."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 MLMODEL = "MLmodel"

@@ -1,7 +1,5 @@
 """Registered models, their versions, and the artifacts of a version's run."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any

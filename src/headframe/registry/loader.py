@@ -1,7 +1,5 @@
 """Packaged models as predictors: what `mlflow.pyfunc.load_model` calls."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A bundle as a model in MLflow's format, and the proof that its scores are those of training."""
 
-from __future__ import annotations
-
 import os
 import tempfile
 import warnings

@@ -1,7 +1,5 @@
 """The step that registers a measured model: tracked, packaged, verified, registered once."""
 
-from __future__ import annotations
-
 from headframe.config.plan.plan import VersionPlan
 from headframe.config.plan.promotion import TeamConfig
 from headframe.digests import Record

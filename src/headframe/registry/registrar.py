@@ -4,8 +4,6 @@ Every call finds what an earlier, killed one left under the same key and goes on
 lineage, files, package, proof, version. A version exists only after its proof.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import shutil

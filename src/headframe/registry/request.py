@@ -1,7 +1,5 @@
 """A measured result on its way into the registry: what identifies it, and what its author signs of it."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property

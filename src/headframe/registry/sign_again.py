@@ -4,8 +4,6 @@ The run keeps the plan and the provenance of the time when the version was regis
 signature is believed. Where it is gone or damaged, nothing in MLflow is believed that is not of this very result.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

@@ -4,8 +4,6 @@
 refused as much as one that was changed, since Python would import it from `code/`.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import pickletools

@@ -1,7 +1,5 @@
 """What MLflow stores of a version, compared with what its author signed: only the latter is believed."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Sequence

@@ -4,8 +4,6 @@ The project's repository is only read: the checkout is a repository that finds i
 that neither its index and branches nor its list of worktrees change, whatever kills the process.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Comparison of a rebuilt version with the recorded one: stages, metrics, modules and environment."""
 
-from __future__ import annotations
-
 import platform
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path

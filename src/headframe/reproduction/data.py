@@ -1,7 +1,5 @@
 """Restore the recorded version of the data into the checkout's own `data/`, without touching the project's."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import shutil

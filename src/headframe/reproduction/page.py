@@ -1,7 +1,5 @@
 """A reproduction, printed on a terminal or as a page."""
 
-from __future__ import annotations
-
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text

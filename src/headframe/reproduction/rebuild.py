@@ -4,8 +4,6 @@ It runs with the recorded code first on its path, and calls the functions of the
 a plan as it was stored, which no composition may change. It writes `OUT_DIR/rebuilt.json`.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 import time

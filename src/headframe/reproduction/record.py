@@ -1,7 +1,5 @@
 """Record a verdict: a signed entry in the ledger, the whole report in the version's run, tags of the version."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 

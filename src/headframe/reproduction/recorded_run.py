@@ -1,7 +1,5 @@
 """The recorded run of a version, checked against its signature before any of it is used."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What a reproduction found, stage by stage, and its verdict."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from headframe.digests import Record

@@ -1,7 +1,5 @@
 """Reproduce a registered version: rebuild it in a scratch folder, and compare every stage with what was recorded."""
 
-from __future__ import annotations
-
 import logging
 import time
 from pathlib import Path

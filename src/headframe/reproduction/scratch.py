@@ -1,7 +1,5 @@
 """A temporary folder outside of every project; one that a killed process left is removed by the next."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import tempfile

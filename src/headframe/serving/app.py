@@ -1,7 +1,5 @@
 """The serving application: MLflow's scoring protocol, with a message of one sentence for each error."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os

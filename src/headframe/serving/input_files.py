@@ -1,7 +1,5 @@
 """Rows to predict for, streamed from a file or a data set with the columns that a model takes."""
 
-from __future__ import annotations
-
 import csv
 import json
 from collections.abc import Callable, Iterator

@@ -5,8 +5,6 @@ not used: it guesses types through pandas, checks images in Python number by num
 paragraphs that repeat the data.
 """
 
-from __future__ import annotations
-
 import io
 import json
 from collections.abc import Mapping, Sequence

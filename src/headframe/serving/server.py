@@ -1,7 +1,5 @@
 """A registered model as a service over HTTP, in MLflow's scoring protocol."""
 
-from __future__ import annotations
-
 import logging
 import signal
 import socket

@@ -1,7 +1,5 @@
 """Plots of predictions, in the style of `pages.plot_style`; names are those of `Task.plot_names`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

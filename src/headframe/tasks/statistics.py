@@ -9,8 +9,6 @@ Resamples show nothing where all of them are equal, for instance where no row is
 proportions of rows, or one that lies between known bounds, therefore declares it (`MeanProportion`, `Bounds`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

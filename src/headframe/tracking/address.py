@@ -1,7 +1,5 @@
 """The address of MLflow."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from urllib.parse import urlsplit

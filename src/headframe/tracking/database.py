@@ -3,8 +3,6 @@
 The only module that knows MLflow's own tables; a test compares what it reads with what MLflow's client returns.
 """
 
-from __future__ import annotations
-
 import os
 import sqlite3
 from contextlib import closing

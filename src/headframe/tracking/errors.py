@@ -1,7 +1,5 @@
 """MLflow's errors as one sentence with what came and what to do."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Where the artifacts of a run lie in MLflow."""
 
-from __future__ import annotations
-
 from pathlib import PurePath
 
 from headframe.prediction import layout as trained

@@ -1,7 +1,5 @@
 """What decided a result besides plan and data, read alike when it is trained and when it is reproduced."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import platform

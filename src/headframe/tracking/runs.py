@@ -1,7 +1,5 @@
 """Runs in MLflow, by id: opened once for a key, and written so that writing again changes nothing."""
 
-from __future__ import annotations
-
 import getpass
 import json
 import logging

@@ -1,7 +1,5 @@
 """Tags that Headframe sets on runs, versions and registered models; anybody may change their values in MLflow."""
 
-from __future__ import annotations
-
 KEY = "headframe.key"  # of run and version: what makes two submissions the same one
 PLAN = "headframe.plan"
 TABLE = "headframe.table"

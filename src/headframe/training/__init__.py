@@ -1,7 +1,5 @@
 """The training program: `python -m headframe.training JOB.json OUT_DIR`."""
 
-from __future__ import annotations
-
 PROGRAM = "headframe.training.__main__"
 """The module that trains, whose code therefore decides what is trained."""
 

@@ -1,7 +1,5 @@
 """`python -m headframe.training JOB.json OUT_DIR`: train a job in this process."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import signal

@@ -1,7 +1,5 @@
 """The state of an unfinished training on disk: written whole or not at all, read without running code."""
 
-from __future__ import annotations
-
 import io
 import pickle
 import time

@@ -1,7 +1,5 @@
 """Resource usage of a training: figures that differ from run to run, so no digest and no record holds them."""
 
-from __future__ import annotations
-
 import resource
 import sys
 import time

@@ -1,7 +1,5 @@
 """Train the members of an ensemble side by side, then combine them."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import sys

@@ -1,7 +1,5 @@
 """The step that fits a learner, in a process of its own."""
 
-from __future__ import annotations
-
 from headframe.config.build import build
 from headframe.config.plan.learner import TrainingJob
 from headframe.digests import file_digest, folder_digest, write_record

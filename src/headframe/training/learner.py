@@ -1,7 +1,5 @@
 """Train one learner that is no ensemble, into its folder."""
 
-from __future__ import annotations
-
 import inspect
 import warnings
 from pathlib import Path

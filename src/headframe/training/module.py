@@ -1,7 +1,5 @@
 """The one module that trains every network."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator
 from typing import Any

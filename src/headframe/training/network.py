@@ -1,7 +1,5 @@
 """Train one network: Lightning's trainer around the module, and what happens between its chunks of steps."""
 
-from __future__ import annotations
-
 import logging
 import warnings
 from dataclasses import dataclass

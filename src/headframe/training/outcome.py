@@ -1,7 +1,5 @@
 """What a training leaves in its folder for evaluation, packaging and people."""
 
-from __future__ import annotations
-
 import io
 import json
 from pathlib import Path

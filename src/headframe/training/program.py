@@ -1,7 +1,5 @@
 """The training program: a job in, a folder with a trained model out."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from filelock import FileLock, Timeout

@@ -1,7 +1,5 @@
 """What a person sees of a training: bars on a terminal, plain lines anywhere else; all of it on stderr."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 from functools import partial

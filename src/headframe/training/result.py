@@ -1,7 +1,5 @@
 """The folder of a training: its result, and the identity of what is trained; light to import."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -4,8 +4,6 @@ They are stepped once after each step of the optimiser, and the rate in the opti
 outside its range raises ValueError.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Annotated
 

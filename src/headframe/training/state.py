@@ -1,7 +1,5 @@
 """How far a training has come, and what its epochs gave: all that a checkpoint holds besides weights."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 from typing import Literal, TypedDict

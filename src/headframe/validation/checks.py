@@ -1,7 +1,5 @@
 """How each expectation of a contract is checked, in bounded memory."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """The step that validates a table against its contract; what it needs is imported when nothing is stored yet."""
 
-from __future__ import annotations
-
 from headframe.config.plan.data import DatasetConfig
 from headframe.datasets.table import open_record
 from headframe.digests import write_record

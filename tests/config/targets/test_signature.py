@@ -1,7 +1,5 @@
 """What is read from source is what the classes themselves accept."""
 
-from __future__ import annotations
-
 import importlib
 import math
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Components: what a `_target_` builds, and with which arguments."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Self, TypeVar

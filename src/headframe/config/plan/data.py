@@ -1,7 +1,5 @@
 """The part of a plan that says what a data set is: sources, reader, columns, contract, split."""
 
-from __future__ import annotations
-
 from typing import Self
 
 from pydantic import Field, field_validator, model_validator

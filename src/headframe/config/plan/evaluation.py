@@ -1,7 +1,5 @@
 """The part of a plan that says how predictions are measured."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from headframe.digests import Record

@@ -1,7 +1,5 @@
 """The whole plan: what a run needs to know."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from pydantic import Field, ValidationError

@@ -1,7 +1,5 @@
 """The parts of a plan that say when a version becomes champion, and whose signatures count."""
 
-from __future__ import annotations
-
 from typing import Literal, Self, get_args
 
 from pydantic import AwareDatetime, Field, model_validator

@@ -1,7 +1,5 @@
 """The parts of a plan that say where a model is served and where runs are tracked."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from headframe.digests import Record

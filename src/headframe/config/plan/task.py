@@ -1,7 +1,5 @@
 """The part of a plan that says what is predicted."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from headframe.config.plan.component import DECLARED, Component, Name

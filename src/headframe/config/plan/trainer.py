@@ -1,7 +1,5 @@
 """The part of a plan that says how a network is trained."""
 
-from __future__ import annotations
-
 from typing import Literal, Self
 
 from pydantic import Field, model_validator

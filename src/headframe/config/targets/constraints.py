@@ -1,7 +1,5 @@
 """Which arguments scikit-learn's estimators accept: their `_parameter_constraints`, read from the source."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Find definitions in source files without importing them, re-exported ones included."""
 
-from __future__ import annotations
-
 import ast
 import importlib.util
 from collections.abc import Iterable, Iterator

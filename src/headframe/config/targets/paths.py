@@ -1,7 +1,5 @@
 """Which keys there are at a path of a plan, so that a message suggests one that exists there."""
 
-from __future__ import annotations
-
 import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -4,8 +4,6 @@ Importing torch or scikit-learn to find a spelling mistake would cost seconds; t
 shows names, types and ranges in milliseconds. What the source does not show is left to the constructor.
 """
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Collection, Mapping
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Types of values: which YAML values a setting accepts, and how a message describes them."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass

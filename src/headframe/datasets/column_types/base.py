@@ -1,7 +1,5 @@
 """What every type of column declares."""
 
-from __future__ import annotations
-
 import sys
 from typing import ClassVar
 

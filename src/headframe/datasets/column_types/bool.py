@@ -1,7 +1,5 @@
 """Truth values."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 import pyarrow as pa

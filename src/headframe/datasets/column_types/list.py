@@ -1,7 +1,5 @@
 """Lists of text, such as baskets."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 import pyarrow as pa

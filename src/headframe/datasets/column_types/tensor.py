@@ -1,7 +1,5 @@
 """Tensors of one shape, such as images."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 import pyarrow as pa

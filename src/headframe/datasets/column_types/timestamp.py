@@ -1,7 +1,5 @@
 """Points in time."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 import pyarrow as pa

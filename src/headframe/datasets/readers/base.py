@@ -1,7 +1,5 @@
 """The interface of readers, and how they open raw files."""
 
-from __future__ import annotations
-
 import gzip
 import zlib
 from abc import ABC, abstractmethod

@@ -1,7 +1,5 @@
 """Delimited text: comma- or tab-separated values of mixed types, in one or several files."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence

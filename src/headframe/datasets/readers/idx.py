@@ -3,8 +3,6 @@
 Source: Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits" (format description).
 """
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

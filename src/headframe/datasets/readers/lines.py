@@ -1,7 +1,5 @@
 """Lines of text as rows of cells: what the readers of text formats share."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Iterator

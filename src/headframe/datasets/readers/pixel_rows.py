@@ -1,7 +1,5 @@
 """Images whose pixels stand as numbers in the rows of a text file."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice

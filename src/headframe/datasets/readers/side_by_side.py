@@ -1,7 +1,5 @@
 """Delimited text whose columns are spread over several files: line by line, the files describe the same rows."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest

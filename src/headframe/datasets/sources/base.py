@@ -1,7 +1,5 @@
 """What every source scheme provides."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path

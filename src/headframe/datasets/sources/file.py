@@ -1,7 +1,5 @@
 """`file:PATH`: a file on this machine."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from typing_extensions import override

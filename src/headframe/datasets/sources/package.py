@@ -1,7 +1,5 @@
 """`package:MODULE/PATH`: a file that an installed package brings along."""
 
-from __future__ import annotations
-
 import importlib.util
 from pathlib import Path, PurePosixPath
 

@@ -1,7 +1,5 @@
 """History of a model's champions: when, why and by whose approval, from the ledger alone."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import zip_longest

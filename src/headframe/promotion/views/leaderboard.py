@@ -1,7 +1,5 @@
 """Leaderboard of a model: versions that differ only by chance share a row, and rows are compared on the same data."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal

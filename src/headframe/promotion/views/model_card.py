@@ -1,7 +1,5 @@
 """The model card of a registered version: intended use, metrics, gates, approvals, lineage."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from pydantic import ValidationError

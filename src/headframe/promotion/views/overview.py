@@ -1,7 +1,5 @@
 """Overview of a model's versions: their states, their metrics, and which of them may be compared."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal

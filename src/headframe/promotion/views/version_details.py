@@ -1,7 +1,5 @@
 """Details of a version: what was measured, what its gates found, who approved it, and what it rests on."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import Any
 

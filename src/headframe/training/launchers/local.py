@@ -1,7 +1,5 @@
 """The training program as a process on this machine."""
 
-from __future__ import annotations
-
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
