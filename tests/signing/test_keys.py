@@ -262,7 +262,7 @@ def test_a_new_project_comes_with_a_first_key_and_leaves_one_that_is_there(
     code, _, err = _run(capsys, "init", str(tmp_path / "one"))
     [key] = own_keys()
     assert code == 0
-    assert f"key       {key.name} created to sign with; its public part is {key.public}" in err
+    assert f"key       {key.name} created to sign with; its public key is {key.public}" in err
     code, out, err = _run(capsys, "init", str(tmp_path / "two"), "--json")
     assert json.loads(out)["keys"] == {key.name: key.public}
     assert "created to sign with" not in err

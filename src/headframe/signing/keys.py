@@ -137,5 +137,5 @@ def _first_key() -> SigningKey:
         key = create_key(name or "me")
     except ConfigurationError:  # another process created it at the same time
         return own_key()
-    log.info("key       %s created to sign with; its public part is %s (%s)", key.name, key.public, key.file)
+    log.info("key       %s created to sign with; its public key is %s (%s)", key.name, key.public, key.file)
     return key
