@@ -34,7 +34,6 @@ from headframe.registry.layout import SIGNATURE
 from headframe.registry.register import is_registered
 from headframe.registry.signature import (
     ADDED,
-    check_package,
     read_package,
     require_signer,
     sign_package,
@@ -119,9 +118,9 @@ def test_a_flipped_byte_is_named_whichever_file_it_is_in(package: Path):
         for place in {0, len(content) // 2, len(content) - 1} if content else ():
             file.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
             with pytest.raises(Refused, match="signature" if name == SIGNATURE else f"^{name} was changed after"):
-                check_package(package, trust())
+                read_package(package, trust())
         file.write_bytes(content)
-    check_package(package, trust())
+    read_package(package, trust())
 
 
 def test_a_removed_file_is_named_whichever_it_is(package: Path):
@@ -130,9 +129,9 @@ def test_a_removed_file_is_named_whichever_it_is(package: Path):
         (package / name).unlink()
         words = "is not signed .*register it again" if name == SIGNATURE else f"^{name} was removed after .* signed it"
         with pytest.raises(Refused, match=words):
-            check_package(package, trust())
+            read_package(package, trust())
         (package / name).write_bytes(content)
-    check_package(package, trust())
+    read_package(package, trust())
 
 
 @pytest.mark.parametrize(
@@ -146,7 +145,7 @@ def test_an_added_file_is_named(package: Path, name: str):
     (package / name).parent.mkdir(exist_ok=True)
     (package / name).write_bytes(b"")
     with pytest.raises(Refused, match=f"^{name} was added after"):
-        check_package(package, trust())
+        read_package(package, trust())
 
 
 @pytest.mark.parametrize("kind", ["link to a file", "link to a folder", "pipe"])
@@ -156,7 +155,7 @@ def test_what_is_no_file_of_its_own_is_refused(package: Path, kind: str):
     else:
         (package / "odd").symlink_to(package / ("MLmodel" if kind.endswith("file") else "data"))
     with pytest.raises(Refused, match=r"^odd is a link or something else that is no file"):
-        check_package(package, trust())
+        read_package(package, trust())
 
 
 def test_what_mlflow_and_python_leave_behind_does_no_harm(brought: Made, tmp_path: Path, monkeypatch):
@@ -193,7 +192,7 @@ def test_what_mlflow_and_python_leave_behind_does_no_harm(brought: Made, tmp_pat
     with model_files(resolve("digits/1", made.uri), made.uri, trust()) as checked:
         assert not list(checked.rglob("*.pyc"))
         assert not checked.is_relative_to(root)
-        check_package(checked, trust())
+        read_package(checked, trust())
     fixtures.forget_network()
 
 
@@ -205,20 +204,20 @@ def test_only_a_trusted_authors_signature_counts(package: Path, keys: Path):
     stranger = create_key("stranger")
     before = read_signature(package)
     with pytest.raises(Refused, match=r"does not hold: it is signed by an unknown key \(.*if it was yours, restore it"):
-        check_package(package, trust())
+        read_package(package, trust())
     sign_again(package)
-    assert check_package(package, trust()).name == "stranger"
+    assert read_package(package, trust()).signer.name == "stranger"
     listed = _others(keys, ("approver",), ann=stranger.public)
-    assert check_package(package, listed).name == "ann"
+    assert read_package(package, listed).signer.name == "ann"
     with pytest.raises(Refused, match="ann signed it, who is only reader"):
-        check_package(package, _others(keys, ("reader",), ann=stranger.public))
+        read_package(package, _others(keys, ("reader",), ann=stranger.public))
     nobody = _others(keys, ("author",), ben="0" * 64)
     with pytest.raises(Refused, match=r"unknown key .*list the key in conf/team/"):
-        check_package(package, nobody)
+        read_package(package, nobody)
     forged = {**before, "signatures": [{**before["signatures"][0], "keyid": stranger.public}]}
     (package / SIGNATURE).write_text(json.dumps(forged))
     with pytest.raises(Refused, match="does not hold: it was changed after stranger signed it"):
-        check_package(package, trust())
+        read_package(package, trust())
 
 
 def read_signature(package: Path) -> dict[str, Any]:
@@ -235,7 +234,7 @@ def test_the_files_of_another_version_are_refused_although_they_are_signed(digit
     ]
     shutil.rmtree(kept[0])
     shutil.copytree(kept[1], kept[0])
-    check_package(kept[0], trust())
+    read_package(kept[0], trust())
     assert is_intact("digits", 1, digits.uri, trust()) is False
     with pytest.raises(
         Refused, match=r"models:/digits/1 is refused: its signature is about run_id .* of another version"
@@ -249,7 +248,7 @@ def test_the_files_of_another_version_are_refused_although_they_are_signed(digit
 def test_a_signature_about_other_files_is_refused(world: World, package: Path):
     shutil.copy(package_of("digits", world.uri) / SIGNATURE, package / SIGNATURE)
     with pytest.raises(Refused, match=r"was (changed|added|removed) after"):
-        check_package(package, trust())
+        read_package(package, trust())
 
 
 @pytest.mark.parametrize("damage", ["unsigned", "signature", "added", "whole"])
@@ -379,7 +378,7 @@ def test_a_pickle_is_refused_by_who_signs_and_by_who_checks(package: Path, name:
     # Somebody who is trusted may have signed it by other means.
     _sign_by_hand(unsigned)
     with pytest.raises(Refused, match=f"^{name} {words}"):
-        check_package(unsigned, trust())
+        read_package(unsigned, trust())
 
 
 def _sign_by_hand(package: Path) -> None:
@@ -397,14 +396,14 @@ def _sign_by_hand(package: Path) -> None:
 def test_what_only_looks_a_little_like_a_pickle_is_none(package: Path, name: str, content: bytes):
     (package / name).write_bytes(content)
     sign_again(package)
-    check_package(package, trust())
+    read_package(package, trust())
 
 
 def test_an_estimator_in_skops_format_is_no_pickle(world: World):
     for name in ("adult", "sms_spam"):
         [file] = package_of(name, world.uri).rglob("*.skops")
         assert skops.io.get_untrusted_types(file=file) is not None
-        check_package(package_of(name, world.uri), trust())
+        read_package(package_of(name, world.uri), trust())
 
 
 @pytest.mark.parametrize(
@@ -422,7 +421,7 @@ def test_a_model_that_something_else_would_open_is_refused(package: Path, change
     (package / "MLmodel").write_text(yaml.safe_dump(model))
     _sign_by_hand(package)
     with pytest.raises(Refused, match=r"^MLmodel (has flavours .*expected python_function by|does not say how)"):
-        check_package(package, trust())
+        read_package(package, trust())
 
 
 def test_a_model_registered_by_other_means_is_refused_where_models_are_opened(world: World, tmp_path: Path):

@@ -107,11 +107,6 @@ def sign_package(folder: Path, key: SigningKey, payload: Mapping[str, str]) -> N
     (folder / SIGNATURE).write_text(sign_statement(KIND, subjects, payload, key), encoding="utf-8")
 
 
-def check_package(folder: Path, trust: Trust) -> Signer:
-    """Return the signer of a packaged model that is what they signed; see `read_package`."""
-    return read_package(folder, trust).signer
-
-
 def read_package(folder: Path, trust: Trust, expected: Mapping[str, str] | None = None) -> SignedModel:
     """Verify a packaged model against its signature.
 
