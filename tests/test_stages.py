@@ -1,5 +1,6 @@
 """A finished step is not repeated; an unfinished, changed or damaged one is."""
 
+import json
 import os
 import signal
 import subprocess
@@ -88,6 +89,18 @@ def test_a_step_whose_files_are_gone_or_damaged_is_computed_again(places: Places
         assert isinstance(damage, bytes)
         (folder / "record.json").write_bytes(damage)
     assert not Stage(count).run({"number": 3, "places": places}).reused
+
+
+def test_hidden_files_and_folders_are_no_part_of_a_record(places: Places) -> None:
+    def leave(number: int, places: Places) -> Counted:
+        for name in (".cost.json", ".checkpoint/last.ckpt"):
+            (places.folder / name).parent.mkdir(exist_ok=True)
+            (places.folder / name).write_text("differs between equal runs")
+        return count(number, places)
+
+    Stage(leave).run({"number": 3, "places": places})
+    [record] = (places.root / ".headframe/stages/leave").glob("*/record.json")
+    assert json.loads(record.read_bytes())["files"] == {"work.txt": 4}
 
 
 def test_a_record_that_no_longer_holds_is_computed_again(places: Places) -> None:

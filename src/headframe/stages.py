@@ -123,6 +123,10 @@ class Stage(Generic[R]):
 
 
 def _sizes(folder: Path) -> dict[str, int]:
-    """Return the sizes of a step's files; hidden ones are temporary, or differ between equal runs."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+    """Return the sizes of a step's files; hidden ones, or in hidden folders, are temporary or differ in equal runs."""
+    files = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        name.as_posix(): path.stat().st_size
+        for name, path in files.items()
+        if not any(part.startswith(".") for part in name.parts)
+    }

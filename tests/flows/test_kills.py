@@ -75,7 +75,7 @@ def test_a_command_killed_from_outside_while_a_member_trains_continues_to_the_sa
     project = fresh_project(tmp_path / "killed")
     process = start(project, "run", *longer)
     try:
-        while not list(project.stages.glob("fit/*/members/*/checkpoint/last.ckpt")):
+        while not list(project.stages.glob("fit/*/members/*/.checkpoint/last.ckpt")):
             assert process.poll() is None, "the members were trained before they could be killed"
             time.sleep(0.01)
     finally:

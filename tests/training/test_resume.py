@@ -98,7 +98,7 @@ def test_another_plan_in_the_same_folder_starts_over(training_project):
 
 def test_the_checkpoint_holds_tensors_and_plain_values_only(training_project):
     killed = training_project.train(training_project.plan(), "opened", "step 17")
-    state = torch.load(killed.folder / "checkpoint/last.ckpt", weights_only=True)
+    state = torch.load(killed.folder / ".checkpoint/last.ckpt", weights_only=True)
     assert state["step"] == 16
     assert len(state["history"]) == 1
     assert len(state["losses"]) == 16 - PER_EPOCH
@@ -107,7 +107,7 @@ def test_the_checkpoint_holds_tensors_and_plain_values_only(training_project):
 @pytest.mark.parametrize("size", [0, 1000, 0.5, 0.99])
 def test_a_cut_checkpoint_is_named_in_one_sentence(training_project, size: float):
     killed = training_project.train(training_project.plan(), f"cut {size}", "step 9")
-    file = killed.folder / "checkpoint/last.ckpt"
+    file = killed.folder / ".checkpoint/last.ckpt"
     content = file.read_bytes()
     file.write_bytes(content[: int(size * len(content)) if size < 1 else int(size)])
     _is_refused(training_project.train(training_project.plan(), f"cut {size}"))
@@ -115,7 +115,7 @@ def test_a_cut_checkpoint_is_named_in_one_sentence(training_project, size: float
 
 def test_a_flipped_bit_in_a_checkpoint_is_noticed(training_project):
     killed = training_project.train(training_project.plan(), "flipped", "step 9")
-    file = killed.folder / "checkpoint/last.ckpt"
+    file = killed.folder / ".checkpoint/last.ckpt"
     weights = next(iter(torch.load(file, weights_only=True)["network"].values())).numpy().tobytes()
     content = bytearray(file.read_bytes())
     content[content.index(weights)] ^= 1

@@ -54,7 +54,7 @@ def test_changed_code_trains_again_and_continues_no_checkpoint_of_the_old(traini
     file.write_text("SCALE = 0.5\n")
     killed = training_project.train(plan, "code", "epoch 2")
     assert killed.code == -9, killed.stderr
-    assert (killed.folder / "checkpoint/last.ckpt").is_file()
+    assert (killed.folder / ".checkpoint/last.ckpt").is_file()
     file.write_text("SCALE = 1.0\n")
     again = training_project.train(plan, "code")
     assert again.code == 0, again.stderr

@@ -12,7 +12,7 @@ from headframe.digests import Record, digest, digest_content, file_digest, folde
 from headframe.prediction.layout import BUNDLE, PREDICTIONS, RESULT
 from headframe.training import PROGRAM
 
-CHECKPOINT, LOCK = "checkpoint/last.ckpt", ".lock"
+CHECKPOINT, LOCK = ".checkpoint/last.ckpt", ".lock"  # hidden, as they differ between equal trainings
 
 
 class Result(Record):
@@ -55,12 +55,14 @@ def finished(folder: Path, identity: str) -> Result | None:
 def begin(folder: Path) -> None:
     """Mark a training as unfinished and remove what a kill left half-written."""
     (folder / RESULT).unlink(missing_ok=True)
-    for place in (folder, folder / Path(CHECKPOINT).parent):
-        for leftover in place.glob(".*"):
-            if leftover.is_dir():
-                shutil.rmtree(leftover)
-            elif leftover.name != LOCK:
-                leftover.unlink()
+    checkpoints = folder / Path(CHECKPOINT).parent
+    for leftover in (*folder.glob(".*"), *checkpoints.glob(".*")):
+        if leftover.name in (LOCK, checkpoints.name):
+            continue
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink()
 
 
 def conclude(
