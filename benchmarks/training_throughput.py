@@ -12,7 +12,7 @@ import torch
 from benchmarks.promise import ROOT, Promise, seconds
 from headframe.config.build import build
 from headframe.config.load import load_plan
-from headframe.config.plan.learner import Learner
+from headframe.config.plan.learner import LearnerConfig
 from headframe.config.project import Project
 from headframe.examples.batches import Batches, TensorExamples
 from headframe.examples.encode import Examples
@@ -37,7 +37,7 @@ class Case:
     examples: int
     promise: float
 
-    def learner(self) -> Learner:
+    def learner(self) -> LearnerConfig:
         given = ["dataset=digits", "scheduler=one_cycle", "trainer.threads=1", "trainer.accelerator=cpu"]
         return load_plan([*given, *self.overrides], Project(ROOT)).learner
 
@@ -77,7 +77,7 @@ CASES = (
 SILENT = Reporter(steps=lambda *_: None, line=lambda _: None)
 
 
-def plain(learner: Learner, examples: Examples, task: Classification) -> torch.nn.Module:
+def plain(learner: LearnerConfig, examples: Examples, task: Classification) -> torch.nn.Module:
     """Train as one would by hand: the same steps, schedule and validation, and nothing else."""
     torch.manual_seed(seed_of(learner.seed, "weights"))
     network: torch.nn.Module = build(learner.model, examples.encoder.spec(), task.outputs)

@@ -8,7 +8,7 @@ from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
 from headframe.orchestration import flow, step
 from headframe.places import Places
-from headframe.promotion.decide import decide, is_in_force
+from headframe.promotion.gate_and_promote import decide, is_in_force
 from headframe.records import RunResult
 from headframe.serving.smoke_request import is_unchanged, smoke_test
 from headframe.tracking.address import places_of, portable_uri

@@ -11,7 +11,7 @@ from headframe.config.project import Project
 from headframe.evaluation.step import evaluate
 from headframe.orchestration import flow, step
 from headframe.places import Places
-from headframe.records import TrainedPlan
+from headframe.records import RegisteredPlan
 from headframe.registry.register import Destination, is_registered, register
 from headframe.registry.signature import require_signer
 from headframe.tracking.address import places_of, portable_uri
@@ -21,7 +21,7 @@ from headframe.training.fit import fit, is_complete
 
 
 @flow(name="train")
-def train_flow(overrides: list[str]) -> TrainedPlan:
+def train_flow(overrides: list[str]) -> RegisteredPlan:
     """Compose a plan in the project of the working folder, train it and register the result.
 
     Args:
@@ -32,7 +32,7 @@ def train_flow(overrides: list[str]) -> TrainedPlan:
     return train_plan(plan, places_of(plan, project.root))
 
 
-def train_plan(plan: Plan, places: Places) -> TrainedPlan:
+def train_plan(plan: Plan, places: Places) -> RegisteredPlan:
     """Run the steps from raw data to a registered version."""
     require_access(places.tracking_uri)
     require_signer(plan.team)
@@ -53,4 +53,4 @@ def train_plan(plan: Plan, places: Places) -> TrainedPlan:
     registered = step(register, retries=2, valid=is_registered)(
         version, destination, plan.team, data, trained, evaluated, places
     )
-    return TrainedPlan(data=data, trained=trained, evaluated=evaluated, registered=registered)
+    return RegisteredPlan(data=data, trained=trained, evaluated=evaluated, registered=registered)

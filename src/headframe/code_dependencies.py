@@ -10,8 +10,8 @@ from importlib import metadata
 from pathlib import Path
 
 from headframe.config.members import member_learners
-from headframe.config.plan.learner import Learner
-from headframe.config.targets.definitions import module_file, parse
+from headframe.config.plan.learner import LearnerConfig
+from headframe.config.targets.find_definition import module_file, parse
 from headframe.digests import Record, file_digest
 from headframe.gpu import gpu
 
@@ -85,7 +85,7 @@ def code_dependencies(modules: Iterable[str], own_source: Path) -> CodeDependenc
     )
 
 
-def device_of(learner: Learner) -> str:
+def device_of(learner: LearnerConfig) -> str:
     """Return the kind of device that a learner is trained on: `cpu`, or a GPU's own name.
 
     A project's own estimators count as networks here, since only importing torch could show otherwise.

@@ -165,7 +165,7 @@ class Provenance(Record):
     lineage: Lineage
 
 
-class TrainedPlan(Record):
+class RegisteredPlan(Record):
     """A plan that is trained, measured and registered, and its data."""
 
     data: Ingested
@@ -182,7 +182,7 @@ class RunResult(Record):
 
     plan: str
     fingerprint: str
-    result: TrainedPlan
+    result: RegisteredPlan
     decision: Decision
     smoke_test: SmokeTestResult
 

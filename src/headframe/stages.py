@@ -18,7 +18,7 @@ from headframe.config.plan.component import targets
 from headframe.config.plan.data import DatasetConfig
 from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
-from headframe.config.targets.definitions import scheme_module
+from headframe.config.targets.find_definition import scheme_module
 from headframe.digests import Record, digest, digest_content, write_atomically
 from headframe.locks import file_lock
 from headframe.places import Places

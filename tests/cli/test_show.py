@@ -4,7 +4,7 @@ import pytest
 from fixtures import Made, World
 
 from headframe.cli.console import show_results, show_trained
-from headframe.records import Decision, RunResult, TrainedPlan
+from headframe.records import Decision, RegisteredPlan, RunResult
 from headframe.registry.versions import resolve
 from headframe.serving.smoke_request import smoke_test
 
@@ -13,7 +13,7 @@ def _result(world: World, made: Made, champion: int | None) -> RunResult:
     state = "champion" if champion == 1 else "refused"
     decision = Decision(model="digits", version=1, champion=champion, state=state, reason="better")
     response = smoke_test(decision, made.trained, made.plan.team, "here", made.places)
-    result = TrainedPlan(
+    result = RegisteredPlan(
         data=made.data, trained=made.trained, evaluated=made.evaluated, registered=world.registered["digits"]
     )
     return RunResult(plan="digits", fingerprint="0", result=result, decision=decision, smoke_test=response)

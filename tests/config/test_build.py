@@ -7,7 +7,7 @@ import pytest
 from headframe.config.build import build, look_up
 from headframe.config.members import member_learners
 from headframe.config.plan.component import Component
-from headframe.config.plan.learner import Learner
+from headframe.config.plan.learner import LearnerConfig
 from headframe.config.plan.model import EnsembleConfig
 from headframe.config.plan.trainer import TrainerConfig
 from headframe.errors import ConfigurationError
@@ -74,8 +74,8 @@ def test_an_error_deep_in_an_import_is_placed_in_the_users_own_package(
         look_up(f"{tmp_path.name}.net.Net")
 
 
-def learner(model: object) -> Learner:
-    return Learner.model_validate(
+def learner(model: object) -> LearnerConfig:
+    return LearnerConfig.model_validate(
         {
             "seed": 5,
             "model": model,
@@ -117,7 +117,7 @@ def test_copies_get_seeds_of_their_own_and_the_first_keeps_the_plans() -> None:
     assert all(member.bootstrap for member in members.values())
 
 
-def leaves(found: Learner, path: str = "") -> dict[str, Learner]:
+def leaves(found: LearnerConfig, path: str = "") -> dict[str, LearnerConfig]:
     inner = member_learners(found)
     if not inner:
         return {path: found}

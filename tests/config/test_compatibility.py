@@ -16,7 +16,7 @@ from headframe.config.compatibility import check_compatibility
 from headframe.config.load import load_plan
 from headframe.config.members import single_learners
 from headframe.config.plan.data import DatasetConfig
-from headframe.config.plan.learner import Learner
+from headframe.config.plan.learner import LearnerConfig
 from headframe.config.plan.model import AnyModel, ModelConfig
 from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
@@ -97,7 +97,7 @@ def refused_in_training(plan: Plan, rows: Any) -> str:
 ENCODED: dict[str, Any] = {}
 
 
-def encoded(prepared: Any, learner: Learner) -> Any:
+def encoded(prepared: Any, learner: LearnerConfig) -> Any:
     """Encode once for all models that take the same features."""
     from headframe.examples.encode import encode
 
@@ -112,7 +112,7 @@ def check_model(model: AnyModel, examples: Any, task: Any) -> None:
     import torch
 
     from headframe.prediction.estimator import EstimatorModel
-    from headframe.training.learner import is_network
+    from headframe.training.single import is_network
 
     assert isinstance(model, ModelConfig)
     if not is_network(model):

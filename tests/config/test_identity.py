@@ -13,7 +13,7 @@ from headframe.code_dependencies import DECLARATIONS, code_dependencies
 from headframe.config.load import load_plan
 from headframe.config.members import member_learners, with_member
 from headframe.config.plan.component import Component, narrow, targets
-from headframe.config.plan.learner import Learner, TrainingJob
+from headframe.config.plan.learner import LearnerConfig, TrainingJob
 from headframe.config.plan.plan import Plan, fingerprint_of
 from headframe.config.project import Project
 from headframe.digests import Record, digest, digest_content, write_record
@@ -108,7 +108,7 @@ def test_a_new_field_with_a_default_changes_no_identity(name: str) -> None:
 @pytest.mark.parametrize("name", ["digits_ensemble", "etth1_lstm"])
 def test_a_new_field_of_a_learner_reaches_all_members_and_changes_no_identity(name: str) -> None:
     learner = load_plan([f"experiment={name}"], REPOSITORY).learner
-    later = narrow(learner, with_new_fields(Learner, {}))
+    later = narrow(learner, with_new_fields(LearnerConfig, {}))
     members, known = member_learners(later), member_learners(learner)
     assert list(map(digest, members.values())) == list(map(digest, known.values()))
     changed: Any = member_learners(later.model_copy(update={"added_later": 3}))
@@ -178,12 +178,12 @@ def test_no_default_has_changed() -> None:
     A new field adds a line to `defaults.json`; an existing line never changes. Another value belongs in `conf/`.
     """
     found: dict[str, dict[str, Any]] = {}
-    for schema in (Learner, TrainingJob, Plan):
+    for schema in (LearnerConfig, TrainingJob, Plan):
         parts(schema, found)
     assert found == json.loads(DEFAULTS.read_text(encoding="utf-8"))
 
 
-def step_keys(plan: Any, schema: type[Learner] = Learner) -> dict[str, str]:
+def step_keys(plan: Any, schema: type[LearnerConfig] = LearnerConfig) -> dict[str, str]:
     """The keys of the steps that fit, evaluate and register a plan, on some table."""
     version, zeros = plan.version, "0" * 64
     learner = narrow(version, schema)
@@ -209,7 +209,7 @@ def step_keys(plan: Any, schema: type[Learner] = Learner) -> dict[str, str]:
 def test_after_a_new_field_nothing_is_fitted_or_registered_again(name: str) -> None:
     plan = load_plan([f"experiment={name}"], REPOSITORY)
     later = with_new_fields(Plan, {}).model_validate(plan.model_dump(mode="json"))
-    assert step_keys(later, with_new_fields(Learner, {})) == step_keys(plan)
+    assert step_keys(later, with_new_fields(LearnerConfig, {})) == step_keys(plan)
     assert step_keys(plan.model_copy(update={"seed": plan.seed + 1})) != step_keys(plan)
 
 

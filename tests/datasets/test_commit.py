@@ -9,7 +9,7 @@ import pytest
 from headframe.config.plan.data import DatasetConfig
 from headframe.datasets.commit import CommittedVersion, commit, is_committed
 from headframe.datasets.ingest import ingest, is_current
-from headframe.datasets.versions import DataVersions
+from headframe.datasets.versions import DataFolderVersions
 from headframe.errors import DataError, HeadframeError
 from headframe.places import Places
 
@@ -42,7 +42,7 @@ def test_what_is_lost_is_kept_no_longer_and_kept_again(
     if content:
         path.write_bytes(content)
     else:
-        DataVersions(root).commit()
+        DataFolderVersions(root).commit()
     assert is_committed(record, Places(root))
 
 
@@ -71,7 +71,7 @@ def test_a_file_of_dvcs_that_cannot_be_read_is_named_and_keeps_nothing(
     path.write_bytes(damage.format(good).encode("latin-1"))
     assert not is_committed(record, Places(root))
     with pytest.raises(HeadframeError) as caught:
-        DataVersions(root).commit()
+        DataFolderVersions(root).commit()
     assert str(caught.value).startswith(f"{path} cannot be used")
     assert f"git checkout {place}`" in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -297,7 +297,7 @@ CHILD = """
 import json, os, signal, sys
 from pathlib import Path
 from headframe.config.plan.data import DatasetConfig
-from headframe.datasets import folders, ingest, table
+from headframe.datasets import ingest, replace_folder, table
 from headframe.places import Places
 
 def die(*_, **__):
@@ -309,9 +309,9 @@ if where == "while the table is written":
 elif where == "before the table is in place":
     ingest.replace_folder = die
 elif where == "before the old table is removed":
-    folders.shutil.rmtree = die
+    replace_folder.shutil.rmtree = die
 elif where == "between two renames":
-    folders._swapped = lambda *_: False
+    replace_folder._swapped = lambda *_: False
     rename = Path.rename
     def once(self, target):
         if self.parent.name == "collecting":

@@ -81,7 +81,7 @@ def test_a_scheme_exists_because_its_module_exists(tmp_path: Path, monkeypatch: 
         b"class AtticScheme:\n    def locate(self, address, root):\n        return [root / 'attic' / address]\n",
     )
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("headframe.config.targets.definitions.SCHEMES", "extra_schemes")
+    monkeypatch.setattr("headframe.config.targets.find_definition.SCHEMES", "extra_schemes")
     file = put(tmp_path / "root" / "attic" / "raw.bin", b"right")
     assert fetch_raw_file("raw", SourceConfig(uri="attic:raw.bin", sha256=RIGHT), tmp_path / "root", None) == file
 

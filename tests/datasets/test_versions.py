@@ -15,7 +15,7 @@ from dvc.repo import Repo
 from headframe.config.plan.data import DatasetConfig
 from headframe.datasets.ingest import ingest
 from headframe.datasets.table import Table, open_record
-from headframe.datasets.versions import DataVersions
+from headframe.datasets.versions import DataFolderVersions
 from headframe.errors import DataError, HeadframeError
 from headframe.places import Places
 
@@ -70,7 +70,7 @@ def test_a_fresh_clone_that_ingests_the_bundled_digits_leaves_data_dvc_unchanged
     root: Path, tmp_path: Path, shipped: Shipped
 ) -> None:
     ingest(shipped("digits"), Places(root))
-    DataVersions(root).commit("digits")
+    DataFolderVersions(root).commit("digits")
     git(root, "add", "--all")
     git(root, "commit", "--quiet", "--message", "data")
     clone = tmp_path / "clone"
@@ -78,17 +78,17 @@ def test_a_fresh_clone_that_ingests_the_bundled_digits_leaves_data_dvc_unchanged
     assert not (clone / "data").exists()
     before = (clone / "data.dvc").stat().st_mtime_ns
     ingest(shipped("digits"), Places(clone))
-    DataVersions(clone).commit("digits")
+    DataFolderVersions(clone).commit("digits")
     assert git(clone, "status", "--short") == ""
     assert (clone / "data.dvc").stat().st_mtime_ns == before
-    assert DataVersions(clone).status() == {"digits": "same"}
+    assert DataFolderVersions(clone).status() == {"digits": "same"}
 
 
 def test_nothing_is_written_when_nothing_changed_and_git_is_left_alone(
     root: Path, people: People, capsys: pytest.CaptureFixture[str]
 ) -> None:
     put(people, root)
-    versions = DataVersions(root)
+    versions = DataFolderVersions(root)
     assert versions.commit("first")
     before = (root / "data.dvc").stat().st_mtime_ns, versions.versions()
     assert versions.commit("again") is None
@@ -102,7 +102,7 @@ def test_nothing_is_written_when_nothing_changed_and_git_is_left_alone(
 
 def test_a_damaged_list_of_versions_names_the_line(root: Path, people: People) -> None:
     put(people, root)
-    versions = DataVersions(root)
+    versions = DataFolderVersions(root)
     versions.commit()
     with (root / ".headframe" / "versions.jsonl").open("ab") as stream:
         stream.write(b'{"x\xff')
@@ -112,96 +112,96 @@ def test_a_damaged_list_of_versions_names_the_line(root: Path, people: People) -
 
 def test_everything_reaches_the_remote(root: Path, people: People) -> None:
     put(people, root)
-    DataVersions(root).commit()
+    DataFolderVersions(root).commit()
     remote = root / ".headframe" / "dvc-remote" / "files"
     assert {file.name for file in remote.rglob("*") if file.is_file()} == {file.name for file in objects(root)}
 
 
 def test_an_older_version_comes_back_by_the_start_of_its_digest(root: Path, people: People) -> None:
     old = put(people, root)
-    DataVersions(root).commit("old")
+    DataFolderVersions(root).commit("old")
     new = put(people, root, OTHER)
-    DataVersions(root).commit("new")
+    DataFolderVersions(root).commit("new")
     pointer = (root / "data.dvc").read_bytes()
-    record = DataVersions(root).restore("people", old[:8])
+    record = DataFolderVersions(root).restore("people", old[:8])
     assert record.digest == old
     open_record(record, root).verify()
     assert (root / "data.dvc").read_bytes() == pointer
-    assert DataVersions(root).status() == {"people": "changed"}
-    assert DataVersions(root).restore("people", new).digest == new
-    assert [version.message for version in DataVersions(root).versions()] == ["old", "new"]
+    assert DataFolderVersions(root).status() == {"people": "changed"}
+    assert DataFolderVersions(root).restore("people", new).digest == new
+    assert [version.message for version in DataFolderVersions(root).versions()] == ["old", "new"]
 
 
 def test_a_version_comes_back_from_the_remote_alone(root: Path, people: People) -> None:
     old = put(people, root)
-    DataVersions(root).commit("old")
+    DataFolderVersions(root).commit("old")
     put(people, root, OTHER)
-    DataVersions(root).commit("new")
+    DataFolderVersions(root).commit("new")
     shutil.rmtree(root / ".dvc" / "cache")
     shutil.rmtree(root / ".headframe" / "dvc")
     (root / ".headframe" / "versions.jsonl").unlink()
-    assert DataVersions(root).restore("people", old).digest == old
+    assert DataFolderVersions(root).restore("people", old).digest == old
 
 
 def test_an_unknown_digest_is_said(root: Path, people: People) -> None:
     put(people, root)
-    DataVersions(root).commit()
+    DataFolderVersions(root).commit()
     with pytest.raises(HeadframeError, match="no version of people that cache or remote hold begins with ffff"):
-        DataVersions(root).restore("people", "ffff")
+        DataFolderVersions(root).restore("people", "ffff")
 
 
 def test_a_damaged_cache_is_found_and_the_remote_mends_it(root: Path, people: People) -> None:
     digest = put(people, root)
-    DataVersions(root).commit()
+    DataFolderVersions(root).commit()
     damaged = object_of(root / "data" / "people" / "table.parquet", root)
     spoil(damaged)
     assert damaged.stat().st_mode & 0o777 == 0o444
     with pytest.raises(DataError, match=f"1 objects in DVC's cache are damaged, first {damaged}"):
-        DataVersions(root).verify()
+        DataFolderVersions(root).verify()
     shutil.rmtree(root / "data" / "people")
-    assert DataVersions(root).restore("people", digest).digest == digest
-    assert DataVersions(root).verify() > 0
+    assert DataFolderVersions(root).restore("people", digest).digest == digest
+    assert DataFolderVersions(root).verify() > 0
 
 
 def test_damage_in_cache_and_remote_is_never_handed_out(root: Path, people: People) -> None:
     digest = put(people, root)
-    DataVersions(root).commit()
+    DataFolderVersions(root).commit()
     damaged = object_of(root / "data" / "people" / "table.parquet", root)
     spoil(damaged)
     spoil(root / ".headframe" / "dvc-remote" / "files" / "md5" / damaged.parent.name / damaged.name)
     shutil.rmtree(root / "data" / "people")
     with pytest.raises(DataError, match=r"table\.parquet .* is damaged or missing in cache and remote"):
-        DataVersions(root).restore("people", digest)
+        DataFolderVersions(root).restore("people", digest)
     assert not (root / "data" / "people").exists()
 
 
 def test_a_damaged_object_is_stored_again_with_the_data(root: Path, people: People) -> None:
     put(people, root)
-    DataVersions(root).commit()
+    DataFolderVersions(root).commit()
     damaged = object_of(root / "data" / "people" / "table.parquet", root)
     spoil(damaged)
     put(people, root, name="others", text=OTHER)
-    DataVersions(root).commit()
+    DataFolderVersions(root).commit()
     put(people, root)
-    DataVersions(root).verify()
+    DataFolderVersions(root).verify()
 
 
 def test_a_data_set_that_is_not_here_stays_listed(root: Path, people: People) -> None:
     digest = put(people, root)
-    DataVersions(root).commit()
+    DataFolderVersions(root).commit()
     shutil.rmtree(root / "data" / "people")
     put(people, root, name="others", text=OTHER)
-    DataVersions(root).commit()
-    assert DataVersions(root).status() == {"others": "same", "people": "absent"}
-    assert DataVersions(root).restore("people", digest).digest == digest
-    assert DataVersions(root).status() == {"others": "same", "people": "same"}
+    DataFolderVersions(root).commit()
+    assert DataFolderVersions(root).status() == {"others": "same", "people": "absent"}
+    assert DataFolderVersions(root).restore("people", digest).digest == digest
+    assert DataFolderVersions(root).status() == {"others": "same", "people": "same"}
 
 
 def test_data_of_unknown_content_is_left_listed_with_a_warning_until_it_is_here_again(
     root: Path, tmp_path: Path, people: People, caplog: pytest.LogCaptureFixture
 ) -> None:
     put(people, root)
-    DataVersions(root).commit()
+    DataFolderVersions(root).commit()
     clone = tmp_path / "clone"
     clone.mkdir()
     for name in ("data.dvc", ".dvc/config"):
@@ -209,19 +209,19 @@ def test_data_of_unknown_content_is_left_listed_with_a_warning_until_it_is_here_
         shutil.copyfile(root / name, clone / name)
     others = put(people, clone, name="others", text=OTHER)
     with caplog.at_level(logging.WARNING, logger="headframe"):
-        assert DataVersions(clone).commit()
+        assert DataFolderVersions(clone).commit()
     assert "neither the cache nor the remote holds" in caplog.text
     assert (clone / "data.dvc").read_bytes() == (root / "data.dvc").read_bytes()
     put(people, clone)
-    DataVersions(clone).commit()
-    assert DataVersions(clone).status() == {"others": "same", "people": "same"}
+    DataFolderVersions(clone).commit()
+    assert DataFolderVersions(clone).status() == {"others": "same", "people": "same"}
     shutil.rmtree(clone / "data" / "others")
-    assert DataVersions(clone).restore("others", others).digest == others
+    assert DataFolderVersions(clone).restore("others", others).digest == others
 
 
 def test_a_full_disk_leaves_data_dvc_as_it_was(root: Path, people: People, monkeypatch: pytest.MonkeyPatch) -> None:
     put(people, root)
-    DataVersions(root).commit()
+    DataFolderVersions(root).commit()
     before = (root / "data.dvc").read_bytes()
     put(people, root, OTHER)
     add = Repo.add
@@ -232,48 +232,48 @@ def test_a_full_disk_leaves_data_dvc_as_it_was(root: Path, people: People, monke
 
     monkeypatch.setattr(Repo, "add", full)
     with pytest.raises(HeadframeError, match="No space left on device"):
-        DataVersions(root).commit()
+        DataFolderVersions(root).commit()
     assert (root / "data.dvc").read_bytes() == before
     monkeypatch.setattr(Repo, "add", add)
-    assert DataVersions(root).commit()
-    assert DataVersions(root).status() == {"people": "same"}
+    assert DataFolderVersions(root).commit()
+    assert DataFolderVersions(root).status() == {"people": "same"}
 
 
 def test_notes_that_dvc_cannot_use_are_said_and_may_be_removed(root: Path, people: People) -> None:
     put(people, root)
-    DataVersions(root).commit()
+    DataFolderVersions(root).commit()
     notes = list((root / ".headframe" / "dvc").rglob("*.db"))
     for file in notes:
         file.write_bytes(b"no database" * 1000)
     with pytest.raises(HeadframeError, match=r"DVC cannot use its notes in .*dvc \(file is not a database\)") as caught:
-        DataVersions(root).status()
+        DataFolderVersions(root).status()
     assert caught.value.exit_code == 1
     shutil.rmtree(root / ".headframe" / "dvc")
-    assert DataVersions(root).status() == {"people": "same"}
+    assert DataFolderVersions(root).status() == {"people": "same"}
 
 
 def test_a_project_outside_git_keeps_versions_too(tmp_path: Path, people: People) -> None:
     digest = put(people, tmp_path / "plain")
-    assert DataVersions(tmp_path / "plain").commit()
-    assert DataVersions(tmp_path / "plain").restore("people", digest).digest == digest
+    assert DataFolderVersions(tmp_path / "plain").commit()
+    assert DataFolderVersions(tmp_path / "plain").restore("people", digest).digest == digest
 
 
 def test_a_project_in_a_folder_of_a_repository_keeps_versions_too(root: Path, people: People) -> None:
     inner = root / "team" / "inner"
     inner.mkdir(parents=True)
     ingest(people(), Places(inner, root.parent))
-    assert DataVersions(inner).commit()
-    assert DataVersions(inner).status() == {"people": "same"}
+    assert DataFolderVersions(inner).commit()
+    assert DataFolderVersions(inner).status() == {"people": "same"}
 
 
 def test_nothing_to_store_is_said(root: Path) -> None:
     with pytest.raises(HeadframeError, match="holds no data set"):
-        DataVersions(root).commit()
+        DataFolderVersions(root).commit()
 
 
 def test_the_table_survives_versioning_writable_and_unlinked(root: Path, people: People) -> None:
     put(people, root)
-    DataVersions(root).commit()
+    DataFolderVersions(root).commit()
     file = root / "data" / "people" / "table.parquet"
     assert file.stat().st_nlink == 1
     assert file.stat().st_mode & 0o200

@@ -139,7 +139,9 @@ def test_the_card_says_what_the_figures_are_worth_and_how_to_make_the_model_agai
     assert "Champions are chosen on these same rows" in card
     assert "python -m headframe.training HERE/job.json OUT_DIR --root ." in card
     assert (folder / "job.json").is_file()
-    assert "HERE is the folder of this file" in (folder / "report.html").read_text(encoding="utf-8")
+    assert "HERE is the folder of this file, which holds <code>job.json</code>" in (folder / "report.html").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_repeated_rows_widen_intervals_and_the_card_says_so(plan, train, table, tmp_path: Path):

@@ -44,8 +44,8 @@ MIDDLE = {
     "validate": ("headframe.validation.validate", "write_record"),  # all is checked, nothing written down
     "split": ("headframe.datasets.splits", "_check_disjoint"),  # each row has its part, nothing is proven
     "commit": ("headframe.datasets.dvc_store.DvcStore", "push"),  # in DVC's cache, not in its remote
-    "fit-baseline": ("headframe.training.learner", "conclude"),  # the bundle is there, without its result
-    "fit": ("headframe.training.learner", "conclude"),  # so is the first member's; the second never began
+    "fit-baseline": ("headframe.training.single", "conclude"),  # the bundle is there, without its result
+    "fit": ("headframe.training.single", "conclude"),  # so is the first member's; the second never began
     "evaluate": ("headframe.evaluation.evaluation", "report"),  # plots and card are written, the page is not
     "register": (
         "headframe.registry.registrar.Registrar",

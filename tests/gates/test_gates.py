@@ -30,7 +30,7 @@ from headframe.config.plan.promotion import PromotionConfig
 from headframe.config.project import Project
 from headframe.datasets.splits import assign, split
 from headframe.datasets.table import Table
-from headframe.datasets.versions import DataVersions
+from headframe.datasets.versions import DataFolderVersions
 from headframe.digests import file_digest
 from headframe.errors import ConfigurationError, DataError, HeadframeError, Refused
 from headframe.evaluation.significance import (
@@ -890,7 +890,7 @@ def test_a_table_that_is_gone_is_restored_elsewhere_and_data_is_left_alone(digit
     digits.register()
     here = Arena(digits.root, digits.uri, {})
     expected = here.judge("digits/1", None, {"leakage": gate("leakage")})
-    DataVersions(digits.root).commit()
+    DataFolderVersions(digits.root).commit()
     place = digits.root / "data" / "digits"
     shutil.rmtree(place)
     assert here.judge("digits/1", None, {"leakage": gate("leakage")}) == expected

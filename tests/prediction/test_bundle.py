@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from headframe.config.build import build
-from headframe.config.plan.learner import Learner
+from headframe.config.plan.learner import LearnerConfig
 from headframe.config.plan.task import TaskConfig
 from headframe.config.plan.trainer import TrainerConfig
 from headframe.digests import folder_digest
@@ -44,9 +44,9 @@ def windows(lookback: int) -> dict[str, Any]:
     return {"gives": "series", "encoder": {"_target_": "headframe.features.windows.Windows", "lookback": lookback}}
 
 
-def learner(model: dict[str, Any], features: dict[str, Any], task: str) -> Learner:
+def learner(model: dict[str, Any], features: dict[str, Any], task: str) -> LearnerConfig:
     own = model if "members" in model else {"tasks": [task], "takes": [features["gives"]], **model}
-    return Learner.model_validate(
+    return LearnerConfig.model_validate(
         {
             "seed": 3,
             "model": own,

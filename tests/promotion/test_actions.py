@@ -28,6 +28,7 @@ from team_project import (
 from headframe.config.plan.promotion import TeamConfig
 from headframe.errors import ConfigurationError, Refused
 from headframe.ledger.entries import parse_time, utc_now
+from headframe.promotion.approvals import APPROVAL
 from headframe.promotion.approve import approve, record_approval, reject, sign_approval
 from headframe.promotion.promote import promote
 from headframe.promotion.rollback import rollback
@@ -38,6 +39,7 @@ from headframe.promotion.verify import Verification, verify
 from headframe.promotion.views.history import history
 from headframe.registry.signature import sign_package
 from headframe.registry.versions import champion_number, load_model
+from headframe.signing.envelope import sign_statement, verify_statement
 from headframe.signing.keys import create_key
 from headframe.signing.trust import Trust
 
@@ -296,6 +298,10 @@ def test_an_approval_made_elsewhere_is_recorded_after_a_check(team: TeamProject)
         record_approval(team.version(1), forged, team.service(), team.keys["anna"])
     with pytest.raises(Refused, match="it cannot be read as a signed statement"):
         record_approval(team.version(1), "yes", team.service(), team.keys["anna"])
+    given = verify_statement(envelope, APPROVAL, Trust.of(team.config))
+    own = sign_statement(APPROVAL, given.subjects, given.payload, team.keys["dora"])
+    with pytest.raises(Refused, match="dora is reader in conf/team/, and to approve takes role approver; ask a person"):
+        record_approval(team.version(1), own, team.service(), team.keys["anna"])
     action = record_approval(team.version(1), envelope + "\n", team.service(), team.keys["anna"])
     assert (action.signer, action.message.partition(";")[0]) == (
         "anna",

@@ -211,6 +211,7 @@ def test_the_card_tells_all_and_escapes_what_people_wrote(team: TeamProject):
     assert (shown.about.state, shown.approvals[0].by, shown.approvals[0].reason) == ("champion", "bert", EVIL)
     assert any(line.startswith("gate       ok  minimum: ") for line in shown.lines)
     assert model_card(team.version(4), service, ".html") == html
+    assert model_card(team.version(4), service, ".md") == markdown
 
 
 def test_the_card_names_the_slices_that_only_a_gate_looked_at(team: TeamProject):

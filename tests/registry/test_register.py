@@ -48,7 +48,7 @@ def test_a_run_keeps_all_that_is_needed_to_tell_where_it_came_from(world: World,
     assert _artifacts(world, run) == {
         "plan.json", "provenance.json", "code/code.diff", "code/installed.txt", "data/validated.json",
         "training/predictions.parquet", "training/result.json", "training/history.json", "evaluation/card.md",
-        "evaluation/report.html",
+        "evaluation/report.html", "evaluation/job.json",
         "evaluation/metrics.json", "evaluation/slices.json", "evaluation/plots/confusion.png",
     }  # fmt: skip
     tags = run.data.tags

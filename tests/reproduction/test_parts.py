@@ -13,7 +13,7 @@ from leftovers import git, lineage_of, make_project, picture
 
 from headframe.datasets.ingest import ingest
 from headframe.datasets.table import METADATA, Table
-from headframe.datasets.versions import DataVersions
+from headframe.datasets.versions import DataFolderVersions
 from headframe.digests import write_record
 from headframe.errors import Refused
 from headframe.places import Places
@@ -115,10 +115,10 @@ def committed(tmp_path: Path) -> tuple[Path, TableRecord]:
     table = ingest(dataset, Places(root))
 
     def commit() -> None:  # in a process of its own, since DVC holds its caches open until a process ends
-        DataVersions(root).commit("first")
+        DataFolderVersions(root).commit("first")
         shutil.rmtree(root / "data" / "digits")
         ingest(dataset.model_copy(update={"sources": _shorter(dataset, tmp_path)}), Places(root, tmp_path))
-        DataVersions(root).commit("second")
+        DataFolderVersions(root).commit("second")
 
     assert in_child(commit) == 0
     return root, table
@@ -179,7 +179,7 @@ def test_rows_with_another_digest_than_stated_are_not_restored(tmp_path: Path):
     def commit_forged() -> None:
         about = Table.open(root / record.folder).metadata
         write_record(root / record.folder / METADATA, about.model_copy(update={"digest": "0" * 64}))
-        DataVersions(root).commit("forged")
+        DataFolderVersions(root).commit("forged")
 
     assert in_child(commit_forged) == 0
     (tmp_path / "checkout").mkdir()

@@ -188,7 +188,7 @@ def test_the_doctor_asks_the_team_s_server(team: Servers, become, monkeypatch: p
     assert check_tracking({}).state == "ok"
 
 
-def test_a_model_that_does_not_exist_is_reported_not_to(team: Servers, model: dict[str, str], become):
+def test_a_model_that_does_not_exist_is_reported(team: Servers, model: dict[str, str], become):
     become("cleo")
     with pytest.raises(ConfigurationError, match=r"there is no registered model 'wrk' .*; did you mean 'work'"):
         resolve("wrk", team.uri)

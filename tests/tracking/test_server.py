@@ -19,8 +19,8 @@ from runs import free_port
 
 from headframe.config.plan.promotion import TeamConfig
 from headframe.prediction.schema import to_frame
-from headframe.promotion.decide import decide, is_in_force
-from headframe.records import TrainedPlan
+from headframe.promotion.gate_and_promote import decide, is_in_force
+from headframe.records import RegisteredPlan
 from headframe.registry.register import is_registered
 from headframe.registry.versions import champion_number, load_model, resolve
 
@@ -63,7 +63,7 @@ def test_a_version_is_registered_promoted_and_loaded_over_http(digits: Made, ser
     assert made.register() == registered
     assert is_registered(registered, TeamConfig(), made.places)
     assert champion_number("digits", server) is None
-    result = TrainedPlan(data=made.data, trained=made.trained, evaluated=made.evaluated, registered=registered)
+    result = RegisteredPlan(data=made.data, trained=made.trained, evaluated=made.evaluated, registered=registered)
     decision = decide(made.plan.promotion, made.plan.team, result, server, made.places)
     assert decision.state == "champion"
     assert is_in_force(decision, TeamConfig(), made.places)

@@ -32,7 +32,7 @@ def _killed_around(function: Any, when: Any, *, first: bool) -> Any:
 
 def arrange_kill(kill: str) -> None:
     """Arrange a kill, such as `step 7`, `validation 2`, `epoch 2`, `write 3`, `conclude 1`."""
-    from headframe.training import checkpoints, ensembles, learner, network
+    from headframe.training import checkpoints, ensembles, network, single
     from headframe.training.module import SupervisedModule
 
     checkpoints.WORK_PER_SAVE = 0  # every checkpoint that can be written is
@@ -78,7 +78,7 @@ def arrange_kill(kill: str) -> None:
                 ensembles._train_member, lambda member, *_: member.name == text, first=True
             )
         case "conclude":  # everything is written but the result
-            learner.conclude = kill_self
+            single.conclude = kill_self
 
 
 def _fork(ensembles: Any) -> None:

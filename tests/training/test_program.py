@@ -33,7 +33,7 @@ try:
     main(["--help"])
 except SystemExit:
     print(heavy(), file=sys.stderr)
-import headframe.training.ensembles, headframe.training.learner, headframe.training.program, headframe.training.fit
+import headframe.training.ensembles, headframe.training.single, headframe.training.program, headframe.training.fit
 print("torch" in heavy(), "lightning" in heavy(), file=sys.stderr)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from headframe.config.project import Project
 from headframe.evaluation.layout import CARD, REPORT
-from headframe.records import Ingested, Interval, RunResult, TrainedPlan
+from headframe.records import Ingested, Interval, RegisteredPlan, RunResult
 
 if TYPE_CHECKING:
     from headframe.doctor import Check
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 MARKS = {"ok": "[green]ok[/]", "warn": "[yellow]warn[/]", "fail": "[red]fail[/]"}
 
 
-def show_results(results: Sequence[RunResult | TrainedPlan | Ingested]) -> None:
+def show_results(results: Sequence[RunResult | RegisteredPlan | Ingested]) -> None:
     """Print what flows returned; several results of whole runs end in one table."""
     for result in results:
-        if isinstance(result, TrainedPlan):
+        if isinstance(result, RegisteredPlan):
             show_trained(result)
         elif isinstance(result, RunResult):
             show_trained(result.result, result)
@@ -39,7 +39,7 @@ def show_results(results: Sequence[RunResult | TrainedPlan | Ingested]) -> None:
         Console(highlight=False).print(table)
 
 
-def show_trained(result: TrainedPlan, run: RunResult | None = None) -> None:
+def show_trained(result: RegisteredPlan, run: RunResult | None = None) -> None:
     """Print one result: metrics with intervals, pages, version, the response to a smoke request, what to try next."""
     console = Console(highlight=False)
     evaluated, registered = result.evaluated, result.registered

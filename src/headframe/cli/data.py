@@ -61,9 +61,9 @@ def _tables(arguments: argparse.Namespace, project: Project) -> CommandResult:
 
 def _versions(arguments: argparse.Namespace, project: Project) -> CommandResult:
     """Read what DVC has stored."""
-    from headframe.datasets.versions import DataVersions
+    from headframe.datasets.versions import DataFolderVersions
 
-    versions = DataVersions(project.root)
+    versions = DataFolderVersions(project.root)
     if arguments.action == "restore":
         if not arguments.dataset or not arguments.digest:
             msg = "data restore needs a data set and a digest, as in: headframe data restore digits 3eced3ff"

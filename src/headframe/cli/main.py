@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from headframe import __version__
-from headframe.cli import data, models, predict, project, run
+from headframe.cli import data, models, predict, project, reproduce, run
 from headframe.cli.output import error_message, failure, log_to_stderr
 from headframe.cli.parser import Commands, Parser
 from headframe.errors import ConfigurationError, HeadframeError
@@ -76,7 +76,7 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
     common.add_argument("--json", action="store_true", help="print one JSON document on stdout")
     common.add_argument("--project", metavar="DIR", help="the project's folder; default: found by walking up from here")
     commands = Commands(parser.add_subparsers(title="commands", metavar="COMMAND", required=True), common, given)
-    for group in (run, predict, models, data, project):
+    for group in (run, predict, reproduce, models, data, project):
         group.add_commands(commands)
     arguments, others = parser.parse_known_args(given)
     if others:

@@ -12,12 +12,12 @@ from headframe.config.members import single_learners, with_member
 from headframe.config.plan.component import Component, Part, column_type_target
 from headframe.config.plan.data import DatasetConfig
 from headframe.config.plan.features import FeaturesConfig
-from headframe.config.plan.learner import Learner
+from headframe.config.plan.learner import LearnerConfig
 from headframe.config.plan.model import ModelConfig
 from headframe.config.plan.plan import Plan
 from headframe.config.plan.task import TaskConfig
 from headframe.config.project import Project
-from headframe.config.targets.definitions import class_constant
+from headframe.config.targets.find_definition import class_constant
 from headframe.config.targets.nearest import nearest
 from headframe.config.targets.signature import parameters_of
 from headframe.errors import ConfigurationError
@@ -77,7 +77,7 @@ class _Fit:
                 return f"task {task.kind} predicts {_either(task.predicts)}, but {column!r} of {name} is {dtype}"
         return ""
 
-    def check_learner(self, path: str, learner: Learner) -> None:
+    def check_learner(self, path: str, learner: LearnerConfig) -> None:
         """Refuse a learner, whose model is `path` in the plan, if its features or its model do not fit the rest."""
         model, features = learner.model, learner.features
         assert isinstance(model, ModelConfig)  # noqa: S101 - ensembles were resolved into their members

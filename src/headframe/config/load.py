@@ -20,9 +20,9 @@ from headframe.config.compatibility import check_compatibility
 from headframe.config.plan.data import DatasetConfig
 from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
-from headframe.config.targets.definitions import scheme_module
+from headframe.config.targets.find_definition import scheme_module
 from headframe.config.targets.nearest import nearest
-from headframe.config.targets.paths import keys_at, schema_keys, walk
+from headframe.config.targets.plan_keys import keys_at, schema_keys, walk
 from headframe.config.targets.signature import SETTINGS, check_arguments
 from headframe.errors import ConfigurationError, first_line
 

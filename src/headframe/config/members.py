@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator
 
-from headframe.config.plan.learner import Learner
+from headframe.config.plan.learner import LearnerConfig
 from headframe.config.plan.model import AnyModel, EnsembleConfig, MemberConfig
 
 SEED_BASE = 7919
 """A prime, larger than any number of copies that is trained."""
 
 
-def with_member(learner: Learner, member: MemberConfig, *, seed_offset: int = 0, bootstrap: bool = False) -> Learner:
+def with_member(
+    learner: LearnerConfig, member: MemberConfig, *, seed_offset: int = 0, bootstrap: bool = False
+) -> LearnerConfig:
     """Return the learner of one member: the given one's settings where the member names none.
 
     Args:
@@ -32,7 +34,7 @@ def with_member(learner: Learner, member: MemberConfig, *, seed_offset: int = 0,
     )
 
 
-def member_learners(learner: Learner) -> dict[str, Learner]:
+def member_learners(learner: LearnerConfig) -> dict[str, LearnerConfig]:
     """Return the learners of an ensemble by name, in order; empty where the model is no ensemble.
 
     Copy 0 keeps the seed, so a member trains to the weights it would reach alone. The other copies of all members
@@ -56,7 +58,7 @@ def member_learners(learner: Learner) -> dict[str, Learner]:
     }
 
 
-def single_learners(learner: Learner, path: str) -> Iterator[tuple[str, Learner]]:
+def single_learners(learner: LearnerConfig, path: str) -> Iterator[tuple[str, LearnerConfig]]:
     """Yield each learner that is no ensemble, its copies once, with the key of its model in the plan, under `path`."""
     if not isinstance(learner.model, EnsembleConfig):
         yield path, learner

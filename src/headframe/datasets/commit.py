@@ -35,10 +35,10 @@ def commit(table: TableRecord, places: Places) -> CommittedVersion:
         DataError: another version lies there now.
         HeadframeError: DVC cannot store it.
     """
-    from headframe.datasets.versions import DataVersions  # noqa: PLC0415 - a stored step must not import dvc
+    from headframe.datasets.versions import DataFolderVersions  # noqa: PLC0415 - a stored step must not import dvc
 
     open_record(table, places.root)
-    DataVersions(places.root).commit(f"{table.dataset} {table.digest}")
+    DataFolderVersions(places.root).commit(f"{table.dataset} {table.digest}")
     open_record(table, places.root)  # else another run's version was committed
     return CommittedVersion(dataset=table.dataset, digest=table.digest)
 

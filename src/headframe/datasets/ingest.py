@@ -10,8 +10,8 @@ from pathlib import Path
 from headframe.config.build import build
 from headframe.config.plan.data import DatasetConfig
 from headframe.config.project import Project
-from headframe.datasets.folders import recover_folder, replace_folder
 from headframe.datasets.raw_files import fetch_raw_file
+from headframe.datasets.replace_folder import recover_folder, replace_folder
 from headframe.datasets.schema import contract_schema
 from headframe.datasets.table import METADATA, REJECTED, TABLE, Table, write_table
 from headframe.digests import file_digest, write_record

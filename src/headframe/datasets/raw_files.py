@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from headframe.config.plan.data import SourceConfig
 from headframe.config.project import Project
-from headframe.config.targets.definitions import scheme_module
+from headframe.config.targets.find_definition import scheme_module
 from headframe.datasets.sources.base import SourceScheme
 from headframe.digests import file_digest
 from headframe.errors import DataError, HeadframeError

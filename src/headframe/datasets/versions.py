@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from headframe.config.project import Project
 from headframe.datasets.dvc_store import DvcStore, Listing, name_of, open_store
-from headframe.datasets.folders import recover_folder, replace_folder
 from headframe.datasets.ingest import dataset_lock, readable_write_errors
+from headframe.datasets.replace_folder import recover_folder, replace_folder
 from headframe.datasets.table import METADATA, Table
 from headframe.digests import Record, write_atomically
 from headframe.errors import DataError, HeadframeError
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 MOST_SUBSETS = 10  # data sets among which a version of unknown content is looked for
 
 
-class DataVersion(Record):
+class DataFolderVersion(Record):
     """One state of `data/`."""
 
     data: str  # DVC's name of it: the md5 of the list of its files, `.dir` at the end
@@ -32,7 +32,7 @@ class DataVersion(Record):
     message: str = ""
 
 
-class DataVersions:
+class DataFolderVersions:
     """The versions of a project's `data/`."""
 
     def __init__(self, root: Path) -> None:
@@ -67,11 +67,11 @@ class DataVersions:
             if known and known[-1].data == name:
                 return None
             datasets = {dataset: Table.open(self.project.data / dataset).digest for dataset in self._datasets()}
-            known.append(DataVersion(data=name, datasets=datasets, message=message))
+            known.append(DataFolderVersion(data=name, datasets=datasets, message=message))
             write_atomically(self._log, "".join(f"{version.model_dump_json()}\n" for version in known))
             return name
 
-    def versions(self) -> list[DataVersion]:
+    def versions(self) -> list[DataFolderVersion]:
         """Return the versions that were stored on this machine, oldest first.
 
         Raises:
@@ -82,7 +82,7 @@ class DataVersions:
         found = []
         for number, line in enumerate(self._log.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
             try:
-                found.append(DataVersion.model_validate_json(line))
+                found.append(DataFolderVersion.model_validate_json(line))
             except ValidationError:
                 msg = f"{self._log}, line {number} is no version but {line[:80]!r}; delete that line"
                 raise DataError(msg) from None

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from headframe.config.members import member_learners, with_member
-from headframe.config.plan.learner import Learner
+from headframe.config.plan.learner import LearnerConfig
 from headframe.config.plan.model import EnsembleConfig
 from headframe.config.plan.plan import VersionPlan
 from headframe.evaluation.metrics import EvaluationMetrics
@@ -238,7 +238,7 @@ def _intended_use(results: EvaluationResults) -> list[str]:
     ]
 
 
-def describe(learner: Learner) -> str:
+def describe(learner: LearnerConfig) -> str:
     """Return the name of a learner's class, and of an ensemble's members."""
     name = learner.model.class_name
     if not isinstance(learner.model, EnsembleConfig):

@@ -74,7 +74,8 @@ class DiscordantPairs:
         contents: how many different ones there are.
         wins: on which the version is right more often than the champion.
         losses: on which it is less often.
-        gain: share of the rows that the version is right on more than the champion, from -1 to 1.
+        gain: share of the rows that the version is right on more than the champion, from -1 to 1, with its
+            standard error.
     """
 
     contents: int

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from headframe.config.build import build
-from headframe.config.plan.learner import Learner
+from headframe.config.plan.learner import LearnerConfig
 from headframe.errors import ConfigurationError, DataError
 from headframe.examples.prepare import SPLITS, PreparedData, gather
 from headframe.examples.seeds import with_replacement
@@ -44,7 +44,7 @@ class Examples:
         return targets
 
 
-def encode(prepared: PreparedData, learner: Learner) -> Examples:
+def encode(prepared: PreparedData, learner: LearnerConfig) -> Examples:
     """Fit the learner's encoder on training rows and encode all rows.
 
     Raises:

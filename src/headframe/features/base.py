@@ -70,10 +70,14 @@ class Encoder(ABC):
         return {"columns": list(self.columns), **fitted}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Restore what `state` returned; `columns` included."""
+        """Restore what `state` returned.
+
+        Raises:
+            KeyError: the state lacks something that was fitted.
+        """
         self.columns = tuple(state["columns"])
-        for name in state.keys() - {"columns"}:
-            setattr(self, f"{name}_", state[name])
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            setattr(self, name, state[name[:-1]])
 
     @abstractmethod
     def _fit(self, rows: pa.Table) -> None: ...

@@ -18,9 +18,7 @@ from headframe.errors import DataError, HeadframeError, Refused, Unavailable
 from headframe.gates.request import GateRequest
 from headframe.prediction.layout import task_state
 from headframe.records import Provenance
-from headframe.registry.layout import bundle_in, packages_in
-from headframe.registry.signature import SignedModel
-from headframe.registry.signed_record import (
+from headframe.registry.compare_signed import (
     read_signed_json,
     read_signed_plan,
     read_signed_provenance,
@@ -28,6 +26,8 @@ from headframe.registry.signed_record import (
     require_signed_tags,
     validation_message,
 )
+from headframe.registry.layout import bundle_in, packages_in
+from headframe.registry.signature import SignedModel
 from headframe.registry.versions import ModelVersion, fetch_signature, signed_files
 from headframe.tasks.base import Task
 from headframe.tracking import layout
@@ -63,7 +63,7 @@ class SignedRecords:
         self._stack = stack
 
     def signed_digest(self, name: str) -> str:
-        """Return a digest that the version's author signed, by its name in `registry.signature.Signed`."""
+        """Return a digest that the version's author signed, by its name in `registry.signature.SignedModel`."""
         return str(self.signed.payload[name])
 
     @property

@@ -22,8 +22,8 @@ from headframe.evaluation.slices import row_positions
 from headframe.examples.prepare import PreparedData, prepare
 from headframe.gates.predict import write_predictions
 from headframe.gates.records import SignedRecords
+from headframe.registry.compare_signed import require_signed_digest
 from headframe.registry.isolated import call_with_model
-from headframe.registry.signed_record import require_signed_digest
 from headframe.tasks.base import Task
 from headframe.tracking import layout
 
@@ -58,10 +58,10 @@ class VersionRows:
             present = None  # not collected on this machine, or damaged: a committed version decides
         if present is not None and present.digest == expected:
             return present
-        from headframe.datasets.versions import DataVersions  # noqa: PLC0415 - imports dvc: a second
+        from headframe.datasets.versions import DataFolderVersions  # noqa: PLC0415 - imports dvc: a second
 
         try:
-            return DataVersions(root).extract(name, expected, self.records.scratch / "data" / name)
+            return DataFolderVersions(root).extract(name, expected, self.records.scratch / "data" / name)
         except Unavailable:
             raise
         except HeadframeError as error:

@@ -56,8 +56,13 @@ class Combiner(ABC):
 
     @final
     def restore(self, state: dict[str, Any]) -> None:
-        """Restore what `state` returned."""
-        vars(self).update({f"{name}_": value for name, value in state.items()})
+        """Restore what `state` returned.
+
+        Raises:
+            KeyError: the state lacks something that was fitted.
+        """
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            setattr(self, name, state[name[:-1]])
 
     @abstractmethod
     def _fit(self, scores: np.ndarray, target: np.ndarray, *, probabilities: bool) -> None: ...

@@ -20,10 +20,10 @@ from pydantic import ValidationError
 from torch import nn
 
 from headframe.config.build import build
-from headframe.config.plan.learner import Learner
+from headframe.config.plan.learner import LearnerConfig
 from headframe.config.plan.model import EnsembleConfig, ModelConfig
 from headframe.config.plan.task import TaskConfig
-from headframe.datasets.folders import replace_folder
+from headframe.datasets.replace_folder import replace_folder
 from headframe.digests import canonical, digest, file_digest
 from headframe.errors import DataError, HeadframeError
 from headframe.features.base import Encoder
@@ -50,7 +50,7 @@ class ModelManifest:
 
     dataset: str
     schema: pa.Schema
-    learner: Learner
+    learner: LearnerConfig
     task: TaskConfig
 
 
@@ -148,7 +148,7 @@ def load_predictor(
     manifest = _read_manifest(folder)
     try:
         context = {"trusted": trusted}
-        learner = Learner.model_validate(manifest["learner"], context=context)
+        learner = LearnerConfig.model_validate(manifest["learner"], context=context)
         component = TaskConfig.model_validate(manifest["task"]["component"], context=context)
     except ValidationError as error:
         reason = error.errors(include_url=False)[0]["msg"]

@@ -82,7 +82,9 @@ def cast_column(column: Any, field: pa.Field, *, parse_times: bool = False) -> A
     try:
         return pc.cast(column, field.type)
     except pa.ArrowInvalid as error:
-        raise DataError(f"column {field.name!r} holds {column.type}, {expected}: {first_line(error)}") from error
+        raise DataError(
+            f"column {field.name!r} holds {type_name(column.type)}, {expected}: {first_line(error)}"
+        ) from error
 
 
 def type_family(kind: pa.DataType) -> str:

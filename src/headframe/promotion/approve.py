@@ -17,6 +17,7 @@ from headframe.promotion.rules import (
     require_gated,
     require_reason,
     require_role,
+    role_problem,
     unlisted_people,
 )
 from headframe.promotion.service import LedgerAction, PromotionService, require_same
@@ -78,6 +79,7 @@ def record_approval(version: ModelVersion, envelope: str, service: PromotionServ
         given = read_approval(envelope.strip(), service.trust)
     except Refused as error:
         raise Refused(f"this approval of {name} is refused: {error}") from error
+    refuse_if(role_problem(given.signer, "approve"))
     service.project_pending(version.model)
     files = service.version_files(version)
 

@@ -22,7 +22,7 @@ def promote(version: ModelVersion, service: PromotionService, key: SigningKey, r
 
     Raises:
         Refused: the signer may not; the version is not gated against the present champion by the gates in force, not
-            approved, or rejected; its files or its report are not what was signed.
+            approved, or rejected; its files, its report or the report's page are not what was signed.
         Unavailable: MLflow does not respond.
     """
     signer = require_role(service.trust, key, "promote")

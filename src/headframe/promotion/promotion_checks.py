@@ -7,10 +7,10 @@ from headframe.gates.report import GateReport
 from headframe.gates.stored_report import fetch_report
 from headframe.ledger.entries import Entry, parse_time
 from headframe.ledger.rules import grounds
-from headframe.promotion.rules import PromotionRules, VersionFiles, has_role, objections, valid_gate_entry
+from headframe.promotion.rules import PromotionRules, VersionIdentity, has_role, objections, valid_gate_entry
 from headframe.promotion.service import PromotionService, read_files, require_same
+from headframe.registry.compare_signed import read_signed_provenance, require_signed_bytes, require_signed_tags
 from headframe.registry.listing import artifact_reader
-from headframe.registry.signed_record import read_signed_provenance, require_signed_bytes, require_signed_tags
 from headframe.registry.versions import fetch_signature, signed_files
 from headframe.signing.trust import Signer
 from headframe.tracking import layout
@@ -21,7 +21,7 @@ def signed_report(gated: Entry, service: PromotionService) -> GateReport:
     return fetch_report(service.version(gated.model, gated.version), gated.digests, service.uri)
 
 
-def champion_files(entry: Entry, service: PromotionService) -> VersionFiles:
+def champion_files(entry: Entry, service: PromotionService) -> VersionIdentity:
     """Check the files of the champion that an entry made, and the copies in MLflow of what its author signed.
 
     Raises:

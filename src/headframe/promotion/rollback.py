@@ -33,11 +33,13 @@ def rollback(
 
     def build(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
         present, promoted = _target(model, entries, to)
+        name = f"{model}/{promoted.version}"
         try:  # everything that `verify` checks of it alone
             champion_files(promoted, service)
-            refuse_if(next(iter(promotion_problems(entries, promoted, service)), None))
+            problem = next(iter(promotion_problems(entries, promoted, service)), None)
         except Refused as error:
-            raise Refused(f"{model}/{promoted.version} cannot become champion again: {error}") from error
+            raise Refused(f"{name} cannot become champion again: {promoted.label}: {error}") from error
+        refuse_if(problem and f"{name} cannot become champion again: {problem}")
         instead = f"in place of version {present.version}"
         return promoted.version, {
             "from": present.version,

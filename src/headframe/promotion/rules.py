@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from headframe.config.plan.promotion import PromotionConfig, Role
-from headframe.errors import ConfigurationError, Refused
+from headframe.errors import ConfigurationError, Refused, refuse_if
 from headframe.gates.report import GateReport
 from headframe.ledger.entries import CHAMPION_KINDS, Entry, champion_entry, format_time, parse_time
 from headframe.ledger.rules import count_tries, entries_since_champion, last_gate_entry
@@ -27,7 +27,7 @@ ALLOWED_ROLES: dict[str, tuple[Role, ...]] = {
 
 
 @dataclass(frozen=True)
-class VersionFiles:
+class VersionIdentity:
     """Identity of a version's files, whose signature was checked."""
 
     author: Signer
@@ -57,11 +57,16 @@ def require_role(trust: Trust, key: SigningKey, action: str) -> Signer:
         Refused: the key is not known, or its owner left or has no such role.
     """
     signer = trust.signer_of(key)
-    if not has_role(signer, action):
-        has, needs = " and ".join(signer.roles), " or ".join(ALLOWED_ROLES[action])
-        msg = f"{signer.name} is {has} in conf/team/, and to {action} takes role {needs}; ask a person who has it"
-        raise Refused(msg)
+    refuse_if(role_problem(signer, action))
     return signer
+
+
+def role_problem(signer: Signer, action: str) -> str | None:
+    """Return why a person may not do something, and what to do; None where they may."""
+    if has_role(signer, action):
+        return None
+    has, needs = " and ".join(signer.roles), " or ".join(ALLOWED_ROLES[action])
+    return f"{signer.name} is {has} in conf/team/, and to {action} takes role {needs}; ask a person who has it"
 
 
 def require_reason(reason: str, action: str) -> str:
@@ -106,7 +111,7 @@ def four_eyes_problem(approver: Signer, name: str, rules: PromotionRules) -> str
 
 
 def reproduction_verdict(
-    entries: Sequence[Entry], version: int, files: VersionFiles, promotion: PromotionConfig
+    entries: Sequence[Entry], version: int, files: VersionIdentity, promotion: PromotionConfig
 ) -> str | None:
     """Return the verdict of the last reproduction of a version that counts; None where there was none.
 

@@ -21,7 +21,7 @@ from headframe.ledger.database import ADDRESS_VARIABLE
 from headframe.ledger.entries import Entry, Kind, champion_entry
 from headframe.ledger.rules import require_valid_payloads
 from headframe.ledger.store import ConcurrentAppend, Ledger
-from headframe.promotion.rules import PromotionRules, VersionFiles, reproduction_verdict
+from headframe.promotion.rules import PromotionRules, VersionIdentity, reproduction_verdict
 from headframe.registry.layout import bundle_in
 from headframe.registry.signature import SignedModel
 from headframe.registry.versions import ModelVersion, champion_number, resolve, signed_files
@@ -171,7 +171,12 @@ class PromotionService:
         return PromotionRules(self.promotion, self.trust, author, self.ledger.time(entries))
 
     def gate_request(
-        self, version: ModelVersion, champion: int | None, entries: Sequence[Entry], files: VersionFiles, **counts: int
+        self,
+        version: ModelVersion,
+        champion: int | None,
+        entries: Sequence[Entry],
+        files: VersionIdentity,
+        **counts: int,
     ) -> GateRequest:
         """Return the request to judge a version by the policy in force; `counts` are tries and candidates, if any."""
         return GateRequest(
@@ -199,7 +204,7 @@ class PromotionService:
         """Return the digests that a version was registered with."""
         return {name: version.tags[tag] for name, tag in tags.DIGESTS.items() if tag in version.tags}
 
-    def version_files(self, version: ModelVersion) -> VersionFiles:
+    def version_files(self, version: ModelVersion) -> VersionIdentity:
         """Check the files of a version and return their identity.
 
         Raises:
@@ -244,9 +249,9 @@ class PromotionService:
         raise HeadframeError(msg)
 
 
-def read_files(folder: Path, signed: SignedModel) -> VersionFiles:
+def read_files(folder: Path, signed: SignedModel) -> VersionIdentity:
     """Return the identity of a model's files in MLflow's format, whose signature was checked."""
-    return VersionFiles(signed.signer, folder_digest(bundle_in(folder)), signed.digest)
+    return VersionIdentity(signed.signer, folder_digest(bundle_in(folder)), signed.digest)
 
 
 def alias_mismatch(model: str, entries: tuple[Entry, ...], uri: str) -> str | None:
@@ -281,7 +286,7 @@ def require_challenger(version: ModelVersion, present: Entry | None, advice: str
         )
 
 
-def require_same(version: ModelVersion, files: VersionFiles, entry: Entry) -> None:
+def require_same(version: ModelVersion, files: VersionIdentity, entry: Entry) -> None:
     """Check that a version's files are those that an entry is about.
 
     Raises:

@@ -16,7 +16,7 @@ from headframe.gates.report import GateReport, GateResult
 from headframe.ledger.entries import CHAMPION_KINDS, Entry, champion_entry
 from headframe.ledger.rules import grounds
 from headframe.promotion.promotion_checks import champion_files, policy_problems, role_problems, signed_report
-from headframe.promotion.rules import VersionFiles
+from headframe.promotion.rules import VersionIdentity
 from headframe.promotion.service import PromotionService, alias_mismatch
 
 MEASURED = "headframe.gates.budget.Budget"  # the gate whose figures are of one machine in one moment
@@ -127,7 +127,7 @@ def _listed(found: Sequence[tuple[str, str | None]]) -> tuple[LedgerProblem, ...
 def _policy_problems(
     entries: tuple[Entry, ...],
     reports: Mapping[int, GateReport],
-    files: Mapping[int, VersionFiles],
+    files: Mapping[int, VersionIdentity],
     service: PromotionService,
 ) -> Iterator[str]:
     """Judge every champion's promotion again: as of its time, by the policy and the roles in force now."""
@@ -144,7 +144,7 @@ def _recompute(
     present: Entry,
     entries: tuple[Entry, ...],
     reports: Mapping[int, GateReport],
-    files: Mapping[int, VersionFiles],
+    files: Mapping[int, VersionIdentity],
     service: PromotionService,
 ) -> tuple[int, list[str]]:
     """Run the gates of the champion's promotion again.

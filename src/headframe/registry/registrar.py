@@ -25,11 +25,11 @@ from headframe.config.plan.promotion import TeamConfig
 from headframe.config.project import Project
 from headframe.errors import HeadframeError, Refused, Unavailable
 from headframe.evaluation.layout import CARD, METRICS, PLOTS, REPORT, SLICES
-from headframe.prediction.layout import BUNDLE, COST, HISTORY, MEMBERS, PREDICTIONS, PROBE, PROBE_SCORES, RESULT
+from headframe.prediction.layout import BUNDLE, COST, HISTORY, JOB, MEMBERS, PREDICTIONS, PROBE, PROBE_SCORES, RESULT
 from headframe.records import Registered
 from headframe.registry.package import verify_parity, write_package
 from headframe.registry.request import RegistrationRequest
-from headframe.registry.sign_again import payload_to_sign_again, require_identity
+from headframe.registry.sign_rewritten import payload_to_sign_again, require_identity
 from headframe.registry.signature import UnknownSigner, read_package, require_signer, sign_package, signing_key
 from headframe.registry.versions import ModelVersion, signed_files
 from headframe.signing.trust import Trust
@@ -129,7 +129,7 @@ class Registrar:
         cost = training / COST  # missing where a kill came between the end of the training and this file
         if cost.is_file():
             runs.log_cost(client, run, json.loads(cost.read_bytes()))
-        files = [(evaluation / name, layout.EVALUATION) for name in (CARD, REPORT, METRICS, SLICES)]
+        files = [(evaluation / name, layout.EVALUATION) for name in (CARD, REPORT, METRICS, SLICES, JOB)]
         files += [(training / name, layout.TRAINING) for name in (PREDICTIONS, RESULT, HISTORY)]
         files += [(evaluation / PLOTS, f"{layout.EVALUATION}/{PLOTS}"), (request.validation, layout.DATA)]
         runs.log_files(client, run, files)

@@ -78,7 +78,7 @@ def signing_key(team: TeamConfig, name: str | None = None) -> SigningKey:
     if signer is None:
         raise Refused(
             f"key {key.name!r} is not in conf/team/, so a model that it signs would not be trusted; have its public "
-            f"part listed with role author: {key.public}"
+            f"key listed with role author: {key.public}"
         )
     left = signer.expired(datetime.now(UTC))
     if left is not None:

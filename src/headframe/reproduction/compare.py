@@ -7,6 +7,7 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from headframe.digests import digest, file_digest, folder_digest
+from headframe.errors import HeadframeError
 from headframe.prediction.layout import BUNDLE, PREDICTIONS
 from headframe.reproduction.recorded_run import RecordedRun
 from headframe.reproduction.report import (
@@ -56,7 +57,10 @@ def compare(recorded: RecordedRun, rebuilt: RebuiltVersion, root: Path) -> Repro
         "features": digest(rebuilt.features),
     }
     metrics: dict[str, MetricComparison] = {}
-    if rebuilt.trained is not None and rebuilt.evaluated is not None:
+    if rebuilt.trained is None or rebuilt.evaluated is None:
+        if not rebuilt.stopped:
+            raise HeadframeError("the program ended without a model; this is a fault of Headframe itself")
+    else:
         folder, measured = root / rebuilt.trained.folder, rebuilt.evaluated.metrics
         # Computed here and not believed: the files themselves are compared.
         reproduced["weights"] = folder_digest(folder / BUNDLE)
@@ -75,7 +79,7 @@ def compare(recorded: RecordedRun, rebuilt: RebuiltVersion, root: Path) -> Repro
     encoders = [name for name, now in rebuilt.features.items() if then.features.get(name) != now]
     reasons = {
         "code": _listed("module" if len(modules) == 1 else "modules", [each.name for each in modules]),
-        "features": _listed("encoder of", encoders),
+        "features": _listed("encoder of", [name or "the model" for name in encoders]),
     }
     if rebuilt.stopped:
         reasons[rebuilt.stopped] = rebuilt.reason

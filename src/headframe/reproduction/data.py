@@ -41,7 +41,7 @@ def restore_table(table: TableRecord, project: Path, root: Path) -> str:
         stores["the project's DVC remote"] = settings.with_remotes_only()
     if not stores:
         return SOURCES
-    from headframe.datasets.versions import DataVersions  # noqa: PLC0415 - dvc costs seconds
+    from headframe.datasets.versions import DataFolderVersions  # noqa: PLC0415 - dvc costs seconds
 
     folder = root / ".dvc"
     for name, files in stores.items():
@@ -51,7 +51,7 @@ def restore_table(table: TableRecord, project: Path, root: Path) -> str:
             with (folder / file).open("w", encoding="utf-8") as stream:
                 parser.write(stream)
         try:
-            DataVersions(root).restore(table.dataset, table.digest)
+            DataFolderVersions(root).restore(table.dataset, table.digest)
             if table_digest(Table.open(root / table.folder)) == table.digest:
                 return name
             log.warning("data      not from %s: its rows do not have the digest that it states", name)

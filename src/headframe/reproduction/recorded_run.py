@@ -8,7 +8,7 @@ from typing import Any
 from headframe.config.plan.plan import fingerprint_of
 from headframe.errors import DataError, Refused
 from headframe.records import Lineage, Provenance
-from headframe.registry.signed_record import read_signed_provenance, require_signed_tags
+from headframe.registry.compare_signed import read_signed_provenance, require_signed_tags
 from headframe.registry.versions import ModelVersion, signed_files
 from headframe.signing.trust import Trust
 from headframe.tracking import layout, tags

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,14 +63,24 @@ def write_predicted_rows(predictor: Predictor, source: str, target: Path, root: 
     predictions = _forecast(predictor, rows) if predictor.lookback else _row_by_row(predictor, rows, source)
     first = next(predictions)  # errors of the source are raised before a file is created
     written = 0
-    try:
-        with atomic_file(target) as fresh, pq.ParquetWriter(fresh, first.schema, compression="zstd") as writer:
-            for table in chain([first], predictions):
+    with ExitStack() as stack:
+        with _readable_write_errors(target):
+            fresh = stack.enter_context(atomic_file(target))
+            writer = stack.enter_context(pq.ParquetWriter(fresh, first.schema, compression="zstd"))
+        for table in chain([first], predictions):
+            with _readable_write_errors(target):
                 writer.write_table(table)
-                written += table.num_rows
+            written += table.num_rows
+    return written
+
+
+@contextmanager
+def _readable_write_errors(target: Path) -> Iterator[None]:
+    """Raise an error of the file system as one sentence about the file that is written."""
+    try:
+        yield
     except OSError as error:
         raise HeadframeError(f"{target} cannot be written: {error.strerror or error}; name a file elsewhere") from error
-    return written
 
 
 def _row_by_row(predictor: Predictor, rows: Rows, source: str) -> Rows:

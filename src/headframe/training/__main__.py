@@ -61,7 +61,12 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m headframe.training",
         description="Train a job. Killed at any moment and started again, it ends with the same weights.",
     )
-    parser.add_argument("job", type=Path, metavar="JOB.json", help="learner, task, data set and version of its table")
+    parser.add_argument(
+        "job",
+        type=Path,
+        metavar="JOB.json",
+        help="learner, task, data set and version of its table: `job.json` of a run",
+    )
     parser.add_argument("folder", type=Path, metavar="OUT_DIR", help="where the model and its predictions are written")
     parser.add_argument("--root", type=Path, metavar="PROJECT", help="the project's folder; found upwards without it")
     parser.add_argument("--parent-socket", type=int, help=argparse.SUPPRESS)  # see `headframe.processes`

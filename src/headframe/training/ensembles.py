@@ -27,14 +27,14 @@ from headframe.prediction.layout import BUNDLE, MEMBERS, RESULT
 from headframe.prediction.predictor import EnsemblePredictor, Predictor
 from headframe.processes import describe_exit
 from headframe.training.cost import ResourceUsage
-from headframe.training.learner import is_network, prepare_job, train_learner
 from headframe.training.outcome import scores_of, write_outcome
 from headframe.training.progress import Display, Reporter
 from headframe.training.result import Result, begin, conclude, finished, identity_of
+from headframe.training.single import is_network, prepare_job, train_learner
 
 
 @dataclass(frozen=True)
-class Member:
+class MemberJob:
     """A learner in an ensemble that is no ensemble itself.
 
     Attributes:
@@ -55,11 +55,11 @@ class Member:
         return isinstance(self.job.learner.model, ModelConfig) and is_network(self.job.learner.model)
 
 
-def members_of(job: TrainingJob, root: Path, folder: Path, name: str = "") -> Iterator[Member]:
+def members_of(job: TrainingJob, root: Path, folder: Path, name: str = "") -> Iterator[MemberJob]:
     """Yield the members of an ensemble, however deep; a learner that is no ensemble is its own only member."""
     members = member_learners(job.learner)
     if not members:
-        yield Member(name, job, folder, identity_of(job, root))
+        yield MemberJob(name, job, folder, identity_of(job, root))
     for member, learner in members.items():
         path = f"{name}/{member}" if name else member
         yield from members_of(job.with_learner(learner), root, folder / MEMBERS / member, path)
@@ -88,14 +88,14 @@ def train_ensemble(job: TrainingJob, project: Project, folder: Path, display: Di
     return _combine(job, project, prepared, folder)
 
 
-def _train_member(member: Member, prepared: PreparedData, display: Display) -> None:
+def _train_member(member: MemberJob, prepared: PreparedData, display: Display) -> None:
     try:
         train_learner(member.job, prepared, member.identity, member.folder, display.reporter(member.name))
     except HeadframeError as error:
         raise _with_name(member, error) from error
 
 
-def _with_name(member: Member, error: HeadframeError) -> HeadframeError:
+def _with_name(member: MemberJob, error: HeadframeError) -> HeadframeError:
     return type(error)(f"member {member.name}: {error}")
 
 
@@ -104,7 +104,7 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _processes_at_once(waiting: list[Member]) -> int:
+def _processes_at_once(waiting: list[MemberJob]) -> int:
     """Return how many of these members can be trained side by side; those that share a GPU take turns."""
     on_gpu = (member.job.learner.trainer.accelerator != "cpu" and member.is_network for member in waiting)
     if any(on_gpu) and torch.cuda.is_available():
@@ -121,13 +121,13 @@ class _MemberPool:
         self.display = display
         self.usage = usage
         self.context = multiprocessing.get_context("forkserver")
-        self.running: dict[Connection, tuple[Member, BaseProcess]] = {}
+        self.running: dict[Connection, tuple[MemberJob, BaseProcess]] = {}
 
-    def train(self, waiting: list[Member]) -> None:
+    def train(self, waiting: list[MemberJob]) -> None:
         at_once = _processes_at_once(waiting)
         # The server that members are forked from imports Lightning once for all of them.
         networks = ["headframe.training.network"] if any(member.is_network for member in waiting) else []
-        self.context.set_forkserver_preload(["headframe.training.learner", *networks])
+        self.context.set_forkserver_preload(["headframe.training.single", *networks])
         queue = list(waiting)
         try:
             while queue or self.running:
@@ -142,7 +142,7 @@ class _MemberPool:
             for _, process in self.running.values():
                 process.join()
 
-    def _start(self, member: Member) -> None:
+    def _start(self, member: MemberJob) -> None:
         receiver, sender = self.context.Pipe(duplex=False)
         process = self.context.Process(target=_run_member, args=(sender, member, self.project), name=member.name)
         process.start()
@@ -171,7 +171,7 @@ class _MemberPool:
                 self.usage.others.append(content[0])
 
 
-def _run_member(connection: Connection, member: Member, project: Project) -> None:
+def _run_member(connection: Connection, member: MemberJob, project: Project) -> None:
     """Train one member; runs in a process of its own."""
     _end_with_parent()
     usage = ResourceUsage()

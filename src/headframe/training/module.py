@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import override
 
 from headframe.config.build import build
-from headframe.config.plan.learner import Learner
+from headframe.config.plan.learner import LearnerConfig
 from headframe.examples.batches import Batches, TensorExamples
 from headframe.examples.seeds import seed_of
 from headframe.tasks.base import Task
@@ -69,7 +69,7 @@ class SupervisedModule(LightningModule):
         self,
         network: nn.Module,
         task: Task,
-        learner: Learner,
+        learner: LearnerConfig,
         *,
         examples: TensorExamples,
         batches: Batches,
@@ -151,14 +151,12 @@ class SupervisedModule(LightningModule):
         was_training = self.network.training
         self.network.eval()
         with torch.inference_mode(), self.trainer.precision_plugin.forward_context():
-            outputs = torch.cat(
-                [
-                    self.network(self._in_layout(self.examples.take(chosen).inputs)).float().cpu()
-                    for chosen in torch.split(indices, batch_size)
-                ]
-            )
+            outputs = [
+                self.network(self._in_layout(self.examples.take(chosen).inputs)).float().cpu()
+                for chosen in torch.split(indices, batch_size)
+            ]
         self.network.train(was_training)
-        return outputs
+        return torch.cat(outputs)
 
 
 def _default_generator(device: torch.device) -> torch.Generator:

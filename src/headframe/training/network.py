@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from headframe.config.build import build
-from headframe.config.plan.learner import Learner
+from headframe.config.plan.learner import LearnerConfig
 from headframe.config.plan.trainer import TrainerConfig
 from headframe.errors import ConfigurationError, DataError, HeadframeError
 from headframe.examples.batches import Batches, TensorExamples
@@ -38,7 +38,7 @@ class TrainedNetwork:
 
 
 def train_network(
-    learner: Learner, task: Task, examples: Examples, checkpoint: CheckpointFile, reporter: Reporter
+    learner: LearnerConfig, task: Task, examples: Examples, checkpoint: CheckpointFile, reporter: Reporter
 ) -> TrainedNetwork:
     """Train a network to a fitted task, from the checkpoint on where there is one.
 
@@ -78,7 +78,7 @@ def _make_exact(threads: int) -> None:
 
 
 def _train(
-    learner: Learner, task: Task, examples: Examples, checkpoint: CheckpointFile, reporter: Reporter
+    learner: LearnerConfig, task: Task, examples: Examples, checkpoint: CheckpointFile, reporter: Reporter
 ) -> TrainedNetwork:
     settings, spec = learner.trainer, examples.encoder.spec()
     device = _device(settings)

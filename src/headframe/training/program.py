@@ -41,7 +41,7 @@ def train(job: TrainingJob, project: Project, folder: Path) -> Result:
 
                 result = train_ensemble(job, project, folder, display, usage)
             else:
-                from headframe.training.learner import prepare_job, train_learner  # noqa: PLC0415 - imports torch
+                from headframe.training.single import prepare_job, train_learner  # noqa: PLC0415 - imports torch
 
                 prepared = prepare_job(job, project)
                 result = train_learner(job, prepared, identity, folder, display.reporter(""))

@@ -14,7 +14,7 @@ from headframe.config.plan.component import Component
 from headframe.config.plan.model import EnsembleConfig, ModelConfig
 from headframe.config.plan.task import TaskConfig
 from headframe.config.project import Project
-from headframe.config.targets.definitions import find_definition
+from headframe.config.targets.find_definition import find_definition
 from headframe.config.targets.signature import check_arguments, parameters_of
 from headframe.config.targets.value_types import ANYTHING
 from headframe.errors import ConfigurationError

@@ -5,7 +5,7 @@ from typing import Self
 from pydantic import Field, field_validator, model_validator
 
 from headframe.config.plan.component import COLUMN_TYPES, DECLARED, Component, Name, narrow
-from headframe.config.targets.definitions import submodules
+from headframe.config.targets.find_definition import submodules
 from headframe.config.targets.nearest import nearest
 from headframe.digests import Record
 

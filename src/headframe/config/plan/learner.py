@@ -13,7 +13,7 @@ from headframe.config.plan.trainer import TrainerConfig
 from headframe.digests import Record
 
 
-class Learner(Record):
+class LearnerConfig(Record):
     """What is trained; see `headframe.config.members` for the learners of an ensemble."""
 
     seed: int = Field(ge=0, lt=2**31)
@@ -28,11 +28,11 @@ class Learner(Record):
 class TrainingJob(Record):
     """What the training program takes: everything that decides the weights."""
 
-    learner: Learner
+    learner: LearnerConfig
     dataset: TrainingDataConfig  # columns and split
     task: TaskConfig
     table: str = Field(pattern=r"^[0-9a-f]{64}$")  # sha256 of the version of the data
 
-    def with_learner(self, learner: Learner) -> TrainingJob:
+    def with_learner(self, learner: LearnerConfig) -> TrainingJob:
         """Return the job of another learner on the same data, such as a baseline or a member of an ensemble."""
         return self.model_copy(update={"learner": learner})

@@ -8,7 +8,7 @@ from headframe.config.plan.component import Component, Name, narrow, without_dec
 from headframe.config.plan.data import DatasetConfig
 from headframe.config.plan.evaluation import EvaluationConfig
 from headframe.config.plan.features import FeaturesConfig
-from headframe.config.plan.learner import Learner, TrainingJob
+from headframe.config.plan.learner import LearnerConfig, TrainingJob
 from headframe.config.plan.model import AnyModel, MemberConfig
 from headframe.config.plan.promotion import PromotionConfig, TeamConfig
 from headframe.config.plan.serving import ServingConfig, TrackingConfig
@@ -36,9 +36,9 @@ class VersionPlan(Record):
     evaluation: EvaluationConfig
 
     @property
-    def learner(self) -> Learner:
+    def learner(self) -> LearnerConfig:
         """What is trained."""
-        return narrow(self, Learner)
+        return narrow(self, LearnerConfig)
 
     def training_job(self, table: str) -> TrainingJob:
         """Return what is trained on a version of the data set's table, named by its sha256."""

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from headframe.config.targets import value_types
-from headframe.config.targets.constraints import constraints
-from headframe.config.targets.definitions import TargetDefinition, find_definition, module_file, names_in
+from headframe.config.targets.find_definition import TargetDefinition, find_definition, module_file, names_in
 from headframe.config.targets.nearest import nearest
+from headframe.config.targets.sklearn_constraints import constraints
 from headframe.config.targets.value_types import ANYTHING, ValueType
 from headframe.errors import ConfigurationError
 

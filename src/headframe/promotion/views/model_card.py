@@ -13,8 +13,8 @@ from headframe.pages.parts import PageTable
 from headframe.promotion.service import PromotionService
 from headframe.promotion.views.overview import VersionRecord
 from headframe.promotion.views.version_details import VersionDetails, read_details
+from headframe.registry.compare_signed import require_signed_bytes
 from headframe.registry.listing import artifact_reader
-from headframe.registry.signed_record import require_signed_bytes
 from headframe.registry.versions import ModelVersion
 from headframe.tracking import layout
 

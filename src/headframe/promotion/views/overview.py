@@ -12,9 +12,9 @@ from headframe.ledger.entries import CHAMPION_KINDS, Entry, champion_entry
 from headframe.ledger.rules import entries_since_champion, last_gate_entry
 from headframe.promotion.service import PromotionService
 from headframe.records import Interval, Provenance
+from headframe.registry.compare_signed import read_signed_plan, read_signed_provenance, require_signed_tags
 from headframe.registry.listing import artifact_reader, list_versions
 from headframe.registry.signature import SignedModel
-from headframe.registry.signed_record import read_signed_plan, read_signed_provenance, require_signed_tags
 from headframe.registry.versions import ModelVersion, fetch_signature
 from headframe.tracking import layout
 

@@ -8,7 +8,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from headframe.config.build import build, look_up
-from headframe.config.plan.learner import Learner, TrainingJob
+from headframe.config.plan.learner import LearnerConfig, TrainingJob
 from headframe.config.plan.model import ModelConfig
 from headframe.config.project import Project
 from headframe.datasets.table import open_version
@@ -79,7 +79,7 @@ def train_learner(job: TrainingJob, prepared: PreparedData, identity: str, folde
     return conclude(folder, identity, job.table, epochs=len(history), parameters=parameters)
 
 
-def _train_estimator(learner: Learner, task: Task, examples: Examples, reporter: Reporter) -> EstimatorModel:
+def _train_estimator(learner: LearnerConfig, task: Task, examples: Examples, reporter: Reporter) -> EstimatorModel:
     """Fit an estimator of scikit-learn's interface on the training examples, whose windows are laid out flat.
 
     An estimator that draws gets the learner's seed unless the plan fixes `random_state`. The task's weights of examples

@@ -15,8 +15,8 @@ from headframe.config.project import Project
 from headframe.digests import file_digest
 from headframe.errors import HeadframeError, Refused, Unavailable
 from headframe.records import Provenance
+from headframe.registry.compare_signed import validation_message
 from headframe.registry.request import RegistrationRequest
-from headframe.registry.signed_record import validation_message
 from headframe.registry.versions import ModelVersion, fetch_signature
 from headframe.signing.trust import Trust
 from headframe.tracking import layout, tags

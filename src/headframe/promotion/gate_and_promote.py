@@ -11,7 +11,7 @@ from headframe.gates.report import GateReport
 from headframe.ledger.entries import champion_entry
 from headframe.places import Places
 from headframe.promotion.rules import requires_others
-from headframe.records import Decision, TrainedPlan
+from headframe.records import Decision, RegisteredPlan
 from headframe.registry.versions import ModelVersion, champion_number, is_intact
 from headframe.signing.keys import own_key
 from headframe.signing.trust import Trust
@@ -26,7 +26,7 @@ NOT_COMPARABLE = "not comparable"
 def decide(
     promotion: PromotionConfig,
     team: TeamConfig,
-    result: TrainedPlan,
+    result: RegisteredPlan,
     registry: str,  # noqa: ARG001 - part of the step's key: another registry is another decision
     places: Places,
 ) -> Decision:
@@ -40,8 +40,8 @@ def decide(
             not what was signed.
         HeadframeError: MLflow or the ledger cannot be reached or written.
     """
-    from headframe.promotion.promote import promote  # noqa: PLC0415 - as this
-    from headframe.promotion.run_gates import run_gates  # noqa: PLC0415 - SQLAlchemy, which no stored decision needs
+    from headframe.promotion.promote import promote  # noqa: PLC0415 - SQLAlchemy, which no stored decision needs
+    from headframe.promotion.run_gates import run_gates  # noqa: PLC0415 - as this
     from headframe.promotion.service import PromotionService, alias_mismatch  # noqa: PLC0415 - as this
 
     key = own_key()

@@ -15,17 +15,17 @@ from mlflow import MlflowClient
 from headframe.config.plan.promotion import Approvals, TeamConfig
 from headframe.errors import ConfigurationError, HeadframeError, Refused
 from headframe.promotion.approve import approve
-from headframe.promotion.decide import decide, is_in_force
+from headframe.promotion.gate_and_promote import decide, is_in_force
 from headframe.promotion.promote import promote
 from headframe.promotion.service import PromotionService
-from headframe.records import Decision, Registered, SmokeTestResult, TrainedPlan
+from headframe.records import Decision, Registered, RegisteredPlan, SmokeTestResult
 from headframe.registry.versions import champion_number, has_version, load_model, resolve
 from headframe.serving.smoke_request import smoke_test
 from headframe.signing.keys import own_key
 
 
-def _result(made: Made, registered: Registered) -> TrainedPlan:
-    return TrainedPlan(data=made.data, trained=made.trained, evaluated=made.evaluated, registered=registered)
+def _result(made: Made, registered: Registered) -> RegisteredPlan:
+    return RegisteredPlan(data=made.data, trained=made.trained, evaluated=made.evaluated, registered=registered)
 
 
 def _decide(made: Made, registered: Registered) -> Decision:

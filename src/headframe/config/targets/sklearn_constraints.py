@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from headframe.config.targets import value_types
-from headframe.config.targets.definitions import TargetDefinition, find_definition
+from headframe.config.targets.find_definition import TargetDefinition, find_definition
 from headframe.config.targets.value_types import ANYTHING, ValueType
 
 TABLE = "_parameter_constraints"
