@@ -9,26 +9,28 @@ from benchmarks.promise import Promise, median, process
 
 THREE_STEPS = """
 from pathlib import Path
-from headframe.orchestration import flow, step
 from headframe.digests import Record
+from headframe.orchestration import flow, step
+from headframe.places import Places
 
 class Number(Record):
     value: int
 
-def one() -> Number:
+def one(places: Places) -> Number:
     return Number(value=1)
 
-def two(number: Number) -> Number:
+def two(number: Number, places: Places) -> Number:
     return Number(value=number.value + 1)
 
-def three(number: Number) -> Number:
+def three(number: Number, places: Places) -> Number:
     return Number(value=number.value + 1)
 
 @flow(name="trivial")
 def trivial(root: Path) -> Number:
-    first = step(one, root=root)()
-    second = step(two, root=root)(number=first)
-    return step(three, root=root)(number=second)
+    places = Places(root)
+    first = step(one)(places)
+    second = step(two)(first, places)
+    return step(three)(second, places)
 
 assert trivial(Path.cwd()).value == 3
 """

@@ -62,9 +62,9 @@ UNKNOWN_KEYS = (
     r"Could not (?:override|delete from config\.) '([^']+)'",
 )
 HYDRA_MESSAGES = {
-    r"Could not append to config. An item is already at '([^']+)'": "the plan has this key already; leave out the +",
-    r"(\S+) appears more than once in the final defaults list": "the plan has a choice of {0} already; leave out the +",
-    r"Missing mandatory value: (\S+)": "it has no value; give it one, as in {0}=VALUE",
+    r"An item is already at '([^']+)'": "{0}: the plan has this key already; leave out the +",
+    r"(\S+) appears more than once in the final defaults": "{0}: the plan has a choice of {0} already; leave out the +",
+    r"Missing mandatory value: (\S+)": "{0} has no value; give it one, as in {0}=VALUE",
     r"Interpolation key '([^']+)' not found": "conf/ refers to ${{{0}}}, which the plan does not have",
 }
 """What Hydra says of a key, and what that means for a plan."""
@@ -200,7 +200,7 @@ def _hydra_sentence(error: Exception, overrides: Sequence[str], project: Project
             return _unknown_key(found[1], overrides, project)
     for pattern, message in HYDRA_MESSAGES.items():
         if found := re.search(pattern, text):
-            return f"{found[1]}: {message.format(found[1])}"
+            return message.format(found[1])
     culprit = next((f"{override}: " for override in overrides if override in text), "")
     return f"{culprit}{first_line(error)}"
 

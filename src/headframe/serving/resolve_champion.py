@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 from headframe.config.plan.plan import Plan
 from headframe.errors import ConfigurationError, HeadframeError, Refused, Unavailable, refuse_if
-from headframe.ledger.entries import Entry, champion_entry
-from headframe.promotion.promotion_checks import promotion_problems
-from headframe.promotion.service import PromotionService, read_files, require_same
 from headframe.registry.versions import ModelVersion, is_champion_name, load_files, load_model, resolve, signed_files
 from headframe.signing.trust import Trust
 
 if TYPE_CHECKING:
+    from headframe.ledger.entries import Entry
     from headframe.prediction.predictor import Predictor
+    from headframe.promotion.service import PromotionService
 
 log = logging.getLogger("headframe")
 
@@ -39,6 +38,8 @@ def open_served_version(model: str, plan: Plan, uri: str, root: Path) -> tuple[M
     if plan.promotion.served != "ledger" or not is_champion_name(model):
         version = resolve(model, uri)
         return version, load_model(version, uri, trust)
+    from headframe.promotion.service import PromotionService, read_files, require_same  # noqa: PLC0415 - SQLAlchemy
+
     name = model.removeprefix("models:/").partition("@")[0]
     # Whatever data set the plan is for: the policy holds for the requested model.
     service = PromotionService(plan.promotion.model_copy(update={"model": name}), trust, uri, root)
@@ -50,6 +51,9 @@ def open_served_version(model: str, plan: Plan, uri: str, root: Path) -> tuple[M
 
 def _champion_version(model: str, name: str, service: PromotionService) -> tuple[ModelVersion, Entry]:
     """Return the champion named by MLflow and the entry that made it champion, if ledger and policy agree."""
+    from headframe.ledger.entries import champion_entry  # noqa: PLC0415 - see `open_served_version`
+    from headframe.promotion.promotion_checks import promotion_problems  # noqa: PLC0415 - see `open_served_version`
+
     for _ in range(_ATTEMPTS):
         unprojected = _project_pending(name, service)
         try:

@@ -42,7 +42,10 @@ class VersionPlan(Record):
 
     def training_job(self, table: str) -> TrainingJob:
         """Return what is trained on a version of the data set's table, named by its sha256."""
-        return TrainingJob(learner=self.learner, dataset=self.dataset.training_data, task=self.task, table=table)
+        # Parts that were checked once are not checked again: only loading knows the project's own packages.
+        return TrainingJob.model_construct(
+            learner=self.learner, dataset=self.dataset.training_data, task=self.task, table=table
+        )
 
     @property
     def fingerprint(self) -> str:
