@@ -239,6 +239,7 @@ def evaluate(plan: Plan, trained: Trained, root: Path) -> Evaluated:
     metrics = {k: Interval(value=v, low=v - 0.01, high=v + 0.01) for k, v in task.measure(found).items()}
     (folder / "metrics.json").write_text("{}", encoding="utf-8")
     (folder / "slices.json").write_text("{}", encoding="utf-8")
+    (folder / "job.json").write_text("{}", encoding="utf-8")
     (folder / "card.md").write_text(f"# {plan.name}\n", encoding="utf-8")
     (folder / "report.html").write_text("<html></html>", encoding="utf-8")
     (folder / "plots" / "confusion.png").write_bytes(b"png")
