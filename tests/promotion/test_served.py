@@ -118,7 +118,7 @@ def test_replaced_files_are_not_served_even_without_objections(team: TeamProject
     """Even if nothing else objected, what is loaded is held against the entry."""
     promote_versions(team, 1)
     exchange(team, lambda client: client.delete_registered_model("digits"), note=True)
-    monkeypatch.setattr("headframe.serving.resolve_champion.promotion_problems", lambda *_: [])
+    monkeypatch.setattr("headframe.promotion.promotion_checks.promotion_problems", lambda *_: [])
     with pytest.raises(
         Refused, match=r"the model of digits/1 is .*, but entry 3 of digits .* is about .* was replaced"
     ):
