@@ -2,6 +2,7 @@
 
 import json
 import os
+import posix
 import socket
 import subprocess
 import sys
@@ -30,7 +31,7 @@ def test_any_other_error_comes_back_as_one_sentence_about_the_subject():
 
 @pytest.mark.parametrize(
     ("function", "arguments", "end"),
-    [(os.abort, {}, "was ended by SIGABRT"), (os._exit, {"status": 3}, "ended with code 3")],
+    [(os.abort, {}, "was ended by SIGABRT"), (posix._exit, {"status": 3}, "ended with code 3")],
 )
 def test_a_process_that_ends_without_a_result_is_named_with_its_exit_code(function, arguments, end):
     with pytest.raises(HeadframeError, match=f"the isolated process of the text {end}"):

@@ -98,7 +98,8 @@ def test_an_ensemble_killed_in_a_member_keeps_the_finished_ones(training_project
     finished = (killed.folder / "members/lines/result.json").exists()
     resumed = training_project.train(plan, "killed-ensemble", "serial")  # in one process, to the same bytes
     assert resumed.code == 0, resumed.stderr
-    assert ("lines: finished earlier" in resumed.stderr) == finished
+    if finished:  # else it may have ended since, before it noticed that its parent is gone
+        assert "lines: finished earlier" in resumed.stderr
     assert resumed.files() == undisturbed.files()
 
 
