@@ -116,8 +116,8 @@ def test_another_version_of_a_library_of_the_project_s_own_code_is_another_key(p
         )
         search = os.pathsep.join([str(site)] if version else [])
         environment = {**os.environ, "PYTHONPATH": search}
-        asked = [sys.executable, "-c", code, str(package.parent)]
-        found.append(subprocess.run(asked, env=environment, capture_output=True, text=True, check=True).stdout.strip())
+        call = [sys.executable, "-c", code, str(package.parent)]
+        found.append(subprocess.run(call, env=environment, capture_output=True, text=True, check=True).stdout.strip())
     assert found == ["1.0", "2.0", "None"]
 
 
@@ -127,7 +127,7 @@ int cuInit(unsigned flags) { return 0; }
 int cuDeviceGet(int *device, int place) { *device = place; return COUNT > place ? 0 : 101; }
 int cuDeviceGetName(char *name, int size, int device) { strncpy(name, "Coal-Face 9000", size); return 0; }
 """
-"""CUDA's driver of a machine with COUNT GPUs, as far as it is asked."""
+"""CUDA's driver of a machine with COUNT GPUs, as far as it is called."""
 
 
 ASKING = """
@@ -153,20 +153,20 @@ print(gpu(), device_of(plan.learner), identity_of(job, root), sep="\\n")
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="makes a driver, for which it needs a C compiler")
 def test_a_network_s_training_is_another_one_where_the_driver_has_a_gpu(tmp_path: Path, repository: Project) -> None:
-    told = []
+    found_devices = []
     for count in (0, 1):
         place = tmp_path / str(count)
         place.mkdir()
         (place / "driver.c").write_text(DRIVER)
         made = ["cc", "-shared", "-fPIC", f"-DCOUNT={count}", "-o", "libcuda.so.1", "driver.c"]
         subprocess.run(made, cwd=place, check=True)
-        asked = subprocess.run(
+        command = subprocess.run(
             [sys.executable, "-c", ASKING, str(repository.root)],
             env={**os.environ, "LD_LIBRARY_PATH": str(place)}, capture_output=True, text=True, check=True,
         )  # fmt: skip
-        told.append(asked.stdout.splitlines())
-    assert [devices[:2] for devices in told] == [["None", "cpu"], ["Coal-Face 9000", "Coal-Face 9000"]]
-    assert told[0][2] != told[1][2]
+        found_devices.append(command.stdout.splitlines())
+    assert [devices[:2] for devices in found_devices] == [["None", "cpu"], ["Coal-Face 9000", "Coal-Face 9000"]]
+    assert found_devices[0][2] != found_devices[1][2]
 
 
 def test_a_gpu_counts_for_what_can_be_trained_on_it_and_as_torch_sees_it(repository: Project) -> None:

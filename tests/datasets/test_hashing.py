@@ -44,8 +44,8 @@ def test_neither_names_order_nor_batches_nor_chunks_change_a_content() -> None:
 
 def test_a_content_is_the_sha256_that_anybody_can_work_out() -> None:
     rows = pa.table({"n": pa.array([7], pa.int64()), "s": ["é"]})
-    spelled = b"\1" + struct.pack("<q", 7) + b"\1" + struct.pack("<q", 2) + "é".encode()
-    assert content_hashes(rows, ["n", "s"]) == [hashlib.sha256(spelled).hexdigest()[:16]]
+    cell_bytes = b"\1" + struct.pack("<q", 7) + b"\1" + struct.pack("<q", 2) + "é".encode()
+    assert content_hashes(rows, ["n", "s"]) == [hashlib.sha256(cell_bytes).hexdigest()[:16]]
 
 
 @pytest.mark.parametrize(

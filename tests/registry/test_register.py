@@ -86,16 +86,16 @@ def test_metrics_have_steps_and_interval_ends(world: World, run: Any):
         assert run.data.metrics[f"test/accuracy{name}"] == value
 
 
-def test_what_a_training_took_is_told_as_far_as_it_is_known(world: World):
-    told = {}
+def test_what_a_training_took_is_logged_as_far_as_it_is_known(world: World):
+    logged = {}
     for name, registered in world.registered.items():
         data = MlflowClient(world.uri, world.uri).get_run(registered.run_id).data
         costs = {key: value for key, value in data.metrics.items() if key.startswith("cost/")}
-        told[name] = (costs, data.tags.get("headframe.cost.note", ""))
+        logged[name] = (costs, data.tags.get("headframe.cost.note", ""))
     took = {"cost/wall_seconds": 3.5, "cost/cpu_seconds": 5.25, "cost/peak_memory_mib": 321.0}
-    assert told["digits"] == told["sms_spam"] == (took, "")
-    assert told["adult"] == ({}, "")
-    assert told["etth1"] == (took, "resumed: what was spent before the interruption is not counted")
+    assert logged["digits"] == logged["sms_spam"] == (took, "")
+    assert logged["adult"] == ({}, "")
+    assert logged["etth1"] == (took, "resumed: what was spent before the interruption is not counted")
 
 
 @pytest.mark.parametrize("name", ["digits", "adult", "sms_spam", "etth1"])

@@ -86,9 +86,9 @@ def _kept(made: Made, version: ModelVersion) -> Path:
 def test_a_signature_names_every_file_and_what_the_version_is(brought: Made, package: Path):
     envelope = json.loads((package / SIGNATURE).read_bytes())
     statement = json.loads(base64.b64decode(envelope["payload"]))
-    told = {each["name"]: each["digest"]["sha256"] for each in statement["subject"]}
-    assert told == {name: file_digest(package / name) for name in _files(package) if name != SIGNATURE}
-    assert {"MLmodel", "code/mine/net.py", "data/bundle/weights.safetensors"} <= told.keys()
+    subjects = {each["name"]: each["digest"]["sha256"] for each in statement["subject"]}
+    assert subjects == {name: file_digest(package / name) for name in _files(package) if name != SIGNATURE}
+    assert {"MLmodel", "code/mine/net.py", "data/bundle/weights.safetensors"} <= subjects.keys()
     registered = resolve("digits/1", brought.uri)
     signed = read_package(package, trust(), registered.expected)
     assert signed.payload == {
@@ -509,25 +509,25 @@ def test_an_alias_moved_behind_the_ledgers_back_does_not_serve_where_the_policy_
     loose = digits.plan.promotion
     strict = PromotionConfig(**{**loose.model_dump(), "served": "ledger"})
 
-    def asked(name: str, promotion: PromotionConfig) -> ModelVersion:
+    def opened(name: str, promotion: PromotionConfig) -> ModelVersion:
         plan = digits.plan.model_copy(update={"promotion": promotion})
         return open_served_version(name, plan, digits.uri, digits.root)[0]
 
     set_champion(resolve("digits/2", digits.uri), "by hand", digits.uri)
-    assert asked("digits", loose).number == asked("digits/2", strict).number == 2
+    assert opened("digits", loose).number == opened("digits/2", strict).number == 2
     for name in ("digits", "digits@champion", "models:/digits@champion"):
         with pytest.raises(
             Refused, match=r"version 2 of digits champion, but the ledger names no champion: .* verify digits"
         ):
-            asked(name, strict)
+            opened(name, strict)
     ledger = Ledger.open(strict, digits.root)
     ledger.append("digits", "promote", 1, {"digests": {"model": "0" * 64}, "message": "because"}, key, after=0)
     set_champion(resolve("digits/1", digits.uri), "by hand", digits.uri)
     with pytest.raises(Refused, match=r"entry 1 of digits .*it has no valid"):
-        asked("digits", strict)  # such an entry no command writes, though a trusted key signed it
+        opened("digits", strict)  # such an entry no command writes, though a trusted key signed it
     shutil.move(keys, keys.with_name("elsewhere"))
     with pytest.raises(Refused, match=r"unknown key"):
-        asked("digits", strict)
+        opened("digits", strict)
 
 
 def test_mlflow_still_opens_a_signed_model(world: World, monkeypatch):

@@ -251,7 +251,7 @@ class DvcStore:
 
 def name_of(listing: Listing) -> str:
     """Return DVC's name of these files."""
-    tree = Tree()  # type: ignore[no-untyped-call]
+    tree = Tree()  # type: ignore[no-untyped-call]  # DVC's data library has no annotations
     for path, md5 in listing.items():
         tree.add(tuple(path.split("/")), None, HashInfo("md5", md5))
     tree.digest()

@@ -240,7 +240,8 @@ def paired_bootstrap(
     changes = own.values - other.values
     changes = changes[np.isfinite(changes)]
     units = (int(number_contents(predictions, how).max(initial=-1)) + 1) / how.block
-    error = 0.0 if len(changes) < 2 or all_equal(changes) else float(changes.std(ddof=1))  # noqa: PLR2004
+    has_spread = len(changes) > 1 and not all_equal(changes)
+    error = float(changes.std(ddof=1)) if has_spread else 0.0
     return GainEstimate(sign * (own.value - other.value), error, max(1.0, units - 1))
 
 

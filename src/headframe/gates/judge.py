@@ -36,7 +36,7 @@ def judge_version(request: GateRequest) -> GateReport:
         Refused: it is not what was registered.
     """
     from headframe.config.build import build  # noqa: PLC0415 - with the next one imports torch and mlflow
-    from headframe.gates.context import open_context  # noqa: PLC0415
+    from headframe.gates.context import open_context  # noqa: PLC0415 - as above
 
     with open_context(request) as context:
         results = []

@@ -56,8 +56,8 @@ def write_predicted_rows(predictor: Predictor, source: str, target: Path, root: 
     """Predict for each row of `source` with an open model, as `predict_to_file`; return how many rows were written."""
     import pyarrow.parquet as pq  # noqa: PLC0415 - the command line imports this module
 
-    from headframe.prediction.predictor import BATCH  # noqa: PLC0415
-    from headframe.serving.input_files import open_rows  # noqa: PLC0415
+    from headframe.prediction.predictor import BATCH  # noqa: PLC0415 - as above
+    from headframe.serving.input_files import open_rows  # noqa: PLC0415 - as above
 
     rows = open_rows(source, root, predictor.schema, BATCHES * BATCH)
     predictions = _forecast(predictor, rows) if predictor.lookback else _row_by_row(predictor, rows, source)

@@ -39,7 +39,7 @@ def serve(
         version, predictor = open_served_version(model, plan, uri, root)
         import uvicorn  # noqa: PLC0415 - errors before this need not wait for it
 
-        from headframe.serving.app import make_app  # noqa: PLC0415
+        from headframe.serving.app import make_app  # noqa: PLC0415 - imports fastapi
 
         app = make_app(predictor, version, max_rows=plan.serving.max_rows)
         where = f"http://{host}:{listening.getsockname()[1]}"

@@ -81,7 +81,7 @@ def query_package(model: str, name: str, number: int, probe: str) -> tuple[int, 
     """
     import pyarrow.parquet as pq  # noqa: PLC0415 - see `smoke_test`
 
-    from headframe.registry.loader import load_package  # noqa: PLC0415
+    from headframe.registry.loader import load_package  # noqa: PLC0415 - only a smoke request needs it
 
     predictor = load_package(Path(model))
     rows = pq.read_table(probe)
@@ -91,8 +91,8 @@ def query_package(model: str, name: str, number: int, probe: str) -> tuple[int, 
 def _difference(response: list[dict[str, Any]], predictions: pa.Table) -> str:
     """Return how a response (one row, or of a forecast one per step) differs from the first row of predictions."""
     import numpy as np  # noqa: PLC0415 - see `smoke_test`
-    import pyarrow as pa  # noqa: PLC0415
-    import pyarrow.compute as pc  # noqa: PLC0415
+    import pyarrow as pa  # noqa: PLC0415 - as above
+    import pyarrow.compute as pc  # noqa: PLC0415 - as above
 
     expected = predictions.column("prediction")
     if isinstance(expected.type, pa.FixedShapeTensorType):
@@ -126,9 +126,9 @@ def send_request(predictor: Predictor, version: ModelVersion, rows: pa.Table) ->
     """Send rows through the application as a client would, and return status and body of the response."""
     import asyncio  # noqa: PLC0415 - see `smoke_test`
 
-    import httpx  # noqa: PLC0415
+    import httpx  # noqa: PLC0415 - only a smoke request needs it
 
-    from headframe.serving.app import make_app  # noqa: PLC0415
+    from headframe.serving.app import make_app  # noqa: PLC0415 - only a smoke request needs it
 
     transport = httpx.ASGITransport(make_app(predictor, version, max_rows=max(1, rows.num_rows)))
     content, headers = json.dumps(request_content(rows), default=str), {"content-type": "application/json"}

@@ -20,14 +20,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return exit_code(lambda: _run(given.job, given.folder, given.root), given.parent_socket)
     except KeyboardInterrupt:
-        print("stopped; the same command continues from the last checkpoint", file=sys.stderr)  # noqa: T201
+        print("stopped; the same command continues from the last checkpoint", file=sys.stderr)  # noqa: T201 - for people
         return INTERRUPTED
 
 
 def _run(file: Path, folder: Path, root: Path | None) -> None:
     from pydantic import ValidationError  # noqa: PLC0415 - `--help` needs no schema
 
-    from headframe.config.plan.learner import TrainingJob  # noqa: PLC0415
+    from headframe.config.plan.learner import TrainingJob  # noqa: PLC0415 - as above
 
     project = Project(root.resolve()) if root is not None else Project.find(Path.cwd())
     try:

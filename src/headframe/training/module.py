@@ -165,7 +165,7 @@ def _default_generator(device: torch.device) -> torch.Generator:
     `torch.manual_seed` would seed every device there is, at the cost of a stack trace for each step.
     """
     if device.type == "cuda":
-        torch.cuda.init()  # type: ignore[no-untyped-call]
+        torch.cuda.init()  # type: ignore[no-untyped-call]  # torch does not annotate it
         index = torch.cuda.current_device() if device.index is None else device.index
         return torch.cuda.default_generators[index]
     return torch.default_generator

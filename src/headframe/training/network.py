@@ -87,7 +87,7 @@ def _train(
     torch.manual_seed(seed_of(learner.seed, "weights"))
     network: nn.Module = build(learner.model, spec, task.outputs)
     if settings.channels_last:
-        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
     saved, state = checkpoint.load(), TrainingState()
     if saved is not None:
         network.load_state_dict(saved["network"])

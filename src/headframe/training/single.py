@@ -60,7 +60,7 @@ def train_learner(job: TrainingJob, prepared: PreparedData, identity: str, folde
     assert isinstance(learner.model, ModelConfig)  # noqa: S101 - members of ensembles are trained one by one
     if is_network(learner.model):
         # Lightning costs seconds, which estimators need not pay.
-        from headframe.training.network import train_network  # noqa: PLC0415
+        from headframe.training.network import train_network  # noqa: PLC0415 - imports lightning
 
         trained = train_network(learner, task, examples, CheckpointFile(folder / CHECKPOINT, identity), reporter)
         model, device, history = trained.network, str(trained.device), trained.history
