@@ -159,6 +159,7 @@ def test_what_is_no_file_of_its_own_is_refused(package: Path, kind: str):
 
 
 def test_what_mlflow_and_python_leave_behind_does_no_harm(brought: Made, tmp_path: Path, monkeypatch):
+    make_client(brought.uri)  # its registry, copied when it was empty, now names its own folder
     root = shutil.copytree(brought.root, tmp_path / "moved")
     database = fixtures.empty_registry(root)
     database.unlink()
