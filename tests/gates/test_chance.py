@@ -16,6 +16,7 @@ from scipy import stats
 from scipy.signal import lfilter
 
 from headframe.evaluation.intervals import Resampling
+from headframe.evaluation.paired import PairedTest
 from headframe.evaluation.significance import (
     DiscordantPairs,
     GainEstimate,
@@ -24,7 +25,7 @@ from headframe.evaluation.significance import (
     paired_bootstrap,
     spend_alpha,
 )
-from headframe.gates.better import Better, PairedTest
+from headframe.gates.better import Better
 from headframe.tasks.regression import Regression
 
 PAIRS = 1000

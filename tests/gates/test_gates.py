@@ -33,6 +33,7 @@ from headframe.datasets.table import Table
 from headframe.datasets.versions import DataFolderVersions
 from headframe.digests import file_digest
 from headframe.errors import ConfigurationError, DataError, HeadframeError, Refused
+from headframe.evaluation.paired import PairedTest
 from headframe.evaluation.significance import (
     DiscordantPairs,
     GainEstimate,
@@ -41,7 +42,7 @@ from headframe.evaluation.significance import (
     paired_bootstrap,
     spend_alpha,
 )
-from headframe.gates.better import Better, PairedTest
+from headframe.gates.better import Better
 from headframe.gates.context import GateContext
 from headframe.gates.judge import judge_version
 from headframe.gates.page import page

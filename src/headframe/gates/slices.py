@@ -10,9 +10,9 @@ from pydantic import Field
 
 from headframe.config.ranges import Count, NotNegative
 from headframe.evaluation.intervals import metric_intervals, number_contents
+from headframe.evaluation.paired import count
 from headframe.evaluation.significance import GainEstimate, holm, mcnemar, paired_bootstrap
 from headframe.evaluation.slices import slice_masks
-from headframe.gates.better import count
 from headframe.gates.context import GateContext
 from headframe.gates.report import GateResult, Numbers
 
