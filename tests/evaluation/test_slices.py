@@ -6,17 +6,17 @@ import pytest
 
 from headframe.errors import ConfigurationError, DataError
 from headframe.evaluation.intervals import Resampling
-from headframe.evaluation.slices import slice_masks, slice_metrics
+from headframe.evaluation.slices import slice_metrics, slice_parts
 
 HOW = Resampling(0.95, 120, 17)
 
 
 def cut(column: list[object]) -> tuple[list[str], list[str]]:
     """The slice of each row, and all slices in their order; every row is in one of them."""
-    found = slice_masks("column", pa.chunked_array([pa.array(column)]))
-    masks = np.stack([mask for _, mask in found])
+    found = slice_parts("column", pa.chunked_array([pa.array(column)]))
+    masks = np.stack([part.mask for part in found])
     assert (masks.sum(axis=0) == 1).all()
-    values = [value for value, _ in found]
+    values = [part.value for part in found]
     return [values[place] for place in masks.argmax(axis=0)], values
 
 
@@ -83,7 +83,7 @@ def test_long_texts_are_cut_by_their_length():
 def test_images_cannot_be_cut():
     images = pa.chunked_array([pa.array([[1, 2], [3, 4]], pa.list_(pa.uint8(), 2))])
     with pytest.raises(ConfigurationError, match=r"evaluation\.slices: picture holds .* name a number or text column"):
-        slice_masks("picture", images)
+        slice_parts("picture", images)
 
 
 def test_rows_that_the_table_does_not_have_are_refused(classified):
@@ -99,3 +99,41 @@ def test_a_slice_without_an_error_is_not_certain(classified):
     for each in slice_metrics(task, predictions, inputs, ["shop"], HOW)["shop"][1].metrics.values():
         assert each.low is not None
         assert each.low < each.high
+
+
+def test_a_text_is_told_apart_from_what_a_slice_is_called():
+    rare = [f"rare-{number}" for number in range(30)]
+    texts = ["missing", None, "all others", "", '"missing"', "missing", None, "all others", "", *rare]
+    rows, values = cut(texts)
+    assert len(set(values)) == len(values) == 20 + 1
+    assert (rows[0], rows[1]) == ('"missing"', "missing")
+    assert (rows[2], rows[-1]) == ('"all others"', "all others")
+    assert rows[3] == '""'
+    assert len({rows[0], rows[4]}) == 2
+    parts = slice_parts("column", pa.chunked_array([pa.array(texts)]))
+    whats = {part.value: part.what for part in parts}
+    assert [whats[each] for each in ('"missing"', "missing", '"all others"', "all others")] == [
+        "value", "missing", "value", "others",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        [48.13715166 + number * 1e-8 for number in range(100)],
+        [1e9 + number for number in range(100)],
+        [2**53 + number for number in range(100)],  # integers that floats cannot tell apart
+        [-float("inf"), *map(float, range(100)), float("inf")],
+    ],
+    ids=["near", "large", "integers", "infinite"],
+)
+def test_ranges_that_differ_are_called_differently_and_hold_what_they_say(column: list[float]):
+    rows, values = cut(column)
+    assert len(set(values)) == len(values) == 4
+    assert "missing" not in rows
+    kind = type(column[0])
+    for number, called in zip(column, rows, strict=True):
+        low, high = (kind(each) for each in called.removeprefix("over ").split(" to "))
+        assert low < number <= high if called.startswith("over") else low <= number <= high
+    edges = [kind(value.split(" to ")[1]) for value in values]
+    assert edges == [sorted(column)[-(-len(column) * quarter // 4) - 1] for quarter in (1, 2, 3, 4)]

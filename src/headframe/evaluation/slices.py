@@ -1,7 +1,8 @@
 """Metrics of parts of the test rows: where a good average hides a bad corner."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -19,10 +20,14 @@ _FEWEST_ROWS = 10  # smaller slices are counted but not measured: any interval o
 _LONG_TEXT = 40  # characters of a mean value from which a column holds sentences rather than categories
 
 
+_MISSING, _OTHERS = "missing", "all others"
+
+
 class Slice(Record):
     """The test rows with one value, or one range of values, of a column."""
 
-    value: str
+    value: str  # what it is called, which no other slice of the column is
+    what: str = "value"  # value, range, others (the rare values together) or missing (rows whose cell is empty)
     rows: int
     metrics: dict[str, Interval]  # empty where there are too few rows
 
@@ -45,10 +50,7 @@ def slice_metrics(
     """
     positions = row_positions(predictions, inputs)
     return {
-        name: [
-            _measured(task, predictions.filter(pa.array(mask)), value, how)
-            for value, mask in slice_masks(name, inputs[name].take(positions))
-        ]
+        name: [_measured(task, predictions, part, how) for part in slice_parts(name, inputs[name].take(positions))]
         for name in columns
     }
 
@@ -68,15 +70,28 @@ def row_positions(predictions: pa.Table, inputs: pa.Table) -> pa.Array:
     return positions
 
 
-def _measured(task: Task, part: pa.Table, value: str, how: Resampling) -> Slice:
-    if part.num_rows < _FEWEST_ROWS:
-        return Slice(value=value, rows=part.num_rows, metrics={})
-    how = replace(how, block=max(1, min(how.block, part.num_rows // 4)))
-    return Slice(value=value, rows=part.num_rows, metrics=metric_intervals(task, part, how))
+@dataclass(frozen=True)
+class SlicePart:
+    """The rows of a slice: what it is, what it is called, and a mask, bool (rows,)."""
+
+    what: str
+    value: str
+    mask: np.ndarray
 
 
-def slice_masks(name: str, column: pa.ChunkedArray) -> list[tuple[str, np.ndarray]]:
-    """Return each slice with its rows, bool (rows,): a value, or a quarter of the numbers or lengths of long texts.
+def _measured(task: Task, predictions: pa.Table, part: SlicePart, how: Resampling) -> Slice:
+    own = predictions.filter(pa.array(part.mask))
+    metrics = {}
+    if own.num_rows >= _FEWEST_ROWS:
+        how = replace(how, block=max(1, min(how.block, own.num_rows // 4)))
+        metrics = metric_intervals(task, own, how)
+    return Slice(value=part.value, what=part.what, rows=own.num_rows, metrics=metrics)
+
+
+def slice_parts(name: str, column: pa.ChunkedArray) -> list[SlicePart]:
+    """Return the slices of a column: its values, or quarters of its numbers or of the lengths of long texts.
+
+    Each row is in one of them. A text that reads like the name of another kind of slice is called by its JSON.
 
     Raises:
         ConfigurationError: the column is neither numbers, text, truth values nor time.
@@ -84,7 +99,7 @@ def slice_masks(name: str, column: pa.ChunkedArray) -> list[tuple[str, np.ndarra
     kind = column.type
     if pa.types.is_boolean(kind):
         found = _frequent(pc.cast(column, pa.string()))
-    elif pa.types.is_timestamp(kind):
+    elif pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         found = _frequent(pc.strftime(column, format="%Y-%m"))
     elif pa.types.is_integer(kind) or pa.types.is_floating(kind):
         found = _quarters(column, "")
@@ -96,33 +111,51 @@ def slice_masks(name: str, column: pa.ChunkedArray) -> list[tuple[str, np.ndarra
     else:
         msg = f"evaluation.slices: {name} holds {kind}, which has no values to cut by; name a number or text column"
         raise ConfigurationError(msg)
-    missing = ~np.logical_or.reduce([np.zeros(len(column), dtype=bool), *(mask for _, mask in found)])
-    return [*found, ("missing", missing)] if missing.any() else found
+    missing = ~np.logical_or.reduce([np.zeros(len(column), dtype=bool), *(part.mask for part in found)])
+    return [*found, SlicePart("missing", _MISSING, missing)] if missing.any() else found
 
 
-def _quarters(column: pa.ChunkedArray, unit: str) -> list[tuple[str, np.ndarray]]:
-    numbers = pc.cast(column, pa.float64()).to_numpy()
-    finite = np.isfinite(numbers)
-    if not finite.any():
+def quoted(text: str) -> str:
+    """Return a text as slices are called by it: itself, or its JSON where it could be taken for something else."""
+    special = text in ("", _MISSING, _OTHERS) or text.strip() != text or text.startswith('"') or "=" in text
+    return json.dumps(text, ensure_ascii=False) if special else text
+
+
+def _quarters(column: pa.ChunkedArray, unit: str) -> list[SlicePart]:
+    present = (
+        pc.is_valid(column) if pa.types.is_integer(column.type) else pc.invert(pc.is_null(column, nan_is_null=True))
+    )
+    known = present.to_numpy()
+    numbers = column.filter(present).to_numpy()  # integers stay integers: floats tell few of them apart beyond 2^53
+    if not len(numbers):
         return []
-    edges = np.unique(np.quantile(numbers[finite], [0.0, 0.25, 0.5, 0.75, 1.0], method="inverted_cdf"))
+    places = [max(0, -(-len(numbers) * quarter // 4) - 1) for quarter in range(5)]
+    edges = np.unique(np.sort(numbers)[places])
     low, *inner, high = edges if len(edges) > 1 else (edges[0], edges[0])
-    quarter = np.searchsorted(inner, numbers, side="left")
+    quarter = np.searchsorted(np.array(inner, dtype=numbers.dtype), numbers, side="left")
+    named = _distinct([low, *inner, high])
     found = []
-    for place, (start, end) in enumerate(pairwise([low, *inner, high])):
-        mask = finite & (quarter == place)
+    for place, (start, end) in enumerate(pairwise(named)):
+        mask = np.zeros(len(column), dtype=bool)
+        mask[known] = quarter == place
         if mask.any():
-            found.append((f"{'over ' if place else ''}{start:g} to {end:g}{unit}", mask))
+            found.append(SlicePart("range", f"{'over ' if place else ''}{start} to {end}{unit}", mask))
     return found
 
 
-def _frequent(column: pa.ChunkedArray) -> list[tuple[str, np.ndarray]]:
+def _distinct(edges: Sequence[np.number]) -> list[str]:
+    """Return numbers as texts: integers in full, others in six digits, or in all where six make two of them equal."""
+    short = [str(edge) if isinstance(edge, np.integer) else f"{edge:g}" for edge in edges]
+    return short if len(set(short)) == len(set(edges)) else [repr(edge.item()) for edge in edges]
+
+
+def _frequent(column: pa.ChunkedArray) -> list[SlicePart]:
     codes = column.combine_chunks().dictionary_encode()
     numbers = pc.fill_null(codes.indices, -1).to_numpy()
     texts, counts = codes.dictionary.to_pylist(), np.bincount(numbers[numbers >= 0], minlength=len(codes.dictionary))
     order = sorted(range(len(texts)), key=lambda place: (-counts[place], texts[place]))
     shown = order if len(order) <= _MOST_VALUES else order[: _MOST_VALUES - 1]
-    found = [(texts[place], numbers == place) for place in shown]
+    found = [SlicePart("value", quoted(texts[place]), numbers == place) for place in shown]
     if len(shown) < len(order):
-        found.append(("all others", (numbers >= 0) & ~np.isin(numbers, shown)))
+        found.append(SlicePart("others", _OTHERS, (numbers >= 0) & ~np.isin(numbers, shown)))
     return found

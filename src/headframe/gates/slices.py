@@ -12,7 +12,7 @@ from headframe.config.ranges import Count, NotNegative
 from headframe.evaluation.intervals import metric_intervals, number_contents
 from headframe.evaluation.paired import count
 from headframe.evaluation.significance import GainEstimate, holm, mcnemar, paired_bootstrap
-from headframe.evaluation.slices import slice_masks
+from headframe.evaluation.slices import quoted, slice_parts
 from headframe.gates.context import GateContext
 from headframe.gates.report import GateResult, Numbers
 
@@ -97,8 +97,8 @@ class Slices:
             is_target = column == context.records.plan.dataset.target
             if context.rows.reference_task.predicts_probabilities and is_target:
                 cells = cells.cast(pa.string())  # classes, though they may be numbers
-            for value, mask in slice_masks(column, cells):
-                yield RowSlice(f"{column}={value}", pa.array(np.flatnonzero(mask)))
+            for part in slice_parts(column, cells):
+                yield RowSlice(f"{quoted(column)}={part.value}", pa.array(np.flatnonzero(part.mask)))
 
     def _below_bound(self, context: GateContext, slices: list[RowSlice], numbers: Numbers) -> list[str]:
         """Describe the slices that provably miss the bound, by intervals widened for their number (Bonferroni)."""
