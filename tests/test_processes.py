@@ -3,15 +3,12 @@
 import json
 import os
 import posix
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from headframe.errors import ConfigurationError, DataError, HeadframeError
-from headframe.processes import call_isolated, describe_exit, received, search_path
+from headframe.errors import ConfigurationError, DataError, HeadframeError, Refused
+from headframe.processes import call_isolated, describe_exit, exit_code, raising_error_in, search_path
 from headframe.registry.versions import resolve
 
 
@@ -49,18 +46,35 @@ def test_a_search_path_begins_with_what_is_given_and_keeps_what_is_wanted(monkey
     assert search_path([tmp_path], lambda entry: entry != Path("/one")) == os.pathsep.join([str(tmp_path), "/two"])
 
 
-def test_what_a_program_failed_with_crosses_the_socket_whole():
-    ours, theirs = socket.socketpair()
-    sentence = "ü" * 200_000
-    code = (
-        "import sys; from headframe.errors import DataError; from headframe.processes import ParentWatch\n"
-        f"ParentWatch(int(sys.argv[1])).send(DataError('ü' * {len(sentence)}))"
-    )
-    number = theirs.fileno()
-    child = subprocess.Popen([sys.executable, "-c", code, str(number)], pass_fds=[number])
-    theirs.close()
-    with ours:
-        error = received(ours)
-        assert child.wait() == 0
-    assert type(error) is DataError
-    assert str(error) == sentence
+def fail_at_length(characters: int) -> None:
+    raise DataError("ü" * characters)
+
+
+def test_an_error_larger_than_any_buffer_of_the_kernel_comes_back_whole():
+    path = search_path([Path(__file__).parents[1]])
+    with pytest.raises(DataError) as raised:
+        call_isolated(fail_at_length, {"characters": 2_000_000}, subject="the text", python_path=path)
+    assert str(raised.value) == "ü" * 2_000_000
+
+
+def refuse() -> None:
+    raise Refused("no signature")
+
+
+def test_the_error_of_a_program_is_raised_whatever_its_launcher_says_and_an_old_one_is_not(tmp_path, capsys):
+    """A launcher on another machine may know nothing but that a job has failed, or not even that."""
+    assert exit_code(refuse, tmp_path, None) == Refused.exit_code
+    assert capsys.readouterr().err == "error: no signature\n"
+    with raising_error_in(tmp_path):
+        pass
+    with pytest.raises(Refused, match="no signature"), raising_error_in(tmp_path):
+        exit_code(refuse, tmp_path, None)
+        raise HeadframeError("job 17 failed")
+    assert exit_code(lambda: None, tmp_path, None) == 0
+    assert not [*tmp_path.iterdir()]
+
+
+def test_an_error_that_cannot_be_written_is_printed(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert exit_code(refuse, tmp_path / "file", None) == Refused.exit_code
+    assert capsys.readouterr().err == "error: no signature\n"

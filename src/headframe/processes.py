@@ -1,7 +1,8 @@
 """Other processes that end with this one: programs, and isolated calls of a function.
 
 A program is handed one end of a socket. It stays open as long as both processes live: when the parent ends, however
-abruptly, the kernel closes the other end and the program exits. An error that ends the program travels over it.
+abruptly, the kernel closes the other end and the program exits. An error that ends the program is written to a file: a
+socket holds only so much before its writer waits, and does not reach another machine.
 
 `python -m headframe.processes CALL.json RESULT.json --parent-socket NUMBER` is the process of an isolated call.
 """
@@ -16,7 +17,8 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,9 @@ GRACE = 10.0
 
 STDERR = 2
 """As `stdout` of a program whose output must not get into the one document that a command prints."""
+
+ERROR = "error.json"
+"""In the output folder of a program: the error that ended it."""
 
 ORPHANED = 125
 """Exit code of a program whose parent is gone; there is no process left to read it."""
@@ -57,7 +62,6 @@ def run_program(
         The exit code; the negative number of a signal that ended the program.
 
     Raises:
-        HeadframeError: or the one of its kinds that ended the program.
         TimeoutExpired: of `subprocess`; the program was ended.
     """
     ours, theirs = socket.socketpair()
@@ -73,7 +77,7 @@ def run_program(
                 start_new_session=True,
             )
         try:
-            code = process.wait(timeout)
+            return process.wait(timeout)
         finally:
             if process.poll() is None:
                 process.terminate()
@@ -82,10 +86,24 @@ def run_program(
                 except subprocess.TimeoutExpired:
                     os.killpg(process.pid, signal.SIGKILL)
                     process.wait()
-        error = received(ours) if code else None
-        if error is not None:
-            raise error
-    return code
+
+
+@contextmanager
+def raising_error_in(folder: Path) -> Iterator[None]:
+    """Raise the error that a program which runs meanwhile wrote to its output folder, whatever else is known of its end.
+
+    Raises:
+        HeadframeError: or the one of its kinds that ended the program.
+    """
+    file = folder / ERROR
+    file.unlink(missing_ok=True)
+    try:
+        yield
+    finally:
+        if file.is_file():
+            written = json.loads(file.read_bytes())
+            kind: type[HeadframeError] = getattr(errors, written["type"], HeadframeError)
+            raise kind(written["message"])
 
 
 def describe_exit(code: int | None) -> str:
@@ -101,49 +119,46 @@ def search_path(first: Iterable[Path] = (), keep: Callable[[Path], bool] = lambd
     return os.pathsep.join([*map(str, first), *(path for path in inherited if keep(Path(path)))])
 
 
-class ParentWatch:
-    """The program's end of the inherited socket: exits this process as soon as its parent has ended."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._socket = socket.socket(fileno=descriptor)
-        threading.Thread(target=self._watch, daemon=True).start()
-
-    def send(self, error: HeadframeError) -> None:
-        """Send the parent what this program failed with."""
-        self._socket.sendall(json.dumps({"type": type(error).__name__, "message": str(error)}).encode())
-
-    def _watch(self) -> None:
-        self._socket.recv(1)  # nothing is ever sent this way, so this returns at the end only
-        os._exit(ORPHANED)
-
-
-def received(end: socket.socket) -> HeadframeError | None:
-    """Return, at the parent's end of the socket, what an ended program failed with; None if it sent nothing."""
-    raw = b""
-    while piece := end.recv(65536):
-        raw += piece
-    if not raw:
-        return None
-    sent = json.loads(raw)
-    kind: type[HeadframeError] = getattr(errors, sent["type"], HeadframeError)
-    return kind(sent["message"])
-
-
-def exit_code(work: Callable[[], None], parent_socket: int | None) -> int:
+def exit_code(work: Callable[[], None], folder: Path, parent_socket: int | None) -> int:
     """Do the work of a program, and return 0 or the exit code of the error that ended it.
 
-    The error goes to the descriptor that `run_program` passed, or to stderr where a person started the program.
+    The error is written to the output folder, see `raising_error_in`; also to stderr where nobody is there to read the
+    file: a person started the program, or the folder cannot be written.
+
+    Args:
+        work: raises `HeadframeError`, or one of its kinds.
+        folder: the program's output folder.
+        parent_socket: the descriptor that `run_program` passed; this process ends with the other end of it.
     """
-    watch = ParentWatch(parent_socket) if parent_socket is not None else None
+    if parent_socket is not None:
+        threading.Thread(target=_end_with_parent, args=[socket.socket(fileno=parent_socket)], daemon=True).start()
     try:
         work()
+        (folder / ERROR).unlink(missing_ok=True)  # of an earlier try
     except HeadframeError as error:
-        if watch is None:
+        written = _write_error(error, folder)
+        if parent_socket is None or not written:
             print(f"error: {error}", file=sys.stderr)  # noqa: T201 - what a user reads
-        else:
-            watch.send(error)
         return error.exit_code
     return 0
+
+
+def _end_with_parent(end: socket.socket) -> None:
+    end.recv(1)  # nothing is ever sent this way, so this returns at the end only
+    os._exit(ORPHANED)
+
+
+def _write_error(error: HeadframeError, folder: Path) -> bool:
+    """Write an error for `raising_error_in`, whole or not at all; return whether that was possible."""
+    content = json.dumps({"type": type(error).__name__, "message": str(error)})
+    unfinished = folder / f".{ERROR}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        unfinished.write_text(content, encoding="utf-8")
+        unfinished.replace(folder / ERROR)
+    except OSError:
+        return False
+    return True
 
 
 def call_isolated(
@@ -168,7 +183,8 @@ def call_isolated(
         if python_path is not None:
             environment["PYTHONPATH"] = python_path
         program = ["-P", "-m", "headframe.processes", str(call_file), str(result_file)]
-        code = run_program(program, environment=environment, stdout=STDERR)
+        with raising_error_in(Path(scratch)):
+            code = run_program(program, environment=environment, stdout=STDERR)
         if code:
             raise HeadframeError(f"the isolated process of {subject} {describe_exit(code)}")
         return json.loads(result_file.read_bytes())
@@ -191,4 +207,4 @@ def _call(call_file: Path, result_file: Path) -> None:
 
 if __name__ == "__main__":
     _call_file, _result_file, _, _number = sys.argv[1:]
-    sys.exit(exit_code(lambda: _call(Path(_call_file), Path(_result_file)), int(_number)))
+    sys.exit(exit_code(lambda: _call(Path(_call_file), Path(_result_file)), Path(_result_file).parent, int(_number)))

@@ -8,6 +8,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -47,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--root", type=Path, metavar="PROJECT", required=True, help="the project in the checkout")
     parser.add_argument("--parent-socket", type=int, help=argparse.SUPPRESS)  # see `headframe.processes`
     given = parser.parse_args(arguments)
-    return exit_code(lambda: rebuild(given.plan, given.provenance, given.folder, given.root), given.parent_socket)
+    work = partial(rebuild, given.plan, given.provenance, given.folder, given.root)
+    return exit_code(work, given.folder, given.parent_socket)
 
 
 def rebuild(plan_file: Path, provenance_file: Path, folder: Path, root: Path) -> None:

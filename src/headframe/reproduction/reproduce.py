@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from headframe.errors import HeadframeError
-from headframe.processes import STDERR, describe_exit, run_program, search_path
+from headframe.processes import STDERR, describe_exit, raising_error_in, run_program, search_path
 from headframe.registry.versions import resolve
 from headframe.reproduction.checkout import check_out
 from headframe.reproduction.compare import compare
@@ -71,16 +71,17 @@ def _rebuild(recorded: RecordedRun, project: Path, checkout: Path, compiled: Pat
     plan.write_bytes(recorded.plan)
     provenance.write_text(recorded.provenance.model_dump_json(), encoding="utf-8")
     path = search_path([checkout / "src", checkout], lambda entry: not entry.resolve().is_relative_to(project))
-    code = run_program(
-        ["-m", PROGRAM, str(plan), str(provenance), str(folder), "--root", str(checkout)],
-        cwd=checkout,
-        environment={
-            "PYTHONPATH": path,
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "TORCHINDUCTOR_CACHE_DIR": str(compiled),  # torch makes it, used or not
-        },
-        stdout=STDERR,
-    )
+    with raising_error_in(folder):
+        code = run_program(
+            ["-m", PROGRAM, str(plan), str(provenance), str(folder), "--root", str(checkout)],
+            cwd=checkout,
+            environment={
+                "PYTHONPATH": path,
+                "PYTHONDONTWRITEBYTECODE": "1",
+                "TORCHINDUCTOR_CACHE_DIR": str(compiled),  # torch makes it, used or not
+            },
+            stdout=STDERR,
+        )
     if code:
         raise HeadframeError(f"the reproduction {describe_exit(code)}")
     return RebuiltVersion.model_validate_json((folder / REBUILT).read_bytes())

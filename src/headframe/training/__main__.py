@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; the exit code is 0, or that of the exception that ended it."""
     given = _parser().parse_args(arguments)
     try:
-        return exit_code(lambda: _run(given.job, given.folder, given.root), given.parent_socket)
+        return exit_code(lambda: _run(given.job, given.folder, given.root), given.folder, given.parent_socket)
     except KeyboardInterrupt:
         print("stopped; the same command continues from the last checkpoint", file=sys.stderr)  # noqa: T201 - for people
         return INTERRUPTED

@@ -6,6 +6,7 @@ from headframe.digests import file_digest, folder_digest, write_record
 from headframe.errors import DataError, HeadframeError
 from headframe.places import Places
 from headframe.prediction.layout import BUNDLE, JOB, PREDICTIONS, RESULT
+from headframe.processes import raising_error_in
 from headframe.records import Trained
 from headframe.training.launchers.base import Launcher
 from headframe.training.result import Result, identity_of
@@ -31,7 +32,8 @@ def fit(job: TrainingJob, device: str, places: Places) -> Trained:
     if places.launcher is None:
         raise ValueError("the places name no launcher, so nothing can be trained")
     launcher: Launcher = build(places.launcher)
-    launcher.launch(places.folder / JOB, places.folder, places.root, job.learner.trainer.threads)
+    with raising_error_in(places.folder):
+        launcher.launch(places.folder / JOB, places.folder, places.root, job.learner.trainer.threads)
     result = Result.model_validate_json((places.folder / RESULT).read_bytes())
     if result.table != job.table:
         raise DataError(

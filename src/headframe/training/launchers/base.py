@@ -10,6 +10,8 @@ class Launcher(Protocol):
     def launch(self, job: Path, folder: Path, root: Path, threads: int) -> None:
         """Run `python -m headframe.training` to its end.
 
+        An error that the program knows of comes back as `error.json` in its folder, which whoever launches it reads.
+
         Args:
             job: the file of the training job.
             folder: where the program writes.
@@ -17,5 +19,5 @@ class Launcher(Protocol):
             threads: of the program.
 
         Raises:
-            HeadframeError: or one of its kinds: what ended the program.
+            HeadframeError: the program ended without a result, or did not begin.
         """
