@@ -641,7 +641,12 @@ def test_predictions_that_are_not_of_the_test_rows_or_not_the_models_are_found_o
         place = found.column_names.index("score_3")
         return found.set_column(place, "score_3", pc.add(found["score_3"], 0.001))
 
-    for name, change in {"elsewhere": elsewhere, "easier": easier, "nudged": nudged}.items():
+    def other_classes(found: pa.Table) -> pa.Table:
+        place = found.column_names.index("prediction")
+        return found.set_column(place, "prediction", pc.subtract(9, found["prediction"]))
+
+    changes = {"elsewhere": elsewhere, "easier": easier, "nudged": nudged, "other_classes": other_classes}
+    for name, change in changes.items():
         _with_predictions(digits, name, change).register()
     assert "397 measured rows are no test rows" in here.verdict("leakage", "digits/1").reason
     assert "rows were measured, but the split has 397 test rows" in here.verdict("leakage", "digits/2").reason
@@ -651,6 +656,9 @@ def test_predictions_that_are_not_of_the_test_rows_or_not_the_models_are_found_o
     assert parity.numbers["largest_difference"] == pytest.approx(0.001)
     assert here.verdict("parity", "digits/3", tolerance=0.01).passed
     assert here.verdict("parity", "digits/2").passed
+    answer = here.verdict("parity", "digits/4")
+    assert (answer.passed, answer.verdict, answer.numbers["changed_predictions"]) == (False, "different", 397)
+    assert "differs from the trained model in 'prediction' of 397 rows" in answer.reason
 
 
 @pytest.mark.parametrize("name", ["digits", "sms", "series"])

@@ -20,6 +20,7 @@ from headframe.prediction.bundle import load_predictor
 from headframe.prediction.schema import to_frame
 from headframe.registry.isolated import call_with_model
 from headframe.registry.loader import OUTPUTS
+from headframe.registry.parity import compare_answers
 from headframe.registry.signature import LOADER
 
 with warnings.catch_warnings():
@@ -143,8 +144,8 @@ def _type(field: pa.Field) -> Any:
     return DataType.string
 
 
-def verify_parity(model: Path, probe: Path, expected: np.ndarray, threads: int) -> float:
-    """Load a packaged model the way its users will, and compare its scores with those of training.
+def verify_parity(model: Path, probe: Path, expected: np.ndarray, answer: pa.Table, threads: int) -> float:
+    """Load a packaged model the way its users will, and compare its scores and its answer with those of training.
 
     A model that brings code is loaded where the project's own cannot be imported, so that the copy is verified.
 
@@ -152,40 +153,53 @@ def verify_parity(model: Path, probe: Path, expected: np.ndarray, threads: int) 
         model: the folder with `MLmodel`, as it was downloaded again.
         probe: a Parquet file of raw rows.
         expected: the trained model's scores for them.
+        answer: the columns that these scores decode to, which users see.
         threads: how many it was trained with, since their number changes the last bits.
 
     Returns:
         The largest absolute difference.
 
     Raises:
-        HeadframeError: it exceeds `TOLERANCE`, or the scores have another shape, or the copied code fails.
+        HeadframeError: it exceeds `TOLERANCE`, or the scores have another shape, or anything else in the answer
+            differs, or the copied code fails.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        file = Path(scratch) / "scores.npy"
-        call_with_model(write_scores, model, probe=str(probe), threads=threads, scores=str(file))
-        scores = np.load(file, allow_pickle=False)
+        file, answered = Path(scratch) / "scores.npy", Path(scratch) / "answer.parquet"
+        call_with_model(write_answers, model, probe=str(probe), threads=threads, scores=str(file), answer=str(answered))
+        scores, found = np.load(file, allow_pickle=False), pq.read_table(answered)
     if scores.shape != expected.shape:
         msg = f"the packaged model gives scores of shape {scores.shape}, but it gave {expected.shape} in training"
         raise HeadframeError(msg)
-    difference = float(np.abs(scores - expected).max()) if expected.size else 0.0
-    allowed = TOLERANCE * max(1.0, float(np.abs(expected).max(initial=0.0)))
-    if not difference <= allowed:
-        rows = pq.read_metadata(probe).num_rows
-        raise HeadframeError(
-            f"the packaged model differs from the trained one by {difference:.3g} on {rows} rows "
-            f"(allowed: {allowed:.3g}); nothing was registered. A layer that behaves otherwise outside of "
-            "training, or a transform that is not saved, is the usual cause"
-        )
-    return difference
+    for one, other in ((_flat(expected), _flat(scores)), (_through_pandas(answer.to_pandas()), found)):
+        difference = compare_answers(one, other)
+        if not difference.within(TOLERANCE):
+            rows = pq.read_metadata(probe).num_rows
+            raise HeadframeError(
+                f"the packaged model differs from the trained one {difference}, on {rows} rows "
+                f"(allowed: {TOLERANCE * difference.scale:.3g}); nothing was registered. A layer that behaves "
+                "otherwise outside of training, or a transform that is not saved, is the usual cause"
+            )
+    return compare_answers(_flat(expected), _flat(scores)).largest
 
 
-def write_scores(model: str, probe: str, threads: int, scores: str) -> None:
-    """Load a packaged model and write its scores for the rows of a Parquet file as a NumPy file."""
+def _flat(scores: np.ndarray) -> pa.Table:
+    return pa.table({"scores": scores.ravel()})
+
+
+def _through_pandas(answer: Any) -> pa.Table:
+    """Return an answer as `mlflow.pyfunc` gives it, a data frame, as a table again."""
+    return pa.Table.from_pandas(answer, preserve_index=False).replace_schema_metadata()
+
+
+def write_answers(model: str, probe: str, threads: int, scores: str, answer: str) -> None:
+    """Load a packaged model and write its scores for the rows of a Parquet file, and its answer: NumPy and Parquet."""
     loaded = mlflow.pyfunc.load_model(model, suppress_warnings=True)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        found = loaded.predict(to_frame(pq.read_table(probe)), params={"output": "scores"})
+        rows = to_frame(pq.read_table(probe))
+        found, answered = loaded.predict(rows, params={"output": "scores"}), loaded.predict(rows)
     finally:
         torch.set_num_threads(before)
     np.save(scores, found, allow_pickle=False)
+    pq.write_table(_through_pandas(answered), answer)

@@ -21,11 +21,23 @@ from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, R
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
+from headframe.config.build import build
 from headframe.config.plan.promotion import TeamConfig
 from headframe.config.project import Project
 from headframe.errors import HeadframeError, Refused, Unavailable
 from headframe.evaluation.layout import CARD, METRICS, PLOTS, REPORT, SLICES
-from headframe.prediction.layout import BUNDLE, COST, HISTORY, JOB, MEMBERS, PREDICTIONS, PROBE, PROBE_SCORES, RESULT
+from headframe.prediction.layout import (
+    BUNDLE,
+    COST,
+    HISTORY,
+    JOB,
+    MEMBERS,
+    PREDICTIONS,
+    PROBE,
+    PROBE_SCORES,
+    RESULT,
+    task_state,
+)
 from headframe.records import Registered
 from headframe.registry.package import verify_parity, write_package
 from headframe.registry.request import RegistrationRequest
@@ -33,6 +45,7 @@ from headframe.registry.sign_rewritten import payload_to_sign_again, require_ide
 from headframe.registry.signature import UnknownSigner, read_package, require_signer, sign_package, signing_key
 from headframe.registry.versions import ModelVersion, signed_files
 from headframe.signing.trust import Trust
+from headframe.tasks.base import Task
 from headframe.tracking import layout, runs, tags
 from headframe.tracking.client import experiment_id, make_client
 from headframe.tracking.errors import readable_errors
@@ -154,6 +167,9 @@ class Registrar:
         request = self.request
         probe = request.training / PROBE
         expected = np.load(request.training / PROBE_SCORES, allow_pickle=False)
+        task: Task = build(request.plan.task)
+        task.restore(task_state(request.training / BUNDLE))
+        answer = task.decode(expected)
         packaged, fetched = self.folder / "package", self.folder / "fetched"
         for leftover in (packaged, fetched):
             shutil.rmtree(leftover, ignore_errors=True)
@@ -178,7 +194,7 @@ class Registrar:
         )
         try:
             read_package(Path(back), Trust.of(self.team))
-            difference = verify_parity(Path(back), probe, expected, request.plan.trainer.threads)
+            difference = verify_parity(Path(back), probe, expected, answer, request.plan.trainer.threads)
         except HeadframeError:
             client.finalize_logged_model(logged.model_id, LoggedModelStatus.FAILED)
             raise
