@@ -15,7 +15,7 @@ from headframe.config.build import build
 from headframe.config.compatibility import check_compatibility
 from headframe.config.load import load_plan
 from headframe.config.members import single_learners
-from headframe.config.plan.data import DatasetConfig
+from headframe.config.plan.data import ROW_ID, DatasetConfig
 from headframe.config.plan.learner import LearnerConfig
 from headframe.config.plan.model import AnyModel, ModelConfig
 from headframe.config.plan.plan import Plan
@@ -59,7 +59,7 @@ def made_up(dataset: DatasetConfig) -> Any:
 
     random = np.random.default_rng(3)
     schema = contract_schema(dataset.contract.columns)
-    columns: dict[str, Any] = {"row_id": pa.array([str(row) for row in range(ROWS)])}
+    columns: dict[str, Any] = {ROW_ID: pa.array([str(row) for row in range(ROWS)])}
     for name, column in dataset.contract.columns.items():
         field = schema.field(name)
         if column.one_of is not None:

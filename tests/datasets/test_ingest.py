@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.datasets import load_diabetes
 
-from headframe.config.plan.data import DatasetConfig
+from headframe.config.plan.data import CONTENT, ROW_ID, DatasetConfig
 from headframe.datasets.ingest import ingest
 from headframe.datasets.table import Table, open_record
 from headframe.digests import file_digest
@@ -58,9 +58,9 @@ def test_shipped_data_sets_have_their_rows_and_stable_names(
     table = open_record(record, root)
     table.verify()
     assert (record.rows, record.rejected, record.folder) == (rows, 0, f"data/{name}")
-    assert table.schema.names == ["row_id", "content", *dataset.contract.columns]
-    assert len(set(table.read(["row_id"]).column("row_id").to_pylist())) == rows
-    assert sum(batch.num_rows for batch in table.batches(["content"], 1000)) == rows
+    assert table.schema.names == [ROW_ID, CONTENT, *dataset.contract.columns]
+    assert len(set(table.read([ROW_ID]).column(ROW_ID).to_pylist())) == rows
+    assert sum(batch.num_rows for batch in table.batches([CONTENT], 1000)) == rows
     about = json.loads((table.folder / "dataset.json").read_text())
     assert about["licence"]
     assert about["citation"]
@@ -71,9 +71,9 @@ def test_shipped_data_sets_have_their_rows_and_stable_names(
 
 @pytest.mark.parametrize("real", [False, True])
 def test_repeated_messages_are_numbered(collected: Collected, real: bool) -> None:
-    rows = collected("sms_spam", real=real).table.read(["row_id", "content"])
+    rows = collected("sms_spam", real=real).table.read([ROW_ID, CONTENT])
     first: dict[str, int] = {}
-    for name, content in zip(*(rows.column(column).to_pylist() for column in ("row_id", "content")), strict=True):
+    for name, content in zip(*(rows.column(column).to_pylist() for column in (ROW_ID, CONTENT)), strict=True):
         number = first.get(content, 0)
         assert name == (f"{content}-{number}" if number else content)
         first[content] = number + 1
@@ -105,7 +105,7 @@ def test_the_transformer_series_is_what_numpy_reads(collected: Collected, real: 
     table = etth1.table.read()
     expected = np.genfromtxt(etth1.mirror / "ett" / "ETTh1.csv", delimiter=",", skip_header=1, usecols=range(1, 8))
     assert (np.column_stack([table.column(name).to_numpy() for name in table.column_names[3:]]) == expected).all()
-    assert table.column("row_id")[0].as_py() == "2016-07-01T00:00:00"
+    assert table.column(ROW_ID)[0].as_py() == "2016-07-01T00:00:00"
 
 
 def test_the_patients_are_what_scikit_learn_loads(collected: Collected) -> None:
@@ -204,7 +204,7 @@ def test_rejected_rows_are_kept_with_their_reasons_up_to_the_limit(people: Peopl
 def test_a_column_that_is_not_there_is_said(people: People, tmp_path: Path) -> None:
     table = Table.open(tmp_path / ingest(people(), Places(tmp_path)).folder)
     for read in (table.read, lambda names: list(table.batches(names))):
-        with pytest.raises(DataError, match="has no column 'weight'; it has row_id, content, name"):
+        with pytest.raises(DataError, match="has no column 'weight'; it has __row_id__, __content__, name"):
             read(["age", "weight"])
 
 
@@ -216,14 +216,14 @@ def test_emoji_and_chinese_text_survive(people: People, tmp_path: Path) -> None:
 def test_equal_inputs_with_other_targets_share_their_content(people: People, tmp_path: Path) -> None:
     table = Table.open(tmp_path / ingest(people(), Places(tmp_path)).folder).read()
     first, third = (table.slice(at, 1).to_pylist()[0] for at in (0, 2))
-    assert first["content"] == third["content"] == first["row_id"]
-    assert third["row_id"] == f"{first['content']}-1"
+    assert first[CONTENT] == third[CONTENT] == first[ROW_ID]
+    assert third[ROW_ID] == f"{first[CONTENT]}-1"
 
 
 def test_a_key_names_rows_and_may_not_repeat(people: People, tmp_path: Path) -> None:
     dataset = people("name,age,height,city\nAda,1,1,a\nBob,1,1,a\n", key="name")
-    rows = Table.open(tmp_path / ingest(dataset, Places(tmp_path)).folder).read(["row_id"])
-    assert rows.column("row_id").to_pylist() == ["Ada", "Bob"]
+    rows = Table.open(tmp_path / ingest(dataset, Places(tmp_path)).folder).read([ROW_ID])
+    assert rows.column(ROW_ID).to_pylist() == ["Ada", "Bob"]
     with pytest.raises(DataError, match="key name='Ada' occurs twice"):
         ingest(people("name,age,height,city\nAda,1,1,a\nAda,2,1,a\n", key="name"), Places(tmp_path))
 
@@ -296,7 +296,7 @@ def test_a_full_disk_leaves_the_old_table(people: People, tmp_path: Path, monkey
 CHILD = """
 import json, os, signal, sys
 from pathlib import Path
-from headframe.config.plan.data import DatasetConfig
+from headframe.config.plan.data import CONTENT, ROW_ID, DatasetConfig
 from headframe.datasets import ingest, replace_folder, table
 from headframe.places import Places
 

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headframe.config.plan.data import DatasetConfig
+from headframe.config.plan.data import CONTENT, ROW_ID, DatasetConfig
 from headframe.datasets import splits
 from headframe.datasets.ingest import ingest
 from headframe.datasets.splits import HashSplitter, PredefinedSplitter, TimeSplitter, assign, split
+from headframe.datasets.table import Table
 from headframe.errors import ConfigurationError, DataError
 from headframe.places import Places
 
@@ -24,7 +25,7 @@ CONTENTS = st.lists(st.integers(0, 2**64 - 1).map("{:016x}".format), min_size=1)
 
 
 def rows(content: list[str], **columns: list[object]) -> pa.Table:
-    return pa.table({"content": content, **columns})
+    return pa.table({CONTENT: content, **columns})
 
 
 @settings(deadline=None)
@@ -157,3 +158,26 @@ def test_shipped_splits_are_what_they_were(
     found = split(dataset, record, Places(root))
     assert (found.train, found.validation, found.test, found.unused) == counts
     assert found == split(dataset, record, Places(root))
+
+
+def test_neither_row_ids_nor_the_split_depend_on_the_chosen_inputs(
+    people: Callable[..., DatasetConfig], tmp_path: Path
+) -> None:
+    text = "name,age,height,city\n" + "".join(f"n{at % 7},{at % 5},{at % 3},c{at % 2}\n" for at in range(300))
+    found = []
+    for inputs in (["name", "age", "height"], ["age"], ["height", "name"]):
+        dataset = people(text, inputs=inputs)
+        table = Table.open(tmp_path / ingest(dataset, Places(tmp_path)).folder)
+        found.append((table.digest, assign(dataset, table).tolist(), table.read([ROW_ID]).to_pydict()))
+    assert found[1:] == found[:1] * 2
+
+
+def test_neither_target_nor_key_nor_the_sources_split_makes_copies_differ(
+    people: Callable[..., DatasetConfig], tmp_path: Path
+) -> None:
+    text = "name,age,height,city\nAda,1,1,train\nBob,1,1,test\n"
+    by_source = {"_target_": "headframe.datasets.splits.PredefinedSplitter", "column": "city"}
+    dataset = people(text, key="name", inputs=["height"], target="age", split=by_source)
+    table = Table.open(tmp_path / ingest(dataset, Places(tmp_path)).folder)
+    assert len(set(table.read([CONTENT])[CONTENT].to_pylist())) == 1
+    assert assign(dataset, table).tolist() == ["unused", "test"]

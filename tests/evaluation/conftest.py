@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from headframe.config.plan.data import CONTENT, ROW_ID
 from headframe.config.plan.plan import Plan
 from headframe.datasets.table import TABLE
 from headframe.digests import file_digest
@@ -154,8 +155,8 @@ def collected(root: Path) -> TableRecord:
     rows = 300
     shops: list[str | None] = ["north", "south", "东边", None]
     columns = {
-        "row_id": [f"{number:04}" for number in range(rows)],
-        "content": [f"{number:016x}" for number in range(rows)],
+        ROW_ID: [f"{number:04}" for number in range(rows)],
+        CONTENT: [f"{number:016x}" for number in range(rows)],
         "width": pa.array(np.linspace(-3.0, 3.0, rows)),
         "shop": pa.array([shops[number % 4] for number in range(rows)]),
         "colour": [COLOURS[number % 3] for number in range(rows)],

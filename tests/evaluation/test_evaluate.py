@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import accuracy_score, log_loss
 
+from headframe.config.plan.data import ROW_ID
 from headframe.digests import file_digest, folder_digest
 from headframe.errors import DataError, HeadframeError
 from headframe.evaluation.evaluation import _history, learning_curves
@@ -153,8 +154,9 @@ def test_repeated_rows_widen_intervals_and_the_card_says_so(plan, train, table, 
     content = dict(zip(predictions["row_id"].to_numpy()[np.argsort(loss)], np.arange(160) // 4, strict=True))
     path = tmp_path / table.folder / "table.parquet"
     rows = pq.read_table(path)
-    four = [f"{content.get(name, 1000):016x}" for name in rows["row_id"].to_pylist()]
-    pq.write_table(rows.set_column(1, "content", pa.array(four)), path)
+    four = [float(content.get(name, 1000)) for name in rows[ROW_ID].to_pylist()]
+    rows = rows.set_column(rows.column_names.index("width"), "width", pa.array(four))
+    pq.write_table(rows.set_column(rows.column_names.index("shop"), "shop", pa.array(["north"] * len(four))), path)
     repeated = evaluate(plan(), table, model, None, Places(tmp_path).of_step(tmp_path / "repeated"))
     for name in ("accuracy", "log_loss"):
         one, other = single.metrics[name], repeated.metrics[name]

@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from headframe.config.plan.data import ROW_ID
 from headframe.errors import ConfigurationError, DataError
 from headframe.evaluation.intervals import Resampling
 from headframe.evaluation.slices import slice_metrics, slice_parts
@@ -22,7 +23,7 @@ def cut(column: list[object]) -> tuple[list[str], list[str]]:
 
 def test_a_slice_holds_the_metrics_of_its_rows(classified):
     task, predictions = classified(300, 2)
-    inputs = pa.table({"row_id": predictions["row_id"], "shop": ["north", "south", "south"] * 100})
+    inputs = pa.table({ROW_ID: predictions["row_id"], "shop": ["north", "south", "south"] * 100})
     shuffled = inputs.take(pa.array(np.random.default_rng(1).permutation(300)))
     south, north = slice_metrics(task, predictions, shuffled, ["shop"], HOW)["shop"]
     assert (south.value, south.rows, north.value, north.rows) == ("south", 200, "north", 100)
@@ -33,7 +34,7 @@ def test_a_slice_holds_the_metrics_of_its_rows(classified):
 
 def test_a_slice_of_one_class_has_the_metrics_that_are_defined(classified):
     task, predictions = classified(300, 2)
-    inputs = pa.table({"row_id": predictions["row_id"], "class": predictions["target"].cast(pa.string())})
+    inputs = pa.table({ROW_ID: predictions["row_id"], "class": predictions["target"].cast(pa.string())})
     only, _ = slice_metrics(task, predictions, inputs, ["class"], HOW)["class"]
     assert "accuracy" in only.metrics
     assert "roc_auc" not in only.metrics
@@ -41,7 +42,7 @@ def test_a_slice_of_one_class_has_the_metrics_that_are_defined(classified):
 
 def test_few_rows_are_counted_but_not_measured(classified):
     task, predictions = classified(50, 2)
-    inputs = pa.table({"row_id": predictions["row_id"], "shop": ["a"] * 45 + ["b"] * 5})
+    inputs = pa.table({ROW_ID: predictions["row_id"], "shop": ["a"] * 45 + ["b"] * 5})
     found = slice_metrics(task, predictions, inputs, ["shop"], HOW)["shop"]
     assert [(each.value, each.rows, bool(each.metrics)) for each in found] == [("a", 45, True), ("b", 5, False)]
 
@@ -88,14 +89,14 @@ def test_images_cannot_be_cut():
 
 def test_rows_that_the_table_does_not_have_are_refused(classified):
     task, predictions = classified(20, 2)
-    inputs = pa.table({"row_id": predictions["row_id"], "shop": ["a"] * 20}).slice(2)
+    inputs = pa.table({ROW_ID: predictions["row_id"], "shop": ["a"] * 20}).slice(2)
     with pytest.raises(DataError, match="2 predicted rows are not in the table"):
         slice_metrics(task, predictions, inputs, ["shop"], HOW)
 
 
 def test_a_slice_without_an_error_is_not_certain(classified):
     task, predictions = classified(300, 3, skill=60)
-    inputs = pa.table({"row_id": predictions["row_id"], "shop": ["a"] * 12 + ["b"] * 288})
+    inputs = pa.table({ROW_ID: predictions["row_id"], "shop": ["a"] * 12 + ["b"] * 288})
     for each in slice_metrics(task, predictions, inputs, ["shop"], HOW)["shop"][1].metrics.values():
         assert each.low is not None
         assert each.low < each.high

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from runs import SMALL, STAGES, digests, environment, fresh_project, headframe, registered, start
 
+from headframe.config.plan.data import ROW_ID
 from headframe.config.project import Project
 
 FinishedRun = tuple[Project, dict[str, Any], str]
@@ -164,9 +165,9 @@ def test_predictions_of_a_data_set_come_with_row_ids(finished_run: FinishedRun, 
     project, _, _ = finished_run
     document, _ = headframe(project, "predict", "digits", "digits", str(tmp_path / "scored.parquet"))
     scored = pq.read_table(tmp_path / "scored.parquet")
-    table = pq.read_table(project.data / "digits" / "table.parquet", columns=["row_id", "digit"])
+    table = pq.read_table(project.data / "digits" / "table.parquet", columns=[ROW_ID, "digit"])
     assert document["rows"] == scored.num_rows == 1797
-    assert scored["row_id"].to_pylist() == table["row_id"].to_pylist()
+    assert scored["row_id"].to_pylist() == table[ROW_ID].to_pylist()
     hits = [a == b for a, b in zip(scored["prediction"].to_pylist(), table["digit"].to_pylist(), strict=True)]
     assert sum(hits) / len(hits) > 0.8
 

@@ -25,6 +25,7 @@ from statsmodels.stats.multitest import multipletests
 from headframe.config.build import build
 from headframe.config.load import load_plan
 from headframe.config.plan.component import Component
+from headframe.config.plan.data import ROW_ID
 from headframe.config.plan.plan import fingerprint_of
 from headframe.config.plan.promotion import PromotionConfig
 from headframe.config.project import Project
@@ -621,13 +622,13 @@ def _with_predictions(made: Made, name: str, change: Callable[[pa.Table], pa.Tab
 
 def test_predictions_that_are_not_of_the_test_rows_or_not_the_models_are_found_out(digits: Made):
     here = Arena(digits.root, digits.uri, {})
-    rows = Table.open(digits.root / "data" / "digits").read(["row_id"])["row_id"]
+    rows = Table.open(digits.root / "data" / "digits").read([ROW_ID])[ROW_ID]
     training = rows.filter(
         pa.array(assign(digits.plan.dataset, Table.open(digits.root / "data" / "digits")) == "train")
     )
 
-    table = Table.open(digits.root / "data" / "digits").read(["row_id", "digit"])
-    targets = table["digit"].filter(pc.is_in(table["row_id"], value_set=training.combine_chunks()))
+    table = Table.open(digits.root / "data" / "digits").read([ROW_ID, "digit"])
+    targets = table["digit"].filter(pc.is_in(table[ROW_ID], value_set=training.combine_chunks()))
 
     def elsewhere(found: pa.Table) -> pa.Table:
         place, rows = found.column_names.index("target"), found.num_rows

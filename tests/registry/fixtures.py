@@ -24,6 +24,7 @@ from mlflow import MlflowClient
 from sklearn.linear_model import LogisticRegression
 
 from headframe.config.build import build
+from headframe.config.plan.data import ROW_ID
 from headframe.config.plan.plan import Plan
 from headframe.config.plan.promotion import TeamConfig
 from headframe.config.project import Project
@@ -223,7 +224,7 @@ def _write_predictions(folder: Path, plan: Plan, predictor: Predictor, rows: pa.
         target = predictor.task.encode(tested.select([plan.dataset.target]))
     found = predictor.task.predictions(scores, target)
     found = found.add_column(0, "split", pa.array(["test"] * len(where)))
-    found = found.add_column(0, "row_id", rows.column("row_id").take(where))
+    found = found.add_column(0, "row_id", rows.column(ROW_ID).take(where))
     pq.write_table(found, folder / "predictions.parquet")
     probe = probe.select(list(predictor.schema.names))
     pq.write_table(probe, folder / "probe.parquet")

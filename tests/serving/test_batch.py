@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from fixtures import World, in_child
 
+from headframe.config.plan.data import ROW_ID
 from headframe.datasets.table import Table
 from headframe.digests import file_digest
 from headframe.errors import ConfigurationError, DataError, HeadframeError
@@ -28,7 +29,7 @@ def _predict(world: World, name: str, source: object, target: Path) -> pa.Table:
 
 
 def _texts(world: World) -> pa.Table:
-    return Table.open(world.root / "data" / "sms_spam").read(["row_id", "label", "text"])
+    return Table.open(world.root / "data" / "sms_spam").read([ROW_ID, "label", "text"])
 
 
 def test_a_data_set_is_predicted_row_by_row_under_its_row_ids(world: World, tmp_path: Path):
@@ -36,7 +37,7 @@ def test_a_data_set_is_predicted_row_by_row_under_its_row_ids(world: World, tmp_
     plan = world.made["digits"].plan
     predicted = predict_to_file("digits/1", "digits", target, plan=plan, root=world.root, uri=world.uri)
     found, table = pq.read_table(target), Table.open(world.root / "data" / "digits").read()
-    assert found.column("row_id").equals(table.column("row_id"))
+    assert found.column("row_id").equals(table.column(ROW_ID))
     assert found.drop_columns(["row_id"]).equals(world.made["digits"].predictor.predict(table).combine_chunks())
     assert (predicted.model, predicted.version, predicted.rows) == ("digits", 1, table.num_rows)
     assert predicted.digest == file_digest(target)
@@ -78,7 +79,7 @@ def test_every_file_format_gives_the_same_predictions(world: World, tmp_path: Pa
     source = _written(rows, tmp_path / f"rows.{ending}")
     found = _predict(world, "sms_spam", source, tmp_path / "scored.parquet")
     expected = world.made["sms_spam"].predictor.predict(rows)
-    assert found.column("row_id").to_pylist() == rows.column("row_id").to_pylist()
+    assert found.column("row_id").to_pylist() == rows.column(ROW_ID).to_pylist()
     assert found.drop_columns(["row_id"]).equals(expected.combine_chunks())
 
 
@@ -92,9 +93,9 @@ def test_mixed_columns_with_gaps_survive_every_format(world: World, tmp_path: Pa
 
 @pytest.mark.parametrize("ending", ["parquet", "jsonl"])
 def test_images_may_come_as_nested_lists(world: World, tmp_path: Path, ending: str):
-    rows = Table.open(world.root / "data" / "digits").read(["row_id", "image"]).slice(0, 50)
+    rows = Table.open(world.root / "data" / "digits").read([ROW_ID, "image"]).slice(0, 50)
     cells = rows.column("image").combine_chunks().to_numpy_ndarray().tolist()
-    listed = pa.table({"row_id": rows.column("row_id"), "image": pa.array(cells)})
+    listed = pa.table({"row_id": rows.column(ROW_ID), "image": pa.array(cells)})
     found = _predict(world, "digits", _written(listed, tmp_path / f"rows.{ending}"), tmp_path / "scored.parquet")
     assert found.drop_columns(["row_id"]).equals(world.made["digits"].predictor.predict(rows).combine_chunks())
 
@@ -120,7 +121,7 @@ def test_a_forecast_goes_on_from_the_last_row(world: World, tmp_path: Path, monk
     source = _written(table, tmp_path / "history.parquet")
     found = _predict(world, "etth1", source, tmp_path / "scored.parquet")
     assert found.column("step").to_pylist() == [1, 2, 3, 4]
-    assert set(found.column("after").to_pylist()) == {table.column("row_id")[-1].as_py()}
+    assert set(found.column("after").to_pylist()) == {table.column(ROW_ID)[-1].as_py()}
     last = table.slice(table.num_rows - 24)
     assert found.drop_columns(["after"]).equals(world.made["etth1"].predictor.predict(last).combine_chunks())
 

@@ -24,6 +24,7 @@ from fixtures import Made, World, in_child, plan_for, trust
 from runs import free_port
 from starlette.testclient import TestClient
 
+from headframe.config.plan.data import ROW_ID
 from headframe.errors import ConfigurationError, HeadframeError
 from headframe.prediction.predictor import Predictor
 from headframe.prediction.schema import to_frame
@@ -390,7 +391,7 @@ def test_a_smoke_request_is_the_first_test_row(world: World):
     decision = Decision(model="sms_spam", version=1, champion=1, state="champion", reason="")
     tested = smoke_test(decision, made.trained, made.plan.team, "here", made.places)
     table = pq.read_table(world.root / "data" / "sms_spam" / "table.parquet")
-    row = table.filter([name == tested.row_id for name in table.column("row_id").to_pylist()])
+    row = table.filter([name == tested.row_id for name in table.column(ROW_ID).to_pylist()])
     assert json.loads(tested.response)["predictions"] == made.predictor.predict(row.select(["text"])).to_pylist()
 
 

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from headframe.config.build import build
+from headframe.config.plan.data import ROW_ID
 from headframe.datasets.table import Table
 from headframe.examples.encode import encode
 from headframe.examples.prepare import prepare
@@ -80,10 +81,10 @@ def test_predictions_hold_validation_and_test_rows_in_table_order(training_proje
     table = Table.open(training_project.root / "data/digits")
     given = prepared(training_project, plan)
     kept = pq.read_table(training_project.train_once(plan).folder / "predictions.parquet")
-    ids = given.rows.column("row_id").to_pylist()
+    ids = given.rows.column(ROW_ID).to_pylist()
     expected = [(name, part) for name, part in zip(ids, given.splits, strict=True) if part != "train"]
     assert list(zip(kept["row_id"].to_pylist(), kept["split"].to_pylist(), strict=True)) == expected
-    labels = dict(zip(*table.read(["row_id", "digit"]).to_pydict().values(), strict=True))
+    labels = dict(zip(*table.read([ROW_ID, "digit"]).to_pydict().values(), strict=True))
     assert kept["target"].to_pylist() == [labels[name] for name, _ in expected]
 
 
@@ -104,7 +105,7 @@ def test_windows_belong_to_the_part_that_holds_what_they_predict(training_projec
     from headframe.examples.prepare import PreparedData
 
     parts = np.array(["train"] * 10 + ["validation"] * 4 + ["test"] * 5)
-    rows = pa.table({"row_id": [f"r{row}" for row in range(19)], "x": np.arange(19.0)})
+    rows = pa.table({ROW_ID: [f"r{row}" for row in range(19)], "x": np.arange(19.0)})
     task = SimpleNamespace(horizon=2, encode=lambda target: target.column("x").to_numpy().reshape(-1, 1))
     dataset = SimpleNamespace(target=None, inputs=("x",), target_columns=("x",))
     given = PreparedData(dataset, rows, parts, task, None)

@@ -202,7 +202,7 @@ def test_an_unmet_contract_names_constraint_column_count_and_example(
         "column 's' must not be missing, but 1 of 4 rows do not meet this",
         "column 'f' must be of type double, which cannot be checked: the column is missing",
         "the table must have at least 10 rows, but it has 4",
-        "the table must have exactly the columns row_id, content, i, s, f, but it has",
+        "the table must have exactly the columns __row_id__, __content__, i, s, f, but it has",
         ".headframe/stages/validate/validation.json",
     ):
         assert words in str(caught.value)

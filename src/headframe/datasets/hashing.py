@@ -74,7 +74,7 @@ def update_digest(state: Any, rows: pa.Table) -> None:
 
 
 def content_numbers(column: pa.ChunkedArray) -> np.ndarray:
-    """Convert the column `content` to uint64 (rows,)."""
+    """Convert a column of contents to uint64 (rows,)."""
     joined = bytes.fromhex("".join(column.to_pylist()))
     return np.frombuffer(joined, dtype=">u8").astype(np.uint64)
 

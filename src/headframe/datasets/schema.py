@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from headframe.config.plan.data import ColumnContract
+from headframe.config.plan.data import CONTENT, ROW_ID, ColumnContract
 from headframe.datasets.column_types.base import column_type
 
-OWN = ("row_id", "content")
+OWN = (ROW_ID, CONTENT)
 """The columns that every table has before those of its contract."""
 
 
@@ -22,6 +22,6 @@ def contract_schema(columns: Mapping[str, ColumnContract]) -> pa.Schema:
 
 
 def table_schema(columns: Mapping[str, ColumnContract]) -> pa.Schema:
-    """Return the Arrow schema of a whole table: `row_id` and `content`, then the contract's columns."""
+    """Return the Arrow schema of a whole table: the row's name and content, then the contract's columns."""
     own = [pa.field(name, pa.string(), nullable=False) for name in OWN]
     return pa.schema([*own, *contract_schema(columns)])

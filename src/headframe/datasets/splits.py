@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from headframe.config.build import build
-from headframe.config.plan.data import TrainingDataConfig
+from headframe.config.plan.data import CONTENT, TrainingDataConfig
 from headframe.config.ranges import Count, Share
 from headframe.datasets import hashing
 from headframe.datasets.table import Table, open_record
@@ -25,7 +25,7 @@ class Splitter(ABC):
     """Splits the rows of a table.
 
     Attributes:
-        columns: what it reads of the table besides `content`.
+        columns: what it reads of the table besides the rows' contents; the contents do not count it.
         disjoint: whether rows of equal content never lie in two of train, validation, test.
             Rows of a series are no examples by themselves, so there it is the time order that
             separates the splits, and equal readings may occur in all of them.
@@ -39,7 +39,7 @@ class Splitter(ABC):
         """Assign each row one of `SPLITS`, in table order.
 
         Args:
-            rows: `content` and `columns`, and the column of time where there is one.
+            rows: contents and `columns`, and the column of time where there is one.
             time: name of that column.
         """
 
@@ -65,7 +65,7 @@ class HashSplitter(Splitter):
 
     def assign(self, rows: pa.Table, time: str | None) -> np.ndarray:  # noqa: ARG002 - as the base class has it
         """See `Splitter.assign`."""
-        draw = uniform_hash(hashing.content_numbers(rows.column("content")), self.salt)
+        draw = uniform_hash(hashing.content_numbers(rows.column(CONTENT)), self.salt)
         return np.select([draw < self.test, draw < self.test + self.validation], ["test", "validation"], "train")
 
 
@@ -111,7 +111,7 @@ class PredefinedSplitter(Splitter):
             raise DataError(msg)
         meanings = np.array([self.names[value] for value in came.dictionary.to_pylist()], dtype="<U10")
         splits = meanings[np.asarray(came.indices)]
-        content = hashing.content_numbers(rows.column("content"))
+        content = hashing.content_numbers(rows.column(CONTENT))
         if self.validation:
             splits[(splits == "train") & (uniform_hash(content, self.salt) < self.validation)] = "validation"
         learned = np.isin(splits, ["train", "validation"])
@@ -171,7 +171,7 @@ def assign(dataset: TrainingDataConfig, table: Table) -> np.ndarray:
         DataError: the table cannot be split as the data set says.
     """
     splitter: Splitter = build(dataset.split)
-    wanted = dict.fromkeys(("content", *splitter.columns, *((dataset.time,) if dataset.time else ())))
+    wanted = dict.fromkeys((CONTENT, *splitter.columns, *((dataset.time,) if dataset.time else ())))
     lacking = [name for name in wanted if name not in table.schema.names]
     if lacking:
         msg = f"the split of {dataset.name} needs column {lacking[0]!r}; came: {', '.join(table.schema.names)}"
@@ -192,7 +192,7 @@ def split(dataset: TrainingDataConfig, table: TableRecord, places: Places) -> Sp
     if empty:
         raise DataError(f"the split of {dataset.name} leaves no {empty[0]} rows among {table.rows}; change its shares")
     if build(dataset.split).disjoint:
-        _check_disjoint(dataset.name, hashing.content_numbers(opened.read(["content"]).column("content")), splits)
+        _check_disjoint(dataset.name, hashing.content_numbers(opened.read([CONTENT]).column(CONTENT)), splits)
     codes = np.searchsorted(sorted(SPLITS), splits).astype(np.uint8)
     return SplitRecord(table=table, digest=hashlib.sha256(codes.tobytes()).hexdigest(), **counts)
 
@@ -221,6 +221,6 @@ def _check_disjoint(name: str, content: np.ndarray, splits: np.ndarray) -> None:
     if len(crossing):
         at = int(crossing[0])
         raise DataError(
-            f"the split of {name} leaks: equal inputs lie in two splits, first the content "
+            f"the split of {name} leaks: equal rows lie in two splits, first the content "
             f"{int(content[at]):016x} in both {splits[at]} and {splits[at + 1]}"
         )

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
+from headframe.config.build import build
 from headframe.config.plan.data import DatasetConfig, SourceConfig
 from headframe.datasets import hashing
 from headframe.datasets.readers.base import ReadBatch, RejectedRow
@@ -90,7 +91,7 @@ class Table:
 
     @cached_property
     def schema(self) -> pa.Schema:
-        """The Arrow schema: `row_id`, `content`, then the contract's columns."""
+        """The Arrow schema: name and content of each row, then the contract's columns."""
         return pq.read_schema(self._file)
 
     @property
@@ -252,6 +253,7 @@ class _Writer:
         self.rows = 0
         self._dataset = dataset
         self._columns = contract_schema(dataset.contract.columns)
+        self._content = _content_columns(dataset)
         self._block = _block_rows(self.schema)
         self._waiting: list[pa.RecordBatch] = []
         self._seen = OccurrenceCounter()
@@ -282,7 +284,7 @@ class _Writer:
 
     def _write_block(self, rows: pa.Table) -> None:
         rows = rows.combine_chunks()
-        contents = hashing.content_hashes(rows, self._dataset.inputs)
+        contents = hashing.content_hashes(rows, self._content)
         numbered = self._seen.count_earlier(contents) if self._dataset.key is None else None
         names = _named(contents, numbered) if numbered is not None else self._keys(rows)
         block = pa.Table.from_arrays([pa.array(names), pa.array(contents), *rows.columns], schema=self.schema)
@@ -333,6 +335,15 @@ class OccurrenceCounter:
         while self._levels and len(self._levels[-1]) < 2 * len(fresh):
             fresh = np.sort(np.concatenate([self._levels.pop(), fresh]), kind="stable")
         self._levels.append(fresh)
+
+
+def _content_columns(dataset: DatasetConfig) -> list[str]:
+    """Return the columns that make two rows equal: all but the target, the key and what the source says of its split.
+
+    Which of them are inputs does not matter, so that a study of the inputs is measured on the same test rows.
+    """
+    others = [name for name in dataset.contract.columns if name != dataset.target]
+    return [name for name in others if name not in (dataset.key, *build(dataset.split).columns)] or others
 
 
 def _named(contents: Sequence[str], numbered: np.ndarray) -> list[str]:

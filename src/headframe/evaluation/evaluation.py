@@ -11,15 +11,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from headframe.config.build import build
+from headframe.config.plan.data import ROW_ID
 from headframe.config.plan.plan import VersionPlan
-from headframe.datasets.table import open_record
+from headframe.datasets.table import Table, open_record
 from headframe.digests import file_digest, write_atomically, write_record
 from headframe.errors import DataError, HeadframeError
-from headframe.evaluation.intervals import CONTENT, Resampling, block_length
+from headframe.evaluation.intervals import Resampling, block_length
 from headframe.evaluation.layout import CARD, METRICS, PLAN, PLOTS, REPORT, SLICES
 from headframe.evaluation.metrics import compute_metrics
 from headframe.evaluation.report import EvaluationResults, SlicesByColumn, card, report
-from headframe.evaluation.slices import row_positions, slice_metrics
+from headframe.evaluation.slices import append_contents, slice_metrics
 from headframe.pages.plot_style import BLUE, GREY, legend, new_figure, png, style
 from headframe.prediction.layout import BUNDLE, HISTORY, JOB, MEMBERS, PREDICTIONS, task_state
 from headframe.records import Evaluated, TableRecord, Trained
@@ -51,13 +52,14 @@ def evaluate_model(  # noqa: PLR0917 - one call a stage, each argument another r
     """
     task: Task = build(plan.task)
     task.restore(task_state(root / trained.folder / BUNDLE))
-    predictions = _rows(root, trained, "test", table, task)
+    opened = open_record(table, root)
+    predictions = _rows(root, trained, "test", opened, task, plan.dataset.inputs)
     block = block_length(task.horizon, predictions.num_rows) if task.horizon else 1
     how = Resampling(plan.evaluation.confidence, plan.evaluation.resamples, plan.seed, block)
     columns = plan.evaluation.slices
-    other = None if baseline is None else _rows(root, baseline, "test", table, task)
+    other = None if baseline is None else _rows(root, baseline, "test", opened, task, plan.dataset.inputs)
     measured = compute_metrics(task, predictions, other, how)
-    raw = open_record(table, root).read(["row_id", *columns]) if columns else None
+    raw = opened.read([ROW_ID, *columns]) if columns else None
     results = EvaluationResults(
         plan=plan,
         table=table,
@@ -69,7 +71,7 @@ def evaluate_model(  # noqa: PLR0917 - one call a stage, each argument another r
     )
     history = _history(root / trained.folder)
     figures = {"learning_curves": learning_curves(history, task.primary_metric)} if history else {}
-    figures |= task.plots(predictions, _rows(root, trained, "validation", table, task))
+    figures |= task.plots(predictions, _rows(root, trained, "validation", opened, task, plan.dataset.inputs))
     try:
         _write(results, {name: png(figure) for name, figure in figures.items()}, folder)
     except OSError as error:
@@ -86,7 +88,9 @@ def evaluate_model(  # noqa: PLR0917 - one call a stage, each argument another r
     )
 
 
-def _rows(root: Path, trained: Trained, split: str, table: TableRecord, task: Task) -> pa.Table:
+def _rows(  # noqa: PLR0917 - what to read, and from where
+    root: Path, trained: Trained, split: str, table: Table, task: Task, inputs: Sequence[str]
+) -> pa.Table:
     """Read the predicted rows of a split, with their content where a row stands for itself."""
     path = root / trained.folder / PREDICTIONS
     if not path.is_file():
@@ -95,10 +99,7 @@ def _rows(root: Path, trained: Trained, split: str, table: TableRecord, task: Ta
         raise DataError(f"{path} was changed since training wrote it; train again")
     predictions = pq.read_table(path)
     rows = predictions.filter(pc.equal(predictions["split"], split))
-    if task.horizon:
-        return rows
-    known = open_record(table, root).read(["row_id", CONTENT])
-    return rows.append_column(CONTENT, known[CONTENT].take(row_positions(rows, known)))
+    return rows if task.horizon else append_contents(rows, table, inputs)
 
 
 def _history(folder: Path) -> dict[str, Epochs]:

@@ -9,9 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headframe.config.plan.data import ROW_ID
+from headframe.datasets.hashing import content_hashes
+from headframe.datasets.table import Table
 from headframe.digests import Record
 from headframe.errors import ConfigurationError, DataError
-from headframe.evaluation.intervals import Resampling, metric_intervals
+from headframe.evaluation.intervals import CONTENT, Resampling, metric_intervals
 from headframe.records import Interval
 from headframe.tasks.base import Task
 
@@ -40,7 +43,7 @@ def slice_metrics(
     Args:
         task: fitted.
         predictions: one row an example, in table order.
-        inputs: `row_id` and the raw columns, of these rows at least.
+        inputs: `ROW_ID` and the raw columns, of these rows at least.
         columns: names in `inputs`.
         how: how rows are drawn; blocks are shortened for slices of few rows.
 
@@ -56,18 +59,29 @@ def slice_metrics(
 
 
 def row_positions(predictions: pa.Table, inputs: pa.Table) -> pa.Array:
-    """Return the position in `inputs` of each predicted row, by `row_id`.
+    """Return the position in `inputs` of each predicted row, by its name.
 
     Raises:
         DataError: the inputs lack a predicted row.
     """
-    positions = pc.index_in(predictions["row_id"].combine_chunks(), value_set=inputs["row_id"].combine_chunks())
+    positions = pc.index_in(predictions["row_id"].combine_chunks(), value_set=inputs[ROW_ID].combine_chunks())
     if positions.null_count:
         raise DataError(
             f"{positions.null_count} predicted rows are not in the table, so nothing more is known of them; "
             "the predictions belong to another version of the data"
         )
     return positions
+
+
+def append_contents(predictions: pa.Table, table: Table, inputs: Sequence[str]) -> pa.Table:
+    """Append the column `content`: equal where rows have equal inputs, which are drawn together.
+
+    Raises:
+        DataError: the table lacks a predicted row or a column.
+    """
+    raw = table.read([ROW_ID, *inputs])
+    rows = raw.take(row_positions(predictions, raw))
+    return predictions.append_column(CONTENT, pa.array(content_hashes(rows, inputs)))
 
 
 @dataclass(frozen=True)

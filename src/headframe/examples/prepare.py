@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from headframe.config.build import build
-from headframe.config.plan.data import TrainingDataConfig
+from headframe.config.plan.data import ROW_ID, TrainingDataConfig
 from headframe.config.plan.task import TaskConfig
 from headframe.datasets.splits import assign
 from headframe.datasets.table import Table
@@ -31,7 +31,7 @@ class PreparedData:
 
     Attributes:
         dataset: the data set.
-        rows: `row_id` and the raw columns, without rows that no example needs, in table order.
+        rows: `ROW_ID` and the raw columns, without rows that no example needs, in table order.
         splits: for each row `train`, `validation`, `test` or `unused`.
         task: fitted on training rows.
         component: the task as the plan has it.
@@ -83,7 +83,7 @@ class PreparedData:
 
     def row_ids(self, indices: np.ndarray, lookback: int) -> pa.Array:
         """Return each example's `row_id`: its row's, or that of the first row that its window predicts."""
-        return self.rows.column("row_id").combine_chunks().take(pa.array(indices + lookback))
+        return self.rows.column(ROW_ID).combine_chunks().take(pa.array(indices + lookback))
 
     def probe(self, lookback: int) -> pa.Table:
         """Return the raw rows of the first test examples."""
@@ -108,7 +108,7 @@ def prepare(dataset: TrainingDataConfig, component: TaskConfig, table: Table) ->
     Raises:
         DataError: a column is missing, a split is empty, or the targets cannot be learned.
     """
-    columns = dict.fromkeys(("row_id", *dataset.inputs, *dataset.target_columns))
+    columns = dict.fromkeys((ROW_ID, *dataset.inputs, *dataset.target_columns))
     missing = [name for name in columns if name not in table.schema.names]
     if missing:
         raise DataError(f"table {dataset.name} has no column {missing[0]!r}; it has: {', '.join(table.schema.names)}")

@@ -1,5 +1,7 @@
 """Raw Arrow columns as NumPy arrays, with the checks that all encoders need."""
 
+from collections.abc import Collection
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -43,6 +45,13 @@ def number_columns(rows: pa.Table, names: tuple[str, ...]) -> np.ndarray:
             msg = f"column {name!r} is empty or NaN in row {empty[0]} (counted from 0), but every row needs a number"
             raise DataError(msg)
     return values
+
+
+def free_name(name: str, taken: Collection[str]) -> str:
+    """Return a name for a column of ours beside columns `taken`: `name`, with as many `_` behind it as it needs."""
+    while name in taken:
+        name += "_"
+    return name
 
 
 def is_text(kind: pa.DataType) -> bool:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headframe.config.build import build
+from headframe.config.plan.data import CONTENT, ROW_ID
 from headframe.datasets import hashing
 from headframe.datasets.splits import SPLITS
 from headframe.gates.context import GateContext
@@ -32,7 +33,7 @@ class Leakage:
         if found != expected:
             reason = f"the table splits into {found[:12]}, but the version was measured on split {expected[:12]}"
             return GateResult.refuse("leaks", reason, numbers)
-        ids = table.read(["row_id"])["row_id"].filter(pa.array(splits == "test")).combine_chunks()
+        ids = table.read([ROW_ID])[ROW_ID].filter(pa.array(splits == "test")).combine_chunks()
         measured = context.rows.predictions["row_id"].combine_chunks()
         foreign = measured.filter(pc.invert(pc.is_in(measured, value_set=ids)))
         if len(foreign):
@@ -47,7 +48,7 @@ class Leakage:
 
     def _contents(self, context: GateContext, numbers: Numbers) -> GateResult:
         splits = context.rows.splits
-        contents = hashing.content_numbers(context.rows.table.read(["content"])["content"])
+        contents = hashing.content_numbers(context.rows.table.read([CONTENT])[CONTENT])
         learned = np.unique(contents[np.isin(splits, ["train", "validation"])])
         tested = contents[splits == "test"]
         shared = np.isin(tested, learned)

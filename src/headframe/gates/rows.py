@@ -12,13 +12,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from headframe.config.build import build
+from headframe.config.plan.data import ROW_ID
 from headframe.datasets import hashing
 from headframe.datasets.splits import assign
 from headframe.datasets.table import Table
 from headframe.digests import file_digest
 from headframe.errors import ConfigurationError, DataError, HeadframeError, Refused, Unavailable
 from headframe.evaluation.intervals import CONTENT, Resampling, block_length
-from headframe.evaluation.slices import row_positions
+from headframe.evaluation.slices import append_contents, row_positions
 from headframe.examples.prepare import PreparedData, prepare
 from headframe.gates.predict import write_predictions
 from headframe.gates.records import SignedRecords
@@ -126,8 +127,7 @@ class VersionRows:
         rows = rows.set_column(rows.column_names.index("target"), "target", targets)
         if self.records.task.horizon:
             return rows
-        contents = self.table.read(["row_id", CONTENT])
-        return rows.append_column(CONTENT, contents[CONTENT].take(row_positions(rows, contents)))
+        return append_contents(rows, self.table, self.records.plan.dataset.inputs)
 
     def _targets(self) -> pa.ChunkedArray:
         """Return the targets of the test rows from the table, as a predictions table has them."""
@@ -222,7 +222,7 @@ class VersionRows:
 
     def raw(self, columns: Sequence[str]) -> pa.Table:
         """Return raw columns of the test rows in their order; of a window those of the first row that it predicts."""
-        rows = self.table.read(["row_id", *columns])
+        rows = self.table.read([ROW_ID, *columns])
         return rows.take(row_positions(self.predictions, rows)).select(list(columns))
 
     @cached_property

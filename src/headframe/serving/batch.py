@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headframe.config.plan.data import ROW_ID
 from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
 from headframe.digests import atomic_file, file_digest
@@ -34,7 +35,8 @@ def predict_to_file(model: str, source: str, target: Path, *, plan: Plan, root: 
         model: `NAME`, `NAME@ALIAS` or `NAME/VERSION`; `NAME` means its champion.
         source: a Parquet, CSV, TSV or JSON-lines file, or the name of a data set.
         target: the file to write: `row_id` and what `Predictor.predict` returns. For a forecast the rows are history
-            and one row a step comes out, with the last row's id in `after`. It appears when it is complete.
+            and one row a step comes out, with the last row's id in `after`. A variable of that name, or called `step`,
+            keeps it, and ours gets a `_`. The file appears when it is complete.
         plan: names whose signatures count, and what makes a champion.
         root: the project's folder.
         uri: MLflow's address.
@@ -91,12 +93,14 @@ def _row_by_row(predictor: Predictor, rows: Rows, source: str) -> Rows:
         except DataError as error:  # which counts rows from the beginning of this table
             where = f", in the part that begins with row {start}" if start else ""
             raise DataError(f"{source}{where}: {error}") from error
-        yield predicted.add_column(0, "row_id", table.column("row_id"))
+        yield predicted.add_column(0, "row_id", table.column(ROW_ID))
         start += table.num_rows
 
 
 def _forecast(predictor: Predictor, rows: Rows) -> Rows:
     import pyarrow as pa  # noqa: PLC0415 - see `write_predicted_rows`
+
+    from headframe.features.columns import free_name  # noqa: PLC0415 - as above
 
     history: pa.Table | None = None
     for table in rows:
@@ -104,8 +108,10 @@ def _forecast(predictor: Predictor, rows: Rows) -> Rows:
         history = longer.slice(max(0, longer.num_rows - predictor.lookback)).combine_chunks()
     if history is not None:
         forecast = predictor.predict(history)
-        last = history.column("row_id")[-1].as_py()
-        yield forecast.add_column(0, "after", pa.array([last] * forecast.num_rows, pa.string()))
+        last = history.column(ROW_ID)[-1].as_py()
+        yield forecast.add_column(
+            0, free_name("after", forecast.column_names), pa.array([last] * forecast.num_rows, pa.string())
+        )
 
 
 def _require_place(target: Path, source: str, root: Path) -> None:

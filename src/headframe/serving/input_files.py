@@ -12,16 +12,17 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from headframe.config.plan.data import ROW_ID
 from headframe.config.targets.nearest import nearest
 from headframe.datasets.table import TABLE, Table
 from headframe.errors import ConfigurationError, DataError, first_line
 from headframe.prediction.schema import cast_table, require_columns, require_unique, to_column, to_table
 
-ROW_ID = "row_id"
+GIVEN_ID = "row_id"  # how a file may call its column of names
 BLOCK_BYTES = 4 * 2**20  # of text that is parsed at once
 
 Rows = Iterator[pa.Table]
-"""Tables of some size with `row_id` (string) and the model's columns, in order."""
+"""Tables of some size with `ROW_ID` (string) and the model's columns, in order."""
 
 
 def open_rows(source: str, root: Path, schema: pa.Schema, size: int) -> Rows:
@@ -30,8 +31,8 @@ def open_rows(source: str, root: Path, schema: pa.Schema, size: int) -> Rows:
     Args:
         source: a Parquet, CSV, TSV or JSON-lines file, or the name of a data set that was collected.
         root: the project's folder.
-        schema: the raw columns that the model takes; others are left out, except `row_id`. Without one the rows'
-            numbers, from 0, are their ids.
+        schema: the raw columns that the model takes; others are left out, except `row_id`, which names the rows where
+            it is none of them. Without it the rows' numbers, from 0, are their names.
         size: rows of each table but the last.
 
     Raises:
@@ -63,12 +64,13 @@ def open_rows(source: str, root: Path, schema: pa.Schema, size: int) -> Rows:
 
 
 def _wanted(names: list[str], schema: pa.Schema, path: Path) -> list[str]:
-    """Return the columns to read: the model's, and `row_id` where it comes and is not one of them."""
+    """Return the columns to read: the model's, then that of the rows' names where one comes that is not the model's."""
     try:
         require_columns(names, schema)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
-    wanted = [*schema.names, *((ROW_ID,) if ROW_ID in names and ROW_ID not in schema.names else ())]
+    ids = [each for each in (ROW_ID, GIVEN_ID) if each in names and each not in schema.names]
+    wanted = [*schema.names, *ids[:1]]
     require_unique([name for name in names if name in wanted])
     return wanted
 
@@ -80,8 +82,8 @@ def _parquet(path: Path, schema: pa.Schema, size: int) -> Rows:
             for batch in file.iter_batches(size, columns=wanted):
                 rows = pa.table(batch)
                 shaped = _in_shape(rows, schema)
-                if ROW_ID in wanted and ROW_ID not in schema.names:
-                    shaped = shaped.append_column(ROW_ID, rows.column(ROW_ID))
+                if len(wanted) > len(schema):
+                    shaped = shaped.append_column(ROW_ID, rows.column(wanted[-1]))
                 yield shaped
     except (pa.ArrowInvalid, OSError) as error:  # Arrow calls a damaged page an error of input
         if isinstance(error, OSError) and error.errno is not None:
@@ -115,7 +117,7 @@ def _delimited(path: Path, schema: pa.Schema, _: int, delimiter: str) -> Rows:
         wanted = _wanted(names, schema, path)
         options = pa.csv.ConvertOptions(
             include_columns=wanted,
-            column_types={**{each.name: each.type for each in schema}, ROW_ID: pa.string()},
+            column_types={**dict.fromkeys(wanted, pa.string()), **{each.name: each.type for each in schema}},
             null_values=[""],
             strings_can_be_null=True,
         )
@@ -126,7 +128,7 @@ def _delimited(path: Path, schema: pa.Schema, _: int, delimiter: str) -> Rows:
             convert_options=options,
         ) as batches:
             for batch in batches:
-                yield pa.table(batch)
+                yield pa.table(batch).rename_columns([*schema.names, *([ROW_ID] if len(wanted) > len(schema) else [])])
     except (pa.ArrowInvalid, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read: {first_line(error)}") from error
 
@@ -140,8 +142,8 @@ def _json_lines(path: Path, schema: pa.Schema, size: int) -> Rows:
             wanted = _wanted(names, schema, path)
             columns: dict[str, Any] = {name: [record.get(name) for record in records] for name in wanted}
             rows = to_table(columns, schema)
-            if wanted[-1] == ROW_ID and ROW_ID not in schema.names:
-                ids = [None if name is None else str(name) for name in columns[ROW_ID]]
+            if len(wanted) > len(schema):
+                ids = [None if name is None else str(name) for name in columns[wanted[-1]]]
                 rows = rows.append_column(ROW_ID, to_column(ids, pa.field(ROW_ID, pa.string())))
             yield rows
 
@@ -179,7 +181,7 @@ def _numbered(tables: Rows, source: str) -> Rows:
         if ROW_ID in table.column_names:
             names = table.column(ROW_ID)
             if names.null_count:
-                raise DataError(f"{source}: a row has no {ROW_ID}; give each row one, or leave the column out")
+                raise DataError(f"{source}: a row has no {GIVEN_ID}; give each row one, or leave the column out")
             rows = table.drop_columns([ROW_ID])
         else:
             rows, names = table, pa.array(range(start, start + table.num_rows))

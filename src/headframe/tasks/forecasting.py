@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from headframe.config.ranges import Count
 from headframe.errors import DataError
-from headframe.features.columns import mean_and_std
+from headframe.features.columns import free_name, mean_and_std
 from headframe.tasks.base import ErrorName, NumericTask
 from headframe.tasks.statistics import Statistic, mean, root_mean
 
@@ -49,9 +49,6 @@ class Forecasting(NumericTask):
         if target.num_rows <= self.horizon:
             msg = f"{target.num_rows} training rows are too few to learn a forecast of {self.horizon} rows from"
             raise DataError(msg)
-        if STEP in target.column_names:
-            msg = f"a variable may not be called {STEP!r}, which counts the rows of a forecast; rename the column"
-            raise DataError(msg)
         self.columns_ = tuple(target.column_names)
         self.mean_, self.deviation_ = mean_and_std(self.values(target))
 
@@ -63,7 +60,7 @@ class Forecasting(NumericTask):
     @override
     def decode(self, scores: np.ndarray) -> pa.Table:
         examples = len(scores)
-        columns = {STEP: np.tile(np.arange(1, self.horizon + 1), examples)}
+        columns = {free_name(STEP, self.columns_): np.tile(np.arange(1, self.horizon + 1), examples)}
         for position, name in enumerate(self.columns_):
             columns[name] = scores[:, :, position].ravel()
         return pa.table(columns)

@@ -9,6 +9,9 @@ from headframe.config.targets.find_definition import submodules
 from headframe.config.targets.nearest import nearest
 from headframe.digests import Record
 
+ROW_ID, CONTENT = "__row_id__", "__content__"
+"""The columns that every table has besides those of its contract, which therefore may not have these names."""
+
 
 class SourceConfig(Record):
     """Where one raw file comes from."""
@@ -44,7 +47,16 @@ class TableContract(Record):
 
     min_rows: int = Field(default=1, ge=1)
     max_rows: int | None = Field(default=None, ge=1)
-    columns: dict[str, ColumnContract] = Field(min_length=1)  # all columns of the table but `row_id`
+    columns: dict[str, ColumnContract] = Field(min_length=1)  # all columns of the table but our own
+
+    @field_validator("columns")
+    @classmethod
+    def _names_are_free(cls, columns: dict[str, ColumnContract]) -> dict[str, ColumnContract]:
+        for name in (ROW_ID, CONTENT):
+            if name in columns:
+                msg = f"a column may not be called {name!r}, which Headframe adds to every table; rename it"
+                raise ValueError(msg)
+        return columns
 
 
 class TrainingDataConfig(Record):
@@ -71,7 +83,7 @@ class DatasetConfig(TrainingDataConfig):
     homepage: str = ""
     sources: dict[str, SourceConfig] = Field(min_length=1)
     reader: Component
-    key: str | None = None  # column that identifies a row at its source; without one the content does
+    key: str | None = None  # column that identifies a row at its source; without one the other columns do
     tasks: tuple[Name, ...] = Field(default=(), json_schema_extra=DECLARED)  # kinds of task that the data are for
     max_rejected: int = Field(default=0, ge=0)  # rows that may be unreadable before the run stops
     contract: TableContract
