@@ -5,7 +5,7 @@ from pathlib import Path
 from headframe.config.load import load_plan
 from headframe.config.plan.data import DatasetConfig
 from headframe.config.project import Project
-from headframe.datasets.commit import commit, is_committed
+from headframe.data_versions.commit import commit, is_committed
 from headframe.datasets.ingest import ingest, is_current
 from headframe.datasets.splits import split
 from headframe.orchestration import flow, step

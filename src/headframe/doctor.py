@@ -22,7 +22,7 @@ from packaging.version import Version
 from headframe import servers
 from headframe.config.load import load_plan
 from headframe.config.project import Project
-from headframe.datasets.dvc_files import DvcSettings
+from headframe.data_versions.dvc_files import DvcSettings
 from headframe.digests import Record
 from headframe.errors import HeadframeError
 from headframe.signing import keys

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from headframe.config.plan.data import DatasetConfig
-from headframe.datasets.commit import CommittedVersion, commit, is_committed
+from headframe.data_versions.commit import CommittedVersion, commit, is_committed
+from headframe.data_versions.versions import DataFolderVersions
 from headframe.datasets.ingest import ingest, is_current
-from headframe.datasets.versions import DataFolderVersions
 from headframe.errors import DataError, HeadframeError
 from headframe.places import Places
 

@@ -10,8 +10,8 @@ import pytest
 from dvc.api import DVCFileSystem
 
 from headframe.config.plan.data import DatasetConfig
-from headframe.datasets.commit import commit
-from headframe.datasets.dvc_files import DvcSettings, object_file, settings_of_remote, tracked_files
+from headframe.data_versions.commit import commit
+from headframe.data_versions.dvc_files import DvcSettings, object_file, settings_of_remote, tracked_files
 from headframe.datasets.ingest import ingest
 from headframe.places import Places
 

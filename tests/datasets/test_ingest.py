@@ -189,7 +189,7 @@ def test_rejected_rows_are_kept_with_their_reasons_up_to_the_limit(people: Peopl
     text = "name,age,height,city\nAda,36,1.6,London\nBob,old,1.7,Rome\nEve,30,inf,Oslo\nKim,20,,Kiel\n"
     with pytest.raises(DataError) as caught:
         ingest(people(text), Places(tmp_path))
-    assert "2 rows cannot be read and dataset.max_rejected allows 0; row 3 of source people" in str(caught.value)
+    assert "2 rows cannot be read and dataset.max_rejected allows 0; line 3 of source people" in str(caught.value)
     assert "column 'age' holds 'old', which is no int64" in str(caught.value)
     assert not (tmp_path / "data").exists()
     record = ingest(people(text, max_rejected=2), Places(tmp_path))

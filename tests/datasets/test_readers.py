@@ -184,7 +184,8 @@ def test_idx_files_that_do_not_fit_are_refused(tmp_path: Path, spoil: Callable[.
 
 def test_mnist_is_what_numpy_reads(raw_data: Callable[[str], Path], shipped: Callable[[str], DatasetConfig]) -> None:
     mirror = raw_data("mnist")
-    files = {name: mirror / source.uri.removeprefix("file:") for name, source in shipped("mnist").sources.items()}
+    sources = shipped("mnist").sources
+    files = {name: mirror / sources[name].uri.removeprefix("file:") for name in ("test_images", "test_labels")}
     reader = Idx(parts={"test": ("test_images", "test_labels")}, label="digit")
     schema = contract_schema(shipped("mnist").contract.columns)
     batches = [batch.rows for batch in reader.read(files, schema)]
@@ -218,7 +219,7 @@ def test_a_row_that_one_of_the_files_spoils_is_rejected_whole(tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("right", "said"),
-    [("c\n5\n", "right ends"), ("c\n5\n6\n7\n", "left ends"), ("c\n\n5\n", "left has line 2, .*right has line 3")],
+    [("c\n5\n", "right ends"), ("c\n5\n6\n7\n", "left ends"), ('c\n"5\n"\n6\n', "left has line 3, .*right has line 4")],
 )
 def test_side_by_side_files_that_do_not_match_are_refused(tmp_path: Path, right: str, said: str) -> None:
     with pytest.raises(DataError, match=said):

@@ -13,9 +13,9 @@ import pytest
 from dvc.repo import Repo
 
 from headframe.config.plan.data import DatasetConfig
+from headframe.data_versions.versions import DataFolderVersions
 from headframe.datasets.ingest import ingest
 from headframe.datasets.table import Table, open_record
-from headframe.datasets.versions import DataFolderVersions
 from headframe.errors import DataError, HeadframeError
 from headframe.places import Places
 

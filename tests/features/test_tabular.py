@@ -63,9 +63,9 @@ def test_missing_numbers_become_the_training_median_and_are_marked() -> None:
 
 def test_a_number_missing_where_training_never_missed_one_is_refused() -> None:
     encoder = fitted(pa.table({"x": [1.0, 2.0]}))
-    with pytest.raises(DataError, match="'x' is empty or NaN in row 1"):
+    with pytest.raises(DataError, match="'x' is empty or NaN in row 2"):
         encoder.encode(pa.table({"x": [1.0, None]}))
-    with pytest.raises(DataError, match="'x' holds infinity in row 0"):
+    with pytest.raises(DataError, match="'x' holds infinity in row 1"):
         encoder.encode(pa.table({"x": [float("inf"), 1.0]}))
 
 

@@ -43,7 +43,7 @@ def test_state_restores_equal_encodings() -> None:
 
 def test_gaps_are_refused() -> None:
     encoder = Windows(2)
-    with pytest.raises(DataError, match="'a' is empty or NaN in row 1"):
+    with pytest.raises(DataError, match="'a' is empty or NaN in row 2"):
         encoder.fit(pa.table({"a": [1.0, None, 2.0]}), ("a",))
-    with pytest.raises(DataError, match="'a' holds infinity in row 0"):
+    with pytest.raises(DataError, match="'a' holds infinity in row 1"):
         encoder.fit(pa.table({"a": [float("-inf"), 2.0]}), ("a",))

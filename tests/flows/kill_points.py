@@ -21,7 +21,7 @@ from headframe.telemetry import switch_off
 HEAVY = (
     "headframe.config.load",
     "headframe.datasets.ingest",
-    "headframe.datasets.versions",
+    "headframe.data_versions.versions",
     "headframe.validation.checks",
     "great_expectations.data_context",
     "great_expectations.checkpoint",
@@ -43,7 +43,7 @@ MIDDLE = {
     "ingest": ("headframe.datasets.ingest", "_install"),  # the table is written, but not in its place
     "validate": ("headframe.validation.validate", "write_record"),  # all is checked, nothing written down
     "split": ("headframe.datasets.splits", "_check_disjoint"),  # each row has its part, nothing is proven
-    "commit": ("headframe.datasets.dvc_store.DvcStore", "push"),  # in DVC's cache, not in its remote
+    "commit": ("headframe.data_versions.dvc_store.DvcStore", "push"),  # in DVC's cache, not in its remote
     "fit-baseline": ("headframe.training.single", "conclude"),  # the bundle is there, without its result
     "fit": ("headframe.training.single", "conclude"),  # so is the first member's; the second never began
     "evaluate": ("headframe.evaluation.evaluation", "report"),  # plots and card are written, the page is not

@@ -29,9 +29,9 @@ from headframe.config.plan.data import ROW_ID
 from headframe.config.plan.plan import fingerprint_of
 from headframe.config.plan.promotion import PromotionConfig
 from headframe.config.project import Project
+from headframe.data_versions.versions import DataFolderVersions
 from headframe.datasets.splits import assign, split
 from headframe.datasets.table import Table
-from headframe.datasets.versions import DataFolderVersions
 from headframe.digests import file_digest
 from headframe.errors import ConfigurationError, DataError, HeadframeError, Refused
 from headframe.evaluation.paired import PairedTest

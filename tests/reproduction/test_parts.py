@@ -11,9 +11,9 @@ from filelock import FileLock
 from fixtures import in_child, plan_for
 from leftovers import git, lineage_of, make_project, picture
 
+from headframe.data_versions.versions import DataFolderVersions
 from headframe.datasets.ingest import ingest
 from headframe.datasets.table import METADATA, Table
-from headframe.datasets.versions import DataFolderVersions
 from headframe.digests import write_record
 from headframe.errors import Refused
 from headframe.places import Places

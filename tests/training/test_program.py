@@ -78,7 +78,7 @@ def test_inputs_that_are_no_numbers_end_in_one_sentence_and_code_3(training_proj
     run = training_project.train(plan, f"bad-{value}")
     assert run.code == 3
     assert run.stderr.startswith("error: column 'other' ")
-    assert "in row 40 (counted from 0)" in run.stderr
+    assert "in row 41" in run.stderr
     assert run.stderr.count("\n") == 1
     assert not (run.folder / "bundle").exists()
 

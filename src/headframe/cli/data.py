@@ -61,7 +61,7 @@ def _tables(arguments: argparse.Namespace, project: Project) -> CommandResult:
 
 def _versions(arguments: argparse.Namespace, project: Project) -> CommandResult:
     """Read what DVC has stored."""
-    from headframe.datasets.versions import DataFolderVersions
+    from headframe.data_versions.versions import DataFolderVersions
 
     versions = DataFolderVersions(project.root)
     if arguments.action == "restore":

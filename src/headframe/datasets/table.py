@@ -373,7 +373,7 @@ def _write_rejected(file: Path, rejected: Sequence[RejectedRow]) -> None:
 
 def _too_many(dataset: DatasetConfig, rejected: Sequence[RejectedRow]) -> str:
     first = rejected[0]
-    which = f"row {first.position} of source {first.source} {first.reason}" if first.source else first.reason
+    which = f"line {first.position} of source {first.source} {first.reason}" if first.source else first.reason
     return (
         f"dataset {dataset.name}: {len(rejected)} rows cannot be read and dataset.max_rejected allows "
         f"{dataset.max_rejected}; {which}; fix the file or raise dataset.max_rejected"

@@ -25,8 +25,8 @@ def number_column(rows: pa.Table, name: str) -> np.ndarray:
     values = pc.cast(plain, pa.float64(), safe=False).to_numpy()
     infinite = np.flatnonzero(np.isinf(values))
     if len(infinite):
-        row = infinite[0]
-        msg = f"column {name!r} holds infinity in row {row} (counted from 0); clean the data or leave the row out"
+        row = infinite[0] + 1
+        msg = f"column {name!r} holds infinity in row {row}; clean the data or leave the row out"
         raise DataError(msg)
     return np.asarray(values, dtype=np.float64)
 
@@ -42,7 +42,7 @@ def number_columns(rows: pa.Table, names: tuple[str, ...]) -> np.ndarray:
         values[:, position] = number_column(rows, name)
         empty = np.flatnonzero(np.isnan(values[:, position]))
         if len(empty):
-            msg = f"column {name!r} is empty or NaN in row {empty[0]} (counted from 0), but every row needs a number"
+            msg = f"column {name!r} is empty or NaN in row {empty[0] + 1}, but every row needs a number"
             raise DataError(msg)
     return values
 
@@ -61,9 +61,9 @@ def is_text(kind: pa.DataType) -> bool:
 
 
 def first_empty(column: pa.ChunkedArray) -> int:
-    """Return the row of the first empty cell."""
+    """Return the number of the first row with an empty cell, counted from 1 as in every message."""
     row: int = column.is_null().index(value=True).as_py()
-    return row
+    return row + 1
 
 
 def text_column(rows: pa.Table, name: str) -> list[str]:
@@ -77,7 +77,7 @@ def text_column(rows: pa.Table, name: str) -> list[str]:
         raise DataError(f"column {name!r} holds {column.type}, but text was expected")
     if column.null_count:
         row = first_empty(column)
-        msg = f"column {name!r} has no text in row {row} (counted from 0); every row needs one, even if only a blank"
+        msg = f"column {name!r} has no text in row {row}; every row needs one, even if only a blank"
         raise DataError(msg)
     return [str(text) for text in column.to_pylist()]
 

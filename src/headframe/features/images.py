@@ -85,7 +85,7 @@ def _batches(rows: pa.Table, name: str) -> Iterator[np.ndarray]:
         msg = f"column {name!r} holds {kind}, but images were expected: uint8 tensors (height, width, channels)"
         raise DataError(msg)
     if column.null_count:
-        msg = f"column {name!r} has no image in row {first_empty(column)} (counted from 0); leave the row out"
+        msg = f"column {name!r} has no image in row {first_empty(column)}; leave the row out"
         raise DataError(msg)
     for chunk in column.chunks:
         for start in range(0, len(chunk), AT_ONCE):

@@ -114,8 +114,8 @@ class Tabular(Encoder):
             values = number_column(rows, number.column)
             missing = np.isnan(values)
             if missing.any() and not number.missing:
-                where = np.flatnonzero(missing)[0]
-                msg = f"column {number.column!r} is empty or NaN in row {where} (counted from 0), "
+                where = np.flatnonzero(missing)[0] + 1
+                msg = f"column {number.column!r} is empty or NaN in row {where}, "
                 raise DataError(msg + "which no training row was; fill it or leave the row out")
             values = self._in_log(number.column, np.where(missing, number.median, values))
             encoded[:, position] = (values - number.mean) / number.deviation

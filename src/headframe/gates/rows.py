@@ -59,7 +59,7 @@ class VersionRows:
             present = None  # not collected on this machine, or damaged: a committed version decides
         if present is not None and present.digest == expected:
             return present
-        from headframe.datasets.versions import DataFolderVersions  # noqa: PLC0415 - imports dvc: a second
+        from headframe.data_versions.versions import DataFolderVersions  # noqa: PLC0415 - imports dvc: a second
 
         try:
             return DataFolderVersions(root).extract(name, expected, self.records.scratch / "data" / name)

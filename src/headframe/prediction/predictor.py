@@ -141,11 +141,11 @@ class SinglePredictor(Predictor):
 
     def _batch_scores(self, inputs: Encoded, start: int) -> np.ndarray:
         if not finite(inputs):
-            raise DataError(f"the features of rows {start} to {start + inputs.shape[0] - 1} hold NaN or infinity")
+            raise DataError(f"the features of rows {start + 1} to {start + inputs.shape[0]} hold NaN or infinity")
         scores = self.task.scores(self.model(inputs))
         if not np.isfinite(scores).all():
             raise DataError(
-                f"the model predicts NaN or infinity for rows {start} to {start + inputs.shape[0] - 1}; if they hold "
+                f"the model predicts NaN or infinity for rows {start + 1} to {start + inputs.shape[0]}; if they hold "
                 "no numbers far from all that it was trained on, train it again"
             )
         return scores

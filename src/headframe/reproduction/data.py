@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from headframe.config.project import Project
-from headframe.datasets.dvc_files import DvcSettings, holds_objects, settings_of_remote
+from headframe.data_versions.dvc_files import DvcSettings, holds_objects, settings_of_remote
 from headframe.datasets.hashing import update_digest
 from headframe.datasets.table import TABLE, Table
 from headframe.digests import canonical
@@ -41,7 +41,7 @@ def restore_table(table: TableRecord, project: Path, root: Path) -> str:
         stores["the project's DVC remote"] = settings.with_remotes_only()
     if not stores:
         return SOURCES
-    from headframe.datasets.versions import DataFolderVersions  # noqa: PLC0415 - dvc costs seconds
+    from headframe.data_versions.versions import DataFolderVersions  # noqa: PLC0415 - dvc costs seconds
 
     folder = root / ".dvc"
     for name, files in stores.items():

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headframe.datasets.readers.base import ReadBatch, Reader, RejectedRow
-from headframe.datasets.readers.lines import Row, rejected, rows_of
+from headframe.datasets.readers.lines import Row, first_row, rejected, rejected_lines, rows_of
 from headframe.errors import DataError
 
 BATCH = 16_384  # rows that are turned into Arrow arrays at once
@@ -57,7 +57,7 @@ class Delimited(Reader):
     def _names(self, file: Path, found: Iterator[Row | RejectedRow]) -> list[str]:
         if self.columns is not None:
             return list(self.columns)
-        first = next(found, None)
+        first = first_row(found)
         if not isinstance(first, Row):
             raise DataError(f"{file} has no line that names its columns")
         return [cell.strip() for cell in first.cells]
@@ -66,6 +66,9 @@ class Delimited(Reader):
         twice = [name for name, times in Counter(names).items() if times > 1 and name in schema.names]
         if twice:
             raise DataError(f"{file} has {names.count(twice[0])} columns {twice[0]!r}; give each a name of its own")
+        if self.parts and self.part in names:
+            msg = f"{file} has a column {self.part!r} of its own; name that of reader.parts otherwise in reader.part"
+            raise DataError(msg)
         given = {*names, self.part} if self.parts else {*names}
         lacking = [name for name in schema.names if name not in given]
         if lacking:
@@ -82,9 +85,13 @@ class Delimited(Reader):
         for row in found:
             if isinstance(row, RejectedRow):
                 refused.append(row)
+            elif row.is_blank and len(names) > 1:
+                continue
             elif len(row.cells) != len(names):
-                reason = f"has {len(row.cells)} cells where {len(names)} were expected"
-                refused.append(rejected(source, row, reason, self.delimiter))
+                refused += rejected_lines(source, row, f"has {len(row.cells)} cells where {len(names)} were expected")
+            elif row.swallows(self.delimiter, len(names)):
+                reason = f"holds {len(row.lines) - 2} lines that look like rows; close the quote, or set reader.quoted"
+                refused += rejected_lines(source, row, reason)
             else:
                 rows.append(row)
             if len(rows) + len(refused) >= BATCH:
@@ -109,7 +116,7 @@ class Delimited(Reader):
         batch = pa.RecordBatch.from_arrays(arrays, schema=pa.schema([field.with_nullable(True) for field in schema]))
         if reasons:
             batch = batch.filter(pa.array([index not in reasons for index in range(len(rows))]))
-            refused = refused + [rejected(source, rows[at], why, self.delimiter) for at, why in reasons.items()]
+            refused = refused + [rejected(source, rows[at], why) for at, why in reasons.items()]
         refused.sort(key=lambda one: one.position)
         return ReadBatch(batch.cast(schema), tuple(refused))
 

@@ -41,6 +41,9 @@ class Idx(Reader):
         if {self.image, self.label, self.part} != {*schema.names}:
             msg = f"IDX files give {self.image}, {self.label}, {self.part}; expected: {', '.join(schema.names)}"
             raise DataError(msg)
+        unread = [name for name in files if not any(name in pair for pair in self.parts.values())]
+        if unread:
+            raise DataError(f"no pair of reader.parts names source {unread[0]!r}, so its rows would be lost; add it")
         for part, pair in self.parts.items():
             lacking = [name for name in pair if name not in files]
             if lacking:

@@ -8,18 +8,33 @@ from typing import NamedTuple
 
 from headframe.datasets.readers.base import RAW_LENGTH, RejectedRow, open_bytes
 
+QUOTE = '"'
+SUSPICIOUS_LINES = 3
+"""So many rows of the right length within one cell are no text with line ends, but rows behind a quote left open."""
+
 
 class Row(NamedTuple):
-    """The cells of one row and the line on which it ends, counted from 1."""
+    """The cells of one row, the line on which it begins, counted from 1, and its lines as they stand in the file."""
 
     line: int
     cells: list[str]
+    lines: tuple[str, ...]
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether its line is empty: a row with an empty cell in a file of one column, else no row."""
+        return self.cells == [""] and QUOTE not in self.lines[0]
+
+    def swallows(self, delimiter: str, cells: int) -> bool:
+        """Return whether the row has taken in lines that look like rows of so many cells."""
+        counts = [line.count(delimiter) + 1 for line in self.lines[1:-1]]
+        return cells > 1 and len(counts) >= SUSPICIOUS_LINES and {*counts} == {cells}
 
 
 def rows_of(
     source: str, file: Path, delimiter: str, *, quoted: bool, comment: str | None = None
 ) -> Iterator[Row | RejectedRow]:
-    """Yield each row of a UTF-8 text file (plain or gzip); blank lines and comments are passed over.
+    """Yield each row of a UTF-8 text file (plain or gzip), also blank lines; only comments are passed over.
 
     Args:
         source: name of the source, for rejected rows.
@@ -32,39 +47,64 @@ def rows_of(
     with open_bytes(file) as stream:
         # A byte that is no UTF-8 becomes a lone surrogate, so that it spoils its own row and not the file.
         text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="" if quoted else "\n")
-        found = _quoted(source, text, delimiter, comment) if quoted else _plain(text, delimiter, comment)
-        for row in found:
-            if isinstance(row, Row) and not _is_unicode("".join(row.cells)):
-                yield rejected(source, row, "is not UTF-8 text", delimiter)
+        lines = enumerate(text, start=1)
+        for number, line in lines:
+            if comment and line.startswith(comment):
+                continue
+            if quoted and QUOTE in line:
+                found = _quoted(source, number, line, lines, delimiter)
             else:
-                yield row
+                found = [Row(number, without_end(line).split(delimiter), (line,))]
+            for row in found:
+                if isinstance(row, Row) and not _is_unicode("".join(row.cells)):
+                    yield rejected(source, row, "is not UTF-8 text")
+                else:
+                    yield row
 
 
-def rejected(source: str, row: Row, reason: str, delimiter: str) -> RejectedRow:
+def first_row(found: Iterator[Row | RejectedRow]) -> Row | RejectedRow | None:
+    """Return the first row whose line is not blank; None without any."""
+    return next((row for row in found if isinstance(row, RejectedRow) or not row.is_blank), None)
+
+
+def rejected(source: str, row: Row, reason: str) -> RejectedRow:
     """Return a row as rejected; bytes that are no text are shown in hexadecimal."""
-    raw = delimiter.join(row.cells)[:RAW_LENGTH].encode(errors="surrogateescape").decode(errors="backslashreplace")
-    return RejectedRow(source, row.line, reason, raw)
+    raw = without_end("".join(row.lines))[:RAW_LENGTH]
+    shown = raw.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    return RejectedRow(source, row.line, reason, shown)
 
 
-def _plain(text: io.TextIOWrapper, delimiter: str, comment: str | None) -> Iterator[Row]:
-    for number, line in enumerate(text, start=1):
-        content = line.rstrip("\r\n")
-        if content and not (comment and content.startswith(comment)):
-            yield Row(number, content.split(delimiter))
+def rejected_lines(source: str, row: Row, reason: str) -> list[RejectedRow]:
+    """Return each line of a row as rejected, since which of them are rows of their own cannot be known."""
+    also = f"is within quoted text that begins in line {row.line} and {reason}"
+    return [
+        rejected(source, Row(number, [], (line,)), reason if number == row.line else also)
+        for number, line in enumerate(row.lines, start=row.line)
+    ]
 
 
-def _quoted(source: str, text: io.TextIOWrapper, delimiter: str, comment: str | None) -> Iterator[Row | RejectedRow]:
-    reader = csv.reader(text, delimiter=delimiter, strict=True)
-    while True:
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield RejectedRow(source, reader.line_num, f"is no row of quoted text: {error}", "")
-            continue
-        if cells and not (comment and cells[0].startswith(comment)):
-            yield Row(reader.line_num, cells)
+def _quoted(
+    source: str, number: int, line: str, lines: Iterator[tuple[int, str]], delimiter: str
+) -> list[Row] | list[RejectedRow]:
+    """Read the row that begins with a line that holds a quote, and takes as many of the next lines as it needs."""
+    taken = [line]
+
+    def needed() -> Iterator[str]:
+        yield line
+        for _, following in lines:
+            taken.append(following)
+            yield following
+
+    try:
+        cells = next(csv.reader(needed(), delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        return rejected_lines(source, Row(number, [], tuple(taken)), f"is no row of quoted text: {error}")
+    return [Row(number, cells, tuple(taken))]
+
+
+def without_end(line: str) -> str:
+    """Return a line without its one line end."""
+    return line[: -2 if line.endswith("\r\n") else -1] if line.endswith(("\n", "\r")) else line
 
 
 def _is_unicode(text: str) -> bool:

@@ -38,7 +38,8 @@ class PixelRows(Reader):
         shape = schema.field(self.image).type.shape
         for source, file in files.items():
             found = rows_of(source, file, self.delimiter, quoted=False)
-            while rows := list(islice(found, max(1, BATCH_BYTES // (4 * prod(shape))))):
+            filled = (row for row in found if isinstance(row, RejectedRow) or not row.is_blank)
+            while rows := list(islice(filled, max(1, BATCH_BYTES // (4 * prod(shape))))):
                 yield self._batch(source, rows, schema, prod(shape))
 
     def _batch(self, source: str, rows: list[Row | RejectedRow], schema: pa.Schema, pixels: int) -> ReadBatch:
@@ -63,13 +64,13 @@ class PixelRows(Reader):
     def _parse(self, source: str, row: Row, pixels: int) -> np.ndarray | RejectedRow:
         if len(row.cells) != pixels + 1:
             reason = f"has {len(row.cells)} numbers where {pixels} pixels and a label were expected"
-            return rejected(source, row, reason, self.delimiter)
+            return rejected(source, row, reason)
         try:
             numbers = np.array(row.cells, dtype=np.float64)
         except ValueError as error:
-            return rejected(source, row, f"holds what is no number: {error}", self.delimiter)
+            return rejected(source, row, f"holds what is no number: {error}")
         if not np.isfinite(numbers).all() or (numbers != np.floor(numbers)).any():
-            return rejected(source, row, "holds a number that is not whole or not finite", self.delimiter)
+            return rejected(source, row, "holds a number that is not whole or not finite")
         if numbers[:-1].min() < 0 or numbers[:-1].max() > BRIGHTEST:
-            return rejected(source, row, f"holds a pixel outside 0 to {BRIGHTEST}", self.delimiter)
+            return rejected(source, row, f"holds a pixel outside 0 to {BRIGHTEST}")
         return numbers

@@ -1,6 +1,6 @@
 """Delimited text whose columns are spread over several files: line by line, the files describe the same rows."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from headframe.datasets.readers.base import ReadBatch, RejectedRow
 from headframe.datasets.readers.delimited import Delimited
-from headframe.datasets.readers.lines import Row, rows_of
+from headframe.datasets.readers.lines import Row, rows_of, without_end
 from headframe.errors import ConfigurationError, DataError
 
 
@@ -46,6 +46,8 @@ class SideBySide(Delimited):
             for source, file in files.items()
         ]
         for parts in zip_longest(*streams):
+            if not any(isinstance(part, RejectedRow) or (part and not part.is_blank) for part in parts):
+                continue
             lines = [_line(part) for part in parts]
             if len({*lines}) > 1:
                 lengths = ", ".join(
@@ -56,7 +58,13 @@ class SideBySide(Delimited):
                 raise DataError(msg)
             bad = next((part for part in parts if isinstance(part, RejectedRow)), None)
             rows = [part for part in parts if isinstance(part, Row)]
-            yield bad or Row(rows[0].line, [cell for row in rows for cell in row.cells])
+            yield bad or self._join(rows)
+
+    def _join(self, rows: Sequence[Row]) -> Row:
+        """Join the rows that stand in the same lines of the files."""
+        aligned = zip_longest(*(row.lines for row in rows), fillvalue="")
+        lines = tuple(self.delimiter.join(without_end(line) for line in parts) for parts in aligned)
+        return Row(rows[0].line, [cell for row in rows for cell in row.cells], lines)
 
 
 def _line(part: Row | RejectedRow | None) -> int | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from headframe.config.project import Project
-from headframe.datasets.dvc_files import DvcSettings, object_file, tracked_files
+from headframe.data_versions.dvc_files import DvcSettings, object_file, tracked_files
 from headframe.datasets.table import METADATA, open_record
 from headframe.digests import Record
 from headframe.places import Places
@@ -35,7 +35,7 @@ def commit(table: TableRecord, places: Places) -> CommittedVersion:
         DataError: another version lies there now.
         HeadframeError: DVC cannot store it.
     """
-    from headframe.datasets.versions import DataFolderVersions  # noqa: PLC0415 - a stored step must not import dvc
+    from headframe.data_versions.versions import DataFolderVersions  # noqa: PLC0415 - a stored step must not import dvc
 
     open_record(table, places.root)
     DataFolderVersions(places.root).commit(f"{table.dataset} {table.digest}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from headframe.config.project import Project
-from headframe.datasets.dvc_store import DvcStore, Listing, name_of, open_store
+from headframe.data_versions.dvc_store import DvcStore, Listing, name_of, open_store
 from headframe.datasets.ingest import dataset_lock, readable_write_errors
 from headframe.datasets.replace_folder import recover_folder, replace_folder
 from headframe.datasets.table import METADATA, Table
