@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from headframe.config.project import Project
 
 if TYPE_CHECKING:
     from fixtures import Made, World
+    from runs import ForkedRuns
     from team_project import TeamProject
 
 # Two workers share the cores, and a forked child of a process whose OpenMP has threads would wait for them for ever.
@@ -79,6 +81,20 @@ def project(tmp_path: Path) -> Project:
     for name in ("conf", "flows"):
         shutil.copytree(REPOSITORY / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     return Project(root)
+
+
+@pytest.fixture(scope="session")
+def forked_runs() -> Iterator[ForkedRuns]:
+    """A program that runs the command line in forked processes."""
+    from runs import ForkedRuns, environment
+
+    program = REPOSITORY / "tests" / "flows" / "kill_points.py"
+    with subprocess.Popen(
+        [sys.executable, str(program)], env=environment(), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield ForkedRuns(process)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import sklearn.metrics as reference
-from runs import fresh_project
+from runs import ForkedRuns, forking_project, fresh_project
 
 from headframe.config.project import Project
 from headframe.digests import file_digest
@@ -116,24 +116,14 @@ scale: 100.0 # of the target while training
 """
 
 
-def headframe(
-    project: Project, *arguments: str, environment: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "headframe", *arguments],
-        cwd=project.root, capture_output=True, text=True, check=False, env=environment,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done
-
-
 def files(root: Path, *folders: str) -> dict[str, str]:
     """The digest of every file that somebody wrote in some folders; byte code is Python's own."""
     found = (path for folder in folders for path in (root / folder).rglob("*") if path.is_file())
     return {path.relative_to(root).as_posix(): file_digest(path) for path in found if path.suffix != ".pyc"}
 
 
-def test_a_network_a_data_set_and_a_task_are_files_and_nothing_else(project: Project) -> None:
+def test_a_network_a_data_set_and_a_task_are_files_and_nothing_else(forked_runs: ForkedRuns, tmp_path: Path) -> None:
+    project = forking_project(tmp_path / "project")
     root = project.root
     before, library = files(root, "conf", "flows", "src"), files(LIBRARY, ".")
     assert library
@@ -147,13 +137,13 @@ def test_a_network_a_data_set_and_a_task_are_files_and_nothing_else(project: Pro
     rows = [f"{i % 7 + 0.25 + i / 1000},{'red' if i % 2 else 'blue'},{'rose' if i % 2 else 'iris'}" for i in range(400)]
     (root / "flowers.csv").write_text("length,colour,kind\n" + "\n".join(rows) + "\n")
 
-    listed = headframe(project, "list", "--json").stdout
+    _, listed, _ = forked_runs.printed(project, "list", "--json")
     assert all(f'"{name}"' in listed for name in ("wide", "flowers", "worst_class"))
-    done = headframe(
-        project, "train", "--json", "dataset=flowers", "features=tabular", "model=wide", "task=worst_class",
+    document, _ = forked_runs.headframe(
+        project, "train", "dataset=flowers", "features=tabular", "model=wide", "task=worst_class",
         "trainer.max_epochs=12", "trainer.batch_size=16",
     )  # fmt: skip
-    evaluated = json.loads(done.stdout)["evaluated"]
+    evaluated = document["evaluated"]
     assert evaluated["primary_metric"] == "worst_recall"
     assert evaluated["metrics"]["worst_recall"]["value"] > 0.9
 
@@ -177,11 +167,15 @@ def quantiles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[s
         (project.root / name).write_text(text)
     wanted = ("PATH", "HOME", "PYTHONPATH", "OMP_NUM_THREADS", "HEADFRAME_KEYS")
     kept = {name: os.environ[name] for name in wanted if name in os.environ}
-    done = headframe(
-        project, "run", "--json", "dataset=diabetes", "features=tabular", "task=quantiles", "model=mlp",
-        "baseline=ridge", "model.hidden=[16]", "optimizer.lr=0.01", "trainer.max_epochs=4", "evaluation.resamples=100",
-        environment=kept,
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "headframe", "run", "--json", "dataset=diabetes",
+            "features=tabular", "task=quantiles", "model=mlp", "baseline=ridge", "model.hidden=[16]",
+            "optimizer.lr=0.01", "trainer.max_epochs=4", "evaluation.resamples=100",
+        ],
+        cwd=project.root, capture_output=True, text=True, check=False, env=kept,
     )  # fmt: skip
+    assert done.returncode == 0, done.stderr
     return project, json.loads(done.stdout)
 
 

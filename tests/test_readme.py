@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from runs import ForkedRuns
 from sklearn.datasets import load_digits
 
 from headframe.cli.main import main
@@ -53,20 +54,15 @@ def arguments_of(command: str) -> list[str]:
     return shlex.split(command.split(";", maxsplit=1)[0], comments=True)[1:]
 
 
+def user_of(root: Path) -> dict[str, str]:
+    """What the environment of a user called anna holds."""
+    return {"LOGNAME": "anna", "HEADFRAME_KEYS": str(root.with_name("keys"))}
+
+
 def environment_of(root: Path) -> dict[str, str]:
-    """The environment of a user called anna, without servers."""
+    """The environment of that user, without servers."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
-    keys = str(root.with_name("keys"))
-    return {**kept, "PREFECT_HOME": "/nonexistent", "LOGNAME": "anna", "HEADFRAME_KEYS": keys}
-
-
-def call(root: Path, *arguments: str) -> tuple[int, str, str]:
-    """Type a command in a project without servers."""
-    done = subprocess.run(
-        [sys.executable, "-m", "headframe", *arguments],
-        cwd=root, env=environment_of(root), text=True, capture_output=True, timeout=500, check=False,
-    )  # fmt: skip
-    return done.returncode, done.stdout, done.stderr
+    return {**kept, "PREFECT_HOME": "/nonexistent", **user_of(root)}
 
 
 def shown_after(beginning: str) -> list[str]:
@@ -95,9 +91,12 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
     for name in ("conf", "flows"):
         shutil.copytree(REPOSITORY / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     subprocess.run(["git", "init", "--quiet", str(root)], check=True)
-    code, printed, stderr = call(root, "run", "experiment=digits_ensemble")
-    assert code == 0, stderr
-    return Project(root), stderr, printed
+    done = subprocess.run(
+        [sys.executable, "-m", "headframe", "run", "experiment=digits_ensemble"],
+        cwd=root, env=environment_of(root), text=True, capture_output=True, timeout=500, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return Project(root), done.stderr, done.stdout
 
 
 @pytest.mark.parametrize(("document", "command"), commands())
@@ -117,9 +116,10 @@ def test_every_documented_command_is_one(
 
 @pytest.mark.parametrize(("command", "message"), mistakes())
 def test_a_mistake_gets_the_message_of_the_readme(
-    command: str, message: str, finished_run: tuple[Project, str, str]
+    command: str, message: str, finished_run: FinishedRun, forked_runs: ForkedRuns
 ) -> None:
-    code, _, stderr = call(finished_run[0].root, *arguments_of(command))
+    project, _, _ = finished_run
+    code, _, stderr = forked_runs.printed(project, *arguments_of(command), **user_of(project.root))
     shows_code = command.endswith("; echo $?")
     expected, expected_code = message.rsplit(" ", 1) if shows_code else (message, "2")
     assert VARYING.sub("#", stderr.strip().splitlines()[-1]) == VARYING.sub("#", expected)
@@ -134,8 +134,9 @@ def test_the_main_job_ends_as_the_readme_shows(finished_run: FinishedRun) -> Non
     assert not missing, "\n".join(came)
 
 
-def test_the_main_job_again_prints_what_the_readme_shows(finished_run: FinishedRun) -> None:
-    code, _, stderr = call(finished_run[0].root, "run", "experiment=digits_ensemble")
+def test_the_main_job_again_prints_what_the_readme_shows(finished_run: FinishedRun, forked_runs: ForkedRuns) -> None:
+    project, _, _ = finished_run
+    code, _, stderr = forked_runs.printed(project, "run", "experiment=digits_ensemble", **user_of(project.root))
     wanted = [VARYING.sub("#", line) for line in shown_after("$ headframe run experiment=digits_ensemble")[1:-1]]
     assert code == 0
     assert [VARYING.sub("#", line) for line in stderr.splitlines()][: len(wanted)] == wanted
@@ -156,10 +157,11 @@ def typed(beginning: str) -> Iterator[tuple[str, list[str]]]:
 
 @pytest.mark.parametrize("beginning", ["$ headframe run seed=18", "$ headframe reproduce"])
 def test_commands_on_champions_print_what_the_readme_shows(
-    beginning: str, finished_run: tuple[Project, str, str]
+    beginning: str, finished_run: FinishedRun, forked_runs: ForkedRuns
 ) -> None:
+    project, _, _ = finished_run
     for command, lines in typed(beginning):
-        code, printed, stderr = call(finished_run[0].root, *arguments_of(command))
+        code, printed, stderr = forked_runs.printed(project, *arguments_of(command), **user_of(project.root))
         came = [VARYING.sub("#", line.rstrip()) for line in (stderr + printed).splitlines()]
         wanted = [VARYING.sub("#", line) for line in lines]
         if command.endswith("; echo $?"):
@@ -169,10 +171,10 @@ def test_commands_on_champions_print_what_the_readme_shows(
         assert not [line for line in wanted if line not in came], "\n".join(came)
 
 
-def test_the_champion_responds_as_the_readme_says(finished_run: FinishedRun) -> None:
+def test_the_champion_responds_as_the_readme_says(finished_run: FinishedRun, forked_runs: ForkedRuns) -> None:
     project, _, _ = finished_run
     batch, serve, request = shown_after("headframe predict digits digits")
-    assert call(project.root, *arguments_of(batch))[0] == 0
+    assert forked_runs.printed(project, *arguments_of(batch), **user_of(project.root))[0] == 0
     assert (project.root / "scored.parquet").is_file()
     port = int(re.findall(r"localhost:(\d+)", request)[0])
     process = subprocess.Popen(

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 from fixtures import Made
+from runs import ForkedRuns
 
 from headframe.cli.main import main
 from headframe.config.load import load_plan
@@ -143,22 +144,17 @@ FAULTS = {
 }
 
 
-def test_whatever_ends_a_run_hides_none_that_ended_before(root: Path) -> None:
+def test_whatever_ends_a_run_hides_none_that_ended_before(root: Path, forked_runs: ForkedRuns) -> None:
     flow = root / "flows" / "ingest.py"
     good = flow.read_text()
     for fault, (code, words) in FAULTS.items():
         faulty = f"    if 'seed=2' in overrides:\n        {fault}\n    return ingest_dataset("
         flow.write_text(good.replace("    return ingest_dataset(", faulty))
-        done = subprocess.run(
-            [sys.executable, "-m", "headframe", "ingest", "seed=1,2,3", "--json"],
-            cwd=root, capture_output=True, text=True, check=False,
-            env={**os.environ, "PREFECT_HOME": "/nonexistent", "PREFECT_API_URL": ""},
-        )  # fmt: skip
-        document = json.loads(done.stdout)
-        assert done.returncode == document["exit_code"] == code
+        document, stderr = forked_runs.headframe(Project(root), "ingest", "seed=1,2,3", code=code)
+        assert document["exit_code"] == code
         assert [each["validated"]["table"]["dataset"] for each in document["finished"]] == ["digits"]
         assert document["error"].startswith(f"run 2 of 3 (seed=2): {words}")
-        assert ("Traceback" in done.stderr) == ("RuntimeError" in fault)  # of our own faults alone
+        assert ("Traceback" in stderr) == ("RuntimeError" in fault)  # of our own faults alone
 
 
 @pytest.mark.parametrize("action", ["list", "versions", "status", "verify"])

@@ -1,9 +1,10 @@
 """Runs of the command line in forked processes, so that everything heavy is imported once for all of them.
 
-Run as a program: imports everything, then reads one request a line from its standard input, forks, lets the child run
-the command line, and responds with a line that holds the child's exit code, or minus the signal that killed it. A
-request is JSON: `root` of the project, `arguments` of `headframe`, the files `stdout` and `stderr` for its standard
-output and error, and `kill`: nothing, or a stage and the point at which the whole run kills itself by SIGKILL.
+Run as a program: imports everything, then reads one list of requests a line from its standard input, forks for each,
+lets the children run the command line at once, and responds with a line that holds the children's exit codes, or minus
+the signal that killed one. A request is JSON: `root` of the project, `arguments` of `headframe`, `environment` beside
+that of this program, the files `stdout` and `stderr` for its standard output and error, and `kill`: nothing, or a stage
+and the point at which the whole run kills itself by SIGKILL.
 """
 
 import functools
@@ -12,10 +13,13 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
+from headframe.code_dependencies import code_dependencies
 from headframe.telemetry import switch_off
 
 HEAVY = (
@@ -107,6 +111,8 @@ def run(request: dict[str, Any]) -> int:
         file = os.open(request[stream], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         os.dup2(file, number)
     os.chdir(request["root"])
+    os.environ.update(request["environment"])
+    tempfile.tempdir = None  # TMPDIR may be another one
     if request["kill"]:
         arrange_kill(*request["kill"])
     from headframe.cli.main import main
@@ -115,29 +121,31 @@ def run(request: dict[str, Any]) -> int:
 
 
 def fork(work: Callable[[], int]) -> int:
-    """Do some work in a forked process and return its exit code, or minus the signal that ended it."""
+    """Begin some work in a forked process; return its process id."""
     child = os.fork()
-    if child == 0:
-        code = 70
-        try:
-            code = work()
-        except BaseException:  # the child must not go on as if it were its parent
-            sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
-        finally:
-            for stream in (sys.stdout, sys.stderr):
-                stream.flush()
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if child:
+        return child
+    code = 70
+    try:
+        code = work()
+    except BaseException:  # the child must not go on as if it were its parent
+        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(code)
 
 
 def main() -> None:
     switch_off()
     for name in HEAVY:
         importlib.import_module(name)
+    code_dependencies([name for name in sys.modules if name.startswith("headframe.")], Path("src"))  # is remembered
     assert threading.active_count() == 1, "a fork would inherit locks of other threads"
     print("ready", flush=True)
     for line in sys.stdin:
-        print(fork(functools.partial(run, json.loads(line))), flush=True)
+        children = [fork(functools.partial(run, request)) for request in json.loads(line)]
+        print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]), flush=True)
 
 
 if __name__ == "__main__":

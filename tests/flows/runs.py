@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,25 +88,66 @@ class ForkedRuns:
 
     process: subprocess.Popen[str]
 
-    def run(self, project: Project, *arguments: str, kill: tuple[str, str] | None = None) -> tuple[int, Any, str]:
+    def run(
+        self, project: Project, *arguments: str, kill: tuple[str, str] | None = None, **more: str
+    ) -> tuple[int, Any, str]:
         """Run the command line with `--json`; return exit code, document if there is one, and standard error."""
-        stdout, stderr = (project.root.with_name(f"{project.root.name}.{name}") for name in ("stdout", "stderr"))
-        request = {
-            "root": str(project.root), "arguments": [*arguments, "--json"], "kill": kill,
-            "stdout": str(stdout), "stderr": str(stderr),
-        }  # fmt: skip
+        (code,), ((stdout, stderr),) = self._request(project, [[*arguments, "--json"]], kill, more)
+        return code, json.loads(stdout) if code >= 0 else None, stderr
+
+    def headframe(self, project: Project, *arguments: str, code: int = 0, **more: str) -> tuple[Any, str]:
+        """Run the command line with `--json` to its end; return the document and its standard error."""
+        came, document, stderr = self.run(project, *arguments, **more)
+        assert came == code, stderr
+        return document, stderr
+
+    def printed(self, project: Project, *arguments: str, **more: str) -> tuple[int, str, str]:
+        """Run the command line as it is typed; return exit code, standard output and standard error."""
+        (code,), ((stdout, stderr),) = self._request(project, [[*arguments]], None, more)
+        return code, stdout, stderr
+
+    def at_once(self, project: Project, *commands: list[str]) -> list[tuple[int, str, str]]:
+        """Run several command lines at the same time; return exit code, standard output and standard error of each."""
+        codes, streams = self._request(project, [*commands], None, {})
+        return [(code, *pair) for code, pair in zip(codes, streams, strict=True)]
+
+    def _request(
+        self, project: Project, commands: list[list[str]], kill: tuple[str, str] | None, environment: dict[str, str]
+    ) -> tuple[list[int], list[tuple[str, str]]]:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
-        code = int(self.process.stdout.readline())
-        return code, json.loads(stdout.read_text()) if code >= 0 else None, stderr.read_text()
+        with tempfile.TemporaryDirectory() as folder:
+            files = [
+                (Path(folder) / f"{number}.stdout", Path(folder) / f"{number}.stderr")
+                for number in range(len(commands))
+            ]
+            requests = [
+                {
+                    "root": str(project.root), "arguments": arguments, "environment": environment, "kill": kill,
+                    "stdout": str(stdout), "stderr": str(stderr),
+                }
+                for arguments, (stdout, stderr) in zip(commands, files, strict=True)
+            ]  # fmt: skip
+            self.process.stdin.write(json.dumps(requests) + "\n")
+            self.process.stdin.flush()
+            codes = json.loads(self.process.stdout.readline())
+            return codes, [(stdout.read_text(), stderr.read_text()) for stdout, stderr in files]
 
 
 def forking_project(root: Path) -> Project:
-    """A fresh project that offers `launcher=forked`."""
+    """A fresh project whose trainings are forked from the command line's process."""
     project = fresh_project(root)
-    (root / "src" / "forked").mkdir(parents=True)
-    shutil.copyfile(Path(__file__).with_name("forked.py"), root / "src" / "forked" / "__init__.py")
-    (project.conf / "launcher" / "forked.yaml").write_text("_target_: forked.Forked\n")
+    offer_forked_launcher(project)
     return project
+
+
+def offer_forked_launcher(project: Project) -> None:
+    """Let a project train in forks of the command line's process, where everything is imported already."""
+    package = project.root / "src" / "forked"
+    package.mkdir(parents=True)
+    shutil.copyfile(Path(__file__).with_name("forked.py"), package / "__init__.py")
+    (project.conf / "launcher" / "forked.yaml").write_text("_target_: forked.Forked\n")
+    plan = project.conf / "plan.yaml"
+    text = plan.read_text()
+    assert text.count("launcher: local") == 1
+    plan.write_text(text.replace("launcher: local", "launcher: forked"))

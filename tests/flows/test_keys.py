@@ -7,7 +7,7 @@ from runs import STAGES, ForkedRuns, forking_project
 
 TINY = (
     "model=cnn", "model.widths=[[4]]", "baseline=logistic", "trainer.max_epochs=1", "trainer.batch_size=256",
-    "evaluation.resamples=100", "launcher=forked",
+    "evaluation.resamples=100",
 )  # fmt: skip
 
 

@@ -22,7 +22,6 @@ TINY = (
     "evaluation.resamples=100",
 )
 """An ensemble of two tiny networks and a baseline: every stage that there is."""
-FORKED = (*TINY, "launcher=forked")
 POINTS = ("begun", "half", "written")
 """Where a stage is killed: as it begins, in its middle, and when only its record is missing; see `kill_points.py`."""
 
@@ -40,32 +39,52 @@ def reused(stderr: str) -> list[str]:
 @pytest.fixture(scope="module")
 def undisturbed(forked_runs: ForkedRuns, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What comes of the plan when nothing happens to it."""
-    code, outcome, stderr = forked_runs.run(
-        forking_project(tmp_path_factory.mktemp("calm") / "project"), "run", *FORKED
-    )
+    code, outcome, stderr = forked_runs.run(forking_project(tmp_path_factory.mktemp("calm") / "project"), "run", *TINY)
     assert code == 0, stderr
     assert not reused(stderr)
     return outcome
 
 
+def kill_everywhere(stage: str, forked_runs: ForkedRuns, project: Project) -> None:
+    """Kill a run at each point of a stage, again and again."""
+    before = list(STAGES[: STAGES.index(stage)])
+    for number, point in enumerate(POINTS):
+        finished = [name for name in before if recorded(project, name)]
+        code, _, stderr = forked_runs.run(project, "run", *TINY, kill=(stage, point))
+        assert code == -signal.SIGKILL, stderr
+        assert any(path.is_dir() for path in (project.stages / stage).iterdir()), "the stage never began"
+        assert not recorded(project, stage), "the stage was over"
+        assert all(recorded(project, name) for name in before)
+        assert reused(stderr) == finished
+        assert finished == before or not number
+
+
+def continues(forked_runs: ForkedRuns, project: Project, undisturbed: dict[str, Any], stage: str) -> None:
+    """Run what was killed in a stage to its end, and compare it with a run to which nothing happened."""
+    code, outcome, stderr = forked_runs.run(project, "run", *TINY)
+    assert code == 0, stderr
+    assert reused(stderr) == list(STAGES[: STAGES.index(stage)])
+    assert digests(outcome) == digests(undisturbed)
+    assert registered(project) == (1, 1)
+
+
+def test_a_run_killed_at_every_point_of_every_stage_continues_to_the_same_end(
+    forked_runs: ForkedRuns, undisturbed: dict[str, Any], tmp_path: Path
+) -> None:
+    project = forking_project(tmp_path / "project")
+    for stage in STAGES:
+        kill_everywhere(stage, forked_runs, project)
+    continues(forked_runs, project, undisturbed, STAGES[-1])
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_run_killed_inside_a_stage_continues_to_the_same_end(
     stage: str, forked_runs: ForkedRuns, undisturbed: dict[str, Any], tmp_path: Path
 ) -> None:
     project = forking_project(tmp_path / "project")
-    before = list(STAGES[: STAGES.index(stage)])
-    for number, point in enumerate(POINTS):
-        code, _, stderr = forked_runs.run(project, "run", *FORKED, kill=(stage, point))
-        assert code == -signal.SIGKILL, stderr
-        assert any(path.is_dir() for path in (project.stages / stage).iterdir()), "the stage never began"
-        assert not recorded(project, stage), "the stage was over"
-        assert all(recorded(project, name) for name in before)
-        assert reused(stderr) == (before if number else [])
-    code, outcome, stderr = forked_runs.run(project, "run", *FORKED)
-    assert code == 0, stderr
-    assert reused(stderr) == before
-    assert digests(outcome) == digests(undisturbed)
-    assert registered(project) == (1, 1)
+    kill_everywhere(stage, forked_runs, project)
+    continues(forked_runs, project, undisturbed, stage)
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runs import SMALL, STAGES, digests, environment, fresh_project, headframe, registered, start
+from runs import SMALL, STAGES, ForkedRuns, digests, environment, forking_project, registered
 
 from headframe.config.plan.data import ROW_ID
 from headframe.config.project import Project
@@ -26,18 +26,22 @@ def test_raw_data_becomes_a_champion_that_responds(finished_run: FinishedRun) ->
     assert "reused" not in stderr
 
 
-def test_the_same_command_again_reuses_every_stage_and_says_so(finished_run: FinishedRun) -> None:
+def test_the_same_command_again_reuses_every_stage_and_says_so(
+    finished_run: FinishedRun, forked_runs: ForkedRuns
+) -> None:
     project, outcome, _ = finished_run
-    again, stderr = headframe(project, "run", *SMALL)
+    again, stderr = forked_runs.headframe(project, "run", *SMALL)
     assert again == outcome
     lines = [line for line in stderr.splitlines() if line.split(" ")[0] in STAGES]
     assert len(lines) == 9
     assert all("reused" in line for line in lines), stderr
 
 
-def test_another_folder_gives_the_same_digests(finished_run: FinishedRun, tmp_path: Path) -> None:
-    project = fresh_project(tmp_path / "elsewhere")
-    other, _ = headframe(project, "run", *SMALL)
+def test_another_folder_gives_the_same_digests(
+    finished_run: FinishedRun, forked_runs: ForkedRuns, tmp_path: Path
+) -> None:
+    project = forking_project(tmp_path / "elsewhere")
+    other, _ = forked_runs.headframe(project, "run", *SMALL)
     assert digests(other) == digests(finished_run[1])
     [ours], [theirs] = (sorted((each.stages / "fit").glob("*/record.json")) for each in (project, finished_run[0]))
     assert ours.read_bytes() == theirs.read_bytes()
@@ -57,26 +61,24 @@ def test_the_run_says_what_the_training_took(finished_run: FinishedRun) -> None:
     assert len(took) == 3
 
 
-def test_a_changed_port_repeats_no_training(finished_run: FinishedRun) -> None:
+def test_a_changed_port_repeats_no_training(finished_run: FinishedRun, forked_runs: ForkedRuns) -> None:
     project, _, _ = finished_run
-    _, stderr = headframe(project, "train", *SMALL, "serving.port=9999")
+    _, stderr = forked_runs.headframe(project, "train", *SMALL, "serving.port=9999")
     lines = [line for line in stderr.splitlines() if line.startswith(("ingest", "validate", "fit"))]
     assert len(lines) == 3
     assert all("reused" in line for line in lines), stderr
 
 
-def test_two_runs_at_once_in_one_folder_come_to_one_version(tmp_path: Path, finished_run: FinishedRun) -> None:
-    project = fresh_project(tmp_path / "both")
-    processes = [start(project, "run", *SMALL, "--json") for _ in range(2)]
-    for process in processes:
-        _, stderr = process.communicate(timeout=500)
-        assert process.returncode == 0, stderr
+def test_two_runs_at_once_in_one_folder_come_to_one_version(forked_runs: ForkedRuns, tmp_path: Path) -> None:
+    project = forking_project(tmp_path / "both")
+    for code, _, stderr in forked_runs.at_once(project, *[["run", *SMALL, "--json"]] * 2):
+        assert code == 0, stderr
     assert registered(project) == (1, 1)
 
 
-def test_a_worse_model_is_refused_with_exit_code_4(finished_run: FinishedRun) -> None:
+def test_a_worse_model_is_refused_with_exit_code_4(finished_run: FinishedRun, forked_runs: ForkedRuns) -> None:
     project, outcome, _ = finished_run
-    document, _ = headframe(project, "run", *SMALL, "trainer.max_epochs=1", code=4)
+    document, _ = forked_runs.headframe(project, "run", *SMALL, "trainer.max_epochs=1", code=4)
     worse = document["result"]["evaluated"]["metrics"]["accuracy"]["value"]
     assert worse < outcome["result"]["evaluated"]["metrics"]["accuracy"]["value"]
     assert document["decision"]["state"] == "refused"
@@ -84,9 +86,13 @@ def test_a_worse_model_is_refused_with_exit_code_4(finished_run: FinishedRun) ->
     assert document["smoke_test"]["response"] == outcome["smoke_test"]["response"]
 
 
-def test_a_model_below_the_minimum_is_refused_with_exit_code_4(finished_run: FinishedRun) -> None:
+def test_a_model_below_the_minimum_is_refused_with_exit_code_4(
+    finished_run: FinishedRun, forked_runs: ForkedRuns
+) -> None:
     project, _, _ = finished_run
-    document, _ = headframe(project, "run", *SMALL, "trainer.max_epochs=1", "promotion.gates.minimum.value=1.1", code=4)
+    document, _ = forked_runs.headframe(
+        project, "run", *SMALL, "trainer.max_epochs=1", "promotion.gates.minimum.value=1.1", code=4
+    )
     assert document["decision"]["state"] == "refused"
     assert "1.1" in document["decision"]["reason"]
 
@@ -104,11 +110,10 @@ def test_a_model_below_the_minimum_is_refused_with_exit_code_4(finished_run: Fin
     ],
 )
 def test_a_mistake_is_one_sentence_and_the_right_code(
-    arguments: tuple[str, ...], code: int, words: list[str], finished_run: FinishedRun
+    arguments: tuple[str, ...], code: int, words: list[str], finished_run: FinishedRun, forked_runs: ForkedRuns
 ) -> None:
-    process = start(finished_run[0], *arguments, HEADFRAME_MIRROR="/nonexistent")
-    _, stderr = process.communicate(timeout=300)
-    assert process.returncode == code, stderr
+    came, _, stderr = forked_runs.printed(finished_run[0], *arguments, HEADFRAME_MIRROR="/nonexistent")
+    assert came == code, stderr
     assert "Traceback" not in stderr
     last = stderr.strip().splitlines()[-1]
     assert last.startswith("headframe: ")
@@ -159,11 +164,13 @@ def test_a_project_mounted_read_only_can_be_used_but_not_changed(finished_run: F
     assert {path: path.stat().st_mtime_ns for path in project.root.rglob("*")} == before
 
 
-def test_predictions_of_a_data_set_come_with_row_ids(finished_run: FinishedRun, tmp_path: Path) -> None:
+def test_predictions_of_a_data_set_come_with_row_ids(
+    finished_run: FinishedRun, forked_runs: ForkedRuns, tmp_path: Path
+) -> None:
     import pyarrow.parquet as pq
 
     project, _, _ = finished_run
-    document, _ = headframe(project, "predict", "digits", "digits", str(tmp_path / "scored.parquet"))
+    document, _ = forked_runs.headframe(project, "predict", "digits", "digits", str(tmp_path / "scored.parquet"))
     scored = pq.read_table(tmp_path / "scored.parquet")
     table = pq.read_table(project.data / "digits" / "table.parquet", columns=[ROW_ID, "digit"])
     assert document["rows"] == scored.num_rows == 1797
@@ -172,10 +179,9 @@ def test_predictions_of_a_data_set_come_with_row_ids(finished_run: FinishedRun, 
     assert sum(hits) / len(hits) > 0.8
 
 
-def test_the_plan_can_be_printed_without_running(tmp_path: Path) -> None:
-    project = fresh_project(tmp_path / "printed")
-    process = start(project, "run", "--cfg", *SMALL)
-    printed, _ = process.communicate(timeout=100)
-    assert process.returncode == 0
+def test_the_plan_can_be_printed_without_running(forked_runs: ForkedRuns, tmp_path: Path) -> None:
+    project = forking_project(tmp_path / "printed")
+    code, printed, stderr = forked_runs.printed(project, "run", "--cfg", *SMALL)
+    assert code == 0, stderr
     assert "hidden:\n  - 32" in printed
     assert not project.state.exists()

@@ -6,7 +6,10 @@ from importlib import util
 from pathlib import Path
 
 import pytest
-from leftovers import Leftovers, clone, git, headframe, make_project
+from leftovers import Leftovers, clone, git, make_project
+from runs import ForkedRuns
+
+from headframe.config.project import Project
 
 NETWORK = '''
 """A network of one's own, not committed."""
@@ -29,7 +32,7 @@ class Net(nn.Module):
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Leftovers:
+def trained(forked_runs: ForkedRuns, tmp_path_factory: pytest.TempPathFactory) -> Leftovers:
     """A version trained from a commit, changes of it, and new files; its working folder is gone."""
     folder = tmp_path_factory.mktemp("trained")
     root = make_project(folder / "project")
@@ -49,9 +52,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Leftovers:
     assert spec.origin is not None
     shutil.copy(Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz", mirror)
     leftovers = Leftovers(root, folder / "registry", mirror.parent)
-    headframe(
-        leftovers, "train", "model=own", "trainer.max_epochs=2", "evaluation.resamples=100",
+    forked_runs.headframe(
+        Project(root), "train", "model=own", "trainer.max_epochs=2", "evaluation.resamples=100",
         "dataset.sources.pixels.uri=file:raw/digits.csv.gz", "dataset.sources.pixels.sha256=null",
+        **leftovers.environment,
     )  # fmt: skip
     copy = clone(root, folder / "clone")
     shutil.rmtree(root)

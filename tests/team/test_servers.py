@@ -17,7 +17,7 @@ from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
 from postgres import postgres
 from requests.exceptions import HTTPError
-from runs import SMALL, free_port, fresh_project, headframe, start
+from runs import SMALL, ForkedRuns, forking_project, free_port
 from team.stack import REPOSITORY, Servers
 
 from headframe.config.plan.promotion import PromotionConfig, TeamConfig
@@ -218,32 +218,30 @@ def test_a_foreign_page_cannot_ask_with_a_visitors_password(team: Servers):
     assert _status(team, path, *anna, method="POST", origin="http://evil.example") == 403
 
 
-def test_a_run_registers_and_responds_through_the_proxy(team: Servers, tmp_path: Path):
-    project = fresh_project(tmp_path / "project")
-    output, _ = headframe(project, "run", "dataset=digits", *SMALL, **team.people["anna"])
+def test_a_run_registers_and_responds_through_the_proxy(team: Servers, forked_runs: ForkedRuns, tmp_path: Path):
+    project = forking_project(tmp_path / "project")
+    output, _ = forked_runs.headframe(project, "run", "dataset=digits", *SMALL, **team.people["anna"])
     registered = output["result"]["registered"]
     assert registered["parity"] == 0.0
     assert not (project.root / ".headframe" / "artifacts").exists()  # nothing went past the server
-    scored, _ = headframe(project, "predict", "digits/1", "digits", "scored.parquet", **team.people["cleo"])
+    scored, _ = forked_runs.headframe(project, "predict", "digits/1", "digits", "scored.parquet", **team.people["cleo"])
     assert scored["rows"] == 1797
 
 
-def _refused(project: Project, team: Servers, name: str, *arguments: str, **more: str) -> str:
-    process = start(project, *arguments, **{**team.people[name], **more})
-    _, stderr = process.communicate(timeout=300)
-    assert process.returncode == 1, stderr
-    return stderr.strip().splitlines()[-1]
+def test_commands_fail_with_one_sentence_and_exit_code_1(team: Servers, project: Project, forked_runs: ForkedRuns):
+    def refused(*arguments: str, **more: str) -> str:
+        code, _, stderr = forked_runs.printed(project, *arguments, **{**team.people["anna"], **more})
+        assert code == 1, stderr
+        return stderr.strip().splitlines()[-1]
 
-
-def test_commands_fail_with_one_sentence_and_exit_code_1(team: Servers, project: Project):
     port = free_port()
     nobody = {"MLFLOW_TRACKING_PASSWORD": ""}
     wrong = {"MLFLOW_TRACKING_PASSWORD": "not the password"}
     gone = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}"}
     for parts in (("run", "dataset=digits", *SMALL), ("predict", "digits", "digits", "scored.parquet")):
-        assert "asks who you are (401)" in _refused(project, team, "anna", *parts, **nobody)
-        assert "does not know user 'anna' with this password" in _refused(project, team, "anna", *parts, **wrong)
-        assert f"http://127.0.0.1:{port} does not respond" in _refused(project, team, "anna", *parts, **gone)
+        assert "asks who you are (401)" in refused(*parts, **nobody)
+        assert "does not know user 'anna' with this password" in refused(*parts, **wrong)
+        assert f"http://127.0.0.1:{port} does not respond" in refused(*parts, **gone)
 
 
 @pytest.fixture
