@@ -1,5 +1,5 @@
 # Only Python 3.11 and make are needed: the first target installs everything into .venv from the lock.
-.PHONY: run test coverage slow lint lock bench up down clean
+.PHONY: run test coverage slow mutants lint lock bench up down clean
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -21,6 +21,9 @@ coverage: $(INSTALLED) ## the default suite once more, and the share of lines an
 
 slow: $(INSTALLED) ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+mutants: $(INSTALLED) ## changes of the code that no test notices; ROOMS=gates,ledger SAMPLE=40 SEED=1 choose them
+	$(BIN)/python tests/mutants.py $(if $(ROOMS),--rooms $(ROOMS)) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED))
 
 lint: $(INSTALLED) ## style, types, import contracts
 	$(BIN)/ruff check .

@@ -182,3 +182,83 @@ def test_a_gpu_counts_for_what_can_be_trained_on_it_and_as_torch_sees_it(reposit
 
     assert device("model=cnn") == device("model=cnn_lstm_mean") == (there or "cpu")
     assert device("model=cnn", "trainer.accelerator=cpu") == device("model=logistic") == "cpu"
+
+
+def test_which_device_a_learner_is_trained_on(repository: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine with a GPU that torch can use."""
+    from headframe import code_dependencies as module
+
+    installed = metadata.version
+    built = "2.13.0+cu130"
+    monkeypatch.setattr(module, "gpu", lambda: "Coal-Face 9000")
+    monkeypatch.setattr(metadata, "version", lambda name: built if name == "torch" else installed(name))
+
+    def device(*overrides: str) -> str:
+        return device_of(load_plan(["dataset=digits", *overrides], repository).learner)
+
+    for model in ("cnn", "cnn_lstm_mean", "deep_ensemble"):
+        assert device(f"model={model}") == "Coal-Face 9000"
+        assert device(f"model={model}", "trainer.accelerator=cpu") == "cpu"
+    assert device("model=logistic") == "cpu"
+    assert device("model=cnn_lstm_mean", "+model.members.cnn.trainer.accelerator=cpu") == "Coal-Face 9000"
+    monkeypatch.setattr(module, "gpu", lambda: None)
+    assert device("model=cnn") == "cpu"
+    monkeypatch.setattr(module, "gpu", lambda: "Coal-Face 9000")
+    built = "2.13.0+cpu"
+    assert device("model=cnn") == "cpu"
+
+
+def test_code_is_followed_through_every_kind_of_import(package: Path) -> None:
+    """Each of `mine.b` and `mine.c` may be reached as a module, as a name of its package, or from beside it."""
+    for text, names in (
+        ("import mine.b", {"mine.b"}),
+        ("import mine.b as other, mine.c", {"mine.b", "mine.c"}),
+        ("from mine import b", {"mine.b"}),
+        ("from . import b, c", {"mine.b", "mine.c"}),
+        ("from .b import g", {"mine.b"}),
+        ("if True:\n    class C:\n        from mine.c import unrelated", {"mine.c"}),
+        ("import mine", set()),
+        ("x = 'import mine.b'", set()),
+    ):
+        (package / "a.py").write_text(f"{text}\n")
+        assert set(reached(package).code) == {"mine", "mine.a", *names}, text
+
+
+def test_code_counts_by_its_content_and_only_packages_have_templates(package: Path) -> None:
+    from headframe.digests import file_digest
+
+    (package / "part.html").write_text("<p>")
+    (package / "style.css").write_text("p {}")
+    (package / "read.md").write_text("# p")
+    found = reached(package).code
+    assert found == {
+        "mine": file_digest(package / "__init__.py"),
+        "mine.a": file_digest(package / "a.py"),
+        "mine.b": file_digest(package / "b.py"),
+        **{f"mine/{name}": file_digest(package / name) for name in ("part.html", "style.css", "read.md")},
+    }
+    (package.parent / "page.jinja").write_text("{{ x }}")
+    (package.parent / "single.py").write_text("")
+    assert set(code_dependencies(["single"], package.parent).code) == {"single"}, "a module is no package"
+
+
+def test_modules_that_do_not_exist_and_circles_end(package: Path) -> None:
+    (package / "b.py").write_text("import mine.a, mine.gone, nowhere.at.all\n")
+    found = reached(package)
+    assert set(found.code) == {"mine", "mine.a", "mine.b"}
+    assert set(found.libraries) == {"numpy", "scipy"}
+
+
+def test_the_schema_of_a_plan_counts_by_its_values_only() -> None:
+    found = code_dependencies(["headframe.config.plan.learner", "headframe.digests"], Path("none"))
+    assert "headframe.digests" in found.code
+    assert not [name for name in found.code if name.startswith("headframe.config.plan.")]
+
+
+def test_python_and_processor_count() -> None:
+    import platform
+
+    found = code_dependencies([], Path("none"))
+    assert (found.python, found.machine) == (f"{sys.version_info.major}.{sys.version_info.minor}", platform.machine())
+    assert found.code == {}
+    assert found.libraries == {name: metadata.version(name) for name in ("numpy", "scipy")}

@@ -118,6 +118,110 @@ def test_a_failure_leaves_no_record(places: Places) -> None:
     assert list(places.root.rglob("record.json")) == []
 
 
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A project whose `src/` has modules of its own, each with one number."""
+    source = tmp_path / "src"
+    source.mkdir()
+    for name in ("network", "source", "program", "unrelated"):
+        (source / f"own_{name}.py").write_text("number = 1\n")
+    return tmp_path
+
+
+def test_a_key_holds_the_code_of_function_targets_sources_and_program(own: Path, repository: Project) -> None:
+    """Each is code of the project's own that only one of them leads to."""
+    dataset = load_plan(["dataset=digits"], repository).dataset
+    source = next(iter(dataset.sources.values())).model_copy(update={"uri": "own_source:anything"})
+    dataset = dataset.model_copy(update={"sources": {"raw": source}})
+    stage = Stage(count, program="own_program")
+    leads = {
+        "network": {"number": 3, "parts": {"deep": [{"_target_": "own_network.Network"}]}},
+        "source": {"number": 3, "dataset": dataset},
+        "program": {"number": 3},
+    }
+    for name, arguments in leads.items():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("headframe.stages.scheme_module", lambda uri: uri.partition(":")[0])
+            before = stage.key(own, arguments)
+            for changed in ("network", "source", "program", "unrelated"):
+                file = own / "src" / f"own_{changed}.py"
+                file.write_text("number = 2\n")
+                other = stage.key(own, arguments) != before
+                assert other is (changed in {name, "program"}), (name, changed)
+                file.write_text("number = 1\n")
+            assert stage.key(own, arguments) == before
+
+
+def test_a_key_tells_steps_arguments_and_their_order_apart(places: Places) -> None:
+    keys = [
+        stage.key(places.root, arguments)
+        for stage in (Stage(count), Stage(count, name="other"), Stage(holds))  # type: ignore[type-var]
+        for arguments in ({"number": 3}, {"number": 4}, {"n": 3}, {"number": [3, 4]}, {"number": [4, 3]}, {})
+    ]
+    assert len(set(keys)) == len(keys) == 18
+    assert Stage(count).key(places.root, {"number": (3, 4)}) == Stage(count).key(places.root, {"number": [3, 4]})
+    assert Stage(count).key(places.root, {"a": 1, "b": 2}) == Stage(count).key(places.root, {"b": 2, "a": 1})
+
+
+def test_a_step_is_named_after_its_function() -> None:
+    def fit_baseline(places: Places) -> Counted:
+        raise NotImplementedError
+
+    assert Stage(fit_baseline).name == "fit-baseline"
+    assert Stage(fit_baseline, name="fit").name == "fit"
+
+
+def test_a_step_finds_its_own_folder_and_what_it_left_there(places: Places) -> None:
+    def twice(places: Places) -> Counted:
+        left = len(list(places.folder.iterdir()))
+        (places.folder / f"try-{left}").touch()
+        (places.folder / "deep" / "er").mkdir(parents=True, exist_ok=True)
+        (places.folder / "deep" / "er" / "file").write_text("12345")
+        if not left:
+            raise RuntimeError("half-way")
+        return Counted(number=left, calls=0)
+
+    with pytest.raises(RuntimeError):
+        Stage(twice).run({"places": places})
+    done = Stage(twice).run({"places": places})
+    assert done.record.number == 2
+    folder = places.root / ".headframe" / "stages" / "twice" / done.key[:16]
+    files = json.loads((folder / "record.json").read_text())["files"]
+    assert files == {"try-0": 0, "try-2": 0, "deep/er/file": 5}
+    assert list(files) == sorted(files)
+    assert Stage(twice).run({"places": places}).reused
+
+
+def test_a_step_that_fails_when_it_is_computed_again_is_not_finished_any_more(places: Places) -> None:
+    """The record goes before the work begins, as the work changes what the record stands for."""
+
+    def fragile(number: int, places: Places) -> Counted:
+        calls.append(number)
+        if len(calls) > 1:
+            raise RuntimeError("again")
+        return Counted(number=number, calls=1)
+
+    stage = Stage(fragile, valid=lambda record, number: False)
+    stage.run({"number": 3, "places": places})
+    with pytest.raises(RuntimeError):
+        stage.run({"number": 3, "places": places})
+    assert list(places.root.rglob("record.json")) == []
+
+
+def test_a_record_with_non_ascii_text_comes_back(places: Places) -> None:
+    class Named(Record):
+        name: str
+
+    def call(places: Places) -> Named:
+        return Named(name="Grube Ölsnitz \u2028 煤")
+
+    call.__annotations__["return"] = Named
+    first, second = (Stage(call).run({"places": places}) for _ in range(2))
+    assert (second.reused, second.record) == (True, first.record)
+    [stored] = places.root.rglob("record.json")
+    assert "Ölsnitz" in stored.read_text(encoding="utf-8")
+
+
 PROGRAM = """
 import logging, os, sys, time
 from pathlib import Path

@@ -1,17 +1,22 @@
 """What is read of DVC's own files, against DVC's public client."""
 
+import errno
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock, call
 
 import pytest
 from dvc.api import DVCFileSystem
+from dvc.lock import LockError
 
 from headframe.config.plan.data import DatasetConfig
+from headframe.config.project import Project
 from headframe.data_versions.commit import commit
 from headframe.data_versions.dvc_files import DvcSettings, object_file, settings_of_remote, tracked_files
+from headframe.data_versions.dvc_store import DvcStore
 from headframe.datasets.ingest import ingest
 from headframe.places import Places
 
@@ -72,3 +77,33 @@ def test_settings_for_another_project_name_the_same_places_to_the_command_line(p
         assert dvc(other, "remote", "list").split()[:2] == expected
         assert dvc(other, "remote", "default") == expected[0]
         assert dvc(other, "cache", "dir") == str(other / ".dvc" / "cache")
+
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("before", [None, b"outs: []\n"], ids=["first", "later"])
+def test_what_dvc_writes_before_it_fails_is_taken_back(before: bytes | None, tmp_path: Path) -> None:
+    """On a full disk it writes `data.dvc` although what this names was not stored; the first time there is none."""
+    pointer = tmp_path / "data.dvc"
+    if before is not None:
+        pointer.write_bytes(before)
+
+    def add(paths: list[str], *, relink: bool) -> None:
+        pointer.write_text("outs: [{md5: of what is not there}]")
+        raise FULL
+
+    store = DvcStore(Mock(add=add), Project(tmp_path))
+    with pytest.raises(OSError, match="No space left"):
+        store.add([tmp_path / "data"])
+    assert (pointer.read_bytes() if pointer.is_file() else None) == before
+
+
+def test_dvcs_lock_is_waited_for_and_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = iter([LockError("held"), LockError("held"), None])
+    repo = Mock(add=Mock(side_effect=held))
+    DvcStore(repo, Project(tmp_path)).add([tmp_path / "a", tmp_path / "b"])
+    assert repo.add.mock_calls == [call([str(tmp_path / "a"), str(tmp_path / "b")], relink=False)] * 3
+    monkeypatch.setattr("headframe.data_versions.dvc_store.FOREIGN_LOCK_SECONDS", -1)
+    with pytest.raises(LockError, match="held"):
+        DvcStore(Mock(add=Mock(side_effect=LockError("held"))), Project(tmp_path)).add([tmp_path])

@@ -32,6 +32,18 @@ def test_agrees_with_scikit_learn_channel_by_channel(colour: np.ndarray) -> None
     np.testing.assert_allclose(encoded, expected, atol=1e-6)
 
 
+def test_a_channel_that_varies_by_less_than_a_level_is_standardised_and_a_constant_one_is_not() -> None:
+    images = np.full((8, 3, 3, 2), 100, dtype=np.uint8)
+    images[0, :, :, 1] = 101
+    encoder = Images()
+    encoder.fit(table(images), ("image",))
+    assert encoder.deviation_ == [1.0, pytest.approx(images[..., 1].std())]
+    assert images[..., 1].std() < 1
+    expected = StandardScaler().fit_transform(images.reshape(-1, 2).astype(float))
+    found = encoder.encode(table(images)).transpose(0, 2, 3, 1).reshape(-1, 2)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 def test_statistics_come_from_training_rows_only(colour: np.ndarray) -> None:
     encoder = Images()
     encoder.fit(table(colour[:20]), ("image",))

@@ -91,11 +91,14 @@ def test_constant_columns_are_safe_and_long_tails_are_shortened() -> None:
 
 
 def test_order_of_training_rows_does_not_matter_for_categories() -> None:
-    names = ["x", "y", "z", "x", None, "y"]
-    assert (
-        fitted(pa.table({"c": names}), max_values=2).state()
-        == fitted(pa.table({"c": names[::-1]}), max_values=2).state()
-    )
+    names = ["y", "x", "z", "w", "x", None, "y", "w"]
+    for rows in (names, names[::-1], sorted(names, key=str)):
+        [category] = fitted(pa.table({"c": rows}), max_values=2).categories_
+        assert category.values == ("w", "x"), "of three that occur as often, the first two by name; in their order"
+        [category] = fitted(pa.table({"c": rows}), min_count=2).categories_
+        assert category.values == ("w", "x", "y")
+    [category] = fitted(pa.table({"c": ["b", "a", "b", "c", "c", "c"]}), max_values=2).categories_
+    assert category.values == ("b", "c"), "the most frequent ones, by name"
 
 
 def test_state_restores_equal_encodings() -> None:

@@ -185,3 +185,18 @@ def test_state_goes_through_json_and_predictions_through_parquet(labels: list, t
     assert torch.equal(
         restored.loss(outputs, torch.tensor([0, 1, 0, 1])), task.loss(outputs, torch.tensor([0, 1, 0, 1]))
     )
+
+
+def test_a_restored_task_weighs_its_classes_and_checks_its_settings_as_before() -> None:
+    labels = ["a"] * 6 + ["b"] * 2 + ["c"]
+    task = fitted(labels, class_weights="balanced", label_smoothing=0.1)
+    restored = Classification(class_weights="balanced", label_smoothing=0.1)
+    restored.restore(task.state())
+    outputs, target = torch.randn(9, 3, generator=torch.Generator().manual_seed(0)), torch.arange(9) % 3
+    torch.testing.assert_close(restored.loss(outputs, target), task.loss(outputs, target), rtol=0, atol=0)
+    plain = fitted(labels, label_smoothing=0.1)
+    assert not torch.allclose(restored.loss(outputs, target), plain.loss(outputs, target))
+    with pytest.raises(DataError, match=r"task\.positive=d is no class of target 'y', which has a, b, c"):
+        Classification(positive="d").restore(task.state())
+    with pytest.raises(DataError, match=r"task\.primary_metric=f1 is for two classes, but target 'y' has 3"):
+        Classification(primary_metric="f1").restore(task.state())

@@ -64,23 +64,59 @@ def test_a_setting_out_of_range_is_refused(make, settings):
         rates(make, 10, 2, **settings)
 
 
-def test_every_shipped_optimizer_and_scheduler_can_be_built_stepped_and_restored(repository):
-    for optimizer_name in repository.choices("optimizer"):
-        for name in repository.choices("scheduler"):
-            plan = load_plan([f"optimizer={optimizer_name}", f"scheduler={name}"], repository)
-            states = []
-            for _ in range(2):
-                weight = torch.nn.Parameter(torch.ones(2))
-                optimizer = build(plan.optimizer, [weight])
-                schedule = build(plan.scheduler, optimizer, total_steps=10, steps_per_epoch=5)
-                if states:
-                    optimizer.load_state_dict(states[0][0])
-                    schedule.load_state_dict(states[0][1])
-                for _ in range(3):
-                    weight.grad = torch.ones(2)
-                    optimizer.step()
-                    schedule.step()
-                states.append((optimizer.state_dict(), schedule.state_dict(), schedule.get_last_lr()))
-            if name != "constant":
-                assert states[0][2] != states[1][2] or name == "step"
-            assert states[1][1]["last_epoch"] == 6
+def momenta(total, **settings):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.4, momentum=0.9)
+    schedule = schedules.one_cycle(optimizer, total, 1, **settings)
+    found = []
+    for _ in range(total):
+        found.append(optimizer.param_groups[0]["momentum"])
+        optimizer.step()
+        schedule.step()
+    return found
+
+
+def test_one_cycle_moves_momentum_against_the_rate_unless_told_otherwise():
+    assert momenta(11, momentum=False) == [0.9] * 11
+    found = momenta(101, warm_up=0.3)
+    assert (found[0], min(found), found[-1]) == pytest.approx((0.95, 0.85, 0.95), abs=1e-4)
+    assert found.index(min(found)) in (29, 30)
+
+
+def test_step_changes_after_an_epoch_and_not_a_step_sooner():
+    assert rates(schedules.step_decay, 7, 3, factor=0.1) == pytest.approx([0.4] * 3 + [0.04] * 3 + [0.004])
+
+
+def test_bounds_of_settings_are_allowed_where_the_formula_holds():
+    assert rates(schedules.cosine, 4, 1, warm_up=0, end=0)[0] == 0.4
+    assert rates(schedules.cosine, 3, 1, warm_up=0, end=1) == pytest.approx([0.4] * 3)
+    assert rates(schedules.one_cycle, 5, 1, warm_up=0, start=1, end=1)[0] == pytest.approx(0.4, rel=0.2)
+    assert rates(schedules.step_decay, 3, 1, factor=1) == [0.4] * 3
+
+
+def trained(plan, steps, states=None):
+    """Return the weight and the rate after some steps with equal gradients, and what continues from there."""
+    weight = torch.nn.Parameter(torch.ones(2) if states is None else states[0].clone())
+    optimizer = build(plan.optimizer, [weight])
+    schedule = build(plan.scheduler, optimizer, total_steps=12, steps_per_epoch=2)
+    if states is not None:
+        optimizer.load_state_dict(states[1])
+        schedule.load_state_dict(states[2])
+    for _ in range(steps):
+        weight.grad = torch.tensor([1.0, -2.0])
+        optimizer.step()
+        schedule.step()
+    return weight.detach(), optimizer.state_dict(), schedule.state_dict()
+
+
+def test_every_shipped_optimizer_and_scheduler_continues_where_it_was_stopped(repository):
+    for optimizer in repository.choices("optimizer"):
+        for scheduler in repository.choices("scheduler"):
+            plan = load_plan([f"optimizer={optimizer}", f"scheduler={scheduler}"], repository)
+            whole, stopped = trained(plan, 7), trained(plan, 3)
+            again = trained(plan, 4, stopped)
+            assert not torch.equal(stopped[0], whole[0])
+            torch.testing.assert_close(again[0], whole[0], rtol=0, atol=0, msg=f"{optimizer}, {scheduler}")
+            assert again[1]["param_groups"] == whole[1]["param_groups"], (optimizer, scheduler)
+            assert again[2]["last_epoch"] == whole[2]["last_epoch"] == 7
+            fixed = len({trained(plan, steps)[1]["param_groups"][0]["lr"] for steps in (0, 2, 11)}) == 1
+            assert fixed is (scheduler == "constant"), scheduler

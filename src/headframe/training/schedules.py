@@ -49,7 +49,7 @@ def one_cycle(
         max_lr=[group["lr"] for group in optimizer.param_groups],
         # One step has no phase to rise in; a schedule of two begins next to its highest rate.
         total_steps=max(total_steps, 2),
-        pct_start=warm_up,
+        pct_start=float(warm_up),  # torch refuses a whole number
         div_factor=1 / start,
         final_div_factor=1 / end,
         cycle_momentum=momentum,
