@@ -24,6 +24,7 @@ from typing import Any
 
 from headframe import errors
 from headframe.errors import HeadframeError
+from headframe.library_warnings import shorten_warnings
 from headframe.telemetry import switch_off
 
 GRACE = 10.0
@@ -90,7 +91,7 @@ def run_program(
 
 @contextmanager
 def raising_error_in(folder: Path) -> Iterator[None]:
-    """Raise the error that a program which runs meanwhile wrote to its output folder, whatever else is known of its end.
+    """Raise the error that a program which runs meanwhile wrote to its output folder, whatever else is known of it.
 
     Raises:
         HeadframeError: or the one of its kinds that ended the program.
@@ -104,6 +105,11 @@ def raising_error_in(folder: Path) -> Iterator[None]:
             written = json.loads(file.read_bytes())
             kind: type[HeadframeError] = getattr(errors, written["type"], HeadframeError)
             raise kind(written["message"])
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def describe_exit(code: int | None) -> str:
@@ -193,6 +199,7 @@ def call_isolated(
 def _call(call_file: Path, result_file: Path) -> None:
     """Call the function of a call, and write what it returns."""
     switch_off()
+    shorten_warnings()
     call = json.loads(call_file.read_bytes())
     try:
         found = getattr(importlib.import_module(call["module"]), call["function"])(**call["arguments"])

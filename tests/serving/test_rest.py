@@ -23,6 +23,7 @@ import pytest
 from fixtures import Made, World, in_child, plan_for, trust
 from runs import free_port
 from starlette.testclient import TestClient
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from headframe.config.plan.data import ROW_ID
 from headframe.errors import ConfigurationError, HeadframeError
@@ -31,7 +32,7 @@ from headframe.prediction.schema import to_frame
 from headframe.records import Decision, Trained
 from headframe.registry.versions import load_model, resolve, set_champion
 from headframe.serving.app import make_app
-from headframe.serving.server import serve
+from headframe.serving.server import _listen, serve
 from headframe.serving.smoke_request import request_content, send_request, smoke_test
 
 SERIES = ("HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT")
@@ -538,6 +539,50 @@ def test_a_foreign_host_is_reported(tmp_path: Path):
 def test_a_port_that_cannot_be_is_wrong_usage(port: int, tmp_path: Path):
     with pytest.raises(ConfigurationError, match=f"--port {port} is no port; choose one from 1024 to 65535"):
         _serve("nothing", "sqlite:////nowhere/mlflow.db", port, tmp_path)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_response_is_sent_at_once(host: str):
+    """Nagle's algorithm would hold a small response back until the client has acknowledged the one before."""
+
+    async def without_delay() -> int:
+        found = asyncio.get_running_loop().create_future()
+
+        async def connected(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            found.set_result(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        with _listen(host, 0) as listening:
+            async with await asyncio.start_server(connected, sock=listening):
+                _, writer = await asyncio.open_connection(host, listening.getsockname()[1])
+                writer.close()
+                return await found
+
+    assert asyncio.run(without_delay())
+
+
+def test_a_request_is_computed_with_the_threads_of_the_plan(world: World, monkeypatch: pytest.MonkeyPatch):
+    import torch
+
+    seen = []
+    predict, before = Predictor.predict, torch.get_num_threads()
+
+    def watched(self: Predictor, rows: Any) -> Any:
+        pools = threadpool_info()
+        seen.append((torch.get_num_threads(), {pool["num_threads"] for pool in pools if pool["user_api"] == "openmp"}))
+        return predict(self, rows)
+
+    monkeypatch.setattr(Predictor, "predict", watched)
+    with threadpool_limits(4):
+        torch.set_num_threads(4)
+        try:
+            body = json.dumps(_bodies(world, "adult")["split"])
+            assert (
+                _client(world, "adult", threads=1).post("/invocations", content=body, headers=JSON).status_code == 200
+            )
+        finally:
+            torch.set_num_threads(before)
+    assert seen == [(1, {1})]
 
 
 def test_a_model_that_is_not_there_is_reported_and_the_port_is_free_again(world: World):

@@ -14,19 +14,19 @@ def measure_resources(model: str, rows: str, positions: list[int], requests: int
         rows: a Parquet file.
         positions: of the rows to predict.
         requests: of a single row.
-        threads: of torch.
+        threads: that predictions are computed with.
 
     Returns:
         Values by the names of `Budget`'s limits; milliseconds, rows per second, MiB.
     """
     import numpy as np  # noqa: PLC0415 - the model's memory begins here
     import pyarrow.parquet as pq  # noqa: PLC0415 - as above
-    import torch  # noqa: PLC0415 - as above
 
+    from headframe.prediction.threads import limit_threads  # noqa: PLC0415 - as above
     from headframe.registry.loader import load_package  # noqa: PLC0415 - as above
     from headframe.training.cost import ResourceUsage  # noqa: PLC0415 - as above
 
-    torch.set_num_threads(threads)
+    limit_threads(threads)
     predictor = load_package(Path(model))
     table = pq.read_table(rows)
     starts = np.array(positions, dtype=np.int64) - predictor.lookback

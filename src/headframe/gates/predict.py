@@ -27,8 +27,7 @@ def write_predictions(
     Raises:
         DataError: as `VersionRows.predict`.
     """
-    import torch  # noqa: PLC0415 - as the loader
-
+    from headframe.prediction.threads import limited_threads  # noqa: PLC0415 - imports torch
     from headframe.registry.loader import load_package  # noqa: PLC0415 - imports torch
 
     predictor = load_package(Path(model))
@@ -39,14 +38,10 @@ def write_predictions(
     if starts.min(initial=0) < 0:
         msg = f"it looks back {predictor.lookback} rows, further than the table goes before the first test row"
         raise DataError(msg)
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+    with limited_threads(threads):
         scores = (
             predictor.scores(table, starts) if predictor.lookback else predictor.scores(table.take(pa.array(chosen)))
         )
-    finally:
-        torch.set_num_threads(before)
     encoded = predictor.task.encode(table.select(list(targets)))
     target = encoded[chosen[:, np.newaxis] + np.arange(horizon)] if horizon else encoded[chosen]
     pq.write_table(predictor.task.predictions(scores, target), predictions)

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
 from headframe import __version__
 from headframe.errors import HeadframeError
 from headframe.prediction.bundle import load_predictor
 from headframe.prediction.schema import to_frame
+from headframe.prediction.threads import limited_threads
 from headframe.registry.isolated import call_with_model
 from headframe.registry.loader import OUTPUTS
 from headframe.registry.parity import compare_answers
@@ -194,12 +194,8 @@ def _through_pandas(answer: Any) -> pa.Table:
 def write_answers(model: str, probe: str, threads: int, scores: str, answer: str) -> None:
     """Load a packaged model and write its scores for the rows of a Parquet file, and its answer: NumPy and Parquet."""
     loaded = mlflow.pyfunc.load_model(model, suppress_warnings=True)
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+    with limited_threads(threads):
         rows = to_frame(pq.read_table(probe))
         found, answered = loaded.predict(rows, params={"output": "scores"}), loaded.predict(rows)
-    finally:
-        torch.set_num_threads(before)
     np.save(scores, found, allow_pickle=False)
     pq.write_table(_through_pandas(answered), answer)

@@ -1,10 +1,11 @@
 """The serving application: MLflow's scoring protocol, with a message of one sentence for each error."""
 
+import asyncio
 import json
 import logging
-import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
-import anyio
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from mlflow.version import VERSION
@@ -12,6 +13,8 @@ from starlette.requests import ClientDisconnect
 
 from headframe.errors import ConfigurationError, DataError
 from headframe.prediction.predictor import Predictor
+from headframe.prediction.threads import limit_threads
+from headframe.processes import cores
 from headframe.registry.versions import ModelVersion
 from headframe.serving import protocol
 
@@ -22,15 +25,33 @@ STATUS: dict[type[Exception], int] = {protocol.UnsupportedContentType: 415, prot
 """Of HTTP, for some errors of a request; 400 for the others."""
 
 
-def make_app(predictor: Predictor, version: ModelVersion, *, max_rows: int, max_bytes: int = MAX_BYTES) -> FastAPI:
+def make_app(
+    predictor: Predictor,
+    version: ModelVersion,
+    *,
+    max_rows: int,
+    threads: int | None = None,
+    max_bytes: int = MAX_BYTES,
+) -> FastAPI:
     """Return the application: `/ping`, `/health`, `/version`, `/invocations`.
 
-    Invalid requests get a status of 400 to 415 and `{"error": MESSAGE}`. As many threads respond as there are cores; a
-    predictor has no state that predicting changes. Each response has headers that name the version.
+    Invalid requests get a status of 400 to 415 and `{"error": MESSAGE}`. Each response has headers that name the
+    version.
+
+    Args:
+        predictor: has no state that predicting changes, so as many requests are computed at once as there are cores.
+        version: the one that the predictor is.
+        max_rows: in one request.
+        threads: that one request is computed with; None: as this process is set.
+        max_bytes: of the body of one request.
     """
     app = FastAPI(title=f"{version.model} version {version.number}", openapi_url=None)
     headers = {"X-Headframe-Model": version.model, "X-Headframe-Version": str(version.number)}
-    limiter = anyio.CapacityLimiter(os.cpu_count() or 1)
+    workers = ThreadPoolExecutor(
+        max(1, cores() // (threads or 1)),
+        thread_name_prefix="invocations",
+        initializer=None if threads is None else partial(limit_threads, threads),
+    )
 
     def refused(status: int, message: str) -> Response:
         # A message quotes the request, which may hold lone surrogates that UTF-8 cannot encode.
@@ -63,7 +84,7 @@ def make_app(predictor: Predictor, version: ModelVersion, *, max_rows: int, max_
             return refused(413, f"the body is larger than {max_bytes:,} bytes; send fewer rows at once")
         content_type = request.headers.get("content-type", "")
         try:
-            return await anyio.to_thread.run_sync(respond, body, content_type, limiter=limiter)
+            return await asyncio.get_running_loop().run_in_executor(workers, respond, body, content_type)
         except (DataError, ConfigurationError) as error:
             return refused(STATUS.get(type(error), 400), str(error))
 

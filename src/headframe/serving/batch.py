@@ -48,7 +48,10 @@ def predict_to_file(model: str, source: str, target: Path, *, plan: Plan, root: 
     """
     _require_place(target, source, root)
     version, predictor = open_served_version(model, plan, uri, root)
-    rows = write_predicted_rows(predictor, source, target, root)
+    from headframe.prediction.threads import limited_threads  # noqa: PLC0415 - imports torch
+
+    with limited_threads(plan.serving.threads):  # as requests, so that a file gets the same bits
+        rows = write_predicted_rows(predictor, source, target, root)
     return Predicted(
         model=version.model, version=version.number, target=str(target), rows=rows, digest=file_digest(target)
     )

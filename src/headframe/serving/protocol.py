@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 from pyarrow import csv
 
-from headframe.errors import ConfigurationError, DataError, first_line
+from headframe.errors import ConfigurationError, DataError, first_line, some
 from headframe.prediction.schema import require_unique, to_table
 from headframe.registry.loader import OUTPUTS, requested_output
 
@@ -118,7 +118,7 @@ def _from_split(value: Any) -> dict[str, Any]:
     unknown = [key for key in value if key not in ("columns", "data", "index")]
     names = value.get("columns")
     if unknown or not isinstance(names, list):
-        raise DataError(f"dataframe_split has {', '.join(value)}; expected columns, data and optionally index")
+        raise DataError(f"dataframe_split has {some(value)}; expected columns, data and optionally index")
     require_unique(names)
     for position, row in enumerate(value["data"]):
         which, expected = f"row {position} of dataframe_split", f"a list of {len(names)} values"
@@ -138,7 +138,7 @@ def _from_rows(key: str, value: Any, schema: pa.Schema) -> dict[str, Any]:
     are_records = bool(value) and all(isinstance(each, dict) for each in value)
     if len(schema) == 1 and key != "dataframe_records" and not are_records:
         return {schema.names[0]: value}
-    expected = f"an object with {', '.join(schema.names)}"
+    expected = f"an object with {some(schema.names)}"
     if not value:
         raise DataError(f"row 0 of {key} is missing; expected {expected}")
     for position, record in enumerate(value):

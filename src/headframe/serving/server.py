@@ -28,7 +28,8 @@ def serve(
 ) -> None:
     """Serve requests until the process is stopped (Ctrl-C or SIGTERM).
 
-    The plan says how many rows a request may have, whose signature counts and what makes a champion. Port 0 takes a
+    The plan says how many rows a request may have, with how many threads it is computed, whose signature counts and
+    what makes a champion. Port 0 takes a
     free one. `ready` is called with model, version and address once requests can be sent.
 
     Raises:
@@ -41,7 +42,7 @@ def serve(
 
         from headframe.serving.app import make_app  # noqa: PLC0415 - imports fastapi
 
-        app = make_app(predictor, version, max_rows=plan.serving.max_rows)
+        app = make_app(predictor, version, max_rows=plan.serving.max_rows, threads=plan.serving.threads)
         where = f"http://{host}:{listening.getsockname()[1]}"
         if ready is not None:
             ready({"model": version.model, "version": version.number, "address": where})
@@ -65,7 +66,7 @@ def _listen(host: str, port: int) -> socket.socket:
         raise ConfigurationError(msg)
     version_6 = ":" in host
     try:
-        return socket.create_server(
+        created = socket.create_server(
             (host, port),
             family=socket.AF_INET6 if version_6 else socket.AF_INET,
             backlog=128,
@@ -75,3 +76,6 @@ def _listen(host: str, port: int) -> socket.socket:
         reason = str(error.strerror or error).partition(" (")[0]  # the address follows
         msg = f"cannot listen on {host}:{port} ({reason}); choose another with --port or --host"
         raise HeadframeError(msg) from error
+    # asyncio sends small responses at once (TCP_NODELAY) only where a socket names its protocol, which was left at 0;
+    # otherwise a response may wait 40 ms for the client to acknowledge the one before.
+    return socket.socket(created.family, created.type, socket.IPPROTO_TCP, fileno=created.detach())

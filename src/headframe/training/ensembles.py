@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 
 from headframe.config.build import build
 from headframe.config.members import member_learners
@@ -22,10 +21,12 @@ from headframe.config.plan.model import ModelConfig
 from headframe.config.project import Project
 from headframe.errors import HeadframeError
 from headframe.examples.prepare import PreparedData
+from headframe.library_warnings import shorten_warnings
 from headframe.prediction.bundle import ModelManifest, load_predictor, save_ensemble
 from headframe.prediction.layout import BUNDLE, MEMBERS, RESULT
 from headframe.prediction.predictor import EnsemblePredictor, Predictor
-from headframe.processes import describe_exit
+from headframe.prediction.threads import limited_threads
+from headframe.processes import cores, describe_exit
 from headframe.training.cost import ResourceUsage
 from headframe.training.outcome import scores_of, write_outcome
 from headframe.training.progress import Display, Reporter
@@ -99,18 +100,13 @@ def _with_name(member: MemberJob, error: HeadframeError) -> HeadframeError:
     return type(error)(f"member {member.name}: {error}")
 
 
-def _cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _processes_at_once(waiting: list[MemberJob]) -> int:
     """Return how many of these members can be trained side by side; those that share a GPU take turns."""
     on_gpu = (member.job.learner.trainer.accelerator != "cpu" and member.is_network for member in waiting)
     if any(on_gpu) and torch.cuda.is_available():
         return 1
     widest = max((member.job.learner.trainer.threads for member in waiting), default=1)
-    return max(1, _cores() // widest)
+    return max(1, cores() // widest)
 
 
 class _MemberPool:
@@ -174,6 +170,7 @@ class _MemberPool:
 def _run_member(connection: Connection, member: MemberJob, project: Project) -> None:
     """Train one member; runs in a process of its own."""
     _end_with_parent()
+    shorten_warnings()
     usage = ResourceUsage()
     reporter = Reporter(
         steps=lambda done, total: connection.send(("steps", done, total)),
@@ -226,8 +223,7 @@ def _combine(job: TrainingJob, project: Project, prepared: PreparedData, folder:
         )
     combiner: Any = build(learner.model)
     ensemble = EnsemblePredictor(task, members, combiner)
-    torch.set_num_threads(settings.threads)
-    with threadpool_limits(settings.threads):
+    with limited_threads(settings.threads):
         indices, splits = prepared.measured(ensemble.lookback)
         scores = np.stack(
             [scores_of(member, prepared, indices + ensemble.lookback - member.lookback) for member in members.values()]

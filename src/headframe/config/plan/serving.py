@@ -10,6 +10,7 @@ class ServingConfig(Record):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=1, le=65535)
+    threads: int = Field(default=1, ge=1)  # that one request, or a file, is computed with
     max_rows: int = Field(default=10_000, ge=1)  # rows in one request
 
 
