@@ -20,7 +20,7 @@ from headframe.config.project import Project
 from headframe.config.targets.find_definition import class_constant
 from headframe.config.targets.nearest import nearest
 from headframe.config.targets.signature import parameters_of
-from headframe.errors import ConfigurationError
+from headframe.errors import ConfigurationError, some
 
 PASSED_TO_SCHEDULER = ("total_steps", "steps_per_epoch")
 """What training passes to a scheduler besides the optimiser."""
@@ -45,6 +45,21 @@ def check_compatibility(plan: Plan, project: Project) -> None:
         fit.check_learner(path, learner)
 
 
+def check_tasks(plan: Plan, project: Project) -> None:
+    """Refuse a data set that can be used for none of the tasks in `conf/` that it says it is for.
+
+    This holds whatever task the plan has, so that data can be ingested before there is one.
+
+    Raises:
+        ConfigurationError: naming the first task, and what the data set lacks for it.
+    """
+    fit = _Fit(plan.dataset, plan.task, project)
+    tasks = [each for each in fit.choices("task", TaskConfig).values() if each.kind in plan.dataset.tasks]
+    faults = [fit.task_fault(task) for task in tasks]
+    if faults and all(faults):
+        raise ConfigurationError(faults[0])
+
+
 @dataclass(frozen=True)
 class _Fit:
     """The data set and the task of a plan, against which its learners are checked."""
@@ -55,9 +70,9 @@ class _Fit:
 
     def check_task(self) -> None:
         """Refuse a task that the data set is not for, or whose target it does not have."""
-        fault = self._task_fault(self.task)
+        fault = self.task_fault(self.task)
         if fault:
-            raise ConfigurationError(fault + self._suggest("task", TaskConfig, lambda task: not self._task_fault(task)))
+            raise ConfigurationError(fault + self._suggest("task", TaskConfig, lambda task: not self.task_fault(task)))
         one_of = self.dataset.contract.columns[self.dataset.target].one_of if self.dataset.target else None
         for key, value in self._references(self.task, "target"):
             if one_of is not None and value not in one_of:
@@ -65,7 +80,7 @@ class _Fit:
                 msg = f"task.{key}={value}: {target} has no such value; {nearest(str(value), map(str, one_of))}"
                 raise ConfigurationError(msg)
 
-    def _task_fault(self, task: TaskConfig) -> str:
+    def task_fault(self, task: TaskConfig) -> str:
         data, name = self.dataset, f"dataset {self.dataset.name}"
         if task.kind not in data.tasks:
             return f"task {task.kind} does not fit {name}, which is for {_either(data.tasks)}"
@@ -152,8 +167,8 @@ class _Fit:
         read, predicted = features.columns(self.dataset.inputs), self.dataset.target_columns
         if model.continues_inputs and read != predicted:
             return (
-                f"{what} predicts the columns that it reads ({', '.join(read)}), but task {self.task.kind} predicts "
-                f"{', '.join(predicted)} of dataset {self.dataset.name}"
+                f"{what} predicts the columns that it reads ({some(read)}), but task {self.task.kind} predicts "
+                f"{some(predicted)} of dataset {self.dataset.name}"
             )
         return ""
 
@@ -165,11 +180,15 @@ class _Fit:
                 values = given if isinstance(given, list | tuple) else [given]
                 yield from ((key, value) for value in values if value is not None)
 
-    def _suggest(self, group: str, schema: type[Part], fits: Callable[[Part], bool]) -> str:
-        """Return the end of a message that names the choices in `conf/<group>/` that would fit; empty without any."""
+    def choices(self, group: str, schema: type[Part]) -> dict[str, Part]:
+        """Return the parts in `conf/<group>/` that stand by themselves, by name."""
         files = {name: self.project.conf / group / f"{name}.yaml" for name in self.project.choices(group)}
         parts = {name: _read(file, schema, self.project.packages) for name, file in files.items()}
-        found = [name for name, part in parts.items() if part is not None and fits(part)]
+        return {name: part for name, part in parts.items() if part is not None}
+
+    def _suggest(self, group: str, schema: type[Part], fits: Callable[[Part], bool]) -> str:
+        """Return the end of a message that names the choices in `conf/<group>/` that would fit; empty without any."""
+        found = [name for name, part in self.choices(group, schema).items() if fits(part)]
         return f"; choose {group}={_either(found[:SUGGESTED])}" if found else ""
 
 

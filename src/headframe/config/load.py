@@ -15,8 +15,10 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
-from headframe.config.compatibility import check_compatibility
+from headframe.config.compatibility import check_compatibility, check_tasks
+from headframe.config.dataset_checks import check_dataset
 from headframe.config.plan.data import DatasetConfig
 from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
@@ -64,7 +66,6 @@ UNKNOWN_KEYS = (
 HYDRA_MESSAGES = {
     r"An item is already at '([^']+)'": "{0}: the plan has this key already; leave out the +",
     r"(\S+) appears more than once in the final defaults": "{0}: the plan has a choice of {0} already; leave out the +",
-    r"Missing mandatory value: (\S+)": "{0} has no value; give it one, as in {0}=VALUE",
     r"Interpolation key '([^']+)' not found": "conf/ refers to ${{{0}}}, which the plan does not have",
 }
 """What Hydra says of a key, and what that means for a plan."""
@@ -87,8 +88,8 @@ def load_plan(overrides: Sequence[str], project: Project, *, fitting: bool = Tru
     except ValidationError as error:
         raise ConfigurationError(_sentence(error, tree, project)) from None
     _check_dataset(plan.dataset, choices.get("dataset"))
-    if fitting:
-        check_compatibility(plan, project)
+    check_dataset(plan.dataset, project.root / "src")
+    (check_compatibility if fitting else check_tasks)(plan, project)
     for path, node in _components((), tree):
         check_arguments(".".join(path), node, project.root / "src", schema_keys(path, tree) or SETTINGS)
     return plan
@@ -110,6 +111,8 @@ def _compose(overrides: Sequence[str], project: Project) -> tuple[dict[str, Any]
             choices = dict(composed.hydra.runtime.choices)
             with open_dict(composed):
                 del composed["hydra"]
+            if missing := sorted(OmegaConf.missing_keys(composed)):
+                raise ConfigurationError(_without_value(missing))
             tree = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
         except MissingConfigException as error:
             raise ConfigurationError(_unknown_choice(error, overrides, project)) from None
@@ -266,21 +269,38 @@ def _tree(overrides: Sequence[str], project: Project) -> Any:
 
 
 def _sentence(error: ValidationError, tree: Mapping[str, Any], project: Project) -> str:
-    """Return a message on the first thing that is wrong: key, what came, what was expected."""
-    first = error.errors(include_url=False)[0]
+    """Return a message on the first thing that is wrong: key, what came, what was expected; and all that is missing."""
+    errors = error.errors(include_url=False)
+    missing = [".".join(_path(each["loc"])) for each in errors if each["type"] == "missing"]
+    wrong = next((each for each in errors if each["type"] != "missing"), None)
+    if wrong is None:
+        return _without_value(missing)
+    return _wrong_value(wrong, tree, project) + (f"; moreover, {_without_value(missing)}" if missing else "")
+
+
+def _without_value(keys: Sequence[str]) -> str:
+    if len(keys) == 1:
+        return f"{keys[0]} has no value; give it one, as in {keys[0]}=VALUE"
+    return f"{', '.join(keys[:-1])} and {keys[-1]} have no value; give each one, as in {keys[0]}=VALUE"
+
+
+def _path(location: Sequence[int | str]) -> list[str]:
+    """Return the keys that lead to an error; pydantic adds the chosen branch of a union, which no user wrote."""
     path: list[str] = []
-    for part in map(str, first["loc"]):
-        # Pydantic puts the chosen branch of a union into the path of an error; users wrote no such key.
+    for part in map(str, location):
         is_branch = part in {"model", "ensemble"} and path[-1:] == ["model"] and path[-2:-1] != ["members"]
         path += [] if is_branch else [part]
+    return path
+
+
+def _wrong_value(first: ErrorDetails, tree: Mapping[str, Any], project: Project) -> str:
+    path = _path(first["loc"])
     name = ".".join(path)
     message = first["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     match first["type"]:
         case "extra_forbidden":
             known = keys_at(path[:-1], tree, project.root / "src") - {path[-1]}
             return f"{name}: the plan has no such key; {nearest(path[-1], known)}"
-        case "missing":
-            return f"{name} has no value; give it one, as in {name}=VALUE"
         case "literal_error":
             choices = re.findall(r"'([^']*)'", str(first.get("ctx", {}).get("expected", "")))
             hint = nearest(str(first["input"]), choices)

@@ -7,6 +7,10 @@ from pathlib import Path
 
 from headframe.errors import ConfigurationError
 
+IMPOSSIBLE = "%?#:;\\"
+"""What the path of a project cannot hold: it is part of addresses of MLflow and SQLAlchemy, which read these as marks
+and decode what follows `%`, some of them twice, and of search paths. Files would end up outside the project."""
+
 
 class _Within:
     """A path in the project's folder."""
@@ -38,11 +42,12 @@ class Project:
         """Walk up from `start` to the folder that holds `conf/plan.yaml`.
 
         Raises:
-            ConfigurationError: no folder above `start` is a project.
+            ConfigurationError: no folder above `start` is a project, or its path cannot be one's.
         """
         here = start.resolve()
         for folder in (here, *here.parents):
             if (folder / "conf" / "plan.yaml").is_file():
+                require_usable(folder)
                 return cls(folder)
         advice = "create one with `headframe init`"
         raise ConfigurationError(f"no Headframe project at {here} or above it (conf/plan.yaml is missing); {advice}")
@@ -56,3 +61,15 @@ class Project:
     def choices(self, group: str) -> list[str]:
         """Return the names of the choices in `conf/<group>/`; a choice exists because its file exists."""
         return sorted(path.stem for path in (self.conf / group).glob("*.yaml"))
+
+
+def require_usable(root: Path) -> None:
+    """Raise a ConfigurationError if a project cannot lie in a folder because of its path."""
+    path = str(root)
+    wrong = [character for character in path if character in IMPOSSIBLE or not character.isprintable()]
+    if wrong:
+        shown = path.encode(errors="backslashreplace").decode()
+        raise ConfigurationError(
+            f"a project cannot lie in {shown}: its path holds {wrong[0]!r}, which addresses of databases and search "
+            "paths read as a mark of their own; rename that folder"
+        )

@@ -11,10 +11,10 @@ import pyarrow as pa
 
 from headframe.config.build import build
 from headframe.config.plan.data import CONTENT, TrainingDataConfig
-from headframe.config.ranges import Count, Share
+from headframe.config.ranges import Column, Count, Share
 from headframe.datasets import hashing
 from headframe.datasets.table import Table, open_record
-from headframe.errors import ConfigurationError, DataError
+from headframe.errors import ConfigurationError, DataError, some
 from headframe.places import Places
 from headframe.records import SplitRecord, TableRecord
 
@@ -26,11 +26,13 @@ class Splitter(ABC):
 
     Attributes:
         columns: what it reads of the table besides the rows' contents; the contents do not count it.
+        by_time: whether it needs the column that orders the rows.
         disjoint: whether rows of equal content never lie in two of train, validation, test.
             Rows of a series are no examples by themselves, so there it is the time order that
             separates the splits, and equal readings may occur in all of them.
     """
 
+    by_time: ClassVar[bool] = False
     disjoint: ClassVar[bool] = True
     columns: tuple[str, ...] = ()
 
@@ -83,7 +85,7 @@ class PredefinedSplitter(Splitter):
         salt: any text; another salt gives another split.
     """
 
-    column: str = "part"
+    column: Column = "part"
     names: Mapping[str, str] = field(
         default_factory=lambda: {"train": "train", "validation": "validation", "test": "test"}
     )
@@ -95,7 +97,7 @@ class PredefinedSplitter(Splitter):
             raise ValueError(f"validation={self.validation} must be at least 0 and below 1")
         foreign = {*self.names.values()} - {*SPLITS}
         if foreign:
-            raise ValueError(f"names leads to {', '.join(sorted(foreign))}; only {', '.join(SPLITS)} are possible")
+            raise ValueError(f"names leads to {some(sorted(foreign))}; only {', '.join(SPLITS)} are possible")
 
     @property
     def columns(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -107,7 +109,7 @@ class PredefinedSplitter(Splitter):
         came = hashing.one_chunk(rows.column(self.column)).dictionary_encode()
         unknown = sorted({str(value) for value in came.dictionary.to_pylist()} - {*self.names})
         if unknown or came.null_count:
-            msg = f"column {self.column!r} holds {(unknown or ['nothing'])[0]!r}; expected: {', '.join(self.names)}"
+            msg = f"column {self.column!r} holds {(unknown or ['nothing'])[0]!r}; expected: {some(self.names)}"
             raise DataError(msg)
         meanings = np.array([self.names[value] for value in came.dictionary.to_pylist()], dtype="<U10")
         splits = meanings[np.asarray(came.indices)]
@@ -131,6 +133,7 @@ class TimeSplitter(Splitter):
     """
 
     disjoint: ClassVar[bool] = False
+    by_time: ClassVar[bool] = True
 
     train: Count
     validation: Count
@@ -174,7 +177,7 @@ def assign(dataset: TrainingDataConfig, table: Table) -> np.ndarray:
     wanted = dict.fromkeys((CONTENT, *splitter.columns, *((dataset.time,) if dataset.time else ())))
     lacking = [name for name in wanted if name not in table.schema.names]
     if lacking:
-        msg = f"the split of {dataset.name} needs column {lacking[0]!r}; came: {', '.join(table.schema.names)}"
+        msg = f"the split of {dataset.name} needs column {lacking[0]!r}; came: {some(table.schema.names)}"
         raise DataError(msg)
     return splitter.assign(table.read(list(wanted)), dataset.time).astype("<U10")
 

@@ -8,6 +8,7 @@ from headframe.config.plan.component import COLUMN_TYPES, DECLARED, Component, N
 from headframe.config.targets.find_definition import submodules
 from headframe.config.targets.nearest import nearest
 from headframe.digests import Record
+from headframe.errors import some
 
 ROW_ID, CONTENT = "__row_id__", "__content__"
 """The columns that every table has besides those of its contract, which therefore may not have these names."""
@@ -99,7 +100,7 @@ class DatasetConfig(TrainingDataConfig):
         wanted = [*self.inputs, *(name for name in (self.key, self.target, self.time) if name)]
         for name in wanted:
             if name not in known:
-                raise ValueError(f"column {name!r} is not in contract.columns, which has {', '.join(known)}")
+                raise ValueError(f"column {name!r} is not in contract.columns, which has {some(known)}")
         if self.target in self.inputs:
             msg = f"target {self.target!r} is also among the inputs, so a model would be given what it has to predict"
             raise ValueError(msg)

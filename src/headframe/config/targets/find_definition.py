@@ -136,7 +136,10 @@ def find_definition(module: str, name: str, own_source: Path) -> TargetDefinitio
 
 
 def class_constant(target: str, name: str, own_source: Path) -> Any:
-    """Return a constant that a class, `package.module.Class`, declares or inherits; None where its source has none."""
+    """Return a constant that a class, `package.module.Class`, declares or inherits; None where its source has none.
+
+    A constant is a literal: text, a number, or a tuple of them.
+    """
     module, _, class_name = target.rpartition(".")
     found = find_definition(module, class_name, own_source)
     if found is None or not isinstance(found.node, ast.ClassDef):
@@ -144,10 +147,10 @@ def class_constant(target: str, name: str, own_source: Path) -> Any:
     for statement in found.node.body:
         match statement:
             case (
-                ast.AnnAssign(target=ast.Name(id=attribute), value=ast.Constant(value=value))
-                | ast.Assign(targets=[ast.Name(id=attribute)], value=ast.Constant(value=value))
+                ast.AnnAssign(target=ast.Name(id=attribute), value=ast.Constant() | ast.Tuple() as value)
+                | ast.Assign(targets=[ast.Name(id=attribute)], value=ast.Constant() | ast.Tuple() as value)
             ) if attribute == name:
-                return value
+                return ast.literal_eval(value)
     bases = (f"{found.module}.{base.id}" for base in found.node.bases if isinstance(base, ast.Name))
     inherited = (class_constant(base, name, own_source) for base in bases)
     return next((value for value in inherited if value is not None), None)

@@ -14,7 +14,8 @@ class ValueType:
         description: what they are, for messages; empty where they are not suggested to anybody.
         accepts: whether a value is one of them.
         choices: the texts among them, where they can be listed.
-        refers_to: what of the data set the values name: `inputs` or `target`; empty for nothing.
+        refers_to: what of the data set the values name: `inputs`, `target` or `columns`, of one type where it follows a
+            colon; empty for nothing.
     """
 
     description: str

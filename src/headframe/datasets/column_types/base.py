@@ -18,12 +18,18 @@ class ColumnType:
 
     Attributes:
         stored: the Arrow type, where it is the same for all columns.
+        constraints: keys of the contract, besides `nullable`, that are checked on its cells.
+        needs: keys of the contract that it cannot do without.
+        ordered: whether cells are in an order that can be that of time.
         groups: whether rows can be grouped by the values, as slices of an evaluation are.
         in_pandas: whether pandas holds the cells as single values, so that Great Expectations can check them.
         arrays: whether each cell is an array of numbers, all of which keep the bounds of the contract.
     """
 
     stored: ClassVar[pa.DataType]
+    constraints: ClassVar[tuple[str, ...]]
+    needs: ClassVar[tuple[str, ...]] = ()
+    ordered: ClassVar[bool] = False
     groups: ClassVar[bool] = True
     in_pandas: ClassVar[bool] = True
     arrays: ClassVar[bool] = False

@@ -11,3 +11,4 @@ class Bool(ColumnType):
     """True or false."""
 
     stored: ClassVar[pa.DataType] = pa.bool_()
+    constraints: ClassVar[tuple[str, ...]] = ("one_of", "unique")

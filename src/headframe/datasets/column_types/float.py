@@ -13,6 +13,8 @@ class Float(ColumnType):
     """Finite numbers of 64 bits."""
 
     stored: ClassVar[pa.DataType] = pa.float64()
+    constraints: ClassVar[tuple[str, ...]] = ("min", "max", "one_of", "unique")
+    ordered: ClassVar[bool] = True
 
     @override
     def bounds(self, contract: ColumnContract) -> tuple[float | None, float | None]:

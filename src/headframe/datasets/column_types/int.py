@@ -11,3 +11,5 @@ class Int(ColumnType):
     """Whole numbers of 64 bits."""
 
     stored: ClassVar[pa.DataType] = pa.int64()
+    constraints: ClassVar[tuple[str, ...]] = ("min", "max", "one_of", "unique")
+    ordered: ClassVar[bool] = True

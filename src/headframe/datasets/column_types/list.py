@@ -11,5 +11,6 @@ class List(ColumnType):
     """A list of text in each cell, of any length."""
 
     stored: ClassVar[pa.DataType] = pa.list_(pa.string())
+    constraints: ClassVar[tuple[str, ...]] = ()
     groups: ClassVar[bool] = False
     in_pandas: ClassVar[bool] = False

@@ -11,3 +11,4 @@ class String(ColumnType):
     """Text, encoded in UTF-8."""
 
     stored: ClassVar[pa.DataType] = pa.string()
+    constraints: ClassVar[tuple[str, ...]] = ("one_of", "min_length", "max_length", "matches", "unique")

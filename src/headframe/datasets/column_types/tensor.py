@@ -13,6 +13,8 @@ from headframe.errors import ConfigurationError
 class Tensor(ColumnType):
     """A tensor of bytes (uint8) in each cell, of the shape that the contract has."""
 
+    constraints: ClassVar[tuple[str, ...]] = ("min", "max", "shape")
+    needs: ClassVar[tuple[str, ...]] = ("shape",)
     groups: ClassVar[bool] = False
     in_pandas: ClassVar[bool] = False
     arrays: ClassVar[bool] = True

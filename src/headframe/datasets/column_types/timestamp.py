@@ -11,3 +11,5 @@ class Timestamp(ColumnType):
     """Points in time, to the microsecond, without a time zone."""
 
     stored: ClassVar[pa.DataType] = pa.timestamp("us")
+    constraints: ClassVar[tuple[str, ...]] = ("unique",)
+    ordered: ClassVar[bool] = True

@@ -1,19 +1,22 @@
 """The interface of readers, and how they open raw files."""
 
 import gzip
+import io
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, ClassVar, cast
 
 import pyarrow as pa
+from typing_extensions import override
 
 from headframe.errors import DataError, HeadframeError
 
 GZIP = b"\x1f\x8b"
+READ_BYTES = 2**18  # that are unpacked at once
 RAW_LENGTH = 2000  # characters of an unreadable row that are stored
 
 
@@ -43,7 +46,13 @@ class ReadBatch:
 
 
 class Reader(ABC):
-    """Streams raw files as record batches; memory does not grow with the files."""
+    """Streams raw files as record batches; memory does not grow with the files.
+
+    Attributes:
+        makes: types of column that it can read cells as; read from the source when a plan is loaded.
+    """
+
+    makes: ClassVar[tuple[str, ...]]
 
     @abstractmethod
     def read(self, files: Mapping[str, Path], schema: pa.Schema) -> Iterator[ReadBatch]:
@@ -66,17 +75,40 @@ def open_bytes(file: Path) -> Iterator[BinaryIO]:
         DataError: the file is empty, or is gzip data cut short or damaged.
         HeadframeError: the file cannot be opened.
     """
-    try:
-        with file.open("rb") as plain:
+    with _readable_errors(file):
+        plain = file.open("rb")
+    with plain:
+        with _readable_errors(file):
             start = plain.read(len(GZIP))
             plain.seek(0)
-            if not start:
-                raise DataError(f"{file} is empty; a file with rows was expected")
-            if start == GZIP:
-                with gzip.open(plain) as unpacked:
-                    yield cast("BinaryIO", unpacked)
-            else:
-                yield plain
+        if not start:
+            raise DataError(f"{file} is empty; a file with rows was expected")
+        bytes_in = gzip.GzipFile(fileobj=plain) if start == GZIP else plain
+        yield io.BufferedReader(_NamedStream(file, cast("BinaryIO", bytes_in)), READ_BYTES)
+
+
+class _NamedStream(io.RawIOBase):
+    """A stream whose errors name its file, wherever it is read: beside another one, that one must not be blamed."""
+
+    def __init__(self, file: Path, stream: BinaryIO) -> None:
+        self._file, self._stream = file, stream
+
+    @override
+    def readable(self) -> bool:
+        return True
+
+    @override
+    def readinto(self, buffer: Any) -> int:
+        with _readable_errors(self._file):
+            raw = self._stream.read(len(buffer))
+        buffer[: len(raw)] = raw
+        return len(raw)
+
+
+@contextmanager
+def _readable_errors(file: Path) -> Iterator[None]:
+    try:
+        yield
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{file} is no whole gzip file ({error}); get it again") from error
     except OSError as error:

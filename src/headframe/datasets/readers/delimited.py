@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from headframe.datasets.readers.base import ReadBatch, Reader, RejectedRow
 from headframe.datasets.readers.lines import Row, first_row, rejected, rejected_lines, rows_of
-from headframe.errors import DataError
+from headframe.errors import DataError, some
 
 BATCH = 16_384  # rows that are turned into Arrow arrays at once
 
@@ -34,6 +34,8 @@ class Delimited(Reader):
         part: name of that column.
     """
 
+    makes: ClassVar[tuple[str, ...]] = ("bool", "float", "int", "string", "timestamp")
+
     delimiter: str = ","
     columns: tuple[str, ...] | None = None
     quoted: bool = True
@@ -48,7 +50,7 @@ class Delimited(Reader):
         """Yield the rows of all files; see `Reader.read`."""
         for source, file in files.items():
             if self.parts and source not in self.parts:
-                raise DataError(f"reader.parts has no value for source {source!r}; it has {', '.join(self.parts)}")
+                raise DataError(f"reader.parts has no value for source {source!r}; it has {some(self.parts)}")
             found = rows_of(source, file, self.delimiter, quoted=self.quoted, comment=self.comment)
             names = self._names(file, found)
             self._check_columns(file, names, schema)
@@ -73,8 +75,7 @@ class Delimited(Reader):
         lacking = [name for name in schema.names if name not in given]
         if lacking:
             raise DataError(
-                f"{file}: column {lacking[0]!r} is missing; came: {', '.join(names)}; "
-                f"expected: {', '.join(schema.names)}"
+                f"{file}: column {lacking[0]!r} is missing; came: {some(names)}; expected: {some(schema.names)}"
             )
 
     def _batches(

@@ -8,13 +8,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, ClassVar
 
 import numpy as np
 import pyarrow as pa
 
+from headframe.config.ranges import Column, TensorColumn
 from headframe.datasets.readers.base import ReadBatch, Reader, open_bytes
-from headframe.errors import DataError
+from headframe.errors import DataError, some
 
 BATCH_BYTES = 16 * 2**20  # of pixels that are read at once
 UNSIGNED_BYTE = 0x08
@@ -31,15 +32,17 @@ class Idx(Reader):
         part: column that says which pair of files a row came from.
     """
 
+    makes: ClassVar[tuple[str, ...]] = ("tensor", "bool", "float", "int", "string")
+
     parts: Mapping[str, tuple[str, str]]
-    image: str = "image"
-    label: str = "label"
-    part: str = "part"
+    image: TensorColumn = "image"
+    label: Column = "label"
+    part: Column = "part"
 
     def read(self, files: Mapping[str, Path], schema: pa.Schema) -> Iterator[ReadBatch]:
         """Yield the images of all pairs of files; see `Reader.read`."""
         if {self.image, self.label, self.part} != {*schema.names}:
-            msg = f"IDX files give {self.image}, {self.label}, {self.part}; expected: {', '.join(schema.names)}"
+            msg = f"IDX files give {self.image}, {self.label}, {self.part}; expected: {some(schema.names)}"
             raise DataError(msg)
         unread = [name for name in files if not any(name in pair for pair in self.parts.values())]
         if unread:
@@ -47,7 +50,7 @@ class Idx(Reader):
         for part, pair in self.parts.items():
             lacking = [name for name in pair if name not in files]
             if lacking:
-                msg = f"reader.parts.{part} names source {lacking[0]!r}; dataset.sources has {', '.join(files)}"
+                msg = f"reader.parts.{part} names source {lacking[0]!r}; dataset.sources has {some(files)}"
                 raise DataError(msg)
             images, labels = (files[name] for name in pair)
             with open_bytes(images) as image_stream, open_bytes(labels) as label_stream:

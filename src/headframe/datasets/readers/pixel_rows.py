@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from itertools import islice
 from math import prod
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
 
+from headframe.config.ranges import Column, TensorColumn
 from headframe.datasets.readers.base import ReadBatch, Reader, RejectedRow
 from headframe.datasets.readers.lines import Row, rejected, rows_of
-from headframe.errors import DataError
+from headframe.errors import DataError, some
 
 BATCH_BYTES = 16 * 2**20  # of text, roughly, that is turned into tensors at once
 BRIGHTEST = 255  # what a byte can hold
@@ -27,14 +29,16 @@ class PixelRows(Reader):
         delimiter: one character between numbers.
     """
 
-    image: str = "image"
-    label: str = "label"
+    makes: ClassVar[tuple[str, ...]] = ("tensor", "bool", "float", "int", "string")
+
+    image: TensorColumn = "image"
+    label: Column = "label"
     delimiter: str = ","
 
     def read(self, files: Mapping[str, Path], schema: pa.Schema) -> Iterator[ReadBatch]:
         """Yield the images of all files; see `Reader.read`."""
         if {self.image, self.label} != {*schema.names}:
-            raise DataError(f"a file of pixels gives {self.image}, {self.label}; expected: {', '.join(schema.names)}")
+            raise DataError(f"a file of pixels gives {self.image}, {self.label}; expected: {some(schema.names)}")
         shape = schema.field(self.image).type.shape
         for source, file in files.items():
             found = rows_of(source, file, self.delimiter, quoted=False)

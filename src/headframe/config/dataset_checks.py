@@ -1,0 +1,86 @@
+"""Check a data set against its own contract, so that nothing is fetched that could not be read or split."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from headframe.config.plan.component import Component, column_type_target
+from headframe.config.plan.data import ColumnContract, DatasetConfig
+from headframe.config.targets.find_definition import class_constant
+from headframe.config.targets.nearest import nearest
+from headframe.config.targets.signature import parameters_of
+from headframe.errors import ConfigurationError
+
+ALWAYS = frozenset({"dtype", "nullable"})
+"""Keys of a column's contract that mean something for every type of column."""
+
+
+def check_dataset(dataset: DatasetConfig, own_source: Path) -> None:
+    """Check columns, reader and split of a data set against each other, by what their classes declare.
+
+    Args:
+        dataset: valid by itself.
+        own_source: the project's `src/`.
+
+    Raises:
+        ConfigurationError: naming the key, what it is, what was expected and what to do.
+    """
+    for fault in _faults(dataset, own_source):
+        raise ConfigurationError(fault)
+
+
+def _faults(dataset: DatasetConfig, own_source: Path) -> Iterator[str]:
+    columns, reader, split = dataset.contract.columns, dataset.reader, dataset.split
+    made = class_constant(reader.target, "makes", own_source)
+    for name, column in columns.items():
+        yield from _contract_faults(f"dataset.contract.columns.{name}", column, own_source)
+        if made is not None and column.dtype not in made:
+            yield (
+                f"dataset.contract.columns.{name}.dtype={column.dtype}: reader {reader.class_name} makes columns of "
+                f"{' or '.join(made)}; choose one of them, or a reader that makes {column.dtype}"
+            )
+    for key, name, kind in _named_columns(reader, own_source):
+        if name not in columns:
+            known = nearest(name, columns)
+            yield f"dataset.reader.{key}={name}: dataset.contract.columns has no such column; {known}"
+        elif kind and columns[name].dtype != kind:
+            yield (
+                f"dataset.contract.columns.{name}.dtype={columns[name].dtype}: {reader.class_name} reads a {kind} into "
+                f"the column that dataset.reader.{key} names"
+            )
+    for key, name, _ in _named_columns(split, own_source):
+        if name not in columns:
+            yield f"dataset.split.{key}={name}: dataset.contract.columns has no such column; {nearest(name, columns)}"
+        elif not class_constant(column_type_target(columns[name].dtype), "groups", own_source):
+            yield f"dataset.split.{key}={name}: {columns[name].dtype} cells hold no name of a split"
+    if class_constant(split.target, "by_time", own_source):
+        if dataset.time is None:
+            yield f"dataset.time has no value, but {split.class_name} splits by time; name the column that orders rows"
+        elif not class_constant(column_type_target(columns[dataset.time].dtype), "ordered", own_source):
+            yield (
+                f"dataset.time={dataset.time}: {split.class_name} splits by time, but the column is "
+                f"{columns[dataset.time].dtype}; give it dtype timestamp, int or float in dataset.contract.columns"
+            )
+
+
+def _contract_faults(path: str, column: ColumnContract, own_source: Path) -> Iterator[str]:
+    """Yield what a column's contract says that its type of column does not check, or lacks what the type needs."""
+    kind = column_type_target(column.dtype)
+    checked = class_constant(kind, "constraints", own_source)
+    needed = class_constant(kind, "needs", own_source) or ()
+    for key in (*needed, *sorted(column.model_fields_set - ALWAYS)):
+        value = getattr(column, key)
+        if key in needed and not value:
+            yield f"{path}.{key} has no value; a {column.dtype} needs one, as in [28, 28, 1]"
+        elif checked is not None and value != ColumnContract.model_fields[key].default and key not in checked:
+            known = ", ".join(checked) or "nothing but nullable"
+            yield f"{path}.{key}={value}: this is not checked for {column.dtype}, which has {known}; remove it"
+
+
+def _named_columns(component: Component, own_source: Path) -> Iterator[tuple[str, str, Any]]:
+    """Yield each setting of a component that names a column of the table, with the column and the type it must have."""
+    for key, expected in (parameters_of(component.target, own_source) or {}).items():
+        what, _, kind = expected.refers_to.partition(":")
+        if what == "columns":
+            name = component.arguments.get(key, class_constant(component.target, key, own_source))
+            yield key, str(name), kind
