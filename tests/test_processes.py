@@ -67,9 +67,13 @@ def test_the_error_of_a_program_is_raised_whatever_its_launcher_says_and_an_old_
     assert capsys.readouterr().err == "error: no signature\n"
     with raising_error_in(tmp_path):
         pass
-    with pytest.raises(Refused, match="no signature"), raising_error_in(tmp_path):
+
+    def launch() -> None:
         exit_code(refuse, tmp_path, None)
         raise HeadframeError("job 17 failed")
+
+    with pytest.raises(Refused, match="no signature"), raising_error_in(tmp_path):
+        launch()
     assert exit_code(lambda: None, tmp_path, None) == 0
     assert not [*tmp_path.iterdir()]
 

@@ -4,7 +4,12 @@ Each carries one sentence - what came, what was expected, what to do - and the e
 command line ends with. Anything else that escapes is a fault of Headframe itself.
 """
 
+from collections.abc import Iterable
 from typing import ClassVar
+
+MOST_NAMES = 8
+LONGEST_NAME = 60
+"""What a message lists at most, and how many characters of each: ten thousand columns help nobody."""
 
 REFUSED = 4
 """Exit code of what ended as it should, with a decision against a model, and of `Refused`."""
@@ -48,6 +53,18 @@ def refuse_if(problem: str | None) -> None:
     """Raise `Refused` if there is a problem."""
     if problem is not None:
         raise Refused(problem)
+
+
+def some(names: Iterable[object], most: int = MOST_NAMES) -> str:
+    """Return names as a message lists them: the first few, each shortened, and how many more there are.
+
+    >>> some(range(10))
+    '0, 1, 2, 3, 4, 5, 6, 7 and 2 more'
+    """
+    texts = list(map(str, names))
+    shown = [text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}..." for text in texts[:most]]
+    more = len(texts) - most
+    return ", ".join(shown) + (f" and {more:,} more" if more > 0 else "")
 
 
 def first_line(error: BaseException) -> str:

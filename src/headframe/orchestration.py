@@ -22,6 +22,7 @@ from pydantic import BaseModel
 
 from headframe.digests import Record
 from headframe.errors import HeadframeError, Unavailable
+from headframe.loopback import bypass_proxies
 from headframe.stages import Stage
 from headframe.telemetry import switch_off
 
@@ -97,6 +98,7 @@ def flow(name: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
         switch_off()
+        bypass_proxies()
         if engine() == "inline":
             return function
         import prefect  # noqa: PLC0415 - inline runs must not pay for it

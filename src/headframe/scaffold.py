@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from headframe.config.project import require_usable
 from headframe.digests import umask
 from headframe.errors import ConfigurationError, HeadframeError
 from headframe.signing.keys import SIGNER, own_key, own_keys
@@ -80,11 +81,12 @@ def init(target: Path) -> list[str]:
         The written files, relative to `target`.
 
     Raises:
-        ConfigurationError: the folder is not empty.
+        ConfigurationError: the folder is not empty, or a project cannot lie there because of its path.
         HeadframeError: it cannot be written.
     """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ConfigurationError(f"{target} is not an empty folder; name one that is empty or does not exist yet")
+    require_usable(target.resolve())
     if not own_keys() and SIGNER not in os.environ:
         own_key()
     target = target.resolve()

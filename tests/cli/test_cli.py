@@ -1,5 +1,6 @@
 """What holds for every command: one JSON document, paths from where the user stands, nothing finished is hidden."""
 
+import io
 import json
 import os
 import shutil
@@ -183,6 +184,24 @@ def test_predictions_never_take_the_place_of_what_the_project_keeps(root: Path, 
     )  # fmt: skip
     assert done.returncode == 1
     assert "where the project stores its tables and models" in done.stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_terminal_that_is_not_utf_8_fails_nothing(
+    encoding: str, as_json: bool, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding))
+    file = root / "conf" / "trainer" / "größe_矿.yaml"
+    file.write_text((root / "conf" / "trainer" / "quick.yaml").read_text())
+    assert main(["list", "trainer", "--project", str(root), *(["--json"] if as_json else [])]) == 0
+    sys.stdout.flush()
+    printed = raw.getvalue().decode(encoding)
+    if as_json:
+        assert "größe_矿" in str(json.loads(printed))
+    else:
+        assert "größe_矿".encode(encoding, "backslashreplace").decode(encoding) in printed
 
 
 def test_the_tables_tell_what_is_in_them(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

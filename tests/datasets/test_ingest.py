@@ -185,6 +185,22 @@ def test_damage_to_the_table_is_found_and_mended(people: People, tmp_path: Path)
     assert file.read_bytes() == good
 
 
+def test_where_no_row_can_be_read_nobody_is_told_to_allow_it(people: People, tmp_path: Path) -> None:
+    text = "name,age,height,city\nAda,x,1.6,London\nBob,y,1.7,Rome\n"
+    for allowed in (0, 1, 2):
+        with pytest.raises(DataError) as caught:
+            ingest(people(text, max_rejected=allowed), Places(tmp_path))
+        assert "line 2 of source people column 'age' holds 'x', which is no int64" in str(caught.value)
+        assert "raise" not in str(caught.value)
+    assert "correct dataset.reader or the types in dataset.contract" in _refusal(people(text), tmp_path)
+
+
+def _refusal(dataset: DatasetConfig, root: Path) -> str:
+    with pytest.raises(DataError) as caught:
+        ingest(dataset, Places(root))
+    return str(caught.value)
+
+
 def test_rejected_rows_are_kept_with_their_reasons_up_to_the_limit(people: People, tmp_path: Path) -> None:
     text = "name,age,height,city\nAda,36,1.6,London\nBob,old,1.7,Rome\nEve,30,inf,Oslo\nKim,20,,Kiel\n"
     with pytest.raises(DataError) as caught:

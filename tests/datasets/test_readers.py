@@ -182,6 +182,18 @@ def test_idx_files_that_do_not_fit_are_refused(tmp_path: Path, spoil: Callable[.
         list(reader.read(write(*spoil(*good)), schema))
 
 
+@pytest.mark.parametrize("cut", ["i", "l"])
+def test_of_two_files_the_one_that_is_cut_short_is_blamed(tmp_path: Path, cut: str) -> None:
+    random = np.random.default_rng(0)
+    contents = {"i": idx(random.integers(0, 256, (600, 2, 3))), "l": idx(random.integers(0, 10, 600))}
+    for name, content in contents.items():
+        packed = gzip.compress(content)
+        (tmp_path / name).write_bytes(packed[:-100] if name == cut else packed)
+    schema = pa.schema([*IMAGE, pa.field("part", pa.string(), nullable=False)])
+    with pytest.raises(DataError, match=rf"/{cut} is no whole gzip file"):
+        list(Idx(parts={"train": ("i", "l")}, label="digit").read({name: tmp_path / name for name in "il"}, schema))
+
+
 def test_mnist_is_what_numpy_reads(raw_data: Callable[[str], Path], shipped: Callable[[str], DatasetConfig]) -> None:
     mirror = raw_data("mnist")
     sources = shipped("mnist").sources

@@ -47,6 +47,23 @@ def put(make: People, root: Path, text: str | None = None, **settings: Any) -> s
     return ingest(dataset, Places(root, root.parent)).digest
 
 
+def test_nothing_is_writable_for_others_that_dvc_or_we_create(people: People, root: Path) -> None:
+    def open_to_all() -> list[Path]:
+        return [path for path in root.rglob("*") if not path.is_symlink() and path.stat().st_mode & 0o022]
+
+    before = os.umask(0o022)
+    try:
+        put(people, root)
+        DataFolderVersions(root).commit("people")
+        assert open_to_all() == []
+        (root / ".headframe" / "dvc").chmod(0o777)  # as earlier versions left it
+        (root / ".headframe" / "dvc" / "repo").chmod(0o777)
+        DataFolderVersions(root).commit("people")
+        assert open_to_all() == []
+    finally:
+        os.umask(before)
+
+
 def objects(root: Path) -> list[Path]:
     return sorted(file for file in (root / ".dvc" / "cache" / "files").rglob("*") if file.is_file())
 

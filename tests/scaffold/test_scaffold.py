@@ -72,6 +72,17 @@ def test_a_place_that_cannot_be_written_is_named_and_left_clean(tmp_path: Path):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+@pytest.mark.parametrize("name", ["a%41", "what?", "a:b", "c#", "a;b", "a\\b", "a\nb", "a\udcff"])
+def test_a_path_that_addresses_cannot_hold_is_refused_at_once(name: str, tmp_path: Path):
+    with pytest.raises(ConfigurationError, match=r"a project cannot lie in .*; rename that folder$"):
+        init(tmp_path / name)
+    assert not [*tmp_path.iterdir()]
+    (tmp_path / name / "conf").mkdir(parents=True)  # cloned or renamed, in or below such a folder
+    (tmp_path / name / "conf" / "plan.yaml").touch()
+    with pytest.raises(ConfigurationError, match=r"a project cannot lie in "):
+        Project.find(tmp_path / name / "conf")
+
+
 def test_a_repository_is_made_only_where_there_is_none(tmp_path: Path):
     init(tmp_path / "outer")
     assert (tmp_path / "outer" / ".git").is_dir()

@@ -200,3 +200,13 @@ def test_a_restored_task_weighs_its_classes_and_checks_its_settings_as_before() 
         Classification(positive="d").restore(task.state())
     with pytest.raises(DataError, match=r"task\.primary_metric=f1 is for two classes, but target 'y' has 3"):
         Classification(primary_metric="f1").restore(task.state())
+
+
+def test_a_message_lists_a_few_of_many_long_classes():
+    task = Classification()
+    task.fit(pa.table({"label": [f"{number:05}{'x' * 1000}" for number in range(10_000)]}))
+    with pytest.raises(DataError) as refused:
+        task.encode(pa.table({"label": ["y" * 1_000_000]}))
+    assert len(str(refused.value)) < 1000
+    assert "00000xxx" in str(refused.value)
+    assert "... and 9,992 more; let training have rows of it" in str(refused.value)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from headframe import __version__
 from headframe.cli import data, models, predict, project, reproduce, run
-from headframe.cli.output import error_message, failure, log_to_stderr
+from headframe.cli.output import accept_any_character, error_message, failure, log_to_stderr
 from headframe.cli.parser import Commands, Parser
 from headframe.errors import ConfigurationError, HeadframeError
 
@@ -33,14 +33,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     given = sys.argv[1:] if argv is None else argv
     as_json = "--json" in given
+    accept_any_character()
     try:
         arguments = _parse(given)
         from pathlib import Path
 
+        from headframe.library_warnings import shorten_warnings
+        from headframe.loopback import bypass_proxies
         from headframe.telemetry import switch_off
 
         switch_off()
+        bypass_proxies()
         log_to_stderr()
+        shorten_warnings()
         arguments.here = Path.cwd()
         if arguments.project is not None:
             if not Path(arguments.project).is_dir():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -72,7 +73,9 @@ def print_json(value: Any) -> None:
     """Print one JSON document, records in it as JSON, at once: a server prints its address long before it ends."""
     import json
 
-    text = json.dumps(value, indent=2, ensure_ascii=False, default=lambda record: record.model_dump(mode="json"))
+    # A terminal or pipe that is not UTF-8 gets escapes, which mean the same in JSON.
+    escape = (sys.stdout.encoding or "").lower() not in ("utf-8", "utf8")
+    text = json.dumps(value, indent=2, ensure_ascii=escape, default=lambda record: record.model_dump(mode="json"))
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
@@ -99,6 +102,12 @@ def failure(
     sys.stderr.write(f"headframe: {message}\n")
     done = {"finished": finished} if finished else {}
     return CommandResult({"error": message, "exit_code": code, **done}, code=code, show=show)
+
+
+def accept_any_character() -> None:
+    """Escape what stdout cannot encode, as stderr does: a terminal that is not UTF-8 fails nothing that succeeded."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def log_to_stderr() -> None:

@@ -25,12 +25,18 @@ def add_commands(commands: Commands) -> None:
 def _predict(arguments: argparse.Namespace) -> CommandResult:
     here = arguments.here
     source = arguments.source if "." not in arguments.source else str(here / arguments.source)
-    open_project()
+    project = open_project()
     overrides = single_plan(arguments)
     prepare_engine()
     from flows.predict import predict
-    from headframe.orchestration import reaching_api
+    from headframe.orchestration import engine, reaching_api
 
+    if engine() == "prefect":  # a mistyped name is no failed flow run in Prefect's pages
+        from headframe.config.load import load_plan
+        from headframe.registry.versions import resolve
+        from headframe.tracking.address import tracking_uri
+
+        resolve(arguments.model, tracking_uri(load_plan(overrides, project).tracking, project.root))
     with reaching_api():
         return of_record(predict(arguments.model, source, str(here / arguments.target), overrides))
 

@@ -33,6 +33,7 @@ def _run_flow(name: str, arguments: argparse.Namespace) -> CommandResult:
     import pkgutil
 
     from headframe.config.load import as_yaml, expand, load_plan
+    from headframe.orchestration import engine
 
     if getattr(arguments, "signer", None) is not None:
         from headframe.signing.keys import SIGNER
@@ -41,7 +42,8 @@ def _run_flow(name: str, arguments: argparse.Namespace) -> CommandResult:
     fitting = name != "ingest"  # whatever is to be trained on the data must fit them, and nothing else needs to
     project = open_project()
     choices = expand(arguments.overrides)
-    if arguments.cfg or len(choices) > 1:  # all are composed before the first runs
+    # All are composed before the first runs; and in vain rather than as a failed flow run in Prefect's pages.
+    if arguments.cfg or len(choices) > 1 or engine() == "prefect":
         plans = [load_plan(choice, project, fitting=fitting) for choice in choices]
         if arguments.cfg:
             return CommandResult(_single(plans), "---\n".join(map(as_yaml, plans)).splitlines())

@@ -32,7 +32,7 @@ from dvc_objects.errors import ObjectFormatError
 
 from headframe.config.project import Project
 from headframe.datasets.ingest import readable_write_errors
-from headframe.digests import write_atomically
+from headframe.digests import umask, write_atomically
 from headframe.errors import HeadframeError, Unavailable
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,9 @@ def open_store(project: Project) -> Iterator[DvcStore]:
             write_atomically(root / ".dvc" / ".gitignore", _IGNORED)
             write_atomically(root / ".dvc" / "config", _CONFIG)
         # What DVC remembers of files it saw stays in the project, not in the machine's /var/tmp.
-        core: dict[str, Any] = {"site_cache_dir": str(project.state / "dvc"), "analytics": False}
+        notes = project.state / "dvc"
+        _make_notes(notes)
+        core: dict[str, Any] = {"site_cache_dir": str(notes), "analytics": False}
         if not any((folder / ".git").exists() for folder in (root, *root.parents)):
             core["no_scm"] = True
         try:
@@ -247,6 +249,15 @@ class DvcStore:
             f"{self._pointer} cannot be used ({what}); resolve the conflict in it, get it back with "
             "`git checkout data.dvc`, or delete it to start over with what data/ holds"
         )
+
+
+def _make_notes(folder: Path) -> None:
+    """Create the folder of DVC's notes; DVC itself would make it writable for everybody, and has done so before."""
+    for each in (folder, folder / "repo"):
+        each.mkdir(exist_ok=True)
+        mode = each.stat().st_mode
+        if mode & umask():
+            each.chmod(mode & ~umask())
 
 
 def name_of(listing: Listing) -> str:

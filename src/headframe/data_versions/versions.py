@@ -13,11 +13,11 @@ from pydantic import ValidationError
 from headframe.config.project import Project
 from headframe.data_versions.dvc_store import DvcStore, Listing, name_of, open_store
 from headframe.datasets.ingest import dataset_lock, readable_write_errors
-from headframe.datasets.replace_folder import recover_folder, replace_folder
 from headframe.datasets.table import METADATA, Table
 from headframe.digests import Record, write_atomically
 from headframe.errors import DataError, HeadframeError
 from headframe.records import TableRecord
+from headframe.replace_folder import recover_folder, replace_folder
 
 log = logging.getLogger(__name__)
 

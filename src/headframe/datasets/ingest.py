@@ -11,7 +11,6 @@ from headframe.config.build import build
 from headframe.config.plan.data import DatasetConfig
 from headframe.config.project import Project
 from headframe.datasets.raw_files import fetch_raw_file
-from headframe.datasets.replace_folder import recover_folder, replace_folder
 from headframe.datasets.schema import contract_schema
 from headframe.datasets.table import METADATA, REJECTED, TABLE, Table, write_table
 from headframe.digests import file_digest, write_record
@@ -19,6 +18,7 @@ from headframe.errors import DataError, HeadframeError
 from headframe.locks import file_lock
 from headframe.places import Places
 from headframe.records import TableRecord
+from headframe.replace_folder import recover_folder, replace_folder
 
 log = logging.getLogger(__name__)
 

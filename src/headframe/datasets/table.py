@@ -19,7 +19,7 @@ from headframe.datasets import hashing
 from headframe.datasets.readers.base import ReadBatch, RejectedRow
 from headframe.datasets.schema import contract_schema, table_schema
 from headframe.digests import Record, canonical, file_digest, write_record
-from headframe.errors import DataError, HeadframeError, first_line
+from headframe.errors import DataError, HeadframeError, first_line, some
 from headframe.records import TableRecord
 
 TABLE, REJECTED, METADATA = "table.parquet", "rejected.parquet", "dataset.json"
@@ -154,7 +154,7 @@ class Table:
         """Check that the columns exist, since Arrow ignores those that do not."""
         lacking = [name for name in columns or () if name not in self.schema.names]
         if lacking:
-            msg = f"{self.folder / TABLE} has no column {lacking[0]!r}; it has {', '.join(self.schema.names)}"
+            msg = f"{self.folder / TABLE} has no column {lacking[0]!r}; it has {some(self.schema.names)}"
             raise DataError(msg)
         return None if columns is None else list(columns)
 
@@ -223,10 +223,11 @@ def write_table(
         for batch in batches:
             rejected += batch.rejected
             if len(rejected) > dataset.max_rejected:
-                raise DataError(_too_many(dataset, rejected))
+                raise DataError(_too_many(dataset, rejected, writer.rows + batch.rows.num_rows))
             writer.write(batch.rows)
     if not writer.rows:
-        raise DataError(f"dataset {dataset.name}: its sources hold no rows that can be read")
+        why = f"; {_first_reason(rejected)}" if rejected else ""
+        raise DataError(f"dataset {dataset.name}: its sources hold no rows that can be read{why}")
     _write_rejected(folder / REJECTED, rejected)
     metadata = TableMetadata(
         dataset=dataset.name,
@@ -371,10 +372,17 @@ def _write_rejected(file: Path, rejected: Sequence[RejectedRow]) -> None:
     pq.write_table(pa.table(rows, schema=_REJECTED), file, **_WRITING)
 
 
-def _too_many(dataset: DatasetConfig, rejected: Sequence[RejectedRow]) -> str:
-    first = rejected[0]
-    which = f"line {first.position} of source {first.source} {first.reason}" if first.source else first.reason
+def _too_many(dataset: DatasetConfig, rejected: Sequence[RejectedRow], kept: int) -> str:
+    """Return a message on rows that were rejected; where not one was kept, it is not the rows that are wrong."""
+    advice = "fix the file or raise dataset.max_rejected"
+    if not kept:
+        advice = "not one row can be read, so correct dataset.reader or the types in dataset.contract"
     return (
-        f"dataset {dataset.name}: {len(rejected)} rows cannot be read and dataset.max_rejected allows "
-        f"{dataset.max_rejected}; {which}; fix the file or raise dataset.max_rejected"
+        f"dataset {dataset.name}: {len(rejected):,} rows cannot be read and dataset.max_rejected allows "
+        f"{dataset.max_rejected}; {_first_reason(rejected)}; {advice}"
     )
+
+
+def _first_reason(rejected: Sequence[RejectedRow]) -> str:
+    first = rejected[0]
+    return f"line {first.position} of source {first.source} {first.reason}" if first.source else first.reason

@@ -12,7 +12,7 @@ from headframe.config.plan.data import ROW_ID, TrainingDataConfig
 from headframe.config.plan.task import TaskConfig
 from headframe.datasets.splits import assign
 from headframe.datasets.table import Table
-from headframe.errors import DataError
+from headframe.errors import DataError, some
 from headframe.tasks.base import Task
 
 MEASURED = ("validation", "test")
@@ -111,7 +111,7 @@ def prepare(dataset: TrainingDataConfig, component: TaskConfig, table: Table) ->
     columns = dict.fromkeys((ROW_ID, *dataset.inputs, *dataset.target_columns))
     missing = [name for name in columns if name not in table.schema.names]
     if missing:
-        raise DataError(f"table {dataset.name} has no column {missing[0]!r}; it has: {', '.join(table.schema.names)}")
+        raise DataError(f"table {dataset.name} has no column {missing[0]!r}; it has: {some(table.schema.names)}")
     splits = assign(dataset, table)
     for split in SPLITS:
         if not (splits == split).any():

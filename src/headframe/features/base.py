@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
-from headframe.errors import ConfigurationError, DataError
+from headframe.errors import ConfigurationError, DataError, some
 from headframe.features.spec import InputSpec
 
 Encoded: TypeAlias = np.ndarray | sparse.csr_matrix
@@ -94,12 +94,12 @@ class Encoder(ABC):
         """
         if len(self.columns) != 1:
             name = type(self).__name__
-            msg = f"{name} reads one column, but there are {len(self.columns)}: {', '.join(self.columns)}; "
+            msg = f"{name} reads one column, but there are {len(self.columns)}: {some(self.columns)}; "
             raise ConfigurationError(msg + "name one in features.encoder.column")
         return self.columns[0]
 
     def _check(self, rows: pa.Table) -> None:
         missing = [name for name in self.columns if name not in rows.column_names]
         if missing:
-            came = ", ".join(rows.column_names) or "none"
-            raise DataError(f"column {missing[0]!r} is missing; came: {came}; expected: {', '.join(self.columns)}")
+            came, expected = some(rows.column_names) or "none", some(self.columns)
+            raise DataError(f"column {missing[0]!r} is missing; came: {came}; expected: {expected}")

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from headframe.config.ranges import Count, InputColumn
 from headframe.digests import Record
-from headframe.errors import DataError
+from headframe.errors import DataError, some
 from headframe.features.base import Encoder
 from headframe.features.columns import is_text, mean_and_std, number_column
 from headframe.features.spec import InputSpec
@@ -77,7 +77,7 @@ class Tabular(Encoder):
     def _fit(self, rows: pa.Table) -> None:
         for setting, names in (("categorical", self.categorical), ("log", self.log)):
             if unknown := sorted(names - set(self.columns)):
-                raise DataError(f"{setting} names column {unknown[0]!r}, which is not among {', '.join(self.columns)}")
+                raise DataError(f"{setting} names column {unknown[0]!r}, which is not among {some(self.columns)}")
         self.numbers_, self.categories_ = [], []
         for name in self.columns:
             if name in self.categorical or is_text(rows.schema.field(name).type):

@@ -17,7 +17,7 @@ from headframe.datasets import hashing
 from headframe.datasets.splits import assign
 from headframe.datasets.table import Table
 from headframe.digests import file_digest
-from headframe.errors import ConfigurationError, DataError, HeadframeError, Refused, Unavailable
+from headframe.errors import ConfigurationError, DataError, HeadframeError, Refused, Unavailable, some
 from headframe.evaluation.intervals import CONTENT, Resampling, block_length
 from headframe.evaluation.slices import append_contents, row_positions
 from headframe.examples.prepare import PreparedData, prepare
@@ -260,7 +260,7 @@ class VersionRows:
         own = self.predictions
         expected = [name for name in own.column_names if name not in ("row_id", "split", CONTENT)]
         if set(found.column_names) != set(expected):
-            raise DataError(f"it predicts {', '.join(found.column_names)}, not {', '.join(expected)}")
+            raise DataError(f"it predicts {some(found.column_names)}, not {some(expected)}")
         # Its own copy of the targets was scaled there and back; the version's copy was not.
         found = found.set_column(found.column_names.index("target"), "target", own.column("target"))
         return self.with_row_ids(found.select(expected))

@@ -23,8 +23,7 @@ from headframe.config.build import build
 from headframe.config.plan.learner import LearnerConfig
 from headframe.config.plan.model import EnsembleConfig, ModelConfig
 from headframe.config.plan.task import TaskConfig
-from headframe.datasets.replace_folder import replace_folder
-from headframe.digests import canonical, digest, file_digest
+from headframe.digests import canonical, digest, file_digest, umask
 from headframe.errors import DataError, HeadframeError
 from headframe.features.base import Encoder
 from headframe.features.spec import InputSpec
@@ -32,6 +31,7 @@ from headframe.prediction.estimator import EstimatorModel, read_estimator, write
 from headframe.prediction.layout import COMBINER, ESTIMATOR, MANIFEST, MEMBERS, WEIGHTS
 from headframe.prediction.predictor import BATCH, EnsemblePredictor, Predictor, make_predictor
 from headframe.prediction.schema import schema_from_json, schema_to_json
+from headframe.replace_folder import replace_folder
 from headframe.tasks.base import Task
 
 FORMAT = 1
@@ -123,7 +123,7 @@ def _save(folder: Path, manifest: ModelManifest, task: Task, write: Callable[[Pa
         content["digest"] = digest(content)
         text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
         (fresh / MANIFEST).write_text(text + "\n", encoding="utf-8")
-        fresh.chmod(0o755)
+        fresh.chmod(0o777 & ~umask())  # a temporary folder is its owner's alone
         replace_folder(fresh, folder)
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)

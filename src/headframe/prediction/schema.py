@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headframe.errors import DataError, first_line
+from headframe.errors import DataError, first_line, some
 from headframe.features.columns import is_text
 
 if TYPE_CHECKING:
@@ -62,8 +62,9 @@ def require_columns(names: Iterable[Any], schema: pa.Schema) -> None:
     names = list(names)
     missing = [name for name in schema.names if name not in names]
     if missing:
-        came = ", ".join(map(str, names)) or "none"
-        raise DataError(f"column {missing[0]!r} is missing; came: {came}; expected: {', '.join(schema.names)}")
+        raise DataError(
+            f"column {missing[0]!r} is missing; came: {some(names) or 'none'}; expected: {some(schema.names)}"
+        )
 
 
 def cast_column(column: Any, field: pa.Field, *, parse_times: bool = False) -> Any:

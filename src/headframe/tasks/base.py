@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from typing_extensions import override
 
-from headframe.errors import DataError
+from headframe.errors import DataError, some
 from headframe.features.columns import number_columns
 from headframe.tasks.statistics import Statistic, values_of
 
@@ -212,4 +212,4 @@ def require_target(target: pa.Table, columns: Iterable[str]) -> None:
     """Raise a DataError where a target column is missing."""
     missing = [name for name in columns if name not in target.column_names]
     if missing:
-        raise DataError(f"target column {missing[0]!r} is missing; came: {', '.join(target.column_names) or 'none'}")
+        raise DataError(f"target column {missing[0]!r} is missing; came: {some(target.column_names) or 'none'}")

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from typing_extensions import override
 
 from headframe.config.ranges import Share, TargetValue
-from headframe.errors import DataError
+from headframe.errors import DataError, some
 from headframe.features.columns import is_text
 from headframe.tasks.base import Task, require_target, single_target
 from headframe.tasks.statistics import Confusion, Ranking, Reliability, Statistic, accuracy, average, brier, log_loss
@@ -79,7 +79,7 @@ class Classification(Task):
         counted = pc.value_counts(self._labels(target))
         values, counts = counted.field("values"), counted.field("counts").to_numpy()
         if len(values) < BINARY:
-            only = f"only {_text(values[0].as_py())!r}" if len(values) else "no row"
+            only = f"only {some([_text(values[0].as_py())])!r}" if len(values) else "no row"
             msg = f"target {self.column_!r} has {only} in training rows, but a classification needs two classes or more"
             raise DataError(msg)
         order = np.argsort(np.array(values.to_pylist(), dtype=object), kind="stable")
@@ -90,7 +90,7 @@ class Classification(Task):
     def _check_settings(self) -> None:
         labels = self.classes_.to_pylist()
         if self.positive is not None and self.positive not in labels:
-            target = f"target {self.column_!r}, which has {', '.join(self.names)}"
+            target = f"target {self.column_!r}, which has {some(self.names)}"
             raise DataError(f"task.positive={_text(self.positive)} is no class of {target}")
         if self.primary_metric == "f1" and len(labels) != BINARY:
             target = f"target {self.column_!r} has {len(labels)}"
@@ -126,8 +126,8 @@ class Classification(Task):
             # Rows are not numbered here: unused ones have left the table, so that a number would name another line.
             came = _text(labels.filter(pc.is_null(codes))[0].as_py())
             raise DataError(
-                f"target {self.column_!r} has class {came!r} in rows that are not for training, but training rows only "
-                f"have {', '.join(self.names)}; let training have rows of it, or leave it out"
+                f"target {self.column_!r} has class {some([came])!r} in rows that are not for training, but training "
+                f"rows only have {some(self.names)}; let training have rows of it, or leave it out"
             )
         return codes.to_numpy().astype(np.int64)
 

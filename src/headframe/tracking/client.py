@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from headframe.errors import HeadframeError, Unavailable, first_line
+from headframe.loopback import bypass_proxies
 from headframe.telemetry import switch_off
 from headframe.tracking.address import PASSWORD, TOKEN, USER, artifact_location, is_server, sqlite_file
 from headframe.tracking.database import require_database
@@ -57,6 +58,7 @@ def make_client(uri: str) -> MlflowClient:
         HeadframeError: the server does not respond, or the file cannot be created, read or written.
     """
     switch_off()
+    bypass_proxies()
     _silence()
     if is_server(uri):
         _require_server(uri)
