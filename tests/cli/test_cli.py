@@ -186,6 +186,28 @@ def test_predictions_never_take_the_place_of_what_the_project_keeps(root: Path, 
     assert "where the project stores its tables and models" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "model=cn"], "did you mean 'cnn'?"),
+        (["train", "trainer.max_epoch=3"], "did you mean 'max_epochs'?"),
+        (["ingest", "dataset=digit"], "did you mean 'digits'?"),
+        (["predict", "digits", "rows.csv", "m.parquet", "tracking.ur=x"], "did you mean 'uri'?"),
+        (["predict", "digits", "rows.csv", "m.parquet"], "no registered model 'digits'"),
+    ],
+)
+def test_a_typing_mistake_never_gets_to_prefect(
+    arguments: list[str],
+    message: str,
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")  # nothing listens; a flow run would need it
+    assert main([*arguments, "--project", str(root)]) == 2
+    assert message in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
 @pytest.mark.parametrize("as_json", [False, True])
 def test_a_terminal_that_is_not_utf_8_fails_nothing(

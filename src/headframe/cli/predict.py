@@ -27,8 +27,6 @@ def _predict(arguments: argparse.Namespace) -> CommandResult:
     source = arguments.source if "." not in arguments.source else str(here / arguments.source)
     project = open_project()
     overrides = single_plan(arguments)
-    prepare_engine()
-    from flows.predict import predict
     from headframe.orchestration import engine, reaching_api
 
     if engine() == "prefect":  # a mistyped name is no failed flow run in Prefect's pages
@@ -37,6 +35,9 @@ def _predict(arguments: argparse.Namespace) -> CommandResult:
         from headframe.tracking.address import tracking_uri
 
         resolve(arguments.model, tracking_uri(load_plan(overrides, project).tracking, project.root))
+    prepare_engine()
+    from flows.predict import predict
+
     with reaching_api():
         return of_record(predict(arguments.model, source, str(here / arguments.target), overrides))
 

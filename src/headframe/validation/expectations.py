@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from headframe.config.plan.data import ColumnContract, TableContract
 from headframe.datasets.column_types.base import LARGEST, column_type
 from headframe.datasets.schema import OWN
-from headframe.errors import some
 
 if TYPE_CHECKING:
     import great_expectations as gx
@@ -43,7 +42,7 @@ def expectations(contract: TableContract) -> list[Expectation]:
     return [
         Expectation(
             "table",
-            f"must have exactly the columns {some(names)}",
+            f"must have exactly the columns {', '.join(names)}",
             None,
             "expect_table_columns_to_match_set",
             {"column_set": names, "exact_match": True},
@@ -76,7 +75,7 @@ def _column_expectations(column: str, contract: ColumnContract) -> Iterator[Expe
         yield Expectation(scope, f"must be {_range_text(low, high)}", column, name, settings)
     if contract.one_of is not None:
         allowed = list(contract.one_of)
-        text = f"must be one of {some(allowed)}"
+        text = f"must be one of {', '.join(map(str, allowed))}"
         yield Expectation("rows", text, column, "expect_column_values_to_be_in_set", {"value_set": allowed})
     if contract.min_length is not None or contract.max_length is not None:
         lengths = {"min_value": contract.min_length, "max_value": contract.max_length}
