@@ -313,7 +313,8 @@ CHILD = """
 import json, os, signal, sys
 from pathlib import Path
 from headframe.config.plan.data import CONTENT, ROW_ID, DatasetConfig
-from headframe.datasets import ingest, replace_folder, table
+from headframe import replace_folder
+from headframe.datasets import ingest, table
 from headframe.places import Places
 
 def die(*_, **__):

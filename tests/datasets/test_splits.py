@@ -77,6 +77,13 @@ def test_validation_is_drawn_from_training_rows_alone() -> None:
     assert 100 < (got[:1500] == "validation").sum() < 200
 
 
+@pytest.mark.parametrize("names", [{0: "train", 1: "test"}, {"0": "train", "1": "test"}])
+def test_a_split_may_be_given_as_numbers(names: dict[Any, str]) -> None:
+    content = [f"{number:016x}" for number in range(4)]
+    got = PredefinedSplitter(names=names).assign(rows(content, part=[0, 1, 1, 0]), None)
+    assert got.tolist() == ["train", "test", "test", "train"]
+
+
 def test_a_part_that_means_nothing_is_said() -> None:
     with pytest.raises(DataError, match="column 'part' holds 'dev'; expected: train, validation, test"):
         PredefinedSplitter().assign(rows(["0" * 16], part=["dev"]), None)

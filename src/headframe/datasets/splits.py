@@ -107,11 +107,14 @@ class PredefinedSplitter(Splitter):
     def assign(self, rows: pa.Table, time: str | None) -> np.ndarray:  # noqa: ARG002 - as the base class has it
         """See `Splitter.assign`."""
         came = hashing.one_chunk(rows.column(self.column)).dictionary_encode()
-        unknown = sorted({str(value) for value in came.dictionary.to_pylist()} - {*self.names})
+        # Names as text on both sides: a column of numbers may hold the split, and YAML reads 1 and true as no text.
+        names = {str(value): split for value, split in self.names.items()}
+        values = list(map(str, came.dictionary.to_pylist()))
+        unknown = sorted({*values} - {*names})
         if unknown or came.null_count:
-            msg = f"column {self.column!r} holds {(unknown or ['nothing'])[0]!r}; expected: {some(self.names)}"
+            msg = f"column {self.column!r} holds {(unknown or ['nothing'])[0]!r}; expected: {some(names)}"
             raise DataError(msg)
-        meanings = np.array([self.names[value] for value in came.dictionary.to_pylist()], dtype="<U10")
+        meanings = np.array([names[value] for value in values], dtype="<U10")
         splits = meanings[np.asarray(came.indices)]
         content = hashing.content_numbers(rows.column(CONTENT))
         if self.validation:
