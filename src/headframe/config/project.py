@@ -68,7 +68,7 @@ def require_usable(root: Path) -> None:
     path = str(root)
     wrong = [character for character in path if character in IMPOSSIBLE or not character.isprintable()]
     if wrong:
-        shown = path.encode(errors="backslashreplace").decode()
+        shown = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in path)
         raise ConfigurationError(
             f"a project cannot lie in {shown}: its path holds {wrong[0]!r}, which addresses of databases and search "
             "paths read as a mark of their own; rename that folder"

@@ -219,11 +219,13 @@ def write_table(
         DataError: there are more rejected rows than `dataset.max_rejected`, no rows, or a key occurs twice.
     """
     rejected: list[RejectedRow] = []
+    kept = 0
     with _Writer(folder / TABLE, dataset) as writer:
         for batch in batches:
             rejected += batch.rejected
+            kept += batch.rows.num_rows
             if len(rejected) > dataset.max_rejected:
-                raise DataError(_too_many(dataset, rejected, writer.rows + batch.rows.num_rows))
+                raise DataError(_too_many(dataset, rejected, kept))
             writer.write(batch.rows)
     if not writer.rows:
         why = f"; {_first_reason(rejected)}" if rejected else ""
@@ -274,7 +276,8 @@ class _Writer:
             self._file.close()
 
     def write(self, rows: pa.RecordBatch) -> None:
-        self._waiting.append(rows.cast(self._columns))
+        if rows.num_rows:
+            self._waiting.append(rows.cast(self._columns))
         while sum(batch.num_rows for batch in self._waiting) >= self._block:
             table = pa.Table.from_batches(self._waiting)
             self._write_block(table.slice(0, self._block))
