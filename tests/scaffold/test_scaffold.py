@@ -72,7 +72,7 @@ def test_a_place_that_cannot_be_written_is_named_and_left_clean(tmp_path: Path):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-@pytest.mark.parametrize("name", ["a%41", "what?", "a:b", "c#", "a;b", "a\\b", "a\nb", "a\udcff"])
+@pytest.mark.parametrize("name", ["a%41", "what?", "a:b", "c#", "a;b", "a{b}", "a\\b", "a\nb", "a\udcff"])
 def test_a_path_that_addresses_cannot_hold_is_refused_at_once(name: str, tmp_path: Path):
     with pytest.raises(ConfigurationError, match=r"a project cannot lie in .*; rename that folder$"):
         init(tmp_path / name)

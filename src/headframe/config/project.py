@@ -7,9 +7,9 @@ from pathlib import Path
 
 from headframe.errors import ConfigurationError
 
-IMPOSSIBLE = "%?#:;\\"
+IMPOSSIBLE = "%?#:;\\{}"
 """What the path of a project cannot hold: it is part of addresses of MLflow and SQLAlchemy, which read these as marks
-and decode what follows `%`, some of them twice, and of search paths. Files would end up outside the project."""
+and decode what follows `%`, of search paths, and of texts that DVC formats. Files would end up outside the project."""
 
 
 class _Within:
