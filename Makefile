@@ -34,7 +34,7 @@ lint: $(INSTALLED) ## style, types, import contracts
 lock: $(INSTALLED) ## rewrite constraints.txt
 	bash infra/install.sh lock
 
-bench: $(INSTALLED) ## the promises of the design as ratios, one table
+bench: $(INSTALLED) ## the goals of the design as ratios, one table
 	$(BIN)/python -m benchmarks
 
 up: $(INSTALLED) ## Prefect and MLflow on this machine

@@ -1,1 +1,1 @@
-"""The promises of the design, measured as ratios within one run."""
+"""The goals of the design, measured as ratios within one run."""

@@ -5,7 +5,7 @@ import tempfile
 import textwrap
 from pathlib import Path
 
-from benchmarks.promise import Promise, median, process
+from benchmarks.measurement import Measurement, median, process
 
 THREE_STEPS = """
 from pathlib import Path
@@ -36,7 +36,7 @@ assert trivial(Path.cwd()).value == 3
 """
 
 
-def measure() -> list[Promise]:
+def measure() -> list[Measurement]:
     """CPU seconds of `--help`, wall seconds of a trivial flow."""
     headframe = str(Path(sys.executable).parent / "headframe")
     with tempfile.TemporaryDirectory() as name:
@@ -51,6 +51,8 @@ def measure() -> list[Promise]:
 
         trivial = median(flow, 5)
     return [
-        Promise("--help", f"{helped:.2f} CPU-s", f"{empty:.2f} CPU-s of an empty Python", "< 0.30 CPU-s", helped < 0.3),
-        Promise("three-step flow, inline", f"{trivial:.2f} s", "whole process", "< 1 s", trivial < 1.0),
+        Measurement(
+            "--help", f"{helped:.2f} CPU-s", f"{empty:.2f} CPU-s of an empty Python", "< 0.30 CPU-s", helped < 0.3
+        ),
+        Measurement("three-step flow, inline", f"{trivial:.2f} s", "whole process", "< 1 s", trivial < 1.0),
     ]

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.promise import ROOT, Promise, process
+from benchmarks.measurement import ROOT, Measurement, process
 
 REPEATS = 3
 EPOCHS = 3
@@ -82,10 +82,10 @@ print(json.dumps(metrics))
 """
 
 
-def measure() -> list[Promise]:
+def measure() -> list[Measurement]:
     """Wall seconds: life minus parts, and the life again."""
     lives, agains, hands = [], [], []
-    said = ""
+    progress = ""
     headframe = [str(Path(sys.executable).parent / "headframe"), "run", f"trainer.max_epochs={EPOCHS}"]
     for _ in range(REPEATS):
         with tempfile.TemporaryDirectory() as name:
@@ -96,7 +96,7 @@ def measure() -> list[Promise]:
             lives.append(process(headframe, folder, **environment).wall)
             again = process(headframe, folder, **environment)
             agains.append(again.wall)
-            said = again.progress
+            progress = again.progress
         with tempfile.TemporaryDirectory() as name:
             script = Path(name) / "by_hand.py"
             script.write_text(BY_HAND.replace("EPOCHS", str(EPOCHS)))
@@ -104,9 +104,9 @@ def measure() -> list[Promise]:
     life, again, hand = (statistics.median(times) for times in (lives, agains, hands))
     cores = len(os.sched_getaffinity(0))
     return [
-        Promise(
+        Measurement(
             "a life of digits, inline", f"{life - hand:+.1f} s over its parts", f"{life:.1f} s, parts {hand:.1f} s",
             f"< 10 s ({cores} cores)", life - hand < 10,
         ),
-        Promise("the same life again", f"{again:.1f} s", f"{said.count('reused')} stages reused", "< 3 s", again < 3),
+        Measurement("the same life again", f"{again:.1f} s", f"{progress.count('reused')} stages reused", "< 3 s", again < 3),
     ]  # fmt: skip

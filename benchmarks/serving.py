@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.promise import Promise, process
+from benchmarks.measurement import Measurement, process
 
 CLIENTS = (1, 8, 64)
 SECONDS = 5.0  # of each measurement
@@ -25,7 +25,7 @@ START_SECONDS = 120.0
 BIN = Path(sys.executable).parent
 
 
-def measure() -> list[Promise]:
+def measure() -> list[Measurement]:
     """Requests per second of both servers in turn, so that both meet the same load of the machine."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "project"
@@ -35,7 +35,7 @@ def measure() -> list[Promise]:
         return pair(folder)
 
 
-def pair(folder: Path) -> list[Promise]:
+def pair(folder: Path) -> list[Measurement]:
     """Measure both servers on version 1 of `digits` in a project."""
     ours, theirs = _free_port(), _free_port()
     headframe = [str(BIN / "headframe"), "serve", "digits/1", "--port", str(ours)]
@@ -55,7 +55,7 @@ def pair(folder: Path) -> list[Promise]:
                     measured.append(load(port, row.encode(), clients))
             (rate, latency), (other, other_latency) = (sorted(figures[port])[ROUNDS // 2] for port in (ours, theirs))
             rows.append(
-                Promise(
+                Measurement(
                     f"serving single rows, {clients} client{'s' if clients > 1 else ''}",
                     f"{rate:.0f} requests/s, {1000 * latency:.1f} ms",
                     f"mlflow: {other:.0f} requests/s, {1000 * other_latency:.1f} ms",

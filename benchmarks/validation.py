@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.promise import Promise, process
+from benchmarks.measurement import Measurement, process
 from headframe.config.plan.data import DatasetConfig
 from headframe.datasets.readers.base import ReadBatch
 from headframe.datasets.table import write_table
@@ -81,7 +81,7 @@ def _drawn(draw: np.random.Generator, rows: int) -> ReadBatch:
     return ReadBatch(pa.RecordBatch.from_pydict(columns))
 
 
-def measure() -> list[Promise]:
+def measure() -> list[Measurement]:
     """Wall seconds at one and at ten million rows, and peak memory at ten."""
     rows = []
     for count in (ROWS, MANY):
@@ -92,10 +92,10 @@ def measure() -> list[Promise]:
         what = f"validation, {count / 1e6:.0f} million rows"
         figure = f"{ours:.2f} s, {theirs / ours:.2f} x as fast"
         against = f"{theirs:.2f} s, GX on pandas"
-        rows.append(Promise(what, figure, against, ">= 1.0 x", ours <= theirs))
+        rows.append(Measurement(what, figure, against, ">= 1.0 x", ours <= theirs))
         if count == MANY:
             peak, others = (max(run[side]["peak_mb"] for run in runs) for side in (0, 1))
-            rows.append(Promise(what, f"{peak:,.0f} MB peak", f"{others:,.0f} MB", "< 1,500 MB", peak < 1500))
+            rows.append(Measurement(what, f"{peak:,.0f} MB peak", f"{others:,.0f} MB", "< 1,500 MB", peak < 1500))
     return rows
 
 

@@ -14,14 +14,14 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
-class Promise:
-    """A figure beside what was promised of it."""
+class Measurement:
+    """A measured figure beside its goal."""
 
     what: str
     figure: str
     against: str
-    promise: str
-    kept: bool
+    goal: str
+    met: bool
 
 
 def seconds(work: Callable[[], object]) -> float:
