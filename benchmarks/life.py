@@ -108,5 +108,7 @@ def measure() -> list[Measurement]:
             "a life of digits, inline", f"{life - hand:+.1f} s over its parts", f"{life:.1f} s, parts {hand:.1f} s",
             f"< 10 s ({cores} cores)", life - hand < 10,
         ),
-        Measurement("the same life again", f"{again:.1f} s", f"{progress.count('reused')} stages reused", "< 3 s", again < 3),
+        Measurement(
+            "the same life again", f"{again:.1f} s", f"{progress.count('reused')} stages reused", "< 3 s", again < 3,
+        ),
     ]  # fmt: skip

@@ -251,7 +251,7 @@ def _remove_others(location: str, packaged: Path) -> None:
 
 
 def _link(client: MlflowClient, logged: LoggedModel, version: ModelVersion) -> None:
-    """Let MLflow's pages link from the model to its version; a server does that itself, a file does not."""
+    """Link from the model to its version on MLflow's pages; a server does that itself, a file does not."""
     if VERSIONS not in client.get_logged_model(logged.model_id).tags:
         named = json.dumps([{"name": version.model, "version": str(version.number)}])
         client.set_logged_model_tags(logged.model_id, {VERSIONS: named})
@@ -259,7 +259,7 @@ def _link(client: MlflowClient, logged: LoggedModel, version: ModelVersion) -> N
 
 @contextmanager
 def _ending(client: MlflowClient, run: Run) -> Iterator[None]:
-    """Let the run end as what happens inside ends; a kill leaves it running, to be continued."""
+    """End the run as what happens inside ends; a kill leaves it running, to be continued."""
     try:
         yield
     except Exception:

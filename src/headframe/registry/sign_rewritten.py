@@ -44,7 +44,7 @@ def payload_to_sign_again(
     except Unavailable:
         raise
     except HeadframeError:
-        return {**request.payload, **_kept_digests(request, version, uri)}
+        return {**request.payload, **_signed_digests(request, version, uri)}
     require_identity(signed.payload, request, version)
     return {name: str(value) for name, value in signed.payload.items() if name != "run_id"}
 
@@ -68,7 +68,7 @@ def require_identity(signed: Mapping[str, Any], request: RegistrationRequest, ve
             )
 
 
-def _kept_digests(request: RegistrationRequest, version: ModelVersion, uri: str) -> dict[str, str]:
+def _signed_digests(request: RegistrationRequest, version: ModelVersion, uri: str) -> dict[str, str]:
     """Return the digests of plan, provenance and validation report that the run keeps.
 
     Raises:

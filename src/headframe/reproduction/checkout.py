@@ -60,7 +60,7 @@ def check_out(origin: Lineage, diff: bytes, project: Path, target: Path) -> Path
 
 
 def _add_alternates(project: Path, target: Path) -> None:
-    """Let the checkout find the objects of the repository that holds the project."""
+    """Make the checkout find the objects of the repository that holds the project."""
     objects = _git(project, "rev-parse", "--git-path", "objects", check=False)
     if not objects:
         raise Refused(f"{project} is no git repository, so the code cannot be checked out; run this in a clone of it")
