@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel
 
 from headframe.digests import Record
-from headframe.errors import HeadframeError, Unavailable
+from headframe.errors import ConfigurationError, HeadframeError, Unavailable
 from headframe.loopback import bypass_proxies
 from headframe.stages import Stage
 from headframe.telemetry import switch_off
@@ -35,14 +35,23 @@ log = logging.getLogger("headframe")
 
 
 def api_url() -> str | None:
-    """Return the address of the Prefect API that the environment or Prefect's active profile configures."""
+    """Return the address of the Prefect API that the environment or Prefect's active profile configures.
+
+    Raises:
+        ConfigurationError: Prefect's file of profiles cannot be read.
+    """
     if url := os.environ.get("PREFECT_API_URL"):
         return url
     home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
     profiles = Path(os.environ.get("PREFECT_PROFILES_PATH", home / "profiles.toml"))
     if not profiles.is_file():
         return None
-    content = tomllib.loads(profiles.read_text(encoding="utf-8"))
+    try:
+        content = tomllib.loads(profiles.read_text(encoding="utf-8"))
+    except ValueError as error:  # no UTF-8, or no TOML
+        raise ConfigurationError(
+            f"{profiles} is no file of Prefect profiles ({error}); correct or delete it"
+        ) from error
     active = os.environ.get("PREFECT_PROFILE", content.get("active", ""))
     url = content.get("profiles", {}).get(active, {}).get("PREFECT_API_URL")
     return str(url) if url else None
@@ -58,12 +67,18 @@ def require_api() -> None:
 
     Raises:
         HeadframeError: it is not; running inline instead would hide the run from the team.
+        ConfigurationError: the address cannot be one.
     """
     url = api_url()
     if url is None:
         return
-    parts = urlsplit(url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"PREFECT_API_URL is {url!r}, which is no address ({error}); write http://HOST:PORT/api"
+        ) from error
     try:
         with socket.create_connection((parts.hostname or "", port), timeout=5):
             return

@@ -208,6 +208,24 @@ def test_a_typing_mistake_never_gets_to_prefect(
     assert message in capsys.readouterr().err
 
 
+def test_an_address_that_is_none_is_one_sentence(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:port/api")
+    assert main(["run", "--project", str(root)]) == 2
+    assert "PREFECT_API_URL is 'http://127.0.0.1:port/api', which is no address" in capsys.readouterr().err
+    monkeypatch.delenv("PREFECT_API_URL")
+    (tmp_path / "profiles.toml").write_text("active = [")
+    monkeypatch.setenv("PREFECT_PROFILES_PATH", str(tmp_path / "profiles.toml"))
+    assert main(["run", "--project", str(root)]) == 2
+    assert "profiles.toml is no file of Prefect profiles" in capsys.readouterr().err
+    monkeypatch.setenv("PREFECT_PROFILES_PATH", str(tmp_path / "none"))
+    for address in ("http://127.0.0.1:port", "http://127.0.0.1:70000", "http://[::1"):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        assert main(["models", "list", "--project", str(root)]) == 2
+        assert "MLFLOW_TRACKING_URI) is" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
 @pytest.mark.parametrize("as_json", [False, True])
 def test_a_terminal_that_is_not_utf_8_fails_nothing(

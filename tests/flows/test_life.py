@@ -26,6 +26,11 @@ def test_raw_data_becomes_a_champion_that_responds(finished_run: FinishedRun) ->
     assert "reused" not in stderr
 
 
+def test_nothing_that_a_run_creates_is_writable_for_others(finished_run: FinishedRun) -> None:
+    paths = [path for path in finished_run[0].root.rglob("*") if not path.is_symlink()]
+    assert [path for path in paths if path.stat().st_mode & 0o002] == []
+
+
 def test_the_same_command_again_reuses_every_stage_and_says_so(
     finished_run: FinishedRun, forked_runs: ForkedRuns
 ) -> None:

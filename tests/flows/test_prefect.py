@@ -58,6 +58,11 @@ def test_a_life_through_prefect_is_the_same_life_and_is_visible(
     logs = httpx.post(f"{api}/logs/filter", json={"limit": 200}).json()
     assert any("expectations met" in line["message"] for line in logs)
 
+    headframe(project, "run", "model=cn", code=2)
+    assert len(httpx.post(f"{api}/flow_runs/filter", json={}).json()) == len(runs)  # a typing mistake is no failed run
+    paths = [path for path in project.root.rglob("*") if not path.is_symlink()]
+    assert [path for path in paths if path.stat().st_mode & 0o002] == []
+
     from mlflow import MlflowClient
 
     tracking = next(address for name, address in addresses.items() if "mlflow" in name)

@@ -30,7 +30,11 @@ def tracking_uri(tracking: TrackingConfig, root: Path) -> str:
     uri = tracking.uri or os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
         return f"{SQLITE}{Project(root).tracking_database}"
-    scheme = urlsplit(uri).scheme
+    try:
+        scheme, _ = urlsplit(uri).scheme, urlsplit(uri).port
+    except ValueError as error:
+        msg = f"tracking.uri (or MLFLOW_TRACKING_URI) is {uri!r}, which is no address: {error}"
+        raise ConfigurationError(msg) from error
     if scheme not in (*SERVER_SCHEMES, "sqlite"):
         raise ConfigurationError(
             f"tracking.uri (or MLFLOW_TRACKING_URI) is {uri!r}; expected http(s)://HOST:PORT of an MLflow server "
