@@ -58,8 +58,8 @@ def test_a_data_set_whose_parts_fit_is_accepted(project: Project):
     [
         ({"target": None}, {}, "task classification predicts one column, but dataset made has no target; name one"),
         ({}, {"b": {"dtype": "float"}}, "task classification predicts bool or int or string, but 'b' of dataset"),
-        ({}, {"b": {"dtype": "list"}}, "columns.b.dtype=list: reader Delimited makes columns of bool or"),
-        ({}, {"b": {"dtype": "tensor", "shape": [2]}}, "columns.b.dtype=tensor: reader Delimited makes"),
+        ({}, {"b": {"dtype": "list"}}, "columns.b.dtype=list: reader Delimited reads single cells, which"),
+        ({}, {"b": {"dtype": "tensor", "shape": [2]}}, "columns.b.dtype=tensor: reader Delimited reads single"),
         ({}, {"c": {"dtype": "tensor"}}, "dataset.contract.columns.c.shape has no value; a tensor needs one"),
         ({}, {"a": {"dtype": "string", "min": 0}}, "columns.a.min=0.0: this is not checked for string, which"),
         ({}, {"a": {"dtype": "int", "matches": "x"}}, "columns.a.matches=x: this is not checked for int"),
@@ -90,8 +90,8 @@ def test_a_data_set_whose_parts_fit_is_accepted(project: Project):
         ),
         (
             {"reader": {"_target_": f"{READERS}.idx.Idx", "image": "a", "label": "b", "parts": {"x": ["r", "r"]}}},
-            {"a": {"dtype": "tensor", "shape": [2]}, "part": {"dtype": "timestamp"}},
-            "columns.part.dtype=timestamp: reader Idx makes columns of",
+            {"a": {"dtype": "tensor", "shape": [2]}, "part": {"dtype": "list"}},
+            "columns.part.dtype=list: Idx reads a string into the column that dataset.reader.part names",
         ),
     ],
 )  # fmt: skip

@@ -194,6 +194,34 @@ def test_of_two_files_the_one_that_is_cut_short_is_blamed(tmp_path: Path, cut: s
         list(Idx(parts={"train": ("i", "l")}, label="digit").read({name: tmp_path / name for name in "il"}, schema))
 
 
+@pytest.mark.parametrize("dtype", sorted({"bool", "float", "int", "list", "string", "timestamp"}))
+def test_no_type_of_label_or_cell_ends_in_a_traceback(tmp_path: Path, dtype: str) -> None:
+    """Whatever a schema asks for, cells are read, rejected, or refused in a sentence."""
+    (tmp_path / "i").write_bytes(idx(np.arange(24).reshape(4, 2, 3)))
+    (tmp_path / "l").write_bytes(idx(np.arange(4)))
+    (tmp_path / "x").write_text("0,1,2,3,4,5,7\n")
+    (tmp_path / "t").write_text("digit,other\n1,2\nred,3\n")
+    files = {name: tmp_path / name for name in "il"}
+    label = contract_schema({"digit": ColumnContract(dtype=dtype)})
+    schema, part = pa.schema([IMAGE.field("image"), *label]), pa.field("part", pa.string())
+    readings = {
+        "idx": lambda: Idx(parts={"train": ("i", "l")}, label="digit").read(files, pa.schema([*schema, part])),
+        "pixels": lambda: PixelRows(label="digit").read({"x": tmp_path / "x"}, schema),
+        "text": lambda: Delimited().read({"t": tmp_path / "t"}, label),
+        "part": lambda: Delimited(parts={"t": "train"}, part="digit").read({"t": tmp_path / "t"}, label),
+    }
+    outcomes = {}
+    for name, reading in readings.items():
+        try:
+            outcomes[name] = sum(batch.rows.num_rows + len(batch.rejected) for batch in reading())
+        except (DataError, ConfigurationError) as error:
+            assert "dtype" in str(error) or "make it a string" in str(error)
+            outcomes[name] = 0
+    expected = {"idx": 4, "pixels": 1, "text": 2, "part": 2}
+    assert all(outcomes[name] in (0, rows) for name, rows in expected.items()), outcomes
+    assert outcomes["text"] == (0 if dtype == "list" else 2)
+
+
 def test_mnist_is_what_numpy_reads(raw_data: Callable[[str], Path], shipped: Callable[[str], DatasetConfig]) -> None:
     mirror = raw_data("mnist")
     sources = shipped("mnist").sources

@@ -31,22 +31,24 @@ def check_dataset(dataset: DatasetConfig, own_source: Path) -> None:
 
 def _faults(dataset: DatasetConfig, own_source: Path) -> Iterator[str]:
     columns, reader, split = dataset.contract.columns, dataset.reader, dataset.split
-    made = class_constant(reader.target, "makes", own_source)
+    named = list(_named_columns(reader, own_source))
+    typed = {name for _, name, kind in named if kind}
     for name, column in columns.items():
         yield from _contract_faults(f"dataset.contract.columns.{name}", column, own_source)
-        if made is not None and column.dtype not in made:
+        in_cell = class_constant(column_type_target(column.dtype), "in_cell", own_source)
+        if class_constant(reader.target, "reads_cells", own_source) and name not in typed and not in_cell:
             yield (
-                f"dataset.contract.columns.{name}.dtype={column.dtype}: reader {reader.class_name} makes columns of "
-                f"{' or '.join(made)}; choose one of them, or a reader that makes {column.dtype}"
+                f"dataset.contract.columns.{name}.dtype={column.dtype}: reader {reader.class_name} reads single cells, "
+                f"which cannot hold a {column.dtype}; give the column another dtype, or leave it out"
             )
-    for key, name, kind in _named_columns(reader, own_source):
+    for key, name, kind in named:
         if name not in columns:
             known = nearest(name, columns)
             yield f"dataset.reader.{key}={name}: dataset.contract.columns has no such column; {known}"
         elif kind and columns[name].dtype != kind:
             yield (
                 f"dataset.contract.columns.{name}.dtype={columns[name].dtype}: {reader.class_name} reads a {kind} into "
-                f"the column that dataset.reader.{key} names"
+                f"the column that dataset.reader.{key} names; give it dtype {kind}"
             )
     for key, name, _ in _named_columns(split, own_source):
         if name not in columns:

@@ -20,6 +20,7 @@ class ColumnType:
         stored: the Arrow type, where it is the same for all columns.
         constraints: keys of the contract, besides `nullable`, that are checked on its cells.
         needs: keys of the contract that it cannot do without.
+        in_cell: whether a value can be read from one cell of text or one number.
         ordered: whether cells are in an order that can be that of time.
         groups: whether rows can be grouped by the values, as slices of an evaluation are.
         in_pandas: whether pandas holds the cells as single values, so that Great Expectations can check them.
@@ -29,6 +30,7 @@ class ColumnType:
     stored: ClassVar[pa.DataType]
     constraints: ClassVar[tuple[str, ...]]
     needs: ClassVar[tuple[str, ...]] = ()
+    in_cell: ClassVar[bool] = True
     ordered: ClassVar[bool] = False
     groups: ClassVar[bool] = True
     in_pandas: ClassVar[bool] = True

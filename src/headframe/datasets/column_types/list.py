@@ -12,5 +12,6 @@ class List(ColumnType):
 
     stored: ClassVar[pa.DataType] = pa.list_(pa.string())
     constraints: ClassVar[tuple[str, ...]] = ()
+    in_cell: ClassVar[bool] = False
     groups: ClassVar[bool] = False
     in_pandas: ClassVar[bool] = False

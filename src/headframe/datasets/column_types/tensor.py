@@ -15,6 +15,7 @@ class Tensor(ColumnType):
 
     constraints: ClassVar[tuple[str, ...]] = ("min", "max", "shape")
     needs: ClassVar[tuple[str, ...]] = ("shape",)
+    in_cell: ClassVar[bool] = False
     groups: ClassVar[bool] = False
     in_pandas: ClassVar[bool] = False
     arrays: ClassVar[bool] = True

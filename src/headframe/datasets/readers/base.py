@@ -49,10 +49,11 @@ class Reader(ABC):
     """Streams raw files as record batches; memory does not grow with the files.
 
     Attributes:
-        makes: types of column that it can read cells as; read from the source when a plan is loaded.
+        reads_cells: whether each column, but those of tensors that a setting names, is read from one cell of text or
+            one number a row; checked when a plan is loaded.
     """
 
-    makes: ClassVar[tuple[str, ...]]
+    reads_cells: ClassVar[bool] = False
 
     @abstractmethod
     def read(self, files: Mapping[str, Path], schema: pa.Schema) -> Iterator[ReadBatch]:
@@ -65,6 +66,22 @@ class Reader(ABC):
         Raises:
             DataError: a file as a whole is not what it should be: empty, cut short, without an expected column.
         """
+
+
+def cast_cells(cells: pa.Array, wanted: pa.Field) -> pa.Array:
+    """Return cells in the type of a column.
+
+    Raises:
+        DataError: no cell of this kind can be read as that type.
+        ArrowInvalid: of `pyarrow`; some of the cells cannot.
+    """
+    try:
+        return cells.cast(wanted.type)
+    except pa.ArrowNotImplementedError as error:
+        raise DataError(
+            f"column {wanted.name!r} is {wanted.type}, which cannot be read from cells of {cells.type}; give it "
+            "another dtype in dataset.contract"
+        ) from error
 
 
 @contextmanager

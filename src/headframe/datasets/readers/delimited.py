@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headframe.datasets.readers.base import ReadBatch, Reader, RejectedRow
+from headframe.datasets.readers.base import ReadBatch, Reader, RejectedRow, cast_cells
 from headframe.datasets.readers.lines import Row, first_row, rejected, rejected_lines, rows_of
-from headframe.errors import DataError, some
+from headframe.errors import ConfigurationError, DataError, some
 
 BATCH = 16_384  # rows that are turned into Arrow arrays at once
 
@@ -34,7 +34,7 @@ class Delimited(Reader):
         part: name of that column.
     """
 
-    makes: ClassVar[tuple[str, ...]] = ("bool", "float", "int", "string", "timestamp")
+    reads_cells: ClassVar[bool] = True
 
     delimiter: str = ","
     columns: tuple[str, ...] | None = None
@@ -109,6 +109,11 @@ class Delimited(Reader):
         columns = dict(zip(names, zip(*(row.cells for row in rows), strict=True), strict=True)) if rows else {}
         for wanted in schema:
             if self.parts and wanted.name == self.part:
+                if not pa.types.is_string(wanted.type):
+                    msg = (
+                        f"column {self.part!r} takes the texts of reader.parts, but is {wanted.type}; make it a string"
+                    )
+                    raise ConfigurationError(msg)
                 arrays.append(pa.array([self.parts[source]] * len(rows), pa.string()))
                 continue
             array, wrong = _typed(wanted, self._cells(wanted.name, columns.get(wanted.name, ())))
@@ -136,7 +141,7 @@ def _typed(wanted: pa.Field, cells: pa.Array) -> tuple[pa.Array, dict[int, str]]
     """Convert cells to one type; also return, by position, what is wrong with those that are not of it."""
     wrong: dict[int, str] = {}
     try:
-        array = cells.cast(wanted.type)
+        array = cast_cells(cells, wanted)
     except pa.ArrowInvalid:
         values = [_value(wanted.type, cell) for cell in cells]
         array = pa.array(values, wanted.type)

@@ -13,8 +13,8 @@ from typing import BinaryIO, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from headframe.config.ranges import Column, TensorColumn
-from headframe.datasets.readers.base import ReadBatch, Reader, open_bytes
+from headframe.config.ranges import Column, TensorColumn, TextColumn
+from headframe.datasets.readers.base import ReadBatch, Reader, cast_cells, open_bytes
 from headframe.errors import DataError, some
 
 BATCH_BYTES = 16 * 2**20  # of pixels that are read at once
@@ -32,12 +32,12 @@ class Idx(Reader):
         part: column that says which pair of files a row came from.
     """
 
-    makes: ClassVar[tuple[str, ...]] = ("tensor", "bool", "float", "int", "string")
+    reads_cells: ClassVar[bool] = True
 
     parts: Mapping[str, tuple[str, str]]
     image: TensorColumn = "image"
     label: Column = "label"
-    part: Column = "part"
+    part: TextColumn = "part"
 
     def read(self, files: Mapping[str, Path], schema: pa.Schema) -> Iterator[ReadBatch]:
         """Yield the images of all pairs of files; see `Reader.read`."""
@@ -71,7 +71,7 @@ class Idx(Reader):
             storage = pa.FixedSizeListArray.from_arrays(pa.array(_take(*images, count * pixels)), pixels)
             columns = {
                 self.image: pa.ExtensionArray.from_storage(kind, storage.cast(kind.storage_type)),
-                self.label: pa.array(_take(*labels, count)).cast(schema.field(self.label).type),
+                self.label: cast_cells(pa.array(_take(*labels, count)), schema.field(self.label)),
                 self.part: pa.array([part] * count, pa.string()),
             }
             yield ReadBatch(pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema))

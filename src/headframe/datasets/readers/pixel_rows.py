@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from headframe.config.ranges import Column, TensorColumn
-from headframe.datasets.readers.base import ReadBatch, Reader, RejectedRow
+from headframe.datasets.readers.base import ReadBatch, Reader, RejectedRow, cast_cells
 from headframe.datasets.readers.lines import Row, rejected, rows_of
 from headframe.errors import DataError, some
 
@@ -29,7 +29,7 @@ class PixelRows(Reader):
         delimiter: one character between numbers.
     """
 
-    makes: ClassVar[tuple[str, ...]] = ("tensor", "bool", "float", "int", "string")
+    reads_cells: ClassVar[bool] = True
 
     image: TensorColumn = "image"
     label: Column = "label"
@@ -60,7 +60,7 @@ class PixelRows(Reader):
         storage = pa.FixedSizeListArray.from_arrays(pa.array(table[:, :-1].astype(np.uint8).ravel()), pixels)
         columns = {
             self.image: pa.ExtensionArray.from_storage(kind, storage.cast(kind.storage_type)),
-            self.label: pa.array(table[:, -1]).cast(schema.field(self.label).type),
+            self.label: cast_cells(pa.array(table[:, -1]), schema.field(self.label)),
         }
         batch = pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
         return ReadBatch(batch, tuple(refused))
