@@ -200,7 +200,8 @@ def test_no_type_of_label_or_cell_ends_in_a_traceback(tmp_path: Path, dtype: str
     (tmp_path / "i").write_bytes(idx(np.arange(24).reshape(4, 2, 3)))
     (tmp_path / "l").write_bytes(idx(np.arange(4)))
     (tmp_path / "x").write_text("0,1,2,3,4,5,7\n")
-    (tmp_path / "t").write_text("digit,other\n1,2\nred,3\n")
+    (tmp_path / "t").write_text("digit\n1\nred\n")
+    (tmp_path / "o").write_text("other\n1\n2\n")
     files = {name: tmp_path / name for name in "il"}
     label = contract_schema({"digit": ColumnContract(dtype=dtype)})
     schema, part = pa.schema([IMAGE.field("image"), *label]), pa.field("part", pa.string())
@@ -208,7 +209,7 @@ def test_no_type_of_label_or_cell_ends_in_a_traceback(tmp_path: Path, dtype: str
         "idx": lambda: Idx(parts={"train": ("i", "l")}, label="digit").read(files, pa.schema([*schema, part])),
         "pixels": lambda: PixelRows(label="digit").read({"x": tmp_path / "x"}, schema),
         "text": lambda: Delimited().read({"t": tmp_path / "t"}, label),
-        "part": lambda: Delimited(parts={"t": "train"}, part="digit").read({"t": tmp_path / "t"}, label),
+        "part": lambda: Delimited(parts={"o": "train"}, part="digit").read({"o": tmp_path / "o"}, label),
     }
     outcomes: dict[str, Any] = {}
     for name, reading in readings.items():
