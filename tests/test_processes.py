@@ -78,6 +78,14 @@ def test_the_error_of_a_program_is_raised_whatever_its_launcher_says_and_an_old_
     assert not [*tmp_path.iterdir()]
 
 
+def test_a_fault_of_a_program_is_told_as_well(tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        exit_code(lambda: 1 / 0, tmp_path, None)
+    told = json.loads((tmp_path / "error.json").read_text())["message"]
+    assert told.startswith("the program fails with ZeroDivisionError: division by zero (")
+    assert told.endswith("test_processes.py, line 83); its traceback is in its output")
+
+
 def test_an_error_that_cannot_be_written_is_printed(tmp_path, capsys):
     (tmp_path / "file").touch()
     assert exit_code(refuse, tmp_path / "file", None) == Refused.exit_code

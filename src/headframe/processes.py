@@ -146,7 +146,17 @@ def exit_code(work: Callable[[], None], folder: Path, parent_socket: int | None)
         if parent_socket is None or not written:
             print(f"error: {error}", file=sys.stderr)  # noqa: T201 - what a user reads
         return error.exit_code
+    except Exception as error:  # a fault of the program, whose traceback another machine may not show
+        message = f"the program fails with {_reason(error)}; its traceback is in its output"
+        _write_error(HeadframeError(message), folder)
+        raise
     return 0
+
+
+def _reason(error: Exception) -> str:
+    """Return kind, text and place of an error in one line."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{' '.join(f'{type(error).__name__}: {error}'.split())} ({last.filename}, line {last.lineno})"
 
 
 def _end_with_parent(end: socket.socket) -> None:
@@ -206,9 +216,7 @@ def _call(call_file: Path, result_file: Path) -> None:
     except HeadframeError:
         raise
     except Exception as error:  # code that comes with a model may fail in any way
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise HeadframeError(f"{call['subject']} fails with {reason} ({last.filename}, line {last.lineno})") from error
+        raise HeadframeError(f"{call['subject']} fails with {_reason(error)}") from error
     result_file.write_text(json.dumps(found), encoding="utf-8")
 
 

@@ -85,4 +85,5 @@ def _named_columns(component: Component, own_source: Path) -> Iterator[tuple[str
         what, _, kind = expected.refers_to.partition(":")
         if what == "columns":
             name = component.arguments.get(key, class_constant(component.target, key, own_source))
-            yield key, str(name), kind
+            if name is not None:  # else its default is not written as text in the class
+                yield key, str(name), kind

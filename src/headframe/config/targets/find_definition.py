@@ -149,7 +149,7 @@ def class_constant(target: str, name: str, own_source: Path) -> Any:
             case (
                 ast.AnnAssign(target=ast.Name(id=attribute), value=ast.Constant() | ast.Tuple() as value)
                 | ast.Assign(targets=[ast.Name(id=attribute)], value=ast.Constant() | ast.Tuple() as value)
-            ) if attribute == name:
+            ) if attribute == name and all(isinstance(part, ast.Constant) for part in getattr(value, "elts", ())):
                 return ast.literal_eval(value)
     bases = (f"{found.module}.{base.id}" for base in found.node.bases if isinstance(base, ast.Name))
     inherited = (class_constant(base, name, own_source) for base in bases)
