@@ -6,6 +6,7 @@ from flows.ingest import ingest_dataset
 from headframe.code_dependencies import device_of
 from headframe.config.load import load_plan
 from headframe.config.members import with_member
+from headframe.config.natural import natural_baselines
 from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
 from headframe.evaluation.step import evaluate
@@ -49,7 +50,8 @@ def train_plan(plan: Plan, places: Places) -> RegisteredPlan:
         experiment=plan.tracking.experiment,
         registry=portable_uri(places.tracking_uri, places.root),
     )
-    evaluated = step(evaluate)(version, table, trained, baseline, places)
+    natural = natural_baselines(version.task, places.root / "src")
+    evaluated = step(evaluate)(version, table, trained, baseline, natural, places)
     registered = step(register, retries=2, valid=is_registered)(
         version, destination, plan.team, data, trained, evaluated, places
     )

@@ -74,6 +74,21 @@ class Interval(Record):
         return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
 
 
+PLANNED = "baseline"
+"""Name of the plan's own baseline among those that a model is compared with."""
+
+
+class BaselineComparison(Record):
+    """A baseline on the test rows of a model, and the paired test of the model against it."""
+
+    title: str  # as people read it
+    metrics: dict[str, Interval]  # of the baseline
+    difference: dict[str, Interval]  # model minus baseline, of each metric that both have
+    verdict: Literal["better", "worse", "not told apart"]  # the model is better than the baseline by a paired test
+    p_better: float  # p-value of the model being better by the primary metric
+    p_worse: float  # p-value of its being worse
+
+
 class Evaluated(Record):
     """The measurements on test rows, and the pages that show them."""
 
@@ -82,11 +97,26 @@ class Evaluated(Record):
     primary_metric: str
     higher_is_better: bool
     metrics: dict[str, Interval]
-    baseline: dict[str, Interval] = {}
+    baselines: dict[str, BaselineComparison] = {}  # by name: `PLANNED`, and those of the task
     digest: str  # sha256 of metrics.json
 
     def __str__(self) -> str:
-        return f"{self.primary_metric} {self.metrics[self.primary_metric]} on {self.rows:,} test rows"
+        measured = f"{self.primary_metric} {self.metrics[self.primary_metric]} on {self.rows:,} test rows"
+        return "; ".join([measured, *self.verdicts])
+
+    @property
+    def verdicts(self) -> list[str]:
+        """How the model compares with its baselines, in plain words: what it loses to first."""
+        words = {"worse": "worse than", "not told apart": "not told apart from", "better": "better than"}
+        found = []
+        for verdict, compared in words.items():
+            values = [
+                f"{each.title} ({each.metrics[self.primary_metric].value:.4f})"
+                for each in self.baselines.values()
+                if each.verdict == verdict
+            ]
+            found += [f"{compared} {', '.join(values)}"] if values else []
+        return found
 
 
 class Registered(Record):

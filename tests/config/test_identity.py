@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from headframe.code_dependencies import DECLARATIONS, code_dependencies
 from headframe.config.load import load_plan
 from headframe.config.members import member_learners, with_member
+from headframe.config.natural import natural_baselines
 from headframe.config.plan.component import Component, narrow, targets
 from headframe.config.plan.learner import LearnerConfig, TrainingJob
 from headframe.config.plan.plan import Plan, fingerprint_of
@@ -200,7 +201,8 @@ def step_keys(plan: Any, schema: type[LearnerConfig] = LearnerConfig) -> dict[st
         )
         for name, learner in learners.items()
     }
-    keys["evaluate"] = Stage(evaluate).key(REPOSITORY.root, {**given, "baseline": None})
+    natural = natural_baselines(version.task, REPOSITORY.root / "src")
+    keys["evaluate"] = Stage(evaluate).key(REPOSITORY.root, {**given, "baseline": None, "natural": natural})
     keys["register"] = Stage(register).key(REPOSITORY.root, {**given, "team": plan.team})
     return keys
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from headframe.config.plan.component import Component
 from headframe.config.plan.data import CONTENT, ROW_ID
 from headframe.config.plan.plan import Plan
 from headframe.datasets.table import TABLE
@@ -19,6 +20,7 @@ from headframe.records import Evaluated, TableRecord, Trained
 from headframe.tasks.classification import Classification
 from headframe.tasks.forecasting import Forecasting
 
+NATURAL = tuple(Component.model_construct(target=target) for target in Classification.natural_baselines)
 COLOURS = ["amber", "blau", "红色"]
 
 
@@ -196,7 +198,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Evaluated, Trai
     model, other = training(root)("model", skill=3.0), training(root)("other", skill=1.0)
     folder = root / ".headframe" / "evaluated"
     return (
-        evaluate(_plan(slices=["width", "shop"]), collected(root), model, other, Places(root).of_step(folder)),
+        evaluate(_plan(slices=["width", "shop"]), collected(root), model, other, NATURAL, Places(root).of_step(folder)),
         model,
         root,
     )

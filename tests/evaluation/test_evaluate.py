@@ -32,7 +32,7 @@ def test_metrics_are_those_of_the_test_rows(evaluated):
     assert record.metrics["accuracy"].value == pytest.approx(accuracy_score(rows["target"], rows["prediction"]))
     scores = rows[["score_amber", "score_blau", "score_红色"]]
     assert record.metrics["log_loss"].value == pytest.approx(log_loss(rows["target"], scores))
-    assert record.baseline["accuracy"].value < record.metrics["accuracy"].value
+    assert record.baselines["baseline"].metrics["accuracy"].value < record.metrics["accuracy"].value
     assert (record.primary_metric, record.higher_is_better) == ("accuracy", True)
 
 
@@ -42,7 +42,7 @@ def test_files_agree_with_the_record(evaluated):
     written = json.loads((folder / "metrics.json").read_text())
     assert record.digest == file_digest(folder / "metrics.json")
     assert written["metrics"]["accuracy"] == record.metrics["accuracy"].model_dump()
-    assert written["difference"]["accuracy"]["low"] > 0
+    assert written["baselines"]["baseline"]["difference"]["accuracy"]["low"] > 0
     assert {path.stem for path in (folder / "plots").iterdir()} == PLOTS
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in (folder / "plots").iterdir())
     shops = {part["value"]: part["rows"] for part in json.loads((folder / "slices.json").read_text())["shop"]}
@@ -53,8 +53,8 @@ def test_files_agree_with_the_record(evaluated):
 
 def test_the_same_evaluation_gives_the_same_bytes_in_any_folder(plan, train, table, tmp_path: Path):
     model, other = train("model", skill=3.0), train("other", skill=1.0)
-    first = evaluate(plan(), table, model, other, Places(tmp_path).of_step(tmp_path / "first"))
-    again = evaluate(plan(), table, model, other, Places(tmp_path).of_step(tmp_path / "again"))
+    first = evaluate(plan(), table, model, other, (), Places(tmp_path).of_step(tmp_path / "first"))
+    again = evaluate(plan(), table, model, other, (), Places(tmp_path).of_step(tmp_path / "again"))
     assert folder_digest(tmp_path / "first") == folder_digest(tmp_path / "again")
     assert first.model_copy(update={"folder": ""}) == again.model_copy(update={"folder": ""})
     for path in (tmp_path / "first").rglob("*.*"):
@@ -114,7 +114,8 @@ def test_the_card_names_everything_that_went_in(evaluated):
     assert "CC0" in card
     assert "A. Nobody & B. Nobody, 红色, 1994" in card
     assert (
-        "Baseline: LogisticRegression. On the same 160 rows, the model is better than the baseline: accuracy +" in card
+        "On the same 160 rows, by a paired test of accuracy: the model is better than LogisticRegression and prior."
+        in card
     )
     assert "- c2: 红色" in card
     assert f"`{'d' * 64}`" in card
@@ -147,7 +148,7 @@ def test_the_card_says_what_the_figures_are_worth_and_how_to_make_the_model_agai
 
 def test_repeated_rows_widen_intervals_and_the_card_says_so(plan, train, table, tmp_path: Path):
     model = train("model", skill=3.0)
-    single = evaluate(plan(), table, model, None, Places(tmp_path).of_step(tmp_path / "single"))
+    single = evaluate(plan(), table, model, None, (), Places(tmp_path).of_step(tmp_path / "single"))
     # Rows of one content are predicted alike: by fours, those with the least loss first.
     predictions = pq.read_table(tmp_path / model.folder / "predictions.parquet").to_pandas().query("split == 'test'")
     loss = [-row[f"score_{row['target']}"] for _, row in predictions.iterrows()]
@@ -157,7 +158,7 @@ def test_repeated_rows_widen_intervals_and_the_card_says_so(plan, train, table, 
     four = [float(content.get(name, 1000)) for name in rows[ROW_ID].to_pylist()]
     rows = rows.set_column(rows.column_names.index("width"), "width", pa.array(four))
     pq.write_table(rows.set_column(rows.column_names.index("shop"), "shop", pa.array(["north"] * len(four))), path)
-    repeated = evaluate(plan(), table, model, None, Places(tmp_path).of_step(tmp_path / "repeated"))
+    repeated = evaluate(plan(), table, model, None, (), Places(tmp_path).of_step(tmp_path / "repeated"))
     for name in ("accuracy", "log_loss"):
         one, other = single.metrics[name], repeated.metrics[name]
         assert one.value == other.value
@@ -181,16 +182,16 @@ def test_what_cannot_have_an_interval_is_shown_without_one(plan, train, table, t
 
 
 def test_without_a_baseline_none_is_compared(plan, train, table, tmp_path: Path):
-    record = evaluate(plan(), table, train("model", skill=3.0), None, Places(tmp_path).of_step(tmp_path / "out"))
-    assert record.baseline == {}
+    record = evaluate(plan(), table, train("model", skill=3.0), None, (), Places(tmp_path).of_step(tmp_path / "out"))
+    assert record.baselines == {}
     assert "Not compared with a baseline." in (tmp_path / "out" / "card.md").read_text()
-    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["difference"] == {}
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["baselines"] == {}
 
 
 def test_a_baseline_on_other_rows_is_refused(plan, train, table, tmp_path: Path):
     model, other = train("model", skill=3.0), train("other", skill=1.0, first=3)
     with pytest.raises(DataError, match="the baseline was measured on other rows"):
-        evaluate(plan(), table, model, other, Places(tmp_path).of_step(tmp_path / "out"))
+        evaluate(plan(), table, model, other, (), Places(tmp_path).of_step(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 
@@ -199,10 +200,10 @@ def test_predictions_that_were_changed_or_lost_are_refused(plan, train, table, t
     path = tmp_path / model.folder / "predictions.parquet"
     pq.write_table(pq.read_table(path).slice(1), path)
     with pytest.raises(DataError, match="was changed since training wrote it; train again"):
-        evaluate(plan(), table, model, None, Places(tmp_path).of_step(tmp_path / "out"))
+        evaluate(plan(), table, model, None, (), Places(tmp_path).of_step(tmp_path / "out"))
     path.unlink()
     with pytest.raises(HeadframeError, match="is missing; train again"):
-        evaluate(plan(), table, model, None, Places(tmp_path).of_step(tmp_path / "out"))
+        evaluate(plan(), table, model, None, (), Places(tmp_path).of_step(tmp_path / "out"))
 
 
 @pytest.mark.parametrize("slices", [[], ["shop"]])
@@ -210,14 +211,14 @@ def test_rows_of_another_version_of_the_data_are_not_measured_with(plan, train, 
     model = train("model", skill=3.0)
     replaced = table.model_copy(update={"digest": "e" * 64})
     with pytest.raises(DataError, match=r"data/colours holds version d{12} of the data, but e{12} is expected"):
-        evaluate(plan(slices=slices), replaced, model, None, Places(tmp_path).of_step(tmp_path / "out"))
+        evaluate(plan(slices=slices), replaced, model, None, (), Places(tmp_path).of_step(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_that_cannot_be_written_is_named(plan, train, table, tmp_path: Path):
     (tmp_path / "out").write_text("a file where the folder should be")
     with pytest.raises(HeadframeError, match=r"cannot be written to .*out"):
-        evaluate(plan(), table, train("model", skill=3.0), None, Places(tmp_path).of_step(tmp_path / "out"))
+        evaluate(plan(), table, train("model", skill=3.0), None, (), Places(tmp_path).of_step(tmp_path / "out"))
 
 
 @pytest.mark.parametrize(

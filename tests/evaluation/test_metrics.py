@@ -3,6 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+from scipy.stats import binomtest
 
 from headframe.errors import DataError
 from headframe.evaluation.intervals import Resampling, draw_counts, percentile_limits
@@ -14,22 +15,24 @@ HOW = Resampling(0.95, 300, 17)
 def test_the_difference_is_taken_on_the_same_draws_of_rows(classified):
     task, good = classified(400, 3, skill=2.5)
     _, fair = classified(400, 3, skill=1.5)
-    found = compute_metrics(task, good, fair, HOW)
+    found = compute_metrics(task, good, {"other": fair}, HOW)
     right = [(each["target"].to_numpy() == each["prediction"].to_numpy()).astype(float) for each in (good, fair)]
     gain = right[0] - right[1]
     expected = percentile_limits(
         np.concatenate([gain @ counts / 400 for counts in draw_counts(np.arange(400), HOW)]), 0.95
     )
-    change = found.difference["accuracy"]
+    change = found.baselines["other"].difference["accuracy"]
     assert change.value == pytest.approx(gain.mean())
     assert (change.low, change.high) == pytest.approx(expected)
-    assert change.value == found.metrics["accuracy"].value - found.baseline["accuracy"].value
-    assert found.difference.keys() == found.metrics.keys()
+    assert change.value == found.metrics["accuracy"].value - found.baselines["other"].metrics["accuracy"].value
+    assert found.baselines["other"].difference.keys() == found.metrics.keys()
 
 
 def test_a_model_does_not_differ_from_itself(classified):
     task, predictions = classified(100, 2)
-    for change in compute_metrics(task, predictions, predictions, HOW).difference.values():
+    for change in (
+        compute_metrics(task, predictions, {"other": predictions}, HOW).baselines["other"].difference.values()
+    ):
         assert (change.value, change.low, change.high) == (0, 0, 0)
 
 
@@ -38,7 +41,9 @@ def test_the_order_of_the_baselines_rows_does_not_matter(classified):
     _, other = classified(100, 2, skill=1)
     shuffled = other.take(pa.array(np.random.default_rng(0).permutation(100)))
     assert align_rows(predictions, shuffled).equals(other)
-    assert compute_metrics(task, predictions, shuffled, HOW) == compute_metrics(task, predictions, other, HOW)
+    assert compute_metrics(task, predictions, {"other": shuffled}, HOW) == compute_metrics(
+        task, predictions, {"other": other}, HOW
+    )
 
 
 def test_other_rows_are_refused(classified):
@@ -66,8 +71,8 @@ def test_a_row_that_occurs_twice_is_refused(classified):
 def test_two_models_that_are_both_right_everywhere_may_differ_elsewhere(classified):
     task, sure = classified(100, 2, skill=60)
     _, surer = classified(100, 2, skill=80)
-    found = compute_metrics(task, surer, sure, HOW)
-    change = found.difference["accuracy"]
+    found = compute_metrics(task, surer, {"other": sure}, HOW)
+    change = found.baselines["other"].difference["accuracy"]
     alone = found.metrics["accuracy"]
     assert (change.value, change.high) == (0, -change.low)
     assert change.high == pytest.approx(1 - alone.low)
@@ -76,7 +81,7 @@ def test_two_models_that_are_both_right_everywhere_may_differ_elsewhere(classifi
 def test_every_repetition_of_a_row_is_drawn_with_it_on_both_sides(classified):
     task, good = classified(200, 2, skill=2.5)
     _, fair = classified(200, 2, skill=1.5)
-    once = compute_metrics(task, good, fair, HOW).difference["log_loss"]
+    once = compute_metrics(task, good, {"other": fair}, HOW).baselines["other"].difference["log_loss"]
     names = good["row_id"]
     good, fair = (
         pa.concat_tables([each.append_column("content", names)] * 2).set_column(
@@ -84,5 +89,20 @@ def test_every_repetition_of_a_row_is_drawn_with_it_on_both_sides(classified):
         )
         for each in (good, fair)
     )
-    twice = compute_metrics(task, good, fair, HOW).difference["log_loss"]
+    twice = compute_metrics(task, good, {"other": fair}, HOW).baselines["other"].difference["log_loss"]
     assert (twice.low, twice.high) == pytest.approx((once.low, once.high))
+
+
+@pytest.mark.parametrize(("skill", "verdict"), [(3.5, "better"), (1.0, "worse"), (2.0, "not told apart")])
+def test_a_baseline_is_compared_by_a_paired_test(classified, skill: float, verdict: str):
+    task, predictions = classified(400, 3, skill=skill, seed=1)
+    _, other = classified(400, 3, skill=2.0, seed=1)
+    found = compute_metrics(task, predictions, {"other": other}, HOW, {"other": "the other"})
+    compared = found.baselines["other"]
+    right = [(each["target"].to_numpy() == each["prediction"].to_numpy()) for each in (predictions, other)]
+    wins, losses = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
+    if wins + losses:
+        assert compared.p_better == pytest.approx(binomtest(wins, wins + losses, alternative="greater").pvalue)
+        assert compared.p_worse == pytest.approx(binomtest(losses, wins + losses, alternative="greater").pvalue)
+    assert (compared.verdict, compared.title) == (verdict, "the other")
+    assert found.hardest == compared

@@ -41,6 +41,7 @@ def _evaluation(full: bool) -> dict[str, Any]:
         "baseline": EVIL if full else "",
         "metrics_table": TABLE if full else EMPTY,
         "metrics_note": EVIL if full else "",
+        "baselines_table": TABLE if full else EMPTY,
         "slices_measured": [{"column": name, "plot": PLOT, "table": TABLE} for name in NAMES]
         if full
         else [{"column": "a", "plot": None, "table": EMPTY}],

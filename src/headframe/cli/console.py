@@ -43,13 +43,16 @@ def show_trained(result: RegisteredPlan, run: RunResult | None = None) -> None:
     """Print one result: metrics with intervals, pages, version, the response to a smoke request, what to try next."""
     console = Console(highlight=False)
     evaluated, registered = result.evaluated, result.registered
-    columns = ["metric", "test rows", *(["baseline"] if evaluated.baseline else [])]
+    others = evaluated.baselines.values()
+    columns = ["metric", "test rows", *(each.title for each in others)]
     table = Table(*columns, title=f"{registered.model}: {evaluated.rows:,} test rows")
     for name, interval in evaluated.metrics.items():
         mark = f"[bold]{name}[/]" if name == evaluated.primary_metric else name
-        other = [_interval(evaluated.baseline[name])] if name in evaluated.baseline else []
-        table.add_row(mark, _interval(interval), *other)
+        known = [each.metrics.get(name) for each in others]
+        table.add_row(mark, _interval(interval), *("" if each is None else f"{each.value:.4f}" for each in known))
     console.print(table)
+    for verdict in evaluated.verdicts:
+        console.print(f"baselines  {evaluated.primary_metric} is {verdict}", soft_wrap=True, markup=False)
     console.print(f"report     {evaluated.folder}/{REPORT}", soft_wrap=True)
     console.print(f"card       {evaluated.folder}/{CARD}", soft_wrap=True)
     version = f"{registered.model} version {registered.version}, run {registered.run_id}"

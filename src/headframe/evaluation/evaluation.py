@@ -11,19 +11,22 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from headframe.config.build import build
+from headframe.config.members import with_member
+from headframe.config.plan.component import Component
 from headframe.config.plan.data import ROW_ID
 from headframe.config.plan.plan import VersionPlan
 from headframe.datasets.table import Table, open_record
 from headframe.digests import file_digest, write_atomically, write_record
 from headframe.errors import DataError, HeadframeError
+from headframe.evaluation.baselines import natural_predictions
 from headframe.evaluation.intervals import Resampling, block_length
 from headframe.evaluation.layout import CARD, METRICS, PLAN, PLOTS, REPORT, SLICES
 from headframe.evaluation.metrics import compute_metrics
-from headframe.evaluation.report import EvaluationResults, SlicesByColumn, card, report
+from headframe.evaluation.report import EvaluationResults, SlicesByColumn, card, describe, report
 from headframe.evaluation.slices import append_contents, slice_metrics
 from headframe.pages.plot_style import BLUE, GREY, legend, new_figure, png, style
 from headframe.prediction.layout import BUNDLE, HISTORY, JOB, MEMBERS, PREDICTIONS, task_state
-from headframe.records import Evaluated, TableRecord, Trained
+from headframe.records import PLANNED, Evaluated, TableRecord, Trained
 from headframe.tasks.base import Task
 
 _LOSSES = {"train_loss": (GREY, "training"), "val_loss": (BLUE, "validation")}
@@ -33,7 +36,13 @@ Epochs = Sequence[Mapping[str, float | None]]
 
 
 def evaluate_model(  # noqa: PLR0917 - one call a stage, each argument another record
-    plan: VersionPlan, table: TableRecord, trained: Trained, baseline: Trained | None, root: Path, folder: Path
+    plan: VersionPlan,
+    table: TableRecord,
+    trained: Trained,
+    baseline: Trained | None,
+    natural: Sequence[Component],
+    root: Path,
+    folder: Path,
 ) -> Evaluated:
     """Measure a model's test rows and write metrics, slices, plots, the model card and the report.
 
@@ -42,6 +51,7 @@ def evaluate_model(  # noqa: PLR0917 - one call a stage, each argument another r
         table: the version of the data.
         trained: the model.
         baseline: the model to compare with; it must have been measured on the same rows.
+        natural: the natural baselines of the task, which are fitted here.
         root: the project's folder.
         folder: where the files shall stand, below `root`. Equal arguments give equal bytes.
 
@@ -57,8 +67,10 @@ def evaluate_model(  # noqa: PLR0917 - one call a stage, each argument another r
     block = block_length(task.horizon, predictions.num_rows) if task.horizon else 1
     how = Resampling(plan.evaluation.confidence, plan.evaluation.resamples, plan.seed, block)
     columns = plan.evaluation.slices
-    other = None if baseline is None else _rows(root, baseline, "test", opened, task, plan.dataset.inputs)
-    measured = compute_metrics(task, predictions, other, how)
+    others = {} if baseline is None else {PLANNED: _rows(root, baseline, "test", opened, task, plan.dataset.inputs)}
+    others |= natural_predictions(natural, task, plan.dataset, opened, predictions)
+    titles = {PLANNED: describe(with_member(plan.learner, plan.baseline))} if plan.baseline is not None else {}
+    measured = compute_metrics(task, predictions, others, how, titles)
     raw = opened.read([ROW_ID, *columns]) if columns else None
     results = EvaluationResults(
         plan=plan,
@@ -83,7 +95,7 @@ def evaluate_model(  # noqa: PLR0917 - one call a stage, each argument another r
         primary_metric=measured.primary_metric,
         higher_is_better=measured.higher_is_better,
         metrics=measured.metrics,
-        baseline=measured.baseline,
+        baselines=measured.baselines,
         digest=file_digest(folder / METRICS),
     )
 

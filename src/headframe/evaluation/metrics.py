@@ -1,5 +1,7 @@
 """Metrics of a model, and of its baseline on the same rows: what differs, and whether that is more than chance."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,7 +16,8 @@ from headframe.evaluation.intervals import (
     percentile_limits,
     resample,
 )
-from headframe.records import Interval
+from headframe.evaluation.paired import PairedComparison
+from headframe.records import BaselineComparison, Interval
 from headframe.tasks.base import Task
 
 
@@ -31,13 +34,19 @@ class EvaluationMetrics(Record):
     interval_note: str = ""  # of the task, as its caveats
     caveats: tuple[str, ...] = ()
     metrics: dict[str, Interval]
-    baseline: dict[str, Interval] = {}  # of the model it is compared with; empty without one
-    difference: dict[str, Interval] = {}  # model minus baseline, of each metric that both have
+    baselines: dict[str, BaselineComparison] = {}  # by name
 
     @property
     def names(self) -> list[str]:
         """The metrics, the primary one first."""
         return [self.primary_metric, *(name for name in self.metrics if name != self.primary_metric)]
+
+    @property
+    def hardest(self) -> BaselineComparison | None:
+        """The baseline with the best primary metric."""
+        sign = 1 if self.higher_is_better else -1
+        known = [each for each in self.baselines.values() if self.primary_metric in each.difference]
+        return max(known, key=lambda each: sign * each.metrics[self.primary_metric].value, default=None)
 
     @property
     def primary(self) -> Interval:
@@ -70,22 +79,29 @@ def align_rows(predictions: pa.Table, other: pa.Table) -> pa.Table:
     return ordered
 
 
-def compute_metrics(task: Task, predictions: pa.Table, baseline: pa.Table | None, how: Resampling) -> EvaluationMetrics:
-    """Measure a model, its baseline and their difference; every resample draws the same rows of both.
+def compute_metrics(
+    task: Task,
+    predictions: pa.Table,
+    baselines: Mapping[str, pa.Table],
+    how: Resampling,
+    titles: Mapping[str, str] | None = None,
+) -> EvaluationMetrics:
+    """Measure a model, its baselines and the differences; every resample draws the same rows of all.
 
     Args:
         task: fitted.
         predictions: the model's rows.
-        baseline: the baseline's, in any order; None measures the model alone.
+        baselines: rows of each baseline by its name, in any order.
         how: how rows are drawn.
+        titles: of baselines whose name is not their title.
 
     Raises:
         DataError: the rows or their targets are not the same.
     """
     model = resample(task, predictions, how)
     mine = {name: confidence_interval(each, how.confidence) for name, each in model.items()}
-    theirs, difference = {}, {}
-    if baseline is not None:
+    compared = {}
+    for key, baseline in baselines.items():
         aligned = align_rows(predictions, baseline)
         other = resample(task, aligned, how)
         theirs = {name: confidence_interval(each, how.confidence) for name, each in other.items()}
@@ -97,6 +113,21 @@ def compute_metrics(task: Task, predictions: pa.Table, baseline: pa.Table | None
             for name in model
             if name in other
         }
+        verdict, p_better, p_worse = "not told apart", 1.0, 1.0
+        if task.primary_metric in difference:
+            tests, alpha = PairedComparison(resamples=how.resamples), 1 - how.confidence
+            tested = tests.compare(task, predictions, aligned, how, alpha)
+            verdict = tests.verdict(tested, alpha)
+            if tests.can_tell(tested):
+                p_better, p_worse = tested.p_better, tested.p_worse
+        compared[key] = BaselineComparison(
+            title=(titles or {}).get(key, key.replace("_", " ")),
+            metrics=theirs,
+            difference=difference,
+            verdict=verdict if verdict in ("better", "worse") else "not told apart",
+            p_better=p_better,
+            p_worse=p_worse,
+        )
     return EvaluationMetrics(
         rows=predictions.num_rows,
         different_rows=int(number_contents(predictions, how).max(initial=-1)) + 1,
@@ -108,8 +139,7 @@ def compute_metrics(task: Task, predictions: pa.Table, baseline: pa.Table | None
         interval_note=task.interval_note,
         caveats=task.caveats,
         metrics=mine,
-        baseline=theirs,
-        difference=difference,
+        baselines=compared,
     )
 
 

@@ -88,7 +88,7 @@ class PairedComparison:
         Raises:
             ConfigurationError: `test` is not for this task and metric.
         """
-        test = self._chosen(task)
+        test = self.chosen(task)
         if test == "mcnemar":
             return self.pairs(count(mine, other, number_contents(mine, how)), mine.num_rows, alpha)
         if test == "diebold_mariano" and isinstance(task, Forecasting):
@@ -145,9 +145,13 @@ class PairedComparison:
             numbers=numbers,
         )
 
+    def can_tell(self, tested: PairedTest) -> bool:
+        """Return whether the p-values may be believed: enough rows are independent, and the gain has a spread."""
+        return tested.units >= FEWEST and not tested.gain.has_unknown_error
+
     def verdict(self, tested: PairedTest, alpha: float) -> str:
         """Return the verdict of a test."""
-        if tested.units < FEWEST or tested.gain.has_unknown_error:
+        if not self.can_tell(tested):
             return "not enough rows"
         if tested.p_better <= alpha and tested.gain.value > 0:
             return "better"
@@ -155,7 +159,12 @@ class PairedComparison:
             return "worse"
         return "not better" if tested.power >= self.power else "not enough rows"
 
-    def _chosen(self, task: Task) -> TestName:
+    def chosen(self, task: Task) -> TestName:
+        """Return the test that fits a task and its primary metric.
+
+        Raises:
+            ConfigurationError: the one that is set does not.
+        """
         is_accuracy = task.primary_metric == task.hit_rate
         fits: dict[TestName, bool] = {
             "mcnemar": is_accuracy,

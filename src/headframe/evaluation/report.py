@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from headframe.config.members import member_learners, with_member
+from headframe.config.members import member_learners
 from headframe.config.plan.learner import LearnerConfig
 from headframe.config.plan.model import EnsembleConfig
 from headframe.config.plan.plan import VersionPlan
@@ -17,6 +17,13 @@ from headframe.pages import render
 from headframe.pages.numbers import difference, limits, number, signed
 from headframe.pages.parts import Estimate, IntervalPlot, PageTable, Picture
 from headframe.records import TableRecord, Trained
+
+VERDICTS = {
+    "worse": "is worse than",
+    "not told apart": "is not told apart from, and so may be no better than,",
+    "better": "is better than",
+}
+"""Verdicts of the paired tests against baselines, in words; what a model loses to comes first."""
 
 NO_SLICES = "No slices were measured; name columns in evaluation.slices to see where the model is weak."
 
@@ -76,23 +83,15 @@ class EvaluationResults:
 
     @property
     def baseline_summary(self) -> str:
-        """How the model compares with its baseline, in two sentences."""
+        """How the model compares with its baselines, in a sentence for each verdict."""
         measured = self.measured
-        if self.plan.baseline is None or not measured.baseline:
+        if not measured.baselines:
             return "Not compared with a baseline."
-        name = describe(with_member(self.plan.learner, self.plan.baseline))
-        change = measured.difference.get(measured.primary_metric)
-        if change is None:
-            return f"Baseline: {name}."
-        more, less = (change.low or 0) > 0, (change.high or 0) < 0  # neither without limits
-        better, worse = (more, less) if measured.higher_is_better else (less, more)
-        compared = f"the model is {'better' if better else 'worse'} than"
-        if not better and not worse:
-            compared = "no significant difference from"
-        return (
-            f"Baseline: {name}. On the same {measured.rows:,} {self.examples}, {compared} the baseline: "
-            f"{measured.primary_metric} {difference(change)}."
-        )
+        sentences = [f"On the same {measured.rows:,} {self.examples}, by a paired test of {measured.primary_metric}:"]
+        for verdict, meaning in VERDICTS.items():
+            titles = [each.title for each in measured.baselines.values() if each.verdict == verdict]
+            sentences += [f"the model {meaning} {join_words(titles)};"] if titles else []
+        return f"{' '.join(sentences).rstrip(';')}."
 
     @property
     def limits(self) -> list[str]:
@@ -122,9 +121,9 @@ class EvaluationResults:
         """The figures that a page opens with, each with its label."""
         measured, name = self.measured, self.measured.primary_metric
         tiles = [(number(measured.primary.value), f"{name}, {limits(measured.primary)}")]
-        if name in measured.difference:
-            change = measured.difference[name]
-            tiles.append((signed(change.value), f"compared with baseline, {limits(change)}"))
+        if (hardest := measured.hardest) is not None:
+            change = hardest.difference[name]
+            tiles.append((signed(change.value), f"compared with {hardest.title}, {limits(change)}"))
         tiles.append((f"{measured.rows:,}", f"test {self.examples}"))
         if self.trained.parameters:
             tiles.append((f"{self.trained.parameters:,}", f"trainable parameters, {self.trained.epochs} epochs"))
@@ -189,21 +188,42 @@ def evaluation_sections(results: EvaluationResults) -> dict[str, Any]:
         "use": _intended_use(results),
         "baseline": results.baseline_summary,
         "metrics_table": _metrics_table(measured),
+        "baselines_table": _baselines_table(measured),
         "metrics_note": f"The primary metric is {measured.primary_metric}; {direction} is better. {results.method}",
         "slices_measured": [_slice(results, column) for column in results.slices],
     }
 
 
 def _metrics_table(measured: EvaluationMetrics) -> PageTable:
-    columns = ["metric", "#value", "interval"]
-    columns += ["#baseline", "model minus baseline"] if measured.baseline else []
-    rows = []
-    for name in measured.names:
-        cells = [name, number(measured.metrics[name].value), limits(measured.metrics[name])]
-        if name in measured.difference:
-            cells += [number(measured.baseline[name].value), difference(measured.difference[name])]
-        rows.append(cells + [""] * (len(columns) - len(cells)))
+    baselines = measured.baselines.values()
+    rows = [
+        [
+            name,
+            number(measured.metrics[name].value),
+            limits(measured.metrics[name]),
+            *(number(each.metrics[name].value) if name in each.metrics else "" for each in baselines),
+        ]
+        for name in measured.names
+    ]
+    columns = ["metric", "#value", "interval", *(f"#{each.title}" for each in baselines)]
     return PageTable(columns, rows, marked=frozenset({0}))
+
+
+def _baselines_table(measured: EvaluationMetrics) -> PageTable:
+    """Return the paired test of the primary metric against each baseline; empty without any."""
+    name = measured.primary_metric
+    rows = [
+        [
+            each.title,
+            number(each.metrics[name].value),
+            difference(each.difference[name]),
+            each.verdict,
+            number(each.p_worse if each.verdict == "worse" else each.p_better),
+        ]
+        for each in measured.baselines.values()
+        if name in each.difference
+    ]
+    return PageTable(["baseline", f"#{name}", "model minus baseline", "the model is", "#p"], rows)
 
 
 def _slice(results: EvaluationResults, column: str) -> dict[str, Any]:
@@ -245,3 +265,8 @@ def describe(learner: LearnerConfig) -> str:
         return name
     members = ", ".join(f"{key} ({describe(member)})" for key, member in member_learners(learner).items())
     return f"{name} of {members}"
+
+
+def join_words(words: Sequence[str]) -> str:
+    """Return words as an enumeration in a sentence."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))

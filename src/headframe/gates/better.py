@@ -1,14 +1,14 @@
 """Better than the champion on the same rows, by a paired test."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from headframe.evaluation.paired import TESTS, PairedComparison, PairedTest
 from headframe.evaluation.significance import spend_alpha
 from headframe.gates.context import GateContext
-from headframe.gates.report import GateResult, Numbers
+from headframe.gates.report import CHAMPION, GateResult, Numbers
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Better(PairedComparison):
         alpha: how often an equally good version may pass.
     """
 
+    topic: ClassVar[str] = CHAMPION
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
 
     def judge(self, context: GateContext) -> GateResult:

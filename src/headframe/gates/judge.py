@@ -19,7 +19,7 @@ DIGESTS = ("plan", "table", "split", "predictions")
 
 
 class Gate(Protocol):
-    """What a gate has to have."""
+    """What a gate has to have; it may declare what it is about in a class constant `topic`, see `gates.report`."""
 
     def judge(self, context: GateContext) -> GateResult:
         """Return whether a version passes, and the numbers that decide it."""
@@ -42,7 +42,8 @@ def judge_version(request: GateRequest) -> GateReport:
         results = []
         for name, component in request.promotion.gates.items():
             gate: Gate = build(component)
-            results.append(gate.judge(context).model_copy(update={"gate": name}))
+            facts = {"gate": name, "topic": getattr(gate, "topic", "")}
+            results.append(gate.judge(context).model_copy(update=facts))
         digest, champion = context.records.signed_digest, context.records.champion.signed
         return GateReport(
             model=request.version.model,

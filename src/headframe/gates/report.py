@@ -8,7 +8,8 @@ from pydantic import Field
 
 from headframe.digests import Record
 
-COMPARES = "better"  # the gate that compares a version with the champion
+CHAMPION, BASELINE, SLICES = "champion", "baseline", "slices"
+"""What a gate may be about, as its class declares in `topic`: a policy may call the gate anything."""
 
 Numbers = dict[str, float | int | str | None]
 
@@ -18,6 +19,7 @@ class GateResult(Record):
 
     Attributes:
         gate: its name in the policy; `judge_version` sets it.
+        topic: what the gate is about, where pages and reasons look for it; `judge_version` sets it.
         passed: whether it lets the version through.
         verdict: in the gate's own words: `better`, `not better`, `worse`, `not enough rows`.
         reason: the numbers that decide it, as a sentence without a full stop.
@@ -25,6 +27,7 @@ class GateResult(Record):
     """
 
     gate: str = ""
+    topic: str = ""
     passed: bool
     verdict: str
     reason: str
@@ -82,7 +85,11 @@ class GateReport(Record):
 
     @property
     def reason(self) -> str:
-        """Why it was refused; where it passed, how it compares with the champion, or what the last gate found."""
+        """Why it was refused; where it passed, how it compares with the champion, or what the last gate found.
+
+        That it is not told apart from a baseline is added.
+        """
         refused = [f"{result.gate}: {result.reason}" for result in self.results if not result.passed]
-        compared = next((result for result in self.results if result.gate == COMPARES), self.results[-1])
-        return "; ".join(refused) or compared.reason
+        compared = next((result for result in self.results if result.topic == CHAMPION), self.results[-1])
+        alike = [each.reason for each in self.results if each.topic == BASELINE and each.verdict != "better"]
+        return "; ".join(refused or dict.fromkeys([compared.reason, *alike]))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +14,7 @@ from headframe.evaluation.paired import count
 from headframe.evaluation.significance import GainEstimate, holm, mcnemar, paired_bootstrap
 from headframe.evaluation.slices import quoted, slice_parts
 from headframe.gates.context import GateContext
-from headframe.gates.report import GateResult, Numbers
+from headframe.gates.report import SLICES, GateResult, Numbers
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class Slices:
         resamples: of the bootstrap.
     """
 
+    topic: ClassVar[str] = SLICES
     columns: tuple[str, ...] = ()
     loss: NotNegative = 0.02
     rows: Count = 30

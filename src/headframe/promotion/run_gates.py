@@ -61,7 +61,9 @@ def run_gates(version: ModelVersion, service: PromotionService, key: SigningKey)
         return version.number, {
             "passed": report.passed,
             "reason": report.reason,
-            "results": [each.model_dump(include={"gate", "passed", "verdict", "reason"}) for each in report.results],
+            "results": [
+                each.model_dump(include={"gate", "topic", "passed", "verdict", "reason"}) for each in report.results
+            ],
             "champion": number,
             "author": files.author.name,
             "tries": report.tries,

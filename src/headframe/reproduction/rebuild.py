@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from headframe.code_dependencies import device_of
 from headframe.config.members import with_member
+from headframe.config.natural import natural_baselines
 from headframe.config.plan.component import Component
 from headframe.config.plan.plan import VersionPlan
 from headframe.config.project import Project
@@ -121,7 +122,8 @@ def _run_steps(plan: VersionPlan, expected: str, folder: Path, root: Path) -> di
         learner = with_member(plan.learner, plan.baseline)
         baseline = timed("baseline", fit, job.with_learner(learner), device_of(learner), places("baseline"))
     trained = timed("weights", fit, job, device_of(plan.learner), places("fit"))
-    evaluated = timed("metrics", evaluate, plan, table, trained, baseline, places("evaluate"))
+    natural = natural_baselines(plan.task, root / "src")
+    evaluated = timed("metrics", evaluate, plan, table, trained, baseline, natural, places("evaluate"))
     return {
         "table": table.digest,
         "split": parts.digest,

@@ -41,6 +41,7 @@ class Task(ABC):
         interval_note: how intervals of its metrics are computed where they are not resampled.
         caveats: what a reader of its metrics should know, in sentences.
         short_name: what plots show in the place of a name that their font cannot draw; `{}` is its position.
+        natural_baselines: paths of the classes (`tasks.baselines`) whose predictions every model is compared with.
         hit_rate: name of the metric that is the share of rows whose prediction equals their target, where there is one.
         primary_metric: name of the metric that decides between models.
         higher_is_better: direction of `primary_metric`.
@@ -49,6 +50,7 @@ class Task(ABC):
 
     kind: ClassVar[str]
     predicts_probabilities: ClassVar[bool] = False
+    natural_baselines: ClassVar[tuple[str, ...]] = ()
     hit_rate: ClassVar[str | None] = None
     interval_note: ClassVar[str] = ""
     caveats: ClassVar[tuple[str, ...]] = ()

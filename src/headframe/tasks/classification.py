@@ -42,6 +42,10 @@ class Classification(Task):
     kind: ClassVar[str] = "classification"
     predicts_probabilities: ClassVar[bool] = True
     short_name: ClassVar[str] = "c{}"
+    natural_baselines: ClassVar[tuple[str, ...]] = (
+        "headframe.tasks.baselines.constant.Prior",
+        "headframe.tasks.baselines.tfidf.TfIdf",
+    )
     hit_rate: ClassVar[str | None] = "accuracy"
     interval_note: ClassVar[str] = (
         "; intervals of proportions, such as accuracy and recall, and of metrics derived from them, such as F1, are "

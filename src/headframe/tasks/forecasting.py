@@ -33,6 +33,10 @@ class Forecasting(NumericTask):
     """
 
     kind: ClassVar[str] = "forecasting"
+    natural_baselines: ClassVar[tuple[str, ...]] = (
+        "headframe.tasks.baselines.naive.LastValue",
+        "headframe.tasks.baselines.naive.SeasonalLastValue",
+    )
     higher_is_better = False
 
     def __init__(

@@ -27,6 +27,10 @@ class Regression(NumericTask):
 
     kind: ClassVar[str] = "regression"
     short_name: ClassVar[str] = "target"
+    natural_baselines: ClassVar[tuple[str, ...]] = (
+        "headframe.tasks.baselines.constant.Mean",
+        "headframe.tasks.baselines.tfidf.TfIdf",
+    )
 
     def __init__(self, *, primary_metric: Literal["rmse", "mae", "r2"] = "rmse", loss: ErrorName = "squared") -> None:
         super().__init__(loss)

@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 from headframe.config.members import member_learners
 from headframe.config.plan.model import EnsembleConfig
 from headframe.config.plan.plan import VersionPlan
-from headframe.records import Evaluated, Interval, SplitRecord, Trained
+from headframe.records import PLANNED, Evaluated, Interval, SplitRecord, Trained
 from headframe.tracking import layout, lineage, tags
 from headframe.tracking.lineage import CollectedLineage
 
@@ -83,9 +83,11 @@ def log_history(client: MlflowClient, run: Run, under: str, history: Sequence[Ma
 
 
 def log_results(client: MlflowClient, run: Run, evaluated: Evaluated, trained: Trained) -> None:
-    """Log the metrics on test rows with the limits of their intervals, and those of the baseline."""
-    numbers = {**_with_limits("test", evaluated.metrics), **_with_limits("baseline", evaluated.baseline)}
-    numbers |= {"test_rows": evaluated.rows, "parameters": trained.parameters, "epochs": trained.epochs}
+    """Log the metrics on test rows with the limits of their intervals, and those of its baselines."""
+    numbers = {**_with_limits("test", evaluated.metrics), "test_rows": evaluated.rows}
+    for name, each in evaluated.baselines.items():
+        numbers |= _with_limits(name if name == PLANNED else f"{PLANNED}/{name}", each.metrics)
+    numbers |= {"parameters": trained.parameters, "epochs": trained.epochs}
     _log_metrics(client, run, [(name, value, 0) for name, value in numbers.items()])
 
 

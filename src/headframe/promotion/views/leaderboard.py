@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from headframe.digests import Record
+from headframe.gates.report import CHAMPION
 from headframe.ledger.entries import Entry
 from headframe.ledger.rules import entries_since_champion, last_gate_entry
 from headframe.pages import render
@@ -153,7 +154,7 @@ def _against(members: Sequence[VersionSummary], champion: int | None, entries: S
         gated = last_gate_entry(entries_since_champion(entries), each.version)
         if gated is not None and gated.payload["champion"] == champion is not None:
             for result in gated.payload["results"]:
-                if result["verdict"] in AGAINST:
+                if result.get("topic") == CHAMPION and result["verdict"] in AGAINST:
                     found.setdefault(each.version, f"{result['verdict']}: {result['reason']}")
     return found
 

@@ -8,6 +8,7 @@ from headframe.errors import DataError
 from headframe.evaluation.layout import METRICS, SLICES
 from headframe.evaluation.metrics import EvaluationMetrics
 from headframe.evaluation.report import NO_SLICES, EvaluationResults, SlicesByColumn, evaluation_sections
+from headframe.gates.report import SLICES as SLICES_TOPIC
 from headframe.pages import render
 from headframe.pages.parts import PageTable
 from headframe.promotion.service import PromotionService
@@ -110,7 +111,9 @@ def _gates(known: VersionDetails, name: str) -> dict[str, Any]:
 
 def _limits(known: VersionDetails, results: EvaluationResults) -> list[str]:
     """Return what the figures do not show; a gate may have measured slices where the evaluation did not."""
-    found = [each["reason"] for each in known.gates if each["gate"] == "slices" and each["verdict"] != "no slices"]
+    found = [
+        each["reason"] for each in known.gates if each.get("topic") == SLICES_TOPIC and each["verdict"] != "no slices"
+    ]
     if not found:
         return results.limits
     of_gate = (

@@ -1,0 +1,46 @@
+"""Predictions of the natural baselines of a task for the rows of a model."""
+
+from collections.abc import Iterable
+
+import pyarrow as pa
+
+from headframe.config.build import build
+from headframe.config.plan.component import Component
+from headframe.config.plan.data import ROW_ID, TrainingDataConfig
+from headframe.datasets.table import Table
+from headframe.evaluation.slices import row_positions
+from headframe.tasks.base import Task
+from headframe.tasks.baselines.base import BaselineData, NaturalBaseline
+
+
+def natural_predictions(
+    natural: Iterable[Component], task: Task, dataset: TrainingDataConfig, table: Table, predictions: pa.Table
+) -> dict[str, pa.Table]:
+    """Return the predictions of each baseline that applies, by its name, in the rows and columns of the model's.
+
+    Args:
+        natural: what the task declares.
+        task: fitted.
+        dataset: the data set of the plan.
+        table: the version of the data that the model was trained on.
+        predictions: the model's, `row_id` and `target` among the columns.
+
+    Raises:
+        ConfigurationError: a baseline cannot be built.
+        DataError: the table lacks a predicted row.
+    """
+    positions = row_positions(predictions, table.read([ROW_ID])).to_numpy().astype("int64")
+    data = BaselineData(task, dataset, table, positions)
+    found = {}
+    for component in natural:
+        baseline: NaturalBaseline = build(component)
+        scores = baseline.scores(data)
+        if scores is None:
+            continue
+        answer = task.predictions(scores, data.true_targets)
+        columns = {
+            name: answer[name] if name in answer.column_names and name != "target" else predictions[name]
+            for name in predictions.column_names
+        }
+        found[baseline.name] = pa.table(columns)
+    return found

@@ -1,0 +1,31 @@
+"""Baselines that predict the same for every row."""
+
+from typing import ClassVar
+
+import numpy as np
+from typing_extensions import override
+
+from headframe.tasks.baselines.base import BaselineData, NaturalBaseline
+
+
+class Prior(NaturalBaseline):
+    """The share of each class among training rows as its probability, and so the most frequent class."""
+
+    name: ClassVar[str] = "prior"
+
+    @override
+    def scores(self, data: BaselineData) -> np.ndarray:
+        [classes] = data.task.outputs
+        counts = np.bincount(data.training_targets, minlength=classes)
+        return np.tile(counts / counts.sum(), (len(data.positions), 1))
+
+
+class Mean(NaturalBaseline):
+    """The mean of the target in training rows."""
+
+    name: ClassVar[str] = "mean"
+
+    @override
+    def scores(self, data: BaselineData) -> np.ndarray:
+        mean = data.training_targets.mean(axis=0, dtype=np.float64)
+        return data.task.scores(np.broadcast_to(mean, (len(data.positions), *data.task.outputs)))

@@ -1,0 +1,120 @@
+"""Natural baselines predict what the field's own references predict, from training rows alone."""
+
+from pathlib import Path
+from typing import Any
+
+import fixtures
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.metrics import accuracy_score
+
+from headframe.config.load import load_plan
+from headframe.config.natural import natural_baselines
+from headframe.config.project import Project
+from headframe.datasets.splits import assign
+from headframe.datasets.table import Table
+from headframe.evaluation.baselines import natural_predictions
+from headframe.tasks.base import Task
+from headframe.tasks.baselines.base import BaselineData
+from headframe.tasks.baselines.constant import Mean, Prior
+from headframe.tasks.baselines.naive import LastValue, SeasonalLastValue, season_length
+from headframe.tasks.classification import Classification
+from headframe.tasks.forecasting import Forecasting
+from headframe.tasks.regression import Regression
+
+REPOSITORY = Project(Path(__file__).resolve().parents[2])
+
+
+def data_of(task: Task, columns: dict[str, Any], targets: tuple[str, ...], positions: list[int]) -> BaselineData:
+    """Rows whose first half is for training, in memory."""
+    rows = pa.table(columns)
+    data = BaselineData(task, None, None, np.array(positions))  # type: ignore[arg-type]
+    learned = np.arange(rows.num_rows) < rows.num_rows // 2
+    data.__dict__.update(training=learned, targets=rows.select(list(targets)))
+    task.fit(rows.select(list(targets)).filter(pa.array(learned)))
+    return data
+
+
+def test_the_prior_is_that_of_training_rows():
+    labels = ["b"] * 30 + ["a"] * 20 + ["a"] * 50
+    data = data_of(Classification(), {"y": labels}, ("y",), list(range(50, 100)))
+    dummy = DummyClassifier(strategy="prior").fit(np.zeros((50, 1)), labels[:50])
+    np.testing.assert_allclose(Prior().scores(data), dummy.predict_proba(np.zeros((50, 1))))
+
+
+def test_the_mean_is_that_of_training_rows():
+    values = np.random.default_rng(3).normal(5, 2, 100)
+    task = Regression()
+    data = data_of(task, {"y": values}, ("y",), list(range(50, 100)))
+    dummy = DummyRegressor().fit(np.zeros((50, 1)), values[:50])
+    np.testing.assert_allclose(Mean().scores(data)[:, 0], dummy.predict(np.zeros((50, 1))), rtol=1e-6)
+
+
+def seasonal(rows: int, period: int, noise: float = 0.2) -> np.ndarray:
+    moments = np.arange(rows)
+    return np.sin(moments * 2 * np.pi / period) + noise * np.random.default_rng(period).normal(size=rows)
+
+
+@pytest.mark.parametrize("horizon", [3, 12, 20])
+def test_naive_forecasts_repeat_what_was(horizon: int):
+    series = {"v": seasonal(240, 12), "w": seasonal(240, 12) * 3 + 8}
+    positions = list(range(130, 240 - horizon, 7))
+    data = data_of(Forecasting(horizon), series, ("v", "w"), positions)
+    last, season = LastValue().scores(data), SeasonalLastValue().scores(data)
+    for example, first in enumerate(positions):
+        for step in range(horizon):
+            for place, values in enumerate(series.values()):
+                before = first + step
+                while before >= first:
+                    before -= 12
+                assert last[example, step, place] == pytest.approx(values[first - 1], abs=1e-5)
+                assert season[example, step, place] == pytest.approx(values[before], abs=1e-5)
+
+
+@pytest.mark.parametrize("period", [4, 7, 12, 24, 52])
+def test_a_season_is_found(period: int):
+    trend = np.arange(10 * period) / period
+    assert season_length((seasonal(10 * period, period) + trend)[:, np.newaxis]) == period
+
+
+def test_where_there_is_no_season_none_is_made_up():
+    draw = np.random.default_rng(5)
+    noise = draw.normal(size=(400, 2))
+    for values in (noise, np.cumsum(noise, axis=0), np.arange(400.0)[:, np.newaxis], np.ones((400, 1)), noise[:5]):
+        assert season_length(values) is None
+
+
+@pytest.mark.parametrize("choice", REPOSITORY.choices("task"))
+def test_every_task_declares_what_it_is_compared_with(choice: str):
+    overrides = {
+        "forecasting": ["dataset=etth1", "features=windows", "model=channel_linear"],
+        "regression": ["dataset=diabetes", "features=tabular", "model=mlp"],
+    }
+    plan = load_plan([f"task={choice}", *overrides.get(choice, [])], REPOSITORY)
+    assert natural_baselines(plan.task, REPOSITORY.root / "src")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("digits", {"prior"}), ("adult", {"prior"}), ("sms_spam", {"prior", "tfidf"}), ("etth1", {"last_value"})],
+)
+def test_natural_baselines_predict_the_rows_of_the_model(world: fixtures.World, name: str, expected: set[str]):
+    made = world.made[name]
+    predictions = pq.read_table(made.root / made.trained.folder / "predictions.parquet")
+    table = Table.open(made.root / "data" / name)
+    task = made.predictor.task
+    natural = natural_baselines(made.plan.task, made.root / "src")
+    found = natural_predictions(natural, task, made.plan.dataset, table, predictions)
+    assert expected <= set(found) <= expected | {"seasonal_last_value"}
+    for rows in found.values():
+        assert rows.schema.equals(predictions.schema)
+        assert rows.select(["row_id", "split", "target"]).equals(predictions.select(["row_id", "split", "target"]))
+        assert task.primary_metric in task.measure(rows)
+    if name == "sms_spam":
+        scored = {key: accuracy_score(rows["target"], rows["prediction"]) for key, rows in found.items()}
+        assert scored["tfidf"] >= scored["prior"]
+        learned = np.asarray(assign(made.plan.dataset, table) == "train")
+        assert learned.any()
