@@ -3,15 +3,22 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import fixtures
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from fixtures import Made, World, train, trust
 
+from headframe.config.plan.promotion import PromotionConfig
 from headframe.datasets.table import Table
+from headframe.digests import file_digest
 from headframe.gates.context import open_context
+from headframe.gates.judge import judge_version
+from headframe.gates.report import GateReport
 from headframe.gates.request import GateRequest
 from headframe.prediction.bundle import load_predictor
 from headframe.records import Registered
@@ -40,6 +47,59 @@ def test_another_model_is_measured_on_the_test_rows_of_a_version(world: World):
     tested = rows.filter(pa.array(fixtures.assign(made.plan.dataset, Table.open(made.root / "data/digits")) == "test"))
     digit = predictor.scores(tested).argmax(axis=1)
     assert value == np.mean(digit == tested.column("digit").to_numpy())
+
+
+BETTER = {"_target_": "headframe.gates.better.Better"}
+BASELINES = {"_target_": "headframe.gates.baselines.Baselines", "resamples": 200}
+MINIMUM = {"_target_": "headframe.gates.minimum.Minimum"}
+
+
+def _judge(made: Made, number: int, **gates: dict[str, Any]) -> GateReport:
+    version = resolve(f"{made.plan.promotion.model}/{number}", made.uri)
+    policy = PromotionConfig.model_validate({"model": version.model, "policy": "some", "gates": gates})
+    return judge_version(GateRequest(version, None, policy, uri=made.uri, root=made.root, trust=trust()))
+
+
+def test_what_a_gate_is_about_does_not_depend_on_its_name(world: World):
+    report = _judge(world.made["digits"], 1, superiority=BETTER, floor=MINIMUM)
+    assert [(each.gate, each.topic) for each in report.results] == [("superiority", "champion"), ("floor", "")]
+    assert report.reason == report.results[0].reason
+    assert "there was no champion before" in report.reason
+
+
+@pytest.mark.parametrize("name", ["digits", "adult", "sms_spam", "etth1"])
+def test_a_version_is_tested_against_each_natural_baseline_of_its_task(world: World, name: str):
+    made = world.made[name]
+    report = _judge(made, 1, floor=BASELINES)
+    [found] = report.results
+    titles = [key.removesuffix(": p") for key in found.numbers if key.endswith(": p")]
+    assert titles[0] == {"etth1": "last value"}.get(name, "prior")
+    assert ("tfidf" in titles) == (name == "sms_spam")
+    values = [found.numbers[f"{title}: {made.predictor.task.primary_metric}"] for title in titles]
+    assert all(isinstance(each, float) for each in values)
+    assert found.verdict in ("better", "not told apart", "worse")
+    assert found.passed == (found.verdict != "worse")
+    if found.verdict == "not told apart":
+        assert "is not told apart from" in report.reason
+
+
+def test_the_first_version_that_loses_to_a_baseline_is_refused(world: World, tmp_path: Path):
+    made = fixtures.moved(world.made["sms_spam"], tmp_path)
+    file = tmp_path / made.trained.folder / "predictions.parquet"
+    rows = pq.read_table(file)
+    names = ["prediction", "score_ham", "score_spam"]
+    swapped = [pc.if_else(pc.equal(rows["prediction"], "ham"), "spam", "ham"), rows["score_spam"], rows["score_ham"]]
+    for column, values in zip(names, swapped, strict=True):
+        rows = rows.set_column(rows.column_names.index(column), column, values)
+    pq.write_table(rows, file)
+    replace(made, trained=made.trained.model_copy(update={"predictions": file_digest(file)})).register()
+    report = _judge(made, 1, floor=BASELINES)
+    [found] = report.results
+    assert (report.passed, found.verdict, found.topic) == (False, "worse", "baseline")
+    tested = rows["target"].to_numpy()
+    prior = float(np.mean(tested == "ham"))
+    assert f"is worse than {prior:.4f} of prior" in found.reason
+    assert found.numbers["prior: p_worse"] < 0.05
 
 
 def test_a_forecast_with_another_look_back_is_measured_on_the_same_windows(world: World, tmp_path: Path):

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,9 @@ from headframe.promotion.run_gates import run_gates
 from headframe.promotion.service import PromotionService
 from headframe.promotion.views.leaderboard import leaderboard
 from headframe.promotion.views.model_card import model_card
-from headframe.promotion.views.overview import Overview, overview
+from headframe.promotion.views.overview import Overview, _group_of, overview, read_version
 from headframe.promotion.views.version_details import version_details
-from headframe.registry.listing import model_names
+from headframe.registry.listing import get_version, model_names
 from headframe.signing.keys import create_key
 
 EVIL = "<script>alert('x')</script> & \"more\" | `tick`"
@@ -62,7 +63,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> TeamProject:
             trained = fixtures.train(plan, data, team.root, f"number-{number}", steps=15 * number)
             (team.root / trained.folder / "history.json").write_text("[]", encoding="utf-8")
             seen = team.root / ".headframe" / "seen" / str(number)
-            evaluated = evaluate_model(plan, data.split.table, trained, None, team.root, seen)
+            evaluated = evaluate_model(plan, data.split.table, trained, None, (), team.root, seen)
             fixtures.Made(team.root, team.uri, plan, data, trained, evaluated).register()
     return team
 
@@ -212,6 +213,18 @@ def test_the_card_tells_all_and_escapes_what_people_wrote(team: TeamProject):
     assert any(line.startswith("gate       ok  minimum: ") for line in shown.lines)
     assert model_card(team.version(4), service, ".html") == html
     assert model_card(team.version(4), service, ".md") == markdown
+
+
+def test_settings_of_training_set_no_versions_apart_and_those_of_measuring_do(team: TeamProject):
+    service = team.service()
+    record = read_version(*get_version(team.version(1), service.uri), service)
+
+    def grouped(**settings: Any) -> Any:
+        task = record.plan.task.model_copy(update=settings)
+        return _group_of(replace(record, plan=record.plan.model_copy(update={"task": task})), team.root / "src")
+
+    assert grouped(label_smoothing=0.1, class_weights="balanced") == grouped() == _group_of(record, team.root / "src")
+    assert grouped(positive=3) != grouped()
 
 
 def test_the_card_names_the_slices_that_only_a_gate_looked_at(team: TeamProject):

@@ -1,5 +1,6 @@
 """Two answers are compared in every column, whatever its type."""
 
+import hashlib
 import json
 import shutil
 from datetime import UTC, datetime
@@ -10,10 +11,13 @@ import pyarrow as pa
 import pytest
 from fixtures import World
 
+from headframe.datasets.hashing import update_digest
 from headframe.digests import digest
 from headframe.errors import HeadframeError
+from headframe.evaluation.metrics import align_rows
+from headframe.evaluation.paired import count
+from headframe.prediction.answers import compare_answers, differing_rows
 from headframe.registry.package import verify_parity, write_package
-from headframe.registry.parity import compare_answers
 
 BOXES = pa.list_(pa.struct([("label", pa.string()), ("corners", pa.list_(pa.float64())), ("score", pa.float64())]))
 TENSOR = pa.fixed_shape_tensor(pa.float32(), [2])
@@ -71,6 +75,39 @@ def test_numbers_are_allowed_to_differ_by_rounding_relative_to_the_largest():
     found = compare_answers(one, other)
     assert found.largest == pytest.approx(0.001)
     assert (found.scale, found.within(1e-5), found.within(1e-7)) == (1000.0, True, False)
+
+
+LISTS = [
+    ([["a"], ["b", "c"], []], [["a"], ["b"], []], [1]),
+    ([[{"box": [0.0, 1.0], "of": "cat"}], []], [[{"box": [0.0, 1.0 + 1e-9], "of": "cat"}], []], []),
+    ([[{"box": [0.0, 1.0], "of": "cat"}], []], [[{"box": [0.0, 1.1], "of": "cat"}], []], [0]),
+    ([[1, 2], None, [3]], [[1, 2], [], [3]], [1]),
+    (["a", None, "b"], ["a", None, None], [2]),
+    ([1.0, 2.0], [1.0, 2.0 + 1e-9], []),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "rows"), LISTS)
+def test_targets_of_any_type_are_compared_row_by_row(one: list, other: list, rows: list[int]):
+    kind = pa.array(one).type
+    expected, found = (pa.chunked_array([pa.array(each, kind)]) for each in (one, other))
+    assert differing_rows(expected, found, 1e-6).tolist() == rows
+    assert differing_rows(expected, expected).tolist() == []
+
+
+def test_predictions_of_lists_are_right_or_wrong_and_have_a_digest():
+    targets = pa.array([["a"], ["b", "c"], []])
+    right, wrong = pa.array([["a"], ["b", "c"], ["d"]]), pa.array([["a"], ["c", "b"], ["d"]])
+    tables = [pa.table({"row_id": ["1", "2", "3"], "target": targets, "prediction": each}) for each in (right, wrong)]
+    pairs = count(*tables, np.arange(3))
+    assert (pairs.wins, pairs.losses) == (1, 0)
+    digests = []
+    for column in ("target", "prediction"):
+        state = hashlib.sha256()
+        update_digest(state, tables[0].select(["row_id", column]))
+        digests.append(state.hexdigest())
+    assert digests[0] != digests[1]
+    assert align_rows(tables[0], tables[1].take(pa.array([2, 1, 0]))).equals(tables[1])
 
 
 def test_a_package_with_right_scores_and_wrong_classes_is_refused(world: World, tmp_path: Path):

@@ -143,6 +143,28 @@ def test_registering_again_gives_the_same_record_and_doubles_nothing(digits: Mad
     assert not is_registered(first.model_copy(update={"version": 2}), TeamConfig(), digits.places)
 
 
+@pytest.mark.parametrize(
+    ("changed", "number"),
+    [({"evaluation": {"slices": ("digit",)}}, 1), ({"baseline": None}, 1), ({"seed": 4}, 2)],
+    ids=["slice", "baseline", "seed"],
+)
+def test_a_model_that_is_only_measured_otherwise_stays_one_version(
+    digits: Made, changed: dict[str, Any], number: int, caplog: pytest.LogCaptureFixture
+):
+    first = digits.register()
+    plan = digits.plan.model_copy(
+        update={
+            name: getattr(digits.plan, name).model_copy(update=value) if isinstance(value, dict) else value
+            for name, value in changed.items()
+        }
+    )
+    evaluated = digits.evaluated.model_copy(update={"digest": "e" * 64})
+    with caplog.at_level("INFO", "headframe"):
+        again = replace(digits, plan=plan, evaluated=evaluated).register()
+    assert (first.version, again.version) == (1, number)
+    assert ("is this model already; the new evaluation in" in caplog.text) == ("evaluation" in changed)
+
+
 @pytest.mark.parametrize("damage", ["byte", "gone"])
 def test_a_version_whose_files_were_changed_is_no_longer_registered_until_they_are_written_again(
     digits: Made, damage: str, caplog: pytest.LogCaptureFixture

@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field
 
 from headframe.config.ranges import Positive
@@ -21,6 +20,7 @@ from headframe.evaluation.significance import (
     mcnemar_rows,
     paired_bootstrap,
 )
+from headframe.prediction.answers import differing_rows
 from headframe.tasks.base import Task
 from headframe.tasks.forecasting import Forecasting
 
@@ -191,7 +191,9 @@ class PairedComparison:
 
 def count(mine: pa.Table, other: pa.Table, contents: np.ndarray) -> DiscordantPairs:
     """Count on which contents one of two classifiers is right more often."""
-    right = [pc.equal(each["prediction"], each["target"]).to_numpy().astype(bool) for each in (mine, other)]
+    right = np.ones((2, mine.num_rows), dtype=bool)
+    for place, each in enumerate((mine, other)):
+        right[place, differing_rows(each["target"], each["prediction"])] = False
     return DiscordantPairs.count(right[0], right[1], contents)
 
 

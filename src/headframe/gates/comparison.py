@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 from headframe.digests import file_digest
 from headframe.errors import HeadframeError, Unavailable
 from headframe.evaluation.intervals import CONTENT
-from headframe.gates.rows import VersionRows, differing_targets
+from headframe.gates.rows import ROUNDING, VersionRows
+from headframe.prediction.answers import differing_rows
 from headframe.registry.signature import SignedModel
 from headframe.registry.versions import ModelVersion
 from headframe.tracking import layout
@@ -109,7 +110,7 @@ class ChampionComparison:
         if positions.null_count:
             return None
         found = found.take(positions).select(expected)
-        if len(differing_targets(found["target"], own["target"])):
+        if len(differing_rows(own["target"], found["target"], ROUNDING)):
             return None  # it was measured against something else; its package predicts for the table's targets
         found = found.set_column(found.column_names.index("target"), "target", own["target"])
         return self._rows.with_row_ids(found.drop_columns(["row_id", "split"]))

@@ -8,7 +8,7 @@ from headframe.errors import HeadframeError, Refused, Unavailable
 from headframe.evaluation.intervals import CONTENT
 from headframe.gates.context import GateContext
 from headframe.gates.report import GateResult, Numbers
-from headframe.registry.parity import compare_answers
+from headframe.prediction.answers import compare_answers
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from headframe.evaluation.slices import append_contents, row_positions
 from headframe.examples.prepare import PreparedData, prepare
 from headframe.gates.predict import write_predictions
 from headframe.gates.records import SignedRecords
+from headframe.prediction.answers import differing_rows
 from headframe.registry.compare_signed import require_signed_digest
 from headframe.registry.isolated import call_with_model
 from headframe.tasks.base import Task
@@ -117,7 +118,7 @@ class VersionRows:
             Refused: they were measured against other targets than those of the table.
         """
         rows, targets = self.stored, self._targets()
-        differing = differing_targets(rows["target"], targets)
+        differing = differing_rows(targets, rows["target"], ROUNDING)
         if len(differing):
             first = rows["row_id"][int(differing[0])].as_py()
             raise Refused(
@@ -270,22 +271,6 @@ class VersionRows:
         own = self.predictions
         named = predictions.add_column(0, "split", own.column("split")).add_column(0, "row_id", own.column("row_id"))
         return named.append_column(CONTENT, own.column(CONTENT)) if CONTENT in own.column_names else named
-
-
-def differing_targets(found: pa.ChunkedArray, expected: pa.ChunkedArray) -> np.ndarray:
-    """Return the positions at which two columns of targets differ by more than rounding."""
-    if found.type != expected.type or found.null_count or len(found) != len(expected):
-        return np.arange(len(expected))
-    if isinstance(expected.type, pa.FixedShapeTensorType):
-        flat = [
-            hashing.one_chunk(each).storage.flatten().to_numpy().reshape(len(each), -1) for each in (found, expected)
-        ]
-    elif pa.types.is_floating(expected.type):
-        flat = [each.to_numpy().reshape(-1, 1) for each in (found, expected)]
-    else:
-        return np.flatnonzero(pc.not_equal(found, expected).to_numpy())
-    allowed = ROUNDING * float(np.abs(flat[1]).max(initial=0.0))
-    return np.flatnonzero(~(np.abs(flat[0] - flat[1]) <= allowed).all(axis=1))
 
 
 def _describe(task: Task) -> str:

@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 
 from headframe import __version__
 from headframe.errors import HeadframeError
+from headframe.prediction.answers import compare_answers
 from headframe.prediction.bundle import load_predictor
 from headframe.prediction.schema import to_frame
 from headframe.prediction.threads import limited_threads
 from headframe.registry.isolated import call_with_model
 from headframe.registry.loader import OUTPUTS
-from headframe.registry.parity import compare_answers
 from headframe.registry.signature import LOADER
 
 with warnings.catch_warnings():

@@ -85,6 +85,12 @@ class Registrar:
                 version = self._find(client)
                 if version is None:
                     self._track(client, run)
+                elif version.tags.get(tags.PLAN) != request.plan.fingerprint:
+                    log.info(
+                        "register     %s is this model already; the new evaluation in %s is no part of that version",
+                        version.uri,
+                        request.evaluated.folder,
+                    )
                 logged = self._logged_model(client, run)
                 if version is None:
                     parity = self._package(client, run, logged, request.payload)

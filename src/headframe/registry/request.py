@@ -9,7 +9,7 @@ from headframe import __version__
 from headframe.config.plan.component import targets
 from headframe.config.plan.plan import VersionPlan
 from headframe.config.project import Project
-from headframe.digests import digest, file_digest
+from headframe.digests import digest, digest_content, file_digest
 from headframe.evaluation.layout import SLICES
 from headframe.prediction.layout import BUNDLE
 from headframe.records import Evaluated, Ingested, Provenance, Trained
@@ -41,8 +41,12 @@ class RegistrationRequest:
 
     @property
     def key(self) -> str:
-        """The sha256 of what makes two submissions the same one; the registry's address is not part of it."""
-        return digest({"plan": self.plan.fingerprint, "experiment": self.experiment, **self.identity})
+        """The sha256 of what makes two submissions the same one; the registry's address is not part of it.
+
+        How it is measured is not, either: equal weights that predict alike stay one version when a slice is added.
+        """
+        trained = digest(digest_content(self.plan, exclude={"evaluation", "baseline"}))
+        return digest({"plan": trained, "experiment": self.experiment, **self.identity})
 
     @property
     def identity(self) -> dict[str, str]:
@@ -52,7 +56,7 @@ class RegistrationRequest:
             "table": self.data.split.table.digest,
             "split": self.data.split.digest,
             "bundle": self.trained.bundle,
-            "evaluated": self.evaluated.digest,
+            "predictions": self.trained.predictions,
         }
 
     @property
@@ -63,7 +67,7 @@ class RegistrationRequest:
             "plan": self.plan.fingerprint,
             "provenance": hashlib.sha256(self.provenance.encode()).hexdigest(),
             "validated": file_digest(self.validation),
-            "predictions": self.trained.predictions,
+            "evaluated": self.evaluated.digest,
             "slices": file_digest(self.evaluation / SLICES),
             "headframe": __version__,
         }

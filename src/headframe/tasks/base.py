@@ -42,6 +42,8 @@ class Task(ABC):
         caveats: what a reader of its metrics should know, in sentences.
         short_name: what plots show in the place of a name that their font cannot draw; `{}` is its position.
         natural_baselines: paths of the classes (`tasks.baselines`) whose predictions every model is compared with.
+        training_settings: settings that change what training lowers and no metric: versions that differ in them only
+            are measured alike.
         hit_rate: name of the metric that is the share of rows whose prediction equals their target, where there is one.
         primary_metric: name of the metric that decides between models.
         higher_is_better: direction of `primary_metric`.
@@ -51,6 +53,7 @@ class Task(ABC):
     kind: ClassVar[str]
     predicts_probabilities: ClassVar[bool] = False
     natural_baselines: ClassVar[tuple[str, ...]] = ()
+    training_settings: ClassVar[tuple[str, ...]] = ()
     hit_rate: ClassVar[str | None] = None
     interval_note: ClassVar[str] = ""
     caveats: ClassVar[tuple[str, ...]] = ()
@@ -165,6 +168,8 @@ class NumericTask(Task):
         loss: what training lowers: squared or absolute error on the standardised scale, or `huber`, which is squared
             up to one deviation and absolute beyond.
     """
+
+    training_settings: ClassVar[tuple[str, ...]] = ("loss",)
 
     def __init__(self, loss: ErrorName) -> None:
         self.error = ERRORS[loss]

@@ -46,6 +46,7 @@ class Classification(Task):
         "headframe.tasks.baselines.constant.Prior",
         "headframe.tasks.baselines.tfidf.TfIdf",
     )
+    training_settings: ClassVar[tuple[str, ...]] = ("class_weights", "label_smoothing")
     hit_rate: ClassVar[str | None] = "accuracy"
     interval_note: ClassVar[str] = (
         "; intervals of proportions, such as accuracy and recall, and of metrics derived from them, such as F1, are "

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from headframe.config.plan.plan import VersionPlan
+from headframe.config.targets.find_definition import class_constant
 from headframe.digests import Record, digest, digest_content
 from headframe.errors import HeadframeError, Unavailable
 from headframe.evaluation.report import describe
@@ -142,7 +144,7 @@ def compare_versions(
         else:
             known[version.number] = record
             summary = summarise_version(record, version_state(entries, version.number))
-            members.setdefault(_group_of(record), []).append(summary)
+            members.setdefault(_group_of(record, service.root / "src"), []).append(summary)
     groups = [_filled(group, each) for (group, _), each in members.items()]
     present = champion_entry(entries)
     champion = present.version if present else None
@@ -189,8 +191,11 @@ def summarise_version(record: VersionRecord, state: State) -> VersionSummary:
     )
 
 
-def _group_of(found: VersionRecord) -> tuple[ComparableVersions, str]:
-    """Return what two versions must have in common to be compared: rows and primary metric, and the task's digest."""
+def _group_of(found: VersionRecord, own_source: Path) -> tuple[ComparableVersions, str]:
+    """Return what two versions must have in common to be compared: rows, primary metric, and what the task measures.
+
+    What its class declares to change training only, such as label smoothing, sets no versions apart.
+    """
     split, evaluated = found.provenance.data.split, found.provenance.evaluated
     group = ComparableVersions(
         dataset=split.table.dataset,
@@ -200,7 +205,9 @@ def _group_of(found: VersionRecord) -> tuple[ComparableVersions, str]:
         primary_metric=evaluated.primary_metric,
         higher_is_better=evaluated.higher_is_better,
     )
-    return group, digest(found.plan.task)
+    trained = class_constant(found.plan.task.target, "training_settings", own_source) or ()
+    task = digest_content(found.plan.task)
+    return group, digest({name: value for name, value in task.items() if name not in trained})
 
 
 def _filled(group: ComparableVersions, versions: Sequence[VersionSummary]) -> ComparableVersions:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from headframe.prediction.schema import type_name
 
@@ -64,6 +65,33 @@ def compare_answers(expected: pa.Table, found: pa.Table) -> AnswerDifference:
     return AnswerDifference(largest, scale, changed, first)
 
 
+def differing_rows(expected: pa.ChunkedArray, found: pa.ChunkedArray, tolerance: float = 0.0) -> np.ndarray:
+    """Return the positions, ascending, at which two columns of any type differ.
+
+    Args:
+        expected: one of them.
+        found: the other; all rows differ where it is of another type or length.
+        tolerance: by how much floating point numbers may differ, relative to the largest of `expected`.
+    """
+    if found.type != expected.type or len(found) != len(expected):
+        return np.arange(len(expected))
+    one, other = expected.combine_chunks(), found.combine_chunks()
+    mine, theirs, equal = _compared(one, other)
+    if not mine.size:
+        return np.flatnonzero(~equal)
+    allowed = tolerance * float(np.abs(mine[np.isfinite(mine)]).max(initial=0.0))
+    if mine.size % len(expected) == 0 and not pa.types.is_nested(one.type):
+        near = (np.abs(mine - theirs) <= allowed).reshape(len(expected), -1).all(axis=1)
+        return np.flatnonzero(~(equal & near))
+    cells = zip(one.to_pylist(), other.to_pylist(), strict=True)
+    return np.array([row for row, (a, b) in enumerate(cells) if not _near(a, b, allowed)], dtype=np.int64)
+
+
+def _near(one: Any, other: Any, allowed: float) -> bool:
+    pairs: list[tuple[float, float]] = []
+    return _same(one, other, pairs) and all(abs(a - b) <= allowed for a, b in pairs)
+
+
 def _compared(one: Any, other: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the numbers of two columns of one type, float64, and which rows are equal in all else, bool (rows,)."""
     rows = len(one)
@@ -75,6 +103,9 @@ def _compared(one: Any, other: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     if pa.types.is_floating(one.type) and not (one.null_count or other.null_count):
         mine, theirs = (each.to_numpy(zero_copy_only=False).astype(np.float64) for each in (one, other))
         return (mine, theirs, equal) if len(mine) == len(theirs) else (mine[:0], theirs[:0], np.zeros(rows, bool))
+    if not pa.types.is_nested(one.type) and not pa.types.is_floating(one.type):
+        equal &= pc.fill_null(pc.equal(one, other), True).to_numpy(zero_copy_only=False)  # both are null, or one is
+        return np.empty(0), np.empty(0), equal
     pairs: list[tuple[float, float]] = []
     equal &= [_same(a, b, pairs) for a, b in zip(one.to_pylist(), other.to_pylist(), strict=True)]
     numbers = np.array(pairs, dtype=np.float64).reshape(-1, 2)
