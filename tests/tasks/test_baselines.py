@@ -19,7 +19,7 @@ from headframe.datasets.table import Table
 from headframe.evaluation.baselines import natural_predictions
 from headframe.tasks.base import Task
 from headframe.tasks.baselines.base import BaselineData
-from headframe.tasks.baselines.constant import Mean, Prior
+from headframe.tasks.baselines.constant import Prior, TargetMean
 from headframe.tasks.baselines.naive import LastValue, SeasonalLastValue, season_length
 from headframe.tasks.classification import Classification
 from headframe.tasks.forecasting import Forecasting
@@ -50,7 +50,7 @@ def test_the_mean_is_that_of_training_rows():
     task = Regression()
     data = data_of(task, {"y": values}, ("y",), list(range(50, 100)))
     dummy = DummyRegressor().fit(np.zeros((50, 1)), values[:50])
-    np.testing.assert_allclose(Mean().scores(data)[:, 0], dummy.predict(np.zeros((50, 1))), rtol=1e-6)
+    np.testing.assert_allclose(TargetMean().scores(data)[:, 0], dummy.predict(np.zeros((50, 1))), rtol=1e-6)
 
 
 def seasonal(rows: int, period: int, noise: float = 0.2) -> np.ndarray:

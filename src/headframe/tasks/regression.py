@@ -28,7 +28,7 @@ class Regression(NumericTask):
     kind: ClassVar[str] = "regression"
     short_name: ClassVar[str] = "target"
     natural_baselines: ClassVar[tuple[str, ...]] = (
-        "headframe.tasks.baselines.constant.Mean",
+        "headframe.tasks.baselines.constant.TargetMean",
         "headframe.tasks.baselines.tfidf.TfIdf",
     )
 

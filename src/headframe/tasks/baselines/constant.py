@@ -20,7 +20,7 @@ class Prior(NaturalBaseline):
         return np.tile(counts / counts.sum(), (len(data.positions), 1))
 
 
-class Mean(NaturalBaseline):
+class TargetMean(NaturalBaseline):
     """The mean of the target in training rows."""
 
     name: ClassVar[str] = "mean"
