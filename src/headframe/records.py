@@ -112,6 +112,8 @@ class Evaluated(Record):
         for verdict, compared in words.items():
             values = [
                 f"{each.title} ({each.metrics[self.primary_metric].value:.4f})"
+                if self.primary_metric in each.metrics
+                else each.title
                 for each in self.baselines.values()
                 if each.verdict == verdict
             ]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from headframe.gates.report import GateReport, GateResult
+from headframe.gates.report import BASELINE, GateReport, GateResult
 from headframe.pages import render
 from headframe.pages.numbers import difference, setting
 from headframe.pages.parts import Estimate, IntervalPlot, PageTable
@@ -41,7 +41,7 @@ def page(report: GateReport, sha256: str) -> str:
 def _gate(result: GateResult, settings: Mapping[str, Any]) -> dict[str, Any]:
     numbers, slices = {}, dict[str, dict[str, str]]()
     for key, value in result.numbers.items():
-        part, colon, statistic = key.rpartition(": ")  # of one slice: `SLICE: STATISTIC`
+        part, colon, statistic = key.rpartition(": ")  # of one slice or baseline: `SLICE: STATISTIC`
         if colon:
             slices.setdefault(part, {})[statistic] = setting(value)
         else:
@@ -54,7 +54,7 @@ def _gate(result: GateResult, settings: Mapping[str, Any]) -> dict[str, Any]:
         "reason": result.reason,
         "plot": _plot(result.numbers),
         "slices": PageTable(
-            ["slice", *(f"#{name}" for name in statistics)],
+            ["baseline" if result.topic == BASELINE else "slice", *(f"#{name}" for name in statistics)],
             [[part, *(each.get(name, "") for name in statistics)] for part, each in slices.items()],
         ),
         "numbers": numbers,

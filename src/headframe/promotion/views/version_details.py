@@ -45,6 +45,7 @@ class VersionDetails(Record):
     run_id: str  # of the run that trained it
     metrics: dict[str, Interval]  # on its test rows
     rows: int  # how many test rows there are
+    compared: tuple[str, ...]  # with its baselines on them, in words
     commit: str  # of its code; empty where that is not known
     libraries: dict[str, str]  # version by name
     digests: dict[str, str]  # sha256 of everything that it consists of and rests on
@@ -64,6 +65,7 @@ class VersionDetails(Record):
             f"trained    {about.kind}, seed {about.seed}, by {about.author}, {about.registered}, run {self.run_id}",
             *(f"{'' if place else 'metric':11}{text}" for place, text in enumerate(metrics)),
             f"           on {self.rows:,} test rows",
+            *(f"           {text}" for text in self.compared),
             *(
                 f"gate       {'ok' if each['passed'] else 'no':4}{each['gate']}: {each['reason']}"
                 for each in self.gates
@@ -107,6 +109,7 @@ def read_details(version: ModelVersion, service: PromotionService) -> tuple[Vers
         run_id=version.run_id,
         metrics=evaluated.metrics,
         rows=evaluated.rows,
+        compared=tuple(evaluated.verdicts),
         commit=lineage.commit,
         libraries=lineage.libraries,
         digests={"signature": signed.digest}
