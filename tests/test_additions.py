@@ -194,7 +194,7 @@ def test_a_task_of_its_own_kind_lives_a_whole_life(quantiles: tuple[Project, dic
     assert metrics["pinball"]["low"] < metrics["pinball"]["value"] < metrics["pinball"]["high"]
     assert metrics["coverage"]["value"] == ((rows["low"] <= rows["target"]) & (rows["target"] <= rows["high"])).mean()
     assert 0.5 < metrics["coverage"]["value"] < 1  # of 0.8
-    assert result["evaluated"]["baseline"].keys() == metrics.keys()
+    assert result["evaluated"]["baselines"]["baseline"]["metrics"].keys() == metrics.keys()
     [prediction] = json.loads(outcome["smoke_test"]["response"])["predictions"]
     assert prediction.keys() == {"prediction", "low", "high"}
     assert (project.root / result["evaluated"]["folder"] / "plots" / "quantiles.png").is_file()

@@ -25,6 +25,11 @@ class BaselineTest:
     p_better: float
     p_worse: float
 
+    def described(self, p: float) -> str:
+        """Return its value with a p-value, or that too few rows are independent for one."""
+        known = "too few rows" if self.p_better == self.p_worse == 1 else f"p {p:.2g}"
+        return f"{self.value:.4f} of {self.title} ({known})"
+
 
 @dataclass(frozen=True)
 class Baselines(PairedComparison):
@@ -60,11 +65,11 @@ class Baselines(PairedComparison):
         alike = [each for each in tested if each.p_worse > self.alpha and each.p_better > self.alpha]
         on, test = f"on the same {rows.count:,} test rows", TESTS[self.chosen(rows.reference_task)]
         if worse:
-            lost = ", ".join(f"{each.value:.4f} of {each.title} (p {each.p_worse:.2g})" for each in worse)
+            lost = ", ".join(each.described(each.p_worse) for each in worse)
             reason = f"{metric} {rows.value:.4f} is worse than {lost} {on}, by {test}"
             return GateResult.refuse("worse", reason, numbers)
         compared = alike or tested
-        values = ", ".join(f"{each.value:.4f} of {each.title} (p {each.p_better:.2g})" for each in compared)
+        values = ", ".join(each.described(each.p_better) for each in compared)
         if alike:
             reason = f"{metric} {rows.value:.4f} is not told apart from {values} {on}, by {test}"
             return GateResult.accept("not told apart", reason, numbers)
