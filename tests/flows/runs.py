@@ -27,11 +27,18 @@ def environment(**more: str) -> dict[str, str]:
     return {**kept, "OMP_NUM_THREADS": "1", "PREFECT_HOME": "/nonexistent", **more}
 
 
+_PORTS: set[int] = set()
+
+
 def free_port() -> int:
-    """A port of this machine that nobody listens on now."""
+    """A port of this machine that nobody listens on now, and another one at each call."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        port = int(probe.getsockname()[1])
+    if port in _PORTS:  # the kernel may hand out the same one at once
+        return free_port()
+    _PORTS.add(port)
+    return port
 
 
 def start(project: Project, *arguments: str, **more: str) -> subprocess.Popen[str]:
