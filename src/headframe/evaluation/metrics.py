@@ -113,7 +113,7 @@ def compute_metrics(
             for name in model
             if name in other
         }
-        verdict, p_better, p_worse = "not told apart", 1.0, 1.0
+        verdict, p_better, p_worse = "", 1.0, 1.0
         if task.primary_metric in difference:
             tests, alpha = PairedComparison(resamples=how.resamples), 1 - how.confidence
             tested = tests.compare(task, predictions, aligned, how, alpha)
@@ -124,7 +124,7 @@ def compute_metrics(
             title=(titles or {}).get(key, key.replace("_", " ")),
             metrics=theirs,
             difference=difference,
-            verdict=verdict if verdict in ("better", "worse") else "not told apart",
+            verdict="better" if verdict == "better" else "worse" if verdict == "worse" else "not told apart",
             p_better=p_better,
             p_worse=p_worse,
         )
