@@ -249,6 +249,12 @@ def test_modules_that_do_not_exist_and_circles_end(package: Path) -> None:
     assert set(found.libraries) == {"numpy", "scipy"}
 
 
+def test_a_folder_beside_the_code_that_no_import_can_name_hides_no_library(package: Path) -> None:
+    (package.parent / "sklearn.bak").mkdir()
+    (package / "b.py").write_text("import sklearn\n")
+    assert "scikit-learn" in reached(package).libraries
+
+
 def test_the_schema_of_a_plan_counts_by_its_values_only() -> None:
     found = code_dependencies(["headframe.config.plan.learner", "headframe.digests"], Path("none"))
     assert "headframe.digests" in found.code

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -206,6 +207,19 @@ def test_a_step_that_fails_when_it_is_computed_again_is_not_finished_any_more(pl
     with pytest.raises(RuntimeError):
         stage.run({"number": 3, "places": places})
     assert list(places.root.rglob("record.json")) == []
+
+
+def test_a_record_of_what_json_does_not_know_comes_back(places: Places) -> None:
+    class Dated(Record):
+        when: datetime
+        parts: tuple[Path, ...]
+
+    def call(places: Places) -> Dated:
+        return Dated(when=datetime(2026, 3, 1, tzinfo=UTC), parts=(Path("a"),))
+
+    call.__annotations__["return"] = Dated
+    first, second = (Stage(call).run({"places": places}) for _ in range(2))
+    assert (second.reused, second.record) == (True, first.record)
 
 
 def test_a_record_with_non_ascii_text_comes_back(places: Places) -> None:

@@ -107,3 +107,30 @@ def test_dvcs_lock_is_waited_for_and_not_for_ever(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("headframe.data_versions.dvc_store.FOREIGN_LOCK_SECONDS", -1)
     with pytest.raises(LockError, match="held"):
         DvcStore(Mock(add=Mock(side_effect=LockError("held"))), Project(tmp_path)).add([tmp_path])
+
+
+def test_settings_without_a_remote_name_none_and_those_for_another_project_no_cache(tmp_path: Path) -> None:
+    folder = tmp_path / ".dvc"
+    folder.mkdir()
+    (folder / "config").write_text("[core]\n    autostage = false\n")
+    alone = DvcSettings.read(tmp_path)
+    assert (alone.remote, alone.remote_url, alone.remote_folder) == ("", "", None)
+    assert alone.cache == folder / "cache"
+    lines = [
+        "[cache]",
+        "dir = ../shared",
+        "[core]",
+        "remote = near",
+        "['remote \"near\"']",
+        "url = ../store",
+        "jobs = 3",
+    ]
+    (folder / "config.local").write_text("\n".join(lines))
+    shared = DvcSettings.read(tmp_path)
+    assert shared.cache == tmp_path / "shared"
+    assert shared.remote_folder == tmp_path / "store"
+    copied = shared.with_remotes_only()["config.local"]
+    assert not copied.has_section("cache")
+    assert dict(copied["'remote \"near\"'"]) == {"url": str(tmp_path / "store"), "jobs": "3"}
+    assert copied["core"]["remote"] == "near"
+    assert shared.files["config.local"]["cache"]["dir"] == "../shared", "a copy"
