@@ -952,7 +952,7 @@ def test_the_gates_of_one_person_take_less_than_three_seconds(arena: Arena):
 def test_every_policy_composes_with_every_experiment(name: str, experiment: str, repository: Project):
     promotion = load_plan([f"experiment={experiment}", f"promotion={name}"], repository).promotion
     assert promotion.policy == name
-    assert {"minimum", "better", "contract", "leakage", "parity"} <= set(promotion.gates)
+    assert {"minimum", "better", "baselines", "contract", "leakage", "parity"} <= set(promotion.gates)
     assert promotion.approvals.needed == {"solo": 0, "team": 1, "strict": 2}[name]
     for component in promotion.gates.values():
         build(component)
