@@ -81,3 +81,14 @@ def test_repetitions_are_numbered_as_a_plain_count_does(parts: list[list[int]]) 
             expected.append(seen[value])
             seen[value] += 1
         assert counting.count_earlier([f"{value:016x}" for value in part]).tolist() == expected
+
+
+@pytest.mark.parametrize("one", [1, "a", 0.5, True, ["a"]])
+def test_no_row_has_no_content(one: object) -> None:
+    """Evaluation reads the contents of a split, which may have no rows."""
+    assert content_hashes(pa.table({"x": pa.array([one])}).slice(1), ["x"]) == []
+
+
+def test_no_image_has_no_content() -> None:
+    images = pa.FixedShapeTensorArray.from_numpy_ndarray(np.zeros((1, 3, 3), np.uint8))
+    assert content_hashes(pa.table({"x": images}).slice(1), ["x"]) == []

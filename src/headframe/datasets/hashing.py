@@ -86,4 +86,4 @@ def one_chunk(column: pa.ChunkedArray) -> pa.Array:
 
 def _bytes(values: np.ndarray) -> np.ndarray:
     """View (rows, width) values as uint8 (rows, width in bytes)."""
-    return np.ascontiguousarray(values).view(np.uint8).reshape(len(values), -1)
+    return np.ascontiguousarray(values).view(np.uint8).reshape(len(values), values.shape[1] * values.itemsize)
