@@ -16,7 +16,8 @@ def predict(model: str, source: str, target: str, overrides: list[str]) -> Predi
 
     Args:
         model: `NAME`, `NAME@ALIAS` or `NAME/VERSION` in the registry; `NAME` means its champion.
-        source: a Parquet, CSV, TSV or JSON-lines file, or the name of a data set.
+        source: a Parquet or JSON-lines file, text with a header or as in the data set's own files, or the name of a
+            data set.
         target: the Parquet file to write, with `row_id` and the predictions.
         overrides: Hydra overrides; the groups tracking, promotion and team matter.
     """

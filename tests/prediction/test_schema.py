@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from headframe.cells.rules import CellRules
 from headframe.errors import DataError
 from headframe.prediction.schema import cast_table, schema_from_json, schema_to_json
 
@@ -34,7 +35,9 @@ def test_rows_come_in_the_order_and_types_of_the_schema() -> None:
             "age": pa.array([3.0, 4.0]),
         }
     )
-    assert cast_table(rows, schema) == pa.table({"age": [3, 4], "text": ["a", "b"], "load": [1.0, 2.0]}, schema=schema)
+    assert cast_table(rows, schema, CellRules()) == pa.table(
+        {"age": [3, 4], "text": ["a", "b"], "load": [1.0, 2.0]}, schema=schema
+    )
 
 
 @pytest.mark.parametrize(
@@ -48,10 +51,10 @@ def test_rows_come_in_the_order_and_types_of_the_schema() -> None:
 )
 def test_other_types_are_refused(rows: dict[str, list[object]], sentence: str) -> None:
     with pytest.raises(DataError, match=sentence):
-        cast_table(pa.table(rows), pa.schema([SCHEMA.field("age")]))
+        cast_table(pa.table(rows), pa.schema([SCHEMA.field("age")]), CellRules())
 
 
 def test_images_of_another_size_are_refused() -> None:
     images = pa.FixedShapeTensorArray.from_numpy_ndarray(np.zeros((2, 4, 3, 1), np.uint8))
     with pytest.raises(DataError, match=r"uint8 tensor of shape \(4, 3, 1\), but uint8 tensor of shape \(2, 3, 1\)"):
-        cast_table(pa.table({"image": images}), pa.schema([SCHEMA.field("image")]))
+        cast_table(pa.table({"image": images}), pa.schema([SCHEMA.field("image")]), CellRules())

@@ -172,7 +172,7 @@ def train(plan: Plan, data: Ingested, root: Path, name: str = "trained", steps: 
     task.fit(training.select(target))
     encoder.fit(training, plan.dataset.inputs)
     schema = pa.schema([rows.schema.field(column) for column in plan.dataset.inputs])
-    manifest = ModelManifest(plan.dataset.name, schema, plan.learner, plan.task)
+    manifest = ModelManifest(plan.dataset.name, schema, plan.dataset.reader, plan.learner, plan.task)
     bundle = folder / "bundle"
     if plan.model.target.startswith("sklearn"):
         model = EstimatorModel(LogisticRegression(tol=0.05, max_iter=1000), task.outputs, classifies=True)

@@ -131,7 +131,7 @@ def test_missing_values_and_columns_in_another_order_are_understood(world: World
 
 
 def test_text_of_any_language_is_understood(clients):
-    texts = ["免费 中奖", "🎉 WIN £1000 now", "", 'quoted "words"\nand lines', "a,b;c\td"]
+    texts = ["免费 中奖", "🎉 WIN £1000 now", " ", 'quoted "words"\nand lines', "a,b;c\td"]
     found = clients["sms_spam"].post("/invocations", json={"inputs": {"text": texts}})
     assert len(found.json()["predictions"]) == len(texts)
 
@@ -258,8 +258,8 @@ REFUSED: dict[str, tuple[str, Any, str, int, str]] = {
         400,
         "HUFL",
     ),
-    "ragged CSV": ("sms_spam", b"text\na,b\n", "text/csv", 400, "the body is no CSV with a header"),
-    "empty CSV": ("sms_spam", b"", "text/csv", 400, "the body is no CSV with a header"),
+    "ragged CSV": ("sms_spam", b"text\na,b\n", "text/csv", 400, "the body: line 2 has 2 cells where 1 were expected"),
+    "empty CSV": ("sms_spam", b"", "text/csv", 400, "the body holds no rows"),
     "CSV with a header only": ("sms_spam", b"text\n", "text/csv", 400, "no rows came; send at least one"),
     "column twice": (
         "sms_spam",
@@ -268,7 +268,14 @@ REFUSED: dict[str, tuple[str, Any, str, int, str]] = {
         400,
         "column 'text' came twice; leave one of them out",
     ),
-    "CSV column twice": ("sms_spam", b"text,text\na,b\n", "text/csv", 400, "column 'text' came twice"),
+    "CSV column twice": ("sms_spam", b"text,text\na,b\n", "text/csv", 400, "the body has 2 columns 'text'"),
+    "empty text, which is no value in the data set's files": (
+        "sms_spam",
+        {"inputs": {"text": ["a", ""]}},
+        "application/json",
+        400,
+        "column 'text' has no value in row 2, which the data set's contract forbids",
+    ),
     "half a character": (
         "sms_spam",
         {"inputs": {"text": ["a", "\ud800"]}},

@@ -11,7 +11,7 @@ def add_commands(commands: Commands) -> None:
     """Add the commands that use a registered model."""
     predict = commands.add("predict", _predict, "score a file or a data set with a registered model")
     predict.add_argument("model", help=MODEL)
-    predict.add_argument("source", help="a Parquet, CSV, TSV or JSON-lines file, or the name of a data set")
+    predict.add_argument("source", help="a Parquet, JSON-lines, text or raw file, or the name of a data set")
     predict.add_argument("target", help="the Parquet file to write")
     add_overrides(predict, "tracking.uri=http://127.0.0.1:5000")
 

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from headframe.config.build import build
+from headframe.config.plan.component import Component
 from headframe.config.plan.learner import LearnerConfig
 from headframe.config.plan.model import EnsembleConfig, ModelConfig
 from headframe.config.plan.task import TaskConfig
@@ -34,7 +35,7 @@ from headframe.prediction.schema import schema_from_json, schema_to_json
 from headframe.replace_folder import replace_folder
 from headframe.tasks.base import Task
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,14 @@ class ModelManifest:
     Attributes:
         dataset: name of the data set it was trained on.
         schema: the data set's raw input columns.
+        reader: how the data set's files are read.
         learner: everything that decided the weights.
         task: which task, with its settings.
     """
 
     dataset: str
     schema: pa.Schema
+    reader: Component
     learner: LearnerConfig
     task: TaskConfig
 
@@ -115,6 +118,7 @@ def _save(folder: Path, manifest: ModelManifest, task: Task, write: Callable[[Pa
             **fitted,
             "dataset": manifest.dataset,
             "columns": schema_to_json(manifest.schema),
+            "reader": manifest.reader.model_dump(mode="json"),
             "learner": manifest.learner.model_dump(mode="json"),
             "outputs": list(task.outputs),
             "task": {"component": manifest.task.model_dump(mode="json"), "state": task.state()},
@@ -150,6 +154,7 @@ def load_predictor(
         context = {"trusted": trusted}
         learner = LearnerConfig.model_validate(manifest["learner"], context=context)
         component = TaskConfig.model_validate(manifest["task"]["component"], context=context)
+        reader = Component.model_validate(manifest["reader"], context=context)
     except ValidationError as error:
         reason = error.errors(include_url=False)[0]["msg"]
         raise DataError(f"the bundle {folder} cannot be loaded: {reason}") from error
@@ -175,7 +180,7 @@ def load_predictor(
     else:
         model = _network(folder / WEIGHTS, learner.model, encoder.spec(), task.outputs)
     schema = schema_from_json(manifest["columns"])
-    return make_predictor(schema, task, encoder, model, batch_size=batch_size, device=device)
+    return make_predictor(schema, build(reader), task, encoder, model, batch_size=batch_size, device=device)
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from typing_extensions import override
 
+from headframe.datasets.readers.base import Reader
 from headframe.errors import DataError
 from headframe.features.base import Encoded, Encoder, finite
 from headframe.prediction.schema import cast_table
@@ -59,12 +60,14 @@ class Predictor(ABC):
 
     Attributes:
         schema: the raw columns it takes, as an Arrow schema.
+        reader: reads files as those of the data set were read; its rules for cells apply to all text that comes.
         task: what is predicted.
         lookback: rows that one example needs; 0 where one row is one example.
     """
 
-    def __init__(self, schema: pa.Schema, task: Task, lookback: int) -> None:
+    def __init__(self, schema: pa.Schema, reader: Reader, task: Task, lookback: int) -> None:
         self.schema = schema
+        self.reader = reader
         self.task = task
         self.lookback = lookback
 
@@ -83,9 +86,10 @@ class Predictor(ABC):
                 `lookback` is not 0.
 
         Raises:
-            DataError: a column is missing, of another type, or holds what cannot be encoded; too few rows for a window.
+            DataError: a column is missing, of another type, holds no value where the data set has one in each row, or
+                holds what cannot be encoded; too few rows for a window.
         """
-        columns = cast_table(rows, self.schema)
+        columns = cast_table(rows, self.schema, self.reader.cells)
         if not self.lookback:
             if starts is not None:
                 raise DataError("windows were requested, but this model predicts row by row")
@@ -119,9 +123,16 @@ class SinglePredictor(Predictor):
     """One fitted encoder and one model; `schema` holds the raw columns that rows come with."""
 
     def __init__(
-        self, schema: pa.Schema, task: Task, encoder: Encoder, model: EncodedModel, *, batch_size: int = BATCH
+        self,
+        schema: pa.Schema,
+        reader: Reader,
+        task: Task,
+        encoder: Encoder,
+        model: EncodedModel,
+        *,
+        batch_size: int = BATCH,
     ) -> None:
-        super().__init__(pa.schema([schema.field(name) for name in encoder.columns]), task, encoder.lookback)
+        super().__init__(pa.schema([schema.field(name) for name in encoder.columns]), reader, task, encoder.lookback)
         self.encoder = encoder
         self.model = model
         self.batch_size = batch_size
@@ -160,7 +171,9 @@ class EnsemblePredictor(Predictor):
 
     def __init__(self, task: Task, members: Mapping[str, Predictor], combiner: Combiner) -> None:
         fields = {field.name: field for member in members.values() for field in member.schema}
-        super().__init__(pa.schema(list(fields.values())), task, max(member.lookback for member in members.values()))
+        reader = next(iter(members.values())).reader  # that of their one data set
+        lookback = max(member.lookback for member in members.values())
+        super().__init__(pa.schema(list(fields.values())), reader, task, lookback)
         self.members = dict(members)
         self.combiner = combiner
 
@@ -174,8 +187,15 @@ class EnsemblePredictor(Predictor):
 
 
 def make_predictor(
-    schema: pa.Schema, task: Task, encoder: Encoder, model: Any, *, batch_size: int = BATCH, device: str = "cpu"
+    schema: pa.Schema,
+    reader: Reader,
+    task: Task,
+    encoder: Encoder,
+    model: Any,
+    *,
+    batch_size: int = BATCH,
+    device: str = "cpu",
 ) -> SinglePredictor:
     """Return the predictor of a model in memory: a network, or an `EstimatorModel`."""
     outputs = NetworkModel(model, device) if isinstance(model, nn.Module) else model
-    return SinglePredictor(schema, task, encoder, outputs, batch_size=batch_size)
+    return SinglePredictor(schema, reader, task, encoder, outputs, batch_size=batch_size)

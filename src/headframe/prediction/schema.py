@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headframe.cells.rules import CellRules
 from headframe.errors import DataError, first_line, some
-from headframe.features.columns import is_text
+from headframe.features.columns import first_empty, is_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,17 +47,30 @@ def _type_from_json(content: Any) -> pa.DataType:
             return pa.type_for_alias(content)
 
 
-def cast_table(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+def cast_table(rows: pa.Table, schema: pa.Schema, cells: CellRules) -> pa.Table:
     """Return the columns of `schema` in its types and order; further columns are left out.
 
     A number may come in another width as long as its value stays, and text dictionary-encoded; text is never
-    read as a number nor a number as text.
+    read as a number nor a number as text. What a text means, `cells` say.
 
     Raises:
-        DataError: a column is missing or of another type.
+        DataError: a column is missing or of another type, or has no value in a row though it is not nullable.
     """
     require_columns(rows.column_names, schema)
-    return pa.table([cast_column(rows.column(field.name), field) for field in schema], schema=schema)
+    return pa.table([_cast_filled(rows.column(field.name), field, cells) for field in schema], schema=schema)
+
+
+def _cast_filled(column: pa.ChunkedArray, field: pa.Field, cells: CellRules) -> pa.ChunkedArray:
+    cast = cast_column(column, field)
+    if is_text(field.type):
+        cast = cells.clean(field.name, cast)
+    elif pa.types.is_floating(field.type):  # where NaN means that there is no number
+        cast = pc.if_else(pc.is_nan(cast), pa.scalar(None, field.type), cast)
+    if cast.null_count and not field.nullable:
+        row = first_empty(cast)
+        msg = f"column {field.name!r} has no value in row {row}, which the data set's contract forbids"
+        raise DataError(msg)
+    return cast
 
 
 def require_columns(names: Iterable[Any], schema: pa.Schema) -> None:
@@ -97,7 +113,8 @@ def type_family(kind: pa.DataType) -> str:
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         return "number"
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        return "time"
+        # Arrow would turn times of a zone into others without one.
+        return f"time in {kind.tz}" if pa.types.is_timestamp(kind) and kind.tz else "time"
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         return f"list of {type_family(kind.value_type)}"
     return str(kind)
@@ -125,6 +142,24 @@ def to_table(columns: Mapping[str, Any], schema: pa.Schema) -> pa.Table:
     return pa.table(arrays, schema=pa.schema([pa.field(f.name, f.type) for f in schema]))
 
 
+def parse_json(content: bytes) -> Any:
+    """Return JSON as Python values.
+
+    Raises:
+        ValueError: it is no JSON, or an object has a key twice, of which Python would keep the last.
+    """
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"key {twice!r} came twice in one object")
+        return found
+
+    return json.loads(content, object_pairs_hook=unique)
+
+
 def require_unique(names: Sequence[Any]) -> None:
     """Raise a DataError if a column came twice, since which of them is meant cannot be known."""
     twice = next((name for position, name in enumerate(names) if name in names[:position]), None)
@@ -140,7 +175,7 @@ def to_column(values: Any, field: pa.Field) -> pa.Array:
     Raises:
         DataError: a value does not fit the type.
     """
-    if isinstance(field.type, pa.FixedShapeTensorType):
+    if isinstance(field.type, pa.FixedShapeTensorType) and not isinstance(values, pa.ExtensionArray):
         return _tensors(values, field)
     try:
         given = values if isinstance(values, pa.Array) else pa.array(_plain(values), from_pandas=True)
@@ -179,8 +214,8 @@ def _tensors(values: Any, field: pa.Field) -> pa.Array:
             given = np.stack([np.asarray(cell.tolist() if isinstance(cell, np.ndarray) else cell) for cell in given])
     except ValueError as error:
         raise DataError(f"{wanted}, all of one shape") from error
-    size = int(np.prod(shape))
-    if given.ndim == 0 or (len(given) and given.size != len(given) * size):
+    # An axis of one entry holds no order, so it may be left out; the others are compared one by one.
+    if given.ndim == 0 or (len(given) and _axes(given.shape[1:]) != _axes(shape)):
         raise DataError(f"{wanted}, but came {given.shape[1:]}")
     if len(given) and given.dtype.kind not in "iuf":
         raise DataError(f"{wanted} that hold numbers, but came {given.dtype.name}")
@@ -189,8 +224,12 @@ def _tensors(values: Any, field: pa.Field) -> pa.Array:
     if not np.array_equal(cast, given):
         limits = np.iinfo(value_type) if np.issubdtype(value_type, np.integer) else np.finfo(value_type)
         raise DataError(f"{wanted} that hold {np.dtype(value_type).name} numbers, {limits.min} to {limits.max}")
-    flat = pa.FixedSizeListArray.from_arrays(pa.array(cast.reshape(-1)), size)
+    flat = pa.FixedSizeListArray.from_arrays(pa.array(cast.reshape(-1)), prod(shape))
     return pa.ExtensionArray.from_storage(field.type, flat)
+
+
+def _axes(shape: Sequence[int]) -> list[int]:
+    return [size for size in shape if size != 1]
 
 
 def _plain(values: Any) -> Any:

@@ -115,5 +115,6 @@ class RegistrationRequest:
     def packages(self) -> list[Path]:
         """The project's own packages, which may import each other, if the model consists of any of theirs."""
         own = Project(self.root).packages
-        named = targets([part.model_dump(mode="json") for part in (self.plan.learner, self.plan.task)])
+        parts = (self.plan.learner, self.plan.task, self.plan.dataset.reader)
+        named = targets([part.model_dump(mode="json") for part in parts])
         return [self.root / "src" / name.rstrip(".") for name in own] if any(t.startswith(own) for t in named) else []

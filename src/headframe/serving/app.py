@@ -69,7 +69,7 @@ def make_app(
         return Response(VERSION, media_type="application/json", headers=headers)
 
     def respond(body: bytes, content_type: str) -> Response:
-        rows, output = protocol.parse_request(body, content_type, predictor.schema, max_rows)
+        rows, output = protocol.parse_request(body, content_type, predictor.schema, predictor.reader, max_rows)
         predictions = predictor.scores(rows).tolist() if output == "scores" else predictor.predict(rows).to_pylist()
         content = json.dumps({"predictions": predictions}, default=str, allow_nan=False)
         return Response(content, media_type="application/json", headers=headers)

@@ -9,7 +9,6 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headframe.config.plan.data import ROW_ID
 from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
 from headframe.digests import atomic_file, file_digest
@@ -33,7 +32,8 @@ def predict_to_file(model: str, source: str, target: Path, *, plan: Plan, root: 
 
     Args:
         model: `NAME`, `NAME@ALIAS` or `NAME/VERSION`; `NAME` means its champion.
-        source: a Parquet, CSV, TSV or JSON-lines file, or the name of a data set.
+        source: a Parquet or JSON-lines file, text with a header or as in the data set's own files, or the name of a
+            data set.
         target: the file to write: `row_id` and what `Predictor.predict` returns. For a forecast the rows are history
             and one row a step comes out, with the last row's id in `after`. A variable of that name, or called `step`,
             keeps it, and ours gets a `_`. The file appears when it is complete.
@@ -64,7 +64,7 @@ def write_predicted_rows(predictor: Predictor, source: str, target: Path, root: 
     from headframe.prediction.predictor import BATCH  # noqa: PLC0415 - as above
     from headframe.serving.input_files import open_rows  # noqa: PLC0415 - as above
 
-    rows = open_rows(source, root, predictor.schema, BATCHES * BATCH)
+    rows = open_rows(source, root, predictor.schema, predictor.reader, BATCHES * BATCH)
     predictions = _forecast(predictor, rows) if predictor.lookback else _row_by_row(predictor, rows, source)
     first = next(predictions)  # errors of the source are raised before a file is created
     written = 0
@@ -92,11 +92,11 @@ def _row_by_row(predictor: Predictor, rows: Rows, source: str) -> Rows:
     start = 0
     for table in rows:
         try:
-            predicted = predictor.predict(table)
+            predicted = predictor.predict(table.remove_column(0))
         except DataError as error:  # which counts rows from the beginning of this table
-            where = f", in the part that begins with row {start}" if start else ""
+            where = f", in the part that begins with row {start + 1}" if start else ""
             raise DataError(f"{source}{where}: {error}") from error
-        yield predicted.add_column(0, "row_id", table.column(ROW_ID))
+        yield predicted.add_column(0, "row_id", table.column(0))
         start += table.num_rows
 
 
@@ -110,8 +110,8 @@ def _forecast(predictor: Predictor, rows: Rows) -> Rows:
         longer = table if history is None else pa.concat_tables([history, table])
         history = longer.slice(max(0, longer.num_rows - predictor.lookback)).combine_chunks()
     if history is not None:
-        forecast = predictor.predict(history)
-        last = history.column(ROW_ID)[-1].as_py()
+        forecast = predictor.predict(history.remove_column(0))
+        last = history.column(0)[-1].as_py()
         yield forecast.add_column(
             0, free_name("after", forecast.column_names), pa.array([last] * forecast.num_rows, pa.string())
         )

@@ -1,49 +1,52 @@
 """Rows to predict for, streamed from a file or a data set with the columns that a model takes."""
 
-import csv
-import json
 from collections.abc import Callable, Iterator
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet as pq
 
 from headframe.config.plan.data import ROW_ID
 from headframe.config.targets.nearest import nearest
+from headframe.datasets.readers.base import ReadBatch, Reader, RejectedRow
+from headframe.datasets.readers.delimited import Delimited, text_reader
+from headframe.datasets.readers.lines import Row, rows_of
 from headframe.datasets.table import TABLE, Table
 from headframe.errors import ConfigurationError, DataError, first_line
-from headframe.prediction.schema import cast_table, require_columns, require_unique, to_column, to_table
+from headframe.prediction.schema import parse_json, require_columns, require_unique, to_column, to_table
 
-GIVEN_ID = "row_id"  # how a file may call its column of names
-BLOCK_BYTES = 4 * 2**20  # of text that is parsed at once
+IDS = (ROW_ID, "row_id")
+"""How a table and other files call the column of the rows' ids."""
+
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+"""What stands between cells in files with these endings, if they are none of the data set's own files."""
 
 Rows = Iterator[pa.Table]
-"""Tables of some size with `ROW_ID` (string) and the model's columns, in order."""
+"""Tables of some size: the rows' ids (string), then the model's columns, in order."""
 
 
-def open_rows(source: str, root: Path, schema: pa.Schema, size: int) -> Rows:
+def open_rows(source: str, root: Path, schema: pa.Schema, reader: Reader, size: int) -> Rows:
     """Stream rows.
 
     Args:
-        source: a Parquet, CSV, TSV or JSON-lines file, or the name of a data set that was collected.
+        source: a Parquet or JSON-lines file; text with a header, or a file as the data set's are; or the name of a
+            data set that was collected.
         root: the project's folder.
         schema: the raw columns that the model takes; others are left out, except `row_id`, which names the rows where
-            it is none of them. Without it the rows' numbers, from 0, are their names.
+            it is none of them. Without it the rows' numbers, from 0, are their ids.
+        reader: of the files of the data set that the model was trained on.
         size: rows of each table but the last.
 
     Raises:
-        ConfigurationError: there is no such file or data set, or its ending is unknown.
-        DataError: a column is missing, came twice or is of another type, a line cannot be read, there are no rows,
+        ConfigurationError: there is no such file or data set.
+        DataError: a column is missing, came twice or is of another type, a row cannot be read, there are no rows,
             or the data set's table was changed.
     """
     path = Path(source)
     readers: dict[str, Callable[[Path, pa.Schema, int], Rows]] = {
-        ".parquet": _parquet, ".csv": partial(_delimited, delimiter=","),
-        ".tsv": partial(_delimited, delimiter="\t"), ".jsonl": _json_lines, ".ndjson": _json_lines,
+        ".parquet": _parquet, ".pq": _parquet, ".jsonl": _json_lines, ".ndjson": _json_lines,
     }  # fmt: skip
     if not path.suffix and "/" not in source:
         folder = root / "data" / source
@@ -54,22 +57,48 @@ def open_rows(source: str, root: Path, schema: pa.Schema, size: int) -> Rows:
         table = Table.open(folder)
         table.verify()
         path = table.folder / TABLE
-    elif path.suffix.lower() not in readers:
-        raise ConfigurationError(f"{source} ends in {path.suffix or 'nothing'}; expected one of {', '.join(readers)}")
     elif not path.is_file():
-        raise ConfigurationError(f"{source} is no file; name a Parquet, CSV, TSV or JSON-lines file, or a data set")
+        raise ConfigurationError(f"{source} is no file; name a Parquet, JSON-lines or text file, or a data set")
     elif path.stat().st_size == 0:
         raise DataError(f"{source} is empty; rows were expected")
-    return _numbered(_resized(readers[path.suffix.lower()](path, schema, size), size), source)
+    read = readers.get(path.suffix.lower())
+    rows = read(path, schema, size) if read else _text(path, schema, reader)
+    return _numbered(_resized(rows, size), source, schema)
+
+
+def _text(path: Path, schema: pa.Schema, reader: Reader) -> Rows:
+    """Read a file of the data set's kind, or text that the ending of its name describes."""
+    delimiter = DELIMITERS.get(path.suffix.lower())
+
+    def split(each: Delimited) -> Iterator[Row | RejectedRow]:
+        return rows_of(path.name, path, each.delimiter, quoted=each.quoted, comment=each.comment)
+
+    chosen = (text_reader(reader, delimiter, schema, split) if delimiter else None) or reader
+    batches = chosen.read_inputs(path, schema, [each for each in IDS if each not in schema.names])
+    return (pa.table(batch) for batch in readable_rows(batches, path))
+
+
+def readable_rows(batches: Iterator[ReadBatch], source: Path | str) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of batches.
+
+    Raises:
+        DataError: a row cannot be read; predictions for the others would hide it.
+    """
+    for batch in batches:
+        if batch.rejected:
+            first, *others = batch.rejected
+            further = f" ({len(others):,} of the rows behind it cannot be read, either)" if others else ""
+            raise DataError(f"{source}: line {first.position} {first.reason}{further}; correct it or leave it out")
+        yield batch.rows
 
 
 def _wanted(names: list[str], schema: pa.Schema, path: Path) -> list[str]:
-    """Return the columns to read: the model's, then that of the rows' names where one comes that is not the model's."""
+    """Return the columns to read: the model's, then that of the rows' ids where one comes that is not the model's."""
     try:
         require_columns(names, schema)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
-    ids = [each for each in (ROW_ID, GIVEN_ID) if each in names and each not in schema.names]
+    ids = [each for each in IDS if each in names and each not in schema.names]
     wanted = [*schema.names, *ids[:1]]
     require_unique([name for name in names if name in wanted])
     return wanted
@@ -83,7 +112,7 @@ def _parquet(path: Path, schema: pa.Schema, size: int) -> Rows:
                 rows = pa.table(batch)
                 shaped = _in_shape(rows, schema)
                 if len(wanted) > len(schema):
-                    shaped = shaped.append_column(ROW_ID, rows.column(wanted[-1]))
+                    shaped = shaped.append_column(ROW_ID, rows.column(wanted[-1]).cast(pa.string()))
                 yield shaped
     except (pa.ArrowInvalid, OSError) as error:  # Arrow calls a damaged page an error of input
         if isinstance(error, OSError) and error.errno is not None:
@@ -92,69 +121,42 @@ def _parquet(path: Path, schema: pa.Schema, size: int) -> Rows:
 
 
 def _in_shape(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Cast rows to a schema; lists of numbers are accepted as tensors, since few programs write Arrow's tensors."""
-    tensors = _tensors(schema)
-    if all(isinstance(rows.column(name).type, pa.BaseExtensionType) for name in tensors):
-        return cast_table(rows, schema)
-    columns = {name: rows.column(name) for name in schema.names}
-    return to_table(
-        {name: each.to_pylist() if name in tensors else each.combine_chunks() for name, each in columns.items()}, schema
-    )
-
-
-def _tensors(schema: pa.Schema) -> list[str]:
-    return [each.name for each in schema if isinstance(each.type, pa.FixedShapeTensorType)]
-
-
-def _delimited(path: Path, schema: pa.Schema, _: int, delimiter: str) -> Rows:
-    tensors = _tensors(schema)
-    if tensors:
-        msg = f"{path}: column {tensors[0]!r} holds arrays, which text cannot hold; give Parquet or JSON lines"
-        raise DataError(msg)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as text:
-            names = next(csv.reader(text, delimiter=delimiter), [])
-        wanted = _wanted(names, schema, path)
-        options = pa.csv.ConvertOptions(
-            include_columns=wanted,
-            column_types={**dict.fromkeys(wanted, pa.string()), **{each.name: each.type for each in schema}},
-            null_values=[""],
-            strings_can_be_null=True,
-        )
-        with pa.csv.open_csv(
-            path,
-            read_options=pa.csv.ReadOptions(block_size=BLOCK_BYTES),
-            parse_options=pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-            convert_options=options,
-        ) as batches:
-            for batch in batches:
-                yield pa.table(batch).rename_columns([*schema.names, *([ROW_ID] if len(wanted) > len(schema) else [])])
-    except (pa.ArrowInvalid, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read: {first_line(error)}") from error
+    """Return the columns of a schema; lists of numbers become tensors, since few programs write Arrow's tensors."""
+    columns: dict[str, Any] = {name: rows.column(name).combine_chunks() for name in schema.names}
+    tensors = [each.name for each in schema if isinstance(each.type, pa.FixedShapeTensorType)]
+    lists = [name for name in tensors if not isinstance(columns[name].type, pa.BaseExtensionType)]
+    return to_table(columns | {name: columns[name].to_pylist() for name in lists}, schema)
 
 
 def _json_lines(path: Path, schema: pa.Schema, size: int) -> Rows:
+    came: set[str] = set()
     with path.open("rb") as lines:
         numbered = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
         while chosen := list(islice(numbered, size)):
-            records = [_record(path, number, line) for number, line in chosen]
-            names = list(dict.fromkeys(name for record in records for name in record))
-            wanted = _wanted(names, schema, path)
-            columns: dict[str, Any] = {name: [record.get(name) for record in records] for name in wanted}
-            rows = to_table(columns, schema)
-            if len(wanted) > len(schema):
-                ids = [None if name is None else str(name) for name in columns[wanted[-1]]]
-                rows = rows.append_column(ROW_ID, to_column(ids, pa.field(ROW_ID, pa.string())))
+            records = [_record(path, number, line, schema) for number, line in chosen]
+            came.update(*records)
+            rows = to_table({name: [record.get(name) for record in records] for name in schema.names}, schema)
+            for name in [each for each in IDS if each in came and each not in schema.names][:1]:
+                ids = [None if record.get(name) is None else str(record[name]) for record in records]
+                rows = rows.append_column(ROW_ID, to_column(ids, pa.field(name, pa.string())))
             yield rows
-
-
-def _record(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
-        record = json.loads(line)
+        # An optional column may be left out in any row, but one that never came is misspelt.
+        require_columns(came if came else schema.names, schema)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def _record(path: Path, number: int, line: bytes, schema: pa.Schema) -> dict[str, Any]:
+    try:
+        record = parse_json(line)
     except ValueError as error:
         raise DataError(f"{path}: line {number} is no JSON: {error}") from error
     if not isinstance(record, dict):
         raise DataError(f"{path}: line {number} is no JSON object with a value for each column")
+    lacking = [each.name for each in schema if not each.nullable and each.name not in record]
+    if lacking:
+        raise DataError(f"{path}: line {number}: column {lacking[0]!r} is missing; came: {', '.join(record)}")
     return record
 
 
@@ -175,17 +177,21 @@ def _resized(tables: Rows, size: int) -> Rows:
         yield pa.concat_tables(waiting).combine_chunks()
 
 
-def _numbered(tables: Rows, source: str) -> Rows:
+def _numbered(tables: Rows, source: str, schema: pa.Schema) -> Rows:
     start = 0
+    named = False
     for table in tables:
-        if ROW_ID in table.column_names:
-            names = table.column(ROW_ID)
+        came = len(table.column_names) > len(schema)
+        if start and came != named:
+            raise DataError(f"{source}: some rows have a {IDS[-1]}, others none; give each row one, or leave it out")
+        named = came
+        if named:
+            names = table.column(len(schema))
             if names.null_count:
-                raise DataError(f"{source}: a row has no {GIVEN_ID}; give each row one, or leave the column out")
-            rows = table.drop_columns([ROW_ID])
+                raise DataError(f"{source}: a row has no {IDS[-1]}; give each row one, or leave the column out")
         else:
-            rows, names = table, pa.array(range(start, start + table.num_rows))
-        yield rows.add_column(0, ROW_ID, names.cast(pa.string()))
+            names = pa.array(range(start, start + table.num_rows))
+        yield table.select(range(len(schema))).add_column(0, ROW_ID, names.cast(pa.string()))
         start += table.num_rows
     if not start:
         raise DataError(f"{source} holds no rows")

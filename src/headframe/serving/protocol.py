@@ -6,16 +6,18 @@ paragraphs that repeat the data.
 """
 
 import io
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
-from pyarrow import csv
 
-from headframe.errors import ConfigurationError, DataError, first_line, some
-from headframe.prediction.schema import require_unique, to_table
+from headframe.datasets.readers.base import Reader, RejectedRow
+from headframe.datasets.readers.delimited import Delimited, text_reader
+from headframe.datasets.readers.lines import Row, rows_in
+from headframe.errors import ConfigurationError, DataError, some
+from headframe.prediction.schema import parse_json, require_unique, to_table
 from headframe.registry.loader import OUTPUTS, requested_output
+from headframe.serving.input_files import readable_rows
 
 JSON, CSV = "application/json", "text/csv"
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
@@ -37,8 +39,10 @@ class ScoringRequest(NamedTuple):
     output: str  # what to return: `predictions` or `scores`
 
 
-def parse_request(body: bytes, content_type: str, schema: pa.Schema, max_rows: int) -> ScoringRequest:
+def parse_request(body: bytes, content_type: str, schema: pa.Schema, reader: Reader, max_rows: int) -> ScoringRequest:
     """Parse a request: JSON or CSV in UTF-8; columns that are not in the model's schema are left out.
+
+    Cells of CSV mean what they mean in the files that `reader` reads.
 
     Raises:
         UnsupportedContentType: another content type or encoding.
@@ -47,7 +51,7 @@ def parse_request(body: bytes, content_type: str, schema: pa.Schema, max_rows: i
         ConfigurationError: `params` has an unknown parameter or value.
     """
     kind = _media_type(content_type)
-    columns, params = _from_csv(body, schema) if kind == CSV else _from_json(body, schema)
+    columns, params = _from_csv(body, schema, reader) if kind == CSV else _from_json(body, schema)
     unknown = sorted(set(params) - {"output"})
     if unknown:
         raise ConfigurationError(f"params has {unknown[0]!r}; the only parameter is output, {' or '.join(OUTPUTS)}")
@@ -74,27 +78,26 @@ def _media_type(content_type: str) -> str:
     return name.lower()
 
 
-def _from_csv(body: bytes, schema: pa.Schema) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Parse CSV with a header; only empty fields are missing values, as in CSV written by pandas."""
+def _from_csv(body: bytes, schema: pa.Schema, reader: Reader) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Parse CSV with a header, or as it stands in the data set's own files where these are CSV."""
     tensors = [each.name for each in schema if isinstance(each.type, pa.FixedShapeTensorType)]
     if tensors:
         raise DataError(f"column {tensors[0]!r} holds arrays, which CSV cannot carry; send {JSON}")
-    # What is text for the model stays text, whatever it looks like.
-    types = {each.name: pa.string() for each in schema if pa.types.is_string(each.type)}
-    options = csv.ConvertOptions(column_types=types, null_values=[""], strings_can_be_null=True)
-    try:
-        rows = csv.read_csv(
-            io.BytesIO(body), convert_options=options, parse_options=csv.ParseOptions(newlines_in_values=True)
-        )
-    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-        raise DataError(f"the body is no CSV with a header: {first_line(error)}") from error
-    require_unique(rows.column_names)
-    return {name: rows.column(name).combine_chunks() for name in rows.column_names}, {}
+
+    def split(each: Delimited) -> Iterator[Row | RejectedRow]:
+        return rows_in("the body", io.BytesIO(body), ",", quoted=each.quoted, comment=each.comment)
+
+    chosen = text_reader(reader, ",", schema, split) or Delimited()
+    batches = [*readable_rows(chosen.read_text("the body", split, schema, ()), "the body")]
+    if not batches:
+        return {name: [] for name in schema.names}, {}
+    rows = pa.Table.from_batches(batches)
+    return {name: rows.column(place).combine_chunks() for place, name in enumerate(schema.names)}, {}
 
 
 def _from_json(body: bytes, schema: pa.Schema) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
-        content = json.loads(body)
+        content = parse_json(body)
     except (ValueError, RecursionError) as error:
         raise DataError(f"the body is no JSON: {error}") from error
     _require_type(content, dict, "the body", f"an object with one of {', '.join(FORMATS)}")

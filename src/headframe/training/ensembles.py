@@ -233,7 +233,9 @@ def _combine(job: TrainingJob, project: Project, prepared: PreparedData, folder:
         if not task.predicts_probabilities:
             target = task.scores(target)
         combiner.fit(scores[:, validation], target, probabilities=task.predicts_probabilities)
-        manifest = ModelManifest(prepared.dataset.name, prepared.schema, learner, prepared.component)
+        manifest = ModelManifest(
+            prepared.dataset.name, prepared.schema, prepared.dataset.reader, learner, prepared.component
+        )
         save_ensemble(folder / BUNDLE, manifest, task, bundles, combiner)
         write_outcome(folder, prepared, ensemble, combiner.combine(scores), [])
     return conclude(

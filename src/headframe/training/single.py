@@ -53,7 +53,9 @@ def train_learner(job: TrainingJob, prepared: PreparedData, identity: str, folde
     learner, task = job.learner, prepared.task
     examples = encode(prepared, learner)
     encoder = examples.encoder
-    manifest = ModelManifest(prepared.dataset.name, prepared.schema, learner, prepared.component)
+    dataset, schema = prepared.dataset, prepared.schema
+    manifest = ModelManifest(dataset.name, schema, dataset.reader, learner, prepared.component)
+    reader = build(dataset.reader)
     history: list[Epoch] = []
     parameters, device = 0, "cpu"
     model: Any
@@ -69,13 +71,13 @@ def train_learner(job: TrainingJob, prepared: PreparedData, identity: str, folde
         model = _train_estimator(learner, task, examples, reporter)
     save_model(folder / BUNDLE, manifest, encoder, task, model)
     predictor = make_predictor(
-        prepared.schema, task, encoder, model, batch_size=learner.trainer.evaluation_batch_size, device=device
+        schema, reader, task, encoder, model, batch_size=learner.trainer.evaluation_batch_size, device=device
     )
     with threadpool_limits(learner.trainer.threads):
         indices, _ = prepared.measured(encoder.lookback)
         scores = scores_of(predictor, prepared, indices)
         # A registered model is loaded on a CPU, so that is where its probe is predicted, whatever trained it.
-        write_outcome(folder, prepared, make_predictor(prepared.schema, task, encoder, model), scores, history)
+        write_outcome(folder, prepared, make_predictor(schema, reader, task, encoder, model), scores, history)
     return conclude(folder, identity, job.table, epochs=len(history), parameters=parameters)
 
 

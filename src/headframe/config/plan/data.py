@@ -67,6 +67,7 @@ class TrainingDataConfig(Record):
     inputs: tuple[str, ...] = Field(min_length=1)  # columns a model may see
     target: str | None = None  # column to predict; a forecast predicts its inputs
     time: str | None = None  # column that orders the rows
+    reader: Component  # a model reads rows to predict for as it does
     split: Component
 
     @property
@@ -83,7 +84,6 @@ class DatasetConfig(TrainingDataConfig):
     citation: str
     homepage: str = ""
     sources: dict[str, SourceConfig] = Field(min_length=1)
-    reader: Component
     key: str | None = None  # column that identifies a row at its source; without one the other columns do
     tasks: tuple[Name, ...] = Field(default=(), json_schema_extra=DECLARED)  # kinds of task that the data are for
     max_rejected: int = Field(default=0, ge=0)  # rows that may be unreadable before the run stops

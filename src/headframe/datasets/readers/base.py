@@ -4,7 +4,7 @@ import gzip
 import io
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, ClassVar, cast
 import pyarrow as pa
 from typing_extensions import override
 
+from headframe.cells.rules import CellRules
 from headframe.errors import DataError, HeadframeError
 
 GZIP = b"\x1f\x8b"
@@ -67,21 +68,24 @@ class Reader(ABC):
             DataError: a file as a whole is not what it should be: empty, cut short, without an expected column.
         """
 
+    def read_inputs(self, file: Path, schema: pa.Schema, ids: Sequence[str]) -> Iterator[ReadBatch]:
+        """Yield the rows of one file to predict for, whose cells mean what they mean to `read`.
 
-def cast_cells(cells: pa.Array, wanted: pa.Field) -> pa.Array:
-    """Return cells in the type of a column.
+        Args:
+            file: a source file as it came, which may lack the target.
+            schema: the columns that the model takes.
+            ids: names that a column of the rows' ids may have; the first that the file has is returned behind them.
 
-    Raises:
-        DataError: no cell of this kind can be read as that type.
-        ArrowInvalid: of `pyarrow`; some of the cells cannot.
-    """
-    try:
-        return cells.cast(wanted.type)
-    except pa.ArrowNotImplementedError as error:
-        raise DataError(
-            f"column {wanted.name!r} is {wanted.type}, which cannot be read from cells of {cells.type}; give it "
-            "another dtype in dataset.contract"
-        ) from error
+        Raises:
+            DataError: as `read`.
+        """
+        del ids  # only files that name their columns have it
+        yield from self.read({file.name: file}, schema)
+
+    @property
+    def cells(self) -> CellRules:
+        """What texts mean in the files; without rules, what they say."""
+        return CellRules()
 
 
 @contextmanager

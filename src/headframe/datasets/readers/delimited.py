@@ -1,17 +1,18 @@
 """Delimited text: comma- or tab-separated values of mixed types, in one or several files."""
 
-import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+from typing_extensions import override
 
-from headframe.datasets.readers.base import ReadBatch, Reader, RejectedRow, cast_cells
+from headframe.cells.parse import parse_cells
+from headframe.cells.rules import CellRules
+from headframe.datasets.readers.base import ReadBatch, Reader, RejectedRow
 from headframe.datasets.readers.lines import Row, first_row, rejected, rejected_lines, rows_of
 from headframe.errors import ConfigurationError, DataError, some
 
@@ -29,7 +30,7 @@ class Delimited(Reader):
         missing: cells that mean "no value", in any column.
         comment: how lines begin that hold no row.
         trim: drop blanks around each cell.
-        endings: by column, what to cut off the end of a cell where it is there.
+        endings: by column, what to cut off the end of a cell where it is there, as often as it is there.
         parts: by source, the value that its rows get in the column `part`, for data whose files are its split.
         part: name of that column.
     """
@@ -56,6 +57,88 @@ class Delimited(Reader):
             self._check_columns(file, names, schema)
             yield from self._batches(source, names, found, schema)
 
+    @override
+    def read_inputs(self, file: Path, schema: pa.Schema, ids: Sequence[str]) -> Iterator[ReadBatch]:
+        def split(each: Delimited) -> Iterator[Row | RejectedRow]:
+            return rows_of(file.name, file, each.delimiter, quoted=each.quoted, comment=each.comment)
+
+        yield from self.read_text(str(file), split, schema, ids)
+
+    def read_text(self, source: str, split: "Split", schema: pa.Schema, ids: Sequence[str]) -> Iterator[ReadBatch]:
+        """Yield the rows to predict for from one text, which `split` returns as rows; see `Reader.read_inputs`."""
+        found = split(self)
+        before: list[Row | RejectedRow] = []  # blank lines, which are rows where there is one column
+        for first in found:
+            if isinstance(first, RejectedRow):
+                raise DataError(f"{source}: line {first.position} {first.reason}")
+            if not first.is_blank:
+                break
+            before.append(first)
+        else:
+            raise DataError(f"{source} holds no rows")
+        names = [cell.strip() for cell in first.cells]
+        if self.columns is not None:
+            if self._is_header(source, names, schema, ids):
+                # Others have written it, so what looks like a comment may be a row.
+                every = (row for row in split(replace(self, comment=None)) if _line(row) > first.line)
+                found = self._unambiguous(source, every, [names.index(name) for name in schema.names])
+            else:
+                found = chain(before, [first], found)
+                names = self._columns_of(source, names, schema)
+        wanted = pa.schema(
+            [*schema, *[pa.field(name, pa.string(), nullable=False) for name in ids if name in names][:1]]
+        )
+        self._check_columns(source, names, wanted)
+        yield from replace(self, parts={})._batches(source, names, found, wanted)
+
+    def _unambiguous(
+        self, source: str, found: Iterator[Row | RejectedRow], places: list[int]
+    ) -> Iterator[Row | RejectedRow]:
+        """Reject rows of a file that others have written than the data set's, and that may mean two things.
+
+        Args:
+            source: for rejected rows.
+            found: the rows.
+            places: of the cells that are read.
+        """
+        for row in found:
+            read = [row.cells[place] for place in places if place < len(row.cells)] if isinstance(row, Row) else []
+            enclosed = next((cell for cell in read if _is_enclosed(cell)), None)
+            reason = ""
+            if enclosed is not None and not self.quoted:
+                reason = f"holds {enclosed[:100]}, which may be text with quotation marks or without; give JSON lines"
+            elif "" in read and "" not in self.missing:
+                reason = f"has an empty cell, which may be empty text or no value ({some(self.missing)})"
+            yield rejected(source, row, reason) if isinstance(row, Row) and reason else row
+
+    @property
+    @override
+    def cells(self) -> CellRules:
+        return CellRules(self.missing, self.trim, self.endings)
+
+    def _is_header(self, source: str, names: list[str], schema: pa.Schema, ids: Sequence[str]) -> bool:
+        """Return whether the first line names columns, though in the data set's files it is a row."""
+        if not {*names} >= {*schema.names}:
+            return False
+        known = {*(self.columns or ()), *ids}
+        if len(names) == len(self.columns or ()) and not {*names} <= known:
+            raise DataError(
+                f"{source}: its first line, {some(names)}, may name columns or be a row; as names, use only "
+                f"{some(sorted(known))}"
+            )
+        return True
+
+    def _columns_of(self, source: str, cells: list[str], schema: pa.Schema) -> list[str]:
+        """Return the names of the columns in a source file whose first row has these cells."""
+        columns = list(self.columns or ())
+        if len(cells) != len(columns):
+            lacking = next(name for name in schema.names if name not in cells)
+            raise DataError(
+                f"{source}: its first line has {len(cells)} cells ({', '.join(cells)[:100]}) and names no column "
+                f"{lacking!r}; expected names of columns, or a row as in the data set's files: {some(columns)}"
+            )
+        return columns
+
     def _names(self, file: Path, found: Iterator[Row | RejectedRow]) -> list[str]:
         if self.columns is not None:
             return list(self.columns)
@@ -64,7 +147,7 @@ class Delimited(Reader):
             raise DataError(f"{file} has no line that names its columns")
         return [cell.strip() for cell in first.cells]
 
-    def _check_columns(self, file: Path, names: list[str], schema: pa.Schema) -> None:
+    def _check_columns(self, file: Path | str, names: list[str], schema: pa.Schema) -> None:
         twice = [name for name, times in Counter(names).items() if times > 1 and name in schema.names]
         if twice:
             raise DataError(f"{file} has {names.count(twice[0])} columns {twice[0]!r}; give each a name of its own")
@@ -116,7 +199,8 @@ class Delimited(Reader):
                     raise ConfigurationError(msg)
                 arrays.append(pa.array([self.parts[source]] * len(rows), pa.string()))
                 continue
-            array, wrong = _typed(wanted, self._cells(wanted.name, columns.get(wanted.name, ())))
+            texts = pa.array(columns.get(wanted.name, ()), pa.string())
+            array, wrong = parse_cells(wanted, self.cells.clean(wanted.name, texts))
             arrays.append(array)
             reasons = {**wrong, **reasons}
         batch = pa.RecordBatch.from_arrays(arrays, schema=pa.schema([field.with_nullable(True) for field in schema]))
@@ -126,47 +210,38 @@ class Delimited(Reader):
         refused.sort(key=lambda one: one.position)
         return ReadBatch(batch.cast(schema), tuple(refused))
 
-    def _cells(self, column: str, texts: Sequence[str]) -> pa.Array:
-        """Return a column's cells as text, null where they mean that there is no value."""
-        cells = pa.array(texts, pa.string())
-        if self.trim:
-            cells = pc.utf8_trim_whitespace(cells)
-        cells = pc.if_else(pc.is_in(cells, pa.array(self.missing, pa.string())), pa.scalar(None, pa.string()), cells)
-        if column not in self.endings:
-            return cells
-        return pc.replace_substring_regex(cells, re.escape(self.endings[column]) + "$", "")
+
+def text_reader(reader: Reader, delimiter: str, schema: pa.Schema, split: "Split") -> Delimited | None:
+    """Return what reads a text with this delimiter for a model whose data set `reader` reads.
+
+    It is `reader` itself where the text is as the data set's files are, or what reads a text with a header and quotes,
+    whose cells mean the same. None where the first line names no columns and the files have another delimiter.
+
+    Args:
+        reader: of the data set.
+        delimiter: one character between cells.
+        schema: the columns that the model takes.
+        split: returns the rows of the text.
+    """
+    cells = reader.cells
+    own = reader if isinstance(reader, Delimited) and reader.delimiter == delimiter else None
+    # No column has a name before the header is read.
+    plain = Delimited(delimiter=delimiter, columns=(), missing=cells.missing, trim=cells.trim, endings=cells.endings)
+    for each in filter(None, (own, plain)):
+        first = first_row(split(each))
+        if isinstance(first, Row) and {cell.strip() for cell in first.cells} >= {*schema.names}:
+            return each
+    return own
 
 
-def _typed(wanted: pa.Field, cells: pa.Array) -> tuple[pa.Array, dict[int, str]]:
-    """Convert cells to one type; also return, by position, what is wrong with those that are not of it."""
-    wrong: dict[int, str] = {}
-    try:
-        array = cast_cells(cells, wanted)
-    except pa.ArrowInvalid:
-        values = [_value(wanted.type, cell) for cell in cells]
-        array = pa.array(values, wanted.type)
-        for index in np.flatnonzero(np.asarray(array.is_null()) & np.asarray(cells.is_valid())).tolist():
-            wrong[index] = f"column {wanted.name!r} holds {_short(cells[index])}, which is no {wanted.type}"
-    if pa.types.is_floating(wanted.type):
-        numbers, valid = array.to_numpy(zero_copy_only=False), np.asarray(array.is_valid())
-        strange = valid & ~np.isfinite(numbers)
-        for index in np.flatnonzero(strange).tolist():
-            if np.isinf(numbers[index]) or not wanted.nullable:  # else NaN means "no value", too
-                wrong[index] = f"column {wanted.name!r} holds {_short(cells[index])}, which is no finite number"
-        if strange.any():
-            array = pa.array(numbers, wanted.type, mask=strange | ~valid)
-    if not wanted.nullable:
-        for index in np.flatnonzero(np.asarray(array.is_null())).tolist():
-            wrong.setdefault(index, f"column {wanted.name!r} holds no value")
-    return array, wrong
+Split = Callable[[Delimited], Iterator[Row | RejectedRow]]
+"""Returns the rows of a text, as the settings of a reader divide it into rows and cells."""
 
 
-def _value(kind: pa.DataType, cell: pa.Scalar) -> Any:
-    try:
-        return cell.cast(kind).as_py()
-    except pa.ArrowInvalid:
-        return None
+def _line(row: Row | RejectedRow) -> int:
+    return row.line if isinstance(row, Row) else row.position
 
 
-def _short(cell: pa.Scalar) -> str:
-    return repr(str(cell.as_py())[:100])
+def _is_enclosed(cell: str) -> bool:
+    inner = cell[1:-1]
+    return len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in inner.replace('""', "")

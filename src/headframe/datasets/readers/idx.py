@@ -4,7 +4,7 @@ Source: Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digit
 """
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -12,9 +12,11 @@ from typing import BinaryIO, ClassVar
 
 import numpy as np
 import pyarrow as pa
+from typing_extensions import override
 
+from headframe.cells.parse import cast_cells
 from headframe.config.ranges import Column, TensorColumn, TextColumn
-from headframe.datasets.readers.base import ReadBatch, Reader, cast_cells, open_bytes
+from headframe.datasets.readers.base import ReadBatch, Reader, open_bytes
 from headframe.errors import DataError, some
 
 BATCH_BYTES = 16 * 2**20  # of pixels that are read at once
@@ -56,29 +58,46 @@ class Idx(Reader):
             with open_bytes(images) as image_stream, open_bytes(labels) as label_stream:
                 yield from self._pair(part, (images, image_stream), (labels, label_stream), schema)
 
-    def _pair(
-        self, part: str, images: tuple[Path, BinaryIO], labels: tuple[Path, BinaryIO], schema: pa.Schema
-    ) -> Iterator[ReadBatch]:
+    @override
+    def read_inputs(self, file: Path, schema: pa.Schema, ids: Sequence[str]) -> Iterator[ReadBatch]:
+        if [self.image] != schema.names:
+            raise DataError(f"an IDX file of images gives {self.image}; expected: {', '.join(schema.names)}")
+        with open_bytes(file) as stream:
+            shape = _header(file, stream)
+            for images in self._images(file, stream, shape, schema):
+                yield ReadBatch(pa.RecordBatch.from_arrays([images], schema=schema))
+            _require_end(file, stream, shape[0])
+
+    def _images(
+        self, file: Path, stream: BinaryIO, shape: tuple[int, ...], schema: pa.Schema
+    ) -> Iterator[pa.ExtensionArray]:
+        """Yield the images of a file, many at a time."""
         kind = schema.field(self.image).type
-        shape, label_shape = _header(*images), _header(*labels)
         if shape[1:] != tuple(size for size in kind.shape if size != 1):
-            raise DataError(f"{images[0]} holds images of {shape[1:]}, but the contract has {tuple(kind.shape)}")
-        if label_shape != shape[:1]:
-            raise DataError(f"{images[0]} holds {shape[0]} images, but {labels[0]} holds labels of shape {label_shape}")
+            raise DataError(f"{file} holds images of {shape[1:]}, but the contract has {tuple(kind.shape)}")
         pixels, left = prod(shape[1:]), shape[0]
         while left:
             count = min(left, max(1, BATCH_BYTES // pixels))
-            storage = pa.FixedSizeListArray.from_arrays(pa.array(_take(*images, count * pixels)), pixels)
+            storage = pa.FixedSizeListArray.from_arrays(pa.array(_take(file, stream, count * pixels)), pixels)
+            yield pa.ExtensionArray.from_storage(kind, storage.cast(kind.storage_type))
+            left -= count
+
+    def _pair(
+        self, part: str, images: tuple[Path, BinaryIO], labels: tuple[Path, BinaryIO], schema: pa.Schema
+    ) -> Iterator[ReadBatch]:
+        shape, label_shape = _header(*images), _header(*labels)
+        if label_shape != shape[:1]:
+            raise DataError(f"{images[0]} holds {shape[0]} images, but {labels[0]} holds labels of shape {label_shape}")
+        for pictures in self._images(*images, shape, schema):
+            count = len(pictures)
             columns = {
-                self.image: pa.ExtensionArray.from_storage(kind, storage.cast(kind.storage_type)),
+                self.image: pictures,
                 self.label: cast_cells(pa.array(_take(*labels, count)), schema.field(self.label)),
                 self.part: pa.array([part] * count, pa.string()),
             }
             yield ReadBatch(pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema))
-            left -= count
         for file, stream in (images, labels):
-            if stream.read(1):
-                raise DataError(f"{file} goes on after the {shape[0]} entries that its header announces; get it again")
+            _require_end(file, stream, shape[0])
 
 
 def _header(file: Path, stream: BinaryIO) -> tuple[int, ...]:
@@ -98,3 +117,8 @@ def _take(file: Path, stream: BinaryIO, count: int) -> np.ndarray:
     if len(raw) < count:
         raise DataError(f"{file} ends {count - len(raw)} bytes too early; get it again")
     return np.frombuffer(raw, dtype=np.uint8)
+
+
+def _require_end(file: Path, stream: BinaryIO, entries: int) -> None:
+    if stream.read(1):
+        raise DataError(f"{file} goes on after the {entries} entries that its header announces; get it again")

@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from headframe.datasets.readers.base import RAW_LENGTH, RejectedRow, open_bytes
 
@@ -45,9 +45,17 @@ def rows_of(
         comment: how lines begin that hold no row; None where all do.
     """
     with open_bytes(file) as stream:
-        # A byte that is no UTF-8 becomes a lone surrogate, so that it spoils its own row and not the file.
-        text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="" if quoted else "\n")
-        lines = enumerate(text, start=1)
+        yield from rows_in(source, stream, delimiter, quoted=quoted, comment=comment)
+
+
+def rows_in(
+    source: str, stream: BinaryIO, delimiter: str, *, quoted: bool, comment: str | None = None
+) -> Iterator[Row | RejectedRow]:
+    """Yield each row of UTF-8 text; see `rows_of`."""
+    # A byte that is no UTF-8 becomes a lone surrogate, so that it spoils its own row and not the file.
+    text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="" if quoted else "\n")
+    lines = enumerate(text, start=1)
+    try:
         for number, line in lines:
             if comment and line.startswith(comment):
                 continue
@@ -60,6 +68,8 @@ def rows_of(
                     yield rejected(source, row, "is not UTF-8 text")
                 else:
                     yield row
+    finally:
+        text.detach()  # else the stream would be closed with it
 
 
 def first_row(found: Iterator[Row | RejectedRow]) -> Row | RejectedRow | None:

@@ -40,6 +40,15 @@ class SideBySide(Delimited):
         self._check_columns(last, names, schema)
         yield from self._batches(" + ".join(files), names, found, schema)
 
+    @override
+    def _columns_of(self, source: str, cells: list[str], schema: pa.Schema) -> list[str]:
+        """Return the only neighbouring columns that one of the files can hold, as it must have all of `schema`."""
+        columns = list(self.columns or ())
+        width = len(cells)
+        found = [columns[start : start + width] for start in range(len(columns) - width + 1)]
+        fitting = [names for names in found if {*names} >= {*schema.names}]
+        return fitting[0] if len(fitting) == 1 else super()._columns_of(source, cells, schema)
+
     def _joined(self, files: Mapping[str, Path]) -> Iterator[Row | RejectedRow]:
         streams = [
             rows_of(source, file, self.delimiter, quoted=self.quoted, comment=self.comment)

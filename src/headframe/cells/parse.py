@@ -1,0 +1,78 @@
+"""Text as values of a column's type."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headframe.errors import DataError
+
+WHOLE_NUMBER = r"^-?[0-9]+$"
+"""Arrow alone would read `0x10` as 16."""
+
+
+def parse_cells(wanted: pa.Field, cells: pa.Array) -> tuple[pa.Array, dict[int, str]]:
+    """Return cells of text as values of one type; what is no such value becomes null.
+
+    Args:
+        wanted: name, type and nullability of the column.
+        cells: strings; null where there is no value.
+
+    Returns:
+        The values, and by position what is wrong with those that cannot stay, such as a missing one in a column
+        that is not nullable.
+
+    Raises:
+        DataError: no text is a value of that type.
+    """
+    wrong: dict[int, str] = {}
+    try:
+        array = cast_cells(cells, wanted)
+    except pa.ArrowInvalid:
+        array = pa.array([_value(wanted, cell) for cell in cells], wanted.type)
+        for index in np.flatnonzero(np.asarray(array.is_null()) & np.asarray(cells.is_valid())).tolist():
+            wrong[index] = f"column {wanted.name!r} holds {_short(cells[index])}, which is no {wanted.type}"
+    if pa.types.is_floating(wanted.type):
+        numbers, valid = array.to_numpy(zero_copy_only=False), np.asarray(array.is_valid())
+        strange = valid & ~np.isfinite(numbers)
+        for index in np.flatnonzero(strange).tolist():
+            if np.isinf(numbers[index]) or not wanted.nullable:  # else NaN means "no value", too
+                wrong[index] = f"column {wanted.name!r} holds {_short(cells[index])}, which is no finite number"
+        if strange.any():
+            array = pa.array(numbers, wanted.type, mask=strange | ~valid)
+    if not wanted.nullable:
+        for index in np.flatnonzero(np.asarray(array.is_null())).tolist():
+            wrong.setdefault(index, f"column {wanted.name!r} holds no value")
+    return array, wrong
+
+
+def cast_cells(cells: pa.Array, wanted: pa.Field) -> pa.Array:
+    """Return cells in the type of a column.
+
+    Raises:
+        DataError: no cell of this kind can be read as that type.
+        ArrowInvalid: of `pyarrow`; some of the cells cannot.
+    """
+    if pa.types.is_string(cells.type) and pa.types.is_integer(wanted.type):
+        decimal = pc.match_substring_regex(cells, WHOLE_NUMBER)
+        if not pc.all(decimal, min_count=0).as_py():
+            raise pa.ArrowInvalid("a cell holds no whole number in decimal digits")
+    try:
+        return cells.cast(wanted.type)
+    except pa.ArrowNotImplementedError as error:
+        raise DataError(
+            f"column {wanted.name!r} is {wanted.type}, which cannot be read from cells of {cells.type}; give it "
+            "another dtype in dataset.contract"
+        ) from error
+
+
+def _value(wanted: pa.Field, cell: pa.Scalar) -> Any:
+    try:
+        return cast_cells(pa.array([cell.as_py()], pa.string()), wanted)[0].as_py()
+    except pa.ArrowInvalid:
+        return None
+
+
+def _short(cell: pa.Scalar) -> str:
+    return repr(str(cell.as_py())[:100])
