@@ -5,6 +5,7 @@ import json
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -77,7 +78,7 @@ def test_numbers_are_allowed_to_differ_by_rounding_relative_to_the_largest():
     assert (found.scale, found.within(1e-5), found.within(1e-7)) == (1000.0, True, False)
 
 
-LISTS = [
+LISTS: list[tuple[list[Any], list[Any], list[int]]] = [
     ([["a"], ["b", "c"], []], [["a"], ["b"], []], [1]),
     ([[{"box": [0.0, 1.0], "of": "cat"}], []], [[{"box": [0.0, 1.0 + 1e-9], "of": "cat"}], []], []),
     ([[{"box": [0.0, 1.0], "of": "cat"}], []], [[{"box": [0.0, 1.1], "of": "cat"}], []], [0]),
@@ -88,7 +89,7 @@ LISTS = [
 
 
 @pytest.mark.parametrize(("one", "other", "rows"), LISTS)
-def test_targets_of_any_type_are_compared_row_by_row(one: list, other: list, rows: list[int]):
+def test_targets_of_any_type_are_compared_row_by_row(one: list[Any], other: list[Any], rows: list[int]):
     kind = pa.array(one).type
     expected, found = (pa.chunked_array([pa.array(each, kind)]) for each in (one, other))
     assert differing_rows(expected, found, 1e-6).tolist() == rows

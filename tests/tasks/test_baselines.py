@@ -1,6 +1,7 @@
 """Natural baselines predict what the field's own references predict, from training rows alone."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import fixtures
@@ -21,6 +22,7 @@ from headframe.tasks.base import Task
 from headframe.tasks.baselines.base import BaselineData
 from headframe.tasks.baselines.constant import Prior, TargetMean
 from headframe.tasks.baselines.naive import LastValue, SeasonalLastValue, season_length
+from headframe.tasks.baselines.tfidf import TfIdf
 from headframe.tasks.classification import Classification
 from headframe.tasks.forecasting import Forecasting
 from headframe.tasks.regression import Regression
@@ -51,6 +53,13 @@ def test_the_mean_is_that_of_training_rows():
     data = data_of(task, {"y": values}, ("y",), list(range(50, 100)))
     dummy = DummyRegressor().fit(np.zeros((50, 1)), values[:50])
     np.testing.assert_allclose(TargetMean().scores(data)[:, 0], dummy.predict(np.zeros((50, 1))), rtol=1e-6)
+
+
+def replace_data(data: BaselineData, table: Any) -> BaselineData:
+    """The same rows with a table to read text from."""
+    found = BaselineData(data.task, SimpleNamespace(inputs=("text",)), table, data.positions)  # type: ignore[arg-type]
+    found.__dict__.update(training=data.training, targets=data.targets)
+    return found
 
 
 def seasonal(rows: int, period: int, noise: float = 0.2) -> np.ndarray:
@@ -85,6 +94,31 @@ def test_where_there_is_no_season_none_is_made_up():
     noise = draw.normal(size=(400, 2))
     for values in (noise, np.cumsum(noise, axis=0), np.arange(400.0)[:, np.newaxis], np.ones((400, 1)), noise[:5]):
         assert season_length(values) is None
+
+
+@pytest.mark.parametrize(
+    ("texts", "applies"),
+    [
+        ([f"{'good' if row % 2 else 'bad'} number {row}" for row in range(40)], True),
+        (["red", "blue"] * 20, False),  # a category
+        ([" " * row for row in range(40)], False),  # nothing to count
+        ([None] * 40, False),
+        ([f"{'good' if row % 2 else 'bad'} {row}" if row % 3 else None for row in range(40)], True),
+    ],
+    ids=["text", "category", "blanks", "empty", "gaps"],
+)
+def test_the_baseline_for_text_applies_where_there_is_text(texts: list[str | None], applies: bool):
+    rows = pa.table({"text": pa.array(texts, pa.string()), "y": ["yes" if row % 2 else "no" for row in range(40)]})
+    for task in (Classification(), Regression()):
+        target = "y" if task.predicts_probabilities else "n"
+        columns = {"text": rows["text"], "y": rows["y"], "n": np.arange(40) % 2}
+        data = data_of(task, columns, (target,), list(range(20, 40)))
+        table = SimpleNamespace(schema=rows.schema, read=rows.select)
+        scores = TfIdf().scores(replace_data(data, table))
+        assert (scores is not None) == applies
+        if scores is not None:
+            assert scores.shape == (20, *task.outputs)
+            assert np.isfinite(scores).all()
 
 
 @pytest.mark.parametrize("choice", REPOSITORY.choices("task"))

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -157,7 +158,7 @@ def _quarters(column: pa.ChunkedArray, unit: str) -> list[SlicePart]:
     return found
 
 
-def _distinct(edges: Sequence[np.number]) -> list[str]:
+def _distinct(edges: Sequence[Any]) -> list[str]:
     """Return numbers as texts: integers in full, others in six digits, or in all where six make two of them equal."""
     short = [str(edge) if isinstance(edge, np.integer) else f"{edge:g}" for edge in edges]
     return short if len(set(short)) == len(set(edges)) else [repr(edge.item()) for edge in edges]

@@ -44,7 +44,8 @@ def compare_answers(expected: pa.Table, found: pa.Table) -> AnswerDifference:
     the place of a value, an integer or a text that differs is a change. A column that only one of both has, or has in
     another type, differs in every row.
     """
-    largest, scale, changed, first = 0.0, 1.0, {}, ""
+    largest, scale, first = 0.0, 1.0, ""
+    changed: dict[str, int] = {}
     for name in dict.fromkeys((*expected.column_names, *found.column_names)):
         one, other = (each[name] if name in each.column_names else None for each in (expected, found))
         if one is None or other is None or one.type != other.type or len(one) != len(other):
