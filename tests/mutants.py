@@ -284,7 +284,8 @@ class Mutants:
         try:
             return (yield)
         finally:
-            self._coverage.start()
+            if fixturedef.scope == "session":
+                self._coverage.start()
             self._switch(before)
 
     def _switch(self, context: str) -> None:
