@@ -54,11 +54,13 @@ class Trained(Record):
     epochs: int
     parameters: int  # trainable parameters of the network(s); 0 for estimators
     members: tuple[str, ...] = ()
+    copies: int = 0  # rows not learned from, since for the features they equal measured ones; the most of any member
 
     def __str__(self) -> str:
         members = f"{', '.join(self.members)}: " if self.members else ""
         size = f"{self.parameters:,} parameters" if self.parameters else "estimator"
-        return f"{members}{size}, weights {self.bundle[:8]}"
+        copies = f"{self.copies:,} copies left out, " if self.copies else ""
+        return f"{members}{size}, {copies}weights {self.bundle[:8]}"
 
 
 class Interval(Record):

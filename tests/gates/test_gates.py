@@ -608,6 +608,24 @@ def test_a_split_that_leaks_is_found_out(own: Made, world: fixtures.World, tmp_p
     assert "not earlier than the first test row" in found.reason
 
 
+def test_a_model_that_learned_from_copies_for_its_features_is_refused(own: Made, world: fixtures.World):
+    sms = replace(world.made["sms_spam"], root=own.root, uri=own.uri)
+    folder = sms.data.split.table.folder
+    shutil.copytree(world.root / folder, own.root / folder, dirs_exist_ok=True)
+    for name, repeats in (("careful", False), ("careless", True)):
+        settings = sms.plan.dataset.model_copy(update={"repeats": repeats})
+        trained = train(sms.plan.model_copy(update={"dataset": settings}), sms.data, own.root, name)
+        plan = sms.plan.model_copy(update={"name": name})
+        replace(sms, plan=plan, trained=trained, evaluated=evaluate(plan, trained, own.root)).register()
+    arena = Arena(own.root, own.uri, {})
+    careful, careless = (arena.verdict("leakage", f"sms_spam/{number}") for number in (1, 2))
+    assert careful.passed
+    assert careful.numbers["copies"] == 0 < careful.numbers["left_out"]
+    assert (careless.passed, careless.verdict, careless.numbers["left_out"]) == (False, "leaks", 0)
+    assert 0 < careless.numbers["copies"] <= careful.numbers["left_out"] + 50
+    assert "rows that were learned from are, for its features, copies of some of the" in careless.reason
+
+
 def _with_predictions(made: Made, name: str, change: Callable[[pa.Table], pa.Table]) -> Made:
     """The same model, whose predictions somebody changed before they were registered."""
     folder = made.root / ".headframe" / "made" / name

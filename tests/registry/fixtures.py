@@ -32,6 +32,8 @@ from headframe.datasets.ingest import ingest
 from headframe.datasets.splits import assign, split
 from headframe.datasets.table import Table
 from headframe.digests import digest, file_digest, folder_digest
+from headframe.examples.encode import encode
+from headframe.examples.prepare import prepare
 from headframe.places import Places
 from headframe.prediction.bundle import ModelManifest, load_predictor, save_model
 from headframe.prediction.estimator import EstimatorModel
@@ -166,13 +168,18 @@ def train(plan: Plan, data: Ingested, root: Path, name: str = "trained", steps: 
     folder.mkdir(parents=True)
     table = Table.open(root / data.split.table.folder)
     rows, parts = table.read(), assign(plan.dataset, table)
-    task, encoder = build(plan.task), build(plan.features.encoder)
+    prepared = prepare(plan.dataset, plan.task, table)
+    task, encoder = prepared.task, build(plan.features.encoder)
     target = [plan.dataset.target] if plan.dataset.target else list(plan.dataset.inputs)
-    training = rows.filter(pa.array(parts == "train"))
-    task.fit(training.select(target))
-    encoder.fit(training, plan.dataset.inputs)
+    training, copies = prepared.training_rows(), ()
+    if encoder.lookback:
+        encoder.fit(training, plan.dataset.inputs)
+    else:
+        examples = encode(prepared, plan.learner)
+        encoder, copies = examples.encoder, tuple(examples.copies.tolist())
+        training = prepared.rows.take(pa.array(np.unique(examples.train)))
     schema = pa.schema([rows.schema.field(column) for column in plan.dataset.inputs])
-    manifest = ModelManifest(plan.dataset.name, schema, plan.dataset.reader, plan.learner, plan.task)
+    manifest = ModelManifest(plan.dataset.name, schema, plan.dataset.reader, plan.learner, plan.task, copies)
     bundle = folder / "bundle"
     if plan.model.target.startswith("sklearn"):
         model = EstimatorModel(LogisticRegression(tol=0.05, max_iter=1000), task.outputs, classifies=True)

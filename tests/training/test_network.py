@@ -122,7 +122,7 @@ def test_batches_of_windows_are_the_windows(training_project):
     from headframe.examples.encode import Examples
 
     rows = np.random.default_rng(0).standard_normal((20, 3)).astype(np.float32)
-    examples = Examples(None, rows, rows * 2, 4, 2, np.arange(15), np.arange(15))
+    examples = Examples(None, rows, rows * 2, 4, 2, np.arange(15), np.arange(15), np.arange(0))
     inputs, target = TensorExamples(examples, torch.device("cpu")).take(torch.tensor([14, 0, 7]))
     for place, first in enumerate([14, 0, 7]):
         assert np.array_equal(inputs[place], rows[first : first + 4])

@@ -264,3 +264,21 @@ def test_fake_files_and_packages_meet_the_shipped_contracts(tmp_path: Path, name
     shipped = DatasetConfig.model_validate(fake_data.settings(name))
     record = ingest(shipped, Places(tmp_path, fake_data.mirror(name)))
     assert validate(shipped, record, Places(tmp_path).of_step(tmp_path / "report")).expectations == number
+
+
+@pytest.mark.parametrize("nullable", [False, True])
+@pytest.mark.parametrize("at", [2**53, 2**62 + 1, -(2**53), -(2**62) - 1])
+def test_bounds_of_integers_are_compared_as_integers(
+    store: Callable[[dict[str, pa.Array]], Table], at: int, nullable: bool
+) -> None:
+    table = store({"i": pa.array([at - 1, at, at + 1, None] if nullable else [at - 1, at, at + 1], pa.int64())})
+    for bound, beyond in ({"max": at}, at + 1), ({"min": at}, at - 1), ({"one_of": [at - 1, at]}, at + 1):
+        contract = TableContract.model_validate({"columns": {"i": {"dtype": "int", "nullable": nullable, **bound}}})
+        restored = TableContract.model_validate_json(contract.model_dump_json())
+        for each in (contract, restored):
+            failed = [result for result in check(table, each) if not result.passed]
+            assert [(result.unexpected, result.example) for result in failed] == [(1, str(beyond))]
+            assert str(at) in failed[0].constraint
+    wide = {"dtype": "int", "nullable": nullable, "min": -1e30, "max": 1e30}
+    loose = TableContract.model_validate({"columns": {"i": wide}})
+    assert all(result.passed for result in check(table, loose))

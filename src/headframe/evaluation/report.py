@@ -247,9 +247,10 @@ def _intended_use(results: EvaluationResults) -> list[str]:
     predicted = f"the next rows of {', '.join(data.inputs)}" if data.target is None else f"`{data.target}`"
     size = f"{trained.epochs:,} epochs, {trained.parameters:,} trainable parameters"
     rows = f"{results.measured.rows:,} test {results.examples}"
+    copies = f", without {trained.copies:,} rows that for its features equal measured ones" if trained.copies else ""
     return [
         f"Predicts {predicted} from raw rows with the columns {', '.join(f'`{name}`' for name in data.inputs)}.",
-        f"Trained on the training split of the data below ({size if trained.parameters else 'an estimator'}).",
+        f"Trained on the training split of the data below ({size if trained.parameters else 'an estimator'}){copies}.",
         (
             f"Measured on {rows} that were used neither to fit weights nor to stop training. Champions are chosen on "
             "these same rows, so the more versions are compared, the more the figures of the best one are inflated by "

@@ -11,6 +11,7 @@ from headframe.config.build import build
 from headframe.config.plan.data import CONTENT, ROW_ID
 from headframe.datasets import hashing
 from headframe.datasets.splits import SPLITS
+from headframe.errors import HeadframeError, Refused, Unavailable
 from headframe.gates.context import GateContext
 from headframe.gates.report import GateResult, Numbers
 
@@ -22,6 +23,9 @@ class Leakage:
     The split must come out as it was registered, and what was measured must be its test rows: all of them, where rows
     are examples; of a forecast, windows that begin in them. Rows of a series may repeat, so there every test row must
     come later than all others that were used.
+
+    Rows with different cells may also be one for the model's features, as texts that differ in blanks are. Unless the
+    data set says that its rows repeat, a model may have learned from no such copy of a test row.
     """
 
     def judge(self, context: GateContext) -> GateResult:
@@ -59,7 +63,27 @@ class Leakage:
                 f"{tested[shared][0]:016x}"
             )
             return GateResult.refuse("leaks", reason, numbers)
-        reason = f"none of the contents of {len(tested):,} test rows is among {len(learned):,} that were learned from"
+        if context.records.plan.dataset.repeats:
+            reason = f"none of the contents of {len(tested):,} test rows is among {len(learned):,} learned from"
+            return GateResult.accept("no leakage", reason, numbers)
+        return self._features(context, numbers)
+
+    def _features(self, context: GateContext, numbers: Numbers) -> GateResult:
+        try:
+            found = context.rows.learned_copies(context.records.model)
+        except (Unavailable, Refused):
+            raise
+        except HeadframeError as error:
+            return GateResult.refuse("unknown", f"the package does not encode the rows: {error}", numbers)
+        numbers["copies"] = max(copies for copies, _ in found.values())
+        numbers["left_out"] = max(left_out for _, left_out in found.values())
+        tested = f"{numbers['test']:,} test rows"
+        for name, (copies, _) in found.items():
+            if copies:
+                of = f"the features of member {name}" if name else "its features"
+                reason = f"{copies:,} rows that were learned from are, for {of}, copies of some of the {tested}"
+                return GateResult.refuse("leaks", reason, numbers)
+        reason = f"none of the {tested} is, as a raw row or for the model's features, a copy of a row learned from"
         return GateResult.accept("no leakage", reason, numbers)
 
     def _order(self, context: GateContext, numbers: Numbers) -> GateResult:

@@ -21,6 +21,7 @@ from headframe.errors import ConfigurationError, DataError, HeadframeError, Refu
 from headframe.evaluation.intervals import CONTENT, Resampling, block_length
 from headframe.evaluation.slices import append_contents, row_positions
 from headframe.examples.prepare import PreparedData, prepare
+from headframe.gates.copies import learned_copies
 from headframe.gates.predict import write_predictions
 from headframe.gates.records import SignedRecords
 from headframe.prediction.answers import differing_rows
@@ -265,6 +266,19 @@ class VersionRows:
         # Its own copy of the targets was scaled there and back; the version's copy was not.
         found = found.set_column(found.column_names.index("target"), "target", own.column("target"))
         return self.with_row_ids(found.select(expected))
+
+    def learned_copies(self, model: Path) -> dict[str, list[int]]:
+        """Return how many copies of test rows each part of a packaged model has learned from; see `copies`.
+
+        A model that brings code of its own encodes in an isolated process.
+        """
+        with tempfile.TemporaryDirectory() as scratch:
+            files = {name: str(Path(scratch) / name) for name in ("rows", "splits")}
+            pq.write_table(self.prepared.rows, files["rows"], compression="none")
+            with Path(files["splits"]).open("wb") as stream:
+                np.save(stream, self.prepared.splits)
+            found: dict[str, list[int]] = call_with_model(learned_copies, model, **files)
+            return found
 
     def with_row_ids(self, predictions: pa.Table) -> pa.Table:
         """Return predictions in the version's order with its columns `row_id`, `split` and `content`."""

@@ -48,6 +48,8 @@ class ModelManifest:
         reader: how the data set's files are read.
         learner: everything that decided the weights.
         task: which task, with its settings.
+        copies: which of the training and validation rows it did not learn from, as they equal rows that it is measured
+            on; positions among the rows that are used.
     """
 
     dataset: str
@@ -55,6 +57,7 @@ class ModelManifest:
     reader: Component
     learner: LearnerConfig
     task: TaskConfig
+    copies: tuple[int, ...] = ()
 
 
 def save_model(
@@ -119,6 +122,7 @@ def _save(folder: Path, manifest: ModelManifest, task: Task, write: Callable[[Pa
             "dataset": manifest.dataset,
             "columns": schema_to_json(manifest.schema),
             "reader": manifest.reader.model_dump(mode="json"),
+            "copies": list(manifest.copies),
             "learner": manifest.learner.model_dump(mode="json"),
             "outputs": list(task.outputs),
             "task": {"component": manifest.task.model_dump(mode="json"), "state": task.state()},

@@ -36,6 +36,12 @@ def task_state(bundle: Path) -> dict[str, Any]:
     return state
 
 
+def copies_left_out(bundle: Path) -> list[int]:
+    """Return which rows a model did not learn from, as they are copies; see `ModelManifest`."""
+    copies: list[int] = json.loads((bundle / MANIFEST).read_bytes())["copies"]
+    return copies
+
+
 def encoder_states(bundle: Path, name: str = "") -> Iterator[tuple[str, Any]]:
     """Yield what each encoder of a bundle has learned, with the path of member names; empty for a single model."""
     manifest = json.loads((bundle / MANIFEST).read_bytes())

@@ -23,7 +23,7 @@ from headframe.errors import HeadframeError
 from headframe.examples.prepare import PreparedData
 from headframe.library_warnings import shorten_warnings
 from headframe.prediction.bundle import ModelManifest, load_predictor, save_ensemble
-from headframe.prediction.layout import BUNDLE, MEMBERS, RESULT
+from headframe.prediction.layout import BUNDLE, MEMBERS, RESULT, copies_left_out
 from headframe.prediction.predictor import EnsemblePredictor, Predictor
 from headframe.prediction.threads import limited_threads
 from headframe.processes import cores, describe_exit
@@ -228,13 +228,14 @@ def _combine(job: TrainingJob, project: Project, prepared: PreparedData, folder:
         scores = np.stack(
             [scores_of(member, prepared, indices + ensemble.lookback - member.lookback) for member in members.values()]
         )
-        validation = splits == "validation"
+        copies = sorted({row for bundle in bundles.values() for row in copies_left_out(bundle)})
+        validation = (splits == "validation") & ~np.isin(indices, copies)
         target = prepared.targets(indices[validation], ensemble.lookback)
         if not task.predicts_probabilities:
             target = task.scores(target)
         combiner.fit(scores[:, validation], target, probabilities=task.predicts_probabilities)
         manifest = ModelManifest(
-            prepared.dataset.name, prepared.schema, prepared.dataset.reader, learner, prepared.component
+            prepared.dataset.name, prepared.schema, prepared.dataset.reader, learner, prepared.component, tuple(copies)
         )
         save_ensemble(folder / BUNDLE, manifest, task, bundles, combiner)
         write_outcome(folder, prepared, ensemble, combiner.combine(scores), [])
@@ -245,4 +246,5 @@ def _combine(job: TrainingJob, project: Project, prepared: PreparedData, folder:
         epochs=max(result.epochs for result in results),
         parameters=sum(result.parameters for result in results),
         members=tuple(members),
+        copies=max(result.copies for result in results),
     )

@@ -25,6 +25,7 @@ class Result(Record):
     epochs: int  # 0 for estimators; of an ensemble the most of any member
     parameters: int  # trainable parameters of all networks
     members: tuple[str, ...] = ()
+    copies: int = 0  # rows that were left out as copies of measured ones; of an ensemble the most of any member
 
 
 def identity_of(job: TrainingJob, root: Path, device: str = "") -> str:
@@ -66,7 +67,14 @@ def begin(folder: Path) -> None:
 
 
 def conclude(
-    folder: Path, identity: str, table: str, *, epochs: int, parameters: int, members: tuple[str, ...] = ()
+    folder: Path,
+    identity: str,
+    table: str,
+    *,
+    epochs: int,
+    parameters: int,
+    members: tuple[str, ...] = (),
+    copies: int = 0,
 ) -> Result:
     """Write `result.json`, after which the training counts as finished."""
     result = Result(
@@ -77,6 +85,7 @@ def conclude(
         epochs=epochs,
         parameters=parameters,
         members=members,
+        copies=copies,
     )
     write_record(folder / RESULT, result)
     return result

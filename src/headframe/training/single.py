@@ -54,7 +54,10 @@ def train_learner(job: TrainingJob, prepared: PreparedData, identity: str, folde
     examples = encode(prepared, learner)
     encoder = examples.encoder
     dataset, schema = prepared.dataset, prepared.schema
-    manifest = ModelManifest(dataset.name, schema, dataset.reader, learner, prepared.component)
+    copies = tuple(examples.copies.tolist())
+    if copies:
+        reporter.line(f"{len(copies):,} training or validation rows are copies for its features, and left out")
+    manifest = ModelManifest(dataset.name, schema, dataset.reader, learner, prepared.component, copies)
     reader = build(dataset.reader)
     history: list[Epoch] = []
     parameters, device = 0, "cpu"
@@ -78,7 +81,7 @@ def train_learner(job: TrainingJob, prepared: PreparedData, identity: str, folde
         scores = scores_of(predictor, prepared, indices)
         # A registered model is loaded on a CPU, so that is where its probe is predicted, whatever trained it.
         write_outcome(folder, prepared, make_predictor(schema, reader, task, encoder, model), scores, history)
-    return conclude(folder, identity, job.table, epochs=len(history), parameters=parameters)
+    return conclude(folder, identity, job.table, epochs=len(history), parameters=parameters, copies=len(copies))
 
 
 def _train_estimator(learner: LearnerConfig, task: Task, examples: Examples, reporter: Reporter) -> EstimatorModel:

@@ -118,10 +118,16 @@ def great_expectations() -> Any:
 def _range_text(low: float | None, high: float | None) -> str:
     bounds = []
     if low not in {None, -LARGEST}:
-        bounds.append(f"at least {low:g}")
+        bounds.append(f"at least {_number(low)}")
     if high not in {None, LARGEST}:
-        bounds.append(f"at most {high:g}")
+        bounds.append(f"at most {_number(high)}")
     return " and ".join(bounds) or "finite"
+
+
+def _number(bound: float) -> str:
+    """Return a bound in few digits, or in all where few would be another number."""
+    short = f"{bound:g}"
+    return short if float(short) == bound else str(bound)
 
 
 def _class_name(expectation: str) -> str:

@@ -1,8 +1,8 @@
 """The part of a plan that says what a data set is: sources, reader, columns, contract, split."""
 
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from headframe.config.plan.component import COLUMN_TYPES, DECLARED, Component, Name, narrow
 from headframe.config.targets.find_definition import submodules
@@ -12,6 +12,18 @@ from headframe.errors import some
 
 ROW_ID, CONTENT = "__row_id__", "__content__"
 """The columns that every table has besides those of its contract, which therefore may not have these names."""
+
+
+def _exact(bound: float) -> float:
+    """Return a bound as a float, as plans have always stored it, where a float can hold it; else as the int it is."""
+    return bound if abs(bound) > EXACT_FLOAT else float(bound)
+
+
+EXACT_FLOAT = 2**53
+"""Whole numbers beyond it are not all floats of their own."""
+
+Bound = Annotated[int | float, AfterValidator(_exact)]
+"""A bound of numbers; whole numbers are kept exactly."""
 
 
 class SourceConfig(Record):
@@ -27,8 +39,8 @@ class ColumnContract(Record):
     dtype: Name  # type of column: a module of `headframe.datasets.column_types`
     nullable: bool = False
     unique: bool = False
-    min: float | None = None  # smallest value, inclusive
-    max: float | None = None  # largest value, inclusive
+    min: Bound | None = None  # smallest value, inclusive
+    max: Bound | None = None  # largest value, inclusive
     one_of: tuple[str | int | bool, ...] | None = None  # the only values allowed
     min_length: int | None = Field(default=None, ge=0)  # characters of a string
     max_length: int | None = Field(default=None, ge=0)  # characters of a string
@@ -69,6 +81,7 @@ class TrainingDataConfig(Record):
     time: str | None = None  # column that orders the rows
     reader: Component  # a model reads rows to predict for as it does
     split: Component
+    repeats: bool = False  # whether rows with equal inputs are cases of their own, rather than copies of one
 
     @property
     def target_columns(self) -> tuple[str, ...]:

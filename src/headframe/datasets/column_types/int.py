@@ -1,9 +1,12 @@
 """Whole numbers."""
 
+import math
 from typing import ClassVar
 
 import pyarrow as pa
+from typing_extensions import override
 
+from headframe.config.plan.data import ColumnContract
 from headframe.datasets.column_types.base import ColumnType
 
 
@@ -13,3 +16,10 @@ class Int(ColumnType):
     stored: ClassVar[pa.DataType] = pa.int64()
     constraints: ClassVar[tuple[str, ...]] = ("min", "max", "one_of", "unique")
     ordered: ClassVar[bool] = True
+
+    @override
+    def bounds(self, contract: ColumnContract) -> tuple[int | None, int | None]:
+        # A float beside whole numbers would have them rounded to floats before they are compared.
+        low = None if contract.min in (None, -math.inf) else math.ceil(contract.min)
+        high = None if contract.max in (None, math.inf) else math.floor(contract.max)
+        return low, high

@@ -1,0 +1,119 @@
+"""Training has seen no copy: no row that its features make equal to a row that the model is measured on."""
+
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import sparse
+
+from headframe.config.build import build
+from headframe.config.load import load_plan
+from headframe.config.plan.plan import Plan
+from headframe.config.project import Project
+from headframe.datasets.ingest import ingest
+from headframe.datasets.table import Table
+from headframe.errors import DataError
+from headframe.examples.copies import row_hashes
+from headframe.examples.encode import Examples, encode
+from headframe.examples.prepare import PreparedData, prepare
+from headframe.places import Places
+
+SMALL = arrays(np.float32, st.tuples(st.integers(1, 12), st.integers(1, 3)), elements=st.sampled_from([0.0, -0.0, 1.0]))
+
+
+@settings(deadline=None)
+@given(SMALL)
+def test_rows_share_a_hash_where_all_numbers_are_equal(values: np.ndarray) -> None:
+    with_zeros = sparse.csr_matrix(values)
+    with_zeros.data[:] = with_zeros.data
+    for encoded in (values, sparse.csr_matrix(values), sparse.csr_matrix(values[:, ::-1])[:, ::-1].tocsr()):
+        hashes = row_hashes(encoded)
+        for one, row in enumerate(values):
+            assert [hashes[one] == other for other in hashes] == [bool((row == other).all()) for other in values]
+
+
+def plan_of(dataset: dict[str, Any], features: dict[str, Any]) -> Plan:
+    root = Path(__file__).resolve().parents[2]
+    plan = load_plan(["dataset=sms_spam", "model=logistic", "features=tfidf_word"], Project(root))
+    shaped = plan.model_dump(mode="json", by_alias=True)
+    shaped["dataset"] |= dataset
+    encoder = shaped["features"]["encoder"]
+    shaped["features"]["encoder"] = {"_target_": encoder["_target_"], **features} if features else encoder
+    return Plan.model_validate(shaped)
+
+
+def examples_of(plan: Plan, root: Path, mirror: Path | None = None) -> tuple[PreparedData, Examples]:
+    table = Table.open(root / ingest(plan.dataset, Places(root, mirror)).folder)
+    prepared = prepare(plan.dataset, plan.task, table)
+    return prepared, encode(prepared, plan.learner)
+
+
+WORDS = ["red", "green", "blue", "round", "flat", "old", "new", "cold", "warm", "dry"]
+TRIPLES = [f"{one} {two} {three}" for one, two, three in permutations(WORDS, 3)]
+VARIANTS = [*TRIPLES, *(f"{text.upper().replace(' ', '  ')}!" for text in TRIPLES[::8])]
+"""Texts, and some of them once more in other letters and with other blanks."""
+
+
+def by_hand(prepared: PreparedData, examples: Examples) -> tuple[set[str], set[str], set[str]]:
+    """The encoded rows of each split as text, by a plain loop."""
+    dense = examples.inputs.toarray() if sparse.issparse(examples.inputs) else examples.inputs
+    texts = [repr(row.tolist()) for row in dense]
+    test = {texts[row] for row in np.flatnonzero(prepared.splits == "test")}
+    return {texts[row] for row in examples.train}, {texts[row] for row in examples.validation}, test
+
+
+def messages(root: Path, texts: list[str]) -> dict[str, Any]:
+    (root / "own.tsv").write_text("".join(f"{'ham' if at % 2 else 'spam'}\t{text}\n" for at, text in enumerate(texts)))
+    return {"name": "own", "sources": {"own": {"uri": "file:own.tsv"}}, "contract": {"columns": {
+        "label": {"dtype": "string"}, "text": {"dtype": "string"}}}}  # fmt: skip
+
+
+def test_texts_that_the_encoder_cannot_tell_apart_are_not_learned_from(tmp_path: Path) -> None:
+    words = {"analyzer": "word", "ngrams": [1, 2]}
+    prepared, examples = examples_of(plan_of(messages(tmp_path, VARIANTS), words), tmp_path)
+    training, validation, test = by_hand(prepared, examples)
+    assert not training & (validation | test)
+    assert not validation & test
+    assert len(examples.copies) > 5
+    assert prepared.splits[examples.copies].tolist().count("test") == 0
+    # Characters tell them apart, so other features lose no row; the test rows are the same.
+    letters = {"analyzer": "char", "ngrams": [1, 3], "lower": False}
+    other, all_told = examples_of(plan_of(messages(tmp_path, VARIANTS), letters), tmp_path)
+    assert len(all_told.copies) == 0
+    assert other.splits.tolist() == prepared.splits.tolist()
+
+
+def test_the_statistics_of_features_come_from_the_rows_that_remain(tmp_path: Path) -> None:
+    plan = plan_of(messages(tmp_path, VARIANTS), {"analyzer": "word", "ngrams": [1, 2]})
+    prepared, examples = examples_of(plan, tmp_path)
+    alone = build(plan.features.encoder)
+    alone.fit(prepared.rows.take(pa.array(examples.train)), plan.dataset.inputs)
+    assert alone.state() == examples.encoder.state()
+
+
+def test_where_few_values_repeat_the_plan_says_whether_they_are_copies(tmp_path: Path) -> None:
+    settings = messages(tmp_path, [f"value {at % 7}, case {at}" for at in range(300)])
+    few = {"analyzer": "word", "ngrams": [1, 1], "max_features": 1}
+    with pytest.raises(DataError, match=r"for Tfidf, .* rows apart, .* copies .* set dataset\.repeats=true"):
+        examples_of(plan_of(settings, few), tmp_path)
+    prepared, examples = examples_of(plan_of({**settings, "repeats": True}, few), tmp_path)
+    assert len(examples.train) == (prepared.splits == "train").sum()
+    assert len(examples.copies) == 0
+
+
+def test_no_test_message_has_the_token_ids_of_a_training_row(real_data: Path, tmp_path: Path) -> None:
+    plan = load_plan(
+        ["dataset=sms_spam", "model=sequence_cnn", "features=tokens_word"], Project(Path(__file__).resolve().parents[2])
+    )
+    prepared, examples = examples_of(plan, tmp_path, real_data)
+    training, validation, test = by_hand(prepared, examples)
+    assert (prepared.splits == "test").sum() == 1120
+    assert not training & (validation | test)
+    assert not validation & test
+    assert 0 < len(examples.copies) < 60
