@@ -71,7 +71,12 @@ def test_a_data_set_whose_parts_fit_is_accepted(project: Project):
         (
             {"split": {"_target_": f"{SPLITS}.TimeSplitter", "train": 5, "validation": 5, "test": 5}, "time": "b"},
             {},
-            "dataset.time=b: TimeSplitter splits by time, but the column is string; give it dtype timestamp",
+            "dataset.time=b: the column orders the rows, but it is string, of which 10 may come before 9",
+        ),
+        (
+            {"time": "b"},  # whatever splits the rows: the leakage gate compares times, too
+            {},
+            "dataset.time=b: the column orders the rows, but it is string",
         ),
         (
             {"split": {"_target_": f"{SPLITS}.PredefinedSplitter", "validation": 0.1, "salt": "x"}},

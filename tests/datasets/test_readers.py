@@ -163,6 +163,9 @@ def idx(array: np.ndarray) -> bytes:
         (lambda images, labels: (b"PNG" + images, labels), "is no IDX file"),
         (lambda images, labels: (images, idx(np.zeros(3))), "holds 4 images"),
         (lambda images, labels: (idx(np.zeros((4, 3, 3))), labels), r"images of \(3, 3\)"),
+        (lambda images, labels: (idx(np.zeros((4, 3, 2))), labels), r"images of \(3, 2\)"),
+        (lambda images, labels: (idx(np.zeros((4, 6))), labels), r"images of \(6,\)"),
+        (lambda images, labels: (idx(np.zeros((4, 1, 2, 3))), labels), r"images of \(1, 2, 3\)"),
     ],
 )
 def test_idx_files_that_do_not_fit_are_refused(tmp_path: Path, spoil: Callable[..., Any], message: str) -> None:

@@ -55,14 +55,14 @@ def _faults(dataset: DatasetConfig, own_source: Path) -> Iterator[str]:
             yield f"dataset.split.{key}={name}: dataset.contract.columns has no such column; {nearest(name, columns)}"
         elif not class_constant(column_type_target(columns[name].dtype), "groups", own_source):
             yield f"dataset.split.{key}={name}: {columns[name].dtype} cells hold no name of a split"
-    if class_constant(split.target, "by_time", own_source):
-        if dataset.time is None:
+    if dataset.time is None:
+        if class_constant(split.target, "by_time", own_source):
             yield f"dataset.time has no value, but {split.class_name} splits by time; name the column that orders rows"
-        elif not class_constant(column_type_target(columns[dataset.time].dtype), "ordered", own_source):
-            yield (
-                f"dataset.time={dataset.time}: {split.class_name} splits by time, but the column is "
-                f"{columns[dataset.time].dtype}; give it dtype timestamp, int or float in dataset.contract.columns"
-            )
+    elif not class_constant(column_type_target(columns[dataset.time].dtype), "ordered", own_source):
+        yield (
+            f"dataset.time={dataset.time}: the column orders the rows, but it is {columns[dataset.time].dtype}, of "
+            "which 10 may come before 9; give it dtype timestamp, int or float in dataset.contract.columns"
+        )
 
 
 def _contract_faults(path: str, column: ColumnContract, own_source: Path) -> Iterator[str]:

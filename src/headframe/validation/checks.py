@@ -62,13 +62,13 @@ def check(table: Table, contract: TableContract) -> list[ExpectationResult]:
     valued = {count.of.column for count in counts if count.of.scope == "rows" and count.of.settings}
     tensors = _columns(counts, present, "arrow", ("arrow_not_null", "arrow_between"))
     if columns or tensors:
-        for chunk in _chunks(table, [*columns, *tensors]):
+        for chunk in _chunks(table, [*dict.fromkeys([*columns, *tensors])]):
             if columns:
                 series = {name: _series(chunk.column(name), name in valued) for name in columns}
                 validator.validate("rows", pd.DataFrame(series, copy=False))
             for count in counts:
                 if count.of.column in tensors and count.of.scope == "arrow":
-                    _check_tensor(count, chunk.column(count.of.column))
+                    _check_exactly(count, chunk.column(count.of.column))
     for count in counts:
         if count.of.scope == "column" and count.error is None:
             _check_unique(validator, count, table)
@@ -218,12 +218,14 @@ def _empty(names: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame({name: [] for name in names})
 
 
-def _check_tensor(count: _RunningCount, column: pa.ChunkedArray) -> None:
+def _check_exactly(count: _RunningCount, column: pa.ChunkedArray) -> None:
     if count.of.name == "arrow_not_null":
         count.add(column.null_count)
     elif count.of.name == "arrow_between":
         for part in column.chunks:
-            values = part.drop_null().to_numpy_ndarray().reshape(len(part) - part.null_count, -1)
+            present = part.drop_null()
+            is_tensor = isinstance(part.type, pa.FixedShapeTensorType)
+            values = (present.to_numpy_ndarray() if is_tensor else present.to_numpy()).reshape(len(present), -1)
             low, high = count.of.settings["min_value"], count.of.settings["max_value"]
             fine = np.isfinite(values) if values.dtype.kind == "f" else np.ones_like(values, dtype=bool)
             if low is not None:

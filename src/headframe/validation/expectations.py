@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from headframe.config.plan.data import ColumnContract, TableContract
+from headframe.config.plan.data import EXACT_FLOAT, ColumnContract, TableContract
 from headframe.datasets.column_types.base import LARGEST, column_type
 from headframe.datasets.schema import OWN
 
@@ -71,7 +71,9 @@ def _column_expectations(column: str, contract: ColumnContract) -> Iterator[Expe
     low, high = of_type.bounds(contract)
     if low is not None or high is not None:
         settings = {"min_value": low, "max_value": high}
-        scope, name = ("arrow", "arrow_between") if of_type.arrays else ("rows", "expect_column_values_to_be_between")
+        # Great Expectations takes bounds as floats, which cannot tell large whole numbers apart.
+        ours = of_type.arrays or any(isinstance(each, int) and abs(each) >= EXACT_FLOAT for each in (low, high))
+        scope, name = ("arrow", "arrow_between") if ours else ("rows", "expect_column_values_to_be_between")
         yield Expectation(scope, f"must be {_range_text(low, high)}", column, name, settings)
     if contract.one_of is not None:
         allowed = list(contract.one_of)

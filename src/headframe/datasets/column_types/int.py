@@ -20,6 +20,6 @@ class Int(ColumnType):
     @override
     def bounds(self, contract: ColumnContract) -> tuple[int | None, int | None]:
         # A float beside whole numbers would have them rounded to floats before they are compared.
-        low = None if contract.min in (None, -math.inf) else math.ceil(contract.min)
-        high = None if contract.max in (None, math.inf) else math.floor(contract.max)
+        low = None if contract.min is None or contract.min == -math.inf else math.ceil(contract.min)
+        high = None if contract.max is None or contract.max == math.inf else math.floor(contract.max)
         return low, high

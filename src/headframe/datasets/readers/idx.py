@@ -73,7 +73,7 @@ class Idx(Reader):
     ) -> Iterator[pa.ExtensionArray]:
         """Yield the images of a file, many at a time."""
         kind = schema.field(self.image).type
-        if shape[1:] != tuple(size for size in kind.shape if size != 1):
+        if shape[1:] not in {tuple(kind.shape), *([tuple(kind.shape[:-1])] if kind.shape[-1] == 1 else [])}:
             raise DataError(f"{file} holds images of {shape[1:]}, but the contract has {tuple(kind.shape)}")
         pixels, left = prod(shape[1:]), shape[0]
         while left:
