@@ -249,7 +249,8 @@ def test_the_tables_tell_what_is_in_them(root: Path, capsys: pytest.CaptureFixtu
     (root / "conf" / "dataset" / "small.yaml").write_text(
         "name: small\ntitle: Small\nlicence: CC0\ncitation: none\nsources: {rows: {uri: 'file:small.csv'}}\n"
         "reader: {_target_: headframe.datasets.readers.delimited.Delimited}\ninputs: [row]\ntarget: label\n"
-        "tasks: [classification]\nmax_rejected: 1\nsplit: {_target_: headframe.datasets.splits.HashSplitter}\n"
+        "tasks: [classification]\nmax_rejected: 1\n"
+        "split: {_target_: headframe.datasets.splits.HashSplitter, validation: 0.2, test: 0.2}\n"
         f"contract: {contract}\n"
     )
     (root / "small.csv").write_text("row,label\n1,a\nmany,b\n3,b\n")
