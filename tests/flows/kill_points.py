@@ -125,7 +125,7 @@ def fork(work: Callable[[], int]) -> int:
     child = os.fork()
     if child:
         return child
-    code = 70
+    code = 1  # as Python ends with an error that nobody catches
     try:
         code = work()
     except BaseException:  # the child must not go on as if it were its parent
