@@ -23,7 +23,6 @@ from headframe.evaluation.significance import (
     mcnemar_power,
     mcnemar_rows,
     paired_bootstrap,
-    spend_alpha,
 )
 from headframe.tasks.classification import Classification
 from headframe.tasks.regression import Regression
@@ -84,12 +83,6 @@ def test_no_number_of_rows_finds_what_is_not_there():
 def test_holm_is_that_of_statsmodels(p_values: list[float]):
     expected = multipletests(p_values, method="holm")[1] if p_values else []
     np.testing.assert_allclose(holm(p_values), expected)
-
-
-def test_what_is_spent_adds_up_to_alpha():
-    assert sum(spend_alpha(0.05, each) for each in range(1, 200_000)) == pytest.approx(0.05, rel=1e-4)
-    assert sum(spend_alpha(0.05, each) for each in range(1, 200_000)) < 0.05
-    assert spend_alpha(0.05, 1) == pytest.approx(0.05 * 6 / math.pi**2)
 
 
 def test_pairs_count_contents_once_and_know_how_far_the_share_can_be_trusted():

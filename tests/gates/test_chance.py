@@ -23,9 +23,9 @@ from headframe.evaluation.significance import (
     cosine_gain,
     mcnemar_rows,
     paired_bootstrap,
-    spend_alpha,
 )
 from headframe.gates.better import Better
+from headframe.gates.error_control.familywise import spend_alpha
 from headframe.tasks.regression import Regression
 
 PAIRS = 1000

@@ -41,14 +41,15 @@ from headframe.evaluation.significance import (
     diebold_mariano,
     mcnemar,
     paired_bootstrap,
-    spend_alpha,
 )
 from headframe.gates.better import Better
 from headframe.gates.context import GateContext
+from headframe.gates.error_control.familywise import spend_alpha
 from headframe.gates.judge import judge_version
 from headframe.gates.page import page
-from headframe.gates.report import GateReport, GateResult
+from headframe.gates.report import GateReport, GateResult, SpentLevel
 from headframe.gates.request import GateRequest
+from headframe.gates.rows import VersionRows
 from headframe.gates.stored_report import fetch_report, report_bytes, store_report
 from headframe.places import Places
 from headframe.registry.layout import SIGNATURE
@@ -87,11 +88,9 @@ class Arena:
     names: dict[str, str]
 
     def judge(
-        self, name: str, champion: str | None, gates: dict[str, Any], *, tries: int = 1, candidates: int = 1,
-        reproduced: str | None = None,
+        self, name: str, champion: str | None, gates: dict[str, Any], *, tries: int = 1, **known: Any
     ) -> GateReport:  # fmt: skip
-        request = self.request(name, champion, gates, tries=tries, candidates=candidates, reproduced=reproduced)
-        return judge_version(request)
+        return judge_version(self.request(name, champion, gates, level=spend_alpha(0.05, tries), tries=tries, **known))
 
     def request(self, name: str, champion: str | None, gates: dict[str, Any], **known: Any) -> GateRequest:
         version = resolve(self.names.get(name, name), self.uri)
@@ -194,6 +193,52 @@ def test_a_better_classifier_is_better_and_the_other_way_round_worse(arena: Aren
         pytest.approx(-numbers["high"]),
         pytest.approx(-numbers["low"]),
     )
+
+
+def test_validation_rows_decide_first_and_then_no_test_row_is_read(arena: Arena, monkeypatch: pytest.MonkeyPatch):
+    gates = {name: gate(name) for name in ("validation", "minimum", "better")}
+    with ExitStack() as stack:
+        tables = [arena.context(each, None, stack).validation.rows.predictions for each in ("digits", "worse")]
+    right = [pc.equal(each["target"], each["prediction"]).to_numpy() for each in tables]
+    wins, losses = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
+    shown = arena.judge("digits", "worse", gates)
+    assert [each.gate for each in shown.results] == ["validation", "minimum", "better"]
+    assert (shown.results[0].verdict, shown.results[0].numbers["p"]) == ("better", mcnemar(wins, losses))
+    assert set(tables[0]["split"].to_pylist()) == {"validation"}
+    assert (shown.rows, shown.tested) == (
+        397, SpentLevel(p=shown.results[2].numbers["p"], level=spend_alpha(0.05, 1), candidates=1)
+    )  # fmt: skip
+
+    read = VersionRows.stored.func
+
+    def validation_alone(rows: VersionRows) -> pa.Table:
+        assert rows.split == "validation"
+        return read(rows)
+
+    monkeypatch.setattr(VersionRows, "stored", property(validation_alone))
+    for name, champion in (("worse", "digits"), ("twin", "digits")):
+        refused = arena.judge(name, champion, gates)
+        [found] = refused.results
+        assert (found.passed, found.verdict, refused.tested, refused.rows) == (False, "not better", None, 0)
+        assert "validation rows (p " in found.reason
+        assert refused.reason.endswith(" allowed), so no test row was consulted and nothing spent")
+        assert "no test rows consulted" in page(refused, "a" * 64)
+
+
+@pytest.mark.parametrize(
+    ("name", "champion", "verdict"),
+    [
+        ("digits", None, "no champion"), ("series", "chance", "not decided"),
+        ("brier", "dim", "better"), ("digits", "series", "not decided"), ("elsewhere", "digits", "not better"),
+    ],
+)  # fmt: skip
+def test_validation_decides_for_every_task_and_where_it_cannot_the_test_rows_do(
+    arena: Arena, name: str, champion: str | None, verdict: str
+):
+    found = arena.verdict("validation", name, champion)
+    print(found.reason)
+    assert found.verdict == verdict
+    assert found.passed == (verdict != "not better") == (not found.is_final)
 
 
 def test_an_equal_version_is_not_better_where_rows_suffice_and_has_too_few_where_not(arena: Arena):
@@ -972,6 +1017,9 @@ def test_every_policy_composes_with_every_experiment(name: str, experiment: str,
     assert promotion.policy == name
     assert {"minimum", "better", "baselines", "contract", "leakage", "parity"} <= set(promotion.gates)
     assert promotion.approvals.needed == {"solo": 0, "team": 1, "strict": 2}[name]
+    assert promotion.error_control.class_name == {"solo": "Addis", "team": "Addis", "strict": "Familywise"}[name]
+    assert next(iter(promotion.gates)) == "validation", "decides first"
+    assert build(promotion.error_control).level([], 1) > 0
     for component in promotion.gates.values():
         build(component)
 
@@ -987,8 +1035,9 @@ def test_every_gate_is_in_the_strictest_policy_as_it_is_shipped(name: str, repos
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("better.alpha=0", "greater than 0"),
-        ("better.alpha=0.5", "less than 0.5"),
+        ("validation.alpha=0", "greater than 0"),
+        ("validation.alpha=1", "less than 1"),
+        ("better.alpha=0.05", "no such key; for .alpha.: choose one of effect"),
         ("better.effect=-1", "greater than 0"),
         ("better.power=1", "less than 1"),
         ("better.test=wilcoxon", "one of auto, mcnemar"),

@@ -140,7 +140,7 @@ def test_a_budget_is_kept_at_its_bound(
 def report(*results: GateResult) -> GateReport:
     return GateReport(
         model="digits", version=1, bundle="b", champion=None, champion_bundle=None, policy="p", settings={}, rows=1,
-        rows_digest="", digests={}, tries=1, candidates=1, results=results,
+        error_control={}, rows_digest="", digests={}, tested=None, tries=1, candidates=1, results=results,
     )  # fmt: skip
 
 

@@ -12,7 +12,10 @@ from headframe.ledger.rules import require_valid_payloads
 DIGESTS = {"bundle": "b", "report": "r", "signature": "s"}
 RESULT = {"gate": "minimum", "verdict": "reached", "reason": "0.9"}
 WHOLE: dict[Kind, dict[str, Any]] = {
-    "gate": {"passed": True, "reason": "0.9", "results": [RESULT], "champion": None, "commit": ""},
+    "gate": {
+        "passed": True, "reason": "0.9", "results": [RESULT], "champion": None, "commit": "", "tested": None,
+        "error_control": {"_target_": "headframe.gates.error_control.addis.Addis"},
+    },
     "approve": {"approval": "signed"},
     "reject": {"reason": "no"},
     "promote": {
@@ -74,6 +77,20 @@ def test_other_entries_name_the_model_only(kind: Kind) -> None:
 @pytest.mark.parametrize("result", ["reached", {}, {**RESULT, "verdict": None}, {**RESULT, "reason": 1}, None])
 def test_every_result_of_a_gate_has_its_three_texts(result: object) -> None:
     assert "it has no valid results, so" in problem(entry("gate", 1, results=[RESULT, result]))
+
+
+SPENT = {"p": 0.2, "level": 0.01, "candidates": 1}
+
+
+@pytest.mark.parametrize(
+    "tested",
+    [{}, {**SPENT, "p": "0.2"}, {**SPENT, "p": True}, {**SPENT, "level": -0.1}, {**SPENT, "p": float("nan")},
+     {**SPENT, "candidates": 0}, {**SPENT, "candidates": 1.5}],
+)  # fmt: skip
+def test_what_a_test_has_spent_is_three_numbers(tested: dict[str, Any]) -> None:
+    require_valid_payloads([*CHAIN, entry("gate", 3, 2, champion=1, tested=SPENT)])
+    assert "it has no valid tested, so" in problem(*CHAIN, entry("gate", 3, 2, champion=1, tested=tested))
+    assert "it has no valid tested, so" in problem(*CHAIN, entry("gate", 3, 2, champion=None, tested=SPENT))
 
 
 def test_approvals_are_texts() -> None:

@@ -22,7 +22,8 @@ from team_project import (
 
 from headframe.config.plan.promotion import TeamConfig
 from headframe.errors import Refused
-from headframe.evaluation.significance import mcnemar, spend_alpha
+from headframe.evaluation.significance import mcnemar
+from headframe.gates.error_control.familywise import spend_alpha
 from headframe.gates.judge import judge_version
 from headframe.gates.request import GateRequest
 from headframe.gates.stored_report import store_report
@@ -33,7 +34,7 @@ from headframe.promotion.approve import approve, record_approval, sign_approval
 from headframe.promotion.promote import promote
 from headframe.promotion.promotion_checks import promotion_problems
 from headframe.promotion.rollback import rollback
-from headframe.promotion.rules import reproduction_verdict
+from headframe.promotion.rules import allowed_level, reproduction_verdict
 from headframe.promotion.run_gates import run_gates
 from headframe.promotion.service import PromotionService
 from headframe.promotion.verify import verify
@@ -44,12 +45,12 @@ from headframe.signing.trust import Trust
 
 BETTER = {
     "_target_": "headframe.gates.better.Better",
-    "alpha": 0.05, "effect": 0.01, "power": 0.8, "test": "auto", "resamples": 2000,
+    "effect": 0.01, "power": 0.8, "test": "auto", "resamples": 2000,
 }  # fmt: skip
 GATES = {"minimum": MINIMUM, "better": BETTER}
 
 
-@pytest.mark.parametrize("changes", [{"_target_": "headframe.gates.minimum.Minimum"}, {"alpha": 0.49}, {"effect": 0.2}])
+@pytest.mark.parametrize("changes", [{"_target_": "headframe.gates.minimum.Minimum"}, {"power": 0.5}, {"effect": 0.2}])
 def test_gates_that_were_asked_for_less_than_is_in_force_do_not_count(changes: dict[str, Any], team: TeamProject):
     promote_versions(team, 1, service=team.service(gates=GATES))
     changed = {**BETTER, **changes}
@@ -68,6 +69,7 @@ def forge(team: TeamProject, number: int, service: PromotionService, key: Signin
     report = judge_version(GateRequest(
         version, service.version("digits", present.version), service.promotion, uri=service.uri,
         root=service.root, trust=service.trust,
+        level=allowed_level(entries, number, present.version, service.promotion),
     ))  # fmt: skip
     assert not report.passed
     results = tuple(
@@ -87,6 +89,8 @@ def forge(team: TeamProject, number: int, service: PromotionService, key: Signin
             for each in results
         ],
         "champion": present.version,
+        "tested": None if report.tested is None else report.tested.model_dump(),
+        "error_control": report.error_control,
         "commit": "",
         "digests": {
             **service.registered_digests(version), **report.digests, **stored, "bundle": files.bundle,
@@ -172,7 +176,7 @@ def test_the_best_of_twenty_has_twenty_candidates(team: TeamProject):
     report = gate_version(team, 3, service).report
     assert (report.tries, report.candidates) == (2, 20)
     numbers = report.results[-1].numbers
-    assert numbers["alpha_used"] == pytest.approx(spend_alpha(0.05, 2) / 20)
+    assert numbers["alpha_used"] == pytest.approx(numbers["level"] / 20)
 
 
 def test_the_best_of_many_equally_good_ones_passes_no_more_often_than_allowed():

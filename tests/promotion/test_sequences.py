@@ -8,11 +8,11 @@ import pytest
 from team_project import MINIMUM
 
 from headframe.config.plan.promotion import Approvals, Person, PromotionConfig, TeamConfig
-from headframe.gates.report import GateReport, GateResult
+from headframe.gates.report import GateReport, GateResult, SpentLevel
 from headframe.ledger.entries import Entry, Kind, champion_entry, format_time, parse_time
+from headframe.ledger.past_tests import earlier_tests, past_tests
 from headframe.ledger.rules import (
     count_candidates,
-    count_tries,
     entries_since_champion,
     grounds,
     last_gate_entry,
@@ -91,7 +91,8 @@ class Chain:
         present = champion_entry(self.entries)
         match what:
             case "gate":
-                return self.add("gate", version, by, champion=present.version if present else None)
+                tested = {"p": 0.4, "level": 1e-6, "candidates": 1} if present else None
+                return self.add("gate", version, by, champion=present.version if present else None, tested=tested)
             case "approve":
                 return self.add("approve", version, by, approval=self.approval(version, by))
             case "promote":
@@ -116,13 +117,13 @@ class Chain:
         present = champion_entry(self.entries)
         gated = last_gate_entry(self.entries, version)
         assert gated is not None
-        champion = gated.payload["champion"]
+        champion, tested = gated.payload["champion"], gated.payload["tested"]
         return GateReport(
             model="digits", version=version, bundle=f"bundle {version}", champion=champion,
             champion_bundle=present.digests["bundle"] if present and champion else None, policy="team",
             settings={"minimum": self.rules.promotion.gates["minimum"].model_dump(mode="json")},
-            rows=1, rows_digest="", digests={},
-            tries=count_tries(self.entries[: gated.number - 1], version, champion), candidates=1,
+            error_control={}, rows=1, rows_digest="", digests={},
+            tested=None if tested is None else SpentLevel(**tested), tries=1, candidates=1,
             results=(GateResult(gate="minimum", passed=True, verdict="reached", reason="accuracy 0.9"),),
         )  # fmt: skip
 
@@ -307,14 +308,34 @@ def test_a_rejection_is_remembered_until_its_version_is_champion(keys: dict[str,
     assert last_rejection(chain.entries, 3) is None
 
 
-def test_tries_are_versions_compared_with_one_champion_in_all_of_its_periods(keys: dict[str, SigningKey]) -> None:
+def test_a_version_is_one_test_against_one_champion_in_all_of_its_periods(keys: dict[str, SigningKey]) -> None:
     chain = told(
-        keys, "gate 1, gate 2, gate 2, promote 1, gate 2, gate 3, gate 4, promote 4, gate 2, rollback 1, gate 5"
+        keys, "gate 1, gate 2, gate 2, promote 1, gate 2, gate 3, gate 4, promote 4, gate 2, rollback 1, gate 5, gate 3"
     )
-    for version, champion, tries in (
-        (1, None, 2), (3, None, 3), (2, 1, 4), (6, 1, 5), (2, 4, 1), (3, 4, 2), (9, 8, 1),
-    ):  # fmt: skip
-        assert count_tries(chain.entries, version, champion) == tries, (version, champion)
+
+    def pairs(version: int, champion: int) -> list[tuple[int, int]]:
+        return [(each.version, each.champion) for each in earlier_tests(chain.entries, version, champion)]
+
+    made = [(2, 1), (3, 1), (4, 1), (2, 4), (5, 1)]
+    found = past_tests(chain.entries)
+    assert [(each.version, each.champion) for each in found] == made
+    assert [each.promoted_after for each in found] == [None, None, 3, None, None]
+    assert pairs(6, 1) == made
+    assert pairs(2, 1) == []
+    assert pairs(3, 1) == made[:1], "as when it was first tested"
+    assert pairs(2, 4) == made[:3]
+
+
+def test_a_promotion_earns_when_it_is_written_and_once(keys: dict[str, SigningKey]) -> None:
+    chain = told(keys, "gate 1, promote 1, gate 2, gate 3, promote 2, rollback 1, gate 2, promote 2")
+    assert [(each.version, each.promoted_after) for each in past_tests(chain.entries)] == [(2, 2), (3, None)]
+    assert [each.promoted_after for each in past_tests(chain.entries[:4])] == [None, None]
+
+
+def test_what_validation_rows_have_refused_is_no_test(keys: dict[str, SigningKey]) -> None:
+    chain = told(keys, "gate 1, promote 1, gate 2")
+    chain.add("gate", 3, "bert", champion=1, tested=None)
+    assert [each.version for each in past_tests(chain.entries)] == [2]
 
 
 def test_candidates_are_versions_registered_since_the_champion_and_not_tried(keys: dict[str, SigningKey]) -> None:

@@ -217,9 +217,11 @@ def train(plan: Plan, data: Ingested, root: Path, name: str = "trained", steps: 
 
 def _write_predictions(folder: Path, plan: Plan, predictor: Predictor, rows: pa.Table, parts: np.ndarray) -> None:
     lookback, horizon = predictor.lookback, predictor.horizon
-    where = np.flatnonzero(parts == "test")
+    measured = [np.flatnonzero(parts == part) for part in ("test", "validation")]
     if lookback:
-        where = where[:50]  # first target rows
+        measured = [where[:50] for where in measured]  # first target rows
+    where, splits = np.concatenate(measured), np.repeat(["test", "validation"], [len(each) for each in measured])
+    if lookback:
         probe = rows.slice(int(where[0]) - lookback, lookback)
         scores = predictor.scores(rows, where - lookback)
         encoded = predictor.task.encode(rows.select(list(plan.dataset.inputs)))
@@ -230,7 +232,7 @@ def _write_predictions(folder: Path, plan: Plan, predictor: Predictor, rows: pa.
         scores = predictor.scores(tested)
         target = predictor.task.encode(tested.select([plan.dataset.target]))
     found = predictor.task.predictions(scores, target)
-    found = found.add_column(0, "split", pa.array(["test"] * len(where)))
+    found = found.add_column(0, "split", pa.array(splits, pa.string()))
     found = found.add_column(0, "row_id", rows.column(ROW_ID).take(where))
     pq.write_table(found, folder / "predictions.parquet")
     probe = probe.select(list(predictor.schema.names))
@@ -243,7 +245,7 @@ def evaluate(plan: Plan, trained: Trained, root: Path) -> Evaluated:
     folder = root / f"{trained.folder}-evaluated"
     (folder / "plots").mkdir(parents=True)
     task = load(root / trained.folder / "bundle", root).task
-    found = pq.read_table(root / trained.folder / "predictions.parquet")
+    found = pq.read_table(root / trained.folder / "predictions.parquet", filters=[("split", "=", "test")])
     metrics = {k: Interval(value=v, low=v - 0.01, high=v + 0.01) for k, v in task.measure(found).items()}
     (folder / "metrics.json").write_text("{}", encoding="utf-8")
     (folder / "slices.json").write_text("{}", encoding="utf-8")

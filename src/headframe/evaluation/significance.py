@@ -16,10 +16,7 @@ direction of the metric.
   losses that also have a memory of their own, the first alone promoted up to 7 % of equally good models where 5 % were
   allowed, and 11 % where there were only five horizons of rows.
 
-Several challengers to one champion: the k-th is tested at alpha * 6 / (pi^2 k^2). These add up to alpha over any
-number of tries, so that by Bonferroni's inequality the chance that any equally good one is promoted stays below alpha
-(alpha spending by summable weights: Foster and Stine 2008, doi:10.1111/j.1467-9868.2007.00643.x). Where one of m
-candidates may have been picked by its score on these very rows, it is tested at 1/m of that, by the same inequality.
+At which level each of many challengers is tested is `gates/error_control`.
 """
 
 from __future__ import annotations
@@ -46,11 +43,6 @@ HORIZONS_A_COSINE = 4
 With four, equally good models were promoted in 4.3 to 6.2 % of simulations where 5 % were allowed."""
 
 FEWEST_COSINES = 2
-
-
-def spend_alpha(alpha: float, tries: int) -> float:
-    """Return the share of `alpha` that the try of this number, from 1, may use."""
-    return alpha * 6 / (math.pi**2 * tries**2)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

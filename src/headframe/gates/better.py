@@ -1,12 +1,9 @@
 """Better than the champion on the same rows, by a paired test."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
-
-from pydantic import Field
+from typing import ClassVar
 
 from headframe.evaluation.paired import TESTS, PairedComparison, PairedTest
-from headframe.evaluation.significance import spend_alpha
 from headframe.gates.context import GateContext
 from headframe.gates.report import CHAMPION, GateResult, Numbers
 
@@ -16,16 +13,12 @@ class Better(PairedComparison):
     """Require that the version is better than the champion by more than chance.
 
     Only the verdict `better` passes; for the others see `PairedComparison`. Versions are compared by the champion's
-    primary metric. Where several challengers are tried against one champion each is tested at less than `alpha`, so
-    that all of them together pass by chance at most that often: each further try at less, and where one of several
-    candidates may have been picked by its test score, at that share of it (Bonferroni).
-
-    Attributes:
-        alpha: how often an equally good version may pass.
+    primary metric. The p-value that is allowed follows from the tests before by the policy's rule
+    (`promotion.error_control`); where one of several candidates may have been picked by its test score, it is that
+    share of it (Bonferroni).
     """
 
     topic: ClassVar[str] = CHAMPION
-    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
 
     def judge(self, context: GateContext) -> GateResult:
         """Judge a version.
@@ -45,7 +38,7 @@ class Better(PairedComparison):
         if task.primary_metric not in comparison.champion_metrics:
             reason = f"the champion's predictions for these {rows.count:,} test rows define no {task.primary_metric}"
             return GateResult.refuse("not comparable", reason, numbers)
-        alpha = spend_alpha(self.alpha, request.tries) / request.candidates
+        alpha = request.level / request.candidates
         tested = self.compare(task, rows.predictions, champion.table, rows.resampling(self.resamples), alpha)
         verdict = self.verdict(tested, alpha)
         other = comparison.champion_metrics[task.primary_metric]
@@ -62,7 +55,7 @@ class Better(PairedComparison):
             "confidence": 1 - 2 * alpha,
             "p": tested.p_better,
             "p_worse": tested.p_worse,
-            "alpha": self.alpha,
+            "level": request.level,
             "alpha_used": alpha,
             "tries": request.tries,
             "candidates": request.candidates,
@@ -76,7 +69,8 @@ class Better(PairedComparison):
             "champion_may_have_seen_rows": "yes" if champion.seen else "no",
         }
         result = GateResult.accept if verdict == "better" else GateResult.refuse
-        return result(verdict, self._reason(context, tested, verdict, alpha), numbers)
+        found = result(verdict, self._reason(context, tested, verdict, alpha), numbers)
+        return found.model_copy(update={"p": tested.p_better})
 
     def _reason(self, context: GateContext, tested: PairedTest, verdict: str, alpha: float) -> str:
         request, rows, comparison = context.request, context.rows, context.comparison
@@ -90,6 +84,10 @@ class Better(PairedComparison):
         reason += ")"
         if verdict == "not enough rows":
             reason += f"; {self.too_few(tested)}"
+        if verdict != "better" and request.candidates > 1:
+            reason += (
+                "; gating the other candidates costs nothing where validation rows refuse them, and none counts then"
+            )
         if metric != own_metric:
             reason += f"; the champion is judged by {metric}, though this version's primary metric is {own_metric}"
         if comparison.champion.seen:

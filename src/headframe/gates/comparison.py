@@ -36,12 +36,15 @@ class ChampionPredictions:
 class ChampionComparison:
     """The version's predictions side by side with the champion's.
 
-    Args:
+    Attributes:
         rows: of the version.
+
+    Args:
+        rows: see above.
     """
 
     def __init__(self, rows: VersionRows) -> None:
-        self._rows = rows
+        self.rows = rows
         self._records = rows.records
 
     @cached_property
@@ -64,13 +67,13 @@ class ChampionComparison:
             return ChampionPredictions(stored, f"predictions that champion version {number} was registered with", seen)
         try:
             folder, _ = self._records.open(champion)
-            predicted = self._rows.predict(folder)
+            predicted = self.rows.predict(folder)
         except Unavailable:
             raise
         except HeadframeError as error:
             reason = (
-                f"champion version {number} cannot predict these test rows ({error}); to start over, register under "
-                f"another name with promotion.model={champion.model}-2"
+                f"champion version {number} cannot predict these {self.rows.split} rows ({error}); to start over, "
+                f"register under another name with promotion.model={champion.model}-2"
             )
             return ChampionPredictions(None, reason, seen)
         return ChampionPredictions(predicted, f"champion version {number} predicted again", seen)
@@ -78,7 +81,7 @@ class ChampionComparison:
     @cached_property
     def incomparable(self) -> str | None:
         """Why the version's predictions cannot be measured as the champion's are; None where they can."""
-        rows, champion = self._rows, self._records.request.champion
+        rows, champion = self.rows, self._records.request.champion
         if rows.reference_reason is not None or champion is None:
             return rows.reference_reason
         task, targets = rows.reference_task, list(self._records.plan.dataset.target_columns)
@@ -102,7 +105,7 @@ class ChampionComparison:
             return None  # they are gone; its package may still predict
         if file_digest(path) != signed.payload["predictions"]:
             return None
-        own, found = self._rows.predictions, pq.read_table(path, filters=[("split", "=", "test")])
+        own, found = self.rows.predictions, pq.read_table(path, filters=[("split", "=", self.rows.split)])
         expected = [name for name in own.column_names if name != CONTENT]
         if set(found.column_names) != set(expected) or found.num_rows != own.num_rows:
             return None
@@ -113,10 +116,10 @@ class ChampionComparison:
         if len(differing_rows(own["target"], found["target"], ROUNDING)):
             return None  # it was measured against something else; its package predicts for the table's targets
         found = found.set_column(found.column_names.index("target"), "target", own["target"])
-        return self._rows.with_row_ids(found.drop_columns(["row_id", "split"]))
+        return self.rows.with_row_ids(found.drop_columns(["row_id", "split"]))
 
     @cached_property
     def champion_metrics(self) -> dict[str, float]:
         """The metrics of the champion's predictions for these rows; empty where there are none."""
         table = self.champion.table
-        return {} if table is None else self._rows.reference_task.measure(table)
+        return {} if table is None else self.rows.reference_task.measure(table)

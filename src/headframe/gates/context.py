@@ -7,6 +7,7 @@ from headframe.gates.comparison import ChampionComparison
 from headframe.gates.records import SignedRecords
 from headframe.gates.request import GateRequest
 from headframe.gates.rows import VersionRows
+from headframe.gates.version_data import VersionData
 
 
 class GateContext:
@@ -17,6 +18,7 @@ class GateContext:
         records: what the version's author signed.
         rows: its table, test rows and predictions.
         comparison: the champion's predictions for the same rows.
+        validation: both for the validation rows, which a gate may read as often as it likes.
 
     Args:
         request: see above.
@@ -26,8 +28,10 @@ class GateContext:
     def __init__(self, request: GateRequest, stack: ExitStack) -> None:
         self.request = request
         self.records = SignedRecords(request, stack)
-        self.rows = VersionRows(self.records)
+        data = VersionData(self.records)
+        self.rows = VersionRows(data)
         self.comparison = ChampionComparison(self.rows)
+        self.validation = ChampionComparison(VersionRows(data, "validation"))
 
 
 @contextmanager

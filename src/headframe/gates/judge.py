@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from headframe.gates.report import GateReport, GateResult
+from headframe.gates.report import GateReport, GateResult, SpentLevel
 from headframe.gates.request import GateRequest
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Gate(Protocol):
 
 
 def judge_version(request: GateRequest) -> GateReport:
-    """Judge a version by every gate of the policy.
+    """Judge a version by every gate of the policy, up to one whose result is final.
 
     Equal files give an equal report, except for the figures of `budget`, which are of this machine at this moment
     and therefore rounded.
@@ -44,6 +44,10 @@ def judge_version(request: GateRequest) -> GateReport:
             gate: Gate = build(component)
             facts = {"gate": name, "topic": getattr(gate, "topic", "")}
             results.append(gate.judge(context).model_copy(update=facts))
+            if results[-1].is_final:
+                break
+        consulted = not results[-1].is_final
+        p = next((result.p for result in results if result.p is not None), None)
         digest, champion = context.records.signed_digest, context.records.champion.signed
         return GateReport(
             model=request.version.model,
@@ -53,9 +57,11 @@ def judge_version(request: GateRequest) -> GateReport:
             champion_bundle=None if champion is None else str(champion.payload["bundle"]),
             policy=request.promotion.policy,
             settings={name: each.model_dump(mode="json") for name, each in request.promotion.gates.items()},
-            rows=context.rows.count,
-            rows_digest=context.rows.digest,
+            error_control=request.promotion.error_control.model_dump(mode="json"),
+            rows=context.rows.count if consulted else 0,
+            rows_digest=context.rows.digest if consulted else "",
             digests={name: digest(name) for name in DIGESTS},
+            tested=None if p is None else SpentLevel(p=p, level=request.level, candidates=request.candidates),
             tries=request.tries,
             candidates=request.candidates,
             results=tuple(results),

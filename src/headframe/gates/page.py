@@ -21,19 +21,20 @@ def page(report: GateReport, sha256: str) -> str:
     compared = "no champion before it" if report.champion is None else f"champion: version {report.champion}"
     tries = "" if report.tries == 1 else f", try {report.tries} against this champion"
     candidates = "" if report.candidates == 1 else f", one of {report.candidates} candidates"
+    rows = f"{report.rows:,} test rows" if report.rows else "no test rows consulted"
     return render.html(
         "gate_report",
         kind="Gate report",
         title=f"{report.model} version {report.version}",
         badge=(f"Refused by {', '.join(refused)}", "bad") if refused else ("Passed every gate", "good"),
-        summary=f"Policy {report.policy}, {report.rows:,} test rows; {compared}{tries}{candidates}.",
+        summary=f"Policy {report.policy}, {rows}; {compared}{tries}{candidates}.",
         gates=[_gate(each, report.settings.get(each.gate, {})) for each in report.results],
         digests={
             "report": sha256,
             "model": report.bundle,
             **({} if report.champion_bundle is None else {"champion's model": report.champion_bundle}),
             **report.digests,
-            "test rows": report.rows_digest,
+            **({"test rows": report.rows_digest} if report.rows else {}),
         },
     )
 

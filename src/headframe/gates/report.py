@@ -24,6 +24,8 @@ class GateResult(Record):
         verdict: in the gate's own words: `better`, `not better`, `worse`, `not enough rows`.
         reason: the numbers that decide it, as a sentence without a full stop.
         numbers: everything that it rests on, by name.
+        p: p-value of the version being better than the champion on test rows; None where it consulted none for that.
+        is_final: no further gate is run, so that a version that is refused here consults no test rows.
     """
 
     gate: str = ""
@@ -32,6 +34,8 @@ class GateResult(Record):
     verdict: str
     reason: str
     numbers: Numbers = {}
+    p: float | None = None
+    is_final: bool = False
 
     @classmethod
     def accept(cls, verdict: str, reason: str, numbers: Numbers | None = None) -> GateResult:
@@ -42,6 +46,20 @@ class GateResult(Record):
     def refuse(cls, verdict: str, reason: str, numbers: Numbers | None = None) -> GateResult:
         """Return a result that refuses the version."""
         return cls(passed=False, verdict=verdict, reason=reason, numbers=numbers or {})
+
+
+class SpentLevel(Record):
+    """What a comparison with the champion on test rows took of the error that is allowed.
+
+    Attributes:
+        p: p-value of the version being better.
+        level: largest one that the policy's rule allowed, before it was divided by `candidates`.
+        candidates: from how many versions it may have been picked.
+    """
+
+    p: float
+    level: float
+    candidates: int = Field(ge=1)
 
 
 class GateReport(Record):
@@ -55,10 +73,12 @@ class GateReport(Record):
         champion_bundle: sha256 of that one's model; None where there was none, or nobody trusted signed it.
         policy: name of the policy.
         settings: of each gate, by its name, as the policy has them.
-        rows: how many test rows both were measured on.
-        rows_digest: sha256 of the rows' names and targets in their order.
+        error_control: the rule of the allowed error, as the policy has it.
+        rows: how many test rows both were measured on; 0 where validation rows decided.
+        rows_digest: sha256 of the rows' names and targets in their order; empty where there are none.
         digests: sha256 of plan, table, split and predictions of the version.
-        tries: how many versions, with this one, were compared with the same champion so far.
+        tested: what was spent on the comparison with the champion; None where no test rows were consulted for it.
+        tries: how many versions, with this one, were tested against the same champion so far.
         candidates: how many versions, with this one, were registered since the champion was promoted and not yet
             compared with it.
         results: one per gate, in the policy's order.
@@ -71,9 +91,11 @@ class GateReport(Record):
     champion_bundle: str | None
     policy: str
     settings: dict[str, dict[str, Any]]
+    error_control: dict[str, Any]
     rows: int
     rows_digest: str
     digests: dict[str, str]
+    tested: SpentLevel | None
     tries: int = Field(ge=1)
     candidates: int = Field(ge=1)
     results: tuple[GateResult, ...] = Field(min_length=1)

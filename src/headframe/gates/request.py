@@ -19,7 +19,9 @@ class GateRequest:
         uri: MLflow's address.
         root: the project's folder; its `data/` is read where it holds the right table.
         trust: whose signatures count.
-        tries: how many versions, with this one, were compared with this champion so far.
+        level: largest p-value at which it counts as better than the champion on test rows, by the policy's rule; 0,
+            at which nothing does, where there is no champion.
+        tries: how many versions, with this one, were tested against this champion so far.
         candidates: how many versions, with this one, were registered since the champion was promoted and not yet
             compared with it, since somebody may have picked the luckiest.
         reproduced: verdict of the last reproduction of the version that counts; None where there was none.
@@ -31,6 +33,7 @@ class GateRequest:
     uri: str
     root: Path
     trust: Trust
+    level: float = 0.0
     tries: int = 1
     candidates: int = 1
     reproduced: str | None = None

@@ -14,16 +14,15 @@ import pyarrow.parquet as pq
 from headframe.config.build import build
 from headframe.config.plan.data import ROW_ID
 from headframe.datasets import hashing
-from headframe.datasets.splits import assign
 from headframe.datasets.table import Table
 from headframe.digests import file_digest
-from headframe.errors import ConfigurationError, DataError, HeadframeError, Refused, Unavailable, some
+from headframe.errors import ConfigurationError, DataError, Refused, some
 from headframe.evaluation.intervals import CONTENT, Resampling, block_length
 from headframe.evaluation.slices import append_contents, row_positions
-from headframe.examples.prepare import PreparedData, prepare
+from headframe.examples.prepare import PreparedData
 from headframe.gates.copies import learned_copies
 from headframe.gates.predict import write_predictions
-from headframe.gates.records import SignedRecords
+from headframe.gates.version_data import VersionData
 from headframe.prediction.answers import differing_rows
 from headframe.registry.compare_signed import require_signed_digest
 from headframe.registry.isolated import call_with_model
@@ -35,54 +34,34 @@ SEED = 17  # of all draws; were it the plan's, a challenger might look for the l
 
 
 class VersionRows:
-    """Table, test rows and predictions of the version that is judged.
+    """Table, test rows and predictions of the version that is judged; or its validation rows.
 
     Args:
-        records: what its author signed.
+        data: its table, which several of these share.
+        split: `test` or `validation`; what is said below of test rows is true of these.
     """
 
-    def __init__(self, records: SignedRecords) -> None:
-        self.records = records
-        self._request = records.request
-        self._version = records.request.version
+    def __init__(self, data: VersionData, split: str = "test") -> None:
+        self.records = data.records
+        self.split = split
+        self._data = data
+        self._request = data.records.request
+        self._version = data.records.request.version
 
-    @cached_property
+    @property
     def table(self) -> Table:
-        """The version's table: that in `data/` if it is the one, else restored by its digest into a scratch folder.
+        """The version's table; see `VersionData`."""
+        return self._data.table
 
-        Raises:
-            HeadframeError: neither has it.
-        """
-        expected, name = self.records.signed_digest("table"), self.records.plan.dataset.name
-        root = self._request.root
-        try:
-            present = Table.open(root / "data" / name)
-        except HeadframeError:
-            present = None  # not collected on this machine, or damaged: a committed version decides
-        if present is not None and present.digest == expected:
-            return present
-        from headframe.data_versions.versions import DataFolderVersions  # noqa: PLC0415 - imports dvc: a second
-
-        try:
-            return DataFolderVersions(root).extract(name, expected, self.records.scratch / "data" / name)
-        except Unavailable:
-            raise
-        except HeadframeError as error:
-            state = "is not there" if present is None else f"is version {present.digest[:12]}"
-            raise DataError(
-                f"{self._version.uri} was measured on version {expected[:12]} of {name}, but data/{name} {state} and "
-                f"it cannot be restored ({error}); collect it here: headframe ingest dataset={name}"
-            ) from error
-
-    @cached_property
+    @property
     def splits(self) -> np.ndarray:
         """For each row of the table `train`, `validation`, `test` or `unused`."""
-        return assign(self.records.plan.dataset, self.table)
+        return self._data.splits
 
-    @cached_property
+    @property
     def prepared(self) -> PreparedData:
         """The version's table as training saw it."""
-        return prepare(self.records.plan.dataset, self.records.plan.task, self.table)
+        return self._data.prepared
 
     @cached_property
     def stored(self) -> pa.Table:
@@ -94,17 +73,18 @@ class VersionRows:
         """
         path = self.records.file(layout.PREDICTIONS)
         require_signed_digest(file_digest(path), "predictions", layout.PREDICTIONS, self._version, self.records.signed)
-        rows = pq.read_table(path, filters=[("split", "=", "test")])
+        rows = pq.read_table(path, filters=[("split", "=", self.split)])
         if not rows.num_rows:
-            msg = f"the predictions of {self._version.uri} hold no test rows; check dataset.split and train again"
-            raise DataError(msg)
+            raise DataError(
+                f"the predictions of {self._version.uri} hold no {self.split} rows; check dataset.split and train again"
+            )
         counts = pc.value_counts(rows["row_id"].combine_chunks())
         repeated = counts.filter(pc.greater(counts.field("counts"), 1))
         if len(repeated):
             first = repeated[0].as_py()
             raise Refused(
-                f"the predictions of {self._version.uri} hold row {first['values']} {first['counts']} times; each test "
-                "row counts once, so train and register it again"
+                f"the predictions of {self._version.uri} hold row {first['values']} {first['counts']} times; each "
+                f"{self.split} row counts once, so train and register it again"
             )
         return rows
 
@@ -206,7 +186,7 @@ class VersionRows:
         metric = self.reference_task.primary_metric
         if metric not in self.metrics:
             raise DataError(
-                f"the {self.count:,} test rows of {self._version.uri} define no {metric}; choose another "
+                f"the {self.count:,} {self.split} rows of {self._version.uri} define no {metric}; choose another "
                 "task.primary_metric or split"
             )
         return self.metrics[metric]

@@ -1,14 +1,17 @@
 """Rules of a chain of entries: what the payload of each kind must hold, and what a sequence of entries comes to."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from headframe.errors import Refused
 from headframe.ledger.entries import CHAMPION_KINDS, Entry, Kind, champion_entry, parse_time
 
 _VERSION = (int, type(None))
 _PAYLOADS: dict[Kind, dict[str, type | tuple[type, ...]]] = {
-    "gate": {"passed": bool, "reason": str, "results": list, "champion": _VERSION, "commit": str},
+    "gate": {"passed": bool, "reason": str, "results": list, "champion": _VERSION, "commit": str,
+             "tested": (dict, type(None)), "error_control": dict},
     "approve": {"approval": str},
     "reject": {"reason": str},
     "promote": {
@@ -37,8 +40,8 @@ def require_valid_payloads(entries: Sequence[Entry]) -> None:
         missing = [
             name for name, form in expected.items() if name not in payload or not isinstance(payload[name], form)
         ]
-        if entry.kind == "gate" and "results" not in missing and not all(map(_is_gate_result, payload["results"])):
-            missing.append("results")
+        if entry.kind == "gate" and not missing:
+            missing = [name for name, holds in _GATED.items() if not holds(payload)]
         if entry.kind == "promote" and not all(isinstance(each, str) for each in payload.get("approvals") or ()):
             missing.append("approvals")
         if entry.kind in ("gate", *_REFERS_TO):
@@ -56,6 +59,24 @@ def require_valid_payloads(entries: Sequence[Entry]) -> None:
 
 def _is_gate_result(value: object) -> bool:
     return isinstance(value, dict) and all(isinstance(value.get(name), str) for name in ("gate", "verdict", "reason"))
+
+
+def _is_test(payload: Mapping[str, Any]) -> bool:
+    """Return whether a gate entry's test is as `past_tests` reads it; without a champion there is none."""
+    tested = payload["tested"]
+    if tested is None:
+        return True
+    p, level, many = (tested.get(name) for name in ("p", "level", "candidates"))
+    numbers = all(type(each) in (int, float) and 0 <= each < math.inf for each in (p, level))
+    return payload["champion"] is not None and numbers and type(many) is int and many > 0
+
+
+_GATED: dict[str, Callable[[Mapping[str, Any]], bool]] = {
+    "results": lambda payload: all(map(_is_gate_result, payload["results"])),
+    "tested": _is_test,
+    "error_control": lambda payload: "_target_" in payload["error_control"],
+}
+"""What else must hold of the payload of an entry about gates."""
 
 
 def previous_champion(entries: Sequence[Entry]) -> int | None:
@@ -108,16 +129,11 @@ def compared_versions(entries: Sequence[Entry], champion: int | None) -> set[int
     return {each.version for each in entries if each.kind == "gate" and each.payload["champion"] == champion}
 
 
-def count_tries(entries: Sequence[Entry], version: int, champion: int | None) -> int:
-    """Return how many versions were ever compared with a champion, including this one."""
-    return len(compared_versions(entries, champion) | {version})
-
-
 def count_candidates(entries: Sequence[Entry], version: int, registered: Mapping[int, datetime]) -> int:
     """Return from how many versions a version may have been picked: gating the best of many has tried all of them.
 
     These are the version and those that were registered (at the time `registered`) since the present champion became it
-    and were not compared with it yet; those that were count as tries.
+    and were not compared with it yet: those that were are tests, or validation rows have refused them.
     """
     present = champion_entry(entries)
     if present is None:

@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from headframe.config.build import build
 from headframe.config.plan.promotion import PromotionConfig, Role
 from headframe.errors import ConfigurationError, Refused, refuse_if
+from headframe.gates.error_control.base import ErrorControl
 from headframe.gates.report import GateReport
 from headframe.ledger.entries import CHAMPION_KINDS, Entry, champion_entry, format_time, parse_time
-from headframe.ledger.rules import count_tries, entries_since_champion, last_gate_entry
+from headframe.ledger.past_tests import earlier_tests
+from headframe.ledger.rules import entries_since_champion, last_gate_entry
 from headframe.promotion.approvals import Approval, read_approval
 from headframe.registry.versions import ModelVersion
 from headframe.signing.keys import SigningKey
@@ -24,6 +27,8 @@ ALLOWED_ROLES: dict[str, tuple[Role, ...]] = {
     "rollback": ("approver",),
 }
 """Roles that may do what; `record` is to record an approval that another person signed."""
+
+ROUNDING = 1e-9  # relative difference of a level that another machine's arithmetic may make
 
 
 @dataclass(frozen=True)
@@ -192,7 +197,7 @@ def objections(entries: Sequence[Entry], report: GateReport, gated: Entry, rules
         _champion_difference(report, champion_entry(entries)),
         None if report.passed else f"{name} did not pass its gates ({report.reason}); register a better one",
         _gate_difference(report, rules.promotion),
-        _tries_difference(entries, report, gated),
+        _level_difference(entries, report, gated, rules.promotion),
         _standing_rejection(entries, report.version, valid, gated, single_user=rules.trust.single_user),
         _missing_approvals(name, valid, invalid, rules.promotion.approvals.needed),
     )
@@ -298,15 +303,35 @@ def _champion_difference(report: GateReport, present: Entry | None) -> str | Non
     )
 
 
-def _tries_difference(entries: Sequence[Entry], report: GateReport, gated: Entry) -> str | None:
-    """Return that a version was judged as an earlier try than it was, or against another champion; else None."""
-    tries = count_tries(entries[: gated.number - 1], report.version, report.champion)
-    if report.tries >= tries and gated.payload["champion"] == report.champion:
+def allowed_level(entries: Sequence[Entry], version: int, champion: int, promotion: PromotionConfig) -> float:
+    """Return the largest p-value at which a version counts as better than a champion, by what the ledger holds.
+
+    Raises:
+        ConfigurationError: the policy's rule cannot be built.
+    """
+    rule: ErrorControl = build(promotion.error_control)
+    return rule.level(earlier_tests(entries, version, champion), champion)
+
+
+def _level_difference(
+    entries: Sequence[Entry], report: GateReport, gated: Entry, promotion: PromotionConfig
+) -> str | None:
+    """Return that a version was judged at a higher level than the ledger allows it, or not as its entry says."""
+    name, again = f"{report.model}/{report.version}", f"headframe models gate {report.model}/{report.version}"
+    tested = None if report.tested is None else report.tested.model_dump()
+    if (gated.payload["champion"], gated.payload["tested"]) != (report.champion, tested):
+        return (
+            f"{gated.label} says that {name} was compared with version {gated.payload['champion']} "
+            f"({gated.payload['tested']}), but its gate report with version {report.champion} ({tested}); {again}"
+        )
+    if report.tested is None or report.champion is None:
         return None
-    name = f"{report.model}/{report.version}"
+    allowed = allowed_level(entries[: gated.number - 1], report.version, report.champion, promotion)
+    if report.tested.level <= allowed * (1 + ROUNDING):
+        return None
     return (
-        f"{name} was judged as try {report.tries} against version {gated.payload['champion']}, but by the ledger "
-        f"it was try {tries} against version {report.champion}; headframe models gate {name}"
+        f"{name} was tested at level {report.tested.level:.3g}, but by the ledger and policy {promotion.policy} "
+        f"{allowed:.3g} was allowed; {again}"
     )
 
 

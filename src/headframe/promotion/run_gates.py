@@ -8,7 +8,7 @@ from headframe.gates.report import GateReport
 from headframe.gates.request import GateRequest
 from headframe.gates.stored_report import store_report
 from headframe.ledger.entries import Entry, champion_entry, parse_time
-from headframe.ledger.rules import count_candidates, count_tries
+from headframe.ledger.rules import count_candidates
 from headframe.promotion.rules import author_left, require_role
 from headframe.promotion.service import LedgerAction, PromotionService, require_challenger
 from headframe.registry.listing import list_versions
@@ -51,7 +51,6 @@ def run_gates(version: ModelVersion, service: PromotionService, key: SigningKey)
             number,
             entries,
             files,
-            tries=count_tries(entries, version.number, number),
             candidates=count_candidates(entries, version.number, registered),
         )
         if not judged or judged[-1][0] != request:
@@ -70,6 +69,8 @@ def run_gates(version: ModelVersion, service: PromotionService, key: SigningKey)
             "candidates": report.candidates,
             "policy": report.policy,
             "settings": report.settings,
+            "tested": None if report.tested is None else report.tested.model_dump(),
+            "error_control": report.error_control,
             "approvals": service.promotion.approvals.model_dump(mode="json"),
             "commit": run_tags.get(COMMIT, ""),
             "digests": {

@@ -19,9 +19,10 @@ from headframe.gates.request import GateRequest
 from headframe.ledger.champion_alias import ledger_mismatch, read_head
 from headframe.ledger.database import ADDRESS_VARIABLE
 from headframe.ledger.entries import Entry, Kind, champion_entry
+from headframe.ledger.past_tests import earlier_tests
 from headframe.ledger.rules import require_valid_payloads
 from headframe.ledger.store import ConcurrentAppend, Ledger
-from headframe.promotion.rules import PromotionRules, VersionIdentity, reproduction_verdict
+from headframe.promotion.rules import PromotionRules, VersionIdentity, allowed_level, reproduction_verdict
 from headframe.registry.layout import bundle_in
 from headframe.registry.signature import SignedModel
 from headframe.registry.versions import ModelVersion, champion_number, resolve, signed_files
@@ -176,9 +177,23 @@ class PromotionService:
         champion: int | None,
         entries: Sequence[Entry],
         files: VersionIdentity,
-        **counts: int,
+        *,
+        candidates: int = 1,
+        level: float | None = None,
     ) -> GateRequest:
-        """Return the request to judge a version by the policy in force; `counts` are tries and candidates, if any."""
+        """Return the request to judge a version by the policy in force, after `entries`.
+
+        Args:
+            version: that is judged.
+            champion: that it is compared with, if any.
+            entries: from which the allowed error is computed.
+            files: of the version.
+            candidates: from how many versions it may have been picked.
+            level: of its test; by the policy's rule unless given.
+        """
+        tests = [] if champion is None else earlier_tests(entries, version.number, champion)
+        if level is None:
+            level = 0.0 if champion is None else allowed_level(entries, version.number, champion, self.promotion)
         return GateRequest(
             version=version,
             champion=None if champion is None else self.version(version.model, champion),
@@ -186,7 +201,9 @@ class PromotionService:
             uri=self.uri,
             root=self.root,
             trust=self.trust,
-            **counts,
+            level=level,
+            tries=1 + sum(each.champion == champion for each in tests),
+            candidates=candidates,
             reproduced=reproduction_verdict(entries, version.number, files, self.promotion),
         )
 

@@ -16,7 +16,7 @@ from headframe.gates.report import GateReport, GateResult
 from headframe.ledger.entries import CHAMPION_KINDS, Entry, champion_entry
 from headframe.ledger.rules import grounds
 from headframe.promotion.promotion_checks import champion_files, policy_problems, role_problems, signed_report
-from headframe.promotion.rules import VersionIdentity
+from headframe.promotion.rules import ROUNDING, VersionIdentity, allowed_level
 from headframe.promotion.service import PromotionService, alias_mismatch
 
 MEASURED = "headframe.gates.budget.Budget"  # the gate whose figures are of one machine in one moment
@@ -28,7 +28,7 @@ _Checked = TypeVar("_Checked")
 class LedgerProblem(Record):
     """Something that does not hold."""
 
-    what: str  # chain, foreign entry, head, alias, projection, gate report, model files, policy, or verdict
+    what: str  # chain, foreign entry, head, alias, projection, gate report, model files, level, policy, or verdict
     message: str  # what is wrong and what to do, in a sentence that names the thing
 
 
@@ -103,6 +103,7 @@ def verify(model: str, service: PromotionService, *, restore: bool = False, reco
     reports = check("gate report", gated, lambda entry: signed_report(entry, service))
     champions = {entry.version: entry for entry in entries if entry.kind in CHAMPION_KINDS}
     files = check("model files", champions, lambda entry: champion_files(entry, service))
+    found += [("level", each) for entry in gated.values() for each in _level_problems(entries, entry, service)]
     policy = dict.fromkeys(_policy_problems(entries, reports, files, service))  # each one once
     found += [("policy", each) for each in policy]
     recomputed = 0
@@ -140,6 +141,25 @@ def _policy_problems(
                 yield from policy_problems(entries, entry, report, made.author, service)
 
 
+def _level_problems(entries: tuple[Entry, ...], gated: Entry, service: PromotionService) -> Iterator[str]:
+    """Compute the level of a test again from the entries before it, by the rule that the entry names."""
+    tested, champion = gated.payload["tested"], gated.payload["champion"]
+    if tested is None:
+        return
+    try:
+        component = Component.model_validate(
+            gated.payload["error_control"], context={"trusted": Project(service.root).packages}
+        )
+        rule = service.promotion.model_copy(update={"error_control": component})
+        allowed = allowed_level(entries[: gated.number - 1], gated.version, champion, rule)
+    except (HeadframeError, ValidationError) as error:
+        yield f"{gated.label}: its level cannot be computed again ({str(error).splitlines()[0]})"
+        return
+    if not math.isclose(tested["level"], allowed, rel_tol=ROUNDING):
+        used = f"{gated.label}: it was tested at level {tested['level']:.6g}"
+        yield f"{used}, but the entries before it allow {allowed:.6g}"
+
+
 def _recompute(
     present: Entry,
     entries: tuple[Entry, ...],
@@ -163,14 +183,15 @@ def _recompute(
         trusted = {"trusted": Project(service.root).packages}
         gates = {name: Component.model_validate(each, context=trusted) for name, each in report.settings.items()}
         then = replace(service, promotion=service.promotion.model_copy(update={"gates": gates}))
+        tested = report.tested
         again = judge_version(
             then.gate_request(
                 service.version(present.model, promoted.version),
                 report.champion,
                 entries[: gated.number - 1],
                 files[present.version],
-                tries=report.tries,
                 candidates=report.candidates,
+                level=tested.level if tested else None,
             )
         )
     except Unavailable:

@@ -43,12 +43,17 @@ class Approvals(Record):
     days: float = Field(default=14.0, gt=0)  # after which an approval has expired
 
 
+ERROR_CONTROL = Component.model_validate({"_target_": "headframe.gates.error_control.addis.Addis"})
+"""The rule of the allowed error where a policy names none."""
+
+
 class PromotionConfig(Record):
     """When a version becomes champion: the gates that it must pass, and who must have agreed."""
 
     model: Name  # name in the registry
     policy: Name  # what this policy is called
     gates: dict[Name, Component]  # all must be passed; checked in this order
+    error_control: Component = ERROR_CONTROL
     approvals: Approvals = Approvals()
     served: Literal["any", "ledger"] = "any"  # ledger: serve @champion only if the ledger says that it is
     ledger: str | None = None  # SQLAlchemy address; none: HEADFRAME_LEDGER, else a file in the project's own folder

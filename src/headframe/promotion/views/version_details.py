@@ -10,6 +10,7 @@ from headframe.ledger.entries import Entry
 from headframe.ledger.rules import last_gate_entry
 from headframe.promotion.approvals import ApprovalSummary, read_approval
 from headframe.promotion.service import PromotionService
+from headframe.promotion.views.error_budget import ErrorBudget, error_budget
 from headframe.promotion.views.overview import (
     VersionRecord,
     VersionSummary,
@@ -52,6 +53,7 @@ class VersionDetails(Record):
     gated: Entry | None = Field(exclude=True)  # the last entry about its gates
     gates: tuple[dict[str, Any], ...]  # result of each gate, as last run; empty where none was
     policy: str  # by which they were run
+    error_budget: ErrorBudget  # what the next version may be wrong by
     approvals: tuple[ApprovalSummary, ...]  # oldest first
     events: tuple[LedgerEvent, ...]  # what the ledger holds about it, oldest first
 
@@ -70,6 +72,7 @@ class VersionDetails(Record):
                 f"gate       {'ok' if each['passed'] else 'no':4}{each['gate']}: {each['reason']}"
                 for each in self.gates
             ),
+            f"allowed    {self.error_budget}",
             *(f"approved   by {each.by}, {each.time}: {each.reason} (until {each.expires})" for each in self.approvals),
             *(
                 f"ledger     {each.number}, {each.time}, {each.what} by {each.by}: {each.message}"
@@ -117,6 +120,7 @@ def read_details(version: ModelVersion, service: PromotionService) -> tuple[Vers
         gated=gated,
         gates=tuple(gated.payload["results"]) if gated else (),
         policy=gated.payload["policy"] if gated else "",
+        error_budget=error_budget(entries, service.promotion),
         approvals=tuple(approvals),
         events=tuple(_events(entries, version.number, service.trust)),
     )

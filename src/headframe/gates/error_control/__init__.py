@@ -1,0 +1,1 @@
+"""Rules of the allowed error: at which level the next challenger is tested."""
