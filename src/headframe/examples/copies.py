@@ -1,6 +1,7 @@
 """Copies: rows that are equal for the features of a model, whether or not their raw cells are."""
 
 import hashlib
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -11,7 +12,7 @@ from headframe.features.base import Encoded
 def row_hashes(encoded: Encoded) -> np.ndarray:
     """Hash each encoded row to 8 bytes, equal where the model is given equal inputs; uint64 (rows,)."""
     if sparse.issparse(encoded):
-        ordered = encoded.copy()
+        ordered: Any = encoded.copy()
         ordered.eliminate_zeros()
         ordered.sort_indices()
         cells = [
