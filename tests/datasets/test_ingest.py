@@ -190,7 +190,7 @@ def test_where_no_row_can_be_read_nobody_is_told_to_allow_it(people: People, tmp
     for allowed in (0, 1, 2):
         with pytest.raises(DataError) as caught:
             ingest(people(text, max_rejected=allowed), Places(tmp_path))
-        assert "line 2 of source people column 'age' holds 'x', which is no int64" in str(caught.value)
+        assert "line 2 of source people, column 'age' holds 'x', which is no int64" in str(caught.value)
         assert "raise" not in str(caught.value)
     assert "correct dataset.reader or the types in dataset.contract" in _refusal(people(text), tmp_path)
 

@@ -51,12 +51,12 @@ def changed(cell: str, value: str) -> bytes:
 NUMBER, COLOUR, KIND, _ = LAST.split(",")
 UNREADABLE = {
     "missing column": (GOOD.replace("length", "width", 1).encode(), ["flowers.csv", "column 'length' is missing"]),
-    "wrong type": (changed(NUMBER, "long"), ["row 181", "column 'length'", "'long'"]),
-    "NaN": (changed(NUMBER, "nan"), ["row 181", "column 'length'", "'nan'", "no finite number"]),
-    "infinity": (changed(NUMBER, "-inf"), ["row 181", "column 'length'", "'-inf'", "no finite number"]),
+    "wrong type": (changed(NUMBER, "long"), ["line 181", "column 'length'", "'long'"]),
+    "NaN": (changed(NUMBER, "nan"), ["line 181", "column 'length'", "'nan'", "no finite number"]),
+    "infinity": (changed(NUMBER, "-inf"), ["line 181", "column 'length'", "'-inf'", "no finite number"]),
     "empty file": (b"", ["flowers.csv", "is empty"]),
     "header only": (HEADER.encode(), ["flowers", "no rows that can be read"]),
-    "latin-1": (changed(COLOUR, "gr\u00fcn").decode().encode("latin-1"), ["row 181", "is not UTF-8 text"]),
+    "latin-1": (changed(COLOUR, "gr\u00fcn").decode().encode("latin-1"), ["line 181", "is not UTF-8 text"]),
     "binary": (bytes(range(256)) * 50, ["flowers.csv"]),
 }
 """By what is wrong with it: a file that cannot become a table, and words of the sentence that says so."""

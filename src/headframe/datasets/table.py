@@ -388,4 +388,7 @@ def _too_many(dataset: DatasetConfig, rejected: Sequence[RejectedRow], kept: int
 
 def _first_reason(rejected: Sequence[RejectedRow]) -> str:
     first = rejected[0]
-    return f"line {first.position} of source {first.source} {first.reason}" if first.source else first.reason
+    if not first.source:
+        return first.reason
+    joined = ", " if first.reason.startswith("column ") else " "
+    return f"line {first.position} of source {first.source}{joined}{first.reason}"
