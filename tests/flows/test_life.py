@@ -96,7 +96,7 @@ def test_a_model_below_the_minimum_is_refused_with_exit_code_4(
 ) -> None:
     project, _, _ = finished_run
     document, _ = forked_runs.headframe(
-        project, "run", *SMALL, "trainer.max_epochs=1", "promotion.gates.minimum.value=1.1", code=4
+        project, "run", *SMALL, "promotion.gates.minimum.value=1.1", "promotion.model=strict", code=4
     )
     assert document["decision"]["state"] == "refused"
     assert "1.1" in document["decision"]["reason"]
