@@ -128,6 +128,16 @@ def test_a_quote_left_open_loses_no_row_in_silence(people: Callable[..., Dataset
         ingest(people(closed, max_rejected=5), Places(tmp_path))
 
 
+@pytest.mark.parametrize("odd", ["", "a note without a comma"])
+def test_a_line_of_another_kind_hides_no_row_behind_an_open_quote(
+    odd: str, people: Callable[..., DatasetConfig], tmp_path: Path
+) -> None:
+    inner = [f"n{at},{at},1.5,c" for at in range(40)]
+    lines = ["name,age,height,city", "Ann,1,1.5,a", '"Cote,60,1.5,a', *inner, odd, *inner, 'pipe 5",1,1.5,v']
+    record = ingest(people("\n".join([*lines, ""]), max_rejected=1000), Places(tmp_path))
+    assert (record.rows, record.rejected) == (1, len(lines) - 2)
+
+
 def test_text_with_line_ends_within_quotes_stays_one_row(tmp_path: Path) -> None:
     poems = ["roses, red\nviolets, blue\n\nsugar", 'say "hi"\n', "\n\n\n", "a,b,c\nd,e,f\ng,h,i\nj,k,l\nm,n,o"]
     with (tmp_path / "raw").open("w", newline="") as stream:

@@ -5,14 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import sparse
 
-from headframe.config.build import build
 from headframe.config.load import load_plan
 from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
@@ -89,18 +87,33 @@ def test_texts_that_the_encoder_cannot_tell_apart_are_not_learned_from(tmp_path:
     assert other.splits.tolist() == prepared.splits.tolist()
 
 
-def test_the_statistics_of_features_come_from_the_rows_that_remain(tmp_path: Path) -> None:
-    plan = plan_of(messages(tmp_path, VARIANTS), {"analyzer": "word", "ngrams": [1, 2]})
-    prepared, examples = examples_of(plan, tmp_path)
-    alone = build(plan.features.encoder)
-    alone.fit(prepared.rows.take(pa.array(examples.train)), plan.dataset.inputs)
-    assert alone.state() == examples.encoder.state()
+def test_an_empty_cell_that_only_copies_have_can_be_encoded_all_the_same(tmp_path: Path) -> None:
+    # The file has a column besides, so that rows of equal inputs lie on both sides of the split.
+    lines = [f"{at},{'' if at % 25 == 0 else at / 7},{'ab'[at % 2]},{'xy'[at % 3 % 2]}" for at in range(500)]
+    (tmp_path / "own.csv").write_text("\n".join(["number,size,kind,label", *lines]) + "\n")
+    plan = load_plan(["dataset=adult", "model=logistic", "features=tabular"], Project(Path(__file__).parents[2]))
+    shaped = plan.model_dump(mode="json", by_alias=True)
+    shaped["dataset"] |= {
+        "name": "own", "sources": {"own": {"uri": "file:own.csv"}}, "inputs": ["size", "kind"], "target": "label",
+        "reader": {"_target_": "headframe.datasets.readers.delimited.Delimited"},
+        "split": {"_target_": "headframe.datasets.splits.HashSplitter", "validation": 0.2, "test": 0.2},
+        "contract": {"columns": {
+            "number": {"dtype": "int"}, "size": {"dtype": "float", "nullable": True}, "kind": {"dtype": "string"},
+            "label": {"dtype": "string"}}},
+    }  # fmt: skip
+    prepared, examples = examples_of(Plan.model_validate(shaped), tmp_path)
+    empty = np.flatnonzero(np.asarray(prepared.rows["size"].is_null()))
+    assert len(empty) == 20
+    assert not {*empty} & {*examples.train}  # each of them is a copy of a test row
+    assert len(examples.inputs) == 500
 
 
 def test_where_few_values_repeat_the_plan_says_whether_they_are_copies(tmp_path: Path) -> None:
     settings = messages(tmp_path, [f"value {at % 7}, case {at}" for at in range(300)])
     few = {"analyzer": "word", "ngrams": [1, 1], "max_features": 1}
-    with pytest.raises(DataError, match=r"for Tfidf, .* rows apart, .* copies .* set dataset\.repeats=true"):
+    with pytest.raises(
+        DataError, match=r"for Tfidf, .* rows apart, .* copies .* `repeats: true` into conf/dataset/own\.yaml"
+    ):
         examples_of(plan_of(settings, few), tmp_path)
     prepared, examples = examples_of(plan_of({**settings, "repeats": True}, few), tmp_path)
     assert len(examples.train) == (prepared.splits == "train").sum()

@@ -301,6 +301,25 @@ def test_what_means_no_value_means_it_at_scoring(tmp_path: Path) -> None:
     assert made.post(CUSTOMERS.encode(), "text/csv").json()["predictions"] == expected
 
 
+def test_a_number_that_means_no_value_means_it_however_it_comes(tmp_path: Path) -> None:
+    settings = settings_of("cust", CUSTOMERS.replace("?", "-999"), tmp_path, CUSTOMER, reader={"missing": ["", "-999"]})
+    made = scorer(settings, tmp_path, None, "tabular", "classification")
+    records = [{"zip": "00001", "country": "ZA", "x": 0.5, "n": number} for number in (None, -999, 3)]
+    bodies = [
+        json.dumps({"instances": records}).encode(),
+        b"zip,country,x,n\n00001,ZA,0.5,\n00001,ZA,0.5,-999\n00001,ZA,0.5,3\n",
+    ]
+    pq.write_table(pa.Table.from_pylist(records), tmp_path / "rows.parquet")
+    answers = [
+        made.post(body, kind).json()["predictions"]
+        for body, kind in zip(bodies, ("application/json", "text/csv"), strict=True)
+    ]
+    answers.append(made.file(tmp_path / "rows.parquet"))
+    for empty, marked, three in answers:
+        assert empty == marked != three
+    assert answers[0] == answers[1] == answers[2]
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [

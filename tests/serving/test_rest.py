@@ -164,7 +164,7 @@ REFUSED: dict[str, tuple[str, Any, str, int, str]] = {
         {"instances": [{"text": "a"}, {"txt": "b"}]},
         "application/json",
         400,
-        "row 1 of instances has no 'text'",
+        "row 2 of instances has no 'text'",
     ),
     "number for text": (
         "sms_spam",
@@ -206,7 +206,7 @@ REFUSED: dict[str, tuple[str, Any, str, int, str]] = {
         {"dataframe_split": {"columns": ["text"], "data": [["a"], ["b", "c"]]}},
         "application/json",
         400,
-        "row 1 of dataframe_split is 2 values; expected a list of 1 values",
+        "row 2 of dataframe_split is 2 values; expected a list of 1 values",
     ),
     "split without columns": (
         "sms_spam",
@@ -295,7 +295,7 @@ REFUSED: dict[str, tuple[str, Any, str, int, str]] = {
         {"inputs": {name: [1.0] * 23 + [True] for name in SERIES}},
         "application/json",
         400,
-        "column 'HUFL' holds a truth value in row 23, but double was expected",
+        "column 'HUFL' holds a truth value in row 24, but double was expected",
     ),
     "unknown parameter": (
         "sms_spam",

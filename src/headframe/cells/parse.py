@@ -6,18 +6,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headframe.cells.rules import CellRules
 from headframe.errors import DataError
 
 WHOLE_NUMBER = r"^-?[0-9]+$"
 """Arrow alone would read `0x10` as 16."""
 
 
-def parse_cells(wanted: pa.Field, cells: pa.Array) -> tuple[pa.Array, dict[int, str]]:
+def parse_cells(wanted: pa.Field, raw: pa.Array, rules: CellRules) -> tuple[pa.Array, dict[int, str]]:
     """Return cells of text as values of one type; what is no such value becomes null.
 
     Args:
         wanted: name, type and nullability of the column.
-        cells: strings; null where there is no value.
+        raw: strings, as they stand in the file.
+        rules: what the file means by them.
 
     Returns:
         The values, and by position what is wrong with those that cannot stay, such as a missing one in a column
@@ -27,6 +29,7 @@ def parse_cells(wanted: pa.Field, cells: pa.Array) -> tuple[pa.Array, dict[int, 
         DataError: no text is a value of that type.
     """
     wrong: dict[int, str] = {}
+    cells = rules.clean(wanted.name, raw)
     try:
         array = cast_cells(cells, wanted)
     except pa.ArrowInvalid:
@@ -41,6 +44,8 @@ def parse_cells(wanted: pa.Field, cells: pa.Array) -> tuple[pa.Array, dict[int, 
                 wrong[index] = f"column {wanted.name!r} holds {_short(cells[index])}, which is no finite number"
         if strange.any():
             array = pa.array(numbers, wanted.type, mask=strange | ~valid)
+    if pa.types.is_integer(wanted.type) or pa.types.is_floating(wanted.type):
+        array = rules.clean_numbers(array)
     if not wanted.nullable:
         for index in np.flatnonzero(np.asarray(array.is_null())).tolist():
             wrong.setdefault(index, f"column {wanted.name!r} holds no value")

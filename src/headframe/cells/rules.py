@@ -37,9 +37,23 @@ class CellRules:
                 return self._without_missing(cells)
             cells = shorter
 
+    def clean_numbers(self, numbers: Any) -> Any:
+        """Return the numbers of a column, null where one is the number that a missing cell such as `-999` spells."""
+        markers = [number for cell in self.missing if (number := _number(cell, numbers.type)) is not None]
+        nothing = pc.is_in(numbers, pa.array(markers, numbers.type))
+        return pc.if_else(nothing, pa.scalar(None, numbers.type), numbers)
+
     def _trimmed(self, cells: Any) -> Any:
         return pc.utf8_trim_whitespace(cells) if self.trim else cells
 
     def _without_missing(self, cells: Any) -> Any:
         nothing = pc.is_in(cells, pa.array(self.missing, pa.string()))
         return pc.if_else(nothing, pa.scalar(None, pa.string()), cells)
+
+
+def _number(cell: str, kind: Any) -> pa.Scalar | None:
+    """Return the number that a cell spells, in the type of a column; None where it spells none of that type."""
+    try:
+        return pa.scalar(int(cell) if pa.types.is_integer(kind) else float(cell), kind)
+    except (ValueError, OverflowError):  # Arrow's own are ValueErrors
+        return None

@@ -63,11 +63,12 @@ def evaluate_model(  # noqa: PLR0917 - one call a stage, each argument another r
     task: Task = build(plan.task)
     task.restore(task_state(root / trained.folder / BUNDLE))
     opened = open_record(table, root)
-    predictions = _rows(root, trained, "test", opened, task, plan.dataset.inputs)
+    repeated = () if task.horizon or plan.dataset.repeats else plan.dataset.inputs
+    predictions = _rows(root, trained, "test", opened, repeated)
     block = block_length(task.horizon, predictions.num_rows) if task.horizon else 1
     how = Resampling(plan.evaluation.confidence, plan.evaluation.resamples, plan.seed, block)
     columns = plan.evaluation.slices
-    others = {} if baseline is None else {PLANNED: _rows(root, baseline, "test", opened, task, plan.dataset.inputs)}
+    others = {} if baseline is None else {PLANNED: _rows(root, baseline, "test", opened, repeated)}
     others |= natural_predictions(natural, task, plan.dataset, opened, predictions)
     titles = {PLANNED: describe(with_member(plan.learner, plan.baseline))} if plan.baseline is not None else {}
     measured = compute_metrics(task, predictions, others, how, titles)
@@ -83,7 +84,7 @@ def evaluate_model(  # noqa: PLR0917 - one call a stage, each argument another r
     )
     history = _history(root / trained.folder)
     figures = {"learning_curves": learning_curves(history, task.primary_metric)} if history else {}
-    figures |= task.plots(predictions, _rows(root, trained, "validation", opened, task, plan.dataset.inputs))
+    figures |= task.plots(predictions, _rows(root, trained, "validation", opened, repeated))
     try:
         _write(results, {name: png(figure) for name, figure in figures.items()}, folder)
     except OSError as error:
@@ -100,10 +101,8 @@ def evaluate_model(  # noqa: PLR0917 - one call a stage, each argument another r
     )
 
 
-def _rows(  # noqa: PLR0917 - what to read, and from where
-    root: Path, trained: Trained, split: str, table: Table, task: Task, inputs: Sequence[str]
-) -> pa.Table:
-    """Read the predicted rows of a split, with their content where a row stands for itself."""
+def _rows(root: Path, trained: Trained, split: str, table: Table, repeated: Sequence[str]) -> pa.Table:
+    """Read the predicted rows of a split, with the content of the columns by which equal rows are repetitions."""
     path = root / trained.folder / PREDICTIONS
     if not path.is_file():
         raise HeadframeError(f"{path} is missing; train again to write the predictions")
@@ -111,7 +110,7 @@ def _rows(  # noqa: PLR0917 - what to read, and from where
         raise DataError(f"{path} was changed since training wrote it; train again")
     predictions = pq.read_table(path)
     rows = predictions.filter(pc.equal(predictions["split"], split))
-    return rows if task.horizon else append_contents(rows, table, inputs)
+    return append_contents(rows, table, repeated) if repeated else rows
 
 
 def _history(folder: Path) -> dict[str, Epochs]:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 
 from headframe.config.build import build
 from headframe.config.plan.learner import LearnerConfig
@@ -74,11 +73,11 @@ def encode(prepared: PreparedData, learner: LearnerConfig) -> Examples:
             size = int((prepared.splits == split).sum())
             msg = f"the {split} split has {size} rows, too few for a window of {lookback} rows that predicts {horizon}"
             raise DataError(msg)
-    if horizon or prepared.dataset.repeats or not build(prepared.dataset.split).disjoint:
-        encoder.fit(prepared.training_rows(), prepared.dataset.inputs)
-        inputs, kept = encoder.encode(prepared.rows), indices
-    else:
-        encoder, inputs, kept = _fit_without_copies(prepared, learner, indices)
+    encoder.fit(prepared.training_rows(), prepared.dataset.inputs)
+    inputs = encoder.encode(prepared.rows)
+    kept = indices
+    if not (horizon or prepared.dataset.repeats) and build(prepared.dataset.split).disjoint:
+        kept = _without_copies(row_hashes(inputs), indices, prepared.dataset.name, type(encoder).__name__)
     train = kept["train"]
     copies = [np.setdiff1d(indices[split], kept[split]) for split in ("train", "validation")]
     if learner.bootstrap:
@@ -87,34 +86,26 @@ def encode(prepared: PreparedData, learner: LearnerConfig) -> Examples:
     return Examples(encoder, inputs, prepared.target, lookback, horizon, train, kept["validation"], left_out)
 
 
-def _fit_without_copies(
-    prepared: PreparedData, learner: LearnerConfig, indices: Mapping[str, np.ndarray]
-) -> tuple[Encoder, Encoded, dict[str, np.ndarray]]:
-    """Fit the encoder to training rows until none is, for it, a copy of a row that the model is measured on.
+def _without_copies(
+    hashes: np.ndarray, indices: Mapping[str, np.ndarray], dataset: str, encoder: str
+) -> dict[str, np.ndarray]:
+    """Return the indices of each split without copies, for the encoder, of rows that the model is measured on.
 
     Test rows stay whole, whatever the features are, so that models are compared on the same rows; validation rows that
-    equal a test row and training rows that equal either are left out.
-
-    Returns:
-        The encoder, all encoded rows, and by split the indices that remain.
+    equal a test row and training rows that equal either are left out. The encoder stays as the whole training split
+    made it: a column without a value in the rows that remain would be one that it cannot encode.
     """
-    kept = dict(indices)
-    while True:
-        encoder: Encoder = build(learner.features.encoder)
-        encoder.fit(prepared.rows.take(pa.array(kept["train"])), prepared.dataset.inputs)
-        inputs = encoder.encode(prepared.rows)
-        hashes = row_hashes(inputs)
-        measured = np.concatenate([indices["validation"], indices["test"]])
-        copies = copies_among(hashes, kept["train"], measured)
-        kept["train"] = np.setdiff1d(kept["train"], copies)
-        kept["validation"] = np.setdiff1d(kept["validation"], copies_among(hashes, kept["validation"], indices["test"]))
-        left_out = {split: len(indices[split]) - len(kept[split]) for split in ("train", "validation")}
-        if left_out["train"] > MOST_COPIES * len(indices["train"]) or not len(kept["validation"]):
-            counts = " and ".join(f"{count:,} of {len(indices[split]):,} {split}" for split, count in left_out.items())
-            raise DataError(
-                f"for {type(encoder).__name__}, which tells only {len(np.unique(hashes)):,} of {len(hashes):,} rows "
-                f"apart, {counts} rows are copies of rows that decide or test; give it more inputs, or set "
-                "dataset.repeats=true if rows with equal inputs are cases of their own"
-            )
-        if not len(copies):
-            return encoder, inputs, kept
+    measured = np.concatenate([indices["validation"], indices["test"]])
+    copies = {
+        "train": copies_among(hashes, indices["train"], measured),
+        "validation": copies_among(hashes, indices["validation"], indices["test"]),
+    }
+    kept = dict(indices) | {split: np.setdiff1d(indices[split], found) for split, found in copies.items()}
+    if len(copies["train"]) > MOST_COPIES * len(indices["train"]) or not len(kept["validation"]):
+        counts = " and ".join(f"{len(found):,} of {len(indices[split]):,} {split}" for split, found in copies.items())
+        raise DataError(
+            f"for {encoder}, which tells only {len(np.unique(hashes)):,} of {len(hashes):,} rows apart, {counts} rows "
+            f"are copies of rows that decide or test; give it more inputs, or put `repeats: true` into "
+            f"conf/dataset/{dataset}.yaml if rows with equal inputs are cases of their own"
+        )
+    return kept

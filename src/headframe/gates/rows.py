@@ -92,8 +92,8 @@ class VersionRows:
     def predictions(self) -> pa.Table:
         """The version's predictions for its test rows: `row_id`, `target`, `prediction`, scores; `content` at the end.
 
-        The targets are those of the table. A forecast's windows are no repetitions of each other, so they have no
-        `content`.
+        The targets are those of the table. A forecast's windows, and rows that the data set says are cases of their
+        own, are no repetitions of each other, so they have no `content`.
 
         Raises:
             Refused: they were measured against other targets than those of the table.
@@ -107,7 +107,7 @@ class VersionRows:
                 f"those of its table, first that of row {first}; train and register it again"
             )
         rows = rows.set_column(rows.column_names.index("target"), "target", targets)
-        if self.records.task.horizon:
+        if self.records.task.horizon or self.records.plan.dataset.repeats:
             return rows
         return append_contents(rows, self.table, self.records.plan.dataset.inputs)
 

@@ -66,6 +66,8 @@ def _cast_filled(column: pa.ChunkedArray, field: pa.Field, cells: CellRules) -> 
         cast = cells.clean(field.name, cast)
     elif pa.types.is_floating(field.type):  # where NaN means that there is no number
         cast = pc.if_else(pc.is_nan(cast), pa.scalar(None, field.type), cast)
+    if type_family(field.type) == "number":
+        cast = cells.clean_numbers(cast)
     if cast.null_count and not field.nullable:
         row = first_empty(cast)
         msg = f"column {field.name!r} has no value in row {row}, which the data set's contract forbids"
@@ -184,7 +186,7 @@ def to_column(values: Any, field: pa.Field) -> pa.Array:
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
         raise DataError(f"column {field.name!r} mixes types that do not fit one column: {first_line(error)}") from error
     if isinstance(values, list) and not pa.types.is_boolean(given.type) and bool in set(map(type, values)):
-        position = next(place for place, value in enumerate(values) if isinstance(value, bool))
+        position = next(place for place, value in enumerate(values, start=1) if isinstance(value, bool))
         msg = f"column {field.name!r} holds a truth value in row {position}, but {type_name(field.type)} was expected"
         raise DataError(msg)  # Arrow would take it for 0 or 1 among numbers
     return cast_column(given, field, parse_times=True)  # JSON and CSV have no type for times

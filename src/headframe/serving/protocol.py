@@ -123,7 +123,7 @@ def _from_split(value: Any) -> dict[str, Any]:
     if unknown or not isinstance(names, list):
         raise DataError(f"dataframe_split has {some(value)}; expected columns, data and optionally index")
     require_unique(names)
-    for position, row in enumerate(value["data"]):
+    for position, row in enumerate(value["data"], start=1):
         which, expected = f"row {position} of dataframe_split", f"a list of {len(names)} values"
         _require_type(row, list, which, expected)
         if len(row) != len(names):
@@ -143,8 +143,8 @@ def _from_rows(key: str, value: Any, schema: pa.Schema) -> dict[str, Any]:
         return {schema.names[0]: value}
     expected = f"an object with {some(schema.names)}"
     if not value:
-        raise DataError(f"row 0 of {key} is missing; expected {expected}")
-    for position, record in enumerate(value):
+        raise DataError(f"{key} has no row; expected {expected}")
+    for position, record in enumerate(value, start=1):
         _require_type(record, dict, f"row {position} of {key}", expected)
     return _from_records(key, value, schema)
 
@@ -156,7 +156,7 @@ def _from_records(key: str, records: Sequence[Mapping[str, Any]], schema: pa.Sch
         if not any(present):
             continue  # reported by `to_table`, with the columns that came
         if not all(present) and not each.nullable:
-            raise DataError(f"row {present.index(False)} of {key} has no {each.name!r}")
+            raise DataError(f"row {present.index(False) + 1} of {key} has no {each.name!r}")
         columns[each.name] = [record.get(each.name) for record in records]
     if len(columns) < len(schema):
         # Names that the model does not know help only where one that it needs is missing.

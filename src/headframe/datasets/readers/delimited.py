@@ -47,6 +47,10 @@ class Delimited(Reader):
     parts: Mapping[str, str] = field(default_factory=dict)
     part: str = "part"
 
+    def __post_init__(self) -> None:
+        if len(self.delimiter) != 1:
+            raise ConfigurationError(f"reader.delimiter is {self.delimiter!r}; expected one character")
+
     def read(self, files: Mapping[str, Path], schema: pa.Schema) -> Iterator[ReadBatch]:
         """Yield the rows of all files; see `Reader.read`."""
         for source, file in files.items():
@@ -200,7 +204,7 @@ class Delimited(Reader):
                 arrays.append(pa.array([self.parts[source]] * len(rows), pa.string()))
                 continue
             texts = pa.array(columns.get(wanted.name, ()), pa.string())
-            array, wrong = parse_cells(wanted, self.cells.clean(wanted.name, texts))
+            array, wrong = parse_cells(wanted, texts, self.cells)
             arrays.append(array)
             reasons = {**wrong, **reasons}
         batch = pa.RecordBatch.from_arrays(arrays, schema=pa.schema([field.with_nullable(True) for field in schema]))

@@ -10,7 +10,9 @@ from headframe.datasets.readers.base import RAW_LENGTH, RejectedRow, open_bytes
 
 QUOTE = '"'
 SUSPICIOUS_LINES = 3
-"""So many rows of the right length within one cell are no text with line ends, but rows behind a quote left open."""
+SUSPICIOUS_SHARE = 0.9
+"""So many rows of the right length within one cell, and hardly another line, are no text with line ends: they are rows
+behind a quote left open."""
 
 
 class Row(NamedTuple):
@@ -26,9 +28,10 @@ class Row(NamedTuple):
         return self.cells == [""] and QUOTE not in self.lines[0]
 
     def swallows(self, delimiter: str, cells: int) -> bool:
-        """Return whether the row has taken in lines that look like rows of so many cells."""
-        counts = [line.count(delimiter) + 1 for line in self.lines[1:-1]]
-        return cells > 1 and len(counts) >= SUSPICIOUS_LINES and {*counts} == {cells}
+        """Return whether the row has taken in lines of which almost all look like rows of so many cells."""
+        inner = [line for line in self.lines[1:-1] if line.strip()]
+        alike = sum(line.count(delimiter) + 1 == cells for line in inner)
+        return cells > 1 and alike >= max(SUSPICIOUS_LINES, SUSPICIOUS_SHARE * len(inner))
 
 
 def rows_of(
