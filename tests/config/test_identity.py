@@ -82,7 +82,7 @@ def with_new_fields(schema: type[BaseModel], seen: dict[type, type]) -> type[Bas
         for name, field in schema.model_fields.items():
             annotation, later = _with_new_fields(field, seen), copy(field)
             if isinstance(field.default, BaseModel):
-                later.default = annotation()
+                later.default = annotation.model_validate(field.default.model_dump(mode="json", by_alias=True))
             fields[name] = (annotation, later)
         seen[schema] = create_model(f"{schema.__name__}Later", __base__=schema, **fields)
     return seen[schema]

@@ -89,7 +89,7 @@ def test_a_flipped_byte_of_a_source_is_named(leftovers: Leftovers):
 
 def test_data_that_cannot_be_collected_is_refused(leftovers: Leftovers):
     (leftovers.mirror / "raw" / "digits.csv.gz").unlink()
-    with pytest.raises(Refused, match=r"version 3eced3ff5c2f of the data cannot be collected: source pixels"):
+    with pytest.raises(Refused, match=r"version 33adb70c2945 of the data cannot be collected: source pixels"):
         reproduced(leftovers)
 
 

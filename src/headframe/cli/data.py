@@ -66,7 +66,7 @@ def _versions(arguments: argparse.Namespace, project: Project) -> CommandResult:
     versions = DataFolderVersions(project.root)
     if arguments.action == "restore":
         if not arguments.dataset or not arguments.digest:
-            msg = "data restore needs a data set and a digest, as in: headframe data restore digits 3eced3ff"
+            msg = "data restore needs a data set and a digest, as in: headframe data restore digits 33adb70c"
             raise ConfigurationError(msg)
         record = versions.restore(arguments.dataset, arguments.digest)
         line = f"{record.folder}: {record.rows:,} rows, version {record.digest[:8]}"
