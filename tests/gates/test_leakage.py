@@ -30,7 +30,8 @@ def context(
         table=SimpleNamespace(read=table.select, schema=table.schema),
         predictions=pa.table({"row_id": tested if measured is None else measured}),
     )
-    dataset = SimpleNamespace(time="time" if "time" in columns else None, split=Component.model_validate(split))
+    time = "time" if "time" in columns else None
+    dataset = SimpleNamespace(time=time, split=Component.model_validate(split), repeats=True)  # of raw rows alone
     digests = {"split": hashlib.sha256(codes.tobytes()).hexdigest()}
     records = SimpleNamespace(
         signed_digest=digests.__getitem__, task=SimpleNamespace(horizon=horizon), plan=SimpleNamespace(dataset=dataset)
