@@ -1,7 +1,7 @@
 """Paired tests of two models' predictions for the same rows: the test that fits the metric, and its verdict."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +22,6 @@ from headframe.evaluation.significance import (
 )
 from headframe.prediction.answers import differing_rows
 from headframe.tasks.base import Task
-from headframe.tasks.forecasting import Forecasting
 
 Test = Literal["auto", "mcnemar", "bootstrap", "diebold_mariano"]
 TestName = Literal["mcnemar", "bootstrap", "diebold_mariano"]
@@ -34,6 +33,17 @@ TESTS: dict[str, str] = {
 TestNumbers = dict[str, float | int | str | None]
 LOSSES = {"mse": np.square, "mae": np.abs}
 FEWEST = 20  # independent units below which no test is believed: its errors are known for many, not for few
+
+
+@runtime_checkable
+class HasErrors(Protocol):
+    """A task of windows, whose errors follow each other in time."""
+
+    horizon: int
+    primary_metric: str
+
+    def errors(self, predictions: pa.Table) -> np.ndarray:
+        """Return the errors of forecasts: (windows, horizon, variables)."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +101,7 @@ class PairedComparison:
         test = self.chosen(task)
         if test == "mcnemar":
             return self.pairs(count(mine, other, number_contents(mine, how)), mine.num_rows, alpha)
-        if test == "diebold_mariano" and isinstance(task, Forecasting):
+        if test == "diebold_mariano" and isinstance(task, HasErrors):
             return self.windows(losses(task, other) - losses(task, mine), task.horizon, alpha)
         metric, higher = task.primary_metric, task.higher_is_better
         gain = paired_bootstrap(task, mine, other, how, metric=metric, higher_is_better=higher)
@@ -168,7 +178,7 @@ class PairedComparison:
         is_accuracy = task.primary_metric == task.hit_rate
         fits: dict[TestName, bool] = {
             "mcnemar": is_accuracy,
-            "diebold_mariano": isinstance(task, Forecasting) and task.primary_metric in LOSSES,
+            "diebold_mariano": isinstance(task, HasErrors) and task.primary_metric in LOSSES,
             "bootstrap": not is_accuracy,
         }
         if self.test == "auto":
@@ -197,7 +207,7 @@ def count(mine: pa.Table, other: pa.Table, contents: np.ndarray) -> DiscordantPa
     return DiscordantPairs.count(right[0], right[1], contents)
 
 
-def losses(task: Forecasting, predictions: pa.Table) -> np.ndarray:
+def losses(task: HasErrors, predictions: pa.Table) -> np.ndarray:
     """Return one loss per window, float64 (windows,), whose mean is the primary metric."""
     per_window: np.ndarray = LOSSES[task.primary_metric](task.errors(predictions)).mean(axis=(1, 2))
     return per_window
