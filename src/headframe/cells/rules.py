@@ -38,7 +38,7 @@ class CellRules:
             cells = shorter
 
     def clean_numbers(self, numbers: Any) -> Any:
-        """Return the numbers of a column, null where one is the number that a missing cell such as `-999` spells."""
+        """Return the numbers of a column, null where one equals a marker of missing values such as `-999`."""
         markers = [number for cell in self.missing if (number := _number(cell, numbers.type)) is not None]
         nothing = pc.is_in(numbers, pa.array(markers, numbers.type))
         return pc.if_else(nothing, pa.scalar(None, numbers.type), numbers)
@@ -52,7 +52,7 @@ class CellRules:
 
 
 def _number(cell: str, kind: Any) -> pa.Scalar | None:
-    """Return the number that a cell spells, in the type of a column; None where it spells none of that type."""
+    """Return a cell as a number in the type of a column; None where it is none of that type."""
     try:
         return pa.scalar(int(cell) if pa.types.is_integer(kind) else float(cell), kind)
     except (ValueError, OverflowError):  # Arrow's own are ValueErrors

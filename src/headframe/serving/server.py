@@ -29,8 +29,8 @@ def serve(
     """Serve requests until the process is stopped (Ctrl-C or SIGTERM).
 
     The plan says how many rows a request may have, with how many threads it is computed, whose signature counts and
-    what makes a champion. Port 0 takes a
-    free one. `ready` is called with model, version and address once requests can be sent.
+    what makes a champion. Port 0 takes a free one. `ready` is called with model, version and address once requests can
+    be sent.
 
     Raises:
         HeadframeError: as `open_served_version`; or the port is taken, or the host is not this machine's.
