@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from headframe.config.project import Project
 
@@ -28,9 +29,15 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["HEADFRAME_KEYS"] = tempfile.mkdtemp(prefix="headframe-keys-")
 atexit.register(shutil.rmtree, os.environ["HEADFRAME_KEYS"], ignore_errors=True)
 
+# The same examples each time, so that a failure is due to the change; `--hypothesis-profile=random` looks for new ones.
+# A deadline would fail tests on a slow machine.
+settings.register_profile("random", deadline=None, derandomize=False)
+settings.register_profile("same", deadline=None, derandomize=True)
+settings.load_profile("same")
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
-WHOLE_RUNS = ("flows", "test_readme.py", "test_additions.py", "reproduction", "team", "promotion")
+WHOLE_RUNS = ("training", "flows", "test_readme.py", "test_additions.py", "reproduction", "team", "promotion")
 """Below `tests/`, what takes minutes a file; begun first, so that no worker is left alone with one of them."""
 
 

@@ -86,7 +86,8 @@ class BaselineComparison(Record):
     title: str  # as people read it
     metrics: dict[str, Interval]  # of the baseline
     difference: dict[str, Interval]  # model minus baseline, of each metric that both have
-    verdict: Literal["better", "worse", "not told apart"]  # the model is better than the baseline by a paired test
+    # Of the model against the baseline, by a paired test.
+    verdict: Literal["better", "worse", "no significant difference"]
     p_better: float  # p-value of the model being better by the primary metric
     p_worse: float  # p-value of its being worse
 
@@ -109,7 +110,11 @@ class Evaluated(Record):
     @property
     def verdicts(self) -> list[str]:
         """How the model compares with its baselines, in plain words: what it loses to first."""
-        words = {"worse": "worse than", "not told apart": "not told apart from", "better": "better than"}
+        words = {
+            "worse": "worse than",
+            "no significant difference": "not significantly different from",
+            "better": "better than",
+        }
         found = []
         for verdict, compared in words.items():
             values = [

@@ -43,7 +43,7 @@ def dataset_of(names: list[str], **settings: Any) -> DatasetConfig:
     })  # fmt: skip
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.lists(NAMES.map(str.strip).filter(len), min_size=3, max_size=5, unique=True))
 @example(["content", "row_id", "split", "prediction", "target"])
 @example(["a", "a.b", "part"])

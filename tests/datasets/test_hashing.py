@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from headframe.datasets.hashing import content_hashes, content_numbers
@@ -22,7 +22,6 @@ def table(rows: list[tuple[object, ...]]) -> pa.Table:
     return pa.table({"a": pa.array(a, pa.string()), "b": pa.array(b, pa.string()), "x": pa.array(x, pa.float64())})
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(TEXTS | st.none(), TEXTS | st.none(), st.sampled_from([0.0, -0.0, 1.5, None])), min_size=1))
 def test_equal_inputs_are_equal_contents_and_no_others(rows: list[tuple[object, ...]]) -> None:
     got = content_hashes(table(rows), ["a", "b", "x"])
@@ -70,7 +69,6 @@ def test_tensors_count_by_their_bytes() -> None:
     assert got[0] == got[1] != got[2]
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(st.integers(0, 6), min_size=1, max_size=9), max_size=9))
 def test_repetitions_are_numbered_as_a_plain_count_does(parts: list[list[int]]) -> None:
     seen: Counter[int] = Counter()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from headframe.config.plan.data import ColumnContract, DatasetConfig
@@ -49,7 +49,6 @@ def read(tmp_path: Path, text: str | bytes, schema: pa.Schema, **settings: Any) 
     return gathered(Delimited(**settings).read({"raw": file}, schema))
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(*[st.text(st.characters(exclude_categories=["Cs"]), min_size=1)] * 2), min_size=1))
 def test_quoted_text_comes_back_as_it_was_written(tmp_path_factory: pytest.TempPathFactory, rows: list[Any]) -> None:
     file = tmp_path_factory.mktemp("quoted") / "raw.csv"

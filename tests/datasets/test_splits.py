@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from headframe.config.plan.data import CONTENT, ROW_ID, DatasetConfig
@@ -28,7 +28,6 @@ def rows(content: list[str], **columns: list[object]) -> pa.Table:
     return pa.table({CONTENT: content, **columns})
 
 
-@settings(deadline=None)
 @given(CONTENTS, CONTENTS)
 def test_appended_rows_move_no_other(before: list[str], after: list[str]) -> None:
     splitter = HashSplitter(validation=0.3, test=0.3)
@@ -36,7 +35,6 @@ def test_appended_rows_move_no_other(before: list[str], after: list[str]) -> Non
     assert new[: len(old)].tolist() == old.tolist()
 
 
-@settings(deadline=None)
 @given(CONTENTS, st.randoms())
 def test_equal_contents_share_their_part_in_any_order(content: list[str], random: object) -> None:
     many = content * 2

@@ -93,7 +93,7 @@ def test_every_repetition_of_a_row_is_drawn_with_it_on_both_sides(classified):
     assert (twice.low, twice.high) == pytest.approx((once.low, once.high))
 
 
-@pytest.mark.parametrize(("skill", "verdict"), [(3.5, "better"), (1.0, "worse"), (2.0, "not told apart")])
+@pytest.mark.parametrize(("skill", "verdict"), [(3.5, "better"), (1.0, "worse"), (2.0, "no significant difference")])
 def test_a_baseline_is_compared_by_a_paired_test(classified, skill: float, verdict: str):
     task, predictions = classified(400, 3, skill=skill, seed=1)
     _, other = classified(400, 3, skill=2.0, seed=1)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import sparse
@@ -25,7 +25,6 @@ from headframe.places import Places
 SMALL = arrays(np.float32, st.tuples(st.integers(1, 12), st.integers(1, 3)), elements=st.sampled_from([0.0, -0.0, 1.0]))
 
 
-@settings(deadline=None)
 @given(SMALL)
 def test_rows_share_a_hash_where_all_numbers_are_equal(values: np.ndarray) -> None:
     with_zeros = sparse.csr_matrix(values)

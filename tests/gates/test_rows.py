@@ -77,10 +77,10 @@ def test_a_version_is_tested_against_each_natural_baseline_of_its_task(world: Wo
     assert ("tfidf" in titles) == (name == "sms_spam")
     values = [found.numbers[f"{title}: {made.predictor.task.primary_metric}"] for title in titles]
     assert all(isinstance(each, float) for each in values)
-    assert found.verdict in ("better", "not told apart", "worse")
+    assert found.verdict in ("better", "no significant difference", "worse")
     assert found.passed == (found.verdict != "worse")
-    if found.verdict == "not told apart":
-        assert "is not told apart from" in report.reason
+    if found.verdict == "no significant difference":
+        assert "is not significantly different from" in report.reason
 
 
 def test_the_first_version_that_loses_to_a_baseline_is_refused(world: World, tmp_path: Path):

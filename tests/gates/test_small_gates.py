@@ -152,7 +152,9 @@ def test_a_report_passes_where_all_gates_do_and_tells_what_refused() -> None:
     last = GateResult(gate="last", passed=True, verdict="v", reason="the end")
     assert (report(good, compared, last).passed, report(good, compared, last).reason) == (True, "two points better")
     assert report(good, last).reason == "the end"
-    alike = GateResult(gate="base", topic=BASELINE, passed=True, verdict="not told apart", reason="like the mean")
+    alike = GateResult(
+        gate="base", topic=BASELINE, passed=True, verdict="no significant difference", reason="like the mean"
+    )
     ahead = GateResult(gate="base", topic=BASELINE, passed=True, verdict="better", reason="above the mean")
     assert report(compared, alike).reason == "two points better; like the mean"
     assert report(compared, ahead).reason == "two points better"

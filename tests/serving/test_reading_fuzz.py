@@ -138,7 +138,7 @@ def posted(predictor: Predictor, body: str, kind: str) -> list[float] | str:
         return str(error)
 
 
-@settings(max_examples=EXAMPLES, derandomize=EXAMPLES == 200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, derandomize=EXAMPLES == 200, suppress_health_check=list(HealthCheck))
 @given(cases())
 def test_every_way_gives_the_answers_of_the_table_or_refuses(case: Case) -> None:
     with tempfile.TemporaryDirectory() as folder:

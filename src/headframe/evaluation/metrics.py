@@ -124,7 +124,7 @@ def compute_metrics(
             title=(titles or {}).get(key, key.replace("_", " ")),
             metrics=theirs,
             difference=difference,
-            verdict="better" if verdict == "better" else "worse" if verdict == "worse" else "not told apart",
+            verdict="better" if verdict == "better" else "worse" if verdict == "worse" else "no significant difference",
             p_better=p_better,
             p_worse=p_worse,
         )

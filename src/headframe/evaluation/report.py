@@ -20,7 +20,7 @@ from headframe.records import TableRecord, Trained
 
 VERDICTS = {
     "worse": "is worse than",
-    "not told apart": "is not told apart from, and so may be no better than,",
+    "no significant difference": "is not significantly different from, and so may be no better than,",
     "better": "is better than",
 }
 """Verdicts of the paired tests against baselines, in words; what a model loses to comes first."""

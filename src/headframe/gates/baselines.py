@@ -71,8 +71,8 @@ class Baselines(PairedComparison):
         compared = alike or tested
         values = ", ".join(each.described(each.p_better) for each in compared)
         if alike:
-            reason = f"{metric} {rows.value:.4f} is not told apart from {values} {on}, by {test}"
-            return GateResult.accept("not told apart", reason, numbers)
+            reason = f"{metric} {rows.value:.4f} is not significantly different from {values} {on}, by {test}"
+            return GateResult.accept("no significant difference", reason, numbers)
         reason = f"{metric} {rows.value:.4f} is better than {values} {on}, by {test}"
         return GateResult.accept("better", reason, numbers)
 

@@ -109,7 +109,7 @@ class GateReport(Record):
     def reason(self) -> str:
         """Why it was refused; where it passed, how it compares with the champion, or what the last gate found.
 
-        That it is not told apart from a baseline is added.
+        That it is not significantly different from a baseline is added.
         """
         refused = [f"{result.gate}: {result.reason}" for result in self.results if not result.passed]
         compared = next((result for result in self.results if result.topic == CHAMPION), self.results[-1])
