@@ -98,7 +98,7 @@ def test_the_first_version_that_loses_to_a_baseline_is_refused(world: World, tmp
     assert (report.passed, found.verdict, found.topic) == (False, "worse", "baseline")
     tested = rows.filter(pc.equal(rows["split"], "test"))["target"].to_numpy()
     prior = float(np.mean(tested == "ham"))
-    assert f"is worse than {prior:.4f} of prior" in found.reason
+    assert f"is worse than prior ({prior:.4f}, p " in found.reason
     assert found.numbers["prior: p_worse"] < 0.05
 
 

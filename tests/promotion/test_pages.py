@@ -266,6 +266,12 @@ def test_the_leaderboard_puts_seeds_together_and_never_compares_other_rows(team:
     assert "Measured on other rows: not comparable with the above" in html
     assert "±1 standard deviation over 2 seeds" in html
     assert "Not compared with it by any gate: 2." in html
+    first = board.tables[0]
+    alone = first.group.model_copy(update={"versions": [each for each in first.group.versions if each.version == 1]})
+    table = first.model_copy(update={"group": alone, "ranks": (both.model_copy(update={"versions": (1,)}),)})
+    for tables, expected in ((board.tables, True), ((table,), False)):
+        page = board.model_copy(update={"tables": tables}).page(".html")
+        assert ("Compared with the champion" in page) == expected
     assert "dashed: the champion&#39;s configuration" in html
     assert json.loads(board.model_dump_json())["champion"] == 1
 

@@ -26,9 +26,9 @@ class BaselineTest:
     p_worse: float
 
     def described(self, p: float) -> str:
-        """Return its value with a p-value, or that too few rows are independent for one."""
+        """Return its name, its value and a p-value, or that too few rows are independent for one."""
         known = "too few rows" if self.p_better == self.p_worse == 1 else f"p {p:.2g}"
-        return f"{self.value:.4f} of {self.title} ({known})"
+        return f"{self.title} ({self.value:.4f}, {known})"
 
 
 @dataclass(frozen=True)
@@ -63,17 +63,18 @@ class Baselines(PairedComparison):
             }
         worse = [each for each in tested if each.p_worse <= self.alpha]
         alike = [each for each in tested if each.p_worse > self.alpha and each.p_better > self.alpha]
-        on, test = f"on the same {rows.count:,} test rows", TESTS[self.chosen(rows.reference_task)]
+        test = TESTS[self.chosen(rows.reference_task)] + (" with Holm's correction" if len(tested) > 1 else "")
+        how = f"on the same {rows.count:,} test rows, by {test}"
         if worse:
             lost = ", ".join(each.described(each.p_worse) for each in worse)
-            reason = f"{metric} {rows.value:.4f} is worse than {lost} {on}, by {test}"
+            reason = f"{metric} {rows.value:.4f} is worse than {lost} {how}"
             return GateResult.refuse("worse", reason, numbers)
         compared = alike or tested
         values = ", ".join(each.described(each.p_better) for each in compared)
         if alike:
-            reason = f"{metric} {rows.value:.4f} is not significantly different from {values} {on}, by {test}"
+            reason = f"{metric} {rows.value:.4f} is not significantly different from {values} {how}"
             return GateResult.accept("no significant difference", reason, numbers)
-        reason = f"{metric} {rows.value:.4f} is better than {values} {on}, by {test}"
+        reason = f"{metric} {rows.value:.4f} is better than {values} {how}"
         return GateResult.accept("better", reason, numbers)
 
     def _natural(self, context: GateContext) -> Iterator[BaselineTest]:

@@ -9,11 +9,11 @@ from headframe.records import Interval
 def number(value: float) -> str:
     """Format a measured number: four significant digits, no exponent where it can be read without.
 
-    >>> [number(value) for value in (0.99612, 12.3456, 123456.7, 2e-5)]
-    ['0.9961', '12.35', '123,457', '2e-05']
+    >>> [number(value) for value in (0.99612, 1.0, 12.3456, 123456.7, 2e-5)]
+    ['0.9961', '1.0000', '12.35', '123,457', '2e-05']
     """
     if value == 0 or 1e-3 <= abs(value) < 1e6:  # noqa: PLR2004 - where an exponent only hides the number
-        digits = max(0, 4 - len(f"{abs(value):.0f}")) if abs(value) >= 1 else 4
+        digits = max(0, 4 - len(f"{abs(value):.0f}")) if abs(value) > 1 else 4
         return f"{value:,.{digits}f}"
     return f"{value:.3g}"
 
