@@ -188,7 +188,7 @@ def _as_task(function: Callable[P, T], **settings: Any) -> Callable[P, T]:
     if engine() == "inline":
         return function
     import prefect  # noqa: PLC0415 - inline runs must not pay for it
-    from prefect.cache_policies import NO_CACHE  # noqa: PLC0415 - as above
+    from prefect.cache_policies import NO_CACHE  # noqa: PLC0415 - inline runs must not pay for it
 
     made: Any = prefect.task(cache_policy=NO_CACHE, persist_result=False, **settings)(function)
     return made
@@ -207,7 +207,7 @@ def wait_for_input(form: type[M], key: str, hours: float) -> M | None:
     if engine() == "inline":
         return None
     from prefect.flow_runs import pause_flow_run, suspend_flow_run  # noqa: PLC0415 - inline runs must not pay for it
-    from prefect.runtime import deployment  # noqa: PLC0415 - as above
+    from prefect.runtime import deployment  # noqa: PLC0415 - inline runs must not pay for it
 
     stop = suspend_flow_run if deployment.id else pause_flow_run
     given: M = stop(wait_for_input=form, timeout=int(hours * 3600), key=key)

@@ -22,7 +22,7 @@ def learned_copies(*, model: str, rows: str, splits: str) -> dict[str, list[int]
     Returns:
         By member, empty for a single model, how many rows there are and how many were left out as copies.
     """
-    from headframe.registry.layout import bundle_in  # noqa: PLC0415 - as the loader
+    from headframe.registry.layout import bundle_in  # noqa: PLC0415 - imports torch
     from headframe.registry.loader import load_package  # noqa: PLC0415 - imports torch
 
     table, parts = pq.read_table(rows), np.load(splits, allow_pickle=False)

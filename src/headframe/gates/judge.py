@@ -35,8 +35,8 @@ def judge_version(request: GateRequest) -> GateReport:
         HeadframeError: a file that the gates need cannot be fetched.
         Refused: it is not what was registered.
     """
-    from headframe.config.build import build  # noqa: PLC0415 - with the next one imports torch and mlflow
-    from headframe.gates.context import open_context  # noqa: PLC0415 - as above
+    from headframe.config.build import build  # noqa: PLC0415 - imports torch and mlflow
+    from headframe.gates.context import open_context  # noqa: PLC0415 - imports torch and mlflow
 
     with open_context(request) as context:
         results = []

@@ -20,11 +20,11 @@ def measure_resources(model: str, rows: str, positions: list[int], requests: int
         Values by the names of `Budget`'s limits; milliseconds, rows per second, MiB.
     """
     import numpy as np  # noqa: PLC0415 - the model's memory begins here
-    import pyarrow.parquet as pq  # noqa: PLC0415 - as above
+    import pyarrow.parquet as pq  # noqa: PLC0415 - the model's memory begins here
 
-    from headframe.prediction.threads import limit_threads  # noqa: PLC0415 - as above
-    from headframe.registry.loader import load_package  # noqa: PLC0415 - as above
-    from headframe.training.cost import ResourceUsage  # noqa: PLC0415 - as above
+    from headframe.prediction.threads import limit_threads  # noqa: PLC0415 - the model's memory begins here
+    from headframe.registry.loader import load_package  # noqa: PLC0415 - the model's memory begins here
+    from headframe.training.cost import ResourceUsage  # noqa: PLC0415 - the model's memory begins here
 
     limit_threads(threads)
     predictor = load_package(Path(model))

@@ -44,7 +44,7 @@ def register(  # noqa: PLR0917 - a step takes what its key is made of
             someone who is not trusted.
     """
     from headframe.registry.registrar import Registrar  # noqa: PLC0415 - imports mlflow and torch: seconds
-    from headframe.registry.request import RegistrationRequest  # noqa: PLC0415 - as above
+    from headframe.registry.request import RegistrationRequest  # noqa: PLC0415 - imports mlflow and torch: seconds
 
     names = (destination.model, destination.experiment)
     request = RegistrationRequest(plan, *names, data, trained, evaluated, places.root)

@@ -79,7 +79,7 @@ def query_package(model: str, name: str, number: int, probe: str) -> tuple[int, 
 
     A model without look-back predicts for the first row alone.
     """
-    import pyarrow.parquet as pq  # noqa: PLC0415 - see `smoke_test`
+    import pyarrow.parquet as pq  # noqa: PLC0415 - only a smoke request needs it
 
     from headframe.registry.loader import load_package  # noqa: PLC0415 - only a smoke request needs it
 
@@ -90,9 +90,9 @@ def query_package(model: str, name: str, number: int, probe: str) -> tuple[int, 
 
 def _difference(response: list[dict[str, Any]], predictions: pa.Table) -> str:
     """Return how a response (one row, or of a forecast one per step) differs from the first row of predictions."""
-    import numpy as np  # noqa: PLC0415 - see `smoke_test`
-    import pyarrow as pa  # noqa: PLC0415 - as above
-    import pyarrow.compute as pc  # noqa: PLC0415 - as above
+    import numpy as np  # noqa: PLC0415 - only a smoke request needs it
+    import pyarrow as pa  # noqa: PLC0415 - only a smoke request needs it
+    import pyarrow.compute as pc  # noqa: PLC0415 - only a smoke request needs it
 
     expected = predictions.column("prediction")
     if isinstance(expected.type, pa.FixedShapeTensorType):
@@ -124,7 +124,7 @@ def is_unchanged(tested: SmokeTestResult, team: TeamConfig, places: Places) -> b
 
 def send_request(predictor: Predictor, version: ModelVersion, rows: pa.Table) -> tuple[int, str]:
     """Send rows through the application as a client would, and return status and body of the response."""
-    import asyncio  # noqa: PLC0415 - see `smoke_test`
+    import asyncio  # noqa: PLC0415 - only a smoke request needs it
 
     import httpx  # noqa: PLC0415 - only a smoke request needs it
 
@@ -143,7 +143,7 @@ def send_request(predictor: Predictor, version: ModelVersion, rows: pa.Table) ->
 
 def request_content(rows: pa.Table) -> dict[str, Any]:
     """Return rows as the JSON of a request, in the form `dataframe_split`."""
-    import pyarrow as pa  # noqa: PLC0415 - see `smoke_test`
+    import pyarrow as pa  # noqa: PLC0415 - only a smoke request needs it
 
     columns = [
         column.combine_chunks().to_numpy_ndarray().tolist()

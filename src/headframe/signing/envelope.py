@@ -54,7 +54,7 @@ def sign_statement(kind: str, subjects: Mapping[str, str], payload: Mapping[str,
         key: of the signer.
     """
     from securesystemslib.dsse import Envelope  # noqa: PLC0415 - only signing and checking need it
-    from securesystemslib.signer import CryptoSigner  # noqa: PLC0415 - as above
+    from securesystemslib.signer import CryptoSigner  # noqa: PLC0415 - only signing and checking need it
 
     statement = {
         "_type": STATEMENT,
@@ -75,8 +75,8 @@ def verify_statement(text: str, kind: str, trust: Trust) -> SignedStatement:
         Refused: it is no such envelope, no trusted person signed it, it was changed after it was signed, or it is dated
             after its signer left.
     """
-    from securesystemslib.dsse import Envelope  # noqa: PLC0415 - see `sign_statement`
-    from securesystemslib.exceptions import FormatError, VerificationError  # noqa: PLC0415 - as above
+    from securesystemslib.dsse import Envelope  # noqa: PLC0415 - only checking needs it
+    from securesystemslib.exceptions import FormatError, VerificationError  # noqa: PLC0415 - only checking needs it
 
     try:
         envelope = Envelope.from_dict(json.loads(text))
@@ -119,7 +119,7 @@ def _predicate(kind: str) -> str:
 
 def _public(key: str) -> Key:
     """Return a public key as the library has it; its own value is its identifier."""
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415 - see `sign_statement`
-    from securesystemslib.signer import SSlibKey  # noqa: PLC0415 - as above
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415 - only checking needs it
+    from securesystemslib.signer import SSlibKey  # noqa: PLC0415 - only checking needs it
 
     return SSlibKey.from_crypto(Ed25519PublicKey.from_public_bytes(bytes.fromhex(key)), keyid=key)

@@ -42,8 +42,8 @@ class SigningKey:
             HeadframeError: others may read the file, or it holds no Ed25519 key.
         """
         from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - only signing needs it
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415 - as above
-        from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415 - as above
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415 - slow to import
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415 - slow to import
 
         mode = self.file.stat().st_mode & 0o777
         if mode & 0o077:
@@ -83,8 +83,8 @@ def create_key(name: str) -> SigningKey:
     Raises:
         ConfigurationError: the name cannot be one, or is taken.
     """
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415 - see `private`
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat  # noqa: PLC0415 - see above
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415 - slow to import
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat  # noqa: PLC0415 - slow to import
 
     if not _NAME.fullmatch(name):
         raise ConfigurationError(f"{name!r} cannot name a key; expected small letters, digits, - and _, as in anna")

@@ -120,7 +120,7 @@ def download(location: str, uri: str, folder: Path | None = None) -> Path:
     """
     make_client(uri)
     from mlflow.artifacts import download_artifacts  # noqa: PLC0415 - `make_client` imported MLflow
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - as above
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - `make_client` imported MLflow
 
     target = None if folder is None else str(folder)
     try:

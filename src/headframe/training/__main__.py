@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(file: Path, folder: Path, root: Path | None) -> None:
     from pydantic import ValidationError  # noqa: PLC0415 - `--help` needs no schema
 
-    from headframe.config.plan.learner import TrainingJob  # noqa: PLC0415 - as above
+    from headframe.config.plan.learner import TrainingJob  # noqa: PLC0415 - `--help` needs no schema
 
     project = Project(root.resolve()) if root is not None else Project.find(Path.cwd())
     try:

@@ -112,7 +112,7 @@ def great_expectations() -> Any:
     """Import Great Expectations, which takes seconds, with its telemetry off, which it reads while it is imported."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     import great_expectations as gx  # noqa: PLC0415 - seconds
-    import great_expectations.expectations  # noqa: PLC0415 - as above
+    import great_expectations.expectations  # noqa: PLC0415 - seconds
 
     return gx
 

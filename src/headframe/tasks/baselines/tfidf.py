@@ -26,7 +26,7 @@ class TfIdf(NaturalBaseline):
     @override
     def scores(self, data: BaselineData) -> np.ndarray | None:
         from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415 - most data have no text
-        from sklearn.linear_model import LogisticRegression, Ridge  # noqa: PLC0415 - as above
+        from sklearn.linear_model import LogisticRegression, Ridge  # noqa: PLC0415 - most data have no text
 
         columns = [name for name in data.dataset.inputs if is_text(data.table.schema.field(name).type)]
         if not columns:
