@@ -414,7 +414,7 @@ def _first_failure(tests: list[pytest.Function]) -> str:
 def main() -> int:
     """Try a sample of the changes of each room, and print what was noticed."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rooms", default=",".join(ROOMS), help="folders or modules of src/headframe")
+    parser.add_argument("--rooms", default=",".join(ROOMS), help="folders or modules of src/headframe, as gates/better")
     parser.add_argument("--sample", type=int, default=20, help="changes of each room; 0 tries all")
     parser.add_argument("--seed", type=int, default=1, help="draws the sample")
     parser.add_argument("--seconds", type=float, default=math.inf, help="after which no other change is begun")
@@ -427,7 +427,8 @@ def main() -> int:
             possible, min(asked.sample or len(possible), len(possible))
         )
         changes += sorted(drawn, key=lambda each: (each.file, each.line, each.number))
-        tests |= {str(REPOSITORY / "tests" / name) for name in TESTS.get(room, (room,))}
+        folder = room.partition("/")[0]
+        tests |= {str(REPOSITORY / "tests" / name) for name in TESTS.get(room, TESTS.get(folder, (folder,)))}
         print(f"{room}: {len(drawn)} of {len(possible)} changes", flush=True)
     random.Random(asked.seed).shuffle(changes)
     os.chdir(REPOSITORY)

@@ -44,6 +44,7 @@ def test_the_rows_needed_are_found_one_by_one() -> None:
     for least in range(1, 70):
         assert fewest_rows(lambda many, least=least: float(many >= least), 0.5) == least  # type: ignore[misc]
     assert fewest_rows(lambda many: many / 10, 0.5) == 5, "the power itself is enough"
+    assert fewest_rows(lambda many: many / 8, 0.5) == 4
 
 
 def test_an_exact_gain_of_zero_needs_a_row_and_an_effect_of_nothing_none() -> None:

@@ -25,6 +25,13 @@ def test_wilsons_limits_are_where_the_score_test_just_accepts(share: float, rows
             assert abs(share - limit) == pytest.approx(z * (limit * (1 - limit) / rows) ** 0.5)
 
 
+def test_no_limit_of_a_share_is_beyond_nothing_or_all_by_rounding() -> None:
+    for rows in (2, 3, 5, 7, 10, 13, 100):
+        for confidence in (0.5, 0.8, 0.9, 0.99):
+            assert wilson(0.0, rows, confidence)[0] >= 0
+            assert wilson(1.0, rows, confidence)[1] <= 1
+
+
 def plain_independent_rows(hits: list[bool], among: list[bool], contents: list[int]) -> float:
     """Rows over the larger design effect: Kish's with the likeness of repetitions, or of variances of contents."""
     groups: dict[int, list[bool]] = {}

@@ -75,6 +75,16 @@ def test_too_few_rows_are_explained(changes: dict[str, object], sentence: str) -
     assert COMPARISON.too_few(replace(CLEAR, **{"rows_needed": 1234, **changes})) == sentence  # type: ignore[arg-type]
 
 
+def test_a_test_that_is_set_is_the_one_that_is_made(forecasted) -> None:
+    task, mine = forecasted(60, 2, 1)
+    _, other = forecasted(60, 2, 1, seed=0)
+    for test in ("bootstrap", "diebold_mariano"):
+        found = replace(COMPARISON, test=test).compare(task, mine, other, replace(HOW, block=4), ALPHA)
+        assert found.test == test
+        assert found.units == (60 / 4 if test == "bootstrap" else 60 / 2)
+    assert found.numbers["horizon"] == 2
+
+
 @pytest.mark.parametrize(("wins", "lost", "contents", "rows"), [(30, 10, 200, 200), (9, 8, 60, 150), (0, 0, 5, 12)])
 def test_pairs_are_held_against_mcnemar_and_rows_count_repetitions(
     wins: int, lost: int, contents: int, rows: int

@@ -8,6 +8,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import threading
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +22,7 @@ from postgres import fresh_database
 from headframe.config.plan.promotion import Person, PromotionConfig, TeamConfig
 from headframe.digests import canonical
 from headframe.errors import ConfigurationError, HeadframeError, Refused, Unavailable
+from headframe.ledger.database import ENTRIES
 from headframe.ledger.entries import GENESIS, Entry, format_time, parse_time, utc_now
 from headframe.ledger.store import ConcurrentAppend, Ledger
 from headframe.signing.envelope import sign_statement
@@ -98,6 +100,30 @@ def test_only_one_process_gets_a_number(address: str, tmp_path: Path, key: Signi
     with pytest.raises(Refused, match="entry 7 of digits is gone"):
         ledger.append("digits", "promote", 9, {"digests": ABOUT}, key, after=7)
     assert len(ledger.entries("digits", trust)) == 2
+
+
+def test_who_comes_while_another_writes_waits_and_is_told_that_it_was_overtaken(tmp_path: Path, key: SigningKey):
+    """It does not read first: SQLite would find that two wait for each other, and refuse with a locked database."""
+    ledger, elsewhere = (Ledger.open(policy(f"sqlite:///{tmp_path / name}"), tmp_path) for name in ("a.db", "b.db"))
+    filled(elsewhere, key, 1)
+    with elsewhere.database.connect(writing=False) as connection:
+        row = dict(connection.execute(sa.select(ENTRIES)).mappings().one())
+    failures: list[BaseException] = []
+
+    def append() -> None:
+        try:
+            ledger.append("digits", "gate", 1, {"digests": ABOUT}, key, after=0)
+        except HeadframeError as error:
+            failures.append(error)
+
+    other = threading.Thread(target=append)
+    with ledger.database.connect(writing=True) as connection:
+        other.start()
+        time.sleep(0.2)
+        connection.execute(sa.insert(ENTRIES).values(row))
+        assert other.is_alive()
+    other.join()
+    assert [type(each) for each in failures] == [ConcurrentAppend]
 
 
 def test_the_database_itself_refuses_to_forget(address: str, tmp_path: Path, key: SigningKey, trust: Trust):
