@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import shutil
 import subprocess
@@ -34,6 +35,9 @@ atexit.register(shutil.rmtree, os.environ["HEADFRAME_KEYS"], ignore_errors=True)
 settings.register_profile("random", deadline=None, derandomize=False)
 settings.register_profile("same", deadline=None, derandomize=True)
 settings.load_profile("same")
+
+# The half million objects of imported libraries are gone through less often, which took a tenth of the time.
+gc.set_threshold(50_000, 20, 100)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

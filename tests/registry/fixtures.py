@@ -2,6 +2,7 @@
 
 import atexit
 import base64
+import gc
 import importlib
 import json
 import os
@@ -382,6 +383,7 @@ def in_child(work: Callable[[], Any]) -> int:
     """
     child = os.fork()
     if child == 0:
+        gc.freeze()  # what the parent has is not gone through, which would copy its memory
         code = 70
         try:
             work()

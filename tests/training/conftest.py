@@ -1,11 +1,13 @@
 """Trains small plans in forked processes, so that Lightning is imported once for all of them."""
 
+import atexit
 import json
-import multiprocessing
-import runpy
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +27,6 @@ from headframe.training.fit import fit
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DRIVER = Path(__file__).with_name("driver.py")
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["headframe.training.network", "headframe.training.ensembles"])
 
 SMALL = [
     "model=cnn",
@@ -40,6 +40,27 @@ SMALL = [
     "optimizer.lr=0.01",
 ]
 """A network with everything that has a state: batch normalisation, dropout, augmentation, momentum, a schedule."""
+
+
+@cache
+def forking_driver() -> subprocess.Popen[str]:
+    """The program that trains in forked processes, begun when it is first needed; it ends with this process."""
+    process = subprocess.Popen([sys.executable, str(DRIVER)], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    atexit.register(process.communicate)
+    return process
+
+
+def run_forked(arguments: list[str], log: Path, kill: str | None) -> int | None:
+    """Run the training program in a forked process; return its exit code, or None where it hangs."""
+    process = forking_driver()
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(json.dumps({"arguments": arguments, "kill": kill, "log": str(log)}) + "\n")
+    process.stdin.flush()
+    code: int | None = json.loads(process.stdout.readline())
+    return code
 
 
 @dataclass
@@ -90,13 +111,10 @@ class TrainingProject:
         log = self.root / "out" / f"{name}.log"
         log.parent.mkdir(exist_ok=True)
         before = len(log.read_text()) if log.exists() else 0
-        given = {"arguments": [str(file), str(folder), "--root", str(self.root)], "kill": kill, "log": str(log)}
-        process = CONTEXT.Process(target=runpy.run_path, args=(str(DRIVER), given, "__main__"))
-        process.start()
-        process.join(240)
-        assert process.exitcode is not None, f"the training of {name} hangs"
+        code = run_forked([str(file), str(folder), "--root", str(self.root)], log, kill)
+        assert code is not None, f"the training of {name} hangs"
         assert "the program imported" not in log.read_text()
-        return Run(process.exitcode, log.read_text()[before:], folder)
+        return Run(code, log.read_text()[before:], folder)
 
     def job(self, plan: Plan) -> TrainingJob:
         """What the training program takes to train a plan on the data that is there."""

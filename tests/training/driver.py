@@ -1,15 +1,27 @@
-"""Runs the training program in a forked process, and kills it by SIGKILL where `kill` names.
+"""Trainings in forked processes, so that Lightning is imported once for all of them.
 
-Handed to `runpy.run_path` with `arguments`, `kill` and `log` in its globals.
+Run as a program: imports everything, then reads one request a line from its standard input, forks, lets the child run
+the training program, and responds with a line that holds the child's exit code, or minus the signal that killed it. A
+request is JSON: `arguments` of the program, the `log` for what it prints, and `kill`: nothing, or where it kills itself
+by SIGKILL.
 """
 
+import gc
+import importlib
+import json
 import multiprocessing
 import os
+import pkgutil
 import signal
 import sys
+import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+
+SECONDS = 240.0
+"""How long a training may take before it is taken to hang."""
 
 
 def kill_self(*_: Any, **__: Any) -> None:
@@ -88,22 +100,67 @@ def _fork(ensembles: Any) -> None:
     )
 
 
-def main() -> None:
-    given = globals()
-    with Path(given["log"]).open("a") as log:
+def run(request: dict[str, Any]) -> int:
+    """Run the training program in this process; return its exit code."""
+    with Path(os.devnull).open() as nothing, Path(request["log"]).open("a") as log:
+        os.dup2(nothing.fileno(), 0)
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
-    if given["kill"] is not None:
-        arrange_kill(given["kill"])
+    if request["kill"] is not None:
+        arrange_kill(request["kill"])
     from headframe.training.__main__ import main as program
 
-    code = program(given["arguments"])
+    code = program(request["arguments"])
     for name in ("prefect", "hydra", "omegaconf", "mlflow"):
         if name in sys.modules:
             print(f"the program imported {name}")
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    return code
+
+
+def exit_code(child: int) -> int | None:
+    """Wait for a child; None where it had to be killed since it hangs."""
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.01)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return None
+
+
+def import_everything() -> None:
+    """Import what trainings need, and read the code that decides their results, which is remembered."""
+    from headframe.code_dependencies import code_dependencies
+
+    for package in ("headframe.features", "headframe.models", "headframe.tasks"):
+        for module in pkgutil.iter_modules(importlib.import_module(package).__path__, f"{package}."):
+            importlib.import_module(module.name)
+    programs = ("headframe.training.__main__", "headframe.training.network", "headframe.training.ensembles")
+    for name in (*programs, "skops.io", "sklearn.ensemble", "sklearn.linear_model"):
+        importlib.import_module(name)
+    code_dependencies([name for name in sys.modules if name.startswith("headframe.")], Path("src"))
+
+
+def main() -> None:
+    import_everything()
+    gc.freeze()  # no child goes through what all of them have
+    assert threading.active_count() == 1, "a fork would inherit locks of other threads"
+    print("ready", flush=True)
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            code = 1  # as Python ends with an error that nobody catches
+            try:
+                code = run(json.loads(line))
+            except BaseException:  # the child must not go on as if it were its parent
+                sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(code)
+        print(json.dumps(exit_code(child)), flush=True)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import skops.io
 from scipy import sparse
 
 from headframe.errors import ConfigurationError, DataError, first_line
@@ -97,6 +96,8 @@ def write_estimator(path: Path, estimator: Any) -> None:
     Raises:
         ConfigurationError: the estimator holds something of a package that `read_estimator` would refuse.
     """
+    import skops.io  # noqa: PLC0415 - takes seconds with all of scikit-learn, and networks do without it
+
     raw = skops.io.dumps(estimator)
     foreign = _foreign(skops.io.get_untrusted_types(data=raw))
     if foreign:
@@ -151,6 +152,8 @@ def read_estimator(path: Path) -> Any:
     Raises:
         DataError: the file is no estimator, or names types outside scikit-learn, NumPy and SciPy.
     """
+    import skops.io  # noqa: PLC0415 - see `write_estimator`
+
     try:
         types = skops.io.get_untrusted_types(file=path)
         foreign = _foreign(types)
