@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import time
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runs import ForkedRuns
+from runs import ForkedRuns, fresh_project, offer_forked_launcher
 from sklearn.datasets import load_digits
 
 from headframe.cli.main import main
@@ -84,19 +83,28 @@ def mistakes() -> list[tuple[str, str]]:
     return found
 
 
-@pytest.fixture(scope="module")
-def finished_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
-    """A project in which the main job has run, its standard error and its standard output."""
+@pytest.fixture(scope="module", params=["forked", pytest.param("process", marks=pytest.mark.slow)])
+def finished_run(
+    request: pytest.FixtureRequest, forked_runs: ForkedRuns, tmp_path_factory: pytest.TempPathFactory
+) -> FinishedRun:
+    """A project in which the main job has run, its standard error and its standard output.
+
+    A slow one starts processes as a user does; what the other one forks for the same job has everything imported.
+    """
     root = tmp_path_factory.mktemp("readme") / "project"
-    for name in ("conf", "flows"):
-        shutil.copytree(REPOSITORY / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    project = fresh_project(root)
     subprocess.run(["git", "init", "--quiet", str(root)], check=True)
+    if request.param == "forked":
+        offer_forked_launcher(project)
+        code, stdout, stderr = forked_runs.printed(project, "run", "experiment=digits_ensemble", **user_of(root))
+        assert code == 0, stderr
+        return project, stderr, stdout
     done = subprocess.run(
         [sys.executable, "-m", "headframe", "run", "experiment=digits_ensemble"],
         cwd=root, env=environment_of(root), text=True, capture_output=True, timeout=500, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    return Project(root), done.stderr, done.stdout
+    return project, done.stderr, done.stdout
 
 
 @pytest.mark.parametrize(("document", "command"), commands())

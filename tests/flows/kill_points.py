@@ -8,6 +8,7 @@ and the point at which the whole run kills itself by SIGKILL.
 """
 
 import functools
+import gc
 import importlib
 import json
 import os
@@ -25,7 +26,8 @@ from headframe.telemetry import switch_off
 HEAVY = (
     "headframe.config.load",
     "headframe.datasets.ingest",
-    "headframe.data_versions.versions",
+    "headframe.data_versions.commit",
+    "headframe.validation.validate",
     "headframe.validation.checks",
     "great_expectations.data_context",
     "great_expectations.checkpoint",
@@ -33,13 +35,17 @@ HEAVY = (
     "headframe.training.program",
     "headframe.training.ensembles",
     "headframe.training.network",
-    "headframe.evaluation.evaluation",
-    "headframe.registry.registrar",
+    "headframe.evaluation.step",
+    "headframe.registry.register",
+    "headframe.promotion.gate_and_promote",
     "headframe.promotion.run_gates",
     "headframe.promotion.promote",
     "headframe.gates.page",
     "headframe.gates.context",
     "headframe.serving.app",
+    "headframe.serving.smoke_request",
+    "skops.io",
+    "sklearn.ensemble",
     "sklearn.linear_model",
     "mlflow.store.tracking.sqlalchemy_store",
 )
@@ -136,11 +142,43 @@ def fork(work: Callable[[], int]) -> int:
         os._exit(code)
 
 
-def main() -> None:
-    switch_off()
+def import_everything() -> None:
+    """Import what runs need, and do once what a process remembers from then on."""
     for name in HEAVY:
         importlib.import_module(name)
-    code_dependencies([name for name in sys.modules if name.startswith("headframe.")], Path("src"))  # is remembered
+    from mlflow.utils import requirements_utils
+
+    from headframe.config.load import load_plan
+    from headframe.config.project import Project
+
+    load_plan([], Project(Path(__file__).resolve().parents[2]))  # imports Hydra's plugins
+    requirements_utils._init_modules_to_packages_map()
+    code_dependencies([name for name in sys.modules if name.startswith("headframe.")], Path("src"))
+    remember_empty_database()
+
+
+def remember_empty_database() -> None:
+    """Let a new database of MLflow's be a copy of one that is made here as any other; its migrations take a second."""
+    from headframe.tracking import client, database
+
+    client._silence()
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "mlflow.db"
+        database._create(made)
+        content = made.read_bytes()
+
+    def create(file: Path) -> None:
+        fresh = file.with_name(f".{file.name}.fresh")
+        fresh.write_bytes(content)
+        fresh.rename(file)
+
+    database._create = create
+
+
+def main() -> None:
+    switch_off()
+    import_everything()
+    gc.freeze()  # no child goes through what all of them have
     assert threading.active_count() == 1, "a fork would inherit locks of other threads"
     print("ready", flush=True)
     for line in sys.stdin:

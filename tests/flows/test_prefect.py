@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from runs import SMALL, digests, free_port, fresh_project, headframe, start
+from runs import SMALL, ForkedRuns, digests, forking_project, free_port, fresh_project, headframe, start
 
 from headframe.config.project import Project
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.flow
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project, dict[str, str]]]:
     """A project whose servers are up, and their addresses."""
-    project = fresh_project(tmp_path_factory.mktemp("served") / "project")
+    project = forking_project(tmp_path_factory.mktemp("served") / "project")
     ports = ("--prefect-port", str(free_port()), "--mlflow-port", str(free_port()))
     try:
         servers, _ = headframe(project, "up", *ports)
@@ -30,10 +30,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project, 
 
 
 def test_a_life_through_prefect_is_the_same_life_and_is_visible(
-    served: tuple[Project, dict[str, str]], finished_run: tuple[Project, dict[str, Any], str]
+    served: tuple[Project, dict[str, str]],
+    finished_run: tuple[Project, dict[str, Any], str],
+    forked_runs: ForkedRuns,
 ) -> None:
     project, addresses = served
-    outcome, stderr = headframe(project, "run", *SMALL)
+    outcome, stderr = forked_runs.headframe(project, "run", *SMALL)
     assert "engine: Prefect at" in stderr
     assert "Traceback" not in stderr
     assert digests(outcome) == digests(finished_run[1])
@@ -58,7 +60,7 @@ def test_a_life_through_prefect_is_the_same_life_and_is_visible(
     logs = httpx.post(f"{api}/logs/filter", json={"limit": 200}).json()
     assert any("expectations met" in line["message"] for line in logs)
 
-    headframe(project, "run", "model=cn", code=2)
+    forked_runs.headframe(project, "run", "model=cn", code=2)
     assert len(httpx.post(f"{api}/flow_runs/filter", json={}).json()) == len(runs)  # a typing mistake is no failed run
     paths = [path for path in project.root.rglob("*") if not path.is_symlink()]
     assert [path for path in paths if path.stat().st_mode & 0o002] == []
@@ -76,9 +78,11 @@ def test_what_was_done_through_prefect_is_reused_inline(served: tuple[Project, d
     assert stderr.count("reused") == 4
 
 
-def test_a_users_mistake_fails_at_once_with_one_sentence(served: tuple[Project, dict[str, str]]) -> None:
+def test_a_users_mistake_fails_at_once_with_one_sentence(
+    served: tuple[Project, dict[str, str]], forked_runs: ForkedRuns
+) -> None:
     project, _ = served
-    document, stderr = headframe(project, "ingest", "+dataset.contract.columns.digit.max=5", code=3)
+    document, stderr = forked_runs.headframe(project, "ingest", "+dataset.contract.columns.digit.max=5", code=3)
     assert "digit" in document["error"]
     assert "Traceback" not in stderr
 
