@@ -179,8 +179,8 @@ def train(plan: Plan, data: Ingested, root: Path, name: str = "trained", steps: 
         examples = encode(prepared, plan.learner)
         encoder, copies = examples.encoder, tuple(examples.copies.tolist())
         training = prepared.rows.take(pa.array(np.unique(examples.train)))
-    schema = pa.schema([rows.schema.field(column) for column in plan.dataset.inputs])
-    manifest = ModelManifest(plan.dataset.name, schema, plan.dataset.reader, plan.learner, plan.task, copies)
+    schema, series = prepared.schema, prepared.series
+    manifest = ModelManifest(plan.dataset.name, schema, plan.dataset.reader, plan.learner, plan.task, copies, series)
     bundle = folder / "bundle"
     if plan.model.target.startswith("sklearn"):
         model = EstimatorModel(LogisticRegression(tol=0.05, max_iter=1000), task.outputs, classifies=True)

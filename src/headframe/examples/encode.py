@@ -71,8 +71,10 @@ def encode(prepared: PreparedData, learner: LearnerConfig) -> Examples:
     for split, found in indices.items():
         if not len(found):
             size = int((prepared.splits == split).sum())
-            msg = f"the {split} split has {size} rows, too few for a window of {lookback} rows that predicts {horizon}"
-            raise DataError(msg)
+            raise DataError(
+                f"the {split} split has {size} rows, too few for a window of {lookback} rows that predicts {horizon} "
+                "without a gap; choose a shorter one, larger splits, or with dataset.gaps how gaps are filled"
+            )
     encoder.fit(prepared.training_rows(), prepared.dataset.inputs)
     inputs = encoder.encode(prepared.rows)
     kept = indices

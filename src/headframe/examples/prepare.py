@@ -13,6 +13,7 @@ from headframe.config.plan.task import TaskConfig
 from headframe.datasets.splits import assign
 from headframe.datasets.table import Table
 from headframe.errors import DataError, some
+from headframe.series.series import LaidOutRows, Series
 from headframe.tasks.base import Task
 
 MEASURED = ("validation", "test")
@@ -28,6 +29,7 @@ class PreparedData:
 
     An example is a row, and its index is the row's; with a `lookback` above 0, it is the window that begins at that
     row. A window belongs to the split that holds all rows it predicts; what it looks back on may lie in an earlier one.
+    No window spans a gap, and only rows that it looks back on may have been filled, not the last of them.
 
     Attributes:
         dataset: the data set.
@@ -35,6 +37,8 @@ class PreparedData:
         splits: for each row `train`, `validation`, `test` or `unused`.
         task: fitted on training rows.
         component: the task as the plan has it.
+        series: how the rows follow each other, where an example is a window of them.
+        laid_out: the same rows, and where their gaps are.
     """
 
     dataset: TrainingDataConfig
@@ -42,6 +46,8 @@ class PreparedData:
     splits: np.ndarray
     task: Task
     component: TaskConfig
+    series: Series | None = None
+    laid_out: LaidOutRows | None = None
 
     @cached_property
     def target(self) -> np.ndarray:
@@ -50,8 +56,9 @@ class PreparedData:
 
     @property
     def schema(self) -> pa.Schema:
-        """Names and types of the raw input columns."""
-        return pa.schema([self.rows.schema.field(name) for name in self.dataset.inputs])
+        """Names and types of the raw columns that a model may need: the inputs, and for windows the column of time."""
+        names = dict.fromkeys((*self.dataset.inputs, *([self.series.time] if self.series else [])))
+        return pa.schema([self.rows.schema.field(name) for name in names])
 
     def training_rows(self) -> pa.Table:
         """Return the raw rows that transforms may be fitted to."""
@@ -66,7 +73,12 @@ class PreparedData:
         windows = max(0, len(in_split) - lookback - horizon + 1)
         before = np.concatenate([[0], np.cumsum(in_split)])
         first = np.arange(windows) + lookback
-        return np.flatnonzero(before[first + horizon] - before[first] == horizon)
+        usable = before[first + horizon] - before[first] == horizon
+        if self.laid_out is not None:
+            runs, filled = self.laid_out.runs, self.laid_out.filled
+            # The last row before a forecast is always known when it is asked for, so it must have been in training.
+            usable &= (runs[first - lookback] == runs[first + horizon - 1]) & ~filled[first - 1]
+        return np.flatnonzero(usable)
 
     def targets(self, indices: np.ndarray, lookback: int) -> np.ndarray:
         """Return the targets of examples: (examples, ...), for windows (examples, horizon, variables)."""
@@ -88,7 +100,7 @@ class PreparedData:
     def probe(self, lookback: int) -> pa.Table:
         """Return the raw rows of the first test examples."""
         indices = self.indices("test", lookback)
-        inputs = self.rows.select(list(self.dataset.inputs))
+        inputs = self.rows.select(self.schema.names)
         if lookback:
             return inputs.slice(int(indices[0]), lookback)
         return inputs.take(pa.array(indices[:PROBE_ROWS]))
@@ -106,9 +118,12 @@ def prepare(dataset: TrainingDataConfig, component: TaskConfig, table: Table) ->
     """Read a table, split it and fit the task on its training rows.
 
     Raises:
-        DataError: a column is missing, a split is empty, or the targets cannot be learned.
+        ConfigurationError: windows need a column of time, and the data set names none.
+        DataError: a column is missing, a split is empty, the targets cannot be learned, or the rows of a series are not
+            in order or have no frequency.
     """
-    columns = dict.fromkeys((ROW_ID, *dataset.inputs, *dataset.target_columns))
+    time = (dataset.time,) if dataset.time else ()
+    columns = dict.fromkeys((ROW_ID, *dataset.inputs, *dataset.target_columns, *time))
     missing = [name for name in columns if name not in table.schema.names]
     if missing:
         raise DataError(f"table {dataset.name} has no column {missing[0]!r}; it has: {some(table.schema.names)}")
@@ -120,9 +135,14 @@ def prepare(dataset: TrainingDataConfig, component: TaskConfig, table: Table) ->
     rows = table.read(list(columns))
     task: Task = build(component)
     used = splits != "unused"
-    if task.horizon:
+    if not task.horizon:
+        prepared = PreparedData(dataset, rows.filter(pa.array(used)), splits[used], task, component)
+    else:
+        series = Series.of(dataset, rows)
         # Rows behind the last split are never read; those between splits may be looked back on.
-        used = np.arange(len(splits)) <= np.flatnonzero(used)[-1]
-    prepared = PreparedData(dataset, rows.filter(pa.array(used)), splits[used], task, component)
+        last = int(np.flatnonzero(used)[-1])
+        laid_out = series.lay_out(rows.slice(0, last + 1))
+        splits = np.where(laid_out.filled, "unused", splits[laid_out.before])
+        prepared = PreparedData(dataset, laid_out.rows, splits, task, component, series, laid_out)
     task.fit(prepared.training_rows().select(list(dataset.target_columns)))
     return prepared

@@ -33,6 +33,7 @@ from headframe.prediction.layout import COMBINER, ESTIMATOR, MANIFEST, MEMBERS, 
 from headframe.prediction.predictor import BATCH, EnsemblePredictor, Predictor, make_predictor
 from headframe.prediction.schema import schema_from_json, schema_to_json
 from headframe.replace_folder import replace_folder
+from headframe.series.series import Series
 from headframe.tasks.base import Task
 
 FORMAT = 2
@@ -44,12 +45,13 @@ class ModelManifest:
 
     Attributes:
         dataset: name of the data set it was trained on.
-        schema: the data set's raw input columns.
+        schema: the data set's raw input columns, and its column of time where an example is a window.
         reader: how the data set's files are read.
         learner: everything that decided the weights.
         task: which task, with its settings.
         copies: which of the training and validation rows it did not learn from, as they equal rows that it is measured
             on; positions among the rows that are used.
+        series: how rows follow each other, where an example is a window.
     """
 
     dataset: str
@@ -58,6 +60,7 @@ class ModelManifest:
     learner: LearnerConfig
     task: TaskConfig
     copies: tuple[int, ...] = ()
+    series: Series | None = None
 
 
 def save_model(
@@ -123,6 +126,7 @@ def _save(folder: Path, manifest: ModelManifest, task: Task, write: Callable[[Pa
             "columns": schema_to_json(manifest.schema),
             "reader": manifest.reader.model_dump(mode="json"),
             "copies": list(manifest.copies),
+            "series": None if manifest.series is None else manifest.series.model_dump(mode="json"),
             "learner": manifest.learner.model_dump(mode="json"),
             "outputs": list(task.outputs),
             "task": {"component": manifest.task.model_dump(mode="json"), "state": task.state()},
@@ -159,6 +163,7 @@ def load_predictor(
         learner = LearnerConfig.model_validate(manifest["learner"], context=context)
         component = TaskConfig.model_validate(manifest["task"]["component"], context=context)
         reader = Component.model_validate(manifest["reader"], context=context)
+        series = None if manifest["series"] is None else Series.model_validate(manifest["series"], context=context)
     except ValidationError as error:
         reason = error.errors(include_url=False)[0]["msg"]
         raise DataError(f"the bundle {folder} cannot be loaded: {reason}") from error
@@ -184,7 +189,9 @@ def load_predictor(
     else:
         model = _network(folder / WEIGHTS, learner.model, encoder.spec(), task.outputs)
     schema = schema_from_json(manifest["columns"])
-    return make_predictor(schema, build(reader), task, encoder, model, batch_size=batch_size, device=device)
+    return make_predictor(
+        schema, build(reader), task, encoder, model, batch_size=batch_size, device=device, series=series
+    )
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from headframe.datasets.readers.base import Reader
 from headframe.errors import DataError
 from headframe.features.base import Encoded, Encoder, finite
 from headframe.prediction.schema import cast_table
+from headframe.series.series import Series
 from headframe.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -63,13 +64,15 @@ class Predictor(ABC):
         reader: reads files as those of the data set were read; its rules for cells apply to all text that comes.
         task: what is predicted.
         lookback: rows that one example needs; 0 where one row is one example.
+        series: how rows follow each other, where an example is a window of them.
     """
 
-    def __init__(self, schema: pa.Schema, reader: Reader, task: Task, lookback: int) -> None:
+    def __init__(self, schema: pa.Schema, reader: Reader, task: Task, lookback: int, series: Series | None) -> None:
         self.schema = schema
         self.reader = reader
         self.task = task
         self.lookback = lookback
+        self.series = series
 
     @property
     def horizon(self) -> int:
@@ -81,28 +84,21 @@ class Predictor(ABC):
         """Return scores (examples, *outputs) float64.
 
         Args:
-            rows: raw columns; further columns do no harm.
-            starts: first rows of the windows to predict for, int64; all windows that fit without it. Only where
-                `lookback` is not 0.
+            rows: raw columns; further columns do no harm. A history may come in any order.
+            starts: first rows of the windows to predict for, int64, of rows in order of time; all windows that fit
+                without it. Only where `lookback` is not 0. Where gaps are filled, windows end where they would without.
 
         Raises:
             DataError: a column is missing, of another type, holds no value where the data set has one in each row, or
-                holds what cannot be encoded; too few rows for a window.
+                holds what cannot be encoded; too few rows for a window; rows of one time, of another frequency than in
+                training, or a gap in a window.
         """
         columns = cast_table(rows, self.schema, self.reader.cells)
-        if not self.lookback:
-            if starts is not None:
-                raise DataError("windows were requested, but this model predicts row by row")
-            return self._scores(columns, None)
-        if rows.num_rows < self.lookback:
-            raise DataError(f"{rows.num_rows} rows came, but a forecast needs the last {self.lookback}")
-        last = rows.num_rows - self.lookback
-        if starts is None:
-            starts = np.arange(last + 1)
-        elif len(starts) and not 0 <= starts.min() <= starts.max() <= last:
-            msg = f"windows of {self.lookback} rows start at 0 to {last} here, not at {starts.min()} to {starts.max()}"
-            raise DataError(msg)
-        return self._scores(columns, starts)
+        if self.lookback:
+            return self._scores(*self._windows(columns, starts))
+        if starts is not None:
+            raise DataError("windows were requested, but this model predicts row by row")
+        return self._scores(columns, None)
 
     @final
     def predict(self, rows: pa.Table) -> pa.Table:
@@ -111,8 +107,52 @@ class Predictor(ABC):
         Raises:
             DataError: as `scores` does.
         """
-        last = rows.slice(max(0, rows.num_rows - self.lookback)) if self.lookback else rows
-        return self.task.decode(self.scores(last))
+        if not self.lookback:
+            return self.task.decode(self.scores(rows))
+        history, starts = self._windows(cast_table(rows, self.schema, self.reader.cells), None, last=True)
+        return self.task.decode(self._scores(history, starts))
+
+    def _windows(self, rows: pa.Table, starts: np.ndarray | None, *, last: bool = False) -> tuple[pa.Table, np.ndarray]:
+        """Return rows in order of time with their gaps filled, and where the windows among them begin.
+
+        Args:
+            rows: the model's columns.
+            starts: see `scores`.
+            last: whether only the window that ends with the newest row is wanted.
+        """
+        length, given = self.lookback, rows.num_rows
+        if given == 0:
+            raise DataError(f"0 rows came, but a forecast needs the last {length}")
+        before = np.arange(given)
+        runs = np.zeros(given, dtype=np.int64)
+        if self.series is not None:
+            if starts is None:
+                rows = self.series.in_order(rows)
+            if last:
+                rows = rows.slice(max(0, given - length))
+            laid_out = self.series.lay_out(rows)
+            rows, before, runs = laid_out.rows, laid_out.before, laid_out.runs
+        ends = np.flatnonzero(
+            np.diff(before, append=before[-1] + 1)
+        )  # of rows that came, not of those that were filled
+        if starts is not None:
+            if len(starts) and not 0 <= starts.min() <= starts.max() <= given - length:
+                came = f"{starts.min()} to {starts.max()}"
+                raise DataError(f"windows of {length} rows start at 0 to {given - length} here, not at {came}")
+            ends = ends[starts + length - 1]
+        elif len(rows) < length:
+            raise DataError(f"{given} rows came, but a forecast needs the last {length}")
+        else:
+            ends = ends[-1:] if last else ends[ends >= length - 1]
+        firsts = ends - length + 1
+        broken = np.flatnonzero(runs[firsts] != runs[ends])
+        if len(broken) and self.series is not None:
+            first = int(firsts[broken[0]])
+            raise DataError(
+                f"the history has a gap of {self.series.name_gap(laid_out, first, first + length - 1)}, but a forecast "
+                f"needs {length} rows every {self.series.every}; add them, or shorten it to what follows the gap"
+            )
+        return rows, firsts
 
     @abstractmethod
     def _scores(self, rows: pa.Table, starts: np.ndarray | None) -> np.ndarray:
@@ -131,8 +171,10 @@ class SinglePredictor(Predictor):
         model: EncodedModel,
         *,
         batch_size: int = BATCH,
+        series: Series | None = None,
     ) -> None:
-        super().__init__(pa.schema([schema.field(name) for name in encoder.columns]), reader, task, encoder.lookback)
+        names = dict.fromkeys((*encoder.columns, *([series.time] if series else [])))
+        super().__init__(pa.schema([schema.field(name) for name in names]), reader, task, encoder.lookback, series)
         self.encoder = encoder
         self.model = model
         self.batch_size = batch_size
@@ -171,9 +213,9 @@ class EnsemblePredictor(Predictor):
 
     def __init__(self, task: Task, members: Mapping[str, Predictor], combiner: Combiner) -> None:
         fields = {field.name: field for member in members.values() for field in member.schema}
-        reader = next(iter(members.values())).reader  # that of their one data set
+        first = next(iter(members.values()))  # all have the reader and the series of one data set
         lookback = max(member.lookback for member in members.values())
-        super().__init__(pa.schema(list(fields.values())), reader, task, lookback)
+        super().__init__(pa.schema(list(fields.values())), first.reader, task, lookback, first.series)
         self.members = dict(members)
         self.combiner = combiner
 
@@ -195,7 +237,8 @@ def make_predictor(
     *,
     batch_size: int = BATCH,
     device: str = "cpu",
+    series: Series | None = None,
 ) -> SinglePredictor:
     """Return the predictor of a model in memory: a network, or an `EstimatorModel`."""
     outputs = NetworkModel(model, device) if isinstance(model, nn.Module) else model
-    return SinglePredictor(schema, reader, task, encoder, outputs, batch_size=batch_size)
+    return SinglePredictor(schema, reader, task, encoder, outputs, batch_size=batch_size, series=series)

@@ -108,6 +108,8 @@ def _forecast(predictor: Predictor, rows: Rows) -> Rows:
     history: pa.Table | None = None
     for table in rows:
         longer = table if history is None else pa.concat_tables([history, table])
+        if predictor.series is not None:
+            longer = longer.sort_by(predictor.series.time)
         history = longer.slice(max(0, longer.num_rows - predictor.lookback)).combine_chunks()
     if history is not None:
         forecast = predictor.predict(history.remove_column(0))

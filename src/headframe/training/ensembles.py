@@ -235,7 +235,13 @@ def _combine(job: TrainingJob, project: Project, prepared: PreparedData, folder:
             target = task.scores(target)
         combiner.fit(scores[:, validation], target, probabilities=task.predicts_probabilities)
         manifest = ModelManifest(
-            prepared.dataset.name, prepared.schema, prepared.dataset.reader, learner, prepared.component, tuple(copies)
+            prepared.dataset.name,
+            prepared.schema,
+            prepared.dataset.reader,
+            learner,
+            prepared.component,
+            tuple(copies),
+            prepared.series,
         )
         save_ensemble(folder / BUNDLE, manifest, task, bundles, combiner)
         write_outcome(folder, prepared, ensemble, combiner.combine(scores), [])

@@ -53,11 +53,11 @@ def train_learner(job: TrainingJob, prepared: PreparedData, identity: str, folde
     learner, task = job.learner, prepared.task
     examples = encode(prepared, learner)
     encoder = examples.encoder
-    dataset, schema = prepared.dataset, prepared.schema
+    dataset, schema, series = prepared.dataset, prepared.schema, prepared.series
     copies = tuple(examples.copies.tolist())
     if copies:
         reporter.line(f"{len(copies):,} training or validation rows are copies for its features, and left out")
-    manifest = ModelManifest(dataset.name, schema, dataset.reader, learner, prepared.component, copies)
+    manifest = ModelManifest(dataset.name, schema, dataset.reader, learner, prepared.component, copies, series)
     reader = build(dataset.reader)
     history: list[Epoch] = []
     parameters, device = 0, "cpu"
@@ -74,13 +74,21 @@ def train_learner(job: TrainingJob, prepared: PreparedData, identity: str, folde
         model = _train_estimator(learner, task, examples, reporter)
     save_model(folder / BUNDLE, manifest, encoder, task, model)
     predictor = make_predictor(
-        schema, reader, task, encoder, model, batch_size=learner.trainer.evaluation_batch_size, device=device
+        schema,
+        reader,
+        task,
+        encoder,
+        model,
+        batch_size=learner.trainer.evaluation_batch_size,
+        device=device,
+        series=series,
     )
     with threadpool_limits(learner.trainer.threads):
         indices, _ = prepared.measured(encoder.lookback)
         scores = scores_of(predictor, prepared, indices)
         # A registered model is loaded on a CPU, so that is where its probe is predicted, whatever trained it.
-        write_outcome(folder, prepared, make_predictor(schema, reader, task, encoder, model), scores, history)
+        on_cpu = make_predictor(schema, reader, task, encoder, model, series=series)
+        write_outcome(folder, prepared, on_cpu, scores, history)
     return conclude(folder, identity, job.table, epochs=len(history), parameters=parameters, copies=len(copies))
 
 

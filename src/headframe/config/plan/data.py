@@ -26,6 +26,24 @@ Bound = Annotated[int | float, AfterValidator(_exact)]
 """A bound of numbers; whole numbers are kept exactly."""
 
 
+def _check_frequency(name: str) -> str:
+    """Accept a number above 0 for counts, or an offset of pandas that goes forward."""
+    from pandas.tseries.frequencies import to_offset  # noqa: PLC0415 - a second, which most plans need not wait for
+
+    try:
+        forward = float(name) > 0 if name.replace(".", "", 1).isdigit() else to_offset(name).n > 0
+    except ValueError:
+        forward = False
+    if not forward:
+        msg = f"{name!r} is no frequency; give an offset of pandas (15min, 1h, D, B, W-SUN, MS), or for counts a number"
+        raise ValueError(msg)
+    return name
+
+
+Frequency = Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(_check_frequency)]
+"""How far apart the rows of a series are: an offset of pandas, or a number where time is counted."""
+
+
 class SourceConfig(Record):
     """Where one raw file comes from."""
 
@@ -80,6 +98,8 @@ class TrainingDataConfig(Record):
     target: str | None = None  # column to predict; a forecast predicts its inputs
     time: str | None = None  # column that orders the rows
     reader: Component  # a model reads rows to predict for as it does
+    every: Frequency | None = None  # how far apart the rows of a series are: `15min`, `1h`, `D`, `B`, `MS`; else found
+    gaps: Component | None = None  # how rows that a series lacks are filled; else no window spans a gap
     split: Component
     repeats: bool = False  # whether rows with equal inputs are cases of their own, rather than copies of one
 

@@ -1,0 +1,122 @@
+"""What breaks the frequency of a series, in sentences: order, repetitions, rows between two steps, gaps."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from headframe.series.frequency import Times, find_frequency, moved, ordinals
+
+NAMED = 3
+"""Gaps that a sentence lists."""
+
+CLOCKS = ("Europe/London", "Europe/Berlin", "Europe/Athens", "America/New_York", "Australia/Sydney", "Pacific/Auckland")
+"""Zones that between them change their clocks at most of the local times at which clocks are changed."""
+
+
+@dataclass(frozen=True)
+class SeriesFindings:
+    """What was found of a series.
+
+    Attributes:
+        every: its frequency; None where it has none.
+        found: whether that was found, and not given.
+        fault: why its rows cannot be taken one after the other, as the end of a sentence; empty where they can.
+        gaps: each gap in words, in order of time.
+        missing: rows in all gaps.
+    """
+
+    every: str | None
+    found: bool
+    fault: str
+    gaps: tuple[str, ...]
+    missing: int
+
+    def __str__(self) -> str:
+        if self.fault:
+            return self.fault
+        if self.every is None:
+            return "no frequency: most rows are not equally far apart"
+        text = f"a row every {self.every}{' (found)' if self.found else ''}"
+        if not self.gaps:
+            return f"{text}, without gaps"
+        more = len(self.gaps) - NAMED
+        listed = "; ".join(self.gaps[:NAMED]) + (f"; and {more:,} more gaps" if more > 0 else "")
+        return f"{text}, {self.missing:,} missing: {listed}"
+
+
+def examine(times: Times, name: str, every: str | None) -> SeriesFindings:
+    """Look at the times of a series in table order.
+
+    Args:
+        times: of all rows.
+        name: of their column.
+        every: the frequency that they should have; None: find it.
+    """
+    fault = disorder(times, name)
+    chosen = every if fault or every is not None else find_frequency(times)
+    if fault or chosen is None:
+        return SeriesFindings(chosen, found=every is None, fault=fault, gaps=(), missing=0)
+    fault = off_step(times, name, chosen)
+    apart = np.diff(ordinals(times, chosen)[0])
+    gaps = () if fault else tuple(gap(times, int(row), chosen) for row in np.flatnonzero(apart > 1))
+    return SeriesFindings(chosen, every is None, fault, gaps, 0 if fault else int((apart - 1).sum()))
+
+
+def disorder(times: Times, name: str) -> str:
+    """Describe the first row that is not later than the row before it; empty where there is none."""
+    back = np.flatnonzero(~(times[1:] > times[:-1]))
+    if not len(back):
+        return ""
+    row = int(back[0]) + 1
+    again = times[row : row + 1]
+    repeated = (times[:row] == again[0]).any()
+    if repeated and (zone := _clocks(again, "ambiguous")):
+        return (
+            f"column {name!r} has {again[0]} twice, the second time in row {row + 1}, as where clocks are set back at "
+            f"the end of daylight saving, and both are true; name the time zone, as contract.columns.{name}.zone={zone}"
+        )
+    if again[0] == times[row - 1]:
+        return (
+            f"column {name!r} has {again[0]} in rows {row} and {row + 1}, but a series has one row for each time; "
+            "where several series share the table, choose one, and where a reading repeats, keep one of them"
+        )
+    return f"column {name!r} does not ascend: row {row + 1} has {again[0]} after {times[row - 1]}; sort it by time"
+
+
+def off_step(times: Times, name: str, every: str) -> str:
+    """Describe the first of some ascending times that is not on a step of its own; empty where there is none."""
+    steps, exact = ordinals(times, every)
+    off = np.flatnonzero(~exact[1:] | (np.diff(steps) == 0))
+    if not len(off):
+        return ""
+    row, nearby = int(off[0]) + 1, find_frequency(times)
+    hint = f"; they come every {nearby}" if nearby else ""
+    return f"the rows do not come every {every}: {name!r} has {times[row]} after {times[row - 1]}{hint}; resample them"
+
+
+def gap(times: Times, row: int, every: str) -> str:
+    """Describe the gap behind a row (counted from 0)."""
+    before, after = times[row], times[row + 1]
+    missing = int(np.diff(ordinals(times[row : row + 2], every)[0])[0]) - 1
+    rows = f"{missing:,} row{'s' if missing > 1 else ''} between {before} and {after}"
+    return rows + _reason(times[row : row + 2], every)
+
+
+def _reason(around: Times, every: str) -> str:
+    """Return why rows may be missing between two moments: a leap day, or an hour that clocks skipped."""
+    if not isinstance(around, pd.DatetimeIndex):
+        return ""
+    missing = moved(around[:1], every, 1).append(moved(around[1:], every, -1))
+    if ((missing.month == 2) & (missing.day == 29)).all():  # noqa: PLR2004 - the leap day
+        return " (the leap day)"
+    zone = _clocks(missing, "nonexistent")
+    return f" (an hour that clocks skip for daylight saving, as in {zone})" if zone else ""
+
+
+def _clocks(times: Times, kind: str) -> str:
+    """Return a zone in which local times are all `ambiguous` or all `nonexistent`, as clocks change; else nothing."""
+    if not isinstance(times, pd.DatetimeIndex) or times.tz is not None:
+        return ""
+    settings = {"ambiguous": np.ones(len(times), dtype=bool), "nonexistent": "shift_forward", kind: "NaT"}
+    return next((zone for zone in CLOCKS if times.tz_localize(zone, **settings).isna().all()), "")
