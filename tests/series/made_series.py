@@ -13,8 +13,8 @@ from headframe.datasets.table import Table
 from headframe.places import Places
 
 FORECASTING = {"_target_": "headframe.tasks.forecasting.Forecasting", "kind": "forecasting", "examples": "window"}
-LINEAR = "headframe.series.gaps.Linear"
-PREVIOUS = "headframe.series.gaps.Previous"
+INTERPOLATE = "headframe.series.gaps.Interpolate"
+FORWARD_FILL = "headframe.series.gaps.ForwardFill"
 ADJACENT = "headframe.series.gaps.Adjacent"
 
 

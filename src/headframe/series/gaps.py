@@ -32,7 +32,7 @@ class Gaps(ABC):
         """
 
 
-class Previous(Gaps):
+class ForwardFill(Gaps):
     """Repeats the last row.
 
     Args:
@@ -49,7 +49,7 @@ class Previous(Gaps):
         return rows.take(pa.array(before))
 
 
-class Linear(Previous):
+class Interpolate(ForwardFill):
     """Interpolates columns of fractional numbers between the rows on both sides; the others repeat their last value.
 
     Args:
