@@ -25,9 +25,10 @@ class Validated(Record):
     table: TableRecord
     expectations: int  # how many were checked; never 0
     report: str  # JSON of each expectation and its result
+    series: str = ""  # frequency and gaps of rows that have a time
 
     def __str__(self) -> str:
-        return f"{self.expectations} expectations met"
+        return f"{self.expectations} expectations met" + (f"; {self.series}" if self.series else "")
 
 
 class SplitRecord(Record):

@@ -99,7 +99,7 @@ def test_time_orders_the_parts() -> None:
 @pytest.mark.parametrize(
     ("dates", "time", "error", "message"),
     [
-        ([0, 1, 1, 2, 3], "date", DataError, "does not ascend: row 3 has 1 after 1"),
+        ([0, 1, 1, 2, 3], "date", DataError, "'date' has 1 in rows 2 and 3, but a series has one row for each time"),
         ([0, 2, 1, 3, 4], "date", DataError, "does not ascend"),
         ([0, 1], "date", DataError, "needs 5 rows, but the table has 2"),
         ([0, 1, 2, 3, 4], None, ConfigurationError, "dataset.time names no column"),

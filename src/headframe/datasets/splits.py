@@ -151,21 +151,18 @@ class TimeSplitter(Splitter):
         """See `Splitter.assign`.
 
         Raises:
-            DataError: time does not ascend, or the rows are too few.
+            DataError: time does not ascend or is repeated, or the rows are too few.
         """
         if time is None:
             raise ConfigurationError("the split is by time, but dataset.time names no column")
         wanted = self.train + self.validation + self.test
         if rows.num_rows < wanted:
             raise DataError(f"the split needs {wanted} rows, but the table has {rows.num_rows}")
-        times = np.asarray(hashing.one_chunk(rows.column(time)))
-        back = np.flatnonzero(~(times[1:] > times[:-1]))
-        if len(back):
-            at = int(back[0]) + 1
-            raise DataError(
-                f"column {time!r} does not ascend: row {at + 1} has {times[at]} after {times[at - 1]}; "
-                "sort the source by time and remove repeated times"
-            )
+        from headframe.series.findings import disorder  # noqa: PLC0415 - pandas, which a stored split does without
+        from headframe.series.frequency import read_times  # noqa: PLC0415 - as above
+
+        if fault := disorder(read_times(rows, time), time):
+            raise DataError(fault)
         counts = (self.train, self.validation, self.test, rows.num_rows - wanted)
         return np.repeat(np.array(SPLITS), counts)
 

@@ -38,6 +38,7 @@ class ValidationReport(Record):
     digest: str
     rows: int
     results: tuple[ExpectationResult, ...]
+    series: str = ""  # frequency and gaps of rows that have a time, or why they have none
 
 
 def check(table: Table, contract: TableContract) -> list[ExpectationResult]:

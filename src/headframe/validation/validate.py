@@ -1,11 +1,18 @@
 """The step that validates a table against its contract; what it needs is imported when nothing is stored yet."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from headframe.config.plan.data import DatasetConfig
-from headframe.datasets.table import open_record
+from headframe.datasets.table import Table, open_record
 from headframe.digests import write_record
 from headframe.errors import DataError
 from headframe.places import Places
 from headframe.records import TableRecord, Validated
+
+if TYPE_CHECKING:
+    from headframe.series.findings import SeriesFindings
 
 
 def validate(dataset: DatasetConfig, table: TableRecord, places: Places) -> Validated:
@@ -17,8 +24,8 @@ def validate(dataset: DatasetConfig, table: TableRecord, places: Places) -> Vali
         places: the report is written to the step's folder, also if the contract is broken.
 
     Raises:
-        DataError: a constraint is not met or could not be checked, or there is none; the table's bytes are not
-            those that were written.
+        DataError: a constraint is not met or could not be checked, or there is none; the rows do not come as often as
+            `dataset.every` says; the table's bytes are not those that were written.
     """
     from headframe.validation import checks  # noqa: PLC0415 - pandas costs a second
 
@@ -26,11 +33,33 @@ def validate(dataset: DatasetConfig, table: TableRecord, places: Places) -> Vali
     opened.verify()
     results = checks.check(opened, dataset.contract)
     path = places.folder / checks.REPORT
-    report = checks.ValidationReport(dataset=dataset.name, digest=table.digest, rows=table.rows, results=tuple(results))
+    series = None if dataset.time is None else _series(opened, dataset.time, dataset.every)
+    report = checks.ValidationReport(
+        dataset=dataset.name,
+        digest=table.digest,
+        rows=table.rows,
+        results=tuple(results),
+        series="" if series is None else str(series),
+    )
     write_record(path, report)
-    failed = [result for result in results if not result.passed]
+    failed = [checks.failure_message(result, table.rows) for result in results if not result.passed]
+    if series is not None and series.fault and dataset.every is not None:
+        failed.append(series.fault)
     if failed:
-        sentences = "; ".join(checks.failure_message(result, table.rows) for result in failed)
+        sentences = "; ".join(failed)
         msg = f"dataset {dataset.name} breaks its contract: {sentences}; all results: {path.relative_to(places.root)}"
         raise DataError(msg)
-    return Validated(table=table, expectations=len(results), report=path.relative_to(places.root).as_posix())
+    return Validated(
+        table=table,
+        expectations=len(results),
+        report=path.relative_to(places.root).as_posix(),
+        series=f"{dataset.time}: {series}" if series is not None and not series.fault else "",
+    )
+
+
+def _series(table: Table, time: str, every: str | None) -> SeriesFindings:
+    """Look at the frequency of a table's rows, found in them where the plan gives none."""
+    from headframe.series.findings import examine  # noqa: PLC0415 - pandas, as above
+    from headframe.series.frequency import read_times  # noqa: PLC0415 - as above
+
+    return examine(read_times(table.read([time]), time), time, every)
