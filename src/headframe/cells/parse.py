@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 
 from headframe.cells.rules import CellRules
 from headframe.errors import DataError
+from headframe.series.zones import is_zoned, parse_zoned, why_no_time
 
 WHOLE_NUMBER = r"^-?[0-9]+$"
 """Arrow alone would read `0x10` as 16."""
@@ -30,12 +31,17 @@ def parse_cells(wanted: pa.Field, raw: pa.Array, rules: CellRules) -> tuple[pa.A
     """
     wrong: dict[int, str] = {}
     cells = rules.clean(wanted.name, raw)
+    reasons: dict[int, str] = {}
     try:
-        array = cast_cells(cells, wanted)
+        if is_zoned(wanted.type):
+            array, reasons = parse_zoned(cells, wanted.type)
+        else:
+            array = cast_cells(cells, wanted)
     except pa.ArrowInvalid:
         array = pa.array([_value(wanted, cell) for cell in cells], wanted.type)
-        for index in np.flatnonzero(np.asarray(array.is_null()) & np.asarray(cells.is_valid())).tolist():
-            wrong[index] = f"column {wanted.name!r} holds {_short(cells[index])}, which is no {wanted.type}"
+    for index in np.flatnonzero(np.asarray(array.is_null()) & np.asarray(cells.is_valid())).tolist():
+        reason = reasons.get(index) or why_no_time(cells[index].as_py(), wanted) or f"which is no {wanted.type}"
+        wrong[index] = f"column {wanted.name!r} holds {_short(cells[index])}, {reason}"
     if pa.types.is_floating(wanted.type):
         numbers, valid = array.to_numpy(zero_copy_only=False), np.asarray(array.is_valid())
         strange = valid & ~np.isfinite(numbers)

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from headframe.cells.rules import CellRules
 from headframe.errors import DataError, first_line, some
 from headframe.features.columns import first_empty, is_text
+from headframe.series.zones import is_zoned, parse_zoned
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +35,8 @@ def _type_to_json(kind: pa.DataType) -> Any:
         return {"tensor": _type_to_json(kind.value_type), "shape": list(kind.shape)}
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         return {"list": _type_to_json(kind.value_type)}
+    if pa.types.is_timestamp(kind) and kind.tz:
+        return {"unit": kind.unit, "zone": kind.tz}
     return "string" if is_text(kind) else str(kind)
 
 
@@ -43,6 +46,8 @@ def _type_from_json(content: Any) -> pa.DataType:
             return pa.fixed_shape_tensor(_type_from_json(inner), shape)
         case {"list": inner}:
             return pa.list_(_type_from_json(inner))
+        case {"zone": zone, "unit": unit}:
+            return pa.timestamp(unit, zone)
         case _:
             return pa.type_for_alias(content)
 
@@ -93,6 +98,14 @@ def cast_column(column: Any, field: pa.Field, *, parse_times: bool = False) -> A
     """
     if column.type == field.type:
         return column
+    if parse_times and is_zoned(field.type) and is_text(column.type):
+        times, wrong = parse_zoned(pc.cast(column, pa.string()), field.type)
+        lost = np.flatnonzero(np.asarray(times.is_null()) & np.asarray(column.is_valid()))
+        if len(lost):
+            row = int(lost[0])
+            reason = wrong.get(row, f"which is no {field.type}")
+            raise DataError(f"column {field.name!r} holds {column[row].as_py()!r} in row {row}, {reason}")
+        return times
     families = type_family(column.type), type_family(field.type)
     expected = f"but {type_name(field.type)} was expected"
     related = families[0] == families[1] or (parse_times and families == ("text", "time"))

@@ -1,6 +1,7 @@
 """The part of a plan that says what a data set is: sources, reader, columns, contract, split."""
 
 from typing import Annotated, Self
+from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
@@ -44,6 +45,17 @@ Frequency = Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(_ch
 """How far apart the rows of a series are: an offset of pandas, or a number where time is counted."""
 
 
+def _check_zone(name: str) -> str:
+    """Accept a time zone that the IANA database has."""
+    if name not in (known := available_timezones()):
+        raise ValueError(f"there is no time zone {name!r}; {nearest(name, known)}")
+    return name
+
+
+Zone = Annotated[str, AfterValidator(_check_zone)]
+"""A time zone by its name in the IANA database."""
+
+
 class SourceConfig(Record):
     """Where one raw file comes from."""
 
@@ -64,6 +76,7 @@ class ColumnContract(Record):
     max_length: int | None = Field(default=None, ge=0)  # characters of a string
     matches: str | None = None  # regular expression that a string must match
     shape: tuple[int, ...] | None = None  # of a tensor, e.g. (height, width, channels)
+    zone: Zone | None = None  # time zone of times that say none, such as `Europe/Berlin`
 
     @field_validator("dtype")
     @classmethod

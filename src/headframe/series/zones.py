@@ -1,0 +1,72 @@
+"""Local times of a named zone as points in time, by the zone's own rules."""
+
+import re
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+OFFSET = r"(Z|:[0-9.]+[+-][0-9]{2}(:?[0-9]{2})?)$"
+"""What ends a time that says its own distance from UTC."""
+
+NEIGHBOURS = 86_400_000_000
+"""Microseconds between two rows up to which their order tells which of two equal hours is meant."""
+
+
+def is_zoned(kind: pa.DataType) -> bool:
+    """Return whether values of a type are points in time, of a zone."""
+    return bool(pa.types.is_timestamp(kind) and kind.tz)
+
+
+def parse_zoned(cells: pa.Array, kind: pa.DataType) -> tuple[pa.Array, dict[int, str]]:
+    """Return cells of text as points in time of a type with a zone; what is none becomes null.
+
+    A time with an offset is what it says; one without is local. Of a local hour that occurs twice, as clocks are set
+    back, the order of the rows tells which is meant: after an earlier row it is the first, after that the second.
+
+    Returns:
+        The points in time, and by position why a cell is none.
+    """
+    wrong: dict[int, str] = {}
+    zone, local_type = kind.tz, pa.timestamp(kind.unit)
+    offset = pc.fill_null(pc.match_substring_regex(cells, OFFSET), False)
+    local = _cast_each(pc.if_else(offset, pa.scalar(None, pa.string()), cells), local_type)
+    first = pc.assume_timezone(local, zone, ambiguous="earliest", nonexistent="earliest")
+    second = pc.assume_timezone(local, zone, ambiguous="latest", nonexistent="earliest")
+    skipped = pc.fill_null(pc.not_equal(pc.local_timestamp(first), local), False)
+    said = _cast_each(pc.if_else(offset, cells, pa.scalar(None, pa.string())), kind)
+    found = pc.if_else(offset, said, pc.if_else(skipped, pa.scalar(None, kind), first))
+    for row in np.flatnonzero(np.asarray(skipped)).tolist():
+        wrong[row] = f"which clocks in {zone} skip"
+    points, later = np.array(found.cast(pa.int64()).fill_null(0)), second.cast(pa.int64())
+    for row in np.flatnonzero(np.asarray(pc.fill_null(pc.not_equal(first, second), False))).tolist():
+        before = points[row - 1] if row and found[row - 1].is_valid and row - 1 not in wrong else None
+        early, late = points[row], later[row].as_py()
+        if before is not None and early <= before < late:
+            points[row] = late
+        elif before is None or before >= late or early - before > NEIGHBOURS:
+            wrong[row] = f"which occurs twice in {zone}; give its offset, as +01:00, or the rows in order of time"
+    refused = np.isin(np.arange(len(points)), list(wrong))
+    return pa.array(points, pa.int64(), mask=refused | np.asarray(found.is_null())).cast(kind), wrong
+
+
+def why_no_time(text: str, wanted: pa.Field) -> str:
+    """Return why text is no time of a column, where the column has no time zone and the text does; else nothing."""
+    if not pa.types.is_timestamp(wanted.type) or wanted.type.tz or not re.search(OFFSET, text):
+        return ""
+    return f"a time with an offset; name the time zone in dataset.contract.columns.{wanted.name}.zone, such as UTC"
+
+
+def _cast_each(cells: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Cast text to a type of times; null where it is none."""
+    try:
+        return cells.cast(kind)
+    except pa.ArrowInvalid:
+        return pa.concat_arrays([_cast_one(cells.slice(row, 1), kind) for row in range(len(cells))])
+
+
+def _cast_one(cell: pa.Array, kind: pa.DataType) -> pa.Array:
+    try:
+        return cell.cast(kind)
+    except pa.ArrowInvalid:
+        return pa.nulls(1, kind)

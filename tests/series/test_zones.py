@@ -1,0 +1,85 @@
+"""Local times of a named zone: no hour is lost or doubled where clocks change."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from made_series import collected, dataset_of, forecasting
+
+from headframe.datasets.splits import assign
+from headframe.errors import DataError
+from headframe.examples.prepare import prepare
+from headframe.prediction.schema import schema_from_json, schema_to_json
+from headframe.series.zones import parse_zoned
+
+BERLIN = {"zone": "Europe/Berlin"}
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "UTC"])
+@pytest.mark.parametrize("offset", ["h", "30min", "7min", "D"])
+def test_local_times_in_order_are_the_hours_that_passed(zone: str, offset: str) -> None:
+    for start in ("2024-03-01", "2024-10-01"):
+        true = pd.date_range(start, periods=60 if offset == "D" else 3000, freq=offset, tz=zone).as_unit("us")
+        local = [str(moment.tz_localize(None)) for moment in true]
+        found, wrong = parse_zoned(pa.array(local), pa.timestamp("us", zone))
+        assert wrong == {}
+        assert pd.DatetimeIndex(found.to_pandas()).equals(true)
+
+
+def test_what_order_cannot_tell_is_refused_and_offsets_tell() -> None:
+    cells = [
+        "2024-10-27 02:30",
+        "2024-10-27T02:30+01:00",
+        "2024-03-31 02:30",
+        "soon",
+        None,
+        "2024-10-27T00:30Z",
+        "2024-10-27 02:30:00+01",
+    ]
+    found, wrong = parse_zoned(pa.array(cells), pa.timestamp("us", "Europe/Berlin"))
+    assert np.asarray(found.is_valid()).tolist() == [False, True, False, False, False, True, True]
+    assert found[1].as_py().isoformat() == "2024-10-27T02:30:00+01:00"
+    assert found[5].as_py().isoformat() == "2024-10-27T02:30:00+02:00"
+    assert "occurs twice in Europe/Berlin" in wrong[0]
+    assert wrong[2] == "which clocks in Europe/Berlin skip"
+
+
+@pytest.mark.parametrize("contract", [BERLIN, {**BERLIN, "unique": True}])
+def test_a_true_hour_is_kept_where_the_zone_is_named(tmp_path: Path, contract: dict[str, object]) -> None:
+    true = pd.date_range("2024-10-25", periods=100, freq="h", tz="Europe/Berlin")
+    dataset = dataset_of((60, 20, 20), contract)
+    table = collected(tmp_path, true.tz_localize(None), range(100), dataset)
+    assert pd.DatetimeIndex(table.read(["t"])["t"].to_pandas()).equals(true.as_unit("us"))
+    assert (assign(dataset.training_data, table) != "unused").all()
+    prepared = prepare(dataset.training_data, forecasting(3), table)
+    assert len(prepared.indices("train", 6)) == 60 - 6 - 3 + 1
+
+
+def test_a_key_of_local_times_names_one_row_where_the_zone_is_named(tmp_path: Path) -> None:
+    true = pd.date_range("2024-10-27", periods=10, freq="h", tz="Europe/Berlin")
+    with pytest.raises(DataError, match="occurs twice"):
+        collected(tmp_path / "local", true.tz_localize(None), range(10), dataset_of((4, 3, 3), key="t"))
+    table = collected(tmp_path / "zoned", true.tz_localize(None), range(10), dataset_of((4, 3, 3), BERLIN, key="t"))
+    assert table.read(["row_id"])["row_id"].to_pylist()[2:4] == [
+        "2024-10-27T02:00:00+02:00", "2024-10-27T02:00:00+01:00",
+    ]  # fmt: skip
+
+
+def test_an_offset_needs_a_zone_and_says_so(tmp_path: Path) -> None:
+    true = pd.date_range("2024-10-27", periods=10, freq="h", tz="Europe/Berlin")
+    with pytest.raises(DataError, match=r"time with an offset; name the time zone in .*columns.t.zone, such as UTC"):
+        collected(tmp_path, true, range(10), dataset_of((4, 3, 3)))
+    table = collected(tmp_path, true, range(10), dataset_of((4, 3, 3), {"zone": "UTC"}))
+    assert pd.DatetimeIndex(table.read(["t"])["t"].to_pandas()).equals(true.tz_convert("UTC").as_unit("us"))
+
+
+def test_a_schema_keeps_its_zone() -> None:
+    schema = pa.schema([pa.field("t", pa.timestamp("us", "Europe/Berlin"))])
+    assert schema_from_json(schema_to_json(schema)) == schema
+
+
+def test_an_unknown_zone_is_refused_with_the_nearest() -> None:
+    with pytest.raises(ValueError, match=r"no time zone 'Europe/Berln'.*Europe/Berlin"):
+        dataset_of(column={"zone": "Europe/Berln"})
