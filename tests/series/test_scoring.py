@@ -88,7 +88,7 @@ def unknown_time(table: pa.Table) -> pa.Table:
         (every_second, "a forecast needs the last 24|has a gap of 1 row between"),
         (twice, "'date' has .* in rows .* one row for each time"),
         (half_an_hour_late, "the rows do not come every h: 'date' has .*:30:00 after .*; resample them"),
-        (unknown_time, "'date' has no time in row"),
+        (unknown_time, "'date' has no (time|value) in row"),
     ],
     ids=["one hour", "half a day", "other frequency", "twice", "off the hour", "no time"],
 )
