@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from headframe.config.build import build
 from headframe.config.plan.data import ROW_ID, TrainingDataConfig
@@ -143,6 +144,8 @@ def prepare(dataset: TrainingDataConfig, component: TaskConfig, table: Table) ->
         last = int(np.flatnonzero(used)[-1])
         laid_out = series.lay_out(rows.slice(0, last + 1))
         splits = np.where(laid_out.filled, "unused", splits[laid_out.before])
-        prepared = PreparedData(dataset, laid_out.rows, splits, task, component, series, laid_out)
+        names = pc.if_else(pa.array(laid_out.filled), pa.scalar(None, pa.string()), laid_out.rows[ROW_ID])
+        rows = laid_out.rows.set_column(0, ROW_ID, names)  # what was filled is no row of the table
+        prepared = PreparedData(dataset, rows, splits, task, component, series, laid_out)
     task.fit(prepared.training_rows().select(list(dataset.target_columns)))
     return prepared
