@@ -47,7 +47,7 @@ def test_a_history_in_any_order_has_the_forecast_of_the_sorted_one(made: Made, o
     assert made.predictor.predict(mixed).equals(expected)
     assert np.array_equal(made.predictor.scores(mixed), made.predictor.scores(rows))
     body = as_csv(mixed).encode()
-    request = parse_request(body, "text/csv", made.predictor.schema, 1000)
+    request = parse_request(body, "text/csv", made.predictor.schema, made.predictor.reader, 1000)
     assert made.predictor.predict(request.rows).equals(expected)
     (tmp_path / "rows.csv").write_bytes(body)
     pq.write_table(mixed, tmp_path / "rows.parquet")
