@@ -16,12 +16,8 @@ MOMENTS = pd.date_range("2019-12-25 06:30", periods=800, freq="37h")
 
 
 def table(moments: pd.Series, **more: list[float]) -> pa.Table:
-    return pa.table(
-        {
-            "when": pa.array(moments, pa.timestamp("us", getattr(moments.dtype, "tz", None) and str(moments.dt.tz))),
-            **more,
-        }
-    )
+    zone = str(moments.dt.tz) if moments.dt.tz else None
+    return pa.table({"when": pa.array(moments.to_list(), pa.timestamp("us", zone), from_pandas=True), **more})
 
 
 def standardised(values: np.ndarray) -> np.ndarray:
@@ -36,9 +32,9 @@ def test_parts_and_cycles_agree_with_pandas(zone: str | None) -> None:
     rows = table(moments)
     encoder.fit(rows, ("when",))
     hour = moments.dt.hour + moments.dt.minute / 60
-    turns = {"year": (moments.dt.dayofyear - 1) / 365.2425, "week": moments.dt.dayofweek / 7, "day": hour / 24}
+    turns = {"year": (moments.dt.day_of_year - 1) / 365.2425, "week": moments.dt.day_of_week / 7, "day": hour / 24}
     days = (moments - moments.iloc[0]) / pd.Timedelta("1D")
-    expected = [days, moments.dt.year, moments.dt.month, moments.dt.day, moments.dt.dayofweek, hour]
+    expected = [days, moments.dt.year, moments.dt.month, moments.dt.day, moments.dt.day_of_week, hour]
     expected += [wave(2 * np.pi * turn) for turn in turns.values() for wave in (np.sin, np.cos)]
     found = encoder.encode(rows)
     assert encoder.spec().shape == (12,)
@@ -69,6 +65,6 @@ def test_unknown_parts_are_refused() -> None:
 
 def test_features_that_read_no_dates_say_which_do() -> None:
     project = Project(Path(__file__).resolve().parents[2])
-    overrides = ["dataset=etth1", "dataset.inputs=[date,HUFL]", "dataset.target=OT", "dataset.tasks=[regression]"]
+    overrides = ["dataset=etth1", "dataset.inputs=[date,HUFL]", "+dataset.target=OT", "dataset.tasks=[regression]"]
     with pytest.raises(ConfigurationError, match="'date' of dataset etth1 is timestamp; choose features=tabular_dates"):
         load_plan([*overrides, "features=tabular", "task=regression", "model=mlp"], project)

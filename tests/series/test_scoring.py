@@ -71,7 +71,7 @@ def twice(table: pa.Table) -> pa.Table:
 
 def half_an_hour_late(table: pa.Table) -> pa.Table:
     times = table.column("date").to_pylist()
-    times[35] = times[35].replace(minute=30)
+    times[55] = times[55].replace(minute=30)
     return table.set_column(0, "date", pa.array(times, pa.timestamp("us")))
 
 
@@ -83,7 +83,7 @@ def unknown_time(table: pa.Table) -> pa.Table:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (without(30), "the history has a gap of 1 row between .* a forecast needs 24 rows every h"),
+        (without(45), "the history has a gap of 1 row between .* a forecast needs 24 rows every h"),
         (without(*range(25, 37)), "the history has a gap of 12 rows between"),
         (every_second, "a forecast needs the last 24|has a gap of 1 row between"),
         (twice, "'date' has .* in rows .* one row for each time"),

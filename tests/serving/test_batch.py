@@ -133,7 +133,7 @@ WRONG: dict[str, tuple[str, str, bytes, type[Exception], str]] = {
         r"rows.csv: its first line has 1 cells \(txt\) and names no column 'text'; expected names of columns",
     ),
     "text in a number": (
-        "etth1", "rows.csv", b"HUFL,HULL,MUFL,MULL,LUFL,LULL,OT\n1,2,3,4,5,6,hot\n", DataError,
+        "etth1", "rows.csv", b"date,HUFL,HULL,MUFL,MULL,LUFL,LULL,OT\n2016-07-01 00:00:00,1,2,3,4,5,6,hot\n", DataError,
         "rows.csv: line 2 column 'OT' holds 'hot', which is no double; correct it",
     ),
     "number in text": (
@@ -153,7 +153,8 @@ WRONG: dict[str, tuple[str, str, bytes, type[Exception], str]] = {
         "sms_spam", "rows.jsonl", b'{"text": "\\ud800"}\n', DataError, "column 'text' holds text that is no Unicode",
     ),
     "short history": (
-        "etth1", "rows.csv", b"HUFL,HULL,MUFL,MULL,LUFL,LULL,OT\n1,2,3,4,5,6,7\n", DataError, "1 rows came, but",
+        "etth1", "rows.csv", b"date,HUFL,HULL,MUFL,MULL,LUFL,LULL,OT\n2016-07-01 00:00:00,1,2,3,4,5,6,7\n",
+        DataError, "1 rows came, but",
     ),
 }  # fmt: skip
 

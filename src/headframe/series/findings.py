@@ -1,6 +1,7 @@
 """What breaks the frequency of a series, in sentences: order, repetitions, rows between two steps, gaps."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -107,7 +108,7 @@ def _reason(around: Times, every: str) -> str:
     """Return why rows may be missing between two moments: a leap day, or an hour that clocks skipped."""
     if not isinstance(around, pd.DatetimeIndex):
         return ""
-    missing = moved(around[:1], every, 1).append(moved(around[1:], every, -1))
+    missing = pd.DatetimeIndex([*moved(around[:1], every, 1), *moved(around[1:], every, -1)])
     if ((missing.month == 2) & (missing.day == 29)).all():  # noqa: PLR2004 - the leap day
         return " (the leap day)"
     zone = _clocks(missing, "nonexistent")
@@ -118,5 +119,9 @@ def _clocks(times: Times, kind: str) -> str:
     """Return a zone in which local times are all `ambiguous` or all `nonexistent`, as clocks change; else nothing."""
     if not isinstance(times, pd.DatetimeIndex) or times.tz is not None:
         return ""
-    settings = {"ambiguous": np.ones(len(times), dtype=bool), "nonexistent": "shift_forward", kind: "NaT"}
+    settings: dict[str, Any] = {
+        "ambiguous": np.ones(len(times), dtype=bool),
+        "nonexistent": "shift_forward",
+        kind: "NaT",
+    }
     return next((zone for zone in CLOCKS if times.tz_localize(zone, **settings).isna().all()), "")

@@ -59,8 +59,8 @@ def ordinals(times: Times, every: str) -> tuple[np.ndarray, np.ndarray]:
         kind = "moments, whose frequency is an offset such as 1h" if counted else "numbers, whose frequency is a number"
         raise DataError(f"the rows are to come every {every}, but their times are {kind}")
     if not isinstance(times, pd.DatetimeIndex):
-        steps = (times - times[:1]) / float(every)
-        return np.rint(steps).astype(np.int64), np.abs(steps - np.rint(steps)) < TOLERANCE
+        counts = (times - times[:1]) / float(every)
+        return np.rint(counts).astype(np.int64), np.abs(counts - np.rint(counts)) < TOLERANCE
     offset = to_offset(every)
     if isinstance(offset, pd.offsets.Tick):
         passed = (times - times[:1].repeat(len(times))).as_unit("ns").asi8

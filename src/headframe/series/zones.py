@@ -9,6 +9,8 @@ import pyarrow.compute as pc
 OFFSET = r"(Z|:[0-9.]+[+-][0-9]{2}(:?[0-9]{2})?)$"
 """What ends a time that says its own distance from UTC."""
 
+ADVICE = "give its offset, as +01:00 or Z, or all rows in order of time"
+
 NEIGHBOURS = 86_400_000_000
 """Microseconds between two rows up to which their order tells which of two equal hours is meant."""
 
@@ -22,7 +24,8 @@ def parse_zoned(cells: pa.Array, kind: pa.DataType) -> tuple[pa.Array, dict[int,
     """Return cells of text as points in time of a type with a zone; what is none becomes null.
 
     A time with an offset is what it says; one without is local. Of a local hour that occurs twice, as clocks are set
-    back, the order of the rows tells which is meant: after an earlier row it is the first, after that the second.
+    back, ascending rows tell which is meant where one steps back in local time: those before are in the first, those
+    after in the second. Without such a step, as in an hour that lacks rows, nothing tells, and they are refused.
 
     Returns:
         The points in time, and by position why a cell is none.
@@ -39,13 +42,21 @@ def parse_zoned(cells: pa.Array, kind: pa.DataType) -> tuple[pa.Array, dict[int,
     for row in np.flatnonzero(np.asarray(skipped)).tolist():
         wrong[row] = f"which clocks in {zone} skip"
     points, later = np.array(found.cast(pa.int64()).fill_null(0)), second.cast(pa.int64())
-    for row in np.flatnonzero(np.asarray(pc.fill_null(pc.not_equal(first, second), False))).tolist():
+    doubled = np.flatnonzero(np.asarray(pc.fill_null(pc.not_equal(first, second), False))).tolist()
+    taken_first: list[int] = []
+    for row in doubled:
         before = points[row - 1] if row and found[row - 1].is_valid and row - 1 not in wrong else None
         early, late = points[row], later[row].as_py()
         if before is not None and early <= before < late:
             points[row] = late
         elif before is None or before >= late or early - before > NEIGHBOURS:
-            wrong[row] = f"which occurs twice in {zone}; give its offset, as +01:00, or the rows in order of time"
+            wrong[row] = f"which occurs twice in {zone}; {ADVICE}"
+        else:
+            taken_first.append(row)
+    for row in reversed(taken_first):
+        told = row + 1 < len(points) and found[row + 1].is_valid and row + 1 not in wrong
+        if not told or points[row + 1] > later[row].as_py():
+            wrong[row] = f"which occurs twice in {zone}, and the rows around it do not tell which is meant; {ADVICE}"
     refused = np.isin(np.arange(len(points)), list(wrong))
     return pa.array(points, pa.int64(), mask=refused | np.asarray(found.is_null())).cast(kind), wrong
 
