@@ -104,7 +104,7 @@ def cast_column(column: Any, field: pa.Field, *, parse_times: bool = False) -> A
         if len(lost):
             row = int(lost[0])
             reason = wrong.get(row, f"which is no {field.type}")
-            raise DataError(f"column {field.name!r} holds {column[row].as_py()!r} in row {row}, {reason}")
+            raise DataError(f"column {field.name!r} holds {column[row].as_py()!r} in row {row + 1}, {reason}")
         return times
     families = type_family(column.type), type_family(field.type)
     expected = f"but {type_name(field.type)} was expected"

@@ -32,7 +32,7 @@ def read_times(rows: pa.Table, name: str) -> Times:
     column = rows.column(name)
     if column.null_count:
         empty = column.is_null().index(value=True).as_py()
-        raise DataError(f"column {name!r} has no time in row {empty} (counted from 0); each row of a series has one")
+        raise DataError(f"column {name!r} has no time in row {empty + 1}; each row of a series has one")
     if pa.types.is_date(column.type):
         column = pc.cast(column, pa.timestamp("us"))
     if pa.types.is_timestamp(column.type):
