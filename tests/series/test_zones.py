@@ -12,7 +12,7 @@ from headframe.config.plan.data import ROW_ID
 from headframe.datasets.splits import assign
 from headframe.errors import DataError
 from headframe.examples.prepare import prepare
-from headframe.prediction.schema import schema_from_json, schema_to_json
+from headframe.prediction.schema import cast_column, schema_from_json, schema_to_json, to_column
 from headframe.series.zones import parse_zoned
 
 BERLIN = {"zone": "Europe/Berlin"}
@@ -111,3 +111,33 @@ def test_a_schema_keeps_its_zone() -> None:
 def test_an_unknown_zone_is_refused_with_the_nearest() -> None:
     with pytest.raises(ValueError, match=r"no time zone 'Europe/Berln'.*Europe/Berlin"):
         dataset_of(column={"zone": "Europe/Berln"})
+
+
+def test_a_column_of_any_kind_of_time_is_the_same_points_in_time() -> None:
+    true = pd.date_range("2024-10-26 20:00", periods=12, freq="h", tz="Europe/Berlin").as_unit("us")
+    field = pa.field("t", pa.timestamp("us", "Europe/Berlin"))
+    local = true.tz_localize(None)
+    for given in (
+        true,
+        true.tz_convert("UTC").as_unit("ns"),
+        true.tz_convert("America/New_York"),
+        local,
+        local.as_unit("ns"),
+        [moment.isoformat() for moment in true],
+        [moment.isoformat() for moment in true.tz_convert("UTC")],
+        [str(moment) for moment in local],
+        [moment.isoformat() if row % 2 else str(local[row]) for row, moment in enumerate(true)],
+    ):
+        found = to_column(given if isinstance(given, list) else given.to_series(), field)
+        assert pd.DatetimeIndex(found.to_pandas()).equals(true), given
+    halves = pa.chunked_array([pa.array(local[:5]), pa.array(local[5:])])
+    assert pd.DatetimeIndex(cast_column(halves, field).to_pandas()).equals(true)
+
+
+@pytest.mark.parametrize("given", [["2024-10-27T02:30+01:00"], ["2024-10-27T02:30Z"], ["27.10.2024"], [1730000000]])
+def test_a_column_without_a_zone_takes_no_offset_and_no_number(given: list[object]) -> None:
+    with pytest.raises(DataError, match="column 't' holds"):
+        to_column(given, pa.field("t", pa.timestamp("us")))
+    zoned = pa.array([0], pa.timestamp("us", "Europe/Berlin"))
+    with pytest.raises(DataError, match="column 't' holds"):
+        to_column(zoned, pa.field("t", pa.timestamp("us")))

@@ -35,7 +35,7 @@ def data_of(task: Task, columns: dict[str, Any], targets: tuple[str, ...], posit
     rows = pa.table(columns)
     data = BaselineData(task, None, None, np.array(positions))  # type: ignore[arg-type]
     learned = np.arange(rows.num_rows) < rows.num_rows // 2
-    data.__dict__.update(training=learned, targets=rows.select(list(targets)))
+    data.__dict__.update(training=learned, targets=rows.select(list(targets)), steps=np.arange(rows.num_rows))
     task.fit(rows.select(list(targets)).filter(pa.array(learned)))
     return data
 
@@ -83,17 +83,41 @@ def test_naive_forecasts_repeat_what_was(horizon: int):
                 assert season[example, step, place] == pytest.approx(values[before], abs=1e-5)
 
 
+@pytest.mark.parametrize("horizon", [3, 20])
+def test_naive_forecasts_do_not_cross_gaps(horizon: int):
+    steps = np.delete(np.arange(260), [*range(100, 107), *range(141, 158), 190])
+    by_step = dict(zip(steps.tolist(), seasonal(260, 12)[steps].tolist(), strict=True))
+    positions = [
+        row for row in range(130, len(steps) - horizon) if steps[row + horizon] - steps[row - 1] == horizon + 1
+    ]
+    data = data_of(Forecasting(horizon), {"v": list(by_step.values())}, ("v",), positions)
+    data.__dict__.update(steps=steps)
+    last, season = LastValue().scores(data), SeasonalLastValue().scores(data)
+    for example, row in enumerate(positions):
+        first = int(steps[row])
+        for step in range(horizon):
+            before = first + step
+            while before >= first or before not in by_step:
+                before -= 12
+            assert last[example, step, 0] == pytest.approx(by_step[first - 1], abs=1e-5)
+            assert season[example, step, 0] == pytest.approx(by_step[before], abs=1e-5)
+
+
 @pytest.mark.parametrize("period", [4, 7, 12, 24, 52])
 def test_a_season_is_found(period: int):
     trend = np.arange(10 * period) / period
-    assert season_length((seasonal(10 * period, period) + trend)[:, np.newaxis]) == period
+    values, steps = (seasonal(10 * period, period) + trend)[:, np.newaxis], np.arange(10 * period)
+    assert season_length(values, steps) == period
+    kept = np.random.default_rng(period).random(len(steps)) > 0.2  # rows that a gap took are not neighbours
+    assert season_length(values[kept], steps[kept]) == period
 
 
 def test_where_there_is_no_season_none_is_made_up():
     draw = np.random.default_rng(5)
     noise = draw.normal(size=(400, 2))
     for values in (noise, np.cumsum(noise, axis=0), np.arange(400.0)[:, np.newaxis], np.ones((400, 1)), noise[:5]):
-        assert season_length(values) is None
+        assert season_length(values, np.arange(len(values))) is None
+    assert season_length(seasonal(100, 12)[:, np.newaxis], np.arange(100) ** 2) is None  # mostly gaps
 
 
 @pytest.mark.parametrize(

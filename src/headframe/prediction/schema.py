@@ -93,19 +93,15 @@ def require_columns(names: Iterable[Any], schema: pa.Schema) -> None:
 def cast_column(column: Any, field: pa.Field, *, parse_times: bool = False) -> Any:
     """Return an Arrow column in the type of `field`; text only becomes a time, and only where `parse_times`.
 
+    Times without a zone are local ones where the field has a zone; those of another zone stay the same points in time.
+
     Raises:
         DataError: it is of another family of types, or a value would change.
     """
     if column.type == field.type:
         return column
-    if parse_times and is_zoned(field.type) and is_text(column.type):
-        times, wrong = parse_zoned(pc.cast(column, pa.string()), field.type)
-        lost = np.flatnonzero(np.asarray(times.is_null()) & np.asarray(column.is_valid()))
-        if len(lost):
-            row = int(lost[0])
-            reason = wrong.get(row, f"which is no {field.type}")
-            raise DataError(f"column {field.name!r} holds {column[row].as_py()!r} in row {row + 1}, {reason}")
-        return times
+    if is_zoned(field.type) and (type_family(column.type) == "time" or (parse_times and is_text(column.type))):
+        return _zoned(column, field)
     families = type_family(column.type), type_family(field.type)
     expected = f"but {type_name(field.type)} was expected"
     related = families[0] == families[1] or (parse_times and families == ("text", "time"))
@@ -119,6 +115,22 @@ def cast_column(column: Any, field: pa.Field, *, parse_times: bool = False) -> A
         ) from error
 
 
+def _zoned(column: Any, field: pa.Field) -> pa.Array:
+    """Return local times, or text with offsets or without, as points in time."""
+    try:
+        cells = column if is_text(column.type) else pc.cast(column, pa.timestamp(field.type.unit))
+    except pa.ArrowInvalid as error:
+        raise DataError(f"column {field.name!r} holds {type_name(column.type)}: {first_line(error)}") from error
+    texts = pc.cast(cells, pa.string())
+    times, wrong = parse_zoned(texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts, field.type)
+    lost = np.flatnonzero(np.asarray(times.is_null()) & np.asarray(texts.is_valid()))
+    if len(lost):
+        row = int(lost[0])
+        reason = wrong.get(row, f"which is no {field.type}")
+        raise DataError(f"column {field.name!r} holds {texts[row].as_py()!r} in row {row + 1}, {reason}")
+    return times
+
+
 def type_family(kind: pa.DataType) -> str:
     """Return a name that types share whose values are cast to each other: text, number, time, or the type itself."""
     if is_text(kind):
@@ -128,8 +140,7 @@ def type_family(kind: pa.DataType) -> str:
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         return "number"
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        # Arrow would turn times of a zone into others without one.
-        return f"time in {kind.tz}" if pa.types.is_timestamp(kind) and kind.tz else "time"
+        return "point in time" if is_zoned(kind) else "time"  # Arrow would turn the one into the other
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         return f"list of {type_family(kind.value_type)}"
     return str(kind)
@@ -193,7 +204,7 @@ def to_column(values: Any, field: pa.Field) -> pa.Array:
     if isinstance(field.type, pa.FixedShapeTensorType) and not isinstance(values, pa.ExtensionArray):
         return _tensors(values, field)
     try:
-        given = values if isinstance(values, pa.Array) else pa.array(_plain(values), from_pandas=True)
+        given = values if isinstance(values, pa.Array) else _to_array(values)
     except UnicodeEncodeError as error:
         raise DataError(f"column {field.name!r} holds text that is no Unicode: {first_line(error)}") from error
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
@@ -247,7 +258,10 @@ def _axes(shape: Sequence[int]) -> list[int]:
     return [size for size in shape if size != 1]
 
 
-def _plain(values: Any) -> Any:
+def _to_array(values: Any) -> pa.Array:
+    if getattr(getattr(values, "dtype", None), "tz", None) is not None:  # of pandas, which warns of Arrow's way to it
+        return pc.assume_timezone(pa.array(values.dt.tz_convert(None).to_numpy(), from_pandas=True), "UTC")
     if isinstance(values, np.ndarray) and values.dtype.kind in "OU":
-        return values.tolist()
-    return values if isinstance(values, Sequence | np.ndarray) or hasattr(values, "array") else list(values)
+        values = values.tolist()
+    sized = isinstance(values, Sequence | np.ndarray) or hasattr(values, "array")
+    return pa.array(values if sized else list(values), from_pandas=True)

@@ -112,7 +112,9 @@ def input_schema(schema: pa.Schema) -> Schema:
 
     A column of images is `Any` there: as nested arrays MLflow would check it in Python, cell by cell, at 70 ms for
     28 x 28 pixels, and as a tensor it would take them flat only. The model itself refuses a wrong shape or a
-    value that is no pixel; what it expects is in the model's metadata under `columns`.
+    value that is no pixel; what it expects is in the model's metadata under `columns`. A column of time is `Any`, too:
+    as `datetime` MLflow would refuse every zone and the offset of a text. Its own scoring server reads neither type
+    from CSV; it takes JSON, and `headframe serve` both.
     """
     return _columns(schema)
 
@@ -128,7 +130,7 @@ def _columns(schema: pa.Schema) -> Schema:
 
 def _type(field: pa.Field) -> Any:
     kind = field.type
-    if isinstance(kind, pa.FixedShapeTensorType):
+    if isinstance(kind, pa.FixedShapeTensorType) or pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         return AnyType()
     if pa.types.is_list(kind):
         return Array(_type(kind.value_field))
@@ -139,8 +141,6 @@ def _type(field: pa.Field) -> Any:
         return AnyType() if field.nullable else DataType.long
     if pa.types.is_floating(kind):
         return DataType.double
-    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        return DataType.datetime
     return DataType.string
 
 

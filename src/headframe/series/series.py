@@ -110,6 +110,19 @@ class Series(Record):
             rows = rows.set_column(position, rows.schema.field(position), column)
         return LaidOutRows(rows, runs, filled, before)
 
+    def steps(self, rows: pa.Table) -> np.ndarray:
+        """Return on which step each row lies, int64 (rows,), from 0; where gaps do not count, one after the other.
+
+        Args:
+            rows: in order of time.
+
+        Raises:
+            DataError: the times are not of the kind that the frequency is of.
+        """
+        if self.every is None or (self.gaps is not None and build(self.gaps).closes):
+            return np.arange(rows.num_rows)
+        return ordinals(read_times(rows, self.time), self.every)[0]
+
     def name_gap(self, laid: LaidOutRows, first: int, last: int) -> str:
         """Describe the first gap between two rows that lie in different runs."""
         row = first + int(np.flatnonzero(np.diff(laid.runs[first : last + 1]))[0])

@@ -11,6 +11,8 @@ import pyarrow as pa
 from headframe.config.plan.data import TrainingDataConfig
 from headframe.datasets.splits import assign
 from headframe.datasets.table import Table
+from headframe.errors import ConfigurationError
+from headframe.series.series import Series
 from headframe.tasks.base import Task
 
 
@@ -44,6 +46,14 @@ class BaselineData:
     def training_targets(self) -> np.ndarray:
         """The targets of the training rows as `Task.encode` returns them."""
         return self.task.encode(self.targets.filter(pa.array(self.training)))
+
+    @cached_property
+    def steps(self) -> np.ndarray:
+        """On which step of the series each row lies, as `Series.steps` returns them."""
+        if self.dataset.time is None:
+            raise ConfigurationError("a forecast needs rows in order of time, but dataset.time names no column")
+        rows = self.table.read([self.dataset.time])
+        return Series.of(self.dataset, rows).steps(rows)
 
     @property
     def true_targets(self) -> np.ndarray:

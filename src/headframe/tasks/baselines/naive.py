@@ -10,6 +10,7 @@ from headframe.tasks.baselines.base import BaselineData, NaturalBaseline
 
 LEAST = 0.3  # autocorrelation of a season; noise reaches it in a few dozen rows only
 PROMINENCE = 0.1  # by how much it must stand out from that of the lags around it
+SPARSE = 4  # steps for each row above which rows are too few to show a season
 NEARLY = 0.9  # of the highest peak: what repeats at a lag repeats at its multiples
 
 
@@ -30,34 +31,42 @@ class SeasonalLastValue(NaturalBaseline):
 
     @override
     def scores(self, data: BaselineData) -> np.ndarray | None:
-        period = season_length(data.training_targets)
+        period = season_length(data.training_targets, data.steps[data.training])
         return None if period is None else _repeated(data, period)
 
 
 def _repeated(data: BaselineData, period: int) -> np.ndarray | None:
-    """Return the last period before each window, repeated; None where a window has no whole period before it."""
-    if data.positions.min(initial=period) < period:
-        return None
+    """Return the last period before each window, repeated; None where a window has no such period before it.
+
+    Periods are counted in time. Where a gap took the row that is a period back, the one of a period earlier stands in.
+    """
+    steps = data.steps
+    wanted = steps[data.positions][:, np.newaxis] + np.arange(data.task.horizon) % period - period
+    while (lacking := steps[rows := np.searchsorted(steps, wanted)] != wanted).any():
+        wanted = np.where(lacking, wanted - period, wanted)
+        if wanted.min() < 0:
+            return None
     values = data.task.encode(data.targets.slice(0, int(data.positions.max(initial=0))))
-    steps = np.arange(data.task.horizon) % period - period
-    return data.task.scores(values[data.positions[:, np.newaxis] + steps])
+    return data.task.scores(values[rows])
 
 
-def season_length(values: np.ndarray) -> int | None:
-    """Return the lag, from 2 to a third of the rows, at which series resemble themselves most; None without such a lag.
+def season_length(values: np.ndarray, steps: np.ndarray) -> int | None:
+    """Return the lag, from 2 to a third of the steps, at which series resemble themselves most; None without one.
 
     It is the first of the highest peaks of the autocorrelation, averaged over the variables without their linear
-    trends.
+    trends, with gaps interpolated; where most steps have no row, no season is looked for.
 
     Args:
         values: (rows, variables), in the order of time.
+        steps: on which step each row lies, int64 (rows,), ascending.
     """
-    rows = len(values)
-    longest = rows // 3
-    if longest <= 2:  # noqa: PLR2004 - no lag has neighbours on both sides
+    span = int(steps[-1] - steps[0]) + 1 if len(steps) else 0
+    longest = span // 3
+    if longest <= 2 or span > SPARSE * len(steps):  # noqa: PLR2004 - no lag has neighbours on both sides
         return None
-    centred = detrend(values.astype(np.float64), axis=0)
-    spectrum = np.abs(np.fft.rfft(centred, 2 * rows, axis=0)) ** 2
+    columns = values.astype(np.float64).T
+    level = np.stack([np.interp(np.arange(span), steps - steps[0], each) for each in columns], axis=1)
+    spectrum = np.abs(np.fft.rfft(detrend(level, axis=0), 2 * span, axis=0)) ** 2
     covariance = np.fft.irfft(spectrum, axis=0)[: longest + 2]
     known = covariance[0] > 0
     if not known.any():
