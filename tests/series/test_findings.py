@@ -46,6 +46,8 @@ def test_days_and_hours_of_a_zone_are_whole_across_both_changes_of_clocks() -> N
         (np.arange(20), "1"),
         (np.arange(0, 40, 2), "2"),
         (np.arange(20) * 0.1, "0.1"),
+        (np.arange(20) * 3_600_000 + 1_700_000_000_000, "3600000"),  # milliseconds of an hourly series
+        (np.arange(40_000) / 64, "0.015625"),
         (np.array([1990, 1991, 1992, 1995]), "1"),
         (np.array([0, 1, 5, 6, 100, 170]), None),
         (np.array([3]), None),
@@ -72,6 +74,8 @@ def test_events_have_no_frequency() -> None:
         (hours(48, "2024-03-30").delete(26), "an hour that clocks skip for daylight saving, as in Europe/Berlin"),
         (hours(48, "2024-03-09").delete(26), "as in America/New_York"),
         (hours(400).delete([30, 60, 90, 120, 150]), "and 2 more gaps"),
+        (hours(400).delete([30, 60, 90, 120]), "and 1 more gap"),
+        (hours(400_000).delete(range(9, 399_999, 4)), "and 99,995 more gaps"),  # in no more time than a few
     ],
 )
 def test_gaps_are_named(times: pd.DatetimeIndex, said: str) -> None:
@@ -90,6 +94,7 @@ AUTUMN = hours(60, "2024-10-26").insert(27, pd.Timestamp("2024-10-27 02:00"))
         (hours(48, every="15min"), "h", "do not come every h: .* 00:15:00 after .* 00:00:00; they come every 15min"),
         (hours(48), "D", "do not come every D: .*; they come every h"),
         (hours(48), "2h", "do not come every 2h"),
+        (hours(9, "2024-03-01", "B").delete(5).insert(5, pd.Timestamp("2024-03-09")), "B", "not come every B: .*03-09"),
     ],
 )
 def test_what_breaks_a_frequency_is_named(times: pd.DatetimeIndex, every: str | None, said: str) -> None:

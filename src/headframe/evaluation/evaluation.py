@@ -27,6 +27,7 @@ from headframe.evaluation.slices import append_contents, slice_metrics
 from headframe.pages.plot_style import BLUE, GREY, legend, new_figure, png, style
 from headframe.prediction.layout import BUNDLE, HISTORY, JOB, MEMBERS, PREDICTIONS, task_state
 from headframe.records import PLANNED, Evaluated, TableRecord, Trained
+from headframe.series.findings import describe_rows
 from headframe.tasks.base import Task
 
 _LOSSES = {"train_loss": (GREY, "training"), "val_loss": (BLUE, "validation")}
@@ -73,6 +74,7 @@ def evaluate_model(  # noqa: PLR0917 - one call a stage, each argument another r
     titles = {PLANNED: describe(with_member(plan.learner, plan.baseline))} if plan.baseline is not None else {}
     measured = compute_metrics(task, predictions, others, how, titles)
     raw = opened.read([ROW_ID, *columns]) if columns else None
+    time = plan.dataset.time
     results = EvaluationResults(
         plan=plan,
         table=table,
@@ -81,6 +83,7 @@ def evaluate_model(  # noqa: PLR0917 - one call a stage, each argument another r
         measured=measured,
         slices={} if raw is None else slice_metrics(task, predictions, raw, columns, how),
         legend=task.legend(),
+        series="" if time is None else describe_rows(opened.read([time]), time, plan.dataset.every),
     )
     history = _history(root / trained.folder)
     figures = {"learning_curves": learning_curves(history, task.primary_metric)} if history else {}

@@ -52,6 +52,7 @@ class EvaluationResults:
     baseline: Trained | None  # the model it is compared with
     measured: EvaluationMetrics
     slices: dict[str, list[Slice]]  # by column
+    series: str = ""  # frequency and gaps of rows that have a time
     legend: dict[str, str] = field(default_factory=dict)  # what short names in the plots stand for
 
     @property
@@ -139,6 +140,8 @@ class EvaluationResults:
             "Citation": data.citation,
             "Homepage": data.homepage,
             "Rows": f"{self.table.rows:,}; {self.table.rejected:,} rejected",
+            "Series": self.series,
+            "Gaps": data.gaps.call if data.gaps else "",
             "Inputs": ", ".join(data.inputs),
             "Target": data.target or "future values of the inputs",
         }

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from headframe.cells.rules import CellRules
 from headframe.errors import DataError, first_line, some
 from headframe.features.columns import first_empty, is_text
-from headframe.series.zones import is_zoned, parse_zoned
+from headframe.series.zones import is_zoned, parse_zoned, why_no_time
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,7 +126,7 @@ def _zoned(column: Any, field: pa.Field) -> pa.Array:
     lost = np.flatnonzero(np.asarray(times.is_null()) & np.asarray(texts.is_valid()))
     if len(lost):
         row = int(lost[0])
-        reason = wrong.get(row, f"which is no {field.type}")
+        reason = wrong.get(row) or why_no_time(texts[row].as_py(), field)
         raise DataError(f"column {field.name!r} holds {texts[row].as_py()!r} in row {row + 1}, {reason}")
     return times
 

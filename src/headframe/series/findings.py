@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-from headframe.series.frequency import Times, find_frequency, moved, ordinals
+from headframe.series.frequency import Times, find_frequency, moved, ordinals, read_times
 
 NAMED = 3
 """Gaps that a sentence lists."""
@@ -23,15 +24,17 @@ class SeriesFindings:
         every: its frequency; None where it has none.
         found: whether that was found, and not given.
         fault: why its rows cannot be taken one after the other, as the end of a sentence; empty where they can.
-        gaps: each gap in words, in order of time.
+        gaps: the first `NAMED` gaps in words, in order of time.
+        count: how many gaps there are.
         missing: rows in all gaps.
     """
 
     every: str | None
     found: bool
     fault: str
-    gaps: tuple[str, ...]
-    missing: int
+    gaps: tuple[str, ...] = ()
+    count: int = 0
+    missing: int = 0
 
     def __str__(self) -> str:
         if self.fault:
@@ -41,9 +44,15 @@ class SeriesFindings:
         text = f"a row every {self.every}{' (found)' if self.found else ''}"
         if not self.gaps:
             return f"{text}, without gaps"
-        more = len(self.gaps) - NAMED
-        listed = "; ".join(self.gaps[:NAMED]) + (f"; and {more:,} more gaps" if more > 0 else "")
+        more = self.count - len(self.gaps)
+        listed = "; ".join(self.gaps) + (f"; and {more:,} more gap{'s' if more > 1 else ''}" if more else "")
         return f"{text}, {self.missing:,} missing: {listed}"
+
+
+def describe_rows(rows: pa.Table, name: str, every: str | None) -> str:
+    """Return frequency and gaps of the rows in table order, by their column of time; empty where they have a fault."""
+    found = examine(read_times(rows, name), name, every)
+    return "" if found.fault else f"{name}: {found}"
 
 
 def examine(times: Times, name: str, every: str | None) -> SeriesFindings:
@@ -56,12 +65,14 @@ def examine(times: Times, name: str, every: str | None) -> SeriesFindings:
     """
     fault = disorder(times, name)
     chosen = every if fault or every is not None else find_frequency(times)
+    if not fault and chosen is not None:
+        fault = off_step(times, name, chosen)
     if fault or chosen is None:
-        return SeriesFindings(chosen, found=every is None, fault=fault, gaps=(), missing=0)
-    fault = off_step(times, name, chosen)
+        return SeriesFindings(chosen, every is None, fault)
     apart = np.diff(ordinals(times, chosen)[0])
-    gaps = () if fault else tuple(gap(times, int(row), chosen) for row in np.flatnonzero(apart > 1))
-    return SeriesFindings(chosen, every is None, fault, gaps, 0 if fault else int((apart - 1).sum()))
+    behind = np.flatnonzero(apart > 1)
+    named = tuple(gap(times, int(row), chosen) for row in behind[:NAMED])
+    return SeriesFindings(chosen, every is None, "", named, len(behind), int((apart - 1).sum()))
 
 
 def disorder(times: Times, name: str) -> str:

@@ -73,7 +73,9 @@ def ordinals(times: Times, every: str) -> tuple[np.ndarray, np.ndarray]:
         return steps.astype(np.int64), rest == 0
     grid = pd.date_range(offset.rollback(days[0]), days[-1], freq=offset)
     steps = grid.searchsorted(days, side="right") - 1
-    return (steps - steps[:1]).astype(np.int64), np.ones(len(days), dtype=bool)
+    # A row of a month may have any day of it, one of a working day is on it.
+    exact = grid[steps] == days if isinstance(offset, pd.offsets.BusinessDay) else np.ones(len(days), dtype=bool)
+    return (steps - steps[:1]).astype(np.int64), exact
 
 
 def find_frequency(times: Times) -> str | None:
@@ -91,7 +93,7 @@ def _candidates(times: Times) -> list[str]:
     if len(times[1:]) == 0:
         return []
     if not isinstance(times, pd.DatetimeIndex):
-        return [f"{_most_common(np.diff(times)):g}"]
+        return [np.format_float_positional(_most_common(np.diff(times)), trim="-")]
     days = times.tz_localize(None).normalize()
     between = (days[1:] - days[:-1]).days.to_numpy()
     common = int(_most_common(between))

@@ -62,10 +62,12 @@ def parse_zoned(cells: pa.Array, kind: pa.DataType) -> tuple[pa.Array, dict[int,
 
 
 def why_no_time(text: str, wanted: pa.Field) -> str:
-    """Return why text is no time of a column, where the column has no time zone and the text does; else nothing."""
-    if not pa.types.is_timestamp(wanted.type) or wanted.type.tz or not re.search(OFFSET, text):
+    """Return why text is no time of a column of times; nothing for other columns."""
+    if not pa.types.is_timestamp(wanted.type):
         return ""
-    return f"a time with an offset; name the time zone in dataset.contract.columns.{wanted.name}.zone, such as UTC"
+    if not wanted.type.tz and re.search(OFFSET, text):
+        return f"a time with an offset; name the time zone in dataset.contract.columns.{wanted.name}.zone, such as UTC"
+    return "which is no time; times are written year first, as 2024-12-31 23:00:00"
 
 
 def _cast_each(cells: pa.Array, kind: pa.DataType) -> pa.Array:

@@ -47,6 +47,11 @@ class Component(BaseModel):
         """The keyword arguments for the target, as plain Python values."""
         return dict(self.model_extra or {})
 
+    @property
+    def call(self) -> str:
+        """The component as a call in Python, with the last name of its target."""
+        return f"{self.class_name}({', '.join(f'{name}={value!r}' for name, value in self.arguments.items())})"
+
     def shrunk(self) -> Self:
         """Return the same component with its tiny arguments in place."""
         return self.model_copy(update=self.tiny)

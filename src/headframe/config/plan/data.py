@@ -147,6 +147,9 @@ class DatasetConfig(TrainingDataConfig):
         for name in wanted:
             if name not in known:
                 raise ValueError(f"column {name!r} is not in contract.columns, which has {some(known)}")
+        for name, given in (("every", self.every), ("gaps", self.gaps)):
+            if given is not None and self.time is None:
+                raise ValueError(f"{name} is about rows in order of time, but `time` names no column")
         if self.target in self.inputs:
             msg = f"target {self.target!r} is also among the inputs, so a model would be given what it has to predict"
             raise ValueError(msg)

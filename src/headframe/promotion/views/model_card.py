@@ -46,6 +46,7 @@ def model_card(version: ModelVersion, service: PromotionService, suffix: str) ->
             baseline=None,
             measured=EvaluationMetrics.model_validate_json(files["evaluated"]),
             slices=SlicesByColumn.validate_json(files["slices"]),
+            series=found.provenance.data.validated.series,
         )
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
