@@ -13,7 +13,7 @@ from headframe.datasets.splits import assign
 from headframe.errors import DataError
 from headframe.examples.prepare import prepare
 from headframe.prediction.schema import cast_column, schema_from_json, schema_to_json, to_column
-from headframe.series.zones import parse_zoned
+from headframe.series.zones import near_set_back, parse_zoned
 
 BERLIN = {"zone": "Europe/Berlin"}
 
@@ -83,6 +83,18 @@ def test_a_true_hour_is_kept_where_the_zone_is_named(tmp_path: Path, contract: d
     assert (assign(dataset.training_data, table) != "unused").all()
     prepared = prepare(dataset.training_data, forecasting(3), table)
     assert len(prepared.indices("train", 6)) == 60 - 6 - 3 + 1
+
+
+@pytest.mark.parametrize("size", range(3, 16))
+def test_a_batch_does_not_end_where_clocks_are_set_back(tmp_path: Path, monkeypatch, size: int) -> None:
+    monkeypatch.setattr("headframe.datasets.readers.delimited.BATCH", size)
+    true = pd.date_range("2024-10-26 20:00", periods=14, freq="h", tz="Europe/Berlin")
+    table = collected(tmp_path, true.tz_localize(None), range(14), dataset_of((8, 3, 3), BERLIN))
+    assert pd.DatetimeIndex(table.read(["t"])["t"].to_pandas()).equals(true.as_unit("us"))
+    days = [str(near_set_back(f"2024-{moment}", pa.timestamp("us", "Europe/Berlin")))[0] for moment in (
+        "10-26 01:59", "10-26 04:00", "10-27 02:30", "10-27 12:00", "10-28 04:00", "03-31 12:00",
+    )]  # fmt: skip
+    assert "".join(days) == "FTTTFF"
 
 
 def test_a_key_of_local_times_names_one_row_where_the_zone_is_named(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Local times of a named zone as points in time, by the zone's own rules."""
 
 import re
+from datetime import timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -59,6 +60,15 @@ def parse_zoned(cells: pa.Array, kind: pa.DataType) -> tuple[pa.Array, dict[int,
             wrong[row] = f"which occurs twice in {zone}, and the rows around it do not tell which is meant; {ADVICE}"
     refused = np.isin(np.arange(len(points)), list(wrong))
     return pa.array(points, pa.int64(), mask=refused | np.asarray(found.is_null())).cast(kind), wrong
+
+
+def near_set_back(text: str, kind: pa.DataType) -> bool:
+    """Return whether clocks are set back within a day of a local time; False for what is none."""
+    local = _cast_each(pa.array([text]), pa.timestamp(kind.unit))
+    day = pa.scalar(timedelta(days=1))
+    ends = (change(local, day) for change in (pc.subtract, pc.add))
+    before, after = (pc.assume_timezone(each, kind.tz, ambiguous="earliest", nonexistent="earliest") for each in ends)
+    return bool(pc.greater(pc.subtract(after, before), pc.add(day, day))[0].as_py())
 
 
 def why_no_time(text: str, wanted: pa.Field) -> str:

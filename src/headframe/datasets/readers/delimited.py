@@ -15,8 +15,10 @@ from headframe.cells.rules import CellRules
 from headframe.datasets.readers.base import ReadBatch, Reader, RejectedRow
 from headframe.datasets.readers.lines import Row, first_row, rejected, rejected_lines, rows_of
 from headframe.errors import ConfigurationError, DataError, some
+from headframe.series.zones import is_zoned, near_set_back
 
 BATCH = 16_384  # rows that are turned into Arrow arrays at once
+LARGEST = 16 * BATCH  # where a batch may not end, as clocks are set back
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +172,7 @@ class Delimited(Reader):
     ) -> Iterator[ReadBatch]:
         rows: list[Row] = []
         refused: list[RejectedRow] = []
+        zoned = [(names.index(each.name), each.type) for each in schema if is_zoned(each.type) and each.name in names]
         for row in found:
             if isinstance(row, RejectedRow):
                 refused.append(row)
@@ -182,7 +185,9 @@ class Delimited(Reader):
                 refused += rejected_lines(source, row, reason)
             else:
                 rows.append(row)
-            if len(rows) + len(refused) >= BATCH:
+            # The rows around it tell which of two equal hours is meant, so they stay in one batch.
+            amid = BATCH <= len(rows) < LARGEST and any(near_set_back(rows[-1].cells[at], kind) for at, kind in zoned)
+            if len(rows) + len(refused) >= BATCH and not amid:
                 yield self._batch(source, names, rows, refused, schema)
                 rows, refused = [], []
         if rows or refused:
