@@ -19,7 +19,10 @@ from headframe.validation.validate import validate
 @pytest.mark.parametrize(
     ("offset", "found"),
     [
-        *((name, name) for name in ("30s", "15min", "h", "6h", "D", "2D", "14D", "B", "W-WED", "MS", "QS", "YS")),
+        *(
+            (name, name)
+            for name in ("30s", "15min", "h", "6h", "D", "2D", "14D", "B", "W-WED", "MS", "QS", "YS", "36h", "90min")
+        ),
         ("ME", "MS"),  # one row a month, at its end
         ("QE", "QS"),
         ("W-SUN", "W-SUN"),
@@ -90,6 +93,7 @@ AUTUMN = hours(60, "2024-10-26").insert(27, pd.Timestamp("2024-10-27 02:00"))
     [
         (AUTUMN, None, "'t' has 2024-10-27 02:00:00 twice.*daylight saving.*columns.t.zone=Europe/Berlin"),
         (hours(48).insert(9, hours(48)[8]), None, "in rows 9 and 10, but a series has one row for each time"),
+        (hours(48).append(hours(48)), None, "again in row 49, .*several series share the table, choose one"),
         (hours(48)[::-1], None, "does not ascend: row 2 has 2024-01-02 22:00:00 after 2024-01-02 23:00:00"),
         (hours(48, every="15min"), "h", "do not come every h: .* 00:15:00 after .* 00:00:00; they come every 15min"),
         (hours(48), "D", "do not come every D: .*; they come every h"),

@@ -93,6 +93,11 @@ def disorder(times: Times, name: str) -> str:
             f"column {name!r} has {again[0]} in rows {row} and {row + 1}, but a series has one row for each time; "
             "where several series share the table, choose one, and where a reading repeats, keep one of them"
         )
+    if repeated:
+        return (
+            f"column {name!r} has {again[0]} again in row {row + 1}, but a series has one row for each time; where "
+            "several series share the table, choose one"
+        )
     return f"column {name!r} does not ascend: row {row + 1} has {again[0]} after {times[row - 1]}; sort it by time"
 
 

@@ -80,16 +80,18 @@ def ordinals(times: Times, every: str) -> tuple[np.ndarray, np.ndarray]:
 
 def find_frequency(times: Times) -> str | None:
     """Find the frequency of ascending times that may have gaps; None where most of them are not equally far apart."""
+    best, most = None, REGULAR
     for every in _candidates(times):
         steps, exact = ordinals(times, every)
         apart = np.diff(steps)
-        if exact.all() and (apart > 0).all() and (apart == 1).mean() >= REGULAR:
-            return every
-    return None
+        share = (apart == 1).mean()
+        if exact.all() and (apart > 0).all() and (share > most or (best is None and share == most)):
+            best, most = every, share
+    return best
 
 
 def _candidates(times: Times) -> list[str]:
-    """Return what may be the frequency, by the most common distance of two times; the more special ones come first."""
+    """Return what may be the frequency, by the most common distance of two times; of equal ones the first counts."""
     if len(times[1:]) == 0:
         return []
     if not isinstance(times, pd.DatetimeIndex):
@@ -97,18 +99,19 @@ def _candidates(times: Times) -> list[str]:
     days = times.tz_localize(None).normalize()
     between = (days[1:] - days[:-1]).days.to_numpy()
     common = int(_most_common(between))
+    distances = (times[1:] - times[:-1]).as_unit("ns").asi8
+    nanos = int(_most_common(distances))
+    exact = [to_offset(pd.Timedelta(nanos, "ns")).freqstr] if nanos > 0 else []
     if not common or (times[1:] - times[:-1] < pd.Timedelta(hours=23)).mean() > REGULAR:
-        distances = (times[1:] - times[:-1]).as_unit("ns").asi8
-        nanos = int(_most_common(distances))
-        return [] if nanos <= 0 else [to_offset(pd.Timedelta(nanos, "ns")).freqstr]
+        return exact
     found = [every for fewest, most, every in CALENDAR if fewest <= common <= most]
     if common == 1:
         # More than a week without a single Saturday or Sunday is a series of working days.
         working = np.is_busday(days.to_numpy().astype("datetime64[D]")).all() and (days[-1] - days[0]).days > WEEK
-        return ["B", "D"] if working else ["D"]
+        return ["B", "D", *exact] if working else ["D", *exact]
     if common == WEEK:
         return [f"W-{days[0].strftime('%a').upper()}"]
-    return [*found, f"{common}D"]
+    return [*found, f"{common}D", *exact]
 
 
 def _most_common(values: np.ndarray) -> float:
