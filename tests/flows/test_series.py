@@ -65,7 +65,7 @@ def test_a_gap_costs_windows_and_no_accuracy(
     if contract:
         times = pd.date_range("2024-10-01", periods=1100, freq="h", tz="Europe/Berlin").tz_localize(None)
     project = project_of(tmp_path / "project", times.delete([*missing]), contract)
-    outcome, stderr = forked_runs.headframe(project, "run", *PLAN)
+    outcome, stderr = forked_runs.headframe(project, "train", *PLAN)
     result = outcome["result"]
     assert said in result["data"]["validated"]["series"]
     assert said in stderr

@@ -21,6 +21,7 @@ CALENDAR = ((28, 31, "MS"), (89, 92, "QS"), (365, 366, "YS"))
 
 WEEK = 7  # days
 TOLERANCE = 1e-6  # of a step, for counts that are no whole numbers
+DIGITS = 12  # of their frequency; the others differ from row to row, as sums of 0.1 do
 
 
 def read_times(rows: pa.Table, name: str) -> Times:
@@ -95,23 +96,26 @@ def _candidates(times: Times) -> list[str]:
     if len(times[1:]) == 0:
         return []
     if not isinstance(times, pd.DatetimeIndex):
-        return [np.format_float_positional(_most_common(np.diff(times)), trim="-")]
+        common = _most_common(np.diff(times))
+        return [
+            np.format_float_positional(common, DIGITS, fractional=False, trim="-") if common % 1 else f"{common:.0f}"
+        ]
     days = times.tz_localize(None).normalize()
     between = (days[1:] - days[:-1]).days.to_numpy()
-    common = int(_most_common(between))
+    apart = int(_most_common(between))
     distances = (times[1:] - times[:-1]).as_unit("ns").asi8
     nanos = int(_most_common(distances))
     exact = [to_offset(pd.Timedelta(nanos, "ns")).freqstr] if nanos > 0 else []
-    if not common or (times[1:] - times[:-1] < pd.Timedelta(hours=23)).mean() > REGULAR:
+    if not apart or (times[1:] - times[:-1] < pd.Timedelta(hours=23)).mean() > REGULAR:
         return exact
-    found = [every for fewest, most, every in CALENDAR if fewest <= common <= most]
-    if common == 1:
+    found = [every for fewest, most, every in CALENDAR if fewest <= apart <= most]
+    if apart == 1:
         # More than a week without a single Saturday or Sunday is a series of working days.
         working = np.is_busday(days.to_numpy().astype("datetime64[D]")).all() and (days[-1] - days[0]).days > WEEK
         return ["B", "D", *exact] if working else ["D", *exact]
-    if common == WEEK:
+    if apart == WEEK:
         return [f"W-{days[0].strftime('%a').upper()}"]
-    return [*found, f"{common}D", *exact]
+    return [*found, f"{apart}D", *exact]
 
 
 def _most_common(values: np.ndarray) -> float:
