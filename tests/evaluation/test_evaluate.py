@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import accuracy_score, log_loss
 
+from headframe.config.plan.component import Component
 from headframe.config.plan.data import ROW_ID
 from headframe.digests import file_digest, folder_digest
 from headframe.errors import DataError, HeadframeError
@@ -179,6 +180,21 @@ def test_what_cannot_have_an_interval_is_shown_without_one(plan, train, table, t
         assert "No interval for worst: all resamples of the test rows give the same value" in page
         assert "Metrics with fewer valid resamples: worst (120)." in page
     assert measured.model_dump(mode="json")["metrics"] == {"worst": {"value": 1.0, "low": None, "high": None}}
+
+
+def test_pages_show_the_frequency_of_a_series_and_how_its_gaps_are_filled(plan, train, table):
+    measured = EvaluationMetrics(
+        rows=160, different_rows=160, primary_metric="mse", higher_is_better=False, confidence=0.95, block=1,
+        metrics={"mse": Interval(value=1.0, low=0.9, high=1.1)}, resamples={"mse": 120},
+    )  # fmt: skip
+    chosen, said = plan(), "t: a row every h (found), 2 missing: 2 rows between noon and 3"
+    filled = Component(target="headframe.series.gaps.Interpolate", limit=3)
+    filling = chosen.model_copy(update={"dataset": chosen.dataset.model_copy(update={"gaps": filled})})
+    for each, gaps in ((chosen, False), (filling, True)):
+        results = EvaluationResults(each, table, train(f"model-{gaps}", skill=3.0), None, measured, {}, series=said)
+        for page in (card(results, []), report(results, {})):
+            assert said in page
+            assert ("Interpolate(limit=3)" in page) == gaps
 
 
 def test_without_a_baseline_none_is_compared(plan, train, table, tmp_path: Path):
