@@ -74,7 +74,6 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
         prog="headframe",
         description="Data mining with deep learning in which every result is a proof.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"headframe {__version__}")
     common = Parser(add_help=False)

@@ -43,7 +43,6 @@ def add_commands(commands: Commands) -> None:
         help="the registered models: list, show, card, leaderboard, gate, approve, reject, promote, ...",
         description="The registered models: what was proven of them, and who approved them.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     models.set_defaults(prog=models.prog)
     if "models" not in commands.given:  # its many actions are a third of what `headframe --help` would take
