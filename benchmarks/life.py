@@ -1,4 +1,4 @@
-"""A whole life of the digits beside the sum of its parts called by hand, and the same life again."""
+"""A whole run of digits beside its parts called by hand, with equally many epochs, and the same run again."""
 
 import os
 import shutil
@@ -11,6 +11,7 @@ from benchmarks.measurement import ROOT, Measurement, process
 
 REPEATS = 3
 EPOCHS = 3
+OVERHEAD_SECONDS, AGAIN_SECONDS = 10, 1
 BY_HAND = """
 import os, sys, pathlib, json
 os.environ.update(GX_ANALYTICS_ENABLED="false", MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true")
@@ -83,7 +84,7 @@ print(json.dumps(metrics))
 
 
 def measure() -> list[Measurement]:
-    """Wall seconds: life minus parts, and the life again."""
+    """Wall seconds: the run minus its parts, and the run again."""
     lives, agains, hands = [], [], []
     progress = ""
     headframe = [str(Path(sys.executable).parent / "headframe"), "run", f"trainer.max_epochs={EPOCHS}"]
@@ -102,13 +103,15 @@ def measure() -> list[Measurement]:
             script.write_text(BY_HAND.replace("EPOCHS", str(EPOCHS)))
             hands.append(process([sys.executable, str(script)], Path(name), PYTHONWARNINGS="ignore").wall)
     life, again, hand = (statistics.median(times) for times in (lives, agains, hands))
+    first = life - hand
     cores = len(os.sched_getaffinity(0))
     return [
         Measurement(
-            "a life of digits, inline", f"{life - hand:+.1f} s over its parts", f"{life:.1f} s, parts {hand:.1f} s",
-            f"< 10 s ({cores} cores)", life - hand < 10,
+            "a run of digits, inline", f"{first:+.1f} s over its parts", f"{life:.1f} s, parts by hand {hand:.1f} s",
+            f"< 10 s over them ({cores} cores)", first < OVERHEAD_SECONDS,
         ),
         Measurement(
-            "the same life again", f"{again:.1f} s", f"{progress.count('reused')} stages reused", "< 3 s", again < 3,
+            "the same run again", f"{again:.2f} s, {progress.count('reused')} stages reused", f"first run {life:.1f} s",
+            "< 1 s, and says so", again < AGAIN_SECONDS and "reused" in progress,
         ),
     ]  # fmt: skip

@@ -19,9 +19,10 @@ from pathlib import Path
 from benchmarks.measurement import Measurement, process
 
 CLIENTS = (1, 8, 64)
-SECONDS = 5.0  # of each measurement
+SECONDS = 3.0  # of each measurement
 ROUNDS = 3  # for each server, in turn
 START_SECONDS = 120.0
+TIMES = 10  # as many requests per second as the other server
 BIN = Path(sys.executable).parent
 
 
@@ -57,10 +58,10 @@ def pair(folder: Path) -> list[Measurement]:
             rows.append(
                 Measurement(
                     f"serving single rows, {clients} client{'s' if clients > 1 else ''}",
-                    f"{rate:.0f} requests/s, {1000 * latency:.1f} ms",
+                    f"{rate / other:.1f} x: {rate:.0f} requests/s, {1000 * latency:.1f} ms",
                     f"mlflow: {other:.0f} requests/s, {1000 * other_latency:.1f} ms",
-                    ">= 1x its requests/s",
-                    rate >= other,
+                    f">= {TIMES} x its requests/s",
+                    rate >= TIMES * other,
                 )
             )
     return rows

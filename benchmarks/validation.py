@@ -16,6 +16,8 @@ from headframe.datasets.table import write_table
 
 ROWS, MANY, AT_ONCE = 1_000_000, 10_000_000, 100_000
 REPEATS = 3
+GOALS = {ROWS: 1.0, MANY: 2.0}  # times as fast as Great Expectations, with so many rows
+PEAK_MB = 1200
 MAKE = """
 import sys; from pathlib import Path
 from benchmarks.validation import make_table
@@ -92,10 +94,12 @@ def measure() -> list[Measurement]:
         what = f"validation, {count / 1e6:.0f} million rows"
         figure = f"{ours:.2f} s, {theirs / ours:.2f} x as fast"
         against = f"{theirs:.2f} s, GX on pandas"
-        rows.append(Measurement(what, figure, against, ">= 1.0 x", ours <= theirs))
+        rows.append(Measurement(what, figure, against, f">= {GOALS[count]} x", theirs / ours >= GOALS[count]))
         if count == MANY:
             peak, others = (max(run[side]["peak_mb"] for run in runs) for side in (0, 1))
-            rows.append(Measurement(what, f"{peak:,.0f} MB peak", f"{others:,.0f} MB", "< 1,500 MB", peak < 1500))
+            rows.append(
+                Measurement(what, f"{peak:,.0f} MB peak", f"{others:,.0f} MB", f"< {PEAK_MB:,} MB", peak < PEAK_MB)
+            )
     return rows
 
 
