@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from headframe.errors import DataError
 from headframe.examples.copies import row_hashes
 from headframe.examples.encode import Examples, encode
 from headframe.examples.prepare import PreparedData, prepare
+from headframe.features.images import Images
 from headframe.places import Places
 
 SMALL = arrays(np.float32, st.tuples(st.integers(1, 12), st.integers(1, 3)), elements=st.sampled_from([0.0, -0.0, 1.0]))
@@ -33,6 +35,53 @@ def test_rows_share_a_hash_where_all_numbers_are_equal(values: np.ndarray) -> No
         hashes = row_hashes(encoded)
         for one, row in enumerate(values):
             assert [hashes[one] == other for other in hashes] == [bool((row == other).all()) for other in values]
+
+
+PIXELS = arrays(
+    np.uint8, st.tuples(st.integers(2, 8), st.just(2), st.just(2), st.integers(1, 3)),
+    elements=st.sampled_from([0, 1, 127, 128, 254, 255]),
+)  # fmt: skip
+
+
+@given(PIXELS)
+def test_images_are_copies_where_all_their_pixels_are_equal(pixels: np.ndarray) -> None:
+    """The encoder sees the 256 levels that a table holds, and rounds no two of them to one: copies are exact."""
+    rows = pa.table({"image": pa.FixedShapeTensorArray.from_numpy_ndarray(pixels)})
+    encoder = Images()
+    encoder.fit(rows, ("image",))
+    hashes = row_hashes(encoder.encode(rows))
+    for one, row in enumerate(pixels):
+        assert [hashes[one] == other for other in hashes] == [bool((row == other).all()) for other in pixels]
+
+
+@pytest.mark.parametrize("pattern", ["dark", "alike", "any"])
+def test_an_image_encoder_tells_all_levels_apart(pattern: str) -> None:
+    """Also where the training images hardly differ, so that a level is many deviations from the next."""
+    draw = np.random.default_rng(3)
+    learned = {"dark": 0, "alike": 200, "any": draw.integers(0, 256, (400, 5, 5))}[pattern] * np.ones((400, 5, 5))
+    learned[0, 0, 0] += 1 if pattern != "any" else 0
+    encoder = Images()
+    encoder.fit(_images(learned), ("image",))
+    flat = _images(np.arange(256)[:, np.newaxis, np.newaxis] * np.ones((5, 5)))  # one image of each level
+    assert len(np.unique(row_hashes(encoder.encode(flat)))) == 256
+
+
+def _images(pixels: np.ndarray) -> pa.Table:
+    return pa.table({"image": pa.FixedShapeTensorArray.from_numpy_ndarray(pixels.astype(np.uint8))})
+
+
+def test_numbers_that_the_encoder_rounds_to_one_are_copies(tmp_path: Path) -> None:
+    """Numbers are encoded as float32, so that a difference in the tenth digit is none."""
+    sizes = [at / 7 + 1e-9 * again for at in range(200) for again in (0, 1)]
+    lines = [f"{size!r},{'ab'[at % 2]},{'xy'[at % 3 % 2]}" for at, size in enumerate(sizes)]
+    prepared, examples = examples_of(tabular_plan(tmp_path, ["size,kind,label", *lines], ["size"]), tmp_path)
+    assert len(set(sizes)) == 400
+    encoded = np.asarray(examples.inputs)
+    assert 200 <= len(np.unique(encoded, axis=0)) < 210  # a few lie on both sides of where a float32 begins
+    training, validation, test = by_hand(prepared, examples)
+    assert not training & (validation | test)
+    assert not validation & test
+    assert len(examples.copies) > 20
 
 
 def plan_of(dataset: dict[str, Any], features: dict[str, Any]) -> Plan:
@@ -86,25 +135,44 @@ def test_texts_that_the_encoder_cannot_tell_apart_are_not_learned_from(tmp_path:
     assert other.splits.tolist() == prepared.splits.tolist()
 
 
+def tabular_plan(root: Path, lines: list[str], inputs: list[str]) -> Plan:
+    """A plan for rows of text in whose header `number` is a whole number, and `size` a number or nothing."""
+    (root / "own.csv").write_text("\n".join(lines) + "\n")
+    plan = load_plan(["dataset=adult", "model=logistic", "features=tabular"], Project(Path(__file__).parents[2]))
+    shaped = plan.model_dump(mode="json", by_alias=True)
+    kinds = {
+        "number": {"dtype": "int"}, "size": {"dtype": "float", "nullable": True}, "kind": {"dtype": "string"},
+        "label": {"dtype": "string"},
+    }  # fmt: skip
+    shaped["dataset"] |= {
+        "name": "own", "sources": {"own": {"uri": "file:own.csv"}}, "inputs": inputs, "target": "label",
+        "reader": {"_target_": "headframe.datasets.readers.delimited.Delimited"},
+        "split": {"_target_": "headframe.datasets.splits.HashSplitter", "validation": 0.2, "test": 0.2},
+        "contract": {"columns": {name: kinds[name] for name in lines[0].split(",")}},
+    }  # fmt: skip
+    return Plan.model_validate(shaped)
+
+
 def test_an_empty_cell_that_only_copies_have_can_be_encoded_all_the_same(tmp_path: Path) -> None:
     # The file has a column besides, so that rows of equal inputs lie on both sides of the split.
     lines = [f"{at},{'' if at % 25 == 0 else at / 7},{'ab'[at % 2]},{'xy'[at % 3 % 2]}" for at in range(500)]
-    (tmp_path / "own.csv").write_text("\n".join(["number,size,kind,label", *lines]) + "\n")
-    plan = load_plan(["dataset=adult", "model=logistic", "features=tabular"], Project(Path(__file__).parents[2]))
-    shaped = plan.model_dump(mode="json", by_alias=True)
-    shaped["dataset"] |= {
-        "name": "own", "sources": {"own": {"uri": "file:own.csv"}}, "inputs": ["size", "kind"], "target": "label",
-        "reader": {"_target_": "headframe.datasets.readers.delimited.Delimited"},
-        "split": {"_target_": "headframe.datasets.splits.HashSplitter", "validation": 0.2, "test": 0.2},
-        "contract": {"columns": {
-            "number": {"dtype": "int"}, "size": {"dtype": "float", "nullable": True}, "kind": {"dtype": "string"},
-            "label": {"dtype": "string"}}},
-    }  # fmt: skip
-    prepared, examples = examples_of(Plan.model_validate(shaped), tmp_path)
+    plan = tabular_plan(tmp_path, ["number,size,kind,label", *lines], ["size", "kind"])
+    prepared, examples = examples_of(plan, tmp_path)
     empty = np.flatnonzero(np.asarray(prepared.rows["size"].is_null()))
     assert len(empty) == 20
     assert not {*empty} & {*examples.train}  # each of them is a copy of a test row
     assert len(examples.inputs) == 500
+
+
+def test_a_task_is_fitted_on_the_whole_training_split_and_on_nothing_else(tmp_path: Path) -> None:
+    """Copies are training rows, of which a task knows the target alone; classes must be known that only they have."""
+    words = {"analyzer": "word", "ngrams": [1, 2]}
+    plan = plan_of(messages(tmp_path, VARIANTS), words)
+    prepared, examples = examples_of(plan, tmp_path)
+    assert len(examples.copies) > 5
+    labels = prepared.rows["label"].to_pylist()
+    trained = [label for label, split in zip(labels, prepared.splits, strict=True) if split == "train"]
+    assert prepared.task.state()["counts"] == [trained.count("ham"), trained.count("spam")]
 
 
 def test_where_few_values_repeat_the_plan_says_whether_they_are_copies(tmp_path: Path) -> None:

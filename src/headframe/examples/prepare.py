@@ -36,7 +36,7 @@ class PreparedData:
         dataset: the data set.
         rows: `ROW_ID` and the raw columns, without rows that no example needs, in table order.
         splits: for each row `train`, `validation`, `test` or `unused`.
-        task: fitted on training rows.
+        task: fitted on all training rows: members of an ensemble, which leave out different copies, share it.
         component: the task as the plan has it.
         series: how the rows follow each other, where an example is a window of them.
         laid_out: the same rows, and where their gaps are.

@@ -21,7 +21,8 @@ class Images(Encoder):
     """Images of one size as float32 (channels, height, width), standardised by channel.
 
     Mean and deviation are those of all training pixels of a channel. They are computed from counts of the 256 levels,
-    hence exact and independent of the order of the rows.
+    hence exact and independent of the order of the rows. Each level keeps a value of its own, so that two images are
+    copies for it (`examples.copies`) where all their pixels are equal, and only there.
 
     Args:
         column: the column of images; default: the data set's only input.
