@@ -81,6 +81,14 @@ PLANNED = "baseline"
 """Name of the plan's own baseline among those that a model is compared with."""
 
 
+class ValidationTest(Record):
+    """A baseline on the validation rows of a model, and the paired test of the model against it."""
+
+    value: float  # primary metric of the baseline
+    p_better: float  # p-value of the model being better by it
+    p_worse: float  # p-value of its being worse
+
+
 class BaselineComparison(Record):
     """A baseline on the test rows of a model, and the paired test of the model against it."""
 
@@ -91,6 +99,8 @@ class BaselineComparison(Record):
     verdict: Literal["better", "worse", "no significant difference"]
     p_better: float  # p-value of the model being better by the primary metric
     p_worse: float  # p-value of its being worse
+    # Of the plan's own, where validation rows can tell; natural ones are fitted again where they are needed.
+    validation: ValidationTest | None = None
 
 
 class Evaluated(Record):

@@ -133,7 +133,7 @@ def training(root: Path) -> Training:
         predictions = predictions.add_column(0, "row_id", pa.array([f"{first + number:04}" for number in range(rows)]))
         split = ["validation" if number % 3 == 0 else "test" for number in range(rows)]
         pq.write_table(predictions.add_column(1, "split", pa.array(split)), folder / "predictions.parquet")
-        (folder / "bundle" / "bundle.json").write_text(json.dumps({"task": {"state": task.state()}}))
+        (folder / "bundle" / "bundle.json").write_text(json.dumps({"copies": [], "task": {"state": task.state()}}))
         history = [
             {"epoch": epoch, "train_loss": 1 / epoch, "val_loss": 1.1 / epoch, "primary_metric": 1 - 0.4 / epoch}
             for epoch in (1, 2, 3)

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, log_loss
 
 from headframe.config.plan.component import Component
@@ -35,6 +36,25 @@ def test_metrics_are_those_of_the_test_rows(evaluated):
     assert record.metrics["log_loss"].value == pytest.approx(log_loss(rows["target"], scores))
     assert record.baselines["baseline"].metrics["accuracy"].value < record.metrics["accuracy"].value
     assert (record.primary_metric, record.higher_is_better) == ("accuracy", True)
+
+
+def test_the_plans_baseline_is_compared_on_validation_rows_too(evaluated):
+    """By McNemar's test, here from the counts of the two files; gates let validation rows decide first."""
+    record, model, root = evaluated
+    mine, other = (
+        pq.read_table(root / folder / "predictions.parquet")
+        .to_pandas()
+        .query("split == 'validation'")
+        .set_index("row_id")
+        for folder in (model.folder, model.folder.replace("model", "other"))
+    )
+    right = [rows["target"] == rows["prediction"] for rows in (mine, other.loc[mine.index])]
+    wins, losses = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
+    found = record.baselines["baseline"].validation
+    assert found.value == pytest.approx(right[1].mean())
+    assert found.p_better == pytest.approx(binomtest(wins, wins + losses, 0.5, "greater").pvalue)
+    assert found.p_worse == pytest.approx(binomtest(wins, wins + losses, 0.5, "less").pvalue)
+    assert record.baselines["prior"].validation is None, "whoever needs it fits it again"
 
 
 def test_files_agree_with_the_record(evaluated):

@@ -228,7 +228,7 @@ def test_validation_rows_decide_first_and_then_no_test_row_is_read(arena: Arena,
 @pytest.mark.parametrize(
     ("name", "champion", "verdict"),
     [
-        ("digits", None, "no champion"), ("series", "chance", "not decided"),
+        ("digits", None, "better"), ("series", "chance", "not decided"),
         ("brier", "dim", "better"), ("digits", "series", "not decided"), ("elsewhere", "digits", "not better"),
     ],
 )  # fmt: skip

@@ -113,6 +113,20 @@ def test_of_two_that_race_each_is_tested_at_the_level_of_its_place(team: TeamPro
     assert verify("digits", service).problems == ()
 
 
+def test_a_first_version_that_validation_rows_refuse_is_counted_as_theirs(team: TeamProject):
+    """Version 1 was hardly trained; a policy that allows next to no chance takes it for no better than the prior."""
+    strict = {"validation": {**GATES["validation"], "alpha": 1e-300}, "better": GATES["better"]}
+    service = team.service(gates=strict)
+    gated = gate_version(team, 1, service)
+    assert not gated.report.passed
+    assert "is not shown to be better than" in gated.message
+    assert gated.message.endswith("no test row was consulted and nothing spent")
+    assert spent_pairs(service) == []
+    [line] = [each for each in version_details(team.version(1), service).lines if each.startswith("allowed")]
+    assert line == ("allowed    no champion yet, so nothing is tested; 1 version decided by validation rows alone")
+    assert verify("digits", service, recompute=True).problems == ()
+
+
 def test_a_version_shows_what_is_left_of_the_allowed_error(team: TeamProject):
     service = team.service(gates=GATES)
     before = [each for each in version_details(team.version(1), service).lines if each.startswith("allowed")]

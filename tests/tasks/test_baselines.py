@@ -10,14 +10,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score
 
 from headframe.config.load import load_plan
 from headframe.config.natural import natural_baselines
+from headframe.config.plan.component import Component
 from headframe.config.project import Project
 from headframe.datasets.splits import assign
 from headframe.datasets.table import Table
 from headframe.evaluation.baselines import natural_predictions
+from headframe.prediction.layout import copies_left_out
 from headframe.tasks.base import Task
 from headframe.tasks.baselines.base import BaselineData
 from headframe.tasks.baselines.constant import Prior, TargetMean
@@ -27,6 +30,9 @@ from headframe.tasks.classification import Classification
 from headframe.tasks.forecasting import Forecasting
 from headframe.tasks.regression import Regression
 
+BY_HASH = Component.model_validate(
+    {"_target_": "headframe.datasets.splits.HashSplitter", "validation": 0.2, "test": 0.2}
+)
 REPOSITORY = Project(Path(__file__).resolve().parents[2])
 
 
@@ -57,7 +63,8 @@ def test_the_mean_is_that_of_training_rows():
 
 def replace_data(data: BaselineData, table: Any) -> BaselineData:
     """The same rows with a table to read text from."""
-    found = BaselineData(data.task, SimpleNamespace(inputs=("text",)), table, data.positions)  # type: ignore[arg-type]
+    dataset = SimpleNamespace(inputs=("text",), repeats=False, split=BY_HASH)
+    found = BaselineData(data.task, dataset, table, data.positions)  # type: ignore[arg-type]
     found.__dict__.update(training=data.training, targets=data.targets)
     return found
 
@@ -145,6 +152,47 @@ def test_the_baseline_for_text_applies_where_there_is_text(texts: list[str | Non
             assert np.isfinite(scores).all()
 
 
+def test_the_baseline_for_text_learns_from_no_copy_of_a_row_that_it_predicts(monkeypatch: pytest.MonkeyPatch):
+    """The second half asks for the words of the first, in other letters and order, and with other blanks."""
+    words = [f"{'good' if row % 2 else 'bad'} number {row}" for row in range(40)]
+    asked = [f"  Number   {row} {'GOOD' if row % 2 else 'BAD'}" for row in range(0, 40, 2)]
+    rows = pa.table({"text": [*words, *asked, *[f"bad other {row}" for row in range(20)]], "y": ["a", "b"] * 40})
+    data = data_of(Classification(), {"text": rows["text"], "y": rows["y"]}, ("y",), list(range(40, 80)))
+    table = SimpleNamespace(schema=rows.schema, read=rows.select)
+    learned: list[int] = []
+    fit = LogisticRegression.fit
+
+    def counted(model: LogisticRegression, known: Any, target: Any) -> Any:
+        learned.append(known.shape[0])
+        return fit(model, known, target)
+
+    monkeypatch.setattr(LogisticRegression, "fit", counted)
+    shown = replace_data(data, table)
+    assert TfIdf().scores(shown) is None, "all that is left is of one class"
+    shown.dataset.repeats = True  # type: ignore[misc]
+    assert TfIdf().scores(shown) is not None
+    shown.dataset.repeats = False  # type: ignore[misc]
+    some = replace_data(data, table)
+    some.positions[:] = 79
+    some.__dict__["training"] = np.arange(80) < 60
+    assert TfIdf().scores(some) is not None
+    assert learned == [40, 60]
+
+
+def test_baselines_learn_from_the_rows_that_the_model_has_learned_from(world: fixtures.World):
+    """Rows are counted as in the bundle: without those that are unused."""
+    made = world.made["sms_spam"]
+    table = Table.open(made.root / "data" / "sms_spam")
+    splits = np.asarray(assign(made.plan.dataset, table))
+    used = [at for at, split in enumerate(splits) if split != "unused"]
+    left_out = [place for place, at in enumerate(used) if splits[at] == "train"][::3]
+    labels = table.read(["label"])["label"].to_pylist()
+    kept = [label for at, label in enumerate(labels) if splits[at] == "train" and at not in {used[i] for i in left_out}]
+    data = BaselineData(made.predictor.task, made.plan.dataset, table, np.arange(3), left_out)
+    assert Prior().scores(data)[0, 0] == pytest.approx(kept.count("ham") / len(kept))
+    assert copies_left_out(made.root / made.trained.folder / "bundle") != []
+
+
 @pytest.mark.parametrize("choice", REPOSITORY.choices("task"))
 def test_every_task_declares_what_it_is_compared_with(choice: str):
     overrides = {
@@ -166,7 +214,7 @@ def test_natural_baselines_predict_the_rows_of_the_model(world: fixtures.World, 
     table = Table.open(made.root / "data" / name)
     task = made.predictor.task
     natural = natural_baselines(made.plan.task, made.root / "src")
-    found = natural_predictions(natural, task, made.plan.dataset, table, predictions)
+    found = natural_predictions(natural, task, made.plan.dataset, table, predictions, ())
     assert expected <= set(found) <= expected | {"seasonal_last_value"}
     for rows in found.values():
         assert rows.schema.equals(predictions.schema)

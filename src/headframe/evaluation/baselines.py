@@ -1,6 +1,6 @@
 """Predictions of the natural baselines of a task for the rows of a model."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 
@@ -13,8 +13,13 @@ from headframe.tasks.base import Task
 from headframe.tasks.baselines.base import BaselineData, NaturalBaseline
 
 
-def natural_predictions(
-    natural: Iterable[Component], task: Task, dataset: TrainingDataConfig, table: Table, predictions: pa.Table
+def natural_predictions(  # noqa: PLR0917 - as the step that evaluates
+    natural: Iterable[Component],
+    task: Task,
+    dataset: TrainingDataConfig,
+    table: Table,
+    predictions: pa.Table,
+    left_out: Sequence[int],
 ) -> dict[str, pa.Table]:
     """Return the predictions of each baseline that applies, by its name, in the rows and columns of the model's.
 
@@ -24,13 +29,14 @@ def natural_predictions(
         dataset: the data set of the plan.
         table: the version of the data that the model was trained on.
         predictions: the model's, `row_id` and `target` among the columns.
+        left_out: rows that the model did not learn from; see `BaselineData`.
 
     Raises:
         ConfigurationError: a baseline cannot be built.
         DataError: the table lacks a predicted row.
     """
     positions = row_positions(predictions, table.read([ROW_ID])).to_numpy().astype("int64")
-    data = BaselineData(task, dataset, table, positions)
+    data = BaselineData(task, dataset, table, positions, left_out)
     found = {}
     for component in natural:
         baseline: NaturalBaseline = build(component)

@@ -21,11 +21,11 @@ from headframe.errors import DataError, HeadframeError
 from headframe.evaluation.baselines import natural_predictions
 from headframe.evaluation.intervals import Resampling, block_length
 from headframe.evaluation.layout import CARD, METRICS, PLAN, PLOTS, REPORT, SLICES
-from headframe.evaluation.metrics import compute_metrics
+from headframe.evaluation.metrics import compute_metrics, validation_test
 from headframe.evaluation.report import EvaluationResults, SlicesByColumn, card, describe, report
 from headframe.evaluation.slices import append_contents, slice_metrics
 from headframe.pages.plot_style import BLUE, GREY, legend, new_figure, png, style
-from headframe.prediction.layout import BUNDLE, HISTORY, JOB, MEMBERS, PREDICTIONS, task_state
+from headframe.prediction.layout import BUNDLE, HISTORY, JOB, MEMBERS, PREDICTIONS, copies_left_out, task_state
 from headframe.records import PLANNED, Evaluated, TableRecord, Trained
 from headframe.series.findings import describe_rows
 from headframe.tasks.base import Task
@@ -66,13 +66,19 @@ def evaluate_model(  # noqa: PLR0917 - one call a stage, each argument another r
     opened = open_record(table, root)
     repeated = () if task.horizon or plan.dataset.repeats else plan.dataset.inputs
     predictions = _rows(root, trained, "test", opened, repeated)
-    block = block_length(task.horizon, predictions.num_rows) if task.horizon else 1
-    how = Resampling(plan.evaluation.confidence, plan.evaluation.resamples, plan.seed, block)
+    validated = _rows(root, trained, "validation", opened, repeated)
+    how = _resampling(plan, task, predictions.num_rows)
     columns = plan.evaluation.slices
     others = {} if baseline is None else {PLANNED: _rows(root, baseline, "test", opened, repeated)}
-    others |= natural_predictions(natural, task, plan.dataset, opened, predictions)
+    left_out = copies_left_out(root / trained.folder / BUNDLE)
+    others |= natural_predictions(natural, task, plan.dataset, opened, predictions, left_out)
     titles = {PLANNED: describe(with_member(plan.learner, plan.baseline))} if plan.baseline is not None else {}
     measured = compute_metrics(task, predictions, others, how, titles)
+    if baseline is not None:
+        planned = _rows(root, baseline, "validation", opened, repeated)
+        shown = validation_test(task, validated, planned, _resampling(plan, task, validated.num_rows))
+        compared = measured.baselines[PLANNED].model_copy(update={"validation": shown})
+        measured = measured.model_copy(update={"baselines": measured.baselines | {PLANNED: compared}})
     raw = opened.read([ROW_ID, *columns]) if columns else None
     time = plan.dataset.time
     results = EvaluationResults(
@@ -87,7 +93,7 @@ def evaluate_model(  # noqa: PLR0917 - one call a stage, each argument another r
     )
     history = _history(root / trained.folder)
     figures = {"learning_curves": learning_curves(history, task.primary_metric)} if history else {}
-    figures |= task.plots(predictions, _rows(root, trained, "validation", opened, repeated))
+    figures |= task.plots(predictions, validated)
     try:
         _write(results, {name: png(figure) for name, figure in figures.items()}, folder)
     except OSError as error:
@@ -102,6 +108,11 @@ def evaluate_model(  # noqa: PLR0917 - one call a stage, each argument another r
         baselines=measured.baselines,
         digest=file_digest(folder / METRICS),
     )
+
+
+def _resampling(plan: VersionPlan, task: Task, rows: int) -> Resampling:
+    block = block_length(task.horizon, rows) if task.horizon else 1
+    return Resampling(plan.evaluation.confidence, plan.evaluation.resamples, plan.seed, block)
 
 
 def _rows(root: Path, trained: Trained, split: str, table: Table, repeated: Sequence[str]) -> pa.Table:

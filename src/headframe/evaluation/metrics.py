@@ -17,7 +17,7 @@ from headframe.evaluation.intervals import (
     resample,
 )
 from headframe.evaluation.paired import PairedComparison
-from headframe.records import BaselineComparison, Interval
+from headframe.records import BaselineComparison, Interval, ValidationTest
 from headframe.tasks.base import Task
 
 
@@ -141,6 +141,23 @@ def compute_metrics(
         metrics=mine,
         baselines=compared,
     )
+
+
+def validation_test(task: Task, predictions: pa.Table, baseline: pa.Table, how: Resampling) -> ValidationTest | None:
+    """Test a model against a baseline on validation rows; None where these are too few or define no primary metric.
+
+    Raises:
+        DataError: the rows or their targets are not the same.
+    """
+    metric, aligned = task.primary_metric, align_rows(predictions, baseline)
+    value = task.measure(aligned, [metric]).get(metric)
+    if value is None or metric not in task.measure(predictions, [metric]):
+        return None
+    tests = PairedComparison(resamples=how.resamples)
+    tested = tests.compare(task, predictions, aligned, how, 1 - how.confidence)
+    if not tests.can_tell(tested):
+        return None
+    return ValidationTest(value=value, p_better=tested.p_better, p_worse=tested.p_worse)
 
 
 def _difference(mine: Interval, theirs: Interval, changes: np.ndarray, confidence: float) -> Interval:

@@ -21,13 +21,13 @@ class ErrorBudget(Record):
     screened: int  # versions that validation rows alone have refused so far
 
     def __str__(self) -> str:
-        if self.level is None:
-            return "no champion yet, so nothing is tested"
         tests, screened = ("" if many == 1 else "s" for many in (self.tests, self.screened))
+        alone = f"{self.screened} version{screened} decided by validation rows alone"
+        if self.level is None:
+            return f"no champion yet, so nothing is tested{f'; {alone}' if self.screened else ''}"
         return (
             f"p {self.level:.3g} for the next version against version {self.champion}, so that {self.promise}; "
-            f"{self.tests} test{tests} on test rows so far, {self.promotions} of them promoted, "
-            f"{self.screened} version{screened} decided by validation rows alone"
+            f"{self.tests} test{tests} on test rows so far, {self.promotions} of them promoted, {alone}"
         )
 
 
@@ -39,13 +39,14 @@ def error_budget(entries: Sequence[Entry], promotion: PromotionConfig) -> ErrorB
     """
     rule: ErrorControl = build(promotion.error_control)
     tests, present = past_tests(entries), champion_entry(entries)
-    tested = {each.version for each in tests}
-    gated = {each.version for each in entries if each.kind == "gate" and each.payload["champion"] is not None}
+    # By the last entry about each version: gates behind one whose result is final were not run.
+    gated = [each for each in entries if each.kind == "gate"]
+    screened = {each.version: len(each.payload["results"]) < len(each.payload["settings"]) for each in gated}
     return ErrorBudget(
         champion=present.version if present else None,
         level=rule.level(tests, present.version) if present else None,
         promise=rule.promise,
         tests=len(tests),
         promotions=sum(each.promoted_after is not None for each in tests),
-        screened=len(gated - tested),
+        screened=sum(screened.values()),
     )

@@ -1,6 +1,7 @@
 """The interface of a natural baseline, and the data that it may look at."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -8,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
+from headframe.config.build import build
 from headframe.config.plan.data import TrainingDataConfig
 from headframe.datasets.splits import assign
 from headframe.datasets.table import Table
@@ -25,17 +27,29 @@ class BaselineData:
         dataset: which columns are inputs and targets, and how rows are split.
         table: the data.
         positions: int64 (examples,): the row of each example; of a window the first row that it predicts.
+        left_out: which of the rows that are in use the model, or a member of it, did not learn from, as for its
+            features they are copies of measured ones; see `ModelManifest`.
     """
 
     task: Task
     dataset: TrainingDataConfig
     table: Table
     positions: np.ndarray
+    left_out: Sequence[int] = ()
 
     @cached_property
     def training(self) -> np.ndarray:
-        """Which rows are training rows, bool (rows,)."""
-        return np.asarray(assign(self.dataset, self.table) == "train")
+        """Which rows are training rows, bool (rows,): those that the model has learned from."""
+        splits = np.asarray(assign(self.dataset, self.table))
+        found = splits == "train"
+        if len(self.left_out):
+            found[np.flatnonzero(splits != "unused")[list(self.left_out)]] = False
+        return found
+
+    @property
+    def learns_from_copies(self) -> bool:
+        """Whether rows that equal measured ones are cases of their own, as the model takes them, too."""
+        return self.dataset.repeats or not build(self.dataset.split).disjoint
 
     @cached_property
     def targets(self) -> pa.Table:

@@ -18,7 +18,8 @@ _MOST_NGRAMS = 30_000
 class TfIdf(NaturalBaseline):
     """Logistic (of numbers: ridge) regression on tf-idf of one to three characters (Salton and Buckley 1988).
 
-    It applies where an input is text rather than a category: most of its values in training rows differ.
+    It applies where an input is text rather than a category: most of its values in training rows differ. Training rows
+    with the words of a predicted row, in any letters and order, are copies for it, and left out.
     """
 
     name: ClassVar[str] = "tfidf"
@@ -39,6 +40,10 @@ class TfIdf(NaturalBaseline):
             return None
         known, asked = _joined(texts, learned[chosen]), _joined(texts, data.positions)
         target = data.training_targets[chosen]
+        if not data.learns_from_copies:
+            measured = {*map(_words, asked)}
+            kept = [_words(text) not in measured for text in known]
+            known, target = [text for text, keep in zip(known, kept, strict=True) if keep], target[kept]
         if not any(map(str.strip, known)) or len(np.unique(target, axis=0)) == 1:
             return None  # nothing to count, or only one class among the rows that were chosen
         # Characters rather than words: some languages put no blanks between them.
@@ -67,3 +72,8 @@ def _is_prose(column: pa.ChunkedArray) -> bool:
 def _joined(columns: list[pa.ChunkedArray], rows: np.ndarray) -> list[str]:
     texts = [pc.fill_null(column.take(pa.array(rows)), "").to_pylist() for column in columns]
     return ["\n".join(parts) for parts in zip(*texts, strict=True)]
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """Return all that `char_wb` sees of a text: the words in small letters, without their order."""
+    return tuple(sorted(text.lower().split()))
