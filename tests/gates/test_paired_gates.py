@@ -10,7 +10,9 @@ from scipy import stats
 
 from headframe.evaluation.intervals import Resampling
 from headframe.evaluation.significance import holm, mcnemar
-from headframe.gates.baselines import Baselines, BaselineTest
+from headframe.gates import baseline_tests
+from headframe.gates.baseline_tests import BaselineTest
+from headframe.gates.baselines import Baselines
 from headframe.gates.better import Better
 from headframe.gates.slices import Slices
 from headframe.gates.validation import ShownOnValidation
@@ -54,6 +56,7 @@ def context(
     task = ERRORS if pa.types.is_floating(mine["target"].type) else CLASSES
     metrics, primary = task.measure(mine), task.primary_metric
     rows = SimpleNamespace(
+        split="test",
         reference_task=task,
         predictions=mine,
         count=mine.num_rows,
@@ -219,20 +222,55 @@ def test_validation_that_cannot_decide_leaves_it_to_the_test_rows() -> None:
         assert (found.passed, found.verdict, found.is_final, found.p) == (True, "not decided", False, None)
         assert found.reason.startswith(f"validation rows cannot decide ({why}")
         assert found.reason.endswith("), so the test rows do")
-    assert ShownOnValidation().judge(context(classified(150))).verdict == "no champion"
+    unmeasured = context(classified(150))
+    unmeasured.rows.metrics = {}
+    assert (
+        ShownOnValidation().judge(unmeasured).reason.startswith("validation rows cannot decide (these rows define no")
+    )
 
 
 @pytest.fixture
 def baselines(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Judge a version beside baselines with these p-values of being better and worse; the last is the plan's own."""
 
-    def judge(*pairs: tuple[float, float]) -> Any:
-        tests = [BaselineTest(f"base {place}", 0.1 * place, *pair) for place, pair in enumerate(pairs, 1)]
-        monkeypatch.setattr(Baselines, "_natural", lambda self, context: iter(tests[:-1]))
-        monkeypatch.setattr(Baselines, "_planned", lambda self, context: iter(tests[-1:]))
-        return Baselines().judge(context(classified(150)))
+    def judge(*pairs: tuple[float, float], gate: Any = None) -> Any:
+        tests = [
+            BaselineTest(f"base {place}", 0.1 * place, *pair, decides=pair != (1, 1))
+            for place, pair in enumerate(pairs, 1)
+        ]
+        monkeypatch.setattr(baseline_tests, "_natural", lambda *_: iter(tests[:-1]))
+        monkeypatch.setattr(baseline_tests, "_planned", lambda *_: iter(tests[-1:]))
+        return (gate or Baselines()).judge(context(classified(150)))
 
     return judge
+
+
+@pytest.mark.parametrize(
+    ("pairs", "verdict", "named"),
+    [
+        ([], "not decided", []),
+        ([(1.0, 1.0)], "not decided", []),
+        ([(0.1, 0.9)], "better", [1]),
+        ([(0.11, 0.89)], "not better", [1]),
+        ([(0.06, 0.94), (0.06, 0.94)], "not better", [1, 2]),
+        ([(0.01, 0.99), (0.7, 0.3)], "better", [1]),
+        ([(0.01, 0.99), (1.0, 1.0)], "better", [1]),
+        ([(0.01, 0.99), (0.95, 0.05)], "worse", [2]),
+        ([(0.01, 0.99), (0.94, 0.06)], "better", [1]),
+        ([(0.97, 0.03), (0.96, 0.04)], "worse", [1, 2]),
+    ],
+)
+def test_a_first_version_beats_one_baseline_and_loses_to_none(
+    baselines: Any, pairs: list[tuple[float, float]], verdict: str, named: list[int]
+) -> None:
+    """All p-values are corrected together (Holm) and compared with 0.1."""
+    found = baselines(*pairs, gate=ShownOnValidation())
+    passed = verdict in ("better", "not decided")
+    assert (found.verdict, found.passed, found.is_final, found.p) == (verdict, passed, not passed, None)
+    assert [place for place in range(1, 4) if f"base {place} (" in found.reason] == named
+    better = holm([pair[0] for pair in pairs])
+    for place in range(1, len(pairs) + 1):
+        assert found.numbers[f"base {place}: p"] == better[place - 1]
 
 
 @pytest.mark.parametrize(
@@ -254,7 +292,7 @@ def test_baselines_are_tested_together(
 ) -> None:
     found = baselines(*pairs)
     assert (found.verdict, found.passed, found.p) == (verdict, verdict != "worse", None)
-    assert [place for place in range(1, 4) if f"of base {place} (" in found.reason] == named
+    assert [place for place in range(1, 4) if f"base {place} (" in found.reason] == named
     assert (found.numbers["value"], found.numbers["rows"], found.numbers["alpha"]) == (0.75, 200, 0.05)
     better, worse = holm([pair[0] for pair in pairs]), holm([pair[1] for pair in pairs])
     for place in range(1, len(pairs) + 1):
@@ -264,11 +302,11 @@ def test_baselines_are_tested_together(
 
 
 def test_a_baseline_s_p_value_is_that_of_the_verdict(baselines: Any) -> None:
-    assert "0.1000 of base 1 (p 0.01)" in baselines((0.99, 0.01)).reason
-    assert "0.1000 of base 1 (p 0.02)" in baselines((0.02, 0.98)).reason
-    assert "0.1000 of base 1 (p 0.3)" in baselines((0.3, 0.7)).reason
-    assert "0.1000 of base 1 (too few rows)" in baselines((1.0, 1.0)).reason
-    assert "0.1000 of base 1 (p 1)" in baselines((1.0, 0.2)).reason
+    assert "base 1 (0.1000, p 0.01)" in baselines((0.99, 0.01)).reason
+    assert "base 1 (0.1000, p 0.02)" in baselines((0.02, 0.98)).reason
+    assert "base 1 (0.1000, p 0.3)" in baselines((0.3, 0.7)).reason
+    assert "base 1 (0.1000, too few rows)" in baselines((1.0, 1.0)).reason
+    assert "base 1 (0.1000, p 1)" in baselines((1.0, 0.2)).reason
 
 
 @pytest.mark.parametrize(
@@ -279,16 +317,22 @@ def test_the_plan_s_baseline_counts_where_it_was_measured_by_the_same_metric(
     metric: str, measured_by: str, holds: bool, found: int
 ) -> None:
     comparison = SimpleNamespace(
-        title="a line", metrics={metric: SimpleNamespace(value=0.6)} if holds else {}, p_better=0.2, p_worse=0.8
+        title="a line",
+        metrics={metric: SimpleNamespace(value=0.6)} if holds else {},
+        p_better=0.2,
+        p_worse=0.8,
+        validation=None,
     )
     given = context(classified(150))
     given.records.provenance = SimpleNamespace(
         evaluated=SimpleNamespace(primary_metric=measured_by, baselines={PLANNED: comparison, "prior": comparison})
     )
-    got = list(Baselines()._planned(given))
-    assert got == [BaselineTest("a line", 0.6, 0.2, 0.8)] * found
+    got = list(baseline_tests._planned(given, given.rows))
+    assert got == [BaselineTest("a line", 0.6, 0.2, 0.8, decides=True)] * found
+    given.rows.split = "validation"
+    assert not list(baseline_tests._planned(given, given.rows)), "its author has signed none for validation rows"
     given.records.provenance.evaluated.baselines = {}
-    assert not list(Baselines()._planned(given))
+    assert not list(baseline_tests._planned(given, given.rows))
 
 
 def sliced(losing: int, **settings: Any) -> Any:
