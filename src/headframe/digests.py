@@ -20,6 +20,18 @@ class Record(BaseModel):
     )
 
 
+def load_json(content: str | bytes, **settings: Any) -> Any:
+    """Return JSON as Python values, as `json.loads` does with these settings.
+
+    Raises:
+        ValueError: it is no JSON, or nested deeper than Python reads.
+    """
+    try:
+        return json.loads(content, **settings)
+    except RecursionError:
+        raise ValueError("its lists or objects are nested too deeply to be read") from None
+
+
 def canonical(value: Any) -> str:
     """Return the canonical form of a JSON value, of which digests are taken: sorted keys, no blanks, UTF-8."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

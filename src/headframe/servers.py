@@ -20,7 +20,7 @@ from filelock import FileLock
 
 from headframe.config.project import Project
 from headframe.daemons import Daemon, start_daemon, terminate
-from headframe.digests import Record, write_atomically
+from headframe.digests import Record, load_json, write_atomically
 from headframe.errors import ConfigurationError, HeadframeError
 from headframe.telemetry import OFF
 
@@ -181,7 +181,7 @@ def _log_file(root: Path, name: Name) -> Path:
 
 def _entries(root: Path) -> dict[Name, _Entry]:
     try:
-        content: dict[Name, Any] = json.loads(Project(root).servers.read_bytes())
+        content: dict[Name, Any] = load_json(Project(root).servers.read_bytes())
         return {name: _Entry.model_validate(content[name]) for name in PORTS if name in content}
     except FileNotFoundError:
         return {}

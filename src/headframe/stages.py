@@ -19,7 +19,7 @@ from headframe.config.plan.data import DatasetConfig
 from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
 from headframe.config.targets.find_definition import scheme_module
-from headframe.digests import Record, digest, digest_content, write_atomically
+from headframe.digests import Record, digest, digest_content, load_json, write_atomically
 from headframe.locks import file_lock
 from headframe.places import Places
 
@@ -112,7 +112,7 @@ class Stage(Generic[R]):
     def _stored(self, folder: Path) -> R | None:
         """Read the record of a finished step whose files are all still there."""
         try:
-            content = json.loads((folder / "record.json").read_text(encoding="utf-8"))
+            content = load_json((folder / "record.json").read_text(encoding="utf-8"))
             record_type: type[R] = get_type_hints(self.function)["return"]
             record = record_type.model_validate(content["record"])
             expected = dict(content["files"])

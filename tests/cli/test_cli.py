@@ -193,7 +193,10 @@ def test_predictions_never_take_the_place_of_what_the_project_keeps(root: Path, 
         (["train", "trainer.max_epoch=3"], "did you mean 'max_epochs'?"),
         (["ingest", "dataset=digit"], "did you mean 'digits'?"),
         (["predict", "digits", "rows.csv", "m.parquet", "tracking.ur=x"], "did you mean 'uri'?"),
-        (["predict", "digits", "rows.csv", "m.parquet"], "no registered model 'digits'"),
+        (["predict", "digits", __file__, "m.parquet"], "no registered model 'digits'"),
+        (["predict", "digits", "rows.csv", "m.parquet"], "rows.csv is no file; name a Parquet, JSON-lines or text"),
+        (["predict", "digits", "digit", "m.parquet"], "there is no data set 'digit'"),
+        (["predict", "digits", __file__, "m.csv"], "ends in .csv, but Parquet is written"),
     ],
 )
 def test_a_typing_mistake_never_gets_to_prefect(
@@ -206,6 +209,19 @@ def test_a_typing_mistake_never_gets_to_prefect(
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")  # nothing listens; a flow run would need it
     assert main([*arguments, "--project", str(root)]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["run", "train", "ingest"])
+def test_what_a_flow_would_not_find_is_looked_for_before_prefect_knows_of_it(
+    command: str, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    source = "dataset.sources.pixels.uri=package:sklearn/datasets/data/digitz.csv.gz"
+    assert main([command, source, "--project", str(root)]) == 1
+    assert "source pixels (package:sklearn/datasets/data/digitz.csv.gz) was not found" in capsys.readouterr().err
+    if command != "ingest":
+        assert main([command, "--as", "nobody", "--project", str(root)]) != 0
+        assert "nobody" in capsys.readouterr().err
 
 
 def test_an_address_that_is_none_is_one_sentence(

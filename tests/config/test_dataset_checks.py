@@ -104,6 +104,96 @@ def test_what_could_not_succeed_is_refused_at_once(project: Project, change, col
     assert message in refusal(project, change, columns, fitting=fitting)
 
 
+YES_NO = '; YAML takes yes, no, on, off, true and false for truth values: write "yes" or the like in quotes'
+NUMBER = '; YAML takes 012, 1_000 or 1e3 for numbers, here for {}: write it in quotes, as in "012"'
+NOTHING = '; YAML takes null, ~ and nothing for no value: write "null" or the like in quotes'
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("one_of: [x, y]", "one_of: [yes, no]", f"columns.b.one_of holds True, which is no string{YES_NO}"),
+        ("one_of: [x, y]", "one_of: [a, off]", f"columns.b.one_of holds False, which is no string{YES_NO}"),
+        ("one_of: [x, y]", "one_of: [012, 013]", f"columns.b.one_of holds 10, which is no string{NUMBER.format(10)}"),
+        ("one_of: [x, y]", "one_of: [a, 1_000]", f"b.one_of holds 1000, which is no string{NUMBER.format(1000)}"),
+        ("one_of: [x, y]", "one_of: [a, 1e3]", f"b.one_of holds 1000, which is no string{NUMBER.format(1000)}"),
+        ("one_of: [x, y]", "one_of: [a, 0.5]", "one_of: it holds 0.5; expected texts, whole numbers or truth values"),
+        ("one_of: [x, y]", "one_of: [a, ~]", f"holds None; expected texts, whole numbers or truth values{NOTHING}"),
+        ("one_of: [x, y]", "one_of: [2020-01-01, no]", f"columns.b.one_of holds False, which is no string{YES_NO}"),
+        ("dtype: int", "dtype: int, one_of: [a]", "columns.a.one_of holds 'a', which is no int"),
+        ("dtype: int", "dtype: int, one_of: [1, yes]", "columns.a.one_of holds True, which is no int"),
+        ("inputs: [a]", "inputs: [no]", f"dataset.inputs.0=False: input should be a valid string{YES_NO}"),
+        ("target: b", "target: on", f"dataset.target=True: input should be a valid string{YES_NO}"),
+        ("{a: {", "{no: {dtype: int}, a: {", f"input should be a valid string{YES_NO}"),
+        ("missing: ['']", "missing: [NA, no]", f"missing=['NA', False]: Delimited expects a list, each text{YES_NO}"),
+        ("missing: ['']", "missing: ['', -999]", f"expects a list, each text{NUMBER.format(-999)}"),
+        ("missing: ['']", "missing: [null, NA]", f"expects a list, each text{NOTHING}"),
+        ("missing: ['']", "columns: [on, b]", f"Delimited expects a list, each text or null{YES_NO}"),
+        ("missing: ['']", "endings: {no: x}", f"expects keys with values: keys text, values text{YES_NO}"),
+        ("missing: ['']", "endings: {b: 1}", f"keys with values: keys text, values text{NUMBER.format(1)}"),
+        ("missing: ['']", "comment: off", f"reader.comment=False: Delimited expects text or null{YES_NO}"),
+        ("missing: ['']", "quoted: 'no'", "reader.quoted='no': Delimited expects true or false"),
+    ],
+)  # fmt: skip
+def test_what_yaml_does_not_take_for_text_gets_the_advice_to_write_quotes(
+    project: Project, old: str, new: str, message: str
+):
+    text = (
+        "name: made\ntitle: Made\nlicence: none\ncitation: nobody\nsources: {rows: {uri: 'file:rows.csv'}}\n"
+        f"reader: {{_target_: {READERS}.delimited.Delimited, missing: ['']}}\n"
+        "inputs: [a]\ntarget: b\ntasks: [classification]\n"
+        f"split: {{_target_: {SPLITS}.HashSplitter, validation: 0.2, test: 0.2}}\n"
+        "contract: {columns: {a: {dtype: int}, b: {dtype: string, one_of: [x, y]}}}\n"
+    )
+    assert old in text
+    (project.conf / "dataset" / "made.yaml").write_text(text.replace(old, new))
+    with pytest.raises(ConfigurationError) as refused:
+        load_plan(["dataset=made", "features=tabular", "model=logistic", "baseline=none"], project)
+    assert message in str(refused.value)
+
+
+def test_a_slice_and_a_label_that_yaml_does_not_take_for_text_get_the_same_advice(project: Project):
+    assert refusal(project, {}, {"b": {"dtype": "string", "one_of": ["yes", "no"]}}, fitting=True) == ""
+    overrides = ["dataset=made", "features=tabular", "model=logistic", "baseline=none"]
+    for override, message in {
+        "evaluation.slices=[true]": "evaluation.slices.0=True: input should be a valid string",
+        "task.positive=true": "task.positive=True: target 'b' of dataset made has no such value; choose one of no, yes",
+    }.items():
+        with pytest.raises(ConfigurationError) as refused:
+            load_plan([*overrides, override], project)
+        assert str(refused.value).startswith(message)
+        assert str(refused.value).endswith(YES_NO)
+
+
+def test_yaml_that_is_nested_without_end_is_one_sentence(project: Project):
+    (project.conf / "dataset" / "deep.yaml").write_text("name: deep\ntitle: " + "[" * 20_000 + "]" * 20_000 + "\n")
+    with pytest.raises(ConfigurationError, match="conf holds lists or keys that are nested too deeply to be read"):
+        load_plan(["dataset=deep"], project)
+
+
+@pytest.mark.parametrize("fitting", [True, False], ids=["run", "ingest"])
+def test_all_arguments_that_a_target_needs_are_asked_for_at_once(project: Project, fitting: bool):
+    change = {
+        "split": {"_target_": f"{SPLITS}.HashSplitter", "salt": "x"},
+        "reader": {"_target_": f"{READERS}.idx.Idx", "image": "a", "label": "b", "part": "c"},
+    }
+    columns = {"a": {"dtype": "tensor", "shape": [2]}, "c": {"dtype": "string"}}
+    said = refusal(project, change, columns)
+    assert said == (
+        "dataset.reader.parts, dataset.split.validation and dataset.split.test have no value; give each one, as in "
+        "dataset.reader.parts=VALUE"
+    )
+    said = refusal(project, {"split": {"_target_": f"{SPLITS}.TimeSplitter", "train": 5}, "time": "a"}, {})
+    assert said.startswith("dataset.split.validation and dataset.split.test have no value")
+    (project.conf / "dataset" / "half.yaml").write_text(
+        f"name: half\ntitle: Half\nsplit: {{_target_: {SPLITS}.HashSplitter}}\ninputs: [a]\n"
+    )
+    with pytest.raises(ConfigurationError) as refused:
+        load_plan(["dataset=half"], project, fitting=fitting)
+    for key in ("licence", "citation", "sources", "reader", "contract", "split.validation", "split.test"):
+        assert f"dataset.{key}" in str(refused.value)
+
+
 @pytest.mark.parametrize("dtype", sorted(TYPES))
 def test_every_type_of_column_says_which_keys_of_a_contract_it_checks(dtype: str):
     checked = class_constant(column_type_target(dtype), "constraints", REPOSITORY / "src")

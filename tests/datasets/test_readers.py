@@ -132,6 +132,28 @@ def test_an_empty_file_is_said(tmp_path: Path) -> None:
         read(tmp_path, "", TEXT)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_text_in_another_encoding_is_called_what_it_is(encoding: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"raw\.txt is text in UTF-16 or UTF-32; save it as UTF-8"):
+        read(tmp_path, "a,b\nx,1\n".encode(encoding), TEXT)
+
+
+@pytest.mark.parametrize("quoted", [True, False])
+def test_lines_end_with_a_line_feed_and_a_carriage_return_alone_is_refused(quoted: bool, tmp_path: Path) -> None:
+    text = "a,b\r\nx\x0b\x0c\x1c\x85\u2028\u2029y,1\r\none\rtwo,1\nz,1\r"
+    came, refused = read(tmp_path, text, TEXT, quoted=quoted)
+    assert came == [{"a": "x\x0b\x0c\x1c\x85\u2028\u2029y", "b": "1"}, {"a": "z", "b": "1"}]
+    assert [(row.position, row.reason[:41]) for row in refused] == [(3, "holds a carriage return without a line fe")]
+    with pytest.raises(DataError, match=r"raw\.txt: line 1 holds a carriage return without a line feed"):
+        read(tmp_path, "a,b\rx,1\r", TEXT, quoted=quoted)
+
+
+def test_a_carriage_return_within_quotes_is_text(tmp_path: Path) -> None:
+    came, refused = read(tmp_path, 'a,b\n"x\ry",1\n"x\r\ny",2\n"x"\r,3\n', TEXT)
+    assert [row["a"] for row in came] == ["x\ry", "x\r\ny"]
+    assert [row.position for row in refused] == [5]
+
+
 def test_a_gzip_file_cut_short_is_said(tmp_path: Path) -> None:
     packed = gzip.compress(b"a,b\n" + np.random.default_rng(0).bytes(2000).hex().encode() + b",1\n")
     assert read(tmp_path, packed, TEXT)[0][0]["b"] == "1"

@@ -12,11 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headframe.config.plan.data import CONTENT, ROW_ID, DatasetConfig
+from headframe.config.plan.task import TaskConfig
 from headframe.datasets import splits
 from headframe.datasets.ingest import ingest
 from headframe.datasets.splits import HashSplitter, PredefinedSplitter, TimeSplitter, assign, split
 from headframe.datasets.table import Table
 from headframe.errors import ConfigurationError, DataError
+from headframe.examples.prepare import prepare
 from headframe.places import Places
 
 Collected = Callable[..., Any]
@@ -124,6 +126,26 @@ def test_an_empty_part_is_said(people: Callable[..., DatasetConfig], tmp_path: P
     dataset = people(split=shares)
     with pytest.raises(DataError, match="leaves no validation rows among 5"):
         split(dataset, ingest(dataset, Places(tmp_path)), Places(tmp_path))
+
+
+def test_names_of_splits_that_yaml_takes_for_truth_values_are_told_from_text() -> None:
+    parts = rows(["0" * 16, "1" * 16], part=["yes", "no"])
+    said = r"column 'part' holds 'no'; expected: True, False; YAML takes yes, no, on, off, true and false for truth"
+    with pytest.raises(DataError, match=said):
+        PredefinedSplitter(names={True: "train", False: "test"}).assign(parts, None)
+    numbers = rows(["0" * 16, "1" * 16], part=[1, 2])
+    assert PredefinedSplitter(names={1: "train", 2: "test"}).assign(numbers, None).tolist() == ["train", "test"]
+
+
+def test_few_contents_are_the_reason_that_is_given(people: Callable[..., DatasetConfig], tmp_path: Path) -> None:
+    dataset = people("name,age,height,city\n" + "Ada,36,1.65,Paris\nZoe,12,1.5,Rome\n" * 100)
+    record = ingest(dataset, Places(tmp_path))
+    said = r"rows among 200, which have 2 different contents: rows of equal content stay in one split, so add columns"
+    with pytest.raises(DataError, match=said):
+        split(dataset, record, Places(tmp_path))
+    task = TaskConfig.model_validate({"_target_": "headframe.tasks.classification.Classification", "kind": "x"})
+    with pytest.raises(DataError, match=said):
+        prepare(dataset.training_data, task, Table.open(tmp_path / record.folder))
 
 
 @pytest.mark.parametrize(("real", "repeated"), [(False, 211), (True, 403)])

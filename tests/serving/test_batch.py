@@ -105,7 +105,7 @@ def test_rows_without_an_id_are_named_by_their_number(world: World, tmp_path: Pa
     monkeypatch.setattr(batch, "BATCHES", 1)
     rows = _texts(world).select(["text"]).slice(0, BATCH + 3)
     found = _predict(world, "sms_spam", _written(rows, tmp_path / "rows.csv"), tmp_path / "scored.parquet")
-    assert found.column("row_id").to_pylist() == [str(number) for number in range(BATCH + 3)]
+    assert found.column("row_id").to_pylist() == [str(number) for number in range(1, BATCH + 4)]
 
 
 def test_a_number_as_row_id_becomes_text(world: World, tmp_path: Path):
@@ -134,7 +134,7 @@ WRONG: dict[str, tuple[str, str, bytes, type[Exception], str]] = {
     ),
     "text in a number": (
         "etth1", "rows.csv", b"date,HUFL,HULL,MUFL,MULL,LUFL,LULL,OT\n2016-07-01 00:00:00,1,2,3,4,5,6,hot\n", DataError,
-        "rows.csv: line 2 column 'OT' holds 'hot', which is no double; correct it",
+        "rows.csv: line 2, column 'OT' holds 'hot', which is no double; correct it",
     ),
     "number in text": (
         "sms_spam", "rows.jsonl", b'{"text": 3}\n', DataError, "column 'text' holds int64, but text was expected",

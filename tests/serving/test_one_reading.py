@@ -6,9 +6,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import fake_data
 import pyarrow as pa
@@ -16,103 +14,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import torch
-from starlette.testclient import TestClient
+from scorer import TEXT, Scorer, scorer, settings_of
 
-from headframe.config.build import build
-from headframe.config.plan.data import DatasetConfig
-from headframe.config.plan.learner import LearnerConfig
-from headframe.config.plan.task import TaskConfig
-from headframe.datasets.ingest import ingest
-from headframe.datasets.raw_files import fetch_raw_file
-from headframe.datasets.table import Table
 from headframe.errors import DataError
-from headframe.places import Places
-from headframe.prediction.bundle import ModelManifest, load_predictor, save_model
-from headframe.prediction.predictor import Predictor
-from headframe.prediction.schema import to_frame
-from headframe.registry.loader import PyfuncModel
-from headframe.registry.versions import ModelVersion
-from headframe.serving.app import make_app
-from headframe.serving.batch import write_predicted_rows
 from headframe.serving.smoke_request import request_content
-
-ENCODERS = {
-    "tabular": {"_target_": "headframe.features.tabular.Tabular"},
-    "tokens": {"_target_": "headframe.features.tokens.Tokens", "unit": "word", "length": 64, "vocabulary": 500},
-    "image": {"_target_": "headframe.features.images.Images"},
-    "series": {"_target_": "headframe.features.windows.Windows", "lookback": 24},
-}
-
-
-@dataclass
-class Scorer:
-    """A model of a data set that went through its bundle, and the project in which the data set was collected."""
-
-    dataset: DatasetConfig
-    root: Path
-    mirror: Path | None
-    predictor: Predictor
-
-    @property
-    def table(self) -> pa.Table:
-        return Table.open(self.root / "data" / self.dataset.name).read()
-
-    def source(self, name: str) -> Path:
-        return fetch_raw_file(name, self.dataset.sources[name], self.root, self.mirror)
-
-    def expected(self, rows: pa.Table) -> list[dict[str, Any]]:
-        return self.predictor.predict(rows).to_pylist()
-
-    def file(self, source: object) -> list[dict[str, Any]]:
-        target = self.root / "scored.parquet"
-        target.unlink(missing_ok=True)
-        write_predicted_rows(self.predictor, str(source), target, self.root)
-        found = pq.read_table(target)
-        return found.drop_columns([found.column_names[0]]).to_pylist()
-
-    def post(self, body: bytes, kind: str) -> Any:
-        app = make_app(self.predictor, ModelVersion("m", 1), max_rows=100_000, max_bytes=2**30)
-        with TestClient(app, raise_server_exceptions=False) as client:
-            return client.post("/invocations", content=body, headers={"content-type": kind})
-
-    def rest(self, rows: pa.Table) -> Any:
-        body = json.dumps(request_content(rows), default=str).encode()
-        found = self.post(body, "application/json")
-        return found.json().get("predictions", found.text)
-
-    def pyfunc(self, rows: pa.Table) -> list[dict[str, Any]]:
-        frame = PyfuncModel(self.predictor).predict(to_frame(rows))
-        return pa.Table.from_pandas(frame, preserve_index=False).to_pylist()
-
-
-def scorer(settings: dict[str, Any], root: Path, mirror: Path | None, gives: str, kind: str) -> Scorer:
-    """Collect a data set and give it a network with random weights, which tells rows apart as well as any other."""
-    dataset = DatasetConfig.model_validate(settings)
-    ingest(dataset, Places(root, mirror))
-    rows = Table.open(root / "data" / dataset.name).read()
-    component = TaskConfig.model_validate({"_target_": f"headframe.tasks.{kind}.{kind.capitalize()}", "kind": kind})
-    if kind == "forecasting":
-        component = component.model_copy(update={"horizon": 4})
-    network = {"series": "forecast.ChannelLinear", "tokens": "sequence_cnn.SequenceConvNet"}.get(gives, "linear.Linear")
-    learner = LearnerConfig.model_validate(
-        {
-            "seed": 1,
-            "model": {"_target_": f"headframe.models.{network}", "tasks": [kind], "takes": [gives]},
-            "features": {"gives": gives, "encoder": ENCODERS[gives]},
-            "optimizer": {"_target_": "torch.optim.adamw.AdamW"},
-            "scheduler": {"_target_": "headframe.training.schedules.Constant"},
-            "trainer": {"max_epochs": 1, "batch_size": 8},
-        }
-    )
-    encoder, task = build(learner.features.encoder), build(component)
-    encoder.fit(rows, dataset.inputs)
-    task.fit(rows.select(list(dataset.target_columns)))
-    torch.manual_seed(0)
-    model = build(learner.model, encoder.spec(), task.outputs)
-    schema = pa.schema([rows.schema.field(name) for name in dataset.inputs])
-    manifest = ModelManifest(dataset.name, schema, dataset.reader, learner, component)
-    save_model(root / "bundle", manifest, encoder, task, model)
-    return Scorer(dataset, root, mirror, load_predictor(root / "bundle"))
 
 
 def delimited(rows: pa.Table, delimiter: str, nothing: str = "") -> str:
@@ -204,22 +109,6 @@ def test_the_name_of_a_data_set_gets_the_answers_of_its_table(shipped: Callable[
     assert made.file("adult") == made.expected(made.table)
 
 
-def settings_of(name: str, text: str, root: Path, columns: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """Write a raw file into a project and give the settings of a data set of it, with the last column as target."""
-    (root / f"{name}.txt").write_text(text, newline="")
-    *inputs, target = columns
-    return {
-        "name": name, "title": name, "licence": "CC0-1.0", "citation": "made up",
-        "sources": {"rows": {"uri": f"file:{name}.txt"}},
-        "reader": {"_target_": "headframe.datasets.readers.delimited.Delimited", **changes.pop("reader", {})},
-        "inputs": inputs, "target": target, "tasks": ["classification"],
-        "split": {"_target_": "headframe.datasets.splits.HashSplitter", "validation": 0.2, "test": 0.2},
-        "contract": {"columns": columns},
-        **changes,
-    }  # fmt: skip
-
-
-TEXT = {"dtype": "string"}
 MESSAGES = "".join(
     f'ham\t"see you at noon {n}\nspam\turgent, reply to win {n}\nham\t{n} "fine" thanks\n' for n in range(40)
 )
@@ -323,9 +212,9 @@ def test_a_number_that_means_no_value_means_it_however_it_comes(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("00001,ZA,0.5,0x10,yes", "line 3 column 'n' holds '0x10', which is no int64"),
-        ("00001,ZA,,1,yes", "line 3 column 'x' holds no value"),
-        ("00001,ZA,inf,1,yes", "line 3 column 'x' holds 'inf', which is no finite number"),
+        ("00001,ZA,0.5,0x10,yes", "line 3, column 'n' holds '0x10', which is no int64"),
+        ("00001,ZA,,1,yes", "line 3, column 'x' holds no value"),
+        ("00001,ZA,inf,1,yes", "line 3, column 'x' holds 'inf', which is no finite number"),
         ("00001,ZA,0.5,1", "line 3 has 4 cells where 5 were expected"),
         ("00001,ZA,0.5,1,yes,no", "line 3 has 6 cells where 5 were expected"),
     ],

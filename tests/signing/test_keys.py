@@ -307,3 +307,9 @@ def test_a_team_is_part_of_the_plan(project: Project):
     _team(project.root, {"ann": {"key": key.public, "roles": ["author"]}})
     assert load_plan([], project).team.people["ann"].key == key.public
     assert load_plan([], project).version == load_plan(["team=alone"], project).version
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000 + "]" * 100_000, '{"payload": ' + "[" * 100_000 + "]" * 100_000 + "}"])
+def test_a_statement_that_is_nested_without_end_is_refused_in_a_sentence(text: str):
+    with pytest.raises(Refused, match="it cannot be read as a signed statement"):
+        verify_statement(text, "approve", Trust.of(TeamConfig()))

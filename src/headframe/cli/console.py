@@ -102,6 +102,6 @@ def _first_comment(file: Path) -> str:
             if line.startswith("#") and "@package" not in line:
                 return line.lstrip("# ").strip()
         content: Any = yaml.safe_load(text)
-    except (UnicodeDecodeError, yaml.YAMLError):
+    except (UnicodeDecodeError, yaml.YAMLError, RecursionError):
         return "cannot be read; fix the file"
     return str(content.get("title", "")) if isinstance(content, dict) else ""

@@ -29,17 +29,23 @@ def _predict(arguments: argparse.Namespace) -> CommandResult:
     overrides = single_plan(arguments)
     from headframe.orchestration import engine, reaching_api
 
+    target = here / arguments.target
     if engine() == "prefect":  # a mistyped name is no failed flow run in Prefect's pages
         from headframe.config.load import load_plan
         from headframe.registry.versions import resolve
+        from headframe.serving.batch import require_place
+        from headframe.serving.input_files import find_rows
         from headframe.tracking.address import tracking_uri
 
-        resolve(arguments.model, tracking_uri(load_plan(overrides, project).tracking, project.root))
+        plan = load_plan(overrides, project)
+        require_place(target, source, project.root)
+        find_rows(source, project.root)
+        resolve(arguments.model, tracking_uri(plan.tracking, project.root))
     prepare_engine()
     from flows.predict import predict
 
     with reaching_api():
-        return of_record(predict(arguments.model, source, str(here / arguments.target), overrides))
+        return of_record(predict(arguments.model, source, str(target), overrides))
 
 
 def _serve(arguments: argparse.Namespace) -> None:

@@ -1,14 +1,21 @@
 """`headframe run`, `ingest` and `train`: flows, once for each plan that the overrides choose."""
 
+from __future__ import annotations
+
 import argparse
 import os
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headframe.cli.context import open_project, prepare_engine
 from headframe.cli.output import CommandResult, error_message, failure
 from headframe.cli.parser import Commands, add_overrides, add_signer
 from headframe.errors import REFUSED, HeadframeError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from headframe.config.plan.plan import Plan
 
 SUMMARIES = {
     "run": "run the whole pipeline: ingest, fit, evaluate, register, promote, smoke test",
@@ -47,6 +54,9 @@ def _run_flow(name: str, arguments: argparse.Namespace) -> CommandResult:
         plans = [load_plan(choice, project, fitting=fitting) for choice in choices]
         if arguments.cfg:
             return CommandResult(_single(plans), "---\n".join(map(as_yaml, plans)).splitlines())
+        if engine() == "prefect":
+            for plan in plans:
+                _check_before_flow(plan, project.root, trains=fitting)
     prepare_engine()
     flow = pkgutil.resolve_name(FLOWS[name])
     from headframe.orchestration import log, reaching_api
@@ -77,6 +87,28 @@ def _run_flow(name: str, arguments: argparse.Namespace) -> CommandResult:
             return failed
     refused = name == "run" and all(result.decision.state == "refused" for result in results)
     return CommandResult(_single(results), code=REFUSED if refused else 0, show=show)
+
+
+def _check_before_flow(plan: Plan, root: Path, *, trains: bool) -> None:
+    """Look for what a mistyped name would not find: sources of the data, the signer, MLflow's address.
+
+    Raises:
+        HeadframeError: it is not there.
+    """
+    from headframe.datasets.raw_files import find_raw_file
+    from headframe.tracking.address import places_of
+
+    places = places_of(plan, root)
+    # What was ingested once may be used again without its sources.
+    sources = {} if (root / "data" / plan.dataset.name).is_dir() else plan.dataset.sources
+    for name, source in sources.items():
+        find_raw_file(name, source, root, places.mirror)
+    if trains:
+        from headframe.registry.signature import require_signer
+        from headframe.tracking.client import require_access
+
+        require_access(places.tracking_uri)
+        require_signer(plan.team)
 
 
 def _single(results: list[Any]) -> Any:

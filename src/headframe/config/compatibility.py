@@ -19,11 +19,9 @@ from headframe.config.plan.task import TaskConfig
 from headframe.config.project import Project
 from headframe.config.targets.find_definition import class_constant
 from headframe.config.targets.nearest import nearest
-from headframe.config.targets.signature import parameters_of
+from headframe.config.targets.signature import PASSED, parameters_of
+from headframe.config.targets.value_types import quotes_advice
 from headframe.errors import ConfigurationError, some
-
-PASSED_TO_SCHEDULER = ("total_steps", "steps_per_epoch")
-"""What training passes to a scheduler besides the optimiser."""
 
 SUGGESTED = 4
 """Choices that a message names at most."""
@@ -77,7 +75,9 @@ class _Fit:
         for key, value in self._references(self.task, "target"):
             if one_of is not None and value not in one_of:
                 target = f"target {self.dataset.target!r} of dataset {self.dataset.name}"
-                msg = f"task.{key}={value}: {target} has no such value; {nearest(str(value), map(str, one_of))}"
+                quotes = quotes_advice(value) if any(isinstance(each, str) for each in one_of) else ""
+                hint = nearest(str(value), map(str, one_of))
+                msg = f"task.{key}={value}: {target} has no such value; {hint}{quotes}"
                 raise ConfigurationError(msg)
 
     def task_fault(self, task: TaskConfig) -> str:
@@ -121,7 +121,7 @@ class _Fit:
     def _check_scheduler(self, path: str, scheduler: Component) -> None:
         """Refuse a scheduler that lacks the arguments which training passes, as those of `torch.optim` do."""
         parameters = parameters_of(scheduler.target, self.project.root / "src")
-        lacking = [name for name in PASSED_TO_SCHEDULER if parameters is not None and name not in parameters]
+        lacking = [name for name in PASSED["scheduler"][1] if parameters is not None and name not in parameters]
         if lacking:
             raise ConfigurationError(
                 f"scheduler {scheduler.target} of {path} has no parameter {lacking[0]}, which training passes; choose "
@@ -209,7 +209,7 @@ def _read(file: Path, schema: type[Part], trusted: tuple[str, ...]) -> Part | No
     """Read a choice that stands by itself; None for one that is composed of others, or is invalid."""
     try:
         return schema.model_validate(yaml.safe_load(file.read_bytes()), context={"trusted": trusted})
-    except (ValidationError, yaml.YAMLError):
+    except (ValidationError, yaml.YAMLError, RecursionError):
         return None
 
 

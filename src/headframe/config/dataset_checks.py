@@ -9,6 +9,7 @@ from headframe.config.plan.data import ColumnContract, DatasetConfig
 from headframe.config.targets.find_definition import class_constant
 from headframe.config.targets.nearest import nearest
 from headframe.config.targets.signature import parameters_of
+from headframe.config.targets.value_types import quotes_advice
 from headframe.errors import ConfigurationError
 
 ALWAYS = frozenset({"dtype", "nullable"})
@@ -77,6 +78,18 @@ def _contract_faults(path: str, column: ColumnContract, own_source: Path) -> Ite
         elif checked is not None and value != ColumnContract.model_fields[key].default and key not in checked:
             known = ", ".join(checked) or "nothing but nullable"
             yield f"{path}.{key}={value}: this is not checked for {column.dtype}, which has {known}; remove it"
+    if fault := _label_fault(path, column, own_source):
+        yield fault
+
+
+def _label_fault(path: str, column: ColumnContract, own_source: Path) -> str:
+    """Return what is wrong with the values that a contract lists, if YAML has read one as another type."""
+    listed = class_constant(column_type_target(column.dtype), "listed", own_source)
+    for value in column.one_of or ():
+        if listed and type(value).__name__ not in listed:
+            advice = quotes_advice(value, lambda _: "str" in listed)
+            return f"{path}.one_of holds {value!r}, which is no {column.dtype}{advice}"
+    return ""
 
 
 def _named_columns(component: Component, own_source: Path) -> Iterator[tuple[str, str, Any]]:

@@ -25,7 +25,8 @@ from headframe.config.project import Project
 from headframe.config.targets.find_definition import scheme_module
 from headframe.config.targets.nearest import nearest
 from headframe.config.targets.plan_keys import keys_at, schema_keys, walk
-from headframe.config.targets.signature import SETTINGS, check_arguments
+from headframe.config.targets.signature import SETTINGS, check_arguments, missing_arguments
+from headframe.config.targets.value_types import quotes_advice
 from headframe.errors import ConfigurationError, first_line
 
 _one_at_a_time = threading.Lock()
@@ -92,6 +93,8 @@ def load_plan(overrides: Sequence[str], project: Project, *, fitting: bool = Tru
     (check_compatibility if fitting else check_tasks)(plan, project)
     for path, node in _components((), tree):
         check_arguments(".".join(path), node, project.root / "src", schema_keys(path, tree) or SETTINGS)
+    if missing := _missing_arguments(tree, project):
+        raise ConfigurationError(_without_value(missing))
     return plan
 
 
@@ -118,6 +121,9 @@ def _compose(overrides: Sequence[str], project: Project) -> tuple[dict[str, Any]
             raise ConfigurationError(_unknown_choice(error, overrides, project)) from None
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigurationError(_hydra_sentence(error, overrides, project)) from None
+        except RecursionError:
+            msg = f"{project.conf} holds lists or keys that are nested too deeply to be read; make them flatter"
+            raise ConfigurationError(msg) from None
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise ConfigurationError(_unreadable(error, project)) from None
         except (TypeError, ValueError) as error:  # OmegaConf's own, when a key leads into a list
@@ -272,10 +278,21 @@ def _sentence(error: ValidationError, tree: Mapping[str, Any], project: Project)
     """Return a message on the first thing that is wrong: key, what came, what was expected; and all that is missing."""
     errors = error.errors(include_url=False)
     missing = [".".join(_path(each["loc"])) for each in errors if each["type"] == "missing"]
+    missing += [key for key in _missing_arguments(tree, project) if key not in missing]
     wrong = next((each for each in errors if each["type"] != "missing"), None)
     if wrong is None:
         return _without_value(missing)
     return _wrong_value(wrong, tree, project) + (f"; moreover, {_without_value(missing)}" if missing else "")
+
+
+def _missing_arguments(tree: Mapping[str, Any], project: Project) -> list[str]:
+    """Return the keys of what the targets of a plan cannot do without, and do not get."""
+    found = [
+        missing_arguments(".".join(path), node, project.root / "src")
+        for path, node in _components((), tree)
+        if isinstance(node["_target_"], str)
+    ]
+    return [key for keys in found for key in keys]
 
 
 def _without_value(keys: Sequence[str]) -> str:
@@ -309,7 +326,8 @@ def _wrong_value(first: ErrorDetails, tree: Mapping[str, Any], project: Project)
         case "value_error" | "type_error":
             return f"{name}: {message}" if name else message
         case _:
-            return f"{name}={first['input']!r}: {message[0].lower()}{message[1:]}"
+            hint = quotes_advice(first["input"]) if first["type"] == "string_type" else ""
+            return f"{name}={first['input']!r}: {message[0].lower()}{message[1:]}{hint}"
 
 
 def _components(path: tuple[str, ...], node: Any) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:

@@ -31,10 +31,7 @@ def fetch_raw_file(name: str, source: SourceConfig, root: Path, mirror: Path | N
         DataError: the file's sha256 is not the expected one.
         HeadframeError: there is no such file anywhere.
     """
-    places = _places(source, root, mirror)
-    for place in places:
-        if not place.is_file():
-            continue
+    for place in find_raw_file(name, source, root, mirror):
         try:
             _check(name, place, source.sha256)
         except DataError as error:
@@ -43,11 +40,28 @@ def fetch_raw_file(name: str, source: SourceConfig, root: Path, mirror: Path | N
             log.warning("%s; it is only a cached copy, so the next location is tried", error)
             continue
         return place
+    raise HeadframeError(_not_found(name, source, root, mirror))
+
+
+def find_raw_file(name: str, source: SourceConfig, root: Path, mirror: Path | None) -> list[Path]:
+    """Return where a raw file lies, unread; see `fetch_raw_file`, which takes the first that is the right one.
+
+    Raises:
+        HeadframeError: it lies nowhere.
+    """
+    found = [place for place in _places(source, root, mirror) if place.is_file()]
+    if not found:
+        raise HeadframeError(_not_found(name, source, root, mirror))
+    return found
+
+
+def _not_found(name: str, source: SourceConfig, root: Path, mirror: Path | None) -> str:
+    places = _places(source, root, mirror)
     looked = ", ".join(str(place) for place in places) or "no package of that name"
     advice = (
         f"HEADFRAME_MIRROR is {mirror}" if mirror else "HEADFRAME_MIRROR, which may name a mirror folder, is not set"
     )
-    raise HeadframeError(f"source {name} ({source.uri}) was not found; looked for: {looked}; {advice}")
+    return f"source {name} ({source.uri}) was not found; looked for: {looked}; {advice}"
 
 
 def _places(source: SourceConfig, root: Path, mirror: Path | None) -> list[Path]:

@@ -12,6 +12,7 @@ import pyarrow as pa
 from headframe.config.build import build
 from headframe.config.plan.data import CONTENT, TrainingDataConfig
 from headframe.config.ranges import Column, Count, Share
+from headframe.config.targets.value_types import quotes_advice
 from headframe.datasets import hashing
 from headframe.datasets.table import Table, open_record
 from headframe.errors import ConfigurationError, DataError, some
@@ -86,7 +87,7 @@ class PredefinedSplitter(Splitter):
     """
 
     column: Column = "part"
-    names: Mapping[str, str] = field(
+    names: Mapping[str | int | bool, str] = field(
         default_factory=lambda: {"train": "train", "validation": "validation", "test": "test"}
     )
     validation: Share = 0.0
@@ -112,7 +113,8 @@ class PredefinedSplitter(Splitter):
         values = list(map(str, came.dictionary.to_pylist()))
         unknown = sorted({*values} - {*names})
         if unknown or came.null_count:
-            msg = f"column {self.column!r} holds {(unknown or ['nothing'])[0]!r}; expected: {some(names)}"
+            hint = quotes_advice([*self.names], lambda _: pa.types.is_string(came.dictionary.type))
+            msg = f"column {self.column!r} holds {(unknown or ['nothing'])[0]!r}; expected: {some(names)}{hint}"
             raise DataError(msg)
         meanings = np.array([names[value] for value in values], dtype="<U10")
         splits = meanings[np.asarray(came.indices)]
@@ -191,13 +193,30 @@ def split(dataset: TrainingDataConfig, table: TableRecord, places: Places) -> Sp
     opened = open_record(table, places.root)
     splits = assign(dataset, opened)
     counts = {part: int((splits == part).sum()) for part in SPLITS}
-    empty = [part for part in ("train", "validation", "test") if not counts[part]]
-    if empty:
-        raise DataError(f"the split of {dataset.name} leaves no {empty[0]} rows among {table.rows}; change its shares")
+    require_rows(dataset.name, opened, splits)
     if build(dataset.split).disjoint:
         _check_disjoint(dataset.name, hashing.content_numbers(opened.read([CONTENT]).column(CONTENT)), splits)
     codes = np.searchsorted(sorted(SPLITS), splits).astype(np.uint8)
     return SplitRecord(table=table, digest=hashlib.sha256(codes.tobytes()).hexdigest(), **counts)
+
+
+def require_rows(name: str, table: Table, splits: np.ndarray) -> None:
+    """Check that there are rows to train on, to validate with and to test on.
+
+    Raises:
+        DataError: a split is empty.
+    """
+    empty = [part for part in SPLITS[:3] if not (splits == part).any()]
+    if not empty:
+        return
+    contents = len(np.unique(hashing.content_numbers(table.read([CONTENT]).column(CONTENT))))
+    advice = "; change its shares, or add rows"
+    if contents < table.num_rows:
+        advice = (
+            f", which have {contents:,} different contents: rows of equal content stay in one split, so add columns "
+            "that tell the rows apart, or change its shares"
+        )
+    raise DataError(f"the split of {name} leaves no {empty[0]} rows among {table.num_rows:,}{advice}")
 
 
 def uniform_hash(content: np.ndarray, salt: str) -> np.ndarray:

@@ -390,5 +390,4 @@ def _first_reason(rejected: Sequence[RejectedRow]) -> str:
     first = rejected[0]
     if not first.source:
         return first.reason
-    joined = ", " if first.reason.startswith("column ") else " "
-    return f"line {first.position} of source {first.source}{joined}{first.reason}"
+    return f"line {first.position} of source {first.source}{first.joined}"

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from headframe.config.build import build
 from headframe.config.plan.data import ROW_ID, TrainingDataConfig
 from headframe.config.plan.task import TaskConfig
-from headframe.datasets.splits import assign
+from headframe.datasets.splits import assign, require_rows
 from headframe.datasets.table import Table
 from headframe.errors import DataError, some
 from headframe.series.series import LaidOutRows, Series
@@ -129,10 +129,7 @@ def prepare(dataset: TrainingDataConfig, component: TaskConfig, table: Table) ->
     if missing:
         raise DataError(f"table {dataset.name} has no column {missing[0]!r}; it has: {some(table.schema.names)}")
     splits = assign(dataset, table)
-    for split in SPLITS:
-        if not (splits == split).any():
-            msg = f"the split of {dataset.name} leaves no {split} rows among {table.num_rows}; change dataset.split"
-            raise DataError(msg)
+    require_rows(dataset.name, table, splits)
     rows = table.read(list(columns))
     task: Task = build(component)
     used = splits != "unused"

@@ -2,9 +2,9 @@
 
 import base64
 import binascii
-import json
 from typing import Any
 
+from headframe.digests import load_json
 from headframe.errors import Refused, refuse_if
 from headframe.ledger.database import ENTRIES
 from headframe.ledger.entries import GENESIS, KINDS, Entry, entry_label, envelope_digest, is_time
@@ -70,7 +70,7 @@ def _content_problem(row: dict[str, Any], opened: SignedStatement, before: Any) 
 def intended_model(envelope: str) -> str | None:
     """Return the model that an envelope was signed for, unchecked; None where it cannot be read."""
     try:
-        model = json.loads(base64.b64decode(json.loads(envelope)["payload"]))["predicate"]["model"]
+        model = load_json(base64.b64decode(load_json(envelope)["payload"]))["predicate"]["model"]
     except (ValueError, KeyError, TypeError, binascii.Error):
         return None
     return str(model)

@@ -24,7 +24,7 @@ from headframe.config.plan.component import Component
 from headframe.config.plan.learner import LearnerConfig
 from headframe.config.plan.model import EnsembleConfig, ModelConfig
 from headframe.config.plan.task import TaskConfig
-from headframe.digests import canonical, digest, file_digest, umask
+from headframe.digests import canonical, digest, file_digest, load_json, umask
 from headframe.errors import DataError, HeadframeError
 from headframe.features.base import Encoder
 from headframe.features.spec import InputSpec
@@ -178,7 +178,7 @@ def load_predictor(
                 msg = f"member {name} of the bundle {folder} was trained for other classes or scales than the ensemble"
                 raise DataError(msg)
         combiner = build(learner.model)
-        combiner.restore(json.loads((folder / COMBINER).read_bytes()))
+        combiner.restore(load_json((folder / COMBINER).read_bytes()))
         return EnsemblePredictor(task, members, combiner)
     encoder: Encoder = build(learner.features.encoder)
     encoder.restore(manifest["features"])
@@ -200,7 +200,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise HeadframeError(f"{folder} is no bundle: {MANIFEST} is missing")
     try:
-        manifest: dict[str, Any] = json.loads(path.read_bytes())
+        manifest: dict[str, Any] = load_json(path.read_bytes())
         expected = manifest.pop("digest")
         version = manifest["format"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:

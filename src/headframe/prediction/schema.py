@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -12,12 +11,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headframe.cells.rules import CellRules
+from headframe.digests import load_json
 from headframe.errors import DataError, first_line, some
 from headframe.features.columns import first_empty, is_text
 from headframe.series.zones import is_zoned, parse_zoned, why_no_time
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+EXACT = 2**53
+"""From here on a float may stand for several whole numbers, so which of them is meant cannot be known."""
+
+SHOWN = 40
+"""Characters of a value or a type that a message shows."""
 
 
 def schema_to_json(schema: pa.Schema) -> list[dict[str, Any]]:
@@ -108,8 +115,12 @@ def cast_column(column: Any, field: pa.Field, *, parse_times: bool = False) -> A
     if not (related or pa.types.is_null(column.type)):
         raise DataError(f"column {field.name!r} holds {type_name(column.type)}, {expected}")
     try:
+        if pa.types.is_dictionary(column.type):
+            column = pc.cast(column, column.type.value_type)
+        if pa.types.is_floating(column.type) and pa.types.is_integer(field.type):
+            _require_exact(column, field.name)
         return pc.cast(column, field.type)
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise DataError(
             f"column {field.name!r} holds {type_name(column.type)}, {expected}: {first_line(error)}"
         ) from error
@@ -131,6 +142,19 @@ def _zoned(column: Any, field: pa.Field) -> pa.Array:
     return times
 
 
+def _require_exact(floats: Any, name: str) -> None:
+    """Refuse floats that stand for several whole numbers."""
+    wide = pc.cast(floats, pa.float64())
+    inexact = np.flatnonzero(np.asarray(pc.fill_null(pc.greater_equal(pc.abs(wide), float(EXACT)), False)))
+    if len(inexact):
+        row = int(inexact[0])
+        held = str(wide[row].as_py()).removesuffix(".0")
+        raise DataError(
+            f"column {name!r} holds {held} as a float in row {row + 1}; from {EXACT} on a float stands for several "
+            "whole numbers, so give whole numbers as such, without a decimal point"
+        )
+
+
 def type_family(kind: pa.DataType) -> str:
     """Return a name that types share whose values are cast to each other: text, number, time, or the type itself."""
     if is_text(kind):
@@ -150,7 +174,8 @@ def type_name(kind: pa.DataType) -> str:
     """Return the name of a type as error messages have it."""
     if isinstance(kind, pa.FixedShapeTensorType):
         return f"{kind.value_type} tensor of shape {tuple(kind.shape)}"
-    return "text" if is_text(kind) else str(kind)
+    name = str(kind)
+    return "text" if is_text(kind) else name if len(name) <= SHOWN else f"{name[:SHOWN]}..."
 
 
 def to_table(columns: Mapping[str, Any], schema: pa.Schema) -> pa.Table:
@@ -172,7 +197,8 @@ def parse_json(content: bytes) -> Any:
     """Return JSON as Python values.
 
     Raises:
-        ValueError: it is no JSON, or an object has a key twice, of which Python would keep the last.
+        ValueError: it is no JSON, or nested deeper than Python reads, or an object has a key twice, of which Python
+            would keep the last.
     """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -183,7 +209,7 @@ def parse_json(content: bytes) -> Any:
             raise ValueError(f"key {twice!r} came twice in one object")
         return found
 
-    return json.loads(content, object_pairs_hook=unique)
+    return load_json(content, object_pairs_hook=unique)
 
 
 def require_unique(names: Sequence[Any]) -> None:
@@ -208,12 +234,20 @@ def to_column(values: Any, field: pa.Field) -> pa.Array:
     except UnicodeEncodeError as error:
         raise DataError(f"column {field.name!r} holds text that is no Unicode: {first_line(error)}") from error
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
-        raise DataError(f"column {field.name!r} mixes types that do not fit one column: {first_line(error)}") from error
+        raise DataError(f"column {field.name!r} {_fault(values, error)}") from error
     if isinstance(values, list) and not pa.types.is_boolean(given.type) and bool in set(map(type, values)):
         position = next(place for place, value in enumerate(values, start=1) if isinstance(value, bool))
         msg = f"column {field.name!r} holds a truth value in row {position}, but {type_name(field.type)} was expected"
         raise DataError(msg)  # Arrow would take it for 0 or 1 among numbers
     return cast_column(given, field, parse_times=True)  # JSON and CSV have no type for times
+
+
+def _fault(values: Any, error: Exception) -> str:
+    """Return what is wrong with values of which Arrow makes no column."""
+    for row, value in enumerate(values, start=1):
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            return f"holds {str(value)[:SHOWN]} in row {row}, a whole number that 64 bits cannot hold"
+    return f"mixes types that do not fit one column: {first_line(error)}"
 
 
 def to_frame(rows: pa.Table) -> pd.DataFrame:

@@ -1,13 +1,13 @@
 """What MLflow stores of a version, compared with what its author signed: only the latter is believed."""
 
 import hashlib
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
 from headframe.config.plan.plan import VersionPlan, fingerprint_of
+from headframe.digests import load_json
 from headframe.errors import DataError, Refused, first_line
 from headframe.records import Provenance
 from headframe.registry.signature import SignedModel
@@ -101,7 +101,7 @@ def read_signed_json(content: bytes, version: ModelVersion, signed: SignedModel)
         Refused: it does not hold the plan that was signed.
     """
     try:
-        found: dict[str, Any] = json.loads(content)
+        found: dict[str, Any] = load_json(content)
         came = fingerprint_of(found)
     except ValueError:  # no JSON any more
         came = hashlib.sha256(content).hexdigest()

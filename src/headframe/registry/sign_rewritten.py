@@ -5,14 +5,13 @@ signature is believed. Where it is gone or damaged, nothing in MLflow is believe
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from headframe.config.plan.plan import VersionPlan
 from headframe.config.plan.promotion import TeamConfig
 from headframe.config.project import Project
-from headframe.digests import file_digest
+from headframe.digests import file_digest, load_json
 from headframe.errors import HeadframeError, Refused, Unavailable
 from headframe.records import Provenance
 from headframe.registry.compare_signed import validation_message
@@ -84,7 +83,7 @@ def _signed_digests(request: RegistrationRequest, version: ModelVersion, uri: st
             msg = f"{version.uri} cannot be signed again: {name} of its run cannot be fetched ({error})"
             raise Refused(f"{msg}; {_ADVICE}") from error
     try:
-        raw = json.loads(content[layout.PLAN])
+        raw = load_json(content[layout.PLAN])
         plan = VersionPlan.model_validate(raw, context={"trusted": tuple(Project(request.root).packages)})
         provenance = Provenance.model_validate_json(content[layout.PROVENANCE])
     except ValueError as error:

@@ -5,7 +5,6 @@ refused as much as one that was changed, since Python would import it from `code
 """
 
 import hashlib
-import json
 import pickletools
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -17,7 +16,7 @@ from typing import Any
 import yaml
 
 from headframe.config.plan.promotion import Role, TeamConfig
-from headframe.digests import file_digest
+from headframe.digests import file_digest, load_json
 from headframe.errors import Refused
 from headframe.registry.layout import CODE, MLMODEL, SIGNATURE
 from headframe.signing.envelope import sign_statement, verify_statement
@@ -175,7 +174,7 @@ def read_statement(content: bytes, trust: Trust, expected: Mapping[str, str] | N
 def _signers(text: str) -> set[str]:
     """Return the keys that an envelope names; none of what is no envelope."""
     try:
-        return {str(each["keyid"]) for each in json.loads(text)["signatures"]}
+        return {str(each["keyid"]) for each in load_json(text)["signatures"]}
     except (ValueError, KeyError, TypeError):
         return set()
 
@@ -214,7 +213,7 @@ def _refuse_pickle(folder: Path, files: Mapping[str, Path]) -> None:
     try:
         flavors = yaml.safe_load((folder / MLMODEL).read_bytes())["flavors"]
         loader = flavors["python_function"]["loader_module"]
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+    except (OSError, yaml.YAMLError, RecursionError, KeyError, TypeError) as error:
         msg = f"MLmodel does not say how the model is opened ({type(error).__name__}); register it again"
         raise Refused(msg) from error
     if set(flavors) != {"python_function"} or loader != LOADER:

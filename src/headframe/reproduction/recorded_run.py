@@ -1,11 +1,11 @@
 """The recorded run of a version, checked against its signature before any of it is used."""
 
 import hashlib
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from headframe.config.plan.plan import fingerprint_of
+from headframe.digests import load_json
 from headframe.errors import DataError, Refused
 from headframe.records import Lineage, Provenance
 from headframe.registry.compare_signed import read_signed_provenance, require_signed_tags
@@ -34,7 +34,7 @@ class RecordedRun:
     @property
     def content(self) -> dict[str, Any]:
         """The stored plan as JSON; read it only after its digest was checked."""
-        content: dict[str, Any] = json.loads(self.plan)
+        content: dict[str, Any] = load_json(self.plan)
         return content
 
     @property

@@ -46,7 +46,7 @@ def predict_to_file(model: str, source: str, target: Path, *, plan: Plan, root: 
         ConfigurationError: there is no such source, or `target` is no place for a Parquet file.
         DataError: the rows are not what the model takes.
     """
-    _require_place(target, source, root)
+    require_place(target, source, root)
     version, predictor = open_served_version(model, plan, uri, root)
     from headframe.prediction.threads import limited_threads  # noqa: PLC0415 - imports torch
 
@@ -119,7 +119,8 @@ def _forecast(predictor: Predictor, rows: Rows) -> Rows:
         )
 
 
-def _require_place(target: Path, source: str, root: Path) -> None:
+def require_place(target: Path, source: str, root: Path) -> None:
+    """Check, before a model is opened, that a file of predictions can be written; see `predict_to_file`."""
     folder = target.resolve().parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise HeadframeError(f"{target} cannot be written: {folder} is no folder that this user may write to")

@@ -1,6 +1,7 @@
 """Rows to predict for, streamed from a file or a data set with the columns that a model takes."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,19 @@ from headframe.config.plan.data import ROW_ID
 from headframe.config.targets.nearest import nearest
 from headframe.datasets.readers.base import ReadBatch, Reader, RejectedRow
 from headframe.datasets.readers.delimited import Delimited, text_reader
-from headframe.datasets.readers.lines import Row, rows_of
+from headframe.datasets.readers.lines import Row, open_text, rows_of
 from headframe.datasets.table import TABLE, Table
-from headframe.errors import ConfigurationError, DataError, first_line
-from headframe.prediction.schema import parse_json, require_columns, require_unique, to_column, to_table
+from headframe.errors import ConfigurationError, DataError, first_line, some
+from headframe.features.columns import is_text
+from headframe.prediction.schema import (
+    parse_json,
+    require_columns,
+    require_unique,
+    to_column,
+    to_table,
+    type_family,
+    type_name,
+)
 
 IDS = (ROW_ID, "row_id")
 """How a table and other files call the column of the rows' ids."""
@@ -31,11 +41,11 @@ def open_rows(source: str, root: Path, schema: pa.Schema, reader: Reader, size: 
     """Stream rows.
 
     Args:
-        source: a Parquet or JSON-lines file; text with a header, or a file as the data set's are; or the name of a
-            data set that was collected.
+        source: a Parquet file; JSON lines; text with a header, or a file as the data set's are, plain or gzip; or the
+            name of a data set that was collected.
         root: the project's folder.
         schema: the raw columns that the model takes; others are left out, except `row_id`, which names the rows where
-            it is none of them. Without it the rows' numbers, from 0, are their ids.
+            it is none of them. Without it the rows' numbers, from 1, are their ids.
         reader: of the files of the data set that the model was trained on.
         size: rows of each table but the last.
 
@@ -44,10 +54,23 @@ def open_rows(source: str, root: Path, schema: pa.Schema, reader: Reader, size: 
         DataError: a column is missing, came twice or is of another type, a row cannot be read, there are no rows,
             or the data set's table was changed.
     """
-    path = Path(source)
+    path = find_rows(source, root)
     readers: dict[str, Callable[[Path, pa.Schema, int], Rows]] = {
         ".parquet": _parquet, ".pq": _parquet, ".jsonl": _json_lines, ".ndjson": _json_lines,
     }  # fmt: skip
+    read = readers.get(_ending(path))
+    rows = read(path, schema, size) if read else _text(path, schema, reader)
+    return _numbered(_resized(rows, size), source, schema)
+
+
+def find_rows(source: str, root: Path) -> Path:
+    """Return the file with the rows to predict for, without reading them; see `open_rows`.
+
+    Raises:
+        ConfigurationError: there is no such file or data set.
+        DataError: the file is empty, or the data set's table was changed.
+    """
+    path = Path(source)
     if not path.suffix and "/" not in source:
         folder = root / "data" / source
         if not (folder / TABLE).is_file():
@@ -56,19 +79,27 @@ def open_rows(source: str, root: Path, schema: pa.Schema, reader: Reader, size: 
             raise ConfigurationError(msg)
         table = Table.open(folder)
         table.verify()
-        path = table.folder / TABLE
-    elif not path.is_file():
+        return table.folder / TABLE
+    if not path.is_file():
         raise ConfigurationError(f"{source} is no file; name a Parquet, JSON-lines or text file, or a data set")
-    elif path.stat().st_size == 0:
+    if path.stat().st_size == 0:
         raise DataError(f"{source} is empty; rows were expected")
-    read = readers.get(path.suffix.lower())
-    rows = read(path, schema, size) if read else _text(path, schema, reader)
-    return _numbered(_resized(rows, size), source, schema)
+    return path
+
+
+def _ending(path: Path) -> str:
+    """Return how a file's name ends, without `.gz`: what is packed is recognised by its bytes."""
+    name = path.name.lower().removesuffix(".gz")
+    return Path(name).suffix
 
 
 def _text(path: Path, schema: pa.Schema, reader: Reader) -> Rows:
     """Read a file of the data set's kind, or text that the ending of its name describes."""
-    delimiter = DELIMITERS.get(path.suffix.lower())
+    if _ending(path) == ".json":
+        raise DataError(
+            f"{path} is JSON, of which only JSON lines are read: write one object a line into a .jsonl file"
+        )
+    delimiter = DELIMITERS.get(_ending(path))
 
     def split(each: Delimited) -> Iterator[Row | RejectedRow]:
         return rows_of(path.name, path, each.delimiter, quoted=each.quoted, comment=each.comment)
@@ -88,7 +119,7 @@ def readable_rows(batches: Iterator[ReadBatch], source: Path | str) -> Iterator[
         if batch.rejected:
             first, *others = batch.rejected
             further = f" ({len(others):,} of the rows behind it cannot be read, either)" if others else ""
-            raise DataError(f"{source}: line {first.position} {first.reason}{further}; correct it or leave it out")
+            raise DataError(f"{source}: line {first.position}{first.joined}{further}; correct it or leave it out")
         yield batch.rows
 
 
@@ -108,16 +139,44 @@ def _parquet(path: Path, schema: pa.Schema, size: int) -> Rows:
     try:
         with pq.ParquetFile(path, pre_buffer=False) as file:  # which would read ahead without a bound
             wanted = _wanted(file.schema_arrow.names, schema, path)
+            start = 1
             for batch in file.iter_batches(size, columns=wanted):
                 rows = pa.table(batch)
-                shaped = _in_shape(rows, schema)
-                if len(wanted) > len(schema):
-                    shaped = shaped.append_column(ROW_ID, rows.column(wanted[-1]).cast(pa.string()))
+                rows.validate(full=True)  # text may be no UTF-8
+                with _rows_from(path, "row", start):
+                    shaped = _in_shape(rows, schema)
+                    if len(wanted) > len(schema):
+                        shaped = shaped.append_column(ROW_ID, _ids(rows.column(wanted[-1]), wanted[-1]))
                 yield shaped
-    except (pa.ArrowInvalid, OSError) as error:  # Arrow calls a damaged page an error of input
+                start += rows.num_rows
+    except (pa.ArrowException, OSError) as error:  # Arrow calls a damaged page an error of input
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise DataError(f"{path} is no Parquet file that can be read: {first_line(error)}") from error
+
+
+@contextmanager
+def _rows_from(path: Path, what: str, start: int) -> Iterator[None]:
+    """Let an error that counts rows from the beginning of a part of a file say which part, and which file."""
+    try:
+        yield
+    except DataError as error:
+        where = f", in the part that begins with {what} {start}" if start > 1 else ""
+        raise DataError(f"{path}{where}: {error}") from error
+
+
+def _ids(column: Any, name: str) -> Any:
+    """Return the rows' ids as text.
+
+    Raises:
+        DataError: they are of a type that may be written in several ways, such as fractions, or in none.
+    """
+    inner = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    whole = pa.types.is_integer(inner) or pa.types.is_null(inner)
+    if not (whole or is_text(inner) or type_family(inner).startswith("time")):
+        msg = f"column {name!r} names the rows, but holds {type_name(inner)}; write its names as text or whole numbers"
+        raise DataError(msg)
+    return column.cast(inner).cast(pa.string())
 
 
 def _in_shape(rows: pa.Table, schema: pa.Schema) -> pa.Table:
@@ -130,21 +189,30 @@ def _in_shape(rows: pa.Table, schema: pa.Schema) -> pa.Table:
 
 def _json_lines(path: Path, schema: pa.Schema, size: int) -> Rows:
     came: set[str] = set()
-    with path.open("rb") as lines:
+    with open_text(path) as lines:
         numbered = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
         while chosen := list(islice(numbered, size)):
             records = [_record(path, number, line, schema) for number, line in chosen]
             came.update(*records)
-            rows = to_table({name: [record.get(name) for record in records] for name in schema.names}, schema)
-            for name in [each for each in IDS if each in came and each not in schema.names][:1]:
-                ids = [None if record.get(name) is None else str(record[name]) for record in records]
-                rows = rows.append_column(ROW_ID, to_column(ids, pa.field(name, pa.string())))
+            with _rows_from(path, "line", chosen[0][0]):
+                rows = to_table({name: [record.get(name) for record in records] for name in schema.names}, schema)
+                for name in [each for each in IDS if each in came and each not in schema.names][:1]:
+                    ids = [_id(record.get(name), name, row) for row, record in enumerate(records, start=1)]
+                    rows = rows.append_column(ROW_ID, to_column(ids, pa.field(name, pa.string())))
             yield rows
     try:
         # An optional column may be left out in any row, but one that never came is misspelt.
         require_columns(came if came else schema.names, schema)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
+
+
+def _id(value: Any, name: str, row: int) -> str | None:
+    """Return the id that a record has, as text."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, str | int)):
+        held = f"holds a {type(value).__name__} in row {row}"
+        raise DataError(f"column {name!r} names the rows, but {held}; write its names as text or whole numbers")
+    return None if value is None else str(value)
 
 
 def _record(path: Path, number: int, line: bytes, schema: pa.Schema) -> dict[str, Any]:
@@ -156,7 +224,7 @@ def _record(path: Path, number: int, line: bytes, schema: pa.Schema) -> dict[str
         raise DataError(f"{path}: line {number} is no JSON object with a value for each column")
     lacking = [each.name for each in schema if not each.nullable and each.name not in record]
     if lacking:
-        raise DataError(f"{path}: line {number}: column {lacking[0]!r} is missing; came: {', '.join(record)}")
+        raise DataError(f"{path}: line {number}: column {lacking[0]!r} is missing; came: {some(record)}")
     return record
 
 
@@ -190,7 +258,7 @@ def _numbered(tables: Rows, source: str, schema: pa.Schema) -> Rows:
             if names.null_count:
                 raise DataError(f"{source}: a row has no {IDS[-1]}; give each row one, or leave the column out")
         else:
-            names = pa.array(range(start, start + table.num_rows))
+            names = pa.array(range(start + 1, start + 1 + table.num_rows))
         yield table.select(range(len(schema))).add_column(0, ROW_ID, names.cast(pa.string()))
         start += table.num_rows
     if not start:

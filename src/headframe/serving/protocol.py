@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from headframe.datasets.readers.base import Reader, RejectedRow
+from headframe.datasets.readers.base import LONGEST_SIGNATURE, Reader, RejectedRow, refuse_foreign
 from headframe.datasets.readers.delimited import Delimited, text_reader
 from headframe.datasets.readers.lines import Row, rows_in
 from headframe.errors import ConfigurationError, DataError, some
@@ -87,8 +87,9 @@ def _from_csv(body: bytes, schema: pa.Schema, reader: Reader) -> tuple[dict[str,
     def split(each: Delimited) -> Iterator[Row | RejectedRow]:
         return rows_in("the body", io.BytesIO(body), ",", quoted=each.quoted, comment=each.comment)
 
+    refuse_foreign("the body", body[:LONGEST_SIGNATURE])
     chosen = text_reader(reader, ",", schema, split) or Delimited()
-    batches = [*readable_rows(chosen.read_text("the body", split, schema, ()), "the body")]
+    batches = [*readable_rows(chosen.read_text("the body", split, schema, (), foreign=True), "the body")]
     if not batches:
         return {name: [] for name in schema.names}, {}
     rows = pa.Table.from_batches(batches)
@@ -98,7 +99,7 @@ def _from_csv(body: bytes, schema: pa.Schema, reader: Reader) -> tuple[dict[str,
 def _from_json(body: bytes, schema: pa.Schema) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         content = parse_json(body)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise DataError(f"the body is no JSON: {error}") from error
     _require_type(content, dict, "the body", f"an object with one of {', '.join(FORMATS)}")
     unknown = [key for key in content if key not in (*FORMATS, PARAMS)]
@@ -108,7 +109,7 @@ def _from_json(body: bytes, schema: pa.Schema) -> tuple[dict[str, Any], dict[str
     if len(given) != 1:
         msg = f"the body has {' and '.join(given) or 'no rows'}; expected exactly one of {', '.join(FORMATS)}"
         raise DataError(msg)
-    params = content.get(PARAMS) or {}
+    params = {} if content.get(PARAMS) is None else content[PARAMS]
     _require_type(params, dict, PARAMS, "an object")
     value = content[given[0]]
     columns = _from_split(value) if given[0] == "dataframe_split" else _from_rows(given[0], value, schema)

@@ -7,13 +7,12 @@ JSON, so that equal content has an equal digest.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from headframe.digests import canonical
+from headframe.digests import canonical, load_json
 from headframe.errors import Refused
 from headframe.signing.keys import SigningKey
 from headframe.signing.trust import Signer, Trust
@@ -79,8 +78,8 @@ def verify_statement(text: str, kind: str, trust: Trust) -> SignedStatement:
     from securesystemslib.exceptions import FormatError, VerificationError  # noqa: PLC0415 - only checking needs it
 
     try:
-        envelope = Envelope.from_dict(json.loads(text))
-        statement = json.loads(envelope.payload)
+        envelope = Envelope.from_dict(load_json(text))
+        statement = load_json(envelope.payload)
         subjects = {each["name"]: each["digest"]["sha256"] for each in statement["subject"]}
         predicate, payload = statement["predicateType"], dict(statement["predicate"])
     except (ValueError, KeyError, TypeError, AttributeError, FormatError) as error:

@@ -1,12 +1,15 @@
 """What is read from source is what the classes themselves accept."""
 
+import dataclasses
 import importlib
+import inspect
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from omegaconf import OmegaConf
 
 from headframe.config.build import build
@@ -14,8 +17,8 @@ from headframe.config.plan.component import Component
 from headframe.config.plan.model import EnsembleConfig, ModelConfig
 from headframe.config.plan.task import TaskConfig
 from headframe.config.project import Project
-from headframe.config.targets.find_definition import find_definition
-from headframe.config.targets.signature import check_arguments, parameters_of
+from headframe.config.targets.find_definition import components_in, find_definition, module_file
+from headframe.config.targets.signature import check_arguments, missing_arguments, parameters_of
 from headframe.config.targets.value_types import ANYTHING
 from headframe.errors import ConfigurationError
 
@@ -36,6 +39,17 @@ ESTIMATORS = [
     "sklearn.svm.SVC",
 ]
 VALUES = [-1, -0.5, 0, 0.0, 0.3, 1, 1.0, 1.5, 2, 300, 2**32, "sqrt", "balanced", "lbfgs", "auto", "nonsense", None]
+
+
+def _targets(node: yaml.Node | None) -> list[yaml.Node]:
+    """Return each value of a key `_target_` in a YAML document."""
+    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    found = [value for key, value in pairs if key.value == "_target_"]
+    return found + [each for _, value in pairs for each in _targets(value)]
+
+
+def _fields(target: Any) -> set[str]:
+    return {field.name for field in dataclasses.fields(target)} if dataclasses.is_dataclass(target) else set()
 
 
 @pytest.mark.parametrize("target", ESTIMATORS)
@@ -153,7 +167,7 @@ def test_a_class_is_read_through_its_bases_and_without_its_class_variables(tmp_p
     assert verdict(level=-2, names=["a"]) == verdict(level=None) == ""
     assert verdict(level=3) == "thing.level=3: Renamed expects a whole number (at least -2, at most 2) or null"
     assert verdict(level=True) != ""
-    assert verdict(names=["a", 3]) == "thing.names=['a', 3]: Renamed expects a list, each text"
+    assert verdict(names=["a", 3]).startswith("thing.names=['a', 3]: Renamed expects a list, each text; YAML takes 012")
     assert verdict(kind="y").startswith("thing.kind: Renamed has no such setting")
     check_arguments("thing", {"_target_": "mine.parts.Open", "whatever": 3}, tmp_path)
 
@@ -162,15 +176,89 @@ def test_a_class_is_read_through_its_bases_and_without_its_class_variables(tmp_p
     "file", sorted(REPOSITORY.conf.rglob("*.yaml")), ids=lambda file: f"{file.parent.name}-{file.stem}"
 )
 def test_every_shipped_component_keeps_its_own_ranges(file: Path) -> None:
-    def nodes(value: Any) -> list[dict[str, Any]]:
+    def nodes(key: str, value: Any) -> list[tuple[str, dict[str, Any]]]:
         if not isinstance(value, dict):
             return []
-        return [*([value] if "_target_" in value else []), *(one for inner in value.values() for one in nodes(inner))]
+        own = [(key, value)] if "_target_" in value else []
+        return [*own, *(one for name, inner in value.items() for one in nodes(name, inner))]
 
     parts = {"task": (TaskConfig,), "model": (ModelConfig, EnsembleConfig), "features": (Component,)}
     schema = {"defaults"}
     for part in parts.get(file.parent.name, (Component,)):
         schema |= {field.alias or name for name, field in part.model_fields.items()}
-    for node in nodes(OmegaConf.to_container(OmegaConf.load(file))):
+    for key, node in nodes(file.parent.name, OmegaConf.to_container(OmegaConf.load(file))):
         augments = {"takes"} if node["_target_"].startswith("headframe.features.augment.") else set()
-        check_arguments(file.stem, node, SOURCE, schema | augments)
+        check_arguments(key, node, SOURCE, schema | augments)
+        assert missing_arguments(key, node, SOURCE) == []
+
+
+TARGETS = sorted(
+    {
+        str(node.value)
+        for file in REPOSITORY.conf.rglob("*.yaml")
+        for mapping in yaml.compose_all(file.read_text())
+        for node in _targets(mapping)
+    }
+)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_arguments_without_a_default_are_those_that_python_asks_for(target: str) -> None:
+    module, _, name = target.rpartition(".")
+    signature = inspect.signature(getattr(importlib.import_module(module), name))
+    found = parameters_of(target, SOURCE)
+    assert found is not None
+    assert {key: each.required for key, each in found.items()} == {
+        key: parameter.default is parameter.empty for key, parameter in signature.parameters.items()
+    }
+
+
+@pytest.mark.parametrize("module", sorted({target.rpartition(".")[0] for target in TARGETS} | {"torch.optim"}))
+def test_what_is_suggested_for_a_misspelt_target_is_of_the_kind(module: str) -> None:
+    """Each suggestion is defined in that module, can be built, and has what the others have that a plan names."""
+    loaded = importlib.import_module(module)
+    shipped = [getattr(loaded, target.rpartition(".")[2]) for target in TARGETS if target.rpartition(".")[0] == module]
+    suggested = [getattr(loaded, name) for name in components_in(module, SOURCE)]
+    assert {*shipped} <= {*suggested}
+    is_package = str(module_file(module, SOURCE)).endswith("__init__.py")
+    for each in suggested:
+        assert is_package or each.__module__ == module
+        assert not inspect.isabstract(each)
+        assert all(isinstance(each, type) == isinstance(other, type) for other in shipped)
+    methods = [{name for name in dir(each) if not name.startswith("_")} for each in shipped if isinstance(each, type)]
+    if methods and not is_package:
+        common = set.intersection(*methods) - {"columns", "by_time", "disjoint", *_fields(shipped[0])}
+        assert all(common <= {*dir(each)} for each in suggested)
+
+
+def test_a_splitter_that_is_none_is_refused_with_the_splitters() -> None:
+    with pytest.raises(ConfigurationError, match=r"; choose one of HashSplitter, PredefinedSplitter, TimeSplitter$"):
+        check_arguments("dataset.split", {"_target_": "headframe.datasets.splits.Zzz"}, SOURCE)
+
+
+def test_what_training_passes_is_not_asked_for() -> None:
+    for key, target, missing in (
+        ("optimizer", "torch.optim.adamw.AdamW", []),
+        ("scheduler", "headframe.training.schedules.constant", []),
+        ("model", "headframe.models.mlp.MLP", []),
+        ("baseline.model", "headframe.models.forecast.ChannelLinear", []),
+        ("model", "sklearn.ensemble.VotingClassifier", ["model.estimators"]),
+        ("features.encoder", "headframe.features.windows.Windows", ["features.encoder.lookback"]),
+        ("features.augment.shift", "headframe.features.augment.RandomShift", ["features.augment.shift.pixels"]),
+    ):
+        assert missing_arguments(key, {"_target_": target}, SOURCE) == missing
+
+
+@pytest.mark.parametrize(
+    ("key", "target", "argument"),
+    [
+        ("optimizer", "torch.optim.adamw.AdamW", "params"),
+        ("scheduler", "headframe.training.schedules.constant", "optimizer"),
+        ("scheduler", "headframe.training.schedules.constant", "total_steps"),
+        ("baseline.model", "headframe.models.mlp.MLP", "inputs"),
+    ],
+)
+def test_what_training_passes_is_no_setting_and_not_suggested(key: str, target: str, argument: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"{key}\.{argument}: .* has no such setting; ") as refused:
+        check_arguments(key, {"_target_": target, argument: 1}, SOURCE)
+    assert f"{argument}" not in str(refused.value).partition("; ")[2]

@@ -1,6 +1,6 @@
 """The part of a plan that says what a data set is: sources, reader, columns, contract, split."""
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from headframe.config.plan.component import COLUMN_TYPES, DECLARED, Component, Name, narrow
 from headframe.config.targets.find_definition import submodules
 from headframe.config.targets.nearest import nearest
+from headframe.config.targets.value_types import quotes_advice
 from headframe.digests import Record
 from headframe.errors import some
 
@@ -77,6 +78,15 @@ class ColumnContract(Record):
     matches: str | None = None  # regular expression that a string must match
     shape: tuple[int, ...] | None = None  # of a tensor, e.g. (height, width, channels)
     zone: Zone | None = None  # time zone of times that say none, such as `Europe/Berlin`
+
+    @field_validator("one_of", mode="before")
+    @classmethod
+    def _values_are_labels(cls, values: Any) -> Any:
+        for value in values if isinstance(values, list | tuple) else ():
+            if not isinstance(value, str | int) and not (isinstance(value, float) and value.is_integer()):
+                msg = f"it holds {value!r}; expected texts, whole numbers or truth values{quotes_advice(value)}"
+                raise ValueError(msg)
+        return values
 
     @field_validator("dtype")
     @classmethod

@@ -2,7 +2,7 @@
 
 import ast
 import importlib.util
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -133,6 +133,69 @@ def find_definition(module: str, name: str, own_source: Path) -> TargetDefinitio
         relative = "." * node.level + (node.module or "")
         module, name = importlib.util.resolve_name(relative, package) if node.level else relative, alias.name
     return None
+
+
+def components_in(module: str, own_source: Path) -> list[str]:
+    """Return the public names of a module that a `_target_` may mean, as far as the source shows it.
+
+    Of a module they are the classes that derive from an abstract class, else those that derive from any, else those
+    that do something; without classes, the functions. What merely helps them is left out. Of a package, they are the
+    classes that do something.
+    """
+    is_package = (module_file(module, own_source) or Path()).name == "__init__.py"
+    public = sorted(name for name in names_in(module, own_source) or () if not name.startswith("_"))
+    found = {name: find_definition(module, name, own_source) for name in public}
+    own = {name: each for name, each in found.items() if each is not None and (is_package or each.module == module)}
+    lineages = {name: [*_lineage(each, own_source)] for name, each in own.items()}
+    classes = {name: line for name, line in lineages.items() if line and not _is_abstract(line[0])}
+    acting = {name: line for name, line in classes.items() if any(map(_acts, line))}
+    derived = [name for name, line in acting.items() if any(map(_is_abstract, line))]
+    inherited = [name for name, line in acting.items() if len(line) > 1]
+    functions = [name for name, each in own.items() if isinstance(each.node, ast.FunctionDef)]
+    if is_package:
+        return [name for name, line in acting.items() if not _is_base_of_all(line[0], acting)] or functions
+    return derived or inherited or list(acting) or functions
+
+
+def _is_base_of_all(node: ast.ClassDef, lineages: Mapping[str, list[ast.ClassDef]]) -> bool:
+    return len(lineages) > 1 and all(node in line for line in lineages.values())
+
+
+def _lineage(found: TargetDefinition, own_source: Path) -> Iterator[ast.ClassDef]:
+    """Yield a class and its bases, as far as they are found."""
+    if not isinstance(found.node, ast.ClassDef):
+        return
+    yield found.node
+    for base in found.node.bases:
+        definition = find_definition(found.module, base.id, own_source) if isinstance(base, ast.Name) else None
+        if definition is not None:
+            yield from _lineage(definition, own_source)
+
+
+def _is_abstract(node: ast.ClassDef) -> bool:
+    """Return whether a class cannot be built, as its own statement says."""
+    bases = (*node.bases, *(keyword.value for keyword in node.keywords))
+    return any(ast.unparse(base).partition("[")[0] in {"ABC", "ABCMeta", "Protocol"} for base in bases)
+
+
+def _acts(node: ast.ClassDef) -> bool:
+    """Return whether a class has a public method, or a base elsewhere that may have some, as `nn.Module`."""
+    methods = [
+        item.name
+        for item in node.body
+        if isinstance(item, ast.FunctionDef) and "property" not in map(ast.unparse, item.decorator_list)
+    ]
+    return any(isinstance(base, ast.Attribute) for base in node.bases) or any(
+        name == "__call__" or not name.startswith("_") for name in methods
+    )
+
+
+def has_method(target: str, name: str, own_source: Path) -> bool:
+    """Return whether a class, `package.module.Class`, or a base whose source is found, defines a method."""
+    module, _, class_name = target.rpartition(".")
+    found = find_definition(module, class_name, own_source)
+    lineage = _lineage(found, own_source) if found is not None else ()
+    return any(isinstance(item, ast.FunctionDef) and item.name == name for each in lineage for item in each.body)
 
 
 def class_constant(target: str, name: str, own_source: Path) -> Any:

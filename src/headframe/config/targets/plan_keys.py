@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from headframe.config.plan.model import EnsembleConfig, MemberConfig, ModelConfig
 from headframe.config.plan.plan import Plan
 from headframe.config.plan.trainer import TrainerConfig
-from headframe.config.targets.signature import parameters_of
+from headframe.config.targets.signature import settings_of
 
 
 def walk(tree: Any, path: Sequence[str]) -> Any:
@@ -27,8 +27,8 @@ def keys_at(path: Sequence[str], tree: Any, own_source: Path) -> set[str]:
     """
     node = walk(tree, path)
     present = node if isinstance(node, Mapping) else {}
-    target = present.get("_target_")
-    parameters = parameters_of(target, own_source) if isinstance(target, str) else None
+    known = isinstance(present.get("_target_"), str)
+    parameters = settings_of(".".join(path), present, own_source) if known else None
     return {*map(str, present), *schema_keys(path, tree), *(parameters or ())} - {"_target_"}
 
 

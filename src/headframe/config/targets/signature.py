@@ -12,10 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from headframe.config.targets import value_types
-from headframe.config.targets.find_definition import TargetDefinition, find_definition, module_file, names_in
+from headframe.config.targets.find_definition import (
+    TargetDefinition,
+    components_in,
+    find_definition,
+    has_method,
+    module_file,
+    names_in,
+)
 from headframe.config.targets.nearest import nearest
 from headframe.config.targets.sklearn_constraints import constraints
-from headframe.config.targets.value_types import ANYTHING, ValueType
+from headframe.config.targets.value_types import ANYTHING, ValueType, quotes_advice
 from headframe.errors import ConfigurationError
 
 Parameters = dict[str, ValueType]
@@ -34,6 +41,13 @@ WITHOUT_CONSTRUCTOR = frozenset({"ABC", "Generic", "Protocol", "object"})
 
 ODD = {"odd": True}
 """What `Field(json_schema_extra=...)` says of whole numbers that must be odd."""
+
+PASSED: dict[str, tuple[int, tuple[str, ...]]] = {
+    "optimizer": (1, ()),  # the weights
+    "scheduler": (1, ("total_steps", "steps_per_epoch")),  # besides the optimiser
+    "model": (2, ()),  # the shapes of inputs and outputs, where it is a network and not an estimator or an ensemble
+}
+"""What training passes to components of these places: how many arguments by position, and which by name."""
 
 SETTINGS = frozenset({"_target_", "tiny"})
 """Keys that every component may have besides its target's arguments."""
@@ -57,9 +71,9 @@ def check_arguments(path: str, node: Mapping[str, Any], own_source: Path, schema
         raise ConfigurationError(f"{path}._target_={target}: there is no module {module}; write package.module.Name")
     known = names_in(module, own_source)
     if known is not None and name not in known:
-        public = {one for one in known if not one.startswith("_")}
-        raise ConfigurationError(f"{path}._target_={target}: {module} defines no {name}; {nearest(name, public)}")
-    parameters = parameters_of(target, own_source)
+        hint = nearest(name, components_in(module, own_source))
+        raise ConfigurationError(f"{path}._target_={target}: {module} defines no {name}; {hint}")
+    parameters = settings_of(path, node, own_source)
     if parameters is None:
         return
     given = [(path, key, value) for key, value in node.items() if key not in schema]
@@ -71,7 +85,35 @@ def check_arguments(path: str, node: Mapping[str, Any], own_source: Path, schema
         expected = parameters[key]
         if not expected.accepts(value):
             hint = f"; {nearest(value, expected.choices)}" if isinstance(value, str) and expected.choices else ""
+            hint += quotes_advice(value, expected.accepts)
             raise ConfigurationError(f"{place}.{key}={value!r}: {name} expects {expected.description}{hint}")
+
+
+def missing_arguments(path: str, node: Mapping[str, Any], own_source: Path) -> list[str]:
+    """Return the keys of the arguments that the target of `node` cannot do without, and that nothing gives it.
+
+    Args:
+        path: the key of the node in the plan.
+        node: a mapping with `_target_`.
+        own_source: the project's `src/`.
+    """
+    settings = settings_of(path, node, own_source) or {}
+    return [f"{path}.{key}" for key, expected in settings.items() if expected.required and key not in node]
+
+
+def settings_of(path: str, node: Mapping[str, Any], own_source: Path) -> Parameters | None:
+    """Return the parameters of the target of `node` that a plan may set; None where the source does not show them.
+
+    Those that training passes by itself are not among them; see `missing_arguments`.
+    """
+    target, place = str(node["_target_"]), path.rpartition(".")[2]
+    parameters = parameters_of(target, own_source)
+    if parameters is None:
+        return None
+    positional, named = PASSED.get(place, (0, ()))
+    if place == "model" and ("members" in node or has_method(target, "fit", own_source)):
+        positional = 0
+    return {key: parameters[key] for key in [*parameters][positional:] if key not in named}
 
 
 @lru_cache(maxsize=512)
@@ -89,7 +131,14 @@ def parameters_of(target: str, own_source: Path) -> Parameters | None:
     ranges = constraints(found, own_source) if module.startswith("sklearn.") else {}
     if module.startswith("torch.optim"):
         ranges = TORCH_OPTIM
-    return {key: ranges.get(key, expected) for key, expected in parameters.items()}
+    return {
+        key: expected
+        if key not in ranges
+        else replace(ranges[key], required=True)
+        if expected.required
+        else ranges[key]
+        for key, expected in parameters.items()
+    }
 
 
 def _constructor(found: TargetDefinition, own_source: Path) -> Parameters | None:
@@ -114,7 +163,7 @@ def _constructor(found: TargetDefinition, own_source: Path) -> Parameters | None
     if not any(isinstance(mark, ast.Name) and mark.id == "dataclass" for mark in marks):
         return inherited
     fields = {
-        item.target.id: _value_type(item.annotation, found.module, own_source)
+        item.target.id: _parameter(_value_type(item.annotation, found.module, own_source), has_default=_default(item))
         for item in node.body
         if isinstance(item, ast.AnnAssign)
         and isinstance(item.target, ast.Name)
@@ -126,11 +175,26 @@ def _constructor(found: TargetDefinition, own_source: Path) -> Parameters | None
 def _parameters(function: ast.FunctionDef, module: str, own_source: Path, skip: int = 0) -> Parameters | None:
     if function.args.kwarg is not None:
         return None
-    positional = [*function.args.posonlyargs, *function.args.args][skip:]
+    positional = [*function.args.posonlyargs, *function.args.args]
+    without = len(positional) - len(function.args.defaults)
+    defaults = [place >= without for place in range(len(positional))]
+    defaults += [default is not None for default in function.args.kw_defaults]
+    arguments = zip((*positional, *function.args.kwonlyargs), defaults, strict=True)
     return {
-        argument.arg: _value_type(argument.annotation, module, own_source)
-        for argument in (*positional, *function.args.kwonlyargs)
+        argument.arg: _parameter(_value_type(argument.annotation, module, own_source), has_default=has_default)
+        for argument, has_default in [*arguments][skip:]
     }
+
+
+def _parameter(expected: ValueType, *, has_default: bool) -> ValueType:
+    return expected if has_default else replace(expected, required=True)
+
+
+def _default(field: ast.AnnAssign) -> bool:
+    """Return whether a field of a dataclass has a default."""
+    if isinstance(field.value, ast.Call) and isinstance(field.value.func, ast.Name) and field.value.func.id == "field":
+        return any(keyword.arg in {"default", "default_factory"} for keyword in field.value.keywords)
+    return field.value is not None
 
 
 def _value_type(
@@ -168,8 +232,8 @@ def _value_type(
             return value_types.sequence(
                 inner(_elements(inside)[0]), given.get("min_length", 0), given.get("max_length", float("inf"))
             )
-        case ast.Subscript(value=ast.Name(id="Mapping" | "dict")):
-            return value_types.MAPPING
+        case ast.Subscript(value=ast.Name(id="Mapping" | "dict"), slice=ast.Tuple(elts=[key, item])):
+            return value_types.mapping(inner(key), inner(item))
         case ast.Name(id=name):
             found = find_definition(module, name, own_source)
             if found is not None and isinstance(found.node, ast.Assign | ast.AnnAssign):

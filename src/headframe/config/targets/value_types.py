@@ -1,7 +1,7 @@
 """Types of values: which YAML values a setting accepts, and how a message describes them."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +16,14 @@ class ValueType:
         choices: the texts among them, where they can be listed.
         refers_to: what of the data set the values name: `inputs`, `target` or `columns`, of one type where it follows a
             colon; empty for nothing.
+        required: of a parameter: whether it has no default.
     """
 
     description: str
     accepts: Callable[[Any], bool]
     choices: tuple[str, ...] = ()
     refers_to: str = ""
+    required: bool = False
 
 
 ANYTHING = ValueType("anything", lambda _: True)
@@ -78,6 +80,55 @@ def sequence(item: ValueType, least: int = 0, most: float = math.inf) -> ValueTy
     length = f" of {least}" if least == most else f" of {least} or more" if least else ""
     description = f"a list{length}" if item is ANYTHING else f"a list{length}, each {item.description}"
     return ValueType(description, accepts, refers_to=item.refers_to)
+
+
+def mapping(key: ValueType, value: ValueType) -> ValueType:
+    """Return the type of keys with values, each of one type."""
+
+    def accepts(given: Any) -> bool:
+        return isinstance(given, Mapping) and all(map(key.accepts, given)) and all(map(value.accepts, given.values()))
+
+    parts = [f"{name} {kind.description}" for name, kind in (("keys", key), ("values", value)) if kind is not ANYTHING]
+    return ValueType(f"{MAPPING.description}: {', '.join(parts)}" if parts else MAPPING.description, accepts)
+
+
+def quotes_advice(value: Any, accepts: Callable[[Any], bool] = lambda _: True) -> str:
+    """Return the end of a message on a value that YAML does not take for text, but would in quotes.
+
+    >>> quotes_advice(["maybe", True])
+    '; YAML takes yes, no, on, off, true and false for truth values: write "yes" or the like in quotes'
+    >>> quotes_advice("text")
+    ''
+
+    Args:
+        value: as it came from YAML; may hold others.
+        accepts: whether a value would do; without quotes it does not.
+    """
+    other = next((each for each in _leaves(value) if not isinstance(each, str)), "")
+    if isinstance(other, str) or not accepts(_in_quotes(value)):
+        return ""
+    if isinstance(other, bool):
+        return '; YAML takes yes, no, on, off, true and false for truth values: write "yes" or the like in quotes'
+    if other is None:
+        return '; YAML takes null, ~ and nothing for no value: write "null" or the like in quotes'
+    return f'; YAML takes 012, 1_000 or 1e3 for numbers, here for {other!r}: write it in quotes, as in "012"'
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, Mapping):
+        yield from value
+        yield from _leaves(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _leaves(each)
+    else:
+        yield value
+
+
+def _in_quotes(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _in_quotes(each) for key, each in value.items()}
+    return [_in_quotes(each) for each in value] if isinstance(value, list | tuple) else str(value)
 
 
 def union(types: Iterable[ValueType]) -> ValueType:

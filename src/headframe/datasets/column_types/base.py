@@ -19,6 +19,7 @@ class ColumnType:
     Attributes:
         stored: the Arrow type, where it is the same for all columns.
         constraints: keys of the contract, besides `nullable`, that are checked on its cells.
+        listed: of which of Python's types the values are that the contract's `one_of` lists.
         needs: keys of the contract that it cannot do without.
         in_cell: whether a value can be read from one cell of text or one number.
         ordered: whether cells are in an order that can be that of time.
@@ -29,6 +30,7 @@ class ColumnType:
 
     stored: ClassVar[pa.DataType]
     constraints: ClassVar[tuple[str, ...]]
+    listed: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ()
     in_cell: ClassVar[bool] = True
     ordered: ClassVar[bool] = False

@@ -11,4 +11,5 @@ class Bool(ColumnType):
     """True or false."""
 
     stored: ClassVar[pa.DataType] = pa.bool_()
+    listed: ClassVar[tuple[str, ...]] = ("bool",)
     constraints: ClassVar[tuple[str, ...]] = ("one_of", "unique")

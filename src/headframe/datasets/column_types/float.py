@@ -13,6 +13,7 @@ class Float(ColumnType):
     """Finite numbers of 64 bits."""
 
     stored: ClassVar[pa.DataType] = pa.float64()
+    listed: ClassVar[tuple[str, ...]] = ("int",)
     constraints: ClassVar[tuple[str, ...]] = ("min", "max", "one_of", "unique")
     ordered: ClassVar[bool] = True
 

@@ -14,6 +14,7 @@ class Int(ColumnType):
     """Whole numbers of 64 bits."""
 
     stored: ClassVar[pa.DataType] = pa.int64()
+    listed: ClassVar[tuple[str, ...]] = ("int",)
     constraints: ClassVar[tuple[str, ...]] = ("min", "max", "one_of", "unique")
     ordered: ClassVar[bool] = True
 

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import re
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,16 @@ from headframe.errors import DataError, HeadframeError
 
 GZIP = b"\x1f\x8b"
 READ_BYTES = 2**18  # that are unpacked at once
+LONGEST_SIGNATURE = 16
+FOREIGN = {
+    rb"\xff\xfe|\xfe\xff|[^\0]\0[^\0]\0|\0[^\0]\0[^\0]|[^\0]\0\0\0": "text in UTF-16 or UTF-32; save it as UTF-8",
+    rb"PK\x03\x04": "a ZIP archive, as Excel's workbooks are; unpack it, or save its sheet as CSV in UTF-8",
+    rb"\xd0\xcf\x11\xe0": "a workbook of Excel; save its sheet as CSV in UTF-8",
+    rb"BZh[1-9]1AY&SY|\xfd7zXZ\0|\x28\xb5\x2f\xfd|7z\xbc\xaf": "compressed otherwise than by gzip; unpack it",
+    rb"PAR1[\0-\x1f]": "a Parquet file; let its name end in .parquet",
+    rb"ARROW1\0|FEA1": "an Arrow file; write it as Parquet",
+}
+"""How files begin that are no text in UTF-8, and what to do with them."""
 RAW_LENGTH = 2000  # characters of an unreadable row that are stored
 
 
@@ -36,6 +47,11 @@ class RejectedRow:
     position: int
     reason: str
     raw: str
+
+    @property
+    def joined(self) -> str:
+        """The reason as it continues a sentence that ends with the position."""
+        return f", {self.reason}" if self.reason.startswith("column ") else f" {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -106,6 +122,30 @@ def open_bytes(file: Path) -> Iterator[BinaryIO]:
             raise DataError(f"{file} is empty; a file with rows was expected")
         bytes_in = gzip.GzipFile(fileobj=plain) if start == GZIP else plain
         yield io.BufferedReader(_NamedStream(file, cast("BinaryIO", bytes_in)), READ_BYTES)
+
+
+@contextmanager
+def open_text(file: Path) -> Iterator[BinaryIO]:
+    """Open a file as `open_bytes` does, for reading lines of UTF-8.
+
+    Raises:
+        DataError: as `open_bytes`; or it is of a kind that is no such text.
+    """
+    with open_bytes(file) as stream:
+        refuse_foreign(file, cast("io.BufferedReader", stream).peek(LONGEST_SIGNATURE))
+        yield stream
+
+
+def refuse_foreign(what: object, start: bytes) -> None:
+    """Raise a DataError if bytes begin as files do that are no lines of UTF-8 text.
+
+    Args:
+        what: has these bytes, for the message.
+        start: the first bytes, at least `LONGEST_SIGNATURE` of them where there are so many.
+    """
+    for signature, kind in FOREIGN.items():
+        if re.match(signature, start, re.DOTALL):
+            raise DataError(f"{what} is {kind}")
 
 
 class _NamedStream(io.RawIOBase):

@@ -13,7 +13,8 @@ from typing_extensions import override
 from headframe.cells.parse import parse_cells
 from headframe.cells.rules import CellRules
 from headframe.datasets.readers.base import ReadBatch, Reader, RejectedRow
-from headframe.datasets.readers.lines import Row, first_row, rejected, rejected_lines, rows_of
+from headframe.datasets.readers.doubts import Doubts
+from headframe.datasets.readers.lines import Row, first_row, rejected, rejected_lines, rows_alone, rows_of
 from headframe.errors import ConfigurationError, DataError, some
 from headframe.series.zones import is_zoned, near_set_back
 
@@ -58,7 +59,7 @@ class Delimited(Reader):
         for source, file in files.items():
             if self.parts and source not in self.parts:
                 raise DataError(f"reader.parts has no value for source {source!r}; it has {some(self.parts)}")
-            found = rows_of(source, file, self.delimiter, quoted=self.quoted, comment=self.comment)
+            found = rows_alone(rows_of(source, file, self.delimiter, quoted=self.quoted, comment=self.comment))
             names = self._names(file, found)
             self._check_columns(file, names, schema)
             yield from self._batches(source, names, found, schema)
@@ -70,52 +71,49 @@ class Delimited(Reader):
 
         yield from self.read_text(str(file), split, schema, ids)
 
-    def read_text(self, source: str, split: "Split", schema: pa.Schema, ids: Sequence[str]) -> Iterator[ReadBatch]:
-        """Yield the rows to predict for from one text, which `split` returns as rows; see `Reader.read_inputs`."""
+    def read_text(
+        self, source: str, split: "Split", schema: pa.Schema, ids: Sequence[str], *, foreign: bool = False
+    ) -> Iterator[ReadBatch]:
+        """Yield the rows to predict for from one text, which `split` returns as rows; see `Reader.read_inputs`.
+
+        A line that means something else to the data set's reader than to other programs is rejected where these have
+        written the text. Where it may be a file of the data set, it is read as such, and the log says so.
+
+        Args:
+            source: for messages and rejected rows.
+            split: returns the rows of the text.
+            schema: as `Reader.read_inputs` has it.
+            ids: as `Reader.read_inputs` has it.
+            foreign: whether others than the data set's have written the text, even if its form is that of its files.
+        """
         found = split(self)
-        before: list[Row | RejectedRow] = []  # blank lines, which are rows where there is one column
+        before: list[Row | RejectedRow] = []  # comments, and blank lines, which are rows where there is one column
         for first in found:
             if isinstance(first, RejectedRow):
-                raise DataError(f"{source}: line {first.position} {first.reason}")
-            if not first.is_blank:
+                raise DataError(f"{source}: line {first.position}{first.joined}")
+            if not (first.is_blank or first.is_comment):
                 break
             before.append(first)
         else:
             raise DataError(f"{source} holds no rows")
         names = [cell.strip() for cell in first.cells]
-        if self.columns is not None:
-            if self._is_header(source, names, schema, ids):
-                # Others have written it, so what looks like a comment may be a row.
-                every = (row for row in split(replace(self, comment=None)) if _line(row) > first.line)
-                found = self._unambiguous(source, every, [names.index(name) for name in schema.names])
-            else:
-                found = chain(before, [first], found)
-                names = self._columns_of(source, names, schema)
+        if self.columns is None:
+            before = [row for row in before if not foreign and isinstance(row, Row) and row.is_comment]
+        elif self._is_header(source, names, schema, ids):
+            # Others have written it, so what looks like a comment may be a row.
+            found = (row for row in split(replace(self, comment=None)) if _line(row) > first.line)
+            before, foreign = [], True
+        else:
+            before.append(first)
+            names = self._columns_of(source, names, schema)
         wanted = pa.schema(
             [*schema, *[pa.field(name, pa.string(), nullable=False) for name in ids if name in names][:1]]
         )
         self._check_columns(source, names, wanted)
+        places = [names.index(name) for name in wanted.names]
+        doubts = Doubts(self.delimiter, self.missing, places, quoted=self.quoted)
+        found = (doubts.reject if foreign else doubts.say)(source, chain(before, found))
         yield from replace(self, parts={})._batches(source, names, found, wanted)
-
-    def _unambiguous(
-        self, source: str, found: Iterator[Row | RejectedRow], places: list[int]
-    ) -> Iterator[Row | RejectedRow]:
-        """Reject rows of a file that others have written than the data set's, and that may mean two things.
-
-        Args:
-            source: for rejected rows.
-            found: the rows.
-            places: of the cells that are read.
-        """
-        for row in found:
-            read = [row.cells[place] for place in places if place < len(row.cells)] if isinstance(row, Row) else []
-            enclosed = next((cell for cell in read if _is_enclosed(cell)), None)
-            reason = ""
-            if enclosed is not None and not self.quoted:
-                reason = f"holds {enclosed[:100]}, which may be text with quotation marks or without; give JSON lines"
-            elif "" in read and "" not in self.missing:
-                reason = f"has an empty cell, which may be empty text or no value ({some(self.missing)})"
-            yield rejected(source, row, reason) if isinstance(row, Row) and reason else row
 
     @property
     @override
@@ -149,7 +147,9 @@ class Delimited(Reader):
         if self.columns is not None:
             return list(self.columns)
         first = first_row(found)
-        if not isinstance(first, Row):
+        if isinstance(first, RejectedRow):
+            raise DataError(f"{file}: line {first.position}{first.joined}")
+        if first is None:
             raise DataError(f"{file} has no line that names its columns")
         return [cell.strip() for cell in first.cells]
 
@@ -249,8 +249,3 @@ Split = Callable[[Delimited], Iterator[Row | RejectedRow]]
 
 def _line(row: Row | RejectedRow) -> int:
     return row.line if isinstance(row, Row) else row.position
-
-
-def _is_enclosed(cell: str) -> bool:
-    inner = cell[1:-1]
-    return len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in inner.replace('""', "")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from headframe.datasets.readers.base import RAW_LENGTH, RejectedRow, open_bytes
+from headframe.datasets.readers.base import RAW_LENGTH, RejectedRow, open_text
 
 QUOTE = '"'
 SUSPICIOUS_LINES = 3
@@ -14,18 +14,27 @@ SUSPICIOUS_SHARE = 0.9
 """So many rows of the right length within one cell, and hardly another line, are no text with line ends: they are rows
 behind a quote left open."""
 
+LONE_RETURN = (
+    "holds a carriage return without a line feed, which may be a line end or text; end lines with line feeds, and "
+    "enclose such text in quotes, or write JSON lines"
+)
+
 
 class Row(NamedTuple):
-    """The cells of one row, the line on which it begins, counted from 1, and its lines as they stand in the file."""
+    """The cells of one row, the line on which it begins, counted from 1, and its lines as they stand in the file.
+
+    A comment is a row, too, so that whoever passes it over can say so.
+    """
 
     line: int
     cells: list[str]
     lines: tuple[str, ...]
+    is_comment: bool = False
 
     @property
     def is_blank(self) -> bool:
         """Whether its line is empty: a row with an empty cell in a file of one column, else no row."""
-        return self.cells == [""] and QUOTE not in self.lines[0]
+        return self.cells == [""] and QUOTE not in self.lines[0] and not self.is_comment
 
     def swallows(self, delimiter: str, cells: int) -> bool:
         """Return whether the row has taken in lines of which almost all look like rows of so many cells."""
@@ -37,7 +46,10 @@ class Row(NamedTuple):
 def rows_of(
     source: str, file: Path, delimiter: str, *, quoted: bool, comment: str | None = None
 ) -> Iterator[Row | RejectedRow]:
-    """Yield each row of a UTF-8 text file (plain or gzip), also blank lines; only comments are passed over.
+    """Yield each row of a UTF-8 text file (plain or gzip), also blank lines and comments.
+
+    Lines end with a line feed, or a carriage return and a line feed. A carriage return alone, outside of quotes, is
+    refused, since some programs end lines so and others write it within a text. No other character ends a line.
 
     Args:
         source: name of the source, for rejected rows.
@@ -47,7 +59,7 @@ def rows_of(
             a character like any other.
         comment: how lines begin that hold no row; None where all do.
     """
-    with open_bytes(file) as stream:
+    with open_text(file) as stream:
         yield from rows_in(source, stream, delimiter, quoted=quoted, comment=comment)
 
 
@@ -56,28 +68,38 @@ def rows_in(
 ) -> Iterator[Row | RejectedRow]:
     """Yield each row of UTF-8 text; see `rows_of`."""
     # A byte that is no UTF-8 becomes a lone surrogate, so that it spoils its own row and not the file.
-    text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="" if quoted else "\n")
+    text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="\n")
     lines = enumerate(text, start=1)
+    found: list[Row] | list[RejectedRow]
     try:
         for number, line in lines:
             if comment and line.startswith(comment):
-                continue
-            if quoted and QUOTE in line:
+                found = [Row(number, without_end(line).split(delimiter), (line,), is_comment=True)]
+            elif quoted and QUOTE in line:
                 found = _quoted(source, number, line, lines, delimiter)
             else:
                 found = [Row(number, without_end(line).split(delimiter), (line,))]
             for row in found:
-                if isinstance(row, Row) and not _is_unicode("".join(row.cells)):
+                if isinstance(row, RejectedRow) or row.is_comment:
+                    yield row
+                elif not _is_unicode("".join(row.cells)):
                     yield rejected(source, row, "is not UTF-8 text")
+                elif "\r" in line and not (quoted and QUOTE in line) and "\r" in without_end(line):
+                    yield rejected(source, row, LONE_RETURN)
                 else:
                     yield row
     finally:
         text.detach()  # else the stream would be closed with it
 
 
+def rows_alone(found: Iterator[Row | RejectedRow]) -> Iterator[Row | RejectedRow]:
+    """Yield what is no comment."""
+    return (row for row in found if isinstance(row, RejectedRow) or not row.is_comment)
+
+
 def first_row(found: Iterator[Row | RejectedRow]) -> Row | RejectedRow | None:
-    """Return the first row whose line is not blank; None without any."""
-    return next((row for row in found if isinstance(row, RejectedRow) or not row.is_blank), None)
+    """Return the first row whose line is neither blank nor a comment; None without any."""
+    return next((row for row in rows_alone(found) if isinstance(row, RejectedRow) or not row.is_blank), None)
 
 
 def rejected(source: str, row: Row, reason: str) -> RejectedRow:

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from headframe.datasets.readers.base import ReadBatch, RejectedRow
 from headframe.datasets.readers.delimited import Delimited
-from headframe.datasets.readers.lines import Row, rows_of, without_end
+from headframe.datasets.readers.lines import Row, rows_alone, rows_of, without_end
 from headframe.errors import ConfigurationError, DataError
 
 
@@ -51,7 +51,7 @@ class SideBySide(Delimited):
 
     def _joined(self, files: Mapping[str, Path]) -> Iterator[Row | RejectedRow]:
         streams = [
-            rows_of(source, file, self.delimiter, quoted=self.quoted, comment=self.comment)
+            rows_alone(rows_of(source, file, self.delimiter, quoted=self.quoted, comment=self.comment))
             for source, file in files.items()
         ]
         for parts in zip_longest(*streams):
