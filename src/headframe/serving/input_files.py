@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 
 from headframe.config.plan.data import ROW_ID
 from headframe.config.targets.nearest import nearest
-from headframe.datasets.readers.base import ReadBatch, Reader, RejectedRow
+from headframe.datasets.readers.base import ReadBatch, Reader, RejectedRow, open_text
 from headframe.datasets.readers.delimited import Delimited, text_reader
-from headframe.datasets.readers.lines import Row, open_text, rows_of
+from headframe.datasets.readers.lines import Row, rows_of
 from headframe.datasets.table import TABLE, Table
 from headframe.errors import ConfigurationError, DataError, first_line, some
 from headframe.features.columns import is_text
