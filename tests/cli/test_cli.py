@@ -19,6 +19,7 @@ from headframe.config.project import Project
 from headframe.datasets.ingest import ingest
 from headframe.places import Places
 from headframe.serving.smoke_request import request_content
+from headframe.signing.keys import SIGNER
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -220,7 +221,8 @@ def test_what_a_flow_would_not_find_is_looked_for_before_prefect_knows_of_it(
     assert main([command, source, "--project", str(root)]) == 1
     assert "source pixels (package:sklearn/datasets/data/digitz.csv.gz) was not found" in capsys.readouterr().err
     if command != "ingest":
-        assert main([command, "--as", "nobody", "--project", str(root)]) != 0
+        monkeypatch.setenv(SIGNER, "nobody")
+        assert main([command, "--project", str(root)]) != 0
         assert "nobody" in capsys.readouterr().err
 
 
