@@ -51,9 +51,11 @@ TESTS: dict[str, tuple[str, ...]] = {
     ),
     "training": ("training", "models"),
     "features": ("features", "prediction"),
+    "prediction": ("prediction", "registry/test_parity.py"),
     "data_versions": ("datasets",),
     "stages": ("test_stages.py",),
     "code_dependencies": ("test_code_dependencies.py",),
+    "digests": ("test_digests.py", "config/test_identity.py"),
 }
 """Below `tests/`, what is to notice changes of a room; without an entry the folder of its name."""
 

@@ -11,7 +11,62 @@ EQUAL: dict[tuple[str, str, str], str] = {
         "block_length(task.horizon, predictions.num_rows) if task.horizon else 1",
         "block_length(task.horizon, predictions.num_rows)",
     ): "the length is 1 for a horizon of 0",
+    (
+        "evaluation/slices.py",
+        "np.zeros(len(column), dtype=bool)",
+        "np.zeros(len(column))",
+    ): "zeros are false to a logical or",
     ("evaluation/significance.py", "high // 2", "high / 2"): "a power of two, and less than one apart for 1",
+    ("evaluation/significance.py", "np.argsort(p_values, kind='stable')", "np.argsort(p_values)"): (
+        "equal p-values are adjusted alike, whichever comes first"
+    ),
+    ("evaluation/significance.py", "np.asarray(p_values, dtype=float)", "np.asarray(p_values)"): "they are floats",
+    ("evaluation/significance.py", "high > MOST_ROWS", "high >= MOST_ROWS"): "what is doubled from 1 is never 10^9",
+    ("evaluation/significance.py", "1e-12", "2e-12"): "a tail that is left out, far below what is shown",
+    ("gates/copies.py", "np.load(splits, allow_pickle=False)", "np.load(splits)"): "NumPy's default",
+    ("gates/predict.py", "np.load(positions, allow_pickle=False)", "np.load(positions)"): "NumPy's default",
+    (
+        "gates/rows.py",
+        "pq.write_table(self.prepared.rows, files['rows'], compression='none')",
+        "pq.write_table(self.prepared.rows, files['rows'])",
+    ): "how Parquet packs a file that is read and removed",
+    (
+        "gates/budget.py",
+        "pq.write_table(rows, Path(scratch) / 'rows', compression='none')",
+        "pq.write_table(rows, Path(scratch) / 'rows')",
+    ): "how Parquet packs a file that is read and removed",
+    (
+        "gates/rows.py",
+        "block_length(horizon, rows or self.count) if horizon else 1",
+        "block_length(horizon, rows or self.count)",
+    ): "the length is 1 for a horizon of 0",
+    (
+        "gates/stored_report.py",
+        "json.dumps(report.model_dump(mode='json'), indent=2, ensure_ascii=False, allow_nan=False)",
+        "json.dumps(report.model_dump(mode='json'), indent=2, ensure_ascii=False)",
+    ): "a record holds no NaN",
+    ("code_dependencies.py", "sorted(found)", "list(found)"): "the order in which files are visited",
+    (
+        "digests.py",
+        "sorted((path for path in folder.rglob('*') if path.is_file()))",
+        "list((path for path in folder.rglob('*') if path.is_file()))",
+    ): "the canonical form sorts the keys",
+    (
+        "datasets/hashing.py",
+        "column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()",
+        "column.combine_chunks()",
+    ): "a copy of the same cells",
+    ("prediction/answers.py", "type(one) is type(other) and bool(one == other)", "bool(one == other)"): (
+        "cells of one Arrow type are of one type in Python, or None"
+    ),
+    (
+        "prediction/answers.py",
+        "one.keys() == other.keys() and all((_same(one[key], other[key], pairs) for key in one))",
+        "all((_same(one[key], other[key], pairs) for key in one))",
+    ): "structs of one type have the same fields",
+    ("prediction/answers.py", "each.to_numpy(zero_copy_only=False)", "each.to_numpy()"): (
+        "floating point numbers without nulls are not copied"
+    ),
     ("stages.py", "json.dumps(content, indent=2, ensure_ascii=False)", "json.dumps(content, ensure_ascii=False)"): (
         "the file is parsed"
     ),

@@ -121,6 +121,51 @@ def test_another_version_of_a_library_of_the_project_s_own_code_is_another_key(p
     assert found == ["1.0", "2.0", "None"]
 
 
+class Installed(metadata.Distribution):
+    """A distribution with these texts among its metadata."""
+
+    def __init__(self, **texts: str) -> None:
+        self.texts = {name.replace("_", "-") if name == "PKG_INFO" else name: text for name, text in texts.items()}
+
+    def read_text(self, filename: str) -> str | None:
+        return self.texts.get(filename.replace(".", "_"))
+
+    def locate_file(self, path: object) -> Path:
+        return Path(str(path))
+
+
+@pytest.mark.parametrize(
+    ("texts", "tops"),
+    [
+        ({"top_level_txt": "drill\nbits\n", "RECORD": "other/a.py,,\n"}, {"drill", "bits"}),
+        ({"RECORD": "drill/__init__.py,sha256=x,1\nbits.py,,\ndrill/x.so,,\nbin/tool,,\n"}, {"drill", "bits"}),
+        ({"top_level_txt": " ", "RECORD": "drill/a.py,,\n"}, {"drill"}),
+        ({"RECORD": '"drill/a,b.py",,\nbits/c.py,,\n'}, {"drill", "bits"}),
+        ({"RECORD": "drill-1.0.dist-info/METADATA,,\n"}, set()),
+        ({}, set()),
+    ],
+)
+@pytest.mark.parametrize("headers", ["METADATA", "PKG-INFO"])
+def test_modules_are_those_of_installed_distributions(
+    texts: dict[str, str], tops: set[str], headers: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from headframe import code_dependencies as module
+
+    named = Installed(**texts, **{headers: "Metadata-Version: 2.1\nName: Mining-Drill\n\nName: no header\n"})
+    other = Installed(**texts, METADATA="Name: Spare-Drill\n")
+    monkeypatch.setattr(metadata, "distributions", lambda: [named, other])
+    found = module._distributions.__wrapped__()
+    assert found == dict.fromkeys(tops, ("Mining-Drill", "Spare-Drill"))
+
+
+def test_modules_belong_to_the_distributions_that_importlib_names() -> None:
+    from headframe import code_dependencies as module
+
+    expected, found = metadata.packages_distributions(), module._distributions()
+    for name in ("numpy", "sklearn", "yaml", "torch", "mlflow", "PIL"):
+        assert set(found[name]) == set(expected[name])
+
+
 DRIVER = """
 #include <string.h>
 int cuInit(unsigned flags) { return 0; }

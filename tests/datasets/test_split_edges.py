@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from headframe.config.plan.data import CONTENT
-from headframe.datasets.splits import HashSplitter, PredefinedSplitter, TimeSplitter, uniform_hash
+from headframe.datasets.splits import HashSplitter, PredefinedSplitter, TimeSplitter, _check_disjoint, uniform_hash
 from headframe.errors import DataError
 
 CONTENTS = [0, 1, 2, 255, 2**32, 2**53 + 1, 2**63, 2**64 - 1, *range(10, 400)]
@@ -88,3 +88,45 @@ def test_every_part_of_a_series_has_a_row(counts: tuple[int, int, int]) -> None:
         TimeSplitter(train=train, validation=validation, test=test)
     whole = pa.table({CONTENT: ["0" * 16] * 3, "time": [1, 2, 3]})
     assert TimeSplitter(train=1, validation=1, test=1).assign(whole, "time").tolist() == ["train", "validation", "test"]
+
+
+def test_a_content_at_the_end_of_a_share_belongs_to_the_next() -> None:
+    rows = pa.table({CONTENT: [f"{content:016x}" for content in CONTENTS], "part": ["train"] * len(CONTENTS)})
+    draws = [plain_hash(content, "s") for content in CONTENTS]
+    bound = sorted(draws)[100]
+    expected = ["validation" if draw < bound else "train" for draw in draws]
+    assert expected.count("validation") == 100
+    assert HashSplitter(test=0.0, validation=bound, salt="s").assign(rows, None).tolist() == expected
+    assert PredefinedSplitter(validation=bound, salt="s").assign(rows, None).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("times", "found"),
+    [
+        ([1, 1, 3, 4], "row 2 has 1 after 1"),
+        ([1, 2, 3, 2], "row 4 has 2 after 3"),
+        ([5, 4, 3, 2], "row 2 has 4 after 5"),
+    ],
+)
+def test_the_first_row_that_goes_back_in_time_is_named(times: list[int], found: str) -> None:
+    rows = pa.table({CONTENT: ["0" * 16] * 4, "time": times})
+    with pytest.raises(DataError, match=f"column 'time' does not ascend: {found}; sort"):
+        TimeSplitter(train=1, validation=1, test=1).assign(rows, "time")
+
+
+@pytest.mark.parametrize(
+    ("contents", "splits", "named"),
+    [
+        ([7, 3, 7, 3], ["train", "train", "validation", "validation"], "0000000000000003 in both train and validation"),
+        ([3, 9, 9], ["train", "test", "validation"], "0000000000000009 in both test and validation"),
+        ([9, 3, 3], ["train", "test", "validation"], "0000000000000003 in both test and validation"),
+        ([3, 3, 3], ["train", "train", "validation"], "0000000000000003 in both train and validation"),
+    ],
+)
+def test_the_smallest_content_in_two_splits_is_named(contents: list[int], splits: list[str], named: str) -> None:
+    with pytest.raises(
+        DataError, match=f"the split of d leaks: equal rows lie in two splits, first the content {named}"
+    ):
+        _check_disjoint("d", np.array(contents, dtype=np.uint64), np.array(splits))
+    used = np.array(splits) != splits[-1]
+    _check_disjoint("d", np.array(contents, dtype=np.uint64), np.where(used, splits, "unused"))

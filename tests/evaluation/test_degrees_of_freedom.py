@@ -14,6 +14,9 @@ from headframe.evaluation.significance import (
     autocovariance_gain,
     cosine_gain,
     fewest_rows,
+    holm,
+    mcnemar,
+    mcnemar_power,
     paired_bootstrap,
     t_critical,
     t_tail,
@@ -25,6 +28,38 @@ from headframe.tasks.regression import Regression
 def test_t_is_that_of_scipy(degrees: float) -> None:
     assert t_tail(1.7, degrees) == pytest.approx(stats.t.sf(1.7, degrees))
     assert t_critical(0.03, degrees) == pytest.approx(stats.t.isf(0.03, degrees))
+
+
+def test_mcnemars_p_values_are_sums_of_binomials() -> None:
+    for wins in range(7):
+        for lost in range(7):
+            many = wins + lost
+            tail = sum(math.comb(many, each) for each in range(wins, many + 1)) / 2**many
+            below = sum(math.comb(many, each) for each in range(wins + 1)) / 2**many
+            assert mcnemar(wins, lost) == pytest.approx(tail if many else 1.0)
+            assert mcnemar(wins, lost, "less") == pytest.approx(below if many else 1.0)
+
+
+@pytest.mark.parametrize(("rows", "discordance", "effect", "alpha"), [(12, 0.5, 0.3, 0.05), (30, 0.1, 0.2, 0.2)])
+def test_mcnemars_power_is_that_of_all_outcomes(rows: int, discordance: float, effect: float, alpha: float) -> None:
+    """Each row is won, lost or neither; the sum goes over all numbers of both."""
+    share = max(discordance, effect)
+    won, lost = (share + effect) / 2, (share - effect) / 2
+    power = 0.0
+    for wins in range(rows + 1):
+        for losses in range(rows + 1 - wins):
+            if mcnemar(wins, losses) <= alpha:
+                ways = math.comb(rows, wins) * math.comb(rows - wins, losses)
+                power += ways * won**wins * lost**losses * (1 - won - lost) ** (rows - wins - losses)
+    assert mcnemar_power(rows, discordance, effect, alpha) == pytest.approx(power, abs=1e-9)
+
+
+def test_holm_multiplies_by_what_is_left_and_never_falls() -> None:
+    assert holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
+    assert holm([0.5, 0.9, 0.5]) == pytest.approx([1.0, 1.0, 1.0])
+    assert holm([0.02, 0.02]) == pytest.approx([0.04, 0.04])
+    assert holm([0.3]) == pytest.approx([0.3])
+    assert holm([]) == []
 
 
 @pytest.mark.parametrize(("rows", "degrees", "error"), [(40, 3, 0.02), (40, 39, 0.02), (10, 1.5, 0.004), (400, 2, 0.5)])

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from headframe.errors import ConfigurationError
+from headframe.evaluation import significance
 from headframe.evaluation.intervals import CONTENT, Resampling
 from headframe.evaluation.paired import FEWEST, PairedComparison, PairedTest, count, losses
 from headframe.evaluation.significance import (
@@ -101,7 +102,8 @@ def test_pairs_are_held_against_mcnemar_and_rows_count_repetitions(
     )  # fmt: skip
 
 
-def test_pairs_that_no_number_of_rows_tells_apart_need_none() -> None:
+def test_pairs_that_no_number_of_rows_tells_apart_need_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(significance, "MOST_ROWS", 10**5)  # more would take seconds
     pairs = DiscordantPairs(100, 25, 25, GainEstimate(0.0, 0.1, 99))
     assert replace(COMPARISON, effect=1e-7).pairs(pairs, 100, ALPHA).rows_needed is None
     assert replace(COMPARISON, effect=0.9).pairs(pairs, 300, ALPHA).rows_needed == 60, "20 contents, three times each"

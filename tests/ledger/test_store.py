@@ -22,6 +22,7 @@ from postgres import fresh_database
 from headframe.config.plan.promotion import Person, PromotionConfig, TeamConfig
 from headframe.digests import canonical
 from headframe.errors import ConfigurationError, HeadframeError, Refused, Unavailable
+from headframe.ledger import database, store
 from headframe.ledger.database import ENTRIES
 from headframe.ledger.entries import GENESIS, Entry, format_time, parse_time, utc_now
 from headframe.ledger.store import ConcurrentAppend, Ledger
@@ -124,6 +125,72 @@ def test_who_comes_while_another_writes_waits_and_is_told_that_it_was_overtaken(
         assert other.is_alive()
     other.join()
     assert [type(each) for each in failures] == [ConcurrentAppend]
+
+
+def test_who_reads_does_not_wait_for_who_writes(
+    tmp_path: Path, key: SigningKey, trust: Trust, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(database, "SQLITE_TIMEOUT", 0.1)
+    ledger = Ledger.open(policy(f"sqlite:///{tmp_path / 'deep' / 'er' / 'ledger.db'}"), tmp_path)
+    filled(ledger, key, 2)
+    with ledger.database.connect(writing=True):
+        assert Ledger.open(policy(ledger.database.address), tmp_path) == ledger
+        assert ledger.models() == ["digits"]
+        assert len(ledger.entries("digits", trust)) == 2
+        assert ledger.time(()) <= utc_now()
+        assert ledger.projected_number("digits") == 0
+        assert ledger.is_pending("digits")
+        assert ledger.foreign_entries("digits") == []
+        began = time.monotonic()
+        with pytest.raises(HeadframeError, match=r"cannot be used \(database is locked\); check that you may") as told:
+            ledger.append("digits", "gate", 3, {"digests": ABOUT}, key, after=2)
+        assert type(told.value) is HeadframeError
+        assert time.monotonic() - began < 3, "it waits as long as it was told"
+
+
+def test_no_connection_stays_open(tmp_path: Path, key: SigningKey, trust: Trust):
+    """A forked process would share it, and SQLite's locks do not survive that."""
+    ledger = Ledger.open(policy(), tmp_path)
+    filled(ledger, key, 2)
+    assert ledger.entries("digits", trust)
+    open_files = [str(each.readlink()) for each in Path("/proc/self/fd").iterdir() if each.is_symlink()]
+    assert not [name for name in open_files if str(tmp_path) in name]
+
+
+def test_an_error_without_a_text_is_said_to_have_none(tmp_path: Path):
+    ledger = Ledger.open(policy(), tmp_path)
+    for text, reason in ((" ", "no reason given"), ("first\nsecond", "first")):
+        error = sa.exc.OperationalError("SELECT", None, Exception(text))
+        with (
+            pytest.raises(HeadframeError, match=f"cannot be used [(]{reason}[)]"),
+            ledger.database.connect(writing=False),
+        ):
+            raise error
+
+
+@pytest.mark.parametrize(("seconds", "noted"), [(0, False), (300, False), (301, True), (-300, False), (-301, True)])
+def test_a_clock_may_be_off_by_five_minutes(seconds: int, noted: bool, monkeypatch: pytest.MonkeyPatch):
+    now = utc_now()
+    assert now.microsecond == 0
+    monkeypatch.setattr(store, "utc_now", lambda: now + timedelta(seconds=seconds))
+    assert store._clock(format_time(now)) == ({"clock": format_time(now + timedelta(seconds=seconds))} if noted else {})
+
+
+def test_the_time_of_a_ledger_is_never_before_its_last_entry(tmp_path: Path, key: SigningKey, trust: Trust):
+    ledger = Ledger.open(policy(), tmp_path)
+    entries = filled(ledger, key, 3)
+    later = utc_now() + timedelta(hours=1)
+    last = entries[-1].model_copy(update={"time": format_time(later)})
+    assert ledger.time([*entries[:-1], last]) == later
+    assert ledger.time([last, last, *entries]) < later, "the last one counts"
+
+
+def test_digests_are_subjects_and_no_part_of_the_predicate(tmp_path: Path, key: SigningKey):
+    ledger = Ledger.open(policy(), tmp_path)
+    filled(ledger, key, 1)
+    predicate = json.loads(base64.b64decode(str(envelope_of(ledger, 1)["payload"])))["predicate"]
+    assert set(predicate) >= {"reason", "model", "number", "version", "time", "previous"}
+    assert "digests" not in predicate
 
 
 def test_the_database_itself_refuses_to_forget(address: str, tmp_path: Path, key: SigningKey, trust: Trust):
@@ -413,3 +480,4 @@ def test_a_team_has_one_clock(postgres_server: str, tmp_path: Path, key: Signing
         entry = ledger.append("digits", "gate", 1, {"digests": ABOUT}, key, after=0)
         [after] = connection.execute("SELECT clock_timestamp()").fetchone() or [None]
     assert before <= parse_time(entry.time) <= after
+    assert ledger.time(()).microsecond == 0

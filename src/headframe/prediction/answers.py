@@ -55,7 +55,8 @@ def compare_answers(expected: pa.Table, found: pa.Table) -> AnswerDifference:
             continue
         mine, theirs, equal = _compared(one.combine_chunks(), other.combine_chunks())
         if mine.size:
-            distance = np.where((mine == theirs) | (np.isnan(mine) & np.isnan(theirs)), 0.0, np.abs(mine - theirs))
+            with np.errstate(invalid="ignore"):  # of two infinities, which are equal
+                distance = np.where((mine == theirs) | (np.isnan(mine) & np.isnan(theirs)), 0.0, np.abs(mine - theirs))
             largest = max(largest, float(np.where(np.isnan(distance), np.inf, distance).max()))
             finite = np.abs(mine[np.isfinite(mine)])
             scale = max(scale, float(finite.max(initial=0.0)))
@@ -82,7 +83,8 @@ def differing_rows(expected: pa.ChunkedArray, found: pa.ChunkedArray, tolerance:
         return np.flatnonzero(~equal)
     allowed = tolerance * float(np.abs(mine[np.isfinite(mine)]).max(initial=0.0))
     if mine.size % len(expected) == 0 and not pa.types.is_nested(one.type):
-        near = (np.abs(mine - theirs) <= allowed).reshape(len(expected), -1).all(axis=1)
+        with np.errstate(invalid="ignore"):  # of two infinities, which are equal
+            near = ((mine == theirs) | (np.abs(mine - theirs) <= allowed)).reshape(len(expected), -1).all(axis=1)
         return np.flatnonzero(~(equal & near))
     cells = zip(one.to_pylist(), other.to_pylist(), strict=True)
     return np.array([row for row, (a, b) in enumerate(cells) if not _near(a, b, allowed)], dtype=np.int64)
@@ -90,7 +92,7 @@ def differing_rows(expected: pa.ChunkedArray, found: pa.ChunkedArray, tolerance:
 
 def _near(one: Any, other: Any, allowed: float) -> bool:
     pairs: list[tuple[float, float]] = []
-    return _same(one, other, pairs) and all(abs(a - b) <= allowed for a, b in pairs)
+    return _same(one, other, pairs) and all(a == b or abs(a - b) <= allowed for a, b in pairs)
 
 
 def _compared(one: Any, other: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
