@@ -103,8 +103,8 @@ def test_a_content_at_the_end_of_a_share_belongs_to_the_next() -> None:
 @pytest.mark.parametrize(
     ("times", "found"),
     [
-        ([1, 1, 3, 4], "row 2 has 1 after 1"),
-        ([1, 2, 3, 2], "row 4 has 2 after 3"),
+        ([1, 3, 2, 4], "row 3 has 2 after 3"),
+        ([1, 2, 4, 3], "row 4 has 3 after 4"),
         ([5, 4, 3, 2], "row 2 has 4 after 5"),
     ],
 )
