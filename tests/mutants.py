@@ -52,6 +52,8 @@ TESTS: dict[str, tuple[str, ...]] = {
     "training": ("training", "models"),
     "features": ("features", "prediction"),
     "prediction": ("prediction", "registry/test_parity.py"),
+    "datasets/splits": ("datasets/test_splits.py", "datasets/test_split_edges.py"),
+    "datasets/hashing": ("datasets/test_hashing.py", "datasets/test_digest_edges.py"),
     "data_versions": ("datasets",),
     "stages": ("test_stages.py",),
     "code_dependencies": ("test_code_dependencies.py",),

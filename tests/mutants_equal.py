@@ -22,6 +22,7 @@ EQUAL: dict[tuple[str, str, str], str] = {
     ),
     ("evaluation/significance.py", "np.asarray(p_values, dtype=float)", "np.asarray(p_values)"): "they are floats",
     ("evaluation/significance.py", "high > MOST_ROWS", "high >= MOST_ROWS"): "what is doubled from 1 is never 10^9",
+    ("evaluation/significance.py", "-1", "1"): "the bootstrap has a degree of freedom at least, as from two contents",
     ("evaluation/significance.py", "1e-12", "2e-12"): "a tail that is left out, far below what is shown",
     ("gates/copies.py", "np.load(splits, allow_pickle=False)", "np.load(splits)"): "NumPy's default",
     ("gates/predict.py", "np.load(positions, allow_pickle=False)", "np.load(positions)"): "NumPy's default",

@@ -7,7 +7,11 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from headframe.evaluation.intervals import CONTENT, Resampling
+from headframe.errors import ConfigurationError
+from headframe.evaluation import intervals
+from headframe.evaluation.intervals import CONTENT, Resampling, draw_counts
+from headframe.evaluation.metrics import _difference
+from headframe.evaluation.paired import PairedComparison
 from headframe.evaluation.significance import (
     DiscordantPairs,
     GainEstimate,
@@ -21,6 +25,7 @@ from headframe.evaluation.significance import (
     t_critical,
     t_tail,
 )
+from headframe.records import Interval
 from headframe.tasks.regression import Regression
 
 
@@ -133,6 +138,7 @@ def test_pairs_have_one_degree_less_than_contents_and_at_least_one() -> None:
     right, wrong = np.array([True, True, False]), np.array([False, True, False])
     assert DiscordantPairs.count(right, wrong, np.arange(3)).gain.degrees_of_freedom == 2
     assert DiscordantPairs.count(right, wrong, np.zeros(3, dtype=int)).gain.degrees_of_freedom == 1
+    assert DiscordantPairs.count(right, wrong, np.zeros(3, dtype=int)).contents == 1
     pairs = DiscordantPairs.count(right, wrong, np.arange(3))
     assert pairs.discordance == pytest.approx(1 / 3)
 
@@ -160,3 +166,39 @@ def test_autocovariances_take_more_windows_than_steps(windows: int, found: bool)
     gains = np.array([1.0, 5.0, -2.0, 0.5])[:windows]
     assert (autocovariance_gain(gains, 3) is not None) is found or windows == 4
     assert autocovariance_gain(np.ones(9), 1) is None, "nothing varies"
+
+
+def test_one_content_is_drawn_once_in_every_resample() -> None:
+    for counts in draw_counts(np.zeros(3, dtype=np.int64), Resampling(0.95, 7, 1)):
+        assert counts.tolist() == [[1.0] * 7] * 3
+
+
+@pytest.mark.parametrize(("chunk", "resamples"), [(1, 1), (1, 3), (20, 4), (20, 5), (1000, 5)])
+def test_there_are_as_many_resamples_as_asked_for(chunk: int, resamples: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intervals, "_CHUNK", chunk)
+    drawn = list(draw_counts(np.arange(10), Resampling(0.95, resamples, 1)))
+    assert np.concatenate(drawn, axis=1).shape == (10, resamples)
+
+
+def test_only_the_metrics_that_are_named_are_resampled() -> None:
+    task, mine, _ = _tables(30)
+    how = Resampling(0.95, 20, 1)
+    assert set(intervals.resample(task, mine, how, ["mae"])) == {"mae"}
+    assert len(intervals.resample(task, mine, how)) > 1
+
+
+def test_errors_of_rows_are_no_series() -> None:
+    for metric in ("mae", "rmse"):
+        assert PairedComparison().chosen(Regression(primary_metric=metric)) == "bootstrap"  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="diebold_mariano is not for regression with metric mae; choose boot"):
+        PairedComparison(test="diebold_mariano").chosen(Regression(primary_metric="mae"))
+
+
+@pytest.mark.parametrize("lost", range(4))
+def test_a_difference_of_equal_resamples_takes_the_limits_of_both(lost: int) -> None:
+    limits: list[float | None] = [0.4, 0.7, 0.1, 0.3]
+    limits[lost] = None
+    mine = Interval(value=0.6, low=limits[0], high=limits[1])
+    theirs = Interval(value=0.2, low=limits[2], high=limits[3])
+    found = _difference(mine, theirs, np.zeros(5), 0.95)
+    assert (found.value, found.low, found.high) == (pytest.approx(0.4), None, None)
