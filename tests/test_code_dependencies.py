@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -304,6 +305,43 @@ def test_the_schema_of_a_plan_counts_by_its_values_only() -> None:
     found = code_dependencies(["headframe.config.plan.learner", "headframe.digests"], Path("none"))
     assert "headframe.digests" in found.code
     assert not [name for name in found.code if name.startswith("headframe.config.plan.")]
+
+
+def test_what_is_read_quickly_is_what_the_standard_library_finds(repository: Project) -> None:
+    import ast
+
+    from headframe import code_dependencies as module
+
+    expected = {top: sorted(names) for top, names in metadata.packages_distributions().items()}
+    assert {top: sorted(names) for top, names in module._distributions().items()} == expected
+
+    def imports(nodes: Iterable[ast.AST]) -> set[ast.AST]:
+        return {node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)}
+
+    odd = """
+match x:
+    case 1:
+        import a
+try:
+    import b
+except* E:
+    from . import c
+else:
+    with y:
+        import d
+finally:
+    for _ in z:
+        import e
+    else:
+        async def f():
+            while True:
+                class C:
+                    import g
+"""
+    trees = [ast.parse(file.read_bytes()) for file in (repository.root / "src" / "headframe").rglob("*.py")]
+    for tree in (*trees, ast.parse(odd)):
+        assert imports(module._statements(tree.body)) == imports(ast.walk(tree))
+    assert len(imports(module._statements(ast.parse(odd).body))) == 6
 
 
 def test_python_and_processor_count() -> None:

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from leftovers import Leftovers, clone, git, headframe, lineage_of, make_project, picture, reproduced
 from mlflow import MlflowClient
-from runs import start
+from runs import ForkedRuns, start
 
 from headframe.config.plan.promotion import PromotionConfig, TeamConfig
 from headframe.config.project import Project
@@ -28,9 +28,13 @@ from headframe.signing.trust import Trust
 from headframe.tracking import lineage
 
 
-def test_a_fresh_clone_reproduces_every_byte_and_is_not_changed(trained: Leftovers, tmp_path: Path):
+def test_a_fresh_clone_reproduces_every_byte_and_is_not_changed(
+    trained: Leftovers, forked_runs: ForkedRuns, tmp_path: Path
+):
     before = picture(trained.root)
-    report = headframe(trained, "reproduce", "digits/1", TMPDIR=str(tmp_path))
+    report, _ = forked_runs.headframe(
+        Project(trained.root), "reproduce", "digits/1", **trained.environment, TMPDIR=str(tmp_path)
+    )
     assert (report["verdict"], report["first_difference"]) == ("bitwise", None), report
     assert [each["stage"] for each in report["stages"]] == [*STAGES]
     assert all(each["reproduced"] == each["recorded"] for each in report["stages"])

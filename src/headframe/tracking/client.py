@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 CONNECT_SECONDS = 5.0  # in which a server must accept a connection
+LEVELS = {"mlflow": logging.ERROR, "mlflow.store.db.utils": logging.CRITICAL, "alembic": logging.WARNING}
+"""From which level on a message of MLflow's is shown."""
 _FAULT = re.compile(
     r"\b5\d\d (?:Server Error|error responses)|ConnectionError|Connection \w+|Max retries|[Tt]imed? ?out"
 )
@@ -203,5 +205,7 @@ def _silence() -> None:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     # It would print a run's address on stdout, which belongs to the output of the command.
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    for name, level in (("mlflow", "ERROR"), ("mlflow.store.db.utils", "CRITICAL"), ("alembic", "WARNING")):
-        logging.getLogger(name).setLevel(level)
+    for name, level in LEVELS.items():
+        logger = logging.getLogger(name)
+        if logger.level != level:  # setting one makes all loggers forget what they know
+            logger.setLevel(level)
