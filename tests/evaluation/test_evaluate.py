@@ -207,7 +207,7 @@ def test_pages_show_the_frequency_of_a_series_and_how_its_gaps_are_filled(plan, 
         rows=160, different_rows=160, primary_metric="mse", higher_is_better=False, confidence=0.95, block=1,
         metrics={"mse": Interval(value=1.0, low=0.9, high=1.1)}, resamples={"mse": 120},
     )  # fmt: skip
-    chosen, said = plan(), "t: a row every h (found), 2 missing: 2 rows between noon and 3"
+    chosen, said = plan(), "t: a row every hour (found), 2 missing: 2 rows between noon and 3"
     filled = Component(target="headframe.series.gaps.Interpolate", limit=3)
     filling = chosen.model_copy(update={"dataset": chosen.dataset.model_copy(update={"gaps": filled})})
     for each, gaps in ((chosen, False), (filling, True)):

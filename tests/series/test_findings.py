@@ -68,7 +68,7 @@ def test_events_have_no_frequency() -> None:
 @pytest.mark.parametrize(
     ("times", "said"),
     [
-        (hours(48), "a row every h (found), without gaps"),
+        (hours(48), "a row every hour (found), without gaps"),
         (hours(48).delete([30]), "1 missing: 1 row between 2024-01-02 05:00:00 and 2024-01-02 07:00:00"),
         (hours(60).delete(range(30, 42)), "12 missing: 12 rows between 2024-01-02 05:00:00 and 2024-01-02 18:00:00"),
         (pd.date_range("2024-02-20", "2024-03-10").delete(9), "00:00:00 and 2024-03-01 00:00:00 (the leap day)"),
@@ -112,10 +112,10 @@ def test_what_was_found_is_shown_and_what_the_plan_says_is_held(tmp_path: Path) 
     dataset = dataset_of()
     table = collected(tmp_path, times, loads(times), dataset)
     places = Places(tmp_path).of_step(tmp_path / ".headframe")
-    shown = "t: a row every h (found), 12 missing: 12 rows between 2024-01-02 05:00:00 and 2024-01-02 18:00:00"
+    shown = "t: a row every hour (found), 12 missing: 12 rows between 2024-01-02 05:00:00 and 2024-01-02 18:00:00"
     validated = validate(dataset, table.record(), places)
     assert shown in str(validated)
-    assert "every h (found)" in (tmp_path / validated.report).read_text()
+    assert "every hour (found)" in (tmp_path / validated.report).read_text()
     assert "a row every 1h, 12 missing" in str(validate(dataset_of(every="1h"), table.record(), places))
     with pytest.raises(DataError, match=r"breaks its contract: the rows do not come every 7min.*they come every h"):
         validate(dataset_of(every="7min"), table.record(), places)

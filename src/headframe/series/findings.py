@@ -12,6 +12,10 @@ from headframe.series.frequency import Times, find_frequency, moved, ordinals, r
 NAMED = 3
 """Gaps that a sentence lists."""
 
+WORDS = {"s": "second", "min": "minute", "h": "hour", "D": "day", "B": "working day", "W": "week", "MS": "month",
+         "QS": "quarter", "YS": "year"}  # fmt: skip
+"""Offsets of pandas in words, by their name before a hyphen."""
+
 CLOCKS = ("Europe/London", "Europe/Berlin", "Europe/Athens", "America/New_York", "Australia/Sydney", "Pacific/Auckland")
 """Zones that between them change their clocks at most of the local times at which clocks are changed."""
 
@@ -41,7 +45,8 @@ class SeriesFindings:
             return self.fault
         if self.every is None:
             return "no frequency: most rows are not equally far apart"
-        text = f"a row every {self.every}{' (found)' if self.found else ''}"
+        step = WORDS.get(self.every.split("-")[0], self.every)
+        text = f"a row every {step}{' (found)' if self.found else ''}"
         if not self.gaps:
             return f"{text}, without gaps"
         more = self.count - len(self.gaps)
