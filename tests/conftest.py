@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import gc
 import os
 import shutil
 import subprocess
@@ -17,6 +16,7 @@ import pytest
 from hypothesis import settings
 
 from headframe.config.project import Project
+from headframe.garbage import collect_rarely
 
 if TYPE_CHECKING:
     from fixtures import Made, World
@@ -36,8 +36,7 @@ settings.register_profile("random", deadline=None, derandomize=False)
 settings.register_profile("same", deadline=None, derandomize=True)
 settings.load_profile("same")
 
-# The half million objects of imported libraries are gone through less often, which took a tenth of the time.
-gc.set_threshold(50_000, 20, 100)
+collect_rarely()
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

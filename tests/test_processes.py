@@ -1,5 +1,6 @@
 """Isolated calls, what they fail with, and the socket between a program and its parent."""
 
+import gc
 import json
 import os
 import posix
@@ -14,6 +15,10 @@ from headframe.registry.versions import resolve
 
 def test_an_isolated_call_returns_what_the_function_returns():
     assert call_isolated(json.loads, {"s": "[1, 2]"}, subject="the text") == [1, 2]
+
+
+def test_a_program_looks_for_garbage_more_rarely_than_python_would():
+    assert call_isolated(gc.get_threshold, {}, subject="the text")[0] > 10 * 700  # as Python 3.11 begins
 
 
 def test_an_error_of_headframe_s_comes_back_as_its_own_kind():

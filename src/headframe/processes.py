@@ -24,6 +24,7 @@ from typing import Any
 
 from headframe import errors
 from headframe.errors import HeadframeError
+from headframe.garbage import collect_rarely
 from headframe.library_warnings import shorten_warnings
 from headframe.telemetry import switch_off
 
@@ -209,6 +210,7 @@ def call_isolated(
 def _call(call_file: Path, result_file: Path) -> None:
     """Call the function of a call, and write what it returns."""
     switch_off()
+    collect_rarely()
     shorten_warnings()
     call = json.loads(call_file.read_bytes())
     try:

@@ -38,11 +38,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = _parse(given)
         from pathlib import Path
 
+        from headframe.garbage import collect_rarely
         from headframe.library_warnings import shorten_warnings
         from headframe.loopback import bypass_proxies
         from headframe.telemetry import switch_off
 
         switch_off()
+        collect_rarely()
         bypass_proxies()
         log_to_stderr()
         shorten_warnings()

@@ -24,6 +24,7 @@ from headframe.datasets.table import METADATA, Table
 from headframe.digests import write_record
 from headframe.errors import DataError, HeadframeError, Refused
 from headframe.evaluation.step import evaluate
+from headframe.garbage import collect_rarely
 from headframe.library_warnings import shorten_warnings
 from headframe.places import Places
 from headframe.prediction.layout import BUNDLE
@@ -50,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--root", type=Path, metavar="PROJECT", required=True, help="the project in the checkout")
     parser.add_argument("--parent-socket", type=int, help=argparse.SUPPRESS)  # see `headframe.processes`
     given = parser.parse_args(arguments)
+    collect_rarely()
     shorten_warnings()
     work = partial(rebuild, given.plan, given.provenance, given.folder, given.root)
     return exit_code(work, given.folder, given.parent_socket)

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from headframe.config.project import Project
 from headframe.errors import INTERRUPTED, ConfigurationError, HeadframeError
+from headframe.garbage import collect_rarely
 from headframe.library_warnings import shorten_warnings
 from headframe.processes import exit_code
 from headframe.training import environment_of
@@ -18,6 +19,7 @@ from headframe.training import environment_of
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; the exit code is 0, or that of the exception that ended it."""
     given = _parser().parse_args(arguments)
+    collect_rarely()
     shorten_warnings()
     try:
         return exit_code(lambda: _run(given.job, given.folder, given.root), given.folder, given.parent_socket)
