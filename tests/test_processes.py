@@ -88,7 +88,7 @@ def test_a_fault_of_a_program_is_told_as_well(tmp_path):
         exit_code(lambda: 1 / 0, tmp_path, None)
     told = json.loads((tmp_path / "error.json").read_text())["message"]
     assert told.startswith("the program fails with ZeroDivisionError: division by zero (")
-    assert told.endswith("test_processes.py, line 83); its traceback is in its output")
+    assert told.endswith("test_processes.py, line 88); its traceback is in its output")
 
 
 def test_an_error_that_cannot_be_written_is_printed(tmp_path, capsys):
