@@ -1,15 +1,19 @@
 """A history is sorted by its time column, and refused where it is gapped, repeated or of another frequency."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
+import fake_data
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fixtures import Made, make
 
 from headframe.errors import DataError
+from headframe.registry.loader import PyfuncModel
 from headframe.serving.batch import write_predicted_rows
 from headframe.serving.protocol import parse_request
 
@@ -55,6 +59,55 @@ def test_a_history_in_any_order_has_the_forecast_of_the_sorted_one(made: Made, o
         target = tmp_path / f"{name}.out.parquet"
         write_predicted_rows(made.predictor, str(tmp_path / name), target, made.root)
         assert pq.read_table(target).select(expected.column_names).equals(expected), name
+
+
+ZONE = "Asia/Shanghai"
+
+WRITTEN: dict[str, Callable[[pd.DatetimeIndex], pd.DatetimeIndex | list[str]]] = {
+    "local": lambda times: [str(moment) for moment in times.tz_localize(None)],
+    "offset": lambda times: [moment.isoformat() for moment in times],
+    "UTC": lambda times: [f"{moment:%Y-%m-%dT%H:%M:%S}Z" for moment in times.tz_convert("UTC")],
+    "mixed": lambda times: [str(m.tz_localize(None)) if m.hour % 2 else m.isoformat() for m in times],
+}
+"""Ways to write moments of a zone."""
+
+
+@pytest.fixture(scope="module")
+def zoned(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    settings = fake_data.settings("etth1")
+    settings["contract"]["columns"]["date"]["zone"] = ZONE
+    return make(tmp_path_factory.mktemp("zoned"), "etth1", dataset=settings)
+
+
+@pytest.mark.parametrize("way", WRITTEN)
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_moments_of_a_zone_are_read_alike_from_files_and_requests(
+    zoned: Made, way: str, newest_first: bool, tmp_path: Path
+) -> None:
+    rows, predictor = history(zoned), zoned.predictor
+    assert predictor.schema.field("date").type == pa.timestamp("us", ZONE)
+    expected = predictor.predict(rows)
+    if newest_first:
+        rows = rows.take(pa.array(np.arange(rows.num_rows)[::-1]))
+    times = pd.DatetimeIndex(rows["date"].to_pandas())
+    texts = rows.set_column(0, "date", pa.array(WRITTEN[way](times), pa.string()))
+    records = texts.to_pylist()
+    (tmp_path / "rows.csv").write_text(as_csv(texts))
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    stored = {"local": times.tz_localize(None), "UTC": times.tz_convert("UTC")}.get(
+        way, times.tz_convert("Europe/Rome")
+    )
+    column = pa.array(stored.to_pydatetime(), pa.timestamp("us", None if stored.tz is None else str(stored.tz)))
+    pq.write_table(rows.set_column(0, "date", column), tmp_path / "rows.parquet")
+    for name in ("rows.csv", "rows.jsonl", "rows.parquet"):
+        target = tmp_path / f"{name}.out.parquet"
+        write_predicted_rows(predictor, str(tmp_path / name), target, zoned.root)
+        assert pq.read_table(target).select(expected.column_names).equals(expected), name
+    for body, kind in ((as_csv(texts), "text/csv"), (json.dumps({"dataframe_records": records}), "application/json")):
+        request = parse_request(body.encode(), kind, predictor.schema, predictor.reader, 1000)
+        assert predictor.predict(request.rows).equals(expected), kind
+    frame = texts.to_pandas().assign(date=stored)
+    assert PyfuncModel(predictor).predict(frame).equals(expected.to_pandas())
 
 
 def without(*rows: int) -> Callable[[pa.Table], pa.Table]:

@@ -36,7 +36,7 @@ from headframe.replace_folder import replace_folder
 from headframe.series.series import Series
 from headframe.tasks.base import Task
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         msg = f"{MANIFEST} in the bundle {folder} can no longer be read ({error}); fetch the model again"
         raise DataError(msg) from error
     if version != FORMAT:
-        raise DataError(f"{path} has format {version}, but this version of Headframe reads {FORMAT}")
+        raise DataError(f"{path} has format {version}, but this version of Headframe reads {FORMAT}; train it again")
     _require_digest(digest(manifest), expected, MANIFEST, folder)
     for name, checksum in manifest["files"].items():
         if not (folder / name).is_file():
