@@ -24,7 +24,9 @@ def main(names: list[str]) -> int:
         rows: list[Measurement] = importlib.import_module(f"benchmarks.{name}").measure()
         for row in rows:
             missed += not row.met
-            table.add_row(row.what, row.figure, row.against, row.goal, "met" if row.met else "MISSED")
+            cells = (row.what, row.figure, row.against, row.goal, "met" if row.met else "MISSED")
+            console.print("  " + "; ".join(cells))  # at once, so that a later fault loses nothing
+            table.add_row(*cells)
     table.caption = (
         f"{time.perf_counter() - started:.0f} s on {len(os.sched_getaffinity(0))} cores, "
         f"load average {os.getloadavg()[1]:.1f}; what is no ratio grows with the load of the machine"

@@ -63,7 +63,7 @@ def dataset() -> DatasetConfig:
             "name": "numbers", "title": "numbers", "licence": "none", "citation": "none", "tasks": ["classification"],
             "sources": {"rows": {"uri": "file:numbers.csv"}}, "inputs": ["a", "b", "c"], "target": "d",
             "reader": {"_target_": "headframe.datasets.readers.delimited.Delimited"},
-            "split": {"_target_": "headframe.datasets.splits.HashSplitter"},
+            "split": {"_target_": "headframe.datasets.splits.HashSplitter", "validation": 0.2, "test": 0.2},
             "contract": {"columns": {"a": number, "b": number, "c": number,
                                      "d": {"dtype": "int", "one_of": list(range(10))}}},
         }
