@@ -294,6 +294,22 @@ def test_the_tables_tell_what_is_in_them(root: Path, capsys: pytest.CaptureFixtu
     assert line == f"rows, position 3: {rejected[0]['reason']}\n"
 
 
+@pytest.mark.parametrize(
+    "arguments", [["list", "digits"], ["versions", "digits"], ["status", "digits"], ["verify", "digits"]]
+)
+def test_what_reads_all_data_sets_does_not_seem_to_read_one(
+    arguments: list[str], root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["data", *arguments, "--project", str(root)]) == 2
+    assert f"data {arguments[0]} is about all data sets; leave out 'digits'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("action", ["show", "rejected"])
+def test_a_digest_is_not_ignored(action: str, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", action, "digits", "33adb70c", "--project", str(root)]) == 2
+    assert f"data {action} reads the present version; leave out '33adb70c'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("action", ["show", "rejected"])
 def test_a_table_that_is_not_named_or_not_there_is_reported(
     action: str, root: Path, capsys: pytest.CaptureFixture[str]

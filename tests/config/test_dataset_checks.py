@@ -215,3 +215,18 @@ def test_all_keys_that_are_missing_come_at_once(project: Project):
         ConfigurationError, match=r"dataset\.licence, dataset\.reader\.delimiter and dataset\.title have no value"
     ):
         load_plan(["dataset=blank"], project)
+
+
+@pytest.mark.parametrize("content", ["inputs: [a]\n", "# nothing\n"])
+def test_a_data_set_without_a_name_lacks_what_else_it_lacks(project: Project, content: str):
+    (project.conf / "dataset" / "unnamed.yaml").write_text(content)  # the plan's own name refers to that of the data
+    with pytest.raises(ConfigurationError) as refused:
+        load_plan(["dataset=unnamed"], project)
+    wanted = ("name", "title", "licence", "citation", "sources", "reader", "split", "contract")
+    assert all(f"dataset.{key}" in str(refused.value) for key in wanted), refused.value
+
+
+def test_a_reference_to_what_no_plan_has_is_named(project: Project):
+    (project.conf / "dataset" / "odd.yaml").write_text("name: odd\ntitle: ${dataset.nam}\n")
+    with pytest.raises(ConfigurationError, match=r"conf/ refers to \$\{dataset\.nam\}, which the plan does not have"):
+        load_plan(["dataset=odd"], project)

@@ -192,7 +192,10 @@ def test_where_no_row_can_be_read_nobody_is_told_to_allow_it(people: People, tmp
             ingest(people(text, max_rejected=allowed), Places(tmp_path))
         assert "line 2 of source people, column 'age' holds 'x', which is no int64" in str(caught.value)
         assert "raise" not in str(caught.value)
-    assert "correct dataset.reader or the types in dataset.contract" in _refusal(people(text), tmp_path)
+    advice = "be read, so correct dataset.reader or the types in dataset.contract"
+    assert f"not one row can {advice}" in _refusal(people(text), tmp_path)
+    assert f"most rows cannot {advice}" in _refusal(people(f"{text}Eve,30,1.7,Oslo\n"), tmp_path)
+    assert "raise dataset.max_rejected" in _refusal(people(f"{text}Eve,30,1.7,Oslo\nKim,20,1.8,Kiel\n"), tmp_path)
 
 
 def _refusal(dataset: DatasetConfig, root: Path) -> str:

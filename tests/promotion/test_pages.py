@@ -26,8 +26,9 @@ from headframe.promotion.run_gates import run_gates
 from headframe.promotion.service import PromotionService
 from headframe.promotion.views.leaderboard import leaderboard
 from headframe.promotion.views.model_card import model_card
-from headframe.promotion.views.overview import Overview, _group_of, overview, read_version
+from headframe.promotion.views.overview import Overview, VersionSummary, _group_of, overview, read_version
 from headframe.promotion.views.version_details import version_details
+from headframe.records import Interval
 from headframe.registry.listing import get_version, model_names
 from headframe.signing.keys import create_key
 
@@ -308,3 +309,17 @@ def test_the_command_line_lists_shows_and_writes_pages(
     content = weights.read_bytes()
     weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     assert sorted(run("card", f"digits/{number}")[0] for number in range(1, 5)) == [0, 0, 0, 4]
+
+
+def test_columns_of_a_version_stay_apart_whatever_they_hold() -> None:
+    summary = VersionSummary(
+        version=12,
+        state="champion",
+        registered="2026-11-28T18:00:00Z",
+        author="a-very-long-name",
+        kind="Mean of cnn (ConvNet), lstm (RecurrentNet)",
+        seed=18,
+        value=Interval(value=12345.6789, low=12345.6788, high=12345.6790),
+    )
+    words = ("12", "champion", "12345.6790]", "Mean", "18", "a-very-long-name", "2026-11-28")
+    assert [word for word in str(summary).split() if word in words] == list(words)

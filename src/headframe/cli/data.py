@@ -28,10 +28,19 @@ def add_commands(commands: Commands) -> None:
 
 
 def _data(arguments: argparse.Namespace) -> CommandResult:
+    _refuse_unread(arguments)
     project = open_project()
     read = _tables if arguments.action in {"list", "show", "rejected"} else _versions
     result = read(arguments, project)
     return result if result.lines else result._replace(lines=[NOTHING])
+
+
+def _refuse_unread(arguments: argparse.Namespace) -> None:
+    """Refuse a data set or a digest that the action would not look at."""
+    if arguments.dataset and arguments.action not in {"show", "rejected", "restore"}:
+        raise ConfigurationError(f"data {arguments.action} is about all data sets; leave out {arguments.dataset!r}")
+    if arguments.digest and arguments.action != "restore":
+        raise ConfigurationError(f"data {arguments.action} reads the present version; leave out {arguments.digest!r}")
 
 
 def _tables(arguments: argparse.Namespace, project: Project) -> CommandResult:

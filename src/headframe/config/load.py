@@ -68,7 +68,6 @@ UNKNOWN_KEYS = (
 HYDRA_MESSAGES = {
     r"An item is already at '([^']+)'": "{0}: the plan has this key already; leave out the +",
     r"(\S+) appears more than once in the final defaults": "{0}: the plan has a choice of {0} already; leave out the +",
-    r"Interpolation key '([^']+)' not found": "conf/ refers to ${{{0}}}, which the plan does not have",
 }
 """What Hydra says of a key, and what that means for a plan."""
 
@@ -209,6 +208,8 @@ def _hydra_sentence(error: Exception, overrides: Sequence[str], project: Project
     for pattern in UNKNOWN_KEYS:
         if found := re.search(pattern, text):
             return _unknown_key(found[1], overrides, project)
+    if found := re.search(r"Interpolation key '([^']+)' not found", text):
+        return _unknown_reference(found[1], overrides, project)
     for pattern, message in HYDRA_MESSAGES.items():
         if found := re.search(pattern, text):
             return message.format(found[1])
@@ -238,6 +239,18 @@ def _unknown_key(path: str, overrides: Sequence[str], project: Project) -> str:
     if not known | groups:
         return f"{path}: {where} is a value and has no keys"
     return f"{path}: the plan has no such key; for {parts[depth]!r}: {nearest(parts[depth], known | groups)}"
+
+
+def _unknown_reference(key: str, overrides: Sequence[str], project: Project) -> str:
+    """Return a message on a key that `conf/` refers to: with all others that lack a value where it is one of these."""
+    tree = _tree(overrides, project)
+    try:
+        Plan.model_validate(tree, context={"trusted": project.packages})
+    except ValidationError as error:
+        missing = _missing(error, tree, project)
+        if key in missing:
+            return _without_value(missing)
+    return f"conf/ refers to ${{{key}}}, which the plan does not have"
 
 
 def _tree_before(path: str, overrides: Sequence[str], project: Project) -> Any:
@@ -278,9 +291,7 @@ def _tree(overrides: Sequence[str], project: Project) -> Any:
 
 def _sentence(error: ValidationError, tree: Mapping[str, Any], project: Project) -> str:
     """Return a message on the first thing that is wrong: key, what came, what was expected; and all that is missing."""
-    errors = error.errors(include_url=False)
-    missing = [".".join(_path(each["loc"])) for each in errors if each["type"] == "missing"]
-    missing += [key for key in _missing_arguments(tree, project) if key not in missing]
+    errors, missing = error.errors(include_url=False), _missing(error, tree, project)
     wrong = next((each for each in errors if each["type"] != "missing"), None)
     if wrong is None:
         return _without_value(missing)
@@ -295,6 +306,13 @@ def _missing_arguments(tree: Mapping[str, Any], project: Project) -> list[str]:
         if isinstance(node["_target_"], str)
     ]
     return [key for keys in found for key in keys]
+
+
+def _missing(error: ValidationError, tree: Mapping[str, Any], project: Project) -> list[str]:
+    """Return all keys that have no value and need one, each once."""
+    errors = error.errors(include_url=False)
+    keys = [".".join(_path(each["loc"])) for each in errors if each["type"] == "missing"]
+    return [*dict.fromkeys([*keys, *_missing_arguments(tree, project)])]
 
 
 def _without_value(keys: Sequence[str]) -> str:

@@ -376,10 +376,11 @@ def _write_rejected(file: Path, rejected: Sequence[RejectedRow]) -> None:
 
 
 def _too_many(dataset: DatasetConfig, rejected: Sequence[RejectedRow], kept: int) -> str:
-    """Return a message on rows that were rejected; where not one was kept, it is not the rows that are wrong."""
+    """Return a message on rows that were rejected; where few or none were kept, it is not the rows that are wrong."""
     advice = "fix the file or raise dataset.max_rejected"
-    if not kept:
-        advice = "not one row can be read, so correct dataset.reader or the types in dataset.contract"
+    if len(rejected) > kept:
+        unreadable = "most rows cannot" if kept else "not one row can"
+        advice = f"{unreadable} be read, so correct dataset.reader or the types in dataset.contract"
     return (
         f"dataset {dataset.name}: {len(rejected):,} rows cannot be read and dataset.max_rejected allows "
         f"{dataset.max_rejected}; {_first_reason(rejected)}; {advice}"

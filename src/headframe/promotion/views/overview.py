@@ -42,7 +42,7 @@ class VersionSummary(Record):
         if self.value is None:
             return f"{self.version:>4}  {self.state:16}{self.problem}"
         what = f"{self.kind}, seed {self.seed}"
-        return f"{self.version:>4}  {self.state:16}{self.value!s:27}{what:32}{self.author:12}{self.registered[:10]}"
+        return f"{self.version:>4}  {self.state:16}{self.value!s:26} {what:31} {self.author:11} {self.registered[:10]}"
 
 
 class ComparableVersions(Record):
