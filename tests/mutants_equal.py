@@ -46,6 +46,16 @@ EQUAL: dict[tuple[str, str, str], str] = {
         "json.dumps(report.model_dump(mode='json'), indent=2, ensure_ascii=False, allow_nan=False)",
         "json.dumps(report.model_dump(mode='json'), indent=2, ensure_ascii=False)",
     ): "a record holds no NaN",
+    (
+        "code_dependencies.py",
+        "distribution.read_text('METADATA') or distribution.read_text('PKG-INFO') or ''",
+        "distribution.read_text('PKG-INFO') or ''",
+    ): "without headers the slower metadata of the distribution gives the same name",
+    (
+        "code_dependencies.py",
+        "distribution.read_text('METADATA') or distribution.read_text('PKG-INFO') or ''",
+        "distribution.read_text('METADATA') and distribution.read_text('PKG-INFO') and ''",
+    ): "without headers the slower metadata of the distribution gives the same name",
     ("code_dependencies.py", "sorted(found)", "list(found)"): "the order in which files are visited",
     (
         "digests.py",
