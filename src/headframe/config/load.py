@@ -19,7 +19,6 @@ from pydantic_core import ErrorDetails
 
 from headframe.config.compatibility import check_compatibility, check_tasks
 from headframe.config.dataset_checks import check_dataset
-from headframe.config.hydra_speed import speed_up
 from headframe.config.plan.data import DatasetConfig
 from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
@@ -107,7 +106,6 @@ def _compose(overrides: Sequence[str], project: Project) -> tuple[dict[str, Any]
     """Return the plan's tree, and for each group the file that was chosen."""
     with _one_at_a_time:
         GlobalHydra.instance().clear()
-        speed_up()
         try:
             _check_choices(overrides, project)
             with initialize_config_dir(config_dir=str(project.conf), version_base="1.3", job_name="headframe"):
