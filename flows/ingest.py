@@ -11,6 +11,7 @@ from headframe.datasets.splits import split
 from headframe.orchestration import flow, step
 from headframe.places import Places
 from headframe.records import Ingested
+from headframe.run_checks import require_ingestible
 from headframe.validation.validate import validate
 
 
@@ -27,6 +28,7 @@ def ingest_flow(overrides: list[str]) -> Ingested:
 
 def ingest_dataset(dataset: DatasetConfig, places: Places) -> Ingested:
     """Run the steps of ingestion."""
+    require_ingestible(dataset)
     table = step(ingest, valid=is_current)(dataset, places)
     validated = step(validate)(dataset, table, places)
     parts = step(split)(dataset.training_data, table, places)

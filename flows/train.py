@@ -14,9 +14,8 @@ from headframe.orchestration import flow, step
 from headframe.places import Places
 from headframe.records import RegisteredPlan
 from headframe.registry.register import Destination, is_registered, register
-from headframe.registry.signature import require_signer
+from headframe.run_checks import require_registrable
 from headframe.tracking.address import places_of, portable_uri
-from headframe.tracking.client import require_access
 from headframe.training import PROGRAM
 from headframe.training.fit import fit, is_complete
 
@@ -35,8 +34,7 @@ def train_flow(overrides: list[str]) -> RegisteredPlan:
 
 def train_plan(plan: Plan, places: Places) -> RegisteredPlan:
     """Run the steps from raw data to a registered version."""
-    require_access(places.tracking_uri)
-    require_signer(plan.team)
+    require_registrable(plan, places.root)
     data = ingest_dataset(plan.dataset, places)
     table, version = data.validated.table, plan.version
     job, baseline = version.training_job(table.digest), None

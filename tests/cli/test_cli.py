@@ -120,6 +120,19 @@ def test_a_new_project_comes_to_where_the_user_stands(
     assert (tmp_path / "mine" / "conf" / "plan.yaml").is_file()
 
 
+def test_others_may_write_nothing_whatever_the_umask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = os.umask(0)
+    try:
+        assert main(["init", "mine"]) == 0
+        assert main(["ingest", "--project", "mine"]) == 0
+    finally:
+        os.umask(before)
+    paths = [path for path in (tmp_path / "mine").rglob("*") if not path.is_symlink() and ".git" not in path.parts]
+    assert (tmp_path / "mine" / ".headframe" / "dvc").is_dir()
+    assert [path for path in paths if path.stat().st_mode & 0o002] == []
+
+
 def test_what_a_new_project_advises_to_type_can_be_typed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,6 +211,11 @@ def test_predictions_never_take_the_place_of_what_the_project_keeps(root: Path, 
         (["predict", "digits", "rows.csv", "m.parquet"], "rows.csv is no file; name a Parquet, JSON-lines or text"),
         (["predict", "digits", "digit", "m.parquet"], "there is no data set 'digit'"),
         (["predict", "digits", __file__, "m.csv"], "ends in .csv, but Parquet is written"),
+        (["run", "--as", "nobody"], "there is no key 'nobody'"),
+        (["run", "tracking.uri=ftp://here"], "expected http(s)://HOST:PORT"),
+        (["run", "promotion.ledger=here"], "promotion.ledger (or HEADFRAME_LEDGER) is no address"),
+        (["train", "dataset.split.test=0.9"], "validation=0.15 and test=0.9 must be at least 0 and leave rows"),
+        (["ingest", "dataset.split.test=0.9"], "validation=0.15 and test=0.9 must be at least 0 and leave rows"),
     ],
 )
 def test_a_typing_mistake_never_gets_to_prefect(
@@ -207,6 +225,8 @@ def test_a_typing_mistake_never_gets_to_prefect(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setenv("HEADFRAME_SIGNER", "set so that what --as sets is taken back")
+    monkeypatch.delenv("HEADFRAME_SIGNER")
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")  # nothing listens; a flow run would need it
     assert main([*arguments, "--project", str(root)]) == 2
     assert message in capsys.readouterr().err
@@ -224,6 +244,18 @@ def test_what_a_flow_would_not_find_is_looked_for_before_prefect_knows_of_it(
         monkeypatch.setenv(SIGNER, "nobody")
         assert main([command, "--project", str(root)]) != 0
         assert "nobody" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [("promotion.ledger=here", "is no address"), ("dataset.split.test=0.9", "leave rows to train on")],
+)
+def test_what_a_step_would_refuse_is_refused_before_the_first(
+    mistake: str, message: str, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", mistake, "--project", str(root)]) == 2
+    assert message in capsys.readouterr().err
+    assert not (root / ".headframe" / "stages").exists()
 
 
 def test_an_address_that_is_none_is_one_sentence(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from headframe.config.project import Project
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 MARKS = {"ok": "[green]ok[/]", "warn": "[yellow]warn[/]", "fail": "[red]fail[/]"}
 
 
-def show_results(results: Sequence[RunResult | RegisteredPlan | Ingested]) -> None:
-    """Print what flows returned; several results of whole runs end in one table."""
+def show_results(results: Sequence[RunResult | RegisteredPlan | Ingested], choices: Sequence[str]) -> None:
+    """Print what flows returned, each for its overrides; several results of whole runs end in one table."""
     for result in results:
         if isinstance(result, RegisteredPlan):
             show_trained(result)
@@ -32,10 +33,10 @@ def show_results(results: Sequence[RunResult | RegisteredPlan | Ingested]) -> No
     if len(runs) > 1:
         metric = runs[0].result.evaluated.primary_metric
         table = Table("run", "model", "version", metric, "champion", title="all runs")
-        for number, run in enumerate(runs, start=1):
+        for number, (run, choice) in enumerate(zip(runs, choices, strict=False), start=1):  # the last may have failed
             interval, version = run.result.evaluated.metrics[metric], run.result.registered.version
             champion = "yes" if run.decision.champion == version else "no"
-            table.add_row(f"{number} {run.plan}", run.decision.model, str(version), _interval(interval), champion)
+            table.add_row(f"{number} {escape(choice)}", run.decision.model, str(version), _interval(interval), champion)
         Console(highlight=False).print(table)
 
 

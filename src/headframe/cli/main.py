@@ -48,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         bypass_proxies()
         log_to_stderr()
         shorten_warnings()
+        os.umask(os.umask(0o002) | 0o002)  # others may write nothing of ours, nor of what dependencies create
         arguments.here = Path.cwd()
         if arguments.project is not None:
             if not Path(arguments.project).is_dir():

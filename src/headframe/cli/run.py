@@ -66,7 +66,7 @@ def _run_flow(name: str, arguments: argparse.Namespace) -> CommandResult:
     def show() -> None:
         from headframe.cli.console import show_results
 
-        show_results(results)
+        show_results(results, [" ".join(choice) for choice in choices])
 
     for number, choice in enumerate(choices, start=1):
         if len(choices) > 1:
@@ -90,12 +90,13 @@ def _run_flow(name: str, arguments: argparse.Namespace) -> CommandResult:
 
 
 def _check_before_flow(plan: Plan, root: Path, *, trains: bool) -> None:
-    """Look for what a mistyped name would not find: sources of the data, the signer, MLflow's address.
+    """Look for what a mistyped name would not find, the sources of the data first, and check as the flow will.
 
     Raises:
-        HeadframeError: it is not there.
+        HeadframeError: it is not there, or as `headframe.run_checks`.
     """
     from headframe.datasets.raw_files import find_raw_file
+    from headframe.run_checks import require_ingestible, require_registrable
     from headframe.tracking.address import places_of
 
     places = places_of(plan, root)
@@ -104,11 +105,9 @@ def _check_before_flow(plan: Plan, root: Path, *, trains: bool) -> None:
     for name, source in sources.items():
         find_raw_file(name, source, root, places.mirror)
     if trains:
-        from headframe.registry.signature import require_signer
-        from headframe.tracking.client import require_access
-
-        require_access(places.tracking_uri)
-        require_signer(plan.team)
+        require_registrable(plan, root)
+    else:
+        require_ingestible(plan.dataset)
 
 
 def _single(results: list[Any]) -> Any:

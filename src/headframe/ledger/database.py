@@ -13,9 +13,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from headframe.errors import ConfigurationError, HeadframeError, Unavailable
+from headframe.ledger.address import ADDRESS_VARIABLE
 from headframe.ledger.entries import utc_now
 
-ADDRESS_VARIABLE = "HEADFRAME_LEDGER"  # names the ledger where no plan does
 SQLITE_TIMEOUT = 60  # seconds to wait for another process that has locked an SQLite file
 CONNECT_TIMEOUT = 10  # seconds in which PostgreSQL must respond
 _ADVISORY_LOCK = 0x4865616466726D  # any number of our own: of PostgreSQL's advisory lock while the tables are made

@@ -8,7 +8,6 @@ database can sort and refuse by them, and reading compares them with it.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,10 +20,10 @@ from sqlalchemy.exc import IntegrityError
 from headframe.config.plan.promotion import PromotionConfig
 from headframe.config.project import Project
 from headframe.errors import ConfigurationError, HeadframeError, Refused, refuse_if
+from headframe.ledger.address import ADDRESS_VARIABLE, named_ledger
 from headframe.ledger.champion_alias import LedgerHead, delete_alias, ledger_mismatch, read_head, set_head
 from headframe.ledger.checks import checked_entry, intended_model
 from headframe.ledger.database import (
-    ADDRESS_VARIABLE,
     ENTRIES,
     PROJECTED,
     LedgerDatabase,
@@ -74,7 +73,7 @@ class Ledger:
             Unavailable: PostgreSQL does not respond.
             HeadframeError: it cannot be opened.
         """
-        named = promotion.ledger or os.environ.get(ADDRESS_VARIABLE)
+        named = named_ledger(promotion)
         address = resolve_address(named, root) if named else f"sqlite:///{Project(root).state / LEDGER_FILE}"
         ledger = cls(LedgerDatabase(address))
         ledger.database.create_tables()

@@ -16,8 +16,8 @@ from headframe.config.targets.nearest import nearest
 from headframe.digests import Record, folder_digest
 from headframe.errors import ConfigurationError, HeadframeError, Refused, refuse_if
 from headframe.gates.request import GateRequest
+from headframe.ledger.address import ADDRESS_VARIABLE
 from headframe.ledger.champion_alias import ledger_mismatch, read_head
-from headframe.ledger.database import ADDRESS_VARIABLE
 from headframe.ledger.entries import Entry, Kind, champion_entry
 from headframe.ledger.past_tests import earlier_tests
 from headframe.ledger.rules import require_valid_payloads
