@@ -12,6 +12,7 @@ import gc
 import importlib
 import json
 import os
+import pkgutil
 import signal
 import sys
 import tempfile
@@ -99,8 +100,7 @@ def _killed(function: Callable[..., Any], stage: str, point: str) -> Callable[..
             kill_group()
         if point == "half":
             place, name = MIDDLE[stage]
-            module, _, kind = place.rpartition(".")
-            owner = getattr(importlib.import_module(module), kind)
+            owner = pkgutil.resolve_name(place)
             assert callable(getattr(owner, name))
             setattr(owner, name, kill_group)
         function(**given)

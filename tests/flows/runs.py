@@ -100,7 +100,7 @@ class ForkedRuns:
     ) -> tuple[int, Any, str]:
         """Run the command line with `--json`; return exit code, document if there is one, and standard error."""
         (code,), ((stdout, stderr),) = self._request(project, [[*arguments, "--json"]], kill, more)
-        return code, json.loads(stdout) if code >= 0 else None, stderr
+        return code, json.loads(stdout) if stdout else None, stderr
 
     def headframe(self, project: Project, *arguments: str, code: int = 0, **more: str) -> tuple[Any, str]:
         """Run the command line with `--json` to its end; return the document and its standard error."""
