@@ -76,7 +76,8 @@ def arrange_kill(kill: str) -> None:
 
             os.fsync = fsync
         case "serial":  # members one after the other, in one process
-            ensembles._cores = lambda: 1
+            assert callable(ensembles._processes_at_once)
+            ensembles._processes_at_once = lambda _: 1
         case "fork":  # members in processes, without the seconds that a server of their own takes
             _fork(ensembles)
         case "member":  # the ensemble dies while its second member trains
