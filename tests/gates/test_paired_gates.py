@@ -104,6 +104,12 @@ def test_better_shows_every_number_that_it_rests_on() -> None:
     )
 
 
+@pytest.mark.parametrize(("tries", "candidates", "said"), [(1, 1, "allowed)"), (2, 2, "at try 2 among 2 candidates)")])
+def test_tries_and_candidates_are_named_from_the_second_on(tries: int, candidates: int, said: str) -> None:
+    judged = context(classified(170, 20), classified(140), tries=tries, candidates=candidates)
+    assert Better(effect=0.2).judge(judged).reason.endswith(said)
+
+
 def test_the_limits_of_better_leave_alpha_on_each_side() -> None:
     """Of a metric where less is better they are turned: version minus champion, the lower limit first."""
     mine, other = measured(0.5, 1), measured(0.9, 2)

@@ -141,6 +141,7 @@ def test_who_reads_does_not_wait_for_who_writes(
         assert ledger.projected_number("digits") == 0
         assert ledger.is_pending("digits")
         assert ledger.foreign_entries("digits") == []
+        assert ledger.foreign_entries("others") == [], "what digits holds was signed for digits"
         began = time.monotonic()
         with pytest.raises(HeadframeError, match=r"cannot be used \(database is locked\); check that you may") as told:
             ledger.append("digits", "gate", 3, {"digests": ABOUT}, key, after=2)
@@ -269,6 +270,7 @@ def test_one_flipped_byte_is_named(column: str, number: int, tmp_path: Path, key
     else:
         assert pattern.startswith(f"entry {number} of digits (")
     assert "\n" not in pattern
+    assert ("there is no such kind of entry" in pattern) == (column == "kind")
 
 
 def test_bytes_that_are_no_text_are_named(tmp_path: Path, key: SigningKey, trust: Trust):
@@ -446,6 +448,7 @@ def test_an_envelope_is_accepted_by_others(tmp_path: Path, key: SigningKey):
         ("mysql://anna:secret@there/ledger", "is 'mysql://anna:\\*\\*\\*@there/ledger'; expected sqlite"),
         ("postgresql+asyncpg://there/ledger", "expected sqlite"),
         ("sqlite://", "expected sqlite"),
+        ("sqlite:///:memory:", "expected sqlite"),
         ("nonsense", "is no address; expected sqlite"),
     ],
 )
