@@ -185,7 +185,7 @@ def test_damage_to_the_table_is_found_and_mended(people: People, tmp_path: Path)
     assert file.read_bytes() == good
 
 
-def test_where_no_row_can_be_read_nobody_is_told_to_allow_it(people: People, tmp_path: Path) -> None:
+def test_where_no_row_can_be_read_the_advice_is_to_correct_the_reader(people: People, tmp_path: Path) -> None:
     text = "name,age,height,city\nAda,x,1.6,London\nBob,y,1.7,Rome\n"
     for allowed in (0, 1, 2):
         with pytest.raises(DataError) as caught:

@@ -128,7 +128,7 @@ def test_an_empty_part_is_said(people: Callable[..., DatasetConfig], tmp_path: P
         split(dataset, ingest(dataset, Places(tmp_path)), Places(tmp_path))
 
 
-def test_names_of_splits_that_yaml_takes_for_truth_values_are_told_from_text() -> None:
+def test_names_of_splits_that_yaml_takes_for_truth_values_are_refused() -> None:
     parts = rows(["0" * 16, "1" * 16], part=["yes", "no"])
     said = r"column 'part' holds 'no'; expected: True, False; YAML takes yes, no, on, off, true and false for truth"
     with pytest.raises(DataError, match=said):

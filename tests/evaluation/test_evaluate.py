@@ -54,7 +54,7 @@ def test_the_plans_baseline_is_compared_on_validation_rows_too(evaluated):
     assert found.value == pytest.approx(right[1].mean())
     assert found.p_better == pytest.approx(binomtest(wins, wins + losses, 0.5, "greater").pvalue)
     assert found.p_worse == pytest.approx(binomtest(wins, wins + losses, 0.5, "less").pvalue)
-    assert record.baselines["prior"].validation is None, "whoever needs it fits it again"
+    assert record.baselines["prior"].validation is None, "a gate fits a natural baseline again"
 
 
 def test_files_agree_with_the_record(evaluated):

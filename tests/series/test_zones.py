@@ -26,14 +26,14 @@ def test_local_times_in_order_are_the_hours_that_passed(zone: str, offset: str) 
         true = pd.date_range(start, periods=60 if offset == "D" else 3000, freq=offset, tz=zone).as_unit("us")
         local = [str(moment.tz_localize(None)) for moment in true]
         found, wrong = parse_zoned(pa.array(local), pa.timestamp("us", zone))
-        untold = [row for row, time in enumerate(local) if offset == "h" and time == "2024-04-07 01:30:00"]
-        assert list(wrong) == (untold if zone == "Australia/Lord_Howe" else [])
-        told = np.setdiff1d(np.arange(len(true)), list(wrong))
-        assert pd.DatetimeIndex(found.to_pandas())[told].equals(true[told])
+        ambiguous = [row for row, time in enumerate(local) if offset == "h" and time == "2024-04-07 01:30:00"]
+        assert list(wrong) == (ambiguous if zone == "Australia/Lord_Howe" else [])
+        known = np.setdiff1d(np.arange(len(true)), list(wrong))
+        assert pd.DatetimeIndex(found.to_pandas())[known].equals(true[known])
 
 
 @pytest.mark.parametrize(
-    ("local", "told"),
+    ("local", "is_known"),
     [
         (["01:30", "02:30", "03:30"], False),
         (["01:30", "02:00", "02:30"], False),
@@ -44,11 +44,11 @@ def test_local_times_in_order_are_the_hours_that_passed(zone: str, offset: str) 
         (["01:30", "02:30", "02:45+01:00"], False),
     ],
 )
-def test_an_hour_that_may_be_either_of_two_is_refused(local: list[str], told: bool) -> None:
+def test_an_hour_that_may_be_either_of_two_is_refused(local: list[str], is_known: bool) -> None:
     cells = pa.array([f"2024-10-27 {time}" for time in local])
     found, wrong = parse_zoned(cells, pa.timestamp("us", "Europe/Berlin"))
-    assert (wrong == {}) == told
-    if told:
+    assert (wrong == {}) == is_known
+    if is_known:
         assert found[1].as_py().isoformat() == f"2024-10-27T{local[1]}:00+02:00"
     else:
         assert found[1].as_py() is None

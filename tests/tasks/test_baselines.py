@@ -214,7 +214,7 @@ def test_natural_baselines_predict_the_rows_of_the_model(world: fixtures.World, 
     table = Table.open(made.root / "data" / name)
     task = made.predictor.task
     natural = natural_baselines(made.plan.task, made.root / "src")
-    found = natural_predictions(natural, task, made.plan.dataset, table, predictions, ())
+    found = natural_predictions(natural, task, made.plan.dataset, table, predictions, left_out=())
     assert expected <= set(found) <= expected | {"seasonal_last_value"}
     for rows in found.values():
         assert rows.schema.equals(predictions.schema)

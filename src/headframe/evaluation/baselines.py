@@ -13,12 +13,13 @@ from headframe.tasks.base import Task
 from headframe.tasks.baselines.base import BaselineData, NaturalBaseline
 
 
-def natural_predictions(  # noqa: PLR0917 - as the step that evaluates
+def natural_predictions(
     natural: Iterable[Component],
     task: Task,
     dataset: TrainingDataConfig,
     table: Table,
     predictions: pa.Table,
+    *,
     left_out: Sequence[int],
 ) -> dict[str, pa.Table]:
     """Return the predictions of each baseline that applies, by its name, in the rows and columns of the model's.

@@ -71,7 +71,7 @@ def evaluate_model(  # noqa: PLR0917 - one call a stage, each argument another r
     columns = plan.evaluation.slices
     others = {} if baseline is None else {PLANNED: _rows(root, baseline, "test", opened, repeated)}
     left_out = copies_left_out(root / trained.folder / BUNDLE)
-    others |= natural_predictions(natural, task, plan.dataset, opened, predictions, left_out)
+    others |= natural_predictions(natural, task, plan.dataset, opened, predictions, left_out=left_out)
     titles = {PLANNED: describe(with_member(plan.learner, plan.baseline))} if plan.baseline is not None else {}
     measured = compute_metrics(task, predictions, others, how, titles)
     if baseline is not None:

@@ -79,7 +79,8 @@ def _natural(tests: PairedComparison, context: GateContext, rows: VersionRows, a
     kind = TaskConfig.model_construct(target=f"{type(task).__module__}.{type(task).__name__}", kind=task.kind)
     natural, dataset = natural_baselines(kind, context.request.root / "src"), context.records.plan.dataset
     left_out = copies_left_out(bundle_in(context.records.model))
-    for name, other in natural_predictions(natural, task, dataset, rows.table, rows.predictions, left_out).items():
+    others = natural_predictions(natural, task, dataset, rows.table, rows.predictions, left_out=left_out)
+    for name, other in others.items():
         value = task.measure(other, [task.primary_metric]).get(task.primary_metric)
         if value is not None:
             tested = tests.compare(task, rows.predictions, other, how, alpha)

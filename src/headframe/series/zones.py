@@ -55,8 +55,8 @@ def parse_zoned(cells: pa.Array, kind: pa.DataType) -> tuple[pa.Array, dict[int,
         else:
             taken_first.append(row)
     for row in reversed(taken_first):
-        told = row + 1 < len(points) and found[row + 1].is_valid and row + 1 not in wrong
-        if not told or points[row + 1] > later[row].as_py():
+        is_next_known = row + 1 < len(points) and found[row + 1].is_valid and row + 1 not in wrong
+        if not is_next_known or points[row + 1] > later[row].as_py():
             wrong[row] = f"which occurs twice in {zone}, and the rows around it do not tell which is meant; {ADVICE}"
     refused = np.isin(np.arange(len(points)), list(wrong))
     return pa.array(points, pa.int64(), mask=refused | np.asarray(found.is_null())).cast(kind), wrong

@@ -61,8 +61,8 @@ def write_predicted_rows(predictor: Predictor, source: str, target: Path, root: 
     """Predict for each row of `source` with an open model, as `predict_to_file`; return how many rows were written."""
     import pyarrow.parquet as pq  # noqa: PLC0415 - the command line imports this module
 
-    from headframe.prediction.predictor import BATCH  # noqa: PLC0415 - as above
-    from headframe.serving.input_files import open_rows  # noqa: PLC0415 - as above
+    from headframe.prediction.predictor import BATCH  # noqa: PLC0415 - the command line imports this module
+    from headframe.serving.input_files import open_rows  # noqa: PLC0415 - the command line imports this module
 
     rows = open_rows(source, root, predictor.schema, predictor.reader, BATCHES * BATCH)
     predictions = _forecast(predictor, rows) if predictor.lookback else _row_by_row(predictor, rows, source)
@@ -101,9 +101,9 @@ def _row_by_row(predictor: Predictor, rows: Rows, source: str) -> Rows:
 
 
 def _forecast(predictor: Predictor, rows: Rows) -> Rows:
-    import pyarrow as pa  # noqa: PLC0415 - see `write_predicted_rows`
+    import pyarrow as pa  # noqa: PLC0415 - the command line imports this module
 
-    from headframe.features.columns import free_name  # noqa: PLC0415 - as above
+    from headframe.features.columns import free_name  # noqa: PLC0415 - the command line imports this module
 
     history: pa.Table | None = None
     for table in rows:

@@ -59,7 +59,7 @@ def validate(dataset: DatasetConfig, table: TableRecord, places: Places) -> Vali
 
 def _series(table: Table, time: str, every: str | None) -> SeriesFindings:
     """Look at the frequency of a table's rows, found in them where the plan gives none."""
-    from headframe.series.findings import examine  # noqa: PLC0415 - pandas, as above
-    from headframe.series.frequency import read_times  # noqa: PLC0415 - as above
+    from headframe.series.findings import examine  # noqa: PLC0415 - pandas, which only a series needs
+    from headframe.series.frequency import read_times  # noqa: PLC0415 - pandas, which only a series needs
 
     return examine(read_times(table.read([time]), time), time, every)

@@ -23,7 +23,7 @@ LONE_RETURN = (
 class Row(NamedTuple):
     """The cells of one row, the line on which it begins, counted from 1, and its lines as they stand in the file.
 
-    A comment is a row, too, so that whoever passes it over can say so.
+    A comment is a row, too, so that a caller that skips it can count it.
     """
 
     line: int
