@@ -1,5 +1,5 @@
 # Only Python 3.11 and make are needed: the first target installs everything into .venv from the lock.
-.PHONY: run test coverage slow mutants lint lock bench up down clean
+.PHONY: run test slow mutants lint lock bench up down clean
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -12,12 +12,9 @@ $(INSTALLED): pyproject.toml constraints.txt infra/install.sh
 run: $(INSTALLED) ## the main job: digits, from raw data to a champion
 	$(BIN)/headframe run experiment=digits_ensemble
 
-test: $(INSTALLED) ## the default suite, two files at a time
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
-
-coverage: $(INSTALLED) ## the default suite once more, and the share of lines and branches of headframe that it runs
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=
-	$(BIN)/coverage report --format=total
+test: $(INSTALLED) ## the default suite, two files at a time, and the share of lines and branches that it runs
+	rm -rf .coverage && mkdir .coverage
+	TEST_COVERAGE=$(CURDIR)/.coverage $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 slow: $(INSTALLED) ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
@@ -44,4 +41,4 @@ down: $(INSTALLED)
 	$(BIN)/headframe down
 
 clean:
-	rm -rf .venv .headframe data build dist
+	rm -rf .venv .headframe .coverage data build dist

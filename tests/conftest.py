@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import measured
 import pytest
 from hypothesis import settings
 
@@ -52,6 +53,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return WHOLE_RUNS.index(inside) if inside in WHOLE_RUNS else len(WHOLE_RUNS)
 
     items.sort(key=rank)
+
+
+def pytest_sessionfinish() -> None:
+    """Write what this process has run of headframe, before the first of them reports for all."""
+    measured.write()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the share of lines and branches that the tests have run, where it is measured."""
+    if measured.FOLDER is not None:
+        terminalreporter.section("coverage")
+        terminalreporter.write_line(measured.report())
 
 
 @pytest.fixture(scope="session")
@@ -98,9 +111,9 @@ def forked_runs() -> Iterator[ForkedRuns]:
     """A program that runs the command line in forked processes."""
     from runs import ForkedRuns, environment
 
-    program = REPOSITORY / "tests" / "flows" / "kill_points.py"
+    program = [sys.executable, measured.__file__, str(REPOSITORY / "tests" / "flows" / "kill_points.py")]
     with subprocess.Popen(
-        [sys.executable, str(program)], env=environment(), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        program, env=environment(), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import measured
 import pytest
 
 from headframe.code_dependencies import device_of
@@ -45,7 +46,8 @@ SMALL = [
 @cache
 def forking_driver() -> subprocess.Popen[str]:
     """The program that trains in forked processes, begun when it is first needed; it ends with this process."""
-    process = subprocess.Popen([sys.executable, str(DRIVER)], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    arguments = [sys.executable, measured.__file__, str(DRIVER)]
+    process = subprocess.Popen(arguments, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     atexit.register(process.communicate)
