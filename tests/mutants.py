@@ -437,7 +437,7 @@ def main() -> int:
     random.Random(asked.seed).shuffle(changes)
     os.chdir(REPOSITORY)
     plugin = Mutants(changes, asked.seconds)
-    pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:cov", *sorted(tests)], plugins=[plugin])
+    pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:xdist", *sorted(tests)], plugins=[plugin])
     report(plugin.found)
     if len(plugin.found) < len(changes):
         print(f"stopped after {len(plugin.found)} of {len(changes)} changes")
