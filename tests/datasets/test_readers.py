@@ -146,6 +146,9 @@ def test_lines_end_with_a_line_feed_and_a_carriage_return_alone_is_refused(quote
     assert [(row.position, row.reason[:41]) for row in refused] == [(3, "holds a carriage return without a line fe")]
     with pytest.raises(DataError, match=r"raw\.txt: line 1 holds a carriage return without a line feed"):
         read(tmp_path, "a,b\rx,1\r", TEXT, quoted=quoted)
+    if quoted:
+        with pytest.raises(DataError, match=r"raw\.txt: line 1 holds a carriage return without a line feed"):
+            read(tmp_path, 'a,b\rx,1\r"y",1\r', TEXT)
 
 
 def test_a_carriage_return_within_quotes_is_text(tmp_path: Path) -> None:

@@ -209,6 +209,26 @@ def test_a_number_that_means_no_value_means_it_however_it_comes(tmp_path: Path) 
     assert answers[0] == answers[1] == answers[2]
 
 
+def test_a_row_alone_may_leave_out_what_it_may_leave_out_beside_others(tmp_path: Path) -> None:
+    settings = settings_of("cust", CUSTOMERS, tmp_path, CUSTOMER, reader={"missing": ["", "?"]})
+    made = scorer(settings, tmp_path, None, "tabular", "classification")
+    whole = {"zip": "00001", "country": None, "x": 0.5, "n": None}
+    expected = made.expected(pa.Table.from_pylist([whole], schema=made.table.select(list(whole)).schema))
+    short = {"zip": "00001", "x": 0.5}
+    for record in (short, {**short, "n": None}, {**short, "country": ""}):
+        (tmp_path / "rows.jsonl").write_text(json.dumps(record) + "\n")
+        assert made.file(tmp_path / "rows.jsonl") == expected
+        for key in ("dataframe_records", "instances"):
+            body = json.dumps({key: [record]}).encode()
+            assert made.post(body, "application/json").json()["predictions"] == expected
+    misspelt = {**short, "Country": "ZA"}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(misspelt) + "\n")
+    with pytest.raises(DataError, match=r"column 'country' is missing; came: .*Country"):
+        made.file(tmp_path / "rows.jsonl")
+    response = made.post(json.dumps({"dataframe_records": [misspelt]}).encode(), "application/json")
+    assert (response.status_code, "column 'country' is missing" in response.text) == (400, True)
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [

@@ -201,8 +201,8 @@ def _json_lines(path: Path, schema: pa.Schema, size: int) -> Rows:
                     rows = rows.append_column(ROW_ID, to_column(ids, pa.field(name, pa.string())))
             yield rows
     try:
-        # An optional column may be left out in any row, but one that never came is misspelt.
-        require_columns(came if came else schema.names, schema)
+        # An optional column may be left out, but one that never came is misspelt where an unknown name did.
+        require_columns(came if came - {*schema.names, *IDS} else schema.names, schema)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
 

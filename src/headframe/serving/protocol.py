@@ -152,9 +152,10 @@ def _from_rows(key: str, value: Any, schema: pa.Schema) -> dict[str, Any]:
 
 def _from_records(key: str, records: Sequence[Mapping[str, Any]], schema: pa.Schema) -> dict[str, Any]:
     columns: dict[str, Any] = {}
+    misspelt = any(name not in schema.names for record in records for name in record)  # possibly
     for each in schema:
         present = [each.name in record for record in records]
-        if not any(present):
+        if not any(present) and (misspelt or not each.nullable):
             continue  # reported by `to_table`, with the columns that came
         if not all(present) and not each.nullable:
             raise DataError(f"row {present.index(False) + 1} of {key} has no {each.name!r}")

@@ -133,7 +133,9 @@ def _quoted(
     try:
         cells = next(csv.reader(needed(), delimiter=delimiter, strict=True))
     except csv.Error as error:
-        return rejected_lines(source, Row(number, [], tuple(taken)), f"is no row of quoted text: {error}")
+        alone = str(error).startswith("new-line character")  # the words of csv for the same
+        reason = LONE_RETURN if alone else f"is no row of quoted text: {error}"
+        return rejected_lines(source, Row(number, [], tuple(taken)), reason)
     return [Row(number, cells, tuple(taken))]
 
 

@@ -125,7 +125,7 @@ def _ranks(
             ConfigurationRank(
                 configuration=name,
                 kind=members[-1].kind,
-                settings={key: _short(flat[name][key]) for key in chosen[:_MOST]},
+                settings={key: _short(key, flat[name][key]) for key in chosen[:_MOST]},
                 versions=tuple(each.version for each in members),
                 seeds=tuple(seed for seed in by_seed if seed is not None),
                 values=tuple(each.value for each in counted),
@@ -176,8 +176,8 @@ def _differing(flat: Sequence[Mapping[str, Any]]) -> list[str]:
     return [*differ, *(key for key in keys if key not in shared)]
 
 
-def _short(value: Any) -> str:
-    return str(value).rpartition(".")[2] if isinstance(value, str) else str(value)
+def _short(key: str, value: Any) -> str:
+    return str(value).rpartition(".")[2] if key.endswith("_target_") else str(value)
 
 
 def _group(table: LeaderboardTable, champion: int | None) -> dict[str, Any]:
