@@ -108,3 +108,14 @@ def test_digits_get_mean_zero_and_deviation_one(raw_data: Callable[[str], Path])
     encoded = encoder.encode(table(images)).astype(np.float64)
     assert abs(encoded.mean()) < 1e-6
     assert encoded.std() == pytest.approx(1, abs=1e-6)
+
+
+def test_a_grey_image_without_channels_has_one() -> None:
+    grey = np.random.default_rng(2).integers(0, 256, (12, 5, 7), dtype=np.uint8)
+    encoded = []
+    for images in (grey, grey[..., np.newaxis]):
+        encoder = Images()
+        encoder.fit(table(images), ("image",))
+        encoded.append(encoder.encode(table(images)))
+        assert encoder.spec().shape == (1, 5, 7)
+    np.testing.assert_array_equal(*encoded)

@@ -118,3 +118,11 @@ def test_mistakes_are_named() -> None:
         encoder.encode(pa.table({"x": ["1"], "c": ["a"]}))
     with pytest.raises(DataError, match="'c' holds double"):
         encoder.encode(pa.table({"x": [1.0], "c": [1.5]}))
+
+
+def test_truth_values_are_categories_where_they_are_chosen_as_such() -> None:
+    rows = pa.table({"flag": [True, False, None, True]})
+    words = pa.table({"flag": ["true", "false", None, "true"]})
+    encoder = fitted(rows, categorical=["flag"])
+    np.testing.assert_array_equal(encoder.encode(rows), fitted(words).encode(words))
+    assert [category.values for category in encoder.categories_] == [("false", "true")]

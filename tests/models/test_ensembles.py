@@ -1,5 +1,6 @@
 import itertools
 import json
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -22,12 +23,28 @@ def classes(rows: int = 400, seed: int = 0, number: int = 3) -> tuple[np.ndarray
     return np.stack(found), target
 
 
+def specialists(rows: int = 400) -> tuple[np.ndarray, np.ndarray]:
+    """Give three members' probabilities, each of which knows another class best, and the targets."""
+    random = np.random.default_rng(1)
+    target = random.integers(0, 3, rows)
+    found = []
+    for member, others in enumerate((0.9, 0.6, 0.3)):
+        strength = np.where(target == member, 3.0, others)[:, np.newaxis]
+        logits = random.normal(size=(rows, 3)) + strength * np.eye(3)[target]
+        found.append(np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True))
+    return np.stack(found), target
+
+
 def values(rows: int = 200, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Give three members' forecasts (rows, 4 steps, 2 variables of very different units), and the targets."""
+    """Give three members' forecasts (rows, 4 steps, 2 variables of very different units), and the targets.
+
+    The second member is better at the first variable, the first one at the second.
+    """
     random = np.random.default_rng(seed)
-    target = random.normal(size=(rows, 4, 2)) * [1.0, 1000.0]
-    noise = [0.3, 0.4, 2.0]
-    return np.stack([target + scale * random.normal(size=target.shape) * [1.0, 1000.0] for scale in noise]), target
+    units = np.array([1.0, 1000.0])
+    target = random.normal(size=(rows, 4, 2)) * units
+    noise = np.array([[0.6, 0.4], [0.3, 0.5], [2.0, 2.0]])
+    return np.stack([target + scale * units * random.normal(size=target.shape) for scale in noise]), target
 
 
 def on_a_grid(error: object) -> tuple[float, tuple[float, ...]]:
@@ -42,8 +59,9 @@ def test_the_mean_is_the_mean() -> None:
     np.testing.assert_allclose(mean.combine(scores), sum(scores) / 3)
 
 
-def test_weights_for_classes_are_the_best_of_a_grid() -> None:
-    scores, target = classes()
+@pytest.mark.parametrize("draw", [classes, specialists])
+def test_weights_for_classes_are_the_best_of_a_grid(draw: Callable[[], tuple[np.ndarray, np.ndarray]]) -> None:
+    scores, target = draw()
 
     def error(weights: np.ndarray) -> float:
         return -np.log(np.tensordot(weights, scores, 1)[np.arange(len(target)), target]).mean()

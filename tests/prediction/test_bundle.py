@@ -21,9 +21,11 @@ from headframe.config.plan.task import TaskConfig
 from headframe.config.plan.trainer import TrainerConfig
 from headframe.digests import folder_digest
 from headframe.errors import ConfigurationError, DataError, HeadframeError
+from headframe.models.ensembles import Mean
 from headframe.prediction.bundle import ModelManifest, load_predictor, save_ensemble, save_model
 from headframe.prediction.estimator import EstimatorModel
-from headframe.prediction.predictor import EnsemblePredictor, Predictor, make_predictor
+from headframe.prediction.layout import encoder_states
+from headframe.prediction.predictor import EnsemblePredictor, NetworkModel, Predictor, SinglePredictor, make_predictor
 
 IMAGE = {"gives": "image", "encoder": {"_target_": "headframe.features.images.Images"}}
 TEXT = {
@@ -253,8 +255,35 @@ def test_windows_can_be_chosen_and_the_last_one_is_predicted() -> None:
     np.testing.assert_allclose(forecast["load"].to_numpy(), every[-1, :, 0], rtol=1e-6)
     with pytest.raises(DataError, match="7 rows came, but a forecast needs the last 8"):
         made.predictor.predict(made.rows.slice(0, 7))
+    for wanted in (made.predictor.predict, made.predictor.scores):
+        with pytest.raises(DataError, match="0 rows came, but a forecast needs the last 8"):
+            wanted(made.rows.slice(0, 0))
     with pytest.raises(DataError, match="start at 0 to 52 here, not at 53 to 53"):
         made.predictor.scores(made.rows, np.array([53]))
+
+
+def test_members_of_rows_by_themselves_are_combined_row_by_row() -> None:
+    members = {"one": digits(CNN), "other": digits({"_target_": "sklearn.linear_model.LogisticRegression"})}
+    rows, task = members["one"].rows, members["one"].predictor.task
+    whole = EnsemblePredictor(task, {name: each.predictor for name, each in members.items()}, Mean())
+    expected = sum(each.predictor.scores(rows) for each in members.values()) / 2
+    np.testing.assert_allclose(whole.scores(rows), expected, rtol=1e-6)
+
+
+def test_a_network_that_is_being_trained_predicts_without_dropout() -> None:
+    made = digits(CNN)
+    expected = made.predictor.scores(made.rows)
+    assert isinstance(made.predictor, SinglePredictor)
+    assert isinstance(made.predictor.model, NetworkModel)
+    made.predictor.model.network.train()
+    np.testing.assert_array_equal(made.predictor.scores(made.rows), expected)
+
+
+def test_the_encoders_of_an_ensemble_are_found_by_the_names_of_its_members(tmp_path: Path) -> None:
+    _, members, folder = ensemble(tmp_path)
+    alone = {name: dict(encoder_states(tmp_path / name)) for name in members}
+    assert dict(encoder_states(folder)) == {name: alone[name][""] for name in members}
+    assert alone["short"].keys() == {""}
 
 
 FILES = {"cnn": ["bundle.json", "weights.safetensors"], "forest": ["bundle.json", "estimator.skops"]}

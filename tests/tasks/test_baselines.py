@@ -90,6 +90,12 @@ def test_naive_forecasts_repeat_what_was(horizon: int):
                 assert season[example, step, place] == pytest.approx(values[before], abs=1e-5)
 
 
+def test_where_one_window_has_no_season_before_it_there_is_no_seasonal_forecast():
+    series = {"v": seasonal(240, 12)}
+    assert SeasonalLastValue().scores(data_of(Forecasting(3), series, ("v",), [11, 200])) is None
+    assert SeasonalLastValue().scores(data_of(Forecasting(3), series, ("v",), [12, 200])) is not None
+
+
 @pytest.mark.parametrize("horizon", [3, 20])
 def test_naive_forecasts_do_not_cross_gaps(horizon: int):
     steps = np.delete(np.arange(260), [*range(100, 107), *range(141, 158), 190])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from headframe.tasks.statistics import BINS, Reliability
+from headframe.tasks.statistics import BINS, Bounds, Reliability
 
 EXACT = (0.2, 0.4, 0.6, 0.8, 1.0)
 """Upper edges of bins that a float holds exactly as a multiple of 1 / BINS."""
@@ -42,6 +42,12 @@ def test_the_calibration_error_is_that_of_a_plain_loop_with_repeated_rows() -> N
                 error += total * abs(sure - right)
         expected.append(error / weights.sum())
     assert Reliability(confidence, correct).error.evaluate(counts) == pytest.approx(expected)
+
+
+def test_a_calibration_error_lies_from_0_to_1_over_all_rows() -> None:
+    basis = Reliability(np.array([0.5, 1.0]), np.array([True, False])).error.basis
+    assert isinstance(basis, Bounds)
+    assert (basis.low, basis.high, [mask.tolist() for mask in basis.over]) == (0.0, 1.0, [[True, True]])
 
 
 def test_rows_that_were_not_drawn_have_no_calibration_error() -> None:

@@ -3,6 +3,8 @@
 import warnings
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from sklearn import metrics as reference
 
@@ -97,3 +99,16 @@ def test_a_class_that_a_resample_lacks_is_left_out_of_averages_and_makes_areas_u
     assert statistics.Confusion(target, prediction, 2).balanced_accuracy.evaluate(counts) == [0.5]
     area = statistics.Ranking(target == 1, np.array([0.1, 0.2, 0.8, 0.9])).roc_auc
     assert np.isnan(area.evaluate(counts)).all()
+
+
+def test_a_metric_without_a_formula_is_computed_on_each_resample_as_a_table(rows, weights):
+    table = pa.table({"value": rows["value"], "guess": rows["guess"]})
+    statistic = statistics.from_table(lambda drawn: pc.max(pc.subtract(drawn["value"], drawn["guess"])).as_py(), table)
+    expected = each(lambda value, guess: (value - guess).max(), weights, rows["value"], rows["guess"])
+    np.testing.assert_array_equal(statistic.evaluate(weights), expected)
+    assert statistic.slow
+
+
+def test_the_mean_of_the_rows_themselves_is_rounded_as_numpy_rounds_it():
+    values = np.random.default_rng(8).normal(size=10_007) * 1e3
+    assert statistics.values_of({"mean": statistics.mean(values)}, len(values)) == {"mean": values.mean()}

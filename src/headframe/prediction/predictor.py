@@ -42,7 +42,7 @@ class NetworkModel:
     """
 
     def __init__(self, network: nn.Module, device: str | torch.device = "cpu") -> None:
-        self.network = network.to(device).eval()
+        self.network = network.to(device)
         self.device = torch.device(device)
 
     def __call__(self, inputs: Encoded) -> np.ndarray:

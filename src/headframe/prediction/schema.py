@@ -297,5 +297,4 @@ def _to_array(values: Any) -> pa.Array:
         return pc.assume_timezone(pa.array(values.dt.tz_convert(None).to_numpy(), from_pandas=True), "UTC")
     if isinstance(values, np.ndarray) and values.dtype.kind in "OU":
         values = values.tolist()
-    sized = isinstance(values, Sequence | np.ndarray) or hasattr(values, "array")
-    return pa.array(values if sized else list(values), from_pandas=True)
+    return pa.array(values, from_pandas=True)
