@@ -71,6 +71,13 @@ HYDRA_MESSAGES = {
 """What Hydra says of a key, and what that means for a plan."""
 
 
+WITHOUT_HYDRAS_OWN = tuple(
+    f"hydra/{group}=[]"
+    for group in ("env", "help", "hydra_help", "hydra_logging", "job_logging", "launcher", "output", "sweeper")
+)
+"""Leave out what Hydra needs to be a command line, which Headframe is itself: a quarter of the time of composing."""
+
+
 def load_plan(overrides: Sequence[str], project: Project, *, fitting: bool = True) -> Plan:
     """Compose `conf/plan.yaml` with Hydra overrides and validate the result.
 
@@ -109,7 +116,8 @@ def _compose(overrides: Sequence[str], project: Project) -> tuple[dict[str, Any]
         try:
             _check_choices(overrides, project)
             with initialize_config_dir(config_dir=str(project.conf), version_base="1.3", job_name="headframe"):
-                composed = compose("plan", overrides=list(overrides), return_hydra_config=True)
+                given = [*WITHOUT_HYDRAS_OWN, *overrides]
+                composed = compose("plan", overrides=given, return_hydra_config=True)
             choices = dict(composed.hydra.runtime.choices)
             with open_dict(composed):
                 del composed["hydra"]
@@ -178,7 +186,7 @@ def _check_choices(overrides: Sequence[str], project: Project) -> None:
         text, group = str(override.input_line), override.key_or_group
         if not group:
             raise ConfigurationError(_no_override(text))
-        if group.partition(".")[0] == "hydra":
+        if re.split(r"[./]", group)[0] == "hydra":
             msg = f"{text}: Headframe composes a plan and does the rest itself, so Hydra's own settings have no effect"
             raise ConfigurationError(msg)
         if override.is_delete() or not (project.conf / group).is_dir():
@@ -217,6 +225,9 @@ def _hydra_sentence(error: Exception, overrides: Sequence[str], project: Project
 
 def _unknown_key(path: str, overrides: Sequence[str], project: Project) -> str:
     """Return a message with the key nearest to `path` in the plan that the other overrides make."""
+    if "@" in path:
+        group, _, place = path.partition("@")
+        return f"{path}: the plan has no choice of {group} at {place}; leave out @{place}, as in {group}=NAME"
     parts = path.split(".")
     if len(parts) == 1 and (project.conf / path).is_dir():
         return f"{path}: give it one of {', '.join(project.choices(path))}"
@@ -284,7 +295,7 @@ def _keys(overrides: Sequence[str]) -> list[str]:
 def _tree(overrides: Sequence[str], project: Project) -> Any:
     """Compose without validating the result as a plan."""
     with initialize_config_dir(config_dir=str(project.conf), version_base="1.3", job_name="headframe"):
-        return OmegaConf.to_container(compose("plan", overrides=list(overrides)), resolve=False)
+        return OmegaConf.to_container(compose("plan", overrides=[*WITHOUT_HYDRAS_OWN, *overrides]), resolve=False)
 
 
 def _sentence(error: ValidationError, tree: Mapping[str, Any], project: Project) -> str:
