@@ -47,9 +47,9 @@ def code_dependencies(modules: Iterable[str], own_source: Path) -> CodeDependenc
     Raises:
         ConfigurationError: a file of the project's own is no Python.
     """
-    tops = {"headframe"}
-    if own_source.is_dir():
-        tops |= {path.stem if path.suffix == ".py" else path.name for path in own_source.iterdir()}
+    own = [*own_source.iterdir()] if own_source.is_dir() else []
+    single = {path.stem: path for path in own if path.suffix == ".py"}
+    tops = {"headframe", *single, *(path.name for path in own)}
     code: dict[str, str] = {}
     foreign: set[str] = set()
     seen: set[str] = set()
@@ -67,8 +67,7 @@ def code_dependencies(modules: Iterable[str], own_source: Path) -> CodeDependenc
             continue
         if rest:
             waiting.append(module.rpartition(".")[0])  # whose __init__ is run first
-        single = own_source / f"{module}.py"
-        file = single if single.is_file() else module_file(module, own_source)
+        file = single.get(module) or module_file(module, own_source)
         if file is not None:
             code[module] = file_digest(file)
             code |= _templates(module, file)
@@ -102,7 +101,7 @@ def _templates(module: str, file: Path) -> dict[str, str]:
     """Return the digests of the templates that lie in a package: what is rendered from them depends on them, too."""
     if file.name != "__init__.py":
         return {}
-    files = sorted(each for each in file.parent.iterdir() if each.suffix in TEMPLATES)
+    files = sorted(each for each in file.parent.iterdir() if each.name.endswith(TEMPLATES))
     return {f"{module}/{each.name}": file_digest(each) for each in files}
 
 
