@@ -5,7 +5,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from headframe.pages.plot_style import drawable
+from headframe.pages.plot_style import drawable, png
 from headframe.tasks import plots
 from headframe.tasks.base import Task
 from headframe.tasks.classification import Classification
@@ -61,11 +61,9 @@ def test_pictures_are_drawn_without_a_missing_letter(name: str) -> None:
     figures = task.plots(predictions)
     assert figures.keys() == expected
     for figure in figures.values():
-        stream = io.BytesIO()
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            figure.savefig(stream, format="png", metadata={"Software": None})
-        assert stream.getvalue().startswith(b"\x89PNG")
+            assert png(figure).startswith(b"\x89PNG")
 
 
 def test_pictures_are_the_same_twice_and_leave_no_global_state() -> None:
@@ -73,12 +71,11 @@ def test_pictures_are_the_same_twice_and_leave_no_global_state() -> None:
 
     before = dict(mpl.rcParams)
     task, predictions = classification(["a", "b"])
-    drawn = []
-    for _ in range(2):
-        stream = io.BytesIO()
-        task.plots(predictions)["curves"].savefig(stream, format="png")
-        drawn.append(stream.getvalue())
-    assert drawn[0] == drawn[1]
+    first, again, reference = (task.plots(predictions)["curves"] for _ in range(3))
+    assert png(first) == png(again)
+    stream = io.BytesIO()
+    reference.savefig(stream, format="png", metadata={"Software": None})
+    assert png(first) == stream.getvalue()
     assert dict(mpl.rcParams) == before
 
 
