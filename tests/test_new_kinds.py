@@ -19,10 +19,10 @@ import json, sys
 from pathlib import Path
 
 import headframe
-from test_identity import EXPERIMENTS, REPOSITORY, load_plan, step_keys
+from test_identity import EXPERIMENTS, REPOSITORY, shipped, step_keys
 
 assert headframe.__file__.startswith(str(REPOSITORY.root)), headframe.__file__
-plans = {name: load_plan([f"experiment={name}"], REPOSITORY) for name in EXPERIMENTS}
+plans = {name: shipped(name) for name in EXPERIMENTS}
 states = []
 for files in [{}, *json.load(sys.stdin)]:
     for name, text in files.items():

@@ -2,6 +2,7 @@
 
 import json
 from copy import copy
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -28,6 +29,12 @@ from headframe.training.fit import fit
 REPOSITORY = Project(Path(__file__).resolve().parents[2])
 EXPERIMENTS = REPOSITORY.choices("experiment")
 DEFAULTS = Path(__file__).with_name("defaults.json")
+
+
+@cache
+def shipped(name: str) -> Plan:
+    """The plan of a shipped experiment, composed once for all tests that read it."""
+    return load_plan([f"experiment={name}"], REPOSITORY)
 
 
 class Inner(Record):
@@ -97,7 +104,7 @@ def _with_new_fields(field: FieldInfo, seen: dict[type, type]) -> Any:
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_a_new_field_with_a_default_changes_no_identity(name: str) -> None:
-    plan = load_plan([f"experiment={name}"], REPOSITORY)
+    plan = shipped(name)
     later: Any = with_new_fields(Plan, {}).model_validate(plan.model_dump(mode="json"))
     assert later.added_later is None
     assert later.dataset.added_later is None
@@ -108,7 +115,7 @@ def test_a_new_field_with_a_default_changes_no_identity(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["digits_ensemble", "etth1_lstm"])
 def test_a_new_field_of_a_learner_reaches_all_members_and_changes_no_identity(name: str) -> None:
-    learner = load_plan([f"experiment={name}"], REPOSITORY).learner
+    learner = shipped(name).learner
     later = narrow(learner, with_new_fields(LearnerConfig, {}))
     members, known = member_learners(later), member_learners(learner)
     assert list(map(digest, members.values())) == list(map(digest, known.values()))
@@ -118,7 +125,7 @@ def test_a_new_field_of_a_learner_reaches_all_members_and_changes_no_identity(na
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_a_new_kind_among_those_that_a_file_declares_changes_no_identity(name: str) -> None:
-    plan = load_plan([f"experiment={name}"], REPOSITORY)
+    plan = shipped(name)
 
     def declare_more(node: Any) -> Any:
         if isinstance(node, dict):
@@ -209,14 +216,14 @@ def step_keys(plan: Any, schema: type[LearnerConfig] = LearnerConfig) -> dict[st
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_after_a_new_field_nothing_is_fitted_or_registered_again(name: str) -> None:
-    plan = load_plan([f"experiment={name}"], REPOSITORY)
+    plan = shipped(name)
     later = with_new_fields(Plan, {}).model_validate(plan.model_dump(mode="json"))
     assert step_keys(later, with_new_fields(LearnerConfig, {})) == step_keys(plan)
     assert step_keys(plan.model_copy(update={"seed": plan.seed + 1})) != step_keys(plan)
 
 
 def test_a_stored_plan_has_the_fingerprint_that_it_was_stored_under(tmp_path: Path) -> None:
-    plan = load_plan(["experiment=etth1_lstm"], REPOSITORY).version
+    plan = shipped("etth1_lstm").version
     write_record(tmp_path / "plan.json", plan)
     stored = json.loads((tmp_path / "plan.json").read_bytes())
     assert fingerprint_of(stored) == plan.fingerprint
@@ -228,7 +235,7 @@ def test_a_stored_plan_has_the_fingerprint_that_it_was_stored_under(tmp_path: Pa
 
 @pytest.mark.parametrize("name", ["digits_ensemble", "etth1_lstm"])
 def test_a_training_job_holds_what_the_program_needs_and_survives_its_file(name: str, tmp_path: Path) -> None:
-    version = load_plan([f"experiment={name}"], REPOSITORY).version
+    version = shipped(name).version
     job = version.training_job("0" * 64)
     assert (job.learner, job.task, job.dataset) == (version.learner, version.task, version.dataset.training_data)
     write_record(tmp_path / "job.json", job)
