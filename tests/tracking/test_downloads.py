@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from fixtures import Made, package_of, trust
+from mlflow.artifacts import download_artifacts
 
 from headframe.errors import Refused, Unavailable
 from headframe.registry.versions import fetch_signature, load_model, resolve
@@ -51,6 +52,32 @@ def test_a_server_that_fails_differs_from_a_file_that_is_gone(  # noqa: PLR0917 
     assert type(raised.value) is kind
     assert str(status) in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_files_on_this_machine_are_downloaded_as_mlflow_downloads_them(tmp_path: Path):
+    kept = tmp_path / "kept here" / "model"  # the address quotes the blank
+    (kept / "data" / "deep").mkdir(parents=True)
+    for name in ("MLmodel", "data/weights", "data/deep/empty"):
+        (kept / name).write_bytes(name.encode())
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    for place in (kept, kept / "MLmodel"):
+        assert download(place.as_uri(), uri) == Path(download_artifacts(artifact_uri=place.as_uri(), tracking_uri=uri))
+        found, expected = tmp_path / f"{place.name} found", tmp_path / f"{place.name} expected"
+        for folder in (found, expected):
+            folder.mkdir()
+        came = download(place.as_uri(), uri, found)
+        theirs = download_artifacts(artifact_uri=place.as_uri(), tracking_uri=uri, dst_path=str(expected))
+        assert came.relative_to(found) == Path(theirs).relative_to(expected)
+        assert _content(found) == _content(expected)
+    (kept / "data" / "gone").symlink_to(tmp_path / "nowhere")
+    for missing in (kept.with_name("nothing"), kept):
+        with pytest.raises(ArtifactMissing, match="No such") as raised:
+            download(missing.as_uri(), uri, tmp_path)
+        assert "\n" not in str(raised.value)
+
+
+def _content(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
 def test_a_file_that_is_gone_is_reported_in_a_line(digits: Made):

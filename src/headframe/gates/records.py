@@ -5,7 +5,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
@@ -31,6 +30,7 @@ from headframe.registry.signature import SignedModel
 from headframe.registry.versions import ModelVersion, fetch_signature, signed_files
 from headframe.tasks.base import Task
 from headframe.tracking import layout
+from headframe.tracking.address import local_path
 from headframe.tracking.client import ArtifactMissing, artifacts_uri, download
 from headframe.validation.checks import REPORT, ValidationReport
 
@@ -119,7 +119,7 @@ class SignedRecords:
         version, uri = version or self.request.version, self.request.uri
         artifacts = artifacts_uri(version.run_id, uri)
         folder = None  # files on this machine are read in place
-        if urlsplit(artifacts).scheme not in ("", "file"):
+        if local_path(artifacts) is None:
             folder = self.scratch / "files" / str(version.number)
             folder.mkdir(parents=True, exist_ok=True)
         try:

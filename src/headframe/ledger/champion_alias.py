@@ -12,7 +12,9 @@ from headframe.errors import Refused
 from headframe.ledger.entries import Entry
 from headframe.registry.versions import CHAMPION
 from headframe.tracking import tags
+from headframe.tracking.address import is_server
 from headframe.tracking.client import open_client
+from headframe.tracking.database import tag_of_model
 
 _HEAD = re.compile(r"(?P<ledger>[0-9a-f]{64}) (?P<number>[1-9][0-9]{0,17}) (?P<digest>[0-9a-f]{64})")
 
@@ -48,10 +50,13 @@ def read_head(model: str, uri: str) -> LedgerHead | None:
     Raises:
         Refused: the tag holds something else.
     """
-    with open_client(uri) as client:
-        # Not `get_registered_model`: for it a server with accounts reports a missing model as a hidden one.
-        found = client.search_registered_models(f"name = '{model}'")
-    tag = found[0].tags.get(tags.LEDGER) if found else None
+    if is_server(uri):
+        with open_client(uri) as client:
+            # Not `get_registered_model`: for it a server with accounts reports a missing model as a hidden one.
+            found = client.search_registered_models(f"name = '{model}'")
+        tag = found[0].tags.get(tags.LEDGER) if found else None
+    else:
+        tag = tag_of_model(uri, model, tags.LEDGER)
     if tag is None:
         return None
     match = _HEAD.fullmatch(tag)

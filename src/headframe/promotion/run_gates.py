@@ -14,7 +14,7 @@ from headframe.promotion.service import LedgerAction, PromotionService, require_
 from headframe.registry.listing import list_versions
 from headframe.registry.versions import ModelVersion
 from headframe.signing.keys import SigningKey
-from headframe.tracking.client import open_client
+from headframe.tracking.client import run_tag
 
 COMMIT = "mlflow.source.git.commit"  # MLflow's tag of a run; missing where the commit is not known
 
@@ -38,8 +38,7 @@ def run_gates(version: ModelVersion, service: PromotionService, key: SigningKey)
     files = service.version_files(version)
     refuse_if(author_left(f"{version.model}/{version.number}", service.rules(files.author, ())))
     registered = {each.number: parse_time(time) for each, time in list_versions(version.model, service.uri)}
-    with open_client(service.uri) as client:
-        run_tags = client.get_run(version.run_id).data.tags
+    commit = run_tag(version.run_id, COMMIT, service.uri)
     judged: list[tuple[GateRequest, GateReport, dict[str, str]]] = []  # the last one is what is written
 
     def build(entries: tuple[Entry, ...]) -> tuple[int, dict[str, Any]]:
@@ -72,7 +71,7 @@ def run_gates(version: ModelVersion, service: PromotionService, key: SigningKey)
             "tested": None if report.tested is None else report.tested.model_dump(),
             "error_control": report.error_control,
             "approvals": service.promotion.approvals.model_dump(mode="json"),
-            "commit": run_tags.get(COMMIT, ""),
+            "commit": commit or "",
             "digests": {
                 **service.registered_digests(version),
                 **report.digests,

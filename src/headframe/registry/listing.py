@@ -7,7 +7,9 @@ from typing import Any
 from headframe.config.targets.nearest import nearest
 from headframe.errors import ConfigurationError, HeadframeError
 from headframe.registry.versions import ModelVersion
+from headframe.tracking.address import is_server
 from headframe.tracking.client import ArtifactMissing, artifacts_uri, download_bytes, open_client
+from headframe.tracking.database import tags_of_version, versions_of_model
 
 
 def model_names(uri: str) -> list[str]:
@@ -19,9 +21,16 @@ def model_names(uri: str) -> list[str]:
 def list_versions(model: str, uri: str) -> list[tuple[ModelVersion, str]]:
     """Return all versions of a model with the times of their registration, oldest first.
 
+    An SQLite file is read directly.
+
     Raises:
         ConfigurationError: there is no such model.
     """
+    if not is_server(uri) and (direct := versions_of_model(uri, model)):
+        return [
+            (ModelVersion(model, number, run, tags_of_version(uri, model, number)), _time(time))
+            for number, run, time in direct
+        ]
     known = model_names(uri)
     if model not in known:
         instead = nearest(model, known) if known else "none is registered yet: headframe run"

@@ -16,7 +16,6 @@ import numpy as np
 import pyarrow.parquet as pq
 from filelock import FileLock
 from mlflow import MlflowClient, entities
-from mlflow.artifacts import download_artifacts
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Run
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
@@ -47,7 +46,7 @@ from headframe.registry.versions import ModelVersion, signed_files
 from headframe.signing.trust import Trust
 from headframe.tasks.base import Task
 from headframe.tracking import layout, runs, tags
-from headframe.tracking.client import experiment_id, make_client
+from headframe.tracking.client import download, experiment_id, make_client
 from headframe.tracking.errors import readable_errors
 
 log = logging.getLogger("headframe")
@@ -192,15 +191,11 @@ class Registrar:
         sign_package(packaged, signing_key(self.team), {**payload, "run_id": run.info.run_id})
         _remove_others(logged.artifact_location, packaged)
         client.log_model_artifacts(logged.model_id, str(packaged))
-        back = download_artifacts(
-            artifact_uri=logged.artifact_location,
-            dst_path=str(fetched),  # a copy, wherever they lie: a model's own code may write next to itself
-            tracking_uri=self.uri,
-            registry_uri=self.uri,
-        )
+        # A copy, wherever they lie: a model's own code may write next to itself.
+        back = download(logged.artifact_location, self.uri, fetched)
         try:
-            read_package(Path(back), Trust.of(self.team))
-            difference = verify_parity(Path(back), probe, expected, answer, request.plan.trainer.threads)
+            read_package(back, Trust.of(self.team))
+            difference = verify_parity(back, probe, expected, answer, request.plan.trainer.threads)
         except HeadframeError:
             client.finalize_logged_model(logged.model_id, LoggedModelStatus.FAILED)
             raise

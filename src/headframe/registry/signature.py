@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -211,14 +212,20 @@ def _refuse_pickle(folder: Path, files: Mapping[str, Path]) -> None:
             msg = f"{what}, and loading a pickle runs any code that it holds; Headframe neither writes nor loads one"
             raise Refused(msg)
     try:
-        flavors = yaml.safe_load((folder / MLMODEL).read_bytes())["flavors"]
-        loader = flavors["python_function"]["loader_module"]
+        flavors, loader = _flavors((folder / MLMODEL).read_bytes())
     except (OSError, yaml.YAMLError, RecursionError, KeyError, TypeError) as error:
         msg = f"MLmodel does not say how the model is opened ({type(error).__name__}); register it again"
         raise Refused(msg) from error
     if set(flavors) != {"python_function"} or loader != LOADER:
         msg = f"MLmodel has flavours {', '.join(flavors)} opened by {loader}; expected python_function by {LOADER}"
         raise Refused(msg)
+
+
+@lru_cache(maxsize=64)  # a command opens a version several times, and parsing takes as long as all its other checks
+def _flavors(content: bytes) -> tuple[tuple[str, ...], str]:
+    """Return the flavours of an `MLmodel`, and the module that loads the model."""
+    flavors = yaml.safe_load(content)["flavors"]
+    return tuple(flavors), flavors["python_function"]["loader_module"]
 
 
 def _pickles(name: str, path: Path) -> Iterator[str]:

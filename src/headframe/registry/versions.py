@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
 from headframe.config.targets.nearest import nearest
 from headframe.errors import ConfigurationError, DataError, HeadframeError, Refused
@@ -18,9 +17,9 @@ from headframe.registry.layout import CODE, SIGNATURE
 from headframe.registry.signature import COMPILED, SignedModel, read_package, read_statement
 from headframe.signing.trust import Trust
 from headframe.tracking import tags
-from headframe.tracking.address import is_server
+from headframe.tracking.address import is_server, local_path
 from headframe.tracking.client import ArtifactMissing, download, download_bytes, open_client
-from headframe.tracking.database import find_version, tag_of_version, version_of_alias
+from headframe.tracking.database import find_version, tags_of_version, version_of_alias
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -74,7 +73,12 @@ def resolve(name: str, uri: str) -> ModelVersion:
         msg = f"{name!r} names no model; expected NAME, NAME@ALIAS or NAME/VERSION, as in digits@champion"
         raise ConfigurationError(msg)
     model, alias, number = match["model"], match["alias"], match["version"]
-    with open_client(uri) as client:
+    if not is_server(uri):
+        known = int(number) if number else version_of_alias(uri, model, alias or CHAMPION)
+        direct = None if known is None else find_version(uri, model, known)
+        if known is not None and direct is not None:
+            return ModelVersion(model, known, direct[0], tags_of_version(uri, model, known))
+    with open_client(uri) as client:  # which says what is missing, too
         from mlflow.exceptions import MlflowException  # noqa: PLC0415 - `open_client` imported MLflow
 
         try:
@@ -155,17 +159,15 @@ def is_intact(model: str, number: int, uri: str, trust: Trust) -> bool | None:
     """
     if is_server(uri):
         return None
-    found, bundle = find_version(uri, model, number), tag_of_version(uri, model, number, tags.BUNDLE)
-    if found is None or bundle is None:
+    found, known = find_version(uri, model, number), tags_of_version(uri, model, number)
+    if found is None or tags.BUNDLE not in known:
         return None
     run_id, location = found
-    parts = urlsplit(location)
-    if parts.scheme not in ("", "file"):
+    folder = local_path(location)
+    if folder is None:
         return None
     try:
-        read_package(
-            Path(unquote(parts.path)), trust, ModelVersion(model, number, run_id, {tags.BUNDLE: bundle}).expected
-        )
+        read_package(folder, trust, ModelVersion(model, number, run_id, known).expected)
     except Refused:
         return False
     return True
@@ -232,7 +234,9 @@ def fetch_signature(version: ModelVersion, uri: str, trust: Trust) -> SignedMode
 
 
 def _source(version: ModelVersion, uri: str) -> str:
-    """Return where MLflow keeps the files of a version."""
+    """Return where MLflow keeps the files of a version; an SQLite file is read directly."""
+    if not is_server(uri) and (found := find_version(uri, version.model, version.number)) is not None:
+        return found[1]
     with open_client(uri) as client:
         return str(client.get_model_version_download_uri(version.model, str(version.number)))
 

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from headframe.config.plan.plan import Plan
 from headframe.config.plan.serving import TrackingConfig
@@ -66,6 +66,12 @@ def portable_uri(uri: str, root: Path) -> str:
 def sqlite_file(uri: str) -> Path:
     """Return the file of an `sqlite:///` address."""
     return Path(uri.removeprefix(SQLITE))
+
+
+def local_path(location: str) -> Path | None:
+    """Return the path of an artifact on this machine; None where its address names a store elsewhere."""
+    parts = urlsplit(location)
+    return Path(unquote(parts.path)) if parts.scheme in ("", "file") else None
 
 
 def artifact_location(file: Path) -> str:

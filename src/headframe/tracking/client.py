@@ -6,6 +6,7 @@ import http.client
 import logging
 import os
 import re
+import shutil
 import socket
 import tempfile
 from base64 import b64encode
@@ -19,8 +20,8 @@ from urllib.parse import urlsplit
 from headframe.errors import HeadframeError, Unavailable, first_line
 from headframe.loopback import bypass_proxies
 from headframe.telemetry import switch_off
-from headframe.tracking.address import PASSWORD, TOKEN, USER, artifact_location, is_server, sqlite_file
-from headframe.tracking.database import require_database
+from headframe.tracking.address import PASSWORD, TOKEN, USER, artifact_location, is_server, local_path, sqlite_file
+from headframe.tracking.database import artifacts_of_run, require_database, tags_of_run
 from headframe.tracking.errors import readable_errors, request_error
 
 if TYPE_CHECKING:
@@ -108,9 +109,20 @@ def experiment_id(client: MlflowClient, uri: str, name: str) -> str:
 
 
 def artifacts_uri(run_id: str, uri: str) -> str:
-    """Return the address of a run's artifacts."""
+    """Return the address of a run's artifacts; an SQLite file is read directly."""
+    if not is_server(uri) and (known := artifacts_of_run(uri, run_id)) is not None:
+        return known
     with open_client(uri) as client:
         return str(client.get_run(run_id).info.artifact_uri)
+
+
+def run_tag(run_id: str, name: str, uri: str) -> str | None:
+    """Return the value of a run's tag; an SQLite file is read directly."""
+    if not is_server(uri) and (known := tags_of_run(uri, run_id)):
+        return known.get(name)
+    with open_client(uri) as client:
+        value: str | None = client.get_run(run_id).data.tags.get(name)
+    return value
 
 
 def download(location: str, uri: str, folder: Path | None = None) -> Path:
@@ -120,6 +132,8 @@ def download(location: str, uri: str, folder: Path | None = None) -> Path:
         Unavailable: the server does not respond now.
         ArtifactMissing: there is no such file, or it cannot be read.
     """
+    if not is_server(uri) and (kept := local_path(location)) is not None:
+        return _copy(kept, folder)
     make_client(uri)
     from mlflow.artifacts import download_artifacts  # noqa: PLC0415 - `make_client` imported MLflow
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 - `make_client` imported MLflow
@@ -139,6 +153,22 @@ def download_bytes(location: str, uri: str) -> bytes:
     """Return the content of a file; see `download`."""
     with tempfile.TemporaryDirectory() as scratch:
         return download(location, uri, Path(scratch)).read_bytes()
+
+
+def _copy(kept: Path, folder: Path | None) -> Path:
+    """Copy a file or a folder without MLflow, whose import and threads cost more; see `download`."""
+    if not kept.exists():
+        raise ArtifactMissing(f"No such artifact: '{kept}'")
+    if folder is None:
+        return kept
+    try:
+        if kept.is_dir():
+            return Path(shutil.copytree(kept, folder / kept.name, dirs_exist_ok=True))
+        return Path(shutil.copyfile(kept, folder / kept.name))
+    except shutil.Error as error:  # one tuple for each file of a folder that could not be copied
+        raise ArtifactMissing(str(error.args[0][0][-1])) from error
+    except OSError as error:
+        raise ArtifactMissing(first_line(error)) from error
 
 
 def _is_fault(error: Exception) -> bool:

@@ -25,6 +25,7 @@ LOCATIONS = (
 """Columns of MLflow's tables with the place of files, always absolute; a test looks for others."""
 
 _DELETED = "Deleted_Internal"  # stage of a deleted version
+_FIRST_LOCATION = "SELECT artifact_location FROM experiments WHERE experiment_id = 0"
 
 
 def version_of_alias(uri: str, model: str, alias: str) -> int | None:
@@ -37,29 +38,70 @@ def version_of_alias(uri: str, model: str, alias: str) -> int | None:
 def find_version(uri: str, model: str, number: int) -> tuple[str, str] | None:
     """Return the id of a version's run and the address of its files; None where there is no such version."""
     statement = (
-        "SELECT run_id, storage_location FROM model_versions WHERE name = ? AND version = ? AND current_stage != ?"
+        "SELECT run_id, COALESCE(storage_location, source) FROM model_versions "
+        "WHERE name = ? AND version = ? AND current_stage != ?"
     )
     row = _first_row(uri, statement, model, number, _DELETED)
-    return (str(row[0]), str(row[1])) if row else None
+    return (row[0] or "", _present_location(uri, row[1])) if row else None
 
 
-def tag_of_version(uri: str, model: str, number: int, tag: str) -> str | None:
-    """Return the value of a version's tag; None where it has none."""
-    statement = "SELECT value FROM model_version_tags WHERE name = ? AND version = ? AND key = ?"
-    row = _first_row(uri, statement, model, number, tag)
+def versions_of_model(uri: str, model: str) -> list[tuple[int, str, int]]:
+    """Return number, run and time of registration (milliseconds since 1970) of all versions of a model, in order."""
+    statement = (
+        "SELECT version, run_id, creation_time FROM model_versions WHERE name = ? AND current_stage != ? "
+        "ORDER BY version"
+    )
+    return [(number, run or "", time) for number, run, time in _rows(uri, statement, model, _DELETED)]
+
+
+def tags_of_version(uri: str, model: str, number: int) -> dict[str, str]:
+    """Return the tags of a version."""
+    return dict(_rows(uri, "SELECT key, value FROM model_version_tags WHERE name = ? AND version = ?", model, number))
+
+
+def tag_of_model(uri: str, model: str, tag: str) -> str | None:
+    """Return the value of a registered model's tag; None where it has none, or there is no such model."""
+    row = _first_row(uri, "SELECT value FROM registered_model_tags WHERE name = ? AND key = ?", model, tag)
     return str(row[0]) if row else None
 
 
+def tags_of_run(uri: str, run_id: str) -> dict[str, str]:
+    """Return the tags of a run."""
+    return dict(_rows(uri, "SELECT key, value FROM tags WHERE run_uuid = ?", run_id))
+
+
+def artifacts_of_run(uri: str, run_id: str) -> str | None:
+    """Return the address of a run's artifacts; None where there is no such run."""
+    row = _first_row(uri, "SELECT artifact_uri FROM runs WHERE run_uuid = ?", run_id)
+    return _present_location(uri, row[0]) if row else None
+
+
 def _first_row(uri: str, statement: str, *values: object) -> tuple[Any, ...] | None:
+    return next(iter(_rows(uri, statement, *values)), None)
+
+
+def _rows(uri: str, statement: str, *values: object) -> list[tuple[Any, ...]]:
     file = sqlite_file(uri)
     if not file.is_file():
-        return None
+        return []
     try:
-        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=20)) as connection:
-            row: tuple[Any, ...] | None = connection.execute(statement, values).fetchone()
+        # Not `ro`: what a killed process left half written is undone by whoever opens the file next.
+        with closing(sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True, timeout=20)) as connection:
+            return connection.execute(statement, values).fetchall()
     except sqlite3.Error as error:
         raise HeadframeError(f"{file} is no database of MLflow's ({error}); name another with tracking.uri") from error
-    return row
+
+
+def _present_location(uri: str, location: str) -> str:
+    """Return where a file is now, in a database that may have been moved with its files and not corrected yet."""
+    file = sqlite_file(uri)
+    now = artifact_location(file)
+    if location == now or location.startswith(f"{now}/"):
+        return location
+    first = _first_row(uri, _FIRST_LOCATION)
+    before = _former_location(first, file)
+    moved = before is not None and (location == before or location.startswith(f"{before}/"))
+    return f"{now}{location.removeprefix(before or '')}" if moved else location
 
 
 def require_database(file: Path) -> None:
@@ -96,15 +138,20 @@ def _relocate(connection: sqlite3.Connection, file: Path) -> None:
     now = artifact_location(file)
     if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'experiments'").fetchone():
         return
-    first = connection.execute("SELECT artifact_location FROM experiments WHERE experiment_id = 0").fetchone()
-    before = first[0].removesuffix("/0") if first else now
-    if before == now or not (file.parent / "artifacts").is_dir():
+    before = _former_location(connection.execute(_FIRST_LOCATION).fetchone(), file)
+    if before is None:
         return
     for table, column in LOCATIONS:
         connection.execute(
             f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) IN (?, ?)",  # noqa: S608
             (now, len(before) + 1, len(before) + 1, before, f"{before}/"),
         )
+
+
+def _former_location(first: tuple[Any, ...] | None, file: Path) -> str | None:
+    """Return where the files were when the database was made, by its first experiment; None where they still are."""
+    before = first[0].removesuffix("/0") if first else artifact_location(file)
+    return None if before == artifact_location(file) or not (file.parent / "artifacts").is_dir() else before
 
 
 def _create(file: Path) -> None:
