@@ -19,9 +19,7 @@ import database
 import registry
 from folder import Settings, TeamFolder, password
 
-from headframe.config.plan.promotion import PromotionConfig
 from headframe.errors import ConfigurationError, HeadframeError
-from headframe.ledger.store import Ledger
 from headframe.telemetry import switch_off
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,40}")
@@ -119,6 +117,9 @@ def _settings(team: TeamFolder, arguments: argparse.Namespace) -> Settings:
 
 def _make_tables(team: TeamFolder, settings: Settings) -> None:
     """Create the ledger's tables as their owner; no other role may."""
+    from headframe.config.plan.promotion import PromotionConfig  # noqa: PLC0415 - no other command needs these two,
+    from headframe.ledger.store import Ledger  # noqa: PLC0415 - whose import takes longer than all else that it does
+
     owner = database.DATABASES[database.LEDGER]
     address = database.address(settings, owner, team.secrets()[owner], database.LEDGER)
     Ledger.open(PromotionConfig(model="none", policy="none", gates={}, ledger=address), team.path)
