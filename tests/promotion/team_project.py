@@ -1,13 +1,19 @@
 """A team with five registered versions in a project of its own, and what its people do."""
 
+import atexit
+import shutil
 import sqlite3
+import tempfile
+from contextlib import closing
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
 
 from headframe.config.plan.promotion import Approvals, Person, PromotionConfig, TeamConfig
+from headframe.ledger.store import LEDGER_FILE
 from headframe.promotion.approve import approve
 from headframe.promotion.promote import promote
 from headframe.promotion.run_gates import GateAction, run_gates
@@ -16,6 +22,8 @@ from headframe.promotion.verify import verify
 from headframe.registry.versions import ModelVersion, resolve
 from headframe.signing.keys import SigningKey
 from headframe.signing.trust import Trust
+from headframe.tracking.database import require_database
+from headframe.tracking.layout import GATES
 
 VERSIONS = 5
 ROLES: dict[str, tuple[Any, ...]] = {
@@ -74,11 +82,56 @@ def promote_version(team: TeamProject, number: int, service: PromotionService | 
 
 
 def promote_versions(team: TeamProject, *numbers: int, service: PromotionService | None = None) -> None:
-    """Gate, approve and promote versions one after another."""
-    for number in numbers:
+    """Gate, approve and promote versions one after another.
+
+    What this process did before to a project with an empty ledger, by the default policy, is copied from there.
+    """
+    fresh = service is None and not (_state(team) / LEDGER_FILE).exists()
+    done = next((n for n in range(len(numbers), 0, -1) if fresh and _kept(numbers[:n]).exists()), 0)
+    if done:
+        _restore(_kept(numbers[:done]), team)
+    for place, number in enumerate(numbers[done:], start=done + 1):
         gate_version(team, number, service)
         approve_version(team, number, service=service)
         promote_version(team, number, service)
+        if fresh:
+            _keep(team, _kept(numbers[:place]))
+
+
+def _state(team: TeamProject) -> Path:
+    return team.root / ".headframe"
+
+
+@lru_cache(maxsize=1)
+def _kept_projects() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="headframe-promoted-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _kept(numbers: tuple[int, ...]) -> Path:
+    return _kept_projects() / "-".join(map(str, numbers))
+
+
+def _keep(team: TeamProject, kept: Path) -> None:
+    """Copy all that gates, approvals and promotions write: ledger, registry, gate reports."""
+    for file in (*_state(team).glob("*.db"), *_state(team).glob(f"artifacts/**/{GATES}/*")):
+        copy = kept / file.relative_to(_state(team))
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, copy)
+
+
+def _restore(kept: Path, team: TeamProject) -> None:
+    for file in kept.rglob("*.*"):
+        target = _state(team) / file.relative_to(kept)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if file.suffix != ".db":
+            shutil.copyfile(file, target)
+            continue
+        # Through SQLite, so that connections which this process has open see it.
+        with closing(sqlite3.connect(file)) as before, closing(sqlite3.connect(target)) as now:
+            before.backup(now)
+    require_database(_state(team) / "mlflow.db")  # which corrects the places of files in it
 
 
 def folder(team: TeamProject, number: int) -> Path:

@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from mlflow import MlflowClient
+from mlflow.store.db import utils
 from sklearn.linear_model import LogisticRegression
 
 from headframe.config.build import build
@@ -47,6 +48,9 @@ from headframe.registry.signature import sign_package
 from headframe.signing.keys import own_key
 from headframe.signing.trust import Trust
 from headframe.tracking.client import make_client
+
+# The newest revision of MLflow's schema, which it finds by importing its 68 migrations again for each database.
+utils._get_latest_schema_revision = lru_cache(maxsize=1)(utils._get_latest_schema_revision)
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
