@@ -234,10 +234,10 @@ def test_which_device_a_learner_is_trained_on(repository: Project, monkeypatch: 
     """As on a machine with a GPU that torch can use."""
     from headframe import code_dependencies as module
 
-    installed = metadata.version
+    installed = module.installed_version
     built = "2.13.0+cu130"
     monkeypatch.setattr(module, "gpu", lambda: "Coal-Face 9000")
-    monkeypatch.setattr(metadata, "version", lambda name: built if name == "torch" else installed(name))
+    monkeypatch.setattr(module, "installed_version", lambda name: built if name == "torch" else installed(name))
 
     def device(*overrides: str) -> str:
         return device_of(load_plan(["dataset=digits", *overrides], repository).learner)

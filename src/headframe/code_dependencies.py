@@ -25,7 +25,10 @@ BENEATH = ("numpy", "scipy")
 """Distributions that compute under those which code imports, so that their version counts for everything."""
 
 
-_version = lru_cache(maxsize=512)(metadata.version)
+@lru_cache(maxsize=512)
+def installed_version(distribution: str) -> str:
+    """Return the version of an installed distribution, remembered: its whole metadata, page included, is parsed."""
+    return metadata.version(distribution)
 
 
 class CodeDependencies(Record):
@@ -67,7 +70,8 @@ def code_dependencies(modules: Iterable[str], own_source: Path) -> CodeDependenc
             continue
         if rest:
             waiting.append(module.rpartition(".")[0])  # whose __init__ is run first
-        file = single.get(module) or module_file(module, own_source)
+        # Headframe's own files, found once, are found for every project.
+        file = single.get(module) or module_file(module, Path() if top == "headframe" else own_source)
         if file is not None:
             code[module] = file_digest(file)
             code |= _templates(module, file)
@@ -77,7 +81,7 @@ def code_dependencies(modules: Iterable[str], own_source: Path) -> CodeDependenc
     libraries = {*BENEATH, *(name for top in foreign for name in provided.get(top, ()))}
     return CodeDependencies(
         code=code,
-        libraries={name: _version(name) for name in libraries},
+        libraries={name: installed_version(name) for name in libraries},
         python=f"{sys.version_info.major}.{sys.version_info.minor}",
         machine=platform.machine(),
     )
@@ -92,7 +96,7 @@ def device_of(learner: LearnerConfig) -> str:
     if members:
         return next((device for device in map(device_of, members) if device != "cpu"), "cpu")
     alone = learner.trainer.accelerator == "cpu" or learner.model.target.startswith("sklearn.")
-    if alone or metadata.version("torch").endswith("+cpu"):
+    if alone or installed_version("torch").endswith("+cpu"):
         return "cpu"
     return gpu() or "cpu"
 

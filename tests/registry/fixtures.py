@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import fake_data
+import importlib_metadata
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -51,6 +52,9 @@ from headframe.tracking.client import make_client
 
 # The newest revision of MLflow's schema, which it finds by importing its 68 migrations again for each database.
 utils._get_latest_schema_revision = lru_cache(maxsize=1)(utils._get_latest_schema_revision)
+
+# MLflow holds a model's requirements against what is installed, and parses the metadata of each of them anew.
+importlib_metadata.version = lru_cache(maxsize=512)(importlib_metadata.version)
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

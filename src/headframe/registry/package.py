@@ -5,7 +5,6 @@ import tempfile
 import warnings
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headframe import __version__
+from headframe.code_dependencies import installed_version
 from headframe.errors import HeadframeError
 from headframe.prediction.answers import compare_answers
 from headframe.prediction.bundle import load_predictor
@@ -104,7 +104,7 @@ def write_package(
 
 def requirements() -> list[str]:
     """Return what a packaged model needs, each with its version; local parts of versions (`+cpu`) are left out."""
-    return [f"headframe=={__version__}", *(f"{name}=={metadata.version(name).partition('+')[0]}" for name in PINNED)]
+    return [f"headframe=={__version__}", *(f"{name}=={installed_version(name).partition('+')[0]}" for name in PINNED)]
 
 
 def input_schema(schema: pa.Schema) -> Schema:

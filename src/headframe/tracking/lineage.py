@@ -161,8 +161,8 @@ def installed_versions() -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for entry in reversed(sys.path):  # the first entry is what gets imported
-        for folder in sorted(Path(entry).glob("*.dist-info"), reverse=True):
-            name, _, version = folder.stem.partition("-")
+        for folder in sorted((path.stem for path in Path(entry).glob("*.dist-info")), reverse=True):
+            name, _, version = folder.partition("-")
             found[canonicalize_name(name)] = version
     return dict(sorted(found.items()))
 

@@ -23,7 +23,7 @@ class TargetDefinition:
     node: ast.stmt  # a class, a function or an assignment
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=4096)
 def module_file(module: str, own_source: Path = Path()) -> Path | None:
     """Return the source file of a module without importing its package; None where there is none.
 
