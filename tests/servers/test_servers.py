@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -142,7 +143,7 @@ def test_children_of_a_killed_server_are_stopped(root: Path, monkeypatch: pytest
     note(root, mlflow=entry.model_dump())
     log = root / ".headframe" / "logs" / "mlflow.log"
     while "listens" not in log.read_text():
-        pass
+        time.sleep(0.02)
     (left,) = psutil.Process(entry.pid).children()
     os.kill(entry.pid, signal.SIGKILL)
     os.waitpid(entry.pid, 0)
