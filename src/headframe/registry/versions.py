@@ -74,10 +74,10 @@ def resolve(name: str, uri: str) -> ModelVersion:
         raise ConfigurationError(msg)
     model, alias, number = match["model"], match["alias"], match["version"]
     if not is_server(uri):
-        known = int(number) if number else version_of_alias(uri, model, alias or CHAMPION)
-        direct = None if known is None else find_version(uri, model, known)
-        if known is not None and direct is not None:
-            return ModelVersion(model, known, direct[0], tags_of_version(uri, model, known))
+        wanted = int(number) if number else version_of_alias(uri, model, alias or CHAMPION)
+        direct = None if wanted is None else find_version(uri, model, wanted)
+        if wanted is not None and direct is not None:
+            return ModelVersion(model, wanted, direct[0], tags_of_version(uri, model, wanted))
     with open_client(uri) as client:  # which says what is missing, too
         from mlflow.exceptions import MlflowException  # noqa: PLC0415 - `open_client` imported MLflow
 
