@@ -70,8 +70,7 @@ def code_dependencies(modules: Iterable[str], own_source: Path) -> CodeDependenc
             continue
         if rest:
             waiting.append(module.rpartition(".")[0])  # whose __init__ is run first
-        # Headframe's own files, found once, are found for every project.
-        file = single.get(module) or module_file(module, Path() if top == "headframe" else own_source)
+        file = single.get(module) or module_file(module, own_source)
         if file is not None:
             code[module] = file_digest(file)
             code |= _templates(module, file)
