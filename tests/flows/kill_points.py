@@ -22,20 +22,29 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from headframe.code_dependencies import code_dependencies
+from headframe.config.targets.find_definition import submodules
 from headframe.telemetry import switch_off
 
 HEAVY = (
     "headframe.config.load",
     "headframe.datasets.ingest",
     "headframe.data_versions.commit",
+    "headframe.data_versions.versions",
+    "dvc.data_cloud",
+    "dvc.scm",
+    "dvc_render",
+    "networkx",
     "headframe.validation.validate",
     "headframe.validation.checks",
     "great_expectations.data_context",
     "great_expectations.checkpoint",
     "great_expectations.expectations.core",
+    "headframe.training.__main__",
+    "headframe.training.fit",
     "headframe.training.program",
     "headframe.training.ensembles",
     "headframe.training.network",
+    "headframe.training.schedules",
     "headframe.evaluation.step",
     "headframe.registry.register",
     "headframe.promotion.gate_and_promote",
@@ -153,8 +162,24 @@ def import_everything() -> None:
 
     load_plan([], Project(Path(__file__).resolve().parents[2]))  # imports Hydra's plugins
     requirements_utils._init_modules_to_packages_map()
-    code_dependencies([name for name in sys.modules if name.startswith("headframe.")], Path("src"))
+    parts = ("datasets.readers", "datasets.sources", "datasets.splits", "features", "gates", "models", "tasks")
+    chosen = [f"headframe.{part}.{name}" for part in parts for name in submodules(f"headframe.{part}")]
+    code_dependencies([*chosen, *(name for name in sys.modules if name.startswith("headframe."))], Path("none"))
+    read_templates_and_fonts()
     remember_empty_database()
+
+
+def read_templates_and_fonts() -> None:
+    """Compile the templates of all pages, and draw a figure, for which fonts are read."""
+    from headframe.pages import plot_style, render
+
+    for suffix in ("html", "md"):
+        environment = render._environment(suffix)
+        for name in environment.list_templates(extensions=["jinja", suffix]):
+            environment.get_template(name)
+    figure, panels = plot_style.new_figure(2.0)
+    plot_style.style(panels[0, 0], title="a", x="b", y="c")
+    plot_style.png(figure)
 
 
 def remember_empty_database() -> None:
@@ -177,6 +202,7 @@ def remember_empty_database() -> None:
 
 def main() -> None:
     switch_off()
+    os.umask(os.umask(0o002) | 0o002)  # as the command line does; DVC remembers the one that it was imported under
     import_everything()
     gc.freeze()  # no child goes through what all of them have
     assert threading.active_count() == 1, "a fork would inherit locks of other threads"

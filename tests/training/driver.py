@@ -135,13 +135,13 @@ def import_everything() -> None:
     """Import what trainings need, and read the code that decides their results, which is remembered."""
     from headframe.code_dependencies import code_dependencies
 
-    for package in ("headframe.features", "headframe.models", "headframe.tasks"):
+    for package in ("headframe.datasets.readers", "headframe.features", "headframe.models", "headframe.tasks"):
         for module in pkgutil.iter_modules(importlib.import_module(package).__path__, f"{package}."):
             importlib.import_module(module.name)
-    programs = ("headframe.training.__main__", "headframe.training.network", "headframe.training.ensembles")
-    for name in (*programs, "skops.io", "sklearn.ensemble", "sklearn.linear_model"):
+    training = [f"headframe.training.{name}" for name in ("__main__", "network", "ensembles", "schedules")]
+    for name in (*training, "skops.io", "sklearn.ensemble", "sklearn.linear_model"):
         importlib.import_module(name)
-    code_dependencies([name for name in sys.modules if name.startswith("headframe.")], Path("src"))
+    code_dependencies([name for name in sys.modules if name.startswith("headframe.")], Path("none"))
 
 
 def main() -> None:
