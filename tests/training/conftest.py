@@ -91,6 +91,7 @@ class TrainingProject:
     """A project with data, in which plans are trained."""
 
     root: Path
+    composed: dict[tuple[str, ...], Plan] = field(default_factory=dict)
     finished: dict[str, Run] = field(default_factory=dict)
 
     @property
@@ -98,12 +99,18 @@ class TrainingProject:
         return Project(self.root)
 
     def plan(self, *overrides: str) -> Plan:
-        return load_plan([*SMALL, *overrides], self.project)
+        return self._compose(*SMALL, *overrides)
 
     def simple(self, *overrides: str) -> Plan:
         """Compose a short training of digits on any model."""
         given = ["features=image", "trainer.max_epochs=2", "trainer.batch_size=256", "trainer.accelerator=cpu"]
-        return load_plan([*given, *overrides], self.project)
+        return self._compose(*given, *overrides)
+
+    def _compose(self, *overrides: str) -> Plan:
+        """Compose a plan once, since it is frozen and no test changes a file of `conf/` that another one uses."""
+        if overrides not in self.composed:
+            self.composed[overrides] = load_plan(overrides, self.project)
+        return self.composed[overrides]
 
     def train(self, plan: Plan, name: str, kill: str | None = None) -> Run:
         """Train into the folder `name`, continuing what is in it."""
