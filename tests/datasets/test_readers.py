@@ -179,6 +179,10 @@ def idx(array: np.ndarray) -> bytes:
     return struct.pack(f">HBB{array.ndim}i", 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
 
 
+def _announcing(entries: int, content: bytes) -> bytes:
+    return content[:4] + struct.pack(">i", entries) + content[8:]
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -186,6 +190,12 @@ def idx(array: np.ndarray) -> bytes:
         (lambda images, labels: (images + b"x", labels), "goes on after the 4 entries"),
         (lambda images, labels: (b"PNG" + images, labels), "is no IDX file"),
         (lambda images, labels: (images, idx(np.zeros(3))), "holds 4 images"),
+        (lambda images, labels: (labels, images), r"/i holds labels, and .*/l images of \(2, 3\); name them the other"),
+        (lambda images, labels: (_announcing(5, images), labels), "/i ends 6 bytes too early"),
+        (lambda images, labels: (images, _announcing(5, labels)), "/l ends 1 bytes too early"),
+        (lambda images, labels: (images, _announcing(3, labels)), "/l goes on after the 3 entries"),
+        (lambda images, labels: (_announcing(-1, images), labels), r"/i announces an array of \(-1, 2, 3\) entries"),
+        (lambda images, labels: (images, b"\0\0\x08\0"), r"/l announces an array of \(\) entries"),
         (lambda images, labels: (idx(np.zeros((4, 3, 3))), labels), r"images of \(3, 3\)"),
         (lambda images, labels: (idx(np.zeros((4, 3, 2))), labels), r"images of \(3, 2\)"),
         (lambda images, labels: (idx(np.zeros((4, 6))), labels), r"images of \(6,\)"),

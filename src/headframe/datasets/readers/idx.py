@@ -87,6 +87,11 @@ class Idx(Reader):
     ) -> Iterator[ReadBatch]:
         shape, label_shape = _header(*images), _header(*labels)
         if label_shape != shape[:1]:
+            _require_entries(*images, shape)  # the file that does not keep its own promise is the one to blame
+            _require_entries(*labels, label_shape)
+            if len(shape) == 1 < len(label_shape):
+                advice = f"; name them the other way round in reader.parts.{part}"
+                raise DataError(f"{images[0]} holds labels, and {labels[0]} images of {label_shape[1:]}{advice}")
             raise DataError(f"{images[0]} holds {shape[0]} images, but {labels[0]} holds labels of shape {label_shape}")
         for pictures in self._images(*images, shape, schema):
             count = len(pictures)
@@ -109,7 +114,18 @@ def _header(file: Path, stream: BinaryIO) -> tuple[int, ...]:
     sizes = stream.read(4 * axes)
     if len(sizes) < 4 * axes:
         raise DataError(f"{file} ends within its header; get it again")
-    return struct.unpack(f">{axes}i", sizes)
+    shape = struct.unpack(f">{axes}i", sizes)
+    if not shape or min(shape) < 0:
+        raise DataError(f"{file} announces an array of {shape} entries in its header; get it again")
+    return shape
+
+
+def _require_entries(file: Path, stream: BinaryIO, shape: tuple[int, ...]) -> None:
+    """Raise a DataError unless exactly the entries follow that a header announces."""
+    left = prod(shape)
+    while left:
+        left -= len(_take(file, stream, min(left, BATCH_BYTES)))
+    _require_end(file, stream, shape[0])
 
 
 def _take(file: Path, stream: BinaryIO, count: int) -> np.ndarray:
