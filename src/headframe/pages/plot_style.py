@@ -69,5 +69,6 @@ def png(figure: Figure) -> bytes:
     `savefig` would come to the same bytes, but goes through all text once more for the layout.
     """
     stream = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(stream, metadata={"Software": None})
+    canvas: Any = FigureCanvasAgg(figure)  # Matplotlib gives `print_png` no types
+    canvas.print_png(stream, metadata={"Software": None})
     return stream.getvalue()
