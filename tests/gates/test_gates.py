@@ -134,7 +134,7 @@ def arena(tmp_path_factory: pytest.TempPathFactory) -> Arena:
     folder.mkdir()
     validated = validate(digits.plan.dataset, digits.data.split.table, Places(root).of_step(folder))
     digits = enter("digits", replace(digits, data=digits.data.model_copy(update={"validated": validated})))
-    enter("twin", replace(digits, plan=digits.plan.model_copy(update={"name": "twin"})))
+    enter("twin", fixtures.twin(digits))
     enter("worse", again(digits, "worse", 3))
     enter("early", again(digits, "early", 15))
     salted = digits.plan.dataset.split.model_copy(update={"salt": "other"})
@@ -329,7 +329,7 @@ def test_a_task_without_the_champions_metric_is_not_comparable(own: Made):
     own.register()
     component = {**own.plan.task.model_dump(mode="json"), "_target_": "mine.tasks.Blind", "primary_metric": "brier"}
     task = type(own.plan.task).model_validate(component, context={"trusted": ("mine.",)})
-    replace(own, plan=own.plan.model_copy(update={"task": task, "name": "blind"})).register()
+    fixtures.retrained(own, task=task).register()
     found = Arena(own.root, own.uri, {}).verdict("better", "digits/2", "digits/1")
     assert (found.passed, found.verdict) == (False, "not comparable")
     assert found.reason == ("this version's task does not measure accuracy, by which champion version 1 is judged")
@@ -583,8 +583,7 @@ def test_a_contract_must_be_kept_by_this_very_table(arena: Arena, digits: Made):
     }
     for number, (words, content) in enumerate(cases.items(), start=1):
         (digits.root / digits.data.validated.report).write_text(json.dumps(content), encoding="utf-8")
-        plan = digits.plan.model_copy(update={"name": f"case{number}"})
-        replace(digits, plan=plan).register()
+        fixtures.retrained(digits, trainer={"max_epochs": 1 + number}).register()
         refused = Arena(digits.root, digits.uri, {}).verdict("contract", f"digits/{number}")
         assert not refused.passed
         assert words in refused.reason

@@ -80,7 +80,7 @@ def test_a_worse_version_is_refused_and_a_better_one_becomes_champion(digits: Ma
 
 
 def test_versions_that_are_as_good_do_not_take_the_title_from_each_other(digits: Made):
-    twin = replace(digits, plan=digits.plan.model_copy(update={"name": "twin"}))
+    twin = fixtures.twin(digits)
     first, second = digits.register(), twin.register()
     assert [_decide(digits, first).champion, _decide(twin, second).champion] == [1, 1]
     again = _decide(twin, second)
@@ -232,7 +232,7 @@ def test_the_minimum_applies_to_the_champion_as_well_and_demotes_it_never(digits
 def test_a_champion_that_another_ledger_names_is_not_replaced_in_silence(digits: Made):
     _decide(digits, digits.register())
     (digits.root / ".headframe" / "ledger.db").rename(digits.root / "elsewhere.db")
-    better = replace(digits, plan=digits.plan.model_copy(update={"name": "another"}))
+    better = fixtures.twin(digits)
     with pytest.raises(Refused, match=r"MLflow knows of 2 entries about digits from ledger .* has none; name that"):
         _decide(better, better.register())
     assert champion_number("digits", digits.uri) == 1

@@ -376,6 +376,27 @@ def forget_network() -> None:
     importlib.invalidate_caches()
 
 
+def changed_plan(plan: Plan, **changed: Any) -> Plan:
+    """Return a plan with other parts; a mapping replaces fields of a part."""
+    parts = {
+        name: getattr(plan, name).model_copy(update=value) if isinstance(value, dict) else value
+        for name, value in changed.items()
+    }
+    return plan.model_copy(update=parts)
+
+
+def retrained(made: Made, **changed: Any) -> Made:
+    """Train another plan on the same data; see `changed_plan`."""
+    plan = changed_plan(made.plan, **changed)
+    trained = train(plan, made.data, made.root, f"trained-{plan.fingerprint[:8]}")
+    return replace(made, plan=plan, trained=trained, evaluated=evaluate(plan, trained, made.root))
+
+
+def twin(made: Made) -> Made:
+    """Give another version of the same weights: trained for more epochs, which `train` does not look at."""
+    return retrained(made, trainer={"max_epochs": 2})
+
+
 def with_own_network(made: Made, name: str, steps: int) -> Made:
     """Train the network that `write_network` wrote in the same project."""
     model = {"_target_": "mine.net.Net", "tasks": ["classification"], "takes": ["image"]}

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from fixtures import Made, World, in_child, moved, trust
+from fixtures import Made, World, changed_plan, in_child, moved, retrained, trust, twin
 from mlflow import MlflowClient
 
 from headframe import __version__
@@ -144,25 +144,47 @@ def test_registering_again_gives_the_same_record_and_doubles_nothing(digits: Mad
 
 
 @pytest.mark.parametrize(
-    ("changed", "number"),
-    [({"evaluation": {"slices": ("digit",)}}, 1), ({"baseline": None}, 1), ({"seed": 4}, 2)],
-    ids=["slice", "baseline", "seed"],
+    "changed",
+    [
+        {"evaluation": {"slices": ("digit",)}},
+        {"baseline": None},
+        {"name": "digits_again"},
+        {"dataset": {"title": "Other words", "licence": "of the same", "citation": "rows", "homepage": "here"}},
+        {"dataset": {"max_rejected": 7}},
+        {"tracking": {"experiment": "elsewhere"}},
+    ],
+    ids=["slice", "baseline", "name", "words", "limit", "experiment"],
 )
-def test_a_model_that_is_only_measured_otherwise_stays_one_version(
-    digits: Made, changed: dict[str, Any], number: int, caplog: pytest.LogCaptureFixture
+def test_the_same_weights_on_the_same_rows_stay_one_version(
+    digits: Made, changed: dict[str, Any], caplog: pytest.LogCaptureFixture
 ):
     first = digits.register()
-    plan = digits.plan.model_copy(
-        update={
-            name: getattr(digits.plan, name).model_copy(update=value) if isinstance(value, dict) else value
-            for name, value in changed.items()
-        }
-    )
+    before = _census(digits)
+    plan = changed_plan(digits.plan, **changed)
     evaluated = digits.evaluated.model_copy(update={"digest": "e" * 64})
     with caplog.at_level("INFO", "headframe"):
         again = replace(digits, plan=plan, evaluated=evaluated).register()
-    assert (first.version, again.version) == (1, number)
-    assert ("is this model already; the new evaluation in" in caplog.text) == ("evaluation" in changed)
+    assert again == first
+    assert _census(digits) == before, "no run, model or version is doubled"
+    is_told = "is this model already, with the same weights and predictions; what else the plan changed" in caplog.text
+    assert is_told == (plan.version != digits.plan.version)
+
+
+def test_one_result_under_two_names_is_two_models(digits: Made):
+    digits.register()
+    second = replace(digits, plan=changed_plan(digits.plan, promotion={"model": "digits-2"})).register()
+    assert (second.model, second.version) == ("digits-2", 1)
+
+
+def test_a_setting_that_decided_nothing_makes_a_version_that_says_so(digits: Made, caplog: pytest.LogCaptureFixture):
+    digits.register()
+    with caplog.at_level("INFO", "headframe"):
+        assert twin(digits).register().version == 2
+    assert "models:/digits/2 predicts exactly as version 1 does; it is a version of its own because" in caplog.text
+    caplog.clear()
+    with caplog.at_level("INFO", "headframe"):
+        assert retrained(digits, seed=18).register().version == 3
+    assert "predicts exactly" not in caplog.text
 
 
 @pytest.mark.parametrize("damage", ["byte", "gone"])
@@ -363,7 +385,7 @@ def test_two_processes_that_register_the_same_at_once_make_one_version(digits: M
 
 
 def test_two_processes_that_register_different_models_at_once_make_two_versions(digits: Made):
-    other = replace(digits, plan=digits.plan.model_copy(update={"seed": 18}))
+    other = retrained(digits, seed=18)
     _both(digits.register, other.register)
     census = _census(digits)
     assert census["versions"] == [("digits", 1), ("digits", 2)]
@@ -397,7 +419,7 @@ def test_a_key_does_not_depend_on_where_the_project_or_the_registry_lies(world: 
         return RegistrationRequest(plan.version, *names, made.data, made.trained, made.evaluated, made.root).key
 
     assert key(digits) == key(world.made["digits"])
-    other = replace(digits, plan=digits.plan.model_copy(update={"seed": 18}))
+    other = retrained(digits, seed=18)
     assert key(other) != key(digits)
 
 

@@ -228,8 +228,7 @@ def read_signature(package: Path) -> dict[str, Any]:
 
 def test_the_files_of_another_version_are_refused_although_they_are_signed(digits: Made):
     digits.register()
-    other = replace(digits, plan=digits.plan.model_copy(update={"seed": 18}))
-    other.register()
+    fixtures.twin(digits).register()
     kept = [
         Path(make_client(digits.uri).get_model_version_download_uri("digits", n).removeprefix("file://")) for n in "12"
     ]
@@ -506,7 +505,7 @@ def test_others_verify_the_signature_with_securesystemslib(package: Path):
 def test_an_alias_moved_behind_the_ledgers_back_does_not_serve_where_the_policy_says_so(digits: Made, keys: Path):
     key = create_key("anna")
     digits.register()
-    replace(digits, plan=digits.plan.model_copy(update={"seed": 18})).register()
+    fixtures.twin(digits).register()
     loose = digits.plan.promotion
     strict = PromotionConfig(**{**loose.model_dump(), "served": "ledger"})
 

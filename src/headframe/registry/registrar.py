@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from filelock import FileLock
 from mlflow import MlflowClient, entities
-from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Run
+from mlflow.entities import LifecycleStage, LoggedModel, LoggedModelOutput, LoggedModelStatus, Run
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
@@ -78,15 +78,15 @@ class Registrar:
         locks.mkdir(parents=True, exist_ok=True)
         client = make_client(self.uri)
         with FileLock(locks / f"register-{key[:16]}.lock"), readable_errors(self.uri):
-            experiment = experiment_id(client, self.uri, request.experiment)
-            run = runs.open_run(client, experiment, key, request.plan.name)
+            version = self._find(client)
+            run = runs.open_run(client, self._experiment(client, version), key, request.plan.name)
             with _ending(client, run):
-                version = self._find(client)
                 if version is None:
                     self._track(client, run)
                 elif version.tags.get(tags.PLAN) != request.plan.fingerprint:
                     log.info(
-                        "register     %s is this model already; the new evaluation in %s is no part of that version",
+                        "register     %s is this model already, with the same weights and predictions; what else the "
+                        "plan changed, and the new evaluation in %s, are no part of that version",
                         version.uri,
                         request.evaluated.folder,
                     )
@@ -94,6 +94,7 @@ class Registrar:
                 if version is None:
                     parity = self._package(client, run, logged, request.payload)
                     version = self._create_version(client, run, logged, parity)
+                    self._name_twin(client, version)
                 elif (reason := self._damage(version)) is not None:
                     payload = payload_to_sign_again(request, self.team, version, self.uri)
                     log.warning("%s; its files are written again", reason)
@@ -205,11 +206,39 @@ class Registrar:
         return difference
 
     def _find(self, client: MlflowClient) -> ModelVersion | None:
-        """Return the version that was registered under the key; the oldest, should there be several."""
-        found = client.search_model_versions(
-            f"name = '{self.request.model}' and tags.`{tags.KEY}` = '{self.request.key}'"
-        )
+        """Return the version that was registered under the key."""
+        return self._oldest(client, tags.KEY)
+
+    def _oldest(self, client: MlflowClient, tag: str) -> ModelVersion | None:
+        """Return the first version of the model whose tag is that of this result."""
+        equal = f"tags.`{tag}` = '{self.request.tags[tag]}'"
+        found = client.search_model_versions(f"name = '{self.request.model}' and {equal}")
         return min(map(_model_version, found), key=lambda version: version.number, default=None)
+
+    def _experiment(self, client: MlflowClient, version: ModelVersion | None) -> str:
+        """Return the experiment of a version's run, which another plan may have named; where it is gone, the plan's."""
+        if version is not None:
+            try:
+                kept = client.get_run(version.run_id).info
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+            else:
+                if kept.lifecycle_stage == LifecycleStage.ACTIVE:
+                    return str(kept.experiment_id)
+        return experiment_id(client, self.uri, self.request.experiment)
+
+    def _name_twin(self, client: MlflowClient, version: ModelVersion) -> None:
+        """Say of which earlier version a new one repeats every prediction, as where a setting decided nothing."""
+        twin = self._oldest(client, tags.PREDICTIONS)
+        if twin is not None and twin.number < version.number:
+            log.info(
+                "register     %s predicts exactly as version %s does; it is a version of its own because it was "
+                "trained with other settings: compare them with `headframe models leaderboard %s`",
+                version.uri,
+                twin.number,
+                version.model,
+            )
 
     def _create_version(self, client: MlflowClient, run: Run, logged: LoggedModel, parity: float) -> ModelVersion:
         """Register a version. Its key goes in with it, in one transaction: there is never a version without."""

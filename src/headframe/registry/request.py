@@ -9,7 +9,7 @@ from headframe import __version__
 from headframe.config.plan.component import targets
 from headframe.config.plan.plan import VersionPlan
 from headframe.config.project import Project
-from headframe.digests import digest, digest_content, file_digest
+from headframe.digests import digest, file_digest
 from headframe.evaluation.layout import SLICES
 from headframe.prediction.layout import BUNDLE
 from headframe.records import Evaluated, Ingested, Provenance, Trained
@@ -41,12 +41,12 @@ class RegistrationRequest:
 
     @property
     def key(self) -> str:
-        """The sha256 of what makes two submissions the same one; the registry's address is not part of it.
+        """The sha256 of what makes two submissions the same one: the model, its rows and its predictions for them.
 
-        How it is measured is not, either: equal weights that predict alike stay one version when a slice is added.
+        What a plan says beyond that, such as its name, the title of the data or a slice, decides no weight, so equal
+        weights stay one version. Where they lie, in which registry or experiment, is not part of it, either.
         """
-        trained = digest(digest_content(self.plan, exclude={"evaluation", "baseline"}))
-        return digest({"plan": trained, "experiment": self.experiment, **self.identity})
+        return digest(self.identity)
 
     @property
     def identity(self) -> dict[str, str]:
