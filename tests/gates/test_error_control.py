@@ -209,6 +209,18 @@ def test_a_year_of_daily_challengers_leaves_power_and_few_false_promotions(world
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("factor", "least", "most"), [(0.5, 0.0, 0.1), (2, 0.95, 1.0)])
+@pytest.mark.parametrize("world", [SAME_ROWS, NEW_ROWS], ids=["same rows", "new rows"])
+def test_half_that_gain_is_hardly_found_and_twice_always(world: World, factor: float, least: float, most: float):
+    """Of half the gain one test at 0.05 alone would find a half."""
+    other = replace(world, gain=world.gain * factor, validation=world.validation * factor)
+    found = simulate(Addis(), other, SCREEN, years=40)
+    print(f"{factor} times the gain: {found}")
+    assert found.false_share <= ALPHA
+    assert least <= found.power <= most
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("renewed", [0, 30, 7, 1])
 @pytest.mark.parametrize("gain", [2.5, 3.29, 4.0])
 @pytest.mark.parametrize("screen", [SCREEN, None], ids=["validation first", "test rows alone"])

@@ -5,7 +5,8 @@ doi:10.1214/aos/1176344552), repetitions of a row together; shares of rows, such
 and what is made of them have intervals of their own (`proportions`), which hold for few rows and near 0
 and 1 where the bootstrap collapses. Windows of a forecast overlap, so neighbouring errors are alike: blocks of
 consecutive windows are resampled (Kuensch 1989, doi:10.1214/aos/1176347265), wrapped to a circle so
-that first and last windows are drawn as often as the others (Politis and Romano 1992).
+that first and last windows are drawn as often as the others (Politis and Romano 1992). Windows on both sides of a gap
+are drawn together, too: what they have in common, about nothing, is what they add.
 
 Where all resamples are equal they show nothing. A metric that declares between which bounds it lies then has
 the widest interval that these allow; any other has none.

@@ -112,7 +112,7 @@ class PairedComparison:
 
     def pairs(self, pairs: DiscordantPairs, rows: int, alpha: float) -> PairedTest:
         """Compute McNemar's test; it counts contents, so rows are those of a table with as many repetitions."""
-        repeated = rows / pairs.contents
+        repeated = max(1, rows) / max(1, pairs.contents)
         needed = mcnemar_rows(pairs.discordance, self.effect, alpha, self.power)
         return PairedTest(
             test="mcnemar",
@@ -129,7 +129,7 @@ class PairedComparison:
         """Compute the test of Diebold and Mariano from the gain of each window."""
         gain, units = diebold_mariano(gains, horizon, alpha), len(gains) / horizon
         if gain is None:
-            estimate = GainEstimate(float(gains.mean()), 0.0, 1)
+            estimate = GainEstimate(float(gains.sum()) / max(1, len(gains)), 0.0, 1)
             return PairedTest("diebold_mariano", 1.0, 1.0, 0.0, None, units, estimate, {"horizon": horizon})
         corrected = autocovariance_gain(gains, horizon)
         numbers: TestNumbers = {

@@ -14,7 +14,8 @@ direction of the metric.
   (Lazarus, Lewis, Stock and Watson 2018, doi:10.1080/07350015.2018.1506926; for this test Coroneo and Iacone 2020,
   doi:10.1002/jae.2756). The first can be negative, and then only the second counts, which cannot. In simulations of
   losses that also have a memory of their own, the first alone promoted up to 7 % of equally good models where 5 % were
-  allowed, and 11 % where there were only five horizons of rows.
+  allowed, and 11 % where there were only five horizons of rows. Windows on both sides of a gap count as neighbours;
+  gaps let no more of them pass (`tests/evaluation/test_gaps.py`).
 
 At which level each of many challengers is tested is `gates/error_control`.
 """
@@ -97,13 +98,15 @@ class DiscordantPairs:
             contents=many,
             wins=int((sums > 0).sum()),
             losses=int((sums < 0).sum()),
-            gain=GainEstimate(float(change.mean()), float(np.sqrt(squares)) / (rows + 2), max(1, many - 1)),
+            gain=GainEstimate(
+                float(change.sum()) / max(1, rows), float(np.sqrt(squares)) / (rows + 2), max(1, many - 1)
+            ),
         )
 
     @property
     def discordance(self) -> float:
-        """Share of the contents that one of both wins."""
-        return (self.wins + self.losses) / self.contents
+        """Share of the contents that one of both wins; 0 where there are none."""
+        return (self.wins + self.losses) / max(1, self.contents)
 
 
 def mcnemar(wins: int, losses: int, alternative: str = "greater") -> float:
@@ -117,10 +120,12 @@ def mcnemar(wins: int, losses: int, alternative: str = "greater") -> float:
 def mcnemar_power(rows: int, discordance: float, effect: float, alpha: float) -> float:
     """Return the exact power of the one-sided test, over all numbers of discordant rows.
 
-    `discordance` is the share of rows that one of both wins; one smaller than the effect counts as the effect.
+    `discordance` is the share of rows that one of both wins; one smaller than the effect counts as the effect. The
+    largest effect that there is, 1, stands for those beyond it.
     """
+    effect = min(1.0, effect)
     share = min(1.0, max(discordance, effect))
-    wins = (share + effect) / (2 * share)
+    wins = (share + effect) / (2 * share) if share else 0.5
     low, high = stats.binom.ppf([1e-12, 1 - 1e-12], rows, share).astype(int)
     many = np.arange(max(low, 0), high + 1)
     needed = stats.binom.isf(alpha, many, 0.5) + 1  # the fewest wins whose tail is at most alpha
@@ -146,7 +151,7 @@ class GainEstimate:
 
     Attributes:
         value: positive where the version is better.
-        error: its standard error; 0 where both predict alike.
+        error: its standard error; 0 where both predict alike, or where there is a gain that nothing spreads.
         degrees_of_freedom: degrees of Student's t.
     """
 
@@ -169,7 +174,7 @@ class GainEstimate:
 
     def _tail(self, distance: float) -> float:
         if self.error == 0:
-            return 1.0 if distance <= 0 else 0.0
+            return 1.0  # there is no gain, or nothing shows how much of it is chance
         return t_tail(distance / self.error, self.degrees_of_freedom)
 
     def limits(self, confidence: float) -> tuple[float, float]:
@@ -286,6 +291,10 @@ def diebold_mariano(gains: np.ndarray, horizon: int, alpha: float) -> GainEstima
         None where there are too few windows, see `cosine_gain`.
     """
     careful, corrected = cosine_gain(gains, horizon), autocovariance_gain(gains, horizon)
-    if careful is None or corrected is None:
+    if careful is None:
+        return None
+    if all_equal(gains):
+        return GainEstimate(float(gains[0]), 0.0, careful.degrees_of_freedom)  # rounding is no spread
+    if corrected is None:
         return careful
     return max(careful, corrected, key=lambda gain: gain.error * t_critical(alpha, gain.degrees_of_freedom))
