@@ -47,7 +47,7 @@ def ordinals(times: Times, every: str) -> tuple[np.ndarray, np.ndarray]:
     """Return on which step each ascending time lies, counted from the first one, and whether it lies on it exactly.
 
     Steps of a day or longer are counted in local time: one row for each day, working day, week, month, and so on,
-    whatever its hour. Shorter ones are exact, and a local hour that occurs twice is two.
+    whatever its hour. Shorter ones are counted as `on_clock` says.
 
     Returns:
         int64 (rows,) and bool (rows,).
@@ -64,8 +64,7 @@ def ordinals(times: Times, every: str) -> tuple[np.ndarray, np.ndarray]:
         return np.rint(counts).astype(np.int64), np.abs(counts - np.rint(counts)) < TOLERANCE
     offset = to_offset(every)
     if isinstance(offset, pd.offsets.Tick):
-        passed = (times - times[:1].repeat(len(times))).as_unit("ns").asi8
-        steps, rest = np.divmod(passed, offset.nanos)
+        steps, rest = np.divmod(_passed(on_clock(times, every)), offset.nanos)
         return steps, rest == 0
     days = times.tz_localize(None).normalize()
     if isinstance(offset, pd.offsets.Day):
@@ -77,6 +76,28 @@ def ordinals(times: Times, every: str) -> tuple[np.ndarray, np.ndarray]:
     # A row of a month may have any day of it, one of a working day is on it.
     exact = grid[steps] == days if isinstance(offset, pd.offsets.BusinessDay) else np.ones(len(days), dtype=bool)
     return (steps - steps[:1]).astype(np.int64), exact
+
+
+def on_clock(times: Times, every: str) -> Times:
+    """Return ascending moments as a frequency shorter than a day counts them.
+
+    That is in time that has passed, where a local hour that occurs twice is two. Where rows of a time zone lie on such
+    steps only by its clocks, as those at 0, 6, 12 and 18 o'clock with daylight saving, it is in local time.
+
+    Returns:
+        The times, without their zone where local time counts.
+    """
+    offset = to_offset(every) if isinstance(times, pd.DatetimeIndex) else None
+    if not isinstance(offset, pd.offsets.Tick) or times.tz is None or not (_passed(times) % offset.nanos).any():
+        return times
+    local = times.tz_localize(None)
+    return times if (_passed(local) % offset.nanos).any() else local
+
+
+def _passed(times: pd.DatetimeIndex) -> np.ndarray:
+    """Return the nanoseconds since the first of some moments."""
+    passed: np.ndarray = (times - times[:1].repeat(len(times))).as_unit("ns").asi8
+    return passed
 
 
 def find_frequency(times: Times) -> str | None:

@@ -13,7 +13,7 @@ from headframe.config.plan.data import TrainingDataConfig
 from headframe.digests import Record
 from headframe.errors import ConfigurationError, DataError
 from headframe.series.findings import disorder, examine, gap, off_step
-from headframe.series.frequency import Times, moved, ordinals, read_times
+from headframe.series.frequency import Times, moved, on_clock, ordinals, read_times
 from headframe.series.gaps import Gaps
 
 
@@ -130,9 +130,19 @@ class Series(Record):
 
 
 def _moments(times: Times, before: np.ndarray, behind: np.ndarray, every: str) -> Times:
-    """Return the times of all rows: `behind` steps after the row that came before each."""
-    base = times[before]
+    """Return the times of all rows, `behind` steps after the row that came before each; those of a zone in UTC."""
+    clock = on_clock(times, every)
+    base = clock[before]
     found = pd.Series(base)
     for steps in np.unique(behind[behind > 0]).tolist():
         found[behind == steps] = moved(base[behind == steps], every, steps)
-    return pd.DatetimeIndex(found) if isinstance(times, pd.DatetimeIndex) else found.to_numpy()
+    if not isinstance(times, pd.DatetimeIndex):
+        return found.to_numpy()
+    moments = pd.DatetimeIndex(found)
+    if times.tz is None:
+        return moments
+    if moments.tz is None:
+        first = np.ones(len(moments), dtype=bool)  # of two equal local times
+        moments = moments.tz_localize(times.tz, ambiguous=first, nonexistent="shift_forward")
+        moments = moments.where(behind > 0, times[before])  # what came keeps its own
+    return moments.tz_convert(None)
