@@ -1,5 +1,6 @@
 """What report and card say of the figures, for figures made by hand."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -75,6 +76,9 @@ def test_the_summary_has_a_sentence_for_each_verdict_and_what_the_model_loses_to
         "On the same 1,200 rows, by a paired test of accuracy: the model is worse than b; the model is better than a "
         "and c."
     )
+    absent = ["There is no season."]
+    assert replace(results(), absent=absent).baseline_summary == "Not compared with a baseline. There is no season."
+    assert replace(results(others), absent=absent).baseline_summary.endswith("better than a and c. There is no season.")
 
 
 def test_tables_show_each_baseline_and_the_p_value_of_its_verdict() -> None:

@@ -1,6 +1,6 @@
 """Predictions of the natural baselines of a task for the rows of a model."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import pyarrow as pa
 
@@ -51,3 +51,9 @@ def natural_predictions(
         }
         found[baseline.name] = pa.table(columns)
     return found
+
+
+def absent_baselines(natural: Iterable[Component], found: Collection[str]) -> list[str]:
+    """Return a sentence for each baseline that a reader may miss among those that were `found` to apply."""
+    built: list[NaturalBaseline] = [build(component) for component in natural]
+    return [each.absence for each in built if each.name not in found and each.absence]

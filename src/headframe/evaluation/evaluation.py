@@ -1,6 +1,7 @@
 """Measure a trained model on its test rows, and write down what was found."""
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from headframe.config.plan.plan import VersionPlan
 from headframe.datasets.table import Table, open_record
 from headframe.digests import file_digest, write_atomically, write_record
 from headframe.errors import DataError, HeadframeError
-from headframe.evaluation.baselines import natural_predictions
+from headframe.evaluation.baselines import absent_baselines, natural_predictions
 from headframe.evaluation.intervals import Resampling, block_length
 from headframe.evaluation.layout import CARD, METRICS, PLAN, PLOTS, REPORT, SLICES
 from headframe.evaluation.metrics import compute_metrics, validation_test
@@ -27,8 +28,10 @@ from headframe.evaluation.slices import append_contents, slice_metrics
 from headframe.pages.plot_style import BLUE, GREY, legend, new_figure, png, style
 from headframe.prediction.layout import BUNDLE, HISTORY, JOB, MEMBERS, PREDICTIONS, copies_left_out, task_state
 from headframe.records import PLANNED, Evaluated, TableRecord, Trained
-from headframe.series.findings import describe_rows
 from headframe.tasks.base import Task
+from headframe.validation.validate import find_series
+
+log = logging.getLogger("headframe")
 
 _LOSSES = {"train_loss": (GREY, "training"), "val_loss": (BLUE, "validation")}
 _FEW_EPOCHS = 12  # up to so many epochs each gets a mark, so that a single one can be seen
@@ -72,6 +75,9 @@ def evaluate_model(  # noqa: PLR0917 - one call a stage, each argument another r
     others = {} if baseline is None else {PLANNED: _rows(root, baseline, "test", opened, repeated)}
     left_out = copies_left_out(root / trained.folder / BUNDLE)
     others |= natural_predictions(natural, task, plan.dataset, opened, predictions, left_out=left_out)
+    absent = absent_baselines(natural, others)
+    for sentence in absent:
+        log.info("evaluate     %s", sentence)
     titles = {PLANNED: describe(with_member(plan.learner, plan.baseline))} if plan.baseline is not None else {}
     measured = compute_metrics(task, predictions, others, how, titles)
     if baseline is not None:
@@ -81,6 +87,7 @@ def evaluate_model(  # noqa: PLR0917 - one call a stage, each argument another r
         measured = measured.model_copy(update={"baselines": measured.baselines | {PLANNED: compared}})
     raw = opened.read([ROW_ID, *columns]) if columns else None
     time = plan.dataset.time
+    series = None if time is None else find_series(opened, time, plan.dataset.every)
     results = EvaluationResults(
         plan=plan,
         table=table,
@@ -89,7 +96,8 @@ def evaluate_model(  # noqa: PLR0917 - one call a stage, each argument another r
         measured=measured,
         slices={} if raw is None else slice_metrics(task, predictions, raw, columns, how),
         legend=task.legend(),
-        series="" if time is None else describe_rows(opened.read([time]), time, plan.dataset.every),
+        absent=absent,
+        series=f"{plan.dataset.time}: {series}" if series is not None and not series.fault else "",
     )
     history = _history(root / trained.folder)
     figures = {"learning_curves": learning_curves(history, task.primary_metric)} if history else {}

@@ -53,6 +53,7 @@ class EvaluationResults:
     measured: EvaluationMetrics
     slices: dict[str, list[Slice]]  # by column
     series: str = ""  # frequency and gaps of rows that have a time
+    absent: Sequence[str] = ()  # sentences about baselines that do not apply
     legend: dict[str, str] = field(default_factory=dict)  # what short names in the plots stand for
 
     @property
@@ -87,12 +88,12 @@ class EvaluationResults:
         """How the model compares with its baselines, in a sentence for each verdict."""
         measured = self.measured
         if not measured.baselines:
-            return "Not compared with a baseline."
+            return " ".join(["Not compared with a baseline.", *self.absent])
         sentences = [f"On the same {measured.rows:,} {self.examples}, by a paired test of {measured.primary_metric}:"]
         for verdict, meaning in VERDICTS.items():
             titles = [each.title for each in measured.baselines.values() if each.verdict == verdict]
             sentences += [f"the model {meaning} {join_words(titles)};"] if titles else []
-        return f"{' '.join(sentences).rstrip(';')}."
+        return " ".join([f"{' '.join(sentences).rstrip(';')}.", *self.absent])
 
     @property
     def limits(self) -> list[str]:

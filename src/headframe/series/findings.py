@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from headframe.series.frequency import Times, find_frequency, moved, ordinals, read_times
+from headframe.series.frequency import Times, find_frequency, moved, ordinals
+from headframe.series.interleaved import doubt
 
 NAMED = 3
 """Gaps that a sentence lists."""
@@ -31,6 +32,7 @@ class SeriesFindings:
         gaps: the first `NAMED` gaps in words, in order of time.
         count: how many gaps there are.
         missing: rows in all gaps.
+        doubt: why the rows may be several series, see `interleaved.doubt`; empty where nothing shows that.
     """
 
     every: str | None
@@ -39,6 +41,7 @@ class SeriesFindings:
     gaps: tuple[str, ...] = ()
     count: int = 0
     missing: int = 0
+    doubt: str = ""
 
     def __str__(self) -> str:
         if self.fault:
@@ -48,25 +51,20 @@ class SeriesFindings:
         step = WORDS.get(self.every.split("-")[0], self.every)
         text = f"a row every {step}{' (found)' if self.found else ''}"
         if not self.gaps:
-            return f"{text}, without gaps"
+            return f"{text}, without gaps{self.doubt}"
         more = self.count - len(self.gaps)
         listed = "; ".join(self.gaps) + (f"; and {more:,} more gap{'s' if more > 1 else ''}" if more else "")
-        return f"{text}, {self.missing:,} missing: {listed}"
+        return f"{text}, {self.missing:,} missing: {listed}{self.doubt}"
 
 
-def describe_rows(rows: pa.Table, name: str, every: str | None) -> str:
-    """Return frequency and gaps of the rows in table order, by their column of time; empty where they have a fault."""
-    found = examine(read_times(rows, name), name, every)
-    return "" if found.fault else f"{name}: {found}"
-
-
-def examine(times: Times, name: str, every: str | None) -> SeriesFindings:
+def examine(times: Times, name: str, every: str | None, first: pa.Table | None = None) -> SeriesFindings:
     """Look at the times of a series in table order.
 
     Args:
         times: of all rows.
         name: of their column.
         every: the frequency that they should have; None: find it.
+        first: the first rows with more columns, which may show that they are several series.
     """
     fault = disorder(times, name)
     chosen = every if fault or every is not None else find_frequency(times)
@@ -77,7 +75,8 @@ def examine(times: Times, name: str, every: str | None) -> SeriesFindings:
     apart = np.diff(ordinals(times, chosen)[0])
     behind = np.flatnonzero(apart > 1)
     named = tuple(gap(times, int(row), chosen) for row in behind[:NAMED])
-    return SeriesFindings(chosen, every is None, "", named, len(behind), int((apart - 1).sum()))
+    doubted = "" if first is None else doubt(first, name, chosen)
+    return SeriesFindings(chosen, every is None, "", named, len(behind), int((apart - 1).sum()), doubted)
 
 
 def disorder(times: Times, name: str) -> str:
@@ -109,12 +108,13 @@ def disorder(times: Times, name: str) -> str:
 def off_step(times: Times, name: str, every: str) -> str:
     """Describe the first of some ascending times that is not on a step of its own; empty where there is none."""
     steps, exact = ordinals(times, every)
-    off = np.flatnonzero(~exact[1:] | (np.diff(steps) == 0))
+    off = np.flatnonzero(~exact[1:] | (np.diff(steps) <= 0))
     if not len(off):
         return ""
     row, nearby = int(off[0]) + 1, find_frequency(times)
     hint = f"; they come every {nearby}" if nearby else ""
-    return f"the rows do not come every {every}: {name!r} has {times[row]} after {times[row - 1]}{hint}; resample them"
+    came = f"the rows do not come every {every}: {name!r} has {times[row]} after {times[row - 1]}{hint}"
+    return f"{came}; resample them, or where several series share the table, choose one"
 
 
 def gap(times: Times, row: int, every: str) -> str:

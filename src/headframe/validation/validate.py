@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
+
+import pyarrow as pa
 
 from headframe.config.plan.data import DatasetConfig
 from headframe.datasets.table import Table, open_record
@@ -33,7 +36,7 @@ def validate(dataset: DatasetConfig, table: TableRecord, places: Places) -> Vali
     opened.verify()
     results = checks.check(opened, dataset.contract)
     path = places.folder / checks.REPORT
-    series = None if dataset.time is None else _series(opened, dataset.time, dataset.every)
+    series = None if dataset.time is None else find_series(opened, dataset.time, dataset.every)
     report = checks.ValidationReport(
         dataset=dataset.name,
         digest=table.digest,
@@ -57,9 +60,11 @@ def validate(dataset: DatasetConfig, table: TableRecord, places: Places) -> Vali
     )
 
 
-def _series(table: Table, time: str, every: str | None) -> SeriesFindings:
-    """Look at the frequency of a table's rows, found in them where the plan gives none."""
+def find_series(table: Table, time: str, every: str | None) -> SeriesFindings:
+    """Look at the frequency of a table's rows, found in them where the plan gives none; they may be several series."""
     from headframe.series.findings import examine  # noqa: PLC0415 - pandas, which only a series needs
     from headframe.series.frequency import read_times  # noqa: PLC0415 - pandas, which only a series needs
+    from headframe.series.interleaved import SAMPLE, plain_columns  # noqa: PLC0415 - pandas, which only a series needs
 
-    return examine(read_times(table.read([time]), time), time, every)
+    first = pa.Table.from_batches(islice(table.batches(plain_columns(table.schema), SAMPLE), 1))
+    return examine(read_times(table.read([time]), time), time, every, first)

@@ -83,9 +83,11 @@ class NaturalBaseline(ABC):
 
     Attributes:
         name: in records, tables and messages.
+        absence: sentence of reports where it does not apply; empty where nobody misses it.
     """
 
     name: ClassVar[str]
+    absence: ClassVar[str] = ""
 
     @abstractmethod
     def scores(self, data: BaselineData) -> np.ndarray | None:

@@ -28,6 +28,10 @@ class SeasonalLastValue(NaturalBaseline):
     """The last value of the same place in the season; applies where training rows show one: see `season_length`."""
 
     name: ClassVar[str] = "seasonal_last_value"
+    absence: ClassVar[str] = (
+        "There is no seasonal last value: the training rows show no season (a period after which they repeat), or some "
+        "test rows have no such period before them."
+    )
 
     @override
     def scores(self, data: BaselineData) -> np.ndarray | None:
