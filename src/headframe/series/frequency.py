@@ -78,7 +78,7 @@ def ordinals(times: Times, every: str) -> tuple[np.ndarray, np.ndarray]:
     return (steps - steps[:1]).astype(np.int64), exact
 
 
-def on_clock(times: Times, every: str) -> Times:
+def on_clock(times: pd.DatetimeIndex, every: str) -> pd.DatetimeIndex:
     """Return ascending moments as a frequency shorter than a day counts them.
 
     That is in time that has passed, where a local hour that occurs twice is two. Where rows of a time zone lie on such
@@ -87,8 +87,8 @@ def on_clock(times: Times, every: str) -> Times:
     Returns:
         The times, without their zone where local time counts.
     """
-    offset = to_offset(every) if isinstance(times, pd.DatetimeIndex) else None
-    if not isinstance(offset, pd.offsets.Tick) or times.tz is None or not (_passed(times) % offset.nanos).any():
+    offset = to_offset(every)
+    if times.tz is None or not isinstance(offset, pd.offsets.Tick) or not (_passed(times) % offset.nanos).any():
         return times
     local = times.tz_localize(None)
     return times if (_passed(local) % offset.nanos).any() else local

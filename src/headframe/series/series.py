@@ -131,7 +131,7 @@ class Series(Record):
 
 def _moments(times: Times, before: np.ndarray, behind: np.ndarray, every: str) -> Times:
     """Return the times of all rows, `behind` steps after the row that came before each; those of a zone in UTC."""
-    clock = on_clock(times, every)
+    clock = on_clock(times, every) if isinstance(times, pd.DatetimeIndex) else times
     base = clock[before]
     found = pd.Series(base)
     for steps in np.unique(behind[behind > 0]).tolist():
