@@ -189,8 +189,11 @@ def team(made_team: TeamProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     from mlflow.tracking._tracking_service import utils
     from team_project import TeamProject
 
+    from headframe.tracking.database import require_database
+
     monkeypatch.setenv("HEADFRAME_KEYS", str(made_team.keys["anna"].file.parent))
     root = tmp_path / "project"
     shutil.copytree(made_team.root, root)
+    require_database(root / ".headframe" / "mlflow.db")  # a copy names the files of the original until it is written to
     utils._artifact_repos_cache.clear()
     return TeamProject(root, made_team.keys)

@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from team_project import MINIMUM, TeamProject, flip, folder
 
 from headframe.cli.main import main
+from headframe.tracking.database import require_database
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -24,6 +25,7 @@ def team(made_team: TeamProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     utils._artifact_repos_cache.clear()
     root = tmp_path / "project"
     shutil.copytree(made_team.root, root)
+    require_database(root / ".headframe" / "mlflow.db")  # a copy names the files of the original until it is written to
     for name in ("conf", "flows"):
         shutil.copytree(REPOSITORY / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     team = TeamProject(root, made_team.keys)

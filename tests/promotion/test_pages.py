@@ -31,6 +31,7 @@ from headframe.promotion.views.version_details import version_details
 from headframe.records import Interval
 from headframe.registry.listing import get_version, model_names
 from headframe.signing.keys import create_key
+from headframe.tracking.database import require_database
 
 EVIL = "<script>alert('x')</script> & \"more\" | `tick`"
 
@@ -77,6 +78,7 @@ def team(made: TeamProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("HEADFRAME_KEYS", str(made.keys["anna"].file.parent))
     root = tmp_path / "project"
     shutil.copytree(made.root, root)
+    require_database(root / ".headframe" / "mlflow.db")  # a copy names the files of the original until it is written to
     utils._artifact_repos_cache.clear()
     return TeamProject(root, made.keys)
 
