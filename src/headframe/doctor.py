@@ -24,6 +24,7 @@ from headframe.config.load import load_plan
 from headframe.config.project import Project
 from headframe.data_versions.dvc_files import DvcSettings
 from headframe.digests import Record
+from headframe.environment import variable
 from headframe.errors import HeadframeError
 from headframe.signing import keys
 from headframe.telemetry import OFF
@@ -200,7 +201,7 @@ def check_servers(root: Path) -> Check:
 
 def check_tracking(environment: Mapping[str, str]) -> Check:
     """Check that a team's MLflow, where one is named, responds and knows the user."""
-    uri = environment.get("MLFLOW_TRACKING_URI", "")
+    uri = variable("MLFLOW_TRACKING_URI", environment) or ""
     if not is_server(uri):
         return _check("tracking", "ok", "MLFLOW_TRACKING_URI names no server")
     try:
@@ -208,7 +209,7 @@ def check_tracking(environment: Mapping[str, str]) -> Check:
     except HeadframeError as error:
         found, _, fix = str(error).partition("; ")
         return _check("tracking", "fail", found, fix)
-    who = environment.get(USER)
+    who = variable(USER, environment)
     return _check("tracking", "ok", f"{uri} responds{f' and knows {who}' if who else ''}")
 
 
@@ -256,7 +257,7 @@ def check_keys(root: Path, environment: Mapping[str, str]) -> Check:
     except HeadframeError as error:
         found = f"whether the team lists them is not known: {error}"
         return _check(name, "warn", found, "correct conf/, then: headframe doctor")
-    signer = environment.get(keys.SIGNER)
+    signer = variable(keys.SIGNER, environment)
     if signer is not None and signer not in public:
         found = f"{keys.SIGNER} names {signer!r}, and there is no such key"
         return _check(name, "fail", found, f"headframe key {signer}, or unset {keys.SIGNER}")
@@ -280,7 +281,9 @@ def check_telemetry(environment: Mapping[str, str]) -> Check:
     switches = {name: off for name, off in OFF.items() if not name.startswith("GIT_")}  # that one silences, no more
     yes = ("1", "true", "yes", "on")
     changed = [
-        name for name, off in switches.items() if (environment.get(name, off).lower() in yes) != (off.lower() in yes)
+        name
+        for name, off in switches.items()
+        if ((variable(name, environment) or off).lower() in yes) != (off.lower() in yes)
     ]
     if changed:
         found = ", ".join(f"{name}={environment[name]}" for name in changed)

@@ -11,6 +11,9 @@ MOST_NAMES = 8
 LONGEST_NAME = 60
 """What a message lists at most, and how many characters of each: ten thousand columns help nobody."""
 
+LONGEST_VALUE = 200
+"""Characters of a value that a message quotes."""
+
 REFUSED = 4
 """Exit code of what ended as it should, with a decision against a model, and of `Refused`."""
 
@@ -65,6 +68,12 @@ def some(names: Iterable[object], most: int = MOST_NAMES) -> str:
     shown = [text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}..." for text in texts[:most]]
     more = len(texts) - most
     return ", ".join(shown) + (f" and {more:,} more" if more > 0 else "")
+
+
+def shown(value: object) -> str:
+    """Return a value as a message quotes it, shortened: a plan may hold a whole list of classes."""
+    text = repr(value)
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
 
 
 def first_line(error: BaseException) -> str:

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel
 
 from headframe.digests import Record
+from headframe.environment import variable
 from headframe.errors import ConfigurationError, HeadframeError, Unavailable
 from headframe.loopback import bypass_proxies
 from headframe.stages import Stage
@@ -40,10 +41,10 @@ def api_url() -> str | None:
     Raises:
         ConfigurationError: Prefect's file of profiles cannot be read.
     """
-    if url := os.environ.get("PREFECT_API_URL"):
+    if url := variable("PREFECT_API_URL"):
         return url
-    home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
-    profiles = Path(os.environ.get("PREFECT_PROFILES_PATH", home / "profiles.toml"))
+    home = Path(variable("PREFECT_HOME") or "~/.prefect").expanduser()
+    profiles = Path(variable("PREFECT_PROFILES_PATH") or home / "profiles.toml")
     if not profiles.is_file():
         return None
     try:
@@ -52,7 +53,7 @@ def api_url() -> str | None:
         raise ConfigurationError(
             f"{profiles} is no file of Prefect profiles ({error}); correct or delete it"
         ) from error
-    active = os.environ.get("PREFECT_PROFILE", content.get("active", ""))
+    active = variable("PREFECT_PROFILE") or content.get("active", "")
     url = content.get("profiles", {}).get(active, {}).get("PREFECT_API_URL")
     return str(url) if url else None
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
+
+from headframe.environment import variable
 
 if TYPE_CHECKING:
     from headframe.config.plan.component import Component
@@ -32,7 +33,7 @@ class Places:
     @classmethod
     def of(cls, root: Path, *, tracking_uri: str = "", launcher: Component | None = None) -> Self:
         """Return the places of a flow; the mirror is the folder that `HEADFRAME_MIRROR` names."""
-        mirror = os.environ.get("HEADFRAME_MIRROR")
+        mirror = variable("HEADFRAME_MIRROR")
         return cls(root, Path(mirror) if mirror else None, tracking_uri, launcher)
 
     def of_step(self, folder: Path) -> Self:

@@ -77,7 +77,7 @@ class Stage(Generic[R]):
         """
         places: Places = arguments["places"]
         key = self.key(places.root, arguments)
-        folder = Project(places.root).stages / self.name / key[:16]
+        folder = self._folder(places.root, key)
         folder.mkdir(parents=True, exist_ok=True)
         with file_lock(
             folder.with_name(f"{folder.name}.lock"), f"{self.name:12} is running in another process; waiting for it"
@@ -90,6 +90,14 @@ class Stage(Generic[R]):
             content = {"record": record.model_dump(mode="json"), "files": _sizes(folder)}
             write_atomically(folder / "record.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
         return Finished(record, key, reused=False)
+
+    def is_stored(self, arguments: Mapping[str, Any]) -> bool:
+        """Return whether the step has finished with these arguments, whether or not its result is still valid."""
+        root = arguments["places"].root
+        return self._stored(self._folder(root, self.key(root, arguments))) is not None
+
+    def _folder(self, root: Path, key: str) -> Path:
+        return Project(root).stages / self.name / key[:16]
 
     def _value(self, name: str, value: Any) -> Any:
         """Return an argument as JSON; what it contains is checked like itself."""

@@ -2,6 +2,8 @@
 
 import os
 
+from headframe.environment import variable
+
 OFF = {
     "DO_NOT_TRACK": "true",  # mlflow honours no other spelling
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -16,4 +18,4 @@ OFF = {
 def switch_off() -> None:
     """Set the switches that are not set yet, for this process and its children; entry points call this first."""
     for name, value in OFF.items():
-        os.environ.setdefault(name, value)
+        os.environ[name] = variable(name) or value

@@ -194,6 +194,46 @@ def test_every_combination_is_refused_when_loaded_or_is_accepted_by_training(
             "scheduler._target_=torch.optim.lr_scheduler.StepLR",
             "scheduler torch.optim.lr_scheduler.StepLR of model has no parameter total_steps, which training passes",
         ),
+        (
+            "experiment=adult_mlp features.encoder.columns=[age,age]",
+            "features.encoder.columns=['age', 'age']: Tabular expects a list, each text and named once",
+        ),
+        (
+            "experiment=adult_mlp features.encoder.categorical=[sex,age,sex]",
+            "features.encoder.categorical=['sex', 'age', 'sex']: Tabular expects a list, each text and named once",
+        ),
+        ("evaluation.slices=[digit,digit]", "evaluation.slices: it has 'digit' twice; name each once"),
+        ("dataset.inputs=[image,image]", "dataset.inputs: it has 'image' twice; name each once"),
+        ("dataset.tasks=[regression,regression]", "dataset.tasks: it has 'regression' twice; name each once"),
+        ("dataset.contract.columns.digit.one_of=[0,1,0]", "dataset.contract.columns.digit.one_of: it has 0 twice"),
+        ("model.takes=[image,image]", "model.takes: it has 'image' twice; name each once"),
+        ("features.reads=[tensor,tensor]", "features.reads: it has 'tensor' twice; name each once"),
+        ("task.predicts=[int,int]", "task.predicts: it has 'int' twice; name each once"),
+        (
+            "+promotion.gates.slices={_target_: headframe.gates.slices.Slices, columns: [digit, digit]}",
+            "promotion.gates.slices.columns=['digit', 'digit']: Slices expects a list, each text and named once",
+        ),
+        (
+            "+promotion.gates.slices={_target_: headframe.gates.slices.Slices, columns: [digti]}",
+            "promotion.gates.slices.columns names 'digti', but dataset digits has no such column; did you mean",
+        ),
+        (
+            "task.primary_metric=f1",
+            "task.primary_metric=f1 is for two classes, but target 'digit' of dataset digits has 10; leave it out",
+        ),
+        ("task.positive=3", "task.positive=3 is for two classes, but target 'digit' of dataset digits has 10"),
+        (
+            "dataset.contract.columns.digit.one_of=null task.positive=x",
+            "task.positive=x: target 'digit' of dataset digits has no such value; it is int",
+        ),
+        (
+            "dataset.contract.columns.digit.dtype=bool dataset.contract.columns.digit.one_of=null task.positive=x",
+            "task.positive=x: target 'digit' of dataset digits has no such value; choose one of False, True",
+        ),
+        (
+            "dataset.contract.columns.digit.one_of=[3]",
+            "target 'digit' of dataset digits can have one value only, so that nothing can be learned; correct dataset",
+        ),
         ("model.tasks=[]", "model ConvNet does not fit task classification: it is for none, as its file declares none"),
     ],
 )

@@ -127,9 +127,9 @@ NOTHING = '; YAML takes null, ~ and nothing for no value: write "null" or the li
         ("one_of: [x, y]", "one_of: [2020-01-01, no]", f"columns.b.one_of holds False, which is no string{YES_NO}"),
         ("dtype: int", "dtype: int, one_of: [a]", "columns.a.one_of holds 'a', which is no int"),
         ("dtype: int", "dtype: int, one_of: [1, yes]", "columns.a.one_of holds True, which is no int"),
-        ("inputs: [a]", "inputs: [no]", f"dataset.inputs.0=False: input should be a valid string{YES_NO}"),
-        ("target: b", "target: on", f"dataset.target=True: input should be a valid string{YES_NO}"),
-        ("{a: {", "{no: {dtype: int}, a: {", f"input should be a valid string{YES_NO}"),
+        ("inputs: [a]", "inputs: [no]", f"dataset.inputs.0=False: expected text{YES_NO}"),
+        ("target: b", "target: on", f"dataset.target=True: expected text{YES_NO}"),
+        ("{a: {", "{no: {dtype: int}, a: {", f"expected text{YES_NO}"),
         ("missing: ['']", "missing: [NA, no]", f"missing=['NA', False]: Delimited expects a list, each text{YES_NO}"),
         ("missing: ['']", "missing: ['', -999]", f"expects a list, each text{NUMBER.format(-999)}"),
         ("missing: ['']", "missing: [null, NA]", f"expects a list, each text{NOTHING}"),
@@ -161,7 +161,7 @@ def test_a_slice_and_a_label_that_yaml_does_not_take_for_text_get_the_same_advic
     assert refusal(project, {}, {"b": {"dtype": "string", "one_of": ["yes", "no"]}}, fitting=True) == ""
     overrides = ["dataset=made", "features=tabular", "model=logistic", "baseline=none"]
     for override, message in {
-        "evaluation.slices=[true]": "evaluation.slices.0=True: input should be a valid string",
+        "evaluation.slices=[true]": "evaluation.slices.0=True: expected text",
         "task.positive=true": "task.positive=True: target 'b' of dataset made has no such value; choose one of no, yes",
     }.items():
         with pytest.raises(ConfigurationError) as refused:

@@ -167,6 +167,32 @@ def test_plans_are_frozen(repository: Project) -> None:
         ("hydra/output@here=default", ["hydra/output@here=default", "no effect"]),
         ("evaluation.resamples=1e9", ["evaluation.resamples", "100000"]),
         ("seed=[1", ["seed=[1"]),
+        ("seed=true", ["seed=true: expected a number, and no truth value"]),
+        ("trainer.max_epochs=false", ["trainer.max_epochs=0"]),
+        ("evaluation.confidence=true", ["evaluation.confidence=1"]),
+        ("+optimizer.amsgrad=1", ["optimizer.amsgrad=1", "true or false"]),
+        ("name=Größe", ["'name=Größe' is no override", "stands in quotes, as in 'name=\"Größe\"'"]),
+        ("name='Größe'", ["name='Größe': expected a name of small letters, digits, - and _"]),
+        ("model@x=cnn", ["model@x: the plan has a group once", "leave out the @"]),
+        ("dataset.inputs=image", ["dataset.inputs='image': expected a list, as in dataset.inputs=[a,b]"]),
+        ("dataset.inputs=[]", ["dataset.inputs=[]: expected at least one entry"]),
+        ("dataset.inputs={a: 1}", ["dataset.inputs is a list, and has no keys"]),
+        ("dataset.sources=null", ["dataset.sources=null: expected keys with values"]),
+        ("dataset.sources.pixels.uri='file:'", ["expected SCHEME:ADDRESS, as in file:raw/rows.csv"]),
+        ("dataset.sources.pixels.sha256=abc", ["expected 64 digits 0 to 9 and a to f"]),
+        ("dataset.contract.columns=[a]", ["dataset.contract.columns has keys with values, and is no list"]),
+        ("dataset.contract.columns.digit=int", ["dataset.contract.columns.digit='int': expected keys with values"]),
+        ("dataset.contract.columns.image.shape=[8,8,0]", ["image.shape.2=0", "greater than or equal to 1"]),
+        ("dataset.contract.columns.image.min=20", ["columns.image: min 20 is greater than max 16"]),
+        ("+dataset.contract.max_rows=10", ["dataset.contract: min_rows 1000 is greater than max_rows 10"]),
+        ("dataset.contract.columns.digit.one_of=[]", ["digit.one_of: it lists no value, so no cell would do"]),
+        ("+dataset.contract.columns.x={dtype: string, matches: '[a'}", ["x.matches: '[a' is no regular expression"]),
+        ("+dataset.contract.columns.x={dtype: string, min_length: 5, max_length: 2}", ["x: min_length 5 is greater"]),
+        ("serving.host=''", ["serving.host='': expected text that is not empty"]),
+        ("promotion.gates={}", ["promotion.gates={} changes nothing", "~promotion.gates.NAME"]),
+        ("+promotion.gates.Big={_target_: headframe.gates.minimum.Minimum}", ["promotion.gates.Big='Big': expected a"]),
+        ("name=${nothing:1}", ["${nothing:...} is nothing that a plan can refer to"]),
+        (f"dataset.inputs={'x' * 5000}", [f"dataset.inputs='{'x' * 199}...: expected a list"]),
     ],
 )
 def test_a_mistake_is_refused_with_one_helpful_sentence(override: str, words: list[str], repository: Project) -> None:
@@ -205,6 +231,8 @@ def test_a_mistake_is_refused_with_one_helpful_sentence(override: str, words: li
         ("experiment=digits_ensemble +model.members.cnn.modle=3", ["model.members.cnn.modle:", "'model'"]),
         ("experiment=digits_ensemble trainer.max_epochs=3 trainer.batch_sise=3", ["'batch_size'"]),
         ("trainer.batch_sise=3 experiment=digits_ensemble", ["'batch_size'"]),
+        ("model=cnn_lstm_mean model.members=null", ["model.members=null: expected keys with values"]),
+        ("model=cnn_lstm_mean model.members={}", ["model.members={} changes nothing"]),
         (
             "dataset=sms_spam model=cnn_lstm_mean features=tokens_word +model.copies=2",
             [
@@ -320,6 +348,61 @@ def test_the_configuration_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key"),
+    [
+        (["model=cnn", "model=mlp"], "model"),
+        (["model=cnn", "model=cnn"], "model"),
+        (["trainer.max_epochs=1", "trainer.max_epochs=2"], "trainer.max_epochs"),
+        (["++trainer.max_epochs=1", "trainer.max_epochs=2"], "trainer.max_epochs"),
+        (["+trainer.compile=true", "++trainer.compile=false"], "trainer.compile"),
+        (["seed=1,2", "seed=3"], "seed"),
+        (["model=cnn", "seed=4", "seed=range(3)"], "seed"),
+        (["~baseline", "baseline=logistic"], "baseline"),
+        (["trainer.max_epochs=1", "trainer={max_epochs:2}"], "trainer.max_epochs"),
+        (["trainer={max_epochs:2,batch_size:3}", "trainer.batch_size=4"], "trainer.batch_size"),
+        (["trainer.early_stopping={patience:3}", "trainer.early_stopping=null"], "trainer.early_stopping"),
+        (["promotion.gates.minimum.value=0.9", "promotion.gates={}"], "promotion.gates"),
+    ],
+)
+def test_a_key_that_is_given_twice_is_refused_with_both(overrides: list[str], key: str, repository: Project) -> None:
+    *_, first, second = overrides
+    message = f"{first} and {second} both give {key}; leave one of them out"
+    with pytest.raises(ConfigurationError) as caught:
+        expand(overrides)
+    assert str(caught.value) == message
+    if "," not in first and "(" not in second:  # what a deployment gets is no sweep
+        with pytest.raises(ConfigurationError) as caught:
+            load_plan(overrides, repository)
+        assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["model.dropout=0", "model=cnn"],
+        ["trainer.max_epochs=1", "trainer.batch_size=2"],
+        ["+trainer.early_stopping={patience:3}", "trainer.early_stopping.min_delta=0.1"],
+    ],
+)
+def test_a_choice_and_values_in_it_are_different_keys(overrides: list[str]) -> None:
+    assert expand(overrides) == [overrides]
+
+
+@pytest.mark.parametrize("sweep", ["seed=range(1,9,0)", "seed=interval(1,3)", "model=glob(*)"])
+def test_a_sweep_that_lists_no_values_is_refused(sweep: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"lists no values; write them as in (seed|model)=A,B,C"):
+        expand([sweep])
+
+
+def test_a_folder_is_no_choice(project: Project) -> None:
+    (project.conf / "model" / "cnns.yaml").mkdir()
+    with pytest.raises(ConfigurationError, match=r"no conf/model/cnns\.yaml; did you mean 'cnn'\?"):
+        load_plan(["model=cnns"], project)
+    with pytest.raises(ConfigurationError, match=r"choose model="):  # which reads all choices
+        load_plan(["model=ridge"], project)
 
 
 def test_a_sweep_without_a_value_is_refused() -> None:

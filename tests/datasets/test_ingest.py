@@ -190,7 +190,7 @@ def test_where_no_row_can_be_read_the_advice_is_to_correct_the_reader(people: Pe
     for allowed in (0, 1, 2):
         with pytest.raises(DataError) as caught:
             ingest(people(text, max_rejected=allowed), Places(tmp_path))
-        assert "line 2 of source people, column 'age' holds 'x', which is no int64" in str(caught.value)
+        assert "line 2 of source people, column 'age' holds 'x', which is no whole number" in str(caught.value)
         assert "raise" not in str(caught.value)
     advice = "be read, so correct dataset.reader or the types in dataset.contract"
     assert f"not one row can {advice}" in _refusal(people(text), tmp_path)
@@ -209,7 +209,7 @@ def test_rejected_rows_are_kept_with_their_reasons_up_to_the_limit(people: Peopl
     with pytest.raises(DataError) as caught:
         ingest(people(text), Places(tmp_path))
     assert "2 rows cannot be read and dataset.max_rejected allows 0; line 3 of source people" in str(caught.value)
-    assert "column 'age' holds 'old', which is no int64" in str(caught.value)
+    assert "column 'age' holds 'old', which is no whole number" in str(caught.value)
     assert not (tmp_path / "data").exists()
     record = ingest(people(text, max_rejected=2), Places(tmp_path))
     assert (record.rows, record.rejected) == (2, 2)

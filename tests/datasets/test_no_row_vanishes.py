@@ -139,6 +139,18 @@ def test_a_line_of_another_kind_hides_no_row_behind_an_open_quote(
     assert (record.rows, record.rejected) == (1, len(lines) - 2)
 
 
+@pytest.mark.parametrize("inner", [0, 1, 2])
+def test_a_few_rows_that_an_open_quote_may_have_merged_are_named(
+    inner: int, people: Callable[..., DatasetConfig], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Too few lines to be refused: it may be text that happens to look so."""
+    lines = ["name,age,height,city", '"Cote,60,1.5,a', *["Ann,1,1.5,a"] * inner, 'n500",60,1.5,c', "Bob,2,1.5,b", ""]
+    with caplog.at_level("WARNING", "headframe"):
+        record = ingest(people("\n".join(lines)), Places(tmp_path))
+    assert (record.rows, record.rejected) == (2, 0)
+    assert f"people: lines 2-{inner + 3} are one row with line ends within quotes" in caplog.text
+
+
 def test_text_with_line_ends_within_quotes_stays_one_row(tmp_path: Path) -> None:
     poems = ["roses, red\nviolets, blue\n\nsugar", 'say "hi"\n', "\n\n\n", "a,b,c\nd,e,f\ng,h,i\nj,k,l\nm,n,o"]
     with (tmp_path / "raw").open("w", newline="") as stream:

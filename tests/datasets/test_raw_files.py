@@ -106,3 +106,15 @@ def test_the_bundled_digits_are_found_without_importing_their_package(tmp_path: 
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True)
     with gzip.open(ran.stdout.strip()) as stream:
         assert np.loadtxt(stream, delimiter=",").shape == (1797, 65)
+
+
+@pytest.mark.parametrize("uri", ["package:../x.csv", "package:.", "package:/", "package:no package/x", "package:..."])
+def test_a_package_that_cannot_be_one_is_not_found(uri: str, tmp_path: Path) -> None:
+    with pytest.raises(HeadframeError, match="was not found; looked for: "):
+        fetch_raw_file("rows", SourceConfig(uri=uri), tmp_path, None)
+
+
+def test_a_folder_in_the_place_of_a_file_is_named_as_such(tmp_path: Path) -> None:
+    (tmp_path / "rows").mkdir()
+    with pytest.raises(HeadframeError, match=r"was not found; looked for: .*/rows \(a folder\)"):
+        fetch_raw_file("rows", SourceConfig(uri="file:rows"), tmp_path, None)

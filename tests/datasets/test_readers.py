@@ -70,7 +70,10 @@ def test_unquoted_text_keeps_quotation_marks_emoji_and_strange_line_separators(t
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("1.5,0.5,,2020-01-01,true", "column 'i' holds '1.5', which is no int64"),
+        ("1.5,0.5,,2020-01-01,true", "column 'i' holds '1.5', which is no whole number"),
+        (f"{2**63},0.5,,2020-01-01,true", f"column 'i' holds '{2**63}', which is no whole number that 64 bits hold"),
+        ("1,half,,2020-01-01,true", "column 'f' holds 'half', which is no number"),
+        ("1,0.5,,2020-01-01,maybe", "holds 'maybe', which is no truth value (true or false)"),
         ("one,0.5,,2020-01-01,true", "column 'i' holds 'one'"),
         ("1,nan,,2020-01-01,true", "column 'f' holds 'nan', which is no finite number"),
         ("1,inf,,2020-01-01,true", "column 'f' holds 'inf', which is no finite number"),

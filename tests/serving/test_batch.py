@@ -134,7 +134,7 @@ WRONG: dict[str, tuple[str, str, bytes, type[Exception], str]] = {
     ),
     "text in a number": (
         "etth1", "rows.csv", b"date,HUFL,HULL,MUFL,MULL,LUFL,LULL,OT\n2016-07-01 00:00:00,1,2,3,4,5,6,hot\n", DataError,
-        "rows.csv: line 2, column 'OT' holds 'hot', which is no double; correct it",
+        "rows.csv: line 2, column 'OT' holds 'hot', which is no number; correct it",
     ),
     "number in text": (
         "sms_spam", "rows.jsonl", b'{"text": 3}\n', DataError, "column 'text' holds int64, but text was expected",

@@ -97,13 +97,31 @@ def test_text_that_may_run_over_several_lines_is_said_or_refused(
     assert len(others.file(file(tmp_path, "word.tsv", 'text\n"hello\nyou"d say\n'))) == 2
 
 
-def test_a_quotation_mark_that_closes_far_below_is_none_where_each_line_between_is_a_row(
-    messages: Callable[..., Scorer], tmp_path: Path
+@pytest.mark.parametrize("reader", [{"columns": ["text", "label"]}, {}])
+def test_a_quotation_mark_that_closes_far_below_is_none_where_each_line_between_is_a_row_and_is_named(
+    messages: Callable[..., Scorer], reader: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    made = messages(quoted=False, columns=["text", "label"])
+    made = messages(quoted=False, **reader)
     rows = "".join(f"hello {n}\ta\n" for n in range(5))
     source = file(tmp_path, "rows.tsv", f'label\ttext\na\t"hello\n{rows}a\tbye"\n')
-    assert len(made.file(source)) == 7
+    with caplog.at_level(logging.WARNING, "headframe"):
+        assert len(made.file(source)) == 7
+    [said] = caplog.messages
+    assert said.startswith(
+        f"{source}: each of lines 2-8 was read as a row, though the first one opens a quotation mark"
+    )
+    assert said.endswith("that the last one closes; if they are one text, give JSON lines")
+
+
+def test_rows_that_quotes_may_have_merged_are_named(
+    pieces: Scorer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = file(tmp_path, "rows.csv", 'zip,x,n\n1,1,1\n"2,2,2\n3,3,3\n4",4,4\n5,5,5\n"6\n",6,6\n')
+    with caplog.at_level(logging.WARNING, "headframe"):
+        assert len(pieces.file(source)) == 4  # the fourth has a line end in its zip
+    [said] = caplog.messages
+    assert said.startswith("rows.csv: lines 3-5 are one row with line ends within quotes, though each of them looks")
+    assert said.endswith("; if they are rows, close the quotation mark")
 
 
 @pytest.mark.parametrize("quoted", [True, False])
@@ -133,7 +151,9 @@ def test_a_carriage_return_alone_is_neither_a_line_end_nor_text_in_silence(
 def test_rows_are_numbered_from_1_in_names_and_messages(pieces: Scorer, tmp_path: Path) -> None:
     assert len(pieces.file(file(tmp_path, "rows.csv", PIECES))) == 60
     assert pq.read_table(pieces.root / "scored.parquet")["row_id"].to_pylist() == [str(n) for n in range(1, 61)]
-    with pytest.raises(DataError, match=r"rows.csv: line 3, column 'n' holds 'zz', which is no int64; correct it"):
+    with pytest.raises(
+        DataError, match=r"rows.csv: line 3, column 'n' holds 'zz', which is no whole number; correct it"
+    ):
         pieces.file(file(tmp_path, "rows.csv", "zip,x,n\n1,1,1\n1,1,zz\n"))
 
 

@@ -232,7 +232,7 @@ def test_a_row_alone_may_leave_out_what_it_may_leave_out_beside_others(tmp_path:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("00001,ZA,0.5,0x10,yes", "line 3, column 'n' holds '0x10', which is no int64"),
+        ("00001,ZA,0.5,0x10,yes", "line 3, column 'n' holds '0x10', which is no whole number"),
         ("00001,ZA,,1,yes", "line 3, column 'x' holds no value"),
         ("00001,ZA,inf,1,yes", "line 3, column 'x' holds 'inf', which is no finite number"),
         ("00001,ZA,0.5,1", "line 3 has 4 cells where 5 were expected"),

@@ -157,6 +157,7 @@ def test_the_positive_class_can_be_named() -> None:
         (lambda: fitted(["a", None]), "is empty in 1 of 2 rows; leave them out"),
         (lambda: fitted([1.5, 2.5]), "holds double"),
         (lambda: fitted(["a", "b"], positive="c"), "task.positive=c is no class"),
+        (lambda: fitted(["a", "b", "c"], positive="c"), "task.positive=c is for two classes, but target 'y' has 3"),
         (lambda: fitted(["a", "b", "c"], primary_metric="f1"), "choose macro_f1"),
         (
             lambda: fitted(["a", "b"]).encode(pa.table({"y": ["a", "c"]})),

@@ -1,5 +1,6 @@
 """Text as values of a column's type."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ def parse_cells(wanted: pa.Field, raw: pa.Array, rules: CellRules) -> tuple[pa.A
     except pa.ArrowInvalid:
         array = pa.array([_value(wanted, cell) for cell in cells], wanted.type)
     for index in np.flatnonzero(np.asarray(array.is_null()) & np.asarray(cells.is_valid())).tolist():
-        reason = reasons.get(index) or why_no_time(cells[index].as_py(), wanted) or f"which is no {wanted.type}"
+        reason = reasons.get(index) or why_no_time(cells[index].as_py(), wanted) or _why_none(cells[index], wanted.type)
         wrong[index] = f"column {wanted.name!r} holds {_short(cells[index])}, {reason}"
     if pa.types.is_floating(wanted.type):
         numbers, valid = array.to_numpy(zero_copy_only=False), np.asarray(array.is_valid())
@@ -83,6 +84,16 @@ def _value(wanted: pa.Field, cell: pa.Scalar) -> Any:
         return cast_cells(pa.array([cell.as_py()], pa.string()), wanted)[0].as_py()
     except pa.ArrowInvalid:
         return None
+
+
+def _why_none(cell: pa.Scalar, kind: pa.DataType) -> str:
+    """Return why a cell is no value of a type, in words that need no knowledge of Arrow."""
+    if pa.types.is_integer(kind):
+        whole = re.match(WHOLE_NUMBER, cell.as_py())
+        return "which is no whole number" + (f" that {kind.bit_width} bits hold" if whole else "")
+    if pa.types.is_boolean(kind):
+        return "which is no truth value (true or false)"
+    return f"which is no {'number' if pa.types.is_floating(kind) else kind}"
 
 
 def _short(cell: pa.Scalar) -> str:

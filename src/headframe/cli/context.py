@@ -31,10 +31,11 @@ def open_project() -> Project:
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
     if project.servers.is_file():
+        from headframe.environment import variable
         from headframe.servers import environment
 
         for name, value in environment(project.root).items():
-            os.environ.setdefault(name, value)
+            os.environ[name] = variable(name) or value
     return project
 
 

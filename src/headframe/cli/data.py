@@ -45,6 +45,7 @@ def _refuse_unread(arguments: argparse.Namespace) -> None:
 
 def _tables(arguments: argparse.Namespace, project: Project) -> CommandResult:
     """Read the tables themselves, without DVC."""
+    from headframe.config.targets.nearest import nearest
     from headframe.datasets.table import METADATA, Table
 
     if arguments.action == "list":
@@ -52,6 +53,11 @@ def _tables(arguments: argparse.Namespace, project: Project) -> CommandResult:
     if not arguments.dataset:
         msg = f"data {arguments.action} needs a data set, as in: headframe data {arguments.action} digits"
         raise ConfigurationError(msg)
+    known = [folder.name for folder in project.data.glob("*/")]
+    if arguments.dataset not in known:
+        hint = f"{nearest(arguments.dataset, known)}, or " if known else ""
+        advice = f"{hint}ingest it: headframe ingest dataset={arguments.dataset}"
+        raise ConfigurationError(f"there is no data set {arguments.dataset!r} in {project.data}; {advice}")
     table = Table.open(project.data / arguments.dataset)
     if arguments.action == "rejected":
         rows = table.rejected().to_pylist()

@@ -40,7 +40,7 @@ def add_commands(commands: Commands) -> None:
     """Add the command with all its actions."""
     models = commands.subparsers.add_parser(
         "models",
-        help="the registered models: list, show, card, leaderboard, gate, approve, reject, promote, ...",
+        help="the registered models: list, show, card, leaderboard, gate, approve, reject, promote and more",
         description="The registered models: what was proven of them, and who approved them.",
         epilog=EPILOG,
     )

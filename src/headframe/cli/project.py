@@ -15,7 +15,7 @@ def add_commands(commands: Commands) -> None:
     up.add_argument("--mlflow-port", type=int, help="of MLflow; default: 5000")
     commands.add("down", _down, "stop what `up` started")
     commands.add("status", _status, "which servers run, and where")
-    listing = commands.add("list", _list, "what conf/ offers: models, datasets, experiments, ...")
+    listing = commands.add("list", _list, "what conf/ offers: models, datasets, experiments and more")
     listing.add_argument("group", nargs="?", help="one group, e.g. models")
     commands.add("doctor", _doctor, "check this machine and project, and suggest fixes")
     key = commands.add("key", _key, "list the keys that you sign with, or create one")

@@ -92,18 +92,25 @@ def _run_flow(name: str, arguments: argparse.Namespace) -> CommandResult:
 def _check_before_flow(plan: Plan, root: Path, *, trains: bool) -> None:
     """Look for what a mistyped name would not find, the sources of the data first, and check as the flow will.
 
+    Sources with a sha256 that the very same data set was ingested from are not needed again.
+
     Raises:
         HeadframeError: it is not there, or as `headframe.run_checks`.
     """
-    from headframe.datasets.raw_files import find_raw_file
+    from headframe.datasets.ingest import ingest
+    from headframe.datasets.raw_files import fetch_raw_file, find_raw_file
     from headframe.run_checks import require_ingestible, require_registrable
+    from headframe.stages import Stage
     from headframe.tracking.address import places_of
 
     places = places_of(plan, root)
-    # What was ingested once may be used again without its sources.
-    sources = {} if (root / "data" / plan.dataset.name).is_dir() else plan.dataset.sources
-    for name, source in sources.items():
-        find_raw_file(name, source, root, places.mirror)
+    has_table = (root / "data" / plan.dataset.name).is_dir()
+    is_ingested = has_table and Stage(ingest).is_stored({"dataset": plan.dataset, "places": places})
+    for name, source in plan.dataset.sources.items():
+        if source.sha256 is None:
+            find_raw_file(name, source, root, places.mirror)
+        elif not is_ingested:
+            fetch_raw_file(name, source, root, places.mirror)
     if trains:
         require_registrable(plan, root)
     else:

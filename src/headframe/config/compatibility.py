@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from headframe.config.members import single_learners, with_member
 from headframe.config.plan.component import Component, Part, column_type_target
-from headframe.config.plan.data import DatasetConfig
+from headframe.config.plan.data import ColumnContract, DatasetConfig
 from headframe.config.plan.features import FeaturesConfig
 from headframe.config.plan.learner import LearnerConfig
 from headframe.config.plan.model import ModelConfig
@@ -35,7 +35,7 @@ def check_compatibility(plan: Plan, project: Project) -> None:
     """
     fit = _Fit(plan.dataset, plan.task, project)
     fit.check_task()
-    _check_slices(plan, project.root / "src")
+    _check_slices(plan, fit)
     parts = [*single_learners(plan.learner, "model")]
     if plan.baseline is not None:
         parts += single_learners(with_member(plan.learner, plan.baseline), "baseline")
@@ -71,13 +71,29 @@ class _Fit:
         fault = self.task_fault(self.task)
         if fault:
             raise ConfigurationError(fault + self._suggest("task", TaskConfig, lambda task: not self.task_fault(task)))
-        one_of = self.dataset.contract.columns[self.dataset.target].one_of if self.dataset.target else None
-        for key, value in self._references(self.task, "target"):
-            if one_of is not None and value not in one_of:
-                target = f"target {self.dataset.target!r} of dataset {self.dataset.name}"
-                quotes = quotes_advice(value) if any(isinstance(each, str) for each in one_of) else ""
-                hint = nearest(str(value), map(str, one_of))
-                msg = f"task.{key}={value}: {target} has no such value; {hint}{quotes}"
+        if self.dataset.target is not None:
+            self._check_values(self.dataset.target, self.dataset.contract.columns[self.dataset.target])
+
+    def _check_values(self, name: str, target: ColumnContract) -> None:
+        """Refuse a task that could learn nothing from the values that its target may have, or means others."""
+        kind, own_source = column_type_target(target.dtype), self.project.root / "src"
+        values = target.one_of or class_constant(kind, "values", own_source) or ()
+        of_type = class_constant(kind, "listed", own_source) or ()
+        what = f"target {name!r} of dataset {self.dataset.name}"
+        if len(values) == 1 or (target.min is not None and target.min == target.max):
+            msg = f"{what} can have one value only, so that nothing can be learned; correct"
+            raise ConfigurationError(f"{msg} dataset.contract.columns.{name}, or choose another target")
+        named = list(self.references(self.task, "target"))
+        for key, value in named:
+            if value not in values if values else of_type and type(value).__name__ not in of_type:
+                hint = nearest(str(value), map(str, values)) if values else f"it is {target.dtype}"
+                quotes = quotes_advice(value) if "str" in of_type else ""
+                raise ConfigurationError(f"task.{key}={value}: {what} has no such value; {hint}{quotes}")
+        metric = self.task.arguments.get("primary_metric")
+        binary = class_constant(self.task.target, "binary_metrics", own_source) or ()
+        for key, value in [*named, *([("primary_metric", metric)] if metric in binary else [])]:
+            if len(values) > 2:  # noqa: PLR2004 - what is meant as one class against the other
+                msg = f"task.{key}={value} is for two classes, but {what} has {len(values)}; leave it out"
                 raise ConfigurationError(msg)
 
     def task_fault(self, task: TaskConfig) -> str:
@@ -107,7 +123,7 @@ class _Fit:
             )
             raise ConfigurationError(fault + (best or self._suggest("features", FeaturesConfig, fits)))
         columns = features.columns(self.dataset.inputs)
-        for key, value in self._references(features.encoder, "inputs"):
+        for key, value in self.references(features.encoder, "inputs"):
             if value not in columns:
                 name, hint = features.encoder.class_name, nearest(str(value), columns)
                 msg = f"features.encoder.{key} names {value!r}, which is no column that {name} reads; {hint}"
@@ -172,7 +188,7 @@ class _Fit:
             )
         return ""
 
-    def _references(self, component: Component, what: str) -> Iterator[tuple[str, Any]]:
+    def references(self, component: Component, what: str) -> Iterator[tuple[str, Any]]:
         """Yield each value in the arguments of a component that names something of the data set, with its key."""
         types = parameters_of(component.target, self.project.root / "src") or {}
         for key, given in component.arguments.items():
@@ -192,17 +208,20 @@ class _Fit:
         return f"; choose {group}={_either(found[:SUGGESTED])}" if found else ""
 
 
-def _check_slices(plan: Plan, own_source: Path) -> None:
-    """Refuse to repeat metrics by the values of a column that has none to group by."""
-    for name in plan.evaluation.slices:
+def _check_slices(plan: Plan, fit: _Fit) -> None:
+    """Refuse to repeat metrics, or to judge, by the values of a column that has none to group by."""
+    named = [("evaluation.slices", name) for name in plan.evaluation.slices]
+    for gate, component in plan.promotion.gates.items():
+        named += [(f"promotion.gates.{gate}.{key}", name) for key, name in fit.references(component, "columns")]
+    for key, name in named:
         column = plan.dataset.contract.columns.get(name)
         if column is None:
             fault = f"no such column; {nearest(name, plan.dataset.contract.columns)}"
-        elif not class_constant(column_type_target(column.dtype), "groups", own_source):
+        elif not class_constant(column_type_target(column.dtype), "groups", fit.project.root / "src"):
             fault = f"{column.dtype} cells there, which have no values to group rows by"
         else:
             continue
-        raise ConfigurationError(f"evaluation.slices names {name!r}, but dataset {plan.dataset.name} has {fault}")
+        raise ConfigurationError(f"{key} names {name!r}, but dataset {plan.dataset.name} has {fault}")
 
 
 def _read(file: Path, schema: type[Part], trusted: tuple[str, ...]) -> Part | None:

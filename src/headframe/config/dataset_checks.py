@@ -10,7 +10,7 @@ from headframe.config.targets.find_definition import class_constant
 from headframe.config.targets.nearest import nearest
 from headframe.config.targets.signature import parameters_of
 from headframe.config.targets.value_types import quotes_advice
-from headframe.errors import ConfigurationError
+from headframe.errors import ConfigurationError, some
 
 ALWAYS = frozenset({"dtype", "nullable"})
 """Keys of a column's contract that mean something for every type of column."""
@@ -77,7 +77,7 @@ def _contract_faults(path: str, column: ColumnContract, own_source: Path) -> Ite
             yield f"{path}.{key} has no value; a {column.dtype} needs one, as in [28, 28, 1]"
         elif checked is not None and value != ColumnContract.model_fields[key].default and key not in checked:
             known = ", ".join(checked) or "nothing but nullable"
-            yield f"{path}.{key}={value}: this is not checked for {column.dtype}, which has {known}; remove it"
+            yield f"{path}.{key}={some([value])}: this is not checked for {column.dtype}, which has {known}; remove it"
     if fault := _label_fault(path, column, own_source):
         yield fault
 

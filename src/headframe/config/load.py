@@ -11,22 +11,23 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from headframe.config.compatibility import check_compatibility, check_tasks
 from headframe.config.dataset_checks import check_dataset
 from headframe.config.plan.data import DatasetConfig
 from headframe.config.plan.plan import Plan
+from headframe.config.plan_errors import components, describe_errors, missing_in_components, missing_keys, without_value
 from headframe.config.project import Project
+from headframe.config.repeated_keys import refuse_repeated
 from headframe.config.targets.find_definition import scheme_module
 from headframe.config.targets.nearest import nearest
 from headframe.config.targets.plan_keys import keys_at, schema_keys, walk
-from headframe.config.targets.signature import SETTINGS, check_arguments, missing_arguments
-from headframe.config.targets.value_types import quotes_advice
+from headframe.config.targets.signature import SETTINGS, check_arguments
 from headframe.errors import ConfigurationError, first_line
 
 _one_at_a_time = threading.Lock()
@@ -37,17 +38,19 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
     """Return the overrides of each plan that a line such as `model=cnn,lstm seed=range(3)` names, in Hydra's order.
 
     Raises:
-        ConfigurationError: an override is no `key=value`, or a sweep has no value.
+        ConfigurationError: an override is no `key=value`, two give one key, or a sweep lists no values.
     """
     axes: list[list[str]] = []
-    for text in overrides:
-        try:
-            (override,) = OverridesParser.create().parse_overrides([text])
-        except OverrideParseException:
-            raise ConfigurationError(_no_override(text)) from None
+    parsed = [_parse(text) for text in overrides]
+    refuse_repeated(parsed)
+    for text, override in zip(overrides, parsed, strict=True):
         if override.is_sweep_override():
             key = override.get_key_element()
-            axes.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+            try:
+                axes.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+            except (HydraException, ValueError):  # glob(*), interval(1,2), range(1,9,0)
+                msg = f"{text!r} lists no values; write them as in {key}=A,B,C or seed=range(3)"
+                raise ConfigurationError(msg) from None
             if not axes[-1]:
                 msg = f"{text!r} names no value, so nothing would run; name at least one, as in seed=range(3)"
                 raise ConfigurationError(msg)
@@ -56,8 +59,18 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
     return [list(choice) for choice in product(*axes)]
 
 
+def _parse(text: str) -> Override:
+    try:
+        (override,) = OverridesParser.create().parse_overrides([text])
+    except OverrideParseException:
+        raise ConfigurationError(_no_override(text)) from None
+    return override
+
+
 def _no_override(text: str) -> str:
-    return f"{text!r} is no override; write key=value, as in trainer.max_epochs=3"
+    key, _, value = text.partition("=")
+    quoted = f"; a value with other characters stands in quotes, as in '{key}=\"{value}\"'" if key and value else ""
+    return f"{text!r} is no override; write key=value, as in trainer.max_epochs=3{quoted}"
 
 
 UNKNOWN_KEYS = (
@@ -66,6 +79,9 @@ UNKNOWN_KEYS = (
 )
 HYDRA_MESSAGES = {
     r"An item is already at '([^']+)'": "{0}: the plan has this key already; leave out the +",
+    r"Error merging override ([^\s=]+)=\[": "{0} has keys with values, and is no list; give them as in {0}.KEY=VALUE",
+    r"Error merging override ([^\s=]+)=\{": "{0} is a list, and has no keys; give it as a whole, as in {0}=[1,2]",
+    r"Unsupported interpolation type (\S+)": "${{{0}:...}} is nothing that a plan can refer to; write the value itself",
     r"(\S+) appears more than once in the final defaults": "{0}: the plan has a choice of {0} already; leave out the +",
 }
 """What Hydra says of a key, and what that means for a plan."""
@@ -93,15 +109,29 @@ def load_plan(overrides: Sequence[str], project: Project, *, fitting: bool = Tru
     try:
         plan = Plan.model_validate(tree, context={"trusted": project.packages})
     except ValidationError as error:
-        raise ConfigurationError(_sentence(error, tree, project)) from None
+        raise ConfigurationError(describe_errors(error, tree, project)) from None
+    for key, value in _truth_values_as_numbers(tree, plan.model_dump()):
+        raise ConfigurationError(f"{key}={str(value).lower()}: expected a number, and no truth value")
     _check_dataset(plan.dataset, choices.get("dataset"))
     check_dataset(plan.dataset, project.root / "src")
     (check_compatibility if fitting else check_tasks)(plan, project)
-    for path, node in _components((), tree):
+    for path, node in components((), tree):
         check_arguments(".".join(path), node, project.root / "src", schema_keys(path, tree) or SETTINGS)
-    if missing := _missing_arguments(tree, project):
-        raise ConfigurationError(_without_value(missing))
+    if missing := missing_in_components(tree, project):
+        raise ConfigurationError(without_value(missing))
     return plan
+
+
+def _truth_values_as_numbers(tree: Any, plan: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, bool]]:
+    """Yield each truth value that became a number in the plan, as pydantic lets it, with its key."""
+    if isinstance(tree, Mapping) and isinstance(plan, Mapping):
+        for key, value in tree.items():
+            yield from _truth_values_as_numbers(value, plan.get(key), (*path, str(key)))
+    elif isinstance(tree, list) and isinstance(plan, list | tuple):
+        for number, (value, validated) in enumerate(zip(tree, plan, strict=False)):
+            yield from _truth_values_as_numbers(value, validated, (*path, str(number)))
+    elif isinstance(tree, bool) and type(plan) in (int, float):
+        yield ".".join(path), tree
 
 
 def as_yaml(plan: Plan) -> str:
@@ -122,7 +152,7 @@ def _compose(overrides: Sequence[str], project: Project) -> tuple[dict[str, Any]
             with open_dict(composed):
                 del composed["hydra"]
             if missing := sorted(OmegaConf.missing_keys(composed)):
-                raise ConfigurationError(_without_value(missing))
+                raise ConfigurationError(without_value(missing))
             tree = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
         except MissingConfigException as error:
             raise ConfigurationError(_unknown_choice(error, overrides, project)) from None
@@ -136,6 +166,11 @@ def _compose(overrides: Sequence[str], project: Project) -> tuple[dict[str, Any]
         except (TypeError, ValueError) as error:  # OmegaConf's own, when a key leads into a list
             raise ConfigurationError(_into_list(overrides, project) or first_line(error)) from error
     assert isinstance(tree, dict)  # noqa: S101 - conf/plan.yaml is a mapping, or composing it failed
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        key = override.key_or_group
+        if override.value() == {} and walk(tree, key.split(".")):
+            msg = f"{override.input_line} changes nothing, since mappings are merged; remove keys as in ~{key}.NAME"
+            raise ConfigurationError(msg)
     return {str(key): value for key, value in tree.items()}, choices
 
 
@@ -182,7 +217,9 @@ def _check_dataset(dataset: DatasetConfig, choice: str | None) -> None:
 
 def _check_choices(overrides: Sequence[str], project: Project) -> None:
     """Refuse what would end in a traceback of Hydra, or accept without any effect."""
-    for override in OverridesParser.create().parse_overrides(list(overrides)):
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    refuse_repeated(parsed)
+    for override in parsed:
         text, group = str(override.input_line), override.key_or_group
         if not group:
             raise ConfigurationError(_no_override(text))
@@ -213,6 +250,8 @@ def _hydra_sentence(error: Exception, overrides: Sequence[str], project: Project
         return f"conf/ holds a value that cannot be read: {reason}; correct it in the chosen files"
     for pattern in UNKNOWN_KEYS:
         if found := re.search(pattern, text):
+            if "@" in found[1]:
+                return f"{found[1]}: the plan has a group once, in its own place; leave out the @ and what follows it"
             return _unknown_key(found[1], overrides, project)
     if found := re.search(r"Interpolation key '([^']+)' not found", text):
         return _unknown_reference(found[1], overrides, project)
@@ -256,9 +295,9 @@ def _unknown_reference(key: str, overrides: Sequence[str], project: Project) -> 
     try:
         Plan.model_validate(tree, context={"trusted": project.packages})
     except ValidationError as error:
-        missing = _missing(error, tree, project)
+        missing = missing_keys(error, tree, project)
         if key in missing:
-            return _without_value(missing)
+            return without_value(missing)
     return f"conf/ refers to ${{{key}}}, which the plan does not have"
 
 
@@ -296,73 +335,3 @@ def _tree(overrides: Sequence[str], project: Project) -> Any:
     """Compose without validating the result as a plan."""
     with initialize_config_dir(config_dir=str(project.conf), version_base="1.3", job_name="headframe"):
         return OmegaConf.to_container(compose("plan", overrides=[*WITHOUT_HYDRAS_OWN, *overrides]), resolve=False)
-
-
-def _sentence(error: ValidationError, tree: Mapping[str, Any], project: Project) -> str:
-    """Return a message on the first thing that is wrong: key, what came, what was expected; and all that is missing."""
-    errors, missing = error.errors(include_url=False), _missing(error, tree, project)
-    wrong = next((each for each in errors if each["type"] != "missing"), None)
-    if wrong is None:
-        return _without_value(missing)
-    return _wrong_value(wrong, tree, project) + (f"; moreover, {_without_value(missing)}" if missing else "")
-
-
-def _missing_arguments(tree: Mapping[str, Any], project: Project) -> list[str]:
-    """Return the keys of what the targets of a plan cannot do without, and do not get."""
-    found = [
-        missing_arguments(".".join(path), node, project.root / "src")
-        for path, node in _components((), tree)
-        if isinstance(node["_target_"], str)
-    ]
-    return [key for keys in found for key in keys]
-
-
-def _missing(error: ValidationError, tree: Mapping[str, Any], project: Project) -> list[str]:
-    """Return all keys that have no value and need one, each once."""
-    errors = error.errors(include_url=False)
-    keys = [".".join(_path(each["loc"])) for each in errors if each["type"] == "missing"]
-    return [*dict.fromkeys([*keys, *_missing_arguments(tree, project)])]
-
-
-def _without_value(keys: Sequence[str]) -> str:
-    if len(keys) == 1:
-        return f"{keys[0]} has no value; give it one, as in {keys[0]}=VALUE"
-    return f"{', '.join(keys[:-1])} and {keys[-1]} have no value; give each one, as in {keys[0]}=VALUE"
-
-
-def _path(location: Sequence[int | str]) -> list[str]:
-    """Return the keys that lead to an error; pydantic adds the chosen branch of a union, which no user wrote."""
-    path: list[str] = []
-    for part in map(str, location):
-        is_branch = part in {"model", "ensemble"} and path[-1:] == ["model"] and path[-2:-1] != ["members"]
-        path += [] if is_branch else [part]
-    return path
-
-
-def _wrong_value(first: ErrorDetails, tree: Mapping[str, Any], project: Project) -> str:
-    path = _path(first["loc"])
-    name = ".".join(path)
-    message = first["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    match first["type"]:
-        case "extra_forbidden":
-            known = keys_at(path[:-1], tree, project.root / "src") - {path[-1]}
-            return f"{name}: the plan has no such key; {nearest(path[-1], known)}"
-        case "literal_error":
-            choices = re.findall(r"'([^']*)'", str(first.get("ctx", {}).get("expected", "")))
-            hint = nearest(str(first["input"]), choices)
-            meant = f"; {hint}" if hint.startswith("did you mean") else ""
-            return f"{name}={first['input']}: expected one of {', '.join(choices)}{meant}"
-        case "value_error" | "type_error":
-            return f"{name}: {message}" if name else message
-        case _:
-            hint = quotes_advice(first["input"]) if first["type"] == "string_type" else ""
-            return f"{name}={first['input']!r}: {message[0].lower()}{message[1:]}{hint}"
-
-
-def _components(path: tuple[str, ...], node: Any) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
-    """Yield every mapping with a `_target_`, with its path."""
-    if isinstance(node, Mapping):
-        if "_target_" in node:
-            yield path, dict(node)
-        for key, inner in node.items():
-            yield from _components((*path, str(key)), inner)

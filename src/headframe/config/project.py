@@ -60,7 +60,7 @@ class Project:
 
     def choices(self, group: str) -> list[str]:
         """Return the names of the choices in `conf/<group>/`; a choice exists because its file exists."""
-        return sorted(path.stem for path in (self.conf / group).glob("*.yaml"))
+        return sorted(path.stem for path in (self.conf / group).glob("*.yaml") if path.is_file())
 
 
 def require_usable(root: Path) -> None:

@@ -15,7 +15,7 @@ from headframe.data_versions.dvc_store import DvcStore, Listing, name_of, open_s
 from headframe.datasets.ingest import dataset_lock, readable_write_errors
 from headframe.datasets.table import METADATA, Table
 from headframe.digests import Record, write_atomically
-from headframe.errors import DataError, HeadframeError
+from headframe.errors import ConfigurationError, DataError, HeadframeError
 from headframe.records import TableRecord
 from headframe.replace_folder import recover_folder, replace_folder
 
@@ -216,7 +216,7 @@ class DataFolderVersions:
                 f"no version of {dataset} that cache or remote hold begins with {digest}; "
                 "list those that were stored here with: headframe data versions"
             )
-        raise HeadframeError(msg)
+        raise ConfigurationError(msg)
 
 
 def _write_files(store: DvcStore, files: Listing, folder: Path) -> Table:

@@ -1,7 +1,7 @@
 """Tables with dates: moments become numbers, which are then encoded like all others."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -42,6 +42,11 @@ CYCLES: dict[str, tuple[Callable[[Any], Any], float]] = {
 """Positions in a cycle and its length; each becomes a sine and a cosine, so that December is next to January."""
 
 
+MomentPart = Literal[
+    "elapsed", "year", "month", "day", "weekday", "hour", "year_cycle", "week_cycle", "day_cycle"
+]  # fmt: skip
+
+
 class TabularDates(Tabular):
     """A `Tabular` that takes moments, too: each column of them becomes a column for each part, all of them numbers.
 
@@ -54,8 +59,8 @@ class TabularDates(Tabular):
     def __init__(
         self,
         *,
-        parts: Sequence[str] = ("elapsed", "year_cycle", "week_cycle", "day_cycle"),
-        columns: Sequence[str] = (),
+        parts: Sequence[MomentPart] = ("elapsed", "year_cycle", "week_cycle", "day_cycle"),
+        columns: Sequence[InputColumn] = (),
         categorical: Sequence[InputColumn] = (),
         log: Sequence[InputColumn] = (),
         indicator: bool = True,

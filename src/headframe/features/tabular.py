@@ -56,7 +56,7 @@ class Tabular(Encoder):
     def __init__(
         self,
         *,
-        columns: Sequence[str] = (),
+        columns: Sequence[InputColumn] = (),
         categorical: Sequence[InputColumn] = (),
         log: Sequence[InputColumn] = (),
         indicator: bool = True,

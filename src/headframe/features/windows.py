@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from typing_extensions import override
 
-from headframe.config.ranges import Count
+from headframe.config.ranges import Count, InputColumn
 from headframe.features.base import Encoder
 from headframe.features.columns import mean_and_std, number_columns
 from headframe.features.spec import InputSpec
@@ -26,7 +26,7 @@ class Windows(Encoder):
 
     gives: ClassVar[str] = "series"
 
-    def __init__(self, lookback: Count, columns: Sequence[str] = ()) -> None:
+    def __init__(self, lookback: Count, columns: Sequence[InputColumn] = ()) -> None:
         if lookback < 1:
             raise ValueError(f"lookback is a number of rows, at least 1, not {lookback}")
         self.lookback = lookback

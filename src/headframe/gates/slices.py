@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from headframe.config.ranges import Count, NotNegative
+from headframe.config.ranges import Column, Count, NotNegative
 from headframe.evaluation.intervals import metric_intervals, number_contents
 from headframe.evaluation.paired import count
 from headframe.evaluation.significance import GainEstimate, holm, mcnemar, paired_bootstrap
@@ -46,7 +46,7 @@ class Slices:
     """
 
     topic: ClassVar[str] = SLICES
-    columns: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = ()
     loss: NotNegative = 0.02
     rows: Count = 30
     bound: float | None = None

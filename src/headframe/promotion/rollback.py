@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from headframe.errors import Refused, refuse_if
+from headframe.errors import Refused, refuse_if, some
 from headframe.ledger.entries import Entry, champion_entry
 from headframe.ledger.rules import last_rejection, previous_champion
 from headframe.promotion.promotion_checks import champion_files, promotion_problems
@@ -63,7 +63,7 @@ def _target(model: str, entries: tuple[Entry, ...], to: int | None) -> tuple[Ent
         msg = f"{model} has no champion, so there is none to roll back from; headframe models promote {model}/VERSION"
         raise Refused(msg)
     promoted = {entry.version: entry for entry in entries if entry.kind == "promote"}
-    former = ", ".join(str(version) for version in sorted(promoted) if version != present.version) or NONE
+    former = some(version for version in sorted(promoted) if version != present.version) or NONE
     target = previous_champion(entries) if to is None else to
     if target is None and former == NONE:
         msg = f"{model} had no champion but version {present.version}, so there is none to roll back to"

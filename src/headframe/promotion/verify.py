@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from headframe.config.plan.component import Component
 from headframe.config.project import Project
 from headframe.digests import Record
-from headframe.errors import HeadframeError, Refused, Unavailable
+from headframe.errors import HeadframeError, Refused, Unavailable, some
 from headframe.gates.judge import judge_version
 from headframe.gates.report import GateReport, GateResult
 from headframe.ledger.entries import CHAMPION_KINDS, Entry, champion_entry
@@ -47,7 +47,7 @@ class Verification(Record):
         if self.problems:
             count = len(self.problems)
             return f"{self.model}: {count} problem{'' if count == 1 else 's'}"
-        files = ", ".join(map(str, self.versions)) or "no version"
+        files = some(self.versions) or "no version"
         gates = "1 gate, run again, agrees" if self.recomputed == 1 else f"{self.recomputed} gates, run again, agree"
         again = f"; {gates}" if self.recomputed else ""
         return (

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headframe.config.targets.nearest import nearest
-from headframe.errors import ConfigurationError, DataError, HeadframeError, Refused
+from headframe.errors import ConfigurationError, DataError, HeadframeError, Refused, some
 from headframe.registry.layout import CODE, SIGNATURE
 from headframe.registry.signature import COMPILED, SignedModel, read_package, read_statement
 from headframe.signing.trust import Trust
@@ -102,7 +102,7 @@ def resolve(name: str, uri: str) -> ModelVersion:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             known = [str(each.version) for each in client.search_model_versions(f"name = '{model}'")]
-            listed = ", ".join(sorted(known, key=int)) or "none"
+            listed = some(sorted(known, key=int)) or "none"
             raise ConfigurationError(f"model {model!r} has no version {number}; it has {listed}") from None
     return ModelVersion(model, int(found.version), found.run_id or "", dict(found.tags))
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headframe.environment import variable
 from headframe.errors import ConfigurationError, HeadframeError
 
 if TYPE_CHECKING:
@@ -67,9 +68,9 @@ class SigningKey:
 
 def keys_folder() -> Path:
     """Return the folder of keys: `HEADFRAME_KEYS`, else `headframe/keys` in the user's configuration folder (XDG)."""
-    if named := os.environ.get(FOLDER):
+    if named := variable(FOLDER):
         return Path(named)
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "headframe" / "keys"
+    return Path(variable("XDG_CONFIG_HOME") or Path.home() / ".config") / "headframe" / "keys"
 
 
 def own_keys() -> list[SigningKey]:
@@ -112,8 +113,8 @@ def own_key(name: str | None = None) -> SigningKey:
     Raises:
         ConfigurationError: there is no such key, or there are several and none is named.
     """
-    named = "" if name else f" ({SIGNER} names it)"
-    name = name or os.environ.get(SIGNER)
+    named = "" if name else f" ({SIGNER} or --as names it)"
+    name = name or variable(SIGNER)
     keys = own_keys()
     known = ", ".join(key.name for key in keys) or "none"
     if name is not None:

@@ -44,6 +44,7 @@ class Task(ABC):
         natural_baselines: paths of the classes (`tasks.baselines`) whose predictions every model is compared with.
         training_settings: settings that change what training lowers and no metric: versions that differ in them only
             are measured alike.
+        binary_metrics: primary metrics that are for two classes alone.
         hit_rate: name of the metric that is the share of rows whose prediction equals their target, where there is one.
         primary_metric: name of the metric that decides between models.
         higher_is_better: direction of `primary_metric`.
@@ -54,6 +55,7 @@ class Task(ABC):
     predicts_probabilities: ClassVar[bool] = False
     natural_baselines: ClassVar[tuple[str, ...]] = ()
     training_settings: ClassVar[tuple[str, ...]] = ()
+    binary_metrics: ClassVar[tuple[str, ...]] = ()
     hit_rate: ClassVar[str | None] = None
     interval_note: ClassVar[str] = ""
     caveats: ClassVar[tuple[str, ...]] = ()

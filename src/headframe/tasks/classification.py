@@ -47,6 +47,7 @@ class Classification(Task):
         "headframe.tasks.baselines.tfidf.TfIdf",
     )
     training_settings: ClassVar[tuple[str, ...]] = ("class_weights", "label_smoothing")
+    binary_metrics: ClassVar[tuple[str, ...]] = ("f1",)
     hit_rate: ClassVar[str | None] = "accuracy"
     interval_note: ClassVar[str] = (
         "; intervals of proportions, such as accuracy and recall, and of metrics derived from them, such as F1, are "
@@ -91,15 +92,20 @@ class Classification(Task):
         self.classes_ = values.take(pa.array(order))
         self.counts_ = counts[order]
         self._check_settings()
+        if self.positive is not None and len(values) != BINARY:
+            target = f"target {self.column_!r} has {len(values)}"
+            raise DataError(f"task.positive={_text(self.positive)} is for two classes, but {target}; leave it out")
 
     def _check_settings(self) -> None:
         labels = self.classes_.to_pylist()
         if self.positive is not None and self.positive not in labels:
             target = f"target {self.column_!r}, which has {some(self.names)}"
             raise DataError(f"task.positive={_text(self.positive)} is no class of {target}")
-        if self.primary_metric == "f1" and len(labels) != BINARY:
+        if self.primary_metric in self.binary_metrics and len(labels) != BINARY:
             target = f"target {self.column_!r} has {len(labels)}"
-            raise DataError(f"task.primary_metric=f1 is for two classes, but {target}; choose macro_f1")
+            raise DataError(
+                f"task.primary_metric={self.primary_metric} is for two classes, but {target}; choose macro_f1"
+            )
         balanced = self.class_weights == "balanced"
         self._weights = torch.from_numpy(self._balance()).float() if balanced else None
 

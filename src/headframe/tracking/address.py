@@ -1,12 +1,12 @@
 """The address of MLflow."""
 
-import os
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from headframe.config.plan.plan import Plan
 from headframe.config.plan.serving import TrackingConfig
 from headframe.config.project import Project
+from headframe.environment import variable
 from headframe.errors import ConfigurationError
 from headframe.places import Places
 
@@ -27,7 +27,7 @@ def tracking_uri(tracking: TrackingConfig, root: Path) -> str:
     Raises:
         ConfigurationError: the address names neither a server nor an SQLite file, or holds a password.
     """
-    uri = tracking.uri or os.environ.get("MLFLOW_TRACKING_URI")
+    uri = tracking.uri or variable("MLFLOW_TRACKING_URI")
     if not uri:
         return f"{SQLITE}{Project(root).tracking_database}"
     try:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from headframe.environment import variable
 from headframe.errors import HeadframeError, Unavailable, first_line
 from headframe.loopback import bypass_proxies
 from headframe.telemetry import switch_off
@@ -207,12 +208,12 @@ def _require_account(uri: str) -> None:
     Only what the environment holds is tried; where MLflow may find other credentials, it is left to MLflow.
     """
     elsewhere = ("MLFLOW_TRACKING_AUTH", "MLFLOW_TRACKING_AWS_SIGV4", TOKEN)
-    if any(os.environ.get(name) for name in elsewhere) or (Path.home() / ".mlflow" / "credentials").is_file():
+    if any(variable(name) for name in elsewhere) or (Path.home() / ".mlflow" / "credentials").is_file():
         return
     parts = urlsplit(uri)
     if parts.scheme == "https":  # whose certificate MLflow's client checks, by settings of its own
         return
-    user, password = os.environ.get(USER), os.environ.get(PASSWORD)
+    user, password = variable(USER), variable(PASSWORD)
     credentials = b64encode(f"{user}:{password}".encode()).decode()
     headers = {"Authorization": f"Basic {credentials}"} if user and password else {}
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=4 * CONNECT_SECONDS)

@@ -1,12 +1,12 @@
 """MLflow's errors as one sentence with what came and what to do."""
 
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
+from headframe.environment import variable
 from headframe.errors import HeadframeError, Unavailable
 from headframe.tracking.address import PASSWORD, USER, is_server
 
@@ -54,8 +54,8 @@ def request_error(uri: str, status: int, message: str) -> HeadframeError:
 
 
 def _unauthorized(uri: str) -> HeadframeError:
-    user = os.environ.get(USER)
-    if user and os.environ.get(PASSWORD):
+    user = variable(USER)
+    if user and variable(PASSWORD):
         return HeadframeError(
             f"MLflow at {uri} does not know user {user!r} with this password (401); "
             f"correct {USER} and {PASSWORD}, or ask the server's administrator for a new one"
@@ -69,7 +69,7 @@ def _forbidden(uri: str, message: str) -> HeadframeError:
             f"MLflow at {uri} does not serve the name {urlsplit(uri).netloc} (403); "
             "start the server with that name among its allowed hosts"
         )
-    who = os.environ.get(USER) or "you"
+    who = variable(USER) or "you"
     request = _REQUEST.search(message)
     what = f" ({request['what']})" if request else ""
     return HeadframeError(

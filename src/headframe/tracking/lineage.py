@@ -19,6 +19,7 @@ from headframe.code_dependencies import CodeDependencies, code_dependencies, dev
 from headframe.config.plan.component import targets
 from headframe.config.plan.plan import VersionPlan
 from headframe.digests import digest, file_digest
+from headframe.environment import variable
 from headframe.errors import HeadframeError
 from headframe.prediction.layout import encoder_states
 from headframe.records import Lineage
@@ -200,4 +201,4 @@ def _processor() -> str:
 
 def flow_run() -> str:
     """Return the address, or else the id, of the flow run that this is part of; empty outside of one."""
-    return os.environ.get(FLOW_RUN) or os.environ.get("PREFECT__FLOW_RUN_ID", "")
+    return variable(FLOW_RUN) or os.environ.get("PREFECT__FLOW_RUN_ID", "")

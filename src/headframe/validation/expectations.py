@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from headframe.config.plan.data import EXACT_FLOAT, ColumnContract, TableContract
 from headframe.datasets.column_types.base import LARGEST, column_type
 from headframe.datasets.schema import OWN
+from headframe.errors import some
 
 if TYPE_CHECKING:
     import great_expectations as gx
@@ -77,7 +78,7 @@ def _column_expectations(column: str, contract: ColumnContract) -> Iterator[Expe
         yield Expectation(scope, f"must be {_range_text(low, high)}", column, name, settings)
     if contract.one_of is not None:
         allowed = list(contract.one_of)
-        text = f"must be one of {', '.join(map(str, allowed))}"
+        text = f"must be one of {some(allowed)}"
         yield Expectation("rows", text, column, "expect_column_values_to_be_in_set", {"value_set": allowed})
     if contract.min_length is not None or contract.max_length is not None:
         lengths = {"min_value": contract.min_length, "max_value": contract.max_length}

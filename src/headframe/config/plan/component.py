@@ -1,20 +1,35 @@
 """Components: what a `_target_` builds, and with which arguments."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 from pydantic.config import JsonDict
 from pydantic_core import InitErrorDetails
 
 Part = TypeVar("Part", bound=BaseModel)
+Item = TypeVar("Item")
 
 TRUSTED = ("headframe.", "sklearn.", "torch.optim.")
 """Where a `_target_` may point besides the packages in the project's own `src/`."""
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=100)]
 """What people name: data sets, tasks, kinds of input, types of column, members, gates."""
+
+
+def _each_once(names: tuple[Item, ...]) -> tuple[Item, ...]:
+    """Refuse a list that has an entry twice, which would be read, counted or shown twice."""
+    # As written: 1 and true are equal, and different entries.
+    twice = next((name for name, times in Counter(map(repr, names)).items() if times > 1), None)
+    if twice is not None:
+        raise ValueError(f"it has {twice} twice; name each once")
+    return names
+
+
+Distinct = Annotated[tuple[Item, ...], AfterValidator(_each_once)]
+"""A list that has each entry once."""
 
 COLUMN_TYPES = "headframe.datasets.column_types"
 """The package with one module for each type of column that a contract may name."""

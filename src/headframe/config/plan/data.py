@@ -1,11 +1,12 @@
 """The part of a plan that says what a data set is: sources, reader, columns, contract, split."""
 
+import re
 from typing import Annotated, Any, Self
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from headframe.config.plan.component import COLUMN_TYPES, DECLARED, Component, Name, narrow
+from headframe.config.plan.component import COLUMN_TYPES, DECLARED, Component, Distinct, Name, narrow
 from headframe.config.targets.find_definition import submodules
 from headframe.config.targets.nearest import nearest
 from headframe.config.targets.value_types import quotes_advice
@@ -64,6 +65,11 @@ class SourceConfig(Record):
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")  # of the file's bytes
 
 
+def _require_order(lower: str, low: float | None, upper: str, high: float | None) -> None:
+    if low is not None and high is not None and low > high:
+        raise ValueError(f"{lower} {low:g} is greater than {upper} {high:g}, so nothing would do; correct one of them")
+
+
 class ColumnContract(Record):
     """What a contract says of one column; every key becomes a Great Expectations expectation."""
 
@@ -72,11 +78,11 @@ class ColumnContract(Record):
     unique: bool = False
     min: Bound | None = None  # smallest value, inclusive
     max: Bound | None = None  # largest value, inclusive
-    one_of: tuple[str | int | bool, ...] | None = None  # the only values allowed
+    one_of: Distinct[str | int | bool] | None = None  # the only values allowed
     min_length: int | None = Field(default=None, ge=0)  # characters of a string
     max_length: int | None = Field(default=None, ge=0)  # characters of a string
     matches: str | None = None  # regular expression that a string must match
-    shape: tuple[int, ...] | None = None  # of a tensor, e.g. (height, width, channels)
+    shape: tuple[Annotated[int, Field(ge=1)], ...] | None = None  # of a tensor, e.g. (height, width, channels)
     zone: Zone | None = None  # time zone of times that say none, such as `Europe/Berlin`
 
     @field_validator("one_of", mode="before")
@@ -86,7 +92,24 @@ class ColumnContract(Record):
             if not isinstance(value, str | int) and not (isinstance(value, float) and value.is_integer()):
                 msg = f"it holds {value!r}; expected texts, whole numbers or truth values{quotes_advice(value)}"
                 raise ValueError(msg)
+        if isinstance(values, list | tuple) and not values:
+            raise ValueError("it lists no value, so no cell would do; list those allowed, or leave it out")
         return values
+
+    @field_validator("matches")
+    @classmethod
+    def _is_an_expression(cls, text: str | None) -> str | None:
+        try:
+            re.compile(text or "")
+        except re.error as error:
+            raise ValueError(f"{text!r} is no regular expression: {error}") from None
+        return text
+
+    @model_validator(mode="after")
+    def _bounds_are_in_order(self) -> Self:
+        _require_order("min", self.min, "max", self.max)
+        _require_order("min_length", self.min_length, "max_length", self.max_length)
+        return self
 
     @field_validator("dtype")
     @classmethod
@@ -103,6 +126,11 @@ class TableContract(Record):
     max_rows: int | None = Field(default=None, ge=1)
     columns: dict[str, ColumnContract] = Field(min_length=1)  # all columns of the table but our own
 
+    @model_validator(mode="after")
+    def _bounds_are_in_order(self) -> Self:
+        _require_order("min_rows", self.min_rows, "max_rows", self.max_rows)
+        return self
+
     @field_validator("columns")
     @classmethod
     def _names_are_free(cls, columns: dict[str, ColumnContract]) -> dict[str, ColumnContract]:
@@ -117,7 +145,7 @@ class TrainingDataConfig(Record):
     """What of a data set decides a training, besides the table itself."""
 
     name: Name
-    inputs: tuple[str, ...] = Field(min_length=1)  # columns a model may see
+    inputs: Distinct[str] = Field(min_length=1)  # columns a model may see
     target: str | None = None  # column to predict; a forecast predicts its inputs
     time: str | None = None  # column that orders the rows
     reader: Component  # a model reads rows to predict for as it does
@@ -141,7 +169,7 @@ class DatasetConfig(TrainingDataConfig):
     homepage: str = ""
     sources: dict[str, SourceConfig] = Field(min_length=1)
     key: str | None = None  # column that identifies a row at its source; without one the other columns do
-    tasks: tuple[Name, ...] = Field(default=(), json_schema_extra=DECLARED)  # kinds of task that the data are for
+    tasks: Distinct[Name] = Field(default=(), json_schema_extra=DECLARED)  # kinds of task that the data are for
     max_rejected: int = Field(default=0, ge=0)  # rows that may be unreadable before the run stops
     contract: TableContract
 

@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from headframe.config.plan.component import Distinct
 from headframe.digests import Record
 
 
@@ -10,4 +11,4 @@ class EvaluationConfig(Record):
 
     confidence: float = Field(default=0.95, gt=0.5, lt=1)  # of the intervals
     resamples: int = Field(default=1000, ge=100, le=100_000)  # bootstrap repetitions
-    slices: tuple[str, ...] = ()  # input columns by whose values metrics are repeated
+    slices: Distinct[str] = ()  # input columns by whose values metrics are repeated

@@ -2,21 +2,21 @@
 
 from pydantic import Field
 
-from headframe.config.plan.component import DECLARED, Component, Name
+from headframe.config.plan.component import DECLARED, Component, Distinct, Name
 from headframe.digests import Record
 
 
 class AugmentConfig(Component):
     """A random change of training inputs."""
 
-    takes: tuple[Name, ...] = Field(default=(), json_schema_extra=DECLARED)  # kinds of input that it changes; none: any
+    takes: Distinct[Name] = Field(default=(), json_schema_extra=DECLARED)  # kinds of input that it changes; none: any
 
 
 class FeaturesConfig(Record):
     """How raw rows become what a model takes."""
 
     gives: Name  # kind of input
-    reads: tuple[Name, ...] = Field(default=(), json_schema_extra=DECLARED)  # types of column; none: any
+    reads: Distinct[Name] = Field(default=(), json_schema_extra=DECLARED)  # types of column; none: any
     examples: Name = "row"  # what one example is: a row of the table, a window of consecutive rows, ...
     encoder: Component
     augment: dict[str, AugmentConfig] = {}  # random changes of training inputs, by name, in this order

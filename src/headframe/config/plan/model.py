@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from headframe.config.plan.component import DECLARED, Component, Name
+from headframe.config.plan.component import DECLARED, Component, Distinct, Name
 from headframe.config.plan.features import FeaturesConfig
 from headframe.config.plan.trainer import TrainerConfig
 from headframe.digests import Record
@@ -16,8 +16,8 @@ from headframe.digests import Record
 class ModelConfig(Component):
     """A network or an estimator, and what it can be used for."""
 
-    tasks: tuple[Name, ...] = Field(default=(), json_schema_extra=DECLARED)  # kinds of task that it learns
-    takes: tuple[Name, ...] = Field(default=(), json_schema_extra=DECLARED)  # kinds of input that it takes
+    tasks: Distinct[Name] = Field(default=(), json_schema_extra=DECLARED)  # kinds of task that it learns
+    takes: Distinct[Name] = Field(default=(), json_schema_extra=DECLARED)  # kinds of input that it takes
     continues_inputs: bool = Field(default=False, json_schema_extra=DECLARED)  # predicts the very columns that it reads
 
 
@@ -36,8 +36,8 @@ class EnsembleConfig(Component):
 
 
 def _branch(value: Any) -> str:
-    members = value.get("members") if isinstance(value, Mapping) else getattr(value, "members", None)
-    return "model" if members is None else "ensemble"
+    has_members = "members" in value if isinstance(value, Mapping) else hasattr(value, "members")
+    return "ensemble" if has_members else "model"
 
 
 AnyModel = Annotated[

@@ -4,7 +4,7 @@ from typing import Literal, Self, get_args
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from headframe.config.plan.component import Component, Name
+from headframe.config.plan.component import Component, Distinct, Name
 from headframe.digests import Record
 
 Role = Literal["reader", "author", "approver"]
@@ -15,7 +15,7 @@ class Person(Record):
     """A member of the team."""
 
     key: str = Field(pattern=r"^[0-9a-f]{64}$")  # public Ed25519 key, as `headframe key` prints it
-    roles: tuple[Role, ...] = Field(min_length=1)  # author: registers, gates, promotes; approver: approves, rolls back
+    roles: Distinct[Role] = Field(min_length=1)  # author: registers, gates, promotes; approver: approves, rolls back
     until: AwareDatetime | None = None  # when they left, or the key was replaced; what it signed before still counts
 
 

@@ -8,7 +8,7 @@ from headframe.digests import Record
 class ServingConfig(Record):
     """How a model is served over HTTP."""
 
-    host: str = "127.0.0.1"
+    host: str = Field(default="127.0.0.1", min_length=1)
     port: int = Field(default=8080, ge=1, le=65535)
     threads: int = Field(default=1, ge=1)  # that one request, or a file, is computed with
     max_rows: int = Field(default=10_000, ge=1)  # rows in one request

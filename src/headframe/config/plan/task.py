@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from headframe.config.plan.component import DECLARED, Component, Name
+from headframe.config.plan.component import DECLARED, Component, Distinct, Name
 
 
 class TaskConfig(Component):
@@ -10,5 +10,5 @@ class TaskConfig(Component):
 
     kind: Name
     examples: Name = "row"  # what one example is, as the features must make them
-    predicts: tuple[Name, ...] = Field(default=(), json_schema_extra=DECLARED)  # types of column; none: any
+    predicts: Distinct[Name] = Field(default=(), json_schema_extra=DECLARED)  # types of column; none: any
     several: bool = Field(default=False, json_schema_extra=DECLARED)  # predicts several columns, not just the target

@@ -23,7 +23,7 @@ from headframe.config.targets.find_definition import (
 from headframe.config.targets.nearest import nearest
 from headframe.config.targets.sklearn_constraints import constraints
 from headframe.config.targets.value_types import ANYTHING, ValueType, quotes_advice
-from headframe.errors import ConfigurationError
+from headframe.errors import ConfigurationError, shown
 
 Parameters = dict[str, ValueType]
 
@@ -86,7 +86,7 @@ def check_arguments(path: str, node: Mapping[str, Any], own_source: Path, schema
         if not expected.accepts(value):
             hint = f"; {nearest(value, expected.choices)}" if isinstance(value, str) and expected.choices else ""
             hint += quotes_advice(value, expected.accepts)
-            raise ConfigurationError(f"{place}.{key}={value!r}: {name} expects {expected.description}{hint}")
+            raise ConfigurationError(f"{place}.{key}={shown(value)}: {name} expects {expected.description}{hint}")
 
 
 def missing_arguments(path: str, node: Mapping[str, Any], own_source: Path) -> list[str]:

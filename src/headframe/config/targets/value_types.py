@@ -72,13 +72,17 @@ def literal(values: Iterable[Any]) -> ValueType:
 
 
 def sequence(item: ValueType, least: int = 0, most: float = math.inf) -> ValueType:
-    """Return the type of lists of `least` to `most` items, each of one type."""
+    """Return the type of lists of `least` to `most` items, each of one type; of names, each comes once."""
+    are_names = bool(item.refers_to or item.choices)
 
     def accepts(value: Any) -> bool:
-        return isinstance(value, list | tuple) and least <= len(value) <= most and all(map(item.accepts, value))
+        if not isinstance(value, list | tuple) or not least <= len(value) <= most:
+            return False
+        return all(map(item.accepts, value)) and not (are_names and len({*value}) < len(value))
 
     length = f" of {least}" if least == most else f" of {least} or more" if least else ""
     description = f"a list{length}" if item is ANYTHING else f"a list{length}, each {item.description}"
+    description += " and named once" if are_names else ""
     return ValueType(description, accepts, refers_to=item.refers_to)
 
 

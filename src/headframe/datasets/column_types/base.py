@@ -19,6 +19,7 @@ class ColumnType:
     Attributes:
         stored: the Arrow type, where it is the same for all columns.
         constraints: keys of the contract, besides `nullable`, that are checked on its cells.
+        values: all that a cell can hold, where they can be listed.
         listed: of which of Python's types the values are that the contract's `one_of` lists.
         needs: keys of the contract that it cannot do without.
         in_cell: whether a value can be read from one cell of text or one number.
@@ -30,6 +31,7 @@ class ColumnType:
 
     stored: ClassVar[pa.DataType]
     constraints: ClassVar[tuple[str, ...]]
+    values: ClassVar[tuple[bool, ...]] = ()
     listed: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ()
     in_cell: ClassVar[bool] = True

@@ -11,5 +11,6 @@ class Bool(ColumnType):
     """True or false."""
 
     stored: ClassVar[pa.DataType] = pa.bool_()
+    values: ClassVar[tuple[bool, ...]] = (False, True)
     listed: ClassVar[tuple[str, ...]] = ("bool",)
     constraints: ClassVar[tuple[str, ...]] = ("one_of", "unique")

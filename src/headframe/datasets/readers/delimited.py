@@ -1,5 +1,6 @@
 """Delimited text: comma- or tab-separated values of mixed types, in one or several files."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,8 @@ from headframe.datasets.readers.doubts import Doubts
 from headframe.datasets.readers.lines import Row, first_row, rejected, rejected_lines, rows_alone, rows_of
 from headframe.errors import ConfigurationError, DataError, some
 from headframe.series.zones import is_zoned, near_set_back
+
+log = logging.getLogger(__name__)
 
 BATCH = 16_384  # rows that are turned into Arrow arrays at once
 LARGEST = 16 * BATCH  # where a batch may not end, as clocks are set back
@@ -172,6 +175,7 @@ class Delimited(Reader):
     ) -> Iterator[ReadBatch]:
         rows: list[Row] = []
         refused: list[RejectedRow] = []
+        merged: list[str] = []
         zoned = [(names.index(each.name), each.type) for each in schema if is_zoned(each.type) and each.name in names]
         for row in found:
             if isinstance(row, RejectedRow):
@@ -185,6 +189,8 @@ class Delimited(Reader):
                 refused += rejected_lines(source, row, reason)
             else:
                 rows.append(row)
+                if row.may_be_several(self.delimiter, len(names)):
+                    merged.append(f"{row.line}-{row.line + len(row.lines) - 1}")
             # The rows around it tell which of two equal hours is meant, so they stay in one batch.
             amid = BATCH <= len(rows) < LARGEST and any(near_set_back(rows[-1].cells[at], kind) for at, kind in zoned)
             if len(rows) + len(refused) >= BATCH and not amid:
@@ -192,6 +198,12 @@ class Delimited(Reader):
                 rows, refused = [], []
         if rows or refused:
             yield self._batch(source, names, rows, refused, schema)
+        if merged:
+            log.warning(
+                "%s: lines %s are one row with line ends within quotes, though each of them looks like a row; if they "
+                "are rows, close the quotation mark",
+                source, some(merged),
+            )  # fmt: skip
 
     def _batch(
         self, source: str, names: list[str], rows: list[Row], refused: list[RejectedRow], schema: pa.Schema

@@ -33,12 +33,14 @@ class Doubts:
         self._closing, self._within = re.compile(f'{TEXT}"{end}'), re.compile(f"{TEXT}$")
         self._delimiter, self._missing, self._places, self._quoted = delimiter, missing, places, quoted
         self._opened: int | None = None  # line of a cell that begins with a quotation mark and does not end in one
+        self._far: list[str] = []  # pairs of lines with quotation marks, between which each line is a row by itself
 
     def reject(self, source: str, found: Iterator[Row | RejectedRow]) -> Iterator[Row | RejectedRow]:
         """Yield the rows of a text that others have written; what is doubtful, as rejected."""
         for row in found:
             reason = self._reason(row)
             yield rejected(source, row, reason) if isinstance(row, Row) and reason else row
+        self._say_far(source)
 
     def say(self, source: str, found: Iterator[Row | RejectedRow]) -> Iterator[Row | RejectedRow]:
         """Yield the rows of a text that may be a file of the data set; log, at its end, which lines were doubtful."""
@@ -54,6 +56,15 @@ class Doubts:
         if doubtful:
             which = f"line {doubtful[0]} {first}" + (f"; likewise line {some(doubtful[1:])}" if doubtful[1:] else "")
             log.warning("%s: it was read as the data set's own files are, though %s", source, which)
+        self._say_far(source)
+
+    def _say_far(self, source: str) -> None:
+        if self._far:
+            log.warning(
+                "%s: each of lines %s was read as a row, though the first one opens a quotation mark that the last one "
+                "closes; if they are one text, give JSON lines",
+                source, some(self._far),
+            )  # fmt: skip
 
     def _reason(self, row: Row | RejectedRow) -> str:
         """Return what is doubtful about a row; empty for nothing."""
@@ -64,7 +75,10 @@ class Doubts:
             return f"is a comment in such files and gets no prediction; leave it out, or give it {how} if it is a row"
         if not self._quoted and (QUOTE in row.lines[0] or self._opened is not None):
             opened, cell = self._quotes(row)
-            if opened is not None and (len(row.cells) == 1 or row.line - opened <= SUSPICIOUS_LINES):
+            is_near = opened is not None and row.line - opened <= SUSPICIOUS_LINES
+            if opened is not None and len(row.cells) > 1 and not is_near:
+                self._far.append(f"{opened}-{row.line}")
+            elif opened is not None:
                 return f"closes a quotation mark that line {opened} opens, so they may be one text; give JSON lines"
             if cell:
                 return f"holds {cell[:SHOWN]}, which may be text with quotation marks or without; give JSON lines"

@@ -42,6 +42,11 @@ class Row(NamedTuple):
         alike = sum(line.count(delimiter) + 1 == cells for line in inner)
         return cells > 1 and alike >= max(SUSPICIOUS_LINES, SUSPICIOUS_SHARE * len(inner))
 
+    def may_be_several(self, delimiter: str, cells: int) -> bool:
+        """Return whether it runs over lines each of which looks like a row of so many cells, quotes apart."""
+        whole = all(line.count(delimiter) + 1 == cells for line in self.lines)
+        return cells > 1 and len(self.lines) > 1 and whole
+
 
 def rows_of(
     source: str, file: Path, delimiter: str, *, quoted: bool, comment: str | None = None

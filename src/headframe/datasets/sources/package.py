@@ -1,7 +1,7 @@
 """`package:MODULE/PATH`: a file that an installed package brings along."""
 
 import importlib.util
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from typing_extensions import override
 
@@ -13,6 +13,10 @@ class PackageScheme(SourceScheme):
 
     @override
     def locate(self, address: str, root: Path) -> list[Path]:
-        package, *rest = PurePosixPath(address).parts
-        found = importlib.util.find_spec(package)
-        return [Path(home).joinpath(*rest) for home in (found.submodule_search_locations or ())] if found else []
+        package, _, rest = address.partition("/")
+        found = importlib.util.find_spec(package) if package.isidentifier() else None
+        return (
+            [Path(home, *filter(None, rest.split("/"))) for home in (found.submodule_search_locations or ())]
+            if found
+            else []
+        )
