@@ -57,9 +57,8 @@ def find_raw_file(name: str, source: SourceConfig, root: Path, mirror: Path | No
 
 def _not_found(name: str, source: SourceConfig, root: Path, mirror: Path | None) -> str:
     places = _places(source, root, mirror)
-    looked = (
-        ", ".join(f"{place}{' (a folder)' if place.is_dir() else ''}" for place in places) or "no package of that name"
-    )
+    described = [f"{place} (a folder)" if place.is_dir() else str(place) for place in places]
+    looked = ", ".join(described) or "no package of that name"
     advice = (
         f"HEADFRAME_MIRROR is {mirror}{'' if mirror.is_dir() else ', which is no folder'}"
         if mirror
