@@ -345,6 +345,9 @@ def test_a_table_that_is_not_named_or_not_there_is_reported(
 ) -> None:
     assert main(["data", action, "--project", str(root)]) == 2
     assert f"as in: headframe data {action} digits" in capsys.readouterr().err
+    assert main(["data", action, "digits", "--project", str(root)]) == 2
+    assert "ingest it: headframe ingest dataset=digits" in capsys.readouterr().err
+    (root / "data" / "digits").mkdir(parents=True)
     assert main(["data", action, "digits", "--project", str(root)]) == 1
     assert "collect it with: headframe ingest dataset=digits" in capsys.readouterr().err
 

@@ -15,8 +15,5 @@ class PackageScheme(SourceScheme):
     def locate(self, address: str, root: Path) -> list[Path]:
         package, _, rest = address.partition("/")
         found = importlib.util.find_spec(package) if package.isidentifier() else None
-        return (
-            [Path(home, *filter(None, rest.split("/"))) for home in (found.submodule_search_locations or ())]
-            if found
-            else []
-        )
+        homes = found.submodule_search_locations if found else None
+        return [Path(home, *filter(None, rest.split("/"))) for home in homes or ()]
