@@ -7,9 +7,11 @@ import pytest
 
 from headframe import orchestration
 from headframe.config.load import load_plan
+from headframe.config.plan.serving import TrackingConfig
 from headframe.config.project import Project
 from headframe.doctor import check_keys, check_tracking
 from headframe.environment import variable
+from headframe.errors import ConfigurationError
 from headframe.ledger.address import named_ledger
 from headframe.places import Places
 from headframe.signing.keys import create_key, keys_folder, own_key
@@ -67,6 +69,24 @@ def test_a_blank_name_of_a_key_chooses_none(value: str, monkeypatch: pytest.Monk
     assert own_key() == anna
     assert check_keys(tmp_path, os.environ).state == "ok"
     assert check_tracking({"MLFLOW_TRACKING_URI": value}).found == "MLFLOW_TRACKING_URI names no server"
+
+
+def test_a_file_in_the_place_of_the_keys_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    (tmp_path / "keys").touch()
+    monkeypatch.setenv("HEADFRAME_KEYS", str(tmp_path / "keys"))
+    with pytest.raises(
+        ConfigurationError, match=r"/keys is a file, but a folder of keys was .* correct HEADFRAME_KEYS"
+    ):
+        own_key()
+
+
+@pytest.mark.parametrize("address", ["garbage", "http://", "https:///api", "ftp://host/api"])
+def test_an_address_without_a_host_is_none(address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("PREFECT_API_URL", address)
+    with pytest.raises(ConfigurationError, match=f"PREFECT_API_URL is '{address}', which is no address"):
+        orchestration.require_api()
+    with pytest.raises(ConfigurationError, match=rf"MLFLOW_TRACKING_URI\) is '{address}'; expected http"):
+        tracking_uri(TrackingConfig(experiment="x", uri=address), tmp_path)
 
 
 def test_a_blank_switch_of_telemetry_is_switched_off(monkeypatch: pytest.MonkeyPatch):

@@ -73,13 +73,17 @@ def require_api() -> None:
     url = api_url()
     if url is None:
         return
+    reason = "it names no host"
     try:
         parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname)
     except ValueError as error:
+        is_address, reason = False, str(error)
+    if not is_address:
         raise ConfigurationError(
-            f"PREFECT_API_URL is {url!r}, which is no address ({error}); write http://HOST:PORT/api"
-        ) from error
+            f"PREFECT_API_URL is {url!r}, which is no address ({reason}); write http://HOST:PORT/api"
+        )
     try:
         with socket.create_connection((parts.hostname or "", port), timeout=5):
             return

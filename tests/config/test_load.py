@@ -408,3 +408,27 @@ def test_a_folder_is_no_choice(project: Project) -> None:
 def test_a_sweep_without_a_value_is_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"'seed=range\(0\)' names no value"):
         expand(["seed=range(0)"])
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "overrides", "words"),
+    [
+        ("experiment/loop.yaml", "# @package _global_\ndefaults:\n  - loop\n", ["experiment=loop"], "includes itself"),
+        ("plan.yaml", "- a\n", [], "conf/plan.yaml is a list; expected keys with values"),
+        ("model/odd.yaml", "_target_: headframe.models.cnn.ConvNet\nyes: 2\n", ["model=odd"], "expected text as key"),
+        (
+            "team/own.yaml",
+            "",
+            ["name=${promotion.model}", "promotion.model=${name}"],
+            "refer to each other in",
+        ),
+    ],
+)
+def test_a_file_of_another_shape_is_one_sentence(
+    file: str, content: str, overrides: list[str], words: str, project: Project
+) -> None:
+    (project.conf / file).write_text(content)
+    with pytest.raises(ConfigurationError) as caught:
+        load_plan(overrides, project)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -48,6 +48,8 @@ def _tables(arguments: argparse.Namespace, project: Project) -> CommandResult:
     from headframe.config.targets.nearest import nearest
     from headframe.datasets.table import METADATA, Table
 
+    if project.data.is_file():
+        raise ConfigurationError(f"{project.data} is a file, but it is the folder of the tables; give it another name")
     if arguments.action == "list":
         return of_records([Table.open(file.parent).record() for file in sorted(project.data.glob(f"*/{METADATA}"))])
     if not arguments.dataset:

@@ -82,6 +82,8 @@ HYDRA_MESSAGES = {
     r"Error merging override ([^\s=]+)=\[": "{0} has keys with values, and is no list; give them as in {0}.KEY=VALUE",
     r"Error merging override ([^\s=]+)=\{": "{0} is a list, and has no keys; give it as a whole, as in {0}=[1,2]",
     r"Unsupported interpolation type (\S+)": "${{{0}:...}} is nothing that a plan can refer to; write the value itself",
+    r"(Recursive interpolation) detected": "values of the plan refer to each other in a circle; write one of them",
+    r"primary config '(\w+)' must be a DictConfig": "conf/{0}.yaml is a list; expected keys with values",
     r"(\S+) appears more than once in the final defaults": "{0}: the plan has a choice of {0} already; leave out the +",
 }
 """What Hydra says of a key, and what that means for a plan."""
@@ -159,7 +161,8 @@ def _compose(overrides: Sequence[str], project: Project) -> tuple[dict[str, Any]
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigurationError(_hydra_sentence(error, overrides, project)) from None
         except RecursionError:
-            msg = f"{project.conf} holds lists or keys that are nested too deeply to be read; make them flatter"
+            deep = "lists or keys that are nested too deeply to be read"
+            msg = f"{project.conf} holds {deep}, or a file that includes itself; make them flatter"
             raise ConfigurationError(msg) from None
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise ConfigurationError(_unreadable(error, project)) from None

@@ -19,6 +19,7 @@ EXPECTED = {
     "dict_type": "expected keys with values",
     "model_type": "expected keys with values",
     "model_attributes_type": "expected keys with values",
+    "invalid_key": "expected text as key; write it in quotes",
     "string_type": "expected text",
     "string_too_short": "expected text that is not empty",
     "too_short": "expected at least one entry",

@@ -81,7 +81,7 @@ class Table:
                 f"{folder} holds no table ({error.filename} is missing); "
                 f"collect it with: headframe ingest dataset={folder.name}"
             ) from error
-        except (ValidationError, pa.ArrowInvalid) as error:
+        except (ValidationError, pa.ArrowInvalid, IsADirectoryError) as error:
             msg = f"{folder} is damaged: {first_line(error)}; collect it again or restore a version of it"
             raise DataError(msg) from error
         if stored != metadata.rows:

@@ -74,7 +74,13 @@ def keys_folder() -> Path:
 
 
 def own_keys() -> list[SigningKey]:
-    """List the keys on this machine."""
+    """List the keys on this machine.
+
+    Raises:
+        ConfigurationError: their folder is none.
+    """
+    if keys_folder().is_file():
+        raise ConfigurationError(f"{keys_folder()} is a file, but a folder of keys was expected; correct {FOLDER}")
     return [SigningKey(file.stem, file) for file in sorted(keys_folder().glob("*.pem"))]
 
 

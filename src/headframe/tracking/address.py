@@ -31,11 +31,11 @@ def tracking_uri(tracking: TrackingConfig, root: Path) -> str:
     if not uri:
         return f"{SQLITE}{Project(root).tracking_database}"
     try:
-        scheme, _ = urlsplit(uri).scheme, urlsplit(uri).port
+        scheme, host, _ = urlsplit(uri).scheme, urlsplit(uri).hostname, urlsplit(uri).port
     except ValueError as error:
         msg = f"tracking.uri (or MLFLOW_TRACKING_URI) is {uri!r}, which is no address: {error}"
         raise ConfigurationError(msg) from error
-    if scheme not in (*SERVER_SCHEMES, "sqlite"):
+    if scheme not in (*SERVER_SCHEMES, "sqlite") or (scheme in SERVER_SCHEMES and not host):
         raise ConfigurationError(
             f"tracking.uri (or MLFLOW_TRACKING_URI) is {uri!r}; expected http(s)://HOST:PORT of an MLflow server "
             "or sqlite:////ABSOLUTE/PATH.db"
