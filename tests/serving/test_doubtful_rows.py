@@ -120,7 +120,7 @@ def test_rows_that_quotes_may_have_merged_are_named(
     with caplog.at_level(logging.WARNING, "headframe"):
         assert len(pieces.file(source)) == 4  # the fourth has a line end in its zip
     [said] = caplog.messages
-    assert said.startswith("rows.csv: lines 3-5 are one row with line ends within quotes, though each of them looks")
+    assert said.startswith(f"{source}: lines 3-5 are one row with line ends within quotes, though each of them looks")
     assert said.endswith("; if they are rows, close the quotation mark")
 
 
