@@ -78,7 +78,7 @@ class TabularDates(Tabular):
         known = [*PARTS, *CYCLES]
         unknown = [part for part in parts if part not in known]
         if unknown or not parts:
-            raise ValueError(f"parts has {(unknown or ['nothing'])[0]!r}; expected some of {', '.join(known)}")
+            raise ValueError(f"parts has {unknown[0] if unknown else 'nothing'!r}; expected some of {', '.join(known)}")
         self.parts = tuple(parts)
         self.moments_: list[str] = []
 

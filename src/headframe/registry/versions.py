@@ -101,8 +101,8 @@ def resolve(name: str, uri: str) -> ModelVersion:
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
-            known = [str(each.version) for each in client.search_model_versions(f"name = '{model}'")]
-            listed = some(sorted(known, key=int)) or "none"
+            known = [int(each.version) for each in client.search_model_versions(f"name = '{model}'")]
+            listed = some(sorted(known)) or "none"
             raise ConfigurationError(f"model {model!r} has no version {number}; it has {listed}") from None
     return ModelVersion(model, int(found.version), found.run_id or "", dict(found.tags))
 
