@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from given_overrides import last_of_each
 from runs import STAGES, ForkedRuns, digests, forking_project, fresh_project, headframe, registered, start
 
 from headframe.config.project import Project
@@ -91,7 +92,7 @@ def test_a_run_killed_inside_a_stage_continues_to_the_same_end(
 
 @pytest.mark.slow
 def test_a_command_killed_from_outside_while_a_member_trains_continues_to_the_same_end(tmp_path: Path) -> None:
-    longer = (*TINY, "trainer.max_epochs=100")
+    longer = last_of_each(*TINY, "trainer.max_epochs=100")
     calm, _ = headframe(fresh_project(tmp_path / "calm"), "run", *longer)
     project = fresh_project(tmp_path / "killed")
     process = start(project, "run", *longer)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from given_overrides import last_of_each
 from runs import SMALL, STAGES, ForkedRuns, digests, environment, forking_project, registered
 
 from headframe.config.plan.data import ROW_ID
@@ -83,7 +84,7 @@ def test_two_runs_at_once_in_one_folder_come_to_one_version(forked_runs: ForkedR
 
 def test_a_worse_model_is_refused_with_exit_code_4(finished_run: FinishedRun, forked_runs: ForkedRuns) -> None:
     project, outcome, _ = finished_run
-    document, _ = forked_runs.headframe(project, "run", *SMALL, "trainer.max_epochs=1", code=4)
+    document, _ = forked_runs.headframe(project, "run", *last_of_each(*SMALL, "trainer.max_epochs=1"), code=4)
     worse = document["result"]["evaluated"]["metrics"]["accuracy"]["value"]
     assert worse < outcome["result"]["evaluated"]["metrics"]["accuracy"]["value"]
     assert document["decision"]["state"] == "refused"

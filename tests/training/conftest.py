@@ -13,6 +13,7 @@ from typing import Any
 
 import measured
 import pytest
+from given_overrides import last_of_each
 
 from headframe.code_dependencies import device_of
 from headframe.config.load import load_plan
@@ -109,7 +110,7 @@ class TrainingProject:
     def _compose(self, *overrides: str) -> Plan:
         """Compose a plan once, since it is frozen and no test changes a file of `conf/` that another one uses."""
         if overrides not in self.composed:
-            self.composed[overrides] = load_plan(overrides, self.project)
+            self.composed[overrides] = load_plan(last_of_each(*overrides), self.project)
         return self.composed[overrides]
 
     def train(self, plan: Plan, name: str, kill: str | None = None) -> Run:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from given_overrides import last_of_each
 
 from headframe.config.load import load_plan
 from headframe.config.members import with_member
@@ -170,7 +171,7 @@ class ChoicesProject:
         self.checked: set[str] = set()
 
     def plan(self, *overrides: str) -> Plan:
-        plan = load_plan(overrides, self.training_project.project)
+        plan = load_plan(last_of_each(*overrides), self.training_project.project)
         return plan.model_copy(update={"model": tiny(plan.model)})
 
     def table(self, dataset: DatasetConfig) -> None:
