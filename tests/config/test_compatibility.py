@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from given_overrides import last_of_each
 
 from headframe.config import compatibility
 from headframe.config.build import build
@@ -271,4 +272,4 @@ def test_a_kind_of_the_projects_own_needs_nothing_but_its_files(project: Project
     own = ["dataset=diabetes", "dataset.tasks=[anomaly]", "task=anomaly", "features=sessions", "model=scorer"]
     assert load_plan(own, project).task.kind == "anomaly"
     with pytest.raises(ConfigurationError, match="predicts from each session; choose features=sessions"):
-        load_plan([*own, "features=tabular"], project)
+        load_plan(last_of_each(*own, "features=tabular"), project)
