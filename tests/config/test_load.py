@@ -173,7 +173,6 @@ def test_plans_are_frozen(repository: Project) -> None:
         ("+optimizer.amsgrad=1", ["optimizer.amsgrad=1", "true or false"]),
         ("name=Größe", ["'name=Größe' is no override", "stands in quotes, as in 'name=\"Größe\"'"]),
         ("name='Größe'", ["name='Größe': expected a name of small letters, digits, - and _"]),
-        ("model@x=cnn", ["model@x: the plan has a group once", "leave out the @"]),
         ("dataset.inputs=image", ["dataset.inputs='image': expected a list, as in dataset.inputs=[a,b]"]),
         ("dataset.inputs=[]", ["dataset.inputs=[]: expected at least one entry"]),
         ("dataset.inputs={a: 1}", ["dataset.inputs is a list, and has no keys"]),

@@ -253,8 +253,6 @@ def _hydra_sentence(error: Exception, overrides: Sequence[str], project: Project
         return f"conf/ holds a value that cannot be read: {reason}; correct it in the chosen files"
     for pattern in UNKNOWN_KEYS:
         if found := re.search(pattern, text):
-            if "@" in found[1]:
-                return f"{found[1]}: the plan has a group once, in its own place; leave out the @ and what follows it"
             return _unknown_key(found[1], overrides, project)
     if found := re.search(r"Interpolation key '([^']+)' not found", text):
         return _unknown_reference(found[1], overrides, project)
