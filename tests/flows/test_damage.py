@@ -4,7 +4,7 @@ import socket
 from typing import Any
 
 import pytest
-from runs import ForkedRuns, fresh_project
+from runs import ForkedRuns, forking_project
 
 from headframe.config.project import Project
 from headframe.datasets.table import Table
@@ -89,7 +89,7 @@ def champion(project: Project) -> tuple[int, int]:
 @pytest.fixture(scope="module")
 def flowers(forked_runs: ForkedRuns, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[str, Any]]:
     """A project with a champion, and the outcome of its run."""
-    project = fresh_project(tmp_path_factory.mktemp("flowers") / "project")
+    project = forking_project(tmp_path_factory.mktemp("flowers") / "project")
     (project.conf / "dataset" / "flowers.yaml").write_text(FLOWERS)
     (project.root / "flowers.csv").write_text(GOOD)
     code, outcome, stderr = forked_runs.run(project, "run", *PLAN)

@@ -6,18 +6,18 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from runs import ForkedRuns, fresh_project, headframe, start
+from runs import ForkedRuns, forking_project, headframe, start
 
 from headframe.config.project import Project
 
 COLOURS = {"few": ["red", "blue"], "many": ["red", "blue", "green"]}
 """The classes of each version, which its file is called after."""
 LAUNCHER = """
+from forked import Forked
 from headframe.config.load import load_plan
 from headframe.config.project import Project
 from headframe.datasets.ingest import ingest
 from headframe.places import Places
-from headframe.training.launchers.local import Local
 
 
 class Swapping:
@@ -29,7 +29,7 @@ class Swapping:
     def launch(self, job, folder, root, threads):
         if self.moment == "before":
             swap(root)
-        Local().launch(job, folder, root, threads)
+        Forked().launch(job, folder, root, threads)
         if self.moment == "after":
             swap(root)
 
@@ -44,7 +44,7 @@ def swap(root):
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """A project with a data set of which there are two versions."""
-    made = fresh_project(tmp_path / "project")
+    made = forking_project(tmp_path / "project")
     for name, colours in COLOURS.items():
         rows = [f"{number},{number % 7},{colours[number % len(colours)]}" for number in range(90)]
         (made.root / f"{name}.csv").write_text("\n".join(["width,height,colour", *rows]) + "\n")
@@ -121,7 +121,8 @@ def test_a_table_that_is_replaced_after_training_is_not_measured_on(project: Pro
 
 @pytest.mark.slow
 def test_two_versions_at_once_leave_each_what_is_its_own(project: Project) -> None:
-    processes = [start(project, "train", *overrides(version), "--json") for version in COLOURS]
+    alone = "launcher=local"
+    processes = [start(project, "train", *overrides(version), alone, "--json") for version in COLOURS]
     for process in processes:
         _, stderr = process.communicate(timeout=500)
         assert process.returncode in {0, 3}, stderr
@@ -129,7 +130,7 @@ def test_two_versions_at_once_leave_each_what_is_its_own(project: Project) -> No
             assert "another run or a restore has replaced it meanwhile" in stderr.strip().splitlines()[-1]
     versions = {}
     for version, colours in COLOURS.items():
-        document, _ = headframe(project, "train", *overrides(version))
+        document, _ = headframe(project, "train", *overrides(version), alone)
         versions[document["data"]["split"]["table"]["digest"]] = set(colours)
     assert len(versions) == 2
     assert kept(project) == versions
