@@ -235,6 +235,10 @@ def test_every_combination_is_refused_when_loaded_or_is_accepted_by_training(
             "dataset.contract.columns.digit.one_of=[3]",
             "target 'digit' of dataset digits can have one value only, so that nothing can be learned; correct dataset",
         ),
+        (
+            "+dataset.contract.columns.digit.nullable=true",
+            "target 'digit' of dataset digits may be empty, but a task learns its values and is measured by them; set",
+        ),
         ("model.tasks=[]", "model ConvNet does not fit task classification: it is for none, as its file declares none"),
     ],
 )

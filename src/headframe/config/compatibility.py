@@ -83,6 +83,11 @@ class _Fit:
         if len(values) == 1 or (target.min is not None and target.min == target.max):
             msg = f"{what} can have one value only, so that nothing can be learned; correct"
             raise ConfigurationError(f"{msg} dataset.contract.columns.{name}, or choose another target")
+        if target.nullable:
+            advice = f"set dataset.contract.columns.{name}.nullable=false, and leave out rows without a value"
+            raise ConfigurationError(
+                f"{what} may be empty, but a task learns its values and is measured by them; {advice}"
+            )
         named = list(self.references(self.task, "target"))
         for key, value in named:
             if value not in values if values else of_type and type(value).__name__ not in of_type:
