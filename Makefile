@@ -12,9 +12,9 @@ $(INSTALLED): pyproject.toml constraints.txt infra/install.sh
 run: $(INSTALLED) ## the main job: digits, from raw data to a champion
 	$(BIN)/headframe run experiment=digits_ensemble
 
-test: $(INSTALLED) ## the default suite, two files at a time, and the share of lines and branches that it runs
+test: $(INSTALLED) ## the default suite, three files at a time since tests wait for processes, and the share of lines and branches that it runs
 	rm -rf .coverage && mkdir .coverage
-	TEST_COVERAGE=$(CURDIR)/.coverage $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	TEST_COVERAGE=$(CURDIR)/.coverage $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 slow: $(INSTALLED) ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
