@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from runs import ForkedRuns
     from team_project import TeamProject
 
-# Two workers share the cores, and a forked child of a process whose OpenMP has threads would wait for them for ever.
+# The workers share the cores, and a forked child of a process whose OpenMP has threads would wait for them for ever.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 # Tests sign with keys of their own, never with those of whoever runs them; a worker of pytest-xdist has its own, too.
