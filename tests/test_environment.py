@@ -1,4 +1,4 @@
-"""A blank environment variable counts as unset, whoever reads it."""
+"""A blank environment variable counts as unset, wherever it is read."""
 
 import os
 from pathlib import Path

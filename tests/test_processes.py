@@ -83,16 +83,16 @@ def test_the_error_of_a_program_is_raised_whatever_its_launcher_says_and_an_old_
     assert not [*tmp_path.iterdir()]
 
 
-def test_a_fault_of_a_program_is_told_as_well(tmp_path):
+def test_a_fault_of_a_program_is_reported_as_well(tmp_path):
     def divide() -> float:
         return 1 / 0
 
     with pytest.raises(ZeroDivisionError):
         exit_code(divide, tmp_path, None)
-    told = json.loads((tmp_path / "error.json").read_text())["message"]
-    assert told.startswith("the program fails with ZeroDivisionError: division by zero (")
+    message = json.loads((tmp_path / "error.json").read_text())["message"]
+    assert message.startswith("the program fails with ZeroDivisionError: division by zero (")
     line = divide.__code__.co_firstlineno + 1
-    assert told.endswith(f"test_processes.py, line {line}); its traceback is in its output")
+    assert message.endswith(f"test_processes.py, line {line}); its traceback is in its output")
 
 
 def test_an_error_that_cannot_be_written_is_printed(tmp_path, capsys):
