@@ -161,7 +161,7 @@ class TimeSplitter(Splitter):
         if rows.num_rows < wanted:
             raise DataError(f"the split needs {wanted} rows, but the table has {rows.num_rows}")
         from headframe.series.findings import disorder  # noqa: PLC0415 - pandas, which a stored split does without
-        from headframe.series.frequency import read_times  # noqa: PLC0415 - pandas, too
+        from headframe.series.frequency import read_times  # noqa: PLC0415 - pandas, which a stored split does without
 
         if fault := disorder(read_times(rows, time), time):
             raise DataError(fault)

@@ -85,7 +85,7 @@ def _rows(uri: str, statement: str, *values: object) -> list[tuple[Any, ...]]:
     if not file.is_file():
         return []
     try:
-        # Not `ro`: what a killed process left half written is undone by whoever opens the file next.
+        # Not `ro`: SQLite rolls back what a killed process left half written when the file is next opened.
         with closing(sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True, timeout=20)) as connection:
             return connection.execute(statement, values).fetchall()
     except sqlite3.Error as error:
