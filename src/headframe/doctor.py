@@ -19,7 +19,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from headframe import servers
+from headframe import permissions, servers
 from headframe.config.load import load_plan
 from headframe.config.project import Project
 from headframe.data_versions.dvc_files import DvcSettings
@@ -74,6 +74,7 @@ def check_all(root: Path) -> list[Check]:
         check_tracking(os.environ),
         check_space(root),
         check_access(root),
+        check_others(root),
         check_keys(root, os.environ),
         check_telemetry(os.environ),
     ]
@@ -240,6 +241,20 @@ def check_access(root: Path) -> Check:
                 fix = f"have {folder} mounted for writing, or work in a copy of the project elsewhere"
             return _check("access", "fail", found, fix)
     return _check("access", "ok", f"{root} can be written")
+
+
+def check_others(root: Path) -> Check:
+    """Check that nobody else can write to the project, or read what Headframe keeps in it."""
+    written = permissions.written_by_others(root)
+    if written:
+        found = f"others can write to {_some([str(path) for path in written])}, so nothing is signed here"
+        return _check("others", "fail", found, f"look at what is there, then: {permissions.fix_of(written, root)}")
+    state = Project(root).state
+    readable = permissions.open_to_others(state)
+    if readable:
+        found = f"others can read or write {len(readable)} files and folders in {state}"
+        return _check("others", "warn", found, f"chmod -R go= {state}; the next `headframe run` does that, too")
+    return _check("others", "ok", "nobody else can write to the project or read what is in .headframe")
 
 
 def check_keys(root: Path, environment: Mapping[str, str]) -> Check:

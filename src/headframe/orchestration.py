@@ -24,6 +24,7 @@ from headframe.digests import Record
 from headframe.environment import variable
 from headframe.errors import ConfigurationError, HeadframeError, Unavailable
 from headframe.loopback import bypass_proxies
+from headframe.permissions import keep_private
 from headframe.stages import Stage
 from headframe.telemetry import switch_off
 
@@ -119,6 +120,7 @@ def flow(name: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
         switch_off()
         bypass_proxies()
+        keep_private()
         if engine() == "inline":
             return function
         import prefect  # noqa: PLC0415 - inline runs must not pay for it

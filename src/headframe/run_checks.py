@@ -6,6 +6,7 @@ from headframe.config.build import build
 from headframe.config.plan.data import DatasetConfig
 from headframe.config.plan.plan import Plan
 from headframe.ledger.address import named_ledger
+from headframe.permissions import require_own
 from headframe.registry.signature import require_signer
 from headframe.tracking.address import tracking_uri
 from headframe.tracking.client import require_access
@@ -27,10 +28,12 @@ def require_registrable(plan: Plan, root: Path) -> None:
     Raises:
         ConfigurationError: MLflow's or the ledger's address is none, the data set's settings do not go together, or
             there is no key to sign with.
-        HeadframeError: MLflow does not respond or refuses this user, or the key cannot be used.
+        HeadframeError: MLflow does not respond or refuses this user, the key cannot be used, or others can write to the
+            project.
     """
     require_ingestible(plan.dataset)
     require_access(tracking_uri(plan.tracking, root))
+    require_own(root)
     require_signer(plan.team)
     named = named_ledger(plan.promotion)
     if named is not None:

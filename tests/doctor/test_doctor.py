@@ -25,7 +25,7 @@ from headframe.tracking.lineage import installed_versions
 def test_this_environment_is_healthy(tmp_path: Path):
     checks = check_all(tmp_path)
     assert {check.name: check.state for check in checks if check.state == "fail"} == {}
-    assert len({check.name for check in checks}) == len(checks) == 12
+    assert len({check.name for check in checks}) == len(checks) == 13
 
 
 def test_nothing_heavy_is_imported_to_look_at_a_machine(tmp_path: Path):

@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 
 from headframe.code_dependencies import code_dependencies
 from headframe.config.targets.find_definition import submodules
+from headframe.permissions import keep_private
 from headframe.telemetry import switch_off
 
 HEAVY = (
@@ -202,7 +203,7 @@ def remember_empty_database() -> None:
 
 def main() -> None:
     switch_off()
-    os.umask(os.umask(0o002) | 0o002)  # as the command line does; DVC remembers the one that it was imported under
+    keep_private()  # as the command line does; DVC remembers the one that it was imported under
     import_everything()
     gc.freeze()  # no child goes through what all of them have
     assert threading.active_count() == 1, "a fork would inherit locks of other threads"

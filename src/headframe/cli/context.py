@@ -23,10 +23,22 @@ def find_project() -> Project:
     return Project.find(Path.cwd())
 
 
+def keep_to_owner(project: Project) -> None:
+    """Make private what an earlier version left readable or writable for others, and log that once."""
+    from headframe.permissions import make_private
+
+    count = make_private(project.state)
+    if count:
+        from headframe.orchestration import log
+
+        log.info("others could read or write %d files and folders in %s; now only you can", count, project.state.name)
+
+
 def open_project() -> Project:
     """Find the project, make its code importable, and use its servers where they are running."""
     project = find_project()
     os.chdir(project.root)
+    keep_to_owner(project)
     for folder in (project.root, project.root / "src"):
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))

@@ -41,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from headframe.garbage import collect_rarely
         from headframe.library_warnings import shorten_warnings
         from headframe.loopback import bypass_proxies
+        from headframe.permissions import keep_private
         from headframe.telemetry import switch_off
 
         switch_off()
@@ -48,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         bypass_proxies()
         log_to_stderr()
         shorten_warnings()
-        os.umask(os.umask(0o002) | 0o002)  # others may write nothing of ours, nor of what dependencies create
+        keep_private()  # also what dependencies create, and what children do
         arguments.here = Path.cwd()
         if arguments.project is not None:
             if not Path(arguments.project).is_dir():

@@ -127,9 +127,11 @@ def _name(arguments: argparse.Namespace, service: PromotionService) -> str:
     return service.promotion.model
 
 
-def _key(arguments: argparse.Namespace) -> SigningKey:
+def _key(arguments: argparse.Namespace, service: PromotionService) -> SigningKey:
+    from headframe.permissions import require_own
     from headframe.signing.keys import own_key
 
+    require_own(service.root)
     return own_key(arguments.signer)
 
 
@@ -183,7 +185,7 @@ def _written(document: dict[str, Any], page: str, target: Path) -> CommandResult
 def _gate(arguments: argparse.Namespace, service: PromotionService) -> CommandResult:
     from headframe.promotion.run_gates import run_gates
 
-    gated = run_gates(_version(arguments, service), service, _key(arguments))
+    gated = run_gates(_version(arguments, service), service, _key(arguments, service))
     lines = [
         f"  {'ok' if each.passed else 'no':4}{each.gate:14}{each.verdict}: {each.reason}"
         for each in gated.report.results
@@ -198,7 +200,7 @@ def _approve(arguments: argparse.Namespace, service: PromotionService) -> Comman
     if arguments.print and arguments.record:
         raise ConfigurationError("--print signs an approval and --record takes one that is signed; give one of them")
     given = _read(arguments) if arguments.record else ""  # before registry and ledger are opened
-    version, key = _version(arguments, service), _key(arguments)
+    version, key = _version(arguments, service), _key(arguments, service)
     if arguments.record:
         return of_record(record_approval(version, given, service, key))
     if arguments.print:
@@ -226,13 +228,13 @@ def _read(arguments: argparse.Namespace) -> str:
 def _reject(arguments: argparse.Namespace, service: PromotionService) -> CommandResult:
     from headframe.promotion.approve import reject
 
-    return of_record(reject(_version(arguments, service), arguments.reason, service, _key(arguments)))
+    return of_record(reject(_version(arguments, service), arguments.reason, service, _key(arguments, service)))
 
 
 def _promote(arguments: argparse.Namespace, service: PromotionService) -> CommandResult:
     from headframe.promotion.promote import promote
 
-    return of_record(promote(_version(arguments, service), service, _key(arguments), arguments.reason))
+    return of_record(promote(_version(arguments, service), service, _key(arguments, service), arguments.reason))
 
 
 def _rollback(arguments: argparse.Namespace, service: PromotionService) -> CommandResult:
@@ -242,7 +244,9 @@ def _rollback(arguments: argparse.Namespace, service: PromotionService) -> Comma
     if "@" in name or (number and not number.isdecimal()):
         example = f"{name.partition('@')[0]}/1"
         raise ConfigurationError(f"model {arguments.model!r} was given; expected NAME or NAME/VERSION, as in {example}")
-    return of_record(rollback(name, service, _key(arguments), arguments.reason, int(number) if number else None))
+    return of_record(
+        rollback(name, service, _key(arguments, service), arguments.reason, int(number) if number else None)
+    )
 
 
 def _history(arguments: argparse.Namespace, service: PromotionService) -> CommandResult:

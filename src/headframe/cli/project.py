@@ -2,7 +2,7 @@
 
 import argparse
 
-from headframe.cli.context import find_project, open_project
+from headframe.cli.context import find_project, keep_to_owner, open_project
 from headframe.cli.output import CommandResult, of_records
 from headframe.cli.parser import Commands
 from headframe.errors import ConfigurationError, HeadframeError
@@ -27,8 +27,10 @@ def add_commands(commands: Commands) -> None:
 def _up(arguments: argparse.Namespace) -> CommandResult:
     from headframe.servers import up
 
+    project = find_project()
+    keep_to_owner(project)
     ports = {"prefect_port": arguments.prefect_port, "mlflow_port": arguments.mlflow_port}
-    return of_records(up(find_project().root, **ports))
+    return of_records(up(project.root, **ports))
 
 
 def _down(_: argparse.Namespace) -> CommandResult:

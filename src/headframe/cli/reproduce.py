@@ -27,6 +27,7 @@ def _reproduce(arguments: argparse.Namespace) -> CommandResult:
 
     from headframe.config.load import load_plan
     from headframe.digests import write_atomically
+    from headframe.permissions import require_own
     from headframe.reproduction.page import render_reproduction, show_reproduction
     from headframe.reproduction.record import record_verdict, verdict_key
     from headframe.reproduction.reproduce import reproduce
@@ -40,6 +41,8 @@ def _reproduce(arguments: argparse.Namespace) -> CommandResult:
             msg = f"{given}: a version is reproduced by its own plan; only {', '.join(OVERRIDABLE)} can be overridden"
             raise ConfigurationError(msg)
     plan = load_plan(overrides, project)
+    if not arguments.no_record:
+        require_own(project.root)
     key = None if arguments.no_record else verdict_key(plan.team, arguments.signer)
     found = reproduce(arguments.model, tracking_uri(plan.tracking, project.root), project.root, Trust.of(plan.team))
     if key is not None:

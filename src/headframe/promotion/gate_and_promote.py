@@ -9,6 +9,7 @@ from headframe.errors import HeadframeError, Refused, Unavailable, refuse_if
 from headframe.gates.judge import judge_version
 from headframe.gates.report import GateReport
 from headframe.ledger.entries import champion_entry
+from headframe.permissions import require_own
 from headframe.places import Places
 from headframe.promotion.rules import requires_others
 from headframe.records import Decision, RegisteredPlan
@@ -38,12 +39,13 @@ def decide(
     Raises:
         Refused: the signer may not, the alias was moved without the ledger, or a record that the decision rests on is
             not what was signed.
-        HeadframeError: MLflow or the ledger cannot be reached or written.
+        HeadframeError: MLflow or the ledger cannot be reached or written, or others can write to the project.
     """
     from headframe.promotion.promote import promote  # noqa: PLC0415 - SQLAlchemy, which no stored decision needs
     from headframe.promotion.run_gates import run_gates  # noqa: PLC0415 - as this
     from headframe.promotion.service import PromotionService, alias_mismatch  # noqa: PLC0415 - as this
 
+    require_own(places.root)
     key = own_key()
     uri = places.tracking_uri
     service = PromotionService(promotion, Trust.of(team), uri, places.root)

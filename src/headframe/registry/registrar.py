@@ -25,6 +25,7 @@ from headframe.config.plan.promotion import TeamConfig
 from headframe.config.project import Project
 from headframe.errors import HeadframeError, Refused, Unavailable
 from headframe.evaluation.layout import CARD, METRICS, PLOTS, REPORT, SLICES
+from headframe.permissions import require_own
 from headframe.prediction.layout import (
     BUNDLE,
     COST,
@@ -73,6 +74,7 @@ class Registrar:
     def complete(self) -> Registered:
         """Do what is not done yet; see `headframe.registry.register.register`."""
         request, key = self.request, self.request.key
+        require_own(request.root)
         require_signer(self.team)
         locks = Project(request.root).state / "locks"
         locks.mkdir(parents=True, exist_ok=True)

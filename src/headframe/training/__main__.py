@@ -12,6 +12,7 @@ from headframe.config.project import Project
 from headframe.errors import INTERRUPTED, ConfigurationError, HeadframeError
 from headframe.garbage import collect_rarely
 from headframe.library_warnings import shorten_warnings
+from headframe.permissions import keep_private
 from headframe.processes import exit_code
 from headframe.training import environment_of
 
@@ -78,5 +79,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    keep_private()  # a launcher may start this on another machine
     signal.signal(signal.SIGTERM, _end)
     sys.exit(main())
