@@ -46,6 +46,24 @@ class DataError(HeadframeError):
     exit_code = 3
 
 
+class RowError(DataError):
+    """A row is not what its contract says.
+
+    Args:
+        before: the message up to the number of the row.
+        row: from 1, in what was looked at.
+        after: the rest of the message.
+    """
+
+    def __init__(self, before: str, row: int, after: str) -> None:
+        super().__init__(f"{before} in row {row}{after}")
+        self._before, self._row, self._after = before, row, after
+
+    def behind(self, rows: int) -> "RowError":
+        """Return the same error as counted from so many rows before."""
+        return RowError(self._before, self._row + rows, self._after)
+
+
 class Refused(HeadframeError):
     """A proof is missing, or does not hold: a gate, an approval, a signature, a digest."""
 

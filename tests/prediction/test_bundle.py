@@ -16,6 +16,7 @@ from torch import nn
 
 from headframe.config.build import build
 from headframe.config.plan.component import Component
+from headframe.config.plan.data import ColumnContract
 from headframe.config.plan.learner import LearnerConfig
 from headframe.config.plan.task import TaskConfig
 from headframe.config.plan.trainer import TrainerConfig
@@ -64,6 +65,10 @@ def learner(model: dict[str, Any], features: dict[str, Any], task: str) -> Learn
 READER = Component(target="headframe.datasets.readers.delimited.Delimited", missing=[])  # empty text is text
 
 
+def unbounded(rows: pa.Table) -> dict[str, ColumnContract]:
+    return {name: ColumnContract(dtype="string") for name in rows.column_names}
+
+
 @dataclass
 class Case:
     """A model in memory, what saves it, and rows to predict."""
@@ -83,7 +88,8 @@ def case(
     encoder, built = build(chosen.features.encoder), build(component)
     encoder.fit(rows, tuple(rows.column_names))
     built.fit(target)
-    manifest = ModelManifest("toy", rows.schema, READER, chosen, component)
+    free = unbounded(rows)
+    manifest = ModelManifest("toy", rows.schema, READER, free, chosen, component)
     if model["_target_"].startswith("sklearn"):
         trained = EstimatorModel(build(chosen.model), built.outputs, classifies=task["kind"] == "classification")
         inputs, targets = encoder.encode(rows), built.encode(target)
@@ -92,12 +98,12 @@ def case(
             inputs = np.stack([inputs[start : start + encoder.lookback] for start in starts])
             targets = np.stack([targets[start + encoder.lookback :][: built.horizon] for start in starts])
         trained.fit(inputs, targets, built.example_weights(targets) if task["kind"] == "classification" else None)
-        predictor = make_predictor(rows.schema, build(READER), built, encoder, trained)
+        predictor = make_predictor(rows.schema, build(READER), built, encoder, trained, contract=free)
         return Case(rows, predictor, lambda folder: save_model(folder, manifest, encoder, built, trained), manifest)
     torch.manual_seed(3)
     network: nn.Module = build(chosen.model, encoder.spec(), built.outputs)
     network.train()
-    predictor = make_predictor(rows.schema, build(READER), built, encoder, network)
+    predictor = make_predictor(rows.schema, build(READER), built, encoder, network, contract=free)
     return Case(rows, predictor, lambda folder: save_model(folder, manifest, encoder, built, network), manifest)
 
 
@@ -223,7 +229,7 @@ def ensemble(tmp_path: Path, combiner: str = "Weighted") -> tuple[Case, dict[str
     encoded = first.predictor.task.scores(first.predictor.task.encode(first.rows))
     target = np.stack([encoded[start + 12 : start + 15] for start in range(60 - 12 - 3 + 1)])
     fitted.fit(scores[:, : len(target)], target, probabilities=False)
-    manifest = ModelManifest("toy", first.rows.schema, READER, whole, first.manifest.task)
+    manifest = ModelManifest("toy", first.rows.schema, READER, unbounded(first.rows), whole, first.manifest.task)
     folder = tmp_path / "whole"
     save_ensemble(folder, manifest, first.predictor.task, {name: tmp_path / name for name in members}, fitted)
     predictor = EnsemblePredictor(

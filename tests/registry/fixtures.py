@@ -188,7 +188,16 @@ def train(plan: Plan, data: Ingested, root: Path, name: str = "trained", steps: 
         encoder, copies = examples.encoder, tuple(examples.copies.tolist())
         training = prepared.rows.take(pa.array(np.unique(examples.train)))
     schema, series = prepared.schema, prepared.series
-    manifest = ModelManifest(plan.dataset.name, schema, plan.dataset.reader, plan.learner, plan.task, copies, series)
+    manifest = ModelManifest(
+        plan.dataset.name,
+        schema,
+        plan.dataset.reader,
+        plan.dataset.contract.columns,
+        plan.learner,
+        plan.task,
+        copies,
+        series,
+    )
     bundle = folder / "bundle"
     if plan.model.target.startswith("sklearn"):
         model = EstimatorModel(LogisticRegression(tol=0.05, max_iter=1000), task.outputs, classifies=True)

@@ -101,7 +101,7 @@ def scorer(settings: dict[str, Any], root: Path, mirror: Path | None, gives: str
     torch.manual_seed(0)
     model = build(learner.model, encoder.spec(), task.outputs)
     schema = pa.schema([rows.schema.field(name) for name in dataset.inputs])
-    manifest = ModelManifest(dataset.name, schema, dataset.reader, learner, component)
+    manifest = ModelManifest(dataset.name, schema, dataset.reader, dataset.contract.columns, learner, component)
     save_model(root / "bundle", manifest, encoder, task, model)
     return Scorer(dataset, root, mirror, load_predictor(root / "bundle"))
 

@@ -127,6 +127,15 @@ def test_a_forecast_goes_on_from_the_last_row(world: World, tmp_path: Path, monk
     assert found.drop_columns(["after"]).equals(world.made["etth1"].predictor.predict(last).combine_chunks())
 
 
+def test_a_repeated_history_names_the_rows_of_the_file(world: World, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(batch, "BATCHES", 1)
+    table = Table.open(world.root / "data" / "etth1").read().slice(0, BATCH + 100)
+    again = pa.concat_tables([table.slice(BATCH + 95, 1), table])
+    source = _written(again, tmp_path / "history.parquet")
+    with pytest.raises(DataError, match=rf"in rows 1 and {BATCH + 97}, but a series has one row for each time"):
+        _predict(world, "etth1", source, tmp_path / "scored.parquet")
+
+
 WRONG: dict[str, tuple[str, str, bytes, type[Exception], str]] = {
     "missing column": (
         "sms_spam", "rows.csv", b"txt\nhello\n", DataError,
@@ -193,7 +202,7 @@ def test_a_wrong_row_is_named_by_its_number_in_the_file(world: World, tmp_path: 
     monkeypatch.setattr(batch, "BATCHES", 1)
     texts = ["a"] * (BATCH + 3) + [None]
     source = _written(pa.table({"text": pa.array(texts, pa.string())}), tmp_path / "rows.parquet")
-    with pytest.raises(DataError, match=rf"rows.parquet, in the part that begins with row {BATCH + 1}: .* row 4\b"):
+    with pytest.raises(DataError, match=rf"rows.parquet: .* row {BATCH + 4}\b"):
         _predict(world, "sms_spam", source, tmp_path / "scored.parquet")
 
 

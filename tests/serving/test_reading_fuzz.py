@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headframe.config.build import build
-from headframe.config.plan.data import DatasetConfig
+from headframe.config.plan.data import ColumnContract, DatasetConfig
 from headframe.datasets.ingest import ingest
 from headframe.datasets.table import Table
 from headframe.errors import DataError, HeadframeError
@@ -115,7 +115,12 @@ def predictor_of(dataset: DatasetConfig, rows: pa.Table) -> Predictor:
     weights = np.random.default_rng(0).normal(size=encoder.spec().shape)
     schema = pa.schema([rows.schema.field(name) for name in dataset.inputs])
     return SinglePredictor(
-        schema, build(dataset.reader), task, encoder, lambda inputs: (inputs @ weights)[:, np.newaxis]
+        schema,
+        build(dataset.reader),
+        task,
+        encoder,
+        lambda inputs: (inputs @ weights)[:, np.newaxis],
+        contract=dataset.contract.columns,
     )
 
 
@@ -214,7 +219,14 @@ def test_rest_answers_through_the_application_as_the_fuzz_reads_requests() -> No
     from headframe.datasets.readers.delimited import Delimited
 
     weights = np.ones(encoder.spec().shape)
-    predictor = SinglePredictor(rows.select(["a"]).schema, Delimited(), task, encoder, lambda x: (x @ weights)[:, None])
+    predictor = SinglePredictor(
+        rows.select(["a"]).schema,
+        Delimited(),
+        task,
+        encoder,
+        lambda x: (x @ weights)[:, None],
+        contract={"a": ColumnContract(dtype="string")},
+    )
     status, body = send_request(predictor, ModelVersion("m", 1), rows.select(["a"]))
     found = [row["prediction"] for row in json.loads(body)["predictions"]]
     assert (status, found) == (200, posted(predictor, "a\nx\ny\n", "text/csv"))

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headframe.errors import DataError
+from headframe.errors import DataError, RowError
 
 
 def number_column(rows: pa.Table, name: str) -> np.ndarray:
@@ -25,9 +25,7 @@ def number_column(rows: pa.Table, name: str) -> np.ndarray:
     values = pc.cast(plain, pa.float64(), safe=False).to_numpy()
     infinite = np.flatnonzero(np.isinf(values))
     if len(infinite):
-        row = infinite[0] + 1
-        msg = f"column {name!r} holds infinity in row {row}; clean the data or leave the row out"
-        raise DataError(msg)
+        raise RowError(f"column {name!r} holds infinity", int(infinite[0]) + 1, "; clean the data or leave the row out")
     return np.asarray(values, dtype=np.float64)
 
 
@@ -42,8 +40,7 @@ def number_columns(rows: pa.Table, names: tuple[str, ...]) -> np.ndarray:
         values[:, position] = number_column(rows, name)
         empty = np.flatnonzero(np.isnan(values[:, position]))
         if len(empty):
-            msg = f"column {name!r} is empty or NaN in row {empty[0] + 1}, but every row needs a number"
-            raise DataError(msg)
+            raise RowError(f"column {name!r} is empty or NaN", int(empty[0]) + 1, ", but every row needs a number")
     return values
 
 
@@ -77,8 +74,7 @@ def text_column(rows: pa.Table, name: str) -> list[str]:
         raise DataError(f"column {name!r} holds {column.type}, but text was expected")
     if column.null_count:
         row = first_empty(column)
-        msg = f"column {name!r} has no text in row {row}; every row needs one, even if only a blank"
-        raise DataError(msg)
+        raise RowError(f"column {name!r} has no text", row, "; every row needs one, even if only a blank")
     return [str(text) for text in column.to_pylist()]
 
 

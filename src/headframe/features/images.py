@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from typing_extensions import override
 
-from headframe.errors import DataError
+from headframe.errors import DataError, RowError
 from headframe.features.base import Encoder
 from headframe.features.columns import first_empty
 from headframe.features.spec import IMAGE, InputSpec
@@ -86,8 +86,7 @@ def _batches(rows: pa.Table, name: str) -> Iterator[np.ndarray]:
         msg = f"column {name!r} holds {kind}, but images were expected: uint8 tensors (height, width, channels)"
         raise DataError(msg)
     if column.null_count:
-        msg = f"column {name!r} has no image in row {first_empty(column)}; leave the row out"
-        raise DataError(msg)
+        raise RowError(f"column {name!r} has no image", first_empty(column), "; leave the row out")
     for chunk in column.chunks:
         for start in range(0, len(chunk), AT_ONCE):
             pixels = chunk.slice(start, AT_ONCE).to_numpy_ndarray()

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from headframe.config.ranges import Count, InputColumn
 from headframe.digests import Record
-from headframe.errors import DataError, some
+from headframe.errors import DataError, RowError, some
 from headframe.features.base import Encoder
 from headframe.features.columns import is_text, mean_and_std, number_column
 from headframe.features.spec import InputSpec
@@ -114,9 +114,9 @@ class Tabular(Encoder):
             values = number_column(rows, number.column)
             missing = np.isnan(values)
             if missing.any() and not number.missing:
-                where = np.flatnonzero(missing)[0] + 1
-                msg = f"column {number.column!r} is empty or NaN in row {where}, "
-                raise DataError(msg + "which no training row was; fill it or leave the row out")
+                row = int(np.flatnonzero(missing)[0]) + 1
+                advice = ", which no training row was; fill it or leave the row out"
+                raise RowError(f"column {number.column!r} is empty or NaN", row, advice)
             values = self._in_log(number.column, np.where(missing, number.median, values))
             encoded[:, position] = (values - number.mean) / number.deviation
             if self.indicator and number.missing:

@@ -21,6 +21,7 @@ from torch import nn
 
 from headframe.config.build import build
 from headframe.config.plan.component import Component
+from headframe.config.plan.data import ColumnContract
 from headframe.config.plan.learner import LearnerConfig
 from headframe.config.plan.model import EnsembleConfig, ModelConfig
 from headframe.config.plan.task import TaskConfig
@@ -36,7 +37,7 @@ from headframe.replace_folder import replace_folder
 from headframe.series.series import Series
 from headframe.tasks.base import Task
 
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class ModelManifest:
         dataset: name of the data set it was trained on.
         schema: the data set's raw input columns, and its column of time where an example is a window.
         reader: how the data set's files are read.
+        contract: what the data set's contract says of these columns, and maybe of others.
         learner: everything that decided the weights.
         task: which task, with its settings.
         copies: which of the training and validation rows it did not learn from, as they equal rows that it is measured
@@ -57,6 +59,7 @@ class ModelManifest:
     dataset: str
     schema: pa.Schema
     reader: Component
+    contract: Mapping[str, ColumnContract]
     learner: LearnerConfig
     task: TaskConfig
     copies: tuple[int, ...] = ()
@@ -125,6 +128,10 @@ def _save(folder: Path, manifest: ModelManifest, task: Task, write: Callable[[Pa
             "dataset": manifest.dataset,
             "columns": schema_to_json(manifest.schema),
             "reader": manifest.reader.model_dump(mode="json"),
+            "contract": {
+                name: manifest.contract[name].model_dump(mode="json", exclude_defaults=True)
+                for name in manifest.schema.names
+            },
             "copies": list(manifest.copies),
             "series": None if manifest.series is None else manifest.series.model_dump(mode="json"),
             "learner": manifest.learner.model_dump(mode="json"),
@@ -164,6 +171,7 @@ def load_predictor(
         component = TaskConfig.model_validate(manifest["task"]["component"], context=context)
         reader = Component.model_validate(manifest["reader"], context=context)
         series = None if manifest["series"] is None else Series.model_validate(manifest["series"], context=context)
+        contract = {name: ColumnContract.model_validate(each) for name, each in manifest["contract"].items()}
     except ValidationError as error:
         reason = error.errors(include_url=False)[0]["msg"]
         raise DataError(f"the bundle {folder} cannot be loaded: {reason}") from error
@@ -190,7 +198,15 @@ def load_predictor(
         model = _network(folder / WEIGHTS, learner.model, encoder.spec(), task.outputs)
     schema = schema_from_json(manifest["columns"])
     return make_predictor(
-        schema, build(reader), task, encoder, model, batch_size=batch_size, device=device, series=series
+        schema,
+        build(reader),
+        task,
+        encoder,
+        model,
+        contract=contract,
+        batch_size=batch_size,
+        device=device,
+        series=series,
     )
 
 
@@ -207,7 +223,10 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         msg = f"{MANIFEST} in the bundle {folder} can no longer be read ({error}); fetch the model again"
         raise DataError(msg) from error
     if version != FORMAT:
-        raise DataError(f"{path} has format {version}, but this version of Headframe reads {FORMAT}; train it again")
+        raise DataError(
+            f"{path} has format {version}, but this version of Headframe reads {FORMAT}: the model must be trained "
+            "again"
+        )
     _require_digest(digest(manifest), expected, MANIFEST, folder)
     for name, checksum in manifest["files"].items():
         if not (folder / name).is_file():

@@ -12,8 +12,10 @@ import torch
 from torch import nn
 from typing_extensions import override
 
+from headframe.config.plan.data import ColumnContract
+from headframe.datasets.constraints import RowConstraints
 from headframe.datasets.readers.base import Reader
-from headframe.errors import DataError
+from headframe.errors import DataError, RowError
 from headframe.features.base import Encoded, Encoder, finite
 from headframe.prediction.schema import cast_table
 from headframe.series.series import Series
@@ -62,14 +64,25 @@ class Predictor(ABC):
     Attributes:
         schema: the raw columns it takes, as an Arrow schema.
         reader: reads files as those of the data set were read; its rules for cells apply to all text that comes.
+        constraints: on the columns it takes, which each row keeps.
         task: what is predicted.
         lookback: rows that one example needs; 0 where one row is one example.
         series: how rows follow each other, where an example is a window of them.
     """
 
-    def __init__(self, schema: pa.Schema, reader: Reader, task: Task, lookback: int, series: Series | None) -> None:
+    def __init__(
+        self,
+        schema: pa.Schema,
+        reader: Reader,
+        task: Task,
+        lookback: int,
+        *,
+        contract: Mapping[str, ColumnContract],
+        series: Series | None,
+    ) -> None:
         self.schema = schema
         self.reader = reader
+        self.constraints = RowConstraints({name: contract[name] for name in schema.names})
         self.task = task
         self.lookback = lookback
         self.series = series
@@ -78,6 +91,18 @@ class Predictor(ABC):
     def horizon(self) -> int:
         """Rows that one prediction is about; 0 where one row has one prediction."""
         return self.task.horizon
+
+    @final
+    def checked(self, rows: pa.Table) -> pa.Table:
+        """Return the model's columns of raw rows in its types, as the data set's contract has them.
+
+        Raises:
+            DataError: a column is missing or of another type.
+            RowError: a cell holds no value, or one that the contract forbids.
+        """
+        columns = cast_table(rows, self.schema, self.reader.cells)
+        self.constraints.require(columns)
+        return columns
 
     @final
     def scores(self, rows: pa.Table, starts: np.ndarray | None = None) -> np.ndarray:
@@ -89,11 +114,10 @@ class Predictor(ABC):
                 without it. Only where `lookback` is not 0. Where gaps are filled, windows end where they would without.
 
         Raises:
-            DataError: a column is missing, of another type, holds no value where the data set has one in each row, or
-                holds what cannot be encoded; too few rows for a window; rows of one time, of another frequency than in
-                training, or a gap in a window.
+            DataError: as `checked` raises; or a column holds what cannot be encoded; too few rows for a window; rows of
+                one time, of another frequency than in training, or a gap in a window.
         """
-        columns = cast_table(rows, self.schema, self.reader.cells)
+        columns = self.checked(rows)
         if self.lookback:
             return self._scores(*self._windows(columns, starts))
         if starts is not None:
@@ -101,23 +125,30 @@ class Predictor(ABC):
         return self._scores(columns, None)
 
     @final
-    def predict(self, rows: pa.Table) -> pa.Table:
+    def predict(self, rows: pa.Table, numbers: np.ndarray | None = None) -> pa.Table:
         """Return the columns that a user reads: one row a row, or the steps after the last row.
+
+        Args:
+            rows: as `scores` takes them.
+            numbers: of the rows of a history, for messages; from 1 without them.
 
         Raises:
             DataError: as `scores` does.
         """
         if not self.lookback:
             return self.task.decode(self.scores(rows))
-        history, starts = self._windows(cast_table(rows, self.schema, self.reader.cells), None, last=True)
+        history, starts = self._windows(self.checked(rows), None, numbers, last=True)
         return self.task.decode(self._scores(history, starts))
 
-    def _windows(self, rows: pa.Table, starts: np.ndarray | None, *, last: bool = False) -> tuple[pa.Table, np.ndarray]:
+    def _windows(
+        self, rows: pa.Table, starts: np.ndarray | None, numbers: np.ndarray | None = None, *, last: bool = False
+    ) -> tuple[pa.Table, np.ndarray]:
         """Return rows in order of time with their gaps filled, and where the windows among them begin.
 
         Args:
             rows: the model's columns.
             starts: see `scores`.
+            numbers: see `predict`.
             last: whether only the window that ends with the newest row is wanted.
         """
         length, given = self.lookback, rows.num_rows
@@ -127,7 +158,7 @@ class Predictor(ABC):
         runs = np.zeros(given, dtype=np.int64)
         if self.series is not None:
             if starts is None:
-                rows = self.series.in_order(rows)
+                rows = self.series.in_order(rows, numbers)
             if last:
                 rows = rows.slice(max(0, given - length))
             laid_out = self.series.lay_out(rows)
@@ -170,11 +201,13 @@ class SinglePredictor(Predictor):
         encoder: Encoder,
         model: EncodedModel,
         *,
+        contract: Mapping[str, ColumnContract],
         batch_size: int = BATCH,
         series: Series | None = None,
     ) -> None:
         names = dict.fromkeys((*encoder.columns, *([series.time] if series else [])))
-        super().__init__(pa.schema([schema.field(name) for name in names]), reader, task, encoder.lookback, series)
+        own = pa.schema([schema.field(name) for name in names])
+        super().__init__(own, reader, task, encoder.lookback, contract=contract, series=series)
         self.encoder = encoder
         self.model = model
         self.batch_size = batch_size
@@ -186,7 +219,10 @@ class SinglePredictor(Predictor):
         found = np.empty((many, *self.task.outputs))
         for start in range(0, many, self.batch_size):
             if starts is None or encoded is None:
-                inputs = self.encoder.encode(rows.slice(start, self.batch_size))
+                try:
+                    inputs = self.encoder.encode(rows.slice(start, self.batch_size))
+                except RowError as error:
+                    raise error.behind(start) from error
             else:
                 inputs = encoded[starts[start : start + self.batch_size, np.newaxis] + np.arange(self.lookback)]
             found[start : start + self.batch_size] = self._batch_scores(inputs, start)
@@ -215,7 +251,9 @@ class EnsemblePredictor(Predictor):
         fields = {field.name: field for member in members.values() for field in member.schema}
         first = next(iter(members.values()))  # all have the reader and the series of one data set
         lookback = max(member.lookback for member in members.values())
-        super().__init__(pa.schema(list(fields.values())), first.reader, task, lookback, first.series)
+        contract = {name: each for member in members.values() for name, each in member.constraints.contract.items()}
+        schema = pa.schema(list(fields.values()))
+        super().__init__(schema, first.reader, task, lookback, contract=contract, series=first.series)
         self.members = dict(members)
         self.combiner = combiner
 
@@ -235,10 +273,13 @@ def make_predictor(
     encoder: Encoder,
     model: Any,
     *,
+    contract: Mapping[str, ColumnContract],
     batch_size: int = BATCH,
     device: str = "cpu",
     series: Series | None = None,
 ) -> SinglePredictor:
     """Return the predictor of a model in memory: a network, or an `EstimatorModel`."""
     outputs = NetworkModel(model, device) if isinstance(model, nn.Module) else model
-    return SinglePredictor(schema, reader, task, encoder, outputs, batch_size=batch_size, series=series)
+    return SinglePredictor(
+        schema, reader, task, encoder, outputs, contract=contract, batch_size=batch_size, series=series
+    )

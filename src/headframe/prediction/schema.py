@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from headframe.cells.rules import CellRules
 from headframe.digests import load_json
-from headframe.errors import DataError, first_line, some
+from headframe.errors import DataError, RowError, first_line, some
 from headframe.features.columns import first_empty, is_text
 from headframe.series.zones import is_zoned, parse_zoned, why_no_time
 
@@ -82,8 +82,7 @@ def _cast_filled(column: pa.ChunkedArray, field: pa.Field, cells: CellRules) -> 
         cast = cells.clean_numbers(cast)
     if cast.null_count and not field.nullable:
         row = first_empty(cast)
-        msg = f"column {field.name!r} has no value in row {row}, which the data set's contract forbids"
-        raise DataError(msg)
+        raise RowError(f"column {field.name!r} has no value", row, ", which the data set's contract forbids")
     return cast
 
 
@@ -138,7 +137,7 @@ def _zoned(column: Any, field: pa.Field) -> pa.Array:
     if len(lost):
         row = int(lost[0])
         reason = wrong.get(row) or why_no_time(texts[row].as_py(), field)
-        raise DataError(f"column {field.name!r} holds {texts[row].as_py()!r} in row {row + 1}, {reason}")
+        raise RowError(f"column {field.name!r} holds {texts[row].as_py()!r}", row + 1, f", {reason}")
     return times
 
 
@@ -149,9 +148,11 @@ def _require_exact(floats: Any, name: str) -> None:
     if len(inexact):
         row = int(inexact[0])
         held = str(wide[row].as_py()).removesuffix(".0")
-        raise DataError(
-            f"column {name!r} holds {held} as a float in row {row + 1}; from {EXACT} on a float stands for several "
-            "whole numbers, so give whole numbers as such, without a decimal point"
+        raise RowError(
+            f"column {name!r} holds {held} as a float",
+            row + 1,
+            f"; from {EXACT} on a float stands for several whole numbers, so give whole numbers as such, without a "
+            "decimal point",
         )
 
 
@@ -234,20 +235,23 @@ def to_column(values: Any, field: pa.Field) -> pa.Array:
     except UnicodeEncodeError as error:
         raise DataError(f"column {field.name!r} holds text that is no Unicode: {first_line(error)}") from error
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
-        raise DataError(f"column {field.name!r} {_fault(values, error)}") from error
+        raise _fault(field.name, values, error) from error
     if isinstance(values, list) and not pa.types.is_boolean(given.type) and bool in set(map(type, values)):
         position = next(place for place, value in enumerate(values, start=1) if isinstance(value, bool))
-        msg = f"column {field.name!r} holds a truth value in row {position}, but {type_name(field.type)} was expected"
-        raise DataError(msg)  # Arrow would take it for 0 or 1 among numbers
+        but = f", but {type_name(field.type)} was expected"
+        raise RowError(
+            f"column {field.name!r} holds a truth value", position, but
+        )  # Arrow would take it for 0 or 1 among numbers
     return cast_column(given, field, parse_times=True)  # JSON and CSV have no type for times
 
 
-def _fault(values: Any, error: Exception) -> str:
+def _fault(name: str, values: Any, error: Exception) -> DataError:
     """Return what is wrong with values of which Arrow makes no column."""
     for row, value in enumerate(values, start=1):
         if isinstance(value, int) and not -(2**63) <= value < 2**63:
-            return f"holds {str(value)[:SHOWN]} in row {row}, a whole number that 64 bits cannot hold"
-    return f"mixes types that do not fit one column: {first_line(error)}"
+            held = f"column {name!r} holds {str(value)[:SHOWN]}"
+            return RowError(held, row, ", a whole number that 64 bits cannot hold")
+    return DataError(f"column {name!r} mixes types that do not fit one column: {first_line(error)}")
 
 
 def to_frame(rows: pa.Table) -> pd.DataFrame:

@@ -79,30 +79,37 @@ def examine(times: Times, name: str, every: str | None, first: pa.Table | None =
     return SeriesFindings(chosen, every is None, "", named, len(behind), int((apart - 1).sum()), doubted)
 
 
-def disorder(times: Times, name: str) -> str:
-    """Describe the first row that is not later than the row before it; empty where there is none."""
+def disorder(times: Times, name: str, numbers: np.ndarray | None = None) -> str:
+    """Describe the first row that is not later than the row before it; empty where there is none.
+
+    Args:
+        times: of the rows.
+        name: of their column.
+        numbers: of the rows, for the message; from 1 without them.
+    """
     back = np.flatnonzero(~(times[1:] > times[:-1]))
     if not len(back):
         return ""
     row = int(back[0]) + 1
+    before, number = (row, row + 1) if numbers is None else sorted(numbers[row - 1 : row + 1].tolist())
     again = times[row : row + 1]
     repeated = (times[:row] == again[0]).any()
     if repeated and (zone := _clocks(again, "ambiguous")):
         return (
-            f"column {name!r} has {again[0]} twice, the second time in row {row + 1}, as where clocks are set back at "
+            f"column {name!r} has {again[0]} twice, the second time in row {number}, as where clocks are set back at "
             f"the end of daylight saving, and both are true; name the time zone, as contract.columns.{name}.zone={zone}"
         )
     if again[0] == times[row - 1]:
         return (
-            f"column {name!r} has {again[0]} in rows {row} and {row + 1}, but a series has one row for each time; "
+            f"column {name!r} has {again[0]} in rows {before} and {number}, but a series has one row for each time; "
             "where several series share the table, choose one, and where a reading repeats, keep one of them"
         )
     if repeated:
         return (
-            f"column {name!r} has {again[0]} again in row {row + 1}, but a series has one row for each time; where "
+            f"column {name!r} has {again[0]} again in row {number}, but a series has one row for each time; where "
             "several series share the table, choose one"
         )
-    return f"column {name!r} does not ascend: row {row + 1} has {again[0]} after {times[row - 1]}; sort it by time"
+    return f"column {name!r} does not ascend: row {number} has {again[0]} after {times[row - 1]}; sort it by time"
 
 
 def off_step(times: Times, name: str, every: str) -> str:

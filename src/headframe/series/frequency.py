@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pandas.tseries.frequencies import to_offset
 
-from headframe.errors import DataError
+from headframe.errors import DataError, RowError
 
 Times: TypeAlias = pd.DatetimeIndex | np.ndarray
 """The column of time of a series: moments, or counts as int64 or float64 (rows,)."""
@@ -33,7 +33,7 @@ def read_times(rows: pa.Table, name: str) -> Times:
     column = rows.column(name)
     if column.null_count:
         empty = column.is_null().index(value=True).as_py()
-        raise DataError(f"column {name!r} has no time in row {empty + 1}; each row of a series has one")
+        raise RowError(f"column {name!r} has no time", empty + 1, "; each row of a series has one")
     if pa.types.is_date(column.type):
         column = pc.cast(column, pa.timestamp("us"))
     if pa.types.is_timestamp(column.type):

@@ -6,6 +6,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from headframe.config.build import build
 from headframe.config.plan.component import Component
@@ -69,14 +70,20 @@ class Series(Record):
             )
         return cls(time=dataset.time, every=found.every, gaps=dataset.gaps)
 
-    def in_order(self, rows: pa.Table) -> pa.Table:
+    def in_order(self, rows: pa.Table, numbers: np.ndarray | None = None) -> pa.Table:
         """Return rows sorted by time.
+
+        Args:
+            rows: in any order.
+            numbers: of the rows, for messages; from 1 without them.
 
         Raises:
             DataError: a time is missing or came twice.
         """
-        ordered = rows.sort_by(self.time)
-        if fault := disorder(read_times(ordered, self.time), self.time):
+        order = pc.sort_indices(rows, [(self.time, "ascending")])
+        ordered = rows.take(order)
+        numbers = np.asarray(order) + 1 if numbers is None else numbers[np.asarray(order)]
+        if fault := disorder(read_times(ordered, self.time), self.time, numbers):
             raise DataError(fault)
         return ordered
 

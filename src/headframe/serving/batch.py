@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
 from headframe.digests import atomic_file, file_digest
-from headframe.errors import ConfigurationError, DataError, HeadframeError
+from headframe.errors import ConfigurationError, DataError, HeadframeError, RowError
 from headframe.records import Predicted
 from headframe.serving.resolve_champion import open_served_version
 
@@ -65,7 +65,7 @@ def write_predicted_rows(predictor: Predictor, source: str, target: Path, root: 
     from headframe.serving.input_files import open_rows  # noqa: PLC0415 - the command line imports this module
 
     rows = open_rows(source, root, predictor.schema, predictor.reader, BATCHES * BATCH)
-    predictions = _forecast(predictor, rows) if predictor.lookback else _row_by_row(predictor, rows, source)
+    predictions = _forecast(predictor, rows, source) if predictor.lookback else _row_by_row(predictor, rows, source)
     first = next(predictions)  # errors of the source are raised before a file is created
     written = 0
     with ExitStack() as stack:
@@ -93,26 +93,36 @@ def _row_by_row(predictor: Predictor, rows: Rows, source: str) -> Rows:
     for table in rows:
         try:
             predicted = predictor.predict(table.remove_column(0))
-        except DataError as error:  # which counts rows from the beginning of this table
+        except RowError as error:  # which counts rows from the beginning of this table
+            raise DataError(f"{source}: {error.behind(start)}") from error
+        except DataError as error:
             where = f", in the part that begins with row {start + 1}" if start else ""
             raise DataError(f"{source}{where}: {error}") from error
         yield predicted.add_column(0, "row_id", table.column(0))
         start += table.num_rows
 
 
-def _forecast(predictor: Predictor, rows: Rows) -> Rows:
+def _forecast(predictor: Predictor, rows: Rows, source: str) -> Rows:
     import pyarrow as pa  # noqa: PLC0415 - the command line imports this module
 
     from headframe.features.columns import free_name  # noqa: PLC0415 - the command line imports this module
 
     history: pa.Table | None = None
+    start = 0
+    number = free_name("number", predictor.schema.names)
     for table in rows:
+        try:
+            predictor.checked(table)  # those that are too old for a window as well
+        except RowError as error:
+            raise DataError(f"{source}: {error.behind(start)}") from error
+        table = table.append_column(number, pa.array(range(start + 1, start + 1 + table.num_rows)))  # noqa: PLW2901
+        start += table.num_rows
         longer = table if history is None else pa.concat_tables([history, table])
         if predictor.series is not None:
             longer = longer.sort_by(predictor.series.time)
         history = longer.slice(max(0, longer.num_rows - predictor.lookback)).combine_chunks()
     if history is not None:
-        forecast = predictor.predict(history.remove_column(0))
+        forecast = predictor.predict(history.select(predictor.schema.names), history.column(number).to_numpy())
         last = history.column(0)[-1].as_py()
         yield forecast.add_column(
             0, free_name("after", forecast.column_names), pa.array([last] * forecast.num_rows, pa.string())

@@ -15,7 +15,7 @@ from headframe.datasets.readers.base import ReadBatch, Reader, RejectedRow, open
 from headframe.datasets.readers.delimited import Delimited, text_reader
 from headframe.datasets.readers.lines import Row, rows_of
 from headframe.datasets.table import TABLE, Table
-from headframe.errors import ConfigurationError, DataError, first_line, some
+from headframe.errors import ConfigurationError, DataError, RowError, first_line, some
 from headframe.features.columns import is_text
 from headframe.prediction.schema import (
     parse_json,
@@ -143,7 +143,7 @@ def _parquet(path: Path, schema: pa.Schema, size: int) -> Rows:
             for batch in file.iter_batches(size, columns=wanted):
                 rows = pa.table(batch)
                 rows.validate(full=True)  # text may be no UTF-8
-                with _rows_from(path, "row", start):
+                with _rows_from(path, start):
                     shaped = _in_shape(rows, schema)
                     if len(wanted) > len(schema):
                         shaped = shaped.append_column(ROW_ID, _ids(rows.column(wanted[-1]), wanted[-1]))
@@ -156,12 +156,14 @@ def _parquet(path: Path, schema: pa.Schema, size: int) -> Rows:
 
 
 @contextmanager
-def _rows_from(path: Path, what: str, start: int) -> Iterator[None]:
+def _rows_from(path: Path, start: int) -> Iterator[None]:
     """Let an error that counts rows from the beginning of a part of a file say which part, and which file."""
     try:
         yield
+    except RowError as error:
+        raise DataError(f"{path}: {error.behind(start - 1)}") from error
     except DataError as error:
-        where = f", in the part that begins with {what} {start}" if start > 1 else ""
+        where = f", in the part that begins with row {start}" if start > 1 else ""
         raise DataError(f"{path}{where}: {error}") from error
 
 
@@ -189,17 +191,19 @@ def _in_shape(rows: pa.Table, schema: pa.Schema) -> pa.Table:
 
 def _json_lines(path: Path, schema: pa.Schema, size: int) -> Rows:
     came: set[str] = set()
+    start = 1
     with open_text(path) as lines:
         numbered = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
         while chosen := list(islice(numbered, size)):
             records = [_record(path, number, line, schema) for number, line in chosen]
             came.update(*records)
-            with _rows_from(path, "line", chosen[0][0]):
+            with _rows_from(path, start):
                 rows = to_table({name: [record.get(name) for record in records] for name in schema.names}, schema)
                 for name in [each for each in IDS if each in came and each not in schema.names][:1]:
                     ids = [_id(record.get(name), name, row) for row, record in enumerate(records, start=1)]
                     rows = rows.append_column(ROW_ID, to_column(ids, pa.field(name, pa.string())))
             yield rows
+            start += len(chosen)
     try:
         # An optional column may be left out, but one that never came is misspelt where an unknown name did.
         require_columns(came if came - {*schema.names, *IDS} else schema.names, schema)
@@ -210,8 +214,8 @@ def _json_lines(path: Path, schema: pa.Schema, size: int) -> Rows:
 def _id(value: Any, name: str, row: int) -> str | None:
     """Return the id that a record has, as text."""
     if value is not None and (isinstance(value, bool) or not isinstance(value, str | int)):
-        held = f"holds a {type(value).__name__} in row {row}"
-        raise DataError(f"column {name!r} names the rows, but {held}; write its names as text or whole numbers")
+        held = f"column {name!r} names the rows, but holds a {type(value).__name__}"
+        raise RowError(held, row, "; write its names as text or whole numbers")
     return None if value is None else str(value)
 
 

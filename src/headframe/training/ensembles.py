@@ -238,6 +238,7 @@ def _combine(job: TrainingJob, project: Project, prepared: PreparedData, folder:
             prepared.dataset.name,
             prepared.schema,
             prepared.dataset.reader,
+            prepared.dataset.contract.columns,
             learner,
             prepared.component,
             tuple(copies),

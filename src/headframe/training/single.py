@@ -57,7 +57,10 @@ def train_learner(job: TrainingJob, prepared: PreparedData, identity: str, folde
     copies = tuple(examples.copies.tolist())
     if copies:
         reporter.line(f"{len(copies):,} training or validation rows are copies for its features, and left out")
-    manifest = ModelManifest(dataset.name, schema, dataset.reader, learner, prepared.component, copies, series)
+    contract = dataset.contract.columns
+    manifest = ModelManifest(
+        dataset.name, schema, dataset.reader, contract, learner, prepared.component, copies, series
+    )
     reader = build(dataset.reader)
     history: list[Epoch] = []
     parameters, device = 0, "cpu"
@@ -79,6 +82,7 @@ def train_learner(job: TrainingJob, prepared: PreparedData, identity: str, folde
         task,
         encoder,
         model,
+        contract=contract,
         batch_size=learner.trainer.evaluation_batch_size,
         device=device,
         series=series,
@@ -87,7 +91,7 @@ def train_learner(job: TrainingJob, prepared: PreparedData, identity: str, folde
         indices, _ = prepared.measured(encoder.lookback)
         scores = scores_of(predictor, prepared, indices)
         # A registered model is loaded on a CPU, so that is where its probe is predicted, whatever trained it.
-        on_cpu = make_predictor(schema, reader, task, encoder, model, series=series)
+        on_cpu = make_predictor(schema, reader, task, encoder, model, contract=contract, series=series)
         write_outcome(folder, prepared, on_cpu, scores, history)
     return conclude(folder, identity, job.table, epochs=len(history), parameters=parameters, copies=len(copies))
 

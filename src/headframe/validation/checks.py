@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from headframe.config.plan.data import TableContract
+from headframe.datasets.constraints import entries, within
 from headframe.datasets.table import Table
 from headframe.digests import Record
 from headframe.errors import DataError
@@ -225,14 +226,8 @@ def _check_exactly(count: _RunningCount, column: pa.ChunkedArray) -> None:
     elif count.of.name == "arrow_between":
         for part in column.chunks:
             present = part.drop_null()
-            is_tensor = isinstance(part.type, pa.FixedShapeTensorType)
-            values = (present.to_numpy_ndarray() if is_tensor else present.to_numpy()).reshape(len(present), -1)
-            low, high = count.of.settings["min_value"], count.of.settings["max_value"]
-            fine = np.isfinite(values) if values.dtype.kind == "f" else np.ones_like(values, dtype=bool)
-            if low is not None:
-                fine &= values >= low
-            if high is not None:
-                fine &= values <= high
+            values = entries(present).reshape(len(present), -1)
+            fine = within(values, count.of.settings["min_value"], count.of.settings["max_value"])
             wrong = ~fine.all(axis=1)
             count.add(int(wrong.sum()), values[~fine][0] if wrong.any() else None)
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headframe.config.plan.data import EXACT_FLOAT, ColumnContract, TableContract
-from headframe.datasets.column_types.base import LARGEST, column_type
+from headframe.datasets.column_types.base import column_type
+from headframe.datasets.constraints import range_text, whole_pattern
 from headframe.datasets.schema import OWN
 from headframe.errors import some
 
@@ -75,18 +76,18 @@ def _column_expectations(column: str, contract: ColumnContract) -> Iterator[Expe
         # Great Expectations takes bounds as floats, which cannot tell large whole numbers apart.
         ours = of_type.arrays or any(isinstance(each, int) and abs(each) >= EXACT_FLOAT for each in (low, high))
         scope, name = ("arrow", "arrow_between") if ours else ("rows", "expect_column_values_to_be_between")
-        yield Expectation(scope, f"must be {_range_text(low, high)}", column, name, settings)
+        yield Expectation(scope, f"must be {range_text(low, high)}", column, name, settings)
     if contract.one_of is not None:
         allowed = list(contract.one_of)
         text = f"must be one of {some(allowed)}"
         yield Expectation("rows", text, column, "expect_column_values_to_be_in_set", {"value_set": allowed})
     if contract.min_length is not None or contract.max_length is not None:
         lengths = {"min_value": contract.min_length, "max_value": contract.max_length}
-        text = f"must have a length of {_range_text(contract.min_length, contract.max_length)}"
+        text = f"must have a length of {range_text(contract.min_length, contract.max_length)}"
         yield Expectation("rows", text, column, "expect_column_value_lengths_to_be_between", lengths)
     if contract.matches is not None:
         # Great Expectations searches; the whole string is meant.
-        regex = {"regex": rf"^(?:{contract.matches})\Z"}
+        regex = {"regex": whole_pattern(contract.matches)}
         text = f"must match {contract.matches}"
         yield Expectation("rows", text, column, "expect_column_values_to_match_regex", regex)
     if contract.unique:
@@ -116,21 +117,6 @@ def great_expectations() -> Any:
     import great_expectations.expectations  # noqa: PLC0415 - seconds
 
     return gx
-
-
-def _range_text(low: float | None, high: float | None) -> str:
-    bounds = []
-    if low not in {None, -LARGEST}:
-        bounds.append(f"at least {_number(low)}")
-    if high not in {None, LARGEST}:
-        bounds.append(f"at most {_number(high)}")
-    return " and ".join(bounds) or "finite"
-
-
-def _number(bound: float) -> str:
-    """Return a bound in few digits, or in all where few would be another number."""
-    short = f"{bound:g}"
-    return short if float(short) == bound else str(bound)
 
 
 def _class_name(expectation: str) -> str:

@@ -153,6 +153,7 @@ class TrainingDataConfig(Record):
     gaps: Component | None = None  # how rows that a series lacks are filled; else no window spans a gap
     split: Component
     repeats: bool = False  # whether rows with equal inputs are cases of their own, rather than copies of one
+    contract: TableContract  # rows to predict for keep it as well
 
     @property
     def target_columns(self) -> tuple[str, ...]:
@@ -171,7 +172,6 @@ class DatasetConfig(TrainingDataConfig):
     key: str | None = None  # column that identifies a row at its source; without one the other columns do
     tasks: Distinct[Name] = Field(default=(), json_schema_extra=DECLARED)  # kinds of task that the data are for
     max_rejected: int = Field(default=0, ge=0)  # rows that may be unreadable before the run stops
-    contract: TableContract
 
     @property
     def training_data(self) -> TrainingDataConfig:
