@@ -1,16 +1,21 @@
-"""Isolated calls, what they fail with, and the socket between a program and its parent."""
+"""Isolated calls, what they fail with, the socket between a program and its parent, and what ends with a process."""
 
 import gc
 import json
 import os
 import posix
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from headframe.errors import ConfigurationError, DataError, HeadframeError, Refused
 from headframe.processes import call_isolated, describe_exit, exit_code, raising_error_in, search_path
 from headframe.registry.versions import resolve
+from headframe.signals import Terminated, raising_terminated
 
 
 def test_an_isolated_call_returns_what_the_function_returns():
@@ -41,8 +46,9 @@ def test_a_process_that_ends_without_a_result_is_named_with_its_exit_code(functi
 
 
 def test_an_exit_code_is_described():
-    assert describe_exit(-9) == "was ended by SIGKILL"
-    assert describe_exit(1) == "ended with code 1; its traceback is above"
+    assert describe_exit(-15) == "was ended by SIGTERM"
+    assert describe_exit(-9) == "was ended by SIGKILL, as a system without free memory does"
+    assert describe_exit(1) == "ended with code 1 and without a reason"  # one that failed has written its error
 
 
 def test_a_search_path_begins_with_what_is_given_and_keeps_what_is_wanted(monkeypatch, tmp_path: Path):
@@ -99,3 +105,79 @@ def test_an_error_that_cannot_be_written_is_printed(tmp_path, capsys):
     (tmp_path / "file").touch()
     assert exit_code(refuse, tmp_path / "file", None) == Refused.exit_code
     assert capsys.readouterr().err == "error: no signature\n"
+
+
+PARENT = """
+import os, signal, sys, tempfile
+from headframe.processes import run_program, temporary_folder
+from headframe.signals import raising_terminated, stop_message
+
+with raising_terminated():
+    try:
+        with temporary_folder():
+            print(tempfile.mkdtemp(), flush=True)
+            run_program([sys.argv[1]], environment={})
+    except KeyboardInterrupt as stop:
+        message, code = stop_message(stop)
+        print(message)
+        sys.exit(code)
+"""
+CHILD = """
+import subprocess, sys, tempfile
+from pathlib import Path
+from headframe.processes import end, exit_code
+
+def work():
+    grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100)"])
+    print(tempfile.mkdtemp(), grandchild.pid, flush=True)
+    grandchild.wait()
+
+end(exit_code(work, Path(tempfile.gettempdir()), int(sys.argv[2])))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL])
+def test_what_ends_a_process_ends_its_programs_and_theirs_and_leaves_no_temporary_file(tmp_path, number):
+    (tmp_path / "child.py").write_text(CHILD)
+    (tmp_path / "tmp").mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(tmp_path / "child.py")],
+        stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(tmp_path / "tmp")}, start_new_session=True,
+    ) as parent:  # fmt: skip
+        assert parent.stdout is not None
+        own, (theirs, _) = parent.stdout.readline().strip(), parent.stdout.readline().split()
+        assert Path(own).is_dir()
+        assert Path(theirs).is_dir()
+        children = psutil.Process(parent.pid).children(recursive=True)
+        assert len(children) == 4  # the program, what it has started, and what removes a folder for each of the two
+        parent.send_signal(number)
+        output = parent.stdout.read()  # until the last process that may write to it is gone
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive
+    assert not [*(tmp_path / "tmp").iterdir()]
+    if number == signal.SIGKILL:
+        assert (parent.returncode, output) == (-signal.SIGKILL, "")
+    else:
+        how = "interrupted" if number == signal.SIGINT else f"ended by {number.name}"
+        assert (parent.returncode, output) == (
+            128 + number,
+            f"{how}; the same command continues where this one stopped\n",
+        )
+
+
+def test_a_signal_that_is_ignored_stays_so_and_one_sent_twice_ends_a_process_once():
+    ended = []
+    with raising_terminated():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except Terminated as stop:
+            os.kill(os.getpid(), signal.SIGTERM)
+            ended.append(stop.number)
+    assert ended == [signal.SIGTERM]
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with raising_terminated():
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        assert signal.signal(signal.SIGHUP, before) is signal.SIG_IGN
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

@@ -20,9 +20,6 @@ REFUSED = 4
 DIFFERENT = 5
 """Exit code of a reproduction that came to another result; no exception, since nothing failed."""
 
-INTERRUPTED = 130
-"""Exit code of a program that was stopped from the keyboard, as shells have it."""
-
 
 class HeadframeError(Exception):
     """A run failed for a reason that its user can fix."""

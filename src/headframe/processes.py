@@ -1,8 +1,8 @@
 """Other processes that end with this one: programs, and isolated calls of a function.
 
 A program is handed one end of a socket. It stays open as long as both processes live: when the parent ends, however
-abruptly, the kernel closes the other end and the program exits. An error that ends the program is written to a file: a
-socket holds only so much before its writer waits, and does not reach another machine.
+abruptly, the kernel closes the other end and the program ends with all that it has started. An error that ends the
+program is written to a file: a socket holds only so much before its writer waits, and does not reach another machine.
 
 `python -m headframe.processes CALL.json RESULT.json --parent-socket NUMBER` is the process of an isolated call.
 """
@@ -18,14 +18,15 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from headframe import errors
 from headframe.errors import HeadframeError
 from headframe.garbage import collect_rarely
 from headframe.library_warnings import shorten_warnings
+from headframe.signals import raising_terminated, stop_message
 from headframe.telemetry import switch_off
 
 GRACE = 10.0
@@ -37,8 +38,8 @@ STDERR = 2
 ERROR = "error.json"
 """In the output folder of a program: the error that ended it."""
 
-ORPHANED = 125
-"""Exit code of a program whose parent is gone; there is no process left to read it."""
+_REMOVE = 'read -r _; for _ in 1 2 3 4 5 6 7 8 9 10; do rm -rf -- "$0" && exit; sleep 1; done'
+"""Removes a folder at the end of its input; again while orphans still write to it."""
 
 
 def run_program(
@@ -51,7 +52,8 @@ def run_program(
 ) -> int:
     """Run `python ARGUMENTS --parent-socket NUMBER` to its end, in a session of its own; see `exit_code`.
 
-    When this process is interrupted or ends in whatever way, the program ends, too.
+    When this process is interrupted or ends in whatever way, the program ends, too. Its temporary folder vanishes with
+    it.
 
     Args:
         arguments: of the interpreter, such as `-m` and a module.
@@ -67,12 +69,12 @@ def run_program(
         TimeoutExpired: of `subprocess`; the program was ended.
     """
     ours, theirs = socket.socketpair()
-    with ours:
+    with ours, _vanishing_folder() as folder:
         with theirs:
             process = subprocess.Popen(
                 [sys.executable, *arguments, "--parent-socket", str(theirs.fileno())],
                 cwd=cwd,
-                env={**os.environ, **environment},
+                env={**os.environ, "TMPDIR": folder, **environment},
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
@@ -83,11 +85,42 @@ def run_program(
         finally:
             if process.poll() is None:
                 process.terminate()
-                try:
+                with suppress(subprocess.TimeoutExpired):
                     process.wait(GRACE)
-                except subprocess.TimeoutExpired:
-                    os.killpg(process.pid, signal.SIGKILL)
-                    process.wait()
+            with suppress(ProcessLookupError):  # what it has started, where it was killed, may live on
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@contextmanager
+def temporary_folder() -> Iterator[None]:
+    """Use a temporary folder of this process's own, which is gone when the process is, however it ends."""
+    with _vanishing_folder() as folder:
+        before, tempfile.tempdir = tempfile.tempdir, folder
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before
+
+
+@contextmanager
+def _vanishing_folder() -> Iterator[str]:
+    folder = tempfile.mkdtemp(prefix="headframe-")
+    # Removed by a process of its own, since SIGKILL leaves no time for it.
+    with subprocess.Popen(
+        ["/bin/sh", "-c", _REMOVE, folder],
+        cwd="/",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as keeper:
+        try:
+            yield folder
+        finally:
+            assert keeper.stdin is not None  # noqa: S101 - a pipe, as given above
+            with suppress(BrokenPipeError):
+                keeper.stdin.write(b"\n")  # a forked child may hold the pipe open
 
 
 @contextmanager
@@ -116,8 +149,9 @@ def cores() -> int:
 def describe_exit(code: int | None) -> str:
     """Return how a process ended, as the end of a sentence about it."""
     if code is not None and code < 0:
-        return f"was ended by {signal.Signals(-code).name}"
-    return f"ended with code {code}; its traceback is above"
+        why = ", as a system without free memory does" if -code == signal.SIGKILL else ""
+        return f"was ended by {signal.Signals(-code).name}{why}"
+    return f"ended with code {code} and without a reason"
 
 
 def search_path(first: Iterable[Path] = (), keep: Callable[[Path], bool] = lambda _: True) -> str:
@@ -140,21 +174,35 @@ def exit_code(work: Callable[[], None], folder: Path, parent_socket: int | None)
     if parent_socket is not None:
         threading.Thread(target=_end_with_parent, args=[socket.socket(fileno=parent_socket)], daemon=True).start()
     try:
-        work()
+        with raising_terminated(), temporary_folder() if parent_socket is None else nullcontext():
+            work()
         (folder / ERROR).unlink(missing_ok=True)  # of an earlier try
+    except KeyboardInterrupt as stop:
+        message, code = stop_message(stop)
+        if parent_socket is None:
+            print(message, file=sys.stderr)  # noqa: T201 - what a user reads
+        return code
     except HeadframeError as error:
         written = _write_error(error, folder)
         if parent_socket is None or not written:
             print(f"error: {error}", file=sys.stderr)  # noqa: T201 - what a user reads
         return error.exit_code
     except Exception as error:  # a fault of the program, whose traceback another machine may not show
-        message = f"the program fails with {_reason(error)}; its traceback is in its output"
+        message = f"the program fails with {reason_of(error)}; its traceback is in its output"
         _write_error(HeadframeError(message), folder)
         raise
     return 0
 
 
-def _reason(error: Exception) -> str:
+def end(code: int) -> NoReturn:
+    """End this program at once, as all that matters is written: taking down torch alone can take seconds."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(code)
+
+
+def reason_of(error: Exception) -> str:
     """Return kind, text and place of an error in one line."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     return f"{' '.join(f'{type(error).__name__}: {error}'.split())} ({last.filename}, line {last.lineno})"
@@ -162,7 +210,7 @@ def _reason(error: Exception) -> str:
 
 def _end_with_parent(end: socket.socket) -> None:
     end.recv(1)  # nothing is ever sent this way, so this returns at the end only
-    os._exit(ORPHANED)
+    os.killpg(os.getpid(), signal.SIGKILL)  # the program leads a session of its own
 
 
 def _write_error(error: HeadframeError, folder: Path) -> bool:
@@ -218,10 +266,10 @@ def _call(call_file: Path, result_file: Path) -> None:
     except HeadframeError:
         raise
     except Exception as error:  # code that comes with a model may fail in any way
-        raise HeadframeError(f"{call['subject']} fails with {_reason(error)}") from error
+        raise HeadframeError(f"{call['subject']} fails with {reason_of(error)}") from error
     result_file.write_text(json.dumps(found), encoding="utf-8")
 
 
 if __name__ == "__main__":
     _call_file, _result_file, _, _number = sys.argv[1:]
-    sys.exit(exit_code(lambda: _call(Path(_call_file), Path(_result_file)), Path(_result_file).parent, int(_number)))
+    end(exit_code(lambda: _call(Path(_call_file), Path(_result_file)), Path(_result_file).parent, int(_number)))

@@ -90,6 +90,15 @@ def arrange_kill(kill: str) -> None:
             ensembles._train_member = _killed_around(
                 ensembles._train_member, lambda member, *_: member.name == text, first=True
             )
+        case "dies" | "exits" | "errs":  # one member ends without a result, the ensemble lives
+            _fork(ensembles)
+            begin, end = (
+                ensembles.train_learner,
+                {"dies": kill_self, "exits": lambda: os._exit(3), "errs": lambda: 1 / 0},
+            )
+            ensembles.train_learner = lambda job, prepared, identity, folder, reporter: (
+                end[place]() if folder.name == text else begin(job, prepared, identity, folder, reporter)
+            )
         case "conclude":  # everything is written but the result
             single.conclude = kill_self
 

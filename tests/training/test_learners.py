@@ -1,6 +1,7 @@
 """Estimators and ensembles: the same program, the same files."""
 
 import json
+import re
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -135,3 +136,22 @@ def test_a_failing_member_stops_the_rest_and_its_sentence_comes_through(training
     sentence = run.stderr.splitlines()[-1]
     assert sentence.startswith("error: member far: training diverged: train_loss is ")
     assert "lower optimizer.lr" in sentence
+
+
+@pytest.mark.parametrize(
+    ("end", "sentence"),
+    [
+        ("dies", "member lines was ended by SIGKILL, as a system without free memory does; run again to continue"),
+        ("exits", "member lines ended with code 3 and without a reason; run again to continue"),
+        (
+            "errs",
+            "member lines: it fails with ZeroDivisionError: division by zero (.*); its traceback is in its output",
+        ),
+    ],
+)
+def test_a_member_that_ends_without_a_result_is_named_with_what_ended_it(training_project, end, sentence):
+    plan = ensemble(training_project, {"net": ["model=linear"], "lines": ["model=linear"]})
+    run = training_project.train(plan, f"ends-{end}", f"{end} lines")
+    assert run.code == 1
+    assert re.fullmatch(f"error: {sentence}", run.stderr.splitlines()[-1])
+    assert ("Traceback" in run.stderr) == ("traceback" in sentence)

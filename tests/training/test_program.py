@@ -175,8 +175,12 @@ def test_a_training_ends_with_the_process_that_started_it(training_project):
     )
     arguments = [str(file), str(training_project.root / "out" / "orphan"), str(training_project.root)]
     parent = subprocess.Popen([sys.executable, "-c", code, *arguments], stderr=subprocess.DEVNULL)
-    child = _wait_for(lambda: next(iter(psutil.Process(parent.pid).children()), None))
-    _wait_for(lambda: "headframe.training" in " ".join(child.cmdline()))
+
+    def training():
+        children = psutil.Process(parent.pid).children()
+        return next((child for child in children if "headframe.training" in " ".join(child.cmdline())), None)
+
+    child = _wait_for(training)
     time.sleep(0.5)
     os.kill(parent.pid, signal.SIGKILL)
     parent.wait()

@@ -1,8 +1,8 @@
 """The entry point `headframe`.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 data contract broken, 4 gate or approval
-refused, 5 not reproduced, 130 interrupted. With `--json` exactly one JSON document goes to stdout; progress
-always goes to stderr.
+refused, 5 not reproduced, 130 interrupted, 143 ended by SIGTERM. With `--json` exactly one JSON document goes to
+stdout; progress always goes to stderr.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from headframe.cli import data, models, predict, project, reproduce, run
 from headframe.cli.output import accept_any_character, error_message, failure, log_to_stderr
 from headframe.cli.parser import Commands, Parser
 from headframe.errors import ConfigurationError, HeadframeError
+from headframe.signals import raising_terminated
 
 EPILOG = """\
 examples:
@@ -31,7 +32,11 @@ exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 data contract br
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    given = sys.argv[1:] if argv is None else argv
+    with raising_terminated():
+        return _main(sys.argv[1:] if argv is None else argv)
+
+
+def _main(given: Sequence[str]) -> int:
     as_json = "--json" in given
     accept_any_character()
     try:
@@ -42,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from headframe.library_warnings import shorten_warnings
         from headframe.loopback import bypass_proxies
         from headframe.permissions import keep_private
+        from headframe.processes import temporary_folder
         from headframe.telemetry import switch_off
 
         switch_off()
@@ -55,7 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             if not Path(arguments.project).is_dir():
                 raise ConfigurationError(f"--project {arguments.project}: there is no such folder")
             os.chdir(arguments.project)
-        result = arguments.command(arguments)
+        with temporary_folder():
+            result = arguments.command(arguments)
         if result is not None:
             result.print(as_json=as_json)
         sys.stdout.flush()

@@ -6,7 +6,8 @@ import io
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from headframe.errors import INTERRUPTED, ConfigurationError, HeadframeError
+from headframe.errors import ConfigurationError, HeadframeError
+from headframe.signals import stop_message
 
 if TYPE_CHECKING:
     import argparse
@@ -86,7 +87,7 @@ def error_message(error: BaseException) -> tuple[str, int] | None:
         case HeadframeError():
             return str(error), error.exit_code
         case KeyboardInterrupt():
-            return "interrupted; the same command continues where this one stopped", INTERRUPTED
+            return stop_message(error)
         case OSError(errno=int()):
             where = f"{error.filename}: " if error.filename else ""
             advice = "fix that (permissions, disk, memory), then run the same command again"

@@ -28,7 +28,7 @@ from headframe.garbage import collect_rarely
 from headframe.library_warnings import shorten_warnings
 from headframe.places import Places
 from headframe.prediction.layout import BUNDLE
-from headframe.processes import exit_code
+from headframe.processes import end, exit_code
 from headframe.records import Provenance, TableRecord
 from headframe.reproduction.report import REBUILT, RebuiltVersion
 from headframe.tracking.lineage import encoder_digests, plan_dependencies
@@ -152,4 +152,4 @@ def _table(plan: VersionPlan, expected: str, root: Path) -> TableRecord:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main())

@@ -2,18 +2,16 @@
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from headframe.config.project import Project
-from headframe.errors import INTERRUPTED, ConfigurationError, HeadframeError
+from headframe.errors import ConfigurationError, HeadframeError
 from headframe.garbage import collect_rarely
 from headframe.library_warnings import shorten_warnings
 from headframe.permissions import keep_private
-from headframe.processes import exit_code
+from headframe.processes import end, exit_code
 from headframe.training import environment_of
 
 
@@ -22,11 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     collect_rarely()
     shorten_warnings()
-    try:
-        return exit_code(lambda: _run(given.job, given.folder, given.root), given.folder, given.parent_socket)
-    except KeyboardInterrupt:
-        print("stopped; the same command continues from the last checkpoint", file=sys.stderr)  # noqa: T201 - for people
-        return INTERRUPTED
+    return exit_code(lambda: _run(given.job, given.folder, given.root), given.folder, given.parent_socket)
 
 
 def _run(file: Path, folder: Path, root: Path | None) -> None:
@@ -46,6 +40,7 @@ def _run(file: Path, folder: Path, root: Path | None) -> None:
         raise ConfigurationError(msg) from error
     # Before NumPy and torch are imported, which read them once.
     os.environ.update(environment_of(job.learner.trainer.threads))
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(project.state / "torchinductor"))
     if (project.root / "src").is_dir():
         sys.path.insert(0, str(project.root / "src"))
     from headframe.training.program import train  # noqa: PLC0415 - imports torch
@@ -54,11 +49,6 @@ def _run(file: Path, folder: Path, root: Path | None) -> None:
         train(job, project, folder.resolve())
     except OSError as error:
         raise HeadframeError(f"{error.filename or folder}: {error.strerror or error}") from error
-
-
-def _end(number: int, _: object) -> NoReturn:
-    """Exit at once: what is not in the last checkpoint is computed again."""
-    sys.exit(128 + number)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -80,5 +70,4 @@ def _parser() -> argparse.ArgumentParser:
 
 if __name__ == "__main__":
     keep_private()  # a launcher may start this on another machine
-    signal.signal(signal.SIGTERM, _end)
-    sys.exit(main())
+    end(main())

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -26,12 +27,15 @@ from headframe.prediction.bundle import ModelManifest, load_predictor, save_ense
 from headframe.prediction.layout import BUNDLE, MEMBERS, RESULT, copies_left_out
 from headframe.prediction.predictor import EnsemblePredictor, Predictor
 from headframe.prediction.threads import limited_threads
-from headframe.processes import cores, describe_exit
+from headframe.processes import cores, describe_exit, reason_of
 from headframe.training.cost import ResourceUsage
 from headframe.training.outcome import scores_of, write_outcome
 from headframe.training.progress import Display, Reporter
 from headframe.training.result import Result, begin, conclude, finished, identity_of
 from headframe.training.single import is_network, prepare_job, train_learner
+
+SERVER_LOST = 255
+"""What multiprocessing reports of a process whose forkserver is gone."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +153,7 @@ class _MemberPool:
         member, process = self.running[connection]
         try:
             kind, *content = connection.recv()
-        except EOFError:
+        except (EOFError, OSError):  # the latter within a message
             kind, content = "lost", []
         match kind:
             case "steps":
@@ -162,8 +166,10 @@ class _MemberPool:
                 del self.running[connection]
                 process.join()
                 if kind == "lost":
-                    msg = f"member {member.name} {describe_exit(process.exitcode)}; run again to continue"
-                    raise HeadframeError(msg)
+                    how = describe_exit(process.exitcode)
+                    if process.exitcode == SERVER_LOST:
+                        how = "is lost, as the process that members are forked from was killed"
+                    raise HeadframeError(f"member {member.name} {how}; run again to continue")
                 self.usage.others.append(content[0])
 
 
@@ -184,6 +190,9 @@ def _run_member(connection: Connection, member: MemberJob, project: Project) -> 
         sys.exit(1)  # the parent has ended
     except OSError as error:
         connection.send(("failed", HeadframeError(f"{error.filename or member.folder}: {error.strerror or error}")))
+    except Exception as error:  # a fault of the model's code
+        traceback.print_exc()
+        connection.send(("failed", HeadframeError(f"it fails with {reason_of(error)}; its traceback is in its output")))
     else:
         connection.send(("done", usage.read()))
 
