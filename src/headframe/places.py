@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 from headframe.environment import variable
 
 if TYPE_CHECKING:
-    from headframe.config.plan.component import Component
+    from headframe.config.plan.trainer import LauncherConfig
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class Places:
     root: Path
     mirror: Path | None = None
     tracking_uri: str = ""
-    launcher: Component | None = None
+    launcher: LauncherConfig | None = None
     step: Path | None = None
 
     @classmethod
-    def of(cls, root: Path, *, tracking_uri: str = "", launcher: Component | None = None) -> Self:
+    def of(cls, root: Path, *, tracking_uri: str = "", launcher: LauncherConfig | None = None) -> Self:
         """Return the places of a flow; the mirror is the folder that `HEADFRAME_MIRROR` names."""
         mirror = variable("HEADFRAME_MIRROR")
         return cls(root, Path(mirror) if mirror else None, tracking_uri, launcher)

@@ -6,17 +6,19 @@ import pytest
 
 from headframe.config.build import build, look_up
 from headframe.config.members import member_learners
-from headframe.config.plan.component import Component
 from headframe.config.plan.learner import LearnerConfig
 from headframe.config.plan.model import EnsembleConfig
-from headframe.config.plan.trainer import TrainerConfig
+from headframe.config.plan.trainer import OptimizerConfig, TrainerConfig
 from headframe.errors import ConfigurationError
 
 TRAINER = TrainerConfig(max_epochs=2, batch_size=4)
 
 
-def component(target: str, **arguments: object) -> Component:
-    return Component.model_validate({"_target_": target, **arguments})
+NETWORK = ("torch.nn.modules.module.Module",)
+
+
+def component(target: str, **arguments: object) -> OptimizerConfig:
+    return OptimizerConfig.model_validate({"_target_": target, **arguments})
 
 
 def test_run_time_objects_arrive_by_identity() -> None:
@@ -33,7 +35,7 @@ def test_run_time_objects_arrive_by_identity() -> None:
 )
 def test_a_target_that_only_passes_through_a_trusted_package_is_refused(target: str) -> None:
     with pytest.raises(ConfigurationError):
-        look_up(target)
+        look_up(target, NETWORK)
 
 
 def test_a_constructor_that_refuses_is_one_sentence() -> None:
@@ -59,7 +61,7 @@ def test_a_module_that_cannot_be_imported_is_named_with_file_line_and_error(
     monkeypatch.syspath_prepend(tmp_path.parent)
     target = f"{tmp_path.name}.net.Net"
     with pytest.raises(ConfigurationError) as caught:
-        look_up(target)
+        look_up(target, NETWORK)
     for word in [repr(target), str(tmp_path / "net.py"), *words]:
         assert word in str(caught.value)
 
@@ -71,7 +73,7 @@ def test_an_error_deep_in_an_import_is_placed_in_the_users_own_package(
     (tmp_path / "parts.py").write_text("import json\n\nx = json.loads('')\n")
     monkeypatch.syspath_prepend(tmp_path.parent)
     with pytest.raises(ConfigurationError, match=r"/parts\.py, line 3: JSONDecodeError"):
-        look_up(f"{tmp_path.name}.net.Net")
+        look_up(f"{tmp_path.name}.net.Net", NETWORK)
 
 
 def learner(model: object) -> LearnerConfig:

@@ -281,7 +281,9 @@ def test_a_target_may_come_from_the_projects_own_source(project: Project) -> Non
     package = project.root / "src" / "mine"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("")
-    (package / "net.py").write_text("class Net:\n    def __init__(self, inputs, outputs, *, width: int = 3): ...\n")
+    (package / "net.py").write_text(
+        "from torch import nn\n\nclass Net(nn.Module):\n    def __init__(self, inputs, outputs, *, width: int = 3): 0\n"
+    )
     (project.conf / "model" / "net.yaml").write_text(
         "_target_: mine.net.Net\ntasks: [classification]\ntakes: [image]\nwidth: 4\n"
     )

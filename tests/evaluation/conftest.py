@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from headframe.config.plan.component import Component
 from headframe.config.plan.data import CONTENT, ROW_ID
+from headframe.config.plan.evaluation import NaturalBaselineConfig
 from headframe.config.plan.plan import Plan
 from headframe.datasets.table import TABLE
 from headframe.digests import file_digest
@@ -20,7 +20,7 @@ from headframe.records import Evaluated, TableRecord, Trained
 from headframe.tasks.classification import Classification
 from headframe.tasks.forecasting import Forecasting
 
-NATURAL = tuple(Component.model_construct(target=target) for target in Classification.natural_baselines)
+NATURAL = tuple(NaturalBaselineConfig.model_construct(target=target) for target in Classification.natural_baselines)
 COLOURS = ["amber", "blau", "红色"]
 
 

@@ -12,8 +12,7 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, log_loss
 
-from headframe.config.plan.component import Component
-from headframe.config.plan.data import ROW_ID
+from headframe.config.plan.data import ROW_ID, GapsConfig
 from headframe.digests import file_digest, folder_digest
 from headframe.errors import DataError, HeadframeError
 from headframe.evaluation.evaluation import _history, learning_curves
@@ -208,7 +207,7 @@ def test_pages_show_the_frequency_of_a_series_and_how_its_gaps_are_filled(plan, 
         metrics={"mse": Interval(value=1.0, low=0.9, high=1.1)}, resamples={"mse": 120},
     )  # fmt: skip
     chosen, said = plan(), "t: a row every hour (found), 2 missing: 2 rows between noon and 3"
-    filled = Component(target="headframe.series.gaps.Interpolate", limit=3)
+    filled = GapsConfig(target="headframe.series.gaps.Interpolate", limit=3)
     filling = chosen.model_copy(update={"dataset": chosen.dataset.model_copy(update={"gaps": filled})})
     for each, gaps in ((chosen, False), (filling, True)):
         results = EvaluationResults(each, table, train(f"model-{gaps}", skill=3.0), None, measured, {}, series=said)

@@ -7,8 +7,7 @@ import pytest
 import yaml
 
 from headframe.config.build import build
-from headframe.config.plan.component import Component
-from headframe.config.plan.features import FeaturesConfig
+from headframe.config.plan.features import EncoderConfig, FeaturesConfig
 from headframe.config.plan.task import TaskConfig
 from headframe.config.project import Project
 from headframe.config.targets.signature import check_arguments
@@ -47,4 +46,4 @@ def test_a_wrong_setting_is_refused_in_one_sentence() -> None:
     from headframe.errors import ConfigurationError
 
     with pytest.raises(ConfigurationError, match="refuses its settings: lookback is a number of rows"):
-        build(Component.model_validate({"_target_": "headframe.features.windows.Windows", "lookback": 0}))
+        build(EncoderConfig.model_validate({"_target_": "headframe.features.windows.Windows", "lookback": 0}))

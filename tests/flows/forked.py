@@ -4,9 +4,10 @@ import os
 from pathlib import Path
 
 from headframe.errors import HeadframeError
+from headframe.training.launchers.base import Launcher
 
 
-class Forked:
+class Forked(Launcher):
     """Runs the training program in a child of this process, on one core, so that members take turns in it."""
 
     def launch(self, job: Path, folder: Path, root: Path, threads: int) -> None:

@@ -24,10 +24,9 @@ from statsmodels.stats.multitest import multipletests
 
 from headframe.config.build import build
 from headframe.config.load import load_plan
-from headframe.config.plan.component import Component
-from headframe.config.plan.data import ROW_ID
+from headframe.config.plan.data import ROW_ID, SplitConfig
 from headframe.config.plan.plan import fingerprint_of
-from headframe.config.plan.promotion import PromotionConfig
+from headframe.config.plan.promotion import GateConfig, PromotionConfig
 from headframe.config.project import Project
 from headframe.data_versions.versions import DataFolderVersions
 from headframe.datasets.splits import assign, split
@@ -481,7 +480,7 @@ def test_a_metric_that_is_no_number_never_passes(arena: Arena):
         context = arena.context("digits", None, stack)
         context.rows.__dict__["metrics"] = {"accuracy": math.nan}  # as a task of somebody's own may measure
         for bound in (None, 0.5):
-            assert not build(Component.model_validate(gate("minimum", value=bound))).judge(context).passed
+            assert not build(GateConfig.model_validate(gate("minimum", value=bound))).judge(context).passed
 
 
 def test_a_slice_that_loses_more_than_allowed_refuses(arena: Arena):
@@ -616,7 +615,7 @@ class Leaky(Splitter):
 
 
 def _leaky(made: Made, **settings: Any) -> Made:
-    split = Component.model_validate(
+    split = SplitConfig.model_validate(
         {"_target_": "mine.split.Leaky", **settings}, context={"trusted": ("mine.",)}
     )  # fmt: skip
     dataset = made.plan.dataset.model_copy(update={"split": split})

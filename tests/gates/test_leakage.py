@@ -8,8 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from headframe.config.plan.component import Component
-from headframe.config.plan.data import CONTENT, ROW_ID
+from headframe.config.plan.data import CONTENT, ROW_ID, SplitConfig
 from headframe.datasets.splits import SPLITS
 from headframe.gates.leakage import Leakage
 
@@ -31,7 +30,7 @@ def context(
         predictions=pa.table({"row_id": tested if measured is None else measured}),
     )
     time = "time" if "time" in columns else None
-    dataset = SimpleNamespace(time=time, split=Component.model_validate(split), repeats=True)  # of raw rows alone
+    dataset = SimpleNamespace(time=time, split=SplitConfig.model_validate(split), repeats=True)  # of raw rows alone
     digests = {"split": hashlib.sha256(codes.tobytes()).hexdigest()}
     records = SimpleNamespace(
         signed_digest=digests.__getitem__, task=SimpleNamespace(horizon=horizon), plan=SimpleNamespace(dataset=dataset)

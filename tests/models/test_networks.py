@@ -65,7 +65,7 @@ def examples(spec: InputSpec, count: int) -> torch.Tensor:
 
 @each_network
 def test_the_yaml_names_real_arguments(found: ModelConfig, kind: str) -> None:
-    signature = inspect.signature(look_up(found.target))
+    signature = inspect.signature(look_up(found.target, found.expects))
     signature.bind(SPECS[kind], (3,), **found.arguments)
     signature.bind(SPECS[kind], (3,), **found.shrunk().arguments)
 
@@ -122,7 +122,7 @@ def test_an_input_it_cannot_take_is_refused_in_a_sentence(found: ModelConfig, ki
     wrong = [spec for name, spec in {**SPECS, "sparse": SPARSE}.items() if name not in found.takes]
     for spec in wrong:
         with pytest.raises(ValueError, match=f"the input is '{spec.kind}'|which '{spec.kind}' does not have") as caught:
-            look_up(found.target)(spec, (3,), **found.arguments)
+            look_up(found.target, found.expects)(spec, (3,), **found.arguments)
         assert "\n" not in str(caught.value)
     assert SPARSE in wrong
 

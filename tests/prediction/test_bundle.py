@@ -15,8 +15,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from headframe.config.build import build
-from headframe.config.plan.component import Component
-from headframe.config.plan.data import ColumnContract
+from headframe.config.plan.data import ColumnContract, ReaderConfig
 from headframe.config.plan.learner import LearnerConfig
 from headframe.config.plan.task import TaskConfig
 from headframe.config.plan.trainer import TrainerConfig
@@ -62,7 +61,7 @@ def learner(model: dict[str, Any], features: dict[str, Any], task: str) -> Learn
     )
 
 
-READER = Component(target="headframe.datasets.readers.delimited.Delimited", missing=[])  # empty text is text
+READER = ReaderConfig(target="headframe.datasets.readers.delimited.Delimited", missing=[])  # empty text is text
 
 
 def unbounded(rows: pa.Table) -> dict[str, ColumnContract]:
@@ -358,7 +357,7 @@ def test_an_estimator_file_with_foreign_types_is_refused(tmp_path: Path) -> None
     CASES["ridge"]().save(tmp_path / "bundle")
     skops.io.dump(Foreign(), tmp_path / "bundle" / "estimator.skops")
     _rewritten(tmp_path / "bundle", lambda manifest: None)
-    with pytest.raises(DataError, match="Foreign, which is not of scikit-learn; it is not loaded"):
+    with pytest.raises(DataError, match="Foreign, which is no class of scikit-learn; it is not loaded"):
         load_predictor(tmp_path / "bundle")
     made = CASES["ridge"]()
     made.predictor.model.estimator.alpha = Foreign()  # type: ignore[attr-defined]
@@ -366,6 +365,23 @@ def test_an_estimator_file_with_foreign_types_is_refused(tmp_path: Path) -> None
         made.save(tmp_path / "other")
     assert not (tmp_path / "other").exists()
     assert not list(tmp_path.glob(".other*")), "nothing half-written is left"
+
+
+def test_an_estimator_file_calls_no_function_and_holds_what_the_plan_names(tmp_path: Path) -> None:
+    """Attributes of an estimator may be functions, which it calls when it predicts."""
+    import skops.io
+    from sklearn.datasets import fetch_california_housing
+    from sklearn.linear_model import Lasso, Ridge
+
+    CASES["ridge"]().save(tmp_path / "bundle")
+    for estimator, words in [
+        (Ridge(alpha=fetch_california_housing), "fetch_california_housing, which is no class of scikit-learn"),
+        (Lasso(), "holds a Lasso, but its model is a Ridge"),
+    ]:
+        skops.io.dump(estimator, tmp_path / "bundle" / "estimator.skops")
+        _rewritten(tmp_path / "bundle", lambda manifest: None)
+        with pytest.raises(DataError, match=words):
+            load_predictor(tmp_path / "bundle")
 
 
 def test_saving_replaces_what_was_there(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from headframe.config.plan.component import Component
+from headframe.config.plan.data import GapsConfig
 from headframe.series.findings import examine
 from headframe.series.series import Series
 from headframe.series.zones import parse_zoned
@@ -67,7 +67,7 @@ def test_a_gap_is_filled_with_the_times_of_the_clock(zone: str, every: str) -> N
     rows = table(times[kept], kept)
     found = examine(times[kept], "time", None)
     assert (found.every, found.count, found.missing) == (every, 1, 1)
-    gaps = Component.model_validate({"_target_": "headframe.series.gaps.Interpolate", "limit": 1})
+    gaps = GapsConfig.model_validate({"_target_": "headframe.series.gaps.Interpolate", "limit": 1})
     laid = Series(time="time", every=every, gaps=gaps).lay_out(rows)
     assert pd.DatetimeIndex(laid.rows["time"].to_pandas()).equals(times)
     np.testing.assert_allclose(laid.rows["load"].to_numpy(), np.arange(len(times)))

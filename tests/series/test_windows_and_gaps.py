@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from made_series import ADJACENT, FORWARD_FILL, INTERPOLATE, collected, dataset_of, forecasting, hours, loads
 
-from headframe.config.plan.component import Component
+from headframe.config.plan.data import SplitConfig
 from headframe.errors import ConfigurationError, DataError
 from headframe.examples.prepare import PreparedData, prepare
 
@@ -88,7 +88,7 @@ def test_windows_need_a_column_of_time(tmp_path: Path) -> None:
     untimed = dataset.training_data.model_copy(
         update={
             "time": None,
-            "split": Component(target="headframe.datasets.splits.HashSplitter", validation=0.2, test=0.2),
+            "split": SplitConfig(target="headframe.datasets.splits.HashSplitter", validation=0.2, test=0.2),
         }
     )
     with pytest.raises(ConfigurationError, match=r"dataset.time names no column"):

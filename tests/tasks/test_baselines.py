@@ -15,7 +15,7 @@ from sklearn.metrics import accuracy_score
 
 from headframe.config.load import load_plan
 from headframe.config.natural import natural_baselines
-from headframe.config.plan.component import Component
+from headframe.config.plan.data import SplitConfig
 from headframe.config.project import Project
 from headframe.datasets.splits import assign
 from headframe.datasets.table import Table
@@ -30,7 +30,7 @@ from headframe.tasks.classification import Classification
 from headframe.tasks.forecasting import Forecasting
 from headframe.tasks.regression import Regression
 
-BY_HASH = Component.model_validate(
+BY_HASH = SplitConfig.model_validate(
     {"_target_": "headframe.datasets.splits.HashSplitter", "validation": 0.2, "test": 0.2}
 )
 REPOSITORY = Project(Path(__file__).resolve().parents[2])

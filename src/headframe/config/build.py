@@ -1,22 +1,33 @@
 """Build what a component names: the only module that looks targets up."""
 
 import importlib
+import inspect
+import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from headframe.config.plan.component import Component
+from headframe.config.targets.expected import requirement
 from headframe.errors import ConfigurationError
 
 
-def look_up(target: str) -> Any:
+def look_up(target: str, expects: Sequence[str]) -> Any:
     """Import what a `_target_` names.
 
+    Args:
+        target: `package.module.Name`.
+        expects: the classes of which it has to derive from one, or return one; see `Component`.
+
     Raises:
-        ConfigurationError: there is no such name, or its module cannot be imported, or the module merely imports it
-            from elsewhere, as `torch.optim.sys`, which would lead out of the trusted packages.
+        ConfigurationError: there is no such name, or its module cannot be imported or is a program, or the module
+            merely imports it from elsewhere, as `torch.optim.sys`, which would lead out of the trusted packages; or it
+            is not what is expected, such as a function that loads a pickle.
     """
     module_name, _, name = target.rpartition(".")
+    if "__main__" in module_name.split("."):  # importing it may run it
+        raise ConfigurationError(f"_target_ {target!r} is in a program; write package.module.Name")
     try:
         module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:  # importing runs a user's own file, which may raise anything
@@ -33,7 +44,34 @@ def look_up(target: str) -> Any:
     home = getattr(found, "__module__", "")
     if not callable(found) or str(home).partition(".")[0] != module_name.partition(".")[0]:
         raise ConfigurationError(f"_target_ {target!r} is no class or function of {module_name.partition('.')[0]}")
+    named = (expected.rpartition(".") for expected in expects)
+    # A class whose module was not imported has no subclass yet.
+    known = tuple(getattr(sys.modules[module], name) for module, _, name in named if module in sys.modules)
+    made = _made_by(found)
+    if made is None or not issubclass(made, known):
+        raise ConfigurationError(f"_target_ {target!r}: {requirement(expects)}")
     return found
+
+
+def class_of(component: Component) -> type:
+    """Import the class of what a component builds: its target, or what a function says that it returns.
+
+    Raises:
+        ConfigurationError: as `look_up`.
+    """
+    made = _made_by(look_up(component.target, component.expects))
+    assert made is not None  # noqa: S101 - `look_up` has checked it
+    return made
+
+
+def _made_by(found: Any) -> type | None:
+    """Return a class itself, or what a function returns by its annotation; None where it has none."""
+    if not isinstance(found, type):
+        try:
+            found = inspect.get_annotations(found, eval_str=True).get("return")
+        except (NameError, TypeError, AttributeError, SyntaxError):
+            return None
+    return found if isinstance(found, type) else None
 
 
 def _place(error: BaseException, package: str) -> str:
@@ -51,9 +89,9 @@ def build(component: Component, *positional: Any, **runtime: Any) -> Any:
     """Call the target with its configured arguments and with those that only the caller knows.
 
     Raises:
-        ConfigurationError: the target refuses its arguments.
+        ConfigurationError: the target is not what is expected at its place, or refuses its arguments.
     """
-    target = look_up(component.target)
+    target = look_up(component.target, component.expects)
     try:
         return target(*positional, **component.arguments, **runtime)
     except (TypeError, ValueError) as error:

@@ -19,14 +19,16 @@ from pydantic import ValidationError
 
 from headframe.config.compatibility import check_compatibility, check_tasks
 from headframe.config.dataset_checks import check_dataset
+from headframe.config.plan.component import Component
 from headframe.config.plan.data import DatasetConfig
 from headframe.config.plan.plan import Plan
 from headframe.config.plan_errors import components, describe_errors, missing_in_components, missing_keys, without_value
 from headframe.config.project import Project
 from headframe.config.repeated_keys import refuse_repeated
+from headframe.config.targets.expected import check_derives
 from headframe.config.targets.find_definition import scheme_module
 from headframe.config.targets.nearest import nearest
-from headframe.config.targets.plan_keys import keys_at, schema_keys, walk
+from headframe.config.targets.plan_keys import keys_at, schema_at, schema_keys, walk
 from headframe.config.targets.signature import SETTINGS, check_arguments
 from headframe.errors import ConfigurationError, first_line
 
@@ -114,6 +116,10 @@ def load_plan(overrides: Sequence[str], project: Project, *, fitting: bool = Tru
         raise ConfigurationError(describe_errors(error, tree, project)) from None
     for key, value in _truth_values_as_numbers(tree, plan.model_dump()):
         raise ConfigurationError(f"{key}={str(value).lower()}: expected a number, and no truth value")
+    for path, node in components((), tree):
+        schema = schema_at(path, tree)
+        expects = schema.expects if schema is not None and issubclass(schema, Component) else ()
+        check_derives(".".join(path), str(node["_target_"]), expects, project.root / "src")
     _check_dataset(plan.dataset, choices.get("dataset"))
     check_dataset(plan.dataset, project.root / "src")
     (check_compatibility if fitting else check_tasks)(plan, project)

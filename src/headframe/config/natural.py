@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from headframe.config.plan.component import Component
+from headframe.config.plan.evaluation import NaturalBaselineConfig
 from headframe.config.plan.task import TaskConfig
 from headframe.config.targets.find_definition import class_constant
 
@@ -10,7 +10,7 @@ NATURAL = "natural_baselines"
 """The constant of a task's class that holds their paths."""
 
 
-def natural_baselines(task: TaskConfig, own_source: Path) -> tuple[Component, ...]:
+def natural_baselines(task: TaskConfig, own_source: Path) -> tuple[NaturalBaselineConfig, ...]:
     """Return what a task's class declares or inherits, read from its source: the step that evaluates is keyed by it.
 
     Args:
@@ -18,4 +18,4 @@ def natural_baselines(task: TaskConfig, own_source: Path) -> tuple[Component, ..
         own_source: the project's `src/`.
     """
     found = class_constant(task.target, NATURAL, own_source) or ()
-    return tuple(Component.model_construct(target=target) for target in found)
+    return tuple(NaturalBaselineConfig.model_construct(target=target) for target in found)

@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterable, Sequence
 import pyarrow as pa
 
 from headframe.config.build import build
-from headframe.config.plan.component import Component
 from headframe.config.plan.data import ROW_ID, TrainingDataConfig
+from headframe.config.plan.evaluation import NaturalBaselineConfig
 from headframe.datasets.table import Table
 from headframe.evaluation.slices import row_positions
 from headframe.tasks.base import Task
@@ -14,7 +14,7 @@ from headframe.tasks.baselines.base import BaselineData, NaturalBaseline
 
 
 def natural_predictions(
-    natural: Iterable[Component],
+    natural: Iterable[NaturalBaselineConfig],
     task: Task,
     dataset: TrainingDataConfig,
     table: Table,
@@ -53,7 +53,7 @@ def natural_predictions(
     return found
 
 
-def absent_baselines(natural: Iterable[Component], found: Collection[str]) -> list[str]:
+def absent_baselines(natural: Iterable[NaturalBaselineConfig], found: Collection[str]) -> list[str]:
     """Return a sentence for each baseline that a reader may miss among those that were `found` to apply."""
     built: list[NaturalBaseline] = [build(component) for component in natural]
     return [each.absence for each in built if each.name not in found and each.absence]

@@ -13,8 +13,8 @@ from matplotlib.ticker import MaxNLocator
 
 from headframe.config.build import build
 from headframe.config.members import with_member
-from headframe.config.plan.component import Component
 from headframe.config.plan.data import ROW_ID
+from headframe.config.plan.evaluation import NaturalBaselineConfig
 from headframe.config.plan.plan import VersionPlan
 from headframe.datasets.table import Table, open_record
 from headframe.digests import file_digest, write_atomically, write_record
@@ -44,7 +44,7 @@ def evaluate_model(  # noqa: PLR0917 - one call a stage, each argument another r
     table: TableRecord,
     trained: Trained,
     baseline: Trained | None,
-    natural: Sequence[Component],
+    natural: Sequence[NaturalBaselineConfig],
     root: Path,
     folder: Path,
 ) -> Evaluated:

@@ -1,6 +1,6 @@
 """The step that evaluates a trained model; what it needs is imported when nothing is stored yet."""
 
-from headframe.config.plan.component import Component
+from headframe.config.plan.evaluation import NaturalBaselineConfig
 from headframe.config.plan.plan import VersionPlan
 from headframe.places import Places
 from headframe.records import Evaluated, TableRecord, Trained
@@ -11,7 +11,7 @@ def evaluate(  # noqa: PLR0917 - a step takes what its key is made of
     table: TableRecord,
     trained: Trained,
     baseline: Trained | None,
-    natural: tuple[Component, ...],
+    natural: tuple[NaturalBaselineConfig, ...],
     places: Places,
 ) -> Evaluated:
     """Evaluate a model on its test rows; see `headframe.evaluation.evaluation.evaluate_model`."""

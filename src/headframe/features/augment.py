@@ -1,6 +1,7 @@
 """Random augmentations of training inputs; all noise comes from the given generator."""
 
 import math
+from abc import ABC, abstractmethod
 from typing import Literal
 
 import torch
@@ -11,7 +12,15 @@ from headframe.config.ranges import Count, NotNegative, Share
 from headframe.features.tokens import PADDING, UNKNOWN
 
 
-class RandomShift:
+class Augmentation(ABC):
+    """A random change of training inputs."""
+
+    @abstractmethod
+    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Return changed inputs (batch, ...) of the same shape, drawn from the generator alone."""
+
+
+class RandomShift(Augmentation):
     """Shifts each image by a random whole number of pixels, up to `pixels` in both directions.
 
     Args:
@@ -42,7 +51,7 @@ class RandomShift:
         return torch.where(inside, moved, x.amin((2, 3), keepdim=True))
 
 
-class TokenDropout:
+class TokenDropout(Augmentation):
     """Replaces a share of the tokens, on average, by "unknown", so that no single word decides; padding stays."""
 
     def __init__(self, share: Share) -> None:
@@ -56,7 +65,7 @@ class TokenDropout:
         return torch.where((drawn < self.share) & (x != PADDING), UNKNOWN, x)
 
 
-class GaussianNoise:
+class GaussianNoise(Augmentation):
     """Adds normal noise to standardised numbers; `deviation` is in deviations of the training rows."""
 
     def __init__(self, deviation: NotNegative) -> None:
@@ -70,7 +79,7 @@ class GaussianNoise:
         return x + self.deviation * noise.to(x.device)
 
 
-class RandomAffine:
+class RandomAffine(Augmentation):
     """Rotates, scales and shifts each image by random amounts.
 
     Bilinear; what appears at the edges is the darkest value of the batch, the background where a bright figure stands

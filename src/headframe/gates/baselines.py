@@ -6,13 +6,14 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from headframe.evaluation.paired import PairedComparison
+from headframe.gates.base import Gate
 from headframe.gates.baseline_tests import baseline_tests, corrected_test
 from headframe.gates.context import GateContext
 from headframe.gates.report import BASELINE, GateResult, Numbers
 
 
 @dataclass(frozen=True)
-class Baselines(PairedComparison):
+class Baselines(PairedComparison, Gate):
     """Refuse a version that is worse than a baseline on the same test rows by a paired test.
 
     The natural baselines of the task are fitted and compared here; the comparison with the plan's own baseline is the

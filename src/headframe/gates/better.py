@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from headframe.evaluation.paired import TESTS, PairedComparison, PairedTest
+from headframe.gates.base import Gate
 from headframe.gates.context import GateContext
 from headframe.gates.report import CHAMPION, GateResult, Numbers
 
 
 @dataclass(frozen=True)
-class Better(PairedComparison):
+class Better(PairedComparison, Gate):
     """Require that the version is better than the champion by more than chance.
 
     Only the verdict `better` passes; for the others see `PairedComparison`. Versions are compared by the champion's

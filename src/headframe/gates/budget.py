@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headframe.config.ranges import Count, Positive
+from headframe.gates.base import Gate
 from headframe.gates.context import GateContext
 from headframe.gates.measure_budget import measure_resources
 from headframe.gates.report import GateResult, Numbers
@@ -25,7 +26,7 @@ UNITS = {
 
 
 @dataclass(frozen=True)
-class Budget:
+class Budget(Gate):
     """Require that the packaged model predicts fast enough and is small enough, measured in an isolated process.
 
     The figures are those of this machine at this moment, so they are rounded to three digits; leave room. Memory is

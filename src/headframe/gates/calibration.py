@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from headframe.config.ranges import Fraction, NotNegative
+from headframe.gates.base import Gate
 from headframe.gates.context import GateContext
 from headframe.gates.report import GateResult, Numbers
 
@@ -10,7 +11,7 @@ METRIC = "calibration_error"
 
 
 @dataclass(frozen=True)
-class Calibration:
+class Calibration(Gate):
     """Require that the calibration error is small, and no larger than the champion's by more than a tolerance.
 
     Attributes:

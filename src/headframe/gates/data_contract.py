@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 
 from headframe.errors import HeadframeError, Refused, Unavailable
+from headframe.gates.base import Gate
 from headframe.gates.context import GateContext
 from headframe.gates.report import GateResult, Numbers
 from headframe.validation.expectations import expectations
 
 
 @dataclass(frozen=True)
-class DataContract:
+class DataContract(Gate):
     """Require a validation report of the version's table: every constraint of the plan's contract checked and met."""
 
     def judge(self, context: GateContext) -> GateResult:

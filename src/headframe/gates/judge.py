@@ -1,28 +1,10 @@
-"""Judge a version by the gates of a policy.
+"""Judge a version by the gates of a policy."""
 
-A gate of one's own is a class with `judge` and settings as dataclass fields, in a Python file here or in the project's
-package; a YAML in `conf/gate/` that names it as `_target_` and gives its settings; and a line in the policies of
-`conf/promotion/` that ask for it: `- /gate@gates.NAME: NAME`.
-"""
-
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Protocol
-
-from headframe.gates.report import GateReport, GateResult, SpentLevel
+from headframe.gates.base import Gate
+from headframe.gates.report import GateReport, SpentLevel
 from headframe.gates.request import GateRequest
 
-if TYPE_CHECKING:
-    from headframe.gates.context import GateContext
-
 DIGESTS = ("plan", "table", "split", "predictions")
-
-
-class Gate(Protocol):
-    """What a gate has to have; it may declare what it is about in a class constant `topic`, see `gates.report`."""
-
-    def judge(self, context: GateContext) -> GateResult:
-        """Return whether a version passes, and the numbers that decide it."""
 
 
 def judge_version(request: GateRequest) -> GateReport:
@@ -42,7 +24,7 @@ def judge_version(request: GateRequest) -> GateReport:
         results = []
         for name, component in request.promotion.gates.items():
             gate: Gate = build(component)
-            facts = {"gate": name, "topic": getattr(gate, "topic", "")}
+            facts = {"gate": name, "topic": gate.topic}
             results.append(gate.judge(context).model_copy(update=facts))
             if results[-1].is_final:
                 break

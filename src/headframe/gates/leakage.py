@@ -12,12 +12,13 @@ from headframe.config.plan.data import CONTENT, ROW_ID
 from headframe.datasets import hashing
 from headframe.datasets.splits import SPLITS
 from headframe.errors import HeadframeError, Refused, Unavailable
+from headframe.gates.base import Gate
 from headframe.gates.context import GateContext
 from headframe.gates.report import GateResult, Numbers
 
 
 @dataclass(frozen=True)
-class Leakage:
+class Leakage(Gate):
     """Split the table again and look for test contents among training and validation rows.
 
     The split must come out as it was registered, and what was measured must be its test rows: all of them, where rows

@@ -3,12 +3,13 @@
 import math
 from dataclasses import dataclass
 
+from headframe.gates.base import Gate
 from headframe.gates.context import GateContext
 from headframe.gates.report import GateResult, Numbers
 
 
 @dataclass(frozen=True)
-class Minimum:
+class Minimum(Gate):
     """Require that the primary metric reaches a value, or stays at or below it where less is better.
 
     Attributes:

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from headframe.config.ranges import NotNegative
 from headframe.errors import HeadframeError, Refused, Unavailable
 from headframe.evaluation.intervals import CONTENT
+from headframe.gates.base import Gate
 from headframe.gates.context import GateContext
 from headframe.gates.report import GateResult, Numbers
 from headframe.prediction.answers import compare_answers
 
 
 @dataclass(frozen=True)
-class Parity:
+class Parity(Gate):
     """Load the package and predict all test rows again.
 
     Attributes:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from headframe.gates.base import Gate
 from headframe.gates.context import GateContext
 from headframe.gates.report import GateResult, Numbers
 
@@ -10,7 +11,7 @@ RANK = ("bitwise", "within tolerance")
 
 
 @dataclass(frozen=True)
-class Reproduced:
+class Reproduced(Gate):
     """Require a verdict of the last reproduction.
 
     Attributes:

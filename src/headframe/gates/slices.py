@@ -13,6 +13,7 @@ from headframe.evaluation.intervals import metric_intervals, number_contents
 from headframe.evaluation.paired import count
 from headframe.evaluation.significance import GainEstimate, holm, mcnemar, paired_bootstrap
 from headframe.evaluation.slices import quoted, slice_parts
+from headframe.gates.base import Gate
 from headframe.gates.context import GateContext
 from headframe.gates.report import SLICES, GateResult, Numbers
 
@@ -31,7 +32,7 @@ class RowSlice:
 
 
 @dataclass(frozen=True)
-class Slices:
+class Slices(Gate):
     """Refuse a version that is provably worse than the champion on a slice, by more than allowed.
 
     Slices are tested together at `alpha` (Holm 1979). Smaller slices than `rows` are counted, not tested.

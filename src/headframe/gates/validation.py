@@ -6,13 +6,14 @@ from typing import Annotated
 from pydantic import Field
 
 from headframe.evaluation.paired import TESTS, PairedComparison
+from headframe.gates.base import Gate
 from headframe.gates.baseline_tests import baseline_tests, corrected_test
 from headframe.gates.context import GateContext
 from headframe.gates.report import GateResult, Numbers
 
 
 @dataclass(frozen=True)
-class ShownOnValidation(PairedComparison):
+class ShownOnValidation(PairedComparison, Gate):
     """Let only those versions consult the test rows that are better than the champion on validation rows.
 
     Where there is no champion, a version has to be better than at least one baseline of its task and worse than none:

@@ -19,9 +19,8 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from headframe.config.build import build
-from headframe.config.plan.component import Component
-from headframe.config.plan.data import ColumnContract
+from headframe.config.build import build, class_of
+from headframe.config.plan.data import ColumnContract, ReaderConfig
 from headframe.config.plan.learner import LearnerConfig
 from headframe.config.plan.model import EnsembleConfig, ModelConfig
 from headframe.config.plan.task import TaskConfig
@@ -58,7 +57,7 @@ class ModelManifest:
 
     dataset: str
     schema: pa.Schema
-    reader: Component
+    reader: ReaderConfig
     contract: Mapping[str, ColumnContract]
     learner: LearnerConfig
     task: TaskConfig
@@ -169,7 +168,7 @@ def load_predictor(
         context = {"trusted": trusted}
         learner = LearnerConfig.model_validate(manifest["learner"], context=context)
         component = TaskConfig.model_validate(manifest["task"]["component"], context=context)
-        reader = Component.model_validate(manifest["reader"], context=context)
+        reader = ReaderConfig.model_validate(manifest["reader"], context=context)
         series = None if manifest["series"] is None else Series.model_validate(manifest["series"], context=context)
         contract = {name: ColumnContract.model_validate(each) for name, each in manifest["contract"].items()}
     except ValidationError as error:
@@ -192,7 +191,7 @@ def load_predictor(
     encoder.restore(manifest["features"])
     model: Any
     if manifest["kind"] == "estimator":
-        estimator = read_estimator(folder / ESTIMATOR)
+        estimator = read_estimator(folder / ESTIMATOR, class_of(learner.model))
         model = EstimatorModel(estimator, task.outputs, classifies=task.predicts_probabilities)
     else:
         model = _network(folder / WEIGHTS, learner.model, encoder.spec(), task.outputs)

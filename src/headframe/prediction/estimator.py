@@ -1,5 +1,6 @@
 """scikit-learn estimators with the interface of networks, and their files without pickle."""
 
+import importlib
 import io
 import json
 import math
@@ -13,8 +14,8 @@ from scipy import sparse
 from headframe.errors import ConfigurationError, DataError, first_line
 from headframe.features.base import Encoded, finite
 
-TRUSTED = ("sklearn.", "numpy.", "scipy.")
-"""Packages whose types an estimator file may name."""
+TRUSTED = "sklearn."
+"""The package whose classes an estimator file may name, besides the types that skops itself knows to be safe."""
 
 ARCHIVE_DATE = (1980, 1, 1, 0, 0, 0)
 """The date of every file in an archive, so that equal estimators give equal bytes."""
@@ -146,11 +147,16 @@ def _renumbered(schema: Any) -> tuple[Any, dict[str, str]]:
     return walk(schema), files
 
 
-def read_estimator(path: Path) -> Any:
+def read_estimator(path: Path, expected: type) -> Any:
     """Load what `write_estimator` saved.
 
+    Args:
+        path: the file.
+        expected: the class of the estimator.
+
     Raises:
-        DataError: the file is no estimator, or names types outside scikit-learn, NumPy and SciPy.
+        DataError: the file is no estimator, holds one of another class, or names what is no class of scikit-learn, such
+            as a function that loads a pickle.
     """
     import skops.io  # noqa: PLC0415 - see `write_estimator`
 
@@ -158,11 +164,24 @@ def read_estimator(path: Path) -> Any:
         types = skops.io.get_untrusted_types(file=path)
         foreign = _foreign(types)
         if foreign:
-            raise DataError(f"{path.name} names {foreign[0]}, which is not of scikit-learn; it is not loaded")
-        return skops.io.load(path, trusted=types)
+            raise DataError(f"{path.name} names {foreign[0]}, which is no class of scikit-learn; it is not loaded")
+        estimator = skops.io.load(path, trusted=types)
     except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path.name} is no estimator that this version can read: {error}") from error
+    if type(estimator) is not expected:
+        raise DataError(f"{path.name} holds a {type(estimator).__name__}, but its model is a {expected.__name__}")
+    return estimator
 
 
 def _foreign(types: list[str]) -> list[str]:
-    return [name for name in types if not name.startswith(TRUSTED)]
+    """Return which names are no class that scikit-learn defines; skops would call them as if they were one."""
+    return [name for name in types if not (name.startswith(TRUSTED) and _is_class(name))]
+
+
+def _is_class(path: str) -> bool:
+    module, _, name = path.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), name, None)
+    except ImportError:
+        return False
+    return isinstance(found, type) and found.__module__.startswith(TRUSTED)

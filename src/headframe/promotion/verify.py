@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from headframe.config.plan.component import Component
+from headframe.config.plan.promotion import ErrorControlConfig, GateConfig
 from headframe.config.project import Project
 from headframe.digests import Record
 from headframe.errors import HeadframeError, Refused, Unavailable, some
@@ -147,7 +147,7 @@ def _level_problems(entries: tuple[Entry, ...], gated: Entry, service: Promotion
     if tested is None:
         return
     try:
-        component = Component.model_validate(
+        component = ErrorControlConfig.model_validate(
             gated.payload["error_control"], context={"trusted": Project(service.root).packages}
         )
         rule = service.promotion.model_copy(update={"error_control": component})
@@ -181,7 +181,7 @@ def _recompute(
         return 0, []  # was reported
     try:
         trusted = {"trusted": Project(service.root).packages}
-        gates = {name: Component.model_validate(each, context=trusted) for name, each in report.settings.items()}
+        gates = {name: GateConfig.model_validate(each, context=trusted) for name, each in report.settings.items()}
         then = replace(service, promotion=service.promotion.model_copy(update={"gates": gates}))
         tested = report.tested
         again = judge_version(

@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 from headframe.code_dependencies import device_of
 from headframe.config.members import with_member
 from headframe.config.natural import natural_baselines
-from headframe.config.plan.component import Component
 from headframe.config.plan.plan import VersionPlan
+from headframe.config.plan.trainer import LauncherConfig
 from headframe.config.project import Project
 from headframe.datasets.ingest import ingest
 from headframe.datasets.splits import split
@@ -34,7 +34,7 @@ from headframe.reproduction.report import REBUILT, RebuiltVersion
 from headframe.tracking.lineage import encoder_digests, plan_dependencies
 from headframe.training.fit import fit
 
-LAUNCHER = Component.model_validate({"_target_": "headframe.training.launchers.local.Local"})
+LAUNCHER = LauncherConfig.model_validate({"_target_": "headframe.training.launchers.local.Local"})
 
 _R = TypeVar("_R")
 

@@ -9,8 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headframe.config.build import build
-from headframe.config.plan.component import Component
-from headframe.config.plan.data import TrainingDataConfig
+from headframe.config.plan.data import GapsConfig, TrainingDataConfig
 from headframe.digests import Record
 from headframe.errors import ConfigurationError, DataError
 from headframe.series.findings import disorder, examine, gap, off_step
@@ -46,7 +45,7 @@ class Series(Record):
 
     time: str
     every: str | None
-    gaps: Component | None = None
+    gaps: GapsConfig | None = None
 
     @classmethod
     def of(cls, dataset: TrainingDataConfig, rows: pa.Table) -> Self:

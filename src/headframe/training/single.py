@@ -7,7 +7,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from headframe.config.build import build, look_up
+from headframe.config.build import build, class_of
 from headframe.config.plan.learner import LearnerConfig, TrainingJob
 from headframe.config.plan.model import ModelConfig
 from headframe.config.project import Project
@@ -32,8 +32,7 @@ def is_network(component: ModelConfig) -> bool:
         return False
     from torch import nn  # noqa: PLC0415 - scikit-learn's own are known by their name
 
-    model = look_up(component.target)
-    return isinstance(model, type) and issubclass(model, nn.Module)
+    return issubclass(class_of(component), nn.Module)
 
 
 def prepare_job(job: TrainingJob, project: Project) -> PreparedData:
@@ -107,7 +106,7 @@ def _train_estimator(learner: LearnerConfig, task: Task, examples: Examples, rep
         DataError: inputs are not numbers.
     """
     component = learner.model
-    takes_seed = "random_state" in inspect.signature(look_up(component.target)).parameters
+    takes_seed = "random_state" in inspect.signature(class_of(component)).parameters
     if takes_seed and component.arguments.get("random_state") is None:
         component = component.model_copy(update={"random_state": learner.seed})
     estimator: Any = build(component)

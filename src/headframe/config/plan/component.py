@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 from pydantic.config import JsonDict
@@ -41,9 +41,15 @@ DECLARED: JsonDict = {"declared": True}
 class Component(BaseModel):
     """A `_target_` node: which class to build and with which arguments.
 
-    `tiny` holds the arguments that make the same object small enough for a test. Subclasses add what a file declares of
-    its target, so that the parts of a plan can be checked against each other.
+    `tiny` holds the arguments that make the same object small enough for a test. There is a subclass for each kind of
+    place in a plan; some add what a file declares of its target, so that parts can be checked against each other.
+
+    Attributes:
+        expects: the classes of which a target of this place has to derive from one, or a function has to return one,
+            by the module that defines them.
     """
+
+    expects: ClassVar[tuple[str, ...]] = ()
 
     model_config = ConfigDict(
         frozen=True, extra="allow", populate_by_name=True, serialize_by_alias=True, protected_namespaces=()

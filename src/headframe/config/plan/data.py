@@ -1,7 +1,7 @@
 """The part of a plan that says what a data set is: sources, reader, columns, contract, split."""
 
 import re
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
@@ -141,6 +141,24 @@ class TableContract(Record):
         return columns
 
 
+class ReaderConfig(Component):
+    """How raw files are read."""
+
+    expects: ClassVar[tuple[str, ...]] = ("headframe.datasets.readers.base.Reader",)
+
+
+class GapsConfig(Component):
+    """How rows that a series lacks are filled."""
+
+    expects: ClassVar[tuple[str, ...]] = ("headframe.series.gaps.Gaps",)
+
+
+class SplitConfig(Component):
+    """Which rows are trained on, validated on and tested on."""
+
+    expects: ClassVar[tuple[str, ...]] = ("headframe.datasets.splits.Splitter",)
+
+
 class TrainingDataConfig(Record):
     """What of a data set decides a training, besides the table itself."""
 
@@ -148,10 +166,10 @@ class TrainingDataConfig(Record):
     inputs: Distinct[str] = Field(min_length=1)  # columns a model may see
     target: str | None = None  # column to predict; a forecast predicts its inputs
     time: str | None = None  # column that orders the rows
-    reader: Component  # a model reads rows to predict for as it does
+    reader: ReaderConfig  # a model reads rows to predict for as it does
     every: Frequency | None = None  # how far apart the rows of a series are: `15min`, `1h`, `D`, `B`, `MS`; else found
-    gaps: Component | None = None  # how rows that a series lacks are filled; else no window spans a gap
-    split: Component
+    gaps: GapsConfig | None = None  # how rows that a series lacks are filled; else no window spans a gap
+    split: SplitConfig
     repeats: bool = False  # whether rows with equal inputs are cases of their own, rather than copies of one
     contract: TableContract  # rows to predict for keep it as well
 

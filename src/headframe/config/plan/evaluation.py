@@ -1,9 +1,17 @@
 """The part of a plan that says how predictions are measured."""
 
+from typing import ClassVar
+
 from pydantic import Field
 
-from headframe.config.plan.component import Distinct
+from headframe.config.plan.component import Component, Distinct
 from headframe.digests import Record
+
+
+class NaturalBaselineConfig(Component):
+    """What needs no training, such as the most frequent class."""
+
+    expects: ClassVar[tuple[str, ...]] = ("headframe.tasks.baselines.base.NaturalBaseline",)
 
 
 class EvaluationConfig(Record):

@@ -1,5 +1,7 @@
 """The part of a plan that says how raw rows become the inputs of a model."""
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from headframe.config.plan.component import DECLARED, Component, Distinct, Name
@@ -9,7 +11,14 @@ from headframe.digests import Record
 class AugmentConfig(Component):
     """A random change of training inputs."""
 
+    expects: ClassVar[tuple[str, ...]] = ("headframe.features.augment.Augmentation",)
     takes: Distinct[Name] = Field(default=(), json_schema_extra=DECLARED)  # kinds of input that it changes; none: any
+
+
+class EncoderConfig(Component):
+    """How cells become numbers."""
+
+    expects: ClassVar[tuple[str, ...]] = ("headframe.features.base.Encoder",)
 
 
 class FeaturesConfig(Record):
@@ -18,7 +27,7 @@ class FeaturesConfig(Record):
     gives: Name  # kind of input
     reads: Distinct[Name] = Field(default=(), json_schema_extra=DECLARED)  # types of column; none: any
     examples: Name = "row"  # what one example is: a row of the table, a window of consecutive rows, ...
-    encoder: Component
+    encoder: EncoderConfig
     augment: dict[str, AugmentConfig] = {}  # random changes of training inputs, by name, in this order
 
     def columns(self, inputs: tuple[str, ...]) -> tuple[str, ...]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from headframe.config.plan.component import Component
 from headframe.config.plan.data import TrainingDataConfig
 from headframe.config.plan.features import FeaturesConfig
 from headframe.config.plan.model import AnyModel
 from headframe.config.plan.task import TaskConfig
-from headframe.config.plan.trainer import TrainerConfig
+from headframe.config.plan.trainer import OptimizerConfig, SchedulerConfig, TrainerConfig
 from headframe.digests import Record
 
 
@@ -19,8 +18,8 @@ class LearnerConfig(Record):
     seed: int = Field(ge=0, lt=2**31)
     model: AnyModel
     features: FeaturesConfig
-    optimizer: Component
-    scheduler: Component
+    optimizer: OptimizerConfig
+    scheduler: SchedulerConfig
     trainer: TrainerConfig
     bootstrap: bool = False  # draws its training rows with replacement
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from headframe.config.plan.component import DECLARED, Component, Distinct, Name
 from headframe.config.plan.features import FeaturesConfig
-from headframe.config.plan.trainer import TrainerConfig
+from headframe.config.plan.trainer import OptimizerConfig, SchedulerConfig, TrainerConfig
 from headframe.digests import Record
 
 
 class ModelConfig(Component):
     """A network or an estimator, and what it can be used for."""
 
+    expects: ClassVar[tuple[str, ...]] = (
+        "torch.nn.modules.module.Module",
+        "sklearn.base.ClassifierMixin",
+        "sklearn.base.RegressorMixin",
+    )
     tasks: Distinct[Name] = Field(default=(), json_schema_extra=DECLARED)  # kinds of task that it learns
     takes: Distinct[Name] = Field(default=(), json_schema_extra=DECLARED)  # kinds of input that it takes
     continues_inputs: bool = Field(default=False, json_schema_extra=DECLARED)  # predicts the very columns that it reads
@@ -24,6 +29,7 @@ class ModelConfig(Component):
 class EnsembleConfig(Component):
     """Several learners whose scores the `_target_` combines."""
 
+    expects: ClassVar[tuple[str, ...]] = ("headframe.models.ensembles.Combiner",)
     members: dict[Name, MemberConfig] = Field(min_length=1)
     copies: int = Field(default=1, ge=1)  # times each member is trained, each with another seed
     bootstrap: bool = False  # bagging: every copy draws its training rows with replacement
@@ -50,8 +56,8 @@ class MemberConfig(Record):
 
     model: AnyModel
     features: FeaturesConfig | None = None
-    optimizer: Component | None = None
-    scheduler: Component | None = None
+    optimizer: OptimizerConfig | None = None
+    scheduler: SchedulerConfig | None = None
     trainer: dict[str, Any] = {}  # keys of `trainer` that differ
 
     @field_validator("trainer")

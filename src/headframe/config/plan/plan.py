@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from headframe.config.plan.component import Component, Name, narrow, without_declared
+from headframe.config.plan.component import Name, narrow, without_declared
 from headframe.config.plan.data import DatasetConfig
 from headframe.config.plan.evaluation import EvaluationConfig
 from headframe.config.plan.features import FeaturesConfig
@@ -13,7 +13,7 @@ from headframe.config.plan.model import AnyModel, MemberConfig
 from headframe.config.plan.promotion import PromotionConfig, TeamConfig
 from headframe.config.plan.serving import ServingConfig, TrackingConfig
 from headframe.config.plan.task import TaskConfig
-from headframe.config.plan.trainer import TrainerConfig
+from headframe.config.plan.trainer import LauncherConfig, OptimizerConfig, SchedulerConfig, TrainerConfig
 from headframe.digests import Record, digest
 
 
@@ -29,8 +29,8 @@ class VersionPlan(Record):
     features: FeaturesConfig
     task: TaskConfig
     model: AnyModel
-    optimizer: Component
-    scheduler: Component
+    optimizer: OptimizerConfig
+    scheduler: SchedulerConfig
     trainer: TrainerConfig
     baseline: MemberConfig | None = None  # what the model is compared with on the same rows
     evaluation: EvaluationConfig
@@ -56,7 +56,7 @@ class VersionPlan(Record):
 class Plan(VersionPlan):
     """Everything a run needs to know: a version's plan, and where it is trained, gated, served and tracked."""
 
-    launcher: Component
+    launcher: LauncherConfig
     promotion: PromotionConfig
     team: TeamConfig = TeamConfig()
     serving: ServingConfig

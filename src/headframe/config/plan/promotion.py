@@ -1,6 +1,6 @@
 """The parts of a plan that say when a version becomes champion, and whose signatures count."""
 
-from typing import Literal, Self, get_args
+from typing import ClassVar, Literal, Self, get_args
 
 from pydantic import AwareDatetime, Field, model_validator
 
@@ -43,7 +43,19 @@ class Approvals(Record):
     days: float = Field(default=14.0, gt=0)  # after which an approval has expired
 
 
-ERROR_CONTROL = Component.model_validate({"_target_": "headframe.gates.error_control.addis.Addis"})
+class GateConfig(Component):
+    """What a version has to show."""
+
+    expects: ClassVar[tuple[str, ...]] = ("headframe.gates.base.Gate",)
+
+
+class ErrorControlConfig(Component):
+    """At which level the next challenger is tested."""
+
+    expects: ClassVar[tuple[str, ...]] = ("headframe.gates.error_control.base.ErrorControl",)
+
+
+ERROR_CONTROL = ErrorControlConfig.model_validate({"_target_": "headframe.gates.error_control.addis.Addis"})
 """The rule of the allowed error where a policy names none."""
 
 
@@ -52,8 +64,8 @@ class PromotionConfig(Record):
 
     model: Name  # name in the registry
     policy: Name  # what this policy is called
-    gates: dict[Name, Component]  # all must be passed; checked in this order
-    error_control: Component = ERROR_CONTROL
+    gates: dict[Name, GateConfig]  # all must be passed; checked in this order
+    error_control: ErrorControlConfig = ERROR_CONTROL
     approvals: Approvals = Approvals()
     served: Literal["any", "ledger"] = "any"  # ledger: serve @champion only if the ledger says that it is
     ledger: str | None = None  # SQLAlchemy address; none: HEADFRAME_LEDGER, else a file in the project's own folder

@@ -1,5 +1,7 @@
 """The part of a plan that says what is predicted."""
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from headframe.config.plan.component import DECLARED, Component, Distinct, Name
@@ -8,6 +10,7 @@ from headframe.config.plan.component import DECLARED, Component, Distinct, Name
 class TaskConfig(Component):
     """What is predicted, and what it is predicted from."""
 
+    expects: ClassVar[tuple[str, ...]] = ("headframe.tasks.base.Task",)
     kind: Name
     examples: Name = "row"  # what one example is, as the features must make them
     predicts: Distinct[Name] = Field(default=(), json_schema_extra=DECLARED)  # types of column; none: any

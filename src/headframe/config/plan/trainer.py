@@ -1,10 +1,29 @@
-"""The part of a plan that says how a network is trained."""
+"""The parts of a plan that say how a network is trained, and where."""
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from headframe.config.plan.component import Component
 from headframe.digests import Record
+
+
+class OptimizerConfig(Component):
+    """How weights follow their gradients."""
+
+    expects: ClassVar[tuple[str, ...]] = ("torch.optim.optimizer.Optimizer",)
+
+
+class SchedulerConfig(Component):
+    """How the learning rate changes."""
+
+    expects: ClassVar[tuple[str, ...]] = ("torch.optim.lr_scheduler.LRScheduler",)
+
+
+class LauncherConfig(Component):
+    """Where the training program runs."""
+
+    expects: ClassVar[tuple[str, ...]] = ("headframe.training.launchers.base.Launcher",)
 
 
 class EarlyStoppingConfig(Record):

@@ -34,12 +34,12 @@ def keys_at(path: Sequence[str], tree: Any, own_source: Path) -> set[str]:
 
 def schema_keys(path: Sequence[str], tree: Any) -> set[str]:
     """Return the keys that the schema itself reads at a path."""
-    schema = _schema(path, tree)
+    schema = schema_at(path, tree)
     return {field.alias or name for name, field in schema.model_fields.items()} if schema is not None else set()
 
 
-def _schema(path: Sequence[str], tree: Any) -> type[BaseModel] | None:
-    """Return the class that the node at a path is validated as."""
+def schema_at(path: Sequence[str], tree: Any) -> type[BaseModel] | None:
+    """Return the class that the node at a path is validated as; None where the schema leaves it open."""
     annotation: Any = Plan
     node: Any = tree
     for part in path:

@@ -56,5 +56,5 @@ class ColumnType:
 
 def column_type(contract: ColumnContract) -> ColumnType:
     """Return the type of a column by the name that its contract gives."""
-    found: ColumnType = look_up(column_type_target(contract.dtype))()
+    found: ColumnType = look_up(column_type_target(contract.dtype), (f"{__name__}.{ColumnType.__name__}",))()
     return found

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from headframe.gates.error_control.base import ErrorControl
 from headframe.gates.error_control.familywise import spend_alpha
 from headframe.ledger.past_tests import PastTest
 
@@ -14,7 +15,7 @@ DISCARD = 0.5  # p-value above which a test costs nothing, since the version is 
 
 
 @dataclass(frozen=True)
-class Addis:
+class Addis(ErrorControl):
     """Control the expected share of false promotions among promotions.
 
     ADDIS (Tian and Ramdas 2019, arXiv:1905.11465) is an alpha-investing rule: a model begins with a wealth of `alpha`,

@@ -7,11 +7,12 @@ from typing import Annotated
 
 from pydantic import Field
 
+from headframe.gates.error_control.base import ErrorControl
 from headframe.ledger.past_tests import PastTest
 
 
 @dataclass(frozen=True)
-class Familywise:
+class Familywise(ErrorControl):
     """Control the chance that any version that is not better ever replaces a champion.
 
     The k-th version tested against one champion is tested at alpha * 6 / (pi^2 k^2). The levels add up to alpha over

@@ -1,12 +1,13 @@
 """What every launcher provides."""
 
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Protocol
 
 
-class Launcher(Protocol):
+class Launcher(ABC):
     """Starts the training program somewhere and waits for its end."""
 
+    @abstractmethod
     def launch(self, job: Path, folder: Path, root: Path, threads: int) -> None:
         """Run `python -m headframe.training` to its end.
 

@@ -8,10 +8,11 @@ from headframe.config.ranges import Positive
 from headframe.errors import HeadframeError
 from headframe.processes import describe_exit, run_program, search_path
 from headframe.training import environment_of
+from headframe.training.launchers.base import Launcher
 
 
 @dataclass(frozen=True)
-class Local:
+class Local(Launcher):
     """Starts a process on this machine, in its own session.
 
     It shares this process's output and terminal, and ends with this process (see `headframe.processes`).
