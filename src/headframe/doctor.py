@@ -28,8 +28,9 @@ from headframe.environment import variable
 from headframe.errors import HeadframeError
 from headframe.signing import keys
 from headframe.telemetry import OFF
-from headframe.tracking.address import USER, is_server
+from headframe.tracking.address import is_server
 from headframe.tracking.client import require_access
+from headframe.tracking.credentials import USER
 from headframe.tracking.lineage import installed_versions
 
 _LITTLE_SPACE = 5 * 10**9

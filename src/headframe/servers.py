@@ -22,11 +22,12 @@ from headframe.config.project import Project
 from headframe.daemons import Daemon, start_daemon, terminate
 from headframe.digests import Record, load_json, write_atomically
 from headframe.errors import ConfigurationError, HeadframeError
+from headframe.server_access import HEADER, HEALTH, HOST, ServerAccess
 from headframe.telemetry import OFF
+from headframe.tracking.credentials import LOCAL_SERVER, LOCAL_USER, PASSWORD, USER
 
 log = logging.getLogger("headframe")
 
-HOST = "127.0.0.1"
 START_SECONDS = 300.0
 """A first start fills fresh databases, which takes some 20 s, and several times that on a busy machine."""
 
@@ -38,12 +39,6 @@ _TAIL = 5
 
 Name = Literal["prefect", "mlflow"]
 PORTS: dict[Name, int] = {"prefect": 4200, "mlflow": 5000}
-PATHS: dict[Name, str] = {"prefect": "/api", "mlflow": ""}
-"""Where the API of each begins."""
-
-VARIABLES: dict[Name, str] = {"prefect": "PREFECT_API_URL", "mlflow": "MLFLOW_TRACKING_URI"}
-"""What a client of each reads."""
-
 _FOREIGN = {
     "PREFECT_API_URL", "PREFECT_API_DATABASE_CONNECTION_URL", "PREFECT_SERVER_DATABASE_CONNECTION_URL",
     "PREFECT_UI_API_URL", "PREFECT_PROFILE", "PREFECT_PROFILES_PATH",
@@ -65,6 +60,7 @@ class Server(Record):
     address: str = ""
     pid: int | None = None
     log: str = ""  # relative to the project's folder
+    link: str = ""  # lets a browser in, once and within ten minutes
 
     def __str__(self) -> str:
         text = {
@@ -159,20 +155,40 @@ def _server(root: Path, name: Name, entry: _Entry | None) -> Server:
     if entry.process() is None:
         return Server(name=name, state="died", address=entry.address, log=log_file)
     state: Literal["up", "starting"] = "up" if _responds(name, entry.port) else "starting"
-    return Server(name=name, state=state, address=entry.address, pid=entry.pid, log=log_file)
+    link = ServerAccess.of(root, name, entry.port).link() if state == "up" else ""
+    return Server(name=name, state=state, address=entry.address, pid=entry.pid, log=log_file, link=link)
 
 
-def environment(root: Path) -> dict[str, str]:
-    """Return PREFECT_API_URL and MLFLOW_TRACKING_URI of the servers that are up; takes milliseconds.
+def environment(root: Path) -> dict[Name, dict[str, str]]:
+    """Return what clients of the servers that are up read, the address first; takes milliseconds.
 
     A server counts as up if the process that was started is alive and its port takes connections: a health check
     would take longer, and a busy server would be passed over.
     """
     return {
-        VARIABLES[name]: entry.address + PATHS[name]
+        name: _variables(name, entry, ServerAccess.of(root, name, entry.port))
         for name, entry in _entries(root).items()
         if entry.process() is not None and _listens(entry.port)
     }
+
+
+def _variables(name: Name, entry: _Entry, access: ServerAccess) -> dict[str, str]:
+    if name == "prefect":
+        return {
+            "PREFECT_API_URL": f"{entry.address}/api",
+            "PREFECT_UI_URL": access.page,
+            "PREFECT_CLIENT_CUSTOM_HEADERS": json.dumps({HEADER: access.secret}),
+        }
+    return {"MLFLOW_TRACKING_URI": entry.address, LOCAL_SERVER: f"{entry.address} {access.secret}"}
+
+
+def exports(root: Path) -> dict[str, str]:
+    """Return the variables for a shell from which other programs than Headframe's use the servers that are up."""
+    found = environment(root)
+    variables = {key: value for each in found.values() for key, value in each.items()}
+    if "mlflow" in found:
+        variables |= {USER: LOCAL_USER, PASSWORD: variables[LOCAL_SERVER].partition(" ")[2]}
+    return variables
 
 
 def _log_file(root: Path, name: Name) -> Path:
@@ -207,7 +223,7 @@ def _listens(port: int) -> bool:
 def _responds(name: Name, port: int) -> bool:
     connection = http.client.HTTPConnection(HOST, port, timeout=2)  # knows no proxies, which loopback must not use
     try:
-        connection.request("GET", f"{PATHS[name]}/health")
+        connection.request("GET", HEALTH[name])
         return connection.getresponse().status == http.HTTPStatus.OK
     except (OSError, http.client.HTTPException):
         return False
@@ -232,32 +248,20 @@ def _start(root: Path, name: Name, port: int) -> _Entry:
     output.parent.mkdir(parents=True, exist_ok=True)
     log.info("%s: starting at http://%s:%d", name, HOST, port)
     with output.open("wb") as stream:
-        daemon = start_daemon(_command(root, name, port), environment=_settings(root, port), cwd=root, log=stream)
+        daemon = start_daemon(_command(root, name, port), environment=_settings(root, name, port), cwd=root, log=stream)
     return _Entry(pid=daemon.pid, created=daemon.created, port=port)
 
 
 def _command(root: Path, name: Name, port: int) -> list[str]:
-    if name == "prefect":
-        return [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
-    from headframe.tracking.client import require_access  # noqa: PLC0415 - only starting needs it
+    if name == "mlflow":
+        from headframe.tracking.client import require_access  # noqa: PLC0415 - only starting needs it
 
-    project = Project(root)
-    database = f"sqlite:///{project.tracking_database}"
-    require_access(database)  # raises if it is damaged; corrects its locations if it was moved with the project
-    artifacts = project.artifacts.as_uri()
-    serve = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
-    serve += ["--backend-store-uri", database, "--serve-artifacts", "--artifacts-destination", artifacts]
-    # Experiments made through the server get the same kind of location as those made without it, so that each
-    # kind of client reads the other's files; the proxy's own scheme could be read through a server only.
-    serve += ["--default-artifact-root", artifacts]
-    if project.tracking_database.is_file():
-        return serve
-    # A kill while MLflow migrates a fresh database would leave one that it refuses from then on.
-    first = f"from headframe.tracking.client import make_client; make_client({database!r})"
-    return [sys.executable, "-c", f"{first}; import os; os.execv({sys.executable!r}, {serve!r})"]
+        # Raises if the database is damaged; corrects its locations if it was moved with the project.
+        require_access(f"sqlite:///{Project(root).tracking_database}")
+    return [sys.executable, "-m", "headframe.server_access", name, str(port)]
 
 
-def _settings(root: Path, port: int) -> dict[str, str]:
+def _settings(root: Path, name: Name, port: int) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
     return {
         **OFF,
@@ -265,7 +269,7 @@ def _settings(root: Path, port: int) -> dict[str, str]:
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), inherited.get("PATH", os.defpath)]),
         "PREFECT_HOME": str(Project(root).state / "prefect"),
         # Prefect's pages use port 4200 by default, whatever port their own server has.
-        "PREFECT_SERVER_UI_API_URL": f"http://{HOST}:{port}/api",
+        "PREFECT_SERVER_UI_API_URL": f"{ServerAccess.of(root, name, port).page}/api",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # its job runner alone takes 8 processes
         "PYTHONUNBUFFERED": "1",

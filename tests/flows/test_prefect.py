@@ -1,5 +1,6 @@
 """The same files through a real Prefect server: equal digests, visible runs."""
 
+import functools
 import json
 import os
 import signal
@@ -19,12 +20,12 @@ pytestmark = pytest.mark.flow
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project, dict[str, str]]]:
-    """A project whose servers are up, and their addresses."""
+    """A project whose servers are up, and what a shell is given for them."""
     project = forking_project(tmp_path_factory.mktemp("served") / "project")
     ports = ("--prefect-port", str(free_port()), "--mlflow-port", str(free_port()))
     try:
-        servers, _ = headframe(project, "up", *ports)
-        yield project, {server["name"]: server["address"] for server in servers}
+        headframe(project, "up", *ports)
+        yield project, headframe(project, "status", "--export")[0]
     finally:
         headframe(project, "down")
 
@@ -33,18 +34,19 @@ def test_a_life_through_prefect_is_the_same_life_and_is_visible(
     served: tuple[Project, dict[str, str]],
     finished_run: tuple[Project, dict[str, Any], str],
     forked_runs: ForkedRuns,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    project, addresses = served
+    project, variables = served
     outcome, stderr = forked_runs.headframe(project, "run", *SMALL)
     assert "engine: Prefect at" in stderr
     assert "Traceback" not in stderr
     assert digests(outcome) == digests(finished_run[1])
 
-    api = next(address for name, address in addresses.items() if "prefect" in name)
-    api = api if api.endswith("/api") else f"{api}/api"
-    runs = httpx.post(f"{api}/flow_runs/filter", json={}).json()
+    post = functools.partial(httpx.post, headers=json.loads(variables["PREFECT_CLIENT_CUSTOM_HEADERS"]))
+    api = variables["PREFECT_API_URL"]
+    runs = post(f"{api}/flow_runs/filter", json={}).json()
     assert [(run["state_type"], run["parameters"]["overrides"]) for run in runs] == [("COMPLETED", list(SMALL))]
-    tasks = httpx.post(f"{api}/task_runs/filter", json={}).json()
+    tasks = post(f"{api}/task_runs/filter", json={}).json()
     names = {task["name"].rsplit("-", 1)[0] for task in tasks}
     assert names == {
         "ingest",
@@ -57,18 +59,19 @@ def test_a_life_through_prefect_is_the_same_life_and_is_visible(
         "promote",
         "smoke-test",
     }
-    logs = httpx.post(f"{api}/logs/filter", json={"limit": 200}).json()
+    logs = post(f"{api}/logs/filter", json={"limit": 200}).json()
     assert any("expectations met" in line["message"] for line in logs)
 
     forked_runs.headframe(project, "run", "model=cn", code=2)
-    assert len(httpx.post(f"{api}/flow_runs/filter", json={}).json()) == len(runs)  # a typing mistake is no failed run
-    paths = [path for path in project.root.rglob("*") if not path.is_symlink()]
-    assert [path for path in paths if path.stat().st_mode & 0o002] == []
+    assert len(post(f"{api}/flow_runs/filter", json={}).json()) == len(runs)  # a typing mistake is no failed run
+    paths = [path for path in project.state.rglob("*") if not path.is_symlink()]
+    assert [path for path in paths if path.stat().st_mode & 0o077 and path.stat().st_mode & 0o777 != 0o444] == []
 
     from mlflow import MlflowClient
 
-    tracking = next(address for name, address in addresses.items() if "mlflow" in name)
-    version = MlflowClient(tracking).get_model_version_by_alias("digits", "champion")
+    for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
+        monkeypatch.setenv(name, variables[name])
+    version = MlflowClient(variables["MLFLOW_TRACKING_URI"]).get_model_version_by_alias("digits", "champion")
     assert version.run_id == outcome["result"]["registered"]["run_id"]
 
 

@@ -46,6 +46,11 @@ def environment_of(root: Path) -> dict[str, str]:
     return {**inherited, "PATH": path, "OMP_NUM_THREADS": "1", "PREFECT_HOME": str(root.with_name("prefect-home"))}
 
 
+def post(address: str, content: dict[str, Any], environment: dict[str, str]) -> httpx.Response:
+    """Send a request with the secret that the shell got."""
+    return httpx.post(address, json=content, headers=json.loads(environment["PREFECT_CLIENT_CUSTOM_HEADERS"]))
+
+
 def call(root: Path, command: str, environment: dict[str, str]) -> str:
     done = subprocess.run(
         shlex.split(command), cwd=root, env=environment, capture_output=True, text=True, timeout=300
@@ -56,16 +61,16 @@ def call(root: Path, command: str, environment: dict[str, str]) -> str:
 
 @pytest.mark.slow
 @pytest.mark.flow
-def test_a_deployment_runs_to_its_end_through_a_worker(root: Path) -> None:
+def test_a_deployment_runs_to_its_end_through_a_worker(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     up, export, pool, deploy, worker, run = commands()
     environment = environment_of(root)
     ports = {"4200": str(free_port()), "5000": str(free_port())}
     call(root, f"{up} --prefect-port {ports['4200']} --mlflow-port {ports['5000']}", environment)
-    for assignment in shlex.split(export)[1:]:
-        name, _, address = assignment.partition("=")
-        for usual, free in ports.items():
-            address = address.replace(f":{usual}", f":{free}")
-        environment[name] = address
+    for line in call(root, export.partition("$(")[2].rstrip('")'), environment).splitlines():
+        name, _, value = shlex.split(line)[1].partition("=")
+        environment[name] = value
+        if name.startswith("MLFLOW_TRACKING_"):
+            monkeypatch.setenv(name, value)
 
     call(root, pool, environment)
     call(root, deploy, environment)
@@ -79,11 +84,11 @@ def test_a_deployment_runs_to_its_end_through_a_worker(root: Path) -> None:
         command[-1] = f"overrides={json.dumps(SMALL)}"
         call(root, shlex.join(command), environment)
         api = environment["PREFECT_API_URL"]
-        flow_run = _wait(api, "lifecycle", {"COMPLETED"}, process, log)
+        flow_run = _wait(environment, "lifecycle", {"COMPLETED"}, process, log)
         assert flow_run["parameters"] == {"overrides": list(SMALL)}
-        tasks = httpx.post(f"{api}/task_runs/filter", json={}).json()
+        tasks = post(f"{api}/task_runs/filter", {}, environment).json()
         assert {task["state_type"] for task in tasks} == {"COMPLETED"}
-        deployments = {one["name"]: one for one in httpx.post(f"{api}/deployments/filter", json={}).json()}
+        deployments = {one["name"]: one for one in post(f"{api}/deployments/filter", {}, environment).json()}
         assert deployments.keys() == {"lifecycle", "ingest", "train", "predict", "promote"}
         assert [one["active"] for one in deployments["lifecycle"]["schedules"]] == [False]
 
@@ -104,12 +109,15 @@ def test_a_deployment_runs_to_its_end_through_a_worker(root: Path) -> None:
 ENDS = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
-def _wait(api: str, flow: str, states: set[str], worker: subprocess.Popen[bytes], log: Path) -> dict[str, Any]:
+def _wait(
+    environment: dict[str, str], flow: str, states: set[str], worker: subprocess.Popen[bytes], log: Path
+) -> dict[str, Any]:
     """Wait until the only run of a flow comes to one of these states, or to an end, and give it."""
+    api = environment["PREFECT_API_URL"]
     query = {"flows": {"name": {"any_": [flow]}}}
     run: dict[str, Any] = {}
     for _ in range(300):
-        [run] = httpx.post(f"{api}/flow_runs/filter", json=query).json()
+        [run] = post(f"{api}/flow_runs/filter", query, environment).json()
         if run["state_type"] in states | ENDS:
             break
         assert worker.poll() is None, log.read_text()
@@ -127,13 +135,13 @@ def _approve_in_the_pages(root: Path, environment: dict[str, str], worker: subpr
     named = ["--param", 'model="ours/1"', "--param", f"overrides={json.dumps(rules)}"]
     call(root, shlex.join(["prefect", "deployment", "run", "promote/promote", *named]), environment)
     api = environment["PREFECT_API_URL"]
-    run = _wait(api, "promote", {"PAUSED"}, worker, log)
+    run = _wait(environment, "promote", {"PAUSED"}, worker, log)
     assert run["state_name"] == "Suspended"
     approve = ["headframe", "models", "approve", "ours/1", *rules, "--reason", "looked at its page", "--print"]
     approval = call(root, shlex.join(approve), environment)
-    response = httpx.post(f"{api}/flow_runs/{run['id']}/resume", json={"run_input": {"approval": approval}})
+    response = post(f"{api}/flow_runs/{run['id']}/resume", {"run_input": {"approval": approval}}, environment)
     assert response.json()["status"] == "ACCEPT", response.text
-    _wait(api, "promote", {"COMPLETED"}, worker, log)
+    _wait(environment, "promote", {"COMPLETED"}, worker, log)
     client = MlflowClient(environment["MLFLOW_TRACKING_URI"])
     assert client.get_model_version_by_alias("ours", "champion").version == "1"
     history = json.loads(call(root, "headframe models history ours --json", environment))

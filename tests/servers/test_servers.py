@@ -55,12 +55,17 @@ def test_both_servers_come_up_respond_and_go_down(
     assert (prefect.state, mlflow.state) == ("up", "up")
     assert f"mlflow: responds at {mlflow.address}" in caplog.text
 
-    found = servers.environment(root)
-    assert found == {"PREFECT_API_URL": f"{prefect.address}/api", "MLFLOW_TRACKING_URI": mlflow.address}
-    with httpx.Client(trust_env=False, timeout=60) as client:
+    found = servers.exports(root)
+    assert found["PREFECT_API_URL"] == f"{prefect.address}/api"
+    assert found["MLFLOW_TRACKING_URI"] == mlflow.address
+    _nobody_else_gets_in(root, prefect, mlflow)
+    auth = (found["MLFLOW_TRACKING_USERNAME"], found["MLFLOW_TRACKING_PASSWORD"])
+    secret = json.loads(found["PREFECT_CLIENT_CUSTOM_HEADERS"])
+    with httpx.Client(trust_env=False, timeout=60, headers=secret) as client:
         assert client.post(f"{found['PREFECT_API_URL']}/flows/", json={"name": "trial"}).status_code == 201
         # Prefect's pages run in a browser and have to know where the server is.
-        assert client.get(f"{prefect.address}/ui-settings").json()["api_url"] == found["PREFECT_API_URL"]
+        assert client.get(f"{prefect.address}/ui-settings").json()["api_url"] == f"{found['PREFECT_UI_URL']}/api"
+    with httpx.Client(trust_env=False, timeout=60, auth=auth) as client:
         made = client.post(f"{mlflow.address}/api/2.0/mlflow/experiments/create", json={"name": "trial"}).json()
         got = client.get(f"{mlflow.address}/api/2.0/mlflow/experiments/get", params=made).json()["experiment"]
     # A client without the server must be able to read what was logged through it.
@@ -84,6 +89,38 @@ def test_both_servers_come_up_respond_and_go_down(
     assert servers.environment(root) == {}
     assert (root / ".headframe" / "mlflow.db").is_file()
     assert (root / ".headframe" / "prefect" / "prefect.db").is_file()
+
+
+def _nobody_else_gets_in(root: Path, prefect: servers.Server, mlflow: servers.Server) -> None:
+    """Replay what a web page, or another user of this machine, can send; then open the pages by their links."""
+    foreign = {"Origin": "https://evil.example", "Content-Type": "application/json"}
+    asked = {
+        prefect.address: ("/api/flows/", "/api/deployments/", "/api/deployments/x/create_flow_run", "/docs", "/"),
+        mlflow.address: ("/api/2.0/mlflow/experiments/create", "/ajax-api/2.0/mlflow/runs/search", "/graphql", "/"),
+    }
+    with httpx.Client(trust_env=False, timeout=60) as client:
+        for address, paths in asked.items():
+            for path in paths:
+                for method in ("GET", "POST", "OPTIONS"):
+                    refused = client.request(method, address + path, headers=foreign, content=b"{}")
+                    assert refused.status_code == 403
+                    assert "access-control-allow-origin" not in refused.headers
+                    assert client.request(method, address + path, content=b"{}").status_code == 401
+                rebound = client.get(address + path, headers={"Host": "10.evil.example"})
+                assert rebound.status_code == 403
+    for server in (prefect, mlflow):
+        page, _, link = server.link.partition("/headframe-open")
+        host = {"Host": page.removeprefix("http://")}
+        with httpx.Client(trust_env=False, timeout=60, headers=host) as browser:
+            opened = browser.get(f"{server.address}/headframe-open{link}")
+            assert (opened.status_code, opened.headers["location"]) == (303, "/")
+            cookie = {"Cookie": opened.headers["set-cookie"].partition(";")[0]}
+            shown = browser.get(f"{server.address}/", headers=cookie, follow_redirects=True)
+            assert shown.status_code == 200, shown.text
+            assert "<html" in shown.text
+            browser.cookies.clear()
+            assert browser.get(f"{server.address}/headframe-open{link}").status_code == 403
+    assert (root / ".headframe" / "servers.key").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_server_that_fails_is_quoted_and_the_other_one_stopped(root: Path, monkeypatch: pytest.MonkeyPatch):

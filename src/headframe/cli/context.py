@@ -46,8 +46,10 @@ def open_project() -> Project:
         from headframe.environment import variable
         from headframe.servers import environment
 
-        for name, value in environment(project.root).items():
-            os.environ[name] = variable(name) or value
+        for variables in environment(project.root).values():
+            address = next(iter(variables))
+            if variable(address) in (None, variables[address]):  # secrets go with the address that they open
+                os.environ.update(variables)
     return project
 
 

@@ -1,11 +1,17 @@
 """`headframe init`, `doctor`, `list`, `key`, `up`, `down`, `status`: the project, this machine and its servers."""
 
+from __future__ import annotations
+
 import argparse
+from typing import TYPE_CHECKING
 
 from headframe.cli.context import find_project, keep_to_owner, open_project
 from headframe.cli.output import CommandResult, of_records
 from headframe.cli.parser import Commands
 from headframe.errors import ConfigurationError, HeadframeError
+
+if TYPE_CHECKING:
+    from headframe.servers import Server
 
 
 def add_commands(commands: Commands) -> None:
@@ -14,7 +20,8 @@ def add_commands(commands: Commands) -> None:
     up.add_argument("--prefect-port", type=int, help="of Prefect; default: 4200")
     up.add_argument("--mlflow-port", type=int, help="of MLflow; default: 5000")
     commands.add("down", _down, "stop what `up` started")
-    commands.add("status", _status, "which servers run, and where")
+    status = commands.add("status", _status, "which servers run, and where; prints a link to open each in a browser")
+    status.add_argument("--export", action="store_true", help="print variables for a shell: address and secret of each")
     listing = commands.add("list", _list, "what conf/ offers: models, datasets, experiments and more")
     listing.add_argument("group", nargs="?", help="one group, e.g. models")
     commands.add("doctor", _doctor, "check this machine and project, and suggest fixes")
@@ -30,7 +37,7 @@ def _up(arguments: argparse.Namespace) -> CommandResult:
     project = find_project()
     keep_to_owner(project)
     ports = {"prefect_port": arguments.prefect_port, "mlflow_port": arguments.mlflow_port}
-    return of_records(up(project.root, **ports))
+    return _of_servers(up(project.root, **ports))
 
 
 def _down(_: argparse.Namespace) -> CommandResult:
@@ -39,10 +46,22 @@ def _down(_: argparse.Namespace) -> CommandResult:
     return of_records(down(find_project().root))
 
 
-def _status(_: argparse.Namespace) -> CommandResult:
-    from headframe.servers import status
+def _status(arguments: argparse.Namespace) -> CommandResult:
+    import shlex
 
-    return of_records(status(find_project().root))
+    from headframe.servers import exports, status
+
+    root = find_project().root
+    if arguments.export:
+        variables = exports(root)
+        return CommandResult(variables, [f"export {name}={shlex.quote(value)}" for name, value in variables.items()])
+    return _of_servers(status(root))
+
+
+def _of_servers(servers: list[Server]) -> CommandResult:
+    links = [f"  {server.link}" for server in servers if server.link]
+    advice = ["to open their pages in a browser, once each and within ten minutes:"] if links else []
+    return CommandResult(servers, [*map(str, servers), *advice, *links])
 
 
 def _list(arguments: argparse.Namespace) -> CommandResult:

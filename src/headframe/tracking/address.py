@@ -9,11 +9,10 @@ from headframe.config.project import Project
 from headframe.environment import variable
 from headframe.errors import ConfigurationError
 from headframe.places import Places
+from headframe.tracking.credentials import PASSWORD, USER
 
 SQLITE = "sqlite:///"
 SERVER_SCHEMES = ("http", "https")
-USER, PASSWORD, TOKEN = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"
-"""Variables with the credentials of MLflow's client."""
 
 
 def is_server(uri: str) -> bool:

@@ -21,7 +21,8 @@ from headframe.environment import variable
 from headframe.errors import HeadframeError, Unavailable, first_line
 from headframe.loopback import bypass_proxies
 from headframe.telemetry import switch_off
-from headframe.tracking.address import PASSWORD, TOKEN, USER, artifact_location, is_server, local_path, sqlite_file
+from headframe.tracking.address import artifact_location, is_server, local_path, sqlite_file
+from headframe.tracking.credentials import PASSWORD, TOKEN, USER, use_credentials_for
 from headframe.tracking.database import artifacts_of_run, require_database, tags_of_run
 from headframe.tracking.errors import readable_errors, request_error
 
@@ -190,6 +191,7 @@ def _reason(error: Exception) -> str:
 
 def _require_server(uri: str) -> None:
     """Raise at once if no server listens; MLflow's own client would retry for minutes before it does."""
+    use_credentials_for(uri)
     parts = urlsplit(uri)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:

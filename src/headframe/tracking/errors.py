@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from headframe.environment import variable
 from headframe.errors import HeadframeError, Unavailable
-from headframe.tracking.address import PASSWORD, USER, is_server
+from headframe.tracking.address import is_server
+from headframe.tracking.credentials import PASSWORD, USER
 
 _REQUEST = re.compile(r"(?:endpoint /?api/|for url: \S+?/api/)[0-9.]+/(?:mlflow/)?(?P<what>[a-z-]+(?:/[a-z-]+)?)")
 """What was requested, in the message of MLflow's client."""
