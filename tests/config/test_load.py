@@ -190,7 +190,9 @@ def test_plans_are_frozen(repository: Project) -> None:
         ("serving.host=''", ["serving.host='': expected text that is not empty"]),
         ("promotion.gates={}", ["promotion.gates={} changes nothing", "~promotion.gates.NAME"]),
         ("+promotion.gates.Big={_target_: headframe.gates.minimum.Minimum}", ["promotion.gates.Big='Big': expected a"]),
-        ("name=${nothing:1}", ["${nothing:...} is nothing that a plan can refer to"]),
+        ("name=${nothing:1}", ["${nothing:...}: a plan refers to its own keys alone"]),
+        ("dataset.title=${oc.env:HOME}", ["${oc.env:...}: a plan refers to its own keys alone"]),
+        ("dataset.title=${now:%Y}", ["${now:...}: a plan refers to its own keys alone"]),
         (f"dataset.inputs={'x' * 5000}", [f"dataset.inputs='{'x' * 199}...: expected a list"]),
     ],
 )
@@ -275,6 +277,18 @@ def test_several_runs_in_one_line() -> None:
         ["model=mlp", "seed=0", "name=x"],
         ["model=mlp", "seed=1", "name=x"],
     ]
+
+
+def test_a_plan_reads_nothing_but_its_own_keys(project: Project) -> None:
+    """Whatever else OmegaConf or Hydra can compute is not there: variables of the environment, the time, files."""
+    from omegaconf.basecontainer import BaseContainer
+
+    load_plan([], project)
+    assert BaseContainer._resolvers == {}
+    file = project.conf / "dataset" / "digits.yaml"
+    file.write_text(file.read_text().replace("title: ", "title: ${oc.env:HOME} # ", 1))
+    with pytest.raises(ConfigurationError, match=r"\$\{oc\.env:\.\.\.\}: a plan refers"):
+        load_plan([], project)
 
 
 def test_a_target_may_come_from_the_projects_own_source(project: Project) -> None:

@@ -83,7 +83,7 @@ HYDRA_MESSAGES = {
     r"An item is already at '([^']+)'": "{0}: the plan has this key already; leave out the +",
     r"Error merging override ([^\s=]+)=\[": "{0} has keys with values, and is no list; give them as in {0}.KEY=VALUE",
     r"Error merging override ([^\s=]+)=\{": "{0} is a list, and has no keys; give it as a whole, as in {0}=[1,2]",
-    r"Unsupported interpolation type (\S+)": "${{{0}:...}} is nothing that a plan can refer to; write the value itself",
+    r"Unsupported interpolation type (\S+)": "${{{0}:...}}: a plan refers to its own keys alone; write the value",
     r"(Recursive interpolation) detected": "values of the plan refer to each other in a circle; write one of them",
     r"primary config '(\w+)' must be a DictConfig": "conf/{0}.yaml is a list; expected keys with values",
     r"(\S+) appears more than once in the final defaults": "{0}: the plan has a choice of {0} already; leave out the +",
@@ -96,6 +96,14 @@ WITHOUT_HYDRAS_OWN = tuple(
     for group in ("env", "help", "hydra_help", "hydra_logging", "job_logging", "launcher", "output", "sweeper")
 )
 """Leave out what Hydra needs to be a command line, which Headframe is itself: a quarter of the time of composing."""
+
+
+RESOLVERS = (
+    *("oc.create", "oc.decode", "oc.deprecated", "oc.dict.keys", "oc.dict.values", "oc.env", "oc.select"),
+    *("hydra", "now", "python_version"),
+)
+"""What OmegaConf and Hydra would compute in a plan. A plan refers to its own keys alone: it is stored and shown, and so
+would be a variable of the environment, which may be a secret; a time of day would make another plan each time."""
 
 
 def load_plan(overrides: Sequence[str], project: Project, *, fitting: bool = True) -> Plan:
@@ -154,6 +162,8 @@ def _compose(overrides: Sequence[str], project: Project) -> tuple[dict[str, Any]
         try:
             _check_choices(overrides, project)
             with initialize_config_dir(config_dir=str(project.conf), version_base="1.3", job_name="headframe"):
+                for name in filter(OmegaConf.has_resolver, RESOLVERS):
+                    OmegaConf.clear_resolver(name)
                 given = [*WITHOUT_HYDRAS_OWN, *overrides]
                 composed = compose("plan", overrides=given, return_hydra_config=True)
             choices = dict(composed.hydra.runtime.choices)
