@@ -155,7 +155,40 @@ def test_text_of_any_language_is_understood(clients):
 REFUSED: dict[str, tuple[str, Any, str, int, str]] = {
     "no JSON": ("sms_spam", b"{", "application/json", 400, "the body is no JSON: "),
     "no UTF-8": ("sms_spam", b'{"a": "\xff"}', "application/json", 400, "the body is no JSON: "),
-    "nested without end": ("sms_spam", b"[" * 200_000, "application/json", 400, "the body is no JSON: "),
+    "list without end": ("sms_spam", b"[" * 200_000, "application/json", 400, "the body is a JSON list; expected"),
+    "nested without end": (
+        "sms_spam", b'{"inputs": ' + b"[" * 200_000, "application/json", 400,
+        "the body is no JSON: its lists or objects are nested too deeply to be read",
+    ),
+    "two values": ("sms_spam", b'{"inputs": ["a"]} {}', "application/json", 400, "the body is no JSON: Extra data"),
+    "two keys among the forms": (
+        "sms_spam", b'{"params": null, "inputs": ["a"], "params": {"output": "scores"}}', "application/json", 400,
+        "the body is no JSON: key 'params' came twice in one object",
+    ),
+    "two equal columns": (
+        "sms_spam", b'{"inputs": {"text": ["a"], "text": ["b"]}}', "application/json", 400,
+        "the body is no JSON: key 'text' came twice in one object",
+    ),
+    "two equal keys where nothing is read": (
+        "sms_spam", b'{"instances": [{"text": "a", "more": [{"k": 1, "k": 1}]}]}', "application/json", 400,
+        "the body is no JSON: key 'k' came twice in one object",
+    ),
+    "truth among pixels": (
+        "digits", {"instances": [[[[0]] * 8] * 8, [[[0]] * 7 + [[True]]] + [[[0]] * 8] * 7]}, "application/json", 400,
+        "column 'image' holds a truth value in row 2, but numbers were expected",
+    ),
+    "no number": (
+        "etth1", _hours(24, HUFL=[float("nan")] * 24), "application/json", 400,
+        "the body is no JSON: NaN is no number in JSON; write null where there is no value",
+    ),
+    "beyond all numbers": (
+        "etth1", json.dumps(_hours(24, HUFL=[7.5] * 24)).replace("7.5", "1e999").encode(), "application/json", 400,
+        "column 'HUFL' holds inf in row 1, but by the data set's contract it must be at least -100",
+    ),
+    "an object for a text": (
+        "sms_spam", {"instances": [{"text": "a"}, {"text": {"a": 1}}]}, "application/json", 400,
+        "column 'text' holds a JSON object in row 2, but text was expected",
+    ),
     "empty body": ("sms_spam", b"", "application/json", 400, "the body is no JSON: "),
     "list": ("sms_spam", [1], "application/json", 400, "the body is a JSON list; expected an object with one of"),
     "no rows": ("sms_spam", {}, "application/json", 400, "the body has no rows; expected exactly one of"),
@@ -272,7 +305,7 @@ REFUSED: dict[str, tuple[str, Any, str, int, str]] = {
         _hours(24, HUFL=[float("inf")] * 24),
         "application/json",
         400,
-        "HUFL",
+        "the body is no JSON: Infinity is no number in JSON",
     ),
     "ragged CSV": ("sms_spam", b"text\na,b\n", "text/csv", 400, "the body: line 2 has 2 cells where 1 were expected"),
     "empty CSV": ("sms_spam", b"", "text/csv", 400, "the body holds no rows"),
@@ -330,7 +363,7 @@ REFUSED: dict[str, tuple[str, Any, str, int, str]] = {
     "another type": ("sms_spam", b"<a/>", "text/xml", 415, "the content type is 'text/xml'; send application/json or"),
     "no type": ("sms_spam", b"{}", "", 415, "the content type is none; send application/json or text/csv"),
     "another encoding": ("sms_spam", b"{}", "application/json; charset=latin-1", 415, "only charset=utf-8"),
-    "too many rows": ("sms_spam", {"inputs": ["a"] * 101}, "application/json", 413, "101 rows came in one request"),
+    "too many rows": ("sms_spam", {"inputs": ["a"] * 101}, "application/json", 413, "more than 100 rows came in one"),
 }  # fmt: skip
 
 

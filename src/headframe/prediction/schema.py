@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -194,30 +195,49 @@ def to_table(columns: Mapping[str, Any], schema: pa.Schema) -> pa.Table:
     return pa.table(arrays, schema=pa.schema([pa.field(f.name, f.type) for f in schema]))
 
 
+def refuse_repeated(names: Sequence[Any], what: str = "key", where: str = " in one object") -> None:
+    """Raise a ValueError if a name came twice, since which of them is meant cannot be known."""
+    if len({*names}) < len(names):
+        seen: set[Any] = set()
+        twice = next(name for name in names if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise ValueError(f"{what} {twice!r} came twice{where}")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    refuse_repeated([name for name, _ in pairs])
+    return dict(pairs)
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no number in JSON; write null where there is no value")
+
+
+STRICT: dict[str, Any] = {"object_pairs_hook": _unique, "parse_constant": _refuse_constant}
+"""Settings of Python's parser, which would keep the last of two equal keys, and take NaN and Infinity."""
+
+
 def parse_json(content: bytes) -> Any:
-    """Return JSON as Python values.
+    """Return strict JSON as Python values.
 
     Raises:
-        ValueError: it is no JSON, or nested deeper than Python reads, or an object has a key twice, of which Python
-            would keep the last.
+        ValueError: it is no JSON, or nested deeper than Python reads, or an object has a key twice, or it holds a
+            number that JSON does not have.
     """
+    return load_json(content, **STRICT)
 
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
-            raise ValueError(f"key {twice!r} came twice in one object")
-        return found
 
-    return load_json(content, object_pairs_hook=unique)
+def json_type(value: Any) -> str:
+    """Return the type of a value as JSON calls it."""
+    names = {dict: "object", list: "list", str: "string", bool: "truth value", int: "number", float: "number"}
+    return names.get(type(value), "null")
 
 
 def require_unique(names: Sequence[Any]) -> None:
-    """Raise a DataError if a column came twice, since which of them is meant cannot be known."""
-    twice = next((name for position, name in enumerate(names) if name in names[:position]), None)
-    if twice is not None:
-        raise DataError(f"column {twice!r} came twice; leave one of them out")
+    """Raise a DataError if a column came twice."""
+    try:
+        refuse_repeated(names, "column", "; leave one of them out")
+    except ValueError as error:
+        raise DataError(str(error)) from error
 
 
 def to_column(values: Any, field: pa.Field) -> pa.Array:
@@ -283,6 +303,8 @@ def _tensors(values: Any, field: pa.Field) -> pa.Array:
         raise DataError(f"{wanted}, but came {given.shape[1:]}")
     if len(given) and given.dtype.kind not in "iuf":
         raise DataError(f"{wanted} that hold numbers, but came {given.dtype.name}")
+    if isinstance(values, list):
+        _require_numbers(values, field.name)
     with np.errstate(invalid="ignore"):
         cast = given.astype(value_type)
     if not np.array_equal(cast, given):
@@ -290,6 +312,16 @@ def _tensors(values: Any, field: pa.Field) -> pa.Array:
         raise DataError(f"{wanted} that hold {np.dtype(value_type).name} numbers, {limits.min} to {limits.max}")
     flat = pa.FixedSizeListArray.from_arrays(pa.array(cast.reshape(-1)), prod(shape))
     return pa.ExtensionArray.from_storage(field.type, flat)
+
+
+def _require_numbers(cells: list[Any], name: str) -> None:
+    """Refuse truth values among the numbers of nested lists, where NumPy takes them for 0 and 1."""
+    for row, cell in enumerate(cells, start=1):
+        entries: Any = [cell]
+        while entries and isinstance(entries[0], list):
+            entries = [*chain.from_iterable(entries)]
+        if bool in set(map(type, entries)):
+            raise RowError(f"column {name!r} holds a truth value", row, ", but numbers were expected")
 
 
 def _axes(shape: Sequence[int]) -> list[int]:

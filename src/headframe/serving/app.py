@@ -17,11 +17,12 @@ from headframe.prediction.threads import limit_threads
 from headframe.processes import cores
 from headframe.registry.versions import ModelVersion
 from headframe.serving import protocol
+from headframe.serving.json_stream import TooLarge
 
 log = logging.getLogger("headframe")
 
 MAX_BYTES = 64 * 2**20  # of one request's body
-STATUS: dict[type[Exception], int] = {protocol.UnsupportedContentType: 415, protocol.TooManyRows: 413}
+STATUS: dict[type[Exception], int] = {protocol.UnsupportedContentType: 415, TooLarge: 413}
 """Of HTTP, for some errors of a request; 400 for the others."""
 
 

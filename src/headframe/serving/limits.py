@@ -1,0 +1,46 @@
+"""How large a request may be: it follows from the rows that it may have and from the model's columns."""
+
+from math import prod
+
+import pyarrow as pa
+
+from headframe.features.columns import is_text
+
+LONGEST = 2**20
+"""Characters of one row or value that is parsed at once, unless rows of the model are longer."""
+
+TEXT = 4096
+"""Bytes of a text that are expected at most, on average over all rows of a full request."""
+
+SCALAR = 64
+"""Bytes of a number, time or truth value, and of a further column beside it."""
+
+ENTRY, BRACKETS = 6, 4
+"""Bytes of one of the small whole numbers of an array, and of the brackets around one where its last axis is 1."""
+
+LEAST = 2**16
+"""Bytes of a request that are always allowed."""
+
+
+def row_bytes(schema: pa.Schema) -> int:
+    """Return how many bytes of JSON or CSV one row takes at most, apart from texts that are unusually long."""
+    size = 0
+    for field in schema:
+        if isinstance(field.type, pa.FixedShapeTensorType):
+            cell = prod(field.type.shape) * (ENTRY + (BRACKETS if field.type.shape[-1] == 1 else 0))
+        elif is_text(field.type) or pa.types.is_nested(field.type):
+            cell = TEXT
+        else:
+            cell = SCALAR
+        size += cell + len(field.name.encode()) + ENTRY  # a record repeats the name
+    return size
+
+
+def request_bytes(schema: pa.Schema, max_rows: int) -> int:
+    """Return how many bytes the body of a request may have."""
+    return LEAST + max_rows * row_bytes(schema)
+
+
+def longest_value(schema: pa.Schema) -> int:
+    """Return how many characters one row or value of a request may have."""
+    return max(LONGEST, 4 * row_bytes(schema))
