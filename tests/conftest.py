@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import shutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import measured
 import pytest
+import shared
 from hypothesis import settings
 
 from headframe.config.project import Project
@@ -27,9 +25,7 @@ if TYPE_CHECKING:
 # The workers share the cores, and a forked child of a process whose OpenMP has threads would wait for them for ever.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-# Tests sign with keys of their own, never with those of whoever runs them; a worker of pytest-xdist has its own, too.
-os.environ["HEADFRAME_KEYS"] = tempfile.mkdtemp(prefix="headframe-keys-")
-atexit.register(shutil.rmtree, os.environ["HEADFRAME_KEYS"], ignore_errors=True)
+shared.begin()  # after what its programs inherit
 
 # The same examples each time, so that a failure is due to the change; `--hypothesis-profile=random` looks for new ones.
 # A deadline would fail tests on a slow machine.
@@ -109,15 +105,10 @@ def project(tmp_path: Path) -> Project:
 @pytest.fixture(scope="session")
 def forked_runs() -> Iterator[ForkedRuns]:
     """A program that runs the command line in forked processes."""
-    from runs import ForkedRuns, environment
+    from runs import ForkedRuns
 
-    program = [sys.executable, measured.__file__, str(REPOSITORY / "tests" / "flows" / "kill_points.py")]
-    with subprocess.Popen(
-        program, env=environment(), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        yield ForkedRuns(process)
+    with shared.connect_to_warm("runs") as stream:
+        yield ForkedRuns(stream)
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,9 @@ LOW = 75
 """In percent; what has less is named."""
 
 
-_recorder = None if FOLDER is None else slipcover.Slipcover(branch=True)
+# A probe goes once it has been hit this often after the first time; SlipCover then looks through all functions there
+# are, which takes longer than a thousand hits.
+_recorder = None if FOLDER is None else slipcover.Slipcover(branch=True, d_miss_threshold=1000)
 
 
 def measure() -> None:

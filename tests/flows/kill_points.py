@@ -1,14 +1,13 @@
 """Runs of the command line in forked processes, so that everything heavy is imported once for all of them.
 
-Run as a program: imports everything, then reads one list of requests a line from its standard input, forks for each,
-lets the children run the command line at once, and responds with a line that holds the children's exit codes, or minus
-the signal that killed one. A request is JSON: `root` of the project, `arguments` of `headframe`, `environment` beside
-that of this program, the files `stdout` and `stderr` for its standard output and error, and `kill`: nothing, or a stage
-and the point at which the whole run kills itself by SIGKILL.
+`tests/warm.py` imports everything, and calls `respond` with a list of requests a line: it forks for each, lets the
+children run the command line at once, and responds with their exit codes, or minus the signal that killed one. A
+request is JSON: `root` of the project, `arguments` of `headframe`, `environment` beside that of this program, the files
+`stdout` and `stderr` for its standard output and error, and `kill`: nothing, or a stage and the point at which the
+whole run kills itself by SIGKILL.
 """
 
 import functools
-import gc
 import importlib
 import json
 import os
@@ -16,7 +15,6 @@ import pkgutil
 import signal
 import sys
 import tempfile
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -154,6 +152,8 @@ def fork(work: Callable[[], int]) -> int:
 
 def import_everything() -> None:
     """Import what runs need, and do once what a process remembers from then on."""
+    switch_off()
+    keep_private()  # as the command line does; DVC remembers the one that it was imported under
     for name in HEAVY:
         importlib.import_module(name)
     from mlflow.utils import requirements_utils
@@ -201,17 +201,7 @@ def remember_empty_database() -> None:
     database._create = create
 
 
-def main() -> None:
-    switch_off()
-    keep_private()  # as the command line does; DVC remembers the one that it was imported under
-    import_everything()
-    gc.freeze()  # no child goes through what all of them have
-    assert threading.active_count() == 1, "a fork would inherit locks of other threads"
-    print("ready", flush=True)
-    for line in sys.stdin:
-        children = [fork(functools.partial(run, request)) for request in json.loads(line)]
-        print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+def respond(line: str) -> str:
+    """Run command lines in forks, all at once; return their exit codes as JSON."""
+    children = [fork(functools.partial(run, request)) for request in json.loads(line)]
+    return json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children])

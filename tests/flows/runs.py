@@ -9,7 +9,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from headframe.config.project import Project
 
@@ -93,7 +93,7 @@ def registered(project: Project) -> tuple[int, int]:
 class ForkedRuns:
     """Runs in forked processes of a program that has everything imported; see `kill_points.py`."""
 
-    process: subprocess.Popen[str]
+    stream: TextIO
 
     def run(
         self, project: Project, *arguments: str, kill: tuple[str, str] | None = None, **more: str
@@ -121,8 +121,6 @@ class ForkedRuns:
     def _request(
         self, project: Project, commands: list[list[str]], kill: tuple[str, str] | None, environment: dict[str, str]
     ) -> tuple[list[int], list[tuple[str, str]]]:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
         with tempfile.TemporaryDirectory() as folder:
             files = [
                 (Path(folder) / f"{number}.stdout", Path(folder) / f"{number}.stderr")
@@ -135,9 +133,9 @@ class ForkedRuns:
                 }
                 for arguments, (stdout, stderr) in zip(commands, files, strict=True)
             ]  # fmt: skip
-            self.process.stdin.write(json.dumps(requests) + "\n")
-            self.process.stdin.flush()
-            codes = json.loads(self.process.stdout.readline())
+            self.stream.write(json.dumps(requests) + "\n")
+            self.stream.flush()
+            codes = json.loads(self.stream.readline())
             return codes, [(stdout.read_text(), stderr.read_text()) for stdout, stderr in files]
 
 

@@ -1,19 +1,16 @@
 """Trains small plans in forked processes, so that Lightning is imported once for all of them."""
 
-import atexit
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-import measured
 import pytest
 from given_overrides import last_of_each
+from shared import connect_to_warm
 
 from headframe.code_dependencies import device_of
 from headframe.config.load import load_plan
@@ -28,7 +25,6 @@ from headframe.records import TableRecord, Trained
 from headframe.training.fit import fit
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-DRIVER = Path(__file__).with_name("driver.py")
 
 SMALL = [
     "model=cnn",
@@ -45,24 +41,17 @@ SMALL = [
 
 
 @cache
-def forking_driver() -> subprocess.Popen[str]:
-    """The program that trains in forked processes, begun when it is first needed; it ends with this process."""
-    arguments = [sys.executable, measured.__file__, str(DRIVER)]
-    process = subprocess.Popen(arguments, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    atexit.register(process.communicate)
-    return process
+def forking_driver() -> TextIO:
+    """Connect to the program that trains in forked processes; see `driver.py`."""
+    return connect_to_warm("trainings")
 
 
 def run_forked(arguments: list[str], log: Path, kill: str | None) -> int | None:
     """Run the training program in a forked process; return its exit code, or None where it hangs."""
-    process = forking_driver()
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write(json.dumps({"arguments": arguments, "kill": kill, "log": str(log)}) + "\n")
-    process.stdin.flush()
-    code: int | None = json.loads(process.stdout.readline())
+    stream = forking_driver()
+    stream.write(json.dumps({"arguments": arguments, "kill": kill, "log": str(log)}) + "\n")
+    stream.flush()
+    code: int | None = json.loads(stream.readline())
     return code
 
 

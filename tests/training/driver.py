@@ -1,12 +1,10 @@
 """Trainings in forked processes, so that Lightning is imported once for all of them.
 
-Run as a program: imports everything, then reads one request a line from its standard input, forks, lets the child run
-the training program, and responds with a line that holds the child's exit code, or minus the signal that killed it. A
-request is JSON: `arguments` of the program, the `log` for what it prints, and `kill`: nothing, or where it kills itself
-by SIGKILL.
+`tests/warm.py` imports everything, and calls `respond` with one request a line: it forks, lets the child run the
+training program, and responds with the child's exit code, or minus the signal that killed it. A request is JSON:
+`arguments` of the program, the `log` for what it prints, and `kill`: nothing, or where it kills itself by SIGKILL.
 """
 
-import gc
 import importlib
 import json
 import multiprocessing
@@ -14,7 +12,6 @@ import os
 import pkgutil
 import signal
 import sys
-import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -153,25 +150,17 @@ def import_everything() -> None:
     code_dependencies([name for name in sys.modules if name.startswith("headframe.")], Path("none"))
 
 
-def main() -> None:
-    import_everything()
-    gc.freeze()  # no child goes through what all of them have
-    assert threading.active_count() == 1, "a fork would inherit locks of other threads"
-    print("ready", flush=True)
-    for line in sys.stdin:
-        child = os.fork()
-        if child == 0:
-            code = 1  # as Python ends with an error that nobody catches
-            try:
-                code = run(json.loads(line))
-            except BaseException:  # the child must not go on as if it were its parent
-                sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
-            finally:
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(code)
-        print(json.dumps(exit_code(child)), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+def respond(line: str) -> str:
+    """Run the training program in a fork as a request asks for; return its exit code as JSON."""
+    child = os.fork()
+    if child == 0:
+        code = 1  # as Python ends with an error that nobody catches
+        try:
+            code = run(json.loads(line))
+        except BaseException:  # the child must not go on as if it were its parent
+            sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    return json.dumps(exit_code(child))
