@@ -247,4 +247,5 @@ class Predicted(Record):
     digest: str  # sha256 of the file
 
     def __str__(self) -> str:
-        return f"{self.rows:,} rows by {self.model} version {self.version} in {self.target}"
+        rows = "1 row" if self.rows == 1 else f"{self.rows:,} rows"
+        return f"{rows} by {self.model} version {self.version} in {self.target}"

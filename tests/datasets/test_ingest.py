@@ -265,6 +265,10 @@ def test_neither_batches_nor_blocks_show_in_the_bytes(
         ("", "people.csv is empty"),
         ("name,age,height,city\n", "hold no rows that can be read"),
         ("name,age,city\nAda,1,London\n", "column 'height' is missing; came: name, age, city"),
+        (
+            "name;age;height;city\nAda;1;1.5;London\n",
+            "; its cells seem to be separated by ';': set reader.delimiter to that, or write a file separated by ','",
+        ),
     ],
 )
 def test_structural_faults_stop_before_anything_is_written(

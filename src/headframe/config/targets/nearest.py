@@ -9,15 +9,24 @@ MOST_CHOICES = 40
 """Choices that a message lists; a folder of `conf/` has fewer, a table may have thousands of columns."""
 
 
+MOST_MEANT = 4
+"""Choices that are named where several begin as what was written."""
+
+
 def nearest(name: str, choices: Iterable[str]) -> str:
     """Return which of `choices` was probably meant, as the end of a sentence.
 
     >>> nearest("accurracy", ["accuracy", "loss"])
     "did you mean 'accuracy'?"
+    >>> nearest("random_forest", ["random_forest_classifier", "random_forest_regressor", "ridge"])
+    "did you mean 'random_forest_classifier' or 'random_forest_regressor'?"
     >>> nearest("zzz", ["accuracy", "loss"])
     'choose one of accuracy, loss'
     """
     known = sorted(choices)
+    longer = [each for each in known if name and each.startswith(name)]
+    if len(longer) > 1:
+        return f"did you mean {' or '.join(map(repr, longer[:MOST_MEANT]))}?"
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     if close:
         return f"did you mean {close[0]!r}?"

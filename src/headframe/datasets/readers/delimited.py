@@ -21,6 +21,9 @@ from headframe.series.zones import is_zoned, near_set_back
 
 log = logging.getLogger(__name__)
 
+SEPARATORS = ";\t|, :"
+"""What may separate cells, if it is not what was expected; the likeliest first."""
+
 BATCH = 16_384  # rows that are turned into Arrow arrays at once
 LARGEST = 16 * BATCH  # where a batch may not end, as clocks are set back
 
@@ -166,9 +169,11 @@ class Delimited(Reader):
         given = {*names, self.part} if self.parts else {*names}
         lacking = [name for name in schema.names if name not in given]
         if lacking:
-            raise DataError(
-                f"{file}: column {lacking[0]!r} is missing; came: {some(names)}; expected: {some(schema.names)}"
-            )
+            missing = f"{file}: column {lacking[0]!r} is missing; came: {some(names)}; expected: {some(schema.names)}"
+            others = [other for other in SEPARATORS if any(lacking[0] in name.split(other) for name in names)]
+            advice = f"; its cells seem to be separated by {others[0]!r}: " if others else ""
+            what = f"set reader.delimiter to that, or write a file separated by {self.delimiter!r}" if others else ""
+            raise DataError(missing + advice + what)
 
     def _batches(
         self, source: str, names: list[str], found: Iterator[Row | RejectedRow], schema: pa.Schema
