@@ -48,7 +48,9 @@ def test_a_process_that_ends_without_a_result_is_named_with_its_exit_code(functi
 def test_an_exit_code_is_described():
     assert describe_exit(-15) == "was ended by SIGTERM"
     assert describe_exit(-9) == "was ended by SIGKILL, as a system without free memory does"
-    assert describe_exit(1) == "ended with code 1 and without a reason"  # one that failed has written its error
+    assert (
+        describe_exit(1) == "ended with code 1; if it gave a reason, that is above"
+    )  # one that failed has written its error
 
 
 def test_a_search_path_begins_with_what_is_given_and_keeps_what_is_wanted(monkeypatch, tmp_path: Path):

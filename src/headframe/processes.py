@@ -24,6 +24,7 @@ from typing import Any, NoReturn
 
 from headframe import errors
 from headframe.errors import HeadframeError
+from headframe.exhaustion import exhausted, quiet_when_exhausted
 from headframe.garbage import collect_rarely
 from headframe.library_warnings import shorten_warnings
 from headframe.signals import raising_terminated, stop_message
@@ -134,6 +135,11 @@ def raising_error_in(folder: Path) -> Iterator[None]:
     file.unlink(missing_ok=True)
     try:
         yield
+    except HeadframeError:
+        if not file.is_file():  # the disk may have had no room for it
+            _write_error(HeadframeError("the program gave no reason"), folder)
+            file.unlink()
+        raise
     finally:
         if file.is_file():
             written = json.loads(file.read_bytes())
@@ -151,7 +157,7 @@ def describe_exit(code: int | None) -> str:
     if code is not None and code < 0:
         why = ", as a system without free memory does" if -code == signal.SIGKILL else ""
         return f"was ended by {signal.Signals(-code).name}{why}"
-    return f"ended with code {code} and without a reason"
+    return f"ended with code {code}; if it gave a reason, that is above"
 
 
 def search_path(first: Iterable[Path] = (), keep: Callable[[Path], bool] = lambda _: True) -> str:
@@ -182,15 +188,19 @@ def exit_code(work: Callable[[], None], folder: Path, parent_socket: int | None)
         if parent_socket is None:
             print(message, file=sys.stderr)  # noqa: T201 - what a user reads
         return code
-    except HeadframeError as error:
-        written = _write_error(error, folder)
-        if parent_socket is None or not written:
-            print(f"error: {error}", file=sys.stderr)  # noqa: T201 - what a user reads
-        return error.exit_code
-    except Exception as error:  # a fault of the program, whose traceback another machine may not show
-        message = f"the program fails with {reason_of(error)}; its traceback is in its output"
-        _write_error(HeadframeError(message), folder)
-        raise
+    except Exception as error:
+        known = error if isinstance(error, HeadframeError) else exhausted(error)
+        if known is None:  # a fault of the program, whose traceback another machine may not show
+            message = f"the program fails with {reason_of(error)}; its traceback is in its output"
+            _write_error(HeadframeError(message), folder)
+            raise
+        try:
+            _write_error(known, folder)
+        except OSError:
+            parent_socket = None
+        if parent_socket is None:
+            print(f"error: {known}", file=sys.stderr)  # noqa: T201 - what a user reads
+        return known.exit_code
     return 0
 
 
@@ -213,17 +223,13 @@ def _end_with_parent(end: socket.socket) -> None:
     os.killpg(os.getpid(), signal.SIGKILL)  # the program leads a session of its own
 
 
-def _write_error(error: HeadframeError, folder: Path) -> bool:
-    """Write an error for `raising_error_in`, whole or not at all; return whether that was possible."""
+def _write_error(error: HeadframeError, folder: Path) -> None:
+    """Write an error for `raising_error_in`, whole or not at all."""
     content = json.dumps({"type": type(error).__name__, "message": str(error)})
     unfinished = folder / f".{ERROR}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(content, encoding="utf-8")
-        unfinished.replace(folder / ERROR)
-    except OSError:
-        return False
-    return True
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished.write_text(content, encoding="utf-8")
+    unfinished.replace(folder / ERROR)
 
 
 def call_isolated(
@@ -260,13 +266,14 @@ def _call(call_file: Path, result_file: Path) -> None:
     switch_off()
     collect_rarely()
     shorten_warnings()
+    quiet_when_exhausted()
     call = json.loads(call_file.read_bytes())
     try:
         found = getattr(importlib.import_module(call["module"]), call["function"])(**call["arguments"])
     except HeadframeError:
         raise
     except Exception as error:  # code that comes with a model may fail in any way
-        raise HeadframeError(f"{call['subject']} fails with {reason_of(error)}") from error
+        raise exhausted(error) or HeadframeError(f"{call['subject']} fails with {reason_of(error)}") from error
     result_file.write_text(json.dumps(found), encoding="utf-8")
 
 

@@ -4,18 +4,20 @@
 children run the command line at once, and responds with their exit codes, or minus the signal that killed one. A
 request is JSON: `root` of the project, `arguments` of `headframe`, `environment` beside that of this program, the files
 `stdout` and `stderr` for its standard output and error, and `kill`: nothing, or a stage and the point at which the
-whole run kills itself by SIGKILL.
+whole run kills itself by SIGKILL, or what the machine has no more of from the stage on.
 """
 
+import contextlib
 import functools
 import importlib
 import json
 import os
 import pkgutil
+import resource
 import signal
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -77,6 +79,8 @@ MIDDLE = {
     ),  # the champion is loaded, but not requested
 }
 """What each stage calls when about half of its work is done: its place and name."""
+FILLER = "filler"
+"""In the project's folder: what takes all the space of its disk."""
 POINTS = ("begun", "half", "written")
 """Where a run ends: as a stage begins, in its middle, and when all is done and written but the stage's record."""
 
@@ -106,16 +110,40 @@ def _killed(function: Callable[..., Any], stage: str, point: str) -> Callable[..
     def killed(**given: Any) -> Any:
         if point == "begun":
             kill_group()
+        if point == "limit":
+            with no_bytes_for_files():
+                function(**given)
+            kill_group()  # it needed none
+        if point == "full":
+            fill_disk(Path(FILLER))
         if point == "half":
             place, name = MIDDLE[stage]
             owner = pkgutil.resolve_name(place)
             assert callable(getattr(owner, name))
             setattr(owner, name, kill_group)
         function(**given)
-        assert point == "written", f"{stage} ended without {MIDDLE[stage]}"
+        assert point in ("written", "full"), f"{stage} ended without {MIDDLE[stage]}"
         kill_group()
 
     return killed
+
+
+@contextlib.contextmanager
+def no_bytes_for_files() -> Iterator[None]:
+    """Let no file of this process grow; its standard error, which is a file in tests, may afterwards."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def fill_disk(file: Path) -> None:
+    """Fill the disk on which a file lies."""
+    with contextlib.suppress(OSError), file.open("wb", buffering=0) as stream:
+        while True:
+            stream.write(bytes(2**12))
 
 
 def run(request: dict[str, Any]) -> int:

@@ -142,7 +142,7 @@ def test_a_failing_member_stops_the_rest_and_its_sentence_comes_through(training
     ("end", "sentence"),
     [
         ("dies", "member lines was ended by SIGKILL, as a system without free memory does; run again to continue"),
-        ("exits", "member lines ended with code 3 and without a reason; run again to continue"),
+        ("exits", "member lines ended with code 3; if it gave a reason, that is above; run again to continue"),
         (
             "errs",
             "member lines: it fails with ZeroDivisionError: division by zero (.*); its traceback is in its output",

@@ -43,6 +43,7 @@ def _main(given: Sequence[str]) -> int:
         arguments = _parse(given)
         from pathlib import Path
 
+        from headframe.exhaustion import quiet_when_exhausted
         from headframe.garbage import collect_rarely
         from headframe.library_warnings import shorten_warnings
         from headframe.loopback import bypass_proxies
@@ -55,12 +56,10 @@ def _main(given: Sequence[str]) -> int:
         bypass_proxies()
         log_to_stderr()
         shorten_warnings()
+        quiet_when_exhausted()
         keep_private()  # also what dependencies create, and what children do
         arguments.here = Path.cwd()
-        if arguments.project is not None:
-            if not Path(arguments.project).is_dir():
-                raise ConfigurationError(f"--project {arguments.project}: there is no such folder")
-            os.chdir(arguments.project)
+        _enter(arguments.project)
         with temporary_folder():
             result = arguments.command(arguments)
         if result is not None:
@@ -70,13 +69,20 @@ def _main(given: Sequence[str]) -> int:
         # The reader has closed the pipe; what is still to be written at exit must not complain again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return HeadframeError.exit_code
-    except (HeadframeError, OSError, KeyboardInterrupt) as error:
+    except (Exception, KeyboardInterrupt) as error:
         message = error_message(error)
         if message is None:
             raise
         result = failure(*message)
         result.print(as_json=as_json)
     return 0 if result is None else int(result.code)
+
+
+def _enter(project: str | None) -> None:
+    if project is not None:
+        if not os.path.isdir(project):  # noqa: PTH112 - `--help` needs no pathlib
+            raise ConfigurationError(f"--project {project}: there is no such folder")
+        os.chdir(project)
 
 
 def _parse(given: Sequence[str]) -> argparse.Namespace:

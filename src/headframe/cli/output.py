@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from headframe.errors import ConfigurationError, HeadframeError
+from headframe.exhaustion import exhausted
 from headframe.signals import stop_message
 
 if TYPE_CHECKING:
@@ -88,9 +89,11 @@ def error_message(error: BaseException) -> tuple[str, int] | None:
             return str(error), error.exit_code
         case KeyboardInterrupt():
             return stop_message(error)
+        case _ if (known := exhausted(error)) is not None:
+            return str(known), known.exit_code
         case OSError(errno=int()):
             where = f"{error.filename}: " if error.filename else ""
-            advice = "fix that (permissions, disk, memory), then run the same command again"
+            advice = "fix that (permissions, disk), then run the same command again"
             return f"{where}{error.strerror}; {advice}", HeadframeError.exit_code
         case _:
             return None

@@ -34,6 +34,7 @@ from headframe.config.project import Project
 from headframe.datasets.ingest import readable_write_errors
 from headframe.digests import umask, write_atomically
 from headframe.errors import HeadframeError, Unavailable
+from headframe.exhaustion import exhausted
 
 log = logging.getLogger(__name__)
 
@@ -91,10 +92,12 @@ def open_store(project: Project) -> Iterator[DvcStore]:
                 "in it, or get it back with `git checkout .dvc/config`, or delete it and it is written again"
             ) from error
         except (DvcException, LockError, ObjectFormatError) as error:
+            if (lack := exhausted(error)) is not None:
+                raise lack from error
             msg = f"DVC cannot store versions of data/: {error}"
             raise (Unavailable if isinstance(error, LockError) else HeadframeError)(msg) from error
         except sqlite3.Error as error:
-            raise HeadframeError(
+            raise exhausted(error) or HeadframeError(
                 f"DVC cannot use its notes in {project.state / 'dvc'} ({error}); free space on the disk, "
                 "or remove that folder, which DVC fills again"
             ) from error

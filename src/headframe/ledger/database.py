@@ -13,6 +13,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from headframe.errors import ConfigurationError, HeadframeError, Unavailable
+from headframe.exhaustion import exhausted
 from headframe.ledger.address import ADDRESS_VARIABLE
 from headframe.ledger.entries import utc_now
 
@@ -117,6 +118,8 @@ class LedgerDatabase:
             with self._engine.connect().execution_options(writing=writing) as connection, connection.begin():
                 yield connection
         except DBAPIError as error:
+            if self.file and (lack := exhausted(error)) is not None:
+                raise HeadframeError(f"the ledger {self.location} cannot be used: {lack}") from error
             reason = (str(error.orig).strip().splitlines() or ["no reason given"])[0]
             away = isinstance(error, OperationalError) and self.file is None
             advice = (

@@ -24,6 +24,7 @@ from headframe.datasets.table import METADATA, Table
 from headframe.digests import write_record
 from headframe.errors import DataError, HeadframeError, Refused
 from headframe.evaluation.step import evaluate
+from headframe.exhaustion import quiet_when_exhausted
 from headframe.garbage import collect_rarely
 from headframe.library_warnings import shorten_warnings
 from headframe.places import Places
@@ -53,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     collect_rarely()
     shorten_warnings()
+    quiet_when_exhausted()
     work = partial(rebuild, given.plan, given.provenance, given.folder, given.root)
     return exit_code(work, given.folder, given.parent_socket)
 

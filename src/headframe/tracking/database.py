@@ -12,6 +12,7 @@ from typing import Any
 from filelock import FileLock
 
 from headframe.errors import HeadframeError
+from headframe.exhaustion import exhausted
 from headframe.tracking.address import SQLITE, artifact_location, sqlite_file
 from headframe.tracking.errors import readable_errors
 
@@ -124,7 +125,11 @@ def require_database(file: Path) -> None:
             connection.execute("BEGIN IMMEDIATE")
             _relocate(connection, file)
         connection.close()
-    except (OSError, sqlite3.Error) as error:
+    except Exception as error:
+        if (lack := exhausted(error)) is not None:
+            raise HeadframeError(f"MLflow's database {file} cannot be used: {lack}") from error
+        if not isinstance(error, OSError | sqlite3.Error):
+            raise
         damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
         advice = "restore a copy of it, or move it away and a new one is made" if damaged else "make it a writable file"
         raise HeadframeError(

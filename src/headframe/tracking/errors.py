@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from headframe.environment import variable
 from headframe.errors import HeadframeError, Unavailable
+from headframe.exhaustion import exhausted
 from headframe.tracking.address import is_server
 from headframe.tracking.credentials import PASSWORD, USER
 
@@ -36,6 +37,9 @@ def readable_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
+        lack = None if is_server(uri) else exhausted(error)
+        if lack is not None:
+            raise HeadframeError(f"MLflow's database {uri} cannot be used: {lack}") from error
         raise request_error(uri, error.get_http_status_code(), str(error.message)) from error
     except RequestException as error:
         status = HTTPStatus.INTERNAL_SERVER_ERROR if error.response is None else error.response.status_code

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from headframe.config.project import Project
 from headframe.errors import ConfigurationError, HeadframeError
+from headframe.exhaustion import exhausted, quiet_when_exhausted
 from headframe.garbage import collect_rarely
 from headframe.library_warnings import shorten_warnings
 from headframe.permissions import keep_private
@@ -20,6 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     collect_rarely()
     shorten_warnings()
+    quiet_when_exhausted()
     return exit_code(lambda: _run(given.job, given.folder, given.root), given.folder, given.parent_socket)
 
 
@@ -48,7 +50,7 @@ def _run(file: Path, folder: Path, root: Path | None) -> None:
     try:
         train(job, project, folder.resolve())
     except OSError as error:
-        raise HeadframeError(f"{error.filename or folder}: {error.strerror or error}") from error
+        raise exhausted(error) or HeadframeError(f"{error.filename or folder}: {error.strerror or error}") from error
 
 
 def _parser() -> argparse.ArgumentParser:

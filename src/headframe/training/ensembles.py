@@ -22,6 +22,7 @@ from headframe.config.plan.model import ModelConfig
 from headframe.config.project import Project
 from headframe.errors import HeadframeError
 from headframe.examples.prepare import PreparedData
+from headframe.exhaustion import exhausted, quiet_when_exhausted
 from headframe.library_warnings import shorten_warnings
 from headframe.prediction.bundle import ModelManifest, load_predictor, save_ensemble
 from headframe.prediction.layout import BUNDLE, MEMBERS, RESULT, copies_left_out
@@ -177,6 +178,7 @@ def _run_member(connection: Connection, member: MemberJob, project: Project) -> 
     """Train one member; runs in a process of its own."""
     _end_with_parent()
     shorten_warnings()
+    quiet_when_exhausted()
     usage = ResourceUsage()
     reporter = Reporter(
         steps=lambda done, total: connection.send(("steps", done, total)),
@@ -188,11 +190,14 @@ def _run_member(connection: Connection, member: MemberJob, project: Project) -> 
         connection.send(("failed", error))
     except BrokenPipeError:
         sys.exit(1)  # the parent has ended
-    except OSError as error:
-        connection.send(("failed", HeadframeError(f"{error.filename or member.folder}: {error.strerror or error}")))
-    except Exception as error:  # a fault of the model's code
-        traceback.print_exc()
-        connection.send(("failed", HeadframeError(f"it fails with {reason_of(error)}; its traceback is in its output")))
+    except Exception as error:
+        known = exhausted(error)
+        if known is None and isinstance(error, OSError):
+            known = HeadframeError(f"{error.filename or member.folder}: {error.strerror or error}")
+        if known is None:  # a fault of the model's code
+            traceback.print_exc()
+            known = HeadframeError(f"it fails with {reason_of(error)}; its traceback is in its output")
+        connection.send(("failed", known))
     else:
         connection.send(("done", usage.read()))
 

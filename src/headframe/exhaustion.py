@@ -1,0 +1,95 @@
+"""What a machine, or a limit on a process, ran out of, in one sentence whatever a library makes of it."""
+
+import re
+import resource
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from headframe.errors import HeadframeError
+
+_FREE = "; the same command continues where this one stopped"
+_CAUSES = {
+    r"CUDA out of memory": "the GPU ran out of memory; lower trainer.batch_size, or free it",
+    r"can't start new thread": "no further thread can be started; raise the limits (ulimit -u, ulimit -v)",
+    # As said by Python, libc, the dynamic linker, NumPy, Arrow, torch, C++ and, after one of these, CPython.
+    r"[Cc]an(no|')t allocate|failed to map segment|unable to (allocate|mmap)|malloc of size|bad_alloc|[Oo]ut of memory"
+    r"|not enough memory|error return without exception set|without setting an exception": "memory ran out{memory}",
+    r"No space left on device|disk is full|[Qq]uota exceeded": "the disk is full, or has no room for another file"
+    "{file}; free some space",
+    r"File too large|[Ff]ile size limit": "a file grew beyond the limit on files{size}{file}; raise it (ulimit -f)",
+    r"Too many open files": "too many files are open{open}; raise the limit (ulimit -n)",
+}
+"""What to say, by what the text of an error holds."""
+
+
+def exhausted(error: BaseException) -> HeadframeError | None:
+    """Return the sentence for an error that comes from a lack of memory, space, files or threads; None for another."""
+    chain = [*_chain(error)]
+    for each in chain:
+        if isinstance(each, MemoryError):
+            return _sentence("memory ran out{memory}", chain)
+        text = f"{each} {_of_sqlite(each)}"
+        for pattern, cause in _CAUSES.items():
+            if re.search(pattern, text):
+                return _sentence(cause, chain)
+    return None
+
+
+def quiet_when_exhausted() -> None:
+    """Keep quiet about what cannot be raised, as in destructors, where memory or the disk has run out."""
+
+    def unraisable(found: "sys.UnraisableHookArgs") -> None:
+        if found.exc_value is None or exhausted(found.exc_value) is None:
+            sys.__unraisablehook__(found)
+
+    def in_thread(found: threading.ExceptHookArgs) -> None:
+        if found.exc_value is None or exhausted(found.exc_value) is None:
+            threading.__excepthook__(found)
+
+    sys.unraisablehook, threading.excepthook = unraisable, in_thread
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what it comes from, in this order."""
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or seen.__context__
+
+
+def _of_sqlite(error: BaseException) -> str:
+    """Return what the system said where SQLite says less: it names neither limit."""
+    name = getattr(error, "sqlite_errorname", "")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)[0], resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if name == "SQLITE_NOMEM":
+        return "out of memory"
+    if name.startswith(("SQLITE_IOERR", "SQLITE_FULL")):
+        return "disk is full" if limits[0] == resource.RLIM_INFINITY else "File too large"
+    if name.startswith("SQLITE_CANTOPEN") and _files_open() + 8 > limits[1] > 0:
+        return "Too many open files"
+    return ""
+
+
+def _files_open() -> int:
+    try:
+        return sum(1 for _ in Path("/proc/self/fd").iterdir())
+    except OSError:  # none is left to list them, or there is no such folder
+        return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def _sentence(cause: str, chain: list[BaseException]) -> HeadframeError:
+    files = (str(each.filename) for each in chain if isinstance(each, OSError) and each.filename)
+    parts = {
+        "memory": _limit(resource.RLIMIT_AS, 2**20, "MiB, ulimit -v"),
+        "size": _limit(resource.RLIMIT_FSIZE, 2**10, "KiB"),
+        "open": _limit(resource.RLIMIT_NOFILE, 1, "at once"),
+        "file": next((f" ({file})" for file in files), ""),
+    }
+    return HeadframeError(cause.format(**parts) + _FREE)
+
+
+def _limit(number: int, unit: int, name: str) -> str:
+    most = resource.getrlimit(number)[0]
+    return "" if most == resource.RLIM_INFINITY else f" (at most {most // unit:,} {name})"

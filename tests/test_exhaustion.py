@@ -1,0 +1,155 @@
+"""What a machine ran out of is recognised whatever a library makes of it, and nothing else is."""
+
+import errno
+import os
+import re
+import resource
+import sqlite3
+import sys
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from headframe.cli.output import error_message
+from headframe.errors import HeadframeError
+from headframe.exhaustion import exhausted, quiet_when_exhausted
+from headframe.ledger.database import LedgerDatabase
+from headframe.ledger.store import Ledger
+from headframe.tracking.database import require_database, tags_of_run
+
+
+def refused_allocation() -> None:
+    np.empty(2**60, np.uint8)
+
+
+def raising(error: Exception | int, *file: str):
+    def fails() -> None:
+        raise OSError(error, os.strerror(error), *file) if isinstance(error, int) else error
+
+    return fails
+
+
+def wrapped() -> None:
+    """As libraries do: the cause is not in the text."""
+    try:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/data/table")
+    except OSError as error:
+        raise RuntimeError("the transaction was rolled back; see no_autoflush") from error
+
+
+@pytest.mark.parametrize(
+    ("fails", "words"),
+    [
+        (refused_allocation, "memory ran out"),
+        (wrapped, r"the disk is full, or has no room for another file \(/data/table\); free some space"),
+        (
+            raising(errno.EFBIG, "t.db"),
+            r"a file grew beyond the limit on files \(t.db\)",
+        ),
+        (
+            raising(errno.EMFILE),
+            r"too many files are open \(at most [0-9,]+ at once\)",
+        ),
+        (raising(errno.EDQUOT), "the disk is full"),
+        (raising(ImportError("libtorch_cpu.so: failed to map segment from shared object")), "memory ran out"),
+        (raising(SystemError("error return without exception set")), "memory ran out"),
+        (
+            raising(RuntimeError("DefaultCPUAllocator: can't allocate memory")),
+            "memory ran out",
+        ),
+        (raising(RuntimeError("can't start new thread")), "no further thread can be started"),
+        (
+            raising(RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")),
+            "the GPU ran out of memory",
+        ),
+    ],
+)
+def test_a_lack_is_one_sentence_with_what_to_do(fails, words):
+    try:
+        fails()
+    except Exception as error:
+        message, code = error_message(error) or ("", 0)
+    assert code == 1
+    assert re.fullmatch(f"{words}.*; the same command continues where this one stopped", message)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [ZeroDivisionError("division by zero"), OSError(errno.EACCES, "Permission denied"), sqlite3.DatabaseError("x")],
+)
+def test_another_error_is_no_lack(other):
+    assert exhausted(other) is None
+
+
+def test_a_database_without_room_for_a_page_is_a_full_disk(tmp_path):
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/small.db")
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count=2")
+        connection.exec_driver_sql("CREATE TABLE t (a)")
+        with pytest.raises(sa.exc.OperationalError) as raised:
+            connection.exec_driver_sql("INSERT INTO t VALUES (zeroblob(100000))")
+    engine.dispose()
+    assert "the disk is full" in str(exhausted(raised.value))
+
+
+def in_fork(limit: int, most: int, work) -> str:
+    """Do some work in a child with a limit; return its error's sentence."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            resource.setrlimit(limit, (most, most))
+            work()
+            os.write(write, b"no error")
+        except HeadframeError as error:
+            os.write(write, str(error).encode())
+        except BaseException as error:
+            os.write(write, repr(error).encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    with closing(os.fdopen(read)) as sentence:
+        text = sentence.read()
+    os.waitpid(child, 0)
+    return text
+
+
+def test_databases_that_cannot_be_made_say_why_and_are_made_the_next_time(tmp_path: Path):
+    file = tmp_path / "mlflow.db"
+    said = in_fork(resource.RLIMIT_FSIZE, 2**18, lambda: require_database(file))
+    assert said == (
+        f"MLflow's database {file} cannot be used: a file grew beyond the limit on files (at most 256 KiB); raise it "
+        "(ulimit -f); the same command continues where this one stopped"
+    )
+    require_database(file)
+    assert tags_of_run(f"sqlite:///{file}", "none") == {}
+    ledger = LedgerDatabase(f"sqlite:///{tmp_path}/ledger.db")
+    said = in_fork(resource.RLIMIT_FSIZE, 2**12, ledger.create_tables)
+    assert said.startswith(f"the ledger {ledger.location} cannot be used: a file grew beyond")
+    ledger.create_tables()
+    assert Ledger(ledger).models() == []
+
+
+def test_destructors_say_nothing_of_a_lack_but_everything_else(capsys, monkeypatch):
+    class Fails:
+        def __init__(self, error: Exception) -> None:
+            self.error = error
+
+        def __del__(self) -> None:
+            raise self.error
+
+    monkeypatch.setattr(sys, "unraisablehook", None)  # to have pytest's back afterwards
+    monkeypatch.setattr(threading, "excepthook", None)
+    quiet_when_exhausted()
+    for error in (MemoryError(), ValueError("another")):
+        Fails(error)
+        thread = threading.Thread(target=raising(error))
+        thread.start()
+        thread.join()
+    printed = capsys.readouterr().err
+    assert "MemoryError" not in printed
+    assert printed.count("ValueError: another") == 2
