@@ -46,6 +46,7 @@ def train_plan(plan: Plan, places: Places) -> RegisteredPlan:
     destination = Destination(
         model=plan.promotion.model,
         experiment=plan.tracking.experiment,
+        code=plan.tracking.code,
         registry=portable_uri(places.tracking_uri, places.root),
     )
     natural = natural_baselines(version.task, places.root / "src")

@@ -10,6 +10,7 @@ from headframe.permissions import require_own
 from headframe.registry.signature import require_signer
 from headframe.tracking.address import tracking_uri
 from headframe.tracking.client import require_access
+from headframe.tracking.lineage import read_code_state
 
 
 def require_ingestible(dataset: DatasetConfig) -> None:
@@ -27,13 +28,14 @@ def require_registrable(plan: Plan, root: Path) -> None:
 
     Raises:
         ConfigurationError: MLflow's or the ledger's address is none, the data set's settings do not go together, or
-            there is no key to sign with.
+            there is no key to sign with, or code that is stored with the run holds a secret.
         HeadframeError: MLflow does not respond or refuses this user, the key cannot be used, or others can write to the
             project.
     """
     require_ingestible(plan.dataset)
     require_access(tracking_uri(plan.tracking, root))
     require_own(root)
+    read_code_state(root, plan.tracking.code)
     require_signer(plan.team)
     named = named_ledger(plan.promotion)
     if named is not None:

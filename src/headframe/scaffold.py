@@ -22,6 +22,12 @@ _GITIGNORE = """\
 .venv/
 __pycache__/
 *.egg-info/
+
+# Secrets.
+.env
+.env.*
+*.pem
+*.key
 """
 
 _DVCIGNORE = """\

@@ -416,7 +416,8 @@ def test_a_key_does_not_depend_on_where_the_project_or_the_registry_lies(world: 
     def key(made: Made) -> str:
         plan = made.plan
         names = (plan.promotion.model, plan.tracking.experiment)
-        return RegistrationRequest(plan.version, *names, made.data, made.trained, made.evaluated, made.root).key
+        request = (plan.version, *names, made.data, made.trained, made.evaluated, made.root, plan.tracking.code)
+        return RegistrationRequest(*request).key
 
     assert key(digits) == key(world.made["digits"])
     other = retrained(digits, seed=18)

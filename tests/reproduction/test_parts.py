@@ -11,6 +11,7 @@ from filelock import FileLock
 from fixtures import in_child, plan_for
 from leftovers import git, lineage_of, make_project, picture
 
+from headframe.config.plan.serving import CodeConfig
 from headframe.data_versions.versions import DataFolderVersions
 from headframe.datasets.ingest import ingest
 from headframe.datasets.table import METADATA, Table
@@ -64,7 +65,7 @@ def test_commit_and_diff_give_the_files_as_they_were_whatever_git_is_set_to(edit
     (hooks / "post-checkout").write_text(f"#!/bin/sh\ntouch {tmp_path / 'ran'}\n")
     (hooks / "post-checkout").chmod(0o755)
     (tmp_path / "home" / ".gitconfig").write_text(f"{noisy}[core]\n hooksPath = {hooks}\n")
-    code = lineage.read_code_state(edited)
+    code = lineage.read_code_state(edited, CodeConfig(sources=("src/*",)))
     before = picture(edited)
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "nowhere"))  # as in a hook of another repository
     root = check_out(lineage_of(code), code.diff or b"", edited, tmp_path / "checkout")
@@ -91,7 +92,7 @@ def test_a_project_in_a_folder_of_its_repository_is_found_there(tmp_path: Path):
     git(tmp_path / "repository", "init")
     root = make_project(tmp_path / "repository" / "mining")
     git(root, "commit", "--message", "first")
-    (root / "new.txt").write_text("new\n")
+    (root / "new.py").write_text("new\n")
     (tmp_path / "repository" / "other.txt").write_text("no part of the project\n")
     code = lineage.read_code_state(root)
     assert code.folder == "mining/"
@@ -101,7 +102,7 @@ def test_a_project_in_a_folder_of_its_repository_is_found_there(tmp_path: Path):
 
 
 def test_a_diff_that_does_not_fit_is_refused(edited: Path, tmp_path: Path):
-    code = lineage.read_code_state(edited)
+    code = lineage.read_code_state(edited, CodeConfig(sources=("src/*",)))
     diff = (code.diff or b"").replace(b"\n-", b"\n-x")
     with pytest.raises(Refused, match="the stored diff of the version cannot be applied"):
         check_out(lineage_of(code), diff, edited, tmp_path / "checkout")

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from headframe.config.plan.serving import CodeConfig
+from headframe.errors import ConfigurationError
 from headframe.tracking import lineage
+from headframe.tracking.code_secrets import secret_in
 
 
 def _git(root: Path, *arguments: str) -> str:
@@ -20,6 +23,7 @@ def repository(tmp_path: Path) -> Path:
     root.mkdir()
     _git(root, "init")
     (root / "tracked.py").write_text("a = 1\n", encoding="utf-8")
+    (root / "image.bin").write_bytes(bytes(16))
     (root / ".gitignore").write_text("ignored/\n", encoding="utf-8")
     _git(root, "add", "--all")
     _git(root, "commit", "-m", "first")
@@ -45,6 +49,74 @@ def test_commit_and_diff_rebuild_the_code_as_it_was(repository: Path, tmp_path: 
         assert (clone / name).read_bytes() == (repository / name).read_bytes()
     assert not (clone / "ignored").exists()
     assert code.note == ""
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_of_new_files_only_sources_are_stored(tmp_path: Path, committed: bool):
+    _git(tmp_path, "init")
+    if committed:
+        (tmp_path / "README").write_text("a")
+        _git(tmp_path, "add", "--all")
+        _git(tmp_path, "commit", "-m", "first")
+    kept = ("src/own/net.py", "conf/model/own.yaml", "pyproject.toml", "src/own/.gitignore", "staged.json", "[x] *.py")
+    left = (
+        ".env",
+        "private/credentials.json",
+        "conf/secrets.env",
+        "src/own/words.json",
+        "notes.txt",
+        "rows.csv",
+        "a.pem",
+    )
+    for name in (*kept, *left):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"of {name}\n")
+    _git(tmp_path, "add", "staged.json")
+    code = lineage.read_code_state(tmp_path)
+    assert code.diff is not None
+    stored = {line[6:].strip() for line in code.diff.decode().splitlines() if line.startswith("+++ b/")}
+    assert stored == set(kept)
+    assert "src/own/words.json" in code.note
+    assert "conf/secrets.env" in code.note
+    assert "credentials" not in code.note
+    wider = lineage.read_code_state(tmp_path, CodeConfig(sources=("src/own/*.json",)))
+    assert b"of src/own/words.json" in (wider.diff or b"")
+
+
+# Put together here, so that this file holds none itself.
+SECRETS = {
+    "AWS": "AWS_ACCESS_KEY_ID = 'AKIA" + "IOSFODNN7EXAMPLE'",
+    "named": "aws_secret_access_key: " + "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+    "password": 'password = "tr0ub4dor' + '&3x"',
+    "GitHub": "x = 'ghp_" + "0123456789abcdefghijABCDEFGHIJ012345'",
+    "address": "url: postgresql://anna:" + "hunter22@db.example/ledger",
+    "private key": "-----BEGIN OPENSSH " + "PRIVATE KEY-----",
+    "Hugging Face": "hf_" + "abcdefghijklmnopqrstuvwxyzABCDEFGH",
+    "language model": "OPENAI='sk-" + "proj-abcdefghijklmnopqrstuvwxyz0123456789'",
+    "web token": "a eyJhbGciOiJIUzI1NiJ9." + "eyJzdWIiOiIxMjM0NTY3ODkw.dozjgNryP4J3jVmNHl0w5N",
+}
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_in_code_is_refused_with_file_and_line_and_not_quoted(repository: Path, name: str):
+    (repository / "tracked.py").write_text(f"a = 1\nb = 2\n{SECRETS[name]}\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"^tracked\.py:3 seems to hold .*tracking\.code\.waived") as refused:
+        lineage.read_code_state(repository)
+    assert SECRETS[name].strip("'")[-8:] not in str(refused.value)
+    for waived in ("tracked.py:3", "tracked.py:*"):
+        assert lineage.read_code_state(repository, CodeConfig(waived_secrets=(waived,))).diff
+    (repository / "tracked.py").write_text("a = 1\n", encoding="utf-8")
+    (repository / "ignored").mkdir()
+    (repository / "ignored" / "key.py").write_text(SECRETS[name], encoding="utf-8")
+    assert lineage.read_code_state(repository).diff == b""
+
+
+def test_no_line_of_this_repository_looks_like_a_secret():
+    root = Path(__file__).resolve().parents[2]
+    for name in _git(root, "ls-files").split():
+        content = (root / name).read_bytes()
+        lines = content.decode().split("\n") if b"\0" not in content else []
+        assert [f"{name}:{number}" for number, line in enumerate(lines, 1) if secret_in(line)] == []
 
 
 def test_unchanged_code_has_an_empty_diff(repository: Path):

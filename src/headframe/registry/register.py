@@ -2,6 +2,7 @@
 
 from headframe.config.plan.plan import VersionPlan
 from headframe.config.plan.promotion import TeamConfig
+from headframe.config.plan.serving import CodeConfig
 from headframe.digests import Record
 from headframe.places import Places
 from headframe.records import Evaluated, Ingested, Registered, Trained
@@ -15,6 +16,7 @@ class Destination(Record):
     model: str  # its name in the registry
     experiment: str  # of MLflow
     registry: str  # MLflow's address as any machine reads it: another registry is another registration
+    code: CodeConfig = CodeConfig()
 
 
 def register(  # noqa: PLR0917 - a step takes what its key is made of
@@ -47,7 +49,7 @@ def register(  # noqa: PLR0917 - a step takes what its key is made of
     from headframe.registry.request import RegistrationRequest  # noqa: PLC0415 - imports mlflow and torch: seconds
 
     names = (destination.model, destination.experiment)
-    request = RegistrationRequest(plan, *names, data, trained, evaluated, places.root)
+    request = RegistrationRequest(plan, *names, data, trained, evaluated, places.root, destination.code)
     return Registrar(request, team, places.tracking_uri, places.folder).complete()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from headframe import __version__
 from headframe.config.plan.component import targets
 from headframe.config.plan.plan import VersionPlan
+from headframe.config.plan.serving import CodeConfig
 from headframe.config.project import Project
 from headframe.digests import digest, file_digest
 from headframe.evaluation.layout import SLICES
@@ -29,6 +30,7 @@ class RegistrationRequest:
         trained: the model.
         evaluated: its measurements.
         root: the project's folder.
+        code: which code is stored with the run.
     """
 
     plan: VersionPlan
@@ -38,6 +40,7 @@ class RegistrationRequest:
     trained: Trained
     evaluated: Evaluated
     root: Path
+    code: CodeConfig
 
     @property
     def key(self) -> str:
@@ -87,7 +90,7 @@ class RegistrationRequest:
     @cached_property
     def lineage(self) -> CollectedLineage:
         """Code, libraries and machine as they are now; read once, so that all that is written of them agrees."""
-        return collect_lineage(self.plan, self.training / BUNDLE, self.root)
+        return collect_lineage(self.plan, self.training / BUNDLE, self.root, self.code)
 
     @cached_property
     def provenance(self) -> str:

@@ -7,8 +7,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import psutil
@@ -18,12 +19,14 @@ from headframe import __version__
 from headframe.code_dependencies import CodeDependencies, code_dependencies, device_of
 from headframe.config.plan.component import targets
 from headframe.config.plan.plan import VersionPlan
+from headframe.config.plan.serving import CodeConfig
 from headframe.digests import digest, file_digest
 from headframe.environment import variable
-from headframe.errors import HeadframeError
+from headframe.errors import HeadframeError, some
 from headframe.prediction.layout import encoder_states
 from headframe.records import Lineage
 from headframe.tracking import tags
+from headframe.tracking.code_secrets import require_no_secrets
 
 DECIDING = (
     "headframe.datasets.ingest",
@@ -36,9 +39,18 @@ DECIDING = (
 
 LOCK = "constraints.txt"
 FLOW_RUN = "HEADFRAME_FLOW_RUN_URL"  # set by the orchestrator: the address of the flow run in its server's pages
+SOURCES = (
+    "*.py", "*.pyi", "*.sh", "conf/*.yaml", "flows/*.yaml", "infra/*.yaml", "src/*.yaml", "src/*.toml", "Makefile",
+    "pyproject.toml", "constraints.txt", "data.dvc", ".dvc/config", ".dvcignore", ".gitignore", "*/.gitignore",
+)  # fmt: skip
+"""Patterns of files that are stored with a run although git does not track them yet; `*` matches any characters."""
+
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # git's name of a tree without files
 LARGEST_DIFF = 20 * 2**20  # bytes; more than that is data that should be ignored by git
 GIT_SECONDS = 60
+FILES_AT_ONCE = 500  # names on a command line
+_CODE_FOLDERS = ("conf/", "flows/", "src/")
+_USUAL = CodeConfig()
 
 
 @dataclass(frozen=True)
@@ -60,9 +72,13 @@ class CollectedLineage:
     lineage: Lineage  # of the provenance record
 
 
-def collect_lineage(plan: VersionPlan, bundle: Path, root: Path) -> CollectedLineage:
-    """Return what decided a model, trained into the folder `bundle`, besides plan and data."""
-    code = read_code_state(root)
+def collect_lineage(plan: VersionPlan, bundle: Path, root: Path, kept: CodeConfig) -> CollectedLineage:
+    """Return what decided a model, trained into the folder `bundle`, besides plan and data.
+
+    Raises:
+        ConfigurationError: the code holds a secret.
+    """
+    code = read_code_state(root, kept)
     installed = "".join(f"{name}=={version}\n" for name, version in installed_versions().items())
     now = plan_dependencies(plan, root)
     found = Lineage(
@@ -91,10 +107,14 @@ def encoder_digests(bundle: Path) -> dict[str, str]:
     return {name: digest(state) for name, state in encoder_states(bundle)}
 
 
-def read_code_state(root: Path) -> CodeState:
+def read_code_state(root: Path, kept: CodeConfig = _USUAL) -> CodeState:
     """Read commit and uncommitted changes of the project; what cannot be read is noted in `note`, not raised.
 
-    Nothing in the repository changes: git uses an index and an object folder of its own.
+    Nothing in the repository changes: git uses an index and an object folder of its own. Of files that git does not
+    track, only sources are read.
+
+    Raises:
+        ConfigurationError: what would be stored holds a secret.
     """
     if shutil.which("git") is None:
         return CodeState(note="git is not installed, so commit and changes are not known")
@@ -103,16 +123,32 @@ def read_code_state(root: Path) -> CodeState:
             return CodeState(note="the project is no git repository, so commit and changes are not known")
         commit = run_git(root, "rev-parse", "--verify", "--quiet", "HEAD", check=False).decode().strip()
         folder = run_git(root, "rev-parse", "--show-prefix").decode().strip("\n")
-        diff = _diff(root, commit or EMPTY_TREE)
+        base = commit or EMPTY_TREE
+        new, left_out = _untracked(root, base, (*SOURCES, *kept.sources))
+        diff = _diff(root, base, new)
     except (OSError, HeadframeError, subprocess.TimeoutExpired) as error:
         return CodeState(note=f"git could not be read: {error}")
     if len(diff) > LARGEST_DIFF:
         note = f"uncommitted changes of {len(diff) / 2**20:.0f} MiB are too many to keep; commit or ignore them"
         return CodeState(commit, None, folder, note)
-    return CodeState(commit, diff, folder, "" if commit else "nothing is committed yet, so all code is in code.diff")
+    require_no_secrets(diff, kept.waived_secrets)
+    notes = [] if commit else ["nothing is committed yet, so all code is in code.diff"]
+    if left_out:
+        advice = "have git track them, or name them in tracking.code.sources"
+        notes.append(f"not in code.diff, since git does not track them: {some(left_out)}; {advice}")
+    return CodeState(commit, diff, folder, "; ".join(notes))
 
 
-def _diff(root: Path, base: str) -> bytes:
+def _untracked(root: Path, base: str, sources: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the files to store that the commit does not have, and which files beside code are left out."""
+    staged = run_git(root, "diff", "--cached", "--name-only", "--diff-filter=A", "--relative", "-z", base, "--", ".")
+    others = _names(run_git(root, "ls-files", "--others", "--exclude-standard", "-z", "--", "."))
+    new = [name for name in others if any(fnmatchcase(name, pattern) for pattern in sources)]
+    left_out = [name for name in others if name not in new and name.startswith(_CODE_FOLDERS)]
+    return [*new, *(name for name in _names(staged) if (root / name).exists())], left_out
+
+
+def _diff(root: Path, base: str, new: Sequence[str]) -> bytes:
     with tempfile.TemporaryDirectory() as scratch:
         objects = run_git(root, "rev-parse", "--git-path", "objects").decode().strip()
         own = {
@@ -122,10 +158,17 @@ def _diff(root: Path, base: str) -> bytes:
             "GIT_ALTERNATE_OBJECT_DIRECTORIES": str((root / objects).resolve()),
         }
         run_git(root, "read-tree", base, environment=own)
-        run_git(root, "add", "--all", "--", ".", environment=own)
+        run_git(root, "add", "--update", "--", ".", environment=own)
+        for first in range(0, len(new), FILES_AT_ONCE):
+            names = new[first : first + FILES_AT_ONCE]
+            run_git(root, "--literal-pathspecs", "add", "--", *names, environment=own)
         # In git's plain format, whatever the user's configuration makes of a diff for people.
         plain = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", "--src-prefix=a/", "--dst-prefix=b/")
         return run_git(root, "diff", "--cached", "--binary", *plain, base, "--", ".", environment=own)
+
+
+def _names(output: bytes) -> list[str]:
+    return [os.fsdecode(name) for name in output.split(b"\0") if name]
 
 
 def run_git(

@@ -14,8 +14,16 @@ class ServingConfig(Record):
     max_rows: int = Field(default=10_000, ge=1)  # rows in one request
 
 
+class CodeConfig(Record):
+    """Which code is stored with a run, besides its commit and changes of what git tracks."""
+
+    sources: tuple[str, ...] = ()  # patterns of files that git does not track yet, besides those of usual source files
+    waived_secrets: tuple[str, ...] = ()  # patterns of FILE:LINE, for what looks like a secret and is none
+
+
 class TrackingConfig(Record):
     """Where runs are tracked."""
 
     experiment: str = Field(min_length=1)  # MLflow's experiment
     uri: str | None = None  # MLflow's address; none: MLFLOW_TRACKING_URI, else a database in the project's own folder
+    code: CodeConfig = CodeConfig()
