@@ -112,11 +112,11 @@ def forked_runs() -> Iterator[ForkedRuns]:
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+def world() -> World:
     """Four registered models; for reading only."""
     import fixtures
 
-    return fixtures.world(tmp_path_factory.getbasetemp() / "world")
+    return shared.made_once("world", fixtures.world)
 
 
 @pytest.fixture
@@ -149,28 +149,11 @@ def postgres_server() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def made_team(tmp_path_factory: pytest.TempPathFactory) -> TeamProject:
+def made_team() -> TeamProject:
     """Five versions, registered by two authors; for copying only."""
-    import fixtures
-    from team_project import ROLES, VERSIONS, TeamProject
+    import team_project
 
-    from headframe.signing.keys import create_key
-
-    folder = tmp_path_factory.mktemp("team")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HEADFRAME_KEYS", str(folder / "keys"))
-        team = TeamProject(folder / "project", {name: create_key(name) for name in ROLES})
-        team.root.mkdir()
-        fixtures.empty_registry(team.root)
-        first = fixtures.plan_for("digits")
-        data = fixtures.ingested(first, team.root)
-        for number in range(1, VERSIONS + 1):
-            patch.setenv("HEADFRAME_SIGNER", "cora" if number == VERSIONS else "anna")
-            plan = fixtures.plan_for("digits", seed=number, team=team.config.model_dump(mode="json"))
-            trained = fixtures.train(plan, data, team.root, f"number-{number}", steps=20 * number)
-            evaluated = fixtures.evaluate(plan, trained, team.root)
-            fixtures.Made(team.root, team.uri, plan, data, trained, evaluated).register()
-    return team
+    return shared.made_once("team", team_project.make)
 
 
 @pytest.fixture

@@ -1,16 +1,17 @@
 """A team with five registered versions in a project of its own, and what its people do."""
 
-import atexit
+import os
 import shutil
 import sqlite3
-import tempfile
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import fixtures
+import pytest
 from mlflow import MlflowClient
+from shared import begin
 
 from headframe.config.plan.promotion import Approvals, Person, PromotionConfig, TeamConfig
 from headframe.ledger.store import LEDGER_FILE
@@ -20,7 +21,7 @@ from headframe.promotion.run_gates import GateAction, run_gates
 from headframe.promotion.service import LedgerAction, PromotionService
 from headframe.promotion.verify import verify
 from headframe.registry.versions import ModelVersion, resolve
-from headframe.signing.keys import SigningKey
+from headframe.signing.keys import SigningKey, create_key
 from headframe.signing.trust import Trust
 from headframe.tracking.database import require_database
 from headframe.tracking.layout import GATES
@@ -64,6 +65,24 @@ class TeamProject:
         return resolve(f"digits/{number}", self.uri)
 
 
+def make(root: Path) -> TeamProject:
+    """Register five versions, which takes seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEADFRAME_KEYS", str(root / "keys"))
+        team = TeamProject(root / "project", {name: create_key(name) for name in ROLES})
+        team.root.mkdir()
+        fixtures.empty_registry(team.root)
+        first = fixtures.plan_for("digits")
+        data = fixtures.ingested(first, team.root)
+        for number in range(1, VERSIONS + 1):
+            patch.setenv("HEADFRAME_SIGNER", "cora" if number == VERSIONS else "anna")
+            plan = fixtures.plan_for("digits", seed=number, team=team.config.model_dump(mode="json"))
+            trained = fixtures.train(plan, data, team.root, f"number-{number}", steps=20 * number)
+            evaluated = fixtures.evaluate(plan, trained, team.root)
+            fixtures.Made(team.root, team.uri, plan, data, trained, evaluated).register()
+    return team
+
+
 def gate_version(
     team: TeamProject, number: int, service: PromotionService | None = None, by: str = "bert"
 ) -> GateAction:
@@ -84,7 +103,7 @@ def promote_version(team: TeamProject, number: int, service: PromotionService | 
 def promote_versions(team: TeamProject, *numbers: int, service: PromotionService | None = None) -> None:
     """Gate, approve and promote versions one after another.
 
-    What this process did before to a project with an empty ledger, by the default policy, is copied from there.
+    What was done before to a project with an empty ledger, by the default policy, is copied from there.
     """
     fresh = service is None and not (_state(team) / LEDGER_FILE).exists()
     done = next((n for n in range(len(numbers), 0, -1) if fresh and _kept(numbers[:n]).exists()), 0)
@@ -102,23 +121,19 @@ def _state(team: TeamProject) -> Path:
     return team.root / ".headframe"
 
 
-@lru_cache(maxsize=1)
-def _kept_projects() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="headframe-promoted-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
-
-
 def _kept(numbers: tuple[int, ...]) -> Path:
-    return _kept_projects() / "-".join(map(str, numbers))
+    return begin() / f"promoted-{'-'.join(map(str, numbers))}"
 
 
 def _keep(team: TeamProject, kept: Path) -> None:
     """Copy all that gates, approvals and promotions write: ledger, registry, gate reports."""
+    fresh = kept.with_name(f"{kept.name}.{os.getpid()}")
     for file in (*_state(team).glob("*.db"), *_state(team).glob(f"artifacts/**/{GATES}/*")):
-        copy = kept / file.relative_to(_state(team))
+        copy = fresh / file.relative_to(_state(team))
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, copy)
+    with suppress(OSError):  # another worker's is there
+        fresh.rename(kept)
 
 
 def _restore(kept: Path, team: TeamProject) -> None:

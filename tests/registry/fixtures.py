@@ -1,6 +1,5 @@
 """Small but real things to track, promote and serve: real bundles on fake data, no training worth the name."""
 
-import atexit
 import base64
 import gc
 import importlib
@@ -8,7 +7,6 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -24,6 +22,7 @@ import pyarrow.parquet as pq
 import torch
 from mlflow import MlflowClient
 from mlflow.store.db import utils
+from shared import made_once
 from sklearn.linear_model import LogisticRegression
 
 from headframe.config.build import build
@@ -301,19 +300,14 @@ class World:
     registered: dict[str, Registered]
 
 
-@lru_cache(maxsize=1)
 def world(folder: Path) -> World:
-    """Register an image network, a tabular and a text estimator and a forecast, once for a test session."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Register an image network, a tabular and a text estimator and a forecast."""
     uri = f"sqlite:///{empty_registry(folder)}"
     made = {name: make(folder, name, uri, folder=name) for name in ("digits", "adult", "sms_spam", "etth1")}
     return World(folder, uri, made, {name: each.register() for name, each in made.items()})
 
 
-@lru_cache(maxsize=1)
-def _template() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="headframe-tests-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)  # forked children leave without it
+def _template(folder: Path) -> Path:
     make_client(f"sqlite:///{folder / 'mlflow.db'}")
     return folder / "mlflow.db"
 
@@ -339,7 +333,7 @@ def empty_registry(root: Path) -> Path:
     """Give a registry without anything in it; MLflow's migrations run once for a test session."""
     database = root / ".headframe" / "mlflow.db"
     database.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(_template(), database)
+    shutil.copy(made_once("registry", _template), database)
     return database
 
 
