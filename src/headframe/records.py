@@ -89,6 +89,10 @@ class ValidationTest(Record):
     p_worse: float  # p-value of its being worse
 
 
+Verdict = Literal["better", "worse", "no significant difference", "too few rows"]
+"""Of a model against a baseline by a paired test; `too few rows`: too few are independent, or they define no metric."""
+
+
 class BaselineComparison(Record):
     """A baseline on the test rows of a model, and the paired test of the model against it."""
 
@@ -96,9 +100,9 @@ class BaselineComparison(Record):
     metrics: dict[str, Interval]  # of the baseline
     difference: dict[str, Interval]  # model minus baseline, of each metric that both have
     # Of the model against the baseline, by a paired test.
-    verdict: Literal["better", "worse", "no significant difference"]
-    p_better: float  # p-value of the model being better by the primary metric
-    p_worse: float  # p-value of its being worse
+    verdict: Verdict
+    p_better: float  # p-value of the model being better by the primary metric; 1 where there are too few rows
+    p_worse: float  # p-value of its being worse; likewise
     # Of the plan's own, where validation rows can tell; natural ones are fitted again where they are needed.
     validation: ValidationTest | None = None
 
@@ -123,6 +127,7 @@ class Evaluated(Record):
         """How the model compares with its baselines, in plain words: what it loses to first."""
         words = {
             "worse": "worse than",
+            "too few rows": "measured on too few independent rows to be tested against",
             "no significant difference": "not significantly different from",
             "better": "better than",
         }

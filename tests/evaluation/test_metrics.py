@@ -93,6 +93,14 @@ def test_every_repetition_of_a_row_is_drawn_with_it_on_both_sides(classified):
     assert (twice.low, twice.high) == pytest.approx((once.low, once.high))
 
 
+def test_a_baseline_on_rows_too_few_for_a_test_has_neither_lost_nor_drawn(classified):
+    task, predictions = classified(15, 3, skill=3.5, seed=1)
+    _, other = classified(15, 3, skill=0.0, seed=1)
+    compared = compute_metrics(task, predictions, {"other": other, "same": predictions}, HOW).baselines
+    assert (compared["other"].verdict, compared["other"].p_better, compared["other"].p_worse) == ("too few rows", 1, 1)
+    assert compared["same"].verdict == "no significant difference"
+
+
 @pytest.mark.parametrize(("skill", "verdict"), [(3.5, "better"), (1.0, "worse"), (2.0, "no significant difference")])
 def test_a_baseline_is_compared_by_a_paired_test(classified, skill: float, verdict: str):
     task, predictions = classified(400, 3, skill=skill, seed=1)

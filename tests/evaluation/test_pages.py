@@ -85,18 +85,19 @@ def test_tables_show_each_baseline_and_the_p_value_of_its_verdict() -> None:
     other = {"brier": WIDE}
     others = {
         "a": baseline("a", "better", 0.2), "b": baseline("b", "worse", 0.7),
-        "c": baseline("c", "no significant difference", 0.4),
+        "c": baseline("c", "no significant difference", 0.4), "few": baseline("few", "too few rows", 0.4),
         "d": baseline("d", "better", 0.4, metrics=other, difference=other),
     }  # fmt: skip
     measured = results(others).measured
     table = _baselines_table(measured)
     assert [(row[0], row[3], row[4]) for row in table.rows] == [
-        ("a", "better", "0.2500"), ("b", "worse", "0.7500"), ("c", "no significant difference", "0.2500")
+        ("a", "better", "0.2500"), ("b", "worse", "0.7500"), ("c", "no significant difference", "0.2500"),
+        ("few", "too few rows", ""),
     ]  # fmt: skip
     metrics = _metrics_table(measured)
     assert [row[0] for row in metrics.rows] == ["accuracy", "brier"]
-    assert [bool(cell) for cell in metrics.rows[0][3:]] == [True, True, True, False]
-    assert [bool(cell) for cell in metrics.rows[1][3:]] == [False, False, False, True]
+    assert [bool(cell) for cell in metrics.rows[0][3:]] == [True, True, True, True, False]
+    assert [bool(cell) for cell in metrics.rows[1][3:]] == [False, False, False, False, True]
     assert metrics.marked == {0}
 
 

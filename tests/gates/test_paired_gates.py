@@ -324,6 +324,7 @@ def test_the_plan_s_baseline_counts_where_it_was_measured_by_the_same_metric(
 ) -> None:
     comparison = SimpleNamespace(
         title="a line",
+        verdict="no significant difference",
         metrics={metric: SimpleNamespace(value=0.6)} if holds else {},
         p_better=0.2,
         p_worse=0.8,
@@ -335,6 +336,8 @@ def test_the_plan_s_baseline_counts_where_it_was_measured_by_the_same_metric(
     )
     got = list(baseline_tests._planned(given, given.rows))
     assert got == [BaselineTest("a line", 0.6, 0.2, 0.8, decides=True)] * found
+    comparison.verdict = "too few rows"
+    assert [each.decides for each in baseline_tests._planned(given, given.rows)] == [False] * found
     given.rows.split = "validation"
     assert not list(baseline_tests._planned(given, given.rows)), "its author has signed none for validation rows"
     given.records.provenance.evaluated.baselines = {}

@@ -17,7 +17,7 @@ from headframe.evaluation.intervals import (
     resample,
 )
 from headframe.evaluation.paired import PairedComparison
-from headframe.records import BaselineComparison, Interval, ValidationTest
+from headframe.records import BaselineComparison, Interval, ValidationTest, Verdict
 from headframe.tasks.base import Task
 
 
@@ -113,18 +113,23 @@ def compute_metrics(
             for name in model
             if name in other
         }
-        verdict, p_better, p_worse = "", 1.0, 1.0
+        # Equal predictions are no better, however few the rows are.
+        verdict: Verdict = "no significant difference" if same else "too few rows"
+        p_better = p_worse = 1.0
         if task.primary_metric in difference:
             tests, alpha = PairedComparison(resamples=how.resamples), 1 - how.confidence
             tested = tests.compare(task, predictions, aligned, how, alpha)
-            verdict = tests.verdict(tested, alpha)
             if tests.can_tell(tested):
+                found = tests.verdict(tested, alpha)
+                verdict = (
+                    "better" if found == "better" else "worse" if found == "worse" else "no significant difference"
+                )
                 p_better, p_worse = tested.p_better, tested.p_worse
         compared[key] = BaselineComparison(
             title=(titles or {}).get(key, key.replace("_", " ")),
             metrics=theirs,
             difference=difference,
-            verdict="better" if verdict == "better" else "worse" if verdict == "worse" else "no significant difference",
+            verdict=verdict,
             p_better=p_better,
             p_worse=p_worse,
         )

@@ -20,6 +20,7 @@ from headframe.records import TableRecord, Trained
 
 VERDICTS = {
     "worse": "is worse than",
+    "too few rows": "is measured on too few independent rows to be tested against",
     "no significant difference": "is not significantly different from, and so may be no better than,",
     "better": "is better than",
 }
@@ -222,7 +223,9 @@ def _baselines_table(measured: EvaluationMetrics) -> PageTable:
             number(each.metrics[name].value),
             difference(each.difference[name]),
             each.verdict,
-            number(each.p_worse if each.verdict == "worse" else each.p_better),
+            ""
+            if each.verdict == "too few rows"
+            else number(each.p_worse if each.verdict == "worse" else each.p_better),
         ]
         for each in measured.baselines.values()
         if name in each.difference
