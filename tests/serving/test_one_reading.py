@@ -17,6 +17,7 @@ import torch
 from scorer import TEXT, Scorer, scorer, settings_of
 
 from headframe.errors import DataError
+from headframe.serving.limits import request_bytes
 from headframe.serving.smoke_request import request_content
 
 
@@ -102,6 +103,7 @@ def test_every_way_gets_the_answers_of_the_table(shipped: Callable[[str], Scorer
         if name != "sms_spam":  # whose own files are unquoted text between tabs
             ways["TSV"] = made.file(tmp_path / "rows.tsv")
     assert {way: found == expected for way, found in ways.items()} == dict.fromkeys(ways, True)
+    assert len(json_lines(rows)) < request_bytes(rows.schema, rows.num_rows)  # so that a full request is not too large
 
 
 def test_the_name_of_a_data_set_gets_the_answers_of_its_table(shipped: Callable[[str], Scorer]) -> None:

@@ -43,10 +43,14 @@ def predict_to_file(model: str, source: str, target: Path, *, plan: Plan, root: 
 
     Raises:
         HeadframeError: as `open_served_version`; or `target` cannot be written.
-        ConfigurationError: there is no such source, or `target` is no place for a Parquet file.
+        ConfigurationError: there is no such source, `target` is no place for a Parquet file, or more threads are asked
+            for than there are cores.
         DataError: the rows are not what the model takes.
     """
+    from headframe.serving.limits import require_threads  # noqa: PLC0415 - imports pyarrow
+
     require_place(target, source, root)
+    require_threads(plan.serving.threads)
     version, predictor = open_served_version(model, plan, uri, root)
     from headframe.prediction.threads import limited_threads  # noqa: PLC0415 - imports torch
 

@@ -1,10 +1,12 @@
-"""How large a request may be: it follows from the rows that it may have and from the model's columns."""
+"""What a request may take: bytes, which follow from its rows and the model's columns, and threads."""
 
 from math import prod
 
 import pyarrow as pa
 
+from headframe.errors import ConfigurationError
 from headframe.features.columns import is_text
+from headframe.processes import cores
 
 LONGEST = 2**20
 """Characters of one row or value that is parsed at once, unless rows of the model are longer."""
@@ -44,3 +46,14 @@ def request_bytes(schema: pa.Schema, max_rows: int) -> int:
 def longest_value(schema: pa.Schema) -> int:
     """Return how many characters one row or value of a request may have."""
     return max(LONGEST, 4 * row_bytes(schema))
+
+
+def require_threads(number: int) -> None:
+    """Check that a request is computed with no more threads than there are cores, as they would wait for each other.
+
+    Raises:
+        ConfigurationError: there are fewer cores.
+    """
+    if number > cores():
+        msg = f"serving.threads is {number}, but this machine has {cores()} cores to compute with; set at most so many"
+        raise ConfigurationError(msg)

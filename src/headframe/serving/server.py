@@ -4,10 +4,12 @@ import logging
 import signal
 import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from headframe.config.plan.plan import Plan
+from headframe.config.plan.serving import ServingConfig
 from headframe.errors import ConfigurationError, HeadframeError
 from headframe.serving.resolve_champion import open_served_version
 
@@ -28,35 +30,61 @@ def serve(
 ) -> None:
     """Serve requests until the process is stopped (Ctrl-C or SIGTERM).
 
-    The plan says how many rows a request may have, with how many threads it is computed, whose signature counts and
-    what makes a champion. Port 0 takes a free one. `ready` is called with model, version and address once requests can
+    The plan says what a request may take, with how many threads it is computed, whose signature counts and what makes a
+    champion. Port 0 takes a free one. `ready` is called with model, version and address once requests can
     be sent.
 
     Raises:
         HeadframeError: as `open_served_version`; or the port is taken, or the host is not this machine's.
-        ConfigurationError: the port cannot be one.
+        ConfigurationError: the port cannot be one, or more threads are asked for than there are cores.
     """
+    from headframe.serving.limits import require_threads  # noqa: PLC0415 - imports pyarrow
+
+    require_threads(plan.serving.threads)
     with _listen(host, port) as listening:
         version, predictor = open_served_version(model, plan, uri, root)
-        import uvicorn  # noqa: PLC0415 - errors before this need not wait for it
+        from headframe.serving.app import make_app  # noqa: PLC0415 - imports fastapi; errors need not wait for it
 
-        from headframe.serving.app import make_app  # noqa: PLC0415 - imports fastapi
-
-        app = make_app(predictor, version, max_rows=plan.serving.max_rows, threads=plan.serving.threads)
+        settings = plan.serving
+        app = make_app(
+            predictor,
+            version,
+            max_rows=settings.max_rows,
+            threads=settings.threads,
+            max_bytes=settings.max_bytes,
+            seconds=settings.seconds,
+        )
         where = f"http://{host}:{listening.getsockname()[1]}"
         if ready is not None:
             ready({"model": version.model, "version": version.number, "address": where})
         log.info("%s version %d serves %s/invocations (stop: Ctrl-C)", version.model, version.number, where)
-        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=STOP_SECONDS)
         # uvicorn stops gracefully and then raises the signal again, which would end this process as if by accident.
         before = signal.signal(signal.SIGTERM, lambda *_: None)
         try:
-            uvicorn.Server(config).run(sockets=[listening])
+            make_server(app, settings).run(sockets=[listening])
         except KeyboardInterrupt:
             pass
         finally:
             signal.signal(signal.SIGTERM, before)
     log.info("stopped")
+
+
+def make_server(app: Any, settings: ServingConfig) -> Any:
+    """Return uvicorn's server of an application, whose connections are bounded in number and time."""
+    import uvicorn  # noqa: PLC0415 - the command line imports this module
+
+    from headframe.serving.connections import BoundedConnection, most_connections  # noqa: PLC0415 - imports uvicorn
+
+    config = uvicorn.Config(
+        app,
+        http=partial(BoundedConnection, seconds=settings.seconds, most=most_connections()),
+        ws="none",
+        log_level="warning",
+        access_log=False,
+        timeout_keep_alive=settings.idle_seconds,
+        timeout_graceful_shutdown=STOP_SECONDS,
+    )
+    return uvicorn.Server(config)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -12,6 +12,9 @@ class ServingConfig(Record):
     port: int = Field(default=8080, ge=1, le=65535)
     threads: int = Field(default=1, ge=1)  # that one request, or a file, is computed with
     max_rows: int = Field(default=10_000, ge=1)  # rows in one request
+    max_bytes: int | None = Field(default=None, ge=1024)  # of one request's body; none: what so many rows need
+    seconds: float = Field(default=30, gt=0)  # in which a request must have arrived and its computation must have begun
+    idle_seconds: float = Field(default=10, gt=0)  # after which a connection without a request is closed
 
 
 class CodeConfig(Record):
