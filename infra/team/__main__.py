@@ -117,12 +117,12 @@ def _settings(team: TeamFolder, arguments: argparse.Namespace) -> Settings:
 
 def _make_tables(team: TeamFolder, settings: Settings) -> None:
     """Create the ledger's tables as their owner; no other role may."""
-    from headframe.config.plan.promotion import PromotionConfig  # noqa: PLC0415 - no other command needs these two,
-    from headframe.ledger.store import Ledger  # noqa: PLC0415 - whose import takes longer than all else that it does
+    # No other command needs this, whose import takes longer than all else that it does.
+    from headframe.ledger.database import LedgerDatabase, resolve_address  # noqa: PLC0415
 
     owner = database.DATABASES[database.LEDGER]
     address = database.address(settings, owner, team.secrets()[owner], database.LEDGER)
-    Ledger.open(PromotionConfig(model="none", policy="none", gates={}, ledger=address), team.path)
+    LedgerDatabase(resolve_address(address, team.path)).create_tables()
 
 
 def _print(text: str) -> None:

@@ -454,10 +454,24 @@ def test_an_envelope_is_accepted_by_others(tmp_path: Path, key: SigningKey):
         ("nonsense", "is no address; expected sqlite"),
     ],
 )
-def test_other_addresses_are_refused_without_revealing_passwords(address: str, pattern: str, tmp_path: Path):
+def test_other_addresses_are_refused_without_revealing_passwords(
+    address: str, pattern: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("HEADFRAME_LEDGER", address)
     with pytest.raises(ConfigurationError, match=pattern) as refused:
+        Ledger.open(policy(), tmp_path)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "address", ["postgresql://anna:secret@there/ledger", "postgresql://there/ledger?user=anna&password=secret"]
+)
+def test_a_password_in_a_policy_is_refused(address: str, tmp_path: Path):
+    with pytest.raises(ConfigurationError, match=r"holds a password, .* into HEADFRAME_LEDGER") as refused:
         Ledger.open(policy(address), tmp_path)
     assert "secret" not in str(refused.value)
+    with pytest.raises(Unavailable, match=r"anna@127\.0\.0\.1:1"):
+        Ledger.open(policy("postgresql://anna@127.0.0.1:1/ledger"), tmp_path)
 
 
 def test_the_ledger_is_named_by_plan_environment_or_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -245,12 +245,12 @@ def test_commands_fail_with_one_sentence_and_exit_code_1(team: Servers, project:
 
 
 @pytest.fixture
-def ledger(team: Servers, tmp_path: Path) -> Callable[[str], Ledger]:
+def ledger(team: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Ledger]:
     """Open the ledger as a person."""
 
     def opened(name: str) -> Ledger:
-        address = team.people[name]["HEADFRAME_LEDGER"]
-        return Ledger.open(PromotionConfig(model="work", policy="team", gates={}, ledger=address), tmp_path)
+        monkeypatch.setenv("HEADFRAME_LEDGER", team.people[name]["HEADFRAME_LEDGER"])
+        return Ledger.open(PromotionConfig(model="work", policy="team", gates={}), tmp_path)
 
     return opened
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headframe.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     from headframe.config.project import Project
 
@@ -63,6 +64,25 @@ def prepare_engine() -> None:
     require_api()
     quiet_prefect()
     log.info("engine: Prefect at %s", api_url())
+
+
+def load_flow(name: str) -> Callable[..., Any]:
+    """Import a flow of the project, as in `flows.train:train_flow`.
+
+    Raises:
+        ConfigurationError: it imports what there is not, as the flows of a project do that an older Headframe made.
+    """
+    import pkgutil
+
+    try:
+        found: Callable[..., Any] = pkgutil.resolve_name(name)
+    except (ImportError, AttributeError) as error:
+        file = f"{name.partition(':')[0].replace('.', '/')}.py"
+        raise ConfigurationError(
+            f"{file} cannot be loaded ({error}); if another version of Headframe "
+            "made this project, take over flows/ of a new one (headframe init FOLDER) and repeat your changes in it"
+        ) from error
+    return found
 
 
 def single_plan(arguments: argparse.Namespace) -> list[str]:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from headframe.cli.context import open_project, prepare_engine, single_plan
+from headframe.cli.context import load_flow, open_project, prepare_engine, single_plan
 from headframe.cli.output import CommandResult, of_record, print_json
 from headframe.cli.parser import MODEL, Commands, add_overrides
 
@@ -42,7 +42,7 @@ def _predict(arguments: argparse.Namespace) -> CommandResult:
         find_rows(source, project.root)
         resolve(arguments.model, tracking_uri(plan.tracking, project.root))
     prepare_engine()
-    from flows.predict import predict
+    predict = load_flow("flows.predict:predict")
 
     with reaching_api():
         return of_record(predict(arguments.model, source, str(target), overrides))

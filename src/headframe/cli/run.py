@@ -7,7 +7,7 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from headframe.cli.context import open_project, prepare_engine
+from headframe.cli.context import load_flow, open_project, prepare_engine
 from headframe.cli.output import CommandResult, error_message, failure
 from headframe.cli.parser import Commands, add_overrides, add_signer
 from headframe.errors import REFUSED, HeadframeError
@@ -37,8 +37,6 @@ def add_commands(commands: Commands) -> None:
 
 def _run_flow(name: str, arguments: argparse.Namespace) -> CommandResult:
     """Run a flow once for each choice of the overrides."""
-    import pkgutil
-
     from headframe.config.load import as_yaml, expand, load_plan
     from headframe.orchestration import engine
 
@@ -58,7 +56,7 @@ def _run_flow(name: str, arguments: argparse.Namespace) -> CommandResult:
             for plan in plans:
                 _check_before_flow(plan, project.root, trains=fitting)
     prepare_engine()
-    flow = pkgutil.resolve_name(FLOWS[name])
+    flow = load_flow(FLOWS[name])
     from headframe.orchestration import log, reaching_api
 
     results: list[Any] = []
