@@ -7,13 +7,22 @@ import posix
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import psutil
 import pytest
 
 from headframe.errors import ConfigurationError, DataError, HeadframeError, Refused
-from headframe.processes import call_isolated, describe_exit, exit_code, raising_error_in, search_path
+from headframe.processes import (
+    _LONGEST_BASE,
+    call_isolated,
+    describe_exit,
+    exit_code,
+    raising_error_in,
+    search_path,
+    temporary_folder,
+)
 from headframe.registry.versions import resolve
 from headframe.signals import Terminated, raising_terminated
 
@@ -141,22 +150,22 @@ end(exit_code(work, Path(tempfile.gettempdir()), int(sys.argv[2])))
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL])
 def test_what_ends_a_process_ends_its_programs_and_theirs_and_leaves_no_temporary_file(tmp_path, number):
     (tmp_path / "child.py").write_text(CHILD)
-    (tmp_path / "tmp").mkdir()
+    temporary = Path(tempfile.mkdtemp(dir="/tmp"))  # a short name, as sockets need
     with subprocess.Popen(
         [sys.executable, "-c", PARENT, str(tmp_path / "child.py")],
-        stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(tmp_path / "tmp")}, start_new_session=True,
+        stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(temporary)}, start_new_session=True,
     ) as parent:  # fmt: skip
         assert parent.stdout is not None
         own, (theirs, _) = parent.stdout.readline().strip(), parent.stdout.readline().split()
         assert Path(own).is_dir()
         assert Path(theirs).is_dir()
         children = psutil.Process(parent.pid).children(recursive=True)
-        assert len(children) == 4  # the program, what it has started, and what removes a folder for each of the two
+        assert len(children) == 3  # the program, what it has started, and what removes the folder
         parent.send_signal(number)
         output = parent.stdout.read()  # until the last process that may write to it is gone
     _, alive = psutil.wait_procs(children, timeout=10)
     assert not alive
-    assert not [*(tmp_path / "tmp").iterdir()]
+    temporary.rmdir()
     if number == signal.SIGKILL:
         assert (parent.returncode, output) == (-signal.SIGKILL, "")
     else:
@@ -165,6 +174,18 @@ def test_what_ends_a_process_ends_its_programs_and_theirs_and_leaves_no_temporar
             128 + number,
             f"{how}; the same command continues where this one stopped\n",
         )
+
+
+def test_a_temporary_folder_leaves_room_for_the_name_of_a_socket(tmp_path, monkeypatch):
+    for length, deeper in ((_LONGEST_BASE, True), (_LONGEST_BASE + 1, False)):
+        base = str(tmp_path).ljust(length, "x")
+        Path(base).mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", base)
+        with temporary_folder():
+            assert (tempfile.gettempdir() != base) == deeper
+            name = f"{tempfile.gettempdir()}/pymp-12345678/listener-12345678"
+        assert len(name) <= 107 or not deeper
+        assert not [*Path(base).iterdir()]
 
 
 def test_a_signal_that_is_ignored_stays_so_and_one_sent_twice_ends_a_process_once():

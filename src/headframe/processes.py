@@ -39,6 +39,12 @@ STDERR = 2
 ERROR = "error.json"
 """In the output folder of a program: the error that ended it."""
 
+_PREFIX = "hf-"
+"""Of the names of temporary folders."""
+
+_LONGEST_BASE = 107 - len("/hf-12345678/pymp-12345678/listener-12345678")
+"""Characters of a temporary folder below which a socket of multiprocessing's has a path that Linux takes."""
+
 _REMOVE = 'read -r _; for _ in 1 2 3 4 5 6 7 8 9 10; do rm -rf -- "$0" && exit; sleep 1; done'
 """Removes a folder at the end of its input; again while orphans still write to it."""
 
@@ -70,7 +76,7 @@ def run_program(
         TimeoutExpired: of `subprocess`; the program was ended.
     """
     ours, theirs = socket.socketpair()
-    with ours, _vanishing_folder() as folder:
+    with ours, _vanishing_folder(tempfile.gettempdir()) as folder:
         with theirs:
             process = subprocess.Popen(
                 [sys.executable, *arguments, "--parent-socket", str(theirs.fileno())],
@@ -96,7 +102,7 @@ def run_program(
 @contextmanager
 def temporary_folder() -> Iterator[None]:
     """Use a temporary folder of this process's own, which is gone when the process is, however it ends."""
-    with _vanishing_folder() as folder:
+    with _vanishing_folder(tempfile.gettempdir()) as folder:
         before, tempfile.tempdir = tempfile.tempdir, folder
         try:
             yield
@@ -105,8 +111,12 @@ def temporary_folder() -> Iterator[None]:
 
 
 @contextmanager
-def _vanishing_folder() -> Iterator[str]:
-    folder = tempfile.mkdtemp(prefix="headframe-")
+def _vanishing_folder(base: str) -> Iterator[str]:
+    """Yield a folder in `base`; `base` where it is such a folder, or too long for sockets below a deeper one."""
+    if Path(base).name.startswith(_PREFIX) or len(base) > _LONGEST_BASE:
+        yield base
+        return
+    folder = tempfile.mkdtemp(prefix=_PREFIX, dir=base)
     # Removed by a process of its own, since SIGKILL leaves no time for it.
     with subprocess.Popen(
         ["/bin/sh", "-c", _REMOVE, folder],
