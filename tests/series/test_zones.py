@@ -153,3 +153,21 @@ def test_a_column_without_a_zone_takes_no_offset_and_no_number(given: list[objec
     zoned = pa.array([0], pa.timestamp("us", "Europe/Berlin"))
     with pytest.raises(DataError, match="column 't' holds"):
         to_column(zoned, pa.field("t", pa.timestamp("us")))
+
+
+@pytest.mark.parametrize(("width", "every", "offset"), [(7, "MS", "MS"), (4, "YS", "YS")])
+@pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
+def test_months_and_years_are_times(tmp_path: Path, width: int, every: str, offset: str, zone: str | None) -> None:
+    moments = pd.date_range("1949-01-01", periods=60, freq=offset)
+    texts = [str(moment)[:width] for moment in moments]
+    dataset = dataset_of((36, 12, 12), {"zone": zone})
+    table = collected(tmp_path, texts, range(60), dataset)
+    column = table.read(["t"]).column("t")
+    assert pd.DatetimeIndex(column.to_pandas()).tz_localize(None).equals(moments.as_unit("us"))
+    assert prepare(dataset.training_data, forecasting(3), table).series.every == every
+    field = table.schema.field("t")
+    assert to_column(texts, field).equals(column.combine_chunks())
+    assert to_column([*texts[:2], str(moments[2])], field).equals(column.slice(0, 3).combine_chunks())
+    for wrong in ("1949-13", "1949-1", "49", "19490"):
+        with pytest.raises(DataError, match=f"'?{wrong}'?"):
+            to_column([texts[0], wrong], field)

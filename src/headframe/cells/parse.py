@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from headframe.cells.rules import CellRules
 from headframe.errors import DataError
-from headframe.series.zones import is_zoned, parse_zoned, why_no_time
+from headframe.series.zones import cast_times, is_zoned, parse_zoned, why_no_time
 
 WHOLE_NUMBER = r"^-?[0-9]+$"
 """Arrow alone would read `0x10` as 16."""
@@ -71,7 +71,8 @@ def cast_cells(cells: pa.Array, wanted: pa.Field) -> pa.Array:
         if not pc.all(decimal, min_count=0).as_py():
             raise pa.ArrowInvalid("a cell holds no whole number in decimal digits")
     try:
-        return cells.cast(wanted.type)
+        is_time = pa.types.is_timestamp(wanted.type) and pa.types.is_string(cells.type)
+        return cast_times(cells, wanted.type) if is_time else cells.cast(wanted.type)
     except pa.ArrowNotImplementedError as error:
         raise DataError(
             f"column {wanted.name!r} is {wanted.type}, which cannot be read from cells of {cells.type}; give it "

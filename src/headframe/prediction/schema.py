@@ -15,7 +15,7 @@ from headframe.cells.rules import CellRules
 from headframe.digests import load_json
 from headframe.errors import DataError, RowError, first_line, some
 from headframe.features.columns import first_empty, is_text
-from headframe.series.zones import is_zoned, parse_zoned, why_no_time
+from headframe.series.zones import cast_times, is_zoned, parse_zoned, why_no_time
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,7 +119,7 @@ def cast_column(column: Any, field: pa.Field, *, parse_times: bool = False) -> A
             column = pc.cast(column, column.type.value_type)
         if pa.types.is_floating(column.type) and pa.types.is_integer(field.type):
             _require_exact(column, field.name)
-        return pc.cast(column, field.type)
+        return cast_times(column, field.type) if families == ("text", "time") else pc.cast(column, field.type)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise DataError(
             f"column {field.name!r} holds {type_name(column.type)}, {expected}: {first_line(error)}"

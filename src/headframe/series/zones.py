@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -80,16 +81,29 @@ def why_no_time(text: str, wanted: pa.Field) -> str:
     return "which is no time; times are written year first, as 2024-12-31 23:00:00"
 
 
+def cast_times(cells: Any, kind: pa.DataType) -> Any:
+    """Cast text to a type of times; a month, as 1949-01, or a year is the time at which it begins.
+
+    Raises:
+        ArrowInvalid: of `pyarrow`; a text is no time.
+    """
+    try:
+        return pc.cast(cells, kind)
+    except pa.ArrowInvalid:
+        months = pc.replace_substring_regex(cells, r"^([0-9]{4})$", r"\1-01")
+        return pc.cast(pc.replace_substring_regex(months, r"^([0-9]{4}-[0-9]{2})$", r"\1-01"), kind)
+
+
 def _cast_each(cells: pa.Array, kind: pa.DataType) -> pa.Array:
     """Cast text to a type of times; null where it is none."""
     try:
-        return cells.cast(kind)
+        return cast_times(cells, kind)
     except pa.ArrowInvalid:
         return pa.concat_arrays([_cast_one(cells.slice(row, 1), kind) for row in range(len(cells))])
 
 
 def _cast_one(cell: pa.Array, kind: pa.DataType) -> pa.Array:
     try:
-        return cell.cast(kind)
+        return cast_times(cell, kind)
     except pa.ArrowInvalid:
         return pa.nulls(1, kind)
