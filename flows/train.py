@@ -17,7 +17,7 @@ from headframe.registry.register import Destination, is_registered, register
 from headframe.run_checks import require_registrable
 from headframe.tracking.address import places_of, portable_uri
 from headframe.training import PROGRAM
-from headframe.training.fit import fit, is_complete
+from headframe.training.fit import fit
 
 
 @flow(name="train")
@@ -40,9 +40,9 @@ def train_plan(plan: Plan, places: Places) -> RegisteredPlan:
     job, baseline = version.training_job(table.digest), None
     if version.baseline is not None:
         other = with_member(job.learner, version.baseline)
-        fit_baseline = step(fit, name="fit-baseline", program=PROGRAM, valid=is_complete)
+        fit_baseline = step(fit, name="fit-baseline", program=PROGRAM)
         baseline = fit_baseline(job.with_learner(other), device_of(other), places)
-    trained = step(fit, program=PROGRAM, valid=is_complete)(job, device_of(job.learner), places)
+    trained = step(fit, program=PROGRAM)(job, device_of(job.learner), places)
     destination = Destination(
         model=plan.promotion.model,
         experiment=plan.tracking.experiment,

@@ -2,7 +2,7 @@
 
 EQUAL: dict[tuple[str, str, str], str] = {
     (
-        "datasets/table.py",
+        "datasets/table_writer.py",
         "name != dataset.key",
         "name == dataset.key",
     ): "how Parquet packs a column, not what it holds",

@@ -10,11 +10,11 @@ from headframe.config.load import load_plan
 from headframe.config.plan.serving import TrackingConfig
 from headframe.config.project import Project
 from headframe.doctor import check_keys, check_tracking
-from headframe.environment import variable
+from headframe.environment import keys_folder, variable
 from headframe.errors import ConfigurationError
 from headframe.ledger.address import named_ledger
 from headframe.places import Places
-from headframe.signing.keys import create_key, keys_folder, own_key
+from headframe.signing.keys import create_key, own_key
 from headframe.telemetry import OFF, switch_off
 from headframe.tracking.address import tracking_uri
 from headframe.tracking.lineage import flow_run

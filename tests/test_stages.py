@@ -1,5 +1,6 @@
 """A finished step is not repeated; an unfinished, changed or damaged one is."""
 
+import hashlib
 import json
 import os
 import signal
@@ -24,6 +25,10 @@ class Counted(Record):
 
 
 calls: list[int] = []
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def count(number: int, places: Places) -> Counted:
@@ -78,18 +83,64 @@ def test_a_whole_plan_and_a_path_are_refused(repository: Project, tmp_path: Path
     assert Stage(count).key(tmp_path, {"plan": plan.version}) != Stage(count).key(tmp_path, {"plan": plan.learner})
 
 
-@pytest.mark.parametrize("damage", ["delete", "truncate", b'{"record": {"num', b"\xff\xfe", b"[]", b'{"record": {}}'])
-def test_a_step_whose_files_are_gone_or_damaged_is_computed_again(places: Places, damage: str | bytes) -> None:
+@pytest.mark.parametrize(
+    "damage", ["delete", "truncate", "flip", b'{"record": {"num', b"\xff\xfe", b"[]", b'{"record": {}}']
+)
+def test_a_step_whose_files_are_gone_or_damaged_is_computed_again(
+    places: Places, damage: str | bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     Stage(count).run({"number": 3, "places": places})
     (folder,) = (path for path in (places.root / ".headframe/stages/count").iterdir() if path.is_dir())
     if damage == "delete":
         (folder / "work.txt").unlink()
     elif damage == "truncate":
         (folder / "work.txt").write_text("")
+    elif damage == "flip":
+        (folder / "work.txt").write_text("dond")
     else:
         assert isinstance(damage, bytes)
         (folder / "record.json").write_bytes(damage)
     assert not Stage(count).run({"number": 3, "places": places}).reused
+    [message] = caplog.messages
+    named = "work.txt" if isinstance(damage, str) else "record.json"
+    assert message.startswith(f"count        {folder / named} is ")
+    assert message.endswith("; the step is made again")
+    assert Stage(count).run({"number": 3, "places": places}).reused
+    assert len(caplog.messages) == 1
+
+
+@pytest.mark.parametrize("part", ["record", "files", "seal", "another step's"])
+def test_a_record_that_was_edited_is_not_believed(places: Places, part: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Edited without a change of size, and with every sha256 put right that can be put right without a key."""
+    for number in (3, 4):
+        Stage(count).run({"number": number, "places": places})
+    records = {json.loads(each.read_bytes())["record"]["number"]: each for each in places.root.rglob("record.json")}
+    content = json.loads(records[3].read_bytes())
+    before = records[3].stat()
+    if part == "record":
+        content["record"]["calls"] = 7
+    elif part == "files":
+        (records[3].parent / "work.txt").write_text("none")
+        content["files"]["work.txt"] = sha256(b"none")
+    elif part == "seal":
+        content["seal"] = sha256(json.dumps(content["record"]).encode())
+    else:
+        content = json.loads(records[4].read_bytes())
+    records[3].write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    os.utime(records[3], ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert records[3].stat().st_size == before.st_size
+    done = Stage(count).run({"number": 3, "places": places})
+    assert (done.reused, done.record.number) == (False, 3)
+    assert f"{records[3]} is not what this step wrote (its seal" in caplog.text
+
+
+def test_what_another_person_s_key_sealed_is_made_again(
+    places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = os.environ["HEADFRAME_KEYS"]
+    for folder, reused in ((keys, False), (tmp_path / "other", False), (tmp_path / "other", True), (keys, False)):
+        monkeypatch.setenv("HEADFRAME_KEYS", str(folder))
+        assert Stage(count).run({"number": 3, "places": places}).reused is reused
 
 
 def test_hidden_files_and_folders_are_no_part_of_a_record(places: Places) -> None:
@@ -101,7 +152,7 @@ def test_hidden_files_and_folders_are_no_part_of_a_record(places: Places) -> Non
 
     Stage(leave).run({"number": 3, "places": places})
     [record] = (places.root / ".headframe/stages/leave").glob("*/record.json")
-    assert json.loads(record.read_bytes())["files"] == {"work.txt": 4}
+    assert json.loads(record.read_bytes())["files"] == {"work.txt": sha256(b"done")}
 
 
 def test_a_record_that_no_longer_holds_is_computed_again(places: Places) -> None:
@@ -188,7 +239,7 @@ def test_a_step_finds_its_own_folder_and_what_it_left_there(places: Places) -> N
     assert done.record.number == 2
     folder = places.root / ".headframe" / "stages" / "twice" / done.key[:16]
     files = json.loads((folder / "record.json").read_text())["files"]
-    assert files == {"try-0": 0, "try-2": 0, "deep/er/file": 5}
+    assert files == {"try-0": sha256(b""), "try-2": sha256(b""), "deep/er/file": sha256(b"12345")}
     assert list(files) == sorted(files)
     assert Stage(twice).run({"places": places}).reused
 

@@ -71,6 +71,20 @@ def folder_digest(folder: Path) -> str:
     return digest({path.relative_to(folder).as_posix(): file_digest(path) for path in files})
 
 
+def file_digests(folder: Path) -> dict[str, str]:
+    """Return the sha256 of each file below `folder` by its relative path, in sorted order.
+
+    Hidden files, and files in hidden folders, are left out: they are temporary, or differ between equal results.
+    """
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    names = {path.relative_to(folder): path for path in paths}
+    return {
+        name.as_posix(): file_digest(path)
+        for name, path in names.items()
+        if not any(part.startswith(".") for part in name.parts)
+    }
+
+
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a file to write, which takes the place of `path` at the end; after an error `path` is as it was."""

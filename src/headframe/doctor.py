@@ -24,7 +24,7 @@ from headframe.config.load import load_plan
 from headframe.config.project import Project
 from headframe.data_versions.dvc_files import DvcSettings
 from headframe.digests import Record
-from headframe.environment import variable
+from headframe.environment import keys_folder, variable
 from headframe.errors import HeadframeError
 from headframe.signing import keys
 from headframe.telemetry import OFF
@@ -278,7 +278,7 @@ def check_keys(root: Path, environment: Mapping[str, str]) -> Check:
         found = f"{keys.SIGNER} names {signer!r}, and there is no such key"
         return _check(name, "fail", found, f"headframe key {signer}, or unset {keys.SIGNER}")
     if not own and not people:
-        found = f"there is none in {keys.keys_folder()} yet; the first registration creates it"
+        found = f"there is none in {keys_folder()} yet; the first registration creates it"
         return _check(name, "ok", found)
     listed = {person.key: f"{who} ({', '.join(person.roles)})" for who, person in people.items()}
     listing = ", ".join(f"{each} listed as {listed[key]}" if key in listed else each for each, key in public.items())
@@ -289,7 +289,7 @@ def check_keys(root: Path, environment: Mapping[str, str]) -> Check:
     if len(own) > 1 and signer is None:
         fix = f"choose who signs: export {keys.SIGNER}=NAME, or --as NAME"
         return _check(name, "warn", f"{listing}: which one signs is not set", fix)
-    return _check(name, "ok", f"{listing}, in {keys.keys_folder()}")
+    return _check(name, "ok", f"{listing}, in {keys_folder()}")
 
 
 def check_telemetry(environment: Mapping[str, str]) -> Check:

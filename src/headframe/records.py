@@ -13,6 +13,7 @@ class TableRecord(Record):
     digest: str  # sha256 of the table's content; equal input gives an equal digest
     rows: int
     rejected: int
+    rejected_digest: str = ""  # sha256 of the rows that could not be read
 
     def __str__(self) -> str:
         rejected = f", {self.rejected:,} rejected" if self.rejected else ""

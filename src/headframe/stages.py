@@ -3,27 +3,46 @@
 A step is a plain function that takes records and parts of the plan and returns a record. Its key is the sha256 of its
 name, its arguments, and the source code that it reaches with the versions of the libraries which this code imports
 (`headframe.code_dependencies`). Its folder `.headframe/stages/<name>/<key>/` survives a kill, so the function finds
-there what it had done; `record.json` is written last, atomically, and marks the step as finished.
+there what it had done; `record.json` is written last, atomically, and marks the step as finished. It is sealed, and
+holds the sha256 of each file: a step whose record or files were changed since is named and made again, never believed.
 """
 
 import inspect
 import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, get_type_hints
 
+from headframe.checked_files import holds
 from headframe.code_dependencies import code_dependencies
 from headframe.config.plan.component import targets
 from headframe.config.plan.data import DatasetConfig
 from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
 from headframe.config.targets.find_definition import scheme_module
-from headframe.digests import Record, digest, digest_content, load_json, write_atomically
+from headframe.digests import (
+    Record,
+    canonical,
+    digest,
+    digest_content,
+    file_digest,
+    file_digests,
+    load_json,
+    write_atomically,
+)
+from headframe.errors import first_line
 from headframe.locks import file_lock
 from headframe.places import Places
+from headframe.seals import require_seal, seal
+from headframe.signing.keys import own_key, own_keys
 
 R = TypeVar("R", bound=Record)
+
+RECORD = "record.json"
+
+log = logging.getLogger("headframe")
 
 
 @dataclass(frozen=True)
@@ -82,19 +101,23 @@ class Stage(Generic[R]):
         with file_lock(
             folder.with_name(f"{folder.name}.lock"), f"{self.name:12} is running in another process; waiting for it"
         ):
-            stored = self._stored(folder)
+            stored = self._stored(folder, key)
             if stored is not None and self._is_valid(stored, arguments):
                 return Finished(stored, key, reused=True)
-            (folder / "record.json").unlink(missing_ok=True)
+            (folder / RECORD).unlink(missing_ok=True)
             record = self.function(**{**arguments, "places": places.of_step(folder)})
-            content = {"record": record.model_dump(mode="json"), "files": _sizes(folder)}
-            write_atomically(folder / "record.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+            if not own_keys():
+                own_key()  # creates one, to seal with
+            content: dict[str, Any] = {"record": record.model_dump(mode="json"), "files": file_digests(folder)}
+            content["seal"] = seal(self._sealed(key, content))
+            write_atomically(folder / RECORD, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
         return Finished(record, key, reused=False)
 
     def is_stored(self, arguments: Mapping[str, Any]) -> bool:
         """Return whether the step has finished with these arguments, whether or not its result is still valid."""
         root = arguments["places"].root
-        return self._stored(self._folder(root, self.key(root, arguments))) is not None
+        key = self.key(root, arguments)
+        return self._stored(self._folder(root, key), key) is not None
 
     def _folder(self, root: Path, key: str) -> Path:
         return Project(root).stages / self.name / key[:16]
@@ -117,24 +140,40 @@ class Stage(Generic[R]):
         _, *names = inspect.signature(self.valid).parameters
         return self.valid(record, **{name: arguments[name] for name in names})
 
-    def _stored(self, folder: Path) -> R | None:
-        """Read the record of a finished step whose files are all still there."""
+    def _sealed(self, key: str, content: Mapping[str, Any]) -> bytes:
+        """Return what the seal of a record is about: its content, and the step whose result it is."""
+        return canonical([self.name, key, content["record"], content["files"]]).encode()
+
+    def _stored(self, folder: Path, key: str) -> R | None:
+        """Read the record of a finished step; None where there is none, or it or a file was changed since."""
         try:
-            content = load_json((folder / "record.json").read_text(encoding="utf-8"))
+            content = load_json((folder / RECORD).read_text(encoding="utf-8"))
+            require_seal(self._sealed(key, content), str(content["seal"]))
             record_type: type[R] = get_type_hints(self.function)["return"]
             record = record_type.model_validate(content["record"])
-            expected = dict(content["files"])
-        except (FileNotFoundError, ValueError, KeyError, TypeError):  # gone, or not what was written: computed again
+        except FileNotFoundError:
             return None
-        files = {name: (folder / name).stat().st_size for name in expected if (folder / name).is_file()}
-        return record if files == expected else None
+        except (ValueError, KeyError, TypeError) as error:
+            self._report(folder / RECORD, "is not what this step wrote", first_line(error))
+            return None
+        expected: dict[str, str] = content["files"]
+        try:
+            about = [(folder / name).stat() for name in expected]
+            found: dict[str, str] = {}
 
+            def check() -> bool:
+                found.update({name: file_digest(folder / name) for name in expected})
+                return found == expected
 
-def _sizes(folder: Path) -> dict[str, int]:
-    """Return the sizes of a step's files; hidden ones, or in hidden folders, are temporary or differ in equal runs."""
-    files = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    return {
-        name.as_posix(): path.stat().st_size
-        for name, path in files.items()
-        if not any(part.startswith(".") for part in name.parts)
-    }
+            if holds(content["seal"], about, check):
+                return record
+        except (FileNotFoundError, NotADirectoryError) as error:
+            self._report(Path(error.filename), "is missing")
+            return None
+        changed = next(name for name in expected if found[name] != expected[name])
+        self._report(folder / changed, "is not what this step wrote", f"sha256 {found[changed][:12]}")
+        return None
+
+    def _report(self, file: Path, what: str, why: str = "") -> None:
+        detail = f" ({why})" if why else ""
+        log.warning("%-12s %s %s%s; the step is made again", self.name, file, what, detail)

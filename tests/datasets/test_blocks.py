@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from headframe.config.plan.data import CONTENT, ROW_ID, DatasetConfig
-from headframe.datasets import table
+from headframe.datasets import table_writer
 from headframe.datasets.hashing import content_hashes
 from headframe.datasets.ingest import ingest
 from headframe.datasets.table import TABLE, Table
@@ -23,7 +23,7 @@ TEXT = "name,age,height,city\n" + "".join(",".join(map(str, row)) + "\n" for row
 def test_every_row_is_in_one_block(
     block: int, batch: int, people: People, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(table, "_block_rows", lambda schema: block)
+    monkeypatch.setattr(table_writer, "_block_rows", lambda schema: block)
     monkeypatch.setattr("headframe.datasets.readers.delimited.BATCH", batch)
     record = ingest(people(TEXT), Places(tmp_path))
     assert (record.rows, record.rejected) == (13, 0)
@@ -39,7 +39,7 @@ def test_every_row_is_in_one_block(
 def test_repetitions_are_counted_over_all_blocks(
     block: int, people: People, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(table, "_block_rows", lambda schema: block)
+    monkeypatch.setattr(table_writer, "_block_rows", lambda schema: block)
     written = Table.open(tmp_path / ingest(people(TEXT), Places(tmp_path)).folder).read([ROW_ID, CONTENT, "name"])
     ids, contents = written[ROW_ID].to_pylist(), written[CONTENT].to_pylist()
     assert ids[:11] == contents[:11]

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headframe.datasets.hashing import content_hashes, content_numbers
-from headframe.datasets.table import OccurrenceCounter
+from headframe.datasets.table_writer import OccurrenceCounter
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=4)
 

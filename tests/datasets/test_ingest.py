@@ -13,13 +13,14 @@ from typing import Any
 
 import fake_data
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from sklearn.datasets import load_diabetes
 
 from headframe.config.plan.data import CONTENT, ROW_ID, DatasetConfig
-from headframe.datasets.ingest import ingest
+from headframe.datasets.ingest import ingest, is_current
 from headframe.datasets.table import Table, open_record
 from headframe.digests import file_digest
 from headframe.errors import DataError, HeadframeError
@@ -185,6 +186,47 @@ def test_damage_to_the_table_is_found_and_mended(people: People, tmp_path: Path)
     assert file.read_bytes() == good
 
 
+def relabel(folder: Path, name: str = "table.parquet", column: str = "city") -> None:
+    """Change a column of a table and put right every sha256 in `dataset.json`, but not the digest of the rows."""
+    rows = pq.read_table(folder / name)
+    other = pa.array(["Rome"] * rows.num_rows)
+    pq.write_table(rows.set_column(rows.column_names.index(column), rows.schema.field(column), other), folder / name)
+    about = json.loads((folder / "dataset.json").read_text())
+    about["files"][name] = file_digest(folder / name)
+    (folder / "dataset.json").write_text(json.dumps(about, indent=2) + "\n")
+
+
+@pytest.mark.parametrize(("name", "column"), [("table.parquet", "city"), ("rejected.parquet", "raw")])
+def test_changed_rows_with_a_sha256_put_right_are_not_taken_for_the_version(
+    people: People, tmp_path: Path, name: str, column: str
+) -> None:
+    dataset = people("name,age,height,city\nAda,36,1.6,London\nBob,old,1.7,Rome\n", max_rejected=1)
+    record, places = ingest(dataset, Places(tmp_path)), Places(tmp_path)
+    before = row_bytes(tmp_path / record.folder)
+    assert is_current(record, dataset, places)
+    relabel(tmp_path / record.folder, name, column)
+    message = rf"{name} has rows of digest .* but dataset\.json says .* collect the data set again or restore"
+    with pytest.raises(DataError, match=message):
+        open_record(record, tmp_path)
+    assert not is_current(record, dataset, places)
+    assert ingest(dataset, places) == record
+    assert row_bytes(tmp_path / record.folder) == before
+
+
+@pytest.mark.parametrize(
+    "change", [{"licence": "none"}, {"rejected": 3}, {"rows": 6}, {"rejected_digest": "0" * 64}, {"sources": {}}]
+)
+def test_whatever_dataset_json_says_is_checked(people: People, tmp_path: Path, change: dict[str, object]) -> None:
+    dataset, places = people(), Places(tmp_path)
+    record = ingest(dataset, places)
+    file = tmp_path / record.folder / "dataset.json"
+    good = file.read_bytes()
+    file.write_text(json.dumps({**json.loads(good), **change}))
+    assert not is_current(record, dataset, places)
+    assert ingest(dataset, places) == record
+    assert file.read_bytes() == good
+
+
 def test_where_no_row_can_be_read_the_advice_is_to_correct_the_reader(people: People, tmp_path: Path) -> None:
     text = "name,age,height,city\nAda,x,1.6,London\nBob,y,1.7,Rome\n"
     for allowed in (0, 1, 2):
@@ -321,7 +363,7 @@ import json, os, signal, sys
 from pathlib import Path
 from headframe.config.plan.data import CONTENT, ROW_ID, DatasetConfig
 from headframe import replace_folder
-from headframe.datasets import ingest, table
+from headframe.datasets import ingest, table_writer
 from headframe.places import Places
 
 def die(*_, **__):
@@ -329,7 +371,7 @@ def die(*_, **__):
 
 where, root = sys.argv[1], Path(sys.argv[2])
 if where == "while the table is written":
-    table._Writer.digest = die
+    table_writer._Writer.digest = die
 elif where == "before the table is in place":
     ingest.replace_folder = die
 elif where == "before the old table is removed":

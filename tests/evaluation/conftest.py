@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from handmade import write_version
 
 from headframe.config.plan.data import CONTENT, ROW_ID
 from headframe.config.plan.evaluation import NaturalBaselineConfig
 from headframe.config.plan.plan import Plan
-from headframe.datasets.table import TABLE
 from headframe.digests import file_digest
 from headframe.evaluation.step import evaluate
 from headframe.places import Places
@@ -152,8 +152,6 @@ def training(root: Path) -> Training:
 
 def collected(root: Path) -> TableRecord:
     """Write a table of 300 rows whose raw inputs are a number and a category."""
-    folder = root / "data" / "colours"
-    folder.mkdir(parents=True)
     rows = 300
     shops: list[str | None] = ["north", "south", "东边", None]
     columns = {
@@ -163,22 +161,7 @@ def collected(root: Path) -> TableRecord:
         "shop": pa.array([shops[number % 4] for number in range(rows)]),
         "colour": [COLOURS[number % 3] for number in range(rows)],
     }
-    pq.write_table(pa.table(columns), folder / TABLE)
-    about = {
-        "dataset": "colours",
-        "title": "Colours",
-        "licence": "CC0",
-        "citation": "Nobody",
-        "homepage": "",
-        "sources": {},
-        "columns": {},
-        "rows": rows,
-        "rejected": 2,
-        "digest": "d" * 64,
-        "files": {},
-    }
-    (folder / "dataset.json").write_text(json.dumps(about))
-    return TableRecord(dataset="colours", folder="data/colours", digest="d" * 64, rows=rows, rejected=2)
+    return write_version(root / "data" / "colours", pa.table(columns), rejected=2)
 
 
 @pytest.fixture

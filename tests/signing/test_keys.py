@@ -21,10 +21,11 @@ from headframe.config.load import load_plan
 from headframe.config.plan.promotion import ROLES, Person, TeamConfig
 from headframe.config.project import Project
 from headframe.doctor import Check, check_keys
+from headframe.environment import keys_folder
 from headframe.errors import ConfigurationError, HeadframeError, Refused
 from headframe.registry.signature import signing_key
 from headframe.signing.envelope import sign_statement, verify_statement
-from headframe.signing.keys import SIGNER, create_key, keys_folder, own_key, own_keys
+from headframe.signing.keys import SIGNER, create_key, own_key, own_keys
 from headframe.signing.trust import Trust
 
 

@@ -23,7 +23,7 @@ from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
 from headframe.datasets.readers.base import ReadBatch
 from headframe.datasets.schema import contract_schema
-from headframe.datasets.table import write_table
+from headframe.datasets.table_writer import write_table
 from headframe.digests import digest
 from headframe.prediction.bundle import load_predictor
 

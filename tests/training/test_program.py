@@ -11,6 +11,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from handmade import change_rows
 
 from headframe.digests import write_record
 from headframe.errors import DataError, HeadframeError
@@ -74,7 +75,7 @@ def test_inputs_that_are_no_numbers_end_in_one_sentence_and_code_3(training_proj
     other = rows.column("other").to_numpy().copy()
     other[40] = value
     place = rows.schema.get_field_index("other")
-    pq.write_table(rows.set_column(place, rows.schema.field(place), pa.array(other)), file)
+    change_rows(file.parent, rows.set_column(place, rows.schema.field(place), pa.array(other)))
     run = training_project.train(plan, f"bad-{value}")
     assert run.code == 3
     assert run.stderr.startswith("error: column 'other' ")

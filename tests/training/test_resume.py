@@ -1,9 +1,12 @@
 """Killed at any moment and started again, a training ends with the bytes of the undisturbed one."""
 
+import io
 import random
 
 import pytest
 import torch
+
+from headframe.training.checkpoints import SEAL
 
 PER_EPOCH = 9  # steps: 1,150 digits or so in batches of 128
 
@@ -96,9 +99,13 @@ def test_another_plan_in_the_same_folder_starts_over(training_project):
     assert other.files() == training_project.train_once(training_project.plan()).files()
 
 
+def opened(checkpoint):
+    return torch.load(io.BytesIO(checkpoint.read_bytes()[SEAL:]), weights_only=True)
+
+
 def test_the_checkpoint_holds_tensors_and_plain_values_only(training_project):
     killed = training_project.train(training_project.plan(), "opened", "step 17")
-    state = torch.load(killed.folder / ".checkpoint/last.ckpt", weights_only=True)
+    state = opened(killed.folder / ".checkpoint/last.ckpt")
     assert state["step"] == 16
     assert len(state["history"]) == 1
     assert len(state["losses"]) == 16 - PER_EPOCH
@@ -116,7 +123,7 @@ def test_a_cut_checkpoint_is_named_in_one_sentence(training_project, size: float
 def test_a_flipped_bit_in_a_checkpoint_is_noticed(training_project):
     killed = training_project.train(training_project.plan(), "flipped", "step 9")
     file = killed.folder / ".checkpoint/last.ckpt"
-    weights = next(iter(torch.load(file, weights_only=True)["network"].values())).numpy().tobytes()
+    weights = next(iter(opened(file)["network"].values())).numpy().tobytes()
     content = bytearray(file.read_bytes())
     content[content.index(weights)] ^= 1
     file.write_bytes(content)

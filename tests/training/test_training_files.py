@@ -1,5 +1,6 @@
 """What stands in the folder of a training, and when it counts: each part by itself, without a training."""
 
+import json
 import subprocess
 import time
 from pathlib import Path
@@ -11,13 +12,11 @@ import torch
 from headframe.config.plan.trainer import EarlyStoppingConfig
 from headframe.digests import file_digest, folder_digest
 from headframe.errors import DataError, HeadframeError
-from headframe.places import Places
-from headframe.prediction.layout import BUNDLE, PREDICTIONS, RESULT
-from headframe.records import Trained
+from headframe.prediction.layout import BUNDLE, HISTORY, JOB, MEMBERS, PREDICTIONS, RESULT
+from headframe.seals import require_seal
 from headframe.training import checkpoints, cost
 from headframe.training.checkpoints import WORK_PER_SAVE, CheckpointFile
 from headframe.training.cost import ResourceUsage, TrainingCost
-from headframe.training.fit import is_complete
 from headframe.training.launchers import local
 from headframe.training.launchers.local import Local
 from headframe.training.result import CHECKPOINT, LOCK, begin, conclude, finished
@@ -30,16 +29,24 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / BUNDLE).mkdir()
     (tmp_path / BUNDLE / "weights").write_bytes(b"weights")
     (tmp_path / PREDICTIONS).write_bytes(b"predictions")
+    (tmp_path / MEMBERS / "a").mkdir(parents=True)
+    (tmp_path / MEMBERS / "a" / HISTORY).write_bytes(b"[]")
+    for name in (JOB, ".cost.json"):
+        (tmp_path / name).write_bytes(b"no part of the result")
     return tmp_path
 
 
 def test_a_result_names_what_lies_beside_it(folder: Path) -> None:
     assert finished(folder, "i" * 64) is None, "there is none yet"
     result = conclude(folder, "i" * 64, "t" * 64, epochs=3, parameters=12, members=("a", "b"), copies=4)
-    assert result.model_dump() == {
+    require_seal(result.sealed, result.seal)
+    assert result.model_dump(exclude={"seal"}) == {
         "identity": "i" * 64, "table": "t" * 64, "bundle": folder_digest(folder / BUNDLE),
         "predictions": file_digest(folder / PREDICTIONS), "epochs": 3, "parameters": 12, "members": ("a", "b"),
         "copies": 4,
+        "files": {
+            name: file_digest(folder / name) for name in (f"{BUNDLE}/weights", f"{MEMBERS}/a/{HISTORY}", PREDICTIONS)
+        },
     }  # fmt: skip
     assert finished(folder, "i" * 64) == result
     assert finished(folder, "j" * 64) is None, "another training's"
@@ -47,7 +54,7 @@ def test_a_result_names_what_lies_beside_it(folder: Path) -> None:
     assert (short.members, short.copies) == ((), 0)
 
 
-@pytest.mark.parametrize("changed", [f"{BUNDLE}/weights", PREDICTIONS, RESULT])
+@pytest.mark.parametrize("changed", [f"{BUNDLE}/weights", PREDICTIONS, f"{MEMBERS}/a/{HISTORY}", RESULT])
 @pytest.mark.parametrize("how", ["changed", "lost"])
 def test_a_result_whose_files_were_changed_counts_for_nothing(folder: Path, changed: str, how: str) -> None:
     conclude(folder, "i" * 64, "t" * 64, epochs=3, parameters=12)
@@ -58,7 +65,17 @@ def test_a_result_whose_files_were_changed_counts_for_nothing(folder: Path, chan
     assert finished(folder, "i" * 64) is None
 
 
+@pytest.mark.parametrize("change", [{"epochs": 4}, {"parameters": 13}, {"copies": 1}, {"table": "u" * 64}])
+def test_a_result_that_says_something_else_counts_for_nothing(folder: Path, change: dict[str, object]) -> None:
+    conclude(folder, "i" * 64, "t" * 64, epochs=3, parameters=12)
+    content = json.loads((folder / RESULT).read_bytes())
+    (folder / RESULT).write_text(json.dumps({**content, **change}))
+    assert finished(folder, "i" * 64) is None
+
+
 def test_a_new_beginning_removes_what_a_kill_left_and_keeps_lock_and_checkpoint(folder: Path) -> None:
+    (folder / ".cost.json").unlink()
+    kept = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     conclude(folder, "i" * 64, "t" * 64, epochs=3, parameters=12)
     for name in (LOCK, CHECKPOINT, ".half", ".deep/file", ".checkpoint/.last.ckpt.x", "members/a/weights"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -66,21 +83,8 @@ def test_a_new_beginning_removes_what_a_kill_left_and_keeps_lock_and_checkpoint(
     for _ in range(2):  # the second time there is no result to remove
         begin(folder)
         left = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-        assert left == {LOCK, CHECKPOINT, f"{BUNDLE}/weights", PREDICTIONS, "members/a/weights"}
+        assert left == {*kept, LOCK, CHECKPOINT, "members/a/weights"}
     assert not (folder / ".deep").exists()
-
-
-def test_a_step_is_complete_while_its_files_are_what_was_recorded(folder: Path) -> None:
-    record = Trained(
-        folder=folder.name, bundle=folder_digest(folder / BUNDLE), predictions=file_digest(folder / PREDICTIONS),
-        epochs=3, parameters=12,
-    )  # fmt: skip
-    places = Places(folder.parent)
-    assert is_complete(record, places)
-    assert not is_complete(record.model_copy(update={"bundle": "b" * 64}), places)
-    assert not is_complete(record.model_copy(update={"predictions": "b" * 64}), places)
-    (folder / PREDICTIONS).unlink()
-    assert not is_complete(record, places)
 
 
 def test_a_checkpoint_is_of_one_training_and_one_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

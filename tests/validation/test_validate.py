@@ -18,7 +18,8 @@ from headframe.config.plan.data import ColumnContract, DatasetConfig, TableContr
 from headframe.config.project import Project
 from headframe.datasets.ingest import ingest
 from headframe.datasets.readers.base import ReadBatch
-from headframe.datasets.table import Table, write_table
+from headframe.datasets.table import Table
+from headframe.datasets.table_writer import write_table
 from headframe.errors import DataError
 from headframe.places import Places
 from headframe.validation import checks as module

@@ -232,9 +232,7 @@ def _write_files(store: DvcStore, files: Listing, folder: Path) -> Table:
             msg = f"{name} ({md5}) is damaged or missing in cache and remote, so this version cannot be restored"
             raise DataError(msg)
         shutil.copyfile(found, folder / name)
-    table = Table.open(folder)
-    table.verify()
-    return table
+    return Table.open(folder)
 
 
 def _by_dataset(listing: Mapping[str, str]) -> dict[str, Listing]:

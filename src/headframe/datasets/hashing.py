@@ -37,10 +37,13 @@ def cell_bytes(column: pa.Array) -> CellBytes:
         return CellBytes(np.concatenate([valid, _bytes(values)], axis=1))
     if pa.types.is_string(kind) or pa.types.is_list(kind):
         texts = column if pa.types.is_string(kind) else pa.array(map(canonical, column.to_pylist()), pa.string())
-        lengths = np.asarray(pc.fill_null(pc.binary_length(texts), 0)).astype("<i8")
-        ends = np.concatenate([[0], np.cumsum(lengths)])
-        joined = "".join(pc.fill_null(texts, "").to_pylist()).encode()
-        return CellBytes(np.concatenate([valid, _bytes(lengths[:, None])], axis=1), joined, ends)
+        texts = pc.fill_null(texts, "")
+        _, offsets, data = texts.buffers()  # where each text ends, and all of them one after the other
+        ends = np.zeros(len(texts) + 1, "<i8")
+        if offsets is not None:
+            ends += np.frombuffer(offsets, "<i4", len(texts) + 1, 4 * texts.offset)
+        joined = b"" if data is None else data.slice(int(ends[0]), int(ends[-1] - ends[0])).to_pybytes()
+        return CellBytes(np.concatenate([valid, _bytes(np.diff(ends)[:, None])], axis=1), joined, ends - ends[0])
     if pa.types.is_boolean(kind):
         values = np.asarray(pc.fill_null(column, False)).astype(np.uint8)
     elif pa.types.is_floating(kind):

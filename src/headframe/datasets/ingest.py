@@ -3,16 +3,17 @@
 import errno
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from headframe.config.build import build
-from headframe.config.plan.data import DatasetConfig
+from headframe.config.plan.data import DatasetConfig, SourceConfig
 from headframe.config.project import Project
 from headframe.datasets.raw_files import fetch_raw_file
 from headframe.datasets.schema import contract_schema
-from headframe.datasets.table import METADATA, REJECTED, TABLE, Table, write_table
+from headframe.datasets.table import METADATA, REJECTED, TABLE, Table
+from headframe.datasets.table_writer import write_table
 from headframe.digests import file_digest, write_record
 from headframe.errors import DataError, HeadframeError
 from headframe.locks import file_lock
@@ -45,8 +46,9 @@ def ingest(dataset: DatasetConfig, places: Places) -> TableRecord:
         recover_folder(fresh, place)
         fresh.mkdir(parents=True)
         try:
-            _write(dataset, files, fresh)
-            table = _install(fresh, place)
+            sources = _with_digests(dataset, files)
+            batches = build(dataset.reader).read(files, contract_schema(dataset.contract.columns))
+            table = _install(write_table(fresh, dataset, sources, batches), place)
         finally:
             recover_folder(fresh, place)
     return table.record()
@@ -59,38 +61,38 @@ def is_current(record: TableRecord, dataset: DatasetConfig, places: Places) -> b
     """
     try:
         table = Table.open(places.root / record.folder)
-        table.verify()
-        for name, source in dataset.sources.items():
-            if source.sha256 is None:
-                actual = file_digest(fetch_raw_file(name, source, places.root, places.mirror))
-                if actual != table.metadata.sources[name].sha256:
-                    return False
+        unnamed = {name: source for name, source in dataset.sources.items() if source.sha256 is None}
+        files = {name: fetch_raw_file(name, each, places.root, places.mirror) for name, each in unnamed.items()}
     except (HeadframeError, OSError):
         return False
-    return table.record() == record
+    about = table.metadata
+    described = (about.title, about.licence, about.citation, about.homepage)
+    return (
+        table.record() == record
+        and about.sources == _with_digests(dataset, files)
+        and described == (dataset.title, dataset.licence, dataset.citation, dataset.homepage)
+    )
 
 
-def _write(dataset: DatasetConfig, files: dict[str, Path], folder: Path) -> Table:
-    sources = {
+def _with_digests(dataset: DatasetConfig, files: Mapping[str, Path]) -> dict[str, SourceConfig]:
+    """Return the sources with the sha256 of what was read where the data set gives none."""
+    return {
         name: source if source.sha256 else source.model_copy(update={"sha256": file_digest(files[name])})
         for name, source in dataset.sources.items()
     }
-    batches = build(dataset.reader).read(files, contract_schema(dataset.contract.columns))
-    return write_table(folder, dataset, sources, batches)
 
 
-def _install(fresh: Path, place: Path) -> Table:
+def _install(new: Table, place: Path) -> Table:
     """Put the new table in its place, keeping every file whose content has not changed."""
-    new = Table.open(fresh)
+    fresh = new.folder
     try:
         old = Table.open(place)
-        old.verify()
     except DataError as error:
         log.warning("%s; it is replaced", error)
     except HeadframeError:
         log.debug("%s is new", place)
     else:
-        if old.digest == new.digest and old.rejected().equals(new.rejected()):
+        if (old.digest, old.metadata.rejected_digest) == (new.digest, new.metadata.rejected_digest):
             # Another version of the Parquet library may write the same rows in other bytes; the old ones stay.
             metadata = new.metadata.model_copy(update={"files": old.metadata.files})
             if metadata == old.metadata:

@@ -2,39 +2,25 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from math import prod
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from headframe.config.build import build
-from headframe.config.plan.data import DatasetConfig, SourceConfig
+from headframe.checked_files import holds
+from headframe.config.plan.data import SourceConfig
 from headframe.datasets import hashing
-from headframe.datasets.readers.base import ReadBatch, RejectedRow
-from headframe.datasets.schema import contract_schema, table_schema
-from headframe.digests import Record, canonical, file_digest, write_record
+from headframe.digests import Record, canonical
 from headframe.errors import DataError, HeadframeError, first_line, some
 from headframe.records import TableRecord
 
-TABLE, REJECTED, METADATA = "table.parquet", "rejected.parquet", "dataset.json"
-BLOCK_ROWS, BLOCK_BYTES = 65_536, 16 * 2**20  # a row group holds at most so many rows, and bytes of tensors
-# The digest is taken block by block, so another size gives every table another digest.
+BLOCK_ROWS = 65_536  # a row group holds at most so many rows
 
-_WRITING = {"compression": "zstd", "compression_level": 3, "version": "2.6", "data_page_version": "2.0"}
-_REJECTED = pa.schema(
-    [
-        pa.field("source", pa.string(), nullable=False),
-        pa.field("position", pa.int64(), nullable=False),
-        pa.field("reason", pa.string(), nullable=False),
-        pa.field("raw", pa.string(), nullable=False),
-    ]
-)
+TABLE, REJECTED, METADATA = "table.parquet", "rejected.parquet", "dataset.json"
 
 
 class TableMetadata(Record):
@@ -50,44 +36,43 @@ class TableMetadata(Record):
     rows: int
     rejected: int
     digest: str  # sha256 of all cells, whatever the Parquet writer's version
+    rejected_digest: str  # the same of the rejected rows
     files: dict[str, str]  # sha256 of the other files in the folder
 
 
 class Table:
-    """A table on disk. Opening reads two small pieces of metadata; `verify` reads all bytes.
+    """A table on disk, whose rows are those that its digest stands for: they were hashed when it was opened.
 
     What is read of it is of the version that was opened, even if another one has been put in its place since.
     """
 
-    def __init__(self, folder: Path, metadata: TableMetadata, file: pa.NativeFile) -> None:
+    def __init__(self, folder: Path, metadata: TableMetadata, file: pa.NativeFile, rejected: pa.NativeFile) -> None:
         self.folder = folder
         self.metadata = metadata
         self._file = file
+        self._rejected = rejected
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Open `data/<dataset>/`.
+        """Open `data/<dataset>/`, whose files are read whole once after each change; see `headframe.checked_files`.
 
         Raises:
             HeadframeError: there is no table in that folder.
-            DataError: its files do not belong together.
+            DataError: its files do not belong together, or are not those that were written.
         """
         try:
-            raw, file = _opened(folder)
-            metadata = TableMetadata.model_validate_json(raw)
-            stored = pq.read_metadata(file).num_rows
+            raw, files, about = _opened(folder)
+            table = cls(folder, TableMetadata.model_validate_json(raw), files[TABLE], files[REJECTED])
+            holds(["table", hashlib.sha256(raw).hexdigest()], about, table.verify)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise HeadframeError(
                 f"{folder} holds no table ({error.filename} is missing); "
                 f"collect it with: headframe ingest dataset={folder.name}"
             ) from error
-        except (ValidationError, pa.ArrowInvalid, IsADirectoryError) as error:
+        except (ValidationError, pa.ArrowException, IsADirectoryError) as error:
             msg = f"{folder} is damaged: {first_line(error)}; collect it again or restore a version of it"
             raise DataError(msg) from error
-        if stored != metadata.rows:
-            msg = f"{folder / TABLE} has {stored} rows, but {METADATA} says {metadata.rows}; collect the data set again"
-            raise DataError(msg)
-        return cls(folder, metadata, file)
+        return table
 
     @cached_property
     def schema(self) -> pa.Schema:
@@ -113,6 +98,7 @@ class Table:
             digest=metadata.digest,
             rows=metadata.rows,
             rejected=metadata.rejected,
+            rejected_digest=metadata.rejected_digest,
         )
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
@@ -134,21 +120,37 @@ class Table:
 
     def rejected(self) -> pa.Table:
         """Return the rows that could not be read: source, position, reason, raw."""
-        return pq.read_table(self.folder / REJECTED)
+        return pq.read_table(self._rejected)
 
-    def verify(self) -> None:
-        """Read every byte and compare with what `dataset.json` says.
+    def verify(self) -> bool:
+        """Read every byte and compare with what `dataset.json` says, which is then true.
+
+        The digests are computed from the cells, so that rows which were changed together with the file's sha256 are
+        not taken for the version whose name they bear.
 
         Raises:
-            DataError: a file is not the one that was written.
+            DataError: a file, or its rows, are not what was written.
         """
-        for name, expected in self.metadata.files.items():
-            actual = file_digest(self.folder / name)
+        about = self.metadata
+        files = {TABLE: (self._file, about.digest), REJECTED: (self._rejected, about.rejected_digest)}
+        for name, (file, digest) in files.items():
+            file.seek(0)
+            expected, actual = about.files.get(name), hashlib.file_digest(file, "sha256").hexdigest()
             if actual != expected:
-                raise DataError(
-                    f"{self.folder / name} has sha256 {actual}, but {expected} was written; "
-                    "it was changed or damaged: collect the data set again or restore a version of it"
-                )
+                raise self._changed(name, f"has sha256 {actual}, but {expected} was written")
+            actual = rows_digest(file, about.columns if name == TABLE else None)
+            if actual != digest:
+                raise self._changed(name, f"has rows of digest {actual}, but {METADATA} says {digest}")
+        for name, (file, _) in files.items():
+            stored = pq.read_metadata(file).num_rows
+            counted = about.rows if name == TABLE else about.rejected
+            if stored != counted:
+                raise self._changed(name, f"has {stored} rows, but {METADATA} says {counted}")
+        return True
+
+    def _changed(self, name: str, what: str) -> DataError:
+        advice = "it was changed or damaged: collect the data set again or restore a version of it"
+        return DataError(f"{self.folder / name} {what}; {advice}")
 
     def _known(self, columns: Sequence[str] | None) -> list[str] | None:
         """Check that the columns exist, since Arrow ignores those that do not."""
@@ -159,25 +161,56 @@ class Table:
         return None if columns is None else list(columns)
 
 
-def _opened(folder: Path) -> tuple[bytes, pa.NativeFile]:
-    """Read `dataset.json` and open its table: both of one version, though another may replace it.
+def rows_digest(file: pa.NativeFile, columns: Mapping[str, str] | None) -> str:
+    """Compute the digest of the rows of a Parquet file.
+
+    Blocks are hashed as they were written: a row group of the file is one of them.
+
+    Args:
+        file: open; stays so.
+        columns: names and Arrow types; of the file unless given.
+    """
+    with pq.ParquetFile(file) as rows:
+        state = digest_state(column_types(rows.schema_arrow) if columns is None else columns)
+        for group in range(rows.num_row_groups):
+            hashing.update_digest(state, rows.read_row_group(group))
+    return str(state.hexdigest())
+
+
+def digest_state(columns: Mapping[str, str]) -> Any:
+    """Return the hashlib state with which the digest of a table begins: names and Arrow types of its columns."""
+    return hashlib.sha256(canonical(list(columns.items())).encode())
+
+
+def column_types(schema: pa.Schema) -> dict[str, str]:
+    """Return the Arrow type of each column by its name, in the schema's order."""
+    return {field.name: str(field.type) for field in schema}
+
+
+def _opened(folder: Path) -> tuple[bytes, dict[str, pa.NativeFile], list[os.stat_result]]:
+    """Read `dataset.json` and open the other files: all of one version, though another may replace it.
 
     A version's folder is put in place as a whole, so files that are found from one and the same folder belong together.
     """
     while True:
         held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        files, about = {}, []
         try:
             with os.fdopen(os.open(METADATA, os.O_RDONLY, dir_fd=held), "rb") as stream:
                 raw = stream.read()
-            rows = os.open(TABLE, os.O_RDONLY, dir_fd=held)
-            try:
-                return raw, pa.OSFile(f"/dev/fd/{rows}")
-            finally:
-                os.close(rows)
+            for name in (TABLE, REJECTED):
+                handle = os.open(name, os.O_RDONLY, dir_fd=held)
+                try:
+                    about.append(os.fstat(handle))
+                    files[name] = pa.OSFile(f"/dev/fd/{handle}")
+                finally:
+                    os.close(handle)
         except FileNotFoundError:
             if os.path.samestat(os.fstat(held), folder.stat()):
                 raise
             # The version that was opened was removed under this process; another one stands there.
+        else:
+            return raw, files, about
         finally:
             os.close(held)
 
@@ -202,193 +235,3 @@ def open_version(root: Path, dataset: str, digest: str) -> Table:
 def open_record(record: TableRecord, root: Path) -> Table:
     """Open the table that a record names; see `open_version`."""
     return open_version(root, record.dataset, record.digest)
-
-
-def write_table(
-    folder: Path, dataset: DatasetConfig, sources: dict[str, SourceConfig], batches: Iterable[ReadBatch]
-) -> Table:
-    """Write a table, its rejected rows and `dataset.json` into an empty folder.
-
-    Args:
-        folder: exists and is empty.
-        dataset: the contract, and what is recorded of the source.
-        sources: the data set's sources with the sha256 of what was read.
-        batches: rows in the contract's columns.
-
-    Raises:
-        DataError: there are more rejected rows than `dataset.max_rejected`, no rows, or a key occurs twice.
-    """
-    rejected: list[RejectedRow] = []
-    kept = 0
-    with _Writer(folder / TABLE, dataset) as writer:
-        for batch in batches:
-            rejected += batch.rejected
-            kept += batch.rows.num_rows
-            if len(rejected) > dataset.max_rejected:
-                raise DataError(_too_many(dataset, rejected, kept))
-            writer.write(batch.rows)
-    if not writer.rows:
-        why = f"; {_first_reason(rejected)}" if rejected else ""
-        raise DataError(f"dataset {dataset.name}: its sources hold no rows that can be read{why}")
-    _write_rejected(folder / REJECTED, rejected)
-    metadata = TableMetadata(
-        dataset=dataset.name,
-        title=dataset.title,
-        licence=dataset.licence,
-        citation=dataset.citation,
-        homepage=dataset.homepage,
-        sources=sources,
-        columns=_column_types(writer.schema),
-        rows=writer.rows,
-        rejected=len(rejected),
-        digest=writer.digest(),
-        files={name: file_digest(folder / name) for name in (REJECTED, TABLE)},
-    )
-    write_record(folder / METADATA, metadata)
-    return Table.open(folder)
-
-
-class _Writer:
-    """Cuts rows into blocks of one size, so that neither bytes nor digest depend on how they arrived."""
-
-    def __init__(self, file: Path, dataset: DatasetConfig) -> None:
-        self.schema = table_schema(dataset.contract.columns)
-        self.rows = 0
-        self._dataset = dataset
-        self._columns = contract_schema(dataset.contract.columns)
-        self._content = _content_columns(dataset)
-        self._block = _block_rows(self.schema)
-        self._waiting: list[pa.RecordBatch] = []
-        self._seen = OccurrenceCounter()
-        self._state = hashlib.sha256(canonical(list(_column_types(self.schema).items())).encode())
-        # Keys differ in every row, so a dictionary of them would be written for nothing.
-        dictionaries = [name for name in self._columns.names if name != dataset.key]
-        self._file = pq.ParquetWriter(file, self.schema, use_dictionary=dictionaries, **_WRITING)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        try:
-            if failure[0] is None and self._waiting:
-                self._write_block(pa.Table.from_batches(self._waiting))
-        finally:
-            self._file.close()
-
-    def write(self, rows: pa.RecordBatch) -> None:
-        if rows.num_rows:
-            self._waiting.append(rows.cast(self._columns))
-        while sum(batch.num_rows for batch in self._waiting) >= self._block:
-            table = pa.Table.from_batches(self._waiting)
-            self._write_block(table.slice(0, self._block))
-            self._waiting = [batch for batch in table.slice(self._block).to_batches() if batch.num_rows]
-
-    def digest(self) -> str:
-        return self._state.hexdigest()
-
-    def _write_block(self, rows: pa.Table) -> None:
-        rows = rows.combine_chunks()
-        contents = hashing.content_hashes(rows, self._content)
-        numbered = self._seen.count_earlier(contents) if self._dataset.key is None else None
-        names = _named(contents, numbered) if numbered is not None else self._keys(rows)
-        block = pa.Table.from_arrays([pa.array(names), pa.array(contents), *rows.columns], schema=self.schema)
-        hashing.update_digest(self._state, block)
-        self._file.write_table(block, row_group_size=self._block)
-        self.rows += block.num_rows
-
-    def _keys(self, rows: pa.Table) -> list[str]:
-        key = str(self._dataset.key)
-        names = ["" if value is None else _key(value) for value in rows.column(key).to_pylist()]
-        repeated = np.flatnonzero(self._seen.count_earlier(hashing.content_hashes(rows, [key])))
-        if len(repeated):
-            msg = f"dataset {self._dataset.name}: key {key}={names[repeated[0]]!r} occurs twice; a key names one row"
-            raise DataError(msg)
-        return names
-
-
-class OccurrenceCounter:
-    """Counts earlier occurrences of each content, in 8 bytes per content."""
-
-    def __init__(self) -> None:
-        self._levels: list[np.ndarray] = []  # sorted, without repetitions, each at least twice as long as the next
-        self._counts: dict[int, int] = {}  # occurrences of those that are repeated
-
-    def count_earlier(self, contents: Sequence[str]) -> np.ndarray:
-        """Return the number of earlier occurrences of each content; int64 (contents,)."""
-        values = np.frombuffer(bytes.fromhex("".join(contents)), dtype=">u8").astype(np.uint64)
-        unique, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-        known = np.zeros(len(unique), dtype=bool)
-        for level in self._levels:
-            at = np.minimum(np.searchsorted(level, unique), len(level) - 1)
-            known |= level[at] == unique
-        before = known.astype(np.int64)
-        for index in np.flatnonzero(known | (counts > 1)).tolist():
-            content = int(unique[index])
-            before[index] = self._counts.get(content, before[index])
-            self._counts[content] = int(before[index] + counts[index])
-        self._insert(unique[~known])
-        order = np.argsort(inverse, kind="stable")
-        starts = np.repeat(np.cumsum(counts) - counts, counts)
-        within = np.empty(len(values), dtype=np.int64)
-        within[order] = np.arange(len(values)) - starts
-        return before[inverse] + within
-
-    def _insert(self, fresh: np.ndarray) -> None:
-        if not len(fresh):
-            return
-        while self._levels and len(self._levels[-1]) < 2 * len(fresh):
-            fresh = np.sort(np.concatenate([self._levels.pop(), fresh]), kind="stable")
-        self._levels.append(fresh)
-
-
-def _content_columns(dataset: DatasetConfig) -> list[str]:
-    """Return the columns that make two rows equal: all but the target, the key and what the source says of its split.
-
-    Which of them are inputs does not matter, so that a study of the inputs is measured on the same test rows.
-    """
-    others = [name for name in dataset.contract.columns if name != dataset.target]
-    return [name for name in others if name not in (dataset.key, *build(dataset.split).columns)] or others
-
-
-def _named(contents: Sequence[str], numbered: np.ndarray) -> list[str]:
-    return [
-        f"{content}-{number}" if number else content
-        for content, number in zip(contents, numbered.tolist(), strict=True)
-    ]
-
-
-def _key(value: Any) -> str:
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
-
-
-def _block_rows(schema: pa.Schema) -> int:
-    widths = [prod(field.type.shape) for field in schema if isinstance(field.type, pa.FixedShapeTensorType)]
-    return max(1, min(BLOCK_ROWS, BLOCK_BYTES // sum(widths))) if widths else BLOCK_ROWS
-
-
-def _column_types(schema: pa.Schema) -> dict[str, str]:
-    return {field.name: str(field.type) for field in schema}
-
-
-def _write_rejected(file: Path, rejected: Sequence[RejectedRow]) -> None:
-    rows = [[getattr(one, name) for one in rejected] for name in _REJECTED.names]
-    pq.write_table(pa.table(rows, schema=_REJECTED), file, **_WRITING)
-
-
-def _too_many(dataset: DatasetConfig, rejected: Sequence[RejectedRow], kept: int) -> str:
-    """Return a message on rows that were rejected; where few or none were kept, it is not the rows that are wrong."""
-    advice = "fix the file or raise dataset.max_rejected"
-    if len(rejected) > kept:
-        unreadable = "most rows cannot" if kept else "not one row can"
-        advice = f"{unreadable} be read, so correct dataset.reader or the types in dataset.contract"
-    return (
-        f"dataset {dataset.name}: {len(rejected):,} rows cannot be read and dataset.max_rejected allows "
-        f"{dataset.max_rejected}; {_first_reason(rejected)}; {advice}"
-    )
-
-
-def _first_reason(rejected: Sequence[RejectedRow]) -> str:
-    first = rejected[0]
-    if not first.source:
-        return first.reason
-    return f"line {first.position} of source {first.source}{first.joined}"

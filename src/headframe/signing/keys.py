@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headframe.environment import variable
+from headframe.environment import KEYS, keys_folder, variable
 from headframe.errors import ConfigurationError, HeadframeError
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("headframe")
 
-FOLDER = "HEADFRAME_KEYS"  # variable that names the folder of keys
 SIGNER = "HEADFRAME_SIGNER"  # variable that names the key to sign with, where there are several
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
@@ -66,13 +65,6 @@ class SigningKey:
         return self.private.public_key().public_bytes_raw().hex()
 
 
-def keys_folder() -> Path:
-    """Return the folder of keys: `HEADFRAME_KEYS`, else `headframe/keys` in the user's configuration folder (XDG)."""
-    if named := variable(FOLDER):
-        return Path(named)
-    return Path(variable("XDG_CONFIG_HOME") or Path.home() / ".config") / "headframe" / "keys"
-
-
 def own_keys() -> list[SigningKey]:
     """List the keys on this machine.
 
@@ -80,7 +72,7 @@ def own_keys() -> list[SigningKey]:
         ConfigurationError: their folder is none.
     """
     if keys_folder().is_file():
-        raise ConfigurationError(f"{keys_folder()} is a file, but a folder of keys was expected; correct {FOLDER}")
+        raise ConfigurationError(f"{keys_folder()} is a file, but a folder of keys was expected; correct {KEYS}")
     return [SigningKey(file.stem, file) for file in sorted(keys_folder().glob("*.pem"))]
 
 

@@ -3,7 +3,6 @@
 import io
 import pickle
 import time
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,10 @@ import torch
 
 from headframe.digests import write_atomically
 from headframe.errors import DataError, first_line
+from headframe.seals import require_seal, seal
 
 FORMAT = 1
+SEAL = 64  # characters of the seal that precedes what torch wrote
 WORK_PER_SAVE = 50
 """How many times longer than writing a checkpoint takes, training must have gone on, before one is written again.
 
@@ -37,7 +38,8 @@ class CheckpointFile:
         began = time.monotonic()
         raw = io.BytesIO()
         torch.save({"format": FORMAT, "identity": self.identity, **state}, raw)
-        write_atomically(self.path, raw.getvalue())
+        content = raw.getvalue()
+        write_atomically(self.path, seal(content).encode() + content)
         done = time.monotonic()
         self._due = done + WORK_PER_SAVE * (done - began)
 
@@ -49,19 +51,13 @@ class CheckpointFile:
         """
         if not self.path.is_file():
             return None
+        content = self.path.read_bytes()
         try:
-            state = _verified(self.path)
-        except (zipfile.BadZipFile, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            require_seal(content[SEAL:], content[:SEAL].decode(errors="replace"))
+            # torch reads past the checksums of its own format: a flipped bit would train on, to other weights.
+            state = torch.load(io.BytesIO(content[SEAL:]), map_location="cpu", weights_only=True)
+        except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
             msg = f"{self.path} is damaged ({first_line(error)}); remove it to train from the start"
             raise DataError(msg) from error
         fits = state.get("format") == FORMAT and state.get("identity") == self.identity
         return state if fits else None
-
-
-def _verified(path: Path) -> dict[str, Any]:
-    # torch reads past the checksums of its own format: a flipped bit would train on, to other weights.
-    with zipfile.ZipFile(path) as archive:
-        if broken := archive.testzip():
-            raise zipfile.BadZipFile(broken)
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    return state

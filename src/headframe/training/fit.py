@@ -2,10 +2,10 @@
 
 from headframe.config.build import build
 from headframe.config.plan.learner import TrainingJob
-from headframe.digests import file_digest, folder_digest, write_record
+from headframe.digests import write_record
 from headframe.errors import DataError, HeadframeError
 from headframe.places import Places
-from headframe.prediction.layout import BUNDLE, JOB, PREDICTIONS, RESULT
+from headframe.prediction.layout import JOB, RESULT
 from headframe.processes import raising_error_in
 from headframe.records import Trained
 from headframe.training.launchers.base import Launcher
@@ -48,14 +48,4 @@ def fit(job: TrainingJob, device: str, places: Places) -> Trained:
     return Trained(
         folder=places.folder.relative_to(places.root).as_posix(),
         **result.model_dump(include=set(Trained.model_fields)),
-    )
-
-
-def is_complete(trained: Trained, places: Places) -> bool:
-    """Return whether what a training wrote is still there, byte for byte."""
-    folder = places.root / trained.folder
-    return (
-        folder_digest(folder / BUNDLE) == trained.bundle
-        and (folder / PREDICTIONS).is_file()
-        and file_digest(folder / PREDICTIONS) == trained.predictions
     )

@@ -3,13 +3,21 @@
 import shutil
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from headframe.code_dependencies import code_dependencies, device_of
 from headframe.config.plan.component import targets
 from headframe.config.plan.learner import TrainingJob
-from headframe.digests import Record, digest, digest_content, file_digest, folder_digest, write_record
-from headframe.prediction.layout import BUNDLE, PREDICTIONS, RESULT
+from headframe.digests import (
+    Record,
+    canonical,
+    digest,
+    digest_content,
+    file_digest,
+    file_digests,
+    folder_digest,
+    write_record,
+)
+from headframe.prediction.layout import BUNDLE, JOB, PREDICTIONS, RESULT
+from headframe.seals import require_seal, seal
 from headframe.training import PROGRAM
 
 CHECKPOINT, LOCK = ".checkpoint/last.ckpt", ".lock"  # hidden, as they differ between equal trainings
@@ -26,6 +34,13 @@ class Result(Record):
     parameters: int  # trainable parameters of all networks
     members: tuple[str, ...] = ()
     copies: int = 0  # rows that were left out as copies of measured ones; of an ensemble the most of any member
+    files: dict[str, str]  # sha256 of each file of the folder, those of members included
+    seal: str = ""  # of all of this, see `headframe.seals`
+
+    @property
+    def sealed(self) -> bytes:
+        """What the seal is about."""
+        return canonical(self.model_dump(mode="json", exclude={"seal"})).encode()
 
 
 def identity_of(job: TrainingJob, root: Path, device: str = "") -> str:
@@ -43,14 +58,10 @@ def finished(folder: Path, identity: str) -> Result | None:
     """Return the result in a folder if it has this identity and its files are unchanged; else None."""
     try:
         result = Result.model_validate_json((folder / RESULT).read_bytes())
-        whole = (
-            result.identity == identity
-            and result.predictions == file_digest(folder / PREDICTIONS)
-            and result.bundle == folder_digest(folder / BUNDLE)
-        )
-    except (FileNotFoundError, ValidationError):
+        require_seal(result.sealed, result.seal)
+    except (FileNotFoundError, ValueError):
         return None
-    return result if whole else None
+    return result if result.identity == identity and result.files == _digests(folder) else None
 
 
 def begin(folder: Path) -> None:
@@ -86,6 +97,13 @@ def conclude(
         parameters=parameters,
         members=members,
         copies=copies,
+        files=_digests(folder),
     )
+    result = result.model_copy(update={"seal": seal(result.sealed)})
     write_record(folder / RESULT, result)
     return result
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """Return the sha256 of the files of a training but its job, which is written before each start, and its result."""
+    return {name: sha256 for name, sha256 in file_digests(folder).items() if name not in (JOB, RESULT)}
