@@ -243,7 +243,7 @@ def test_a_forecast_with_another_look_back_is_measured_on_the_same_windows(world
     other = replace(moved, plan=plan, trained=train(plan, moved.data, tmp_path, "longer"))
     assert (other.predictor.lookback, made.predictor.lookback) == (48, 24)
     model, bundle = tmp_path / "model", tmp_path / other.trained.folder / "bundle"
-    names = {"location": str(model), "run_id": "0" * 32, "model_id": "m-" + "0" * 32}
+    names = {"name": "other", "run_id": "0" * 32, "model_id": "m-" + "0" * 32}
     write_package(model, bundle, other.probe, **names, created=datetime.now(UTC))
     value = _measure(made, world.registered["etth1"], model)
     # By hand: the same 50 windows, each standardised by the means and deviations of the training rows.

@@ -19,6 +19,7 @@ import importlib_metadata
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 import torch
 from mlflow import MlflowClient
 from mlflow.store.db import utils
@@ -33,7 +34,8 @@ from headframe.config.project import Project
 from headframe.datasets.ingest import ingest
 from headframe.datasets.splits import assign, split
 from headframe.datasets.table import Table
-from headframe.digests import digest, file_digest, folder_digest
+from headframe.digests import file_digest, folder_digest, write_record
+from headframe.evaluation.metrics import EvaluationMetrics
 from headframe.examples.encode import encode
 from headframe.examples.prepare import prepare
 from headframe.places import Places
@@ -41,13 +43,14 @@ from headframe.prediction.bundle import ModelManifest, load_predictor, save_mode
 from headframe.prediction.estimator import EstimatorModel
 from headframe.prediction.predictor import Predictor
 from headframe.records import Evaluated, Ingested, Interval, Registered, Trained, Validated
-from headframe.registry import loader
+from headframe.registry import loader, registrar
 from headframe.registry.layout import CODE, SIGNATURE
 from headframe.registry.register import Destination, register
 from headframe.registry.signature import sign_package
 from headframe.signing.keys import own_key
 from headframe.signing.trust import Trust
 from headframe.tracking.client import make_client
+from headframe.validation.checks import ExpectationResult, ValidationReport
 
 # The newest revision of MLflow's schema, which it finds by importing its 68 migrations again for each database.
 utils._get_latest_schema_revision = lru_cache(maxsize=1)(utils._get_latest_schema_revision)
@@ -87,6 +90,12 @@ class Made:
 
     def register(self) -> Registered:
         return register(**self.arguments)
+
+    def register_unchecked(self) -> Registered:
+        """Register as an author could whose Headframe signs what is not so."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(registrar, "require_agreement", lambda request: None)
+            return self.register()
 
     @property
     def probe(self) -> pa.Table:
@@ -164,8 +173,13 @@ def plan_for(name: str, seed: int = 17, **changes: Any) -> Plan:
 def ingested(plan: Plan, root: Path) -> Ingested:
     """Collect the data set from fake files, or from the package that brings it."""
     table = ingest(plan.dataset, Places(root, fake_data.mirror(plan.dataset.name)))
-    report = root / ".headframe" / "validated.json"
-    report.write_text("{}", encoding="utf-8")
+    report = ValidationReport(
+        dataset=table.dataset, digest=table.digest, rows=table.rows,
+        results=(
+            ExpectationResult(column=None, constraint="x", expectation="x", settings={}, passed=True, unexpected=0),
+        ),
+    )  # fmt: skip
+    write_record(root / ".headframe" / "validated.json", report)
     validated = Validated(table=table, expectations=1, report=".headframe/validated.json")
     return Ingested(validated=validated, split=split(plan.dataset, table, Places(root)))
 
@@ -217,19 +231,20 @@ def train(plan: Plan, data: Ingested, root: Path, name: str = "trained", steps: 
         save_model(bundle, manifest, encoder, task, network)
     predictor = load(bundle, root)
     _write_predictions(folder, plan, predictor, rows, parts)
-    (folder / "result.json").write_text("{}", encoding="utf-8")
     history = [{"epoch": n, "train_loss": 1 / (n + 1), "val_loss": 1 / (n + 2)} for n in range(3)]
     (folder / "history.json").write_text(json.dumps(history), encoding="utf-8")
     if name != "adult":  # whose training was killed between its end and its account of what it took
         cost = {"wall_seconds": 3.5, "cpu_seconds": 5.25, "peak_memory_mib": 321.0, "resumed": name == "etth1"}
         (folder / ".cost.json").write_text(json.dumps(cost), encoding="utf-8")
-    return Trained(
+    trained = Trained(
         folder=folder.relative_to(root).as_posix(),
         bundle=folder_digest(bundle),
         predictions=file_digest(folder / "predictions.parquet"),
         epochs=3,
         parameters=0,
     )
+    write_record(folder / "result.json", trained)
+    return trained
 
 
 def _write_predictions(folder: Path, plan: Plan, predictor: Predictor, rows: pa.Table, parts: np.ndarray) -> None:
@@ -264,7 +279,11 @@ def evaluate(plan: Plan, trained: Trained, root: Path) -> Evaluated:
     task = load(root / trained.folder / "bundle", root).task
     found = pq.read_table(root / trained.folder / "predictions.parquet", filters=[("split", "=", "test")])
     metrics = {k: Interval(value=v, low=v - 0.01, high=v + 0.01) for k, v in task.measure(found).items()}
-    (folder / "metrics.json").write_text("{}", encoding="utf-8")
+    measured = EvaluationMetrics(
+        rows=found.num_rows, different_rows=found.num_rows, primary_metric=task.primary_metric,
+        higher_is_better=task.higher_is_better, confidence=0.95, resamples={}, block=1, metrics=metrics,
+    )  # fmt: skip
+    write_record(folder / "metrics.json", measured)
     (folder / "slices.json").write_text("{}", encoding="utf-8")
     (folder / "job.json").write_text("{}", encoding="utf-8")
     (folder / "card.md").write_text(f"# {plan.name}\n", encoding="utf-8")
@@ -276,7 +295,7 @@ def evaluate(plan: Plan, trained: Trained, root: Path) -> Evaluated:
         primary_metric=task.primary_metric,
         higher_is_better=task.higher_is_better,
         metrics=metrics,
-        digest=digest({k: v.model_dump() for k, v in metrics.items()}),
+        digest=file_digest(folder / "metrics.json"),
     )
 
 

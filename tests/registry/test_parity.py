@@ -124,7 +124,7 @@ def test_a_package_with_right_scores_and_wrong_classes_is_refused(world: World, 
     answer = made.predictor.task.decode(scores)
     for name, source in (("whole", trained / "bundle"), ("swapped", bundle)):
         write_package(
-            tmp_path / name, source, made.probe, location="x", run_id="r", model_id="m", created=datetime.now(UTC)
+            tmp_path / name, source, made.probe, name="x", run_id="r", model_id="m", created=datetime.now(UTC)
         )
     assert verify_parity(tmp_path / "whole", trained / "probe.parquet", scores, answer, 1) == 0.0
     with pytest.raises(HeadframeError, match=r"'prediction' of 32 rows.*nothing was registered"):

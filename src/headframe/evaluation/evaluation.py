@@ -22,9 +22,9 @@ from headframe.errors import DataError, HeadframeError
 from headframe.evaluation.baselines import absent_baselines, natural_predictions
 from headframe.evaluation.intervals import Resampling, block_length
 from headframe.evaluation.layout import CARD, METRICS, PLAN, PLOTS, REPORT, SLICES
-from headframe.evaluation.metrics import compute_metrics, validation_test
+from headframe.evaluation.metrics import EvaluationMetrics, compute_metrics, validation_test
 from headframe.evaluation.report import EvaluationResults, SlicesByColumn, card, describe, report
-from headframe.evaluation.slices import append_contents, slice_metrics
+from headframe.evaluation.slices import Slice, append_contents, slice_metrics
 from headframe.pages.plot_style import BLUE, GREY, legend, new_figure, png, style
 from headframe.prediction.layout import BUNDLE, HISTORY, JOB, MEMBERS, PREDICTIONS, copies_left_out, task_state
 from headframe.records import PLANNED, Evaluated, TableRecord, Trained
@@ -65,27 +65,21 @@ def evaluate_model(  # noqa: PLR0917 - one call a stage, each argument another r
         HeadframeError: a file is missing or the folder cannot be written.
     """
     task: Task = build(plan.task)
-    task.restore(task_state(root / trained.folder / BUNDLE))
+    bundle = root / trained.folder / BUNDLE
+    task.restore(task_state(bundle))
     opened = open_record(table, root)
     repeated = () if task.horizon or plan.dataset.repeats else plan.dataset.inputs
-    predictions = _rows(root, trained, "test", opened, repeated)
-    validated = _rows(root, trained, "validation", opened, repeated)
-    how = _resampling(plan, task, predictions.num_rows)
-    columns = plan.evaluation.slices
+    predictions, validated = (_rows(root, trained, part, opened, repeated) for part in ("test", "validation"))
     others = {} if baseline is None else {PLANNED: _rows(root, baseline, "test", opened, repeated)}
-    left_out = copies_left_out(root / trained.folder / BUNDLE)
-    others |= natural_predictions(natural, task, plan.dataset, opened, predictions, left_out=left_out)
-    absent = absent_baselines(natural, others)
+    measured, slices = measure(plan, task, opened, predictions, others, natural, copies_left_out(bundle))
+    absent = absent_baselines(natural, measured.baselines)
     for sentence in absent:
         log.info("evaluate     %s", sentence)
-    titles = {PLANNED: describe(with_member(plan.learner, plan.baseline))} if plan.baseline is not None else {}
-    measured = compute_metrics(task, predictions, others, how, titles)
     if baseline is not None:
         planned = _rows(root, baseline, "validation", opened, repeated)
         shown = validation_test(task, validated, planned, _resampling(plan, task, validated.num_rows))
         compared = measured.baselines[PLANNED].model_copy(update={"validation": shown})
         measured = measured.model_copy(update={"baselines": measured.baselines | {PLANNED: compared}})
-    raw = opened.read([ROW_ID, *columns]) if columns else None
     time = plan.dataset.time
     series = None if time is None else find_series(opened, time, plan.dataset.every)
     results = EvaluationResults(
@@ -94,7 +88,7 @@ def evaluate_model(  # noqa: PLR0917 - one call a stage, each argument another r
         trained=trained,
         baseline=baseline,
         measured=measured,
-        slices={} if raw is None else slice_metrics(task, predictions, raw, columns, how),
+        slices=slices,
         legend=task.legend(),
         absent=absent,
         series=f"{plan.dataset.time}: {series}" if series is not None and not series.fault else "",
@@ -116,6 +110,36 @@ def evaluate_model(  # noqa: PLR0917 - one call a stage, each argument another r
         baselines=measured.baselines,
         digest=file_digest(folder / METRICS),
     )
+
+
+def measure(  # noqa: PLR0917 - all that the figures are computed from
+    plan: VersionPlan,
+    task: Task,
+    table: Table,
+    predictions: pa.Table,
+    others: Mapping[str, pa.Table],
+    natural: Sequence[Component],
+    left_out: Sequence[int],
+) -> tuple[EvaluationMetrics, dict[str, list[Slice]]]:
+    """Measure predictions of test rows, as a whole and by slices, beside the natural baselines and others.
+
+    Args:
+        plan: what was run.
+        task: fitted.
+        table: the version of the data.
+        predictions: the model's, with the contents of rows that may be repetitions.
+        others: predictions of other baselines.
+        natural: the natural baselines of the task, which are fitted here.
+        left_out: rows that the model did not learn from.
+    """
+    how = _resampling(plan, task, predictions.num_rows)
+    fitted = natural_predictions(natural, task, plan.dataset, table, predictions, left_out=left_out)
+    titles = {PLANNED: describe(with_member(plan.learner, plan.baseline))} if plan.baseline is not None else {}
+    measured = compute_metrics(task, predictions, {**others, **fitted}, how, titles)
+    columns = plan.evaluation.slices
+    if not columns:
+        return measured, {}
+    return measured, slice_metrics(task, predictions, table.read([ROW_ID, *columns]), columns, how)
 
 
 def _resampling(plan: VersionPlan, task: Task, rows: int) -> Resampling:

@@ -15,10 +15,11 @@ def judge_version(request: GateRequest) -> GateReport:
 
     Raises:
         HeadframeError: a file that the gates need cannot be fetched.
-        Refused: it is not what was registered.
+        Refused: it is not what was registered, or what was registered is not what is computed again from it.
     """
     from headframe.config.build import build  # noqa: PLC0415 - imports torch and mlflow
     from headframe.gates.context import open_context  # noqa: PLC0415 - imports torch and mlflow
+    from headframe.gates.recompute import require_recomputed  # noqa: PLC0415 - imports torch and mlflow
 
     with open_context(request) as context:
         results = []
@@ -29,6 +30,8 @@ def judge_version(request: GateRequest) -> GateReport:
             if results[-1].is_final:
                 break
         consulted = not results[-1].is_final
+        if consulted:
+            require_recomputed(context)
         p = next((result.p for result in results if result.p is not None), None)
         digest, champion = context.records.signed_digest, context.records.champion.signed
         return GateReport(

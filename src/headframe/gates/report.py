@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from pydantic import Field
@@ -10,6 +11,9 @@ from headframe.digests import Record
 
 CHAMPION, BASELINE, SLICES = "champion", "baseline", "slices"
 """What a gate may be about, as its class declares in `topic`: a policy may call the gate anything."""
+
+TOLERANCE = 1e-6
+"""Relative and absolute difference that another machine may make in a number."""
 
 Numbers = dict[str, float | int | str | None]
 
@@ -115,3 +119,9 @@ class GateReport(Record):
         compared = next((result for result in self.results if result.topic == CHAMPION), self.results[-1])
         alike = [each.reason for each in self.results if each.topic == BASELINE and each.verdict != "better"]
         return "; ".join(refused or dict.fromkeys([compared.reason, *alike]))
+
+
+def nearly_equal(one: Any, other: Any) -> bool:
+    """Return whether two values are numbers that may be one, computed on two machines."""
+    numbers = isinstance(one, int | float) and isinstance(other, int | float)
+    return numbers and math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE)

@@ -12,7 +12,7 @@ from headframe.config.project import Project
 from headframe.digests import Record
 from headframe.errors import HeadframeError, Refused, Unavailable, some
 from headframe.gates.judge import judge_version
-from headframe.gates.report import GateReport, GateResult
+from headframe.gates.report import GateReport, GateResult, nearly_equal
 from headframe.ledger.entries import CHAMPION_KINDS, Entry, champion_entry
 from headframe.ledger.rules import grounds
 from headframe.promotion.promotion_checks import champion_files, policy_problems, role_problems, signed_report
@@ -20,7 +20,6 @@ from headframe.promotion.rules import ROUNDING, VersionIdentity, allowed_level
 from headframe.promotion.service import PromotionService, alias_mismatch
 
 MEASURED = "headframe.gates.budget.Budget"  # the gate whose figures are of one machine in one moment
-TOLERANCE = 1e-6  # relative and absolute difference that another machine may make in a gate's numbers
 
 _Checked = TypeVar("_Checked")
 
@@ -173,8 +172,11 @@ def _recompute(
     of one machine in one moment, so the measurements of `budget` are not compared.
 
     Returns:
-        How many gates were run, and a message for each that disagrees with its report.
+        How many gates were run, and a message for each that disagrees with its report, and for each file of the
+        evaluation that is not what the version measures to.
     """
+    from headframe.gates.recompute import differing_figures  # noqa: PLC0415 - imports torch and matplotlib
+
     promoted, gated = grounds(entries, present)
     report = reports.get(gated.number)
     if report is None or present.version not in files:
@@ -184,22 +186,21 @@ def _recompute(
         gates = {name: GateConfig.model_validate(each, context=trusted) for name, each in report.settings.items()}
         then = replace(service, promotion=service.promotion.model_copy(update={"gates": gates}))
         tested = report.tested
-        again = judge_version(
-            then.gate_request(
-                service.version(present.model, promoted.version),
-                report.champion,
-                entries[: gated.number - 1],
-                files[present.version],
-                candidates=report.candidates,
-                level=tested.level if tested else None,
-            )
+        request = then.gate_request(
+            service.version(present.model, promoted.version),
+            report.champion,
+            entries[: gated.number - 1],
+            files[present.version],
+            candidates=report.candidates,
+            level=tested.level if tested else None,
         )
+        again = judge_version(request)
+        differing = [f"{gated.label}: {each}" for each in differing_figures(request)]
     except Unavailable:
         raise
     except (HeadframeError, ValidationError) as error:
         return 0, [f"{gated.label}: its gates cannot be run again ({str(error).splitlines()[0]})"]
     now = {result.gate: result for result in again.results}
-    differing = []
     for before in report.results:
         name, after = before.gate, now.get(before.gate)
         if report.settings.get(name, {}).get("_target_") != MEASURED and not _agree(before, after):
@@ -213,10 +214,7 @@ def _agree(before: GateResult, after: GateResult | None) -> bool:
     if after is None or (before.passed, before.verdict) != (after.passed, after.verdict):
         return False
     pairs = [(value, after.numbers.get(name)) for name, value in before.numbers.items()]
-    return before.numbers.keys() == after.numbers.keys() and all(_close(one, other) for one, other in pairs)
-
-
-def _close(one: float | str | None, other: float | str | None) -> bool:
-    if isinstance(one, int | float) and isinstance(other, int | float):
-        return math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
-    return not isinstance(one, int | float) and not isinstance(other, int | float)
+    return before.numbers.keys() == after.numbers.keys() and all(
+        nearly_equal(one, other) or not any(isinstance(each, int | float) for each in (one, other))
+        for one, other in pairs
+    )

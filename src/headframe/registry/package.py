@@ -53,7 +53,7 @@ def write_package(
     bundle: Path,
     probe: pa.Table,
     *,
-    location: str,
+    name: str,
     run_id: str,
     model_id: str,
     created: datetime,
@@ -65,7 +65,8 @@ def write_package(
         target: a folder that does not exist.
         bundle: the model.
         probe: raw rows that it can predict for.
-        location: where MLflow will store it.
+        name: of the model. MLflow would write its place here, which changes with the project's: a model that is
+            written again elsewhere must have the same bytes.
         run_id: of its run.
         model_id: of MLflow's logged model.
         created: when that entry was made, so that the same model written again has the same bytes.
@@ -85,7 +86,7 @@ def write_package(
             data_path=str(bundle),
             code_paths=[str(folder) for folder in code] or None,
             mlflow_model=Model(
-                artifact_path=location,
+                artifact_path=name,
                 run_id=run_id,
                 utc_time_created=created.astimezone(UTC).replace(tzinfo=None),
                 model_uuid=model_id,

@@ -39,6 +39,7 @@ from headframe.prediction.layout import (
     task_state,
 )
 from headframe.records import Registered
+from headframe.registry.agreement import require_agreement
 from headframe.registry.package import verify_parity, write_package
 from headframe.registry.request import RegistrationRequest
 from headframe.registry.sign_rewritten import payload_to_sign_again, require_identity
@@ -76,6 +77,7 @@ class Registrar:
         request, key = self.request, self.request.key
         require_own(request.root)
         require_signer(self.team)
+        require_agreement(request)
         locks = Project(request.root).state / "locks"
         locks.mkdir(parents=True, exist_ok=True)
         client = make_client(self.uri)
@@ -185,7 +187,7 @@ class Registrar:
             packaged,
             request.training / BUNDLE,
             pq.read_table(probe),
-            location=logged.artifact_location,
+            name=request.model,
             run_id=run.info.run_id,
             model_id=logged.model_id,
             created=datetime.fromtimestamp(logged.creation_timestamp / 1000, UTC),
