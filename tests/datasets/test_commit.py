@@ -1,5 +1,6 @@
 """A version that was kept is looked for before it is believed to be there."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from headframe.config.plan.data import DatasetConfig
 from headframe.data_versions.commit import CommittedVersion, commit, is_committed
+from headframe.data_versions.dvc_files import object_file, tracked_files
 from headframe.data_versions.versions import DataFolderVersions
 from headframe.datasets.ingest import ingest, is_current
 from headframe.errors import DataError, HeadframeError
@@ -43,6 +45,26 @@ def test_what_is_lost_is_kept_no_longer_and_kept_again(
         path.write_bytes(content)
     else:
         DataFolderVersions(root).commit()
+    assert is_committed(record, Places(root))
+
+
+@pytest.mark.parametrize("store", [".dvc/cache", ".headframe/dvc-remote"])
+@pytest.mark.parametrize("ending", ["table.parquet", "rejected.parquet", "dataset.json", ".dir"])
+def test_a_flipped_bit_in_cache_or_remote_is_noticed_and_mended(
+    store: str, ending: str, kept: tuple[Path, CommittedVersion], caplog: pytest.LogCaptureFixture
+) -> None:
+    root, record = kept
+    name, files = tracked_files(root, root / ".dvc" / "cache")
+    file = object_file(root / store, files.get(f"people/{ending}", name))
+    good, about = file.read_bytes(), file.stat()
+    file.chmod(0o644)
+    file.write_bytes(bytes([good[0] ^ 1]) + good[1:])
+    file.chmod(about.st_mode)
+    os.utime(file, ns=(about.st_atime_ns, about.st_mtime_ns))
+    assert not is_committed(record, Places(root))
+    DataFolderVersions(root).commit()
+    assert str(file) in caplog.text
+    assert file.read_bytes() == good
     assert is_committed(record, Places(root))
 
 

@@ -179,8 +179,9 @@ def ingested(plan: Plan, root: Path) -> Ingested:
             ExpectationResult(column=None, constraint="x", expectation="x", settings={}, passed=True, unexpected=0),
         ),
     )  # fmt: skip
-    write_record(root / ".headframe" / "validated.json", report)
-    validated = Validated(table=table, expectations=1, report=".headframe/validated.json")
+    file = f".headframe/validated/{table.dataset}/validated.json"
+    write_record(root / file, report)
+    validated = Validated(table=table, expectations=1, report=file)
     return Ingested(validated=validated, split=split(plan.dataset, table, Places(root)))
 
 
@@ -360,6 +361,7 @@ def moved(made: Made, root: Path) -> Made:
     """Copy what `register` takes into a project of its own, with an empty registry."""
     for name in (made.data.split.table.folder, ".headframe/made"):
         shutil.copytree(made.root / name, root / name)
+    (root / made.data.validated.report).parent.mkdir(parents=True)
     shutil.copy(made.root / made.data.validated.report, root / made.data.validated.report)
     return replace(made, root=root, uri=f"sqlite:///{empty_registry(root)}")
 

@@ -178,7 +178,7 @@ def test_rows_with_another_digest_than_stated_are_neither_committed_nor_restored
         with pytest.raises(DataError, match=r"table\.parquet has rows of digest .* but dataset\.json says 0000"):
             DataFolderVersions(root).commit("forged")
         with open_store(Project(root)) as store:  # as somebody does who calls DVC alone
-            store.store_data(None)
+            store.store_data()
             store.add([root / "data"])
 
     assert in_child(commit_forged) == 0

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import yaml
 
+from headframe.checked_files import holds
 from headframe.config.project import Project
-from headframe.data_versions.dvc_files import DvcSettings, object_file, tracked_files
+from headframe.data_versions.dvc_files import DvcSettings, is_object, object_file, tracked_files
 from headframe.datasets.table import METADATA, open_record
 from headframe.digests import Record
 from headframe.places import Places
@@ -65,6 +66,6 @@ def _is_committed(committed: CommittedVersion, root: Path) -> bool:
     if files.get(f"{committed.dataset}/{METADATA}") != hashlib.md5(metadata, usedforsecurity=False).hexdigest():
         return False
     wanted = [name, *(md5 for path, md5 in files.items() if path.startswith(f"{committed.dataset}/"))]
-    return all(
-        object_file(store, md5).is_file() for store in (settings.cache, settings.remote_folder) for md5 in wanted
-    )
+    objects = [(object_file(store, md5), md5) for store in (settings.cache, settings.remote_folder) for md5 in wanted]
+    about = [file.stat() for file, _ in objects]
+    return holds(["md5", wanted], about, lambda: all(is_object(file, md5) for file, md5 in objects))

@@ -8,6 +8,7 @@ DVC's public client says.
 from __future__ import annotations
 
 import configparser
+import hashlib
 import json
 import logging
 from dataclasses import dataclass
@@ -122,6 +123,12 @@ def tracked_files(root: Path, store: Path) -> tuple[str, dict[str, str]]:
 def object_file(store: Path, md5: str) -> Path:
     """Return the path of an object in a cache or remote; it need not exist."""
     return store / "files" / "md5" / md5[:2] / md5[2:]
+
+
+def is_object(file: Path, md5: str) -> bool:
+    """Return whether a file of a cache or remote hashes to the name that it has there."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "md5").hexdigest() == md5.removesuffix(".dir")
 
 
 def holds_objects(store: Path) -> bool:

@@ -8,11 +8,10 @@ every byte that comes out of the cache is hashed before it is used.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -20,7 +19,7 @@ from typing import Any, cast
 import filelock
 from dvc.config import ConfigError
 from dvc.exceptions import DvcException
-from dvc.fs import localfs
+from dvc.fs import LocalFileSystem, localfs
 from dvc.lock import LockError
 from dvc.repo import Repo
 from dvc_data.hashfile.build import build as build_tree
@@ -31,6 +30,7 @@ from dvc_data.hashfile.tree import Tree
 from dvc_objects.errors import ObjectFormatError
 
 from headframe.config.project import Project
+from headframe.data_versions.dvc_files import is_object
 from headframe.datasets.ingest import readable_write_errors
 from headframe.digests import umask, write_atomically
 from headframe.errors import HeadframeError, Unavailable
@@ -110,31 +110,32 @@ class DvcStore:
         self._repo = repo
         self._cache: HashFileDB = repo.cache.local
         self._data = project.data
+        self._notes = project.state / "dvc"
         self._pointer = project.root / "data.dvc"
 
     def current_files(self) -> Listing:
         """Return the files in `data/`, hashed; DVC remembers those it hashed before by size and time."""
         return _listing_of(self._build()[1])
 
-    def store_data(self, known: str | None) -> tuple[str, Listing]:
+    def store_data(self) -> tuple[str, Listing]:
         """Put the files in `data/` into the cache, and make sure that they are really there.
-
-        Args:
-            known: name of the version that was stored last, whose objects were checked then.
 
         Returns:
             DVC's name of the data, and its files.
         """
         store, tree = self._build()
-        if known != tree.oid:
-            for md5 in {*_listing_of(tree).values(), tree.oid}:
-                if self._file(md5).is_file() and not self.is_intact(md5):
-                    log.warning("an object in DVC's cache is damaged and is stored again: %s", self._file(md5))
-                    self._file(md5).unlink()
+        objects = [(self._file(md5), md5) for md5 in (*_listing_of(tree).values(), tree.oid)]
+        _remove_damaged("cache", objects)
         failed = transfer(store, self._cache, {tree.hash_info}, shallow=False).failed
         if failed:
             msg = f"DVC cannot store {len(failed)} files of data/ in {self._cache.path}; is the disk full?"
             raise HeadframeError(msg)
+        wrong = next((file for file, md5 in objects if not is_object(file, md5)), None)
+        if wrong is not None:
+            raise HeadframeError(
+                f"DVC stored {wrong} under a name that is not that of its content: what it noted of files that it saw "
+                f"is damaged; remove {self._notes}, which DVC fills again"
+            )
         return tree.oid, _listing_of(tree)
 
     def add(self, paths: list[Path]) -> None:
@@ -194,10 +195,7 @@ class DvcStore:
 
     def is_intact(self, md5: str) -> bool:
         """Return whether an object is in the cache and hashes to its own name, which DVC does not check."""
-        if not self._file(md5).is_file():
-            return False
-        with self._file(md5).open("rb") as stream:
-            return hashlib.file_digest(stream, "md5").hexdigest() == md5.removesuffix(".dir")
+        return self._file(md5).is_file() and is_object(self._file(md5), md5)
 
     def cached(self, md5s: set[str]) -> list[Path]:
         """Return the files of those objects that are in the cache, sound or not."""
@@ -210,6 +208,8 @@ class DvcStore:
             Unavailable: the remote refuses some.
         """
         remote = self._repo.cloud.get_remote_odb()
+        if isinstance(remote.fs, LocalFileSystem):
+            _remove_damaged("remote", [(Path(remote.oid_to_path(md5)), md5) for md5 in (*files, *lists)])
         if not all(remote.exists(name) for name in (*files, *lists)):
             get_index(remote).clear()  # DVC believes what it remembers of a remote, also after that was emptied
         for names in (files, {name for name in lists if self._file(name).is_file()}):
@@ -252,6 +252,14 @@ class DvcStore:
             f"{self._pointer} cannot be used ({what}); resolve the conflict in it, get it back with "
             "`git checkout data.dvc`, or delete it to start over with what data/ holds"
         )
+
+
+def _remove_damaged(where: str, objects: Iterable[tuple[Path, str]]) -> None:
+    """Remove objects that are not what their names say, which DVC does not check, so that they are stored again."""
+    for file, md5 in objects:
+        if file.is_file() and not is_object(file, md5):
+            log.warning("an object in DVC's %s is damaged and is stored again: %s", where, file)
+            file.unlink()
 
 
 def _make_notes(folder: Path) -> None:

@@ -61,7 +61,7 @@ class DataFolderVersions:
             for dataset in self._datasets():  # a table that is replaced meanwhile would be stored under a wrong name
                 locks.enter_context(dataset_lock(self.project, dataset))
             known = self.versions()
-            name, listing = store.store_data(known[-1].data if known else None)
+            name, listing = store.store_data()
             self._update_pointer(store, listing, name)
             store.push({*listing.values()}, {name, store.pointed() or name})
             if known and known[-1].data == name:
