@@ -678,7 +678,8 @@ def _with_predictions(made: Made, name: str, change: Callable[[pa.Table], pa.Tab
     trained = made.trained.model_copy(
         update={"folder": folder.relative_to(made.root).as_posix(), "predictions": file_digest(file)}
     )
-    return replace(made, trained=trained, plan=made.plan.model_copy(update={"name": name}))
+    measured = evaluate(made.plan, trained, made.root)
+    return replace(made, trained=trained, evaluated=measured, plan=made.plan.model_copy(update={"name": name}))
 
 
 def test_predictions_that_are_not_of_the_test_rows_or_not_the_models_are_found_out(digits: Made):
@@ -709,7 +710,7 @@ def test_predictions_that_are_not_of_the_test_rows_or_not_the_models_are_found_o
 
     changes = {"elsewhere": elsewhere, "easier": easier, "nudged": nudged, "other_classes": other_classes}
     for name, change in changes.items():
-        _with_predictions(digits, name, change).register()
+        _with_predictions(digits, name, change).register_unchecked()
     assert "397 measured rows are no test rows" in here.verdict("leakage", "digits/1").reason
     assert "rows were measured, but the split has 397 test rows" in here.verdict("leakage", "digits/2").reason
     assert here.verdict("leakage", "digits/3").passed
@@ -898,19 +899,21 @@ def test_nor_is_it_believed_where_its_author_signed_it(digits: Made, world: fixt
     name = "digits"
     if signed == "flawless":
         worse = again(digits, "worse", 3)
-        _with_predictions(worse, "flawless", _flawless).register()
+        _with_predictions(worse, "flawless", _flawless).register_unchecked()
         words = (
             r"\d+ of 397 targets in the predictions of models:/digits/1 are not those of its table, first that of row"
         )
     elif signed == "repeated":
         few = pa.array([place % 6 for place in range(397)])
         _with_predictions(digits, "repeated", lambda rows: rows.filter(
-            pc.equal(rows["target"], rows["prediction"])).take(few)).register()  # fmt: skip
+            pc.equal(rows["target"], rows["prediction"])).take(few)).register_unchecked()  # fmt: skip
         words = r"the predictions of models:/digits/1 hold row [0-9a-f]+ 67 times; each test row counts once"
     else:
         name, made = "etth1", fixtures.moved(world.made["etth1"], digits.root / "elsewhere")
         place = pq.read_table(made.root / made.trained.folder / "predictions.parquet").column_names.index("target")
-        _with_predictions(made, "window", lambda rows: rows.set_column(place, "target", rows["prediction"])).register()
+        _with_predictions(
+            made, "window", lambda rows: rows.set_column(place, "target", rows["prediction"])
+        ).register_unchecked()
         digits = made
         words = r"50 of 50 targets in the predictions of models:/etth1/1 are not those of its table"
     with pytest.raises(Refused, match=words):

@@ -92,7 +92,7 @@ def test_a_champion_of_another_split_is_reported_to_have_seen_the_rows(digits: M
     _decide(digits, digits.register())
     split = digits.data.split.model_copy(update={"digest": "0" * 64})
     other = replace(digits, data=digits.data.model_copy(update={"split": split}))
-    assert "it may have been trained on some of these rows" in _decide(other, other.register()).reason
+    assert "it may have been trained on some of these rows" in _decide(other, other.register_unchecked()).reason
 
 
 def _demanding(made: Made, minimum: float) -> Made:
@@ -165,7 +165,7 @@ def test_a_champion_of_another_shape_is_measured_all_the_same(own: Made):
     _decide(own, own.register())
     fixtures.write_network(own.root, fixtures.NETWORK.replace("nn.ReLU()", "nn.ReLU(), nn.Linear(width, width)"))
     deeper = _of_another_split(fixtures.with_own_network(own, "deeper", steps=3))
-    decision = _decide(deeper, deeper.register())
+    decision = _decide(deeper, deeper.register_unchecked())
     assert decision.comparable
     assert f"is worse than {_accuracy(own):.4f} of the champion" in decision.reason
 
@@ -176,7 +176,7 @@ def test_a_champion_whose_code_cannot_be_imported_refuses_with_a_way_out(own: Ma
     (model / "code" / "mine" / "net.py").write_text("import nowhere\n")
     sign_again(model)
     other = _of_another_split(fixtures.with_own_network(own, "other", steps=3))
-    decision = _decide(other, other.register())
+    decision = _decide(other, other.register_unchecked())
     assert (decision.state, decision.champion, decision.comparable) == ("refused", 1, False)
     assert "No module named 'nowhere'" in decision.reason
     assert "register under another name with promotion.model=digits-2; version 1 stays champion" in decision.reason

@@ -276,7 +276,7 @@ def _write_predictions(folder: Path, plan: Plan, predictor: Predictor, rows: pa.
 def evaluate(plan: Plan, trained: Trained, root: Path) -> Evaluated:
     """Measure the test rows and write the pages that a run keeps, as short as can be."""
     folder = root / f"{trained.folder}-evaluated"
-    (folder / "plots").mkdir(parents=True)
+    (folder / "plots").mkdir(parents=True, exist_ok=True)
     task = load(root / trained.folder / "bundle", root).task
     found = pq.read_table(root / trained.folder / "predictions.parquet", filters=[("split", "=", "test")])
     metrics = {k: Interval(value=v, low=v - 0.01, high=v + 0.01) for k, v in task.measure(found).items()}

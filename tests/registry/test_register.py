@@ -17,12 +17,14 @@ import pyarrow.parquet as pq
 import pytest
 from fixtures import Made, World, changed_plan, in_child, moved, retrained, trust, twin
 from mlflow import MlflowClient
+from pydantic import BaseModel
 
 from headframe import __version__
 from headframe.config.plan.plan import VersionPlan
 from headframe.config.plan.promotion import TeamConfig
-from headframe.digests import digest
-from headframe.errors import HeadframeError, Refused
+from headframe.digests import digest, file_digest, write_record
+from headframe.errors import DataError, HeadframeError, Refused
+from headframe.evaluation.metrics import EvaluationMetrics
 from headframe.prediction.schema import to_frame
 from headframe.registry.register import is_registered
 from headframe.registry.registrar import Registrar
@@ -161,13 +163,35 @@ def test_the_same_weights_on_the_same_rows_stay_one_version(
     first = digits.register()
     before = _census(digits)
     plan = changed_plan(digits.plan, **changed)
-    evaluated = digits.evaluated.model_copy(update={"digest": "e" * 64})
+    file = digits.root / digits.evaluated.folder / "metrics.json"
+    measured = EvaluationMetrics.model_validate_json(file.read_bytes())
+    write_record(file, measured.model_copy(update={"confidence": 0.9}))
+    evaluated = digits.evaluated.model_copy(update={"digest": file_digest(file)})
     with caplog.at_level("INFO", "headframe"):
         again = replace(digits, plan=plan, evaluated=evaluated).register()
     assert again == first
     assert _census(digits) == before, "no run, model or version is doubled"
     is_told = "is this model already, with the same weights and predictions; what else the plan changed" in caplog.text
     assert is_told == (plan.version != digits.plan.version)
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [
+        ("trained", "epochs", 4), ("trained", "parameters", 7), ("trained", "predictions", "0" * 64),
+        ("trained", "bundle", "0" * 64), ("evaluated", "rows", 3), ("evaluated", "digest", "0" * 64),
+        ("evaluated", "metrics", {"accuracy": {"value": 0.195, "low": 0.1, "high": 0.3}}),
+        ("data", "split", {"train": 1150}), ("data", "split", {"digest": "0" * 64}),
+        ("data", "validated", {"expectations": 2}),
+    ],
+)  # fmt: skip
+def test_a_record_that_is_not_that_of_its_files_is_not_signed(digits: Made, part: str, name: str, value: Any):
+    record = getattr(digits, part)
+    old = getattr(record, name)
+    value = old.model_copy(update=value) if isinstance(old, BaseModel) else value
+    with pytest.raises(DataError, match=r"is recorded, so nothing is registered: it was changed since it was written"):
+        replace(digits, **{part: record.model_copy(update={name: value})}).register()
+    assert MlflowClient(digits.uri, digits.uri).search_registered_models() == []
 
 
 def test_one_result_under_two_names_is_two_models(digits: Made):

@@ -15,7 +15,8 @@ def judge_version(request: GateRequest) -> GateReport:
 
     Raises:
         HeadframeError: a file that the gates need cannot be fetched.
-        Refused: it is not what was registered, or what was registered is not what is computed again from it.
+        Refused: it is not what was registered; or the version passes, but its signed split or metrics are not those
+            that are computed again.
     """
     from headframe.config.build import build  # noqa: PLC0415 - imports torch and mlflow
     from headframe.gates.context import open_context  # noqa: PLC0415 - imports torch and mlflow
@@ -30,7 +31,7 @@ def judge_version(request: GateRequest) -> GateReport:
             if results[-1].is_final:
                 break
         consulted = not results[-1].is_final
-        if consulted:
+        if all(result.passed for result in results):
             require_recomputed(context)
         p = next((result.p for result in results if result.p is not None), None)
         digest, champion = context.records.signed_digest, context.records.champion.signed
