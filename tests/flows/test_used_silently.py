@@ -1,0 +1,84 @@
+"""What was changed on the disk is named, mended or not used, and never used silently; see `campaign.py`."""
+
+import os
+import random
+import shutil
+from typing import Any
+
+import pytest
+from campaign import COMMANDS, Campaign, Edit, edits, files_of, flip
+from runs import ForkedRuns
+
+from headframe.config.project import Project
+
+CORE = (
+    "data/digits/table.parquet",
+    "data/digits/rejected.parquet",
+    "data/digits/dataset.json",
+    "stages/evaluate/*/record.json",
+    "stages/evaluate/*/metrics.json",
+    "stages/validate/*/validation.json",
+    "stages/split/*/record.json",
+    "stages/fit/*/history.json",
+    "stages/fit/*/probe.parquet",
+    "stages/fit/*/result.json",
+    "dvc-remote/files/md5/*",
+)
+"""Kinds of files that a fast test flips a bit of; the campaign takes all."""
+
+
+@pytest.fixture(scope="module")
+def campaign(
+    finished_run: tuple[Project, dict[str, Any], str], forked_runs: ForkedRuns, tmp_path_factory: pytest.TempPathFactory
+) -> Campaign:
+    """A finished run of its own, to be changed."""
+    folder = tmp_path_factory.mktemp("campaign")
+    shutil.copytree(finished_run[0].root, folder / "project")
+    made = Campaign(Project(folder / "project"), folder / "pristine", forked_runs)
+    code, _, stderr = forked_runs.run(made.project, *COMMANDS["verify"])  # which finds its files in their new place
+    assert code == 0, stderr
+    shutil.copytree(folder / "project", folder / "pristine")
+    return made
+
+
+@pytest.mark.parametrize("kind", CORE)
+def test_a_flipped_bit_is_noticed_by_the_next_run(campaign: Campaign, kind: str) -> None:
+    found = campaign.ask(kind, flipping(kind), f"core {kind}", ("run",))
+    assert found["run"] in ("named", "healed")
+
+
+@pytest.mark.parametrize("kind", ["labels of data/*/table.parquet", "stages/evaluate/*/record.json"])
+def test_a_value_with_its_checksums_put_right_is_noticed_by_the_next_run(campaign: Campaign, kind: str) -> None:
+    found = campaign.ask(kind, edits(campaign.project.root)[kind], f"core {kind}", ("run",))
+    assert found["run"] in ("named", "healed")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(0)
+def test_nothing_is_used_silently(campaign: Campaign) -> None:
+    """FLIPS and EDITS say how many are made, SEED which."""
+    flips, edited, seed = (int(os.environ.get(name, default)) for name, default in CAMPAIGN.items())
+    draw = random.Random(seed)
+    kinds = sorted(files_of(campaign.pristine))
+    for number in range(flips):
+        kind = kinds[number % len(kinds)]
+        campaign.ask(kind, flipping(kind), f"{seed} flip {number}", commands(number, draw))
+    known = edits(campaign.pristine)
+    for number in range(edited):
+        kind = sorted(known)[number % len(known)]
+        campaign.ask(f"edit: {kind}", known[kind], f"{seed} edit {number}", commands(number, draw))
+    print(campaign.table(), *campaign.silent, sep="\n")
+    assert campaign.silent == []
+
+
+CAMPAIGN = {"FLIPS": "60", "EDITS": "30", "SEED": "1"}
+
+
+def commands(number: int, draw: random.Random) -> tuple[str, ...]:
+    """What is asked after a change: mostly a run, since it reads most; training takes longest, so it is rare."""
+    return ("reproduce",) if number % 20 == 19 else (draw.choice(["run", "run", "predict", "serve", "verify"]),)
+
+
+def flipping(kind: str) -> Edit:
+    """Flip a bit of a file of a kind."""
+    return lambda root, draw: flip(draw.choice(files_of(root)[kind]), draw)
