@@ -280,6 +280,13 @@ def test_a_tag_that_was_changed_is_named(team: TeamProject):
     assert "tag headframe.predictions of models:/digits/1 was changed" in problems(team)["model files"]
 
 
+def test_a_metric_that_was_changed_in_mlflow_is_named(team: TeamProject):
+    promote_versions(team, 1)
+    MlflowClient(team.uri, team.uri).set_model_version_tag("digits", "1", "headframe.accuracy", "0.195")
+    message = problems(team)["model files"]
+    assert "tag headframe.accuracy of models:/digits/1 was changed: it is 0.195, but 0." in message
+
+
 def test_a_second_key_of_ones_own_is_no_second_person(team: TeamProject):
     service = PromotionService(team.service().promotion, Trust.of(TeamConfig()), team.uri, team.root)
     run_gates(team.version(1), service, team.keys["bert"])

@@ -118,7 +118,7 @@ def measure(  # noqa: PLR0917 - all that the figures are computed from
     table: Table,
     predictions: pa.Table,
     others: Mapping[str, pa.Table],
-    natural: Sequence[Component],
+    natural: Sequence[NaturalBaselineConfig],
     left_out: Sequence[int],
 ) -> tuple[EvaluationMetrics, dict[str, list[Slice]]]:
     """Measure predictions of test rows, as a whole and by slices, beside the natural baselines and others.

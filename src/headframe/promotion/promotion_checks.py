@@ -9,7 +9,12 @@ from headframe.ledger.entries import Entry, parse_time
 from headframe.ledger.rules import grounds
 from headframe.promotion.rules import PromotionRules, VersionIdentity, has_role, objections, valid_gate_entry
 from headframe.promotion.service import PromotionService, read_files, require_same
-from headframe.registry.compare_signed import read_signed_provenance, require_signed_bytes, require_signed_tags
+from headframe.registry.compare_signed import (
+    read_signed_provenance,
+    require_signed_bytes,
+    require_signed_metric,
+    require_signed_tags,
+)
 from headframe.registry.listing import artifact_reader
 from headframe.registry.versions import fetch_signature, signed_files
 from headframe.signing.trust import Signer
@@ -34,6 +39,7 @@ def champion_files(entry: Entry, service: PromotionService) -> VersionIdentity:
         require_same(version, files, entry)
         require_signed_tags(version, signed)
         provenance = read_signed_provenance(fetch(layout.PROVENANCE), version, signed)
+        require_signed_metric(version, provenance)
         name = layout.validation_report(provenance.data.validated.report)
         require_signed_bytes(fetch(name), "validated", name, version, signed)
     return files

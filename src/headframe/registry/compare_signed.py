@@ -33,6 +33,23 @@ def require_signed_tags(version: ModelVersion, signed: SignedModel) -> None:
             )
 
 
+def require_signed_metric(version: ModelVersion, provenance: Provenance) -> None:
+    """Check that the tags which show a version's primary metric show the one that was signed.
+
+    Raises:
+        Refused: one of them does not.
+    """
+    evaluated = provenance.evaluated
+    name = evaluated.primary_metric
+    signed = {tags.PRIMARY_METRIC: name, tags.metric(name): repr(evaluated.metrics[name].value)}
+    for tag, wanted in signed.items():
+        if version.tags.get(tag) != wanted:
+            raise Refused(
+                f"tag {tag} of {version.uri} was changed: it is {version.tags.get(tag)}, but {wanted} was signed; set "
+                "it back in MLflow, or restore the registry from a copy"
+            )
+
+
 def require_signed_digest(came: str, name: str, file: str, version: ModelVersion, signed: SignedModel) -> None:
     """Check that a file of the version's run is the one that was signed.
 
