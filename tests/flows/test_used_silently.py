@@ -22,7 +22,7 @@ CORE = (
     "stages/fit/*/history.json",
     "stages/fit/*/probe.parquet",
     "stages/fit/*/result.json",
-    "dvc-remote/files/md5/*",
+    "dvc-remote/files/md5/*/*",
 )
 """Kinds of files that a fast test flips a bit of; the campaign takes all."""
 

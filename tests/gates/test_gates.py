@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from fixtures import Made, evaluate, train
+from handmade import change_rows
 from mlflow import MlflowClient
 from statsmodels.stats.multitest import multipletests
 
@@ -636,7 +637,7 @@ def test_a_split_that_leaks_is_found_out(own: Made, world: fixtures.World, tmp_p
     for folder in (sms.data.split.table.folder, sms.trained.folder):
         shutil.copytree(sms.root / folder, own.root / folder, dirs_exist_ok=True)
     leaky = again(_leaky(replace(sms, root=own.root, uri=own.uri)), "leaky")
-    leaky.register()
+    leaky.register_unchecked()
     found = Arena(own.root, own.uri, {}).verdict("leakage", "sms_spam/1")
     assert (found.passed, found.verdict) == (False, "leaks")
     assert found.numbers["shared"] > 50
@@ -645,7 +646,7 @@ def test_a_split_that_leaks_is_found_out(own: Made, world: fixtures.World, tmp_p
     for folder in (series.data.split.table.folder, series.trained.folder):
         shutil.copytree(series.root / folder, own.root / folder, dirs_exist_ok=True)
     mixed = _leaky(replace(series, root=own.root, uri=own.uri), time=True)
-    replace(mixed, trained=train(mixed.plan, mixed.data, own.root, "mixed")).register()
+    replace(mixed, trained=train(mixed.plan, mixed.data, own.root, "mixed")).register_unchecked()
     found = Arena(own.root, own.uri, {}).verdict("leakage", "etth1/1")
     assert not found.passed
     assert "not earlier than the first test row" in found.reason
@@ -653,8 +654,8 @@ def test_a_split_that_leaks_is_found_out(own: Made, world: fixtures.World, tmp_p
 
 def test_a_model_that_learned_from_copies_for_its_features_is_refused(own: Made, world: fixtures.World):
     sms = replace(world.made["sms_spam"], root=own.root, uri=own.uri)
-    folder = sms.data.split.table.folder
-    shutil.copytree(world.root / folder, own.root / folder, dirs_exist_ok=True)
+    for folder in (sms.data.split.table.folder, str(Path(sms.data.validated.report).parent)):
+        shutil.copytree(world.root / folder, own.root / folder, dirs_exist_ok=True)
     for name, repeats in (("careful", False), ("careless", True)):
         settings = sms.plan.dataset.model_copy(update={"repeats": repeats})
         trained = train(sms.plan.model_copy(update={"dataset": settings}), sms.data, own.root, name)
@@ -978,10 +979,15 @@ def test_a_table_that_is_gone_is_restored_elsewhere_and_data_is_left_alone(digit
 def test_another_version_of_the_table_is_not_taken_for_the_right_one(digits: Made, world: fixtures.World):
     digits.register()
     place = digits.root / "data" / "digits"
+    here, asked = Arena(digits.root, digits.uri, {}), ("digits/1", None, {"leakage": gate("leakage")})
+    other = change_rows(place, Table.open(place).read().slice(1)).digest
+    with pytest.raises(DataError, match=f"data/digits is version {other[:12]} and it cannot be restored"):
+        here.judge(*asked)
     about = json.loads((place / "dataset.json").read_bytes())
-    (place / "dataset.json").write_text(json.dumps({**about, "digest": "0" * 64}), encoding="utf-8")
-    with pytest.raises(DataError, match="data/digits is version 000000000000 and it cannot be restored"):
-        Arena(digits.root, digits.uri, {}).judge("digits/1", None, {"leakage": gate("leakage")})
+    right = digits.data.split.table.digest
+    (place / "dataset.json").write_text(json.dumps({**about, "digest": right}), encoding="utf-8")
+    with pytest.raises(DataError, match="data/digits is damaged and it cannot be restored"):
+        here.judge(*asked)
 
 
 def test_a_version_of_somebody_else_is_not_judged(digits: Made):

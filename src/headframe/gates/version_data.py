@@ -32,10 +32,12 @@ class VersionData:
         root = self.records.request.root
         try:
             present = Table.open(root / "data" / name)
-        except HeadframeError:
-            present = None  # not collected on this machine, or damaged: a committed version decides
-        if present is not None and present.digest == expected:
-            return present
+        except HeadframeError as error:  # a committed version decides
+            state = "is damaged" if isinstance(error, DataError) else "is not there"
+        else:
+            if present.digest == expected:
+                return present
+            state = f"is version {present.digest[:12]}"
         from headframe.data_versions.versions import DataFolderVersions  # noqa: PLC0415 - imports dvc: a second
 
         try:
@@ -43,7 +45,6 @@ class VersionData:
         except Unavailable:
             raise
         except HeadframeError as error:
-            state = "is not there" if present is None else f"is version {present.digest[:12]}"
             raise DataError(
                 f"{self.records.request.version.uri} was measured on version {expected[:12]} of {name}, but "
                 f"data/{name} {state} and it cannot be restored ({error}); collect it here: "
