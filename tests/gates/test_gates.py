@@ -631,10 +631,15 @@ def _leaky(made: Made, **settings: Any) -> Made:
     )  # fmt: skip
 
 
+def reported(made: Made) -> str:
+    """The folder of the validation report."""
+    return str(Path(made.data.validated.report).parent)
+
+
 def test_a_split_that_leaks_is_found_out(own: Made, world: fixtures.World, tmp_path: Path):
     (own.root / "src" / "mine" / "split.py").write_text(LEAKY, encoding="utf-8")
     sms = world.made["sms_spam"]
-    for folder in (sms.data.split.table.folder, sms.trained.folder):
+    for folder in (sms.data.split.table.folder, sms.trained.folder, reported(sms)):
         shutil.copytree(sms.root / folder, own.root / folder, dirs_exist_ok=True)
     leaky = again(_leaky(replace(sms, root=own.root, uri=own.uri)), "leaky")
     leaky.register_unchecked()
@@ -643,7 +648,7 @@ def test_a_split_that_leaks_is_found_out(own: Made, world: fixtures.World, tmp_p
     assert found.numbers["shared"] > 50
     assert "test rows have contents that were learned from" in found.reason
     series = world.made["etth1"]
-    for folder in (series.data.split.table.folder, series.trained.folder):
+    for folder in (series.data.split.table.folder, series.trained.folder, reported(series)):
         shutil.copytree(series.root / folder, own.root / folder, dirs_exist_ok=True)
     mixed = _leaky(replace(series, root=own.root, uri=own.uri), time=True)
     replace(mixed, trained=train(mixed.plan, mixed.data, own.root, "mixed")).register_unchecked()
@@ -654,7 +659,7 @@ def test_a_split_that_leaks_is_found_out(own: Made, world: fixtures.World, tmp_p
 
 def test_a_model_that_learned_from_copies_for_its_features_is_refused(own: Made, world: fixtures.World):
     sms = replace(world.made["sms_spam"], root=own.root, uri=own.uri)
-    for folder in (sms.data.split.table.folder, str(Path(sms.data.validated.report).parent)):
+    for folder in (sms.data.split.table.folder, reported(sms)):
         shutil.copytree(world.root / folder, own.root / folder, dirs_exist_ok=True)
     for name, repeats in (("careful", False), ("careless", True)):
         settings = sms.plan.dataset.model_copy(update={"repeats": repeats})

@@ -4,8 +4,10 @@ import hashlib
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from fixtures import Made, World, changed_plan, in_child, moved, retrained, trust, twin
+from fixtures import Made, World, changed_plan, in_child, moved, package_of, retrained, trust, twin
 from mlflow import MlflowClient
 from pydantic import BaseModel
 
@@ -31,6 +33,7 @@ from headframe.registry.registrar import Registrar
 from headframe.registry.request import RegistrationRequest
 from headframe.registry.versions import is_intact, load_model, resolve
 from headframe.tracking import lineage
+from headframe.tracking.address import artifact_location
 
 
 @pytest.fixture(scope="module")
@@ -230,6 +233,23 @@ def test_a_version_whose_files_were_changed_is_no_longer_registered_until_they_a
     assert "; its files are written again" in caplog.text
     assert is_registered(first, TeamConfig(), digits.places)
     assert len(client.search_model_versions()) == 1
+
+
+def test_a_version_that_is_written_again_in_a_copy_of_the_project_has_the_same_bytes(digits: Made, tmp_path: Path):
+    database = digits.root / ".headframe" / "mlflow.db"
+    with closing(sqlite3.connect(database)) as connection, connection:  # as where it was not made from a template
+        connection.execute("UPDATE experiments SET artifact_location = ?", (f"{artifact_location(database)}/0",))
+    first = digits.register()
+    package, elsewhere = package_of("digits", digits.uri), tmp_path / "else" / "where"
+    shutil.copytree(digits.root, elsewhere)
+    copied = replace(digits, root=elsewhere, uri=f"sqlite:///{elsewhere / '.headframe' / 'mlflow.db'}")
+    damaged = elsewhere / package.relative_to(digits.root) / "MLmodel"
+    damaged.write_bytes(damaged.read_bytes() + b"\n")
+    assert copied.register() == first
+    before, after = ({file.relative_to(root): file.read_bytes() for file in root.rglob("*") if file.is_file()}
+                     for root in (package, damaged.parent))  # fmt: skip
+    assert after == before
+    assert not [name for name, content in after.items() if str(tmp_path).encode() in content]
 
 
 def test_of_a_version_that_is_not_there_nothing_is_known(digits: Made):
