@@ -187,6 +187,7 @@ def test_plans_are_frozen(repository: Project) -> None:
         ("dataset.contract.columns.digit.one_of=[]", ["digit.one_of: it lists no value, so no cell would do"]),
         ("+dataset.contract.columns.x={dtype: string, matches: '[a'}", ["x.matches: '[a' is no regular expression"]),
         ("+dataset.contract.columns.x={dtype: string, min_length: 5, max_length: 2}", ["x: min_length 5 is greater"]),
+        ("+dataset.contract.columns.x={dtype: tensor, shape: [99999, 99999]}", ["9,999,800,001 numbers a row"]),
         ("serving.host=''", ["serving.host='': expected text that is not empty"]),
         ("promotion.gates={}", ["promotion.gates={} changes nothing", "~promotion.gates.NAME"]),
         ("+promotion.gates.Big={_target_: headframe.gates.minimum.Minimum}", ["promotion.gates.Big='Big': expected a"]),

@@ -59,19 +59,24 @@ def test_a_missing_file_names_every_place_and_the_mirror_variable(tmp_path: Path
     assert caught.value.exit_code == 1
 
 
-def test_an_absolute_path_is_taken_as_it_is(tmp_path: Path) -> None:
-    file = put(tmp_path / "elsewhere" / "raw.bin", b"right")
-    assert (
-        fetch_raw_file("raw", SourceConfig(uri=f"file:{file}", sha256=RIGHT), tmp_path / "root", tmp_path / "mirror")
-        == file
-    )
-
-
-def test_a_path_with_dots_never_leads_out_of_cache_or_mirror(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["root", "root/.headframe/raw", "mirror"])
+@pytest.mark.parametrize("path", ["{0}/secret.bin", "../secret.bin", "a/../../secret.bin", "link.bin"])
+def test_no_source_leads_out_of_project_or_mirror(path: str, place: str, tmp_path: Path) -> None:
     put(tmp_path / "secret.bin", b"right")
-    (tmp_path / "mirror").mkdir()
-    with pytest.raises(HeadframeError, match="was not found"):
-        fetch_raw_file("raw", SourceConfig(uri="file:../secret.bin"), tmp_path / "root" / "deeper", tmp_path / "mirror")
+    (tmp_path / place).mkdir(parents=True)
+    (tmp_path / place / "link.bin").symlink_to(tmp_path / "secret.bin")
+    source = SourceConfig(uri=f"file:{path.format(tmp_path)}", sha256=RIGHT)
+    with pytest.raises(
+        ConfigurationError, match=r"leads out of the project; put the file|is a link out of .*; put the"
+    ):
+        fetch_raw_file("raw", source, tmp_path / "root", tmp_path / "mirror")
+
+
+def test_a_link_within_the_project_is_followed(tmp_path: Path) -> None:
+    put(tmp_path / "there" / "raw.bin", b"right")
+    (tmp_path / "here").symlink_to("there")
+    source = SourceConfig(uri="file:here/raw.bin", sha256=RIGHT)
+    assert fetch_raw_file("raw", source, tmp_path, None) == tmp_path / "here" / "raw.bin"
 
 
 def test_a_scheme_exists_because_its_module_exists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,10 +113,10 @@ def test_the_bundled_digits_are_found_without_importing_their_package(tmp_path: 
         assert np.loadtxt(stream, delimiter=",").shape == (1797, 65)
 
 
-@pytest.mark.parametrize("uri", ["package:../x.csv", "package:.", "package:/", "package:no package/x", "package:..."])
-def test_a_package_that_cannot_be_one_is_not_found(uri: str, tmp_path: Path) -> None:
-    with pytest.raises(HeadframeError, match="was not found; looked for: "):
-        fetch_raw_file("rows", SourceConfig(uri=uri), tmp_path, None)
+@pytest.mark.parametrize("path", ["headframe/../numpy/__init__.py", "../x.csv", ".", "/", "no package/x", "..."])
+def test_a_package_that_cannot_be_one_is_refused(path: str, tmp_path: Path) -> None:
+    with pytest.raises(HeadframeError, match=r"was not found; looked for: |leads out of the project"):
+        fetch_raw_file("rows", SourceConfig(uri=f"package:{path}"), tmp_path, None)
 
 
 def test_a_folder_in_the_place_of_a_file_is_named_as_such(tmp_path: Path) -> None:

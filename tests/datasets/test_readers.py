@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headframe.config.plan.data import ColumnContract, DatasetConfig
+from headframe.datasets.readers import base, lines
 from headframe.datasets.readers.base import ReadBatch, RejectedRow
 from headframe.datasets.readers.delimited import Delimited
 from headframe.datasets.readers.idx import Idx
@@ -310,3 +311,19 @@ def test_side_by_side_files_that_do_not_match_are_refused(tmp_path: Path, right:
 def test_parts_are_not_for_side_by_side_files(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"reader\.parts are for files with rows of their own"):
         side_by_side(tmp_path, "a,b\n", "c\n", parts={"left": "train"})
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"1,2\n" + b"3" * 2000, "line 2 is longer than"),
+        (b"1,2\n" + b",".join([b'"a\nb"'] * 500), "the row that begins in line 2 is longer than"),
+        (gzip.compress(b"1" * 10**6), "line 1 is longer than"),
+    ],
+)
+def test_a_line_without_an_end_is_refused_before_it_fills_the_memory(tmp_path, monkeypatch, content, words):
+    for module in (base, lines):
+        monkeypatch.setattr(module, "LONGEST_LINE", 1000)
+    (tmp_path / "rows.csv").write_bytes(content)
+    with pytest.raises(DataError, match=f"^rows: {words} 64 MiB, so it is no row; see whether it is the file"):
+        list(lines.rows_of("rows", tmp_path / "rows.csv", ",", quoted=True))

@@ -38,9 +38,10 @@ def processes(mark: str) -> list[psutil.Process]:
 
 
 def names(project: Project) -> set[str]:
-    """The files of a project, whatever MLflow calls its runs and models."""
+    """The files of a project, whatever depends on its place or on the ids that MLflow gives."""
     files = (path.relative_to(project.root).as_posix() for path in project.root.rglob("*") if path.is_file())
-    return {re.sub(r"\b(m-)?[0-9a-f]{32}\b", "ID", name) for name in files if "__pycache__" not in name}
+    drawn = r"\b(m-)?[0-9a-f]{32}\b|(?<=/index/)[0-9a-f]{64}|(?<=stages/promote/)\w{16}|(?<=stages/smoke-test/)\w{16}"
+    return {re.sub(drawn, "ID", name) for name in files if "__pycache__" not in name}
 
 
 def weights(project: Project) -> dict[str, str]:

@@ -2,12 +2,12 @@
 
 import importlib
 import logging
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from headframe.config.plan.data import SourceConfig
 from headframe.config.project import Project
 from headframe.config.targets.find_definition import scheme_module
-from headframe.datasets.sources.base import SourceScheme
+from headframe.datasets.sources.base import SourceScheme, path_within
 from headframe.digests import file_digest
 from headframe.errors import DataError, HeadframeError
 
@@ -27,7 +27,7 @@ def fetch_raw_file(name: str, source: SourceConfig, root: Path, mirror: Path | N
         mirror: a folder that holds the same relative paths; None where there is none.
 
     Raises:
-        ConfigurationError: there is no such scheme.
+        ConfigurationError: there is no such scheme, or the URI leads out of the project and the mirror.
         DataError: the file's sha256 is not the expected one.
         HeadframeError: there is no such file anywhere.
     """
@@ -71,11 +71,8 @@ def _places(source: SourceConfig, root: Path, mirror: Path | None) -> list[Path]
     module = scheme_module(source.uri)
     scheme, _, address = source.uri.partition(":")
     origin: SourceScheme = getattr(importlib.import_module(module), f"{scheme.capitalize()}Scheme")()
-    relative = PurePosixPath(address)
-    places = []
-    if not relative.is_absolute() and ".." not in relative.parts:  # else it would lead out of cache and mirror
-        places += [folder / relative for folder in (Project(root).raw, mirror) if folder is not None]
-    return [*places, *origin.locate(address, root)]
+    copies = [path_within(folder, address) for folder in (Project(root).raw, mirror) if folder is not None]
+    return [*copies, *origin.locate(address, root)]
 
 
 def _check(name: str, place: Path, expected: str | None) -> None:

@@ -1,6 +1,7 @@
 """Restore the recorded version of the data into the checkout's own `data/`, without touching the project's."""
 
 import logging
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -55,7 +56,10 @@ def restore_table(table: TableRecord, project: Path, root: Path) -> str:
 
 
 def link_raw_files(sources: Mapping[str, Any], project: Path, root: Path) -> None:
-    """Link raw files of a plan's sources that git does not track from the project into the checkout."""
+    """Bring raw files of a plan's sources that git does not track from the project into the checkout.
+
+    Hard links where the file system has them: a source is no link out of its project.
+    """
     for source in sources.values():
         relative = PurePosixPath(str(source["uri"]).partition(":")[2])
         if relative.is_absolute() or ".." in relative.parts:
@@ -64,4 +68,7 @@ def link_raw_files(sources: Mapping[str, Any], project: Path, root: Path) -> Non
             file, link = folder / relative, target_folder / relative
             if file.is_file() and not link.exists():
                 link.parent.mkdir(parents=True, exist_ok=True)
-                link.symlink_to(file)
+                try:
+                    os.link(file, link)
+                except OSError:  # another file system
+                    shutil.copyfile(file, link)

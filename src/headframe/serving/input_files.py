@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from headframe.config.plan.data import ROW_ID
 from headframe.config.targets.nearest import nearest
-from headframe.datasets.readers.base import ReadBatch, Reader, RejectedRow, open_text
+from headframe.datasets.readers.base import ReadBatch, Reader, RejectedRow, numbered_lines, open_text
 from headframe.datasets.readers.delimited import Delimited, text_reader
 from headframe.datasets.readers.lines import Row, rows_of
 from headframe.datasets.table import TABLE, Table
@@ -193,7 +193,7 @@ def _json_lines(path: Path, schema: pa.Schema, size: int) -> Rows:
     came: set[str] = set()
     start = 1
     with open_text(path) as lines:
-        numbered = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
+        numbered = ((number, line) for number, line in numbered_lines(path, lines) if line.strip())
         while chosen := list(islice(numbered, size)):
             records = [_record(path, number, line, schema) for number, line in chosen]
             came.update(*records)

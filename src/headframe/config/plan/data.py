@@ -1,6 +1,7 @@
 """The part of a plan that says what a data set is: sources, reader, columns, contract, split."""
 
 import re
+from math import prod
 from typing import Annotated, Any, ClassVar, Self
 from zoneinfo import available_timezones
 
@@ -21,6 +22,9 @@ def _exact(bound: float) -> float:
     """Return a bound as a float, as plans have always stored it, where a float can hold it; else as the int it is."""
     return bound if abs(bound) > EXACT_FLOAT else float(bound)
 
+
+LARGEST_TENSOR = 2**31 - 1
+"""Numbers of one cell, as Arrow counts them."""
 
 EXACT_FLOAT = 2**53
 """Whole numbers beyond it are not all floats of their own."""
@@ -109,6 +113,10 @@ class ColumnContract(Record):
     def _bounds_are_in_order(self) -> Self:
         _require_order("min", self.min, "max", self.max)
         _require_order("min_length", self.min_length, "max_length", self.max_length)
+        if self.shape is not None and prod(self.shape) > LARGEST_TENSOR:
+            raise ValueError(
+                f"shape {self.shape} is {prod(self.shape):,} numbers a row; Arrow takes {LARGEST_TENSOR:,}"
+            )
         return self
 
     @field_validator("dtype")

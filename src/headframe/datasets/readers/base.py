@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, cast
+from typing import IO, Any, BinaryIO, ClassVar, TypeVar, cast
 
 import pyarrow as pa
 from typing_extensions import override
@@ -29,7 +29,13 @@ FOREIGN = {
     rb"ARROW1\0|FEA1": "an Arrow file; write it as Parquet",
 }
 """How files begin that are no text in UTF-8, and what to do with them."""
+LONGEST_LINE = 64 * 2**20
+"""Characters, or bytes where they are no text yet, of a line, and of all lines of one row."""
 RAW_LENGTH = 2000  # characters of an unreadable row that are stored
+
+
+TOO_LONG = f"is longer than {LONGEST_LINE // 2**20} MiB, so it is no row; see whether it is the file that is meant"
+T = TypeVar("T", str, bytes)
 
 
 @dataclass(frozen=True)
@@ -122,6 +128,20 @@ def open_bytes(file: Path) -> Iterator[BinaryIO]:
             raise DataError(f"{file} is empty; a file with rows was expected")
         bytes_in = gzip.GzipFile(fileobj=plain) if start == GZIP else plain
         yield io.BufferedReader(_NamedStream(file, cast("BinaryIO", bytes_in)), READ_BYTES)
+
+
+def numbered_lines(what: object, stream: IO[T]) -> Iterator[tuple[int, T]]:
+    """Yield the lines of a stream with their numbers, from 1.
+
+    Raises:
+        DataError: one is longer than `LONGEST_LINE`, which no row is.
+    """
+    number = 0
+    while line := stream.readline(LONGEST_LINE + 1):
+        number += 1
+        if len(line) > LONGEST_LINE:
+            raise DataError(f"{what}: line {number} {TOO_LONG}")
+        yield number, line
 
 
 @contextmanager

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from headframe.datasets.readers.base import RAW_LENGTH, RejectedRow, open_text
+from headframe.datasets.readers.base import LONGEST_LINE, RAW_LENGTH, TOO_LONG, RejectedRow, numbered_lines, open_text
+from headframe.errors import DataError
 
 QUOTE = '"'
 SUSPICIOUS_LINES = 3
@@ -74,7 +75,7 @@ def rows_in(
     """Yield each row of UTF-8 text; see `rows_of`."""
     # A byte that is no UTF-8 becomes a lone surrogate, so that it spoils its own row and not the file.
     text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="\n")
-    lines = enumerate(text, start=1)
+    lines = numbered_lines(source, text)
     found: list[Row] | list[RejectedRow]
     try:
         for number, line in lines:
@@ -131,7 +132,11 @@ def _quoted(
 
     def needed() -> Iterator[str]:
         yield line
+        length = len(line)
         for _, following in lines:
+            length += len(following)
+            if length > LONGEST_LINE:
+                raise DataError(f"{source}: the row that begins in line {number} {TOO_LONG}")
             taken.append(following)
             yield following
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from typing_extensions import override
 
-from headframe.datasets.sources.base import SourceScheme
+from headframe.datasets.sources.base import SourceScheme, relative_path
 
 
 class PackageScheme(SourceScheme):
@@ -16,4 +16,4 @@ class PackageScheme(SourceScheme):
         package, _, rest = address.partition("/")
         found = importlib.util.find_spec(package) if package.isidentifier() else None
         homes = found.submodule_search_locations if found else None
-        return [Path(home, *filter(None, rest.split("/"))) for home in homes or ()]
+        return [Path(home) / relative_path(rest.strip("/")) for home in homes or ()]
