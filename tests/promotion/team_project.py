@@ -79,6 +79,7 @@ def make(root: Path) -> TeamProject:
             plan = fixtures.plan_for("digits", seed=number, team=team.config.model_dump(mode="json"))
             trained = fixtures.train(plan, data, team.root, f"number-{number}", steps=20 * number)
             evaluated = fixtures.evaluate(plan, trained, team.root)
+            evaluated = fixtures.measure_truly(plan, evaluated, trained, team.root)
             fixtures.Made(team.root, team.uri, plan, data, trained, evaluated).register()
     return team
 

@@ -75,6 +75,8 @@ def differing_figures(request: GateRequest) -> list[str]:
         measured, slices = measure(plan, records.task, rows.table, stored, {}, natural, left_out)
     files[METRICS]["baselines"].pop(PLANNED, None)
     again = {METRICS: measured.model_dump(mode="json"), SLICES: SlicesByColumn.dump_python(slices, mode="json")}
+    compared = again[METRICS]["baselines"]  # a baseline that was added to the code since is no figure of the version
+    again[METRICS]["baselines"] = {name: compared.get(name) for name in files[METRICS]["baselines"]}
     return [
         f"{layout.EVALUATION}/{name} of {request.version.uri}: {difference}"
         for name in files
