@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from headframe.tasks import statistics
-from headframe.tasks.statistics import SMALLEST, Bounds, Confusion, MeanProportion, Ranking, average, mean
+from headframe.tasks.rankings import mean_areas
+from headframe.tasks.statistics import SMALLEST, Bounds, Confusion, MeanProportion, mean
 
 TARGET = np.array([0, 0, 0, 1, 1, 2, 2, 2])
 GUESS = np.array([0, 0, 1, 1, 2, 2, 0, 2])
@@ -55,21 +56,18 @@ def test_accuracy_is_a_share_of_all_rows() -> None:
 
 
 def test_bounds_are_those_of_the_definition_and_count_the_rows_that_matter() -> None:
-    positive = TARGET == 0
-    ranking = Ranking(positive, np.linspace(0, 1, 8))
+    areas = mean_areas(TARGET, np.linspace([0, 1, 2], [1, 3, 0], 8), [0])
     scores = np.full((8, 3), 1 / 3)
     for found, low, high, rows in (
-        (ranking.roc_auc, 0.0, 1.0, [3, 5]),
-        (ranking.average_precision, 0.0, 1.0, [3]),
+        (areas["roc_auc"], 0.0, 1.0, [3, 5]),
+        (areas["average_precision"], 0.0, 1.0, [3]),
         (statistics.brier(TARGET, scores), 0.0, 2.0, [8]),
         (statistics.brier(TARGET[:5], scores[:5, :2]), 0.0, 1.0, [5]),
         (statistics.log_loss(TARGET, scores), 0.0, -np.log(SMALLEST), [8]),
-        (average([ranking.roc_auc, statistics.brier(TARGET, scores)]), 0.0, 1.5, [3, 5, 8]),
     ):
         assert isinstance(found.basis, Bounds)
         assert (found.basis.low, found.basis.high) == pytest.approx((low, high))
         assert [int(mask.sum()) for mask in found.basis.over] == rows
-    assert average([ranking.roc_auc, mean(np.ones(8))]).basis is None
 
 
 def test_a_loss_of_a_certain_and_wrong_row_is_finite() -> None:

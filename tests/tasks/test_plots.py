@@ -45,6 +45,7 @@ CASES = {
     "dollars": (lambda: classification(["<=50K $x$", ">50K $"]), {"confusion", "calibration", "curves"}),
     "ten": (lambda: classification(list(range(10))), {"confusion", "calibration", "curves"}),
     "many": (lambda: classification(list(range(30))), {"confusion", "calibration", "curves"}),
+    "too many": (lambda: classification(list(range(150))), {"confusion", "calibration", "curves"}),
     "chinese": (lambda: classification(["工学", "文学", "😀"]), {"confusion", "calibration", "curves"}),
     "forecast": (lambda: forecasting(["HUFL", "OT"]), {"forecasts", "errors"}),
     "chinese forecast": (lambda: forecasting(["油温"]), {"forecasts", "errors"}),

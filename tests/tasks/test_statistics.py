@@ -1,5 +1,6 @@
 """Statistics of draw counts against scikit-learn on the rows themselves, drawn as often."""
 
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -10,6 +11,7 @@ from sklearn import metrics as reference
 
 from headframe.evaluation.intervals import Resampling, draw_counts
 from headframe.tasks import statistics
+from headframe.tasks.rankings import mean_areas
 
 ROWS, CLASSES = 300, 4
 
@@ -41,6 +43,10 @@ def each(function, weights: np.ndarray, *columns: np.ndarray) -> np.ndarray:
         return np.array([function(*(np.repeat(one, count.astype(int)) for one in columns)) for count in weights.T])
 
 
+def area(name: str, positive: np.ndarray, score: np.ndarray) -> statistics.Statistic:
+    return mean_areas(positive.astype(int), np.stack([-score, score], axis=1), [1])[name]
+
+
 @pytest.mark.parametrize(
     ("statistic", "function", "columns"),
     [
@@ -57,12 +63,12 @@ def each(function, weights: np.ndarray, *columns: np.ndarray) -> np.ndarray:
         ),
         (lambda r: statistics.r2(r["value"], r["guess"]), reference.r2_score, ["value", "guess"]),
         (
-            lambda r: statistics.Ranking(r["positive"], r["score"]).roc_auc,
+            lambda r: area("roc_auc", r["positive"], r["score"]),
             reference.roc_auc_score,
             ["positive", "score"],
         ),
         (
-            lambda r: statistics.Ranking(r["positive"], r["score"]).average_precision,
+            lambda r: area("average_precision", r["positive"], r["score"]),
             reference.average_precision_score,
             ["positive", "score"],
         ),
@@ -93,12 +99,50 @@ def test_confusion_statistics_are_those_of_scikit_learn(rows, weights):
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
-def test_a_class_that_a_resample_lacks_is_left_out_of_averages_and_makes_areas_undefined():
+@pytest.mark.parametrize("classes", [3, 60])
+def test_areas_are_those_of_scikit_learn_for_few_and_for_many_classes(classes: int):
+    """Of many classes with few rows each, rows are counted for each row, and not for each class."""
+    generator = np.random.default_rng(4)
+    target = np.concatenate([np.arange(classes), generator.integers(0, classes, 90)])
+    scores = generator.integers(0, 9, (len(target), classes)) + 3.0 * (target[:, np.newaxis] == np.arange(classes))
+    found = mean_areas(target, scores, range(classes))
+    drawn = generator.integers(0, 3, (len(target), 5)).astype(float)
+    for weights in (np.ones((len(target), 1)), drawn):
+        for name, function in (
+            ("roc_auc", reference.roc_auc_score),
+            ("average_precision", reference.average_precision_score),
+        ):
+            expected = [
+                np.mean(
+                    [
+                        function(target == one, scores[:, one], sample_weight=counts)
+                        for one in range(classes)
+                        if counts[target == one].any()
+                    ]
+                )
+                for counts in weights.T
+            ]
+            np.testing.assert_allclose(found[name].evaluate(weights), expected, rtol=1e-12)
+
+
+def test_many_classes_take_no_memory_of_rows_times_classes_times_resamples():
+    """Counts of all classes at once would be 2 GB here."""
+    classes = 300
+    target = np.tile(np.arange(classes), 2)
+    areas = mean_areas(target, np.eye(classes)[target], range(classes))
+    weights = np.ones((len(target), 400))
+    tracemalloc.start()
+    assert areas["roc_auc"].evaluate(weights).tolist() == areas["average_precision"].evaluate(weights).tolist()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 60e6, f"{peak / 1e6:.0f} MB"
+
+
+def test_a_class_that_a_resample_lacks_is_left_out_of_averages():
     target, prediction = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
     counts = np.array([[1.0, 1.0, 0.0, 0.0]]).T
     assert statistics.Confusion(target, prediction, 2).balanced_accuracy.evaluate(counts) == [0.5]
-    area = statistics.Ranking(target == 1, np.array([0.1, 0.2, 0.8, 0.9])).roc_auc
-    assert np.isnan(area.evaluate(counts)).all()
+    assert np.isnan(area("roc_auc", target == 1, np.array([0.1, 0.2, 0.8, 0.9])).evaluate(counts)).all()
 
 
 def test_a_metric_without_a_formula_is_computed_on_each_resample_as_a_table(rows, weights):

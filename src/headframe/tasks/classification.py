@@ -16,7 +16,8 @@ from headframe.config.ranges import Share, TargetValue
 from headframe.errors import DataError, some
 from headframe.features.columns import is_text
 from headframe.tasks.base import Task, require_target, single_target
-from headframe.tasks.statistics import Confusion, Ranking, Reliability, Statistic, accuracy, average, brier, log_loss
+from headframe.tasks.rankings import mean_areas
+from headframe.tasks.statistics import Confusion, Reliability, Statistic, accuracy, brier, log_loss
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -204,9 +205,7 @@ class Classification(Task):
             found["precision"], found["recall"] = confusion.precision(positive), confusion.recall(positive)
             found["f1"] = confusion.f1(positive)
         if len(np.unique(target)) == len(self.classes_):
-            rankings = [Ranking(target == one, scores[:, one]) for one in self._ranked()]
-            found["roc_auc"] = average([each.roc_auc for each in rankings])
-            found["average_precision"] = average([each.average_precision for each in rankings])
+            found |= mean_areas(target, scores, self._ranked())
         return found
 
     def _ranked(self) -> list[int]:
@@ -223,14 +222,15 @@ class Classification(Task):
 
         target, predicted, scores = self._read(predictions)
         names = self.plot_names
+        chosen = plots.drawn_classes(target, predicted, len(names))
         drawn = {
-            "confusion": plots.confusion(target, predicted, names),
+            "confusion": plots.confusion(target, predicted, names, chosen),
             "calibration": plots.calibration(target == predicted, scores.max(axis=1)),
         }
         curves = {
             names[one]: (target == one, scores[:, one])
             for one in self._ranked()
-            if 0 < (target == one).sum() < len(target)
+            if one in chosen and 0 < (target == one).sum() < len(target)
         }
         if curves:
             drawn["curves"] = plots.curves(curves)

@@ -13,14 +13,37 @@ from headframe.tasks.statistics import BINS, Reliability
 FEW = 6  # up to this many classes the figures of a confusion matrix are in larger type
 MANY = 12  # more classes than this share one colour and get no entry of their own in a legend
 CROWDED = 20  # a confusion matrix of more classes shows colours without figures
+MOST_CLASSES = 100  # of more, plots show the `WORST_CLASSES` with most errors
+WORST_CLASSES = 30
 MOST_POINTS = 5000
 WINDOWS = 3
 MOST_VARIABLES = 7
 INSIDE = (0.1, 0.9)  # quantiles of the errors between which the band of a forecast lies
 
 
-def confusion(target: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> Figure:
-    """Draw a confusion matrix of class numbers (rows,); colours and percentages are proportions of the true class."""
+def drawn_classes(target: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Return the numbers of the classes that plots show: all, or of very many those with most wrong rows."""
+    if classes <= MOST_CLASSES:
+        return np.arange(classes)
+    wrong = np.bincount(target[target != predicted], minlength=classes)
+    return np.sort(np.argsort(-wrong, kind="stable")[:WORST_CLASSES])
+
+
+def confusion(target: np.ndarray, predicted: np.ndarray, names: Sequence[str], chosen: np.ndarray) -> Figure:
+    """Draw a confusion matrix; colours and percentages are proportions of the true class.
+
+    Args:
+        target: true classes, int (rows,).
+        predicted: likewise.
+        names: of all classes.
+        chosen: numbers of the classes that are drawn; all others are one.
+    """
+    title = "Confusion matrix: rows, % of true class"
+    if len(chosen) < len(names):
+        title = f"The {len(chosen)} of {len(names):,} classes with most errors: % of true class"
+        number = np.full(len(names), len(chosen))
+        number[chosen] = np.arange(len(chosen))
+        target, predicted, names = number[target], number[predicted], [*(names[each] for each in chosen), "others"]
     classes = len(names)
     counts = np.bincount(target * classes + predicted, minlength=classes**2).reshape(classes, classes)
     width = WIDTH if classes <= MANY else 6.4 if classes <= CROWDED else 10
@@ -30,7 +53,7 @@ def confusion(target: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -
     shown = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     labels = [short_label(name) for name in names]
     crowded = max(map(len, labels)) > max(3, 24 // classes)
-    style(axes, title="Confusion matrix: rows, % of true class", x="predicted class", y="true class")
+    style(axes, title=title, x="predicted class", y="true class")
     axes.grid(visible=False)
     size = SMALL if classes <= CROWDED else SMALL * CROWDED / classes
     axes.set_xticks(range(classes), labels, rotation=90 if crowded else 0, ha="center", fontsize=size)

@@ -9,7 +9,7 @@ Resamples show nothing where all of them are equal, for instance where no row is
 proportions of rows, or one that lies between known bounds, therefore declares it (`MeanProportion`, `Bounds`).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,7 +83,7 @@ def from_table(metric: Callable[[pa.Table], float], predictions: pa.Table) -> St
 def mean(values: np.ndarray, basis: Bounds | None = None) -> Statistic:
     """Average of the numbers of each row, (rows,) or (rows, ...)."""
     total, size = _sum(values), values[:1].size
-    return Statistic(lambda weights: _divide(total(weights), weights.sum(axis=0) * size), basis)
+    return Statistic(lambda weights: divide(total(weights), weights.sum(axis=0) * size), basis)
 
 
 def bounded_mean(values: np.ndarray, low: float, high: float) -> Statistic:
@@ -110,7 +110,7 @@ def r2(target: np.ndarray, prediction: np.ndarray) -> Statistic:
 
     def evaluate(weights: Weights) -> np.ndarray:
         residual, first, second = (term(weights) for term in terms)
-        return 1.0 - _divide(residual, second - _divide(first**2, weights.sum(axis=0)))
+        return 1.0 - divide(residual, second - divide(first**2, weights.sum(axis=0)))
 
     return Statistic(evaluate)
 
@@ -139,10 +139,10 @@ class Confusion:
     def __init__(self, target: np.ndarray, prediction: np.ndarray, classes: int) -> None:
         self._target, self._prediction = target, prediction
         hit = target == prediction
-        true, predicted = _groups(target, classes), _groups(prediction, classes)
-        right = _groups(target[hit], classes, np.flatnonzero(hit), len(hit))
+        true, predicted = group_sums(target, classes), group_sums(prediction, classes)
+        right = group_sums(target[hit], classes, np.flatnonzero(hit), len(hit))
         # Hits, true and predicted rows of each class, each (classes, resamples).
-        self._counts = _remember_last(lambda weights: (right @ weights, true @ weights, predicted @ weights))
+        self._counts = remember_last(lambda weights: (right @ weights, true @ weights, predicted @ weights))
 
     def recall(self, number: int) -> Statistic:
         """Proportion of the rows of a class that are predicted as it."""
@@ -153,7 +153,7 @@ class Confusion:
 
         def evaluate(weights: Weights) -> np.ndarray:
             hits, _, predicted = self._counts(weights)
-            return _divide(hits, predicted, otherwise=0.0)[number]
+            return divide(hits, predicted, otherwise=0.0)[number]
 
         return Statistic(evaluate, MeanProportion((self._hits(number, self._prediction == number),)))
 
@@ -167,7 +167,7 @@ class Confusion:
         """Mean recall of the classes that occur."""
         parts = tuple(self._of_true(number) for number in np.unique(self._target))
         return Statistic(
-            lambda weights: _mean_where(self._recalls(weights), self._counts(weights)[1] > 0), MeanProportion(parts)
+            lambda weights: mean_where(self._recalls(weights), self._counts(weights)[1] > 0), MeanProportion(parts)
         )
 
     @property
@@ -177,17 +177,17 @@ class Confusion:
 
         def evaluate(weights: Weights) -> np.ndarray:
             _, true, predicted = self._counts(weights)
-            return _mean_where(self._f1s(weights), true + predicted > 0)
+            return mean_where(self._f1s(weights), true + predicted > 0)
 
         return Statistic(evaluate, MeanProportion(parts, together=min(2, len(parts)), transform=_f1_of_jaccard))
 
     def _recalls(self, weights: Weights) -> np.ndarray:
         hits, true, _ = self._counts(weights)
-        return _divide(hits, true, otherwise=0.0)
+        return divide(hits, true, otherwise=0.0)
 
     def _f1s(self, weights: Weights) -> np.ndarray:
         hits, true, predicted = self._counts(weights)
-        return _divide(2 * hits, true + predicted, otherwise=0.0)
+        return divide(2 * hits, true + predicted, otherwise=0.0)
 
     def _of_true(self, number: int) -> Proportion:
         return self._hits(number, self._target == number)
@@ -204,18 +204,18 @@ def _f1_of_jaccard(jaccard: float) -> float:
     return 2 * jaccard / (1 + jaccard)
 
 
-def _mean_where(values: np.ndarray, counted: np.ndarray) -> np.ndarray:
-    return _divide((values * counted).sum(axis=0), counted.sum(axis=0))
+def mean_where(values: np.ndarray, counted: np.ndarray) -> np.ndarray:
+    """Return the means down the columns of what counts; NaN where nothing does."""
+    return divide(np.where(counted, values, 0.0).sum(axis=0), counted.sum(axis=0))
 
 
 class Ranking:
     """Metrics over all thresholds, from bool (rows,) positives and float (rows,) scores, higher for positive rows."""
 
     def __init__(self, positive: np.ndarray, score: np.ndarray) -> None:
-        self._positive = positive
         levels, level = np.unique(-score, return_inverse=True)
         positives, negatives = (
-            _groups(level[rows], len(levels), np.flatnonzero(rows), len(level)) for rows in (positive, ~positive)
+            group_sums(level[rows], len(levels), np.flatnonzero(rows), len(level)) for rows in (positive, ~positive)
         )
 
         def count(weights: Weights) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -223,30 +223,22 @@ class Ranking:
             return *at_score, *(np.cumsum(each, axis=0) for each in at_score)
 
         # Positive and negative rows at each distinct score, and down to it from the highest, each (scores, resamples).
-        self._counts = _remember_last(count)
+        self._counts = count
 
-    @property
-    def roc_auc(self) -> Statistic:
-        """Area under the ROC curve: the chance that a positive row scores above a negative one, ties counting half."""
+    def areas(self, weights: Weights) -> tuple[np.ndarray, np.ndarray]:
+        """Return the areas under both curves, (resamples,) each.
 
-        def evaluate(weights: Weights) -> np.ndarray:
-            positives, negatives, found, passed = self._counts(weights)
-            pairs = found[-1] * passed[-1]
-            above = passed - negatives / 2  # negatives above a positive row, and half of those at its score
-            return _divide(pairs - np.einsum("ij,ij->j", positives, above), pairs)
-
-        return Statistic(evaluate, Bounds(0.0, 1.0, (self._positive, ~self._positive)))
-
-    @property
-    def average_precision(self) -> Statistic:
-        """Precision at each threshold, weighted by the gain in recall, as scikit-learn defines it."""
-
-        def evaluate(weights: Weights) -> np.ndarray:
-            positives, _, found, passed = self._counts(weights)
-            precision = found / np.maximum(found + passed, 1)
-            return _divide((positives * precision).sum(axis=0), found[-1])
-
-        return Statistic(evaluate, Bounds(0.0, 1.0, (self._positive,)))
+        Under the ROC curve: the chance that a positive row scores above a negative one, ties counting half. Under
+        precision and recall: precision at each threshold, weighted by the gain in recall, as scikit-learn defines it.
+        """
+        positives, negatives, found, passed = self._counts(weights)
+        pairs = found[-1] * passed[-1]
+        above = passed - negatives / 2  # negatives above a positive row, and half of those at its score
+        precision = found / np.maximum(found + passed, 1)
+        return (
+            divide(pairs - np.einsum("ij,ij->j", positives, above), pairs),
+            divide((positives * precision).sum(axis=0), found[-1]),
+        )
 
 
 class Reliability:
@@ -254,7 +246,7 @@ class Reliability:
 
     def __init__(self, confidence: np.ndarray, correct: np.ndarray) -> None:
         number = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
-        self._rows = _groups(number, BINS)
+        self._rows = group_sums(number, BINS)
         self._confidence = self._rows.multiply(confidence).tocsr()
         self._correct = self._rows.multiply(correct.astype(np.float64)).tocsr()
 
@@ -270,19 +262,9 @@ class Reliability:
 
         def evaluate(weights: Weights) -> np.ndarray:
             rows, confidence, accuracies = self.bins(weights)
-            return _divide((rows * np.abs(confidence - accuracies)).sum(axis=0), rows.sum(axis=0))
+            return divide((rows * np.abs(confidence - accuracies)).sum(axis=0), rows.sum(axis=0))
 
         return Statistic(evaluate, Bounds(0.0, 1.0, (np.ones(self._rows.shape[1], dtype=bool),)))
-
-
-def average(parts: Sequence[Statistic]) -> Statistic:
-    """Average of several statistics; bounds are averaged too, where all have them."""
-    bounds = [part.basis for part in parts if isinstance(part.basis, Bounds)]
-    basis = None
-    if len(bounds) == len(parts):
-        low, high = np.mean([(each.low, each.high) for each in bounds], axis=0).tolist()
-        basis = Bounds(low, high, tuple(mask for each in bounds for mask in each.over))
-    return Statistic(lambda weights: np.mean([part.evaluate(weights) for part in parts], axis=0), basis)
 
 
 def _sum(values: np.ndarray) -> Callable[[Weights], np.ndarray]:
@@ -300,7 +282,7 @@ def _sum(values: np.ndarray) -> Callable[[Weights], np.ndarray]:
     return total
 
 
-def _groups(group: np.ndarray, groups: int, rows: np.ndarray | None = None, total: int | None = None) -> Any:
+def group_sums(group: np.ndarray, groups: int, rows: np.ndarray | None = None, total: int | None = None) -> Any:
     """Return the sparse 0/1 matrix (groups, rows) that sums weights by group; far faster than a dense product.
 
     `group` is that of each row, or of each of `rows`, which are then some of `total`.
@@ -309,7 +291,7 @@ def _groups(group: np.ndarray, groups: int, rows: np.ndarray | None = None, tota
     return sparse.csr_matrix((np.ones(len(which)), (group, which)), shape=(groups, total or len(group)))
 
 
-def _remember_last(function: Callable[[Weights], Any]) -> Callable[[Weights], Any]:
+def remember_last(function: Callable[[Weights], Any]) -> Callable[[Weights], Any]:
     """Return `function` with a memory of its last weights, since several metrics need the same counts."""
     last: list[Any] = [None, None]
 
@@ -321,5 +303,6 @@ def _remember_last(function: Callable[[Weights], Any]) -> Callable[[Weights], An
     return remembered
 
 
-def _divide(above: np.ndarray, below: np.ndarray, otherwise: float = np.nan) -> np.ndarray:
+def divide(above: np.ndarray, below: np.ndarray, otherwise: float = np.nan) -> np.ndarray:
+    """Divide; `otherwise` stands where the divisor is zero."""
     return np.divide(above, below, out=np.full(np.broadcast(above, below).shape, otherwise), where=below != 0)
