@@ -34,6 +34,7 @@ class Approval:
     reason: str
     time: str  # by the approver's clock
     expires: str  # until when it counts, by the same clock
+    ledger: str  # digest of the first entry of the ledger that it was given in; empty in old ones
     signer: Signer
     digest: str  # sha256 of the envelope
     envelope: str  # the signed statement
@@ -65,6 +66,7 @@ def read_approval(envelope: str, trust: Trust) -> Approval:
         )
     return Approval(
         **{name: content[name] for name in (*texts, "version")},
+        ledger=str(content.get("ledger", "")),
         signer=opened.signer,
         digest=envelope_digest(envelope),
         envelope=envelope,

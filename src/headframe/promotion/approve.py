@@ -55,6 +55,7 @@ def sign_approval(version: ModelVersion, reason: str, service: PromotionService,
         "reason": reason,
         "time": format_time(rules.time),
         "expires": format_time(rules.time + timedelta(days=service.promotion.approvals.days)),
+        "ledger": entries[0].digest,
         "id": secrets.token_hex(16),  # distinguishes a second approval in the same second from a copy
     }
     return sign_statement(APPROVAL, {name: gated.digests[name] for name in GATED_DIGESTS}, payload, key)
@@ -87,7 +88,7 @@ def record_approval(version: ModelVersion, envelope: str, service: PromotionServ
         rules = service.rules(files.author, entries)
         gated = _require_passed(version, entries, rules)
         require_same(version, files, gated)
-        problem = approval_problem(given, rules.time, gated, rules)
+        problem = approval_problem(given, rules.time, gated, rules, entries[0])
         recorded = [
             each.number for each in entries if each.kind == "approve" and each.payload["approval"] == given.envelope
         ]

@@ -230,7 +230,7 @@ def valid_approvals(entries: Sequence[Entry], gated: Entry, rules: PromotionRule
         if entry.number <= since:
             continue
         recorded = parse_time(entry.time)
-        why = "it was recorded before" if again else approval_problem(approval, recorded, gated, rules)
+        why = "it was recorded before" if again else approval_problem(approval, recorded, gated, rules, entries[0])
         if why is None:
             valid[approval.signer.key] = approval
         else:
@@ -238,9 +238,13 @@ def valid_approvals(entries: Sequence[Entry], gated: Entry, rules: PromotionRule
     return list(valid.values()), invalid
 
 
-def approval_problem(approval: Approval, recorded: datetime, gated: Entry, rules: PromotionRules) -> str | None:
-    """Return why an approval that was recorded at a time does not count; None where it does."""
+def approval_problem(
+    approval: Approval, recorded: datetime, gated: Entry, rules: PromotionRules, first: Entry
+) -> str | None:
+    """Return why an approval that was recorded at a time does not count in the ledger of a `first` entry, or None."""
     name = f"{gated.model}/{gated.version}"
+    if approval.ledger not in ("", first.digest):
+        return "it was given in another ledger"
     if (approval.model, approval.version) != (gated.model, gated.version):
         return f"it is for {approval.model}/{approval.version}, not for {name}"
     for subject, what in (("bundle", "model"), ("report", "gate report"), ("signature", "set of model files")):
