@@ -9,6 +9,7 @@ import sys
 import threading
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ import sqlalchemy as sa
 
 from headframe.cli.output import error_message
 from headframe.errors import HeadframeError
-from headframe.exhaustion import exhausted, quiet_when_exhausted
+from headframe.exhaustion import exhausted, full_disk, quiet_when_exhausted
 from headframe.ledger.database import LedgerDatabase
 from headframe.ledger.store import Ledger
 from headframe.tracking.database import require_database, tags_of_run
@@ -94,6 +95,17 @@ def test_a_database_without_room_for_a_page_is_a_full_disk(tmp_path):
             connection.exec_driver_sql("INSERT INTO t VALUES (zeroblob(100000))")
     engine.dispose()
     assert "the disk is full" in str(exhausted(raised.value))
+
+
+def test_a_disk_without_room_for_another_file_is_seen_by_its_numbers(tmp_path, monkeypatch):
+    assert full_disk(tmp_path) is None
+    found = os.statvfs(tmp_path)
+    for lacks in ({"f_bavail": 0}, {"f_favail": 0, "f_files": 9}):
+        fields = {name: getattr(found, name) for name in ("f_bavail", "f_favail", "f_files")} | lacks
+        monkeypatch.setattr(os, "statvfs", lambda _, fields=fields: SimpleNamespace(**fields))
+        assert str(full_disk(tmp_path)).startswith(f"the disk is full, or has no room for another file ({tmp_path})")
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=1, f_favail=0, f_files=0))  # as of btrfs
+    assert full_disk(tmp_path) is None
 
 
 def in_fork(limit: int, most: int, work) -> str:

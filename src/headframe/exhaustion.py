@@ -1,5 +1,7 @@
 """What a machine, or a limit on a process, ran out of, in one sentence whatever a library makes of it."""
 
+import errno
+import os
 import re
 import resource
 import sys
@@ -10,14 +12,14 @@ from pathlib import Path
 from headframe.errors import HeadframeError
 
 _FREE = "; the same command continues where this one stopped"
+_FULL = r"No space left on device|disk is full|[Qq]uota exceeded"
 _CAUSES = {
     r"CUDA out of memory": "the GPU ran out of memory; lower trainer.batch_size, or free it",
     r"can't start new thread": "no further thread can be started; raise the limits (ulimit -u, ulimit -v)",
     # As said by Python, libc, the dynamic linker, NumPy, Arrow, torch, C++ and, after one of these, CPython.
     r"[Cc]an(no|')t allocate|failed to map segment|unable to (allocate|mmap)|malloc of size|bad_alloc|[Oo]ut of memory"
     r"|not enough memory|error return without exception set|without setting an exception": "memory ran out{memory}",
-    r"No space left on device|disk is full|[Qq]uota exceeded": "the disk is full, or has no room for another file"
-    "{file}; free some space",
+    _FULL: "the disk is full, or has no room for another file{file}; free some space",
     r"File too large|[Ff]ile size limit": "a file grew beyond the limit on files{size}{file}; raise it (ulimit -f)",
     r"Too many open files": "too many files are open{open}; raise the limit (ulimit -n)",
 }
@@ -35,6 +37,14 @@ def exhausted(error: BaseException) -> HeadframeError | None:
             if re.search(pattern, text):
                 return _sentence(cause, chain)
     return None
+
+
+def full_disk(place: Path) -> HeadframeError | None:
+    """Return the sentence for a folder whose disk has no room left for a file; None where it has."""
+    disk = os.statvfs(place)
+    if disk.f_bavail and (disk.f_favail or not disk.f_files):
+        return None
+    return _sentence(_CAUSES[_FULL], [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(place))])
 
 
 def quiet_when_exhausted() -> None:

@@ -34,7 +34,7 @@ from headframe.data_versions.dvc_files import is_object
 from headframe.datasets.ingest import readable_write_errors
 from headframe.digests import umask, write_atomically
 from headframe.errors import HeadframeError, Unavailable
-from headframe.exhaustion import exhausted
+from headframe.exhaustion import exhausted, full_disk
 
 log = logging.getLogger(__name__)
 
@@ -215,6 +215,8 @@ class DvcStore:
         for names in (files, {name for name in lists if self._file(name).is_file()}):
             failed = self._repo.cloud.push([HashInfo("md5", name) for name in sorted(names)]).failed
             if failed:
+                if isinstance(remote.fs, LocalFileSystem) and (lack := full_disk(Path(remote.path))) is not None:
+                    raise lack
                 msg = f"the DVC remote refused {len(failed)} of {len(names)} files; look at it with: dvc remote list"
                 raise Unavailable(msg)
 

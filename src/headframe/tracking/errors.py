@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from headframe.environment import variable
 from headframe.errors import HeadframeError, Unavailable
-from headframe.exhaustion import exhausted
-from headframe.tracking.address import is_server
+from headframe.exhaustion import exhausted, full_disk
+from headframe.tracking.address import is_server, sqlite_file
 from headframe.tracking.credentials import PASSWORD, USER
 
 _REQUEST = re.compile(r"(?:endpoint /?api/|for url: \S+?/api/)[0-9.]+/(?:mlflow/)?(?P<what>[a-z-]+(?:/[a-z-]+)?)")
@@ -37,7 +37,7 @@ def readable_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        lack = None if is_server(uri) else exhausted(error)
+        lack = None if is_server(uri) else exhausted(error) or full_disk(sqlite_file(uri).parent)
         if lack is not None:
             raise HeadframeError(f"MLflow's database {uri} cannot be used: {lack}") from error
         raise request_error(uri, error.get_http_status_code(), str(error.message)) from error
