@@ -25,7 +25,7 @@ from headframe.config.project import Project
 from headframe.data_versions.dvc_files import DvcSettings
 from headframe.digests import Record
 from headframe.environment import keys_folder, variable
-from headframe.errors import HeadframeError
+from headframe.errors import HeadframeError, without_credentials
 from headframe.signing import keys
 from headframe.telemetry import OFF
 from headframe.tracking.address import is_server
@@ -58,7 +58,7 @@ class Check(Record):
 
 
 def _check(name: str, state: State, found: str, fix: str = "") -> Check:
-    return Check(name=name, state=state, found=found, fix=fix)
+    return Check(name=name, state=state, found=without_credentials(found), fix=fix)
 
 
 def check_all(root: Path) -> list[Check]:

@@ -4,6 +4,7 @@ Each carries one sentence - what came, what was expected, what to do - and the e
 command line ends with. Anything else that escapes is a fault of Headframe itself.
 """
 
+import re
 from collections.abc import Iterable
 from typing import ClassVar
 
@@ -13,6 +14,8 @@ LONGEST_NAME = 60
 
 LONGEST_VALUE = 200
 """Characters of a value that a message quotes."""
+
+_CREDENTIALS = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/:@]*):[^\s/@]+@", re.IGNORECASE)
 
 REFUSED = 4
 """Exit code of what ended as it should, with a decision against a model, and of `Refused`."""
@@ -89,6 +92,15 @@ def shown(value: object) -> str:
     """Return a value as a message quotes it, shortened: a plan may hold a whole list of classes."""
     text = repr(value)
     return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
+
+
+def without_credentials(text: str) -> str:
+    """Return a text in which addresses hold no password.
+
+    >>> without_credentials("https://anna:secret@host/path refused")
+    'https://anna:***@host/path refused'
+    """
+    return _CREDENTIALS.sub(r"\1:***@", text)
 
 
 def first_line(error: BaseException) -> str:

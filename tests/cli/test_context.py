@@ -32,3 +32,18 @@ def test_flows_of_another_version_are_a_sentence(
     assert "take over flows/ of a new one (headframe init FOLDER)" in message
     for name in [name for name in sys.modules if name.partition(".")[0] == "flows"]:
         monkeypatch.delitem(sys.modules, name)
+
+
+def test_addresses_lose_their_passwords_in_messages_and_logs(
+    project: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    from headframe.orchestration import log
+
+    address = "https://anna:hunter22@127.0.0.1:1/api"
+    monkeypatch.setenv("PREFECT_API_URL", address)
+    assert main(["ingest", "--project", str(project.root), "--json"]) == 1
+    log.warning("engine: Prefect at %s", address)
+    output = capsys.readouterr()
+    assert output.err.count("https://anna:***@127.0.0.1:1/api") == 2
+    assert '"error": "the Prefect API at https://anna:***@127' in output.out
+    assert "hunter22" not in output.err + output.out

@@ -6,7 +6,7 @@ import io
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from headframe.errors import ConfigurationError, HeadframeError
+from headframe.errors import ConfigurationError, HeadframeError, without_credentials
 from headframe.exhaustion import exhausted
 from headframe.signals import stop_message
 
@@ -103,6 +103,7 @@ def failure(
     message: str, code: int, *, finished: Sequence[BaseModel] = (), show: Callable[[], None] | None = None
 ) -> CommandResult:
     """Write an error to stderr and return it as a command's result; `show` prints what was `finished` before."""
+    message = without_credentials(message)
     sys.stderr.write(f"headframe: {message}\n")
     done = {"finished": finished} if finished else {}
     return CommandResult({"error": message, "exit_code": code, **done}, code=code, show=show)
@@ -118,8 +119,14 @@ def log_to_stderr() -> None:
     """Send progress to stderr, one plain line each."""
     import logging
 
+    class Formatter(logging.Formatter):
+        """The message alone, without passwords of addresses."""
+
+        def format(self, record: logging.LogRecord) -> str:
+            return without_credentials(super().format(record))
+
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(Formatter("%(message)s"))
     log = logging.getLogger("headframe")
     log.handlers = [handler]
     log.setLevel(logging.INFO)

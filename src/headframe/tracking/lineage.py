@@ -22,7 +22,7 @@ from headframe.config.plan.plan import VersionPlan
 from headframe.config.plan.serving import CodeConfig
 from headframe.digests import digest, file_digest
 from headframe.environment import variable
-from headframe.errors import HeadframeError, some
+from headframe.errors import HeadframeError, some, without_credentials
 from headframe.prediction.layout import encoder_states
 from headframe.records import Lineage
 from headframe.tracking import tags
@@ -244,4 +244,4 @@ def _processor() -> str:
 
 def flow_run() -> str:
     """Return the address, or else the id, of the flow run that this is part of; empty outside of one."""
-    return variable(FLOW_RUN) or os.environ.get("PREFECT__FLOW_RUN_ID", "")
+    return without_credentials(variable(FLOW_RUN) or "") or os.environ.get("PREFECT__FLOW_RUN_ID", "")
