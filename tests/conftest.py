@@ -128,7 +128,15 @@ def digits(world: World, tmp_path: Path) -> Made:
 
 
 @pytest.fixture
-def own(digits: Made, monkeypatch: pytest.MonkeyPatch) -> Iterator[Made]:
+def forked_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let isolated calls and trainings be forks of a program that has everything imported."""
+    from forked_programs import FORKING
+
+    monkeypatch.setattr("headframe.processes.subprocess", FORKING)
+
+
+@pytest.fixture
+def own(digits: Made, monkeypatch: pytest.MonkeyPatch, forked_programs: None) -> Iterator[Made]:
     """The same project with a trained network of its own, not registered yet."""
     import fixtures
 

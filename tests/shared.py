@@ -65,18 +65,24 @@ def made_once(name: str, make: Callable[[Path], Made]) -> Made:
 
 
 def connect_to_warm(service: str) -> TextIO:
-    """Connect to a service of the program that has everything imported; see `warm.py`."""
+    """Connect to a service of the program that has everything imported, for lines of text; see `warm.py`."""
+    with warm_socket(service) as connection:
+        stream = connection.makefile("rw")
+    atexit.register(stream.close)
+    return stream
+
+
+def warm_socket(service: str) -> socket.socket:
+    """Return a socket that is connected to a service of the program that has everything imported."""
     folder = made_once("warm", _start_warm)
     place = folder / f"{service}.socket"
     deadline = time.monotonic() + SECONDS_TO_IMPORT
     while not place.exists():
         assert time.monotonic() < deadline, (folder / "log").read_text()
         time.sleep(0.05)
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(str(place))
-        stream = connection.makefile("rw")
-    atexit.register(stream.close)
-    return stream
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(str(place))
+    return connection
 
 
 def _start_warm(folder: Path) -> Path:

@@ -7,25 +7,31 @@ with the process that began the tests.
 """
 
 import gc
+import importlib
 import os
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 
 TESTS = Path(__file__).resolve().parent
-sys.path[:1] = [str(TESTS / "flows"), str(TESTS / "training")]
+OWN = [str(TESTS), str(TESTS / "flows"), str(TESTS / "training")]
+sys.path[:1] = OWN
 import driver  # noqa: E402
+import forked_programs  # noqa: E402
 import kill_points  # noqa: E402
 
-sys.path.remove(str(TESTS / "training"))
+sys.path[: len(OWN)] = []
 
 
-def serve(place: Path, owner: int, respond: Callable[[str], str]) -> None:
+Respond = Callable[[str, list[int]], Iterator[str]]
+
+
+def serve(place: Path, owner: int, respond: Respond) -> None:
     """Fork for each connection, and let the fork respond to its lines, until the owner is gone."""
     gc.freeze()  # no child goes through what all of them have
     assert threading.active_count() == 1, "a fork would inherit locks of other threads"
@@ -46,29 +52,49 @@ def serve(place: Path, owner: int, respond: Callable[[str], str]) -> None:
                     answer(connection, respond)
 
 
-def answer(connection: socket.socket, respond: Callable[[str], str]) -> None:
+def answer(connection: socket.socket, respond: Respond) -> None:
     """Respond to each line that comes, then end this fork."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
-        with connection.makefile("rw") as stream:
-            for line in stream:
-                stream.write(respond(line) + "\n")
-                stream.flush()
+        for line, descriptors in requests(connection):
+            for response in respond(line, descriptors):
+                connection.sendall(response.encode() + b"\n")
+    except BrokenPipeError:
+        pass  # whoever asked is gone
     except BaseException:  # the fork must not go on as if it were its parent
         sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
     finally:
         os._exit(0)
 
 
+def requests(connection: socket.socket) -> Iterator[tuple[str, list[int]]]:
+    """Yield each line that comes, with the open files that come with it."""
+    line, descriptors = b"", []
+    while True:
+        part, files, _, _ = socket.recv_fds(connection, 1 << 16, 3)
+        if not part:
+            return
+        line, descriptors = line + part, descriptors + files
+        if line.endswith(b"\n"):
+            yield line.decode(), descriptors
+            line, descriptors = b"", []
+
+
+def train_or_call(line: str, descriptors: list[int]) -> Iterator[str]:
+    """Run a program that comes with its open files, or else a training as `driver.py` says."""
+    return forked_programs.respond(line, descriptors) if descriptors else iter([driver.respond(line)])
+
+
 def main(folder: Path, owner: int) -> None:
     os.chdir(TESTS.parent)
     driver.import_everything()
+    importlib.import_module("headframe.gates.predict")
     gc.freeze()
     if os.fork():
-        serve(folder / "trainings.socket", owner, driver.respond)
+        serve(folder / "trainings.socket", owner, train_or_call)
     else:
         kill_points.import_everything()
-        serve(folder / "runs.socket", owner, kill_points.respond)
+        serve(folder / "runs.socket", owner, lambda line, _: iter([kill_points.respond(line)]))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+from forked_programs import FORKING
+
+from headframe import processes
 from headframe.code_dependencies import code_dependencies
 from headframe.config.targets.find_definition import submodules
 from headframe.permissions import keep_private
@@ -155,6 +158,7 @@ def run(request: dict[str, Any]) -> int:
     os.chdir(request["root"])
     os.environ.update(request["environment"])
     tempfile.tempdir = None  # TMPDIR may be another one
+    processes.subprocess = FORKING  # type: ignore[attr-defined]
     if request["kill"]:
         arrange_kill(*request["kill"])
     from headframe.cli.main import main

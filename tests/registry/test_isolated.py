@@ -13,6 +13,11 @@ from headframe.registry.versions import load_model, model_files, resolve
 FLIPPED = NETWORK.replace("return self.layers(x)", "return -self.layers(x)")
 
 
+@pytest.fixture
+def forked_programs() -> None:
+    """Leave isolated calls the processes that they are for users."""
+
+
 def test_the_proof_is_of_the_code_that_was_packaged(own: Made, monkeypatch: pytest.MonkeyPatch):
     # A module beside the package is not packaged with it, yet stands on the path of whoever runs the project.
     (own.root / "src" / "constants.py").write_text("SIGN = 1\n", encoding="utf-8")
