@@ -144,7 +144,8 @@ def _untracked(root: Path, base: str, sources: Sequence[str]) -> tuple[list[str]
     staged = run_git(root, "diff", "--cached", "--name-only", "--diff-filter=A", "--relative", "-z", base, "--", ".")
     others = _names(run_git(root, "ls-files", "--others", "--exclude-standard", "-z", "--", "."))
     new = [name for name in others if any(fnmatchcase(name, pattern) for pattern in sources)]
-    left_out = [name for name in others if name not in new and name.startswith(_CODE_FOLDERS)]
+    beside_code = [name for name in others if name.startswith(_CODE_FOLDERS) and not name.endswith(".md")]
+    left_out = [name for name in beside_code if name not in new]
     return [*new, *(name for name in _names(staged) if (root / name).exists())], left_out
 
 
