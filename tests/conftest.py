@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
@@ -49,6 +50,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return WHOLE_RUNS.index(inside) if inside in WHOLE_RUNS else len(WHOLE_RUNS)
 
     items.sort(key=rank)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what the tests have imported out of all that looks for garbage, as statsmodels and pytest itself do."""
+    gc.freeze()
 
 
 def pytest_sessionfinish() -> None:
