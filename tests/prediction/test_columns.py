@@ -198,6 +198,12 @@ def test_an_object_has_each_key_once() -> None:
         parse_json(b"[")
 
 
+@pytest.mark.parametrize("values", [[1.5, True], pd.Series([1.5, True], dtype=object), np.array([True, 2], object)])
+def test_a_truth_value_is_no_number_whatever_holds_it(values: Any) -> None:
+    with pytest.raises(DataError, match=r"truth value|mixes types"):
+        to_column(values, pa.field("x", pa.float64()))
+
+
 def test_a_column_comes_once() -> None:
     require_unique(["a", "b", 1, None])
     with pytest.raises(DataError, match="column 'b' came twice; leave one of them out"):

@@ -149,6 +149,12 @@ WRONG: dict[str, tuple[str, str, bytes, type[Exception], str]] = {
         "sms_spam", "rows.jsonl", b'{"text": 3}\n', DataError, "column 'text' holds int64, but text was expected",
     ),
     "broken line": ("sms_spam", "rows.jsonl", b'{"text": "a"}\n{"text"\n', DataError, "line 2 is no JSON"),
+    "truth among pixels": (
+        "digits", "rows.jsonl", b'{"image": [' + b"[0,0,0,0,0,0,0,0]," * 7 + b"[0,0,0,0,0,0,0,true]]}\n", DataError,
+        "rows.jsonl: column 'image' holds a truth value in row 1, but numbers were expected",
+    ),
+    "no number": ("sms_spam", "rows.jsonl", b'{"text": NaN}\n', DataError, "line 1 is no JSON: NaN is no number"),
+    "key twice": ("sms_spam", "rows.jsonl", b'{"text": "a", "b": {"c": 1, "c": 1}}\n', DataError, "key 'c' came twice"),
     "list in a line": ("sms_spam", "rows.jsonl", b"[1]\n", DataError, "line 1 is no JSON object"),
     "empty file": ("sms_spam", "rows.csv", b"", DataError, "rows.csv is empty; rows were expected"),
     "header only": ("sms_spam", "rows.csv", b"text\n", DataError, "rows.csv holds no rows"),

@@ -250,6 +250,10 @@ def to_column(values: Any, field: pa.Field) -> pa.Array:
     """
     if isinstance(field.type, pa.FixedShapeTensorType) and not isinstance(values, pa.ExtensionArray):
         return _tensors(values, field)
+    if (
+        getattr(getattr(values, "dtype", None), "kind", "") == "O"
+    ):  # of pandas or NumPy, which may hold values of several types
+        values = values.tolist()
     try:
         given = values if isinstance(values, pa.Array) else _to_array(values)
     except UnicodeEncodeError as error:

@@ -130,8 +130,9 @@ def send_request(predictor: Predictor, version: ModelVersion, rows: pa.Table) ->
 
     from headframe.serving.app import make_app  # noqa: PLC0415 - only a smoke request needs it
 
-    transport = httpx.ASGITransport(make_app(predictor, version, max_rows=max(1, rows.num_rows)))
     content, headers = json.dumps(request_content(rows), default=str), {"content-type": "application/json"}
+    limits = {"max_rows": max(1, rows.num_rows), "max_bytes": len(content)}
+    transport = httpx.ASGITransport(make_app(predictor, version, **limits))
 
     async def send() -> httpx.Response:
         async with httpx.AsyncClient(transport=transport, base_url="http://model") as client:
