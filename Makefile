@@ -22,11 +22,12 @@ slow: $(INSTALLED) ## the tests that take minutes
 mutants: $(INSTALLED) ## changes of the code that no test notices; ROOMS=gates,ledger SAMPLE=40 SEED=1 choose them
 	$(BIN)/python tests/mutants.py $(if $(ROOMS),--rooms $(ROOMS)) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED))
 
-lint: $(INSTALLED) ## style, types, import contracts
+lint: $(INSTALLED) ## style, types, import contracts, known vulnerabilities of the lock
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python infra/audit.py
 
 lock: $(INSTALLED) ## rewrite constraints.txt
 	bash infra/install.sh lock

@@ -295,5 +295,8 @@ def _wait(root: Path, entries: Mapping[Name, _Entry]) -> None:
 def _failure(root: Path, name: Name, what: str) -> HeadframeError:
     path = _log_file(root, name)
     lines = [line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    ours = [line.partition(": ")[2] for line in lines if line.startswith(f"{HeadframeError.__module__}.")]
+    if ours:
+        return HeadframeError(f"{name} {what}: {ours[-1]}")
     quoted = " / ".join(lines[-_TAIL:]) or "nothing"
     return HeadframeError(f"{name} {what}; the end of {path.relative_to(root).as_posix()} says: {quoted}")
