@@ -3,11 +3,13 @@
 import os
 import random
 import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 from campaign import COMMANDS, Campaign, Edit, edits, files_of, flip
-from runs import ForkedRuns
+from leftovers import git
+from runs import ForkedRuns, forking_project
 
 from headframe.config.project import Project
 
@@ -34,8 +36,13 @@ def campaign(
     """A finished run of its own, to be changed."""
     folder = tmp_path_factory.mktemp("campaign")
     shutil.copytree(finished_run[0].root, folder / "project")
+    return begin(folder, forked_runs)
+
+
+def begin(folder: Path, forked_runs: ForkedRuns) -> Campaign:
+    """A campaign in `folder`, whose `project` is finished and may have been moved there."""
     made = Campaign(Project(folder / "project"), folder / "pristine", forked_runs)
-    code, _, stderr = forked_runs.run(made.project, *COMMANDS["verify"])  # which finds its files in their new place
+    code, _, stderr = forked_runs.run(made.project, *COMMANDS["verify"])
     assert code == 0, stderr
     shutil.copytree(folder / "project", folder / "pristine")
     return made
@@ -55,8 +62,15 @@ def test_a_value_with_its_checksums_put_right_is_noticed_by_the_next_run(campaig
 
 @pytest.mark.slow
 @pytest.mark.timeout(0)
-def test_nothing_is_used_silently(campaign: Campaign) -> None:
+def test_nothing_is_used_silently(forked_runs: ForkedRuns, tmp_path: Path) -> None:
     """FLIPS and EDITS say how many are made, SEED which."""
+    project = forking_project(tmp_path / "project")
+    (project.root / ".gitignore").write_text("/.headframe/\n/data/\n*.parquet\n")
+    for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "Begin"]):
+        git(project.root, *arguments)
+    code, _, stderr = forked_runs.run(project, *COMMANDS["run"])
+    assert code == 0, stderr
+    campaign = begin(tmp_path, forked_runs)
     flips, edited, seed = (int(os.environ.get(name, default)) for name, default in CAMPAIGN.items())
     draw = random.Random(seed)
     kinds = sorted(files_of(campaign.pristine))
