@@ -1,5 +1,6 @@
 """Measure a trained model on its test rows, and write down what was found."""
 
+import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -152,9 +153,10 @@ def _rows(root: Path, trained: Trained, split: str, table: Table, repeated: Sequ
     path = root / trained.folder / PREDICTIONS
     if not path.is_file():
         raise HeadframeError(f"{path} is missing; train again to write the predictions")
-    if file_digest(path) != trained.predictions:
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != trained.predictions:
         raise DataError(f"{path} was changed since training wrote it; train again")
-    predictions = pq.read_table(path)
+    predictions = pq.read_table(pa.BufferReader(content))
     rows = predictions.filter(pc.equal(predictions["split"], split))
     return append_contents(rows, table, repeated) if repeated else rows
 

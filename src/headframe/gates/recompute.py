@@ -9,7 +9,7 @@ import numpy as np
 
 from headframe.config.natural import natural_baselines
 from headframe.datasets.splits import SPLITS
-from headframe.digests import file_digest, load_json
+from headframe.digests import load_json
 from headframe.errors import Refused
 from headframe.evaluation.evaluation import measure
 from headframe.evaluation.layout import METRICS, SLICES
@@ -20,7 +20,7 @@ from headframe.gates.report import nearly_equal
 from headframe.gates.request import GateRequest
 from headframe.prediction.layout import copies_left_out
 from headframe.records import PLANNED
-from headframe.registry.compare_signed import require_signed_digest
+from headframe.registry.compare_signed import require_signed_bytes
 from headframe.registry.layout import bundle_in
 from headframe.tracking import layout
 
@@ -64,9 +64,8 @@ def differing_figures(request: GateRequest) -> list[str]:
         files = {}
         for name, signed in ((METRICS, "evaluated"), (SLICES, "slices")):
             file = f"{layout.EVALUATION}/{name}"
-            path = records.file(file)
-            require_signed_digest(file_digest(path), signed, file, request.version, records.signed)
-            files[name] = load_json(path.read_bytes())
+            content = records.file(file).read_bytes()
+            files[name] = load_json(require_signed_bytes(content, signed, file, request.version, records.signed))
         stored = rows.stored
         if not (records.task.horizon or plan.dataset.repeats):
             stored = append_contents(stored, rows.table, plan.dataset.inputs)

@@ -15,7 +15,6 @@ from headframe.config.build import build
 from headframe.config.plan.data import ROW_ID
 from headframe.datasets import hashing
 from headframe.datasets.table import Table
-from headframe.digests import file_digest
 from headframe.errors import ConfigurationError, DataError, Refused, some
 from headframe.evaluation.intervals import CONTENT, Resampling, block_length
 from headframe.evaluation.slices import append_contents, row_positions
@@ -24,7 +23,7 @@ from headframe.gates.copies import learned_copies
 from headframe.gates.predict import write_predictions
 from headframe.gates.version_data import VersionData
 from headframe.prediction.answers import differing_rows
-from headframe.registry.compare_signed import require_signed_digest
+from headframe.registry.compare_signed import require_signed_bytes
 from headframe.registry.isolated import call_with_model
 from headframe.tasks.base import Task
 from headframe.tracking import layout
@@ -71,9 +70,9 @@ class VersionRows:
             Refused: the file is not the one that was signed, or names a row twice.
             DataError: there is no such row.
         """
-        path = self.records.file(layout.PREDICTIONS)
-        require_signed_digest(file_digest(path), "predictions", layout.PREDICTIONS, self._version, self.records.signed)
-        rows = pq.read_table(path, filters=[("split", "=", self.split)])
+        content = self.records.file(layout.PREDICTIONS).read_bytes()
+        require_signed_bytes(content, "predictions", layout.PREDICTIONS, self._version, self.records.signed)
+        rows = pq.read_table(pa.BufferReader(content), filters=[("split", "=", self.split)])
         if not rows.num_rows:
             raise DataError(
                 f"the predictions of {self._version.uri} hold no {self.split} rows; check dataset.split and train again"
