@@ -29,7 +29,7 @@ from headframe.config.project import Project
 from headframe.data_versions.dvc_files import object_file, tracked_files
 from headframe.digests import file_digest
 
-OUTCOMES = ("not used", "healed", "named", "used silently")
+OUTCOMES = ("not used", "healed", "named", "used silently", "traceback")
 CHANGING = {"locks", "dvc", "mlflow.db", "ledger.db"}  # parts of .headframe that an undisturbed command writes to
 COMMANDS: dict[str, tuple[str, ...]] = {
     "run": ("run", *SMALL),
@@ -119,6 +119,7 @@ def edit_json(file: Path, draw: random.Random) -> None:
     """Change one value of a JSON file, and put right what its neighbours say of its sha256."""
     before = file_digest(file)
     content = json.loads(file.read_bytes())
+    content = content or {"x": 1}
     *way, last = draw.choice(leaves(content))
     inner = content
     for part in way:
@@ -229,8 +230,8 @@ class Campaign:
             changed = self._differing()
             found[command] = self._outcome(command, changed)
             self.count[what, command, found[command]] += 1
-            if found[command] == "used silently":
-                self.silent.append(f"{what} ({seed}), {command}: {sorted(changed)}")
+            if found[command] in ("used silently", "traceback"):
+                self.silent.append(f"{found[command]}: {what} ({seed}), {command}: {sorted(changed)}")
         return found
 
     def reference(self, command: str) -> tuple[Any, dict[str, str]]:
@@ -246,7 +247,8 @@ class Campaign:
         expected, kept = self.undisturbed[command]
         before = {path: path.read_bytes() for path in changed}
         code, document, stderr = self.forked.run(self.project, *COMMANDS[command])
-        assert "Traceback" not in stderr, stderr
+        if "Traceback" in stderr:
+            return "traceback"
         if code or _warned(stderr):
             return "named"
         root = self.project.root

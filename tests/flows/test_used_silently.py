@@ -73,15 +73,16 @@ def test_nothing_is_used_silently(forked_runs: ForkedRuns, tmp_path: Path) -> No
     campaign = begin(tmp_path, forked_runs)
     flips, edited, seed = (int(os.environ.get(name, default)) for name, default in CAMPAIGN.items())
     draw = random.Random(seed)
-    kinds = sorted(files_of(campaign.pristine))
-    for number in range(flips):
-        kind = kinds[number % len(kinds)]
-        campaign.ask(kind, flipping(kind), f"{seed} flip {number}", commands(number, draw))
-    known = edits(campaign.pristine)
-    for number in range(edited):
-        kind = sorted(known)[number % len(known)]
-        campaign.ask(f"edit: {kind}", known[kind], f"{seed} edit {number}", commands(number, draw))
-    print(campaign.table(), *campaign.silent, sep="\n")
+    kinds, known = sorted(files_of(campaign.pristine)), edits(campaign.pristine)
+    try:
+        for number in range(flips):
+            kind = kinds[number % len(kinds)]
+            campaign.ask(kind, flipping(kind), f"{seed} flip {number}", commands(number, draw))
+        for number in range(edited):
+            kind = sorted(known)[number % len(known)]
+            campaign.ask(f"edit: {kind}", known[kind], f"{seed} edit {number}", commands(number, draw))
+    finally:
+        print(campaign.table(), *campaign.silent, sep="\n")
     assert campaign.silent == []
 
 
