@@ -68,12 +68,13 @@ def start(team: TeamFolder, settings: Settings) -> float:
         ),
     )
     names = [f"{name}:{settings.port}" for name in ("localhost", "127.0.0.1", settings.host)]
+    origins = [*(f"http://{name}" for name in names), *(f"https://{name}" for name in settings.allow)]  # behind a proxy
     command = [
         sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth",
         "--host", settings.host, "--port", str(settings.port), "--workers", str(settings.workers),
         "--serve-artifacts", "--artifacts-destination", team.artifacts.as_uri(),
         "--allowed-hosts", ",".join(dict.fromkeys([*names, *settings.allow])),
-        "--cors-allowed-origins", ",".join(dict.fromkeys(f"http://{name}" for name in names)),
+        "--cors-allowed-origins", ",".join(dict.fromkeys(origins)),
         "--x-frame-options", "DENY", "--enable-workspaces",
     ]  # fmt: skip
     began = time.monotonic()

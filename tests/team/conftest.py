@@ -17,7 +17,7 @@ def team() -> Iterator[Servers]:
         pytest.skip("PostgreSQL is not installed (no initdb)")
     # Not in pytest's own folder, which PostgreSQL's user may not enter.
     folder = Path(tempfile.mkdtemp(prefix="headframe-team-"))
-    servers = Servers(folder, free_port(), free_port())
+    servers = Servers(folder, free_port(), free_port(), proxied=f"localhost:{free_port()}")
     try:
         servers.up()
         yield servers.with_people(PEOPLE)

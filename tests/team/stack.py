@@ -32,6 +32,7 @@ class Servers:
     port: int
     database_port: int
     people: dict[str, dict[str, str]] = field(default_factory=dict)
+    proxied: str = ""  # what clients of a proxy with TLS call MLflow
 
     @property
     def uri(self) -> str:
@@ -48,7 +49,7 @@ class Servers:
     def up(self, **more: str) -> str:
         code, _, output = self.type(
             "up", str(self.folder), "--port", str(self.port), "--database-port", str(self.database_port),
-            "--workers", "1", **more,
+            "--workers", "1", *(("--allow", self.proxied) if self.proxied else ()), **more,
         )  # fmt: skip
         assert code == 0, output
         return output

@@ -1,20 +1,33 @@
 """What a colleague with an account, or somebody without one, might send to a team's servers."""
 
+import asyncio
+import contextlib
 import json
 import math
 import re
+import ssl
+import threading
 import warnings
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
 import psycopg
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from team.stack import Servers
 
 from headframe.config.plan.promotion import PromotionConfig, TeamConfig
+from headframe.errors import HeadframeError
 from headframe.ledger.store import Ledger
 from headframe.signing.keys import own_key
 from headframe.signing.trust import Trust
+from headframe.tracking.client import make_client, require_access
+from headframe.tracking.errors import readable_errors
 
 pytestmark = pytest.mark.flow
 
@@ -68,8 +81,8 @@ def test_nothing_is_answered_without_a_password(team: Servers):
 def test_paths_lead_nowhere_else(name: str, team: Servers, run: tuple[str, str]):
     experiment, number = run
     of_run = f"run_uuid={number}&path="
-    ways_out = ("..%2f..%2fsecrets.json", "%2e%2e/%2e%2e/secrets.json", "..%252fsecrets.json")
-    ways_out += ("%2Fetc%2Fpasswd", "x%00y", "..%5c..%5csecrets.json")
+    ways_out = ("..%2f..%2fsecrets.json", "%2e%2e/%2e%2e/secrets.json", "..%252fsecrets.json", "%2Fetc%2Fpasswd")
+    folders = sorted(team.folder.iterdir())
     before = {path: path.read_bytes() for path in (team.folder / "secrets.json", team.folder / "auth.ini")}
     with client(team, name) as person:
         for way in ways_out:
@@ -82,6 +95,7 @@ def test_paths_lead_nowhere_else(name: str, team: Servers, run: tuple[str, str])
         for folder in ("..", "../..", "/", "/etc"):
             assert person.get(f"{ARTIFACTS}?path={folder}").status_code >= 400
     assert {path: path.read_bytes() for path in before} == before
+    assert sorted(team.folder.iterdir()) == folders
 
 
 @pytest.mark.parametrize(("name", "may"), [("anna", {"read", "write"}), ("ben", {"read", "write"}), ("cleo", {"read"})])
@@ -116,7 +130,7 @@ SQL = ["x'; DROP TABLE entries; --", 'x"; DELETE FROM entries; --', "x' OR '1'='
 
 
 @pytest.mark.parametrize("name", SQL)
-def test_a_name_with_sql_is_a_name(name: str, team: Servers, tmp_path, monkeypatch: pytest.MonkeyPatch):
+def test_a_name_with_sql_is_a_name(name: str, team: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HEADFRAME_LEDGER", team.people["anna"]["HEADFRAME_LEDGER"])
     ledger = Ledger.open(PromotionConfig(model="x", policy="team", gates={}), tmp_path)
     ledger.append(name, "reject", 1, {"digests": {"model": "0" * 64}, "reason": name}, own_key(), after=0)
@@ -169,3 +183,70 @@ def test_pages_of_the_server_are_not_framed_and_send_no_passwords(team: Servers,
         sent = json.dumps(anna.get("/api/2.0/mlflow/users/get", params={"username": "anna"}).json())
     assert "scrypt" not in sent
     assert "password" not in sent
+
+
+@pytest.fixture
+def tls(team: Servers, tmp_path: Path) -> Iterator[Path]:
+    """A proxy that ends TLS before MLflow; gives the certificate."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    made = made.serial_number(1).not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+    made = made.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    certificate, file = made.sign(key, SHA256()), tmp_path / "tls.pem"
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file.write_bytes(private + certificate.public_bytes(Encoding.PEM))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while part := await reader.read(2**16):
+                writer.write(part)
+                await writer.drain()
+        writer.close()
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        back, on = await asyncio.open_connection("127.0.0.1", team.port)
+        await asyncio.gather(copy(reader, on), copy(back, writer))
+
+    loop = asyncio.new_event_loop()
+    server = loop.run_until_complete(
+        asyncio.start_server(pass_on, "127.0.0.1", int(team.proxied.partition(":")[2]), ssl=context)
+    )
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield file
+    asyncio.run_coroutine_threadsafe(_close(server), loop).result(10)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+async def _close(server: asyncio.Server) -> None:
+    server.close()
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in rest:
+        task.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)
+
+
+def test_behind_tls_programs_and_pages_work_and_another_certificate_is_refused(
+    team: Servers, tls: Path, monkeypatch: pytest.MonkeyPatch
+):
+    uri = f"https://{team.proxied}"
+    for variable, value in team.people["anna"].items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    require_access(uri)
+    with pytest.raises(HeadframeError, match="CERTIFICATE_VERIFY_FAILED"), readable_errors(uri):
+        make_client(uri).search_experiments()
+    monkeypatch.setenv("MLFLOW_TRACKING_SERVER_CERT_PATH", str(tls))
+    assert make_client(uri).search_experiments()
+    auth = tuple(team.people["anna"][name] for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"))
+    with httpx.Client(base_url=uri, auth=auth, trust_env=False, verify=ssl.create_default_context(cafile=tls)) as page:
+        path = "/ajax-api/2.0/mlflow/experiments/search"
+        assert page.post(path, json={"max_results": 1}, headers={"Origin": uri}).status_code == 200
+        assert page.post(path, json={"max_results": 1}, headers={"Origin": "https://evil.example"}).status_code == 403
