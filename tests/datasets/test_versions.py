@@ -1,6 +1,8 @@
 """Versions through DVC: nothing is rewritten for nothing, nothing damaged is handed out."""
 
 import errno
+import hashlib
+import json
 import logging
 import os
 import shutil
@@ -158,6 +160,29 @@ def test_a_version_comes_back_from_the_remote_alone(root: Path, people: People) 
     shutil.rmtree(root / ".headframe" / "dvc")
     (root / ".headframe" / "versions.jsonl").unlink()
     assert DataFolderVersions(root).restore("people", old).digest == old
+
+
+def test_a_list_that_others_put_into_the_remote_writes_nothing_elsewhere(root: Path, people: People) -> None:
+    old = put(people, root)
+    DataFolderVersions(root).commit("old")
+    stolen = root.parent / "startup.py"
+    files = {f"people/{file.name}": object_of(file, root) for file in (root / "data" / "people").iterdir()}
+    files["people/" + "../" * 20 + str(stolen).lstrip("/")] = files["people/dataset.json"]
+    entries = [{"md5": "".join(file.parts[-2:]), "relpath": name} for name, file in sorted(files.items())]
+    raw = json.dumps(entries).encode()
+    name = f"{hashlib.md5(raw).hexdigest()}.dir"
+    shutil.rmtree(root / ".dvc" / "cache")
+    (root / ".headframe" / "versions.jsonl").unlink()
+    remote = root / ".headframe" / "dvc-remote" / "files" / "md5"
+    for honest in remote.glob("*/*.dir"):
+        honest.unlink()
+    (remote / name[:2]).mkdir(exist_ok=True)
+    (remote / name[:2] / name[2:]).write_bytes(raw)
+    with pytest.raises(
+        DataError, match=r"^a list in cache or remote names '\.\./.*startup.py', which is no file in a data"
+    ):
+        DataFolderVersions(root).restore("people", old)
+    assert not stolen.exists()
 
 
 def test_an_unknown_digest_is_said(root: Path, people: People) -> None:

@@ -223,10 +223,14 @@ def _write_files(store: DvcStore, files: Listing, folder: Path) -> Table:
     """Write the files of one data set to a new folder, and verify the table.
 
     Raises:
-        DataError: a file is damaged or missing.
+        DataError: a file is damaged or missing, or lies elsewhere: who writes to the remote may name any.
     """
     folder.mkdir(parents=True)
     for name, md5 in files.items():
+        if Path(name).name != name:
+            raise DataError(
+                f"a list in cache or remote names {name!r}, which is no file in a data set's folder; remove it"
+            )
         found = store.intact_object(md5)
         if found is None:
             msg = f"{name} ({md5}) is damaged or missing in cache and remote, so this version cannot be restored"
