@@ -129,6 +129,17 @@ def test_a_damaged_list_of_versions_names_the_line(root: Path, people: People) -
         versions.versions()
 
 
+def test_a_line_that_names_another_digest_than_was_stored_is_found(root: Path, people: People) -> None:
+    digest = put(people, root)
+    versions = DataFolderVersions(root)
+    versions.commit()
+    listed = root / ".headframe" / "versions.jsonl"
+    listed.write_text(listed.read_text().replace(digest, digest[::-1]))
+    pattern = rf"line 1 says version {digest[::-1][:12]} of people, but it is {digest[:12]}; delete that line"
+    with pytest.raises(DataError, match=pattern):
+        versions.versions()
+
+
 def test_everything_reaches_the_remote(root: Path, people: People) -> None:
     put(people, root)
     DataFolderVersions(root).commit()

@@ -125,6 +125,17 @@ def object_file(store: Path, md5: str) -> Path:
     return store / "files" / "md5" / md5[:2] / md5[2:]
 
 
+def table_digests(store: Path, name: str) -> dict[str, str]:
+    """Return the digest of each data set's table in a version, as far as a cache or remote has what says it, whole."""
+    listing, found = object_file(store, name), {}
+    for entry in json.loads(listing.read_bytes()) if listing.is_file() and is_object(listing, name) else ():
+        dataset, _, file = entry["relpath"].partition("/")
+        about = object_file(store, entry["md5"])
+        if file == "dataset.json" and about.is_file() and is_object(about, entry["md5"]):
+            found[dataset] = str(json.loads(about.read_bytes())["digest"])
+    return found
+
+
 def is_object(file: Path, md5: str) -> bool:
     """Return whether a file of a cache or remote hashes to the name that it has there."""
     with file.open("rb") as stream:

@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from headframe.config.project import Project
+from headframe.data_versions.dvc_files import DvcSettings, table_digests
 from headframe.data_versions.dvc_store import DvcStore, Listing, name_of, open_store
 from headframe.datasets.ingest import dataset_lock, readable_write_errors
 from headframe.datasets.table import METADATA, Table
@@ -75,17 +76,22 @@ class DataFolderVersions:
         """Return the versions that were stored on this machine, oldest first.
 
         Raises:
-            DataError: a line of the list is damaged.
+            DataError: a line of the list is damaged, or contradicts what DVC's cache holds of that version.
         """
         if not self._log.is_file():
             return []
-        found = []
+        found, cache = [], DvcSettings.read(self.project.root, skip_unreadable=True).cache
         for number, line in enumerate(self._log.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
             try:
                 found.append(DataFolderVersion.model_validate_json(line))
             except ValidationError:
                 msg = f"{self._log}, line {number} is no version but {line[:80]!r}; delete that line"
                 raise DataError(msg) from None
+            for dataset, digest in table_digests(cache, found[-1].data).items():
+                listed = found[-1].datasets.get(dataset, digest)
+                if listed != digest:
+                    msg = f"{self._log}, line {number} says version {listed[:12]} of {dataset}, but it is {digest[:12]}"
+                    raise DataError(f"{msg}; delete that line")
         return found
 
     def status(self) -> dict[str, str]:
