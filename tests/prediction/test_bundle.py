@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -382,6 +383,22 @@ def test_an_estimator_file_calls_no_function_and_holds_what_the_plan_names(tmp_p
         _rewritten(tmp_path / "bundle", lambda manifest: None)
         with pytest.raises(DataError, match=words):
             load_predictor(tmp_path / "bundle")
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        (b"0" * 2**27, r"would unpack to 134,217,728 bytes, as no estimator does; it is not loaded"),
+        (b"[" * 100_000 + b"]" * 100_000, "is no estimator that this version can read"),
+    ],
+)
+def test_an_archive_that_would_fill_the_memory_is_not_unpacked(schema: bytes, words: str, tmp_path: Path) -> None:
+    CASES["ridge"]().save(tmp_path / "bundle")
+    with zipfile.ZipFile(tmp_path / "bundle" / "estimator.skops", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("schema.json", schema)
+    _rewritten(tmp_path / "bundle", lambda manifest: None)
+    with pytest.raises(DataError, match=f"estimator.skops {words}"):
+        load_predictor(tmp_path / "bundle")
 
 
 def test_saving_replaces_what_was_there(tmp_path: Path) -> None:

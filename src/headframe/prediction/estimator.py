@@ -17,6 +17,9 @@ from headframe.features.base import Encoded, finite
 TRUSTED = "sklearn."
 """The package whose classes an estimator file may name, besides the types that skops itself knows to be safe."""
 
+MOST_UNPACKED = 200
+"""Times the size of an archive; DEFLATE reaches about 1,000."""
+
 ARCHIVE_DATE = (1980, 1, 1, 0, 0, 0)
 """The date of every file in an archive, so that equal estimators give equal bytes."""
 
@@ -161,16 +164,27 @@ def read_estimator(path: Path, expected: type) -> Any:
     import skops.io  # noqa: PLC0415 - see `write_estimator`
 
     try:
+        _require_bounded(path)
         types = skops.io.get_untrusted_types(file=path)
         foreign = _foreign(types)
         if foreign:
             raise DataError(f"{path.name} names {foreign[0]}, which is no class of scikit-learn; it is not loaded")
         estimator = skops.io.load(path, trusted=types)
-    except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
+    except (zipfile.BadZipFile, KeyError, TypeError, ValueError, RecursionError) as error:
         raise DataError(f"{path.name} is no estimator that this version can read: {error}") from error
     if type(estimator) is not expected:
         raise DataError(f"{path.name} holds a {type(estimator).__name__}, but its model is a {expected.__name__}")
     return estimator
+
+
+def _require_bounded(path: Path) -> None:
+    """Raise a DataError for an archive that would unpack to much more than any estimator's does."""
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(
+            entry.file_size for entry in archive.infolist()
+        )  # `zipfile` reads no more than an entry declares
+    if unpacked > MOST_UNPACKED * path.stat().st_size + 2**26:
+        raise DataError(f"{path.name} would unpack to {unpacked:,} bytes, as no estimator does; it is not loaded")
 
 
 def _foreign(types: list[str]) -> list[str]:
