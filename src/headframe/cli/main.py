@@ -26,7 +26,7 @@ examples:
   headframe serve digits@champion
 
 exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 data contract broken,
-            4 gate refused (of several runs: all were), 5 not reproduced
+            4 gate refused (of several runs: all were), 5 not reproduced, 130 interrupted, 143 ended by SIGTERM
 """
 
 
