@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import shutil
+import sqlite3
 import sys
 import traceback
 from collections.abc import Callable
@@ -25,6 +26,8 @@ from mlflow import MlflowClient
 from mlflow.store.db import utils
 from shared import made_once
 from sklearn.linear_model import LogisticRegression
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from headframe.config.build import build
 from headframe.config.plan.data import ROW_ID
@@ -59,6 +62,15 @@ utils._get_latest_schema_revision = lru_cache(maxsize=1)(utils._get_latest_schem
 
 # MLflow holds a model's requirements against what is installed, and parses the metadata of each of them anew.
 importlib_metadata.version = lru_cache(maxsize=512)(importlib_metadata.version)
+
+
+def without_sync(connection: Any, _: object) -> None:
+    """Let SQLite not wait for the disk, as the PostgreSQL of the tests does not: they kill programs, not machines."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous=OFF")
+
+
+event.listen(Engine, "connect", without_sync)
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
