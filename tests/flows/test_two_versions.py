@@ -18,9 +18,10 @@ from headframe.config.load import load_plan
 from headframe.config.project import Project
 from headframe.datasets.ingest import ingest
 from headframe.places import Places
+from headframe.training.launchers.base import Launcher
 
 
-class Swapping:
+class Swapping(Launcher):
     '''Collects the version `many`, as another run would, right before or right after a training.'''
 
     def __init__(self, moment):
