@@ -296,6 +296,11 @@ def _tensors(values: Any, field: pa.Field) -> pa.Array:
     shape = tuple(field.type.shape)
     value_type = field.type.value_type.to_pandas_dtype()
     wanted = f"column {field.name!r} needs cells of shape {shape}"
+    shapes = {_outline(cell) for cell in values if isinstance(cell, list)} if isinstance(values, list) else set()
+    if len(shapes) > 1:
+        raise DataError(f"{wanted}, all of one shape")
+    if shapes and _axes(came := shapes.pop()) != _axes(shape):
+        raise DataError(f"{wanted}, but came {str(came)[:SHOWN]}")  # before NumPy looks at each entry
     try:
         given = np.asarray(values if isinstance(values, np.ndarray) else list(values))
         if given.dtype == object:
@@ -326,6 +331,15 @@ def _require_numbers(cells: list[Any], name: str) -> None:
             entries = [*chain.from_iterable(entries)]
         if bool in set(map(type, entries)):
             raise RowError(f"column {name!r} holds a truth value", row, ", but numbers were expected")
+
+
+def _outline(cell: Any) -> tuple[int, ...]:
+    """Return the shape of nested lists as their first entries have it."""
+    sizes = []
+    while isinstance(cell, list):
+        sizes.append(len(cell))
+        cell = cell[0] if cell else None
+    return tuple(sizes)
 
 
 def _axes(shape: Sequence[int]) -> list[int]:

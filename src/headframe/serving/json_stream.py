@@ -11,7 +11,7 @@ from headframe.errors import DataError
 from headframe.prediction.schema import STRICT, json_type, refuse_repeated
 
 PIECE = 2**16
-"""Bytes that are decoded at first, and twice as many each time that a value needs more."""
+"""Bytes that are decoded at first, and sixteen times as many each time that a value needs more and is parsed again."""
 
 TAIL = 16
 """Characters at the end of what was decoded in which an error may come from what follows."""
@@ -159,7 +159,7 @@ class JsonStream:
             return False
         piece = self._body[self._decoded : self._decoded + self._piece]
         self._decoded += len(piece)
-        self._piece *= 2
+        self._piece *= 16
         try:
             text = self._decode(piece, self._decoded >= len(self._body))
         except UnicodeDecodeError as error:

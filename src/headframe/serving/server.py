@@ -1,5 +1,6 @@
 """A registered model as a service over HTTP, in MLflow's scoring protocol."""
 
+import gc
 import logging
 import signal
 import socket
@@ -60,6 +61,7 @@ def serve(
         log.info("%s version %d serves %s/invocations (stop: Ctrl-C)", version.model, version.number, where)
         # uvicorn stops gracefully and then raises the signal again, which would end this process as if by accident.
         before = signal.signal(signal.SIGTERM, lambda *_: None)
+        gc.freeze()  # else Python would go through all that was loaded, a second, whenever a request makes many objects
         try:
             make_server(app, settings).run(sockets=[listening])
         except KeyboardInterrupt:
