@@ -18,9 +18,11 @@ from headframe.config.plan.data import ROW_ID
 from headframe.config.plan.promotion import PromotionConfig
 from headframe.datasets.table import Table
 from headframe.digests import file_digest
+from headframe.errors import Refused
 from headframe.evaluation.slices import row_positions
 from headframe.gates.context import open_context
 from headframe.gates.judge import judge_version
+from headframe.gates.recompute import differing_figures
 from headframe.gates.report import GateReport
 from headframe.gates.request import GateRequest
 from headframe.gates.rows import VersionRows
@@ -185,6 +187,40 @@ def test_a_first_version_that_beats_a_baseline_and_loses_to_none_goes_on_to_the_
     assert "is better than prior (" in found.reason
     assert found.reason.endswith("so test rows decide")
     assert report.rows > 0
+
+
+def _request(made: Made, **gates: dict[str, Any]) -> GateRequest:
+    policy = PromotionConfig.model_validate({"model": "digits", "policy": "some", "gates": gates})
+    return GateRequest(
+        resolve("digits/1", made.uri), None, policy, uri=made.uri, root=made.root, trust=trust()
+    )  # fmt: skip
+
+
+def test_a_split_and_metrics_that_were_signed_are_computed_again(world: World, tmp_path: Path):
+    made = world.made["digits"]
+    right = made.evaluated.metrics
+    wrong = {**right, "accuracy": right["accuracy"].model_copy(update={"value": 0.195})}
+    forged = _registered_with(made, tmp_path / "metrics", lambda rows: rows, metrics=wrong)
+    pattern = (
+        r"accuracy of models:/digits/1 was signed as 0\.1950, but its predictions measure to 0\.[0-9]+ on the same"
+    )
+    with pytest.raises(Refused, match=pattern):
+        _judge(forged, 1, floor=MINIMUM)
+    moved = fixtures.moved(made, tmp_path / "split")
+    split = moved.data.split.model_copy(update={"digest": "0" * 64})
+    forged = replace(moved, data=moved.data.model_copy(update={"split": split}))
+    forged.register_unchecked()
+    with pytest.raises(Refused, match=r"split as its plan says, gives split [0-9a-f]{12}, but 000000000000 was signed"):
+        _judge(forged, 1, floor=MINIMUM)
+
+
+def test_intervals_and_slices_that_were_signed_are_computed_again(world: World, tmp_path: Path):
+    made_up = differing_figures(_request(world.made["digits"], floor=MINIMUM))
+    assert made_up[0].startswith("evaluation/metrics.json of models:/digits/1: resamples is {}, but computed again")
+    moved = fixtures.moved(world.made["digits"], tmp_path)
+    honest = replace(moved, evaluated=fixtures.measure_truly(moved.plan, moved.evaluated, moved.trained, moved.root))
+    honest.register()
+    assert differing_figures(_request(honest, floor=MINIMUM)) == []
 
 
 def test_a_version_that_is_the_baseline_itself_is_no_better(world: World, tmp_path: Path):

@@ -91,7 +91,7 @@ def add_commands(commands: Commands) -> None:
     history.add_argument("--on", metavar="DATE", help="at the end of that day (UTC), or at a time: 2026-11-17T09:30:00")
     verify = add("verify", _verify, "check that everything the ledger says of a model still holds", "NAME", "digits")
     verify.add_argument("--restore", action="store_true", help="set the alias champion back to what the ledger says")
-    verify.add_argument("--recompute", action="store_true", help="run the gates of the champion's promotion again, too")
+    verify.add_argument("--recompute", action="store_true", help="compute figures and gates of the champion again")
 
 
 def _service(arguments: argparse.Namespace) -> PromotionService:
