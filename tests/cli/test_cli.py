@@ -152,7 +152,10 @@ def test_a_run_that_fails_hides_none_that_ended_before(root: Path, capsys: pytes
 
 FAULTS = {
     "raise KeyboardInterrupt": (130, "interrupted; the same command continues"),
-    "raise OSError(28, 'No space left on device', 'data')": (1, "data: No space left on device; fix that"),
+    "raise OSError(28, 'No space left on device', 'data')": (
+        1,
+        "the disk is full, or has no room for another file (data)",
+    ),
     "raise RuntimeError('a fault')": (1, "RuntimeError: a fault"),
 }
 
