@@ -195,7 +195,7 @@ def to_table(columns: Mapping[str, Any], schema: pa.Schema) -> pa.Table:
     return pa.table(arrays, schema=pa.schema([pa.field(f.name, f.type) for f in schema]))
 
 
-def refuse_repeated(names: Sequence[Any], what: str = "key", where: str = " in one object") -> None:
+def refuse_equal_names(names: Sequence[Any], what: str = "key", where: str = " in one object") -> None:
     """Raise a ValueError if a name came twice, since which of them is meant cannot be known."""
     if len({*names}) < len(names):
         seen: set[Any] = set()
@@ -204,7 +204,7 @@ def refuse_repeated(names: Sequence[Any], what: str = "key", where: str = " in o
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    refuse_repeated([name for name, _ in pairs])
+    refuse_equal_names([name for name, _ in pairs])
     return dict(pairs)
 
 
@@ -235,7 +235,7 @@ def json_type(value: Any) -> str:
 def require_unique(names: Sequence[Any]) -> None:
     """Raise a DataError if a column came twice."""
     try:
-        refuse_repeated(names, "column", "; leave one of them out")
+        refuse_equal_names(names, "column", "; leave one of them out")
     except ValueError as error:
         raise DataError(str(error)) from error
 

@@ -8,7 +8,7 @@ from json.decoder import JSONDecodeError
 from typing import Any
 
 from headframe.errors import DataError
-from headframe.prediction.schema import STRICT, json_type, refuse_repeated
+from headframe.prediction.schema import STRICT, json_type, refuse_equal_names
 
 PIECE = 2**16
 """Bytes that are decoded at first, and sixteen times as many each time that a value needs more and is parsed again."""
@@ -120,7 +120,7 @@ class JsonStream:
             yield key
             if self._take(",}") == "}":
                 try:
-                    refuse_repeated(seen)
+                    refuse_equal_names(seen)
                 except ValueError as error:
                     raise DataError(f"the body is no JSON: {error}") from error
                 return
