@@ -135,6 +135,21 @@ def test_a_client_that_does_not_read_is_ended(port: int) -> None:
         assert is_ended_while(lambda: connection.sendall(request))
 
 
+def test_a_connection_may_live_as_long_as_its_requests_are_in_time(port: int) -> None:
+    body = json.dumps({"inputs": [IMAGE] * 2000}).encode()
+    request = HEAD + f"Content-Length: {len(body)}\r\n\r\n".encode() + body
+    begun, answered = time.monotonic(), 0
+    with socket.create_connection(("127.0.0.1", port)) as connection, connection.makefile("rb") as stream:
+        while time.monotonic() < begun + 2.5 * SECONDS:
+            connection.sendall(request)
+            head = list(iter(stream.readline, b"\r\n"))
+            [length] = [int(line.split(b":")[1]) for line in head if line.lower().startswith(b"content-length")]
+            assert (head[0], len(stream.read(length))) == (b"HTTP/1.1 200 OK\r\n", length)
+            answered += 1
+            time.sleep(IDLE / 4)
+    assert answered > 2
+
+
 def test_a_body_that_is_announced_as_too_large_is_refused_before_it_comes(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall(HEAD + b"Content-Length: 99999999999\r\n\r\n")

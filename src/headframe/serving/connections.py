@@ -52,15 +52,21 @@ class BoundedConnection(H11Protocol):
 
     @override
     def data_received(self, data: bytes) -> None:
-        if self._deadline is None:
-            self._deadline = self.loop.call_later(self._seconds, self._too_slow)
+        begins = self.conn.our_state is h11.IDLE and not self.conn.trailing_data[0]
+        if begins or self._deadline is None:
+            self._wait()
         super().data_received(data)
 
     @override
     def on_response_complete(self) -> None:
-        if self.conn.their_state is not h11.SEND_BODY and not self.transport.get_write_buffer_size():
-            self._stop_waiting()
+        self._stop_waiting()
+        if self.conn.their_state is h11.SEND_BODY or self.transport.get_write_buffer_size():
+            self._wait()
         super().on_response_complete()
+
+    def _wait(self) -> None:
+        self._stop_waiting()
+        self._deadline = self.loop.call_later(self._seconds, self._too_slow)
 
     def _stop_waiting(self) -> None:
         if self._deadline is not None:
@@ -73,7 +79,7 @@ class BoundedConnection(H11Protocol):
         if self.transport.is_closing() or self.transport.get_write_buffer_size():
             self.transport.abort()  # since the client does not read
         elif self.cycle is not None and not self.cycle.response_complete:
-            self._deadline = self.loop.call_later(self._seconds, self._too_slow)  # the application counts its own time
+            self._wait()  # the application counts its own time
         elif self.conn.our_state is h11.IDLE and self.conn.trailing_data[0]:
             self._refuse(408, f"a request did not arrive within {self._seconds:g} seconds")
         elif self.conn.their_state is h11.SEND_BODY:
