@@ -24,10 +24,10 @@ def nearest(name: str, choices: Iterable[str]) -> str:
     'choose one of accuracy, loss'
     """
     known = sorted(choices)
-    longer = [each for each in known if name and each.startswith(name)]
-    if len(longer) > 1:
-        return f"did you mean {' or '.join(map(repr, longer[:MOST_MEANT]))}?"
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    longer = [repr(each) for each in known if name and each.startswith(name)][:MOST_MEANT]
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.8 if longer[1:] else 0.5)
     if close:
         return f"did you mean {close[0]!r}?"
+    if longer[1:]:
+        return f"did you mean {', '.join(longer[:-1])} or {longer[-1]}?"
     return f"choose one of {some(known, MOST_CHOICES)}" if known else "there is none to choose from"
