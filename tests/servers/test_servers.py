@@ -142,6 +142,16 @@ def test_a_server_that_fails_is_quoted_and_the_other_one_stopped(root: Path, mon
     assert not (root / ".headframe" / "servers.json").exists()
 
 
+def test_a_sentence_of_our_own_in_a_servers_log_is_the_reason(root: Path):
+    log = root / ".headframe" / "logs" / "mlflow.log"
+    log.parent.mkdir(parents=True)
+    log.write_text(
+        "Traceback (most recent call last):\n  ...\nheadframe.errors.HeadframeError: the disk is full: stop\n"
+    )
+    reason = servers._failure(root, "mlflow", "did not start")
+    assert str(reason) == "mlflow did not start: the disk is full: stop"
+
+
 def test_a_busy_port_is_named_with_the_option_that_changes_it(root: Path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
