@@ -143,6 +143,18 @@ def test_what_another_person_s_key_sealed_is_made_again(
         assert Stage(count).run({"number": 3, "places": places}).reused is reused
 
 
+@pytest.mark.parametrize("why", ["a file in the way", "a signer who has no key"])
+def test_a_step_is_stored_where_no_key_can_be_created(
+    places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    monkeypatch.setenv("HEADFRAME_KEYS", str(tmp_path / "keys"))
+    if why == "a file in the way":
+        (tmp_path / "keys").write_text("no folder")
+    else:
+        monkeypatch.setenv("HEADFRAME_SIGNER", "nobody")
+    assert [Stage(count).run({"number": 3, "places": places}).reused for _ in range(2)] == [False, True]
+
+
 def test_hidden_files_and_folders_are_no_part_of_a_record(places: Places) -> None:
     def leave(number: int, places: Places) -> Counted:
         for name in (".cost.json", ".checkpoint/last.ckpt"):

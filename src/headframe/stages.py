@@ -11,6 +11,7 @@ import inspect
 import json
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, get_type_hints
@@ -32,7 +33,7 @@ from headframe.digests import (
     load_json,
     write_atomically,
 )
-from headframe.errors import first_line
+from headframe.errors import HeadframeError, first_line
 from headframe.locks import file_lock
 from headframe.places import Places
 from headframe.seals import require_seal, seal
@@ -106,8 +107,9 @@ class Stage(Generic[R]):
                 return Finished(stored, key, reused=True)
             (folder / RECORD).unlink(missing_ok=True)
             record = self.function(**{**arguments, "places": places.of_step(folder)})
-            if not own_keys():
-                own_key()  # creates one, to seal with
+            # Where no key can be created, as in a read-only home, the seal is a checksum: it stops damage, not people.
+            with suppress(HeadframeError, OSError):
+                _ = own_keys() or own_key()
             content: dict[str, Any] = {"record": record.model_dump(mode="json"), "files": file_digests(folder)}
             content["seal"] = seal(self._sealed(key, content))
             write_atomically(folder / RECORD, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
