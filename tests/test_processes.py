@@ -188,6 +188,12 @@ def test_a_temporary_folder_leaves_room_for_the_name_of_a_socket(tmp_path, monke
         assert not [*Path(base).iterdir()]
 
 
+def test_without_a_place_for_temporary_files_what_needs_none_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with temporary_folder():
+        assert tempfile.gettempdir() == str(tmp_path / "gone")
+
+
 def test_a_signal_that_is_ignored_stays_so_and_one_sent_twice_ends_a_process_once():
     ended = []
     with raising_terminated():

@@ -10,6 +10,7 @@ program is written to a file: a socket holds only so much before its writer wait
 import importlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -102,8 +103,10 @@ def run_program(
 @contextmanager
 def temporary_folder() -> Iterator[None]:
     """Use a temporary folder of this process's own, which is gone when the process is, however it ends."""
-    with _vanishing_folder(tempfile.gettempdir()) as folder:
-        before, tempfile.tempdir = tempfile.tempdir, folder
+    before = tempfile.tempdir
+    with ExitStack() as stack:
+        with suppress(OSError):  # there is no place for one, which only what writes there needs
+            tempfile.tempdir = stack.enter_context(_vanishing_folder(tempfile.gettempdir()))
         try:
             yield
         finally:
@@ -113,7 +116,7 @@ def temporary_folder() -> Iterator[None]:
 @contextmanager
 def _vanishing_folder(base: str) -> Iterator[str]:
     """Yield a folder in `base`; `base` where it is such a folder, or too long for sockets below a deeper one."""
-    if Path(base).name.startswith(_PREFIX) or len(base) > _LONGEST_BASE:
+    if re.fullmatch(rf".*/{_PREFIX}\w{{8}}", base) or len(base) > _LONGEST_BASE:
         yield base
         return
     folder = tempfile.mkdtemp(prefix=_PREFIX, dir=base)

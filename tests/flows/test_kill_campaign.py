@@ -107,6 +107,7 @@ def test_random_kills_lose_nothing_do_nothing_twice_change_nothing_and_leave_not
             hit.send_signal(sent)
         began = time.monotonic()
         _, stderr = process.communicate(timeout=900)
+        print(f"{number}: {sent.name}, {len(signals)} to come", file=sys.stderr)
         count[f"{sent.name} {'command' if hit.pid == process.pid else 'program'}: exit {process.returncode}"] += 1
         assert "Traceback" not in stderr, stderr
         while (left := processes(mark)) and time.monotonic() - began < GONE_SECONDS:
