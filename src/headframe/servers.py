@@ -76,6 +76,7 @@ class _Entry(Daemon):
     """A process in `servers.json`."""
 
     port: int
+    guarded: bool = False  # an earlier version started servers that let everybody in
 
     @property
     def address(self) -> str:
@@ -104,8 +105,9 @@ def up(root: Path, *, prefect_port: int | None = None, mlflow_port: int | None =
         raise HeadframeError(msg) from error
     with FileLock(state / "servers.lock"):
         recorded = _entries(root)
-        entries = {name: entry for name, entry in recorded.items() if entry.process() is not None}
-        # A server that was killed may have left children, which still hold its port and write to its database.
+        entries = {name: entry for name, entry in recorded.items() if entry.guarded and entry.process() is not None}
+        # What an earlier version started would let everybody in; a server that was killed may have left children,
+        # which still hold its port and write to its database.
         terminate([entry for name, entry in recorded.items() if name not in entries], _STOP_SECONDS)
         for name, entry in entries.items():
             if wanted[name] not in (None, entry.port):
@@ -249,7 +251,7 @@ def _start(root: Path, name: Name, port: int) -> _Entry:
     log.info("%s: starting at http://%s:%d", name, HOST, port)
     with output.open("wb") as stream:
         daemon = start_daemon(_command(root, name, port), environment=_settings(root, name, port), cwd=root, log=stream)
-    return _Entry(pid=daemon.pid, created=daemon.created, port=port)
+    return _Entry(pid=daemon.pid, created=daemon.created, port=port, guarded=True)
 
 
 def _command(root: Path, name: Name, port: int) -> list[str]:

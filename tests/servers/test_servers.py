@@ -215,6 +215,16 @@ def test_a_server_that_does_not_respond_yet_is_starting_and_not_used(root: Path,
     assert not bystander.is_running() or bystander.status() == psutil.STATUS_ZOMBIE
 
 
+def test_a_server_of_an_earlier_version_which_lets_everybody_in_is_replaced(
+    root: Path, bystander: psutil.Process, monkeypatch: pytest.MonkeyPatch
+):
+    note(root, mlflow={"pid": bystander.pid, "created": bystander.create_time(), "port": free_port()})
+    monkeypatch.setattr(servers, "_command", lambda root, name, port: [sys.executable, "-c", "raise SystemExit(3)"])
+    with pytest.raises(HeadframeError, match="did not start"):
+        servers.up(root, prefect_port=free_port(), mlflow_port=free_port())
+    assert not bystander.is_running() or bystander.status() == psutil.STATUS_ZOMBIE
+
+
 def test_a_damaged_record_is_reported(root: Path):
     (root / ".headframe").mkdir()
     (root / ".headframe" / "servers.json").write_text("{]")
