@@ -290,6 +290,9 @@ class Campaign:
                 for each in OUTCOMES
             ]
             lines.append(f"{kind[-58:]:58} {sum(numbers):6} " + " ".join(f"{each:14}" for each in numbers))
+        for asked in COMMANDS:
+            numbers = [sum(n for (_, c, found), n in self.count.items() if (c, found) == (asked, e)) for e in OUTCOMES]
+            lines.append(f"asked: {asked:51} {sum(numbers):6} " + " ".join(f"{each:14}" for each in numbers))
         return "\n".join(lines)
 
 
