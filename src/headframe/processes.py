@@ -31,7 +31,7 @@ from headframe.library_warnings import shorten_warnings
 from headframe.signals import raising_terminated, stop_message
 from headframe.telemetry import switch_off
 
-GRACE = 10.0
+GRACE = 5.0
 """Seconds between SIGTERM and SIGKILL for a program."""
 
 STDERR = 2
