@@ -398,6 +398,7 @@ def apply(change: Change) -> None:
         each = waiting.pop()
         new[each.co_qualname, each.co_firstlineno] = each
         waiting += [constant for constant in each.co_consts if isinstance(constant, types.CodeType)]
+    gc.unfreeze()  # what is frozen is not listed
     for live in gc.get_objects():  # `isinstance` would ask proxies for what they stand for
         if type(live) is types.FunctionType and live.__code__.co_filename == code.co_filename:
             replaced = new.get((live.__code__.co_qualname, live.__code__.co_firstlineno))
