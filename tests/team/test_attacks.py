@@ -210,7 +210,11 @@ def tls(team: Servers, tmp_path: Path) -> Iterator[Path]:
 
     async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         back, on = await asyncio.open_connection("127.0.0.1", team.port)
-        await asyncio.gather(copy(reader, on), copy(back, writer))
+        try:
+            await asyncio.gather(copy(reader, on), copy(back, writer))
+        finally:
+            on.transport.abort()
+            writer.transport.abort()
 
     loop = asyncio.new_event_loop()
     server = loop.run_until_complete(
@@ -231,6 +235,7 @@ async def _close(server: asyncio.Server) -> None:
     for task in rest:
         task.cancel()
     await asyncio.gather(*rest, return_exceptions=True)
+    await asyncio.sleep(0.1)  # in which the transports close their sockets
 
 
 def test_behind_tls_programs_and_pages_work_and_another_certificate_is_refused(
