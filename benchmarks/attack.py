@@ -51,6 +51,7 @@ def disturb(folder: Path) -> list[Measurement]:
                 beside += _load(port)
         after, peak = _memory(server)
         _requests(port, REQUESTS - len(alone) - len(beside))
+        time.sleep(3)  # in which the last hostile bodies are refused
         last, _ = _memory(server)
     quiet, loud = _percentile(alone), _percentile(beside)
     return [

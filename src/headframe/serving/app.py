@@ -23,7 +23,7 @@ from headframe.processes import cores
 from headframe.registry.versions import ModelVersion
 from headframe.serving import protocol
 from headframe.serving.json_stream import TooLarge
-from headframe.serving.limits import request_bytes
+from headframe.serving.limits import release_memory, request_bytes
 
 log = logging.getLogger("headframe")
 
@@ -175,6 +175,8 @@ def make_app(
         finally:
             waiting.discard(waits)
             bodies.held -= len(body)
+            if len(body) >= LARGE:
+                large.submit(release_memory)
 
     @app.exception_handler(404)
     async def unknown(request: Request, _: Exception) -> Response:

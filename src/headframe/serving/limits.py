@@ -1,5 +1,6 @@
 """What a request may take: bytes, which follow from its rows and the model's columns, and threads."""
 
+import ctypes
 from math import prod
 
 import pyarrow as pa
@@ -46,6 +47,14 @@ def request_bytes(schema: pa.Schema, max_rows: int) -> int:
 def longest_value(schema: pa.Schema) -> int:
     """Return how many characters one row or value of a request may have."""
     return max(LONGEST, 4 * row_bytes(schema))
+
+
+def release_memory() -> None:
+    """Give what is free back to the system; glibc and Arrow otherwise keep what a large request has left."""
+    pa.default_memory_pool().release_unused()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's alone
+    if trim is not None:
+        trim(0)
 
 
 def require_threads(number: int) -> None:
