@@ -233,7 +233,9 @@ def reason_of(error: Exception) -> str:
 
 def _end_with_parent(end: socket.socket) -> None:
     end.recv(1)  # nothing is ever sent this way, so this returns at the end only
-    os.killpg(os.getpid(), signal.SIGKILL)  # the program leads a session of its own
+    with suppress(ProcessLookupError):  # it leads a session where `run_program` started it
+        os.killpg(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _write_error(error: HeadframeError, folder: Path) -> None:
