@@ -125,6 +125,13 @@ def test_a_season_is_found(period: int):
     assert season_length(values[kept], steps[kept]) == period
 
 
+def test_a_season_is_seen_three_times_or_is_none():
+    values = seasonal(18, 6, noise=0)[:, np.newaxis]
+    assert season_length(values, np.arange(18)) == 6
+    assert season_length(values[:-1], np.arange(17)) is None
+    assert season_length(values[:0], np.arange(0)) is None
+
+
 def test_where_there_is_no_season_none_is_made_up():
     draw = np.random.default_rng(5)
     noise = draw.normal(size=(400, 2))

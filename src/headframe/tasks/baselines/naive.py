@@ -77,7 +77,7 @@ def season_length(values: np.ndarray, steps: np.ndarray) -> int | None:
         return None
     correlation = (covariance[:, known] / covariance[0, known]).mean(axis=1)
     peaks, _ = find_peaks(correlation, height=LEAST, prominence=PROMINENCE)
-    peaks = peaks[(peaks > 1) & (peaks <= longest)]
+    peaks = peaks[peaks <= longest]
     if not len(peaks):
         return None
     return int(peaks[correlation[peaks] >= NEARLY * correlation[peaks].max()][0])
