@@ -5,7 +5,7 @@ import builtins
 from collections.abc import Sequence
 from pathlib import Path
 
-from headframe.config.targets.find_definition import find_definition
+from headframe.config.targets.find_definition import find_definition, importing_modules
 from headframe.config.targets.signature import WITHOUT_CONSTRUCTOR
 from headframe.errors import ConfigurationError
 
@@ -40,10 +40,11 @@ def requirement(expects: Sequence[str]) -> str:
 
 def _derives(module: str, name: str, expects: Sequence[str], own_source: Path) -> bool | None:
     """Return whether a class derives from one that is expected, or a function returns one; None: not in the source."""
+    # Sources of large libraries are not read for what a path tells.
+    if any(f"{place}.{known}" in expects for place, known in importing_modules(module, name, own_source)):
+        return True
     found = find_definition(module, name, own_source)
     match found and found.node:
-        case ast.ClassDef(name=defined) if found and f"{found.module}.{defined}" in expects:
-            return True
         case ast.ClassDef(bases=bases):
             pass
         case ast.FunctionDef(returns=annotation):
@@ -51,9 +52,12 @@ def _derives(module: str, name: str, expects: Sequence[str], own_source: Path) -
         case _:
             return False if hasattr(builtins, name) else None
     assert found is not None  # noqa: S101 - it has a node
-    known = {
-        _derives(found.module, base.id, expects, own_source) if isinstance(base, ast.Name) else None
-        for base in bases
-        if not (isinstance(base, ast.Name) and base.id in WITHOUT_CONSTRUCTOR)
-    }
-    return True if True in known else None if None in known else False
+    derives: bool | None = False
+    for base in bases:
+        if isinstance(base, ast.Name) and base.id in WITHOUT_CONSTRUCTOR:
+            continue
+        of_base = _derives(found.module, base.id, expects, own_source) if isinstance(base, ast.Name) else None
+        if of_base:
+            return True
+        derives = None if of_base is None else derives
+    return derives

@@ -119,20 +119,27 @@ def names_in(module: str, own_source: Path) -> frozenset[str] | None:
 
 def find_definition(module: str, name: str, own_source: Path) -> TargetDefinition | None:
     """Return the definition of a name, following imports; None where no source has it, as in compiled modules."""
+    for each in importing_modules(module, name, own_source):
+        module, name = each
+    file = module_file(module, own_source)
+    node = _names(file).get(name) if file is not None else None
+    return None if node is None or isinstance(node, ast.ImportFrom) else TargetDefinition(module, node)
+
+
+def importing_modules(module: str, name: str, own_source: Path) -> Iterator[tuple[str, str]]:
+    """Yield module and name, then where the module imports it from, and so on; a file is read after its module came."""
     seen: set[tuple[str, str]] = set()
     while (module, name) not in seen:
         seen.add((module, name))
+        yield module, name
         file = module_file(module, own_source)
         node = _names(file).get(name) if file is not None else None
-        if file is None or node is None:
-            return None
-        if not isinstance(node, ast.ImportFrom):
-            return TargetDefinition(module, node)
+        if file is None or not isinstance(node, ast.ImportFrom):
+            return
         alias = next(alias for alias in node.names if (alias.asname or alias.name) == name)
         package = module if file.name == "__init__.py" else module.rpartition(".")[0]
         relative = "." * node.level + (node.module or "")
         module, name = importlib.util.resolve_name(relative, package) if node.level else relative, alias.name
-    return None
 
 
 def components_in(module: str, own_source: Path) -> list[str]:
