@@ -280,6 +280,22 @@ def test_several_runs_in_one_line() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["a0: &a0 [1, 1]", *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 40))],
+        ["a0: &a0 {x: 1}", *(f"a{n}: &a{n} {{x: *a{n - 1}, y: *a{n - 1}}}" for n in range(1, 40))],
+        ["a: &a [*a]"],
+    ],
+)
+def test_aliases_that_multiply_are_refused_before_they_fill_the_memory(lines: list[str], project: Project) -> None:
+    (project.conf / "model" / "odd.yaml").write_text("_target_: mine.Net\nextra:\n  " + "\n  ".join(lines) + "\n")
+    with pytest.raises(ConfigurationError, match=r"odd\.yaml has more than 100,000 values with its aliases"):
+        load_plan(["model=odd"], project)
+    (project.conf / "model" / "odd.yaml").write_text("_target_: mine.Net\nextra: [&a [1], *a]\n")
+    load_plan([], project)
+
+
 def test_a_plan_reads_nothing_but_its_own_keys(project: Project) -> None:
     """Whatever else OmegaConf or Hydra can compute is not there: variables of the environment, the time, files."""
     from omegaconf.basecontainer import BaseContainer

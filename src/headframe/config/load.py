@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from headframe.config.compatibility import check_compatibility, check_tasks
 from headframe.config.dataset_checks import check_dataset
+from headframe.config.expansion import refuse_multiplied
 from headframe.config.plan.component import Component
 from headframe.config.plan.data import DatasetConfig
 from headframe.config.plan.plan import Plan
@@ -160,6 +161,7 @@ def _compose(overrides: Sequence[str], project: Project) -> tuple[dict[str, Any]
     with _one_at_a_time:
         GlobalHydra.instance().clear()
         try:
+            refuse_multiplied(project.conf)
             _check_choices(overrides, project)
             with initialize_config_dir(config_dir=str(project.conf), version_base="1.3", job_name="headframe"):
                 for name in filter(OmegaConf.has_resolver, RESOLVERS):
