@@ -11,6 +11,7 @@ import pickle
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -39,6 +40,9 @@ def begin() -> Path:
         os.environ["HEADFRAME_KEYS"] = str(made / "keys")  # tests never sign with those of whoever runs them
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
         (made / "owner").write_text(json.dumps([os.getpid(), {**kept, "PREFECT_HOME": "/nonexistent"}]))
+        # What is sealed without a key would not be taken any more when a test has created one.
+        create = "from headframe.signing.keys import own_key; own_key()"
+        subprocess.run([sys.executable, "-c", create], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         atexit.register(_end, made, os.getpid())
     return Path(os.environ[FOLDER])
 

@@ -111,10 +111,11 @@ def test_a_disk_without_room_for_another_file_is_seen_by_its_numbers(tmp_path, m
 def in_fork(limit: int, most: int, work) -> str:
     """Do some work in a child with a limit; return its error's sentence."""
     read, write = os.pipe()
+    before = resource.getrlimit(limit)
     child = os.fork()
     if child == 0:
         try:
-            resource.setrlimit(limit, (most, most))
+            resource.setrlimit(limit, (most, before[1]))
             work()
             os.write(write, b"no error")
         except HeadframeError as error:
@@ -122,6 +123,7 @@ def in_fork(limit: int, most: int, work) -> str:
         except BaseException as error:
             os.write(write, repr(error).encode())
         finally:
+            resource.setrlimit(limit, before)  # what was run is written at the exit
             os._exit(0)
     os.close(write)
     with closing(os.fdopen(read)) as sentence:

@@ -123,6 +123,8 @@ import os, signal, sys, tempfile
 from headframe.processes import run_program, temporary_folder
 from headframe.signals import raising_terminated, stop_message
 
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup, and a shell's &, let processes ignore them
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with raising_terminated():
     try:
         with temporary_folder():
@@ -176,9 +178,10 @@ def test_what_ends_a_process_ends_its_programs_and_theirs_and_leaves_no_temporar
         )
 
 
-def test_a_temporary_folder_leaves_room_for_the_name_of_a_socket(tmp_path, monkeypatch):
-    for length, deeper in ((_LONGEST_BASE, True), (_LONGEST_BASE + 1, False)):
-        base = str(tmp_path).ljust(length, "x")
+@pytest.mark.parametrize(("longer", "deeper"), [(0, True), (1, False)])
+def test_a_temporary_folder_leaves_room_for_the_name_of_a_socket(longer, deeper, monkeypatch):
+    with tempfile.TemporaryDirectory(dir="/tmp") as place:  # a short name
+        base = f"{place}/".ljust(_LONGEST_BASE + longer, "x")
         Path(base).mkdir()
         monkeypatch.setattr(tempfile, "tempdir", base)
         with temporary_folder():

@@ -1004,7 +1004,8 @@ def test_a_version_of_somebody_else_is_not_judged(digits: Made):
 
 def test_a_gate_may_be_ones_own(own: Made):
     source = (
-        "from headframe.gates.report import GateResult\n\n\nclass Never:\n    def judge(self, context):\n"
+        "from headframe.gates.base import Gate\nfrom headframe.gates.report import GateResult\n\n\n"
+        "class Never(Gate):\n    def judge(self, context):\n"
         '        return GateResult.refuse("never", f"{context.rows.count} rows")\n'
     )
     (own.root / "src" / "mine" / "gates.py").write_text(source, encoding="utf-8")
