@@ -1,5 +1,5 @@
 # Only Python 3.11 and make are needed: the first target installs everything into .venv from the lock.
-.PHONY: run test slow mutants lint lock bench up down clean
+.PHONY: run test slow mutants lint audit lock bench up down clean
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -28,6 +28,9 @@ lint: $(INSTALLED) ## style, types, import contracts, known vulnerabilities of t
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python infra/audit.py
+
+audit: $(INSTALLED) ## known vulnerabilities of the lock; fails where there is one, or where none could be looked up
+	$(BIN)/python infra/audit.py --strict
 
 lock: $(INSTALLED) ## rewrite constraints.txt
 	bash infra/install.sh lock

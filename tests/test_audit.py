@@ -11,7 +11,7 @@ HOLE = {"name": "jinja2", "version": "2.4.1", "vulns": [{"id": "PYSEC-2014-8", "
 
 def test_where_nothing_was_checked_it_says_so():
     assert AUDIT["report"]([SKIPPED, SKIPPED]) == (
-        ["audit: NOTHING was checked, as the package index knows no vulnerabilities (2 packages)"], 0,
+        ["audit: NOTHING was checked, as the package index knows no vulnerabilities (2 packages)"], 1,
     )  # fmt: skip
 
 
