@@ -51,7 +51,7 @@ def test_changed_code_trains_again_and_continues_no_checkpoint_of_the_old(traini
     assert first.code == 0, first.stderr
     before = first.files()
     assert training_project.train(plan, "code").stderr == "finished earlier; nothing to do\n"
-    file.write_text("SCALE = 0.5\n")
+    file.write_text("SCALE = 0.25\n")  # of another size, which Python notices within the same second
     killed = training_project.train(plan, "code", "epoch 2")
     assert killed.code == -9, killed.stderr
     assert (killed.folder / ".checkpoint/last.ckpt").is_file()
@@ -84,7 +84,7 @@ def test_what_was_trained_with_code_that_was_changed_meanwhile_is_refused(traini
     launch = Local.launch
 
     def late(self, *given) -> None:
-        file.write_text("SCALE = 0.5\n")
+        file.write_text("SCALE = 0.25\n")
         launch(self, *given)
 
     monkeypatch.setattr(Local, "launch", late)
