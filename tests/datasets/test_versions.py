@@ -90,6 +90,7 @@ def test_a_fresh_clone_that_ingests_the_bundled_digits_leaves_data_dvc_unchanged
 ) -> None:
     ingest(shipped("digits"), Places(root))
     DataFolderVersions(root).commit("digits")
+    assert (root / "data.dvc").read_bytes() == (Path(__file__).parents[2] / "data.dvc").read_bytes()
     git(root, "add", "--all")
     git(root, "commit", "--quiet", "--message", "data")
     clone = tmp_path / "clone"
