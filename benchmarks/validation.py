@@ -12,7 +12,7 @@ import pyarrow as pa
 from benchmarks.measurement import Measurement, process
 from headframe.config.plan.data import DatasetConfig
 from headframe.datasets.readers.base import ReadBatch
-from headframe.datasets.table import write_table
+from headframe.datasets.table_writer import write_table
 
 ROWS, MANY, AT_ONCE = 1_000_000, 10_000_000, 100_000
 REPEATS = 3
