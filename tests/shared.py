@@ -37,7 +37,7 @@ def begin() -> Path:
     if FOLDER not in os.environ:
         made = Path(tempfile.mkdtemp(prefix="headframe-tests-"))
         os.environ[FOLDER] = str(made)
-        os.environ["HEADFRAME_KEYS"] = str(made / "keys")  # tests never sign with those of whoever runs them
+        os.environ["HEADFRAME_KEYS"] = str(made / "keys")  # tests never sign with the keys of the user who runs them
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
         (made / "owner").write_text(json.dumps([os.getpid(), {**kept, "PREFECT_HOME": "/nonexistent"}]))
         # What is sealed without a key would not be taken any more when a test has created one.

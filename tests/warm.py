@@ -1,6 +1,6 @@
 """A program that has everything imported, so that nothing that a test runs in a process of its own imports it again.
 
-`python warm.py FOLDER` listens on two sockets in a folder and forks for whoever connects: `trainings.socket` runs the
+`python warm.py FOLDER` listens on two sockets in a folder and forks for each client: `trainings.socket` runs the
 training program, as `training/driver.py` says, and `runs.socket` the command line, as `flows/kill_points.py` says. The
 one that runs the command line is a fork of the other, which has imported nothing but what trainings need. Both end
 with the process that began the tests.
@@ -60,7 +60,7 @@ def answer(connection: socket.socket, respond: Respond) -> None:
             for response in respond(line, descriptors):
                 connection.sendall(response.encode() + b"\n")
     except BrokenPipeError:
-        pass  # whoever asked is gone
+        pass  # the client is gone
     except BaseException:  # the fork must not go on as if it were its parent
         sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
     finally:

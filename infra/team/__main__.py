@@ -117,8 +117,7 @@ def _settings(team: TeamFolder, arguments: argparse.Namespace) -> Settings:
 
 def _make_tables(team: TeamFolder, settings: Settings) -> None:
     """Create the ledger's tables as their owner; no other role may."""
-    # No other command needs this, whose import takes longer than all else that it does.
-    from headframe.ledger.database import LedgerDatabase, resolve_address  # noqa: PLC0415
+    from headframe.ledger.database import LedgerDatabase, resolve_address  # noqa: PLC0415 - slow; no other command does
 
     owner = database.DATABASES[database.LEDGER]
     address = database.address(settings, owner, team.secrets()[owner], database.LEDGER)

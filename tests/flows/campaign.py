@@ -254,12 +254,12 @@ class Campaign:
         if code or _warned(stderr):
             return "named"
         root = self.project.root
-        mended = {path for path in changed if not path.is_file() or path.read_bytes() != before[path]}
-        as_changed = {path.relative_to(root).as_posix() for path in changed - mended}
+        healed = {path for path in changed if not path.is_file() or path.read_bytes() != before[path]}
+        as_changed = {path.relative_to(root).as_posix() for path in changed - healed}
         left = {name for name, sha256 in self._kept().items() if kept.get(name, sha256) != sha256} - as_changed
         if comparable(document) != expected or left:
             return "used silently"
-        return "healed" if mended else "not used"
+        return "healed" if healed else "not used"
 
     def _differing(self) -> set[Path]:
         """The files that a change has changed."""

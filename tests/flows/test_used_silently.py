@@ -1,4 +1,4 @@
-"""What was changed on the disk is named, mended or not used, and never used silently; see `campaign.py`."""
+"""What was changed on the disk is named, healed or not used, and never used silently; see `campaign.py`."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""Whoever sends what, and however slowly: others are answered, connections end, and no request is a fault of ours."""
+"""Whatever a client sends, and however slowly: others are answered, connections end, no request is a fault of ours."""
 
 import json
 import os

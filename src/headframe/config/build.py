@@ -25,6 +25,20 @@ def look_up(target: str, expects: Sequence[str]) -> Any:
             merely imports it from elsewhere, as `torch.optim.sys`, which would lead out of the trusted packages; or it
             is not what is expected, such as a function that loads a pickle.
     """
+    return _look_up(target, expects)[0]
+
+
+def class_of(component: Component) -> type:
+    """Import the class of what a component builds: its target, or what a function says that it returns.
+
+    Raises:
+        ConfigurationError: as `look_up`.
+    """
+    return _look_up(component.target, component.expects)[1]
+
+
+def _look_up(target: str, expects: Sequence[str]) -> tuple[Any, type]:
+    """Return what a target names, and the class of what calling it gives; see `look_up`."""
     module_name, _, name = target.rpartition(".")
     if "__main__" in module_name.split("."):  # importing it may run it
         raise ConfigurationError(f"_target_ {target!r} is in a program; write package.module.Name")
@@ -50,18 +64,7 @@ def look_up(target: str, expects: Sequence[str]) -> Any:
     made = _made_by(found)
     if made is None or not issubclass(made, known):
         raise ConfigurationError(f"_target_ {target!r}: {requirement(expects)}")
-    return found
-
-
-def class_of(component: Component) -> type:
-    """Import the class of what a component builds: its target, or what a function says that it returns.
-
-    Raises:
-        ConfigurationError: as `look_up`.
-    """
-    made = _made_by(look_up(component.target, component.expects))
-    assert made is not None  # noqa: S101 - `look_up` has checked it
-    return made
+    return found, made
 
 
 def _made_by(found: Any) -> type | None:

@@ -197,10 +197,11 @@ def to_table(columns: Mapping[str, Any], schema: pa.Schema) -> pa.Table:
 
 def refuse_equal_names(names: Sequence[Any], what: str = "key", where: str = " in one object") -> None:
     """Raise a ValueError if a name came twice, since which of them is meant cannot be known."""
-    if len({*names}) < len(names):
-        seen: set[Any] = set()
-        twice = next(name for name in names if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise ValueError(f"{what} {twice!r} came twice{where}")
+    seen: set[Any] = set()
+    for name in names:
+        if name in seen:
+            raise ValueError(f"{what} {name!r} came twice{where}")
+        seen.add(name)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

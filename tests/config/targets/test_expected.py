@@ -1,4 +1,4 @@
-"""A `_target_` is called only where it is what its place expects, whoever wrote the plan."""
+"""A `_target_` is called only where it is what its place expects, in a stranger's plan, too."""
 
 import pickle
 import re

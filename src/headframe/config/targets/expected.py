@@ -5,7 +5,7 @@ import builtins
 from collections.abc import Sequence
 from pathlib import Path
 
-from headframe.config.targets.find_definition import find_definition, importing_modules
+from headframe.config.targets.find_definition import TargetDefinition, find_definition, importing_modules
 from headframe.config.targets.signature import WITHOUT_CONSTRUCTOR
 from headframe.errors import ConfigurationError
 
@@ -44,14 +44,13 @@ def _derives(module: str, name: str, expects: Sequence[str], own_source: Path) -
     if any(f"{place}.{known}" in expects for place, known in importing_modules(module, name, own_source)):
         return True
     found = find_definition(module, name, own_source)
-    match found and found.node:
-        case ast.ClassDef(bases=bases):
+    match found:
+        case TargetDefinition(node=ast.ClassDef(bases=bases)):
             pass
-        case ast.FunctionDef(returns=annotation):
+        case TargetDefinition(node=ast.FunctionDef(returns=annotation)):
             bases = [] if annotation is None else [annotation]
         case _:
             return False if hasattr(builtins, name) else None
-    assert found is not None  # noqa: S101 - it has a node
     derives: bool | None = False
     for base in bases:
         if isinstance(base, ast.Name) and base.id in WITHOUT_CONSTRUCTOR:
