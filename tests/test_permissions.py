@@ -67,6 +67,22 @@ def test_links_are_not_followed(tmp_path: Path):
     assert make_private(state / "link") == 0
 
 
+def test_what_another_command_removes_meanwhile_stops_no_check(root: Path, monkeypatch: pytest.MonkeyPatch):
+    below = permissions._below
+
+    def and_removed(folder: Path):
+        yield from below(folder)
+        yield folder / "of-another-command"
+
+    monkeypatch.setattr(permissions, "_below", and_removed)
+    gone, chmod = root / ".headframe" / "mlflow.db", Path.chmod
+    monkeypatch.setattr(Path, "chmod", lambda path, mode: (path == gone and path.unlink(), chmod(path, mode)))
+    assert len(open_to_others(root / ".headframe")) == 8
+    assert make_private(root / ".headframe") == 6
+    assert not gone.exists()
+    assert written_by_others(root) == []
+
+
 @pytest.mark.parametrize("name", [".", "conf", "conf/model/cnn.yaml", "flows/train.py", ".headframe"])
 def test_nothing_is_signed_where_others_can_write(root: Path, name: str):
     make_private(root / ".headframe")

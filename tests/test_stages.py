@@ -333,7 +333,7 @@ def wait_for(root: Path, pattern: str) -> None:
     import time
 
     for _ in range(1200):
-        if list(root.rglob(pattern)):
+        if list(root.glob(pattern)):
             return
         time.sleep(0.05)
     pytest.fail(f"{pattern} never appeared")
@@ -341,7 +341,7 @@ def wait_for(root: Path, pattern: str) -> None:
 
 def test_two_runs_at_once_compute_a_step_once(tmp_path: Path) -> None:
     first = start(tmp_path)
-    wait_for(tmp_path, "started-*")
+    wait_for(tmp_path / ".headframe/stages/work", "*/started-*")
     second = start(tmp_path)
     assert second.stderr is not None
     assert second.stderr.readline() == "work         is running in another process; waiting for it\n"
@@ -351,7 +351,7 @@ def test_two_runs_at_once_compute_a_step_once(tmp_path: Path) -> None:
 
 def test_a_killed_step_is_started_again_in_its_own_folder(tmp_path: Path) -> None:
     first = start(tmp_path)
-    wait_for(tmp_path, "started-*")
+    wait_for(tmp_path / ".headframe/stages/work", "*/started-*")
     os.kill(first.pid, signal.SIGKILL)
     first.communicate()
     (tmp_path / "may-end").touch()

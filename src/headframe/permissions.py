@@ -1,5 +1,6 @@
 """Permissions of a project's files: private where Headframe keeps its own, and written by nobody but their owner."""
 
+import contextlib
 import grp
 import os
 import pwd
@@ -34,11 +35,12 @@ def make_private(folder: Path) -> int:
         return 0
     count = 0
     try:
-        for path in (folder, *_below(folder)):
-            mode = _mode(path)
+        for path, status in _existing(folder, *_below(folder)):
+            mode = stat.S_IMODE(status.st_mode)
             if mode & _OTHERS and mode != _CHECKED_OBJECT:
-                path.chmod(mode & ~_OTHERS)
-                count += 1
+                with contextlib.suppress(FileNotFoundError):
+                    path.chmod(mode & ~_OTHERS)
+                    count += 1
     except PermissionError as error:
         msg = f"{error.filename} belongs to another user, who can read and change it; have its owner give it to you"
         raise HeadframeError(msg) from error
@@ -49,15 +51,14 @@ def open_to_others(folder: Path) -> list[Path]:
     """Return the paths at and below a folder that others can reach and read or write."""
     if not folder.is_dir() or not _mode(folder) & 0o011:
         return [folder] if folder.is_dir() and _mode(folder) & _OTHERS else []
-    return [path for path in (folder, *_below(folder)) if _mode(path) & _OTHERS]
+    return [path for path, status in _existing(folder, *_below(folder)) if status.st_mode & _OTHERS]
 
 
 def written_by_others(root: Path) -> list[Path]:
     """Return what of a project, or above it, others can replace or change."""
     inside = [root, *root.iterdir(), *(path for name in _DECIDING for path in _below(root / name))]
-    return [path for path in root.resolve().parents if _is_written_by_others(path, sticky=True)] + [
-        path for path in inside if not path.is_symlink() and _is_written_by_others(path)
-    ]
+    found = [path for path, status in _existing(*root.resolve().parents) if _lets_others_write(status, sticky=True)]
+    return found + [path for path, status in _existing(*inside) if not path.is_symlink() and _lets_others_write(status)]
 
 
 def require_own(root: Path) -> None:
@@ -94,9 +95,15 @@ def _mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def _is_written_by_others(path: Path, *, sticky: bool = False) -> bool:
+def _existing(*paths: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Yield the state of paths, without those that another command has removed since they were listed."""
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            yield path, path.stat()
+
+
+def _lets_others_write(status: os.stat_result, *, sticky: bool = False) -> bool:
     """Return whether others can write to a path; where the sticky bit counts, they cannot replace what is in it."""
-    status = path.stat()
     if sticky and status.st_mode & stat.S_ISVTX:
         return False
     user = os.geteuid()
