@@ -1,5 +1,6 @@
 """A plan is composed right or refused in one sentence, before anything runs."""
 
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -294,6 +295,49 @@ def test_aliases_that_multiply_are_refused_before_they_fill_the_memory(lines: li
         load_plan(["model=odd"], project)
     (project.conf / "model" / "odd.yaml").write_text("_target_: mine.Net\nextra: [&a [1], *a]\n")
     load_plan([], project)
+
+
+REFERENCES = [
+    ["a0: x", *(f"a{n}: ${{model.extra.a{n - 1}}}${{.a{n - 1}}}" for n in range(1, 40))],
+    ["a0: [1]", *(f"a{n}: ['${{model.extra.a{n - 1}}}', '${{model.extra.a{n - 1}}}']" for n in range(1, 40))],
+    ["a0: {x: 1}", *(f"a{n}: {{x: '${{model.extra.a{n - 1}}}', y: '${{..a{n - 1}}}'}}" for n in range(1, 40))],
+    [f"a0: {'x' * 50_000}", f"a39: {'${.a0}' * 1000}"],
+]
+
+
+@pytest.mark.parametrize("lines", REFERENCES)
+def test_references_that_multiply_are_refused_before_they_fill_the_memory(lines: list[str], project: Project) -> None:
+    content = (project.conf / "model" / "mlp.yaml").read_text()
+    (project.conf / "model" / "odd.yaml").write_text(f"{content}extra:\n  " + "\n  ".join(lines) + "\n")
+    with pytest.raises(ConfigurationError, match=r"references \(\$\{...\}\) of the plan give more than 1,000,000 char"):
+        load_plan(["model=odd"], project)
+    load_plan([], project)
+
+
+def test_references_that_multiply_are_refused_in_overrides_and_while_files_are_merged(project: Project) -> None:
+    overrides = ["+a0=x", *(f"+a{n}=${{a{n - 1}}}${{a{n - 1}}}" for n in range(1, 40))]
+    for more in ([], ["+a39.x=1"]):
+        with pytest.raises(ConfigurationError, match="write fewer"):
+            load_plan([*overrides, *more], project)
+    assert load_plan(["name=" + "${seed}" * 30], project).name == "17" * 30
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["seed=range(10000000000)"], "seed=range(10000000000): these are more than 10,000 plans"),
+        (["seed=shuffle(range(10000000000))"], "more than 10,000 plans"),
+        (["seed=range(0,1,1e-20)"], "more than 10,000 plans"),
+        (["seed=range(5000)", "trainer.max_epochs=range(5000)"], "more than 10,000 plans; give them in several"),
+        (["+x=" + "a" * 20_000], "aaa...: an override has at most 10,000 characters"),
+        (["+x=" + "[" * 1500 + "]" * 1500], "[[[...: this is nested too deeply to be read"),
+        (["+" + "x." * 3000 + "y=1"], "x.x...: no key of a plan is that long"),
+    ],
+)
+def test_overrides_of_absurd_size_are_refused(overrides: list[str], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(words)):
+        expand(overrides)
+    assert expand(["seed=shuffle(range(2))"]) in ([["seed=0"], ["seed=1"]], [["seed=1"], ["seed=0"]])
 
 
 def test_a_plan_reads_nothing_but_its_own_keys(project: Project) -> None:

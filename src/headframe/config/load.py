@@ -3,7 +3,8 @@
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import product
+from itertools import islice, product
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, RangeSweep
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
@@ -19,7 +20,7 @@ from pydantic import ValidationError
 
 from headframe.config.compatibility import check_compatibility, check_tasks
 from headframe.config.dataset_checks import check_dataset
-from headframe.config.expansion import refuse_multiplied
+from headframe.config.expansion import bounded_references, refuse_multiplied
 from headframe.config.plan.component import Component
 from headframe.config.plan.data import DatasetConfig
 from headframe.config.plan.plan import Plan
@@ -31,10 +32,16 @@ from headframe.config.targets.find_definition import scheme_module
 from headframe.config.targets.nearest import nearest
 from headframe.config.targets.plan_keys import keys_at, schema_at, schema_keys, walk
 from headframe.config.targets.signature import SETTINGS, check_arguments
-from headframe.errors import ConfigurationError, first_line
+from headframe.errors import ConfigurationError, first_line, some
 
 _one_at_a_time = threading.Lock()
 """Hydra's composition is neither re-entrant nor thread-safe (hydra issue 3364)."""
+
+MOST_PLANS = 10_000
+"""Plans of one command line."""
+
+LONGEST_OVERRIDE, LONGEST_KEY = 10_000, 200
+"""Characters; Hydra reads some thousand a second."""
 
 
 def expand(overrides: Sequence[str]) -> list[list[str]]:
@@ -48,9 +55,13 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
     refuse_repeated(parsed)
     for text, override in zip(overrides, parsed, strict=True):
         if override.is_sweep_override():
-            key = override.get_key_element()
+            key, sweep = override.get_key_element(), override.value()
             try:
-                axes.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+                # A range is not written out before it is known how long it is, which shuffling it would do.
+                numbers = sweep.range() if isinstance(sweep, RangeSweep) else ()
+                few = len([*islice(numbers, MOST_PLANS + 1)]) <= MOST_PLANS
+                values = override.sweep_string_iterator() if few else (str(number) for number in numbers)
+                axes.append([f"{key}={value}" for value in islice(values, MOST_PLANS + 1)])
             except (HydraException, ValueError):  # glob(*), interval(1,2), range(1,9,0)
                 msg = f"{text!r} lists no values; write them as in {key}=A,B,C or seed=range(3)"
                 raise ConfigurationError(msg) from None
@@ -59,14 +70,25 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
                 raise ConfigurationError(msg)
         else:
             axes.append([text])
+    if prod(map(len, axes)) > MOST_PLANS:
+        msg = f"{some(overrides)}: these are more than {MOST_PLANS:,} plans; give them in several commands"
+        raise ConfigurationError(msg)
     return [list(choice) for choice in product(*axes)]
 
 
 def _parse(text: str) -> Override:
+    if len(text) > LONGEST_OVERRIDE:
+        most = f"at most {LONGEST_OVERRIDE:,} characters"
+        msg = f"{some([text])}: an override has {most}; write the value in a file of conf/"
+        raise ConfigurationError(msg)
     try:
         (override,) = OverridesParser.create().parse_overrides([text])
     except OverrideParseException:
         raise ConfigurationError(_no_override(text)) from None
+    except RecursionError:
+        raise ConfigurationError(f"{some([text])}: this is nested too deeply to be read; make it flatter") from None
+    if len(override.key_or_group) > LONGEST_KEY:
+        raise ConfigurationError(f"{some([text])}: no key of a plan is that long; write key=value")
     return override
 
 
@@ -158,7 +180,7 @@ def as_yaml(plan: Plan) -> str:
 
 def _compose(overrides: Sequence[str], project: Project) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the plan's tree, and for each group the file that was chosen."""
-    with _one_at_a_time:
+    with _one_at_a_time, bounded_references():
         GlobalHydra.instance().clear()
         try:
             refuse_multiplied(project.conf)
@@ -238,7 +260,7 @@ def _check_dataset(dataset: DatasetConfig, choice: str | None) -> None:
 
 def _check_choices(overrides: Sequence[str], project: Project) -> None:
     """Refuse what would end in a traceback of Hydra, or accept without any effect."""
-    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    parsed = [_parse(text) for text in overrides]
     refuse_repeated(parsed)
     for override in parsed:
         text, group = str(override.input_line), override.key_or_group
