@@ -10,8 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from sklearn.dummy import DummyClassifier, DummyRegressor
-from sklearn.linear_model import LogisticRegression
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import accuracy_score
+from sklearn.pipeline import make_pipeline
 
 from headframe.config.load import load_plan
 from headframe.config.natural import natural_baselines
@@ -19,6 +21,7 @@ from headframe.config.plan.data import SplitConfig
 from headframe.config.project import Project
 from headframe.datasets.splits import assign
 from headframe.datasets.table import Table
+from headframe.errors import ConfigurationError
 from headframe.evaluation.baselines import absent_baselines, natural_predictions
 from headframe.prediction.layout import copies_left_out
 from headframe.tasks.base import Task
@@ -240,3 +243,53 @@ def test_natural_baselines_predict_the_rows_of_the_model(world: fixtures.World, 
         assert scored["tfidf"] >= scored["prior"]
         learned = np.asarray(assign(made.plan.dataset, table) == "train")
         assert learned.any()
+
+
+def test_the_mean_is_exact_and_that_of_many_small_numbers():
+    values = np.random.default_rng(4).normal(0, 1, 4001)
+    data = data_of(Regression(), {"y": values}, ("y",), [4000])
+    encoded = data.task.encode(pa.table({"y": values[:2000]})).astype(np.float64)
+    assert TargetMean().scores(data)[0, 0] == data.task.scores(encoded.mean(axis=0)[np.newaxis])[0, 0]
+
+
+def test_no_window_has_no_forecast_but_its_shape():
+    data = data_of(Forecasting(3), {"v": seasonal(240, 12)}, ("v",), [])
+    data.__dict__.update(positions=np.zeros(0, dtype=np.int64))
+    assert LastValue().scores(data).shape == SeasonalLastValue().scores(data).shape == (0, 3, 1)
+
+
+def test_a_forecast_without_a_column_of_time_is_refused():
+    data = BaselineData(Forecasting(3), SimpleNamespace(time=None), None, np.arange(1))  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match=r"dataset\.time names no column"):
+        LastValue().scores(data)
+
+
+def test_a_season_is_found_at_the_edges_of_what_is_looked_for():
+    swinging = np.stack([np.full(40, 3.0), (-1.0) ** np.arange(40)], axis=1)
+    assert season_length(swinging, np.arange(40)) == 2, "a constant beside it hides no season"
+    assert season_length(1e-3 * swinging, np.arange(40)) == 2, "whatever the unit"
+    assert season_length(np.tile([0.0, 5.0, 1.0], 3)[:, np.newaxis], np.arange(9)) == 3
+    moments = np.append(4 * np.arange(59), [235, 239])[1:]  # 60 rows, of which every fourth step has one
+    values = np.sin(moments * 2 * np.pi / 40)[:, np.newaxis]
+    assert season_length(values, moments) == 40
+    assert season_length(values[:-2], moments[:-2] * 2) is None
+
+
+@pytest.mark.parametrize("task", [Classification(), Regression()], ids=["classes", "numbers"])
+def test_the_baseline_for_text_is_the_pipeline_of_scikit_learn(task: Task):
+    draw = np.random.default_rng(6)
+    words = np.array(["oak", "ash", "elm", "fir", "yew", "bay"])
+    texts = [" ".join(draw.choice(words, 5)) + f" {row}" for row in range(120)]
+    values = [text.count("oak") + 0.1 * text.count("fir") for text in texts]
+    columns = {"text": texts, "y": [str(min(int(value), 2)) for value in values], "n": values}
+    data = data_of(task, columns, ("y" if task.predicts_probabilities else "n",), list(range(60, 120)))
+    table = pa.table(columns)
+    scores = TfIdf().scores(replace_data(data, SimpleNamespace(schema=table.schema, read=table.select)))
+    counts = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 3), sublinear_tf=True)
+    if task.predicts_probabilities:
+        model = make_pipeline(counts, LogisticRegression(C=10.0, solver="newton-cg", tol=1e-2))
+        expected = model.fit(texts[:60], columns["y"][:60]).predict_proba(texts[60:])
+        np.testing.assert_allclose(scores, expected, rtol=1e-9)
+    else:
+        expected = make_pipeline(counts, Ridge()).fit(texts[:60], values[:60]).predict(texts[60:])
+        np.testing.assert_allclose(scores[:, 0], expected, rtol=1e-4)

@@ -153,7 +153,8 @@ def test_the_positive_class_can_be_named() -> None:
     ("act", "sentence"),
     [
         (lambda: fitted(["a", "a"]), "only 'a' in training rows"),
-        (lambda: fitted([]), "holds null|no row"),
+        (lambda: fitted([]), "holds null"),
+        (lambda: fitted(pa.array([], pa.string())), "'y' has no row in training rows"),
         (lambda: fitted(["a", None]), "is empty in 1 of 2 rows; leave them out"),
         (lambda: fitted([1.5, 2.5]), "holds double"),
         (lambda: fitted(["a", "b"], positive="c"), "task.positive=c is no class"),
@@ -211,3 +212,9 @@ def test_a_message_lists_a_few_of_many_long_classes():
     assert len(str(refused.value)) < 1000
     assert "00000xxx" in str(refused.value)
     assert "... and 9,992 more; let training have rows of it" in str(refused.value)
+
+
+def test_weights_of_classes_go_to_the_device_of_the_outputs() -> None:
+    task = fitted([0, 0, 1], class_weights="balanced")
+    outputs, target = torch.zeros(2, 2, device="meta"), torch.zeros(2, dtype=torch.int64, device="meta")
+    assert task.loss(outputs, target).device.type == "meta"

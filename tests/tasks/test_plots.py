@@ -4,6 +4,7 @@ import warnings
 import numpy as np
 import pyarrow as pa
 import pytest
+from sklearn.metrics import roc_curve
 
 from headframe.pages.plot_style import drawable, png
 from headframe.tasks import plots
@@ -123,3 +124,13 @@ def test_the_band_of_a_forecast_holds_errors_of_validation_and_of_no_test_row() 
     assert ends[:, 1].min() == pytest.approx((middle + low).min(), rel=1e-4)
     assert ends[:, 1].max() == pytest.approx((middle + high).max(), rel=1e-4)
     assert not task.plots(predictions)["forecasts"].axes[0].collections
+
+
+def test_a_curve_is_that_of_its_class_even_of_one_row() -> None:
+    task = classification(["a", "b", "c"])[0]
+    target = np.array([0] * 20 + [1] * 20 + [2])
+    scores = task.scores(random.normal(size=(41, 3)) + np.eye(3)[target])
+    drawn = lines(task.plots(task.predictions(scores, target))["curves"])
+    for number, name in enumerate("abc"):
+        expected = roc_curve(target == number, scores[:, number], drop_intermediate=False)[:2]
+        np.testing.assert_array_equal(drawn[name].T, expected)

@@ -156,3 +156,20 @@ def test_a_metric_without_a_formula_is_computed_on_each_resample_as_a_table(rows
 def test_the_mean_of_the_rows_themselves_is_rounded_as_numpy_rounds_it():
     values = np.random.default_rng(8).normal(size=10_007) * 1e3
     assert statistics.values_of({"mean": statistics.mean(values)}, len(values)) == {"mean": values.mean()}
+
+
+def test_what_counts_nothing_in_a_resample_is_zero_alone_and_left_out_of_averages(rows):
+    target, prediction = np.append(rows["target"], CLASSES), np.append(rows["prediction"], CLASSES)
+    confusion = statistics.Confusion(target, prediction, CLASSES + 1)
+    weights = np.ones((ROWS + 1, 2))
+    weights[-1, 1] = 0  # the second resample lacks the last class
+    for name in ("recall", "precision", "f1"):
+        assert getattr(confusion, name)(CLASSES).evaluate(weights).tolist() == [1.0, 0.0]
+    expected = [reference.f1_score(target[count > 0], prediction[count > 0], average="macro") for count in weights.T]
+    np.testing.assert_allclose(confusion.macro_f1.evaluate(weights), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("classes", "rows", "slow"), [(101, 10_000, False), (101, 10_001, True), (100, 10_001, False)])
+def test_areas_of_many_classes_with_many_rows_are_slow(classes: int, rows: int, slow: bool):
+    areas = mean_areas(np.arange(rows) % classes, np.broadcast_to(np.eye(classes)[0], (rows, classes)), range(classes))
+    assert {statistic.slow for statistic in areas.values()} == {slow}

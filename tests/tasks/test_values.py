@@ -129,6 +129,7 @@ def test_forecasts_survive_parquet_and_state_survives_json(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("act", "sentence"),
     [
+        (lambda: Regression().fit(pa.table({"y": pa.array([], pa.float64())})), "'y' has no training rows"),
         (lambda: Regression().fit(pa.table({"y": [2.0, 2.0]})), "is 2 in every training row"),
         (lambda: Regression().fit(pa.table({"y": [2.0, float("nan")]})), "'y' is empty or NaN in row 2"),
         (lambda: Regression().fit(pa.table({"y": ["a"]})), "numbers were expected"),
@@ -141,3 +142,18 @@ def test_forecasts_survive_parquet_and_state_survives_json(tmp_path) -> None:
 def test_mistakes_are_named(act: object, sentence: str) -> None:
     with pytest.raises(DataError, match=sentence):
         act()  # type: ignore[operator]
+
+
+def test_errors_in_units_are_those_of_scikit_learn_and_none_of_no_window() -> None:
+    task = forecasting()
+    target = windows(task)
+    guess = task.scores(target) + np.random.default_rng(1).normal(0, 2, target.shape)
+    table = task.predictions(guess, target)
+    found = task.measure(table, {"raw_rmse", "raw_mae"})
+    truth = task.scores(target)
+    assert found == {
+        "raw_rmse": pytest.approx(np.sqrt(reference.mean_squared_error(truth.ravel(), guess.ravel()))),
+        "raw_mae": pytest.approx(reference.mean_absolute_error(truth.ravel(), guess.ravel())),
+    }
+    for none in (table.slice(0, 0), table.schema.empty_table()):
+        assert task.errors(none).shape == (0, 4, 3)
