@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from headframe.config.project import Project
+from headframe.loopback import why_foreign
 from headframe.permissions import keep_private
 
 HOST = "127.0.0.1"
@@ -120,11 +121,9 @@ class Guard:
             await self.app(scope, receive, send)
             return
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        host = headers.get("host", "")
-        if host not in self.access.hosts:
-            await _refuse(scope, send, http.HTTPStatus.FORBIDDEN, "this server has another name")
-        elif headers.get("origin", f"http://{host}") != f"http://{host}":
-            await _refuse(scope, send, http.HTTPStatus.FORBIDDEN, "pages of other servers may send nothing here")
+        foreign = why_foreign(headers.get("host", ""), headers.get("origin"), self.access.hosts)
+        if foreign is not None:
+            await _refuse(scope, send, http.HTTPStatus.FORBIDDEN, foreign)
         elif scope["type"] == "http" and scope["path"] == _OPEN:
             await self._open(scope, headers, send)
         elif self._is_health(scope) or self._is_known(headers):

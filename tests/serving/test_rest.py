@@ -1,6 +1,7 @@
 """The scoring protocol: responses equal to MLflow's, and errors of one sentence."""
 
 import asyncio
+import gzip
 import json
 import os
 import shutil
@@ -32,7 +33,7 @@ from headframe.prediction.schema import to_frame
 from headframe.records import Decision, Trained
 from headframe.registry.versions import load_model, resolve, set_champion
 from headframe.serving.app import make_app
-from headframe.serving.server import _listen, serve
+from headframe.serving.server import _listen, serve, server_names
 from headframe.serving.smoke_request import request_content, send_request, smoke_test
 
 SERIES = ("HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT")
@@ -48,7 +49,7 @@ def _hours(rows: int, **columns: list[Any]) -> dict[str, Any]:
 JSON = {"content-type": "application/json"}
 
 
-def _client(world: World, name: str, **limits: int) -> TestClient:
+def _client(world: World, name: str, **limits: Any) -> TestClient:
     version = resolve(f"{name}/1", world.uri)
     app = make_app(load_model(version, world.uri, trust()), version, **{"max_rows": 100, **limits})
     return TestClient(app, raise_server_exceptions=False)
@@ -401,6 +402,50 @@ def test_other_paths_and_methods_are_named(clients):
         404,
         "there is no /; use /invocations, /ping, /health or /version",
     )
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"host": "127.0.0.1:8080"}, 200),
+        ({"host": "localhost:9000"}, 200),  # a forwarded port
+        ({"host": "[::1]:8080"}, 200),
+        ({"host": "127.0.0.2:8080"}, 200),  # where it listens
+        ({"host": "model.example"}, 200),  # of `serving.hosts`
+        ({"host": "localhost:8080", "origin": "http://localhost:8080"}, 200),
+        ({"host": "model.example", "origin": "https://model.example"}, 200),
+        ({"host": "evil.example:8080"}, 403),
+        ({"host": "localhost.evil.example"}, 403),
+        ({"host": "127.0.0.1:8080:8080"}, 403),
+        ({"host": ""}, 403),
+        ({"host": "localhost:8080", "origin": "https://evil.example"}, 403),
+        ({"host": "localhost:8080", "origin": "http://localhost:3000"}, 403),
+        ({"host": "localhost:8080", "origin": "null"}, 403),
+        ({"host": "localhost:8080", "origin": ""}, 403),
+    ],
+)
+def test_a_page_of_another_server_gets_no_prediction(world: World, headers: dict[str, str], status: int):
+    client = _client(world, "sms_spam", hosts=server_names("127.0.0.2", ["model.example"]))
+    for found in (
+        client.post("/invocations", json={"inputs": ["a"]}, headers=headers),
+        client.get("/ping", headers=headers),
+    ):
+        assert found.status_code == status
+        assert status == 200 or "serving.hosts" in found.json()["error"]
+
+
+def test_a_server_for_other_machines_is_called_by_any_name_unless_its_names_are_given():
+    assert server_names("0.0.0.0", []) == set()
+    assert "model.example" in server_names("0.0.0.0", ["model.example"])
+    assert "evil.example" not in server_names("0.0.0.0", ["model.example"])
+    assert server_names("localhost", [])
+
+
+def test_a_compressed_body_is_refused_and_not_unpacked(clients):
+    packed = gzip.compress(b'{"inputs": ["' + b"a" * 10**7 + b'"]}')
+    found = clients["sms_spam"].post("/invocations", content=packed, headers={**JSON, "content-encoding": "gzip"})
+    expected = {"error": "the content encoding is 'gzip'; send the body as it is"}
+    assert (found.status_code, found.json()) == (415, expected)
 
 
 def test_a_fault_of_our_own_shows_no_trace(world: World, monkeypatch, caplog):

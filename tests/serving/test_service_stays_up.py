@@ -245,7 +245,6 @@ def test_a_request_that_waits_too_long_is_not_computed(digits: Scorer, monkeypat
         return predict(self, rows)
 
     monkeypatch.setattr(Predictor, "predict", slowly)
-    monkeypatch.setattr(app, "cores", lambda: 1)
     with served(digits) as port, ThreadPoolExecutor(2) as pool:
         found = list(pool.map(lambda _: post(port, json.dumps({"inputs": [IMAGE]})), range(2)))
     assert sorted(each.status_code for each in found) == [200, 503]

@@ -49,7 +49,8 @@ class NetworkModel:
 
     def __call__(self, inputs: Encoded) -> np.ndarray:
         """Return outputs (examples, *outputs) float32."""
-        self.network.eval()
+        if self.network.training:  # else each layer would be set again, which takes as long as it computes for one row
+            self.network.eval()
         with torch.inference_mode():
             outputs = self.network(torch.from_numpy(np.ascontiguousarray(inputs)).to(self.device))
         return outputs.float().cpu().numpy()

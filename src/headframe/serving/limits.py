@@ -44,6 +44,11 @@ def request_bytes(schema: pa.Schema, max_rows: int) -> int:
     return LEAST + max_rows * row_bytes(schema)
 
 
+def small_bytes(schema: pa.Schema) -> int:
+    """Return up to how many bytes a request is small: its rows are few, so that others may wait for it."""
+    return max(LEAST, 4 * row_bytes(schema))
+
+
 def longest_value(schema: pa.Schema) -> int:
     """Return how many characters one row or value of a request may have."""
     return max(LONGEST, 4 * row_bytes(schema))

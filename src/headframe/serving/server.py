@@ -4,7 +4,7 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from headframe.config.plan.plan import Plan
 from headframe.config.plan.serving import ServingConfig
 from headframe.errors import ConfigurationError, HeadframeError
+from headframe.loopback import HOSTS
 from headframe.serving.resolve_champion import open_served_version
 
 log = logging.getLogger("headframe")
@@ -54,6 +55,7 @@ def serve(
             threads=settings.threads,
             max_bytes=settings.max_bytes,
             seconds=settings.seconds,
+            hosts=server_names(host, settings.hosts),
         )
         where = f"http://{host}:{listening.getsockname()[1]}"
         if ready is not None:
@@ -87,6 +89,12 @@ def make_server(app: Any, settings: ServingConfig) -> Any:
         timeout_graceful_shutdown=STOP_SECONDS,
     )
     return uvicorn.Server(config)
+
+
+def server_names(host: str, further: Collection[str]) -> set[str]:
+    """Return by which names clients may call the server; empty: by any, since its name is not known."""
+    is_local = host in HOSTS or host.startswith("127.")
+    return {"localhost", "127.0.0.1", "[::1]", host, *further} if is_local or further else set()
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -10,6 +10,7 @@ class ServingConfig(Record):
 
     host: str = Field(default="127.0.0.1", min_length=1)
     port: int = Field(default=8080, ge=1, le=65535)
+    hosts: tuple[str, ...] = ()  # further names of the server; none: any, unless it listens on this machine alone
     threads: int = Field(default=1, ge=1)  # that one request, or a file, is computed with
     max_rows: int = Field(default=10_000, ge=1)  # rows in one request
     max_bytes: int | None = Field(default=None, ge=1024)  # of one request's body; none: what so many rows need
