@@ -5,7 +5,8 @@ command line ends with. Anything else that escapes is a fault of Headframe itsel
 """
 
 import re
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 MOST_NAMES = 8
@@ -62,6 +63,14 @@ class RowError(DataError):
     def behind(self, rows: int) -> "RowError":
         """Return the same error as counted from so many rows before."""
         return RowError(self._before, self._row + rows, self._after)
+
+    def in_rows(self, ends: Sequence[int]) -> "RowError":
+        """Return the same error, counted in entries, as of the row that holds the entry.
+
+        Args:
+            ends: by row, how many entries it and those before it have.
+        """
+        return RowError(self._before, bisect_left(ends, self._row) + 1, self._after)
 
 
 class Refused(HeadframeError):

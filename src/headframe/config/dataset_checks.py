@@ -74,12 +74,26 @@ def _contract_faults(path: str, column: ColumnContract, own_source: Path) -> Ite
     for key in (*needed, *sorted(column.model_fields_set - ALWAYS)):
         value = getattr(column, key)
         if key in needed and not value:
-            yield f"{path}.{key} has no value; a {column.dtype} needs one, as in [28, 28, 1]"
+            example = class_constant(kind, "example", own_source)
+            yield f"{path}.{key} has no value; a {column.dtype} needs one, as in {example}"
         elif checked is not None and value != ColumnContract.model_fields[key].default and key not in checked:
             known = ", ".join(checked) or "nothing but nullable"
             yield f"{path}.{key}={some([value])}: this is not checked for {column.dtype}, which has {known}; remove it"
+    entries = class_constant(kind, "entry_types", own_source) or ()
+    if column.values is not None and entries and column.values not in entries:
+        yield f"{path}.values={column.values}: no type of number is called so; {nearest(column.values, entries)}"
+    if column.nullable and class_constant(kind, "can_miss", own_source) is False:
+        yield f"{path}.nullable=True: a {column.dtype} cannot be missing; leave out rows without one, and nullable"
     if fault := _label_fault(path, column, own_source):
         yield fault
+    for name, of_field in (column.fields or {}).items():
+        where = f"{path}.fields.{name}"
+        if not class_constant(column_type_target(of_field.dtype), "in_cell", own_source):
+            yield f"{where}.dtype={of_field.dtype}: a field of a struct holds one value; give it another dtype"
+        elif of_field.unique:
+            yield f"{where}.unique=True: this is not checked for fields of structs; remove it"
+        else:
+            yield from _contract_faults(where, of_field, own_source)
 
 
 def _label_fault(path: str, column: ColumnContract, own_source: Path) -> str:

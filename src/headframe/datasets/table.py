@@ -110,13 +110,14 @@ class Table:
         return pq.read_table(self._file, columns=self._known(columns))
 
     def batches(self, columns: Sequence[str] | None = None, size: int = BLOCK_ROWS) -> Iterator[pa.RecordBatch]:
-        """Stream the rows in table order, at most `size` at a time.
+        """Stream the rows in table order, at most `size` at a time, and no more than were written as one block.
 
         Raises:
             DataError: the table has no such column.
         """
         with pq.ParquetFile(self._file) as file:
-            yield from file.iter_batches(size, columns=self._known(columns))
+            for group in range(file.num_row_groups):
+                yield from file.iter_batches(size, row_groups=[group], columns=self._known(columns))
 
     def rejected(self) -> pa.Table:
         """Return the rows that could not be read: source, position, reason, raw."""

@@ -1,7 +1,6 @@
 """Writing a data set's table: rows are cut into blocks, named and hashed; rejected rows are kept with their reasons."""
 
-from collections.abc import Iterable, Sequence
-from math import prod
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,8 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headframe.config.build import build
-from headframe.config.plan.data import DatasetConfig, SourceConfig
+from headframe.config.plan.data import ColumnContract, DatasetConfig, SourceConfig
 from headframe.datasets import hashing
+from headframe.datasets.column_types.base import column_type
 from headframe.datasets.readers.base import ReadBatch, RejectedRow
 from headframe.datasets.schema import contract_schema, table_schema
 from headframe.datasets.table import (
@@ -28,7 +28,7 @@ from headframe.datasets.table import (
 from headframe.digests import file_digest, write_record
 from headframe.errors import DataError
 
-BLOCK_BYTES = 16 * 2**20  # a row group holds at most so many bytes of tensors
+BLOCK_BYTES = 16 * 2**20  # a row group holds about so many bytes of tensors, lists and images
 # The digest is taken block by block, so another size, or other `BLOCK_ROWS`, gives every table another digest.
 
 _WRITING = {"compression": "zstd", "compression_level": 3, "version": "2.6", "data_page_version": "2.0"}
@@ -95,7 +95,7 @@ class _Writer:
         self._dataset = dataset
         self._columns = contract_schema(dataset.contract.columns)
         self._content = _content_columns(dataset)
-        self._block = _block_rows(self.schema)
+        self._block = _block_rows(dataset.contract.columns)
         self._waiting: list[pa.RecordBatch] = []
         self._seen = OccurrenceCounter()
         self._state = digest_state(column_types(self.schema))
@@ -199,9 +199,9 @@ def _key(value: Any) -> str:
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
-def _block_rows(schema: pa.Schema) -> int:
-    widths = [prod(field.type.shape) for field in schema if isinstance(field.type, pa.FixedShapeTensorType)]
-    return max(1, min(BLOCK_ROWS, BLOCK_BYTES // sum(widths))) if widths else BLOCK_ROWS
+def _block_rows(columns: Mapping[str, ColumnContract]) -> int:
+    size = sum(column_type(each).block_bytes(each) for each in columns.values())
+    return max(1, min(BLOCK_ROWS, BLOCK_BYTES // size)) if size else BLOCK_ROWS
 
 
 def _write_rejected(file: Path, rejected: Sequence[RejectedRow]) -> str:

@@ -15,6 +15,7 @@ from headframe.cells.rules import CellRules
 from headframe.digests import load_json
 from headframe.errors import DataError, RowError, first_line, some
 from headframe.features.columns import first_empty, is_text
+from headframe.prediction.nested import is_nested, nested_column
 from headframe.series.zones import cast_times, is_zoned, parse_zoned, why_no_time
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ def _type_to_json(kind: pa.DataType) -> Any:
         return {"tensor": _type_to_json(kind.value_type), "shape": list(kind.shape)}
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         return {"list": _type_to_json(kind.value_type)}
+    if pa.types.is_struct(kind):
+        return {"struct": {field.name: _type_to_json(field.type) for field in kind}}
     if pa.types.is_timestamp(kind) and kind.tz:
         return {"unit": kind.unit, "zone": kind.tz}
     return "string" if is_text(kind) else str(kind)
@@ -54,6 +57,8 @@ def _type_from_json(content: Any) -> pa.DataType:
             return pa.fixed_shape_tensor(_type_from_json(inner), shape)
         case {"list": inner}:
             return pa.list_(_type_from_json(inner))
+        case {"struct": fields}:
+            return pa.struct([(name, _type_from_json(inner)) for name, inner in fields.items()])
         case {"zone": zone, "unit": unit}:
             return pa.timestamp(unit, zone)
         case _:
@@ -169,6 +174,10 @@ def type_family(kind: pa.DataType) -> str:
         return "point in time" if is_zoned(kind) else "time"  # Arrow would turn the one into the other
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         return f"list of {type_family(kind.value_type)}"
+    if pa.types.is_struct(kind):
+        return f"structs of {sorted((field.name, type_family(field.type)) for field in kind)}"
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
+        return "bytes"
     return str(kind)
 
 
@@ -176,6 +185,12 @@ def type_name(kind: pa.DataType) -> str:
     """Return the name of a type as error messages have it."""
     if isinstance(kind, pa.FixedShapeTensorType):
         return f"{kind.value_type} tensor of shape {tuple(kind.shape)}"
+    if pa.types.is_list(kind):
+        return f"list of {type_name(kind.value_type)}"
+    if pa.types.is_struct(kind):
+        return f"objects with {some(field.name for field in kind)}"
+    if pa.types.is_binary(kind):
+        return "bytes (in JSON as text in base64)"
     name = str(kind)
     return "text" if is_text(kind) else name if len(name) <= SHOWN else f"{name[:SHOWN]}..."
 
@@ -251,6 +266,8 @@ def to_column(values: Any, field: pa.Field) -> pa.Array:
     """
     if isinstance(field.type, pa.FixedShapeTensorType) and not isinstance(values, pa.ExtensionArray):
         return _tensors(values, field)
+    if is_nested(field.type) and not isinstance(values, pa.Array):
+        return nested_column(values, field, to_column, type_name(field.type))
     if (
         getattr(getattr(values, "dtype", None), "kind", "") == "O"
     ):  # of pandas or NumPy, which may hold values of several types
@@ -317,7 +334,9 @@ def _tensors(values: Any, field: pa.Field) -> pa.Array:
         _require_numbers(values, field.name)
     with np.errstate(invalid="ignore"):
         cast = given.astype(value_type)
-    if not np.array_equal(cast, given):
+    # A fraction is rounded to its nearest float, but no number becomes another whole one, or infinite.
+    fits = np.isinf(cast) == np.isinf(given) if cast.dtype.kind == "f" else cast == given
+    if not np.all(fits):
         limits = np.iinfo(value_type) if np.issubdtype(value_type, np.integer) else np.finfo(value_type)
         raise DataError(f"{wanted} that hold {np.dtype(value_type).name} numbers, {limits.min} to {limits.max}")
     flat = pa.FixedSizeListArray.from_arrays(pa.array(cast.reshape(-1)), prod(shape))

@@ -133,8 +133,12 @@ def _type(field: pa.Field) -> Any:
     kind = field.type
     if isinstance(kind, pa.FixedShapeTensorType) or pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         return AnyType()
+    if pa.types.is_list(kind) and pa.types.is_struct(kind.value_type):
+        return AnyType()
     if pa.types.is_list(kind):
         return Array(_type(kind.value_field))
+    if pa.types.is_binary(kind):
+        return DataType.binary
     if pa.types.is_boolean(kind):
         return DataType.boolean
     if pa.types.is_integer(kind):

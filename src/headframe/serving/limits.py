@@ -15,6 +15,12 @@ LONGEST = 2**20
 TEXT = 4096
 """Bytes of a text that are expected at most, on average over all rows of a full request."""
 
+NESTED = 4 * TEXT
+"""Bytes of a list that are expected at most, on average: a few hundred numbers, or a hundred boxes."""
+
+IMAGE = 2**18
+"""Bytes in base64 of an encoded image that are expected at most, on average; one may have four times as many."""
+
 SCALAR = 64
 """Bytes of a number, time or truth value, and of a further column beside it."""
 
@@ -31,7 +37,11 @@ def row_bytes(schema: pa.Schema) -> int:
     for field in schema:
         if isinstance(field.type, pa.FixedShapeTensorType):
             cell = prod(field.type.shape) * (ENTRY + (BRACKETS if field.type.shape[-1] == 1 else 0))
-        elif is_text(field.type) or pa.types.is_nested(field.type):
+        elif pa.types.is_binary(field.type):
+            cell = IMAGE
+        elif pa.types.is_nested(field.type):
+            cell = NESTED
+        elif is_text(field.type):
             cell = TEXT
         else:
             cell = SCALAR

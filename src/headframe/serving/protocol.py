@@ -15,6 +15,7 @@ from headframe.datasets.readers.base import LONGEST_SIGNATURE, Reader, RejectedR
 from headframe.datasets.readers.delimited import Delimited, text_reader
 from headframe.datasets.readers.lines import Row, rows_in
 from headframe.errors import ConfigurationError, DataError, RowError, some
+from headframe.prediction.nested import is_nested
 from headframe.prediction.schema import json_type, require_columns, require_unique, to_column, to_table, type_name
 from headframe.registry.loader import OUTPUTS, requested_output
 from headframe.serving.input_files import readable_rows
@@ -90,9 +91,10 @@ def _from_csv(
     body: bytes | bytearray, schema: pa.Schema, reader: Reader, max_rows: int, longest: int
 ) -> dict[str, Any]:
     """Parse CSV with a header, or as it stands in the data set's own files where these are CSV."""
-    tensors = [each.name for each in schema if isinstance(each.type, pa.FixedShapeTensorType)]
-    if tensors:
-        raise DataError(f"column {tensors[0]!r} holds arrays, which CSV cannot carry; send {JSON}")
+    nested = [each for each in schema if _is_long(each.type)]
+    if nested:
+        kind = type_name(nested[0].type)
+        raise DataError(f"column {nested[0].name!r} holds {kind}, which CSV cannot carry; send {JSON}")
     _require_short_lines(body, longest)
     most = 2 * max_rows + OTHER_LINES
 
@@ -123,29 +125,31 @@ def _require_short_lines(body: bytes | bytearray, longest: int) -> None:
         start = end + 1
 
 
+def _is_long(kind: pa.DataType) -> bool:
+    return isinstance(kind, pa.FixedShapeTensorType) or is_nested(kind)
+
+
 class _Cells:
     """The cells of one column, of which only those that the column can hold are kept."""
 
     def __init__(self, field: pa.Field) -> None:
         self._field = field
-        self._is_tensor = isinstance(field.type, pa.FixedShapeTensorType)
-        self._is_list = pa.types.is_list(field.type)
+        self._is_long = _is_long(field.type)
         self._cells: list[Any] = []
         self._done: list[pa.Array] = []
         self._rows = self._position = 0
 
     def add(self, cell: Any, position: int) -> None:
         """Take the cell of the next row, and where in the body it ends."""
-        nested = isinstance(cell, dict) or (isinstance(cell, list) and not (self._is_list or self._is_tensor))
-        if nested or (self._is_list and isinstance(cell, list) and not {*map(type, cell)} <= {str, type(None)}):
+        if isinstance(cell, dict) or (isinstance(cell, list) and not self._is_long):
             raise RowError(
                 f"column {self._field.name!r} holds a JSON {json_type(cell)}",
                 self._rows + len(self._cells) + 1,
                 f", but {type_name(self._field.type)} was expected",
             )
         self._cells.append(cell)
-        # Nested lists of Python take twenty times the memory of the array that they become.
-        if self._is_tensor and (len(self._cells) >= AT_ONCE or position - self._position >= LONGEST):
+        # Nested lists of Python take twenty times the memory of the array that they become, base64 a third more.
+        if self._is_long and (len(self._cells) >= AT_ONCE or position - self._position >= LONGEST):
             self._flush()
             self._position = position
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,7 +131,7 @@ def send_request(predictor: Predictor, version: ModelVersion, rows: pa.Table) ->
 
     from headframe.serving.app import make_app  # noqa: PLC0415 - only a smoke request needs it
 
-    content, headers = json.dumps(request_content(rows), default=str), {"content-type": "application/json"}
+    content, headers = json.dumps(request_content(rows), default=_plain), {"content-type": "application/json"}
     limits = {"max_rows": max(1, rows.num_rows), "max_bytes": len(content)}
     transport = httpx.ASGITransport(make_app(predictor, version, **limits))
 
@@ -140,6 +141,11 @@ def send_request(predictor: Predictor, version: ModelVersion, rows: pa.Table) ->
 
     response = asyncio.run(send())
     return response.status_code, response.text
+
+
+def _plain(value: Any) -> str:
+    """Return what JSON has no type for as text: bytes in base64, times as they are written."""
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
 
 
 def request_content(rows: pa.Table) -> dict[str, Any]:

@@ -9,7 +9,6 @@ import pandas as pd
 import pyarrow as pa
 
 from headframe.config.plan.data import TableContract
-from headframe.datasets.constraints import entries, within
 from headframe.datasets.table import Table
 from headframe.digests import Record
 from headframe.errors import DataError
@@ -62,15 +61,15 @@ def check(table: Table, contract: TableContract) -> list[ExpectationResult]:
             count.error = "the column is missing"
     columns = _columns(counts, present, "rows")
     valued = {count.of.column for count in counts if count.of.scope == "rows" and count.of.settings}
-    tensors = _columns(counts, present, "arrow", ("arrow_not_null", "arrow_between"))
-    if columns or tensors:
-        for chunk in _chunks(table, [*dict.fromkeys([*columns, *tensors])]):
+    ours = [each for each in counts if each.of.scope == "arrow" and each.of.name != "arrow_type" and each.error is None]
+    nested = list(dict.fromkeys(str(count.of.column) for count in ours))
+    if columns or nested:
+        for chunk in _chunks(table, [*dict.fromkeys([*columns, *nested])]):
             if columns:
                 series = {name: _series(chunk.column(name), name in valued) for name in columns}
                 validator.validate("rows", pd.DataFrame(series, copy=False))
-            for count in counts:
-                if count.of.column in tensors and count.of.scope == "arrow":
-                    _check_exactly(count, chunk.column(count.of.column))
+            for count in ours:
+                _check_exactly(count, chunk.column(count.of.column))
     for count in counts:
         if count.of.scope == "column" and count.error is None:
             _check_unique(validator, count, table)
@@ -176,14 +175,8 @@ def _check_types(counts: Sequence[_RunningCount], present: dict[str, str]) -> No
             count.error = "the column is of another type"
 
 
-def _columns(
-    counts: Sequence[_RunningCount], present: dict[str, str], scope: str, only: tuple[str, ...] = ()
-) -> list[str]:
-    wanted = {
-        count.of.column
-        for count in counts
-        if count.of.scope == scope and count.error is None and (not only or count.of.name in only)
-    }
+def _columns(counts: Sequence[_RunningCount], present: dict[str, str], scope: str) -> list[str]:
+    wanted = {count.of.column for count in counts if count.of.scope == scope and count.error is None}
     return [name for name in present if name in wanted]
 
 
@@ -221,15 +214,12 @@ def _empty(names: Sequence[str]) -> pd.DataFrame:
 
 
 def _check_exactly(count: _RunningCount, column: pa.ChunkedArray) -> None:
-    if count.of.name == "arrow_not_null":
+    if count.of.cells is None:
         count.add(column.null_count)
-    elif count.of.name == "arrow_between":
+    else:
         for part in column.chunks:
-            present = part.drop_null()
-            values = entries(present).reshape(len(present), -1)
-            fine = within(values, count.of.settings["min_value"], count.of.settings["max_value"])
-            wrong = ~fine.all(axis=1)
-            count.add(int(wrong.sum()), values[~fine][0] if wrong.any() else None)
+            wrong, value = count.of.cells.wrong(part.drop_null())
+            count.add(len(wrong), value)
 
 
 def _check_unique(validator: _GreatExpectationsValidator, count: _RunningCount, table: Table) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headframe.config.plan.data import EXACT_FLOAT, ColumnContract, TableContract
+from headframe.datasets.cell_constraints import CellConstraint, range_text, whole_pattern
 from headframe.datasets.column_types.base import column_type
-from headframe.datasets.constraints import range_text, whole_pattern
 from headframe.datasets.schema import OWN
 from headframe.errors import some
 
@@ -23,11 +23,12 @@ class Expectation:
 
     Attributes:
         scope: what it is checked on: `table` (names and number of rows), `rows` (any chunk of the rows), `column`
-            (all values of one column at once), or `arrow` (types and tensors, which pandas does not have).
+            (all values of one column at once), or `arrow` (types and nested values, which pandas does not have).
         constraint: for people, to follow "column x".
         column: name of the column; None where the table as a whole is meant.
         name: Great Expectations' name of it; where `scope` is `arrow`, ours.
         settings: its arguments.
+        cells: how ours is checked, where it is about cells that are not missing.
     """
 
     scope: str
@@ -35,6 +36,7 @@ class Expectation:
     column: str | None
     name: str
     settings: dict[str, Any]
+    cells: CellConstraint | None = None
 
 
 def expectations(contract: TableContract) -> list[Expectation]:
@@ -70,13 +72,18 @@ def _column_expectations(column: str, contract: ColumnContract) -> Iterator[Expe
             ("rows", "expect_column_values_to_not_be_null") if of_type.in_pandas else ("arrow", "arrow_not_null")
         )
         yield Expectation(scope, "must not be missing", column, name, {})
+    if not of_type.in_pandas:
+        for each in of_type.checks(contract):
+            yield Expectation("arrow", each.text, column, f"arrow_{each.name}", dict(each.settings), each)
+        return
     low, high = of_type.bounds(contract)
     if low is not None or high is not None:
         settings = {"min_value": low, "max_value": high}
         # Great Expectations takes bounds as floats, which cannot tell large whole numbers apart.
-        ours = of_type.arrays or any(isinstance(each, int) and abs(each) >= EXACT_FLOAT for each in (low, high))
+        ours = any(isinstance(each, int) and abs(each) >= EXACT_FLOAT for each in (low, high))
         scope, name = ("arrow", "arrow_between") if ours else ("rows", "expect_column_values_to_be_between")
-        yield Expectation(scope, f"must be {range_text(low, high)}", column, name, settings)
+        cells = next(of_type.checks(contract)) if ours else None
+        yield Expectation(scope, f"must be {range_text(low, high)}", column, name, settings, cells)
     if contract.one_of is not None:
         allowed = list(contract.one_of)
         text = f"must be one of {some(allowed)}"

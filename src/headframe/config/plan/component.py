@@ -105,7 +105,7 @@ def targets(value: Any) -> Iterator[str]:
         for key, inner in value.items():
             if key == "_target_":
                 yield str(inner)
-            elif key == "dtype" and "_target_" not in value:
+            elif key == "dtype" and isinstance(inner, str) and "_target_" not in value:
                 yield column_type_target(str(inner))
             else:
                 yield from targets(inner)

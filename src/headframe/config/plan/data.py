@@ -75,7 +75,7 @@ def _require_order(lower: str, low: float | None, upper: str, high: float | None
 
 
 class ColumnContract(Record):
-    """What a contract says of one column; every key becomes a Great Expectations expectation."""
+    """What a contract says of one column, or of a field of its structs; every key becomes an expectation."""
 
     dtype: Name  # type of column: a module of `headframe.datasets.column_types`
     nullable: bool = False
@@ -83,9 +83,12 @@ class ColumnContract(Record):
     min: Bound | None = None  # smallest value, inclusive
     max: Bound | None = None  # largest value, inclusive
     one_of: Distinct[str | int | bool] | None = None  # the only values allowed
-    min_length: int | None = Field(default=None, ge=0)  # characters of a string
-    max_length: int | None = Field(default=None, ge=0)  # characters of a string
+    min_length: int | None = Field(default=None, ge=0)  # characters of a string, or entries of a list
+    max_length: int | None = Field(default=None, ge=0)  # characters of a string, or entries of a list
     matches: str | None = None  # regular expression that a string must match
+    max_pixels: int | None = Field(default=None, ge=1)  # of an encoded image, height times width
+    fields: "dict[str, ColumnContract] | None" = None  # of structs, each with a contract as a column has one
+    values: str | None = None  # Arrow type of the numbers of a tensor, such as float32; else uint8
     shape: tuple[Annotated[int, Field(ge=1)], ...] | None = None  # of a tensor, e.g. (height, width, channels)
     zone: Zone | None = None  # time zone of times that say none, such as `Europe/Berlin`
 

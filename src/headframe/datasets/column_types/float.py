@@ -6,7 +6,8 @@ import pyarrow as pa
 from typing_extensions import override
 
 from headframe.config.plan.data import ColumnContract
-from headframe.datasets.column_types.base import LARGEST, ColumnType
+from headframe.datasets.cell_constraints import LARGEST
+from headframe.datasets.column_types.base import ColumnType
 
 
 class Float(ColumnType):
