@@ -20,8 +20,12 @@ from shared import warm_socket
 
 from headframe import processes
 
-MODULES = ("headframe.training", "headframe.processes")
-"""What is forked where it would be begun with `python -m`."""
+SERVICES = {
+    "headframe.training": "trainings",
+    "headframe.processes": "trainings",
+    "headframe.reproduction.rebuild": "runs",  # of projects that do not hold Headframe itself
+}
+"""What is forked where it would be begun with `python -m`, and the service of `warm.py` that forks it."""
 
 
 class ForkedProgram:
@@ -36,7 +40,7 @@ class ForkedProgram:
         stdout = 1 if how["stdout"] is None else how["stdout"]
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
-        self.connection = warm_socket("trainings")
+        self.connection = warm_socket(SERVICES[arguments[module]])
         socket.send_fds(self.connection, [json.dumps(request).encode() + b"\n"], [*how["pass_fds"], stdout, 2])
         self.returncode: int | None = None
         self.pid = self._receive()
@@ -68,7 +72,7 @@ class ForkedProgram:
 
 def begin_program(arguments: Sequence[str], **how: Any) -> Any:
     """Begin one of the programs in a fork, and any other as ever."""
-    if any(name in arguments for name in MODULES):
+    if any(name in arguments for name in SERVICES):
         return ForkedProgram(arguments, **how)
     return subprocess.Popen(arguments, **how)
 
@@ -108,6 +112,11 @@ def _run(request: dict[str, Any], parent_socket: int, stdout: int, stderr: int) 
     if request["module"] == "headframe.training":
         from headframe.training.__main__ import main
 
+        return main(given)
+    if request["module"] == "headframe.reproduction.rebuild":
+        from headframe.reproduction.rebuild import main
+
+        processes.subprocess = FORKING  # type: ignore[attr-defined]
         return main(given)
     call, result, *_ = map(Path, given)
     return processes.exit_code(lambda: processes._call(call, result), result.parent, parent_socket)

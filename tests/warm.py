@@ -80,9 +80,9 @@ def requests(connection: socket.socket) -> Iterator[tuple[str, list[int]]]:
             line, descriptors = b"", []
 
 
-def train_or_call(line: str, descriptors: list[int]) -> Iterator[str]:
-    """Run a program that comes with its open files, or else a training as `driver.py` says."""
-    return forked_programs.respond(line, descriptors) if descriptors else iter([driver.respond(line)])
+def program_or(respond: Callable[[str], str]) -> Respond:
+    """Run a program that comes with its open files; respond to any other line as `respond` does."""
+    return lambda line, files: forked_programs.respond(line, files) if files else iter([respond(line)])
 
 
 def main(folder: Path, owner: int) -> None:
@@ -91,10 +91,10 @@ def main(folder: Path, owner: int) -> None:
     importlib.import_module("headframe.gates.predict")
     gc.freeze()
     if os.fork():
-        serve(folder / "trainings.socket", owner, train_or_call)
+        serve(folder / "trainings.socket", owner, program_or(driver.respond))
     else:
         kill_points.import_everything()
-        serve(folder / "runs.socket", owner, lambda line, _: iter([kill_points.respond(line)]))
+        serve(folder / "runs.socket", owner, program_or(kill_points.respond))
 
 
 if __name__ == "__main__":

@@ -12,18 +12,19 @@ import json
 import os
 import random
 import re
-import shutil
 import sqlite3
+import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from runs import SMALL, ForkedRuns
+from snapshot import Snapshot
 
 from headframe.config.project import Project
 from headframe.data_versions.dvc_files import object_file, tracked_files
@@ -34,8 +35,9 @@ CHANGING = {"locks", "dvc", "mlflow.db", "ledger.db"}  # parts of .headframe tha
 COMMANDS: dict[str, tuple[str, ...]] = {
     "run": ("run", *SMALL),
     "predict": ("predict", "digits", "digits", "scored.parquet"),
-    "serve": ("predict", "digits/1", "digits", "scored.parquet"),  # opens a version as the service does
-    "verify": ("models", "verify", "digits", "--recompute"),
+    "serve": ("serve", "digits", "--port", "0"),
+    "verify": ("models", "verify", "digits"),
+    "recompute": ("models", "verify", "digits", "--recompute"),
     "reproduce": ("reproduce", "digits/1"),
 }
 
@@ -200,79 +202,104 @@ def edits(root: Path) -> dict[str, Edit]:
     return found
 
 
-@dataclass
-class Campaign:
-    """A project with a champion, what each command returns of it undisturbed, and the count of what was found.
+class Finding(NamedTuple):
+    """What came of a command after a change.
 
     Attributes:
-        project: where commands run.
-        pristine: a copy that nobody changes.
+        what: the kind of file, and of change.
+        seed: of the change.
+        command: what was asked.
+        outcome: one of `OUTCOMES`.
+        code: exit code of the command.
+        files: what was changed.
+        left: what the command has left behind otherwise than in the project as it was.
+        remaining: what it has left as it was changed.
+        stderr: what it wrote.
+        seconds: what it took.
+    """
+
+    what: str
+    seed: str
+    command: str
+    outcome: str
+    code: int
+    files: list[str]
+    left: list[str]
+    remaining: list[str]
+    stderr: str
+    seconds: float
+
+
+@dataclass
+class Campaign:
+    """A project with a champion, what each command returns of it undisturbed, and what was found.
+
+    Attributes:
+        project: where commands run; as the snapshot has it, whenever nothing is asked.
+        snapshot: puts it back.
         forked: runs the commands.
+        found: what came of each command after each change.
     """
 
     project: Project
-    pristine: Path
+    snapshot: Snapshot
     forked: ForkedRuns
     undisturbed: dict[str, tuple[Any, dict[str, str]]] = field(default_factory=dict)
-    count: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    silent: list[str] = field(default_factory=list)
+    found: list[Finding] = field(default_factory=list)
 
-    def restore(self) -> None:
-        """Put the project back as it was."""
-        shutil.rmtree(self.project.root)
-        shutil.copytree(self.pristine, self.project.root, symlinks=True)
-
-    def ask(self, what: str, change: Edit, seed: str, commands: tuple[str, ...]) -> dict[str, str]:
-        """Change something and ask commands, each in the project as it was but for that; return each one's outcome."""
-        found = {}
+    def ask(self, what: str, change: Edit, seed: str, commands: Iterable[str]) -> list[Finding]:
+        """Change something and ask commands, each in the project as it was but for that; return what came of each."""
+        asked = []
         for command in commands:
             self.reference(command)
-            self.restore()
             change(self.project.root, random.Random(seed))
-            changed = self._differing()
-            found[command] = self._outcome(command, changed)
-            self.count[what, command, found[command]] += 1
-            if found[command] in ("used silently", "traceback"):
-                self.silent.append(f"{found[command]}: {what} ({seed}), {command}: {sorted(changed)}")
-        return found
+            try:
+                asked.append(self._finding(what, seed, command))
+            finally:
+                self.snapshot.restore()
+        self.found += asked
+        return asked
 
     def reference(self, command: str) -> tuple[Any, dict[str, str]]:
         """What a command returns and leaves behind where nothing was changed."""
         if command not in self.undisturbed:
-            self.restore()
-            code, document, stderr = self.forked.run(self.project, *COMMANDS[command])
+            code, document, stderr = self._run(command)
             assert code == 0, stderr
+            assert not _warned(stderr), stderr
             self.undisturbed[command] = comparable(document), self._kept()
+            self.snapshot.restore()
         return self.undisturbed[command]
 
-    def _outcome(self, command: str, changed: set[Path]) -> str:
-        expected, kept = self.undisturbed[command]
-        before = {path: path.read_bytes() for path in changed}
-        code, document, stderr = self.forked.run(self.project, *COMMANDS[command])
-        if "Traceback" in stderr:
-            return "traceback"
-        if code or _warned(stderr):
-            return "named"
-        root = self.project.root
-        healed = {path for path in changed if not path.is_file() or path.read_bytes() != before[path]}
-        as_changed = {path.relative_to(root).as_posix() for path in changed - healed}
-        left = {name for name, sha256 in self._kept().items() if kept.get(name, sha256) != sha256} - as_changed
-        if comparable(document) != expected or left:
-            return "used silently"
-        return "healed" if healed else "not used"
+    def _run(self, command: str) -> tuple[int, Any, str]:
+        if command != "serve":
+            return self.forked.run(self.project, *COMMANDS[command])
+        example = next(self.snapshot.copy.rglob("serving_input_example.json"))
+        content = json.loads(example.read_bytes())
+        del content["dataframe_split"]["data"][1:]
+        return self.forked.served(self.project, *COMMANDS[command], body=json.dumps(content))
 
-    def _differing(self) -> set[Path]:
-        """The files that a change has changed."""
-        root = self.project.root
-        return {
-            path
-            for path in root.rglob("*")
-            if path.is_file()
-            and (
-                not (self.pristine / path.relative_to(root)).is_file()
-                or path.read_bytes() != (self.pristine / path.relative_to(root)).read_bytes()
-            )
-        }
+    def _finding(self, what: str, seed: str, command: str) -> Finding:
+        expected, kept = self.undisturbed[command]
+        changed = {path: self.project.root / path for path in self.snapshot.changed()}
+        before = {path: file.read_bytes() for path, file in changed.items()}
+        begun = time.monotonic()
+        code, document, stderr = self._run(command)
+        seconds = round(time.monotonic() - begun, 2)
+        healed = {path for path, file in changed.items() if not file.is_file() or file.read_bytes() != before[path]}
+        as_changed = {path.as_posix() for path in changed.keys() - healed}
+        left = {name for name, sha256 in self._kept().items() if kept.get(name, sha256) != sha256} - as_changed
+        if "Traceback" in stderr:
+            outcome = "traceback"
+        elif code:
+            outcome = "named"
+        elif comparable(document) != expected or left:
+            outcome = "used silently"
+        elif _warned(stderr):
+            outcome = "named"
+        else:
+            outcome = "healed" if healed else "not used"
+        files = sorted(path.as_posix() for path in changed)
+        return Finding(what, seed, command, outcome, code, files, sorted(left), sorted(as_changed), stderr, seconds)
 
     def _kept(self) -> dict[str, str]:
         """The sha256 of what commands must not change: tables, their versions, results of steps, packages."""
@@ -280,20 +307,31 @@ class Campaign:
         names = {path.relative_to(root): path for files in files_of(root).values() for path in files}
         return {name.as_posix(): file_digest(path) for name, path in names.items() if not CHANGING & {*name.parts[1:2]}}
 
-    def table(self) -> str:
-        """What was found, a line for each kind of file."""
-        kinds = sorted({what for what, _, _ in self.count})
-        lines = [f"{'kind':58} {'asked':>6} " + " ".join(f"{each:>14}" for each in OUTCOMES)]
-        for kind in [*kinds, "all"]:
-            numbers = [
-                sum(n for (what, _, found), n in self.count.items() if found == each and kind in (what, "all"))
-                for each in OUTCOMES
-            ]
-            lines.append(f"{kind[-58:]:58} {sum(numbers):6} " + " ".join(f"{each:14}" for each in numbers))
-        for asked in COMMANDS:
-            numbers = [sum(n for (_, c, found), n in self.count.items() if (c, found) == (asked, e)) for e in OUTCOMES]
-            lines.append(f"asked: {asked:51} {sum(numbers):6} " + " ".join(f"{each:14}" for each in numbers))
-        return "\n".join(lines)
+    def silent(self) -> list[str]:
+        """What must not be: a line for each."""
+        return [
+            f"{each.outcome}: {each.what} ({each.seed}), {each.command}: {each.files}"
+            for each in self.found
+            if each.outcome in ("used silently", "traceback")
+        ]
+
+
+def table(found: Iterable[Finding]) -> str:
+    """What was found, a line for each kind of file: a change counts as the worst that came of it."""
+    worst: dict[tuple[str, str], str] = {}
+    asked: Counter[tuple[str, str]] = Counter()
+    for each in found:
+        change = each.what, each.seed
+        worst[change] = max(worst.get(change, OUTCOMES[0]), each.outcome, key=OUTCOMES.index)
+        asked[each.command, each.outcome] += 1
+    rows = Counter((what, outcome) for (what, _), outcome in worst.items())
+    rows += Counter({("all", outcome): n for outcome, n in Counter(worst.values()).items()})
+    rows += Counter({(f"asked: {command}", outcome): n for (command, outcome), n in asked.items()})
+    lines = [f"{'kind':62} {'asked':>6} " + " ".join(f"{each:>14}" for each in OUTCOMES)]
+    for kind in sorted({what for what, _ in rows}, key=lambda what: (what == "all", what.startswith("asked"), what)):
+        numbers = [rows[kind, each] for each in OUTCOMES]
+        lines.append(f"{kind[-62:]:62} {sum(numbers):6} " + " ".join(f"{each:14}" for each in numbers))
+    return "\n".join(lines)
 
 
 VARYING = ("seconds", "time", "created", "elapsed", "entry", "target")

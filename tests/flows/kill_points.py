@@ -4,7 +4,8 @@
 children run the command line at once, and responds with their exit codes, or minus the signal that killed one. A
 request is JSON: `root` of the project, `arguments` of `headframe`, `environment` beside that of this program, the files
 `stdout` and `stderr` for its standard output and error, and `kill`: nothing, or a stage and the point at which the
-whole run kills itself by SIGKILL, or what the machine has no more of from the stage on.
+whole run kills itself by SIGKILL, or what the machine has no more of from the stage on. Where a request has a `body`,
+the command is a service: it is asked that, and stopped when it has written its answer into the file `answer`.
 """
 
 import contextlib
@@ -21,6 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+from asked_service import ask_and_stop
 from forked_programs import FORKING
 
 from headframe import processes
@@ -58,6 +60,7 @@ HEAVY = (
     "headframe.gates.context",
     "headframe.serving.app",
     "headframe.serving.smoke_request",
+    "headframe.reproduction.rebuild",
     "skops.io",
     "sklearn.ensemble",
     "sklearn.linear_model",
@@ -235,5 +238,9 @@ def remember_empty_database() -> None:
 
 def respond(line: str) -> str:
     """Run command lines in forks, all at once; return their exit codes as JSON."""
-    children = [fork(functools.partial(run, request)) for request in json.loads(line)]
+    requests = json.loads(line)
+    children = [fork(functools.partial(run, request)) for request in requests]
+    for child, request in zip(children, requests, strict=True):
+        if "body" in request:
+            ask_and_stop(child, Path(request["stdout"]), request["body"], Path(request["answer"]))
     return json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children])

@@ -113,13 +113,26 @@ class ForkedRuns:
         (code,), ((stdout, stderr),) = self._request(project, [[*arguments]], None, more)
         return code, stdout, stderr
 
+    def served(self, project: Project, *arguments: str, body: str) -> tuple[int, Any, str]:
+        """Start `headframe serve`, send a request and stop it; return exit code, answer if any, and standard error."""
+        with tempfile.TemporaryDirectory() as folder:
+            answer = Path(folder) / "answer"
+            more = {"body": body, "answer": str(answer)}
+            (code,), ((_, stderr),) = self._request(project, [[*arguments, "--json"]], None, {}, **more)
+            return code, json.loads(answer.read_text()) if answer.exists() else None, stderr
+
     def at_once(self, project: Project, *commands: list[str]) -> list[tuple[int, str, str]]:
         """Run several command lines at the same time; return exit code, standard output and standard error of each."""
         codes, streams = self._request(project, [*commands], None, {})
         return [(code, *pair) for code, pair in zip(codes, streams, strict=True)]
 
     def _request(
-        self, project: Project, commands: list[list[str]], kill: tuple[str, str] | None, environment: dict[str, str]
+        self,
+        project: Project,
+        commands: list[list[str]],
+        kill: tuple[str, str] | None,
+        environment: dict[str, str],
+        **more: str,
     ) -> tuple[list[int], list[tuple[str, str]]]:
         with tempfile.TemporaryDirectory() as folder:
             files = [
@@ -129,7 +142,7 @@ class ForkedRuns:
             requests = [
                 {
                     "root": str(project.root), "arguments": arguments, "environment": environment, "kill": kill,
-                    "stdout": str(stdout), "stderr": str(stderr),
+                    "stdout": str(stdout), "stderr": str(stderr), **more,
                 }
                 for arguments, (stdout, stderr) in zip(commands, files, strict=True)
             ]  # fmt: skip
