@@ -123,7 +123,7 @@ def test_a_record_that_was_edited_is_not_believed(places: Places, part: str, cap
         (records[3].parent / "work.txt").write_text("none")
         content["files"]["work.txt"] = sha256(b"none")
     elif part == "seal":
-        content["seal"] = sha256(json.dumps(content["record"]).encode())
+        content["seal"] = content["seal"][:8] + sha256(json.dumps(content["record"]).encode())
     else:
         content = json.loads(records[4].read_bytes())
     records[3].write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
@@ -135,12 +135,28 @@ def test_a_record_that_was_edited_is_not_believed(places: Places, part: str, cap
 
 
 def test_what_another_person_s_key_sealed_is_made_again(
-    places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     keys = os.environ["HEADFRAME_KEYS"]
     for folder, reused in ((keys, False), (tmp_path / "other", False), (tmp_path / "other", True), (keys, False)):
         monkeypatch.setenv("HEADFRAME_KEYS", str(folder))
         assert Stage(count).run({"number": 3, "places": places}).reused is reused
+    assert [each.getMessage() for each in caplog.records if each.levelname == "WARNING"] == [
+        f"count        is made again: it was sealed with a key that is not in {folder}; "
+        "to reuse what was made with it, as in CI, keep its file (HEADFRAME_KEYS names the folder)"
+        for folder in (tmp_path / "other", keys)
+    ]
+
+
+def test_what_was_sealed_without_a_key_is_made_again_where_there_is_one(
+    places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys = os.environ["HEADFRAME_KEYS"]
+    (tmp_path / "file").touch()
+    for folder in (str(tmp_path / "file"), keys):
+        monkeypatch.setenv("HEADFRAME_KEYS", folder)
+        assert not Stage(count).run({"number": 3, "places": places}).reused
+    assert caplog.messages == ["count        is made again: it was sealed when there was no key on this machine"]
 
 
 @pytest.mark.parametrize("why", ["a file in the way", "a signer who has no key"])

@@ -36,7 +36,7 @@ from headframe.digests import (
 from headframe.errors import HeadframeError, first_line
 from headframe.locks import file_lock
 from headframe.places import Places
-from headframe.seals import require_seal, seal
+from headframe.seals import OtherKey, require_seal, seal
 from headframe.signing.keys import own_key, own_keys
 
 R = TypeVar("R", bound=Record)
@@ -154,6 +154,9 @@ class Stage(Generic[R]):
             record_type: type[R] = get_type_hints(self.function)["return"]
             record = record_type.model_validate(content["record"])
         except FileNotFoundError:
+            return None
+        except OtherKey as error:
+            log.warning("%-12s is made again: %s", self.name, error)
             return None
         except (ValueError, KeyError, TypeError) as error:
             self._report(folder / RECORD, "is not what this step wrote", first_line(error))

@@ -31,7 +31,8 @@ from headframe.data_versions.dvc_files import object_file, tracked_files
 from headframe.digests import file_digest
 
 OUTCOMES = ("not used", "healed", "named", "used silently", "traceback")
-CHANGING = {"locks", "dvc", "mlflow.db", "ledger.db"}  # parts of .headframe that an undisturbed command writes to
+CHANGING = {"locks", "dvc", "mlflow.db", "ledger.db", "last.ckpt", ".cost.json"}
+"""Parts of .headframe that an undisturbed command writes to, and files that differ between equal trainings."""
 COMMANDS: dict[str, tuple[str, ...]] = {
     "run": ("run", *SMALL),
     "predict": ("predict", "digits", "digits", "scored.parquet"),
@@ -292,7 +293,7 @@ class Campaign:
             outcome = "traceback"
         elif code:
             outcome = "named"
-        elif comparable(document) != expected or left:
+        elif comparable(document) != expected or left:  # whatever it warns of
             outcome = "used silently"
         elif _warned(stderr):
             outcome = "named"
@@ -305,7 +306,11 @@ class Campaign:
         """The sha256 of what commands must not change: tables, their versions, results of steps, packages."""
         root = self.project.root
         names = {path.relative_to(root): path for files in files_of(root).values() for path in files}
-        return {name.as_posix(): file_digest(path) for name, path in names.items() if not CHANGING & {*name.parts[1:2]}}
+        return {
+            name.as_posix(): file_digest(path)
+            for name, path in names.items()
+            if not CHANGING & {name.name, *name.parts[1:2]}
+        }
 
     def silent(self) -> list[str]:
         """What must not be: a line for each."""
@@ -335,6 +340,7 @@ def table(found: Iterable[Finding]) -> str:
 
 
 VARYING = ("seconds", "time", "created", "elapsed", "entry", "target")
+NAMED = ("the project's DVC cache", "the project's DVC remote")  # where a reproduction has its data from, as it says
 
 
 def comparable(value: Any) -> Any:
@@ -343,10 +349,19 @@ def comparable(value: Any) -> Any:
         return {key: comparable(inner) for key, inner in value.items() if key not in VARYING}
     if isinstance(value, list):
         return [comparable(inner) for inner in value]
-    return value
+    return NAMED if value in NAMED else value
 
 
 def _warned(stderr: str) -> bool:
     """Whether a line says that something is not as it was written."""
-    words = ("made again", "damaged", "is replaced", "stored again", "was changed", "written again", "is missing")
+    words = (
+        "not from the project's",
+        "made again",
+        "damaged",
+        "is replaced",
+        "stored again",
+        "was changed",
+        "written again",
+        "is missing",
+    )
     return any(word in stderr for word in words)

@@ -6,7 +6,8 @@ import random
 import pytest
 import torch
 
-from headframe.training.checkpoints import SEAL
+from headframe.seals import LENGTH, seal
+from headframe.signing.keys import create_key
 
 PER_EPOCH = 9  # steps: 1,150 digits or so in batches of 128
 
@@ -100,7 +101,7 @@ def test_another_plan_in_the_same_folder_starts_over(training_project):
 
 
 def opened(checkpoint):
-    return torch.load(io.BytesIO(checkpoint.read_bytes()[SEAL:]), weights_only=True)
+    return torch.load(io.BytesIO(checkpoint.read_bytes()[LENGTH:]), weights_only=True)
 
 
 def test_the_checkpoint_holds_tensors_and_plain_values_only(training_project):
@@ -128,6 +129,23 @@ def test_a_flipped_bit_in_a_checkpoint_is_noticed(training_project):
     content[content.index(weights)] ^= 1
     file.write_bytes(content)
     _is_refused(training_project.train(training_project.plan(), "flipped"))
+
+
+def test_what_was_sealed_with_a_key_of_elsewhere_is_trained_from_the_start(training_project, tmp_path, monkeypatch):
+    killed = training_project.train(training_project.plan(), "elsewhere", "step 9")
+    file = killed.folder / ".checkpoint/last.ckpt"
+    content = file.read_bytes()[LENGTH:]
+    with monkeypatch.context() as patch:
+        patch.setenv("HEADFRAME_KEYS", str(tmp_path))
+        create_key("runner")
+        file.write_bytes(seal(content).encode() + content)
+    again = training_project.train(training_project.plan(), "elsewhere")
+    assert again.code == 0, again.stderr
+    assert again.stderr.startswith(
+        f"training starts from the beginning, not from {file}: it was sealed with a key that is"
+    )
+    assert "resuming" not in again.stderr
+    assert again.files() == training_project.train_once(training_project.plan()).files()
 
 
 def _is_refused(again):

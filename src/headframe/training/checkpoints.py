@@ -10,10 +10,9 @@ import torch
 
 from headframe.digests import write_atomically
 from headframe.errors import DataError, first_line
-from headframe.seals import require_seal, seal
+from headframe.seals import LENGTH, OtherKey, require_seal, seal
 
 FORMAT = 1
-SEAL = 64  # characters of the seal that precedes what torch wrote
 WORK_PER_SAVE = 50
 """How many times longer than writing a checkpoint takes, training must have gone on, before one is written again.
 
@@ -47,15 +46,18 @@ class CheckpointFile:
         """Load the state onto the CPU; None where there is none that this training could continue from.
 
         Raises:
+            OtherKey: it was written by somebody whose key is not on this machine.
             DataError: the file is not, byte for byte, what was written.
         """
         if not self.path.is_file():
             return None
         content = self.path.read_bytes()
         try:
-            require_seal(content[SEAL:], content[:SEAL].decode(errors="replace"))
+            require_seal(content[LENGTH:], content[:LENGTH].decode(errors="replace"))
             # torch reads past the checksums of its own format: a flipped bit would train on, to other weights.
-            state = torch.load(io.BytesIO(content[SEAL:]), map_location="cpu", weights_only=True)
+            state = torch.load(io.BytesIO(content[LENGTH:]), map_location="cpu", weights_only=True)
+        except OtherKey:
+            raise
         except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
             msg = f"{self.path} is damaged ({first_line(error)}); remove it to train from the start"
             raise DataError(msg) from error

@@ -21,6 +21,7 @@ from headframe.examples.encode import Examples
 from headframe.examples.seeds import seed_of
 from headframe.features.base import finite
 from headframe.features.spec import IMAGE
+from headframe.seals import OtherKey
 from headframe.tasks.base import Task
 from headframe.training.checkpoints import CheckpointFile
 from headframe.training.module import StepChunks, SupervisedModule
@@ -88,7 +89,11 @@ def _train(
     network: nn.Module = build(learner.model, spec, task.outputs)
     if settings.channels_last:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
-    saved, state = checkpoint.load(), TrainingState()
+    saved, state = None, TrainingState()
+    try:
+        saved = checkpoint.load()
+    except OtherKey as error:
+        reporter.line(f"training starts from the beginning, not from {checkpoint.path}: {error}")
     if saved is not None:
         network.load_state_dict(saved["network"])
         losses = list(saved["losses"].to(device))
