@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -197,6 +198,40 @@ def test_a_list_that_others_put_into_the_remote_writes_nothing_elsewhere(root: P
     assert not stolen.exists()
 
 
+def test_no_list_in_the_remote_leads_to_files_elsewhere(root: Path, people: People) -> None:
+    put(people, root)
+    DataFolderVersions(root).commit()
+    for depth in range(12):
+        store_list(root, json.dumps([{"relpath": "people/dataset.json", "md5": "../" * depth + str(root / "own")[1:]}]))
+    (root / "own").write_text("a file of the owner's")
+    with pytest.raises(HeadframeError, match="version of people that cache or remote hold begins with ffff"):
+        DataFolderVersions(root).restore("people", "ffff")
+    assert (root / "own").read_text() == "a file of the owner's"
+
+
+def store_list(root: Path, content: str) -> str:
+    """Store a list in the remote under its name, as anybody can who writes to it; return the name."""
+    raw = content.encode("latin-1")
+    name = hashlib.md5(raw, usedforsecurity=False).hexdigest()
+    file = root / ".headframe" / "dvc-remote" / "files" / "md5" / name[:2] / f"{name[2:]}.dir"
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(raw)
+    return name
+
+
+LISTS = ("{}", "[1]", "[[]]", "\xff", '[{"md5": "0"}]', '[{"relpath": 1, "md5": "0"}]')
+
+
+@pytest.mark.parametrize("content", [*LISTS, '[{"relpath": "people/dataset.json", "md5": 7}]'])
+def test_a_list_in_the_remote_that_is_none_harms_no_other_version(root: Path, people: People, content: str) -> None:
+    digest = put(people, root)
+    DataFolderVersions(root).commit()
+    name = store_list(root, content)
+    assert DataFolderVersions(root).restore("people", digest).digest == digest
+    with pytest.raises(DataError, match=f"{name}.dir is damaged or missing in cache and remote, and no other version"):
+        DataFolderVersions(root).restore("people", "ffff")
+
+
 def test_an_unknown_digest_is_said(root: Path, people: People) -> None:
     put(people, root)
     DataFolderVersions(root).commit()
@@ -217,14 +252,20 @@ def test_a_damaged_cache_is_found_and_the_remote_mends_it(root: Path, people: Pe
     assert DataFolderVersions(root).verify() > 0
 
 
-def test_damage_in_cache_and_remote_is_never_handed_out(root: Path, people: People) -> None:
+@pytest.mark.parametrize("what", ["table.parquet", "dataset.json", "list"])
+def test_damage_in_cache_and_remote_is_never_handed_out(root: Path, people: People, what: str) -> None:
     digest = put(people, root)
     DataFolderVersions(root).commit()
-    damaged = object_of(root / "data" / "people" / "table.parquet", root)
+    if what == "list":
+        (damaged,) = (root / ".dvc" / "cache").rglob("*.dir")
+    else:
+        damaged = object_of(root / "data" / "people" / what, root)
     spoil(damaged)
     spoil(root / ".headframe" / "dvc-remote" / "files" / "md5" / damaged.parent.name / damaged.name)
     shutil.rmtree(root / "data" / "people")
-    with pytest.raises(DataError, match=r"table\.parquet .* is damaged or missing in cache and remote"):
+    name = f"{damaged.parent.name}{damaged.name}"
+    named = name if what == "list" else rf"{re.escape(what)} \({name}\)"
+    with pytest.raises(DataError, match=f"^{named} is damaged or missing in cache and remote"):
         DataFolderVersions(root).restore("people", digest)
     assert not (root / "data" / "people").exists()
 

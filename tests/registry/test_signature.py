@@ -251,7 +251,7 @@ def test_a_signature_about_other_files_is_refused(world: World, package: Path):
         read_package(package, trust())
 
 
-@pytest.mark.parametrize("damage", ["unsigned", "signature", "added", "whole"])
+@pytest.mark.parametrize("damage", ["unsigned", "signature", "no JSON", "added", "whole"])
 def test_the_command_that_registered_a_version_writes_it_again_byte_for_byte(digits: Made, damage: str, caplog):
     registered = digits.register()
     package = package_of("digits", digits.uri)
@@ -260,6 +260,8 @@ def test_the_command_that_registered_a_version_writes_it_again_byte_for_byte(dig
         (package / SIGNATURE).unlink()
     elif damage == "signature":
         (package / SIGNATURE).write_bytes(before[SIGNATURE].replace(b'"sig":"', b'"sig":"A'))
+    elif damage == "no JSON":
+        (package / SIGNATURE).write_bytes(before[SIGNATURE].replace(b'"sig":', b'"sig"z'))
     elif damage == "added":
         (package / "code" / "torch").mkdir(parents=True)
         (package / "code" / "torch" / "__init__.py").write_text("raise SystemExit\n")

@@ -148,7 +148,7 @@ class DataFolderVersions:
             digest: of the table; the first characters are enough where they name one version.
 
         Raises:
-            HeadframeError: no version has that digest, or several begin with it.
+            ConfigurationError: no version has that digest, or several begin with it.
             DataError: what cache and remote hold of it is damaged.
         """
         with open_store(self.project) as store:
@@ -168,7 +168,7 @@ class DataFolderVersions:
         """Write a version of one data set to a folder that does not exist yet, and leave `data/` as it is.
 
         Raises:
-            HeadframeError, DataError: as `restore`.
+            ConfigurationError, DataError: as `restore`.
         """
         with open_store(self.project) as store, readable_write_errors(folder):
             return _write_files(store, self._find(store, dataset, digest), folder)
@@ -203,14 +203,22 @@ class DataFolderVersions:
         """Return the files, name to md5, of the one version of a data set whose digest begins so."""
         found: dict[str, Listing] = {}
         seen: set[str] = set()
+        lost: list[str] = []
         names = [version.data for version in self.versions()] + store.stored_lists()
         for name in dict.fromkeys(names):
-            files = _by_dataset(store.listing(name) or {}).get(dataset)
+            listing = store.listing(name)
+            if listing is None:
+                lost.append(name)
+                continue
+            files = _by_dataset(listing).get(dataset)
             if files is None or METADATA not in files or files[METADATA] in seen:
                 continue
             seen.add(files[METADATA])
             metadata = store.intact_object(files[METADATA])
-            full = str(json.loads(metadata.read_bytes())["digest"]) if metadata else ""
+            if metadata is None:
+                lost.append(f"{METADATA} ({files[METADATA]})")
+                continue
+            full = str(json.loads(metadata.read_bytes())["digest"])
             if full.startswith(digest):
                 found[full] = files  # of the same rows written in other bytes the latest is used
         if len(found) == 1:
@@ -218,10 +226,10 @@ class DataFolderVersions:
         if found:
             msg = f"{len(found)} versions of {dataset} begin with {digest}: {', '.join(sorted(found))}; give more of it"
         else:
-            msg = (
-                f"no version of {dataset} that cache or remote hold begins with {digest}; "
-                "list those that were stored here with: headframe data versions"
-            )
+            msg = f"no{' other' if lost else ''} version of {dataset} that cache or remote hold begins with {digest}"
+            msg += "; list those that were stored here with: headframe data versions"
+            if lost:
+                raise DataError(f"{lost[0]} is damaged or missing in cache and remote, and {msg}")
         raise ConfigurationError(msg)
 
 
