@@ -68,6 +68,17 @@ def test_what_python_refuses_is_refused_and_nothing_else(text: str, piece: int) 
             assert all_of(stream) == expected
 
 
+@pytest.mark.parametrize("piece", [1, 2, 5, 1000])
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [("x", 1), (" \n x", 4), ("[1, }", 5), ('{"a" 1}', 6), ("[1] 2", 5), ('["é\U0001f600", ]', 8), ("[1", 3)],
+)
+def test_a_fault_is_at_its_character_wherever_pieces_end(text: str, place: int, piece: int, monkeypatch) -> None:
+    monkeypatch.setattr(json_stream, "PIECE", piece)
+    with pytest.raises(DataError, match=rf"\(character {place}\)"):
+        all_of(JsonStream(text.encode(), 1000))
+
+
 def test_a_value_may_have_so_many_characters_and_no_more() -> None:
     for length, fits in ((998, True), (999, False), (1_000_000, False)):
         body = json.dumps(["a" * length, 1]).encode()

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import resource
 import socket
 import threading
 import time
@@ -224,6 +225,14 @@ def test_more_connections_than_allowed_are_refused_and_the_others_served(
         client.get(f"http://127.0.0.1:{port}/ping").raise_for_status()
         for each in others:
             each.close()
+
+
+@pytest.mark.parametrize(
+    ("files", "most"), [(resource.RLIM_INFINITY, 1024), (65_536, 1024), (1152, 1024), (1151, 1023), (129, 1), (64, 1)]
+)
+def test_open_files_bound_the_connections(files: int, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections.resource, "getrlimit", lambda _: (files, resource.RLIM_INFINITY))
+    assert connections.most_connections() == most
 
 
 @pytest.mark.parametrize(
