@@ -345,6 +345,48 @@ def test_code_outside_the_trusted_packages_is_not_loaded(tmp_path: Path) -> None
         load_predictor(tmp_path / "bundle")
 
 
+OWN = """
+from headframe.datasets.readers.delimited import Delimited
+from headframe.models.mlp import MLP
+from headframe.tasks.regression import Regression
+"""
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [(("learner", "model"), "MLP"), (("task", "component"), "Regression"), (("reader",), "Delimited")],
+)
+def test_own_code_is_loaded_where_it_is_trusted(
+    place: tuple[str, ...], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / f"own_{name.lower()}.py").write_text(f"{OWN}\n\nclass Own({name}):\n    pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    made = CASES["mlp"]()
+    made.save(tmp_path / "bundle")
+
+    def point_to_own(manifest: dict[str, Any]) -> None:
+        for key in place:
+            manifest = manifest[key]
+        manifest["_target_"] = f"own_{name.lower()}.Own"
+
+    _rewritten(tmp_path / "bundle", point_to_own)
+    with pytest.raises(DataError, match=r"\.Own' is outside the trusted packages"):
+        load_predictor(tmp_path / "bundle")
+    loaded = load_predictor(tmp_path / "bundle", trusted=(f"own_{name.lower()}.",))
+    assert loaded.predict(made.rows).equals(made.predictor.predict(made.rows))
+
+
+def test_weights_of_another_architecture_are_named(tmp_path: Path) -> None:
+    CASES["mlp"]().save(tmp_path / "bundle")
+
+    def widen(manifest: dict[str, Any]) -> None:
+        manifest["learner"]["model"]["hidden"] = [7]
+
+    _rewritten(tmp_path / "bundle", widen)
+    with pytest.raises(DataError, match=r"does not fit headframe\.models\.mlp\.MLP, .*: size mismatch for "):
+        load_predictor(tmp_path / "bundle")
+
+
 class Foreign:
     """Something that no estimator of scikit-learn holds."""
 

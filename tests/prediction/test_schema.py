@@ -58,3 +58,10 @@ def test_images_of_another_size_are_refused() -> None:
     images = pa.FixedShapeTensorArray.from_numpy_ndarray(np.zeros((2, 4, 3, 1), np.uint8))
     with pytest.raises(DataError, match=r"uint8 tensor of shape \(4, 3, 1\), but uint8 tensor of shape \(2, 3, 1\)"):
         cast_table(pa.table({"image": images}), pa.schema([SCHEMA.field("image")]), CellRules())
+
+
+def test_cells_mean_at_scoring_what_they_meant_to_the_reader() -> None:
+    schema = pa.schema([SCHEMA.field("age"), SCHEMA.field("text"), SCHEMA.field("load")])
+    rows = pa.table({"age": [-9, 3], "text": [" ? ", "a% "], "load": [-9.0, np.nan]})
+    found = cast_table(rows, schema, CellRules(missing=("?", "-9"), trim=True, endings={"text": "%"}))
+    assert found.to_pydict() == {"age": [None, 3], "text": [None, "a"], "load": [None, None]}

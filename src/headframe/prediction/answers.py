@@ -97,15 +97,16 @@ def _near(one: Any, other: Any, allowed: float) -> bool:
 
 def _compared(one: Any, other: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the numbers of two columns of one type, float64, and which rows are equal in all else, bool (rows,)."""
-    rows = len(one)
     equal = np.asarray(one.is_valid().to_numpy(zero_copy_only=False) == other.is_valid().to_numpy(zero_copy_only=False))
     if isinstance(one.type, pa.FixedShapeTensorType):
         one, other = one.storage, other.storage
-    if pa.types.is_fixed_size_list(one.type) and pa.types.is_floating(one.type.value_type) and not one.null_count:
-        one, other = one.flatten(), other.flatten()
-    if pa.types.is_floating(one.type) and not (one.null_count or other.null_count):
-        mine, theirs = (each.to_numpy(zero_copy_only=False).astype(np.float64) for each in (one, other))
-        return (mine, theirs, equal) if len(mine) == len(theirs) else (mine[:0], theirs[:0], np.zeros(rows, bool))
+    flat = [
+        each.flatten() if pa.types.is_fixed_size_list(each.type) and not each.null_count else each
+        for each in (one, other)
+    ]
+    if all(pa.types.is_floating(each.type) and not each.null_count for each in flat):
+        mine, theirs = (each.to_numpy(zero_copy_only=False).astype(np.float64) for each in flat)
+        return mine, theirs, equal
     if not pa.types.is_nested(one.type) and not pa.types.is_floating(one.type):
         equal &= pc.fill_null(pc.equal(one, other), True).to_numpy(zero_copy_only=False)  # both are null, or one is
         return np.empty(0), np.empty(0), equal
