@@ -13,6 +13,7 @@ import ast
 import copy
 import functools
 import gc
+import itertools
 import math
 import os
 import random
@@ -32,6 +33,7 @@ import pytest
 from _pytest.runner import runtestprotocol
 from coverage import Coverage
 from mutants_equal import EQUAL
+from mutants_forks import Forks
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SOURCE = REPOSITORY / "src" / "headframe"
@@ -48,8 +50,25 @@ TESTS: dict[str, tuple[str, ...]] = {
         "promotion/test_actions.py",
         "promotion/test_gate_and_promote.py",
         "promotion/test_pages.py",
+        "promotion/test_served.py",
     ),
-    "training": ("training", "models"),
+    "serving": ("serving", "promotion/test_served.py"),
+    "tasks": ("tasks", "evaluation/test_evaluate.py"),
+    "training": tuple(
+        f"training/test_{name}.py"
+        for name in (
+            "cost",
+            "epochs",
+            "learners",
+            "network",
+            "program",
+            "progress",
+            "resume",
+            "schedules",
+            "training_files",
+        )
+    ),
+    "models": ("models",),
     "features": ("features", "prediction"),
     "prediction": ("prediction", "registry/test_parity.py"),
     "datasets/splits": ("datasets/test_splits.py", "datasets/test_split_edges.py"),
@@ -145,6 +164,24 @@ def changed_tree(change: Change) -> ast.Module:
     return ast.fix_missing_locations(tree)
 
 
+def can_be_made(change: Change) -> bool:
+    """Whether functions can take their changed code: it uses the same variables of functions around it."""
+    used = []
+    for tree in (ast.parse(_source(change.file)), changed_tree(change)):
+        code = compile(tree, change.file, "exec", dont_inherit=True)
+        used.append({place: len(each.co_freevars) for place, each in _codes(code).items()})
+    return all(used[0].get(place) == count for place, count in used[1].items())
+
+
+def _codes(code: types.CodeType) -> dict[tuple[str, int], types.CodeType]:
+    """Return the code of all functions by name and first line."""
+    found = {(code.co_qualname, code.co_firstlineno): code}
+    for each in code.co_consts:
+        if isinstance(each, types.CodeType):
+            found |= _codes(each)
+    return found
+
+
 def _text(node: ast.AST) -> str:
     """Return a node as one short line of source; of a branch its first line."""
     if isinstance(node, ast.If):
@@ -168,7 +205,7 @@ def _places(tree: ast.Module) -> Iterator[Place]:
 def _at(parent: ast.AST, key: str, index: int | None, node: ast.AST, nested: set[int]) -> Iterator[Place]:
     if isinstance(node, ast.Raise | ast.JoinedStr | ast.Import | ast.ImportFrom | ast.ClassDef) or id(node) in nested:
         return
-    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+    if isinstance(node, ast.Expr) and (isinstance(node.value, ast.Constant) or _logs(node.value)):
         return
     if isinstance(node, ast.keyword) and node.arg in GUARDS:
         return
@@ -230,6 +267,11 @@ def _other_calls(node: ast.Call) -> Iterator[ast.AST]:
                 yield ast.Call(node.func, node.args, node.keywords[:index] + node.keywords[index + 1 :])
 
 
+def _logs(node: ast.expr) -> bool:
+    """Whether a call writes a line for people who operate a server."""
+    return isinstance(node, ast.Call) and getattr(getattr(node.func, "value", None), "id", "") == "log"
+
+
 def _is_text(node: ast.AST) -> bool:
     return isinstance(node, TEXT) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
 
@@ -274,6 +316,8 @@ class Mutants:
 
     def __post_init__(self) -> None:
         self._coverage = Coverage(data_file=None, config_file=False, include=[f"{SOURCE}/*"])
+        self._forks = Forks()
+        self._in_forks: defaultdict[str, defaultdict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> Iterator[Any]:
@@ -309,6 +353,8 @@ class Mutants:
             reports = runtestprotocol(item, log=False, nextitem=items[(index + 1) % len(items)])
             self._switch("")
             self._seconds[item.nodeid] = time.perf_counter() - began
+            for file, line in self._forks.collect():
+                self._in_forks[file][line].add(item.nodeid)
             if bad := [report for report in reports if not report.passed]:
                 print(f"left out: {item.nodeid}: {bad[0].longreprtext.splitlines()[-1:]}", flush=True)
                 self._sound[item.nodeid] = False
@@ -339,9 +385,10 @@ class Mutants:
         for item in items:
             module[item.path] = min(self._seconds[item.nodeid], module.get(item.path, 1e9))
         lines = self._coverage.get_data().contexts_by_lineno(str(file))
+        forked = self._in_forks[str(file)]
         tests = {
-            line: {item.nodeid: item for context in contexts for item in sharing[context]}
-            for line, contexts in lines.items()
+            line: {item.nodeid: item for context in {*lines.get(line, ()), *forked[line]} for item in sharing[context]}
+            for line in {*lines, *forked}
         }
         return {line: sorted(found.values(), key=rank) for line, found in tests.items()}
 
@@ -392,12 +439,7 @@ class Mutants:
 def apply(change: Change) -> None:
     """Give every function of the changed file its new code, in this process only, and forget what was remembered."""
     code = compile(changed_tree(change), str(SOURCE / change.file), "exec", dont_inherit=True)
-    new: dict[tuple[str, int], types.CodeType] = {}
-    waiting = [code]
-    while waiting:
-        each = waiting.pop()
-        new[each.co_qualname, each.co_firstlineno] = each
-        waiting += [constant for constant in each.co_consts if isinstance(constant, types.CodeType)]
+    new = _codes(code)
     gc.unfreeze()  # what is frozen is not listed
     for live in gc.get_objects():  # `isinstance` would ask proxies for what they stand for
         if type(live) is types.FunctionType and live.__code__.co_filename == code.co_filename:
@@ -428,9 +470,8 @@ def main() -> int:
     changes, tests = [], set()
     for room in asked.rooms.split(","):
         possible = [each for each in changes_of(room) if asked.only in str(each)]
-        drawn = random.Random(f"{asked.seed} {room}").sample(
-            possible, min(asked.sample or len(possible), len(possible))
-        )
+        shuffled = random.Random(f"{asked.seed} {room}").sample(possible, len(possible))
+        drawn = list(itertools.islice(filter(can_be_made, shuffled), asked.sample or None))
         changes += sorted(drawn, key=lambda each: (each.file, each.line, each.number))
         folder = room.partition("/")[0]
         tests |= {str(REPOSITORY / "tests" / name) for name in TESTS.get(room, TESTS.get(folder, (folder,)))}
@@ -438,7 +479,19 @@ def main() -> int:
     random.Random(asked.seed).shuffle(changes)
     os.chdir(REPOSITORY)
     plugin = Mutants(changes, asked.seconds)
-    pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:xdist", *sorted(tests)], plugins=[plugin])
+    pytest.main(
+        [
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:xdist",
+            "-W",
+            "ignore::pytest.PytestAssertRewriteWarning",
+            *sorted(tests),
+        ],
+        plugins=[plugin],
+    )
     report(plugin.found)
     if len(plugin.found) < len(changes):
         print(f"stopped after {len(plugin.found)} of {len(changes)} changes")
