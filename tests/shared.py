@@ -19,7 +19,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import TextIO, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import measured
 from filelock import FileLock
@@ -97,3 +97,8 @@ def _start_warm(folder: Path) -> Path:
         process = os.posix_spawn(sys.executable, program, environment, setsid=True, file_actions=streams)
     (folder / "process").write_text(str(process))
     return folder
+
+
+def scores_of(predictor: Any, *rows: Any) -> Any:
+    """The array in the prediction columns of a model whose task is dense."""
+    return predictor.task.scores_in(predictor.predictions(*rows))

@@ -36,7 +36,7 @@ import pyarrow as pa
 import torch
 from matplotlib.figure import Figure
 
-from headframe.tasks.base import Task
+from headframe.tasks.dense import DenseTask
 from headframe.tasks.statistics import accuracy, mean
 
 LEVELS = (0.1, 0.5, 0.9)
@@ -51,7 +51,7 @@ def pinball(level, target, prediction):
     return np.maximum(level * wrong, (level - 1) * wrong)
 
 
-class Quantiles(Task):
+class Quantiles(DenseTask):
     """Three quantiles of one number, thousandths of the target's unit while training."""
 
     kind = "regression"
@@ -83,12 +83,15 @@ class Quantiles(Task):
     def scores(self, outputs):
         return outputs.astype(np.float64) * self.scale + self.middle_
 
-    def decode(self, scores):
+    def columns(self, scores):
         low, middle, high = scores.T
         return pa.table({"prediction": middle, "low": low, "high": high})
 
-    def predictions(self, scores, target):
-        return self.decode(scores).add_column(0, "target", [pa.array(self.scores(target)[:, 0])])
+    def scores_in(self, predictions):
+        return np.stack([predictions[name].to_numpy() for name in ("low", "prediction", "high")], axis=1)
+
+    def truth(self, targets):
+        return pa.table({"target": self.scores(targets["target"])[:, 0]})
 
     def statistics(self, predictions):
         columns = {name: predictions.column(name).to_numpy() for name in ("target", "low", "prediction", "high")}

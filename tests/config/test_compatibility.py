@@ -117,12 +117,12 @@ def check_model(model: AnyModel, examples: Any, task: Any) -> None:
 
     assert isinstance(model, ModelConfig)
     if not is_network(model):
-        EstimatorModel(build(model), task.outputs, classifies=task.predicts_probabilities)
+        EstimatorModel(build(model), task)
         return
     network = build(model.shrunk(), examples.encoder.spec(), task.outputs).eval()
     outputs = network(torch.from_numpy(np.ascontiguousarray(examples.windows(examples.train[:2]))))
     assert outputs.shape == (2, *task.outputs)
-    assert task.loss(outputs, torch.from_numpy(examples.targets(examples.train[:2]))).isfinite()
+    assert task.loss(outputs, torch.from_numpy(examples.targets(examples.train[:2])["target"])).isfinite()
 
 
 @pytest.mark.parametrize("dataset", REPOSITORY.choices("dataset"))

@@ -40,32 +40,32 @@ def test_the_order_of_the_baselines_rows_does_not_matter(classified):
     task, predictions = classified(100, 2)
     _, other = classified(100, 2, skill=1)
     shuffled = other.take(pa.array(np.random.default_rng(0).permutation(100)))
-    assert align_rows(predictions, shuffled).equals(other)
+    assert align_rows(task, predictions, shuffled).equals(other)
     assert compute_metrics(task, predictions, {"other": shuffled}, HOW) == compute_metrics(
         task, predictions, {"other": other}, HOW
     )
 
 
 def test_other_rows_are_refused(classified):
-    _, predictions = classified(100, 2)
+    task, predictions = classified(100, 2)
     with pytest.raises(DataError, match="other rows: it has 99 where the model has 100, for example not 'row-0'"):
-        align_rows(predictions, predictions.slice(1))
+        align_rows(task, predictions, predictions.slice(1))
     with pytest.raises(DataError, match="other rows: it has 100 where the model has 99"):
-        align_rows(predictions.slice(1), predictions)
+        align_rows(task, predictions.slice(1), predictions)
 
 
 def test_other_targets_on_the_same_rows_are_refused(classified):
-    _, predictions = classified(100, 2)
+    task, predictions = classified(100, 2)
     flipped = predictions.set_column(1, "target", pa.array(1 - predictions["target"].to_numpy()))
     with pytest.raises(DataError, match="other targets on the same row_ids"):
-        align_rows(predictions, flipped)
+        align_rows(task, predictions, flipped)
 
 
 def test_a_row_that_occurs_twice_is_refused(classified):
-    _, predictions = classified(3, 2)
+    task, predictions = classified(3, 2)
     twice = predictions.take(pa.array([0, 1, 1]))
     with pytest.raises(DataError, match="occurs twice"):
-        align_rows(twice, twice)
+        align_rows(task, twice, twice)
 
 
 def test_two_models_that_are_both_right_everywhere_may_differ_elsewhere(classified):

@@ -198,7 +198,7 @@ def test_classifiers_are_compared_content_by_content(classified) -> None:
         for each in (mine, other)
     ]
     change = [sum(right[0][row : row + 2]) - sum(right[1][row : row + 2]) for row in range(0, 60, 2)]
-    pairs = count(mine, other, np.repeat(np.arange(30), 2))
+    pairs = count(task, mine, other, np.repeat(np.arange(30), 2))
     assert (pairs.contents, pairs.wins, pairs.losses) == (30, sum(c > 0 for c in change), sum(c < 0 for c in change))
     assert pairs.gain.value == pytest.approx(sum(change) / 60)
     assert COMPARISON.compare(task, mine, other, HOW, ALPHA) == COMPARISON.pairs(pairs, 60, ALPHA)

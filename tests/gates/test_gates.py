@@ -21,6 +21,7 @@ import yaml
 from fixtures import Made, evaluate, train
 from handmade import change_rows
 from mlflow import MlflowClient
+from shared import scores_of
 from statsmodels.stats.multitest import multipletests
 
 from headframe.config.build import build
@@ -427,7 +428,7 @@ def test_a_champion_of_other_rows_predicts_the_versions_rows(arena: Arena):
     from headframe.registry.versions import load_model
 
     predictor = load_model(version, arena.uri, fixtures.trust())
-    predicted = predictor.scores(own).argmax(axis=1)
+    predicted = scores_of(predictor, own).argmax(axis=1)
     assert found.numbers["champion"] == np.mean(predicted == own["digit"].to_numpy())
     assert found.numbers["champion_predictions"] == f"champion version {version.number} predicted again"
     assert "may have been trained on some of these rows" in found.reason

@@ -1,5 +1,6 @@
 """What runs in a process of its own, called here with a model that remembers what it was asked."""
 
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,15 +28,16 @@ class Model:
     def predict(self, rows: pa.Table) -> None:
         self.asked.append(rows["n"].to_pylist())
 
-    def scores(self, table: pa.Table, starts: np.ndarray | None = None) -> np.ndarray:
+    prediction_schema = pa.schema([("score", pa.float64())])
+
+    def batches(self, table: pa.Table, starts: np.ndarray | None = None) -> Iterator[pa.Table]:
         self.whole.append((table["n"].to_pylist(), None if starts is None else starts.tolist()))
-        return np.array(table["n"] if starts is None else starts, dtype=np.float64)
+        scores = np.array(table["n"] if starts is None else starts, dtype=np.float64)
+        yield pa.table({"score": scores[:2]})
+        yield pa.table({"score": scores[2:]})
 
-    def encode(self, target: pa.Table) -> np.ndarray:
-        return 100 + target["y"].to_numpy()
-
-    def predictions(self, scores: np.ndarray, target: np.ndarray) -> pa.Table:
-        return pa.table({"score": scores.tolist(), "target": target.tolist()})
+    def predictions(self, table: pa.Table, starts: np.ndarray | None = None) -> pa.Table:
+        return pa.concat_tables(self.batches(table, starts))
 
 
 @pytest.fixture
@@ -92,21 +94,21 @@ def written(model: Model, chosen: list[int], rows: str, horizon: int, monkeypatc
     threads = loaded(model, monkeypatch)
     write_predictions(
         model="model", rows=rows, positions=str(folder / "positions.npy"), predictions=str(folder / "out"),
-        horizon=horizon, targets=["y"], threads=5,
+        horizon=horizon, threads=5,
     )  # fmt: skip
     assert threads == [5]
     return pq.read_table(folder / "out").to_pydict()
 
 
-def test_rows_are_predicted_beside_their_targets(rows: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_predicted_in_the_order_that_is_asked_for(rows: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = Model(0)
-    assert written(model, [7, 2], rows, 0, monkeypatch) == {"score": [7.0, 2.0], "target": [107, 102]}
+    assert written(model, [7, 2], rows, 0, monkeypatch) == {"score": [7.0, 2.0]}
     assert model.whole == [([7, 2], None)]
 
 
 def test_windows_begin_a_lookback_earlier_and_end_a_horizon_later(rows: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found = written(Model(3, 2), [3, 8], rows, 2, monkeypatch)
-    assert found == {"score": [0.0, 5.0], "target": [[103, 104], [108, 109]]}
+    assert found == {"score": [0.0, 5.0]}
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from fixtures import Made, World, train, trust
+from shared import scores_of
 
 from headframe.config.plan.data import ROW_ID
 from headframe.config.plan.promotion import PromotionConfig
@@ -53,7 +54,7 @@ def test_another_model_is_measured_on_the_test_rows_of_a_version(world: World):
         value = _measure(made, world.registered["digits"], model)
     rows = Table.open(made.root / "data" / "digits").read()
     tested = rows.filter(pa.array(fixtures.assign(made.plan.dataset, Table.open(made.root / "data/digits")) == "test"))
-    digit = predictor.scores(tested).argmax(axis=1)
+    digit = scores_of(predictor, tested).argmax(axis=1)
     assert value == np.mean(digit == tested.column("digit").to_numpy())
 
 
@@ -291,7 +292,7 @@ def test_a_forecast_with_another_look_back_is_measured_on_the_same_windows(world
     first = 8640 + 2880
     errors = []
     for start in range(first, first + 50):
-        guess = other.predictor.scores(rows.slice(start - 48, 48))[0]
+        guess = scores_of(other.predictor, rows.slice(start - 48, 48))[0]
         errors.append(((guess - values[start : start + 4]) / deviation) ** 2)
     assert mean.shape == (7,)
     assert value == pytest.approx(np.mean(errors), rel=1e-5)

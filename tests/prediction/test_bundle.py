@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from shared import scores_of
 from sklearn.datasets import load_digits
 from torch import nn
 
@@ -27,6 +28,8 @@ from headframe.prediction.bundle import ModelManifest, load_predictor, save_ense
 from headframe.prediction.estimator import EstimatorModel
 from headframe.prediction.layout import encoder_states
 from headframe.prediction.predictor import EnsemblePredictor, NetworkModel, Predictor, SinglePredictor, make_predictor
+from headframe.tasks.classification import Classification
+from headframe.tasks.forecasting import Forecasting
 
 IMAGE = {"gives": "image", "encoder": {"_target_": "headframe.features.images.Images"}}
 TEXT = {
@@ -91,7 +94,7 @@ def case(
     free = unbounded(rows)
     manifest = ModelManifest("toy", rows.schema, READER, free, chosen, component)
     if model["_target_"].startswith("sklearn"):
-        trained = EstimatorModel(build(chosen.model), built.outputs, classifies=task["kind"] == "classification")
+        trained = EstimatorModel(build(chosen.model), built)
         inputs, targets = encoder.encode(rows), built.encode(target)
         if encoder.lookback:
             starts = range(rows.num_rows - encoder.lookback - built.horizon + 1)
@@ -163,9 +166,9 @@ def test_a_bundle_predicts_bitwise_as_the_model_in_memory(name: str, tmp_path: P
     before = torch.get_rng_state()
     loaded = load_predictor(tmp_path / "bundle")
     assert torch.equal(torch.get_rng_state(), before), "loading moved the random numbers"
-    expected = made.predictor.scores(made.rows)
-    np.testing.assert_array_equal(loaded.scores(made.rows), expected)
-    np.testing.assert_array_equal(loaded.scores(made.rows), expected)
+    expected = scores_of(made.predictor, made.rows)
+    np.testing.assert_array_equal(scores_of(loaded, made.rows), expected)
+    np.testing.assert_array_equal(scores_of(loaded, made.rows), expected)
     assert loaded.predict(made.rows) == made.predictor.predict(made.rows)
     assert loaded.schema == made.rows.schema
     assert (loaded.lookback, loaded.horizon) == (made.predictor.lookback, made.predictor.horizon)
@@ -189,19 +192,19 @@ def test_equal_training_gives_equal_bytes_and_none_of_them_pickle(name: str, tmp
 def test_scores_hardly_depend_on_the_batch_they_come_in(name: str, tmp_path: Path) -> None:
     made = CASES[name]()
     made.save(tmp_path / "bundle")
-    whole = load_predictor(tmp_path / "bundle").scores(made.rows)
+    whole = scores_of(load_predictor(tmp_path / "bundle"), made.rows)
     scale = np.abs(whole).max()
     for size in (1, 7):
-        parts = load_predictor(tmp_path / "bundle", batch_size=size).scores(made.rows)
+        parts = scores_of(load_predictor(tmp_path / "bundle", batch_size=size), made.rows)
         np.testing.assert_allclose(parts, whole, rtol=0, atol=2e-6 * scale)
 
 
 @pytest.mark.parametrize("name", ["cnn", "logistic"])
 def test_rows_do_not_see_each_other(name: str) -> None:
     made = CASES[name]()
-    one = made.predictor.scores(made.rows.slice(3, 1))
-    np.testing.assert_allclose(made.predictor.scores(made.rows)[3:4], one, atol=1e-6)
-    assert made.predictor.scores(made.rows.slice(0, 0)).shape == (0, *one.shape[1:])
+    one = scores_of(made.predictor, made.rows.slice(3, 1))
+    np.testing.assert_allclose(scores_of(made.predictor, made.rows)[3:4], one, atol=1e-6)
+    assert scores_of(made.predictor, made.rows.slice(0, 0)).shape == (0, *one.shape[1:])
 
 
 def ensemble(tmp_path: Path, combiner: str = "Weighted") -> tuple[Case, dict[str, Case], Path]:
@@ -225,7 +228,8 @@ def ensemble(tmp_path: Path, combiner: str = "Weighted") -> tuple[Case, dict[str
     )
     fitted = build(whole.model)
     # Windows of the longer member begin four rows earlier; all end where the shorter one's end.
-    scores = np.stack([members["short"].predictor.scores(first.rows)[4:], members["long"].predictor.scores(first.rows)])
+    short, long = (scores_of(member.predictor, first.rows) for member in members.values())
+    scores = np.stack([short[4:], long])
     encoded = first.predictor.task.scores(first.predictor.task.encode(first.rows))
     target = np.stack([encoded[start + 12 : start + 15] for start in range(60 - 12 - 3 + 1)])
     fitted.fit(scores[:, : len(target)], target, probabilities=False)
@@ -236,7 +240,7 @@ def ensemble(tmp_path: Path, combiner: str = "Weighted") -> tuple[Case, dict[str
         first.predictor.task, {name: member.predictor for name, member in members.items()}, fitted
     )
     expected = fitted.combine(scores)
-    np.testing.assert_array_equal(predictor.scores(first.rows), expected)
+    np.testing.assert_array_equal(scores_of(predictor, first.rows), expected)
     return Case(first.rows, predictor, lambda _: None, manifest), members, folder
 
 
@@ -245,7 +249,7 @@ def test_an_ensemble_aligns_members_that_look_back_differently(combiner: str, tm
     made, _, folder = ensemble(tmp_path, combiner)
     loaded = load_predictor(folder)
     assert loaded.lookback == 12
-    np.testing.assert_array_equal(loaded.scores(made.rows), made.predictor.scores(made.rows))
+    np.testing.assert_array_equal(scores_of(loaded, made.rows), scores_of(made.predictor, made.rows))
     assert loaded.predict(made.rows)["step"].to_pylist() == [1, 2, 3]
     shutil.rmtree(tmp_path / "short")  # the bundle stands alone
     load_predictor(folder)
@@ -253,36 +257,36 @@ def test_an_ensemble_aligns_members_that_look_back_differently(combiner: str, tm
 
 def test_windows_can_be_chosen_and_the_last_one_is_predicted() -> None:
     made = CASES["forecast"]()
-    every = made.predictor.scores(made.rows)
+    every = scores_of(made.predictor, made.rows)
     assert every.shape == (60 - 8 + 1, 3, 2)
-    chosen = made.predictor.scores(made.rows, np.array([5, 0, 52]))
+    chosen = scores_of(made.predictor, made.rows, np.array([5, 0, 52]))
     np.testing.assert_allclose(chosen, every[[5, 0, 52]], rtol=1e-6)
     forecast = made.predictor.predict(made.rows)
     np.testing.assert_allclose(forecast["load"].to_numpy(), every[-1, :, 0], rtol=1e-6)
     with pytest.raises(DataError, match="7 rows came, but a forecast needs the last 8"):
         made.predictor.predict(made.rows.slice(0, 7))
-    for wanted in (made.predictor.predict, made.predictor.scores):
+    for wanted in (made.predictor.predict, made.predictor.predictions):
         with pytest.raises(DataError, match="0 rows came, but a forecast needs the last 8"):
             wanted(made.rows.slice(0, 0))
     with pytest.raises(DataError, match="start at 0 to 52 here, not at 53 to 53"):
-        made.predictor.scores(made.rows, np.array([53]))
+        scores_of(made.predictor, made.rows, np.array([53]))
 
 
 def test_members_of_rows_by_themselves_are_combined_row_by_row() -> None:
     members = {"one": digits(CNN), "other": digits({"_target_": "sklearn.linear_model.LogisticRegression"})}
     rows, task = members["one"].rows, members["one"].predictor.task
     whole = EnsemblePredictor(task, {name: each.predictor for name, each in members.items()}, Mean())
-    expected = sum(each.predictor.scores(rows) for each in members.values()) / 2
-    np.testing.assert_allclose(whole.scores(rows), expected, rtol=1e-6)
+    expected = sum(scores_of(each.predictor, rows) for each in members.values()) / 2
+    np.testing.assert_allclose(scores_of(whole, rows), expected, rtol=1e-6)
 
 
 def test_a_network_that_is_being_trained_predicts_without_dropout() -> None:
     made = digits(CNN)
-    expected = made.predictor.scores(made.rows)
+    expected = scores_of(made.predictor, made.rows)
     assert isinstance(made.predictor, SinglePredictor)
     assert isinstance(made.predictor.model, NetworkModel)
     made.predictor.model.network.train()
-    np.testing.assert_array_equal(made.predictor.scores(made.rows), expected)
+    np.testing.assert_array_equal(scores_of(made.predictor, made.rows), expected)
 
 
 def test_the_encoders_of_an_ensemble_are_found_by_the_names_of_its_members(tmp_path: Path) -> None:
@@ -455,23 +459,27 @@ def test_an_estimator_keeps_the_order_of_classes_and_weighs_them() -> None:
 
     x = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
     target = np.where(x[:, 0] > 0.8, 3, 1)
-    model = EstimatorModel(LogisticRegression(), (4,), classifies=True)
+    task = Classification()
+    task.fit(pa.table({"y": range(4)}))
+    model = EstimatorModel(LogisticRegression(), task)
     weights = np.where(target == 3, 5.0, 1.0)
     model.fit(x, target, weights)
-    shares = np.exp(model(x))
+    shares = task.scores_in(model(x))
     expected = LogisticRegression().fit(x, target, sample_weight=weights).predict_proba(x)
     np.testing.assert_allclose(shares[:, [1, 3]], expected, rtol=1e-6)
     np.testing.assert_array_equal(shares[:, [0, 2]], 0)
     with pytest.raises(DataError, match="NaN or infinity"):
         model(np.array([[np.nan, 0]]))
     with pytest.raises(ConfigurationError, match="has no probabilities"):
-        EstimatorModel(__import__("sklearn.svm").svm.LinearSVC(), (4,), classifies=True)
+        EstimatorModel(__import__("sklearn.svm").svm.LinearSVC(), task)
 
 
 def test_targets_of_another_shape_than_the_outputs_are_refused() -> None:
     from sklearn.linear_model import Ridge
 
-    model = EstimatorModel(Ridge(), (3, 1), classifies=False)
+    task = Forecasting(3)
+    task.fit(pa.table({"y": [1.0, 2.0, 3.0, 4.0]}))
+    model = EstimatorModel(Ridge(), task)
     with pytest.raises(ConfigurationError, match=r"targets of shape \(1,\) came for outputs of shape \(3, 1\)"):
         model.fit(np.zeros((4, 2)), np.zeros((4, 1), dtype=np.float32))
 

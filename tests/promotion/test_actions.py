@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from mlflow import MlflowClient
+from shared import scores_of
 from team_project import (
     MINIMUM,
     TeamProject,
@@ -438,13 +439,13 @@ def test_a_champion_that_was_restored_predicts_as_before(team: TeamProject):
     rows = pq.read_table(team.root / "data" / "digits" / "table.parquet").slice(0, 64)
     trust = Trust.of(team.config)
     promote_versions(team, 1)
-    before = load_model(team.version(1), team.uri, trust).scores(rows)
+    before = scores_of(load_model(team.version(1), team.uri, trust), rows)
     promote_versions(team, 2)
-    assert not np.array_equal(load_model(team.version(2), team.uri, trust).scores(rows), before)
+    assert not np.array_equal(scores_of(load_model(team.version(2), team.uri, trust), rows), before)
     rollback("digits", team.service(), team.keys["bert"], "one was better")
     number = champion_number("digits", team.uri)
     assert number == 1
-    np.testing.assert_array_equal(load_model(team.version(number), team.uri, trust).scores(rows), before)
+    np.testing.assert_array_equal(scores_of(load_model(team.version(number), team.uri, trust), rows), before)
 
 
 def test_rollback_is_refused_where_the_proof_does_not_hold(team: TeamProject):

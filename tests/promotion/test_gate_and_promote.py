@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from fixtures import Made, World, evaluate, in_child, package_of, sign_again, train, trust
 from mlflow import MlflowClient
+from shared import scores_of
 
 from headframe.config.plan.promotion import Approvals, TeamConfig
 from headframe.errors import ConfigurationError, HeadframeError, Refused
@@ -314,4 +315,4 @@ def test_quick_look_ups_make_no_database_and_name_one_that_is_none(tmp_path: Pat
 def test_an_opened_version_predicts_as_the_model_that_was_trained(world: World):
     for name, made in world.made.items():
         predictor = load_model(resolve(f"{name}/1", world.uri), world.uri, trust())
-        np.testing.assert_array_equal(predictor.scores(made.probe), made.predictor.scores(made.probe))
+        np.testing.assert_array_equal(scores_of(predictor, made.probe), scores_of(made.predictor, made.probe))

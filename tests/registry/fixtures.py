@@ -24,7 +24,7 @@ import pytest
 import torch
 from mlflow import MlflowClient
 from mlflow.store.db import utils
-from shared import made_once
+from shared import made_once, scores_of
 from sklearn.linear_model import LogisticRegression
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
@@ -228,7 +228,7 @@ def train(plan: Plan, data: Ingested, root: Path, name: str = "trained", steps: 
     )
     bundle = folder / "bundle"
     if plan.model.target.startswith("sklearn"):
-        model = EstimatorModel(LogisticRegression(tol=0.05, max_iter=1000), task.outputs, classifies=True)
+        model = EstimatorModel(LogisticRegression(tol=0.05, max_iter=1000), task)
         some = training.slice(0, 4000)
         model.fit(encoder.encode(some), task.encode(some.select(target)))
         save_model(bundle, manifest, encoder, task, model)
@@ -270,13 +270,13 @@ def _write_predictions(folder: Path, plan: Plan, predictor: Predictor, rows: pa.
     where, splits = np.concatenate(measured), np.repeat(["test", "validation"], [len(each) for each in measured])
     if lookback:
         probe = rows.slice(int(where[0]) - lookback, lookback)
-        scores = predictor.scores(rows, where - lookback)
+        scores = scores_of(predictor, rows, where - lookback)
         encoded = predictor.task.encode(rows.select(list(plan.dataset.inputs)))
         target = encoded[where[:, None] + np.arange(horizon)]
     else:
         tested = rows.take(where)
         probe = tested.slice(0, 32)
-        scores = predictor.scores(tested)
+        scores = scores_of(predictor, tested)
         target = predictor.task.encode(tested.select([plan.dataset.target]))
     found = predictor.task.predictions(scores, target)
     found = found.add_column(0, "split", pa.array(splits, pa.string()))
@@ -284,7 +284,7 @@ def _write_predictions(folder: Path, plan: Plan, predictor: Predictor, rows: pa.
     pq.write_table(found, folder / "predictions.parquet")
     probe = probe.select(list(predictor.schema.names))
     pq.write_table(probe, folder / "probe.parquet")
-    np.save(folder / "probe_scores.npy", predictor.scores(probe))
+    pq.write_table(predictor.predictions(probe), folder / "probe_predictions.parquet")
 
 
 def evaluate(plan: Plan, trained: Trained, root: Path) -> Evaluated:

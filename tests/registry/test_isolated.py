@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from fixtures import NETWORK, Made, trust
 from mlflow import MlflowClient
+from shared import scores_of
 
 from headframe.errors import HeadframeError
 from headframe.registry.loader import load_package
@@ -25,25 +26,25 @@ def test_the_proof_is_of_the_code_that_was_packaged(own: Made, monkeypatch: pyte
         own.root, NETWORK.replace("from torch import nn", "from constants import SIGN\nfrom torch import nn")
     )
     monkeypatch.setenv("PYTHONPATH", str(own.root / "src"))
-    assert own.predictor.scores(own.probe).shape == (32, 10)
+    assert scores_of(own.predictor, own.probe).shape == (32, 10)
     with pytest.raises(HeadframeError, match="No module named 'constants'"):
         own.register()
     assert MlflowClient(own.uri, own.uri).search_model_versions() == []
 
 
 def test_a_version_is_opened_with_its_own_code_though_the_project_comes_first_on_the_path(own: Made):
-    expected = own.predictor.scores(own.probe)
+    expected = scores_of(own.predictor, own.probe)
     own.register()
     fixtures.write_network(own.root, FLIPPED)
     np.testing.assert_array_equal(
-        load_model(resolve("digits/1", own.uri), own.uri, trust()).scores(own.probe), expected
+        scores_of(load_model(resolve("digits/1", own.uri), own.uri, trust()), own.probe), expected
     )
 
 
 def test_a_version_is_not_opened_where_other_code_of_that_name_was_imported(own: Made):
     own.register()
     fixtures.write_network(own.root, FLIPPED)
-    assert own.predictor.scores(own.probe).shape == (32, 10)
+    assert scores_of(own.predictor, own.probe).shape == (32, 10)
     with pytest.raises(HeadframeError, match=r"brings package 'mine' .*imported another version of it from .*src/mine"):
         load_model(resolve("digits/1", own.uri), own.uri, trust())
 
@@ -53,4 +54,4 @@ def test_a_model_that_needs_none_of_the_projects_code_brings_none(own: Made, dig
     digits.register()
     with model_files(resolve("digits/1", digits.uri), digits.uri, trust()) as model:
         assert not (model / "code").exists()
-        assert load_package(model).scores(digits.probe).shape == (32, 10)
+        assert scores_of(load_package(model), digits.probe).shape == (32, 10)

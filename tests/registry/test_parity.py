@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from fixtures import World
 
@@ -96,11 +97,22 @@ def test_targets_of_any_type_are_compared_row_by_row(one: list[Any], other: list
     assert differing_rows(expected, expected).tolist() == []
 
 
+class Lists:
+    """What a task declares whose predictions are right where they equal the truth."""
+
+    truth_columns = ("target",)
+
+    def hits(self, predictions: pa.Table) -> np.ndarray:
+        right = np.ones(predictions.num_rows, dtype=bool)
+        right[differing_rows(predictions["target"], predictions["prediction"])] = False
+        return right
+
+
 def test_predictions_of_lists_are_right_or_wrong_and_have_a_digest():
     targets = pa.array([["a"], ["b", "c"], []])
     right, wrong = pa.array([["a"], ["b", "c"], ["d"]]), pa.array([["a"], ["c", "b"], ["d"]])
     tables = [pa.table({"row_id": ["1", "2", "3"], "target": targets, "prediction": each}) for each in (right, wrong)]
-    pairs = count(*tables, np.arange(3))
+    pairs = count(Lists(), *tables, np.arange(3))
     assert (pairs.wins, pairs.losses) == (1, 0)
     digests = []
     for column in ("target", "prediction"):
@@ -108,7 +120,7 @@ def test_predictions_of_lists_are_right_or_wrong_and_have_a_digest():
         update_digest(state, tables[0].select(["row_id", column]))
         digests.append(state.hexdigest())
     assert digests[0] != digests[1]
-    assert align_rows(tables[0], tables[1].take(pa.array([2, 1, 0]))).equals(tables[1])
+    assert align_rows(Lists(), tables[0], tables[1].take(pa.array([2, 1, 0]))).equals(tables[1])
 
 
 def test_a_package_with_right_scores_and_wrong_classes_is_refused(world: World, tmp_path: Path):
@@ -120,12 +132,12 @@ def test_a_package_with_right_scores_and_wrong_classes_is_refused(world: World, 
     del content["digest"]
     content["digest"] = digest(content)
     (bundle / "bundle.json").write_text(json.dumps(content), encoding="utf-8")
-    scores = np.load(trained / "probe_scores.npy")
-    answer = made.predictor.task.decode(scores)
+    expected = pq.read_table(trained / "probe_predictions.parquet")
+    answer = made.predictor.task.answer(expected)
     for name, source in (("whole", trained / "bundle"), ("swapped", bundle)):
         write_package(
             tmp_path / name, source, made.probe, name="x", run_id="r", model_id="m", created=datetime.now(UTC)
         )
-    assert verify_parity(tmp_path / "whole", trained / "probe.parquet", scores, answer, 1) == 0.0
+    assert verify_parity(tmp_path / "whole", trained / "probe.parquet", expected, answer, 1) == 0.0
     with pytest.raises(HeadframeError, match=r"'prediction' of 32 rows.*nothing was registered"):
-        verify_parity(tmp_path / "swapped", trained / "probe.parquet", scores, answer, 1)
+        verify_parity(tmp_path / "swapped", trained / "probe.parquet", expected, answer, 1)

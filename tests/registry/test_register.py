@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
-import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from fixtures import Made, World, changed_plan, in_child, moved, package_of, retrained, trust, twin
@@ -112,8 +113,8 @@ def test_what_mlflow_loads_predicts_as_the_model_in_memory_did(world: World, nam
     frame = to_frame(made.probe)
     expected = made.predictor.predict(made.probe).to_pandas()
     pd.testing.assert_frame_equal(loaded.predict(frame), expected)
-    scores = np.load(made.root / made.trained.folder / "probe_scores.npy")
-    np.testing.assert_array_equal(loaded.predict(frame, params={"output": "scores"}), scores)
+    columns = pq.read_table(made.root / made.trained.folder / "probe_predictions.parquet")
+    pd.testing.assert_frame_equal(loaded.predict(frame, params={"output": "columns"}), to_frame(columns))
 
 
 @pytest.mark.parametrize("name", ["digits", "adult", "sms_spam", "etth1"])
@@ -275,9 +276,16 @@ def test_an_uncommitted_change_is_kept_byte_for_byte(digits: Made):
     assert file.read_bytes() == b"# gr\xfcn und blau\n"
 
 
+def shifted(columns: pa.Table, by: float) -> pa.Table:
+    """The same predictions with all scores moved."""
+    return pa.table(
+        {name: pc.add(columns[name], by) if "score" in name else columns[name] for name in columns.column_names}
+    )
+
+
 def test_a_package_that_predicts_otherwise_is_not_registered(digits: Made):
-    file = digits.root / digits.trained.folder / "probe_scores.npy"
-    np.save(file, np.load(file) + 1e-3)
+    file = digits.root / digits.trained.folder / "probe_predictions.parquet"
+    pq.write_table(shifted(pq.read_table(file), 1e-3), file)
     with pytest.raises(HeadframeError, match=r"differs from the trained one by 0\.001 at most, on 32 rows"):
         digits.register()
     client = MlflowClient(digits.uri, digits.uri)
@@ -287,12 +295,12 @@ def test_a_package_that_predicts_otherwise_is_not_registered(digits: Made):
 
 
 def test_a_repaired_model_is_registered_in_the_run_that_had_failed(digits: Made):
-    file = digits.root / digits.trained.folder / "probe_scores.npy"
-    good = np.load(file)
-    np.save(file, good + 1)
+    file = digits.root / digits.trained.folder / "probe_predictions.parquet"
+    good = pq.read_table(file)
+    pq.write_table(shifted(good, 1.0), file)
     with pytest.raises(HeadframeError, match="nothing was registered"):
         digits.register()
-    np.save(file, good)
+    pq.write_table(good, file)
     assert digits.register().version == 1
     assert _census(digits)["runs"] == 1
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fixtures import Made, make
+from shared import scores_of
 
 from headframe.errors import DataError
 from headframe.registry.loader import PyfuncModel
@@ -49,7 +50,7 @@ def test_a_history_in_any_order_has_the_forecast_of_the_sorted_one(made: Made, o
     mixed = rows.take(pa.array(np.arange(rows.num_rows)[::-1] if order == "newest first" else shuffled))
     expected = made.predictor.predict(rows)
     assert made.predictor.predict(mixed).equals(expected)
-    assert np.array_equal(made.predictor.scores(mixed), made.predictor.scores(rows))
+    assert np.array_equal(scores_of(made.predictor, mixed), scores_of(made.predictor, rows))
     body = as_csv(mixed).encode()
     request = parse_request(body, "text/csv", made.predictor.schema, made.predictor.reader, 1000)
     assert made.predictor.predict(request.rows).equals(expected)
@@ -157,4 +158,4 @@ def test_a_gap_before_the_rows_that_count_does_no_harm(made: Made) -> None:
     rows = history(made, 40)
     assert made.predictor.predict(without(3, 4)(rows)).equals(made.predictor.predict(rows))
     with pytest.raises(DataError, match="the history has a gap of 2 rows"):
-        made.predictor.scores(without(3, 4)(rows))  # which forecasts from each window
+        scores_of(made.predictor, without(3, 4)(rows))  # which forecasts from each window

@@ -11,6 +11,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 from fixtures import World, in_child
+from shared import scores_of
 
 from headframe.config.plan.data import ROW_ID
 from headframe.datasets.table import Table
@@ -50,7 +51,7 @@ def test_streaming_gives_the_bits_of_one_piece(world: World, tmp_path: Path, mon
     table = Table.open(world.root / "data" / "digits").read()
     assert table.num_rows > BATCH
     scores = np.stack([found.column(f"score_{digit}").to_numpy() for digit in range(10)], axis=1)
-    np.testing.assert_array_equal(scores, world.made["digits"].predictor.scores(table))
+    np.testing.assert_array_equal(scores, scores_of(world.made["digits"].predictor, table))
 
 
 def test_tables_have_one_size_however_the_file_is_cut(world: World, tmp_path: Path):

@@ -14,11 +14,11 @@ from PIL import Image
 from headframe.cells.rules import CellRules
 from headframe.datasets.readers.delimited import Delimited
 from headframe.errors import DataError
-from headframe.prediction.schema import cast_table
+from headframe.prediction.schema import cast_table, json_value
 from headframe.registry.package import input_schema
 from headframe.serving.input_files import open_rows
 from headframe.serving.protocol import CSV, JSON, parse_request
-from headframe.serving.smoke_request import _plain, request_content
+from headframe.serving.smoke_request import request_content
 
 BOX = pa.struct([("x", pa.float64()), ("label", pa.string())])
 SCHEMA = pa.schema(
@@ -51,7 +51,7 @@ def test_a_request_in_each_form_gives_the_same_rows() -> None:
     assert parse(ROW, NOTHING, ROW) == [EXPECTED, NOTHING, EXPECTED]
     assert parse(*[ROW] * 600) == [EXPECTED] * 600  # more than are converted at once
     rows = pa.Table.from_pylist([EXPECTED, NOTHING], SCHEMA)
-    body = json.dumps(request_content(rows), default=_plain).encode()
+    body = json.dumps(request_content(rows), default=json_value).encode()
     assert parse_request(body, JSON, SCHEMA, Delimited(), 2).rows.to_pylist() == rows.to_pylist()
 
 

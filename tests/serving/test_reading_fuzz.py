@@ -119,7 +119,7 @@ def predictor_of(dataset: DatasetConfig, rows: pa.Table) -> Predictor:
         build(dataset.reader),
         task,
         encoder,
-        lambda inputs: (inputs @ weights)[:, np.newaxis],
+        lambda inputs: task.columns((inputs @ weights)[:, np.newaxis]),
         contract=dataset.contract.columns,
     )
 
@@ -224,7 +224,7 @@ def test_rest_answers_through_the_application_as_the_fuzz_reads_requests() -> No
         Delimited(),
         task,
         encoder,
-        lambda x: (x @ weights)[:, None],
+        lambda x: task.columns((x @ weights)[:, None]),
         contract={"a": ColumnContract(dtype="string")},
     )
     status, body = send_request(predictor, ModelVersion("m", 1), rows.select(["a"]))

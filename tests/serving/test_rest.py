@@ -88,7 +88,7 @@ def _bodies(world: World, name: str) -> dict[str, Any]:
         "records": {"dataframe_records": records},
         "instances": {"instances": records},
         "inputs": {"inputs": columns},
-        "scores": {"dataframe_split": split, "params": {"output": "scores"}},
+        "columns": {"dataframe_split": split, "params": {"output": "columns"}},
     }
     if len(columns) == 1:
         [only] = columns.values()
@@ -163,7 +163,7 @@ REFUSED: dict[str, tuple[str, Any, str, int, str]] = {
     ),
     "two values": ("sms_spam", b'{"inputs": ["a"]} {}', "application/json", 400, "the body is no JSON: Extra data"),
     "two keys among the forms": (
-        "sms_spam", b'{"params": null, "inputs": ["a"], "params": {"output": "scores"}}', "application/json", 400,
+        "sms_spam", b'{"params": null, "inputs": ["a"], "params": {"output": "columns"}}', "application/json", 400,
         "the body is no JSON: key 'params' came twice in one object",
     ),
     "two equal columns": (
@@ -359,7 +359,7 @@ REFUSED: dict[str, tuple[str, Any, str, int, str]] = {
         {"inputs": ["a"], "params": {"output": "logits"}},
         "application/json",
         400,
-        "params.output is 'logits'; expected predictions or scores",
+        "params.output is 'logits'; expected predictions or columns",
     ),
     "another type": ("sms_spam", b"<a/>", "text/xml", 415, "the content type is 'text/xml'; send application/json or"),
     "no type": ("sms_spam", b"{}", "", 415, "the content type is none; send application/json or text/csv"),

@@ -278,7 +278,7 @@ def test_malformed_requests_are_no_fault_of_ours(digits: Scorer) -> None:
         for content in (
             {"dataframe_split": {"columns": ["image"], "data": [[IMAGE], [IMAGE]], "index": [0, 1]}},
             {"dataframe_records": [{"image": IMAGE, "more": [1, {"a": None}]}]},
-            {"inputs": {"image": [IMAGE]}, "params": {"output": "scores"}},
+            {"inputs": {"image": [IMAGE]}, "params": {"output": "columns"}},
             {"instances": [IMAGE, IMAGE]},
         )
     ]

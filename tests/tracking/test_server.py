@@ -11,7 +11,8 @@ from dataclasses import replace
 
 import httpx
 import mlflow
-import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from fixtures import Made, trust
 from mlflow import MlflowClient
@@ -68,11 +69,12 @@ def test_a_version_is_registered_promoted_and_loaded_over_http(digits: Made, ser
     assert decision.state == "champion"
     assert is_in_force(decision, TeamConfig(), made.places)
     version = resolve("digits@champion", server)
-    expected = np.load(made.root / made.trained.folder / "probe_scores.npy")
-    np.testing.assert_array_equal(load_model(version, server, trust()).scores(made.probe), expected)
+    expected = pq.read_table(made.root / made.trained.folder / "probe_predictions.parquet")
+    assert load_model(version, server, trust()).predictions(made.probe).equals(expected)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
     loaded = mlflow.pyfunc.load_model("models:/digits@champion")
-    np.testing.assert_array_equal(loaded.predict(to_frame(made.probe), params={"output": "scores"}), expected)
+    found = loaded.predict(to_frame(made.probe), params={"output": "columns"})
+    pd.testing.assert_frame_equal(found, to_frame(expected))
     client = MlflowClient(server, server)
     run = client.get_run(registered.run_id)
     assert run.info.status == "FINISHED"

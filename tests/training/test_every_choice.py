@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from given_overrides import last_of_each
+from shared import scores_of
 
 from headframe.config.load import load_plan
 from headframe.config.members import with_member
@@ -199,9 +200,9 @@ class ChoicesProject:
             assert predictions.num_rows == predictor.horizon
         else:
             assert predictions.num_rows == probe.num_rows > 1
-        scores = np.load(run.folder / "probe_scores.npy", allow_pickle=False)
+        scores = predictor.task.scores_in(pq.read_table(run.folder / "probe_predictions.parquet"))
         assert np.isfinite(scores).all()
-        np.testing.assert_allclose(predictor.scores(probe), scores, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(scores_of(predictor, probe), scores, rtol=1e-5, atol=1e-6)
         self.checked.add(job)
 
 

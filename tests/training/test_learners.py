@@ -22,7 +22,7 @@ def rows_of(training_project, plan):
     prepared = prepare(plan.dataset, plan.task, Table.open(training_project.root / "data/digits"))
     examples = encode(prepared, plan.learner)
     flat = examples.inputs.reshape(len(examples.inputs), -1)
-    return flat, examples.target, prepared.splits, prepared.task
+    return flat, examples.target["target"], prepared.splits, prepared.task
 
 
 def scores_in(run, part="test"):
@@ -86,8 +86,8 @@ def test_a_member_trains_to_the_weights_it_reaches_alone(training_project):
     whole = pq.read_table(run.folder / "predictions.parquet")
     assert np.allclose([whole[f"score_{digit}"].to_numpy() for digit in range(10)], mean, atol=1e-7)
     probe = pq.read_table(run.folder / "probe.parquet")
-    scores = load_predictor(run.folder / "bundle").scores(probe)
-    assert np.array_equal(scores, np.load(run.folder / "probe_scores.npy"))
+    found = load_predictor(run.folder / "bundle").predictions(probe)
+    assert found.equals(pq.read_table(run.folder / "probe_predictions.parquet"))
 
 
 def test_an_ensemble_killed_in_a_member_keeps_the_finished_ones(training_project):

@@ -26,7 +26,7 @@ def test_the_program_reaches_the_weights_of_a_plain_loop(training_project):
     run = training_project.train_once(plan)
     given = prepared(training_project, plan)
     examples = encode(given, plan.learner)
-    inputs, target = torch.from_numpy(examples.inputs), torch.from_numpy(examples.target)
+    inputs, target = torch.from_numpy(examples.inputs), torch.from_numpy(examples.target["target"])
     rows = np.flatnonzero(given.splits == "train")
     torch.set_num_threads(1)
     torch.manual_seed(seed_of(plan.seed, "weights"))
@@ -88,13 +88,13 @@ def test_predictions_hold_validation_and_test_rows_in_table_order(training_proje
     assert kept["target"].to_pylist() == [labels[name] for name, _ in expected]
 
 
-def test_a_loaded_bundle_gives_the_probe_scores(training_project):
+def test_a_loaded_bundle_gives_the_predictions_of_the_probe(training_project):
     from headframe.prediction.bundle import load_predictor
 
     run = training_project.train_once(training_project.plan())
     torch.set_num_threads(1)
-    scores = load_predictor(run.folder / "bundle").scores(pq.read_table(run.folder / "probe.parquet"))
-    assert np.array_equal(scores, np.load(run.folder / "probe_scores.npy"))
+    found = load_predictor(run.folder / "bundle").predictions(pq.read_table(run.folder / "probe.parquet"))
+    assert found.equals(pq.read_table(run.folder / "probe_predictions.parquet"))
 
 
 def test_windows_belong_to_the_part_that_holds_what_they_predict(training_project):
@@ -106,14 +106,14 @@ def test_windows_belong_to_the_part_that_holds_what_they_predict(training_projec
 
     parts = np.array(["train"] * 10 + ["validation"] * 4 + ["test"] * 5)
     rows = pa.table({ROW_ID: [f"r{row}" for row in range(19)], "x": np.arange(19.0)})
-    task = SimpleNamespace(horizon=2, encode=lambda target: target.column("x").to_numpy().reshape(-1, 1))
+    task = SimpleNamespace(horizon=2, targets=lambda target: {"x": target.column("x").to_numpy().reshape(-1, 1)})
     dataset = SimpleNamespace(target=None, inputs=("x",), target_columns=("x",))
     given = PreparedData(dataset, rows, parts, task, None)
     assert given.indices("train", 3).tolist() == [0, 1, 2, 3, 4, 5]
     assert given.indices("validation", 3).tolist() == [7, 8, 9]
     assert given.indices("test", 3).tolist() == [11, 12, 13, 14]
     assert given.row_ids(np.array([7]), 3).to_pylist() == ["r10"]
-    assert given.targets(np.array([7, 11]), 3)[..., 0].tolist() == [[10.0, 11.0], [14.0, 15.0]]
+    assert given.targets(np.array([7, 11]), 3)["x"][..., 0].tolist() == [[10.0, 11.0], [14.0, 15.0]]
     assert given.probe(3).column("x").to_pylist() == [11.0, 12.0, 13.0]
 
 
@@ -122,13 +122,13 @@ def test_batches_of_windows_are_the_windows(training_project):
     from headframe.examples.encode import Examples
 
     rows = np.random.default_rng(0).standard_normal((20, 3)).astype(np.float32)
-    examples = Examples(None, rows, rows * 2, 4, 2, np.arange(15), np.arange(15), np.arange(0))
+    examples = Examples(None, rows, {"target": rows * 2}, 4, 2, np.arange(15), np.arange(15), np.arange(0))
     inputs, target = TensorExamples(examples, torch.device("cpu")).take(torch.tensor([14, 0, 7]))
     for place, first in enumerate([14, 0, 7]):
         assert np.array_equal(inputs[place], rows[first : first + 4])
         assert np.array_equal(target[place], 2 * rows[first + 4 : first + 6])
     assert np.array_equal(examples.windows(np.array([14, 0, 7])), inputs)
-    assert np.array_equal(examples.targets(np.array([14, 0, 7])), target)
+    assert np.array_equal(examples.targets(np.array([14, 0, 7]))["target"], target)
 
 
 def test_an_epoch_deals_every_example_once_into_batches_of_nearly_one_size():

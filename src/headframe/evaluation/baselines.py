@@ -29,7 +29,7 @@ def natural_predictions(
         task: fitted.
         dataset: the data set of the plan.
         table: the version of the data that the model was trained on.
-        predictions: the model's, `row_id` and `target` among the columns.
+        predictions: the model's, `row_id` and the truth among the columns.
         left_out: rows that the model did not learn from; see `BaselineData`.
 
     Raises:
@@ -41,15 +41,12 @@ def natural_predictions(
     found = {}
     for component in natural:
         baseline: NaturalBaseline = build(component)
-        scores = baseline.scores(data)
-        if scores is None:
-            continue
-        answer = task.predictions(scores, data.true_targets)
-        columns = {
-            name: answer[name] if name in answer.column_names and name != "target" else predictions[name]
-            for name in predictions.column_names
-        }
-        found[baseline.name] = pa.table(columns)
+        columns = baseline.predictions(data)
+        if columns is not None:
+            own = columns.column_names
+            found[baseline.name] = pa.table(
+                {name: (columns if name in own else predictions)[name] for name in predictions.column_names}
+            )
     return found
 
 

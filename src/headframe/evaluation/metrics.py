@@ -54,7 +54,7 @@ class EvaluationMetrics(Record):
         return self.metrics[self.primary_metric]
 
 
-def align_rows(predictions: pa.Table, other: pa.Table) -> pa.Table:
+def align_rows(task: Task, predictions: pa.Table, other: pa.Table) -> pa.Table:
     """Return `other` in the row order of `predictions`.
 
     Raises:
@@ -73,7 +73,7 @@ def align_rows(predictions: pa.Table, other: pa.Table) -> pa.Table:
         msg = "a row_id occurs twice among the predictions, so rows cannot be paired; train again on a table without it"
         raise DataError(msg)
     ordered = other.take(positions)
-    if not ordered["target"].combine_chunks().equals(predictions["target"].combine_chunks()):
+    if not ordered.select(task.truth_columns).equals(predictions.select(task.truth_columns)):
         msg = "the baseline has other targets on the same row_ids; train both on the same version of the table"
         raise DataError(msg)
     return ordered
@@ -102,7 +102,7 @@ def compute_metrics(
     mine = {name: confidence_interval(each, how.confidence) for name, each in model.items()}
     compared = {}
     for key, baseline in baselines.items():
-        aligned = align_rows(predictions, baseline)
+        aligned = align_rows(task, predictions, baseline)
         other = resample(task, aligned, how)
         theirs = {name: confidence_interval(each, how.confidence) for name, each in other.items()}
         same = aligned.equals(predictions)
@@ -154,7 +154,7 @@ def validation_test(task: Task, predictions: pa.Table, baseline: pa.Table, how: 
     Raises:
         DataError: the rows or their targets are not the same.
     """
-    metric, aligned = task.primary_metric, align_rows(predictions, baseline)
+    metric, aligned = task.primary_metric, align_rows(task, predictions, baseline)
     value = task.measure(aligned, [metric]).get(metric)
     if value is None or metric not in task.measure(predictions, [metric]):
         return None

@@ -20,7 +20,6 @@ from headframe.evaluation.significance import (
     mcnemar_rows,
     paired_bootstrap,
 )
-from headframe.prediction.answers import differing_rows
 from headframe.tasks.base import Task
 
 Test = Literal["auto", "mcnemar", "bootstrap", "diebold_mariano"]
@@ -100,7 +99,7 @@ class PairedComparison:
         """
         test = self.chosen(task)
         if test == "mcnemar":
-            return self.pairs(count(mine, other, number_contents(mine, how)), mine.num_rows, alpha)
+            return self.pairs(count(task, mine, other, number_contents(mine, how)), mine.num_rows, alpha)
         if test == "diebold_mariano" and isinstance(task, HasErrors):
             return self.windows(losses(task, other) - losses(task, mine), task.horizon, alpha)
         metric, higher = task.primary_metric, task.higher_is_better
@@ -199,12 +198,9 @@ class PairedComparison:
         return f"too few rows to find a gain of {self.effect:g} with power {self.power:g}: {needed}"
 
 
-def count(mine: pa.Table, other: pa.Table, contents: np.ndarray) -> DiscordantPairs:
-    """Count on which contents one of two classifiers is right more often."""
-    right = np.ones((2, mine.num_rows), dtype=bool)
-    for place, each in enumerate((mine, other)):
-        right[place, differing_rows(each["target"], each["prediction"])] = False
-    return DiscordantPairs.count(right[0], right[1], contents)
+def count(task: Task, mine: pa.Table, other: pa.Table, contents: np.ndarray) -> DiscordantPairs:
+    """Count on which contents one of two models is right more often."""
+    return DiscordantPairs.count(task.hits(mine), task.hits(other), contents)
 
 
 def losses(task: HasErrors, predictions: pa.Table) -> np.ndarray:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from headframe.examples.encode import Examples
 from headframe.examples.seeds import order
+from headframe.tasks.dense import TARGET
 
 RESIDENT = 0.5
 """Share of the free memory of a GPU that examples may take; larger ones stay pinned on the host."""
@@ -23,7 +24,7 @@ class TensorExamples:
     """Examples as tensors, on the device where they fit; windows are gathered and never laid out as a whole."""
 
     def __init__(self, examples: Examples, device: torch.device) -> None:
-        inputs, target = torch.from_numpy(examples.inputs), torch.from_numpy(examples.target)
+        inputs, target = torch.from_numpy(examples.inputs), torch.from_numpy(examples.target[TARGET])
         if device.type == "cuda":
             size = inputs.nbytes + target.nbytes
             if size < RESIDENT * torch.cuda.mem_get_info(device)[0]:

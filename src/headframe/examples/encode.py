@@ -9,7 +9,7 @@ from headframe.config.build import build
 from headframe.config.plan.learner import LearnerConfig
 from headframe.errors import ConfigurationError, DataError
 from headframe.examples.copies import copies_among, row_hashes
-from headframe.examples.prepare import SPLITS, PreparedData, gather
+from headframe.examples.prepare import SPLITS, PreparedData, gather, gather_each
 from headframe.examples.seeds import with_replacement
 from headframe.features.base import Encoded, Encoder
 
@@ -24,7 +24,7 @@ class Examples:
     Attributes:
         encoder: fitted on training rows.
         inputs: encoded rows (rows, ...), or CSR.
-        target: (rows, ...), aligned with `inputs`.
+        target: arrays (rows, ...) by name, aligned with `inputs`; see `Task.targets`.
         lookback: rows in one window, 0 where a row is an example.
         horizon: rows that a window predicts.
         train: indices of the training examples; with repetitions where they were drawn with replacement.
@@ -35,7 +35,7 @@ class Examples:
 
     encoder: Encoder
     inputs: Encoded
-    target: np.ndarray
+    target: dict[str, np.ndarray]
     lookback: int
     horizon: int
     train: np.ndarray
@@ -46,10 +46,9 @@ class Examples:
         """Return the inputs of examples laid out as a whole: (examples, ...)."""
         return gather(self.inputs, indices, 0, self.lookback)
 
-    def targets(self, indices: np.ndarray) -> np.ndarray:
-        """Return the targets of examples: (examples, ...)."""
-        targets: np.ndarray = gather(self.target, indices, self.lookback, self.horizon)
-        return targets
+    def targets(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the targets of examples: each (examples, ...)."""
+        return gather_each(self.target, indices, self.lookback, self.horizon)
 
 
 def encode(prepared: PreparedData, learner: LearnerConfig) -> Examples:

@@ -1,5 +1,6 @@
 """What a learner is trained and measured on: the rows of a table, and the indices of the examples of each split."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,7 +22,7 @@ MEASURED = ("validation", "test")
 SPLITS = ("train", *MEASURED)
 
 PROBE_ROWS = 32
-"""Raw rows kept beside a model, by whose scores a copy of it is recognised; a forecast keeps one window."""
+"""Raw rows kept beside a model, by whose predictions a copy of it is recognised; a forecast keeps one window."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,9 @@ class PreparedData:
     laid_out: LaidOutRows | None = None
 
     @cached_property
-    def target(self) -> np.ndarray:
-        """The targets of all rows as `Task.encode` returns them."""
-        return self.task.encode(self.rows.select(list(self.dataset.target_columns)))
+    def target(self) -> dict[str, np.ndarray]:
+        """The targets of all rows as `Task.targets` returns them."""
+        return self.task.targets(self.rows.select(list(self.dataset.target_columns)))
 
     @property
     def schema(self) -> pa.Schema:
@@ -81,10 +82,9 @@ class PreparedData:
             usable &= (runs[first - lookback] == runs[first + horizon - 1]) & ~filled[first - 1]
         return np.flatnonzero(usable)
 
-    def targets(self, indices: np.ndarray, lookback: int) -> np.ndarray:
-        """Return the targets of examples: (examples, ...), for windows (examples, horizon, variables)."""
-        targets: np.ndarray = gather(self.target, indices, lookback, self.task.horizon if lookback else 0)
-        return targets
+    def targets(self, indices: np.ndarray, lookback: int) -> dict[str, np.ndarray]:
+        """Return the targets of examples: each (examples, ...), for windows (examples, horizon, ...)."""
+        return gather_each(self.target, indices, lookback, self.task.horizon if lookback else 0)
 
     def measured(self, lookback: int) -> tuple[np.ndarray, np.ndarray]:
         """Return indices and splits of the validation and test examples, in table order."""
@@ -113,6 +113,13 @@ def gather(values: Any, indices: np.ndarray, offset: int, length: int) -> Any:
     Where `length` is not 0, these are windows of so many rows, which begin `offset` rows after their index.
     """
     return values[indices[:, np.newaxis] + offset + np.arange(length)] if length else values[indices]
+
+
+def gather_each(
+    arrays: Mapping[str, np.ndarray], indices: np.ndarray, offset: int, length: int
+) -> dict[str, np.ndarray]:
+    """Return examples of each of some named arrays; see `gather`."""
+    return {name: gather(values, indices, offset, length) for name, values in arrays.items()}
 
 
 def prepare(dataset: TrainingDataConfig, component: TaskConfig, table: Table) -> PreparedData:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -11,7 +10,7 @@ import pyarrow.parquet as pq
 from headframe.digests import file_digest
 from headframe.errors import HeadframeError, Unavailable
 from headframe.evaluation.intervals import CONTENT
-from headframe.gates.rows import ROUNDING, VersionRows
+from headframe.gates.rows import ROUNDING, VersionRows, replaced
 from headframe.prediction.answers import differing_rows
 from headframe.registry.signature import SignedModel
 from headframe.registry.versions import ModelVersion
@@ -84,10 +83,9 @@ class ChampionComparison:
         rows, champion = self.rows, self._records.request.champion
         if rows.reference_reason is not None or champion is None:
             return rows.reference_reason
-        task, targets = rows.reference_task, list(self._records.plan.dataset.target_columns)
+        task = rows.reference_task
         metric = f"{task.primary_metric}, by which champion version {champion.number} is judged"
-        no_targets = task.encode(rows.prepared.rows.select(targets).slice(0, 0))
-        expected = {*task.predictions(np.zeros((0, *task.outputs)), no_targets).column_names}
+        expected = {*task.truth_columns, *task.prediction_schema.names}
         missing = sorted(expected - {*rows.stored.column_names})
         if missing:
             return f"this version's predictions have no {missing[0]}, so it has no {metric}"
@@ -112,11 +110,10 @@ class ChampionComparison:
         positions = pc.index_in(own["row_id"].combine_chunks(), value_set=found["row_id"].combine_chunks())
         if positions.null_count:
             return None
-        found = found.take(positions).select(expected)
-        if len(differing_rows(own["target"], found["target"], ROUNDING)):
+        found = found.take(positions)
+        if any(len(differing_rows(own[name], found[name], ROUNDING)) for name in self._records.task.truth_columns):
             return None  # it was measured against something else; its package predicts for the table's targets
-        found = found.set_column(found.column_names.index("target"), "target", own["target"])
-        return self.rows.with_row_ids(found.drop_columns(["row_id", "split"]))
+        return replaced(own, found.select(self._records.task.prediction_schema.names))
 
     @cached_property
     def champion_metrics(self) -> dict[str, float]:

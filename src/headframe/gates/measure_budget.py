@@ -40,7 +40,7 @@ def measure_resources(model: str, rows: str, positions: list[int], requests: int
         taken.append(1000 * (time.perf_counter() - begun))
     begun = time.perf_counter()
     if predictor.lookback:
-        predictor.scores(table, starts)
+        predictor.predictions(table, starts)
     else:
         predictor.predict(table)
     seconds = time.perf_counter() - begun

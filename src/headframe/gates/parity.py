@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from headframe.config.ranges import NotNegative
 from headframe.errors import HeadframeError, Refused, Unavailable
-from headframe.evaluation.intervals import CONTENT
 from headframe.gates.base import Gate
 from headframe.gates.context import GateContext
 from headframe.gates.report import GateResult, Numbers
@@ -30,7 +29,7 @@ class Parity(Gate):
             raise
         except HeadframeError as error:
             return GateResult.refuse("different", f"the package does not predict: {error}")
-        names = [name for name in packaged.column_names if name not in ("row_id", "split", CONTENT, "target")]
+        names = context.records.task.prediction_schema.names
         difference = compare_answers(context.rows.predictions.select(names), packaged.select(names))
         allowed = self.tolerance * difference.scale
         numbers: Numbers = {

@@ -1,4 +1,4 @@
-"""The test rows of a version: their targets from its table, its predictions for them, and what these measure to."""
+"""The test rows of a version: their truth from its table, its predictions for them, and what these measure to."""
 
 import hashlib
 import tempfile
@@ -16,9 +16,9 @@ from headframe.config.plan.data import ROW_ID
 from headframe.datasets import hashing
 from headframe.datasets.table import Table
 from headframe.errors import ConfigurationError, DataError, Refused, some
-from headframe.evaluation.intervals import CONTENT, Resampling, block_length
+from headframe.evaluation.intervals import Resampling, block_length
 from headframe.evaluation.slices import append_contents, row_positions
-from headframe.examples.prepare import PreparedData
+from headframe.examples.prepare import PreparedData, gather_each
 from headframe.gates.copies import learned_copies
 from headframe.gates.predict import write_predictions
 from headframe.gates.version_data import VersionData
@@ -64,7 +64,7 @@ class VersionRows:
 
     @cached_property
     def stored(self) -> pa.Table:
-        """The test rows of `predictions.parquet`: `row_id`, `split`, `target`, `prediction`, scores.
+        """The test rows of `predictions.parquet`: `row_id`, `split`, truth and prediction columns of the task.
 
         Raises:
             Refused: the file is not the one that was signed, or names a row twice.
@@ -89,43 +89,41 @@ class VersionRows:
 
     @cached_property
     def predictions(self) -> pa.Table:
-        """The version's predictions for its test rows: `row_id`, `target`, `prediction`, scores; `content` at the end.
+        """The version's predictions for its test rows: as `stored`, with `content` at the end.
 
-        The targets are those of the table. A forecast's windows, and rows that the data set says are cases of their
+        The truth is that of the table. A forecast's windows, and rows that the data set says are cases of their
         own, are no repetitions of each other, so they have no `content`.
 
         Raises:
             Refused: they were measured against other targets than those of the table.
         """
-        rows, targets = self.stored, self._targets()
-        differing = differing_rows(targets, rows["target"], ROUNDING)
-        if len(differing):
-            first = rows["row_id"][int(differing[0])].as_py()
-            raise Refused(
-                f"{len(differing):,} of {rows.num_rows:,} targets in the predictions of {self._version.uri} are not "
-                f"those of its table, first that of row {first}; train and register it again"
-            )
-        rows = rows.set_column(rows.column_names.index("target"), "target", targets)
+        rows, truth = self.stored, self._truth()
+        for name in truth.column_names:
+            differing = differing_rows(truth[name], rows[name], ROUNDING)
+            if len(differing):
+                first = rows["row_id"][int(differing[0])].as_py()
+                raise Refused(
+                    f"{len(differing):,} of {rows.num_rows:,} targets in the predictions of {self._version.uri} are "
+                    f"not those of its table, first that of row {first}; train and register it again"
+                )
+        rows = replaced(rows, truth)
         if self.records.task.horizon or self.records.plan.dataset.repeats:
             return rows
         return append_contents(rows, self.table, self.records.plan.dataset.inputs)
 
-    def _targets(self) -> pa.ChunkedArray:
-        """Return the targets of the test rows from the table, as a predictions table has them."""
+    def _truth(self) -> pa.Table:
+        """Return the truth of the test rows from the table, as a predictions table has it."""
         task, rows = self.reference_task, self.prepared.rows
         positions = row_positions(self.stored, rows).to_numpy().astype(np.int64)
-        encoded = task.encode(rows.select(list(self.records.plan.dataset.target_columns)))
+        targets = task.targets(rows.select(list(self.records.plan.dataset.target_columns)))
         if task.horizon:
-            beyond = positions + task.horizon > len(encoded)
+            beyond = positions + task.horizon > rows.num_rows
             if beyond.any():
                 first = self.stored["row_id"][int(np.flatnonzero(beyond)[0])].as_py()
                 raise Refused(
                     f"the predictions of {self._version.uri} begin a window at row {first}, which ends behind the table"
                 )
-            chosen = encoded[positions[:, np.newaxis] + np.arange(task.horizon)]
-        else:
-            chosen = encoded[positions]
-        return task.predictions(np.zeros((len(positions), *task.outputs)), chosen)["target"]
+        return task.truth(gather_each(targets, positions, 0, task.horizon))
 
     @property
     def reference_task(self) -> Task:
@@ -165,9 +163,9 @@ class VersionRows:
 
     @cached_property
     def digest(self) -> str:
-        """The sha256 of the test rows' names and targets in their order."""
+        """The sha256 of the test rows' names and truth in their order."""
         state = hashlib.sha256()
-        hashing.update_digest(state, self.predictions.select(["row_id", "target"]))
+        hashing.update_digest(state, self.predictions.select(["row_id", *self.reference_task.truth_columns]))
         return state.hexdigest()
 
     @cached_property
@@ -234,17 +232,13 @@ class VersionRows:
                 model,
                 **files,
                 horizon=self.records.task.horizon,
-                targets=self.records.plan.dataset.target_columns,
                 threads=self.records.plan.trainer.threads,
             )
             found = pq.read_table(files["predictions"])
-        own = self.predictions
-        expected = [name for name in own.column_names if name not in ("row_id", "split", CONTENT)]
+        expected = self.records.task.prediction_schema.names
         if set(found.column_names) != set(expected):
             raise DataError(f"it predicts {some(found.column_names)}, not {some(expected)}")
-        # Its own copy of the targets was scaled there and back; the version's copy was not.
-        found = found.set_column(found.column_names.index("target"), "target", own.column("target"))
-        return self.with_row_ids(found.select(expected))
+        return replaced(self.predictions, found)
 
     def learned_copies(self, model: Path) -> dict[str, list[int]]:
         """Return how many copies of test rows each part of a packaged model has learned from; see `copies`.
@@ -259,11 +253,10 @@ class VersionRows:
             found: dict[str, list[int]] = call_with_model(learned_copies, model, **files)
             return found
 
-    def with_row_ids(self, predictions: pa.Table) -> pa.Table:
-        """Return predictions in the version's order with its columns `row_id`, `split` and `content`."""
-        own = self.predictions
-        named = predictions.add_column(0, "split", own.column("split")).add_column(0, "row_id", own.column("row_id"))
-        return named.append_column(CONTENT, own.column(CONTENT)) if CONTENT in own.column_names else named
+
+def replaced(rows: pa.Table, columns: pa.Table) -> pa.Table:
+    """Return a predictions table with other values in some of its columns."""
+    return pa.table({name: (columns if name in columns.column_names else rows)[name] for name in rows.column_names})
 
 
 def _describe(task: Task) -> str:

@@ -89,7 +89,7 @@ class Slices(Gate):
     def _columns(self, context: GateContext) -> tuple[str, ...]:
         plan = context.records.plan
         target = plan.dataset.target
-        classes = (target,) if context.rows.reference_task.predicts_probabilities and target else ()
+        classes = (target,) if context.rows.reference_task.target_has_classes and target else ()
         return tuple(self.columns) or plan.evaluation.slices or classes
 
     def _slices(self, context: GateContext, columns: tuple[str, ...]) -> Iterator[RowSlice]:
@@ -97,7 +97,7 @@ class Slices(Gate):
         for column in columns:
             cells = raw[column]
             is_target = column == context.records.plan.dataset.target
-            if context.rows.reference_task.predicts_probabilities and is_target:
+            if context.rows.reference_task.target_has_classes and is_target:
                 cells = cells.cast(pa.string())  # classes, though they may be numbers
             for part in slice_parts(column, cells):
                 yield RowSlice(f"{quoted(column)}={part.value}", pa.array(np.flatnonzero(part.mask)))
@@ -149,7 +149,7 @@ class Slices(Gate):
         how = context.rows.resampling(self.resamples, mine.num_rows)
         task = context.rows.reference_task
         if task.primary_metric == task.hit_rate:
-            pairs = count(mine, other, number_contents(mine, how))
+            pairs = count(task, mine, other, number_contents(mine, how))
             exact = mcnemar(pairs.wins, pairs.losses, "less")
             return pairs.gain, pairs.gain.p_worse(self.loss) if self.loss else exact
         gain = paired_bootstrap(

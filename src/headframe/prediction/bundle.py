@@ -36,7 +36,7 @@ from headframe.replace_folder import replace_folder
 from headframe.series.series import Series
 from headframe.tasks.base import Task
 
-FORMAT = 4
+FORMAT = 5
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def save_ensemble(
         folder: of the bundle; one that is there is replaced as a whole.
         manifest: its learner's model is an ensemble.
         task: fitted, as the members have it.
-        members: bundle folders by name, in the order in which the combiner was given their scores.
+        members: bundle folders by name, in the order in which the combiner was given their predictions.
         combiner: fitted, built from the learner's model.
     """
 
@@ -192,7 +192,7 @@ def load_predictor(
     model: Any
     if manifest["kind"] == "estimator":
         estimator = read_estimator(folder / ESTIMATOR, class_of(learner.model))
-        model = EstimatorModel(estimator, task.outputs, classifies=task.predicts_probabilities)
+        model = EstimatorModel(estimator, task)
     else:
         model = _network(folder / WEIGHTS, learner.model, encoder.spec(), task.outputs)
     schema = schema_from_json(manifest["columns"])

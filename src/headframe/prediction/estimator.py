@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from scipy import sparse
 
 from headframe.errors import ConfigurationError, DataError, first_line
 from headframe.features.base import Encoded, finite
+from headframe.tasks.base import Task
+from headframe.tasks.dense import DenseTask
 
 TRUSTED = "sklearn."
 """The package whose classes an estimator file may name, besides the types that skops itself knows to be safe."""
@@ -25,25 +28,28 @@ ARCHIVE_DATE = (1980, 1, 1, 0, 0, 0)
 
 
 class EstimatorModel:
-    """A scikit-learn estimator with the outputs of a network.
+    """A scikit-learn estimator as a function from encoded examples to prediction columns.
 
-    A classifier's outputs are logarithms of its probabilities, in the order of the task's classes; a class that
-    its training rows lacked, as a bootstrap sample may, gets minus infinity. A regressor's outputs are standardised
-    values. Inputs of several axes are laid out flat.
+    It has the outputs of a network: a classifier's are logarithms of its probabilities, in the order of the task's
+    classes; a class that its training rows lacked, as a bootstrap sample may, gets minus infinity. A regressor's are
+    standardised values. Inputs of several axes are laid out flat.
 
     Args:
         estimator: with `fit` and either `predict_proba` or `predict`.
-        outputs: shape of one prediction, as `Task.outputs` has it.
-        classifies: whether predictions are classes.
+        task: fitted; turns outputs into prediction columns.
+
+    Raises:
+        ConfigurationError: the task has no such outputs, or needs probabilities that the estimator lacks.
     """
 
-    def __init__(self, estimator: Any, outputs: tuple[int, ...], *, classifies: bool) -> None:
-        if classifies and not hasattr(estimator, "predict_proba"):
+    def __init__(self, estimator: Any, task: Task) -> None:
+        if not isinstance(task, DenseTask):
+            raise ConfigurationError(f"{type(estimator).__name__} does not predict what task {task.kind} needs")
+        if task.predicts_probabilities and not hasattr(estimator, "predict_proba"):
             msg = f"{type(estimator).__name__} has no probabilities; take a classifier with predict_proba"
             raise ConfigurationError(msg)
         self.estimator = estimator
-        self.outputs = outputs
-        self.classifies = classifies
+        self.task = task
 
     def fit(self, inputs: Encoded, target: np.ndarray, weights: np.ndarray | None = None) -> None:
         """Fit the estimator to encoded rows.
@@ -51,7 +57,7 @@ class EstimatorModel:
         Args:
             inputs: (examples, ...) or CSR.
             target: int64 (examples,) classes or float32 (examples, *outputs) values.
-            weights: of the examples, from `Task.example_weights`.
+            weights: of the examples, from `DenseTask.example_weights`.
 
         Raises:
             ConfigurationError: the estimator cannot weigh examples or predict several values, or the targets are of
@@ -59,9 +65,9 @@ class EstimatorModel:
             DataError: an input is NaN or infinite.
         """
         values = target
-        if not self.classifies:
-            if target.shape[1:] != tuple(self.outputs):
-                shapes = f"targets of shape {target.shape[1:]} came for outputs of shape {tuple(self.outputs)}"
+        if not self.task.predicts_probabilities:
+            if target.shape[1:] != self.task.outputs:
+                shapes = f"targets of shape {target.shape[1:]} came for outputs of shape {self.task.outputs}"
                 raise ConfigurationError(f"{shapes}; a task's `encode` returns a value for each of its `outputs`")
             values = target.reshape(len(target), -1).astype(np.float64)
             values = values[:, 0] if values.shape[1] == 1 else values
@@ -73,14 +79,17 @@ class EstimatorModel:
             msg = f"{type(self.estimator).__name__} cannot be trained on this data: {reason}"
             raise ConfigurationError(msg) from error
 
-    def __call__(self, inputs: Encoded) -> np.ndarray:
+    def __call__(self, inputs: Encoded) -> pa.Table:
+        """Return the prediction columns of encoded examples."""
+        return self.task.columns(self.task.scores(self._outputs(_flat(inputs))))
+
+    def _outputs(self, flat: Encoded) -> np.ndarray:
         """Return outputs (examples, *outputs) float64."""
-        flat = _flat(inputs)
-        if not self.classifies:
+        if not self.task.predicts_probabilities:
             values = np.asarray(self.estimator.predict(flat), dtype=np.float64)
-            return values.reshape(len(values), *self.outputs)
+            return values.reshape(len(values), *self.task.outputs)
         probabilities = np.asarray(self.estimator.predict_proba(flat), dtype=np.float64)
-        outputs = np.full((len(probabilities), math.prod(self.outputs)), -np.inf)
+        outputs = np.full((len(probabilities), math.prod(self.task.outputs)), -np.inf)
         with np.errstate(divide="ignore"):
             outputs[:, self.estimator.classes_] = np.log(probabilities)
         return outputs

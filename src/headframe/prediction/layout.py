@@ -16,8 +16,8 @@ PREDICTIONS = "predictions.parquet"
 HISTORY = "history.json"
 """The epochs of a network."""
 
-PROBE, PROBE_SCORES = "probe.parquet", "probe_scores.npy"
-"""Raw rows, and the model's scores for them in training."""
+PROBE, PROBE_PREDICTIONS = "probe.parquet", "probe_predictions.parquet"
+"""Raw rows, and the model's prediction columns for them in training."""
 
 COST = ".cost.json"
 """Resource usage; hidden, since the record of a stage names all other files with their sizes."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from torch import nn
 from typing_extensions import override
@@ -15,11 +16,12 @@ from typing_extensions import override
 from headframe.config.plan.data import ColumnContract
 from headframe.datasets.constraints import RowConstraints
 from headframe.datasets.readers.base import Reader
-from headframe.errors import DataError, RowError
+from headframe.errors import ConfigurationError, DataError, HeadframeError, RowError
 from headframe.features.base import Encoded, Encoder, finite
-from headframe.prediction.schema import cast_table
+from headframe.prediction.schema import cast_table, type_name
 from headframe.series.series import Series
 from headframe.tasks.base import Task
+from headframe.tasks.dense import DenseTask
 
 if TYPE_CHECKING:
     from headframe.models.ensembles import Combiner
@@ -27,12 +29,12 @@ if TYPE_CHECKING:
 BATCH = 1024
 """Examples in one forward pass; bounds memory and does not change what a row means."""
 
-EncodedModel = Callable[[Encoded], np.ndarray]
-"""Computes outputs (examples, *outputs) of encoded examples."""
+EncodedModel = Callable[[Encoded], pa.Table]
+"""Returns the prediction columns of encoded examples, one row each."""
 
 
 class NetworkModel:
-    """A network as a function from arrays to arrays, in single precision and evaluation mode.
+    """A network as a function from encoded examples to prediction columns, in single precision and evaluation mode.
 
     The same batch gives the same bits. The same example in a batch of another size, or with another number of
     threads, may differ in the last bits, since sums are taken in an order that depends on both: up to 1e-6 was seen
@@ -41,19 +43,23 @@ class NetworkModel:
     Args:
         network: takes (batch, ...) and returns (batch, *outputs).
         device: where it computes.
+        decode: turns outputs, float32, into prediction columns.
     """
 
-    def __init__(self, network: nn.Module, device: str | torch.device = "cpu") -> None:
+    def __init__(
+        self, network: nn.Module, device: str | torch.device, decode: Callable[[np.ndarray], pa.Table]
+    ) -> None:
         self.network = network.to(device)
         self.device = torch.device(device)
+        self.decode = decode
 
-    def __call__(self, inputs: Encoded) -> np.ndarray:
-        """Return outputs (examples, *outputs) float32."""
+    def __call__(self, inputs: Encoded) -> pa.Table:
+        """Return the prediction columns of encoded examples."""
         if self.network.training:  # else each layer would be set again, which takes as long as it computes for one row
             self.network.eval()
         with torch.inference_mode():
             outputs = self.network(torch.from_numpy(np.ascontiguousarray(inputs)).to(self.device))
-        return outputs.float().cpu().numpy()
+        return self.decode(outputs.float().cpu().numpy())
 
 
 class Predictor(ABC):
@@ -66,7 +72,8 @@ class Predictor(ABC):
         schema: the raw columns it takes, as an Arrow schema.
         reader: reads files as those of the data set were read; its rules for cells apply to all text that comes.
         constraints: on the columns it takes, which each row keeps.
-        task: what is predicted.
+        task: what is predicted; fitted.
+        prediction_schema: the prediction columns of the task.
         lookback: rows that one example needs; 0 where one row is one example.
         series: how rows follow each other, where an example is a window of them.
     """
@@ -85,6 +92,7 @@ class Predictor(ABC):
         self.reader = reader
         self.constraints = RowConstraints({name: contract[name] for name in schema.names})
         self.task = task
+        self.prediction_schema = task.prediction_schema
         self.lookback = lookback
         self.series = series
 
@@ -106,8 +114,13 @@ class Predictor(ABC):
         return columns
 
     @final
-    def scores(self, rows: pa.Table, starts: np.ndarray | None = None) -> np.ndarray:
-        """Return scores (examples, *outputs) float64.
+    def predictions(self, rows: pa.Table, starts: np.ndarray | None = None) -> pa.Table:
+        """Return the prediction columns of the task, one row an example; see `batches`."""
+        return pa.concat_tables([self.prediction_schema.empty_table(), *self.batches(rows, starts)])
+
+    @final
+    def batches(self, rows: pa.Table, starts: np.ndarray | None = None) -> Iterator[pa.Table]:
+        """Yield the prediction columns of the task, one row an example, for some examples after others.
 
         Args:
             rows: raw columns; further columns do no harm. A history may come in any order.
@@ -120,26 +133,26 @@ class Predictor(ABC):
         """
         columns = self.checked(rows)
         if self.lookback:
-            return self._scores(*self._windows(columns, starts))
+            return self._batches(*self._windows(columns, starts))
         if starts is not None:
             raise DataError("windows were requested, but this model predicts row by row")
-        return self._scores(columns, None)
+        return self._batches(columns, None)
 
     @final
     def predict(self, rows: pa.Table, numbers: np.ndarray | None = None) -> pa.Table:
         """Return the columns that a user reads: one row a row, or the steps after the last row.
 
         Args:
-            rows: as `scores` takes them.
+            rows: as `batches` takes them.
             numbers: of the rows of a history, for messages; from 1 without them.
 
         Raises:
-            DataError: as `scores` does.
+            DataError: as `batches` does.
         """
         if not self.lookback:
-            return self.task.decode(self.scores(rows))
+            return self.task.answer(self.predictions(rows))
         history, starts = self._windows(self.checked(rows), None, numbers, last=True)
-        return self.task.decode(self._scores(history, starts))
+        return self.task.answer(pa.concat_tables(self._batches(history, starts)))
 
     def _windows(
         self, rows: pa.Table, starts: np.ndarray | None, numbers: np.ndarray | None = None, *, last: bool = False
@@ -148,7 +161,7 @@ class Predictor(ABC):
 
         Args:
             rows: the model's columns.
-            starts: see `scores`.
+            starts: see `batches`.
             numbers: see `predict`.
             last: whether only the window that ends with the newest row is wanted.
         """
@@ -187,8 +200,8 @@ class Predictor(ABC):
         return rows, firsts
 
     @abstractmethod
-    def _scores(self, rows: pa.Table, starts: np.ndarray | None) -> np.ndarray:
-        """Compute the scores of each row, or of the windows that begin at `starts`."""
+    def _batches(self, rows: pa.Table, starts: np.ndarray | None) -> Iterator[pa.Table]:
+        """Yield the prediction columns of each row, or of the windows that begin at `starts`."""
 
 
 class SinglePredictor(Predictor):
@@ -214,11 +227,9 @@ class SinglePredictor(Predictor):
         self.batch_size = batch_size
 
     @override
-    def _scores(self, rows: pa.Table, starts: np.ndarray | None) -> np.ndarray:
+    def _batches(self, rows: pa.Table, starts: np.ndarray | None) -> Iterator[pa.Table]:
         encoded = None if starts is None else self.encoder.encode(rows)
-        many = rows.num_rows if starts is None else len(starts)
-        found = np.empty((many, *self.task.outputs))
-        for start in range(0, many, self.batch_size):
+        for start in range(0, rows.num_rows if starts is None else len(starts), self.batch_size):
             if starts is None or encoded is None:
                 try:
                     inputs = self.encoder.encode(rows.slice(start, self.batch_size))
@@ -226,23 +237,45 @@ class SinglePredictor(Predictor):
                     raise error.behind(start) from error
             else:
                 inputs = encoded[starts[start : start + self.batch_size, np.newaxis] + np.arange(self.lookback)]
-            found[start : start + self.batch_size] = self._batch_scores(inputs, start)
-        return found
+            yield self._predicted(inputs, start)
 
-    def _batch_scores(self, inputs: Encoded, start: int) -> np.ndarray:
+    def _predicted(self, inputs: Encoded, start: int) -> pa.Table:
+        rows = f"rows {start + 1} to {start + inputs.shape[0]}"
         if not finite(inputs):
-            raise DataError(f"the features of rows {start + 1} to {start + inputs.shape[0]} hold NaN or infinity")
-        scores = self.task.scores(self.model(inputs))
-        if not np.isfinite(scores).all():
+            raise DataError(f"the features of {rows} hold NaN or infinity")
+        found, expected = self.model(inputs), self.prediction_schema
+        if found.schema != expected or found.num_rows != inputs.shape[0]:
+            raise HeadframeError(
+                f"the model predicts {found.num_rows} rows of {_described(found.schema)} for {rows}, but task "
+                f"{self.task.kind} has {_described(expected)}; correct the task or what decodes the model's outputs"
+            )
+        if not all(_all_finite(column.combine_chunks()) for column in found.columns):
             raise DataError(
-                f"the model predicts NaN or infinity for rows {start + 1} to {start + inputs.shape[0]}; if they hold "
+                f"the model predicts NaN or infinity for {rows}; if they hold "
                 "no numbers far from all that it was trained on, train it again"
             )
-        return scores
+        return found
+
+
+def _described(schema: pa.Schema) -> str:
+    return ", ".join(f"{field.name!r} ({type_name(field.type)})" for field in schema) or "no column"
+
+
+def _all_finite(column: pa.Array) -> bool:
+    """Return whether all floating point numbers of a column are finite, wherever in it they are."""
+    kind = column.type
+    if isinstance(column, pa.ExtensionArray):
+        return _all_finite(column.storage)
+    if pa.types.is_floating(kind):
+        return bool(pc.all(pc.is_finite(column), min_count=0).as_py())
+    if not pa.types.is_nested(kind):
+        return True
+    inner = column.flatten()  # of a list its elements, of a struct its fields
+    return all(map(_all_finite, inner if isinstance(inner, list) else [inner]))
 
 
 class EnsemblePredictor(Predictor):
-    """Several predictors whose scores are combined.
+    """Several predictors whose predictions are merged.
 
     Members may look back differently far: all predict for the same rows. Their order is that which the combiner was
     fitted with.
@@ -259,12 +292,13 @@ class EnsemblePredictor(Predictor):
         self.combiner = combiner
 
     @override
-    def _scores(self, rows: pa.Table, starts: np.ndarray | None) -> np.ndarray:
-        scores = [
-            member.scores(rows, None if starts is None else starts + self.lookback - member.lookback)
+    def _batches(self, rows: pa.Table, starts: np.ndarray | None) -> Iterator[pa.Table]:
+        members = [
+            member.batches(rows, None if starts is None else starts + self.lookback - member.lookback)
             for member in self.members.values()
         ]
-        return self.combiner.combine(np.stack(scores))
+        for parts in zip(*members, strict=True):  # all compute in batches of one size
+            yield self.task.merge(parts, self.combiner)
 
 
 def make_predictor(
@@ -280,7 +314,10 @@ def make_predictor(
     series: Series | None = None,
 ) -> SinglePredictor:
     """Return the predictor of a model in memory: a network, or an `EstimatorModel`."""
-    outputs = NetworkModel(model, device) if isinstance(model, nn.Module) else model
+    if isinstance(model, nn.Module):
+        if not isinstance(task, DenseTask):
+            raise ConfigurationError(f"nothing decodes the outputs of a network for task {task.kind}")
+        model = NetworkModel(model, device, lambda outputs: task.columns(task.scores(outputs)))
     return SinglePredictor(
-        schema, reader, task, encoder, outputs, contract=contract, batch_size=batch_size, series=series
+        schema, reader, task, encoder, model, contract=contract, batch_size=batch_size, series=series
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from math import prod
@@ -294,6 +295,22 @@ def _fault(name: str, values: Any, error: Exception) -> DataError:
             held = f"column {name!r} holds {str(value)[:SHOWN]}"
             return RowError(held, row, ", a whole number that 64 bits cannot hold")
     return DataError(f"column {name!r} mixes types that do not fit one column: {first_line(error)}")
+
+
+def json_rows(rows: pa.Table) -> list[dict[str, Any]]:
+    """Return rows as objects of JSON, but for what `json_value` turns; a tensor cell becomes nested lists."""
+    columns = [
+        column.combine_chunks().to_numpy_ndarray().tolist()
+        if isinstance(column.type, pa.FixedShapeTensorType) and len(column)
+        else column.to_pylist()
+        for column in rows.columns
+    ]
+    return [dict(zip(rows.column_names, cells, strict=True)) for cells in zip(*columns, strict=True)]
+
+
+def json_value(value: Any) -> str:
+    """Return what JSON has no type for: bytes in base64, anything else, such as a time, as its text."""
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
 
 
 def to_frame(rows: pa.Table) -> pd.DataFrame:

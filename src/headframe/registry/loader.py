@@ -5,16 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from headframe.digests import digest, file_digest
 from headframe.errors import ConfigurationError, HeadframeError
 from headframe.prediction.bundle import load_predictor
 from headframe.prediction.predictor import Predictor
-from headframe.prediction.schema import to_table
+from headframe.prediction.schema import to_frame, to_table
 from headframe.registry.layout import CODE, bundle_in, model_of, packages_in
 
-OUTPUTS = ("predictions", "scores")
+OUTPUTS = ("predictions", "columns")
 
 _IMPORTED: dict[str, str] = {}
 """Packages of models that this process imported, by name, with the digest of their source."""
@@ -92,18 +90,16 @@ class PyfuncModel:
 
         Args:
             model_input: a pandas data frame, or arrays by column; as the signature has it.
-            params: `output`: `predictions` for a data frame with the columns a person reads, `scores` for an array.
+            params: `output`: `predictions` for what a person reads, `columns` for the prediction columns as evaluation
+                has them, one row an example.
 
         Raises:
             DataError: the rows are not what the model takes.
             ConfigurationError: `output` is neither.
         """
-        output = requested_output(params or {})
+        columns = requested_output(params or {}) == "columns"
         rows = to_table({str(name): model_input[name] for name in model_input}, self.predictor.schema)
-        if output == "scores":
-            scores: np.ndarray = self.predictor.scores(rows)
-            return scores
-        return self.predictor.predict(rows).to_pandas()
+        return to_frame(self.predictor.predictions(rows) if columns else self.predictor.predict(rows))
 
 
 def _load_pyfunc(path: str) -> PyfuncModel:

@@ -1,14 +1,13 @@
-"""A bundle as a model in MLflow's format, and the proof that its scores are those of training."""
+"""A bundle as a model in MLflow's format, and the proof that its predictions are those of training."""
 
 import os
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -39,8 +38,8 @@ PINNED = (
 
 EXAMPLE_ROWS = 2
 TOLERANCE = 1e-5
-"""Largest difference between the scores of the packaged and of the trained model, relative to the largest score
-where that exceeds 1.
+"""Largest difference between a number in predictions of the packaged and of the trained model, relative to the
+largest one where that exceeds 1.
 
 On one machine with one number of threads it is exactly 0. Another number of threads sums in another order: 7e-9 of
 a probability for a small CNN. A model that was packaged in training mode, or without one of its transforms, differs
@@ -133,11 +132,11 @@ def _type(field: pa.Field) -> Any:
     kind = field.type
     if isinstance(kind, pa.FixedShapeTensorType) or pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         return AnyType()
-    if pa.types.is_list(kind) and pa.types.is_struct(kind.value_type):
+    if pa.types.is_struct(kind) or (pa.types.is_list(kind) and pa.types.is_struct(kind.value_type)):
         return AnyType()
-    if pa.types.is_list(kind):
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         return Array(_type(kind.value_field))
-    if pa.types.is_binary(kind):
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         return DataType.binary
     if pa.types.is_boolean(kind):
         return DataType.boolean
@@ -149,34 +148,33 @@ def _type(field: pa.Field) -> Any:
     return DataType.string
 
 
-def verify_parity(model: Path, probe: Path, expected: np.ndarray, answer: pa.Table, threads: int) -> float:
-    """Load a packaged model the way its users will, and compare its scores and its answer with those of training.
+def verify_parity(model: Path, probe: Path, expected: pa.Table, answer: pa.Table, threads: int) -> float:
+    """Load a packaged model the way its users will, and compare what it predicts and answers with training.
 
     A model that brings code is loaded where the project's own cannot be imported, so that the copy is verified.
 
     Args:
         model: the folder with `MLmodel`, as it was downloaded again.
         probe: a Parquet file of raw rows.
-        expected: the trained model's scores for them.
-        answer: the columns that these scores decode to, which users see.
+        expected: the trained model's prediction columns for them.
+        answer: what users see of these.
         threads: how many it was trained with, since their number changes the last bits.
 
     Returns:
         The largest absolute difference.
 
     Raises:
-        HeadframeError: it exceeds `TOLERANCE`, or the scores have another shape, or anything else in the answer
-            differs, or the copied code fails.
+        HeadframeError: it exceeds `TOLERANCE`, or anything else in either differs, or the copied code fails.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        file, answered = Path(scratch) / "scores.npy", Path(scratch) / "answer.parquet"
-        call_with_model(write_answers, model, probe=str(probe), threads=threads, scores=str(file), answer=str(answered))
-        scores, found = np.load(file, allow_pickle=False), pq.read_table(answered)
-    if scores.shape != expected.shape:
-        msg = f"the packaged model gives scores of shape {scores.shape}, but it gave {expected.shape} in training"
-        raise HeadframeError(msg)
-    for one, other in ((_flat(expected), _flat(scores)), (_through_pandas(answer.to_pandas()), found)):
-        difference = compare_answers(one, other)
+        files = {output: str(Path(scratch) / output) for output in OUTPUTS}
+        call_with_model(write_answers, model, probe=str(probe), threads=threads, files=files)
+        found = {output: pq.read_table(file) for output, file in files.items()}
+    differences = [
+        compare_answers(_through_pandas(to_frame(table)), found[output])
+        for output, table in zip(OUTPUTS, (answer, expected), strict=True)
+    ]
+    for difference in differences:
         if not difference.within(TOLERANCE):
             rows = pq.read_metadata(probe).num_rows
             raise HeadframeError(
@@ -184,23 +182,19 @@ def verify_parity(model: Path, probe: Path, expected: np.ndarray, answer: pa.Tab
                 f"(allowed: {TOLERANCE * difference.scale:.3g}); nothing was registered. A layer that behaves "
                 "otherwise outside of training, or a transform that is not saved, is the usual cause"
             )
-    return compare_answers(_flat(expected), _flat(scores)).largest
-
-
-def _flat(scores: np.ndarray) -> pa.Table:
-    return pa.table({"scores": scores.ravel()})
+    return max(difference.largest for difference in differences)
 
 
 def _through_pandas(answer: Any) -> pa.Table:
-    """Return an answer as `mlflow.pyfunc` gives it, a data frame, as a table again."""
+    """Return what `mlflow.pyfunc` gives, a data frame, as a table."""
     return pa.Table.from_pandas(answer, preserve_index=False).replace_schema_metadata()
 
 
-def write_answers(model: str, probe: str, threads: int, scores: str, answer: str) -> None:
-    """Load a packaged model and write its scores for the rows of a Parquet file, and its answer: NumPy and Parquet."""
+def write_answers(model: str, probe: str, threads: int, files: Mapping[str, str]) -> None:
+    """Load a packaged model and write what it gives for the rows of a Parquet file, a file for each of `OUTPUTS`."""
     loaded = mlflow.pyfunc.load_model(model, suppress_warnings=True)
-    with limited_threads(threads):
-        rows = to_frame(pq.read_table(probe))
-        found, answered = loaded.predict(rows, params={"output": "scores"}), loaded.predict(rows)
-    np.save(scores, found, allow_pickle=False)
-    pq.write_table(_through_pandas(answered), answer)
+    rows = to_frame(pq.read_table(probe))
+    for output, file in files.items():
+        with limited_threads(threads):
+            found = loaded.predict(rows, params={"output": output})
+        pq.write_table(_through_pandas(found), file)

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import pyarrow.parquet as pq
 from filelock import FileLock
 from mlflow import MlflowClient, entities
@@ -34,7 +33,7 @@ from headframe.prediction.layout import (
     MEMBERS,
     PREDICTIONS,
     PROBE,
-    PROBE_SCORES,
+    PROBE_PREDICTIONS,
     RESULT,
     task_state,
 )
@@ -176,10 +175,10 @@ class Registrar:
         """Package the model, upload it, download it and verify it; return the largest difference from training."""
         request = self.request
         probe = request.training / PROBE
-        expected = np.load(request.training / PROBE_SCORES, allow_pickle=False)
+        expected = pq.read_table(request.training / PROBE_PREDICTIONS)
         task: Task = build(request.plan.task)
         task.restore(task_state(request.training / BUNDLE))
-        answer = task.decode(expected)
+        answer = task.answer(expected)
         packaged, fetched = self.folder / "package", self.folder / "fetched"
         for leftover in (packaged, fetched):
             shutil.rmtree(leftover, ignore_errors=True)

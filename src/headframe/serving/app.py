@@ -8,8 +8,9 @@ import threading
 import time
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import pyarrow as pa
 from mlflow.version import VERSION
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -17,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from headframe.errors import ConfigurationError, DataError, Unavailable
 from headframe.loopback import why_foreign
 from headframe.prediction.predictor import Predictor
+from headframe.prediction.schema import json_rows, json_value
 from headframe.prediction.threads import limit_threads
 from headframe.registry.versions import ModelVersion
 from headframe.serving import protocol
@@ -198,7 +200,7 @@ class _Application:
             self._limited.number = self._threads
         predictor = self._predictor
         rows, output = protocol.parse_request(body, content_type, predictor.schema, predictor.reader, self._max_rows)
-        predicted = predictor.scores(rows) if output == "scores" else predictor.predict(rows)
+        predicted = predictor.predictions(rows) if output == "columns" else predictor.predict(rows)
         content = f'{{"predictions": [{", ".join(_json_parts(predicted))}]}}'.encode()
         self._pace = (time.monotonic() - begun) / len(body)
         return _Response(200, content)
@@ -256,9 +258,7 @@ def _refusal(status: int, message: str) -> _Response:
     return _Response(status, json.dumps({"error": plain}, ensure_ascii=False, separators=(",", ":")).encode())
 
 
-def _json_parts(predicted: Any) -> Iterator[str]:
-    """Yield predictions, a table or an array, as JSON without the brackets around them."""
-    for start in range(0, len(predicted), ROWS):
-        part = predicted[start : start + ROWS]
-        rows = part.to_pylist() if hasattr(part, "to_pylist") else part.tolist()
-        yield json.dumps(rows, default=str, allow_nan=False)[1:-1]
+def _json_parts(predicted: pa.Table) -> Iterator[str]:
+    """Yield the rows of predictions as JSON without the brackets around them."""
+    for start in range(0, predicted.num_rows, ROWS):
+        yield json.dumps(json_rows(predicted.slice(start, ROWS)), default=json_value, allow_nan=False)[1:-1]

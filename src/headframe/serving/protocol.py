@@ -41,7 +41,7 @@ class ScoringRequest(NamedTuple):
     """A parsed request."""
 
     rows: pa.Table  # raw columns as the model takes them
-    output: str  # what to return: `predictions` or `scores`
+    output: str  # what to return, one of `OUTPUTS`
 
 
 def parse_request(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -129,9 +128,10 @@ def send_request(predictor: Predictor, version: ModelVersion, rows: pa.Table) ->
 
     import httpx  # noqa: PLC0415 - only a smoke request needs it
 
+    from headframe.prediction.schema import json_value  # noqa: PLC0415 - only a smoke request needs it
     from headframe.serving.app import make_app  # noqa: PLC0415 - only a smoke request needs it
 
-    content, headers = json.dumps(request_content(rows), default=_plain), {"content-type": "application/json"}
+    content, headers = json.dumps(request_content(rows), default=json_value), {"content-type": "application/json"}
     limits = {"max_rows": max(1, rows.num_rows), "max_bytes": len(content)}
     transport = httpx.ASGITransport(make_app(predictor, version, **limits))
 
@@ -143,19 +143,8 @@ def send_request(predictor: Predictor, version: ModelVersion, rows: pa.Table) ->
     return response.status_code, response.text
 
 
-def _plain(value: Any) -> str:
-    """Return what JSON has no type for as text: bytes in base64, times as they are written."""
-    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
-
-
 def request_content(rows: pa.Table) -> dict[str, Any]:
     """Return rows as the JSON of a request, in the form `dataframe_split`."""
-    import pyarrow as pa  # noqa: PLC0415 - only a smoke request needs it
+    from headframe.prediction.schema import json_rows  # noqa: PLC0415 - only a smoke request needs it
 
-    columns = [
-        column.combine_chunks().to_numpy_ndarray().tolist()
-        if isinstance(column.type, pa.FixedShapeTensorType)
-        else column.to_pylist()
-        for column in rows.columns
-    ]
-    return {"dataframe_split": {"columns": rows.column_names, "data": [*zip(*columns, strict=True)]}}
+    return {"dataframe_split": {"columns": rows.column_names, "data": [[*row.values()] for row in json_rows(rows)]}}

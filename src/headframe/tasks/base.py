@@ -1,43 +1,33 @@
-"""The interface of a task, and what tasks that predict numbers have in common."""
+"""The interface of a task: what is predicted, and how it is judged."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 import pyarrow as pa
-from torch import Tensor
-from torch.nn import functional as F
-from typing_extensions import override
 
-from headframe.errors import DataError, some
-from headframe.features.columns import number_columns
+from headframe.errors import ConfigurationError, DataError, some
 from headframe.tasks.statistics import Statistic, values_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-ErrorName = Literal["squared", "absolute", "huber"]
-ERRORS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "squared": F.mse_loss,
-    "absolute": F.l1_loss,
-    "huber": F.huber_loss,
-}
-"""The losses of tasks that predict numbers; `huber` is squared up to 1 and absolute beyond."""
+    from headframe.models.ensembles import Combiner
 
 
 class Task(ABC):
-    """Knows targets and scores, and nothing of networks or rows' inputs.
+    """Knows truth and predictions, and nothing of networks or rows' inputs.
 
-    A prediction has three forms. *Outputs* are what a network returns (logits, standardised values). *Scores* are
-    outputs in the unit in which members of an ensemble may be averaged: probabilities of classes, or values in the
-    target's own unit. *Predictions* are columns a person reads.
+    Predictions are columns of any type, one row an example; only their task knows which, and what they mean. Truth are
+    the columns beside them that they are measured against.
 
     Attributes:
         kind: as the plan has it.
-        predicts_probabilities: whether scores are probabilities of classes; otherwise they are values.
+        mergeable: whether predictions of several models can be merged into those of an ensemble.
+        target_has_classes: whether the target's values are classes, by which test rows are sliced.
         interval_note: how intervals of its metrics are computed where they are not resampled.
         caveats: what a reader of its metrics should know, in sentences.
         short_name: what plots show in the place of a name that their font cannot draw; `{}` is its position.
@@ -45,14 +35,16 @@ class Task(ABC):
         training_settings: settings that change what training lowers and no metric: versions that differ in them only
             are measured alike.
         binary_metrics: primary metrics that are for two classes alone.
-        hit_rate: name of the metric that is the share of rows whose prediction equals their target, where there is one.
+        hit_rate: name of the metric that is the share of rows with a right prediction (`hits`), where there is one.
+        truth_columns: names of the columns of `truth`.
         primary_metric: name of the metric that decides between models.
         higher_is_better: direction of `primary_metric`.
         horizon: 0 where one row is one target; else how many consecutive rows are predicted at once.
     """
 
     kind: ClassVar[str]
-    predicts_probabilities: ClassVar[bool] = False
+    mergeable: ClassVar[bool] = False
+    target_has_classes: ClassVar[bool] = False
     natural_baselines: ClassVar[tuple[str, ...]] = ()
     training_settings: ClassVar[tuple[str, ...]] = ()
     binary_metrics: ClassVar[tuple[str, ...]] = ()
@@ -60,6 +52,7 @@ class Task(ABC):
     interval_note: ClassVar[str] = ""
     caveats: ClassVar[tuple[str, ...]] = ()
     short_name: ClassVar[str] = "v{}"
+    truth_columns: tuple[str, ...] = ("target",)
     primary_metric: str
     higher_is_better: bool
     horizon: int = 0
@@ -73,41 +66,49 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def encode(self, target: pa.Table) -> np.ndarray:
-        """Encode target columns as training takes them: int64 (rows,) classes, float32 (rows, variables) values.
-
-        Values have the shape of one step of `outputs`; estimators and combiners of ensembles are fitted to them, so a
-        task with several outputs for one number, such as quantiles, repeats the number.
+    def targets(self, target: pa.Table) -> dict[str, np.ndarray]:
+        """Encode target columns as the arrays that a network learns from and `truth` shows, each (rows, ...), by name.
 
         Raises:
             DataError: a target was not seen in training, or is NaN or infinite.
         """
 
+    @abstractmethod
+    def truth(self, targets: Mapping[str, np.ndarray]) -> pa.Table:
+        """Return `truth_columns` of examples, whose `targets` are given; of windows each (examples, horizon, ...)."""
+
     @property
     @abstractmethod
+    def prediction_schema(self) -> pa.Schema:
+        """Names and types of the prediction columns; known once the task is fitted."""
+
+    @property
     def outputs(self) -> tuple[int, ...]:
-        """The shape of a network's output for one example: (classes,), (1,), (horizon, variables)."""
+        """The shape of what a network returns for one example, where the task prescribes it."""
+        return ()
 
-    @abstractmethod
-    def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
-        """Compute the mean loss of a batch; outputs (batch, *outputs), target as `encode` returns it."""
+    def answer(self, predictions: pa.Table) -> pa.Table:
+        """Return what a user reads of prediction columns: the columns as they are, unless a task knows better."""
+        return predictions
 
-    def example_weights(self, target: np.ndarray) -> np.ndarray | None:
-        """Return the weight of each encoded target for models that do not use `loss`; None where all are equal."""
-        del target
-        return None
+    def hits(self, predictions: pa.Table) -> np.ndarray:
+        """Return which rows of a predictions table are predicted right, bool (rows,); `hit_rate` is their share."""
+        del predictions
+        raise ConfigurationError(f"a prediction of task {self.kind} is not simply right or wrong; choose another test")
 
-    @abstractmethod
-    def scores(self, outputs: np.ndarray) -> np.ndarray:
-        """Convert outputs (examples, *outputs) to scores of the same shape, float64."""
+    def fit_merge(self, members: Sequence[pa.Table], targets: Mapping[str, np.ndarray], combiner: Combiner) -> None:
+        """Fit a combiner to the prediction columns of members and the `targets` of the same examples."""
+        del members, targets, combiner
+        raise ConfigurationError(self._not_mergeable)
 
-    @abstractmethod
-    def decode(self, scores: np.ndarray) -> pa.Table:
-        """Convert scores to the columns that a user reads, one row an example (a forecast: one row a step)."""
+    def merge(self, members: Sequence[pa.Table], combiner: Combiner) -> pa.Table:
+        """Merge the prediction columns of an ensemble's members for the same examples."""
+        del members, combiner
+        raise ConfigurationError(self._not_mergeable)
 
-    @abstractmethod
-    def predictions(self, scores: np.ndarray, target: np.ndarray) -> pa.Table:
-        """Return the columns of the predictions table: `target`, `prediction` and scores, one row an example."""
+    @property
+    def _not_mergeable(self) -> str:
+        return f"predictions of task {self.kind} cannot be merged, so it takes no ensemble; choose a single model"
 
     @abstractmethod
     def statistics(self, predictions: pa.Table) -> dict[str, Statistic]:
@@ -161,53 +162,6 @@ class Task(ABC):
     @abstractmethod
     def restore(self, state: dict[str, Any]) -> None:
         """Restore what `state` returned."""
-
-
-class NumericTask(Task):
-    """A task that predicts numbers; training sees them standardised by mean and deviation of training rows.
-
-    Args:
-        loss: what training lowers: squared or absolute error on the standardised scale, or `huber`, which is squared
-            up to one deviation and absolute beyond.
-    """
-
-    training_settings: ClassVar[tuple[str, ...]] = ("loss",)
-
-    def __init__(self, loss: ErrorName) -> None:
-        self.error = ERRORS[loss]
-        self.columns_: tuple[str, ...] = ()
-        self.mean_, self.deviation_ = np.zeros(0), np.ones(0)
-
-    @property
-    @override
-    def names(self) -> list[str]:
-        return list(self.columns_)
-
-    def values(self, target: pa.Table) -> np.ndarray:
-        """Return the target columns in their own unit, float64 (rows, columns)."""
-        require_target(target, self.columns_)
-        return number_columns(target, self.columns_)
-
-    @override
-    def encode(self, target: pa.Table) -> np.ndarray:
-        return ((self.values(target) - self.mean_) / self.deviation_).astype(np.float32)
-
-    @override
-    def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
-        return self.error(outputs.float(), target)
-
-    @override
-    def scores(self, outputs: np.ndarray) -> np.ndarray:
-        return outputs.astype(np.float64) * self.deviation_ + self.mean_
-
-    @override
-    def state(self) -> dict[str, Any]:
-        return {"columns": list(self.columns_), "mean": self.mean_.tolist(), "deviation": self.deviation_.tolist()}
-
-    @override
-    def restore(self, state: dict[str, Any]) -> None:
-        self.columns_ = tuple(state["columns"])
-        self.mean_, self.deviation_ = np.array(state["mean"]), np.array(state["deviation"])
 
 
 def single_target(target: pa.Table, kind: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -15,7 +16,8 @@ from typing_extensions import override
 from headframe.config.ranges import Share, TargetValue
 from headframe.errors import DataError, some
 from headframe.features.columns import is_text
-from headframe.tasks.base import Task, require_target, single_target
+from headframe.tasks.base import require_target, single_target
+from headframe.tasks.dense import TARGET, DenseTask
 from headframe.tasks.rankings import mean_areas
 from headframe.tasks.statistics import Confusion, Reliability, Statistic, accuracy, brier, log_loss
 
@@ -27,7 +29,7 @@ LOWER_IS_BETTER = {"log_loss", "brier"}
 BINARY = 2
 
 
-class Classification(Task):
+class Classification(DenseTask):
     """Two or more classes, learned from training rows, with a probability for each.
 
     Labels are strings, whole numbers or truth values, and stay of that type. Classes stand in sorted order.
@@ -42,6 +44,7 @@ class Classification(Task):
 
     kind: ClassVar[str] = "classification"
     predicts_probabilities: ClassVar[bool] = True
+    target_has_classes: ClassVar[bool] = True
     short_name: ClassVar[str] = "c{}"
     natural_baselines: ClassVar[tuple[str, ...]] = (
         "headframe.tasks.baselines.constant.Prior",
@@ -165,7 +168,7 @@ class Classification(Task):
         return raised / raised.sum(axis=1, keepdims=True)
 
     @override
-    def decode(self, scores: np.ndarray) -> pa.Table:
+    def columns(self, scores: np.ndarray) -> pa.Table:
         columns = {"prediction": self.classes_.take(pa.array(scores.argmax(axis=1)))}
         for position, name in enumerate(self.names):
             columns[f"score_{name}"] = pa.array(scores[:, position], pa.float64())
@@ -177,15 +180,22 @@ class Classification(Task):
         return [_text(label) for label in self.classes_.to_pylist()]
 
     @override
-    def predictions(self, scores: np.ndarray, target: np.ndarray) -> pa.Table:
-        return self.decode(scores).add_column(0, "target", self.classes_.take(pa.array(target)))
+    def truth(self, targets: Mapping[str, np.ndarray]) -> pa.Table:
+        return pa.table({TARGET: self.classes_.take(pa.array(targets[TARGET]))})
+
+    @override
+    def scores_in(self, predictions: pa.Table) -> np.ndarray:
+        return np.stack([predictions.column(f"score_{name}").to_numpy() for name in self.names], axis=1)
+
+    @override
+    def hits(self, predictions: pa.Table) -> np.ndarray:
+        target, predicted, _ = self._read(predictions)
+        return np.asarray(target == predicted)
 
     def _read(self, predictions: pa.Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return target and predicted class numbers and scores of a predictions table."""
-        target = self._codes(predictions.column("target"))
-        predicted = self._codes(predictions.column("prediction"))
-        scores = [predictions.column(f"score_{name}").to_numpy() for name in self.names]
-        return target, predicted, np.stack(scores, axis=1)
+        target, predicted = (self._codes(predictions.column(name)) for name in (TARGET, "prediction"))
+        return target, predicted, self.scores_in(predictions)
 
     @override
     def statistics(self, predictions: pa.Table) -> dict[str, Statistic]:

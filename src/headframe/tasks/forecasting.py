@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
@@ -11,7 +12,7 @@ from typing_extensions import override
 from headframe.config.ranges import Count
 from headframe.errors import DataError
 from headframe.features.columns import free_name, mean_and_std
-from headframe.tasks.base import ErrorName, NumericTask
+from headframe.tasks.dense import TARGET, ErrorName, NumericTask
 from headframe.tasks.statistics import Statistic, mean, root_mean
 
 if TYPE_CHECKING:
@@ -62,16 +63,25 @@ class Forecasting(NumericTask):
         return (self.horizon, len(self.columns_))
 
     @override
-    def decode(self, scores: np.ndarray) -> pa.Table:
-        examples = len(scores)
-        columns = {free_name(STEP, self.columns_): np.tile(np.arange(1, self.horizon + 1), examples)}
+    def answer(self, predictions: pa.Table) -> pa.Table:
+        """Return one row a step."""
+        scores = self.scores_in(predictions)
+        columns = {free_name(STEP, self.columns_): np.tile(np.arange(1, self.horizon + 1), len(scores))}
         for position, name in enumerate(self.columns_):
             columns[name] = scores[:, :, position].ravel()
         return pa.table(columns)
 
     @override
-    def predictions(self, scores: np.ndarray, target: np.ndarray) -> pa.Table:
-        return pa.table({"target": self._tensors(self.scores(target)), "prediction": self._tensors(scores)})
+    def columns(self, scores: np.ndarray) -> pa.Table:
+        return pa.table({"prediction": self._tensors(scores)})
+
+    @override
+    def truth(self, targets: Mapping[str, np.ndarray]) -> pa.Table:
+        return pa.table({TARGET: self._tensors(self.scores(targets[TARGET]))})
+
+    @override
+    def scores_in(self, predictions: pa.Table) -> np.ndarray:
+        return self._values(predictions, "prediction")
 
     def _tensors(self, values: np.ndarray) -> pa.FixedShapeTensorArray:
         flat = pa.array(np.ascontiguousarray(values, dtype=np.float64).ravel())
@@ -81,11 +91,11 @@ class Forecasting(NumericTask):
 
     def _read(self, predictions: pa.Table) -> tuple[np.ndarray, np.ndarray]:
         """Return target and prediction (examples, horizon, variables) of a predictions table, in raw units."""
-        found = []
-        for name in ("target", "prediction"):
-            chunks = [chunk.to_numpy_ndarray() for chunk in predictions.column(name).chunks if len(chunk)]
-            found.append(np.concatenate(chunks) if chunks else np.empty((0, *self.outputs)))
-        return found[0], found[1]
+        return self._values(predictions, TARGET), self.scores_in(predictions)
+
+    def _values(self, predictions: pa.Table, name: str) -> np.ndarray:
+        chunks = [chunk.to_numpy_ndarray() for chunk in predictions.column(name).chunks if len(chunk)]
+        return np.concatenate(chunks) if chunks else np.empty((0, *self.outputs))
 
     def errors(self, predictions: pa.Table) -> np.ndarray:
         """Return prediction minus target on the standardised scale, float64 (examples, horizon, variables)."""

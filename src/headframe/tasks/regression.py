@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
@@ -10,7 +11,8 @@ from typing_extensions import override
 
 from headframe.errors import DataError
 from headframe.features.columns import mean_and_std
-from headframe.tasks.base import ErrorName, NumericTask, single_target
+from headframe.tasks.base import single_target
+from headframe.tasks.dense import TARGET, ErrorName, NumericTask
 from headframe.tasks.statistics import Statistic, mean, r2, root_mean
 
 if TYPE_CHECKING:
@@ -54,12 +56,16 @@ class Regression(NumericTask):
         return (1,)
 
     @override
-    def decode(self, scores: np.ndarray) -> pa.Table:
+    def columns(self, scores: np.ndarray) -> pa.Table:
         return pa.table({"prediction": pa.array(scores[:, 0], pa.float64())})
 
     @override
-    def predictions(self, scores: np.ndarray, target: np.ndarray) -> pa.Table:
-        return pa.table({"target": self.scores(target)[:, 0], "prediction": scores[:, 0]})
+    def truth(self, targets: Mapping[str, np.ndarray]) -> pa.Table:
+        return pa.table({TARGET: self.scores(targets[TARGET])[:, 0]})
+
+    @override
+    def scores_in(self, predictions: pa.Table) -> np.ndarray:
+        return np.asarray(predictions.column("prediction").to_numpy())[:, np.newaxis]
 
     @override
     def statistics(self, predictions: pa.Table) -> dict[str, Statistic]:
@@ -83,4 +89,4 @@ class Regression(NumericTask):
 
 
 def _read(predictions: pa.Table) -> tuple[np.ndarray, np.ndarray]:
-    return predictions.column("target").to_numpy(), predictions.column("prediction").to_numpy()
+    return predictions.column(TARGET).to_numpy(), predictions.column("prediction").to_numpy()

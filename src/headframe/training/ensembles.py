@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 
 from headframe.config.build import build
@@ -30,7 +31,7 @@ from headframe.prediction.predictor import EnsemblePredictor, Predictor
 from headframe.prediction.threads import limited_threads
 from headframe.processes import cores, describe_exit, reason_of
 from headframe.training.cost import ResourceUsage
-from headframe.training.outcome import scores_of, write_outcome
+from headframe.training.outcome import predicted, write_outcome
 from headframe.training.progress import Display, Reporter
 from headframe.training.result import Result, begin, conclude, finished, identity_of
 from headframe.training.single import is_network, prepare_job, train_learner
@@ -239,15 +240,13 @@ def _combine(job: TrainingJob, project: Project, prepared: PreparedData, folder:
     ensemble = EnsemblePredictor(task, members, combiner)
     with limited_threads(settings.threads):
         indices, splits = prepared.measured(ensemble.lookback)
-        scores = np.stack(
-            [scores_of(member, prepared, indices + ensemble.lookback - member.lookback) for member in members.values()]
-        )
         copies = sorted({row for bundle in bundles.values() for row in copies_left_out(bundle)})
         validation = (splits == "validation") & ~np.isin(indices, copies)
-        target = prepared.targets(indices[validation], ensemble.lookback)
-        if not task.predicts_probabilities:
-            target = task.scores(target)
-        combiner.fit(scores[:, validation], target, probabilities=task.predicts_probabilities)
+        of_members = [
+            _chosen(predicted(member, prepared, indices + ensemble.lookback - member.lookback), validation)
+            for member in members.values()
+        ]
+        task.fit_merge(of_members, prepared.targets(indices[validation], ensemble.lookback), combiner)
         manifest = ModelManifest(
             prepared.dataset.name,
             prepared.schema,
@@ -259,7 +258,7 @@ def _combine(job: TrainingJob, project: Project, prepared: PreparedData, folder:
             prepared.series,
         )
         save_ensemble(folder / BUNDLE, manifest, task, bundles, combiner)
-        write_outcome(folder, prepared, ensemble, combiner.combine(scores), [])
+        write_outcome(folder, prepared, ensemble, ensemble, [])
     return conclude(
         folder,
         identity,
@@ -269,3 +268,12 @@ def _combine(job: TrainingJob, project: Project, prepared: PreparedData, folder:
         members=tuple(members),
         copies=max(result.copies for result in results),
     )
+
+
+def _chosen(tables: Iterator[pa.Table], mask: np.ndarray) -> pa.Table:
+    """Return those rows of consecutive tables that a mask, bool (rows of all,), chooses."""
+    parts, start = [], 0
+    for table in tables:
+        parts.append(table.filter(pa.array(mask[start : start + table.num_rows])))
+        start += table.num_rows
+    return pa.concat_tables(parts)

@@ -15,7 +15,7 @@ from headframe.config.build import build
 from headframe.config.plan.learner import LearnerConfig
 from headframe.examples.batches import Batches, TensorExamples
 from headframe.examples.seeds import seed_of
-from headframe.tasks.base import Task
+from headframe.tasks.dense import DenseTask
 from headframe.training.state import TrainingState
 
 MAX_STEPS = 64
@@ -68,7 +68,7 @@ class SupervisedModule(LightningModule):
     def __init__(
         self,
         network: nn.Module,
-        task: Task,
+        task: DenseTask,
         learner: LearnerConfig,
         *,
         examples: TensorExamples,

@@ -22,7 +22,7 @@ from headframe.examples.seeds import seed_of
 from headframe.features.base import finite
 from headframe.features.spec import IMAGE
 from headframe.seals import OtherKey
-from headframe.tasks.base import Task
+from headframe.tasks.dense import TARGET, DenseTask
 from headframe.training.checkpoints import CheckpointFile
 from headframe.training.module import StepChunks, SupervisedModule
 from headframe.training.progress import Reporter
@@ -39,7 +39,7 @@ class TrainedNetwork:
 
 
 def train_network(
-    learner: LearnerConfig, task: Task, examples: Examples, checkpoint: CheckpointFile, reporter: Reporter
+    learner: LearnerConfig, task: DenseTask, examples: Examples, checkpoint: CheckpointFile, reporter: Reporter
 ) -> TrainedNetwork:
     """Train a network to a fitted task, from the checkpoint on where there is one.
 
@@ -79,7 +79,7 @@ def _make_exact(threads: int) -> None:
 
 
 def _train(
-    learner: LearnerConfig, task: Task, examples: Examples, checkpoint: CheckpointFile, reporter: Reporter
+    learner: LearnerConfig, task: DenseTask, examples: Examples, checkpoint: CheckpointFile, reporter: Reporter
 ) -> TrainedNetwork:
     settings, spec = learner.trainer, examples.encoder.spec()
     device = _device(settings)
@@ -155,7 +155,7 @@ class Validation(Callback):
 
     def __init__(self, examples: Examples, settings: TrainerConfig) -> None:
         self.indices = torch.from_numpy(examples.validation)
-        self.target = examples.targets(examples.validation)
+        self.target = examples.targets(examples.validation)[TARGET]
         self.settings = settings
 
     @override
@@ -179,7 +179,7 @@ class Validation(Callback):
         if monitor.should_stop(state.history):
             state.stopped = trainer.should_stop = True
 
-    def _primary_metric(self, task: Task, outputs: Tensor) -> float | None:
+    def _primary_metric(self, task: DenseTask, outputs: Tensor) -> float | None:
         scores = task.scores(outputs.numpy())
         if not finite(scores):
             return None

@@ -2,50 +2,74 @@
 
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headframe.digests import write_atomically
+from headframe.digests import atomic_file, write_atomically
 from headframe.examples.prepare import PreparedData
-from headframe.prediction.layout import HISTORY, PREDICTIONS, PROBE, PROBE_SCORES
+from headframe.prediction.layout import HISTORY, PREDICTIONS, PROBE, PROBE_PREDICTIONS
 from headframe.prediction.predictor import Predictor
 from headframe.training.state import Epoch
 
+GROUP_BYTES = 2**26
+"""From so many bytes on, predictions that wait are written as a row group."""
 
-def scores_of(predictor: Predictor, prepared: PreparedData, indices: np.ndarray) -> np.ndarray:
-    """Predict the examples with these indices from raw rows: (examples, *outputs)."""
+
+def predicted(predictor: Predictor, prepared: PreparedData, indices: np.ndarray) -> Iterator[pa.Table]:
+    """Yield the prediction columns of the examples with these indices, from raw rows, for some after others."""
     if predictor.lookback:
-        return predictor.scores(prepared.rows, indices)
-    return predictor.scores(prepared.rows.take(pa.array(indices)))
+        return predictor.batches(prepared.rows, indices)
+    return predictor.batches(prepared.rows.take(pa.array(indices)))
 
 
 def write_outcome(
-    folder: Path, prepared: PreparedData, predictor: Predictor, scores: np.ndarray, history: list[Epoch]
+    folder: Path, prepared: PreparedData, predictor: Predictor, served: Predictor, history: list[Epoch]
 ) -> None:
     """Write predictions of the validation and test examples, a probe, and the figures of all epochs.
 
     Args:
         folder: of the training.
         prepared: the rows.
-        predictor: the model, on a CPU; its scores of the probe, the first raw test rows, identify a copy of it.
-        scores: of the examples of `prepared.measured`, in that order.
+        predictor: the model.
+        served: the model on a CPU; its predictions for the probe, the first raw test rows, identify a copy of it.
         history: empty where nothing is trained in epochs.
     """
-    lookback = predictor.lookback
-    indices, splits = prepared.measured(lookback)
-    predictions = prepared.task.predictions(scores, prepared.targets(indices, lookback))
-    table = pa.table({"row_id": prepared.row_ids(indices, lookback), "split": pa.array(splits, pa.string())})
-    for field in predictions.schema:
-        table = table.append_column(field, predictions.column(field.name))
-    _write_table(folder / PREDICTIONS, table)
-    probe, raw = prepared.probe(lookback), io.BytesIO()
-    np.save(raw, predictor.scores(probe), allow_pickle=False)
+    writer: pq.ParquetWriter | None = None
+    waiting: list[pa.Table] = []
+    with atomic_file(folder / PREDICTIONS) as fresh:
+        for table in _with_truth(prepared, predictor):
+            writer = writer or pq.ParquetWriter(fresh, table.schema, compression="zstd")
+            waiting.append(table)
+            if sum(each.nbytes for each in waiting) >= GROUP_BYTES:
+                writer.write_table(pa.concat_tables(waiting).combine_chunks())
+                waiting.clear()
+        assert writer is not None  # noqa: S101 - no split is empty
+        if waiting:
+            writer.write_table(pa.concat_tables(waiting).combine_chunks())
+        writer.close()
+    probe = prepared.probe(predictor.lookback)
     _write_table(folder / PROBE, probe)
-    write_atomically(folder / PROBE_SCORES, raw.getvalue())
+    _write_table(folder / PROBE_PREDICTIONS, served.predictions(probe).combine_chunks())
     write_atomically(folder / HISTORY, json.dumps(history, indent=1) + "\n")
+
+
+def _with_truth(prepared: PreparedData, predictor: Predictor) -> Iterator[pa.Table]:
+    """Yield the rows of the predictions table: names, split, truth, predictions."""
+    lookback, start = predictor.lookback, 0
+    indices, splits = prepared.measured(lookback)
+    ids = prepared.row_ids(indices, lookback)
+    for columns in predicted(predictor, prepared, indices):
+        part = slice(start, start + columns.num_rows)
+        truth = prepared.task.truth(prepared.targets(indices[part], lookback))
+        table = pa.table({"row_id": ids[part], "split": pa.array(splits[part], pa.string())})
+        for field, column in zip([*truth.schema, *columns.schema], [*truth.columns, *columns.columns], strict=True):
+            table = table.append_column(field, column)
+        yield table
+        start = part.stop
 
 
 def _write_table(path: Path, table: pa.Table) -> None:

@@ -12,6 +12,7 @@ from headframe.config.plan.learner import LearnerConfig, TrainingJob
 from headframe.config.plan.model import ModelConfig
 from headframe.config.project import Project
 from headframe.datasets.table import open_version
+from headframe.errors import ConfigurationError
 from headframe.examples.encode import Examples, encode
 from headframe.examples.prepare import PreparedData, prepare
 from headframe.prediction.bundle import ModelManifest, save_model
@@ -19,8 +20,9 @@ from headframe.prediction.estimator import EstimatorModel
 from headframe.prediction.layout import BUNDLE
 from headframe.prediction.predictor import make_predictor
 from headframe.tasks.base import Task
+from headframe.tasks.dense import TARGET, DenseTask
 from headframe.training.checkpoints import CheckpointFile
-from headframe.training.outcome import scores_of, write_outcome
+from headframe.training.outcome import write_outcome
 from headframe.training.progress import Reporter
 from headframe.training.result import CHECKPOINT, Result, begin, conclude
 from headframe.training.state import Epoch
@@ -69,6 +71,8 @@ def train_learner(job: TrainingJob, prepared: PreparedData, identity: str, folde
         # Lightning costs seconds, which estimators need not pay.
         from headframe.training.network import train_network  # noqa: PLC0415 - imports lightning
 
+        if not isinstance(task, DenseTask):
+            raise ConfigurationError(f"nothing trains a network for task {task.kind}")
         trained = train_network(learner, task, examples, CheckpointFile(folder / CHECKPOINT, identity), reporter)
         model, device, history = trained.network, str(trained.device), trained.history
         parameters = sum(tensor.numel() for tensor in model.parameters() if tensor.requires_grad)
@@ -87,11 +91,9 @@ def train_learner(job: TrainingJob, prepared: PreparedData, identity: str, folde
         series=series,
     )
     with threadpool_limits(learner.trainer.threads):
-        indices, _ = prepared.measured(encoder.lookback)
-        scores = scores_of(predictor, prepared, indices)
         # A registered model is loaded on a CPU, so that is where its probe is predicted, whatever trained it.
         on_cpu = make_predictor(schema, reader, task, encoder, model, contract=contract, series=series)
-        write_outcome(folder, prepared, on_cpu, scores, history)
+        write_outcome(folder, prepared, predictor, on_cpu, history)
     return conclude(folder, identity, job.table, epochs=len(history), parameters=parameters, copies=len(copies))
 
 
@@ -110,11 +112,11 @@ def _train_estimator(learner: LearnerConfig, task: Task, examples: Examples, rep
     if takes_seed and component.arguments.get("random_state") is None:
         component = component.model_copy(update={"random_state": learner.seed})
     estimator: Any = build(component)
-    model = EstimatorModel(estimator, task.outputs, classifies=task.predicts_probabilities)
-    target = examples.targets(examples.train)
+    model = EstimatorModel(estimator, task)
+    target = examples.targets(examples.train)[TARGET]
     with threadpool_limits(learner.trainer.threads), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        model.fit(examples.windows(examples.train), target, task.example_weights(target))
+        model.fit(examples.windows(examples.train), target, model.task.example_weights(target))
     for text in dict.fromkeys(str(warning.message).partition("\n")[0] for warning in caught):
         reporter.line(f"{type(estimator).__name__} warns: {text}")
     reporter.steps(1, 1)

@@ -146,7 +146,7 @@ def test_names_are_followed_to_where_they_are_defined() -> None:
     assert found is not None
     assert found.module == "sklearn.linear_model._logistic"
     assert find_definition("headframe.tasks.regression", "ErrorName", SOURCE) == find_definition(
-        "headframe.tasks.base", "ErrorName", SOURCE
+        "headframe.tasks.dense", "ErrorName", SOURCE
     )
     assert find_definition("headframe.tasks.regression", "ndarray", SOURCE) is None
 

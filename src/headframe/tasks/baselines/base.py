@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
+from typing_extensions import override
 
 from headframe.config.build import build
 from headframe.config.plan.data import TrainingDataConfig
@@ -16,6 +17,7 @@ from headframe.datasets.table import Table
 from headframe.errors import ConfigurationError
 from headframe.series.series import Series
 from headframe.tasks.base import Task
+from headframe.tasks.dense import DenseTask
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,17 @@ class BaselineData:
         """The target columns of all rows."""
         return self.table.read(list(self.dataset.target_columns))
 
+    @property
+    def dense_task(self) -> DenseTask:
+        """The task, for baselines that predict one array."""
+        if not isinstance(self.task, DenseTask):
+            raise ConfigurationError(f"task {self.task.kind} names a baseline that predicts one array, as it does not")
+        return self.task
+
     @cached_property
     def training_targets(self) -> np.ndarray:
-        """The targets of the training rows as `Task.encode` returns them."""
-        return self.task.encode(self.targets.filter(pa.array(self.training)))
+        """The targets of the training rows as `DenseTask.encode` returns them."""
+        return self.dense_task.encode(self.targets.filter(pa.array(self.training)))
 
     @cached_property
     def steps(self) -> np.ndarray:
@@ -68,14 +77,6 @@ class BaselineData:
             raise ConfigurationError("a forecast needs rows in order of time, but dataset.time names no column")
         rows = self.table.read([self.dataset.time])
         return Series.of(self.dataset, rows).steps(rows)
-
-    @property
-    def true_targets(self) -> np.ndarray:
-        """The targets of the examples as training takes them; of windows (examples, horizon, variables)."""
-        horizon = self.task.horizon
-        rows = self.positions[:, np.newaxis] + np.arange(horizon) if horizon else self.positions
-        encoded = self.task.encode(self.targets.take(pa.array(rows.ravel())))
-        return encoded.reshape(*rows.shape, *encoded.shape[1:])
 
 
 class NaturalBaseline(ABC):
@@ -90,9 +91,22 @@ class NaturalBaseline(ABC):
     absence: ClassVar[str] = ""
 
     @abstractmethod
-    def scores(self, data: BaselineData) -> np.ndarray | None:
-        """Return the scores of the examples, (examples, *outputs), as `Task.scores` does; None where it does not apply.
+    def predictions(self, data: BaselineData) -> pa.Table | None:
+        """Return prediction columns of the examples, as the task has them; None where it does not apply.
 
         Raises:
             DataError: a target is none of the task's.
         """
+
+
+class DenseBaseline(NaturalBaseline):
+    """A baseline of tasks that predict one array."""
+
+    @override
+    def predictions(self, data: BaselineData) -> pa.Table | None:
+        scores = self.scores(data)
+        return None if scores is None else data.dense_task.columns(scores)
+
+    @abstractmethod
+    def scores(self, data: BaselineData) -> np.ndarray | None:
+        """Return the scores of the examples, (examples, *outputs), as `DenseTask.scores` does; None as above."""

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.signal import detrend, find_peaks
 from typing_extensions import override
 
-from headframe.tasks.baselines.base import BaselineData, NaturalBaseline
+from headframe.tasks.baselines.base import BaselineData, DenseBaseline
 
 LEAST = 0.3  # autocorrelation of a season; noise reaches it in a few dozen rows only
 PROMINENCE = 0.1  # by how much it must stand out from that of the lags around it
@@ -14,7 +14,7 @@ SPARSE = 4  # steps for each row above which rows are too few to show a season
 NEARLY = 0.9  # of the highest peak: what repeats at a lag repeats at its multiples
 
 
-class LastValue(NaturalBaseline):
+class LastValue(DenseBaseline):
     """The last value before the forecast, for every step."""
 
     name: ClassVar[str] = "last_value"
@@ -24,7 +24,7 @@ class LastValue(NaturalBaseline):
         return _repeated(data, 1)
 
 
-class SeasonalLastValue(NaturalBaseline):
+class SeasonalLastValue(DenseBaseline):
     """The last value of the same place in the season; applies where training rows show one: see `season_length`."""
 
     name: ClassVar[str] = "seasonal_last_value"
@@ -45,13 +45,13 @@ def _repeated(data: BaselineData, period: int) -> np.ndarray | None:
     Periods are counted in time. Where a gap took the row that is a period back, the one of a period earlier stands in.
     """
     steps = data.steps
-    wanted = steps[data.positions][:, np.newaxis] + np.arange(data.task.horizon) % period - period
+    wanted = steps[data.positions][:, np.newaxis] + np.arange(data.dense_task.horizon) % period - period
     while (lacking := steps[rows := np.searchsorted(steps, wanted)] != wanted).any():
         wanted = np.where(lacking, wanted - period, wanted)
         if wanted.min() < 0:
             return None
-    values = data.task.encode(data.targets.slice(0, int(data.positions.max(initial=0))))
-    return data.task.scores(values[rows])
+    values = data.dense_task.encode(data.targets.slice(0, int(data.positions.max(initial=0))))
+    return data.dense_task.scores(values[rows])
 
 
 def season_length(values: np.ndarray, steps: np.ndarray) -> int | None:

@@ -9,13 +9,13 @@ import pyarrow.compute as pc
 from typing_extensions import override
 
 from headframe.features.columns import is_text
-from headframe.tasks.baselines.base import BaselineData, NaturalBaseline
+from headframe.tasks.baselines.base import BaselineData, DenseBaseline
 
 _MOST_ROWS = 20_000  # training rows that it is fitted to, evenly spaced, so that it takes seconds
 _MOST_NGRAMS = 30_000
 
 
-class TfIdf(NaturalBaseline):
+class TfIdf(DenseBaseline):
     """Logistic (of numbers: ridge) regression on tf-idf of one to three characters (Salton and Buckley 1988).
 
     It applies where an input is text rather than a category: most of its values in training rows differ. Training rows
@@ -51,16 +51,16 @@ class TfIdf(NaturalBaseline):
             analyzer="char_wb", ngram_range=(1, 3), max_features=_MOST_NGRAMS, sublinear_tf=True, dtype=np.float64
         )
         known, asked = vectorizer.fit_transform(known), vectorizer.transform(asked)
-        if not data.task.predicts_probabilities:
+        if not data.dense_task.predicts_probabilities:
             outputs = Ridge().fit(known, target.reshape(len(target), -1)).predict(asked)
-            return data.task.scores(outputs.reshape(len(outputs), -1) * np.ones(data.task.outputs))
+            return data.dense_task.scores(outputs.reshape(len(outputs), -1) * np.ones(data.dense_task.outputs))
         # Of 8,000 titles in 13 classes in 1 s, where the default solver takes 80 s for the same accuracy.
         model = LogisticRegression(C=10.0, solver="newton-cg", tol=1e-2)
         with warnings.catch_warnings():
             # A baseline need not converge; the warnings are scikit-learn's ConvergenceWarning and LineSearchWarning.
             warnings.simplefilter("ignore")
             model.fit(known, target)
-        scores = np.zeros((len(data.positions), *data.task.outputs))
+        scores = np.zeros((len(data.positions), *data.dense_task.outputs))
         scores[:, model.classes_] = model.predict_proba(asked)
         return scores
 
