@@ -68,7 +68,7 @@ TESTS: dict[str, tuple[str, ...]] = {
             "training_files",
         )
     ),
-    "models": ("models",),
+    "examples": ("examples", "series/test_windows_and_gaps.py", "training/test_network.py"),
     "features": ("features", "prediction"),
     "prediction": ("prediction", "registry/test_parity.py"),
     "datasets/splits": ("datasets/test_splits.py", "datasets/test_split_edges.py"),

@@ -42,11 +42,12 @@ class Forks:
             lines = [(file, line) for file in data.measured_files() for line in data.lines(file) or ()]
             with tempfile.NamedTemporaryFile("w", dir=self._folder, delete=False) as file:
                 json.dump(lines, file)
+            Path(file.name).rename(f"{file.name}.json")
         self._leave(code)
 
     def collect(self) -> Iterator[tuple[str, int]]:
         """Yield each file and line that forks have run which have ended since the last time."""
-        for file in self._folder.iterdir():
+        for file in self._folder.glob("*.json"):
             yield from map(tuple, json.loads(file.read_text()))
             file.unlink()
 

@@ -24,7 +24,9 @@ from headframe.examples.prepare import PreparedData, prepare
 from headframe.features.images import Images
 from headframe.places import Places
 
-SMALL = arrays(np.float32, st.tuples(st.integers(1, 12), st.integers(1, 3)), elements=st.sampled_from([0.0, -0.0, 1.0]))
+SMALL = arrays(
+    np.float32, st.tuples(st.integers(1, 12), st.integers(1, 3)), elements=st.sampled_from([0.0, -0.0, 1.0, 2.0**-40])
+)
 
 
 @given(SMALL)
@@ -135,22 +137,37 @@ def test_texts_that_the_encoder_cannot_tell_apart_are_not_learned_from(tmp_path:
     assert other.splits.tolist() == prepared.splits.tolist()
 
 
-def tabular_plan(root: Path, lines: list[str], inputs: list[str]) -> Plan:
+BY_HASH = {"_target_": "headframe.datasets.splits.HashSplitter", "validation": 0.2, "test": 0.2}
+BY_TIME = {"_target_": "headframe.datasets.splits.TimeSplitter", "train": 60, "validation": 20, "test": 20}
+
+
+def tabular_plan(root: Path, lines: list[str], inputs: list[str], split: dict[str, Any] = BY_HASH) -> Plan:
     """A plan for rows of text in whose header `number` is a whole number, and `size` a number or nothing."""
     (root / "own.csv").write_text("\n".join(lines) + "\n")
     plan = load_plan(["dataset=adult", "model=logistic", "features=tabular"], Project(Path(__file__).parents[2]))
     shaped = plan.model_dump(mode="json", by_alias=True)
     kinds = {
         "number": {"dtype": "int"}, "size": {"dtype": "float", "nullable": True}, "kind": {"dtype": "string"},
-        "label": {"dtype": "string"},
+        "label": {"dtype": "string"}, "when": {"dtype": "timestamp"},
     }  # fmt: skip
     shaped["dataset"] |= {
         "name": "own", "sources": {"own": {"uri": "file:own.csv"}}, "inputs": inputs, "target": "label",
         "reader": {"_target_": "headframe.datasets.readers.delimited.Delimited"},
-        "split": {"_target_": "headframe.datasets.splits.HashSplitter", "validation": 0.2, "test": 0.2},
+        "split": split, "time": "when" if "when" in lines[0] else None,
         "contract": {"columns": {name: kinds[name] for name in lines[0].split(",")}},
     }  # fmt: skip
     return Plan.model_validate(shaped)
+
+
+def test_a_split_by_time_is_learned_from_as_it_is(tmp_path: Path) -> None:
+    """What was measured before is measured again; that is no copy."""
+    lines = [f"2026-01-{1 + at // 24:02} {at % 24:02}:00:00,{at % 30},{'xy'[at % 3 % 2]}" for at in range(100)]
+    prepared, examples = examples_of(tabular_plan(tmp_path, ["when,size,label", *lines], ["size"], BY_TIME), tmp_path)
+    training, validation, test = by_hand(prepared, examples)
+    assert test <= training
+    assert validation <= training
+    assert len(examples.copies) == 0
+    assert (len(examples.train), len(examples.validation)) == (60, 20)
 
 
 def test_an_empty_cell_that_only_copies_have_can_be_encoded_all_the_same(tmp_path: Path) -> None:
