@@ -12,7 +12,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -69,8 +69,8 @@ def pair(folder: Path) -> list[Measurement]:
 
 def load(port: int, body: bytes, clients: int) -> tuple[float, float]:
     """Return requests per second, and the median of seconds from a request to its response."""
-    head = f"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-    request = f"{head}\r\n\r\n".encode() + body
+    head = "POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
     taken: list[float] = []
     end = time.perf_counter() + SECONDS
 
@@ -105,12 +105,16 @@ def _receive(connection: socket.socket) -> None:
 
 
 @contextmanager
-def _server(command: Sequence[str], folder: Path, port: int, **environment: str) -> Iterator[None]:
-    """Run a server until it responds and then for the body of the statement."""
+def _server(
+    command: Sequence[str], folder: Path, port: int, cores: Collection[int] = (), **environment: str
+) -> Iterator[int]:
+    """Run a server until it responds and then for the body of the statement, on some cores alone; yield its process."""
     with tempfile.TemporaryFile() as log:
         server = subprocess.Popen(
             command, cwd=folder, env={**os.environ, **environment}, stdout=log, stderr=log, start_new_session=True
         )
+        if cores:
+            os.sched_setaffinity(server.pid, cores)
         try:
             deadline = time.monotonic() + START_SECONDS
             while not _responds(port):
@@ -118,7 +122,7 @@ def _server(command: Sequence[str], folder: Path, port: int, **environment: str)
                     log.seek(0)
                     sys.exit(f"{' '.join(command)} did not start:\n{log.read()[-3000:].decode(errors='replace')}")
                 time.sleep(0.2)
-            yield
+            yield server.pid
         finally:
             if server.poll() is None:
                 os.killpg(server.pid, signal.SIGTERM)

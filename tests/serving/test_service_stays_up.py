@@ -26,7 +26,8 @@ from headframe.registry.versions import ModelVersion
 from headframe.serving import app, connections
 from headframe.serving.app import make_app
 from headframe.serving.limits import request_bytes, require_threads
-from headframe.serving.server import _listen, make_server
+from headframe.serving.server import _listen
+from headframe.serving.workers import BoundedServer
 
 SECONDS, IDLE = 1.0, 0.4
 SOON = 10.0  # on a machine that does much else
@@ -54,7 +55,7 @@ def served(made: Scorer, **changes: Any) -> Iterator[int]:
         seconds=settings.seconds,
     )
     with _listen("127.0.0.1", 0) as listening:
-        server = make_server(application, settings)
+        server = BoundedServer(application, settings)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:

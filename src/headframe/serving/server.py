@@ -2,22 +2,18 @@
 
 import gc
 import logging
-import signal
 import socket
 from collections.abc import Callable, Collection
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from headframe.config.plan.plan import Plan
-from headframe.config.plan.serving import ServingConfig
 from headframe.errors import ConfigurationError, HeadframeError
 from headframe.loopback import HOSTS
+from headframe.processes import cores
 from headframe.serving.resolve_champion import open_served_version
 
 log = logging.getLogger("headframe")
-
-STOP_SECONDS = 10  # in which running requests may end when the server is stopped
 
 
 def serve(
@@ -40,12 +36,14 @@ def serve(
         HeadframeError: as `open_served_version`; or the port is taken, or the host is not this machine's.
         ConfigurationError: the port cannot be one, or more threads are asked for than there are cores.
     """
-    from headframe.serving.limits import require_threads  # noqa: PLC0415 - imports pyarrow
+    from headframe.serving.limits import require_threads, small_bytes  # noqa: PLC0415 - imports pyarrow
 
     require_threads(plan.serving.threads)
     with _listen(host, port) as listening:
         version, predictor = open_served_version(model, plan, uri, root)
-        from headframe.serving.app import make_app  # noqa: PLC0415 - imports fastapi; errors need not wait for it
+        # These import starlette and uvicorn, for which errors need not wait.
+        from headframe.serving.app import make_app  # noqa: PLC0415
+        from headframe.serving.workers import serve_in_processes  # noqa: PLC0415
 
         settings = plan.serving
         app = make_app(
@@ -61,34 +59,10 @@ def serve(
         if ready is not None:
             ready({"model": version.model, "version": version.number, "address": where})
         log.info("%s version %d serves %s/invocations (stop: Ctrl-C)", version.model, version.number, where)
-        # uvicorn stops gracefully and then raises the signal again, which would end this process as if by accident.
-        before = signal.signal(signal.SIGTERM, lambda *_: None)
         gc.freeze()  # else Python would go through all that was loaded, a second, whenever a request makes many objects
-        try:
-            make_server(app, settings).run(sockets=[listening])
-        except KeyboardInterrupt:
-            pass
-        finally:
-            signal.signal(signal.SIGTERM, before)
+        many = max(1, cores() // settings.threads)
+        serve_in_processes(app, settings, listening, many, small_bytes(predictor.schema))
     log.info("stopped")
-
-
-def make_server(app: Any, settings: ServingConfig) -> Any:
-    """Return uvicorn's server of an application, whose connections are bounded in number and time."""
-    import uvicorn  # noqa: PLC0415 - the command line imports this module
-
-    from headframe.serving.connections import BoundedConnection, most_connections  # noqa: PLC0415 - imports uvicorn
-
-    config = uvicorn.Config(
-        app,
-        http=partial(BoundedConnection, seconds=settings.seconds, most=most_connections()),
-        ws="none",
-        log_level="warning",
-        access_log=False,
-        timeout_keep_alive=settings.idle_seconds,
-        timeout_graceful_shutdown=STOP_SECONDS,
-    )
-    return uvicorn.Server(config)
 
 
 def server_names(host: str, further: Collection[str]) -> set[str]:
