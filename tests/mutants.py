@@ -51,6 +51,7 @@ TESTS: dict[str, tuple[str, ...]] = {
         "promotion/test_gate_and_promote.py",
         "promotion/test_pages.py",
         "promotion/test_served.py",
+        "promotion/test_attacks.py",
     ),
     "serving": ("serving", "promotion/test_served.py"),
     "tasks": ("tasks", "evaluation/test_evaluate.py"),

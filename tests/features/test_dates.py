@@ -46,6 +46,18 @@ def test_parts_and_cycles_agree_with_pandas(zone: str | None) -> None:
     assert restored.columns == ("when",)
 
 
+@pytest.mark.parametrize("kind", [pa.date32(), pa.date64()])
+def test_a_date_is_its_midnight(kind: pa.DataType) -> None:
+    midnights = table(pd.Series(MOMENTS).dt.normalize())
+    dates = pa.table({"when": midnights["when"].cast(kind)})
+    encoded = []
+    for rows in (midnights, dates):
+        encoder = TabularDates(parts=["elapsed", "day", "hour"])
+        encoder.fit(rows, ("when",))
+        encoded.append(encoder.encode(rows))
+    np.testing.assert_array_equal(*encoded)
+
+
 def test_a_missing_date_is_marked_and_a_new_kind_of_cell_refused() -> None:
     moments = pd.Series(MOMENTS).where(np.arange(800) % 7 != 3)
     rows = table(moments, size=[1.0, 2.0] * 400)

@@ -480,8 +480,13 @@ def test_the_ledger_is_named_by_plan_environment_or_project(tmp_path: Path, monk
     assert Ledger.open(policy(), tmp_path).database.address == f"sqlite:///{tmp_path}/theirs.db"
     assert Ledger.open(policy("sqlite:///ours.db"), tmp_path).database.address == f"sqlite:///{tmp_path}/ours.db"
     monkeypatch.setenv("HEADFRAME_LEDGER", "postgresql://anna:secret@127.0.0.1:1/ledger")
-    with pytest.raises(Unavailable, match=r"the ledger postgresql\+psycopg://anna:\*\*\*@127.0.0.1:1/ledger cannot"):
+    with pytest.raises(
+        Unavailable, match=r"psycopg://anna:\*\*\*@127\.0\.0\.1:1/ledger cannot .*; check that the server runs"
+    ):
         Ledger.open(policy(), tmp_path)
+    for given in ("postgresql", "postgresql+psycopg"):
+        address = database.resolve_address(f"{given}://anna:secret@there/ledger", tmp_path)
+        assert address == "postgresql+psycopg://anna:secret@there/ledger", "else it could not be connected to"
 
 
 def test_a_file_that_is_no_database_is_reported(tmp_path: Path):
