@@ -16,8 +16,8 @@ import pytest
 import sqlalchemy as sa
 
 from headframe.cli.output import error_message
-from headframe.errors import HeadframeError
-from headframe.exhaustion import exhausted, full_disk, quiet_when_exhausted
+from headframe.errors import DataError, HeadframeError
+from headframe.exhaustion import bounded_memory, exhausted, full_disk, quiet_when_exhausted
 from headframe.ledger.database import LedgerDatabase
 from headframe.ledger.store import Ledger
 from headframe.tracking.database import require_database, tags_of_run
@@ -167,3 +167,19 @@ def test_destructors_say_nothing_of_a_lack_but_everything_else(capsys, monkeypat
     printed = capsys.readouterr().err
     assert "MemoryError" not in printed
     assert printed.count("ValueError: another") == 2
+
+
+def test_a_file_takes_no_more_memory_than_files_of_its_size_do(tmp_path, monkeypatch):
+    file = tmp_path / "file"
+    file.write_bytes(b"x")
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    for size in (None, 1):
+        with pytest.raises(DataError, match=f"reading {file} takes more than 2 GiB"), bounded_memory(file, size):
+            np.empty(2**33, np.uint8)
+        assert resource.getrlimit(resource.RLIMIT_DATA) == before
+    with bounded_memory(file, 2**28), bounded_memory(file, 2**28):
+        np.empty(2**33, np.uint8)
+    limits = {resource.RLIMIT_AS: (2**40, 2**40), resource.RLIMIT_DATA: before}
+    monkeypatch.setattr("headframe.exhaustion.resource.getrlimit", limits.__getitem__)
+    with pytest.raises(MemoryError), bounded_memory(file):  # the user's own limit, as `exhausted` says
+        np.empty(2**33, np.uint8)

@@ -7,9 +7,10 @@ import resource
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from headframe.errors import HeadframeError
+from headframe.errors import DataError, HeadframeError
 
 _FREE = "; the same command continues where this one stopped"
 _FULL = r"No space left on device|disk is full|[Qq]uota exceeded"
@@ -24,6 +25,11 @@ _CAUSES = {
     r"Too many open files": "too many files are open{open}; raise the limit (ulimit -n)",
 }
 """What to say, by what the text of an error holds."""
+
+MOST_MEMORY, TIMES_SIZE = 2**31, 50
+"""Bytes that reading a part of a file may take: so many, and so many times its size."""
+
+_one_bound = threading.RLock()
 
 
 def exhausted(error: BaseException) -> HeadframeError | None:
@@ -45,6 +51,44 @@ def full_disk(place: Path) -> HeadframeError | None:
     if disk.f_bavail and (disk.f_favail or not disk.f_files):
         return None
     return _sentence(_CAUSES[_FULL], [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(place))])
+
+
+@contextmanager
+def bounded_memory(file: Path, size: int | None = None) -> Iterator[None]:
+    """Bound what this process allocates meanwhile: a header, a page or a dictionary may ask for any amount.
+
+    The system refuses what is more, so it takes no memory first. Meanwhile other threads share the bound.
+
+    Args:
+        file: what is read.
+        size: its bytes, where that is no path of theirs.
+
+    Raises:
+        DataError: the file asked for more.
+    """
+    with _one_bound:
+        before = resource.getrlimit(resource.RLIMIT_DATA)
+        allowed = MOST_MEMORY + TIMES_SIZE * (file.stat().st_size if size is None else size)
+        bound = _allocated() + allowed
+        limits = [bound, *(limit for limit in before if limit != resource.RLIM_INFINITY)]
+        resource.setrlimit(resource.RLIMIT_DATA, (min(limits), before[1]))
+        try:
+            yield
+        except MemoryError as error:
+            if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY or min(limits) < bound:
+                raise  # this is a limit of the user's
+            most = f"more than {allowed / 2**30:.0f} GiB of memory"
+            raise DataError(f"reading {file} takes {most}, as no file of its size should; it is not read") from error
+        finally:
+            resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
+def _allocated() -> int:
+    """Return the bytes that count for the limit on data; 0 where the system does not tell, and does not bound them."""
+    try:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5]) * resource.getpagesize()
+    except FileNotFoundError:
+        return 0
 
 
 def quiet_when_exhausted() -> None:

@@ -447,6 +447,38 @@ def test_an_archive_that_would_fill_the_memory_is_not_unpacked(schema: bytes, wo
         load_predictor(tmp_path / "bundle")
 
 
+def _absurd_array(content: bytes) -> bytes:
+    """A file of NumPy's whose header asks for eight terabytes."""
+    version, shape = content[:8], b"{'descr': '<f8', 'fortran_order': True, 'shape': (1000000, 1000000), }"
+    return version + len(shape).to_bytes(2, "little") + shape + b"0" * 64
+
+
+def test_an_array_of_absurd_shape_in_an_estimator_is_not_read(tmp_path: Path) -> None:
+    CASES["ridge"]().save(tmp_path / "bundle")
+    file = tmp_path / "bundle" / "estimator.skops"
+    with zipfile.ZipFile(file) as archive:
+        contents = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in contents.items():
+            archive.writestr(name, _absurd_array(content) if name.endswith(".npy") else content)
+    _rewritten(tmp_path / "bundle", lambda manifest: None)
+    with pytest.raises(
+        DataError, match=r"estimator\.skops takes more than 2 GiB of memory, as no file of its size should"
+    ):
+        load_predictor(tmp_path / "bundle")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff" * 8, (2**40).to_bytes(8, "little") + b"{}", b"\x02" + b"\0" * 7 + b"{}"]
+)
+def test_weights_that_are_none_are_refused(content: bytes, tmp_path: Path) -> None:
+    CASES["cnn"]().save(tmp_path / "bundle")
+    (tmp_path / "bundle" / "weights.safetensors").write_bytes(content)
+    _rewritten(tmp_path / "bundle", lambda manifest: None)
+    with pytest.raises(DataError, match=r"weights\.safetensors does not fit"):
+        load_predictor(tmp_path / "bundle")
+
+
 def test_saving_replaces_what_was_there(tmp_path: Path) -> None:
     CASES["cnn"]().save(tmp_path / "bundle")
     CASES["ridge"]().save(tmp_path / "bundle")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 from pathlib import Path
 
@@ -52,6 +53,21 @@ def test_streaming_gives_the_bits_of_one_piece(world: World, tmp_path: Path, mon
     assert table.num_rows > BATCH
     scores = np.stack([found.column(f"score_{digit}").to_numpy() for digit in range(10)], axis=1)
     np.testing.assert_array_equal(scores, scores_of(world.made["digits"].predictor, table))
+
+
+def test_a_small_file_that_unpacks_to_much_is_not_read(world: World, tmp_path: Path):
+    """A kilobyte: a long text once, and that it stands in each of many rows, which would take 82 GB."""
+    source = tmp_path / "rows.parquet"
+    text = pa.DictionaryArray.from_arrays(pa.array(np.zeros(20_000, np.int32)), pa.array(["y" * 10**7]))
+    pq.write_table(pa.table({"text": text}), source, compression="zstd")
+    assert source.stat().st_size < 1000
+    predictor = world.made["sms_spam"].predictor
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    with pytest.raises(
+        DataError, match=r"rows\.parquet takes more than 2 GiB of memory, as no file of its size should"
+    ):
+        next(open_rows(str(source), world.root, predictor.schema, predictor.reader, 8192))
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
 
 
 def test_tables_have_one_size_however_the_file_is_cut(world: World, tmp_path: Path):

@@ -16,6 +16,7 @@ from headframe.config.plan.data import SourceConfig
 from headframe.datasets import hashing
 from headframe.digests import Record, canonical
 from headframe.errors import DataError, HeadframeError, first_line, some
+from headframe.exhaustion import bounded_memory
 from headframe.records import TableRecord
 
 BLOCK_ROWS = 65_536  # a row group holds at most so many rows
@@ -139,7 +140,8 @@ class Table:
             expected, actual = about.files.get(name), hashlib.file_digest(file, "sha256").hexdigest()
             if actual != expected:
                 raise self._changed(name, f"has sha256 {actual}, but {expected} was written")
-            actual = rows_digest(file, about.columns if name == TABLE else None)
+            with bounded_memory(self.folder / name, file.size()):
+                actual = rows_digest(file, about.columns if name == TABLE else None)
             if actual != digest:
                 raise self._changed(name, f"has rows of digest {actual}, but {METADATA} says {digest}")
         for name, (file, _) in files.items():

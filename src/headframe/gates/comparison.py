@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from headframe.digests import file_digest
 from headframe.errors import HeadframeError, Unavailable
 from headframe.evaluation.intervals import CONTENT
+from headframe.exhaustion import bounded_memory
 from headframe.gates.rows import ROUNDING, VersionRows, replaced
 from headframe.prediction.answers import differing_rows
 from headframe.registry.signature import SignedModel
@@ -103,7 +104,9 @@ class ChampionComparison:
             return None  # they are gone; its package may still predict
         if file_digest(path) != signed.payload["predictions"]:
             return None
-        own, found = self.rows.predictions, pq.read_table(path, filters=[("split", "=", self.rows.split)])
+        own = self.rows.predictions
+        with bounded_memory(path):
+            found = pq.read_table(path, filters=[("split", "=", self.rows.split)])
         expected = [name for name in own.column_names if name != CONTENT]
         if set(found.column_names) != set(expected) or found.num_rows != own.num_rows:
             return None

@@ -19,6 +19,7 @@ from headframe.errors import ConfigurationError, DataError, Refused, some
 from headframe.evaluation.intervals import Resampling, block_length
 from headframe.evaluation.slices import append_contents, row_positions
 from headframe.examples.prepare import PreparedData, gather_each
+from headframe.exhaustion import bounded_memory
 from headframe.gates.copies import learned_copies
 from headframe.gates.predict import write_predictions
 from headframe.gates.version_data import VersionData
@@ -70,9 +71,11 @@ class VersionRows:
             Refused: the file is not the one that was signed, or names a row twice.
             DataError: there is no such row.
         """
-        content = self.records.file(layout.PREDICTIONS).read_bytes()
+        file = self.records.file(layout.PREDICTIONS)
+        content = file.read_bytes()
         require_signed_bytes(content, "predictions", layout.PREDICTIONS, self._version, self.records.signed)
-        rows = pq.read_table(pa.BufferReader(content), filters=[("split", "=", self.split)])
+        with bounded_memory(file):
+            rows = pq.read_table(pa.BufferReader(content), filters=[("split", "=", self.split)])
         if not rows.num_rows:
             raise DataError(
                 f"the predictions of {self._version.uri} hold no {self.split} rows; check dataset.split and train again"

@@ -245,7 +245,7 @@ def _network(weights: Path, model: ModelConfig, inputs: InputSpec, outputs: tupl
         network: nn.Module = build(model, inputs, outputs)
     try:
         network.load_state_dict(safetensors.torch.load_file(weights))
-    except RuntimeError as error:
+    except (RuntimeError, safetensors.SafetensorError) as error:
         reason = str(error).partition("\n")[2].strip() or str(error)
         msg = f"{weights.name} does not fit {model.target}, whose code may have changed since: {reason}"
         raise DataError(msg) from error

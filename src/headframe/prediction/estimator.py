@@ -13,6 +13,7 @@ import pyarrow as pa
 from scipy import sparse
 
 from headframe.errors import ConfigurationError, DataError, first_line
+from headframe.exhaustion import bounded_memory
 from headframe.features.base import Encoded, finite
 from headframe.tasks.base import Task
 from headframe.tasks.dense import DenseTask
@@ -174,11 +175,12 @@ def read_estimator(path: Path, expected: type) -> Any:
 
     try:
         _require_bounded(path)
-        types = skops.io.get_untrusted_types(file=path)
-        foreign = _foreign(types)
-        if foreign:
-            raise DataError(f"{path.name} names {foreign[0]}, which is no class of scikit-learn; it is not loaded")
-        estimator = skops.io.load(path, trusted=types)
+        with bounded_memory(path):  # arrays in it may ask for any amount, and be archives themselves
+            types = skops.io.get_untrusted_types(file=path)
+            foreign = _foreign(types)
+            if foreign:
+                raise DataError(f"{path.name} names {foreign[0]}, which is no class of scikit-learn; it is not loaded")
+            estimator = skops.io.load(path, trusted=types)
     except (zipfile.BadZipFile, KeyError, TypeError, ValueError, RecursionError) as error:
         raise DataError(f"{path.name} is no estimator that this version can read: {error}") from error
     if type(estimator) is not expected:

@@ -11,11 +11,12 @@ import pyarrow.parquet as pq
 
 from headframe.config.plan.data import ROW_ID
 from headframe.config.targets.nearest import nearest
-from headframe.datasets.readers.base import ReadBatch, Reader, RejectedRow, numbered_lines, open_text
+from headframe.datasets.readers.base import READ_BYTES, ReadBatch, Reader, RejectedRow, numbered_lines, open_text
 from headframe.datasets.readers.delimited import Delimited, text_reader
 from headframe.datasets.readers.lines import Row, rows_of
 from headframe.datasets.table import TABLE, Table
 from headframe.errors import ConfigurationError, DataError, RowError, first_line, some
+from headframe.exhaustion import bounded_memory
 from headframe.features.columns import is_text
 from headframe.prediction.schema import (
     parse_json,
@@ -137,20 +138,28 @@ def _wanted(names: list[str], schema: pa.Schema, path: Path) -> list[str]:
 
 def _parquet(path: Path, schema: pa.Schema, size: int) -> Rows:
     try:
-        with pq.ParquetFile(path, pre_buffer=False) as file:  # which would read ahead without a bound
+        with bounded_memory(path):
+            # Which would read ahead without a bound, and whole columns of a group of rows.
+            opened = pq.ParquetFile(path, pre_buffer=False, buffer_size=READ_BYTES)
+        with opened as file:
             wanted = _wanted(file.schema_arrow.names, schema, path)
             start = 1
-            for batch in file.iter_batches(size, columns=wanted):
-                rows = pa.table(batch)
-                rows.validate(full=True)  # text may be no UTF-8
-                with _rows_from(path, start):
-                    shaped = _in_shape(rows, schema)
-                    if len(wanted) > len(schema):
-                        shaped = shaped.append_column(ROW_ID, _ids(rows.column(wanted[-1]), wanted[-1]))
+            batches = file.iter_batches(size, columns=wanted)
+            while True:
+                with bounded_memory(path):  # also what the cells of a dictionary take when they are written out
+                    batch = next(batches, None)
+                    if batch is None:
+                        return
+                    rows = pa.table(batch)
+                    rows.validate(full=True)  # text may be no UTF-8
+                    with _rows_from(path, start):
+                        shaped = _in_shape(rows, schema)
+                        if len(wanted) > len(schema):
+                            shaped = shaped.append_column(ROW_ID, _ids(rows.column(wanted[-1]), wanted[-1]))
                 yield shaped
                 start += rows.num_rows
     except (pa.ArrowException, OSError) as error:  # Arrow calls a damaged page an error of input
-        if isinstance(error, OSError) and error.errno is not None:
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None):
             raise
         raise DataError(f"{path} is no Parquet file that can be read: {first_line(error)}") from error
 
