@@ -508,3 +508,17 @@ def test_a_file_of_another_shape_is_one_sentence(
         load_plan(overrides, project)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_an_ensemble_of_predictions_that_cannot_be_merged_is_refused(project: Project) -> None:
+    source = project.root / "src" / "mine"
+    source.mkdir(parents=True)
+    (source / "__init__.py").write_text("")
+    (source / "boxes.py").write_text(
+        "from headframe.tasks.base import Task\n\n\nclass Boxes(Task):\n    kind = 'boxes'\n"
+    )
+    (project.conf / "task" / "boxes.yaml").write_text("_target_: mine.boxes.Boxes\nkind: classification\n")
+    single = ["task=boxes", "dataset=digits", "baseline=none"]
+    assert load_plan(single, project).task.target == "mine.boxes.Boxes"
+    with pytest.raises(ConfigurationError, match="model Mean merges the predictions of its members, and those of task"):
+        load_plan([*single, "model=cnn_lstm_mean"], project)

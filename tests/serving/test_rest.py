@@ -528,7 +528,7 @@ def _other_class(table: pa.Table) -> pa.Table:
     ("name", "change", "words"),
     [
         ("digits", _moved_scores, r"score_0 is off by 0\.01"),
-        ("etth1", _moved_forecast, "the forecast is off by"),
+        ("etth1", _moved_forecast, "HUFL is off by"),
         ("sms_spam", _other_class, "prediction is '(ham|spam)' and was '(ham|spam)'"),
     ],
 )

@@ -13,7 +13,7 @@ from headframe.config.plan.component import Component, Part, column_type_target
 from headframe.config.plan.data import ColumnContract, DatasetConfig
 from headframe.config.plan.features import FeaturesConfig
 from headframe.config.plan.learner import LearnerConfig
-from headframe.config.plan.model import ModelConfig
+from headframe.config.plan.model import EnsembleConfig, ModelConfig
 from headframe.config.plan.plan import Plan
 from headframe.config.plan.task import TaskConfig
 from headframe.config.project import Project
@@ -41,6 +41,12 @@ def check_compatibility(plan: Plan, project: Project) -> None:
         parts += single_learners(with_member(plan.learner, plan.baseline), "baseline")
     for path, learner in parts:
         fit.check_learner(path, learner)
+    for path, model in (("model", plan.model), *([] if plan.baseline is None else [("baseline", plan.baseline.model)])):
+        if isinstance(model, EnsembleConfig) and not class_constant(plan.task.target, "mergeable", fit.own_source):
+            raise ConfigurationError(
+                f"{path} {model.class_name} merges the predictions of its members, and those of task {plan.task.kind} "
+                "cannot be merged; choose one of the members alone"
+            )
 
 
 def check_tasks(plan: Plan, project: Project) -> None:
@@ -66,6 +72,11 @@ class _Fit:
     task: TaskConfig
     project: Project
 
+    @property
+    def own_source(self) -> Path:
+        """The folder of the project's own code."""
+        return self.project.root / "src"
+
     def check_task(self) -> None:
         """Refuse a task that the data set is not for, or whose target it does not have."""
         fault = self.task_fault(self.task)
@@ -76,7 +87,7 @@ class _Fit:
 
     def _check_values(self, name: str, target: ColumnContract) -> None:
         """Refuse a task that could learn nothing from the values that its target may have, or means others."""
-        kind, own_source = column_type_target(target.dtype), self.project.root / "src"
+        kind, own_source = column_type_target(target.dtype), self.own_source
         values = target.one_of or class_constant(kind, "values", own_source) or ()
         of_type = class_constant(kind, "listed", own_source) or ()
         what = f"target {name!r} of dataset {self.dataset.name}"
@@ -141,7 +152,7 @@ class _Fit:
 
     def _check_scheduler(self, path: str, scheduler: Component) -> None:
         """Refuse a scheduler that lacks the arguments which training passes, as those of `torch.optim` do."""
-        parameters = parameters_of(scheduler.target, self.project.root / "src")
+        parameters = parameters_of(scheduler.target, self.own_source)
         lacking = [name for name in PASSED["scheduler"][1] if parameters is not None and name not in parameters]
         if lacking:
             raise ConfigurationError(
@@ -195,7 +206,7 @@ class _Fit:
 
     def references(self, component: Component, what: str) -> Iterator[tuple[str, Any]]:
         """Yield each value in the arguments of a component that names something of the data set, with its key."""
-        types = parameters_of(component.target, self.project.root / "src") or {}
+        types = parameters_of(component.target, self.own_source) or {}
         for key, given in component.arguments.items():
             if key in types and types[key].refers_to == what and types[key].accepts(given):
                 values = given if isinstance(given, list | tuple) else [given]
@@ -222,7 +233,7 @@ def _check_slices(plan: Plan, fit: _Fit) -> None:
         column = plan.dataset.contract.columns.get(name)
         if column is None:
             fault = f"no such column; {nearest(name, plan.dataset.contract.columns)}"
-        elif not class_constant(column_type_target(column.dtype), "groups", fit.project.root / "src"):
+        elif not class_constant(column_type_target(column.dtype), "groups", fit.own_source):
             fault = f"{column.dtype} cells there, which have no values to group rows by"
         else:
             continue

@@ -102,6 +102,8 @@ class VersionRows:
         """
         rows, truth = self.stored, self._truth()
         for name in truth.column_names:
+            if name not in rows.column_names:
+                raise Refused(f"the predictions of {self._version.uri} hold no {name!r}; train and register it again")
             differing = differing_rows(truth[name], rows[name], ROUNDING)
             if len(differing):
                 first = rows["row_id"][int(differing[0])].as_py()

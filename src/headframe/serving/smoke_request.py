@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from headframe.prediction.predictor import Predictor
+    from headframe.tasks.base import Task
 
 OK = 200  # HTTP's
 
 TOLERANCE = 1e-4
-"""Largest difference between a response and the stored prediction, relative to the largest prediction of its kind.
+"""Largest difference between a response and the stored prediction, relative to the largest of its column.
 
 Rows that are predicted alone and in a batch differ by up to 1e-6; a model that reads anything but its rows, or other
 weights, by more than 1e-2.
@@ -56,28 +57,32 @@ def smoke_test(
     uri = places.tracking_uri
     version = resolve(f"{decision.model}/{number}", uri)
     folder = places.root / trained.folder
+    files = {"probe": str(folder / PROBE)}
+    if number == decision.version:
+        files["predictions"] = str(folder / PREDICTIONS)
     with model_files(version, uri, Trust.of(team)) as model:
-        probe = str(folder / PROBE)
-        status, response = call_with_model(query_package, model, name=version.model, number=number, probe=probe)
+        status, response, difference = call_with_model(query_package, model, name=version.model, number=number, **files)
     if status != OK:
         msg = f"{version.model} version {number} responded to its own test row with HTTP {status}: {response}"
         raise HeadframeError(msg)
-    predictions = pq.read_table(folder / PREDICTIONS, filters=[("split", "=", "test")])
-    row_id = predictions.column("row_id")[0].as_py()
-    if number == decision.version:
-        difference = _difference(json.loads(response)["predictions"], predictions)
-        if difference:
-            raise HeadframeError(
-                f"{version.model} version {number} responds differently for row {row_id} than when it was evaluated: "
-                f"{difference}; what is served is not what was evaluated, so check what its code reads besides rows"
-            )
+    row_id = pq.read_table(folder / PREDICTIONS, columns=["row_id"], filters=[("split", "=", "test")])["row_id"][
+        0
+    ].as_py()
+    if difference:
+        raise HeadframeError(
+            f"{version.model} version {number} responds differently for row {row_id} than when it was evaluated: "
+            f"{difference}; what is served is not what was evaluated, so check what its code reads besides rows"
+        )
     return SmokeTestResult(model=version.model, version=number, row_id=row_id, status=status, response=response)
 
 
-def query_package(model: str, name: str, number: int, probe: str) -> tuple[int, str]:
+def query_package(model: str, name: str, number: int, probe: str, predictions: str = "") -> tuple[int, str, str]:
     """Open the package in folder `model` and request predictions for the rows of a Parquet file.
 
     A model without look-back predicts for the first row alone.
+
+    Returns:
+        Status, response, and how that differs from the first test row of a file of predictions, if one is given.
     """
     import pyarrow.parquet as pq  # noqa: PLC0415 - only a smoke request needs it
 
@@ -85,36 +90,36 @@ def query_package(model: str, name: str, number: int, probe: str) -> tuple[int, 
 
     predictor = load_package(Path(model))
     rows = pq.read_table(probe)
-    return send_request(predictor, ModelVersion(name, number), rows if predictor.lookback else rows.slice(0, 1))
+    asked = rows if predictor.lookback else rows.slice(0, 1)
+    status, response = send_request(predictor, ModelVersion(name, number), asked)
+    if status != OK or not predictions:
+        return status, response, ""
+    stored = pq.read_table(predictions, filters=[("split", "=", "test")]).select(predictor.prediction_schema.names)
+    return status, response, _difference(json.loads(response)["predictions"], stored, predictor.task)
 
 
-def _difference(response: list[dict[str, Any]], predictions: pa.Table) -> str:
-    """Return how a response (one row, or of a forecast one per step) differs from the first row of predictions."""
-    import numpy as np  # noqa: PLC0415 - only a smoke request needs it
+def _difference(response: list[dict[str, Any]], stored: pa.Table, task: Task) -> str:
+    """Return how a response differs from the answer of the first of some stored predictions; empty where it does not.
+
+    Numbers may differ by rounding, relative to the largest of their column among all of the predictions.
+    """
     import pyarrow as pa  # noqa: PLC0415 - only a smoke request needs it
-    import pyarrow.compute as pc  # noqa: PLC0415 - only a smoke request needs it
 
-    expected = predictions.column("prediction")
-    if isinstance(expected.type, pa.FixedShapeTensorType):
-        # A forecast: one row per step, whose first column counts the steps, then one column per variable.
-        forecasts = expected.combine_chunks().to_numpy_ndarray()
-        served = np.array([list(step.values())[1:] for step in response], float)
-        return _gap("the forecast", served, forecasts[0], np.abs(forecasts).max(axis=(0, 1)))
-    for name in (name for name in response[0] if name in predictions.column_names):
-        value, column = response[0][name], predictions.column(name)
-        if pa.types.is_floating(column.type):
-            difference = _gap(name, np.array(value), column[0].as_py(), pc.max(pc.abs(column)).as_py())
-            if difference:
-                return difference
-        elif value != (stored := json.loads(json.dumps(column[0].as_py(), default=str))):
-            return f"{name} is {value!r} and was {stored!r}"
+    from headframe.prediction.answers import compare_answers, differing_rows  # noqa: PLC0415 - as above
+    from headframe.prediction.schema import to_table  # noqa: PLC0415 - as above
+
+    expected, answers = task.answer(stored.slice(0, 1)), task.answer(stored)
+    if len(response) != expected.num_rows:
+        return f"{len(response)} rows came, not {expected.num_rows}"
+    found = to_table({name: [row.get(name) for row in response] for name in expected.column_names}, expected.schema)
+    for name in expected.column_names:
+        rest = answers[name].slice(expected.num_rows)
+        differing = differing_rows(answers[name], pa.chunked_array([*found[name].chunks, *rest.chunks]), TOLERANCE)
+        if len(differing):
+            gap = compare_answers(expected.select([name]), found.select([name])).largest
+            came, was = (table[name][int(differing[0])].as_py() for table in (found, expected))
+            return f"{name} is off by {gap:.3g}" if gap else f"{name} is {came!r} and was {was!r}"
     return ""
-
-
-def _gap(name: str, served: Any, stored: Any, largest: Any) -> str:
-    """Return by how much numbers differ, relative to `largest` of their kind; empty where within tolerance."""
-    gap = abs(served - stored)
-    return "" if (gap <= TOLERANCE * largest).all() else f"{name} is off by {gap.max():.3g}"
 
 
 def is_unchanged(tested: SmokeTestResult, team: TeamConfig, places: Places) -> bool:

@@ -88,7 +88,10 @@ class Task(ABC):
         return ()
 
     def answer(self, predictions: pa.Table) -> pa.Table:
-        """Return what a user reads of prediction columns: the columns as they are, unless a task knows better."""
+        """Return what a user reads of prediction columns, one row an example in their order; of windows any number.
+
+        These are the columns as they are unless a task overrides this.
+        """
         return predictions
 
     def hits(self, predictions: pa.Table) -> np.ndarray:
