@@ -77,30 +77,34 @@ def fork_here(service: str) -> socket.socket:
     """Return a socket to a fork of this process that serves it as `warm.py` does."""
     if service != "trainings":
         return _WARM(service)
-    warm = _imported()
+    driver, warm = _imported()
     mine, other = socket.socketpair(socket.AF_UNIX)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     if os.fork() == 0:
-        mine.close()
-        os.chdir(shared.REPOSITORY)
-        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__  # not what pytest reads
-        for name in UNKNOWN_TO_TRAININGS:
-            sys.modules.pop(name, None)
-        _fork_members()
-        warm.answer(other, warm.train_or_call)
+        try:
+            mine.close()
+            os.chdir(shared.REPOSITORY)
+            sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__  # not what pytest reads
+            for name in UNKNOWN_TO_TRAININGS:
+                sys.modules.pop(name, None)
+            _fork_members()
+            warm.answer(other, warm.program_or(driver.respond))
+        finally:  # a fork that goes on would run the tests, and fork in its turn
+            os._exit(1)
     other.close()
     return mine
 
 
 @functools.cache
-def _imported() -> Any:
-    """Return `warm.py`, with all that trainings need; it imports headframe, so not before pytest has begun."""
+def _imported() -> tuple[Any, Any]:
+    """Return `driver.py` and `warm.py`, with all that trainings need; they import headframe, as pytest is to first."""
     before = list(sys.path)
     warm = importlib.import_module("warm")
     sys.path[:] = before
-    importlib.import_module("driver").import_everything()
-    return warm
+    driver = importlib.import_module("driver")
+    driver.import_everything()
+    return driver, warm
 
 
 def _fork_members() -> None:
