@@ -23,7 +23,10 @@ from headframe.digests import file_digest
 
 CONF = Path(__file__).resolve().parents[1] / "conf" / "dataset"
 
-ROWS = {"adult": 3_000, "csl_titles": 1_000, "etth1": 17_420, "mnist": 700, "sms_spam": 3_000}
+ROWS = {
+    "adult": 3_000, "cardio": 400, "csl_titles": 1_000, "etth1": 17_420, "groceries": 600, "kosarak10k": 300,
+    "mnist": 700, "sms_spam": 3_000, "t10i4d100k": 500, "thyroid": 500,
+}  # fmt: skip
 """Rows of each data set that has fake files; the split of ETTh1 counts rows, so it has as many as the real one."""
 
 
@@ -198,12 +201,62 @@ def _save(file: Path, lines: Sequence[str]) -> None:
     file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
 
 
+def _groceries(into: Path) -> None:
+    """Write items of a basket with commas between, some with a blank behind; whole milk is in a quarter of them."""
+    random = np.random.default_rng(6)
+    items = [f"{first} {second}" for first in ("whole", "fresh", "frozen") for second in ("milk", "fruit", "rolls ")]
+    _save(into / "groceries" / "groceries.csv", [",".join(each) for each in _baskets(random, items, "groceries")])
+
+
+def _t10i4d100k(into: Path) -> None:
+    """Write numbers of items with a blank behind each."""
+    random = np.random.default_rng(7)
+    baskets = _baskets(random, [str(each) for each in range(1, 400, 7)], "t10i4d100k")
+    _save(into / "t10i4d100k" / "T10I4D100K.dat", [f"{' '.join(each)} " for each in baskets])
+
+
+def _kosarak10k(into: Path) -> None:
+    """Write numbers of pages with blanks between."""
+    random = np.random.default_rng(8)
+    baskets = _baskets(random, [str(each) for each in range(1, 90)], "kosarak10k")
+    _save(into / "kosarak10k" / "kosarak10k.txt", [" ".join(each) for each in baskets])
+
+
+def _baskets(random: np.random.Generator, items: Sequence[str], name: str) -> Iterator[list[str]]:
+    chance = 1 / np.arange(1, len(items) + 1)
+    for size in 1 + random.poisson(3.4, ROWS[name]):
+        yield [items[place] for place in np.flatnonzero(random.random(len(items)) < chance * size / 4)] or [items[0]]
+
+
+def _cardio(into: Path) -> None:
+    _anomalies(into, "6_cardio", ROWS["cardio"], 21)
+
+
+def _thyroid(into: Path) -> None:
+    _anomalies(into, "38_thyroid", ROWS["thyroid"], 6)
+
+
+def _anomalies(into: Path, name: str, rows: int, width: int) -> None:
+    """Write an archive of measurements, column by column as the real ones are, and which of them are anomalies."""
+    random = np.random.default_rng(width)
+    anomaly = (random.random(rows) < 0.1).astype(np.int64)
+    values = random.normal(size=(rows, width)) + 3 * anomaly[:, np.newaxis]
+    file = into / "adbench" / f"{name}.npz"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(file, X=np.asfortranarray(values), y=anomaly)
+
+
 WRITERS: dict[str, Callable[[Path], None]] = {
     "adult": _adult,
+    "cardio": _cardio,
     "csl_titles": _csl_titles,
     "etth1": _etth1,
+    "groceries": _groceries,
+    "kosarak10k": _kosarak10k,
     "mnist": _mnist,
     "sms_spam": _sms_spam,
+    "t10i4d100k": _t10i4d100k,
+    "thyroid": _thyroid,
 }
 
 if __name__ == "__main__":

@@ -50,6 +50,11 @@ def row_bytes(folder: Path) -> dict[str, bytes]:
         ("csl_titles", True, 10_000),
         ("etth1", True, 17_420),
         ("adult", True, 48_842),
+        ("cardio", True, 1_831),
+        ("groceries", True, 9_835),
+        ("kosarak10k", True, 10_000),
+        ("t10i4d100k", True, 100_000),
+        ("thyroid", True, 3_772),
     ],
 )
 def test_shipped_data_sets_have_their_rows_and_stable_names(

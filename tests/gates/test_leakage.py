@@ -30,7 +30,9 @@ def context(
         predictions=pa.table({"row_id": tested if measured is None else measured}),
     )
     time = "time" if "time" in columns else None
-    dataset = SimpleNamespace(time=time, split=SplitConfig.model_validate(split), repeats=True)  # of raw rows alone
+    group = ("patient",) if "patient" in columns else ()
+    # Rows that repeat are compared as raw rows alone.
+    dataset = SimpleNamespace(time=time, split=SplitConfig.model_validate(split), repeats=True, group=group)
     digests = {"split": hashlib.sha256(codes.tobytes()).hexdigest()}
     records = SimpleNamespace(
         signed_digest=digests.__getitem__, task=SimpleNamespace(horizon=horizon), plan=SimpleNamespace(dataset=dataset)
@@ -72,6 +74,15 @@ def test_a_content_that_was_learned_from_is_counted_in_every_test_row_that_has_i
     assert {name: found.numbers[name] for name in SPLITS} == {"train": 1, "validation": 1, "test": 3, "unused": 1}
     alone = ["train", "unused", "unused", "unused", "test", "test"]
     assert Leakage().judge(context(alone, BY_HASH, **{CONTENT: content})).passed, "unused rows were not learned from"
+
+
+def test_a_group_that_was_learned_from_is_counted_in_every_test_row_that_has_it() -> None:
+    columns = {CONTENT: [f"{number:016x}" for number in range(6)], "patient": ["a", "b", "c", "a", "b", None]}
+    found = Leakage().judge(context(["train", "validation", "train", "test", "test", "test"], BY_HASH, **columns))
+    assert (found.passed, found.verdict, found.numbers["shared_patient"]) == (False, "leaks", 2)
+    assert found.reason == "2 of 3 test rows have a patient that was learned from, first 'a'"
+    alone = ["unused", "unused", "train", "test", "validation", "test"]
+    assert Leakage().judge(context(alone, BY_HASH, **columns)).passed
 
 
 def test_all_test_rows_are_measured_and_no_others() -> None:

@@ -46,16 +46,18 @@ def _faults(dataset: DatasetConfig, own_source: Path) -> Iterator[str]:
         if name not in columns:
             known = nearest(name, columns)
             yield f"dataset.reader.{key}={name}: dataset.contract.columns has no such column; {known}"
-        elif kind and columns[name].dtype != kind:
+        elif kind and columns[name].dtype not in kind.split("|"):
+            kinds = kind.replace("|", " or ")
             yield (
-                f"dataset.contract.columns.{name}.dtype={columns[name].dtype}: {reader.class_name} reads a {kind} into "
-                f"the column that dataset.reader.{key} names; give it dtype {kind}"
+                f"dataset.contract.columns.{name}.dtype={columns[name].dtype}: {reader.class_name} reads a {kinds} "
+                f"into the column that dataset.reader.{key} names; give it dtype {kinds}"
             )
     for key, name, _ in _named_columns(split, own_source):
         if name not in columns:
             yield f"dataset.split.{key}={name}: dataset.contract.columns has no such column; {nearest(name, columns)}"
         elif not class_constant(column_type_target(columns[name].dtype), "groups", own_source):
             yield f"dataset.split.{key}={name}: {columns[name].dtype} cells hold no name of a split"
+    yield from _group_faults(dataset, own_source)
     if dataset.time is None:
         if class_constant(split.target, "by_time", own_source):
             yield f"dataset.time has no value, but {split.class_name} splits by time; name the column that orders rows"
@@ -63,6 +65,18 @@ def _faults(dataset: DatasetConfig, own_source: Path) -> Iterator[str]:
         yield (
             f"dataset.time={dataset.time}: the column orders the rows, but it is {columns[dataset.time].dtype}, of "
             "which 10 may come before 9; give it dtype timestamp, int or float in dataset.contract.columns"
+        )
+
+
+def _group_faults(dataset: DatasetConfig, own_source: Path) -> Iterator[str]:
+    for name in dataset.group:
+        dtype = dataset.contract.columns[name].dtype
+        if not class_constant(column_type_target(dtype), "groups", own_source):
+            yield f"dataset.group={name}: {dtype} cells hold no name of a group"
+    if dataset.group and class_constant(dataset.split.target, "disjoint", own_source) is False:
+        yield (
+            f"dataset.group={some(dataset.group)}: {dataset.split.class_name} splits by time, so groups would lie on "
+            "both sides of a border; choose another split, or leave dataset.group out"
         )
 
 

@@ -4,6 +4,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import combinations, product
 from typing import ClassVar
 
 import numpy as np
@@ -14,8 +15,9 @@ from headframe.config.plan.data import CONTENT, TrainingDataConfig
 from headframe.config.ranges import Column, Count, Share
 from headframe.config.targets.value_types import quotes_advice
 from headframe.datasets import hashing
+from headframe.datasets.groups import first_shared, group_numbers
 from headframe.datasets.table import Table, open_record
-from headframe.errors import ConfigurationError, DataError, some
+from headframe.errors import ConfigurationError, DataError, shown, some
 from headframe.places import Places
 from headframe.records import SplitRecord, TableRecord
 
@@ -26,7 +28,8 @@ class Splitter(ABC):
     """Splits the rows of a table.
 
     Attributes:
-        columns: what it reads of the table besides the rows' contents; the contents do not count it.
+        columns: what it reads of the table besides the rows' contents; the contents do not count it. Where the data
+            set has groups, rows of one group come with one content.
         by_time: whether it needs the column that orders the rows.
         disjoint: whether rows of equal content never lie in two of train, validation, test.
             Rows of a series are no examples by themselves, so there it is the time order that
@@ -176,19 +179,23 @@ def assign(dataset: TrainingDataConfig, table: Table) -> np.ndarray:
         DataError: the table cannot be split as the data set says.
     """
     splitter: Splitter = build(dataset.split)
-    wanted = dict.fromkeys((CONTENT, *splitter.columns, *((dataset.time,) if dataset.time else ())))
+    wanted = dict.fromkeys((CONTENT, *splitter.columns, *((dataset.time,) if dataset.time else ()), *dataset.group))
     lacking = [name for name in wanted if name not in table.schema.names]
     if lacking:
         msg = f"the split of {dataset.name} needs column {lacking[0]!r}; came: {some(table.schema.names)}"
         raise DataError(msg)
-    return splitter.assign(table.read(list(wanted)), dataset.time).astype("<U10")
+    rows = table.read(list(wanted))
+    if dataset.group:
+        numbers = group_numbers(rows, dataset.group, hashing.content_numbers(rows.column(CONTENT)))
+        rows = rows.set_column(0, CONTENT, pa.array(map("{:016x}".format, numbers.tolist()), pa.string()))
+    return splitter.assign(rows, dataset.time).astype("<U10")
 
 
 def split(dataset: TrainingDataConfig, table: TableRecord, places: Places) -> SplitRecord:
-    """Split a table; where its splitter is disjoint, check that no content lies in two splits.
+    """Split a table; where its splitter is disjoint, check that no content and no group lies in two splits.
 
     Raises:
-        DataError: a split is empty, or rows of equal content lie in two splits.
+        DataError: a split is empty, or rows of equal content or of one group lie in two splits.
     """
     opened = open_record(table, places.root)
     splits = assign(dataset, opened)
@@ -196,6 +203,7 @@ def split(dataset: TrainingDataConfig, table: TableRecord, places: Places) -> Sp
     require_rows(dataset.name, opened, splits)
     if build(dataset.split).disjoint:
         _check_disjoint(dataset.name, hashing.content_numbers(opened.read([CONTENT]).column(CONTENT)), splits)
+        _check_groups(dataset.name, opened.read(list(dataset.group)), splits)
     codes = np.searchsorted(sorted(SPLITS), splits).astype(np.uint8)
     return SplitRecord(table=table, digest=hashlib.sha256(codes.tobytes()).hexdigest(), **counts)
 
@@ -231,6 +239,17 @@ def uniform_hash(content: np.ndarray, salt: str) -> np.ndarray:
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     mixed ^= mixed >> np.uint64(31)
     return (mixed >> np.uint64(11)).astype(np.float64) / 2.0**53  # 53 bits are what a double holds exactly
+
+
+def _check_groups(name: str, groups: pa.Table, splits: np.ndarray) -> None:
+    """Check that no value of a column lies in two splits, whatever assigned them."""
+    for column, (one, other) in product(groups.column_names, combinations(SPLITS[:3], 2)):
+        shared, value = first_shared(groups.column(column), splits == one, splits == other)
+        if shared.any():
+            raise DataError(
+                f"the split of {name} leaks: rows of one group lie in two splits, first those whose {column} is "
+                f"{shown(value)} in both {one} and {other}"
+            )
 
 
 def _check_disjoint(name: str, content: np.ndarray, splits: np.ndarray) -> None:

@@ -69,15 +69,15 @@ def evaluate_model(  # noqa: PLR0917 - one call a stage, each argument another r
     bundle = root / trained.folder / BUNDLE
     task.restore(task_state(bundle))
     opened = open_record(table, root)
-    repeated = () if task.horizon or plan.dataset.repeats else plan.dataset.inputs
-    predictions, validated = (_rows(root, trained, part, opened, repeated) for part in ("test", "validation"))
-    others = {} if baseline is None else {PLANNED: _rows(root, baseline, "test", opened, repeated)}
+    together = ((), ()) if task.horizon else (plan.dataset.repeated_columns, plan.dataset.group)
+    predictions, validated = (_rows(root, trained, part, opened, together) for part in ("test", "validation"))
+    others = {} if baseline is None else {PLANNED: _rows(root, baseline, "test", opened, together)}
     measured, slices = measure(plan, task, opened, predictions, others, natural, copies_left_out(bundle))
     absent = absent_baselines(natural, measured.baselines)
     for sentence in absent:
         log.info("evaluate     %s", sentence)
     if baseline is not None:
-        planned = _rows(root, baseline, "validation", opened, repeated)
+        planned = _rows(root, baseline, "validation", opened, together)
         shown = validation_test(task, validated, planned, _resampling(plan, task, validated.num_rows))
         compared = measured.baselines[PLANNED].model_copy(update={"validation": shown})
         measured = measured.model_copy(update={"baselines": measured.baselines | {PLANNED: compared}})
@@ -148,8 +148,10 @@ def _resampling(plan: VersionPlan, task: Task, rows: int) -> Resampling:
     return Resampling(plan.evaluation.confidence, plan.evaluation.resamples, plan.seed, block)
 
 
-def _rows(root: Path, trained: Trained, split: str, table: Table, repeated: Sequence[str]) -> pa.Table:
-    """Read the predicted rows of a split, with the content of the columns by which equal rows are repetitions."""
+def _rows(
+    root: Path, trained: Trained, split: str, table: Table, together: tuple[Sequence[str], Sequence[str]]
+) -> pa.Table:
+    """Read the predicted rows of a split, with a content by the columns of repetitions and of groups."""
     path = root / trained.folder / PREDICTIONS
     if not path.is_file():
         raise HeadframeError(f"{path} is missing; train again to write the predictions")
@@ -158,7 +160,7 @@ def _rows(root: Path, trained: Trained, split: str, table: Table, repeated: Sequ
         raise DataError(f"{path} was changed since training wrote it; train again")
     predictions = pq.read_table(pa.BufferReader(content))
     rows = predictions.filter(pc.equal(predictions["split"], split))
-    return append_contents(rows, table, repeated) if repeated else rows
+    return append_contents(rows, table, *together)
 
 
 def _history(folder: Path) -> dict[str, Epochs]:

@@ -33,7 +33,11 @@ _SLOW_LEAST = 100  # resamples that a metric gets whatever it costs
 _ROUNDING = 1e-12  # resamples that differ by less, relative to the larger of 1 and themselves, differ by rounding
 
 CONTENT = "content"
-"""Column of a predictions table whose equal values mark repetitions of a row; without it each row is its own."""
+"""Column of a predictions table whose equal values mark repetitions of a row, or rows of one group, which are drawn
+together; without it each row is its own."""
+
+GROUP = "group-"
+"""How contents begin that stand for groups of different rows, such as those of one patient."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,11 @@ def number_contents(predictions: pa.Table, how: Resampling) -> np.ndarray:
         return np.arange(predictions.num_rows)
     numbers = pc.index_in(predictions[CONTENT], value_set=pc.unique(predictions[CONTENT]))
     return numbers.to_numpy().astype(np.int64)
+
+
+def holds_groups(predictions: pa.Table) -> bool:
+    """Return whether equal contents stand for groups of different rows, not for repetitions."""
+    return CONTENT in predictions.column_names and bool(pc.any(pc.starts_with(predictions[CONTENT], GROUP)).as_py())
 
 
 def _counts(rows: int, many: int, block: int, generator: np.random.Generator) -> np.ndarray:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from headframe.config.ranges import Positive
 from headframe.errors import ConfigurationError
-from headframe.evaluation.intervals import Resampling, number_contents
+from headframe.evaluation.intervals import Resampling, holds_groups, number_contents
 from headframe.evaluation.significance import (
     DiscordantPairs,
     GainEstimate,
@@ -82,7 +82,8 @@ class PairedComparison:
         effect: smallest gain that matters, in units of the primary metric.
         power: how often a gain of `effect` must be found before a version counts as not better.
         test: `mcnemar` for accuracy, `diebold_mariano` for forecasts, `bootstrap` for anything but accuracy; `auto`
-            chooses in this order.
+            chooses in this order. Accuracy on groups of different rows is resampled, too: which of two models wins
+            more groups says little of which is right on more rows.
         resamples: of the bootstrap.
     """
 
@@ -98,7 +99,7 @@ class PairedComparison:
             ConfigurationError: `test` is not for this task and metric.
         """
         test = self.chosen(task)
-        if test == "mcnemar":
+        if test == "mcnemar" and not holds_groups(mine):
             return self.pairs(count(task, mine, other, number_contents(mine, how)), mine.num_rows, alpha)
         if test == "diebold_mariano" and isinstance(task, HasErrors):
             return self.windows(losses(task, other) - losses(task, mine), task.horizon, alpha)

@@ -11,11 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headframe.config.plan.data import ROW_ID
-from headframe.datasets.hashing import content_hashes
+from headframe.datasets.groups import group_numbers
+from headframe.datasets.hashing import content_hashes, content_numbers
 from headframe.datasets.table import Table
 from headframe.digests import Record
 from headframe.errors import ConfigurationError, DataError
-from headframe.evaluation.intervals import CONTENT, Resampling, metric_intervals
+from headframe.evaluation.intervals import CONTENT, GROUP, Resampling, metric_intervals
 from headframe.records import Interval
 from headframe.tasks.base import Task
 
@@ -74,15 +75,32 @@ def row_positions(predictions: pa.Table, inputs: pa.Table) -> pa.Array:
     return positions
 
 
-def append_contents(predictions: pa.Table, table: Table, inputs: Sequence[str]) -> pa.Table:
-    """Append the column `content`: equal where rows have equal inputs, which are drawn together.
+def append_contents(
+    predictions: pa.Table, table: Table, repeated: Sequence[str], groups: Sequence[str] = ()
+) -> pa.Table:
+    """Append the column `content`: equal where rows are drawn together, since one is no new evidence beside the other.
+
+    Args:
+        predictions: name the rows.
+        table: their version of the data.
+        repeated: columns by whose equal values rows are repetitions; none where all rows are cases of their own.
+        groups: columns of which any equal value makes rows one group; see `group_numbers`.
+
+    Returns:
+        The predictions as they are, where there are no such columns.
 
     Raises:
         DataError: the table lacks a predicted row or a column.
     """
-    raw = table.read([ROW_ID, *inputs])
+    if not (repeated or groups):
+        return predictions
+    raw = table.read(list(dict.fromkeys([ROW_ID, *repeated, *groups])))
     rows = raw.take(row_positions(predictions, raw))
-    return predictions.append_column(CONTENT, pa.array(content_hashes(rows, inputs)))
+    contents = pa.array(content_hashes(rows, repeated) if repeated else map("{:016x}".format, range(rows.num_rows)))
+    if groups:
+        numbers = group_numbers(rows, groups, content_numbers(pa.chunked_array([contents])))
+        contents = pa.array([f"{GROUP}{number:016x}" for number in numbers.tolist()], pa.string())
+    return predictions.append_column(CONTENT, contents)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 from headframe.config.build import build
 from headframe.config.plan.data import CONTENT, ROW_ID
 from headframe.datasets import hashing
+from headframe.datasets.groups import first_shared
 from headframe.datasets.splits import SPLITS
-from headframe.errors import HeadframeError, Refused, Unavailable
+from headframe.errors import HeadframeError, Refused, Unavailable, shown
 from headframe.gates.base import Gate
 from headframe.gates.context import GateContext
 from headframe.gates.report import GateResult, Numbers
@@ -19,7 +20,7 @@ from headframe.gates.report import GateResult, Numbers
 
 @dataclass(frozen=True)
 class Leakage(Gate):
-    """Split the table again and look for test contents among training and validation rows.
+    """Split the table again and look for contents and groups of test rows among training and validation rows.
 
     The split must come out as it was registered, and what was measured must be its test rows: all of them, where rows
     are examples; of a forecast, windows that begin in them. Rows of a series may repeat, so there every test row must
@@ -64,6 +65,16 @@ class Leakage(Gate):
                 f"{tested[shared][0]:016x}"
             )
             return GateResult.refuse("leaks", reason, numbers)
+        for column in context.records.plan.dataset.group:
+            values = context.rows.table.read([column])[column]
+            of_group, first = first_shared(values, np.isin(splits, ["train", "validation"]), splits == "test")
+            numbers[f"shared_{column}"] = int(of_group.sum())
+            if of_group.any():
+                reason = (
+                    f"{of_group.sum():,} of {len(tested):,} test rows have a {column} that was learned from, first "
+                    f"{shown(first)}"
+                )
+                return GateResult.refuse("leaks", reason, numbers)
         if context.records.plan.dataset.repeats:
             reason = f"none of the contents of {len(tested):,} test rows is among {len(learned):,} learned from"
             return GateResult.accept("no leakage", reason, numbers)

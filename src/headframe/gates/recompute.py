@@ -67,8 +67,8 @@ def differing_figures(request: GateRequest) -> list[str]:
             content = records.file(file).read_bytes()
             files[name] = load_json(require_signed_bytes(content, signed, file, request.version, records.signed))
         stored = rows.stored
-        if not (records.task.horizon or plan.dataset.repeats):
-            stored = append_contents(stored, rows.table, plan.dataset.inputs)
+        if not records.task.horizon:
+            stored = append_contents(stored, rows.table, plan.dataset.repeated_columns, plan.dataset.group)
         natural = natural_baselines(plan.task, request.root / "src")
         left_out = copies_left_out(bundle_in(records.model))
         measured, slices = measure(plan, records.task, rows.table, stored, {}, natural, left_out)

@@ -112,9 +112,10 @@ class VersionRows:
                     f"not those of its table, first that of row {first}; train and register it again"
                 )
         rows = replaced(rows, truth)
-        if self.records.task.horizon or self.records.plan.dataset.repeats:
+        if self.records.task.horizon:
             return rows
-        return append_contents(rows, self.table, self.records.plan.dataset.inputs)
+        dataset = self.records.plan.dataset
+        return append_contents(rows, self.table, dataset.repeated_columns, dataset.group)
 
     def _truth(self) -> pa.Table:
         """Return the truth of the test rows from the table, as a predictions table has it."""

@@ -9,7 +9,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from headframe.config.ranges import Column, Count, NotNegative
-from headframe.evaluation.intervals import metric_intervals, number_contents
+from headframe.evaluation.intervals import holds_groups, metric_intervals, number_contents
 from headframe.evaluation.paired import count
 from headframe.evaluation.significance import GainEstimate, holm, mcnemar, paired_bootstrap
 from headframe.evaluation.slices import quoted, slice_parts
@@ -150,8 +150,8 @@ class Slices(Gate):
         task = context.rows.reference_task
         if task.primary_metric == task.hit_rate:
             pairs = count(task, mine, other, number_contents(mine, how))
-            exact = mcnemar(pairs.wins, pairs.losses, "less")
-            return pairs.gain, pairs.gain.p_worse(self.loss) if self.loss else exact
+            exact = not (self.loss or holds_groups(mine))
+            return pairs.gain, mcnemar(pairs.wins, pairs.losses, "less") if exact else pairs.gain.p_worse(self.loss)
         gain = paired_bootstrap(
             task, mine, other, how, metric=task.primary_metric, higher_is_better=task.higher_is_better
         )

@@ -93,7 +93,7 @@ def _from_csv(
     """Parse CSV with a header, or as it stands in the data set's own files where these are CSV."""
     nested = [each for each in schema if _is_long(each.type)]
     if nested:
-        kind = type_name(nested[0].type)
+        kind = "arrays" if isinstance(nested[0].type, pa.FixedShapeTensorType) else type_name(nested[0].type)
         raise DataError(f"column {nested[0].name!r} holds {kind}, which CSV cannot carry; send {JSON}")
     _require_short_lines(body, longest)
     most = 2 * max_rows + OTHER_LINES

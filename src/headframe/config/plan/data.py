@@ -5,7 +5,7 @@ from math import prod
 from typing import Annotated, Any, ClassVar, Self
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from headframe.config.plan.component import COLUMN_TYPES, DECLARED, Component, Distinct, Name, narrow
 from headframe.config.targets.find_definition import submodules
@@ -60,6 +60,11 @@ def _check_zone(name: str) -> str:
 
 Zone = Annotated[str, AfterValidator(_check_zone)]
 """A time zone by its name in the IANA database."""
+
+
+def _listed(names: Any) -> Any:
+    """Return a single name as a list of it."""
+    return (names,) if isinstance(names, str) else names
 
 
 class SourceConfig(Record):
@@ -181,6 +186,7 @@ class TrainingDataConfig(Record):
     every: Frequency | None = None  # how far apart the rows of a series are: `15min`, `1h`, `D`, `B`, `MS`; else found
     gaps: GapsConfig | None = None  # how rows that a series lacks are filled; else no window spans a gap
     split: SplitConfig
+    group: Annotated[Distinct[str], BeforeValidator(_listed)] = ()  # columns whose equal values stay in one split
     repeats: bool = False  # whether rows with equal inputs are cases of their own, rather than copies of one
     contract: TableContract  # rows to predict for keep it as well
 
@@ -188,6 +194,11 @@ class TrainingDataConfig(Record):
     def target_columns(self) -> tuple[str, ...]:
         """The columns that are predicted: the target, or without one, as in a forecast, the inputs themselves."""
         return (self.target,) if self.target else self.inputs
+
+    @property
+    def repeated_columns(self) -> tuple[str, ...]:
+        """The columns by whose equal values rows are repetitions of each other."""
+        return () if self.repeats else self.inputs
 
 
 class DatasetConfig(TrainingDataConfig):
@@ -210,7 +221,7 @@ class DatasetConfig(TrainingDataConfig):
     @model_validator(mode="after")
     def _columns_are_known(self) -> Self:
         known = self.contract.columns
-        wanted = [*self.inputs, *(name for name in (self.key, self.target, self.time) if name)]
+        wanted = [*self.inputs, *(name for name in (self.key, self.target, self.time) if name), *self.group]
         for name in wanted:
             if name not in known:
                 raise ValueError(f"column {name!r} is not in contract.columns, which has {some(known)}")
