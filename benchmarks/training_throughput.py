@@ -19,6 +19,7 @@ from headframe.examples.encode import Examples
 from headframe.examples.seeds import seed_of
 from headframe.features.images import Images
 from headframe.tasks.classification import Classification
+from headframe.tasks.dense import TARGET
 from headframe.training.checkpoints import CheckpointFile
 from headframe.training.network import train_network
 from headframe.training.progress import Reporter
@@ -53,7 +54,7 @@ class Case:
         task.restore({"column": "label", "type": "int64", "classes": [*range(CLASSES)], "counts": [1] * CLASSES})
         numbers = np.arange(rows)
         train, validation, copies = np.split(numbers, [self.examples, rows])
-        examples = Examples(encoder, inputs, target, 0, 0, train, validation, copies)
+        examples = Examples(encoder, inputs, {TARGET: target}, 0, 0, train, validation, copies)
         return examples, task
 
 
@@ -93,9 +94,10 @@ def plain(learner: LearnerConfig, examples: Examples, task: Classification) -> t
     for epoch in range(settings.max_epochs):
         network.train()
         for step in range(epoch * batches.steps_per_epoch, (epoch + 1) * batches.steps_per_epoch):
-            inputs, target = rows.take(batches.at(step))
+            inputs, targets = rows.take(batches.at(step))
+            target = targets[TARGET]
             optimizer.zero_grad()
-            task.loss(network(inputs), target).backward()
+            torch.nn.functional.cross_entropy(network(inputs), target).backward()
             optimizer.step()
             scheduler.step()
         network.eval()

@@ -82,6 +82,7 @@ def learner(model: object) -> LearnerConfig:
             "seed": 5,
             "model": model,
             "features": {"gives": "image", "encoder": {"_target_": "headframe.features.images.Images"}},
+            "method": {"_target_": "headframe.methods.supervised.Supervised"},
             "optimizer": {"_target_": "torch.optim.sgd.SGD"},
             "scheduler": {"_target_": "headframe.training.schedules.Constant"},
             "trainer": TRAINER,

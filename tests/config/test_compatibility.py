@@ -18,7 +18,7 @@ from headframe.config.load import load_plan
 from headframe.config.members import single_learners
 from headframe.config.plan.data import ROW_ID, DatasetConfig
 from headframe.config.plan.learner import LearnerConfig
-from headframe.config.plan.model import AnyModel, ModelConfig
+from headframe.config.plan.model import ModelConfig
 from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
 from headframe.errors import ConfigurationError
@@ -89,7 +89,7 @@ def refused_in_training(plan: Plan, rows: Any) -> str:
         task.fit(rows.slice(0, ROWS - 60).select(columns))
         prepared = PreparedData(plan.dataset, rows, splits, task, plan.task)
         for _, learner in single_learners(plan.learner, "model"):
-            check_model(learner.model, encoded(prepared, learner), task)
+            check_model(learner, encoded(prepared, learner), task)
     except ConfigurationError as error:
         return str(error)
     return ""
@@ -108,21 +108,27 @@ def encoded(prepared: Any, learner: LearnerConfig) -> Any:
     return ENCODED[key]
 
 
-def check_model(model: AnyModel, examples: Any, task: Any) -> None:
+def check_model(learner: LearnerConfig, examples: Any, task: Any) -> None:
     """Build a model as training does, and let a network score two examples."""
     import torch
 
-    from headframe.prediction.estimator import EstimatorModel
+    from headframe.examples.batches import Batch
+    from headframe.miners.base import estimator_model
     from headframe.training.single import is_network
 
+    model = learner.model
     assert isinstance(model, ModelConfig)
     if not is_network(model):
-        EstimatorModel(build(model), task)
+        estimator_model(build(model), task)
         return
     network = build(model.shrunk(), examples.encoder.spec(), task.outputs).eval()
-    outputs = network(torch.from_numpy(np.ascontiguousarray(examples.windows(examples.train[:2]))))
-    assert outputs.shape == (2, *task.outputs)
-    assert task.loss(outputs, torch.from_numpy(examples.targets(examples.train[:2])["target"])).isfinite()
+    method = build(learner.method, network, task)
+    inputs = torch.from_numpy(np.ascontiguousarray(examples.windows(examples.train[:2])))
+    targets = {name: torch.from_numpy(each) for name, each in examples.targets(examples.train[:2]).items()}
+    with torch.inference_mode():
+        assert method.predict(inputs).schema == task.prediction_schema
+    for move in method.moves():
+        assert all(loss.isfinite() for loss in method.losses(move, Batch(inputs, targets)).values())
 
 
 @pytest.mark.parametrize("dataset", REPOSITORY.choices("dataset"))
@@ -169,7 +175,7 @@ def test_every_combination_is_refused_when_loaded_or_is_accepted_by_training(
             "task classification predicts bool or int or string, but 'progression' of dataset diabetes is float",
         ),
         (
-            "+features.augment.noise={_target_: headframe.features.augment.TokenDropout, takes: [tokens], share: 0.1}",
+            "+features.augment.noise={_target_: headframe.examples.augment.TokenDropout, takes: [tokens], share: 0.1}",
             "features.augment.noise: TokenDropout changes tokens, but encoder Images gives image",
         ),
         (

@@ -130,9 +130,8 @@ def test_a_new_kind_among_those_that_a_file_declares_changes_no_identity(name: s
     def declare_more(node: Any) -> Any:
         if isinstance(node, dict):
             grown = {key: declare_more(inner) for key, inner in node.items()}
-            return {
-                key: [*inner, "later"] if key in ("tasks", "takes", "reads") else inner for key, inner in grown.items()
-            }
+            declared = {"tasks", "takes", "reads"} | ({"parts"} if "tasks" in node else set())
+            return {key: [*inner, "later"] if key in declared else inner for key, inner in grown.items()}
         return node
 
     later = Plan.model_validate(declare_more(plan.model_dump(mode="json")))

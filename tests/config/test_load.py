@@ -29,7 +29,7 @@ def test_every_shipped_experiment_composes(name: str, repository: Project) -> No
     ("group", "name"),
     [
         (group, name)
-        for group in ("dataset", "features", "task", "model", "optimizer", "scheduler", "trainer", "launcher")
+        for group in ("dataset", "features", "task", "model", "method", "optimizer", "scheduler", "trainer", "launcher")
         for name in REPOSITORY.choices(group)
     ],
 )
@@ -114,7 +114,7 @@ def test_plans_are_frozen(repository: Project) -> None:
         ),
         ("launcher.minutes=-3", ["launcher.minutes=-3", "Local expects a number (greater than 0) or null"]),
         ("scheduler.warm_up=3", ["scheduler.warm_up=3", "one_cycle expects a number (at least 0, less than 1)"]),
-        ("task.label_smoothing=1", ["task.label_smoothing=1", "Classification expects a number"]),
+        ("method.label_smoothing=1", ["method.label_smoothing=1", "Supervised expects a number"]),
         ("promotion.gates.minimum.value=nan", ["promotion.gates.minimum.value=nan", "finite number"]),
         ("trainer.gradient_clip=inf", ["trainer.gradient_clip=inf", "finite number"]),
         ("+dataset.contract.columns.digit.maxx=3", ["dataset.contract.columns.digit.maxx", "'max'"]),

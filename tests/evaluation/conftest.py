@@ -78,6 +78,7 @@ def _plan(**evaluation: object) -> Plan:
             "features": {"gives": "tabular", "encoder": component("headframe.features.tabular.Tabular")},
             "task": component("headframe.tasks.classification.Classification", kind="classification"),
             "model": component("headframe.models.mlp.MLP", tasks=["classification"], inputs=["tabular"]),
+            "method": component("headframe.methods.supervised.Supervised"),
             "optimizer": component("torch.optim.adamw.AdamW", lr=0.001),
             "scheduler": component("headframe.training.schedules.Constant"),
             "trainer": {"max_epochs": 3, "batch_size": 32},

@@ -23,12 +23,13 @@ from headframe.config.plan.task import TaskConfig
 from headframe.config.plan.trainer import TrainerConfig
 from headframe.digests import folder_digest
 from headframe.errors import ConfigurationError, DataError, HeadframeError
+from headframe.miners.base import estimator_model
 from headframe.models.ensembles import Mean
 from headframe.prediction.bundle import ModelManifest, load_predictor, save_ensemble, save_model
-from headframe.prediction.estimator import EstimatorModel
 from headframe.prediction.layout import encoder_states
 from headframe.prediction.predictor import EnsemblePredictor, NetworkModel, Predictor, SinglePredictor, make_predictor
 from headframe.tasks.classification import Classification
+from headframe.tasks.dense import TARGET
 from headframe.tasks.forecasting import Forecasting
 
 IMAGE = {"gives": "image", "encoder": {"_target_": "headframe.features.images.Images"}}
@@ -58,6 +59,7 @@ def learner(model: dict[str, Any], features: dict[str, Any], task: str) -> Learn
             "seed": 3,
             "model": own,
             "features": features,
+            "method": {"_target_": "headframe.methods.supervised.Supervised"},
             "optimizer": {"_target_": "torch.optim.adamw.AdamW"},
             "scheduler": {"_target_": "headframe.training.schedules.Constant"},
             "trainer": TrainerConfig(max_epochs=1, batch_size=8),
@@ -94,20 +96,21 @@ def case(
     free = unbounded(rows)
     manifest = ModelManifest("toy", rows.schema, READER, free, chosen, component)
     if model["_target_"].startswith("sklearn"):
-        trained = EstimatorModel(build(chosen.model), built)
+        trained = estimator_model(build(chosen.model), built)
         inputs, targets = encoder.encode(rows), built.encode(target)
         if encoder.lookback:
             starts = range(rows.num_rows - encoder.lookback - built.horizon + 1)
             inputs = np.stack([inputs[start : start + encoder.lookback] for start in starts])
             targets = np.stack([targets[start + encoder.lookback :][: built.horizon] for start in starts])
-        trained.fit(inputs, targets, built.example_weights(targets) if task["kind"] == "classification" else None)
+        trained.fit(inputs, {TARGET: targets})
         predictor = make_predictor(rows.schema, build(READER), built, encoder, trained, contract=free)
         return Case(rows, predictor, lambda folder: save_model(folder, manifest, encoder, built, trained), manifest)
     torch.manual_seed(3)
     network: nn.Module = build(chosen.model, encoder.spec(), built.outputs)
     network.train()
-    predictor = make_predictor(rows.schema, build(READER), built, encoder, network, contract=free)
-    return Case(rows, predictor, lambda folder: save_model(folder, manifest, encoder, built, network), manifest)
+    method = build(chosen.method, network, built)
+    predictor = make_predictor(rows.schema, build(READER), built, encoder, method, contract=free)
+    return Case(rows, predictor, lambda folder: save_model(folder, manifest, encoder, built, method), manifest)
 
 
 def digits(model: dict[str, Any], rows: int = 200) -> Case:
@@ -285,7 +288,7 @@ def test_a_network_that_is_being_trained_predicts_without_dropout() -> None:
     expected = scores_of(made.predictor, made.rows)
     assert isinstance(made.predictor, SinglePredictor)
     assert isinstance(made.predictor.model, NetworkModel)
-    made.predictor.model.network.train()
+    made.predictor.model.method.network.train()
     np.testing.assert_array_equal(scores_of(made.predictor, made.rows), expected)
 
 
@@ -491,11 +494,11 @@ def test_an_estimator_keeps_the_order_of_classes_and_weighs_them() -> None:
 
     x = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
     target = np.where(x[:, 0] > 0.8, 3, 1)
-    task = Classification()
-    task.fit(pa.table({"y": range(4)}))
-    model = EstimatorModel(LogisticRegression(), task)
-    weights = np.where(target == 3, 5.0, 1.0)
-    model.fit(x, target, weights)
+    task = Classification(class_weights="balanced")
+    task.fit(pa.table({"y": [0, 2, *[1] * 5, 3]}))
+    model = estimator_model(LogisticRegression(), task)
+    weights = np.where(target == 3, 8 / (4 * 1), 8 / (4 * 5))
+    model.fit(x, {TARGET: target})
     shares = task.scores_in(model(x))
     expected = LogisticRegression().fit(x, target, sample_weight=weights).predict_proba(x)
     np.testing.assert_allclose(shares[:, [1, 3]], expected, rtol=1e-6)
@@ -503,7 +506,7 @@ def test_an_estimator_keeps_the_order_of_classes_and_weighs_them() -> None:
     with pytest.raises(DataError, match="NaN or infinity"):
         model(np.array([[np.nan, 0]]))
     with pytest.raises(ConfigurationError, match="has no probabilities"):
-        EstimatorModel(__import__("sklearn.svm").svm.LinearSVC(), task)
+        estimator_model(__import__("sklearn.svm").svm.LinearSVC(), task)
 
 
 def test_targets_of_another_shape_than_the_outputs_are_refused() -> None:
@@ -511,9 +514,9 @@ def test_targets_of_another_shape_than_the_outputs_are_refused() -> None:
 
     task = Forecasting(3)
     task.fit(pa.table({"y": [1.0, 2.0, 3.0, 4.0]}))
-    model = EstimatorModel(Ridge(), task)
+    model = estimator_model(Ridge(), task)
     with pytest.raises(ConfigurationError, match=r"targets of shape \(1,\) came for outputs of shape \(3, 1\)"):
-        model.fit(np.zeros((4, 2)), np.zeros((4, 1), dtype=np.float32))
+        model.fit(np.zeros((4, 2)), {TARGET: np.zeros((4, 1), dtype=np.float32)})
 
 
 def test_a_folder_without_a_bundle_is_refused(tmp_path: Path) -> None:

@@ -226,7 +226,7 @@ def test_settings_of_training_set_no_versions_apart_and_those_of_measuring_do(te
         task = record.plan.task.model_copy(update=settings)
         return _group_of(replace(record, plan=record.plan.model_copy(update={"task": task})), team.root / "src")
 
-    assert grouped(label_smoothing=0.1, class_weights="balanced") == grouped() == _group_of(record, team.root / "src")
+    assert grouped(class_weights="balanced") == grouped() == _group_of(record, team.root / "src")
     assert grouped(positive=3) != grouped()
 
 

@@ -43,9 +43,9 @@ from headframe.evaluation.metrics import EvaluationMetrics
 from headframe.evaluation.slices import append_contents
 from headframe.examples.encode import encode
 from headframe.examples.prepare import prepare
+from headframe.miners.base import estimator_model
 from headframe.places import Places
 from headframe.prediction.bundle import ModelManifest, load_predictor, save_model
-from headframe.prediction.estimator import EstimatorModel
 from headframe.prediction.predictor import Predictor
 from headframe.records import Evaluated, Ingested, Interval, Registered, Trained, Validated
 from headframe.registry import loader, registrar
@@ -164,6 +164,7 @@ def plan_for(name: str, seed: int = 17, **changes: Any) -> Plan:
         "features": chosen["features"],
         "task": chosen["task"],
         "model": {**chosen["model"], "tasks": [kind], "takes": [gives]},
+        "method": {"_target_": "headframe.methods.supervised.Supervised"},
         "optimizer": {"_target_": "torch.optim.adamw.AdamW", "lr": 0.01},
         "scheduler": {"_target_": "headframe.training.schedules.Constant"},
         "trainer": {"max_epochs": 1, "batch_size": 64},
@@ -228,22 +229,23 @@ def train(plan: Plan, data: Ingested, root: Path, name: str = "trained", steps: 
     )
     bundle = folder / "bundle"
     if plan.model.target.startswith("sklearn"):
-        model = EstimatorModel(LogisticRegression(tol=0.05, max_iter=1000), task)
+        model = estimator_model(LogisticRegression(tol=0.05, max_iter=1000), task)
         some = training.slice(0, 4000)
-        model.fit(encoder.encode(some), task.encode(some.select(target)))
+        model.fit(encoder.encode(some), task.targets(some.select(target)))
         save_model(bundle, manifest, encoder, task, model)
     else:
         torch.manual_seed(plan.seed)
         network = build(plan.model, encoder.spec(), task.outputs)
+        method = build(plan.method, network, task)
         if not encoder.lookback:
             inputs = torch.from_numpy(encoder.encode(training))
             expected = torch.from_numpy(task.encode(training.select(target)))
             optimizer = torch.optim.AdamW(network.parameters(), lr=0.02)
             for _ in range(steps):
                 optimizer.zero_grad()
-                task.loss(network(inputs), expected).backward()
+                method.loss(network(inputs), expected).backward()
                 optimizer.step()
-        save_model(bundle, manifest, encoder, task, network)
+        save_model(bundle, manifest, encoder, task, method)
     predictor = load(bundle, root)
     _write_predictions(folder, plan, predictor, rows, parts)
     history = [{"epoch": n, "train_loss": 1 / (n + 1), "val_loss": 1 / (n + 2)} for n in range(3)]

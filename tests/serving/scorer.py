@@ -90,6 +90,7 @@ def scorer(settings: dict[str, Any], root: Path, mirror: Path | None, gives: str
             "seed": 1,
             "model": {"_target_": f"headframe.models.{network}", "tasks": [kind], "takes": [gives]},
             "features": {"gives": gives, "encoder": ENCODERS[gives]},
+            "method": {"_target_": "headframe.methods.supervised.Supervised"},
             "optimizer": {"_target_": "torch.optim.adamw.AdamW"},
             "scheduler": {"_target_": "headframe.training.schedules.Constant"},
             "trainer": {"max_epochs": 1, "batch_size": 8},
@@ -102,7 +103,7 @@ def scorer(settings: dict[str, Any], root: Path, mirror: Path | None, gives: str
     model = build(learner.model, encoder.spec(), task.outputs)
     schema = pa.schema([rows.schema.field(name) for name in dataset.inputs])
     manifest = ModelManifest(dataset.name, schema, dataset.reader, dataset.contract.columns, learner, component)
-    save_model(root / "bundle", manifest, encoder, task, model)
+    save_model(root / "bundle", manifest, encoder, task, build(learner.method, model, task))
     return Scorer(dataset, root, mirror, load_predictor(root / "bundle"))
 
 

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from sklearn import metrics as reference
-from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
+from sklearn.utils.class_weight import compute_class_weight
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from headframe.errors import DataError
@@ -109,22 +109,11 @@ def test_dictionary_encoded_labels_are_text() -> None:
     assert task.encode(pa.table({"y": ["a", "b"]})).tolist() == [0, 1]
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
-@pytest.mark.parametrize("weights", ["none", "balanced"])
-def test_loss_is_the_formula(weights: str, smoothing: float) -> None:
+def test_classes_weigh_as_scikit_learn_balances_them() -> None:
     labels = [0, 0, 0, 1, 2, 2]
-    task = fitted(labels, class_weights=weights, label_smoothing=smoothing)
-    logits = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
-    each = compute_class_weight("balanced", classes=np.arange(3), y=labels) if weights == "balanced" else np.ones(3)
-    logarithms = torch.log_softmax(logits.double(), dim=1).numpy()
-    truth = (1 - smoothing) * np.eye(3)[labels] + smoothing / 3
-    expected = -(truth * each * logarithms).sum() / each[labels].sum()
-    assert task.loss(logits, torch.tensor(labels)).item() == pytest.approx(expected, rel=1e-5)
-    given = task.example_weights(np.array(labels))
-    if weights == "balanced":
-        np.testing.assert_allclose(given, compute_sample_weight("balanced", labels))
-    else:
-        assert given is None
+    weights = fitted(labels, class_weights="balanced").class_weighting()
+    np.testing.assert_allclose(weights, compute_class_weight("balanced", classes=np.arange(3), y=labels))
+    assert fitted(labels).class_weighting() is None
 
 
 def test_scores_are_probabilities_even_of_infinite_outputs() -> None:
@@ -183,21 +172,11 @@ def test_state_goes_through_json_and_predictions_through_parquet(labels: list, t
     table = task.predictions(scores, target)
     pq.write_table(table, tmp_path / "p.parquet")
     assert restored.measure(pq.read_table(tmp_path / "p.parquet")) == task.measure(table)
-    outputs = torch.randn(4, len(labels))
-    assert torch.equal(
-        restored.loss(outputs, torch.tensor([0, 1, 0, 1])), task.loss(outputs, torch.tensor([0, 1, 0, 1]))
-    )
+    np.testing.assert_array_equal(restored.class_weighting(), task.class_weighting())
 
 
-def test_a_restored_task_weighs_its_classes_and_checks_its_settings_as_before() -> None:
-    labels = ["a"] * 6 + ["b"] * 2 + ["c"]
-    task = fitted(labels, class_weights="balanced", label_smoothing=0.1)
-    restored = Classification(class_weights="balanced", label_smoothing=0.1)
-    restored.restore(task.state())
-    outputs, target = torch.randn(9, 3, generator=torch.Generator().manual_seed(0)), torch.arange(9) % 3
-    torch.testing.assert_close(restored.loss(outputs, target), task.loss(outputs, target), rtol=0, atol=0)
-    plain = fitted(labels, label_smoothing=0.1)
-    assert not torch.allclose(restored.loss(outputs, target), plain.loss(outputs, target))
+def test_a_restored_task_checks_its_settings_as_before() -> None:
+    task = fitted(["a"] * 6 + ["b"] * 2 + ["c"])
     with pytest.raises(DataError, match=r"task\.positive=d is no class of target 'y', which has a, b, c"):
         Classification(positive="d").restore(task.state())
     with pytest.raises(DataError, match=r"task\.primary_metric=f1 is for two classes, but target 'y' has 3"):
@@ -212,9 +191,3 @@ def test_a_message_lists_a_few_of_many_long_classes():
     assert len(str(refused.value)) < 1000
     assert "00000xxx" in str(refused.value)
     assert "... and 9,992 more; let training have rows of it" in str(refused.value)
-
-
-def test_weights_of_classes_go_to_the_device_of_the_outputs() -> None:
-    task = fitted([0, 0, 1], class_weights="balanced")
-    outputs, target = torch.zeros(2, 2, device="meta"), torch.zeros(2, dtype=torch.int64, device="meta")
-    assert task.loss(outputs, target).device.type == "meta"

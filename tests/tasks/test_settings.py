@@ -3,20 +3,10 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-import torch
 
 from headframe.tasks.classification import Classification
 from headframe.tasks.forecasting import Forecasting
 from headframe.tasks.regression import Regression
-
-
-@pytest.mark.parametrize(("smoothing", "allowed"), [(0.0, True), (0.999, True), (1.0, False), (-0.001, False)])
-def test_label_smoothing_leaves_some_certainty(smoothing: float, allowed: bool) -> None:
-    if allowed:
-        assert Classification(label_smoothing=smoothing).label_smoothing == smoothing
-        return
-    with pytest.raises(ValueError, match=r"label_smoothing lies in \[0, 1\), not"):
-        Classification(label_smoothing=smoothing)
 
 
 def test_a_forecast_has_a_row_and_more_training_rows_than_it_predicts() -> None:
@@ -25,14 +15,6 @@ def test_a_forecast_has_a_row_and_more_training_rows_than_it_predicts() -> None:
     task = Forecasting(1)
     task.fit(pa.table({"y": [1.0, 2.0]}))
     assert task.outputs == (1, 1)
-
-
-@pytest.mark.parametrize("loss", ["squared", "absolute"])
-@pytest.mark.parametrize("kind", ["regression", "forecasting"])
-def test_the_loss_of_numbers_is_the_one_that_was_asked_for(loss: str, kind: str) -> None:
-    task = Regression(loss=loss) if kind == "regression" else Forecasting(1, loss=loss)  # type: ignore[arg-type]
-    outputs, target = torch.tensor([[3.0], [0.0]]), torch.tensor([[1.0], [0.0]])
-    assert task.loss(outputs, target).item() == {"squared": 2.0, "absolute": 1.0}[loss]
 
 
 def test_relative_errors_are_defined_only_where_no_target_is_zero() -> None:

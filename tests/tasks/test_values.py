@@ -6,7 +6,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
 from sklearn import metrics as reference
 
 from headframe.errors import DataError
@@ -65,21 +64,6 @@ def test_regression_sees_standardised_targets_and_predicts_in_units() -> None:
     restored = Regression()
     restored.restore(json.loads(json.dumps(task.state())))
     np.testing.assert_array_equal(restored.scores(encoded), task.scores(encoded))
-
-
-@pytest.mark.parametrize(
-    ("loss", "formula"),
-    [
-        ("squared", lambda error: (error**2).mean()),
-        ("absolute", lambda error: error.abs().mean()),
-        ("huber", lambda error: torch.where(error.abs() <= 1, error**2 / 2, error.abs() - 0.5).mean()),
-    ],
-)
-def test_losses_are_their_formulas(loss: str, formula: object) -> None:
-    outputs, target = torch.randn(9, 4, 3) * 2, torch.randn(9, 4, 3)
-    expected = formula(outputs - target)  # type: ignore[operator]
-    torch.testing.assert_close(forecasting(loss=loss).loss(outputs, target), expected)
-    torch.testing.assert_close(regression(loss=loss).loss(outputs, target), expected)
 
 
 def test_forecast_errors_agree_with_a_plain_loop() -> None:

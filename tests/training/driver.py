@@ -42,19 +42,19 @@ def _killed_around(function: Any, when: Any, *, first: bool) -> Any:
 def arrange_kill(kill: str) -> None:
     """Arrange a kill, such as `step 7`, `validation 2`, `epoch 2`, `write 3`, `conclude 1`."""
     from headframe.training import checkpoints, ensembles, network, single
-    from headframe.training.module import SupervisedModule
+    from headframe.training.module import MethodModule
 
     checkpoints.WORK_PER_SAVE = 0  # every checkpoint that can be written is
     place, _, text = kill.partition(" ")
     number = int(text) if text.isdigit() else 0
     match place:
         case "step":  # after the optimiser's step, before anything is recorded of it
-            SupervisedModule._update = _killed_around(
-                SupervisedModule._update, lambda module, *_: module.state.step + 1 == number, first=False
+            MethodModule._update = _killed_around(
+                MethodModule._update, lambda module, *_: module.state.step + 1 == number, first=False
             )
         case "validation":  # in the middle of measuring an epoch
-            SupervisedModule.outputs = _killed_around(
-                SupervisedModule.outputs, lambda module, *_: len(module.state.history) + 1 == number, first=False
+            MethodModule.validate = _killed_around(
+                MethodModule.validate, lambda module, *_: len(module.state.history) + 1 == number, first=False
             )
         case "epoch":  # right after the checkpoint of an epoch's end
             network.Checkpointing.on_train_epoch_end = _killed_around(

@@ -226,7 +226,8 @@ def test_every_baseline_learns_and_predicts(choices: ChoicesProject, name: str, 
     plan = choices.plan(*overrides_of(kind, task), f"model={other}", f"baseline={name}")
     assert plan.baseline is not None
     learner = with_member(plan.learner, _tiny(plan.baseline))
-    changed = {part: getattr(learner, part) for part in ("model", "features", "optimizer", "scheduler", "trainer")}
+    parts = ("model", "features", "method", "optimizer", "scheduler", "trainer")
+    changed = {part: getattr(learner, part) for part in parts}
     choices.check_predictions(plan.model_copy(update={**changed, "baseline": None}))
 
 

@@ -48,7 +48,7 @@ def test_the_program_reaches_the_weights_of_a_plain_loop(training_project):
             torch.manual_seed(seed_of(17, "noise", step, 0))
             noise.manual_seed(seed_of(17, "augmentation", step, 0))
             optimizer.zero_grad()
-            loss = torch.nn.functional.cross_entropy(network(shift(inputs[chosen], noise)), target[chosen])
+            loss = torch.nn.functional.cross_entropy(network(shift.change(inputs[chosen], noise)), target[chosen])
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
@@ -123,12 +123,12 @@ def test_batches_of_windows_are_the_windows(training_project):
 
     rows = np.random.default_rng(0).standard_normal((20, 3)).astype(np.float32)
     examples = Examples(None, rows, {"target": rows * 2}, 4, 2, np.arange(15), np.arange(15), np.arange(0))
-    inputs, target = TensorExamples(examples, torch.device("cpu")).take(torch.tensor([14, 0, 7]))
+    inputs, targets = TensorExamples(examples, torch.device("cpu")).take(torch.tensor([14, 0, 7]))
     for place, first in enumerate([14, 0, 7]):
         assert np.array_equal(inputs[place], rows[first : first + 4])
-        assert np.array_equal(target[place], 2 * rows[first + 4 : first + 6])
+        assert np.array_equal(targets["target"][place], 2 * rows[first + 4 : first + 6])
     assert np.array_equal(examples.windows(np.array([14, 0, 7])), inputs)
-    assert np.array_equal(examples.targets(np.array([14, 0, 7]))["target"], target)
+    assert np.array_equal(examples.targets(np.array([14, 0, 7]))["target"], targets["target"])
 
 
 def test_an_epoch_deals_every_example_once_into_batches_of_nearly_one_size():

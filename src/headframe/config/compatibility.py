@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from headframe.config.members import single_learners, with_member
+from headframe.config.members import phase_learners, single_learners, with_member
 from headframe.config.plan.component import Component, Part, column_type_target
 from headframe.config.plan.data import ColumnContract, DatasetConfig
 from headframe.config.plan.features import FeaturesConfig
@@ -16,8 +16,9 @@ from headframe.config.plan.learner import LearnerConfig
 from headframe.config.plan.model import EnsembleConfig, ModelConfig
 from headframe.config.plan.plan import Plan
 from headframe.config.plan.task import TaskConfig
+from headframe.config.plan.trainer import MethodConfig
 from headframe.config.project import Project
-from headframe.config.targets.find_definition import class_constant
+from headframe.config.targets.find_definition import class_constant, has_method
 from headframe.config.targets.nearest import nearest
 from headframe.config.targets.signature import PASSED, parameters_of
 from headframe.config.targets.value_types import quotes_advice
@@ -149,6 +150,16 @@ class _Fit:
         if fault:
             best = self._suggest("model", ModelConfig, lambda each: not self._model_fault(path, each, features))
             raise ConfigurationError(fault + best)
+        if not has_method(model.target, "fit", self.project.root / "src"):  # an estimator fits itself
+            for name, (phase, trains) in phase_learners(learner).items():
+                fault = self._method_fault(phase.method, model)
+                if fault:
+                    best = self._suggest("method", MethodConfig, lambda each: not self._method_fault(each, model))
+                    raise ConfigurationError((f"phase {name}: " if name else "") + fault + best)
+                for part in trains:
+                    if part not in model.parts:
+                        msg = f"phases.{name}.trains names {part!r}, which is no part that {model.class_name} declares"
+                        raise ConfigurationError(f"{msg}; {nearest(part, model.parts)}")
 
     def _check_scheduler(self, path: str, scheduler: Component) -> None:
         """Refuse a scheduler that lacks the arguments which training passes, as those of `torch.optim` do."""
@@ -202,6 +213,21 @@ class _Fit:
                 f"{what} predicts the columns that it reads ({some(read)}), but task {self.task.kind} predicts "
                 f"{some(predicted)} of dataset {self.dataset.name}"
             )
+        return ""
+
+    def _method_fault(self, method: MethodConfig, model: ModelConfig) -> str:
+        what = f"method {method.class_name}"
+        if self.task.kind not in method.tasks:
+            return f"{what} does not learn task {self.task.kind}: it is for {_either(method.tasks)}"
+        lacking = [part for part in method.parts if part not in model.parts]
+        if lacking:
+            return f"{what} trains the {lacking[0]} of a network, which {model.class_name} does not declare to have"
+        source = self.project.root / "src"
+        of_classes = class_constant(self.task.target, "predicts_probabilities", source)
+        foreign = class_constant(method.target, "for_values" if of_classes else "for_classes", source) or ()
+        for key, value in method.arguments.items():
+            if value in foreign or (key in foreign and value):
+                return f"method.{key}={value} is for {'values' if of_classes else 'classes'}, not for {self.task.kind}"
         return ""
 
     def references(self, component: Component, what: str) -> Iterator[tuple[str, Any]]:

@@ -1,9 +1,11 @@
 """Which learners an ensemble consists of. This source counts as code that decides weights, unlike the schema's."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from headframe.config.plan.learner import LearnerConfig
 from headframe.config.plan.model import AnyModel, EnsembleConfig, MemberConfig
+from headframe.config.plan.trainer import MethodConfig, TrainerConfig
 
 SEED_BASE = 7919
 """A prime, larger than any number of copies that is trained."""
@@ -26,9 +28,11 @@ def with_member(
             "seed": (learner.seed + seed_offset) % 2**31,
             "model": member.model,
             "features": member.features or learner.features,
+            "method": member.method or learner.method,
             "optimizer": member.optimizer or learner.optimizer,
             "scheduler": member.scheduler or learner.scheduler,
-            "trainer": type(learner.trainer).model_validate({**learner.trainer.model_dump(), **member.trainer}),
+            "trainer": _changed(learner.trainer, member.trainer),
+            "phases": learner.phases if member.phases is None else member.phases,
             "bootstrap": learner.bootstrap or bootstrap,
         }
     )
@@ -56,6 +60,39 @@ def member_learners(learner: LearnerConfig) -> dict[str, LearnerConfig]:
         for position, (name, member) in enumerate(model.members.items())
         for copy in range(model.copies)
     }
+
+
+def phase_learners(learner: LearnerConfig) -> dict[str, tuple[LearnerConfig, tuple[str, ...]]]:
+    """Return the phases of a network's training by name: their settings, and the parts that change; none: all.
+
+    The first draws from the learner's seed, and the others from seeds of their own.
+    """
+    if not learner.phases:
+        return {"": (learner, ())}
+    return {
+        name: (
+            learner.model_copy(
+                update={
+                    "seed": (learner.seed + number * SEED_BASE**2) % 2**31,
+                    "method": phase.method or learner.method,
+                    "optimizer": phase.optimizer or learner.optimizer,
+                    "scheduler": phase.scheduler or learner.scheduler,
+                    "trainer": _changed(learner.trainer, phase.trainer),
+                }
+            ),
+            phase.trains,
+        )
+        for number, (name, phase) in enumerate(learner.phases.items())
+    }
+
+
+def final_method(learner: LearnerConfig) -> MethodConfig:
+    """Return the method of the last phase, which turns what the network computes into predictions."""
+    return [*phase_learners(learner).values()][-1][0].method
+
+
+def _changed(trainer: TrainerConfig, changes: dict[str, Any]) -> TrainerConfig:
+    return type(trainer).model_validate({**trainer.model_dump(), **changes})
 
 
 def single_learners(learner: LearnerConfig, path: str) -> Iterator[tuple[str, LearnerConfig]]:

@@ -1,50 +1,58 @@
 """Tensors batched by index: no row is ever touched by Python."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
 from headframe.examples.encode import Examples
 from headframe.examples.seeds import order
-from headframe.tasks.dense import TARGET
 
 RESIDENT = 0.5
 """Share of the free memory of a GPU that examples may take; larger ones stay pinned on the host."""
 
 
-class Batch(NamedTuple):
-    """Inputs (batch, ...) and targets (batch, ...)."""
+Inputs: TypeAlias = Tensor
+"""What a network takes of a batch of examples: (batch, ...)."""
 
-    inputs: Tensor
-    target: Tensor
+
+class Batch(NamedTuple):
+    """The inputs of some examples, and by name what a network learns of them; each (batch, ...)."""
+
+    inputs: Inputs
+    targets: Mapping[str, Tensor]
 
 
 class TensorExamples:
     """Examples as tensors, on the device where they fit; windows are gathered and never laid out as a whole."""
 
     def __init__(self, examples: Examples, device: torch.device) -> None:
-        inputs, target = torch.from_numpy(examples.inputs), torch.from_numpy(examples.target[TARGET])
+        inputs = torch.from_numpy(examples.inputs)
+        targets = {name: torch.from_numpy(each) for name, each in examples.target.items()}
         if device.type == "cuda":
-            size = inputs.nbytes + target.nbytes
+            size = inputs.nbytes + sum(each.nbytes for each in targets.values())
             if size < RESIDENT * torch.cuda.mem_get_info(device)[0]:
-                inputs, target = inputs.to(device), target.to(device)
+                inputs, targets = inputs.to(device), {name: each.to(device) for name, each in targets.items()}
         self.device = device
         self.storage_device = inputs.device
         if examples.lookback:
             inputs = _sliding(inputs, 0, examples.lookback)
-            target = _sliding(target, examples.lookback, examples.horizon)
-        self.inputs, self.target = inputs, target
+            behind = examples.lookback, examples.horizon
+            targets = {name: _sliding(each, *behind) for name, each in targets.items()}
+        self.inputs, self.targets = inputs, targets
 
     def take(self, indices: Tensor) -> Batch:
         """Gather the examples with these indices, int64 (batch,), on the device."""
         indices = indices.to(self.storage_device)
-        inputs, target = self.inputs[indices], self.target[indices]
+        inputs, targets = self.inputs[indices], {name: each[indices] for name, each in self.targets.items()}
         if self.storage_device == self.device:
-            return Batch(inputs, target)
+            return Batch(inputs, targets)
+        return Batch(self._moved(inputs), {name: self._moved(each) for name, each in targets.items()})
+
+    def _moved(self, values: Tensor) -> Tensor:
         # Only from pinned memory does the copy overlap with the computation.
-        inputs, target = inputs.pin_memory(), target.pin_memory()
-        return Batch(inputs.to(self.device, non_blocking=True), target.to(self.device, non_blocking=True))
+        return values.pin_memory().to(self.device, non_blocking=True)
 
 
 def _sliding(rows: Tensor, first: int, length: int) -> Tensor:

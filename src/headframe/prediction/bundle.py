@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from headframe.config.build import build, class_of
+from headframe.config.members import final_method
 from headframe.config.plan.data import ColumnContract, ReaderConfig
 from headframe.config.plan.learner import LearnerConfig
 from headframe.config.plan.model import EnsembleConfig, ModelConfig
@@ -28,7 +29,9 @@ from headframe.digests import canonical, digest, file_digest, load_json, umask
 from headframe.errors import DataError, HeadframeError
 from headframe.features.base import Encoder
 from headframe.features.spec import InputSpec
-from headframe.prediction.estimator import EstimatorModel, read_estimator, write_estimator
+from headframe.methods.base import Method
+from headframe.miners.base import EstimatorModel, Miner, estimator_model
+from headframe.prediction.estimator import read_estimator, restore_miner, save_estimator
 from headframe.prediction.layout import COMBINER, ESTIMATOR, MANIFEST, MEMBERS, WEIGHTS
 from headframe.prediction.predictor import BATCH, EnsemblePredictor, Predictor, make_predictor
 from headframe.prediction.schema import schema_from_json, schema_to_json
@@ -66,7 +69,7 @@ class ModelManifest:
 
 
 def save_model(
-    folder: Path, manifest: ModelManifest, encoder: Encoder, task: Task, model: nn.Module | EstimatorModel
+    folder: Path, manifest: ModelManifest, encoder: Encoder, task: Task, model: Method[Any] | EstimatorModel[Any]
 ) -> None:
     """Write the bundle of a fitted network, whose weights keep their precision, or of an estimator.
 
@@ -75,14 +78,14 @@ def save_model(
 
     def write(fresh: Path) -> dict[str, Any]:
         if isinstance(model, EstimatorModel):
-            write_estimator(fresh / ESTIMATOR, model.estimator)
-            kind = "estimator"
+            save_estimator(fresh, model.estimator)
         else:
+            learned = model.network.state_dict().items()
             # A copy of each, since the format knows neither shared memory nor the channels-last layout.
-            weights = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
+            weights = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in learned}
             safetensors.torch.save_file(weights, fresh / WEIGHTS)
-            kind = "network"
-        return {"kind": kind, "spec": asdict(encoder.spec()), "features": encoder.state()}
+        kind = "estimator" if isinstance(model, EstimatorModel) else "network"
+        return {"kind": kind, "spec": asdict(encoder.spec()), "features": encoder.state(), "fitted": model.state()}
 
     _save(folder, manifest, task, write)
 
@@ -189,12 +192,13 @@ def load_predictor(
         return EnsemblePredictor(task, members, combiner)
     encoder: Encoder = build(learner.features.encoder)
     encoder.restore(manifest["features"])
-    model: Any
+    model: Method[Any] | EstimatorModel[Any]
     if manifest["kind"] == "estimator":
-        estimator = read_estimator(folder / ESTIMATOR, class_of(learner.model))
-        model = EstimatorModel(estimator, task)
+        model = estimator_model(_estimator(folder, learner.model), task)
     else:
-        model = _network(folder / WEIGHTS, learner.model, encoder.spec(), task.outputs)
+        network = _network(folder / WEIGHTS, learner.model, encoder.spec(), task.outputs)
+        model = build(final_method(learner), network, task)
+    model.restore(manifest["fitted"])
     schema = schema_from_json(manifest["columns"])
     return make_predictor(
         schema,
@@ -207,6 +211,15 @@ def load_predictor(
         device=device,
         series=series,
     )
+
+
+def _estimator(folder: Path, component: ModelConfig) -> Any:
+    expected = class_of(component)
+    if not issubclass(expected, Miner):
+        return read_estimator(folder / ESTIMATOR, expected)
+    miner: Miner = build(component)
+    restore_miner(folder, miner)
+    return miner
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

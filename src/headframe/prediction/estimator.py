@@ -1,22 +1,21 @@
-"""scikit-learn estimators with the interface of networks, and their files without pickle."""
+"""Files of estimators, without pickle: of scikit-learn in the format of skops, our own as JSON and arrays."""
 
 import importlib
 import io
 import json
-import math
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-from scipy import sparse
+import safetensors.numpy
+from safetensors import SafetensorError
 
-from headframe.errors import ConfigurationError, DataError, first_line
+from headframe.digests import canonical, load_json
+from headframe.errors import ConfigurationError, DataError
 from headframe.exhaustion import bounded_memory
-from headframe.features.base import Encoded, finite
-from headframe.tasks.base import Task
-from headframe.tasks.dense import DenseTask
+from headframe.miners.base import Miner
+from headframe.prediction.layout import ARRAYS, ESTIMATOR, MINER
 
 TRUSTED = "sklearn."
 """The package whose classes an estimator file may name, besides the types that skops itself knows to be safe."""
@@ -28,78 +27,28 @@ ARCHIVE_DATE = (1980, 1, 1, 0, 0, 0)
 """The date of every file in an archive, so that equal estimators give equal bytes."""
 
 
-class EstimatorModel:
-    """A scikit-learn estimator as a function from encoded examples to prediction columns.
+def save_estimator(folder: Path, estimator: Any) -> None:
+    """Write an estimator of either kind into the folder of a bundle; see `write_estimator`."""
+    if not isinstance(estimator, Miner):
+        write_estimator(folder / ESTIMATOR, estimator)
+        return
+    learned = estimator.state()
+    arrays = {name: np.ascontiguousarray(each) for name, each in learned.items() if isinstance(each, np.ndarray)}
+    safetensors.numpy.save_file(arrays, folder / ARRAYS)
+    others = {name: each for name, each in learned.items() if name not in arrays}
+    (folder / MINER).write_text(canonical(others), encoding="utf-8")
 
-    It has the outputs of a network: a classifier's are logarithms of its probabilities, in the order of the task's
-    classes; a class that its training rows lacked, as a bootstrap sample may, gets minus infinity. A regressor's are
-    standardised values. Inputs of several axes are laid out flat.
 
-    Args:
-        estimator: with `fit` and either `predict_proba` or `predict`.
-        task: fitted; turns outputs into prediction columns.
+def restore_miner(folder: Path, miner: Miner) -> None:
+    """Restore what `save_estimator` wrote of a miner of our own.
 
     Raises:
-        ConfigurationError: the task has no such outputs, or needs probabilities that the estimator lacks.
+        DataError: a file is missing or cannot be read, or is of another miner.
     """
-
-    def __init__(self, estimator: Any, task: Task) -> None:
-        if not isinstance(task, DenseTask):
-            raise ConfigurationError(f"{type(estimator).__name__} does not predict what task {task.kind} needs")
-        if task.predicts_probabilities and not hasattr(estimator, "predict_proba"):
-            msg = f"{type(estimator).__name__} has no probabilities; take a classifier with predict_proba"
-            raise ConfigurationError(msg)
-        self.estimator = estimator
-        self.task = task
-
-    def fit(self, inputs: Encoded, target: np.ndarray, weights: np.ndarray | None = None) -> None:
-        """Fit the estimator to encoded rows.
-
-        Args:
-            inputs: (examples, ...) or CSR.
-            target: int64 (examples,) classes or float32 (examples, *outputs) values.
-            weights: of the examples, from `DenseTask.example_weights`.
-
-        Raises:
-            ConfigurationError: the estimator cannot weigh examples or predict several values, or the targets are of
-                another shape than the outputs.
-            DataError: an input is NaN or infinite.
-        """
-        values = target
-        if not self.task.predicts_probabilities:
-            if target.shape[1:] != self.task.outputs:
-                shapes = f"targets of shape {target.shape[1:]} came for outputs of shape {self.task.outputs}"
-                raise ConfigurationError(f"{shapes}; a task's `encode` returns a value for each of its `outputs`")
-            values = target.reshape(len(target), -1).astype(np.float64)
-            values = values[:, 0] if values.shape[1] == 1 else values
-        options = {} if weights is None else {"sample_weight": weights}
-        try:
-            self.estimator.fit(_flat(inputs), values, **options)
-        except (TypeError, ValueError) as error:
-            reason = first_line(error)
-            msg = f"{type(self.estimator).__name__} cannot be trained on this data: {reason}"
-            raise ConfigurationError(msg) from error
-
-    def __call__(self, inputs: Encoded) -> pa.Table:
-        """Return the prediction columns of encoded examples."""
-        return self.task.columns(self.task.scores(self._outputs(_flat(inputs))))
-
-    def _outputs(self, flat: Encoded) -> np.ndarray:
-        """Return outputs (examples, *outputs) float64."""
-        if not self.task.predicts_probabilities:
-            values = np.asarray(self.estimator.predict(flat), dtype=np.float64)
-            return values.reshape(len(values), *self.task.outputs)
-        probabilities = np.asarray(self.estimator.predict_proba(flat), dtype=np.float64)
-        outputs = np.full((len(probabilities), math.prod(self.task.outputs)), -np.inf)
-        with np.errstate(divide="ignore"):
-            outputs[:, self.estimator.classes_] = np.log(probabilities)
-        return outputs
-
-
-def _flat(inputs: Encoded) -> Encoded:
-    if not finite(inputs):
-        raise DataError("the features hold NaN or infinity, which an estimator cannot take; clean the data")
-    return inputs if sparse.issparse(inputs) else inputs.reshape(len(inputs), -1)
+    try:
+        miner.restore({**load_json((folder / MINER).read_bytes()), **safetensors.numpy.load_file(folder / ARRAYS)})
+    except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
+        raise DataError(f"the files in {folder} are not those of a {type(miner).__name__}: {error}") from error
 
 
 def write_estimator(path: Path, estimator: Any) -> None:

@@ -24,6 +24,7 @@ COST = ".cost.json"
 
 MANIFEST = "bundle.json"
 WEIGHTS = "weights.safetensors"
+MINER, ARRAYS = "miner.json", "miner.safetensors"
 ESTIMATOR = "estimator.skops"
 COMBINER = "combiner.json"
 MEMBERS = "members"

@@ -10,18 +10,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from torch import nn
 from typing_extensions import override
 
 from headframe.config.plan.data import ColumnContract
 from headframe.datasets.constraints import RowConstraints
 from headframe.datasets.readers.base import Reader
-from headframe.errors import ConfigurationError, DataError, HeadframeError, RowError
+from headframe.errors import DataError, HeadframeError, RowError
 from headframe.features.base import Encoded, Encoder, finite
+from headframe.methods.base import Method
+from headframe.miners.base import EstimatorModel
 from headframe.prediction.schema import cast_table, type_name
 from headframe.series.series import Series
 from headframe.tasks.base import Task
-from headframe.tasks.dense import DenseTask
 
 if TYPE_CHECKING:
     from headframe.models.ensembles import Combiner
@@ -34,32 +34,30 @@ EncodedModel = Callable[[Encoded], pa.Table]
 
 
 class NetworkModel:
-    """A network as a function from encoded examples to prediction columns, in single precision and evaluation mode.
+    """A method's network as a function from encoded examples to prediction columns, in evaluation mode.
 
     The same batch gives the same bits. The same example in a batch of another size, or with another number of
     threads, may differ in the last bits, since sums are taken in an order that depends on both: up to 1e-6 was seen
     between batches of 1 to 512 examples for outputs of about 1.
 
     Args:
-        network: takes (batch, ...) and returns (batch, *outputs).
+        method: with its network; computes in single precision.
         device: where it computes.
-        decode: turns outputs, float32, into prediction columns.
     """
 
-    def __init__(
-        self, network: nn.Module, device: str | torch.device, decode: Callable[[np.ndarray], pa.Table]
-    ) -> None:
-        self.network = network.to(device)
+    def __init__(self, method: Method[Any], device: str | torch.device) -> None:
+        self.method = method
+        method.network.to(device)
         self.device = torch.device(device)
-        self.decode = decode
 
     def __call__(self, inputs: Encoded) -> pa.Table:
         """Return the prediction columns of encoded examples."""
-        if self.network.training:  # else each layer would be set again, which takes as long as it computes for one row
-            self.network.eval()
+        if (
+            self.method.network.training
+        ):  # else each layer would be set again, which takes as long as it computes for one row
+            self.method.network.eval()
         with torch.inference_mode():
-            outputs = self.network(torch.from_numpy(np.ascontiguousarray(inputs)).to(self.device))
-        return self.decode(outputs.float().cpu().numpy())
+            return self.method.predict(torch.from_numpy(np.ascontiguousarray(inputs)).to(self.device))
 
 
 class Predictor(ABC):
@@ -306,18 +304,15 @@ def make_predictor(
     reader: Reader,
     task: Task,
     encoder: Encoder,
-    model: Any,
+    model: Method[Any] | EstimatorModel[Any],
     *,
     contract: Mapping[str, ColumnContract],
     batch_size: int = BATCH,
     device: str = "cpu",
     series: Series | None = None,
 ) -> SinglePredictor:
-    """Return the predictor of a model in memory: a network, or an `EstimatorModel`."""
-    if isinstance(model, nn.Module):
-        if not isinstance(task, DenseTask):
-            raise ConfigurationError(f"nothing decodes the outputs of a network for task {task.kind}")
-        model = NetworkModel(model, device, lambda outputs: task.columns(task.scores(outputs)))
+    """Return the predictor of a model in memory: a method with its network, or an estimator."""
+    encoded = NetworkModel(model, device) if isinstance(model, Method) else model
     return SinglePredictor(
-        schema, reader, task, encoder, model, contract=contract, batch_size=batch_size, series=series
+        schema, reader, task, encoder, encoded, contract=contract, batch_size=batch_size, series=series
     )

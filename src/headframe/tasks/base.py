@@ -31,6 +31,8 @@ class Task(ABC):
         interval_note: how intervals of its metrics are computed where they are not resampled.
         caveats: what a reader of its metrics should know, in sentences.
         short_name: what plots show in the place of a name that their font cannot draw; `{}` is its position.
+        estimators: path of the class (`headframe.miners`) that makes predictions of what an estimator gives; empty
+            where only networks learn the task.
         natural_baselines: paths of the classes (`tasks.baselines`) whose predictions every model is compared with.
         training_settings: settings that change what training lowers and no metric: versions that differ in them only
             are measured alike.
@@ -45,6 +47,7 @@ class Task(ABC):
     kind: ClassVar[str]
     mergeable: ClassVar[bool] = False
     target_has_classes: ClassVar[bool] = False
+    estimators: ClassVar[str] = ""
     natural_baselines: ClassVar[tuple[str, ...]] = ()
     training_settings: ClassVar[tuple[str, ...]] = ()
     binary_metrics: ClassVar[tuple[str, ...]] = ()
@@ -165,6 +168,12 @@ class Task(ABC):
     @abstractmethod
     def restore(self, state: dict[str, Any]) -> None:
         """Restore what `state` returned."""
+
+
+def with_truth(truth: pa.Table, predictions: pa.Table) -> pa.Table:
+    """Return the columns of a predictions table: truth, then predictions of the same examples."""
+    names = [*truth.column_names, *predictions.column_names]
+    return pa.table([*truth.columns, *predictions.columns], names=names)
 
 
 def single_target(target: pa.Table, kind: str) -> str:

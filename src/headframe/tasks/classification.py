@@ -8,12 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import torch
-from torch import Tensor
-from torch.nn import functional as F
 from typing_extensions import override
 
-from headframe.config.ranges import Share, TargetValue
+from headframe.config.ranges import TargetValue
 from headframe.errors import DataError, some
 from headframe.features.columns import is_text
 from headframe.tasks.base import require_target, single_target
@@ -38,19 +35,19 @@ class Classification(DenseTask):
         primary_metric: decides between models. `f1`, like `precision` and `recall`, is that of the positive class of
             two; `roc_auc` and `average_precision` of more than two classes are means over the classes.
         class_weights: `balanced` lets every class weigh the same in the loss, whatever its share of the rows.
-        label_smoothing: share of the target's certainty that is spread over all classes, 0 to 1 (arXiv:1512.00567).
         positive: the class meant by `f1`, `precision` and `recall` of two; without one the last in order.
     """
 
     kind: ClassVar[str] = "classification"
     predicts_probabilities: ClassVar[bool] = True
     target_has_classes: ClassVar[bool] = True
+    estimators: ClassVar[str] = "headframe.miners.classifier.ClassifierModel"
     short_name: ClassVar[str] = "c{}"
     natural_baselines: ClassVar[tuple[str, ...]] = (
         "headframe.tasks.baselines.constant.Prior",
         "headframe.tasks.baselines.tfidf.TfIdf",
     )
-    training_settings: ClassVar[tuple[str, ...]] = ("class_weights", "label_smoothing")
+    training_settings: ClassVar[tuple[str, ...]] = ("class_weights",)
     binary_metrics: ClassVar[tuple[str, ...]] = ("f1",)
     hit_rate: ClassVar[str | None] = "accuracy"
     interval_note: ClassVar[str] = (
@@ -68,20 +65,15 @@ class Classification(DenseTask):
             "accuracy", "balanced_accuracy", "macro_f1", "f1", "roc_auc", "average_precision", "log_loss", "brier"
         ] = "accuracy",
         class_weights: Literal["none", "balanced"] = "none",
-        label_smoothing: Share = 0.0,
         positive: TargetValue | None = None,
     ) -> None:
-        if not 0 <= label_smoothing < 1:
-            raise ValueError(f"label_smoothing lies in [0, 1), not {label_smoothing}")
         self.primary_metric = primary_metric
         self.higher_is_better = primary_metric not in LOWER_IS_BETTER
         self.class_weights = class_weights
-        self.label_smoothing = label_smoothing
         self.positive = positive
         self.column_ = ""
         self.classes_: pa.Array = pa.array([], pa.string())
         self.counts_ = np.zeros(0, dtype=np.int64)
-        self._weights: Tensor | None = None
 
     @override
     def fit(self, target: pa.Table) -> None:
@@ -110,10 +102,11 @@ class Classification(DenseTask):
             raise DataError(
                 f"task.primary_metric={self.primary_metric} is for two classes, but {target}; choose macro_f1"
             )
-        balanced = self.class_weights == "balanced"
-        self._weights = torch.from_numpy(self._balance()).float() if balanced else None
 
-    def _balance(self) -> np.ndarray:
+    @override
+    def class_weighting(self) -> np.ndarray | None:
+        if self.class_weights == "none":
+            return None
         return self.counts_.sum() / (len(self.counts_) * self.counts_.astype(np.float64))
 
     def _labels(self, target: pa.Table) -> pa.ChunkedArray:
@@ -150,16 +143,6 @@ class Classification(DenseTask):
     @override
     def outputs(self) -> tuple[int, ...]:
         return (len(self.classes_),)
-
-    @override
-    def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
-        if self._weights is not None and self._weights.device != outputs.device:
-            self._weights = self._weights.to(outputs.device)
-        return F.cross_entropy(outputs.float(), target, weight=self._weights, label_smoothing=self.label_smoothing)
-
-    @override
-    def example_weights(self, target: np.ndarray) -> np.ndarray | None:
-        return self._balance()[target] if self.class_weights == "balanced" else None
 
     @override
     def scores(self, outputs: np.ndarray) -> np.ndarray:

@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 import pyarrow as pa
-from torch import Tensor
-from torch.nn import functional as F
 from typing_extensions import override
 
 from headframe.features.columns import number_columns
-from headframe.tasks.base import Task, require_target
+from headframe.tasks.base import Task, require_target, with_truth
 
 if TYPE_CHECKING:
     from headframe.models.ensembles import Combiner
 
 TARGET = "target"
 """The one array of `targets`, and the one column of `truth`."""
-
-ErrorName = Literal["squared", "absolute", "huber"]
-ERRORS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "squared": F.mse_loss,
-    "absolute": F.l1_loss,
-    "huber": F.huber_loss,
-}
-"""The losses of tasks that predict numbers; `huber` is squared up to 1 and absolute beyond."""
 
 
 class DenseTask(Task):
@@ -60,13 +50,8 @@ class DenseTask(Task):
     def outputs(self) -> tuple[int, ...]:
         """The shape of a network's output for one example: (classes,), (1,), (horizon, variables)."""
 
-    @abstractmethod
-    def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
-        """Compute the mean loss of a batch; outputs (batch, *outputs), target as `encode` returns it."""
-
-    def example_weights(self, target: np.ndarray) -> np.ndarray | None:
-        """Return the weight of each encoded target for models that do not use `loss`; None where all are equal."""
-        del target
+    def class_weighting(self) -> np.ndarray | None:
+        """Return the weight that each class has in training, float64 (classes,); None where all examples weigh 1."""
         return None
 
     @abstractmethod
@@ -99,8 +84,7 @@ class DenseTask(Task):
     @final
     def predictions(self, scores: np.ndarray, target: np.ndarray) -> pa.Table:
         """Return truth and prediction columns of examples with these scores and encoded targets."""
-        truth, columns = self.truth({TARGET: target}), self.columns(scores)
-        return pa.table([*truth.columns, *columns.columns], names=[*truth.column_names, *columns.column_names])
+        return with_truth(self.truth({TARGET: target}), self.columns(scores))
 
     @override
     def fit_merge(self, members: Sequence[pa.Table], targets: Mapping[str, np.ndarray], combiner: Combiner) -> None:
@@ -116,17 +100,11 @@ class DenseTask(Task):
 
 
 class NumericTask(DenseTask):
-    """A task that predicts numbers; training sees them standardised by mean and deviation of training rows.
+    """A task that predicts numbers; training sees them standardised by mean and deviation of training rows."""
 
-    Args:
-        loss: what training lowers: squared or absolute error on the standardised scale, or `huber`, which is squared
-            up to one deviation and absolute beyond.
-    """
+    estimators: ClassVar[str] = "headframe.miners.regressor.RegressorModel"
 
-    training_settings: ClassVar[tuple[str, ...]] = ("loss",)
-
-    def __init__(self, loss: ErrorName) -> None:
-        self.error = ERRORS[loss]
+    def __init__(self) -> None:
         self.columns_: tuple[str, ...] = ()
         self.mean_, self.deviation_ = np.zeros(0), np.ones(0)
 
@@ -143,10 +121,6 @@ class NumericTask(DenseTask):
     @override
     def encode(self, target: pa.Table) -> np.ndarray:
         return ((self.values(target) - self.mean_) / self.deviation_).astype(np.float32)
-
-    @override
-    def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
-        return self.error(outputs.float(), target)
 
     @override
     def scores(self, outputs: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing_extensions import override
 from headframe.config.ranges import Count
 from headframe.errors import DataError
 from headframe.features.columns import free_name, mean_and_std
-from headframe.tasks.dense import TARGET, ErrorName, NumericTask
+from headframe.tasks.dense import TARGET, NumericTask
 from headframe.tasks.statistics import Statistic, mean, root_mean
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ class Forecasting(NumericTask):
     Args:
         horizon: rows that are predicted, 1 or more.
         primary_metric: the metric that decides between models.
-        loss: see `NumericTask`.
     """
 
     kind: ClassVar[str] = "forecasting"
@@ -40,12 +39,10 @@ class Forecasting(NumericTask):
     )
     higher_is_better = False
 
-    def __init__(
-        self, horizon: Count, *, primary_metric: Literal["mse", "mae"] = "mse", loss: ErrorName = "squared"
-    ) -> None:
+    def __init__(self, horizon: Count, *, primary_metric: Literal["mse", "mae"] = "mse") -> None:
         if horizon < 1:
             raise ValueError(f"horizon is a number of rows, at least 1, not {horizon}")
-        super().__init__(loss)
+        super().__init__()
         self.horizon = horizon
         self.primary_metric = primary_metric
 

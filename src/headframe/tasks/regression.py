@@ -12,7 +12,7 @@ from typing_extensions import override
 from headframe.errors import DataError
 from headframe.features.columns import mean_and_std
 from headframe.tasks.base import single_target
-from headframe.tasks.dense import TARGET, ErrorName, NumericTask
+from headframe.tasks.dense import TARGET, NumericTask
 from headframe.tasks.statistics import Statistic, mean, r2, root_mean
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ class Regression(NumericTask):
 
     Args:
         primary_metric: the metric that decides between models.
-        loss: see `NumericTask`.
     """
 
     kind: ClassVar[str] = "regression"
@@ -34,8 +33,8 @@ class Regression(NumericTask):
         "headframe.tasks.baselines.tfidf.TfIdf",
     )
 
-    def __init__(self, *, primary_metric: Literal["rmse", "mae", "r2"] = "rmse", loss: ErrorName = "squared") -> None:
-        super().__init__(loss)
+    def __init__(self, *, primary_metric: Literal["rmse", "mae", "r2"] = "rmse") -> None:
+        super().__init__()
         self.primary_metric = primary_metric
         self.higher_is_better = primary_metric == "r2"
 

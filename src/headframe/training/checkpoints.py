@@ -12,7 +12,7 @@ from headframe.digests import write_atomically
 from headframe.errors import DataError, first_line
 from headframe.seals import LENGTH, OtherKey, require_seal, seal
 
-FORMAT = 1
+FORMAT = 2
 WORK_PER_SAVE = 50
 """How many times longer than writing a checkpoint takes, training must have gone on, before one is written again.
 

@@ -1,9 +1,12 @@
 """The one module that trains every network."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import reduce
+from operator import add
 from typing import Any
 
+import pyarrow as pa
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
@@ -13,9 +16,9 @@ from typing_extensions import override
 
 from headframe.config.build import build
 from headframe.config.plan.learner import LearnerConfig
-from headframe.examples.batches import Batches, TensorExamples
+from headframe.examples.batches import Batch, Batches, TensorExamples
 from headframe.examples.seeds import seed_of
-from headframe.tasks.dense import DenseTask
+from headframe.methods.base import Method
 from headframe.training.state import TrainingState
 
 MAX_STEPS = 64
@@ -57,18 +60,18 @@ class StepChunks:
             step = stop
 
 
-class SupervisedModule(LightningModule):
-    """Fits a network to a task by the learner's optimiser, schedule and augmentations.
+class MethodModule(LightningModule):
+    """Fits a network by a method and the learner's optimiser, schedule and augmentations.
 
-    Optimisation is manual, since one of Lightning's batches holds many steps. Noise is a function of seed, step and
-    rank, and the order of rows one of seed and epoch; so what a step does depends on nothing but weights, the
-    optimiser's state and its number. Each step updates `state`.
+    Optimisation is manual, since one of Lightning's batches holds many steps, and a step as many moves as the method
+    has. Noise is a function of seed, step and rank, and the order of rows one of seed and epoch; so what a step does
+    depends on nothing but weights, the optimisers' state and its number. Each step updates `state`.
     """
 
     def __init__(
         self,
         network: nn.Module,
-        task: DenseTask,
+        method: Method[Any],
         learner: LearnerConfig,
         *,
         examples: TensorExamples,
@@ -79,30 +82,32 @@ class SupervisedModule(LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.network = network
-        self.task = task
+        self.method = method
         self.learner = learner
         self.examples = examples
         self.batches = batches
         self.state = state
         self.channels_last = channels_last
-        self.optimizer: Optimizer
-        self.scheduler: LRScheduler
+        self.weights = dict(method.moves())
+        self.optimizers_: dict[str, Optimizer] = {}
+        self.schedulers_: dict[str, LRScheduler] = {}
         self.learning_rate = 0.0
         self._augmentations = [build(component) for component in learner.features.augment.values()]
-        # In a list, for a module would be registered twice and double every name in the state.
-        self._compiled: list[Callable[[Tensor], Tensor]] = [
-            torch.compile(network) if learner.trainer.compile else network
-        ]
+        if learner.trainer.compile:
+            method.network = torch.compile(network)  # type: ignore[assignment]  # calls the network's `forward`
         self._noise = _default_generator(examples.device)
         self._augmentation_noise = torch.Generator(examples.device)
 
     @override
-    def configure_optimizers(self) -> Optimizer:
-        self.optimizer = build(self.learner.optimizer, list(self.network.parameters()))
+    def configure_optimizers(self) -> list[Optimizer]:
         per_epoch = self.batches.steps_per_epoch
         total = self.learner.trainer.max_epochs * per_epoch
-        self.scheduler = build(self.learner.scheduler, self.optimizer, total_steps=total, steps_per_epoch=per_epoch)
-        return self.optimizer
+        for move, weights in self.weights.items():
+            optimizer = build(self.learner.optimizer, list(weights))
+            self.optimizers_[move] = optimizer
+            scheduler = build(self.learner.scheduler, optimizer, total_steps=total, steps_per_epoch=per_epoch)
+            self.schedulers_[move] = scheduler
+        return list(self.optimizers_.values())
 
     @override
     def transfer_batch_to_device(self, batch: range, device: torch.device, dataloader_idx: int) -> range:
@@ -111,52 +116,56 @@ class SupervisedModule(LightningModule):
 
     @override
     def training_step(self, batch: range) -> None:
-        """Take the optimiser steps with these numbers."""
+        """Take the steps with these numbers."""
         scaler = self.trainer.precision_plugin.scaler if self.trainer.precision == "16-mixed" else None
         seed, rank = self.learner.seed, self.trainer.global_rank
         for step in batch:
             self._noise.manual_seed(seed_of(seed, "noise", step, rank))
-            inputs, target = self.examples.take(self.batches.at(step))
+            examples = self._take(self.batches.at(step))
             if self._augmentations:
                 self._augmentation_noise.manual_seed(seed_of(seed, "augmentation", step, rank))
                 for augmentation in self._augmentations:
-                    inputs = augmentation(inputs, self._augmentation_noise)
-            self.optimizer.zero_grad()
-            loss = self.task.loss(self._compiled[0](self._in_layout(inputs)), target)
-            self._update(loss, scaler)
-            self.state.losses.append(loss.detach())
+                    examples = augmentation(examples, self._augmentation_noise)
+            found: dict[str, Tensor] = {}
+            for move in self.weights:
+                self.optimizers_[move].zero_grad()
+                losses = self.method.losses(move, examples)
+                self._update(move, reduce(add, losses.values()), scaler)
+                found |= losses
+            self.state.add(found)
             self.state.step = step + 1
 
-    def _in_layout(self, inputs: Tensor) -> Tensor:
-        return inputs.contiguous(memory_format=torch.channels_last) if self.channels_last else inputs
+    def _take(self, indices: Tensor) -> Batch:
+        examples = self.examples.take(indices)
+        if not self.channels_last:
+            return examples
+        return examples._replace(inputs=examples.inputs.contiguous(memory_format=torch.channels_last))
 
-    def _update(self, loss: Tensor, scaler: Any) -> None:
-        """Update weights and learning rate by one step; half precision scales its gradients meanwhile."""
+    def _update(self, move: str, loss: Any, scaler: Any) -> None:
+        """Update the weights and the learning rate of a move once; half precision scales its gradients meanwhile."""
+        optimizer = self.optimizers_[move]
         (loss if scaler is None else scaler.scale(loss)).backward()
         clip = self.learner.trainer.gradient_clip
         if clip is not None:
             if scaler is not None:
-                scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.network.parameters(), clip)
+                scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(self.weights[move], clip)
         if scaler is None:
-            self.optimizer.step()
+            optimizer.step()
         else:
-            scaler.step(self.optimizer)
+            scaler.step(optimizer)
             scaler.update()
-        self.learning_rate = float(self.optimizer.param_groups[0]["lr"])
-        self.scheduler.step()
+        self.learning_rate = float(optimizer.param_groups[0]["lr"])
+        self.schedulers_[move].step()
 
-    def outputs(self, indices: Tensor, batch_size: int) -> Tensor:
-        """Compute the outputs for examples, float32 (examples, *outputs) on the CPU, in evaluation mode."""
+    def validate(self, indices: Tensor, batch_size: int) -> tuple[float, pa.Table | None]:
+        """Return the loss of examples in evaluation mode, and their predictions in order; see `Method.validate`."""
         was_training = self.network.training
         self.network.eval()
         with torch.inference_mode(), self.trainer.precision_plugin.forward_context():
-            outputs = [
-                self.network(self._in_layout(self.examples.take(chosen).inputs)).float().cpu()
-                for chosen in torch.split(indices, batch_size)
-            ]
+            found = self.method.validate(self._take(chosen) for chosen in torch.split(indices, batch_size))
         self.network.train(was_training)
-        return torch.cat(outputs)
+        return found
 
 
 def _default_generator(device: torch.device) -> torch.Generator:

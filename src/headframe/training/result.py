@@ -6,6 +6,7 @@ from pathlib import Path
 from headframe.code_dependencies import code_dependencies, device_of
 from headframe.config.plan.component import targets
 from headframe.config.plan.learner import TrainingJob
+from headframe.config.targets.find_definition import class_constant
 from headframe.digests import (
     Record,
     canonical,
@@ -49,7 +50,8 @@ def identity_of(job: TrainingJob, root: Path, device: str = "") -> str:
     The device is the kind that it is trained on; that of this machine unless given.
     """
     content = digest_content(job)
-    modules = [PROGRAM, *(target.rpartition(".")[0] for target in targets(content))]
+    adapter = class_constant(job.task.target, "estimators", root / "src") or ""
+    modules = [PROGRAM, *(target.rpartition(".")[0] for target in (*targets(content), adapter) if target)]
     code = code_dependencies(modules, root / "src").model_dump()
     return digest({**content, "device": device or device_of(job.learner), "code": code})
 

@@ -12,15 +12,13 @@ from headframe.config.plan.learner import LearnerConfig, TrainingJob
 from headframe.config.plan.model import ModelConfig
 from headframe.config.project import Project
 from headframe.datasets.table import open_version
-from headframe.errors import ConfigurationError
 from headframe.examples.encode import Examples, encode
 from headframe.examples.prepare import PreparedData, prepare
+from headframe.miners.base import EstimatorModel, estimator_model
 from headframe.prediction.bundle import ModelManifest, save_model
-from headframe.prediction.estimator import EstimatorModel
 from headframe.prediction.layout import BUNDLE
 from headframe.prediction.predictor import make_predictor
 from headframe.tasks.base import Task
-from headframe.tasks.dense import TARGET, DenseTask
 from headframe.training.checkpoints import CheckpointFile
 from headframe.training.outcome import write_outcome
 from headframe.training.progress import Reporter
@@ -71,11 +69,9 @@ def train_learner(job: TrainingJob, prepared: PreparedData, identity: str, folde
         # Lightning costs seconds, which estimators need not pay.
         from headframe.training.network import train_network  # noqa: PLC0415 - imports lightning
 
-        if not isinstance(task, DenseTask):
-            raise ConfigurationError(f"nothing trains a network for task {task.kind}")
         trained = train_network(learner, task, examples, CheckpointFile(folder / CHECKPOINT, identity), reporter)
-        model, device, history = trained.network, str(trained.device), trained.history
-        parameters = sum(tensor.numel() for tensor in model.parameters() if tensor.requires_grad)
+        model, device, history = trained.method, str(trained.device), trained.history
+        parameters = sum(each.numel() for each in trained.method.network.parameters() if each.requires_grad)
     else:
         model = _train_estimator(learner, task, examples, reporter)
     save_model(folder / BUNDLE, manifest, encoder, task, model)
@@ -97,11 +93,11 @@ def train_learner(job: TrainingJob, prepared: PreparedData, identity: str, folde
     return conclude(folder, identity, job.table, epochs=len(history), parameters=parameters, copies=len(copies))
 
 
-def _train_estimator(learner: LearnerConfig, task: Task, examples: Examples, reporter: Reporter) -> EstimatorModel:
+def _train_estimator(learner: LearnerConfig, task: Task, examples: Examples, reporter: Reporter) -> EstimatorModel[Any]:
     """Fit an estimator of scikit-learn's interface on the training examples, whose windows are laid out flat.
 
-    An estimator that draws gets the learner's seed unless the plan fixes `random_state`. The task's weights of examples
-    stand for the weights in a network's loss. The reporter gets the estimator's warnings.
+    An estimator that draws gets the learner's seed unless the plan fixes `random_state`. Examples weigh as
+    their class does in a network's loss. The reporter gets the estimator's warnings.
 
     Raises:
         ConfigurationError: the estimator refuses its settings or this kind of target.
@@ -112,11 +108,11 @@ def _train_estimator(learner: LearnerConfig, task: Task, examples: Examples, rep
     if takes_seed and component.arguments.get("random_state") is None:
         component = component.model_copy(update={"random_state": learner.seed})
     estimator: Any = build(component)
-    model = EstimatorModel(estimator, task)
-    target = examples.targets(examples.train)[TARGET]
+    model = estimator_model(estimator, task)
     with threadpool_limits(learner.trainer.threads), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        model.fit(examples.windows(examples.train), target, model.task.example_weights(target))
+        model.fit(examples.windows(examples.train), examples.targets(examples.train))
+        model.calibrate(examples.windows(examples.validation), examples.targets(examples.validation))
     for text in dict.fromkeys(str(warning.message).partition("\n")[0] for warning in caught):
         reporter.line(f"{type(estimator).__name__} warns: {text}")
     reporter.steps(1, 1)

@@ -1,9 +1,11 @@
 """How far a training has come, and what its epochs gave: all that a checkpoint holds besides weights."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
+import torch
 from torch import Tensor
 
 from headframe.config.plan.trainer import EarlyStoppingConfig
@@ -11,13 +13,17 @@ from headframe.errors import DataError, HeadframeError
 
 
 class Epoch(TypedDict):
-    """One line of `history.json`; losses are means over examples, `primary_metric` is the task's."""
+    """One line of `history.json`; losses are means over examples, `primary_metric` is the task's.
+
+    `train_loss` is the sum of `losses`, which are there where a method has several.
+    """
 
     epoch: int
     train_loss: float
     val_loss: float
     primary_metric: float | None
     learning_rate: float
+    losses: NotRequired[dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -82,13 +88,23 @@ class TrainingState:
     Attributes:
         step: optimiser steps done.
         history: finished epochs.
-        losses: of each step of the unfinished epoch, detached, on the device.
+        losses: by name, of each step of the unfinished epoch, detached, on the device.
         best: weights after the best epoch so far, on the CPU; empty where the last ones are kept.
         stopped: whether early stopping ended the training.
     """
 
     step: int = 0
     history: list[Epoch] = field(default_factory=list)
-    losses: list[Tensor] = field(default_factory=list)
+    losses: dict[str, list[Tensor]] = field(default_factory=dict)
     best: dict[str, Tensor] = field(default_factory=dict)
     stopped: bool = False
+
+    def add(self, losses: Mapping[str, Tensor]) -> None:
+        """Add the losses of a step."""
+        for name, loss in losses.items():
+            self.losses.setdefault(name, []).append(loss.detach())
+
+    def mean_losses(self, sizes: Tensor) -> dict[str, float]:
+        """Average the losses of the epoch's batches over their examples, of which each batch has `sizes`."""
+        of_batches = {name: torch.stack(each).cpu().double() for name, each in self.losses.items()}
+        return {name: float((each * sizes).sum() / sizes.sum()) for name, each in of_batches.items()}

@@ -18,7 +18,7 @@ from headframe.config.plan.features import AugmentConfig, EncoderConfig
 from headframe.config.plan.model import EnsembleConfig, ModelConfig
 from headframe.config.plan.promotion import ErrorControlConfig, GateConfig
 from headframe.config.plan.task import TaskConfig
-from headframe.config.plan.trainer import LauncherConfig, OptimizerConfig, SchedulerConfig
+from headframe.config.plan.trainer import LauncherConfig, MethodConfig, OptimizerConfig, SchedulerConfig
 from headframe.config.project import Project
 from headframe.config.targets.expected import check_derives
 from headframe.errors import ConfigurationError
@@ -30,10 +30,11 @@ CLASSES: dict[type[Component], str] = {
     GapsConfig: "headframe.series.gaps.Interpolate",
     SplitConfig: "headframe.datasets.splits.HashSplitter",
     EncoderConfig: "headframe.features.images.Images",
-    AugmentConfig: "headframe.features.augment.TokenDropout",
+    AugmentConfig: "headframe.examples.augment.TokenDropout",
     TaskConfig: "headframe.tasks.classification.Classification",
     ModelConfig: "sklearn.linear_model.Ridge",
     EnsembleConfig: "headframe.models.ensembles.Mean",
+    MethodConfig: "headframe.methods.supervised.Supervised",
     OptimizerConfig: "torch.optim.AdamW",
     SchedulerConfig: "headframe.training.schedules.cosine",
     LauncherConfig: "headframe.training.launchers.local.Local",
@@ -52,6 +53,7 @@ PLACES = {
     "task": TaskConfig,
     "model": ModelConfig,
     "+baseline.model": ModelConfig,
+    "method": MethodConfig,
     "optimizer": OptimizerConfig,
     "scheduler": SchedulerConfig,
     "launcher": LauncherConfig,

@@ -6,6 +6,7 @@ import inspect
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from headframe.config.build import build
 from headframe.config.plan.component import Component
 from headframe.config.plan.model import EnsembleConfig, ModelConfig
 from headframe.config.plan.task import TaskConfig
-from headframe.config.plan.trainer import OptimizerConfig
+from headframe.config.plan.trainer import MethodConfig, OptimizerConfig
 from headframe.config.project import Project
 from headframe.config.targets.find_definition import components_in, find_definition, module_file
 from headframe.config.targets.signature import check_arguments, missing_arguments, parameters_of
@@ -89,18 +90,19 @@ def test_estimators_take_what_scikit_learn_lets_them_take(target: str) -> None:
 
 SHARES = [-0.1, 0, 0.0, 0.5, 1, 1.0, 1.1, math.nan, math.inf]
 NUMBERS = [-1, 0, 1, 2]
+LEARNING = {"network": None, "task": SimpleNamespace(predicts_probabilities=True, class_weighting=lambda: None)}
 CHECKED_BY_THEMSELVES: list[tuple[str, dict[str, Any], str, list[Any]]] = [
     ("headframe.datasets.splits.HashSplitter", {"test": 0.0, "validation": 0.0}, "validation", SHARES),
     ("headframe.datasets.splits.PredefinedSplitter", {}, "validation", SHARES),
     ("headframe.datasets.splits.TimeSplitter", {"train": 1, "validation": 1, "test": 1}, "test", NUMBERS),
-    ("headframe.features.augment.RandomShift", {}, "pixels", NUMBERS),
-    ("headframe.features.augment.TokenDropout", {}, "share", SHARES),
+    ("headframe.examples.augment.RandomShift", {}, "pixels", NUMBERS),
+    ("headframe.examples.augment.TokenDropout", {}, "share", SHARES),
     ("headframe.features.windows.Windows", {}, "lookback", NUMBERS),
     ("headframe.features.tabular.Tabular", {}, "max_values", NUMBERS),
     ("headframe.features.tfidf.Tfidf", {"analyzer": "word"}, "ngrams", [[1], [0, 1], [1, 2], [1, 2, 3]]),
     ("headframe.features.tokens.Tokens", {"unit": "word", "length": 3}, "vocabulary", [2, 3, 4]),
     ("headframe.models.ensembles.Stacking", {}, "strength", [-1, 0, 0.1]),
-    ("headframe.tasks.classification.Classification", {}, "label_smoothing", SHARES[:-2]),
+    ("headframe.methods.supervised.Supervised", LEARNING, "label_smoothing", SHARES[:-2]),
     ("headframe.tasks.classification.Classification", {}, "primary_metric", ["accuracy", "brier"]),
     ("headframe.tasks.forecasting.Forecasting", {}, "horizon", NUMBERS),
     ("headframe.training.launchers.local.Local", {}, "minutes", [-1, 0, 0.5, None]),
@@ -191,12 +193,12 @@ def test_every_shipped_component_keeps_its_own_ranges(file: Path) -> None:
         own = [(key, value)] if "_target_" in value else []
         return [*own, *(one for name, inner in value.items() for one in nodes(name, inner))]
 
-    parts = {"task": (TaskConfig,), "model": (ModelConfig, EnsembleConfig), "features": (Component,)}
+    parts = {"task": (TaskConfig,), "method": (MethodConfig,), "model": (ModelConfig, EnsembleConfig)}
     schema = {"defaults"}
     for part in parts.get(file.parent.name, (Component,)):
         schema |= {field.alias or name for name, field in part.model_fields.items()}
     for key, node in nodes(file.parent.name, OmegaConf.to_container(OmegaConf.load(file))):
-        augments = {"takes"} if node["_target_"].startswith("headframe.features.augment.") else set()
+        augments = {"takes"} if node["_target_"].startswith("headframe.examples.augment.") else set()
         check_arguments(key, node, SOURCE, schema | augments)
         assert missing_arguments(key, node, SOURCE) == []
 
@@ -253,7 +255,7 @@ def test_what_training_passes_is_not_asked_for() -> None:
         ("baseline.model", "headframe.models.forecast.ChannelLinear", []),
         ("model", "sklearn.ensemble.VotingClassifier", ["model.estimators"]),
         ("features.encoder", "headframe.features.windows.Windows", ["features.encoder.lookback"]),
-        ("features.augment.shift", "headframe.features.augment.RandomShift", ["features.augment.shift.pixels"]),
+        ("features.augment.shift", "headframe.examples.augment.RandomShift", ["features.augment.shift.pixels"]),
     ):
         assert missing_arguments(key, {"_target_": target}, SOURCE) == missing
 

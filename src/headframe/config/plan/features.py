@@ -11,7 +11,7 @@ from headframe.digests import Record
 class AugmentConfig(Component):
     """A random change of training inputs."""
 
-    expects: ClassVar[tuple[str, ...]] = ("headframe.features.augment.Augmentation",)
+    expects: ClassVar[tuple[str, ...]] = ("headframe.examples.augment.Augmentation",)
     takes: Distinct[Name] = Field(default=(), json_schema_extra=DECLARED)  # kinds of input that it changes; none: any
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from headframe.config.plan.component import Name
 from headframe.config.plan.data import TrainingDataConfig
 from headframe.config.plan.features import FeaturesConfig
 from headframe.config.plan.model import AnyModel
 from headframe.config.plan.task import TaskConfig
-from headframe.config.plan.trainer import OptimizerConfig, SchedulerConfig, TrainerConfig
+from headframe.config.plan.trainer import MethodConfig, OptimizerConfig, PhaseConfig, SchedulerConfig, TrainerConfig
 from headframe.digests import Record
 
 
@@ -18,9 +19,11 @@ class LearnerConfig(Record):
     seed: int = Field(ge=0, lt=2**31)
     model: AnyModel
     features: FeaturesConfig
+    method: MethodConfig
     optimizer: OptimizerConfig
     scheduler: SchedulerConfig
     trainer: TrainerConfig
+    phases: dict[Name, PhaseConfig] = {}  # of a network's training, in this order; none: a single one
     bootstrap: bool = False  # draws its training rows with replacement
 
 

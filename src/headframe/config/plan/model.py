@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from headframe.config.plan.component import DECLARED, Component, Distinct, Name
 from headframe.config.plan.features import FeaturesConfig
-from headframe.config.plan.trainer import OptimizerConfig, SchedulerConfig, TrainerConfig
+from headframe.config.plan.trainer import MethodConfig, OptimizerConfig, PhaseConfig, SchedulerConfig, TrainerChanges
 from headframe.digests import Record
 
 
@@ -20,9 +20,13 @@ class ModelConfig(Component):
         "torch.nn.modules.module.Module",
         "sklearn.base.ClassifierMixin",
         "sklearn.base.RegressorMixin",
+        "sklearn.base.ClusterMixin",
+        "sklearn.base.OutlierMixin",
+        "headframe.miners.base.Miner",
     )
     tasks: Distinct[Name] = Field(default=(), json_schema_extra=DECLARED)  # kinds of task that it learns
     takes: Distinct[Name] = Field(default=(), json_schema_extra=DECLARED)  # kinds of input that it takes
+    parts: Distinct[Name] = Field(default=(), json_schema_extra=DECLARED)  # its parts that methods train by name
     continues_inputs: bool = Field(default=False, json_schema_extra=DECLARED)  # predicts the very columns that it reads
 
 
@@ -56,15 +60,11 @@ class MemberConfig(Record):
 
     model: AnyModel
     features: FeaturesConfig | None = None
+    method: MethodConfig | None = None
     optimizer: OptimizerConfig | None = None
     scheduler: SchedulerConfig | None = None
-    trainer: dict[str, Any] = {}  # keys of `trainer` that differ
-
-    @field_validator("trainer")
-    @classmethod
-    def _is_part_of_a_trainer(cls, changes: dict[str, Any]) -> dict[str, Any]:
-        TrainerConfig.model_validate({"max_epochs": 1, "batch_size": 1, **changes})  # the two that have no default
-        return changes
+    trainer: TrainerChanges = {}
+    phases: dict[Name, PhaseConfig] | None = None
 
 
 EnsembleConfig.model_rebuild()

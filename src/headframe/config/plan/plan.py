@@ -13,7 +13,14 @@ from headframe.config.plan.model import AnyModel, MemberConfig
 from headframe.config.plan.promotion import PromotionConfig, TeamConfig
 from headframe.config.plan.serving import ServingConfig, TrackingConfig
 from headframe.config.plan.task import TaskConfig
-from headframe.config.plan.trainer import LauncherConfig, OptimizerConfig, SchedulerConfig, TrainerConfig
+from headframe.config.plan.trainer import (
+    LauncherConfig,
+    MethodConfig,
+    OptimizerConfig,
+    PhaseConfig,
+    SchedulerConfig,
+    TrainerConfig,
+)
 from headframe.digests import Record, digest
 
 
@@ -29,9 +36,11 @@ class VersionPlan(Record):
     features: FeaturesConfig
     task: TaskConfig
     model: AnyModel
+    method: MethodConfig
     optimizer: OptimizerConfig
     scheduler: SchedulerConfig
     trainer: TrainerConfig
+    phases: dict[Name, PhaseConfig] = {}  # of a network's training, one after the other; none: a single one
     baseline: MemberConfig | None = None  # what the model is compared with on the same rows
     evaluation: EvaluationConfig
 

@@ -1,10 +1,10 @@
 """The parts of a plan that say how a network is trained, and where."""
 
-from typing import ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from headframe.config.plan.component import Component
+from headframe.config.plan.component import DECLARED, Component, Distinct, Name
 from headframe.digests import Record
 
 
@@ -12,6 +12,14 @@ class OptimizerConfig(Component):
     """How weights follow their gradients."""
 
     expects: ClassVar[tuple[str, ...]] = ("torch.optim.optimizer.Optimizer",)
+
+
+class MethodConfig(Component):
+    """How a network learns its task, and how what it computes becomes predictions."""
+
+    expects: ClassVar[tuple[str, ...]] = ("headframe.methods.base.Method",)
+    tasks: Distinct[Name] = Field(default=(), json_schema_extra=DECLARED)  # kinds of task that it learns
+    parts: Distinct[Name] = Field(default=(), json_schema_extra=DECLARED)  # parts that a network must have for it
 
 
 class SchedulerConfig(Component):
@@ -55,3 +63,22 @@ class TrainerConfig(Record):
         if self.accelerator == "cpu" and self.precision == "16-mixed":
             raise ValueError("precision 16-mixed needs a GPU, but accelerator is cpu; take 32-true or bf16-mixed")
         return self
+
+
+def _check_changes(changes: dict[str, Any]) -> dict[str, Any]:
+    TrainerConfig.model_validate({"max_epochs": 1, "batch_size": 1, **changes})  # the two that have no default
+    return changes
+
+
+TrainerChanges = Annotated[dict[str, Any], AfterValidator(_check_changes)]
+"""Keys of `trainer` that differ."""
+
+
+class PhaseConfig(Record):
+    """A part of a network's training: what differs in it from the plan's own settings."""
+
+    method: MethodConfig | None = None
+    optimizer: OptimizerConfig | None = None
+    scheduler: SchedulerConfig | None = None
+    trainer: TrainerChanges = {}
+    trains: Distinct[Name] = ()  # parts of the network, as its file declares them, whose weights change; none: all

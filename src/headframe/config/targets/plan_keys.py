@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from headframe.config.plan.model import EnsembleConfig, MemberConfig, ModelConfig
 from headframe.config.plan.plan import Plan
-from headframe.config.plan.trainer import TrainerConfig
+from headframe.config.plan.trainer import PhaseConfig, TrainerConfig
 from headframe.config.targets.signature import settings_of
 
 
@@ -44,8 +44,8 @@ def schema_at(path: Sequence[str], tree: Any) -> type[BaseModel] | None:
     node: Any = tree
     for part in path:
         schema = _class_of(annotation, node)
-        if schema is MemberConfig and part == "trainer":
-            annotation = TrainerConfig  # a member lists only what differs
+        if schema in (MemberConfig, PhaseConfig) and part == "trainer":
+            annotation = TrainerConfig  # they list only what differs
         elif schema is not None:
             names = {field.alias or name: field.annotation for name, field in schema.model_fields.items()}
             annotation = names.get(part)

@@ -45,6 +45,7 @@ ODD = {"odd": True}
 PASSED: dict[str, tuple[int, tuple[str, ...]]] = {
     "optimizer": (1, ()),  # the weights
     "scheduler": (1, ("total_steps", "steps_per_epoch")),  # besides the optimiser
+    "method": (2, ()),  # the network and the task
     "model": (2, ()),  # the shapes of inputs and outputs, where it is a network and not an estimator or an ensemble
 }
 """What training passes to components of these places: how many arguments by position, and which by name."""

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from headframe.features.augment import GaussianNoise, RandomAffine, RandomShift, TokenDropout
+from headframe.examples.augment import GaussianNoise, RandomAffine, RandomShift, TokenDropout
 
 
 def generator(seed: int = 3) -> torch.Generator:
@@ -13,7 +13,7 @@ def generator(seed: int = 3) -> torch.Generator:
 @pytest.mark.parametrize("fill", ["edge", "least"])
 def test_each_image_is_moved_by_its_own_step(fill: str) -> None:
     x = torch.rand(40, 2, 6, 5)
-    moved = RandomShift(2, fill)(x, generator())  # type: ignore[arg-type]
+    moved = RandomShift(2, fill).change(x, generator())  # type: ignore[arg-type]
     steps = torch.randint(-2, 3, (2, 40, 1), generator=generator()).flatten(1)
     assert len({tuple(step) for step in steps.T.tolist()}) > 10
     for image, result, (down, right) in zip(x, moved, steps.T.tolist(), strict=True):
@@ -30,7 +30,7 @@ def test_each_image_is_moved_by_its_own_step(fill: str) -> None:
 def test_tokens_are_replaced_at_the_given_share_and_padding_stays() -> None:
     x = torch.randint(2, 50, (200, 30))
     x[:, 20:] = 0
-    thinned = TokenDropout(0.2)(x, generator())
+    thinned = TokenDropout(0.2).change(x, generator())
     assert (thinned[:, 20:] == 0).all()
     replaced = thinned[:, :20] == 1
     assert 0.17 < replaced.float().mean() < 0.23
@@ -39,7 +39,7 @@ def test_tokens_are_replaced_at_the_given_share_and_padding_stays() -> None:
 
 
 def test_noise_has_the_given_deviation() -> None:
-    noise = GaussianNoise(0.1)(torch.zeros(100, 50), generator())
+    noise = GaussianNoise(0.1).change(torch.zeros(100, 50), generator())
     assert noise.std().item() == pytest.approx(0.1, rel=0.05)
 
 
@@ -51,21 +51,21 @@ def test_the_generator_alone_decides(change: RandomShift | RandomAffine | TokenD
         else torch.ones(8, 4).long() * 5
     )
     before, state = x.clone(), torch.get_rng_state()
-    first, second = change(x, generator()), change(x, generator())
+    first, second = change.change(x, generator()), change.change(x, generator())
     assert torch.equal(first, second)
-    assert not torch.equal(first, change(x, generator(4)))
+    assert not torch.equal(first, change.change(x, generator(4)))
     assert torch.equal(x, before)
     assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_an_affine_change_of_nothing_changes_nothing() -> None:
     x = torch.rand(5, 2, 9, 7)
-    torch.testing.assert_close(RandomAffine(0, 0, 0)(x, generator()), x)
+    torch.testing.assert_close(RandomAffine(0, 0, 0).change(x, generator()), x)
 
 
 def test_an_affine_move_is_the_one_a_plain_loop_interpolates() -> None:
     x = torch.rand(6, 1, 7, 7)
-    moved = RandomAffine(0, 0, 1.5)(x, generator())
+    moved = RandomAffine(0, 0, 1.5).change(x, generator())
     drawn = 2 * torch.rand(4, 6, generator=generator()) - 1
     least = x.min().item()
     for image in range(6):
@@ -85,7 +85,7 @@ def test_an_affine_move_is_the_one_a_plain_loop_interpolates() -> None:
 def test_an_affine_turn_is_one_turn() -> None:
     x = torch.zeros(64, 1, 21, 21)
     x[:, :, 10, 2:19] = 1  # a level bar
-    turned = RandomAffine(30, 0, 0)(x, generator())
+    turned = RandomAffine(30, 0, 0).change(x, generator())
     angles = 2 * torch.rand(4, 64, generator=generator())[0] - 1
     rows = torch.arange(21.0) - 10
     for image, share in zip(turned[:, 0], angles.tolist(), strict=True):

@@ -1,26 +1,41 @@
-"""Random augmentations of training inputs; all noise comes from the given generator."""
+"""Random augmentations of training examples; all noise comes from the given generator."""
 
 import math
 from abc import ABC, abstractmethod
-from typing import Literal
+from typing import Literal, final
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+from typing_extensions import override
 
 from headframe.config.ranges import Count, NotNegative, Share
+from headframe.examples.batches import Batch
 from headframe.features.tokens import PADDING, UNKNOWN
 
 
 class Augmentation(ABC):
-    """A random change of training inputs."""
+    """A random change of training examples: of their inputs, and of targets that move along, such as masks."""
 
     @abstractmethod
-    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
+    def __call__(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """Return changed examples in tensors of the same shapes, drawn from the generator alone."""
+
+
+class InputAugmentation(Augmentation, ABC):
+    """A random change of inputs that leaves all targets as they are."""
+
+    @final
+    @override
+    def __call__(self, batch: Batch, generator: torch.Generator) -> Batch:
+        return batch._replace(inputs=self.change(batch.inputs, generator))
+
+    @abstractmethod
+    def change(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Return changed inputs (batch, ...) of the same shape, drawn from the generator alone."""
 
 
-class RandomShift(Augmentation):
+class RandomShift(InputAugmentation):
     """Shifts each image by a random whole number of pixels, up to `pixels` in both directions.
 
     Args:
@@ -35,7 +50,8 @@ class RandomShift(Augmentation):
         self.pixels = pixels
         self.fill = fill
 
-    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
+    @override
+    def change(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Shift images (batch, channels, height, width)."""
         batch, _, height, width = x.shape
         low, high = -self.pixels, self.pixels + 1
@@ -51,7 +67,7 @@ class RandomShift(Augmentation):
         return torch.where(inside, moved, x.amin((2, 3), keepdim=True))
 
 
-class TokenDropout(Augmentation):
+class TokenDropout(InputAugmentation):
     """Replaces a share of the tokens, on average, by "unknown", so that no single word decides; padding stays."""
 
     def __init__(self, share: Share) -> None:
@@ -59,13 +75,14 @@ class TokenDropout(Augmentation):
             raise ValueError(f"share lies in [0, 1), not {share}")
         self.share = share
 
-    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
+    @override
+    def change(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Replace ids of (batch, length)."""
         drawn = torch.rand(x.shape, generator=generator, device=generator.device).to(x.device)
         return torch.where((drawn < self.share) & (x != PADDING), UNKNOWN, x)
 
 
-class GaussianNoise(Augmentation):
+class GaussianNoise(InputAugmentation):
     """Adds normal noise to standardised numbers; `deviation` is in deviations of the training rows."""
 
     def __init__(self, deviation: NotNegative) -> None:
@@ -73,13 +90,14 @@ class GaussianNoise(Augmentation):
             raise ValueError(f"deviation is not negative, but it is {deviation}")
         self.deviation = deviation
 
-    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
+    @override
+    def change(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Add noise to inputs of any shape (batch, ...)."""
         noise = torch.randn(x.shape, generator=generator, device=generator.device, dtype=x.dtype)
         return x + self.deviation * noise.to(x.device)
 
 
-class RandomAffine(Augmentation):
+class RandomAffine(InputAugmentation):
     """Rotates, scales and shifts each image by random amounts.
 
     Bilinear; what appears at the edges is the darkest value of the batch, the background where a bright figure stands
@@ -99,7 +117,8 @@ class RandomAffine(Augmentation):
         self.scale = scale
         self.pixels = pixels
 
-    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
+    @override
+    def change(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Transform images (batch, channels, height, width)."""
         height, width = x.shape[-2:]
         drawn = 2 * torch.rand(4, len(x), generator=generator, device=generator.device).to(x.device) - 1

@@ -1,0 +1,1 @@
+"""How networks learn, and how what they compute becomes predictions."""

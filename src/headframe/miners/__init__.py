@@ -1,0 +1,1 @@
+"""Estimators with scikit-learn's interface, and how what they give becomes predictions."""
