@@ -5,6 +5,8 @@ import os
 import random
 import resource
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +27,7 @@ from headframe.prediction.predictor import Predictor
 from headframe.registry.versions import ModelVersion
 from headframe.serving import app, connections
 from headframe.serving.app import make_app
-from headframe.serving.limits import request_bytes, require_threads
+from headframe.serving.limits import prepare_threads, request_bytes
 from headframe.serving.server import _listen
 from headframe.serving.workers import BoundedServer
 
@@ -268,7 +270,16 @@ def test_the_bytes_of_a_request_follow_from_its_rows_and_columns(digits: Scorer)
 
 def test_more_threads_than_cores_are_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"serving\.threads is 1000, but this machine has"):
-        require_threads(1000)
+        prepare_threads(1000)
+
+
+def test_threads_that_wait_for_each_other_leave_their_cores_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a new process: OpenMP reads its settings when torch is imported, and shows them on request."""
+    monkeypatch.setenv("OMP_DISPLAY_ENV", "TRUE")
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    program = "from headframe.serving.limits import prepare_threads; prepare_threads(1); import torch"
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "OMP_WAIT_POLICY = 'PASSIVE'" in shown.stderr
 
 
 def test_malformed_requests_are_no_fault_of_ours(digits: Scorer) -> None:

@@ -47,10 +47,10 @@ def predict_to_file(model: str, source: str, target: Path, *, plan: Plan, root: 
             for than there are cores.
         DataError: the rows are not what the model takes.
     """
-    from headframe.serving.limits import require_threads  # noqa: PLC0415 - imports pyarrow
+    from headframe.serving.limits import prepare_threads  # noqa: PLC0415 - imports pyarrow
 
     require_place(target, source, root)
-    require_threads(plan.serving.threads)
+    prepare_threads(plan.serving.threads)
     version, predictor = open_served_version(model, plan, uri, root)
     from headframe.prediction.threads import limited_threads  # noqa: PLC0415 - imports torch
 

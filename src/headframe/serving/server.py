@@ -36,9 +36,9 @@ def serve(
         HeadframeError: as `open_served_version`; or the port is taken, or the host is not this machine's.
         ConfigurationError: the port cannot be one, or more threads are asked for than there are cores.
     """
-    from headframe.serving.limits import require_threads, small_bytes  # noqa: PLC0415 - imports pyarrow
+    from headframe.serving.limits import prepare_threads, small_bytes  # noqa: PLC0415 - imports pyarrow
 
-    require_threads(plan.serving.threads)
+    prepare_threads(plan.serving.threads)
     with _listen(host, port) as listening:
         version, predictor = open_served_version(model, plan, uri, root)
         # These import starlette and uvicorn, for which errors need not wait.
