@@ -425,7 +425,8 @@ class Mutants:
         os.close(writing)
         began = time.monotonic()
         while (ended := os.waitpid(child, os.WNOHANG))[0] == 0:
-            if time.monotonic() - began > allowed:
+            busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))  # a child that waits for others does not hang
+            if time.monotonic() - began > allowed * busy:
                 for process in [*psutil.Process(child).children(recursive=True), psutil.Process(child)]:
                     process.send_signal(signal.SIGKILL)
                 os.waitpid(child, 0)

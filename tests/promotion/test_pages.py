@@ -15,6 +15,7 @@ from mlflow import MlflowClient
 from team_project import MINIMUM, TeamProject
 
 from headframe.cli.main import main
+from headframe.config.load import load_plan
 from headframe.config.plan.plan import Plan
 from headframe.config.project import Project
 from headframe.errors import ConfigurationError, Refused
@@ -24,9 +25,17 @@ from headframe.promotion.promote import promote
 from headframe.promotion.rollback import rollback
 from headframe.promotion.run_gates import run_gates
 from headframe.promotion.service import PromotionService
-from headframe.promotion.views.leaderboard import leaderboard
+from headframe.promotion.views.leaderboard import _ranks, leaderboard
 from headframe.promotion.views.model_card import model_card
-from headframe.promotion.views.overview import Overview, VersionSummary, _group_of, overview, read_version
+from headframe.promotion.views.overview import (
+    ComparableVersions,
+    Overview,
+    VersionRecord,
+    VersionSummary,
+    _group_of,
+    overview,
+    read_version,
+)
 from headframe.promotion.views.version_details import version_details
 from headframe.records import Interval
 from headframe.registry.listing import get_version, model_names
@@ -238,6 +247,36 @@ def test_the_card_names_the_slices_that_only_a_gate_looked_at(team: TeamProject)
     text = model_card(team.version(4), service, ".md")
     assert f"The evaluation measured no slices; the slices gate found: {found}. Name columns" in text
     assert "No slices were measured" not in text
+
+
+def test_settings_that_only_some_kinds_have_are_shown_with_those(repository: Project):
+    chosen = {1: ["model=mlp", "model.hidden=[8]"], 2: ["model=mlp", "model.hidden=[9]"], 3: ["model=cnn"]}
+    known = {
+        number: VersionRecord(None, "", None, load_plan(["dataset=digits", *given], repository).version, None)  # type: ignore[arg-type]
+        for number, given in chosen.items()
+    }
+    listed = [
+        VersionSummary(
+            version=number, state="candidate", registered="", configuration=str(number), kind=given[0],
+            value=Interval(value=number / 4, low=None, high=None),
+        )
+        for number, given in chosen.items()
+    ]  # fmt: skip
+    group = ComparableVersions(
+        dataset="digits",
+        table="t",
+        split="s",
+        rows=1,
+        primary_metric="accuracy",
+        higher_is_better=True,
+        versions=listed,
+    )
+    ranks = _ranks(group, known, None, [])
+    assert [rank.versions for rank in ranks] == [(3,), (2,), (1,)]
+    settings = [rank.settings for rank in ranks]
+    assert "model.widths" in settings[0]
+    assert [each.get("model.hidden") for each in settings] == [None, "[9]", "[8]"]
+    assert not any("model._target_" in each for each in settings), "the kind says so"
 
 
 def test_the_leaderboard_puts_seeds_together_and_never_compares_other_rows(team: TeamProject):
