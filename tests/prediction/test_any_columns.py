@@ -35,7 +35,7 @@ from headframe.serving.batch import write_predicted_rows
 from headframe.serving.smoke_request import _difference, request_content, send_request
 from headframe.tasks.base import Task
 from headframe.tasks.statistics import mean
-from headframe.training.outcome import write_outcome
+from headframe.training import outcome
 
 TRUE = pa.list_(pa.struct([("x", pa.int64()), ("y", pa.int64())]))
 FOUND = pa.list_(pa.struct([("x", pa.int64()), ("y", pa.int64()), ("score", pa.float64())]))
@@ -231,7 +231,7 @@ def trained(folder: Path) -> tuple[PreparedData, pa.Table]:
     splits = np.array(["train"] * 8 + ["validation"] * 12 + ["test"] * 20)
     dataset: Any = SimpleNamespace(inputs=("image",), target_columns=("places",), repeats=True)
     prepared = PreparedData(dataset, rows(), splits, made.task, SimpleNamespace())
-    write_outcome(folder, prepared, made, made, [])
+    outcome.write_outcome(folder, prepared, made, made, [])
     return prepared, pq.read_table(folder / "predictions.parquet")
 
 
@@ -242,6 +242,15 @@ def test_the_file_of_predictions_has_truth_and_prediction_in_order(tmp_path: Pat
     assert found["places"].to_pylist() == prepared.rows["places"].to_pylist()[8:]
     probe, kept = (pq.read_table(tmp_path / "trained" / f"{name}.parquet") for name in ("probe", "probe_predictions"))
     assert compare_answers(kept, predictor().predictions(probe)).within(0.0)
+
+
+def test_predictions_are_written_in_a_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    _, whole = trained(tmp_path / "whole")
+    monkeypatch.setattr(outcome, "GROUP_BYTES", 1)
+    _, found = trained(tmp_path / "parts")
+    assert pq.read_metadata(tmp_path / "whole" / "predictions.parquet").num_row_groups == 1
+    assert pq.read_metadata(tmp_path / "parts" / "predictions.parquet").num_row_groups == 2
+    assert found.equals(whole)
 
 
 def test_metrics_compare_rows_by_every_column_of_the_truth(tmp_path: Path):

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 from typing_extensions import override
 
@@ -114,7 +113,7 @@ class Predictor(ABC):
     @final
     def predictions(self, rows: pa.Table, starts: np.ndarray | None = None) -> pa.Table:
         """Return the prediction columns of the task, one row an example; see `batches`."""
-        return pa.concat_tables([self.prediction_schema.empty_table(), *self.batches(rows, starts)])
+        return pa.concat_tables([*self.batches(rows, starts)] or [self.prediction_schema.empty_table()])
 
     @final
     def batches(self, rows: pa.Table, starts: np.ndarray | None = None) -> Iterator[pa.Table]:
@@ -247,7 +246,7 @@ class SinglePredictor(Predictor):
                 f"the model predicts {found.num_rows} rows of {_described(found.schema)} for {rows}, but task "
                 f"{self.task.kind} has {_described(expected)}; correct the task or what decodes the model's outputs"
             )
-        if not all(_all_finite(column.combine_chunks()) for column in found.columns):
+        if not all(_all_finite(chunk) for column in found.columns for chunk in column.chunks):
             raise DataError(
                 f"the model predicts NaN or infinity for {rows}; if they hold "
                 "no numbers far from all that it was trained on, train it again"
@@ -265,7 +264,7 @@ def _all_finite(column: pa.Array) -> bool:
     if isinstance(column, pa.ExtensionArray):
         return _all_finite(column.storage)
     if pa.types.is_floating(kind):
-        return bool(pc.all(pc.is_finite(column), min_count=0).as_py())
+        return bool(np.isfinite(column.drop_null() if column.null_count else column).all())
     if not pa.types.is_nested(kind):
         return True
     inner = column.flatten()  # of a list its elements, of a struct its fields

@@ -65,9 +65,8 @@ def smoke_test(
     if status != OK:
         msg = f"{version.model} version {number} responded to its own test row with HTTP {status}: {response}"
         raise HeadframeError(msg)
-    row_id = pq.read_table(folder / PREDICTIONS, columns=["row_id"], filters=[("split", "=", "test")])["row_id"][
-        0
-    ].as_py()
+    tested = pq.read_table(folder / PREDICTIONS, columns=["row_id"], filters=[("split", "=", "test")])
+    row_id = tested["row_id"][0].as_py()
     if difference:
         raise HeadframeError(
             f"{version.model} version {number} responds differently for row {row_id} than when it was evaluated: "

@@ -2,7 +2,9 @@
 
 import io
 import json
+import os
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from headframe.prediction.predictor import Predictor
 from headframe.training.state import Epoch
 
 GROUP_BYTES = 2**26
-"""From so many bytes on, predictions that wait are written as a row group."""
+"""Predictions of so many bytes are written as a row group."""
 
 
 def predicted(predictor: Predictor, prepared: PreparedData, indices: np.ndarray) -> Iterator[pa.Table]:
@@ -38,19 +40,14 @@ def write_outcome(
         served: the model on a CPU; its predictions for the probe, the first raw test rows, identify a copy of it.
         history: empty where nothing is trained in epochs.
     """
-    writer: pq.ParquetWriter | None = None
-    waiting: list[pa.Table] = []
-    with atomic_file(folder / PREDICTIONS) as fresh:
-        for table in _with_truth(prepared, predictor):
-            writer = writer or pq.ParquetWriter(fresh, table.schema, compression="zstd")
-            waiting.append(table)
-            if sum(each.nbytes for each in waiting) >= GROUP_BYTES:
-                writer.write_table(pa.concat_tables(waiting).combine_chunks())
-                waiting.clear()
-        assert writer is not None  # noqa: S101 - no split is empty
-        if waiting:
-            writer.write_table(pa.concat_tables(waiting).combine_chunks())
-        writer.close()
+    groups = _row_groups(_with_truth(prepared, predictor))
+    first = next(groups)
+    with atomic_file(folder / PREDICTIONS) as fresh, fresh.open("wb") as stream:
+        with pq.ParquetWriter(stream, first.schema, compression="zstd") as writer:
+            for table in chain([first], groups):
+                writer.write_table(table)
+        stream.flush()
+        os.fsync(stream.fileno())
     probe = prepared.probe(predictor.lookback)
     _write_table(folder / PROBE, probe)
     _write_table(folder / PROBE_PREDICTIONS, served.predictions(probe).combine_chunks())
@@ -65,11 +62,23 @@ def _with_truth(prepared: PreparedData, predictor: Predictor) -> Iterator[pa.Tab
     for columns in predicted(predictor, prepared, indices):
         part = slice(start, start + columns.num_rows)
         truth = prepared.task.truth(prepared.targets(indices[part], lookback))
-        table = pa.table({"row_id": ids[part], "split": pa.array(splits[part], pa.string())})
-        for field, column in zip([*truth.schema, *columns.schema], [*truth.columns, *columns.columns], strict=True):
-            table = table.append_column(field, column)
-        yield table
+        yield pa.table(
+            [ids[part], pa.array(splits[part], pa.string()), *truth.columns, *columns.columns],
+            names=["row_id", "split", *truth.column_names, *columns.column_names],
+        )
         start = part.stop
+
+
+def _row_groups(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Join tables until they have `GROUP_BYTES`."""
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        if sum(each.nbytes for each in waiting) >= GROUP_BYTES:
+            yield pa.concat_tables(waiting).combine_chunks()
+            waiting.clear()
+    if waiting:
+        yield pa.concat_tables(waiting).combine_chunks()
 
 
 def _write_table(path: Path, table: pa.Table) -> None:
