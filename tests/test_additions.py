@@ -33,7 +33,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import torch
 from matplotlib.figure import Figure
 
 from headframe.tasks.dense import DenseTask
@@ -55,6 +54,7 @@ class Quantiles(DenseTask):
     """Three quantiles of one number, thousandths of the target's unit while training."""
 
     kind = "regression"
+    estimators = "headframe.miners.regressor.RegressorModel"
     primary_metric = "pinball"
     higher_is_better = False
 
@@ -74,11 +74,6 @@ class Quantiles(DenseTask):
     @property
     def outputs(self):
         return (len(LEVELS),)
-
-    def loss(self, outputs, target):
-        levels = torch.tensor(LEVELS, device=outputs.device)
-        wrong = target - outputs.float()
-        return torch.maximum(levels * wrong, (levels - 1) * wrong).mean()
 
     def scores(self, outputs):
         return outputs.astype(np.float64) * self.scale + self.middle_
@@ -119,6 +114,31 @@ scale: 100.0 # of the target while training
 """
 
 
+PINBALL = '''
+"""How a network learns quantiles."""
+
+import torch
+
+from headframe.methods.supervised import Supervised
+from mine.quantiles import LEVELS
+
+
+class Pinball(Supervised):
+    """Lowers the pinball loss of all levels."""
+
+    def loss(self, outputs, target):
+        """Compute the mean over a batch."""
+        levels = torch.tensor(LEVELS, device=outputs.device)
+        wrong = target - outputs.float()
+        return torch.maximum(levels * wrong, (levels - 1) * wrong).mean()
+'''
+PINBALL_YAML = """
+# Pinball loss of quantiles.
+_target_: mine.pinball.Pinball
+tasks: [regression]
+"""
+
+
 def files(root: Path, *folders: str) -> dict[str, str]:
     """The digest of every file that somebody wrote in some folders; byte code is Python's own."""
     found = (path for folder in folders for path in (root / folder).rglob("*") if path.is_file())
@@ -141,9 +161,9 @@ def test_a_network_a_data_set_and_a_task_are_files_and_nothing_else(forked_runs:
     (root / "flowers.csv").write_text("length,colour,kind\n" + "\n".join(rows) + "\n")
 
     _, listed, _ = forked_runs.printed(project, "list", "--json")
-    assert all(f'"{name}"' in listed for name in ("wide", "flowers", "worst_class"))
+    assert all(f'"{name}"' in listed for name in ("wide", "flowers", "worst_class", "margin"))
     document, _ = forked_runs.headframe(
-        project, "train", "dataset=flowers", "features=tabular", "model=wide", "task=worst_class",
+        project, "train", "dataset=flowers", "features=tabular", "model=wide", "task=worst_class", "method=margin",
         "trainer.max_epochs=12", "trainer.batch_size=16",
     )  # fmt: skip
     evaluated = document["evaluated"]
@@ -164,6 +184,8 @@ def quantiles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[s
         "src/mine/__init__.py": "",
         "src/mine/quantiles.py": QUANTILES,
         "conf/task/quantiles.yaml": QUANTILES_YAML,
+        "src/mine/pinball.py": PINBALL,
+        "conf/method/pinball.yaml": PINBALL_YAML,
     }
     for name, text in added.items():
         (project.root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -173,7 +195,7 @@ def quantiles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[s
     done = subprocess.run(
         [
             sys.executable, "-m", "headframe", "run", "--json", "dataset=diabetes",
-            "features=tabular", "task=quantiles", "model=mlp", "baseline=ridge", "model.hidden=[16]",
+            "features=tabular", "task=quantiles", "method=pinball", "model=mlp", "baseline=ridge", "model.hidden=[16]",
             "optimizer.lr=0.01", "trainer.max_epochs=4", "evaluation.resamples=100",
             "~promotion.gates.validation",  # 58 rows do not tell four epochs from Ridge
         ],
