@@ -123,12 +123,12 @@ class RecurrentNet(nn.Module):
         Two one-way cells are several times faster than packed sequences and compute the same: padding at the end cannot
         reach a real step, neither forwards nor in a text that is reversed within its own length.
         """
-        reversal = _reversal(real)
+        reversal = _reversal(real) if self._bidirectional else None
         for layer, cells in enumerate(self.onward_cells):
             if layer:
                 steps = self.dropout(steps)
             states = cells(steps)[0]
-            if self._bidirectional:
+            if reversal is not None:
                 back = self.backward_cells[layer](_reorder(steps, reversal))[0]
                 states = torch.cat([states, _reorder(back, reversal)], dim=2)
             steps = states

@@ -51,9 +51,7 @@ class NetworkModel:
 
     def __call__(self, inputs: Encoded) -> pa.Table:
         """Return the prediction columns of encoded examples."""
-        if (
-            self.method.network.training
-        ):  # else each layer would be set again, which takes as long as it computes for one row
+        if self.method.network.training:  # else each layer would be set again, which takes as long as one row
             self.method.network.eval()
         with torch.inference_mode():
             return self.method.predict(torch.from_numpy(np.ascontiguousarray(inputs)).to(self.device))
