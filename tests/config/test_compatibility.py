@@ -1,5 +1,6 @@
 """A plan whose parts do not fit each other is refused when it is loaded; one that is accepted can be trained."""
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from itertools import product
@@ -129,6 +130,31 @@ def check_model(learner: LearnerConfig, examples: Any, task: Any) -> None:
         assert method.predict(inputs).schema == task.prediction_schema
     for move in method.moves():
         assert all(loss.isfinite() for loss in method.losses(move, Batch(inputs, targets)).values())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["method.loss=huber"], "method.loss=huber is for values, but task classification predicts none; leave it at"),
+        (
+            ["experiment=etth1_linear", "method.label_smoothing=0.1"],
+            "method.label_smoothing=0.1 is for classes, but",
+        ),
+        (
+            ["experiment=etth1_linear", "method.loss=cross_entropy"],
+            "method.loss=cross_entropy is for classes, but",
+        ),
+        (["+phases.a.trains=[body]"], "phases.a.trains names 'body', which is no part that ConvNet declares"),
+        (["+phases.a.trainer.max_epoch=2"], "phases.a.trainer.max_epoch: the plan has no such key; did you mean"),
+        (
+            ["+method.parts=[decoder]"],
+            "method Supervised trains the decoder of a network, which ConvNet does not",
+        ),
+    ],
+)
+def test_a_method_that_does_not_fit_is_refused_when_loaded(overrides: list[str], sentence: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(sentence)):
+        load_plan(overrides, REPOSITORY)
 
 
 @pytest.mark.parametrize("dataset", REPOSITORY.choices("dataset"))

@@ -156,6 +156,7 @@ class _Fit:
                 if fault:
                     best = self._suggest("method", MethodConfig, lambda each: not self._method_fault(each, model))
                     raise ConfigurationError((f"phase {name}: " if name else "") + fault + best)
+                self._check_method_settings(phase.method)
                 for part in trains:
                     if part not in model.parts:
                         msg = f"phases.{name}.trains names {part!r}, which is no part that {model.class_name} declares"
@@ -222,13 +223,17 @@ class _Fit:
         lacking = [part for part in method.parts if part not in model.parts]
         if lacking:
             return f"{what} trains the {lacking[0]} of a network, which {model.class_name} does not declare to have"
+        return ""
+
+    def _check_method_settings(self, method: MethodConfig) -> None:
+        """Refuse a setting that is for classes where values are predicted, or the reverse."""
         source = self.project.root / "src"
         of_classes = class_constant(self.task.target, "predicts_probabilities", source)
         foreign = class_constant(method.target, "for_values" if of_classes else "for_classes", source) or ()
         for key, value in method.arguments.items():
             if value in foreign or (key in foreign and value):
-                return f"method.{key}={value} is for {'values' if of_classes else 'classes'}, not for {self.task.kind}"
-        return ""
+                what = f"is for {'values' if of_classes else 'classes'}, but task {self.task.kind} predicts none"
+                raise ConfigurationError(f"method.{key}={value} {what}; leave it at its default")
 
     def references(self, component: Component, what: str) -> Iterator[tuple[str, Any]]:
         """Yield each value in the arguments of a component that names something of the data set, with its key."""
