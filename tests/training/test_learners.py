@@ -15,6 +15,7 @@ from headframe.config.plan.plan import Plan
 from headframe.datasets.table import Table
 from headframe.examples.encode import encode
 from headframe.examples.prepare import prepare
+from headframe.models.ensembles import Weighted
 from headframe.prediction.bundle import load_predictor
 
 
@@ -90,6 +91,21 @@ def test_a_member_trains_to_the_weights_it_reaches_alone(training_project):
     assert found.equals(pq.read_table(run.folder / "probe_predictions.parquet"))
 
 
+def test_a_combiner_is_fitted_to_validation_rows_and_to_no_other(training_project):
+    members = {"lines": ["model=logistic"], "tree": ["model=random_forest_classifier", "model.n_estimators=3"]}
+    plan = ensemble(training_project, members, target="Weighted")
+    run = training_project.train_once(plan, "serial")
+    tables = [pq.read_table(run.folder / "members" / name / "predictions.parquet") for name in members]
+    scores = np.stack([np.column_stack([each[f"score_{digit}"] for digit in range(10)]) for each in tables])
+    decides = np.equal(tables[0]["split"].to_pylist(), "validation")
+    by_hand = Weighted()
+    by_hand.fit(scores[:, decides], tables[0]["target"].to_numpy()[decides], probabilities=True)
+    whole = pq.read_table(run.folder / "predictions.parquet")
+    found = np.column_stack([whole[f"score_{digit}"] for digit in range(10)])
+    np.testing.assert_allclose(found, by_hand.combine(scores), atol=1e-7)
+    assert not np.allclose(found, scores.mean(axis=0), atol=1e-3), "else nothing was fitted"
+
+
 def test_an_ensemble_killed_in_a_member_keeps_the_finished_ones(training_project):
     plan = ensemble(training_project, {"net": ["model=mlp", "model.hidden=[8]"], "lines": ["model=linear"]})
     undisturbed = training_project.train_once(plan)
@@ -97,6 +113,7 @@ def test_an_ensemble_killed_in_a_member_keeps_the_finished_ones(training_project
     assert killed.code == -9, killed.stderr
     assert not (killed.folder / "result.json").exists()
     finished = (killed.folder / "members/lines/result.json").exists()
+    (killed.folder / ".history.json.half").write_text("of an attempt that was killed")
     resumed = training_project.train(plan, "killed-ensemble", "serial")  # in one process, to the same bytes
     assert resumed.code == 0, resumed.stderr
     if finished:  # else it may have ended since, before it noticed that its parent is gone
