@@ -15,7 +15,7 @@ from headframe.config.plan.plan import Plan
 from headframe.datasets.table import Table
 from headframe.examples.encode import encode
 from headframe.examples.prepare import prepare
-from headframe.models.ensembles import Weighted
+from headframe.models.ensembles import Stacking
 from headframe.prediction.bundle import load_predictor
 
 
@@ -93,12 +93,12 @@ def test_a_member_trains_to_the_weights_it_reaches_alone(training_project):
 
 def test_a_combiner_is_fitted_to_validation_rows_and_to_no_other(training_project):
     members = {"lines": ["model=logistic"], "tree": ["model=random_forest_classifier", "model.n_estimators=3"]}
-    plan = ensemble(training_project, members, target="Weighted")
+    plan = ensemble(training_project, members, target="Stacking")
     run = training_project.train_once(plan, "serial")
     tables = [pq.read_table(run.folder / "members" / name / "predictions.parquet") for name in members]
     scores = np.stack([np.column_stack([each[f"score_{digit}"] for digit in range(10)]) for each in tables])
     decides = np.equal(tables[0]["split"].to_pylist(), "validation")
-    by_hand = Weighted()
+    by_hand = Stacking()
     by_hand.fit(scores[:, decides], tables[0]["target"].to_numpy()[decides], probabilities=True)
     whole = pq.read_table(run.folder / "predictions.parquet")
     found = np.column_stack([whole[f"score_{digit}"] for digit in range(10)])
