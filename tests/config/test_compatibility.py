@@ -296,16 +296,17 @@ def test_a_suggested_choice_fits(group: str) -> None:
 
 def test_a_kind_of_the_projects_own_needs_nothing_but_its_files(project: Project) -> None:
     """A new kind of task on a new kind of input is declared in YAML; no list of kinds knows it."""
-    (project.conf / "task" / "anomaly.yaml").write_text(
-        "_target_: headframe.tasks.regression.Regression\nkind: anomaly\nexamples: session\n"
+    (project.conf / "task" / "surprise.yaml").write_text(
+        "_target_: headframe.tasks.regression.Regression\nkind: surprise\nexamples: session\n"
     )
     features = yaml.safe_load((project.conf / "features" / "tabular.yaml").read_text())
     features |= {"gives": "event", "examples": "session"}
     (project.conf / "features" / "sessions.yaml").write_text(yaml.safe_dump(features))
     (project.conf / "model" / "scorer.yaml").write_text(
-        "_target_: headframe.models.mlp.MLP\ntasks: [anomaly]\ntakes: [event]\n"
+        "_target_: headframe.models.mlp.MLP\ntasks: [surprise]\ntakes: [event]\n"
     )
-    own = ["dataset=diabetes", "dataset.tasks=[anomaly]", "task=anomaly", "features=sessions", "model=scorer"]
-    assert load_plan(own, project).task.kind == "anomaly"
+    own = ["dataset=diabetes", "dataset.tasks=[surprise]", "task=surprise", "features=sessions", "model=scorer"]
+    own.append("method.tasks=[surprise]")
+    assert load_plan(own, project).task.kind == "surprise"
     with pytest.raises(ConfigurationError, match="predicts from each session; choose features=sessions"):
         load_plan(last_of_each(*own, "features=tabular"), project)

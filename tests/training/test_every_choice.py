@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from given_overrides import last_of_each
-from shared import scores_of
 
 from headframe.config.load import load_plan
 from headframe.config.members import with_member
@@ -26,6 +25,7 @@ from headframe.datasets.readers.base import ReadBatch
 from headframe.datasets.schema import contract_schema
 from headframe.datasets.table_writer import write_table
 from headframe.digests import digest
+from headframe.prediction.answers import compare_answers
 from headframe.prediction.bundle import load_predictor
 
 REPOSITORY = Project(Path(__file__).resolve().parents[2])
@@ -56,6 +56,10 @@ MODELS = {
     "image": "cnn", "tabular": "mlp", "tokens": "gru", "sparse": "logistic", "series": "channel_linear",
 }  # fmt: skip
 """For each kind of input: a data set that has it, features that give it, and a model that takes it."""
+OF_TASK = {"anomaly": "autoencoder", "clustering": "clustering_autoencoder"}
+"""Models of tasks that learn from inputs alone."""
+GIVEN = {"anomaly": ["method=reconstruction", "task.positive=one"], "clustering": ["method=deep_clustering"]}
+"""What tasks are given besides, on rows with the label of `OWN`."""
 ROWS = 240
 QUICK = ("trainer.max_epochs=2", "trainer.batch_size=128", "trainer.accelerator=cpu")
 SHORT = ("dataset.split.train=600", "dataset.split.validation=200", "dataset.split.test=200")
@@ -105,7 +109,7 @@ def fits(group: str, name: str) -> tuple[set[str], set[str]]:
     content = read(group, name)
     if "tasks" in content:
         return set(content["tasks"]), set(content["takes"])
-    tasks, inputs = {"classification", "regression", "forecasting"}, {*DATA}
+    tasks, inputs = {*REPOSITORY.choices("task")}, {*DATA}
     pulled = {
         place: choice for entry in content["defaults"] if isinstance(entry, dict) for place, choice in entry.items()
     }
@@ -142,8 +146,11 @@ def overrides_of(kind: str, task: str) -> list[str]:
         f"features={FEATURES[kind]}",
         f"task={task}",
         f"dataset.tasks=[{task}]",
+        *GIVEN.get(task, ()),
         *QUICK,
     ]
+    if (task, kind) == ("anomaly", "image"):
+        overrides.append("task.positive=3")
     if kind == "series":
         return [*overrides, *SHORT, "features.encoder.lookback=24", "task.horizon=8"]
     if task == "regression" and kind != "image":
@@ -200,9 +207,9 @@ class ChoicesProject:
             assert predictions.num_rows == predictor.horizon
         else:
             assert predictions.num_rows == probe.num_rows > 1
-        scores = predictor.task.scores_in(pq.read_table(run.folder / "probe_predictions.parquet"))
-        assert np.isfinite(scores).all()
-        np.testing.assert_allclose(scores_of(predictor, probe), scores, rtol=1e-5, atol=1e-6)
+        stored = pq.read_table(run.folder / "probe_predictions.parquet")
+        assert stored.schema == predictor.prediction_schema
+        assert compare_answers(stored, predictor.predictions(probe)).within(1e-5)
         self.checked.add(job)
 
 
@@ -222,8 +229,9 @@ def test_every_model_learns_and_predicts(choices: ChoicesProject, name: str, tas
 
 @pytest.mark.parametrize(("name", "task", "kind"), cases("baseline"))
 def test_every_baseline_learns_and_predicts(choices: ChoicesProject, name: str, task: str, kind: str) -> None:
-    other = "ridge" if (task, kind) == ("regression", "sparse") else MODELS[kind]
-    plan = choices.plan(*overrides_of(kind, task), f"model={other}", f"baseline={name}")
+    other = {("regression", "sparse"): "ridge", ("clustering", "sparse"): "kmeans"}.get((task, kind))
+    model = other or OF_TASK.get(task, MODELS[kind])
+    plan = choices.plan(*overrides_of(kind, task), f"model={model}", f"baseline={name}")
     assert plan.baseline is not None
     learner = with_member(plan.learner, _tiny(plan.baseline))
     parts = ("model", "features", "method", "optimizer", "scheduler", "trainer")
@@ -245,7 +253,7 @@ def test_every_kind_of_features_is_learned_from(choices: ChoicesProject, name: s
 @pytest.mark.parametrize("name", REPOSITORY.choices("task"))
 def test_every_task_is_learned(choices: ChoicesProject, name: str) -> None:
     kind = "series" if read("task", name)["kind"] == "forecasting" else "tabular"
-    choices.check_predictions(choices.plan(*overrides_of(kind, name), f"model={MODELS[kind]}"))
+    choices.check_predictions(choices.plan(*overrides_of(kind, name), f"model={OF_TASK.get(name, MODELS[kind])}"))
 
 
 @pytest.mark.parametrize(
@@ -264,7 +272,8 @@ def test_every_data_set_is_learned_from(choices: ChoicesProject, name: str) -> N
     forecast = "forecasting" in dataset.tasks
     single = kinds.get(columns[dataset.inputs[0]].dtype, "tabular") if len(dataset.inputs) == 1 else "tabular"
     kind = "series" if forecast else single
-    given = [*overrides_of(kind, dataset.tasks[0]), f"dataset={name}", f"model={MODELS[kind]}"]
+    model = OF_TASK.get(dataset.tasks[0], MODELS[kind])
+    given = [*overrides_of(kind, dataset.tasks[0]), f"dataset={name}", f"model={model}"]
     if dataset.tasks[0] == "regression":
         given.append(f"dataset.target={dataset.target}")
     choices.check_predictions(choices.plan(*given))

@@ -108,7 +108,8 @@ class _Fit:
                 raise ConfigurationError(f"task.{key}={value}: {what} has no such value; {hint}{quotes}")
         metric = self.task.arguments.get("primary_metric")
         binary = class_constant(self.task.target, "binary_metrics", own_source) or ()
-        for key, value in [*named, *([("primary_metric", metric)] if metric in binary else [])]:
+        # Where no metric is for two classes alone, one value may be meant against all others.
+        for key, value in [*(named if binary else ()), *([("primary_metric", metric)] if metric in binary else ())]:
             if len(values) > 2:  # noqa: PLR2004 - what is meant as one class against the other
                 msg = f"task.{key}={value} is for two classes, but {what} has {len(values)}; leave it out"
                 raise ConfigurationError(msg)

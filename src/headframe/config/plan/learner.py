@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from headframe.config.plan.component import Name
 from headframe.config.plan.data import TrainingDataConfig
 from headframe.config.plan.features import FeaturesConfig
 from headframe.config.plan.model import AnyModel
 from headframe.config.plan.task import TaskConfig
-from headframe.config.plan.trainer import MethodConfig, OptimizerConfig, PhaseConfig, SchedulerConfig, TrainerConfig
+from headframe.config.plan.trainer import MethodConfig, OptimizerConfig, Phases, SchedulerConfig, TrainerConfig
 from headframe.digests import Record
 
 
@@ -23,7 +22,7 @@ class LearnerConfig(Record):
     optimizer: OptimizerConfig
     scheduler: SchedulerConfig
     trainer: TrainerConfig
-    phases: dict[Name, PhaseConfig] = {}  # of a network's training, in this order; none: a single one
+    phases: Phases = {}  # of a network's training, in this order; none: a single one
     bootstrap: bool = False  # draws its training rows with replacement
 
 

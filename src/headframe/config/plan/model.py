@@ -9,7 +9,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from headframe.config.plan.component import DECLARED, Component, Distinct, Name
 from headframe.config.plan.features import FeaturesConfig
-from headframe.config.plan.trainer import MethodConfig, OptimizerConfig, PhaseConfig, SchedulerConfig, TrainerChanges
+from headframe.config.plan.trainer import MethodConfig, OptimizerConfig, Phases, SchedulerConfig, TrainerChanges
 from headframe.digests import Record
 
 
@@ -64,7 +64,7 @@ class MemberConfig(Record):
     optimizer: OptimizerConfig | None = None
     scheduler: SchedulerConfig | None = None
     trainer: TrainerChanges = {}
-    phases: dict[Name, PhaseConfig] | None = None
+    phases: Phases | None = None
 
 
 EnsembleConfig.model_rebuild()

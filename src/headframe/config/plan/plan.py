@@ -17,7 +17,7 @@ from headframe.config.plan.trainer import (
     LauncherConfig,
     MethodConfig,
     OptimizerConfig,
-    PhaseConfig,
+    Phases,
     SchedulerConfig,
     TrainerConfig,
 )
@@ -40,7 +40,7 @@ class VersionPlan(Record):
     optimizer: OptimizerConfig
     scheduler: SchedulerConfig
     trainer: TrainerConfig
-    phases: dict[Name, PhaseConfig] = {}  # of a network's training, one after the other; none: a single one
+    phases: Phases = {}  # of a network's training, one after the other; none: a single one
     baseline: MemberConfig | None = None  # what the model is compared with on the same rows
     evaluation: EvaluationConfig
 

@@ -75,10 +75,24 @@ TrainerChanges = Annotated[dict[str, Any], AfterValidator(_check_changes)]
 
 
 class PhaseConfig(Record):
-    """A part of a network's training: what differs in it from the plan's own settings."""
+    """A part of a network's training: what differs in it from the plan's own settings.
 
+    The order is written out, since that of an object's keys gets lost in JSON that is sorted to be compared.
+    """
+
+    order: int = 0  # phases with a lower one come first, those with the same one as they are written
     method: MethodConfig | None = None
     optimizer: OptimizerConfig | None = None
     scheduler: SchedulerConfig | None = None
     trainer: TrainerChanges = {}
     trains: Distinct[Name] = ()  # parts of the network, as its file declares them, whose weights change; none: all
+
+
+def _in_order(phases: dict[str, PhaseConfig]) -> dict[str, PhaseConfig]:
+    """Return phases in their order, numbered from 0."""
+    numbered = enumerate(sorted(phases.items(), key=lambda item: item[1].order))
+    return {name: phase.model_copy(update={"order": number}) for number, (name, phase) in numbered}
+
+
+Phases = Annotated[dict[Name, PhaseConfig], AfterValidator(_in_order)]
+"""The phases of a network's training, one after the other, by name; none: a single one, by the plan's own settings."""
