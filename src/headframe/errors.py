@@ -26,9 +26,13 @@ DIFFERENT = 5
 
 
 class HeadframeError(Exception):
-    """A run failed for a reason that its user can fix."""
+    """A run failed for a reason that its user can fix; its text holds no password of an address."""
 
     exit_code: ClassVar[int] = 1
+
+    def __str__(self) -> str:
+        """Return the sentence."""
+        return without_credentials(super().__str__())
 
 
 class Unavailable(HeadframeError):

@@ -19,10 +19,11 @@ from typing import Any, Literal, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel
+from typing_extensions import override
 
 from headframe.digests import Record
 from headframe.environment import variable
-from headframe.errors import ConfigurationError, HeadframeError, Unavailable
+from headframe.errors import ConfigurationError, HeadframeError, Unavailable, without_credentials
 from headframe.loopback import bypass_proxies
 from headframe.permissions import keep_private
 from headframe.stages import Stage
@@ -125,6 +126,7 @@ def flow(name: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
             return function
         import prefect  # noqa: PLC0415 - inline runs must not pay for it
 
+        logging.setLogRecordFactory(_CleanRecord)
         if log.level == logging.NOTSET:
             log.setLevel(logging.INFO)  # without it a worker shows nothing of what steps log
         made: Any = prefect.flow(name=name, persist_result=False)(function)
@@ -188,6 +190,19 @@ def action(function: Callable[P, T]) -> Callable[P, T]:
     It is neither stored nor retried: what it did, or refused, is recorded in the ledger.
     """
     return _as_task(function, name=function.__name__)
+
+
+class _CleanRecord(logging.LogRecord):
+    """A line of any library's log without passwords of addresses: Prefect stores all of them on its server."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        if self.exc_info:
+            self.exc_text = without_credentials(logging.Formatter().formatException(self.exc_info))
+
+    @override
+    def getMessage(self) -> str:
+        return without_credentials(super().getMessage())
 
 
 def _as_task(function: Callable[P, T], **settings: Any) -> Callable[P, T]:
