@@ -15,6 +15,7 @@ from fixtures import World, in_child
 from shared import scores_of
 
 from headframe.config.plan.data import ROW_ID
+from headframe.datasets.readers.delimited import Delimited
 from headframe.datasets.table import Table
 from headframe.digests import file_digest
 from headframe.errors import ConfigurationError, DataError, HeadframeError
@@ -312,3 +313,12 @@ def test_frames_and_tables_are_the_same_rows(world: World):
         frame = to_frame(made.probe)
         back = to_table({name: frame[name] for name in frame}, made.predictor.schema)
         assert back.equals(made.probe.cast(back.schema))
+
+
+def test_a_parquet_file_that_goes_away_is_not_called_damaged(tmp_path: Path):
+    rows = pa.table({"x": [1.0]})
+    pq.write_table(rows, tmp_path / "rows.parquet")
+    opened = open_rows(str(tmp_path / "rows.parquet"), tmp_path, rows.schema, Delimited(), 10)
+    (tmp_path / "rows.parquet").unlink()
+    with pytest.raises(FileNotFoundError, match=r"rows\.parquet"):
+        next(opened)

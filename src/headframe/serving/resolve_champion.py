@@ -41,8 +41,7 @@ def open_served_version(model: str, plan: Plan, uri: str, root: Path) -> tuple[M
     from headframe.promotion.service import PromotionService, read_files, require_same  # noqa: PLC0415 - SQLAlchemy
 
     name = model.removeprefix("models:/").partition("@")[0]
-    # Whatever data set the plan is for: the policy holds for the requested model.
-    service = PromotionService(plan.promotion.model_copy(update={"model": name}), trust, uri, root)
+    service = PromotionService(plan.promotion, trust, uri, root)
     version, entry = _champion_version(model, name, service)
     with signed_files(version, uri, trust) as (folder, signed):
         require_same(version, read_files(folder, signed), entry)
