@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -17,6 +18,8 @@ from headframe.examples.encode import encode
 from headframe.examples.prepare import prepare
 from headframe.models.ensembles import Stacking
 from headframe.prediction.bundle import load_predictor
+from headframe.training import ensembles
+from headframe.training.ensembles import members_of
 
 
 def rows_of(training_project, plan):
@@ -71,6 +74,41 @@ def test_an_estimator_draws_from_the_seed_of_the_plan(training_project):
     by_hand = RandomForestClassifier(**settings, random_state=7)
     by_hand.fit(flat[splits == "train"], target[splits == "train"])
     assert np.allclose(scores_in(run), by_hand.predict_proba(flat[splits == "test"]), atol=1e-12)
+
+
+def test_an_estimator_s_warning_is_a_line_of_the_training(training_project):
+    run = training_project.train(training_project.simple("model=logistic", "model.max_iter=1"), "warned")
+    assert run.code == 0
+    [line] = [each for each in run.stderr.splitlines() if "warns" in each]
+    assert line.startswith("LogisticRegression warns: lbfgs failed to converge after 1 iteration")
+
+
+def test_members_of_members_have_their_path_as_name_and_place(training_project):
+    inner = ensemble(training_project, {"lines": ["model=linear"], "net": ["model=mlp"]})
+    outer = ensemble(training_project, {"alone": ["model=linear"], "other": ["model=logistic"]})
+    tree = outer.model_dump(mode="json", by_alias=True)
+    tree["model"]["members"]["both"] = {"model": inner.model_dump(mode="json", by_alias=True)["model"]}
+    job = training_project.job(Plan.model_validate(tree))
+    found = list(members_of(job, training_project.root, Path("out")))
+    assert {each.name: each.folder.as_posix() for each in found} == {
+        "alone": "out/members/alone",
+        "other": "out/members/other",
+        "both/lines": "out/members/both/members/lines",
+        "both/net": "out/members/both/members/net",
+    }
+    assert len({each.identity for each in found}) == 3, "equal learners are trained alike, wherever they are"
+
+
+@pytest.mark.parametrize(
+    ("threads", "at_once"), [((1, 1), 8), ((1, 4), 2), ((3,), 2), ((8, 1), 1), ((16,), 1), ((), 8)]
+)
+def test_as_many_members_train_at_once_as_have_cores(training_project, monkeypatch, threads, at_once):
+    monkeypatch.setattr(ensembles, "cores", lambda: 8)
+    jobs = [
+        training_project.job(training_project.simple("model=logistic", f"trainer.threads={each}")) for each in threads
+    ]
+    waiting = [next(members_of(job, training_project.root, Path("out"))) for job in jobs]
+    assert ensembles._processes_at_once(waiting) == at_once
 
 
 def test_a_member_trains_to_the_weights_it_reaches_alone(training_project):
