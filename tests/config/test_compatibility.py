@@ -69,6 +69,8 @@ def made_up(dataset: DatasetConfig) -> Any:
         elif column.shape is not None:
             pixels = random.integers(0, 16, (ROWS, *column.shape)).astype(np.uint8)
             cells = pa.FixedShapeTensorArray.from_numpy_ndarray(pixels)
+        elif pa.types.is_list(field.type) and pa.types.is_string(field.type.value_type):
+            cells = pa.array([["gold", "ale", "tea"][: row % 4] for row in range(ROWS)], field.type)
         elif pa.types.is_string(field.type):
             cells = pa.array([" ".join(random.choice(["gold", "now", "call", "矿"], 4)) for _ in range(ROWS)])
         elif pa.types.is_timestamp(field.type):

@@ -48,14 +48,21 @@ contract:
     label: {{dtype: string, one_of: [one, two, three]}}
     value: {{dtype: float, min: 0, max: 9}}
 """
-DATA = {"image": "digits", "tabular": "made_rows", "tokens": "made_texts", "sparse": "made_texts", "series": "etth1"}
+DATA = {
+    "image": "digits", "tabular": "made_rows", "tokens": "made_texts", "sparse": "made_texts", "series": "etth1",
+    "baskets": "groceries",
+}  # fmt: skip
 FEATURES = {
     "image": "image", "tabular": "tabular", "tokens": "tokens_word", "sparse": "tfidf_word", "series": "windows",
+    "baskets": "baskets",
 }  # fmt: skip
 MODELS = {
     "image": "cnn", "tabular": "mlp", "tokens": "gru", "sparse": "logistic", "series": "channel_linear",
+    "baskets": "association_rules",
 }  # fmt: skip
 """For each kind of input: a data set that has it, features that give it, and a model that takes it."""
+KINDS = {"series": "forecasting", "baskets": "association"}
+"""The tasks of kinds of input that are for no other task."""
 OF_TASK = {"anomaly": "autoencoder", "clustering": "clustering_autoencoder"}
 """Models of tasks that learn from inputs alone."""
 GIVEN = {"anomaly": ["method=reconstruction", "task.positive=one"], "clustering": ["method=deep_clustering"]}
@@ -92,6 +99,8 @@ def _cells(promise: ColumnContract, rows: int, random: np.random.Generator) -> A
             return pa.array(np.datetime64("2020-01-01T00", "us") + np.arange(rows) * np.timedelta64(1, "h"))
         case "string":
             cells = [" ".join(random.choice(words, 5)) for _ in range(rows)]
+        case "list":
+            cells = [random.choice(words, number % 4, replace=False).tolist() for number in range(rows)]
         case unknown:
             pytest.fail(f"there is no rule to make up {unknown}")
     if promise.nullable:
@@ -246,13 +255,13 @@ def test_no_baseline_is_none(choices: ChoicesProject) -> None:
 @pytest.mark.parametrize("name", REPOSITORY.choices("features"))
 def test_every_kind_of_features_is_learned_from(choices: ChoicesProject, name: str) -> None:
     kind = read("features", name)["gives"]
-    task = "forecasting" if kind == "series" else "classification"
+    task = KINDS.get(kind, "classification")
     choices.check_predictions(choices.plan(*overrides_of(kind, task), f"features={name}", f"model={MODELS[kind]}"))
 
 
 @pytest.mark.parametrize("name", REPOSITORY.choices("task"))
 def test_every_task_is_learned(choices: ChoicesProject, name: str) -> None:
-    kind = "series" if read("task", name)["kind"] == "forecasting" else "tabular"
+    kind = next((kind for kind, task in KINDS.items() if task == name), "tabular")
     choices.check_predictions(choices.plan(*overrides_of(kind, name), f"model={OF_TASK.get(name, MODELS[kind])}"))
 
 
@@ -268,7 +277,7 @@ def test_every_way_to_train_trains(choices: ChoicesProject, choice: str) -> None
 def test_every_data_set_is_learned_from(choices: ChoicesProject, name: str) -> None:
     dataset = DatasetConfig.model_validate(read("dataset", name))
     columns = dataset.contract.columns
-    kinds = {"tensor": "image", "string": "tokens"}
+    kinds = {"tensor": "image", "string": "tokens", "list": "baskets"}
     forecast = "forecasting" in dataset.tasks
     single = kinds.get(columns[dataset.inputs[0]].dtype, "tabular") if len(dataset.inputs) == 1 else "tabular"
     kind = "series" if forecast else single

@@ -75,6 +75,8 @@ def add_commands(commands: Commands) -> None:
     written(
         add("leaderboard", _leaderboard, "compare the versions on the same rows", "NAME", "digits --to leaders.html")
     )
+    found = add("findings", _findings, "list what a version found, or what changed since another", one, "digits/3")
+    found.add_argument("--against", metavar="VERSION", help="list the differences from this version instead")
     add_signer(add("gate", _gate, "check a version against all gates of the policy", one, "digits/3 promotion=team"))
     approve = add_signer(add("approve", _approve, "approve a version", one, "digits/3 --reason 'checked the slices'"))
     reasoned(approve, default="")
@@ -180,6 +182,18 @@ def _written(document: dict[str, Any], page: str, target: Path) -> CommandResult
 
     write_atomically(target, page)
     return CommandResult({**document, "file": str(target)}, [f"written to {target}"])
+
+
+def _findings(arguments: argparse.Namespace, service: PromotionService) -> CommandResult:
+    from headframe.promotion.views.findings import version_findings
+    from headframe.registry.versions import resolve
+
+    version, other = _version(arguments, service, acts=False), arguments.against
+    if other is not None and not other.isdecimal():
+        raise ConfigurationError(f"--against {other} was given; expected the number of a version, as in --against 1")
+    against = None if other is None else resolve(f"{version.model}/{other}", service.uri)
+    found = version_findings(version, against, service)
+    return CommandResult(found, found.lines)
 
 
 def _gate(arguments: argparse.Namespace, service: PromotionService) -> CommandResult:

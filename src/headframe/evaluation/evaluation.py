@@ -1,6 +1,7 @@
 """Measure a trained model on its test rows, and write down what was found."""
 
 import hashlib
+import io
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -21,13 +22,23 @@ from headframe.datasets.table import Table, open_record
 from headframe.digests import file_digest, write_atomically, write_record
 from headframe.errors import DataError, HeadframeError
 from headframe.evaluation.baselines import absent_baselines, natural_predictions
+from headframe.evaluation.findings import confirm_in_table, summarise, tabulate
 from headframe.evaluation.intervals import Resampling, block_length
 from headframe.evaluation.layout import CARD, METRICS, PLAN, PLOTS, REPORT, SLICES
 from headframe.evaluation.metrics import EvaluationMetrics, compute_metrics, validation_test
 from headframe.evaluation.report import EvaluationResults, SlicesByColumn, card, describe, report
 from headframe.evaluation.slices import Slice, append_contents, slice_metrics
 from headframe.pages.plot_style import BLUE, GREY, legend, new_figure, png, style
-from headframe.prediction.layout import BUNDLE, HISTORY, JOB, MEMBERS, PREDICTIONS, copies_left_out, task_state
+from headframe.prediction.layout import (
+    BUNDLE,
+    FINDINGS,
+    HISTORY,
+    JOB,
+    MEMBERS,
+    PREDICTIONS,
+    copies_left_out,
+    task_state,
+)
 from headframe.records import PLANNED, Evaluated, TableRecord, Trained
 from headframe.tasks.base import Task
 from headframe.validation.validate import find_series
@@ -81,6 +92,8 @@ def evaluate_model(  # noqa: PLR0917 - one call a stage, each argument another r
         shown = validation_test(task, validated, planned, _resampling(plan, task, validated.num_rows))
         compared = measured.baselines[PLANNED].model_copy(update={"validation": shown})
         measured = measured.model_copy(update={"baselines": measured.baselines | {PLANNED: compared}})
+    kind = task.findings(plan.dataset.example_columns)
+    findings = None if kind is None else confirm_in_table(kind, bundle, plan.dataset, opened)
     time = plan.dataset.time
     series = None if time is None else find_series(opened, time, plan.dataset.every)
     results = EvaluationResults(
@@ -93,11 +106,19 @@ def evaluate_model(  # noqa: PLR0917 - one call a stage, each argument another r
         legend=task.legend(),
         absent=absent,
         series=f"{plan.dataset.time}: {series}" if series is not None and not series.fault else "",
+        findings="" if kind is None or findings is None else summarise(findings, kind),
+        findings_table=None if kind is None or findings is None else tabulate(findings, kind),
     )
     history = _history(root / trained.folder)
     figures = {"learning_curves": learning_curves(history, task.primary_metric)} if history else {}
     figures |= task.plots(predictions, validated)
+    if kind is not None and findings is not None and findings.num_rows:
+        figures |= kind.plots(findings)
     try:
+        if findings is not None:
+            raw = io.BytesIO()
+            pq.write_table(findings, raw, compression="zstd")
+            write_atomically(folder / FINDINGS, raw.getvalue())
         _write(results, {name: png(figure) for name, figure in figures.items()}, folder)
     except OSError as error:
         msg = f"the evaluation cannot be written to {folder}: {error.strerror}; free space or make the folder writable"

@@ -39,6 +39,9 @@ _CAPTIONS = {
     "predicted_true": "Predicted and true values",
     "residuals": "Residuals",
     "forecasts": "Three forecasts with the true values and what preceded them",
+    "ranks": "Rank of the item that was taken out",
+    "rules": "The strongest rules; an arrow leads from each item on the left to the one on the right",
+    "rule_strength": "Support and lift of all rules on test rows",
     "errors": "Forecast errors by step and by variable",
 }
 
@@ -56,6 +59,8 @@ class EvaluationResults:
     series: str = ""  # frequency and gaps of rows that have a time
     absent: Sequence[str] = ()  # sentences about baselines that do not apply
     legend: dict[str, str] = field(default_factory=dict)  # what short names in the plots stand for
+    findings: str = ""  # what was found, and how much of it is confirmed, in sentences
+    findings_table: PageTable | None = None
 
     @property
     def examples(self) -> str:
@@ -172,6 +177,8 @@ def _page(results: EvaluationResults, sources: Mapping[str, str]) -> dict[str, A
         "title": plan.name,
         "pictures": [Picture(_CAPTIONS.get(name, name.replace("_", " ")), each) for name, each in sources.items()],
         "legend": results.legend,
+        "findings": results.findings,
+        "findings_table": results.findings_table,
         "data": results.data_sheet,
         "limits": results.limits,
         "digests": digests,

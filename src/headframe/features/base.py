@@ -64,6 +64,11 @@ class Encoder(ABC):
     def spec(self) -> InputSpec:
         """Return the layout of one example; known after `fit`."""
 
+    @property
+    def feature_names(self) -> list[str]:
+        """Names of the features of one example, for encoders that know them; known after `fit`."""
+        return []
+
     def state(self) -> dict[str, Any]:
         """Return what was fitted, as JSON values from which `restore` makes an equal encoder."""
         fitted = {name[:-1]: value for name, value in vars(self).items() if name.endswith("_")}

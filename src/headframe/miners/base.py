@@ -1,7 +1,7 @@
 """The interface of miners of our own, and of the adapters between estimators and tasks."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -41,10 +41,15 @@ class EstimatorModel(ABC, Generic[SomeTask]):
     There is a subclass for each kind of thing that tasks ask of estimators, and the class of a task names its own
     (`Task.estimators`). Inputs of several axes are laid out flat.
 
+    Attributes:
+        names: of the features, where the encoder knows them.
+
     Args:
         estimator: of scikit-learn, or a `Miner`.
         task: fitted.
     """
+
+    names: Sequence[str] = ()
 
     def __init__(self, estimator: Any, task: SomeTask) -> None:
         self.estimator = estimator
@@ -78,6 +83,10 @@ class EstimatorModel(ABC, Generic[SomeTask]):
         """Restore what `state` returned."""
         del state  # nothing unless a subclass overrides both
 
+    def findings(self) -> list[Any]:
+        """Return what the fitted estimator found, as bodies of the kind that `Task.findings` names."""
+        return []
+
     @abstractmethod
     def _fit(self, inputs: Encoded, targets: Mapping[str, np.ndarray]) -> None: ...
 
@@ -85,7 +94,7 @@ class EstimatorModel(ABC, Generic[SomeTask]):
     def _predict(self, inputs: Encoded) -> pa.Table: ...
 
 
-def estimator_model(estimator: Any, task: Task) -> EstimatorModel[Any]:
+def estimator_model(estimator: Any, task: Task, names: Sequence[str] = ()) -> EstimatorModel[Any]:
     """Return an estimator as what its task asks of estimators.
 
     Raises:
@@ -95,6 +104,7 @@ def estimator_model(estimator: Any, task: Task) -> EstimatorModel[Any]:
         raise ConfigurationError(f"task {task.kind} is not for estimators such as {type(estimator).__name__}")
     adapter = look_up(task.estimators, (f"{__name__}.{EstimatorModel.__name__}",))
     model: EstimatorModel[Any] = adapter(estimator, task)
+    model.names = names
     return model
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import safetensors.torch
 import torch
 from pydantic import ValidationError
@@ -29,10 +30,11 @@ from headframe.digests import canonical, digest, file_digest, load_json, umask
 from headframe.errors import DataError, HeadframeError
 from headframe.features.base import Encoder
 from headframe.features.spec import InputSpec
+from headframe.findings.base import FindingKind
 from headframe.methods.base import Method
 from headframe.miners.base import EstimatorModel, Miner, estimator_model
 from headframe.prediction.estimator import read_estimator, restore_miner, save_estimator
-from headframe.prediction.layout import COMBINER, ESTIMATOR, MANIFEST, MEMBERS, WEIGHTS
+from headframe.prediction.layout import COMBINER, ESTIMATOR, FINDINGS, MANIFEST, MEMBERS, WEIGHTS
 from headframe.prediction.predictor import BATCH, EnsemblePredictor, Predictor, make_predictor
 from headframe.prediction.schema import schema_from_json, schema_to_json
 from headframe.replace_folder import replace_folder
@@ -79,6 +81,8 @@ def save_model(
     def write(fresh: Path) -> dict[str, Any]:
         if isinstance(model, EstimatorModel):
             save_estimator(fresh, model.estimator)
+            if (finding := task.findings(())) is not None:
+                _write_findings(fresh / FINDINGS, finding, model.findings())
         else:
             learned = model.network.state_dict().items()
             # A copy of each, since the format knows neither shared memory nor the channels-last layout.
@@ -110,6 +114,12 @@ def save_ensemble(
         return {"kind": "ensemble", "members": list(members)}
 
     _save(folder, manifest, task, write)
+
+
+def _write_findings(path: Path, kind: FindingKind, found: list[Any]) -> None:
+    bodies = pa.array(found, kind.body)
+    names = pa.array([kind.kind] * len(found), pa.string())
+    pq.write_table(pa.table({"id": kind.identify(bodies), "kind": names, "body": bodies}), path, compression="zstd")
 
 
 def _save(folder: Path, manifest: ModelManifest, task: Task, write: Callable[[Path], dict[str, Any]]) -> None:
@@ -194,7 +204,7 @@ def load_predictor(
     encoder.restore(manifest["features"])
     model: Method[Any] | EstimatorModel[Any]
     if manifest["kind"] == "estimator":
-        model = estimator_model(_estimator(folder, learner.model), task)
+        model = estimator_model(_estimator(folder, learner.model), task, encoder.feature_names)
     else:
         network = _network(folder / WEIGHTS, learner.model, encoder.spec(), task.outputs)
         model = build(final_method(learner), network, task)

@@ -27,6 +27,9 @@ WEIGHTS = "weights.safetensors"
 MINER, ARRAYS = "miner.json", "miner.safetensors"
 ESTIMATOR = "estimator.skops"
 COMBINER = "combiner.json"
+FINDINGS = "findings.parquet"
+"""What a model found, with one row a finding; in a bundle without how rows confirm it, in an evaluation with it."""
+
 MEMBERS = "members"
 """Folder with the members of an ensemble: trained folders in a trained folder, bundles in a bundle."""
 

@@ -28,6 +28,7 @@ from headframe.permissions import require_own
 from headframe.prediction.layout import (
     BUNDLE,
     COST,
+    FINDINGS,
     HISTORY,
     JOB,
     MEMBERS,
@@ -153,6 +154,7 @@ class Registrar:
             runs.log_cost(client, run, json.loads(cost.read_bytes()))
         files = [(evaluation / name, layout.EVALUATION) for name in (CARD, REPORT, METRICS, SLICES, JOB)]
         files += [(training / name, layout.TRAINING) for name in (PREDICTIONS, RESULT, HISTORY)]
+        files += [(evaluation / FINDINGS, layout.EVALUATION)] if (evaluation / FINDINGS).is_file() else []
         files += [(evaluation / PLOTS, f"{layout.EVALUATION}/{PLOTS}"), (request.validation, layout.DATA)]
         runs.log_files(client, run, files)
 

@@ -12,7 +12,7 @@ from headframe.config.plan.serving import CodeConfig
 from headframe.config.project import Project
 from headframe.digests import digest, file_digest
 from headframe.evaluation.layout import SLICES
-from headframe.prediction.layout import BUNDLE
+from headframe.prediction.layout import BUNDLE, FINDINGS
 from headframe.records import Evaluated, Ingested, Provenance, Trained
 from headframe.tracking import tags
 from headframe.tracking.lineage import CollectedLineage, collect_lineage
@@ -65,6 +65,7 @@ class RegistrationRequest:
     @property
     def payload(self) -> dict[str, str]:
         """What the signature of the model states of it, besides its files."""
+        findings = self.evaluation / FINDINGS
         return {
             **self.identity,
             "plan": self.plan.fingerprint,
@@ -72,6 +73,7 @@ class RegistrationRequest:
             "validated": file_digest(self.validation),
             "evaluated": self.evaluated.digest,
             "slices": file_digest(self.evaluation / SLICES),
+            **({"findings": file_digest(findings)} if findings.is_file() else {}),
             "headframe": __version__,
         }
 

@@ -49,7 +49,7 @@ class SignedModel:
         signer: who signed it: the version's author.
         payload: what it was signed as: `model`, `run_id`, `headframe`, and the digests `plan`, `provenance`,
             `table`, `split`, `validated` (of the validation report), `bundle`, `predictions`, `evaluated` (of the
-            metrics) and `slices`.
+            metrics), `slices` and, where there are any, `findings`.
         digest: sha256 of the signed statement's file, which stands for every file of the model.
         files: sha256 of each other file, by its path in the model's folder.
     """

@@ -15,6 +15,7 @@ from headframe.tasks.statistics import Statistic, values_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from headframe.findings.base import FindingKind
     from headframe.models.ensembles import Combiner
 
 
@@ -115,6 +116,15 @@ class Task(ABC):
     @property
     def _not_mergeable(self) -> str:
         return f"predictions of task {self.kind} cannot be merged, so it takes no ensemble; choose a single model"
+
+    def findings(self, columns: Sequence[str]) -> FindingKind | None:
+        """Return the kind of what models of the task find besides predicting; None where they only predict.
+
+        Args:
+            columns: of raw rows that findings are measured on: inputs and targets.
+        """
+        del columns
+        return None
 
     @abstractmethod
     def statistics(self, predictions: pa.Table) -> dict[str, Statistic]:

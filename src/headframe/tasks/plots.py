@@ -203,3 +203,19 @@ def forecast_errors(error: np.ndarray, names: Sequence[str]) -> Figure:
     style(right, title="Error by variable", x="MSE, standardised")
     right.set_yticks(range(len(names)), [short_label(names[place]) for place in order])
     return figure
+
+
+def ranks(found: np.ndarray, most: int) -> Figure:
+    """Draw how often the true item has each rank among the recommended ones.
+
+    Args:
+        found: float (rows,), from 1; infinity where it is not recommended.
+        most: how many are recommended.
+    """
+    figure, ((axes,),) = new_figure(3.0)
+    counts = [int((found == rank).sum()) for rank in range(1, most + 1)]
+    axes.bar(range(1, most + 1), 100 * np.array(counts) / max(1, len(found)), color=BLUE)
+    missed = 100 * np.isinf(found).mean() if len(found) else 0.0
+    style(axes, title=f"Rank of the true item; {missed:.0f} % are not recommended", x="rank", y="% of rows")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure

@@ -108,7 +108,7 @@ def _train_estimator(learner: LearnerConfig, task: Task, examples: Examples, rep
     if takes_seed and component.arguments.get("random_state") is None:
         component = component.model_copy(update={"random_state": learner.seed})
     estimator: Any = build(component)
-    model = estimator_model(estimator, task)
+    model = estimator_model(estimator, task, examples.encoder.feature_names)
     with threadpool_limits(learner.trainer.threads), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model.fit(examples.windows(examples.train), examples.targets(examples.train))

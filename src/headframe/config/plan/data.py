@@ -200,6 +200,11 @@ class TrainingDataConfig(Record):
         """The columns by whose equal values rows are repetitions of each other."""
         return () if self.repeats else self.inputs
 
+    @property
+    def example_columns(self) -> tuple[str, ...]:
+        """The inputs and what is predicted, each once."""
+        return tuple(dict.fromkeys((*self.inputs, *self.target_columns)))
+
 
 class DatasetConfig(TrainingDataConfig):
     """One data set: where it comes from, how it is read, what its contract says."""

@@ -23,7 +23,7 @@ from headframe.registry.listing import get_version
 from headframe.registry.versions import ModelVersion, signed_files
 from headframe.signing.trust import Trust
 
-_DIGESTS = ("bundle", "plan", "provenance", "table", "split", "predictions", "evaluated", "slices")  # that are signed
+_DIGESTS = ("bundle", "plan", "provenance", "table", "split", "predictions", "evaluated", "slices", "findings")
 
 
 class LedgerEvent(Record):

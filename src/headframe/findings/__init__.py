@@ -1,0 +1,1 @@
+"""What is found in data rather than predicted for a row: one file per kind of finding."""
