@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from headframe.features.augment import GaussianNoise, RandomAffine, RandomShift, TokenDropout
+from headframe.examples.augment import GaussianNoise, RandomAffine, RandomShift, TokenDropout
 from headframe.features.dates import CYCLES, TabularDates
 from headframe.features.tabular import Tabular
 from headframe.features.tfidf import Tfidf
