@@ -262,7 +262,7 @@ def _all_finite(column: pa.Array) -> bool:
     if isinstance(column, pa.ExtensionArray):
         return _all_finite(column.storage)
     if pa.types.is_floating(kind):
-        return bool(np.isfinite(column.drop_null() if column.null_count else column).all())
+        return bool(np.isfinite((column.drop_null() if column.null_count else column).to_numpy()).all())
     if not pa.types.is_nested(kind):
         return True
     inner = column.flatten()  # of a list its elements, of a struct its fields

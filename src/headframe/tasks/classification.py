@@ -73,6 +73,7 @@ class Classification(DenseTask):
         self.positive = positive
         self.column_ = ""
         self.classes_: pa.Array = pa.array([], pa.string())
+        self._named: tuple[pa.Array, list[str]] = self.classes_, []
         self.counts_ = np.zeros(0, dtype=np.int64)
 
     @override
@@ -152,15 +153,17 @@ class Classification(DenseTask):
 
     @override
     def columns(self, scores: np.ndarray) -> pa.Table:
-        columns = {"prediction": self.classes_.take(pa.array(scores.argmax(axis=1)))}
-        for position, name in enumerate(self.names):
-            columns[f"score_{name}"] = pa.array(scores[:, position], pa.float64())
-        return pa.table(columns)
+        rows, values = len(scores), pa.array(scores.T.ravel(), pa.float64())
+        each = [values.slice(position * rows, rows) for position in range(len(self.classes_))]
+        names = ["prediction", *(f"score_{name}" for name in self.names)]
+        return pa.table([self.classes_.take(pa.array(scores.argmax(axis=1))), *each], names=names)
 
     @property
     @override
     def names(self) -> list[str]:
-        return [_text(label) for label in self.classes_.to_pylist()]
+        if self._named[0] is not self.classes_:
+            self._named = self.classes_, [_text(label) for label in self.classes_.to_pylist()]
+        return self._named[1]
 
     @override
     def truth(self, targets: Mapping[str, np.ndarray]) -> pa.Table:
