@@ -8,9 +8,11 @@ product's own checks apply to them as they do to the real ones.
 import atexit
 import datetime
 import gzip
+import io
 import shutil
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -18,14 +20,16 @@ from typing import Any
 
 import numpy as np
 import yaml
+from PIL import Image, ImageDraw
 
-from headframe.digests import file_digest
+from headframe.datasets.file_tree import place_digest
 
 CONF = Path(__file__).resolve().parents[1] / "conf" / "dataset"
 
 ROWS = {
-    "adult": 3_000, "cardio": 400, "csl_titles": 1_000, "etth1": 17_420, "groceries": 600, "kosarak10k": 300,
-    "mnist": 700, "sms_spam": 3_000, "t10i4d100k": 500, "thyroid": 500,
+    "adult": 3_000, "bccd": 30, "cardio": 400, "csl_titles": 1_000, "dsb2018_nuclei": 24, "etth1": 17_420,
+    "groceries": 600, "kosarak10k": 300, "mnist": 700, "sms_spam": 3_000, "t10i4d100k": 500,
+    "tatoeba_cmn_eng": 800, "thyroid": 500,
 }  # fmt: skip
 """Rows of each data set that has fake files; the split of ETTh1 counts rows, so it has as many as the real one."""
 
@@ -47,7 +51,7 @@ def settings(name: str) -> dict[str, Any]:
     folder = mirror(name)
     if folder is not None:
         for source in content["sources"].values():
-            source["sha256"] = file_digest(folder / source["uri"].removeprefix("file:"))
+            source["sha256"] = place_digest(folder / source["uri"].partition(":")[2])
         content["contract"]["min_rows"] = ROWS[name]
     return content
 
@@ -236,6 +240,81 @@ def _thyroid(into: Path) -> None:
     _anomalies(into, "38_thyroid", ROWS["thyroid"], 6)
 
 
+def _tatoeba_cmn_eng(into: Path) -> None:
+    """Write an English sentence, a Chinese one and their authors a line; a sentence may have several translations."""
+    random = np.random.default_rng(11)
+    words = {
+        "dog": "狗",
+        "sees": "看见",
+        "bird": "鸟",
+        "green": "绿",
+        "house": "房子",
+        "runs": "跑",
+        "tall": "高",
+        "man": "人",
+    }
+    lines = list[str]()
+    while len(lines) < ROWS["tatoeba_cmn_eng"]:
+        chosen = random.choice(list(words), int(random.integers(2, 9))).tolist()
+        for translation in range(1 + int(random.random() < 0.2)):
+            english, chinese = " ".join(chosen).capitalize(), "".join(words[each] for each in chosen)
+            authors = f"CC-BY 2.0 (France) Attribution: tatoeba.org #{len(lines)}"
+            lines.append(f"{english}.\t{chinese}{'。！'[translation]}\t{authors}")
+    _save(into / "tatoeba-cmn-eng" / "cmn.txt", lines[: ROWS["tatoeba_cmn_eng"]])
+
+
+def _bccd(into: Path) -> None:
+    """Write photographs of round cells, XML files of their boxes, and lists of names; two boxes have no area."""
+    random = np.random.default_rng(9)
+    names = [f"BloodImage_{number:05}" for number in range(ROWS["bccd"])]
+    folder = into / "bccd"
+    for name in ("JPEGImages", "Annotations"):
+        (folder / name).mkdir(parents=True)
+    for number, name in enumerate(names):
+        photo, boxes = Image.new("RGB", (640, 480), (230, 210, 200)), []
+        for label, size, colour in (("RBC", 90, "salmon"), ("WBC", 150, "purple"), ("Platelets", 30, "plum")):
+            for _ in range(int(random.integers(1, 4))):
+                x, y = int(random.integers(0, 640 - size)), int(random.integers(0, 480 - size))
+                ImageDraw.Draw(photo).ellipse((x, y, x + size, y + size), fill=colour)
+                boxes.append((label, x, y, x + size, y + size))
+        boxes += [("RBC", 504, 337, 504, 337)] * (number < 2)
+        photo.save(folder / "JPEGImages" / f"{name}.jpg", quality=70)
+        corners = ("xmin", "ymin", "xmax", "ymax")
+        objects = "".join(
+            f"<object><name>{label}</name><bndbox>"
+            + "".join(f"<{corner}>{value}</{corner}>" for corner, value in zip(corners, box, strict=True))
+            + "</bndbox></object>"
+            for label, *box in boxes
+        )
+        xml = f"<annotation><filename>{name}.jpg</filename>{objects}</annotation>"
+        (folder / "Annotations" / f"{name}.xml").write_text(xml, encoding="utf-8")
+    for part, chosen in {"train": names[:18], "val": names[18:24], "test": names[24:], "trainval": names[:24]}.items():
+        _save(folder / "ImageSets" / "Main" / f"{part}.txt", chosen)
+
+
+def _dsb2018_nuclei(into: Path) -> None:
+    """Write an archive with a folder for each image, of the image and a mask for each nucleus in it."""
+    random = np.random.default_rng(10)
+    file = into / "dsb2018-nuclei" / "stage1_train_256_a.zip"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(file, "w") as archive:
+        for number in range(ROWS["dsb2018_nuclei"]):
+            image = Image.new("RGBA", (256, 256), (20, 20, 20 + number, 255))
+            for nucleus in range(int(random.integers(2, 9))):
+                mask, size = Image.new("L", (256, 256)), int(random.integers(10, 30))
+                x, y = random.integers(0, 256 - size, 2).tolist()
+                for drawn, colour in ((image, (160, 160, 170, 255)), (mask, 255)):
+                    ImageDraw.Draw(drawn).ellipse((x, y, x + size, y + size), fill=colour)
+                _add_png(archive, f"stage1_train/{number:064x}/masks/{nucleus:064x}.png", mask)
+            _add_png(archive, f"stage1_train/{number:064x}/images/{number:064x}.png", image)
+
+
+def _add_png(archive: zipfile.ZipFile, name: str, image: Image.Image) -> None:
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    archive.writestr(zipfile.ZipInfo(name), stream.getvalue())
+
+
 def _anomalies(into: Path, name: str, rows: int, width: int) -> None:
     """Write an archive of measurements, column by column as the real ones are, and which of them are anomalies."""
     random = np.random.default_rng(width)
@@ -248,14 +327,17 @@ def _anomalies(into: Path, name: str, rows: int, width: int) -> None:
 
 WRITERS: dict[str, Callable[[Path], None]] = {
     "adult": _adult,
+    "bccd": _bccd,
     "cardio": _cardio,
     "csl_titles": _csl_titles,
+    "dsb2018_nuclei": _dsb2018_nuclei,
     "etth1": _etth1,
     "groceries": _groceries,
     "kosarak10k": _kosarak10k,
     "mnist": _mnist,
     "sms_spam": _sms_spam,
     "t10i4d100k": _t10i4d100k,
+    "tatoeba_cmn_eng": _tatoeba_cmn_eng,
     "thyroid": _thyroid,
 }
 

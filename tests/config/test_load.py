@@ -64,7 +64,7 @@ def test_data_can_be_brought_in_without_features_and_model_that_fit(name: str, r
 
 def test_an_unknown_source_scheme_is_refused_at_loading(repository: Project) -> None:
     override = "dataset.sources.pixels.uri=pakage:sklearn/datasets/data/digits.csv.gz"
-    with pytest.raises(ConfigurationError, match=r"^dataset\.sources\.pixels\.uri: .*\(file:, package:\)"):
+    with pytest.raises(ConfigurationError, match=r"^dataset\.sources\.pixels\.uri: .*\(file:, folder:, package:\)"):
         load_plan([override], repository)
 
 

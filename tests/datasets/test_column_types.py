@@ -14,6 +14,7 @@ from PIL import Image
 from headframe.config.dataset_checks import check_dataset
 from headframe.config.plan.component import targets
 from headframe.config.plan.data import ColumnContract, DatasetConfig
+from headframe.data_versions.diff import compare_rows
 from headframe.datasets.constraints import RowConstraints
 from headframe.datasets.hashing import content_hashes
 from headframe.datasets.readers.base import ReadBatch
@@ -187,6 +188,18 @@ def test_equal_nested_cells_are_equal_contents_and_no_others(rows: list[tuple[An
     for content, row in zip(got, rows, strict=True):
         assert [other == content for other in got] == [other == row for other in rows]
     assert [content_hashes(table.slice(at, 1), ["l", "p"])[0] for at in range(len(rows))] == got
+
+
+@pytest.mark.parametrize("name", CONTRACTS)
+def test_versions_are_compared_by_every_cell(tmp_path: Path, name: str) -> None:
+    config = dataset(c=CONTRACTS[name], key={"dtype": "string"}).model_copy(update={"key": "key"})
+    one, other = GOOD[name]
+    old = table_of(tmp_path / "old", config, rows_of(config, c=[one, other, one, one], key=[*"abcd"]))
+    new = table_of(tmp_path / "new", config, rows_of(config, c=[one, other, one, other], key=[*"eabd"]))
+    found = compare_rows(old, new)
+    assert found.examples == {"added": ("e",), "removed": ("c",), "changed": ("a", "b", "d")}
+    assert (found.added, found.removed, found.changed, found.unchanged, found.columns) == (1, 1, 3, 0, {})
+    assert compare_rows(old, old).unchanged == 4
 
 
 def test_blocks_of_images_are_small_whatever_the_number_of_rows(tmp_path: Path) -> None:

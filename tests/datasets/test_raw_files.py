@@ -83,7 +83,8 @@ def test_a_scheme_exists_because_its_module_exists(tmp_path: Path, monkeypatch: 
     put(tmp_path / "extra_schemes" / "__init__.py", b"")
     put(
         tmp_path / "extra_schemes" / "attic.py",
-        b"class AtticScheme:\n    def locate(self, address, root):\n        return [root / 'attic' / address]\n",
+        b"from headframe.datasets.sources.base import SourceScheme\n\n\nclass AtticScheme(SourceScheme):\n"
+        b"    def locate(self, address, root):\n        return [root / 'attic' / address]\n",
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr("headframe.config.targets.find_definition.SCHEMES", "extra_schemes")
@@ -92,7 +93,9 @@ def test_a_scheme_exists_because_its_module_exists(tmp_path: Path, monkeypatch: 
 
 
 def test_an_unknown_scheme_is_refused_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"'fil:raw\.bin' .*\(file:, package:\); did you mean 'file'\?"):
+    with pytest.raises(
+        ConfigurationError, match=r"'fil:raw\.bin' .*\(file:, folder:, package:\); did you mean 'file'\?"
+    ):
         fetch_raw_file("raw", SourceConfig(uri="fil:raw.bin"), tmp_path, None)
 
 

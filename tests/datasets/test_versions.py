@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from dvc.repo import Repo
 
+from headframe.cli.main import main
 from headframe.config.plan.data import DatasetConfig
 from headframe.data_versions.versions import DataFolderVersions
 from headframe.datasets.ingest import ingest
@@ -162,6 +163,22 @@ def test_an_older_version_comes_back_by_the_start_of_its_digest(root: Path, peop
     assert DataFolderVersions(root).status() == {"people": "changed"}
     assert DataFolderVersions(root).restore("people", new).digest == new
     assert [version.message for version in DataFolderVersions(root).versions()] == ["old", "new"]
+
+
+def test_two_versions_are_compared_row_by_row(root: Path, people: People, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "conf").mkdir()
+    (root / "conf" / "plan.yaml").write_text("")
+    keyed = {"key": "name"}
+    first = put(people, root, "name,age,height,city\nAda,36,1.65,London\nGrace,85,,New York\nZoë,41,2,Rome\n", **keyed)
+    DataFolderVersions(root).commit("people")
+    put(people, root, "name,age,height,city\nGrace,85,,New York\nAda,36,1.65,Paris\nEve,1,1,Rome\n", **keyed)
+    assert main(["data", "diff", "people", first[:8], "--project", str(root)]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "added      1: Eve", "removed    1: Zoë", "changed    1: Ada", "unchanged  1",
+    ]  # fmt: skip
+    assert Table.open(root / "data" / "people").digest != first, "the present version stays"
+    assert main(["data", "diff", "people", "--project", str(root)]) == 2
+    assert "as in: headframe data diff digits 33adb70c" in capsys.readouterr().err
 
 
 def test_a_version_comes_back_from_the_remote_alone(root: Path, people: People) -> None:

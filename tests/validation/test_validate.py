@@ -248,7 +248,11 @@ def test_every_key_of_a_contract_becomes_an_expectation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "number"), [("mnist", 11), ("sms_spam", 8), ("csl_titles", 11), ("etth1", 26), ("adult", 29)]
+    ("name", "number"),
+    [
+        *(("mnist", 11), ("sms_spam", 8), ("csl_titles", 11), ("etth1", 26), ("adult", 29)),
+        *(("bccd", 25), ("dsb2018_nuclei", 10), ("t10i4d100k", 7), ("cardio", 68)),
+    ],
 )
 def test_real_data_sets_meet_their_contracts(
     tmp_path: Path, real_data: Path, repository: Project, name: str, number: int
@@ -260,7 +264,10 @@ def test_real_data_sets_meet_their_contracts(
 
 @pytest.mark.parametrize(
     ("name", "number"),
-    [("digits", 8), ("mnist", 11), ("sms_spam", 8), ("csl_titles", 11), ("etth1", 26), ("adult", 29), ("diabetes", 35)],
+    [
+        *(("digits", 8), ("mnist", 11), ("sms_spam", 8), ("csl_titles", 11), ("etth1", 26), ("adult", 29)),
+        *(("diabetes", 35), ("bccd", 25), ("dsb2018_nuclei", 10), ("groceries", 7), ("thyroid", 23)),
+    ],
 )
 def test_fake_files_and_packages_meet_the_shipped_contracts(tmp_path: Path, name: str, number: int) -> None:
     shipped = DatasetConfig.model_validate(fake_data.settings(name))

@@ -13,8 +13,9 @@ from headframe.errors import ConfigurationError
 if TYPE_CHECKING:
     from headframe.config.project import Project
 
-ACTIONS = ("list", "show", "rejected", "versions", "status", "verify", "restore")
+ACTIONS = ("list", "show", "rejected", "versions", "status", "verify", "restore", "diff")
 
+OF_A_VERSION = ("restore", "diff")
 
 NOTHING = "nothing is stored yet; store a data set with: headframe ingest"
 
@@ -23,8 +24,8 @@ def add_commands(commands: Commands) -> None:
     """Add the command."""
     data = commands.add("data", _data, f"the tables in data/ and their versions: {', '.join(ACTIONS)}")
     data.add_argument("action", choices=ACTIONS)
-    data.add_argument("dataset", nargs="?", help="show, rejected, restore: which data set")
-    data.add_argument("digest", nargs="?", help="restore: the version's digest, or its beginning")
+    data.add_argument("dataset", nargs="?", help="show, rejected, restore, diff: which data set")
+    data.add_argument("digest", nargs="?", help="restore, diff: the digest of a stored version, or its beginning")
 
 
 def _data(arguments: argparse.Namespace) -> CommandResult:
@@ -37,9 +38,9 @@ def _data(arguments: argparse.Namespace) -> CommandResult:
 
 def _refuse_unread(arguments: argparse.Namespace) -> None:
     """Refuse a data set or a digest that the action would not look at."""
-    if arguments.dataset and arguments.action not in {"show", "rejected", "restore"}:
+    if arguments.dataset and arguments.action not in {"show", "rejected", *OF_A_VERSION}:
         raise ConfigurationError(f"data {arguments.action} is about all data sets; leave out {arguments.dataset!r}")
-    if arguments.digest and arguments.action != "restore":
+    if arguments.digest and arguments.action not in OF_A_VERSION:
         raise ConfigurationError(f"data {arguments.action} reads the present version; leave out {arguments.digest!r}")
 
 
@@ -81,10 +82,12 @@ def _versions(arguments: argparse.Namespace, project: Project) -> CommandResult:
     from headframe.data_versions.versions import DataFolderVersions
 
     versions = DataFolderVersions(project.root)
+    if arguments.action in OF_A_VERSION and not (arguments.dataset and arguments.digest):
+        example = f"headframe data {arguments.action} digits 33adb70c"
+        raise ConfigurationError(f"data {arguments.action} needs a data set and a digest, as in: {example}")
+    if arguments.action == "diff":
+        return _difference(arguments, project)
     if arguments.action == "restore":
-        if not arguments.dataset or not arguments.digest:
-            msg = "data restore needs a data set and a digest, as in: headframe data restore digits 33adb70c"
-            raise ConfigurationError(msg)
         record = versions.restore(arguments.dataset, arguments.digest)
         line = f"{record.folder}: {record.rows:,} rows, version {record.digest[:8]}"
         return CommandResult(record, [line])
@@ -100,3 +103,30 @@ def _versions(arguments: argparse.Namespace, project: Project) -> CommandResult:
         for version in stored
     ]
     return CommandResult(stored, lines)
+
+
+def _difference(arguments: argparse.Namespace, project: Project) -> CommandResult:
+    """Compare a stored version of a data set with the present one."""
+    import tempfile
+    from pathlib import Path
+
+    from headframe.data_versions.diff import compare_rows
+    from headframe.data_versions.versions import DataFolderVersions
+    from headframe.datasets.table import Table
+
+    present = Table.open(project.data / arguments.dataset)
+    with tempfile.TemporaryDirectory() as scratch:
+        stored = DataFolderVersions(project.root).extract(arguments.dataset, arguments.digest, Path(scratch) / "table")
+        found = compare_rows(stored, present)
+    counts = {name: getattr(found, name) for name in ("added", "removed", "changed")}
+    lines = [
+        f"{arguments.dataset}: version {found.before[:8]} -> {found.after[:8]}",
+        *(f"{name:11}{number:,}: {_named(found.examples[name], number)}" for name, number in counts.items() if number),
+        f"unchanged  {found.unchanged:,}",
+        *(f"column     {name}: {change}" for name, change in found.columns.items()),
+    ]
+    return CommandResult(found, lines)
+
+
+def _named(rows: tuple[str, ...], number: int) -> str:
+    return ", ".join(rows) + (", ..." if number > len(rows) else "")

@@ -10,11 +10,12 @@ from pathlib import Path
 from headframe.config.build import build
 from headframe.config.plan.data import DatasetConfig, SourceConfig
 from headframe.config.project import Project
+from headframe.datasets.file_tree import place_digest
 from headframe.datasets.raw_files import fetch_raw_file
 from headframe.datasets.schema import contract_schema
 from headframe.datasets.table import METADATA, REJECTED, TABLE, Table
 from headframe.datasets.table_writer import write_table
-from headframe.digests import file_digest, write_record
+from headframe.digests import write_record
 from headframe.errors import DataError, HeadframeError
 from headframe.locks import file_lock
 from headframe.places import Places
@@ -77,7 +78,7 @@ def is_current(record: TableRecord, dataset: DatasetConfig, places: Places) -> b
 def _with_digests(dataset: DatasetConfig, files: Mapping[str, Path]) -> dict[str, SourceConfig]:
     """Return the sources with the sha256 of what was read where the data set gives none."""
     return {
-        name: source if source.sha256 else source.model_copy(update={"sha256": file_digest(files[name])})
+        name: source if source.sha256 else source.model_copy(update={"sha256": place_digest(files[name])})
         for name, source in dataset.sources.items()
     }
 

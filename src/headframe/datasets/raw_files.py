@@ -7,8 +7,8 @@ from pathlib import Path
 from headframe.config.plan.data import SourceConfig
 from headframe.config.project import Project
 from headframe.config.targets.find_definition import scheme_module
+from headframe.datasets.file_tree import place_digest
 from headframe.datasets.sources.base import SourceScheme, path_within
-from headframe.digests import file_digest
 from headframe.errors import DataError, HeadframeError
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,8 @@ def find_raw_file(name: str, source: SourceConfig, root: Path, mirror: Path | No
     Raises:
         HeadframeError: it lies nowhere.
     """
-    found = [place for place in _places(source, root, mirror) if place.is_file()]
+    scheme, _ = _scheme(source)
+    found = [place for place in _places(source, root, mirror) if scheme.is_there(place)]
     if not found:
         raise HeadframeError(_not_found(name, source, root, mirror))
     return found
@@ -68,16 +69,20 @@ def _not_found(name: str, source: SourceConfig, root: Path, mirror: Path | None)
 
 
 def _places(source: SourceConfig, root: Path, mirror: Path | None) -> list[Path]:
-    module = scheme_module(source.uri)
-    scheme, _, address = source.uri.partition(":")
-    origin: SourceScheme = getattr(importlib.import_module(module), f"{scheme.capitalize()}Scheme")()
+    origin, address = _scheme(source)
     copies = [path_within(folder, address) for folder in (Project(root).raw, mirror) if folder is not None]
     return [*copies, *origin.locate(address, root)]
 
 
+def _scheme(source: SourceConfig) -> tuple[SourceScheme, str]:
+    module = importlib.import_module(scheme_module(source.uri))
+    scheme, _, address = source.uri.partition(":")
+    return getattr(module, f"{scheme.capitalize()}Scheme")(), address
+
+
 def _check(name: str, place: Path, expected: str | None) -> None:
     try:
-        actual = file_digest(place)
+        actual = place_digest(place)
     except OSError as error:
         raise HeadframeError(f"source {name}: {place} cannot be read: {error.strerror}") from error
     if expected is not None and actual != expected:

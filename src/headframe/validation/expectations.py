@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from headframe.cells.constraints import CellConstraint, range_text, whole_pattern
 from headframe.config.plan.data import EXACT_FLOAT, ColumnContract, TableContract
-from headframe.datasets.cell_constraints import CellConstraint, range_text, whole_pattern
 from headframe.datasets.column_types.base import column_type
 from headframe.datasets.schema import OWN
 from headframe.errors import some

@@ -5,10 +5,10 @@ from typing import ClassVar
 
 import pyarrow as pa
 
+from headframe.cells.constraints import CellConstraint, value_constraints
 from headframe.config.build import look_up
 from headframe.config.plan.component import column_type_target
 from headframe.config.plan.data import ColumnContract
-from headframe.datasets.cell_constraints import CellConstraint, value_constraints
 
 
 class ColumnType:

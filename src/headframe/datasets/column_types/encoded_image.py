@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 from typing_extensions import override
 
+from headframe.cells.constraints import CellConstraint
 from headframe.cells.images import why_no_image
 from headframe.config.plan.data import ColumnContract
-from headframe.datasets.cell_constraints import CellConstraint
 from headframe.datasets.column_types.base import ColumnType
 
 

@@ -5,8 +5,8 @@ from typing import ClassVar
 import pyarrow as pa
 from typing_extensions import override
 
+from headframe.cells.constraints import LARGEST
 from headframe.config.plan.data import ColumnContract
-from headframe.datasets.cell_constraints import LARGEST
 from headframe.datasets.column_types.base import ColumnType
 
 

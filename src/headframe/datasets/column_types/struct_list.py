@@ -7,14 +7,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from typing_extensions import override
 
-from headframe.config.plan.data import ColumnContract
-from headframe.datasets.cell_constraints import (
+from headframe.cells.constraints import (
     CellConstraint,
     Nested,
     list_checks,
     list_entries,
     value_constraints,
 )
+from headframe.config.plan.data import ColumnContract
 from headframe.datasets.column_types.base import ColumnType, column_type, list_of
 from headframe.errors import ConfigurationError
 

@@ -7,8 +7,8 @@ from typing import ClassVar
 import pyarrow as pa
 from typing_extensions import override
 
+from headframe.cells.constraints import LARGEST, CellConstraint, tensor_entries, value_constraints
 from headframe.config.plan.data import ColumnContract
-from headframe.datasets.cell_constraints import LARGEST, CellConstraint, tensor_entries, value_constraints
 from headframe.datasets.column_types.base import ColumnType
 from headframe.errors import ConfigurationError
 

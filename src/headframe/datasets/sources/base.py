@@ -23,6 +23,10 @@ class SourceScheme(ABC):
             root: the project's folder.
         """
 
+    def is_there(self, place: Path) -> bool:
+        """Return whether a place holds what such a URI names."""
+        return place.is_file()
+
 
 _ADVICE = "put the file into the project or into the folder that HEADFRAME_MIRROR names, and give its path there"
 

@@ -62,12 +62,13 @@ class CellConstraint:
             cells: without missing ones.
         """
         values, ends = self.values(cells)
-        fine = np.asarray(values.is_valid())
-        if self.kept is not None and values.null_count:
-            fine = ~fine
-            fine[~fine] = self.kept(values.drop_null())
-        elif self.kept is not None:
+        if self.kept is not None and not values.null_count:
             fine = self.kept(values)
+        else:
+            fine = np.asarray(values.is_valid())
+            if self.kept is not None:
+                fine = ~fine
+                fine[~fine] = self.kept(values.drop_null())
         if fine.all():
             return np.empty(0, dtype=np.int64), None
         places = np.flatnonzero(~fine)
