@@ -1,7 +1,6 @@
 """A service beside slow clients and hostile bodies: what others notice of them, and what memory it keeps."""
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -41,14 +40,10 @@ def measure() -> list[Measurement]:
 def disturb(folder: Path) -> list[Measurement]:
     """Measure with version 1 of `digits` in a project, which accepts bodies of the hostile size."""
     port = _free_port()
-    every = sorted(os.sched_getaffinity(0))
-    own, others = (every[: len(every) // 2], every[len(every) // 2 :]) if len(every) > 1 else (every, every)
     command = [str(BIN / "headframe"), "serve", "digits/1", "--port", str(port), f"serving.max_bytes={LARGE + 1000}"]
     alone: list[float] = []
     beside: list[float] = []
-    # Clients get cores of their own: what they take must not count as the server's.
-    with _server(command, folder, port, own, MLFLOW_TRACKING_URI="") as server:
-        os.sched_setaffinity(0, others)
+    with _server(command, folder, port, MLFLOW_TRACKING_URI="") as server:
         _requests(port, 2000)
         before = _memory(server)
         for _ in range(ROUNDS):
@@ -59,7 +54,6 @@ def disturb(folder: Path) -> list[Measurement]:
         _requests(port, REQUESTS - len(alone) - len(beside))
         time.sleep(3)  # in which the last hostile bodies are refused
         last = _memory(server)
-    os.sched_setaffinity(0, every)
     quiet, loud = _percentile(alone), _percentile(beside)
     return [
         Measurement(

@@ -12,7 +12,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -105,16 +105,12 @@ def _receive(connection: socket.socket) -> None:
 
 
 @contextmanager
-def _server(
-    command: Sequence[str], folder: Path, port: int, cores: Collection[int] = (), **environment: str
-) -> Iterator[int]:
-    """Run a server until it responds and then for the body of the statement, on some cores alone; yield its process."""
+def _server(command: Sequence[str], folder: Path, port: int, **environment: str) -> Iterator[int]:
+    """Run a server until it responds and then for the body of the statement; yield its process."""
     with tempfile.TemporaryFile() as log:
         server = subprocess.Popen(
             command, cwd=folder, env={**os.environ, **environment}, stdout=log, stderr=log, start_new_session=True
         )
-        if cores:
-            os.sched_setaffinity(server.pid, cores)
         try:
             deadline = time.monotonic() + START_SECONDS
             while not _responds(port):
