@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from headframe.errors import first_line
 
 
 class Record(BaseModel):
@@ -30,6 +32,15 @@ def load_json(content: str | bytes, **settings: Any) -> Any:
         return json.loads(content, **settings)
     except RecursionError:
         raise ValueError("its lists or objects are nested too deeply to be read") from None
+
+
+def validation_message(error: Exception) -> str:
+    """Return in one line what is wrong with something that was read; pydantic's first line only counts problems."""
+    if not isinstance(error, ValidationError):
+        return first_line(error)
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}" if where else str(first["msg"])
 
 
 def canonical(value: Any) -> str:

@@ -31,9 +31,10 @@ from headframe.digests import (
     file_digest,
     file_digests,
     load_json,
+    validation_message,
     write_atomically,
 )
-from headframe.errors import HeadframeError, first_line
+from headframe.errors import HeadframeError
 from headframe.locks import file_lock
 from headframe.places import Places
 from headframe.seals import OtherKey, require_seal, seal
@@ -159,7 +160,7 @@ class Stage(Generic[R]):
             log.warning("%-12s is made again: %s", self.name, error)
             return None
         except (ValueError, KeyError, TypeError) as error:
-            self._report(folder / RECORD, "is not what this step wrote", first_line(error))
+            self._report(folder / RECORD, "is not what this step wrote", validation_message(error))
             return None
         expected: dict[str, str] = content["files"]
         try:

@@ -31,8 +31,8 @@ from headframe.data_versions.dvc_files import object_file, tracked_files
 from headframe.digests import file_digest
 
 OUTCOMES = ("not used", "healed", "named", "used silently", "traceback")
-CHANGING = {"locks", "dvc", "mlflow.db", "ledger.db", "last.ckpt", ".cost.json"}
-"""Parts of .headframe that an undisturbed command writes to, and files that differ between equal trainings."""
+CHANGING = {"locks", "dvc", "mlflow.db", "ledger.db", "last.ckpt", ".cost.json", "promote"}
+"""What an undisturbed command writes to, what differs between equal trainings, and why a champion became one."""
 COMMANDS: dict[str, tuple[str, ...]] = {
     "run": ("run", *SMALL),
     "predict": ("predict", "digits", "digits", "scored.parquet"),
@@ -309,7 +309,7 @@ class Campaign:
         return {
             name.as_posix(): file_digest(path)
             for name, path in names.items()
-            if not CHANGING & {name.name, *name.parts[1:2]}
+            if not CHANGING & {name.name, *name.parts[1:3]}
         }
 
     def silent(self) -> list[str]:
@@ -339,7 +339,7 @@ def table(found: Iterable[Finding]) -> str:
     return "\n".join(lines)
 
 
-VARYING = ("seconds", "time", "created", "elapsed", "entry", "target")
+VARYING = ("seconds", "time", "created", "elapsed", "entry", "target", "reason")
 NAMED = ("the project's DVC cache", "the project's DVC remote")  # where a reproduction has its data from, as it says
 
 

@@ -265,7 +265,10 @@ def test_a_page_that_was_replaced_is_named(team: TeamProject):
     assert ".html of models:/digits/1 has sha256" in problems(team)["gate report"]
 
 
-@pytest.mark.parametrize("name", ["validated.json", "provenance.json"])
+@pytest.mark.parametrize(
+    "name",
+    ["validated.json", "provenance.json", "plan.json", "predictions.parquet", "evaluation/metrics.json", "slices.json"],
+)
 def test_what_the_author_signed_beside_the_model_is_checked(name: str, team: TeamProject):
     promote_versions(team, 1)
     run = team.version(1).run_id

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from headframe.checked_files import holds
 from headframe.config.plan.data import SourceConfig
 from headframe.datasets import hashing
-from headframe.digests import Record, canonical
-from headframe.errors import DataError, HeadframeError, first_line, some
+from headframe.digests import Record, canonical, validation_message
+from headframe.errors import DataError, HeadframeError, some
 from headframe.exhaustion import bounded_memory
 from headframe.records import TableRecord
 
@@ -71,7 +71,7 @@ class Table:
                 f"collect it with: headframe ingest dataset={folder.name}"
             ) from error
         except (ValidationError, pa.ArrowException, IsADirectoryError) as error:
-            msg = f"{folder} is damaged: {first_line(error)}; collect it again or restore a version of it"
+            msg = f"{folder} is damaged: {validation_message(error)}; collect it again or restore a version of it"
             raise DataError(msg) from error
         return table
 

@@ -12,7 +12,7 @@ from headframe.config.build import build
 from headframe.config.plan.plan import VersionPlan
 from headframe.config.plan.task import TaskConfig
 from headframe.config.project import Project
-from headframe.digests import folder_digest
+from headframe.digests import folder_digest, validation_message
 from headframe.errors import DataError, HeadframeError, Refused, Unavailable
 from headframe.gates.request import GateRequest
 from headframe.prediction.layout import task_state
@@ -23,7 +23,6 @@ from headframe.registry.compare_signed import (
     read_signed_provenance,
     require_signed_bytes,
     require_signed_tags,
-    validation_message,
 )
 from headframe.registry.layout import bundle_in, packages_in
 from headframe.registry.signature import SignedModel

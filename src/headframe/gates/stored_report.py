@@ -8,7 +8,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from headframe.errors import Refused, first_line
+from headframe.digests import validation_message
+from headframe.errors import Refused
 from headframe.gates.page import page
 from headframe.gates.report import GateReport
 from headframe.registry.versions import ModelVersion
@@ -60,7 +61,8 @@ def fetch_report(version: ModelVersion, digests: Mapping[str, str], uri: str) ->
     try:
         report = GateReport.model_validate_json(content)
     except ValidationError as error:
-        msg = f"gate report {name}.json of {version.uri} cannot be read ({first_line(error)}); run the gates again"
+        why = validation_message(error)
+        msg = f"gate report {name}.json of {version.uri} cannot be read ({why}); run the gates again"
         raise Refused(msg) from error
     if (report.model, report.version) != (version.model, version.number):
         msg = f"gate report {name}.json is about {report.model} version {report.version}, not about {version.uri}"

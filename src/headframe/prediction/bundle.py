@@ -26,7 +26,7 @@ from headframe.config.plan.data import ColumnContract, ReaderConfig
 from headframe.config.plan.learner import LearnerConfig
 from headframe.config.plan.model import EnsembleConfig, ModelConfig
 from headframe.config.plan.task import TaskConfig
-from headframe.digests import canonical, digest, file_digest, load_json, umask
+from headframe.digests import canonical, digest, file_digest, load_json, umask, validation_message
 from headframe.errors import DataError, HeadframeError
 from headframe.features.base import Encoder
 from headframe.features.spec import InputSpec
@@ -185,8 +185,7 @@ def load_predictor(
         series = None if manifest["series"] is None else Series.model_validate(manifest["series"], context=context)
         contract = {name: ColumnContract.model_validate(each) for name, each in manifest["contract"].items()}
     except ValidationError as error:
-        reason = error.errors(include_url=False)[0]["msg"]
-        raise DataError(f"the bundle {folder} cannot be loaded: {reason}") from error
+        raise DataError(f"the bundle {folder} cannot be loaded: {validation_message(error)}") from error
     task: Task = build(component)
     task.restore(manifest["task"]["state"])
     if isinstance(learner.model, EnsembleConfig):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from headframe.errors import HeadframeError, Unavailable
+from headframe.evaluation.layout import METRICS, SLICES
 from headframe.gates.report import GateReport
 from headframe.gates.stored_report import fetch_report
 from headframe.ledger.entries import Entry, parse_time
@@ -10,6 +11,7 @@ from headframe.ledger.rules import grounds
 from headframe.promotion.rules import PromotionRules, VersionIdentity, has_role, objections, valid_gate_entry
 from headframe.promotion.service import PromotionService, read_files, require_same
 from headframe.registry.compare_signed import (
+    read_signed_json,
     read_signed_provenance,
     require_signed_bytes,
     require_signed_metric,
@@ -40,8 +42,15 @@ def champion_files(entry: Entry, service: PromotionService) -> VersionIdentity:
         require_signed_tags(version, signed)
         provenance = read_signed_provenance(fetch(layout.PROVENANCE), version, signed)
         require_signed_metric(version, provenance)
-        name = layout.validation_report(provenance.data.validated.report)
-        require_signed_bytes(fetch(name), "validated", name, version, signed)
+        read_signed_json(fetch(layout.PLAN), version, signed)
+        copies = {
+            "validated": layout.validation_report(provenance.data.validated.report),
+            "predictions": layout.PREDICTIONS,
+            "evaluated": f"{layout.EVALUATION}/{METRICS}",
+            "slices": f"{layout.EVALUATION}/{SLICES}",
+        }
+        for name, file in copies.items():
+            require_signed_bytes(fetch(file), name, file, version, signed)
     return files
 
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from headframe.config.plan.promotion import ErrorControlConfig, GateConfig
 from headframe.config.project import Project
-from headframe.digests import Record
+from headframe.digests import Record, validation_message
 from headframe.errors import HeadframeError, Refused, Unavailable, some
 from headframe.gates.judge import judge_version
 from headframe.gates.report import GateReport, GateResult, nearly_equal
@@ -152,7 +152,7 @@ def _level_problems(entries: tuple[Entry, ...], gated: Entry, service: Promotion
         rule = service.promotion.model_copy(update={"error_control": component})
         allowed = allowed_level(entries[: gated.number - 1], gated.version, champion, rule)
     except (HeadframeError, ValidationError) as error:
-        yield f"{gated.label}: its level cannot be computed again ({str(error).splitlines()[0]})"
+        yield f"{gated.label}: its level cannot be computed again ({validation_message(error)})"
         return
     if not math.isclose(tested["level"], allowed, rel_tol=ROUNDING):
         used = f"{gated.label}: it was tested at level {tested['level']:.6g}"
@@ -199,7 +199,7 @@ def _recompute(
     except Unavailable:
         raise
     except (HeadframeError, ValidationError) as error:
-        return 0, [f"{gated.label}: its gates cannot be run again ({str(error).splitlines()[0]})"]
+        return 0, [f"{gated.label}: its gates cannot be run again ({validation_message(error)})"]
     now = {result.gate: result for result in again.results}
     for before in report.results:
         name, after = before.gate, now.get(before.gate)

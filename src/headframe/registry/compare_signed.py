@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from headframe.config.plan.plan import VersionPlan, fingerprint_of
-from headframe.digests import load_json
-from headframe.errors import DataError, Refused, first_line
+from headframe.digests import load_json, validation_message
+from headframe.errors import DataError, Refused
 from headframe.records import Provenance
 from headframe.registry.signature import SignedModel
 from headframe.registry.versions import ModelVersion
@@ -91,8 +91,8 @@ def read_signed_provenance(content: bytes, version: ModelVersion, signed: Signed
     try:
         found = Provenance.model_validate_json(content)
     except ValidationError as error:
-        where = ".".join(str(part) for part in error.errors(include_url=False)[0]["loc"])
-        msg = f"{layout.PROVENANCE} of {version.uri} cannot be read ({where}); it was written by another Headframe"
+        why = validation_message(error)
+        msg = f"{layout.PROVENANCE} of {version.uri} cannot be read ({why}); it was written by another Headframe"
         raise DataError(msg) from error
     digests = {
         "table": found.data.split.table.digest,
@@ -145,12 +145,3 @@ def read_signed_plan(content: bytes, version: ModelVersion, signed: SignedModel,
     except (ValueError, ValidationError) as error:
         msg = f"{layout.PLAN} of {version.uri} is no plan ({validation_message(error)}); train and register it again"
         raise DataError(msg) from error
-
-
-def validation_message(error: Exception) -> str:
-    """Return in one line what is wrong with something that was read; pydantic's first line only counts problems."""
-    if not isinstance(error, ValidationError):
-        return first_line(error)
-    first = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return f"{where}: {first['msg']}" if where else str(first["msg"])

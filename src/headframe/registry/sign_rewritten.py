@@ -11,10 +11,9 @@ from typing import Any
 from headframe.config.plan.plan import VersionPlan
 from headframe.config.plan.promotion import TeamConfig
 from headframe.config.project import Project
-from headframe.digests import file_digest, load_json
+from headframe.digests import file_digest, load_json, validation_message
 from headframe.errors import HeadframeError, Refused, Unavailable
 from headframe.records import Provenance
-from headframe.registry.compare_signed import validation_message
 from headframe.registry.request import RegistrationRequest
 from headframe.registry.versions import ModelVersion, fetch_signature
 from headframe.signing.trust import Trust

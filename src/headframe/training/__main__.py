@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from headframe.config.project import Project
+from headframe.digests import validation_message
 from headframe.errors import ConfigurationError, HeadframeError
 from headframe.exhaustion import exhausted, quiet_when_exhausted
 from headframe.garbage import collect_rarely
@@ -36,10 +37,7 @@ def _run(file: Path, folder: Path, root: Path | None) -> None:
     except FileNotFoundError as error:
         raise HeadframeError(f"there is no training job {file}") from error
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        msg = f"{file} is no training job: {where}: {first['msg']}" if where else f"{file}: {first['msg']}"
-        raise ConfigurationError(msg) from error
+        raise ConfigurationError(f"{file} is no training job: {validation_message(error)}") from error
     # Before NumPy and torch are imported, which read them once.
     os.environ.update(environment_of(job.learner.trainer.threads))
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(project.state / "torchinductor"))

@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from headframe.digests import validation_message
 from headframe.errors import DataError
 from headframe.evaluation.layout import METRICS, SLICES
 from headframe.evaluation.metrics import EvaluationMetrics
@@ -49,8 +50,8 @@ def model_card(version: ModelVersion, service: PromotionService, suffix: str) ->
             series=found.provenance.data.validated.series,
         )
     except ValidationError as error:
-        reason = error.errors()[0]["msg"]
-        msg = f"metrics.json or slices.json of {version.uri} cannot be read ({reason}); train and register it again"
+        why = validation_message(error)
+        msg = f"metrics.json or slices.json of {version.uri} cannot be read ({why}); train and register it again"
         raise DataError(msg) from error
     return render.render_page("model_card", suffix, **_page(known, found, results))
 
