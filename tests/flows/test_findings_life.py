@@ -35,13 +35,13 @@ EXPERIMENT = """
 # @package _global_
 # Rules of the made-up shop.
 defaults:
-  - /gate@promotion.gates.findings: findings
   - override /dataset: shop
   - override /features: baskets
   - override /task: association
   - override /model: association_rules
 name: shop_rules
 evaluation: {resamples: 100}
+promotion: {gates: {findings: {_target_: headframe.gates.findings.ConfirmedFindings}}}
 """
 PAIRS = {"牛奶": "面包", "ale": "crisps", "brush": "paint", "cot": "duvet", "dog food": "leash", "egg": "bacon"}
 
