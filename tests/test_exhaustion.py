@@ -5,6 +5,7 @@ import os
 import re
 import resource
 import sqlite3
+import subprocess
 import sys
 import threading
 from contextlib import closing
@@ -183,3 +184,31 @@ def test_a_file_takes_no_more_memory_than_files_of_its_size_do(tmp_path, monkeyp
     monkeypatch.setattr("headframe.exhaustion.resource.getrlimit", limits.__getitem__)
     with pytest.raises(MemoryError), bounded_memory(file):  # the user's own limit, as `exhausted` says
         np.empty(2**33, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("kind", "limit", "arguments", "words"),
+    [
+        (
+            resource.RLIMIT_AS,
+            700_000 * 1024,
+            ("ingest", "dataset=digits"),
+            "this process may use too little memory (at most 683 MiB, ulimit -v): 2,048 MiB are the least",
+        ),
+        (
+            resource.RLIMIT_NOFILE,
+            24,
+            ("up",),
+            "servers may open too few files (at most 24 at once, ulimit -n): 256 are the least; raise the limit",
+        ),
+    ],
+)
+def test_limits_under_which_libraries_wait_for_ever_are_refused_at_once(kind, limit, arguments, words, project):
+    command = [sys.executable, "-m", "headframe", *arguments]
+    done = subprocess.run(
+        command, cwd=project.root, preexec_fn=lambda: resource.setrlimit(kind, (limit, limit)),
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    assert words in done.stderr
+    assert not (project.state / "logs").exists()

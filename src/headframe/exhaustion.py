@@ -29,6 +29,13 @@ _CAUSES = {
 MOST_MEMORY, TIMES_SIZE = 2**31, 50
 """Bytes that reading a part of a file may take: so many, and so many times its size."""
 
+LEAST_MEMORY, LEAST_FILES = 2**31, 256
+"""Bytes that a process must be able to map, and files that a server must be able to open.
+
+A whole run of digits on two cores maps 3.1 GiB, and its libraries end in one sentence where they get less; but below
+about 1 GiB OpenBLAS may wait for ever, and C++ abort. Prefect's server has 24 files open when nothing is done.
+"""
+
 _one_bound = threading.RLock()
 
 
@@ -89,6 +96,29 @@ def _allocated() -> int:
         return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5]) * resource.getpagesize()
     except FileNotFoundError:
         return 0
+
+
+def require_memory() -> None:
+    """Check that this process may map as much as numerical libraries need, which do not all end where they get less.
+
+    Raises:
+        HeadframeError: its limit is lower.
+    """
+    if 0 <= resource.getrlimit(resource.RLIMIT_AS)[0] < LEAST_MEMORY:
+        most = _limit(resource.RLIMIT_AS, 2**20, "MiB, ulimit -v")
+        least = f"{LEAST_MEMORY // 2**20:,} MiB"
+        raise HeadframeError(f"this process may use too little memory{most}: {least} are the least; raise the limit")
+
+
+def require_files() -> None:
+    """Check that a server that this process starts may open as many files as it needs.
+
+    Raises:
+        HeadframeError: its limit is lower.
+    """
+    if 0 <= resource.getrlimit(resource.RLIMIT_NOFILE)[0] < LEAST_FILES:
+        most = _limit(resource.RLIMIT_NOFILE, 1, "at once, ulimit -n")
+        raise HeadframeError(f"servers may open too few files{most}: {LEAST_FILES} are the least; raise the limit")
 
 
 def quiet_when_exhausted() -> None:

@@ -22,6 +22,7 @@ from headframe.config.project import Project
 from headframe.daemons import Daemon, start_daemon, terminate
 from headframe.digests import Record, load_json, write_atomically
 from headframe.errors import ConfigurationError, HeadframeError
+from headframe.exhaustion import require_files, require_memory
 from headframe.server_access import HEADER, HEALTH, HOST, ServerAccess
 from headframe.telemetry import OFF
 from headframe.tracking.credentials import LOCAL_SERVER, LOCAL_USER, PASSWORD, USER
@@ -90,8 +91,11 @@ def up(root: Path, *, prefect_port: int | None = None, mlflow_port: int | None =
 
     Raises:
         ConfigurationError: both ports are the same, or a server is up already on another port than the wanted one.
-        HeadframeError: a port is taken, or a server does not start; the other one is stopped again.
+        HeadframeError: a port is taken, or a server does not start; the other one is stopped again. Or they may open
+            fewer files, or use less memory, than they need.
     """
+    require_files()
+    require_memory()
     wanted: dict[Name, int | None] = {"prefect": prefect_port, "mlflow": mlflow_port}
     ports = {name: PORTS[name] if port is None else port for name, port in wanted.items()}
     if ports["prefect"] == ports["mlflow"]:

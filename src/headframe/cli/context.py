@@ -36,7 +36,14 @@ def keep_to_owner(project: Project) -> None:
 
 
 def open_project() -> Project:
-    """Find the project, make its code importable, and use its servers where they are running."""
+    """Find the project, make its code importable, and use its servers where they are running.
+
+    Raises:
+        HeadframeError: this process may use less memory than what commands import needs.
+    """
+    from headframe.exhaustion import require_memory
+
+    require_memory()
     project = find_project()
     os.chdir(project.root)
     keep_to_owner(project)
