@@ -229,7 +229,9 @@ def trained(folder: Path) -> tuple[PreparedData, pa.Table]:
     folder.mkdir()
     made = predictor()
     splits = np.array(["train"] * 8 + ["validation"] * 12 + ["test"] * 20)
-    dataset: Any = SimpleNamespace(inputs=("image",), target_columns=("places",), repeats=True)
+    dataset: Any = SimpleNamespace(
+        inputs=("image",), target_columns=("places",), repeats=True, repeated_columns=(), group=()
+    )
     prepared = PreparedData(dataset, rows(), splits, made.task, SimpleNamespace())
     outcome.write_outcome(folder, prepared, made, made, [])
     return prepared, pq.read_table(folder / "predictions.parquet")
@@ -274,7 +276,7 @@ def version_rows(folder: Path, prepared: PreparedData, predictions: pa.Table) ->
     request = SimpleNamespace(version=ModelVersion("boxes", 1), champion=None)
     plan = SimpleNamespace(dataset=prepared.dataset)
     records = SimpleNamespace(signed=signed, request=request, plan=plan, task=prepared.task, file=lambda name: file)
-    return VersionRows(SimpleNamespace(records=records, prepared=prepared))
+    return VersionRows(SimpleNamespace(records=records, prepared=prepared, table=None))
 
 
 def test_gates_take_the_truth_from_the_table_and_predictions_as_they_are(tmp_path: Path):
