@@ -5,12 +5,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from headframe.config.plan.data import ColumnContract
 from headframe.datasets.readers.base import ReadBatch, Reader
 from headframe.datasets.readers.baskets import Baskets
 from headframe.datasets.readers.npz import BATCH_NUMBERS, Npz
+from headframe.datasets.readers.parquet import Parquet
 from headframe.datasets.schema import contract_schema
 from headframe.errors import DataError
 
@@ -89,6 +91,83 @@ def test_a_row_without_a_number_is_rejected_unless_it_may_miss(tmp_path: Path) -
 def test_arrays_that_are_no_table_are_refused(tmp_path: Path, arrays: dict[str, Any], words: str) -> None:
     with pytest.raises(DataError, match=words):
         read(Npz(arrays=ARRAYS), npz(tmp_path, **arrays), CELLS)
+
+
+def test_an_array_of_more_axes_fills_tensors_of_any_number(tmp_path: Path) -> None:
+    images = np.arange(24, dtype=np.float64).reshape(3, 2, 4)
+    images[1, 0, 0] = np.nan
+    columns = contract_schema({
+        "image": ColumnContract(dtype="tensor", shape=(2, 4, 1), values="float32"), "y": ColumnContract(dtype="int"),
+    })  # fmt: skip
+    reader = Npz(arrays={"images": ("image",), "labels": ("y",)})
+    file = npz(tmp_path, images=images, labels=np.arange(3))
+    (batch,) = reader.read({"rows": file}, columns)
+    assert np.array_equal(batch.rows.column(0).to_numpy_ndarray()[..., 0], images[[0, 2]])
+    assert batch.rows.column(1).to_pylist() == [0, 2]
+    assert [(each.position, each.reason) for each in batch.rejected] == [
+        (2, "column 'image' holds nan, which is no finite number")
+    ]
+    with pytest.raises(DataError, match=r"array 'images' holds cells of \(4, 2\), but the contract has \(2, 4, 1\)"):
+        [*reader.read({"rows": npz(tmp_path, images=np.ones((3, 4, 2)), labels=np.arange(3))}, columns)]
+
+
+PARQUET = contract_schema(
+    {
+        "s": ColumnContract(dtype="string"),
+        "x": ColumnContract(dtype="float", nullable=True),
+        "l": ColumnContract(dtype="float_list"),
+        "b": ColumnContract.model_validate({"dtype": "struct_list", "fields": {"x": {"dtype": "int"}}}),
+        "t": ColumnContract(dtype="tensor", shape=(2,), values="int16"),
+        "i": ColumnContract(dtype="encoded_image"),
+    }
+)
+
+
+def parquet(folder: Path, **columns: Any) -> Path:
+    rows = {"s": ["a"], "x": [1], "l": [[1.5, 2.5]], "b": [[{"x": 7}]], "t": [[1, 2]], "i": [b"x"], "more": [0]}
+    length = len(next(iter(columns.values()))) if columns else 1
+    pq.write_table(pa.table({name: cells * length for name, cells in rows.items()} | columns), folder / "rows.parquet")
+    return folder / "rows.parquet"
+
+
+def test_parquet_holds_columns_of_every_type(tmp_path: Path) -> None:
+    expected = {"s": "a", "x": 1.0, "l": [1.5, 2.5], "b": [{"x": 7}], "t": [1, 2], "i": b"x"}
+    rows, rejected = read(Parquet(), parquet(tmp_path), PARQUET)
+    assert (rows, rejected) == ([expected], [])
+    narrow = pa.array([[{"x": 7}]], pa.large_list(pa.struct([("x", pa.int8())])))
+    words = pa.array(["a"]).dictionary_encode()
+    file = parquet(tmp_path, s=words, l=pa.array([[1.5, 2.5]], pa.list_(pa.float32(), 2)), b=narrow)
+    assert read(Parquet(), file, PARQUET) == ([expected], [])
+    stored = Parquet().read({"rows": file}, PARQUET)
+    pq.write_table(pa.Table.from_batches([batch.rows for batch in stored]), tmp_path / "own.parquet")
+    assert read(Parquet(), tmp_path / "own.parquet", PARQUET) == ([expected], [])
+    rows, rejected = read(Parquet(), parquet(tmp_path, s=["a", None], x=[float("nan"), 2.0]), PARQUET)
+    assert (rows, rejected) == ([{**expected, "x": None}], [(2, "column 's' holds no value")])
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"s": [1]}, "column 's' holds int64, but string was expected"),
+        ({"x": ["1"]}, "column 'x' holds string, but double was expected"),
+        ({"l": [["1"]]}, "column 'l' holds list<.*string>, but list<.*double> was expected"),
+        ({"b": [[{"y": 7}]]}, "column 'b' holds list<.*> was expected"),
+        ({"t": [[1, 2, 3]]}, "column 't' holds list<.*> was expected: .*size"),
+        ({"t": [[1, 2**20]]}, "column 't' holds list<.*> was expected: Integer value 1048576 not in range"),
+    ],
+)
+def test_a_column_of_another_kind_is_refused(tmp_path: Path, columns: dict[str, Any], words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        read(Parquet(), parquet(tmp_path, **columns), PARQUET)
+
+
+def test_what_is_no_parquet_is_refused(tmp_path: Path) -> None:
+    file = parquet(tmp_path)
+    with pytest.raises(DataError, match="has no column 'z'; it has s, x, l, b, t, i, more"):
+        read(Parquet(), file, contract_schema({"z": ColumnContract(dtype="int")}))
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(DataError, match="is no Parquet file that can be read"):
+        read(Parquet(), file, PARQUET)
 
 
 def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from shutil import copyfileobj
 
@@ -26,7 +27,7 @@ class Npz(Reader):
     would unpickle them.
 
     Attributes:
-        arrays: by name of an array the columns that it holds: one of an array of numbers, else as many as it is wide.
+        arrays: by name of an array the columns that it holds: as many as it is wide, or one column of tensors.
     """
 
     arrays: Mapping[str, tuple[Column, ...]]
@@ -39,18 +40,18 @@ class Npz(Reader):
             raise DataError(f"reader.arrays has no column {lacking[0]!r}; it has {some(named)}")
         for source, file in files.items():
             with tempfile.TemporaryDirectory() as scratch:
-                arrays = {name: self._array(file, name, Path(scratch)) for name in self.arrays}
+                arrays = {name: self._array(file, name, Path(scratch), schema) for name in self.arrays}
                 lengths = {name: len(array) for name, array in arrays.items()}
                 if len({*lengths.values()}) > 1:
                     counts = ", ".join(f"{name} has {length:,}" for name, length in lengths.items())
                     raise DataError(f"{file}: its arrays need as many rows each, but {counts}")
-                step = max(1, BATCH_NUMBERS // len(named))
+                step = max(1, BATCH_NUMBERS // sum(prod(array.shape[1:]) for array in arrays.values()))
                 for start in range(0, max(lengths.values(), default=0), step):
                     parts = {name: np.asarray(array[start : start + step]) for name, array in arrays.items()}
                     yield self._batch(source, start, parts, schema)
 
-    def _array(self, file: Path, name: str, scratch: Path) -> np.ndarray:
-        """Unpack an array; (rows, columns)."""
+    def _array(self, file: Path, name: str, scratch: Path, schema: pa.Schema) -> np.ndarray:
+        """Unpack an array; (rows, columns), or (rows, ...) of tensors."""
         unpacked = scratch / "array.npy"
         try:
             with zipfile.ZipFile(file) as archive:
@@ -64,6 +65,13 @@ class Npz(Reader):
         except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, ValueError, OSError) as error:
             raise DataError(f"{file}: array {name!r} cannot be read: {first_line(error)}") from error
         columns = self.arrays[name]
+        if len(columns) == 1 and _is_tensor(columns[0], schema):
+            shape = tuple(schema.field(columns[0]).type.shape)
+            if array.shape[1:] not in {shape, *([shape[:-1]] if shape[-1] == 1 else [])}:
+                raise DataError(
+                    f"{file}: array {name!r} holds cells of {array.shape[1:]}, but the contract has {shape}"
+                )
+            return array
         array = array[:, np.newaxis] if array.ndim == 1 else array
         if array.ndim != 2 or array.shape[1] != len(columns):  # noqa: PLR2004 - rows and columns
             wide = "x".join(map(str, array.shape[1:])) or "no"
@@ -72,7 +80,9 @@ class Npz(Reader):
 
     def _batch(self, source: str, start: int, parts: Mapping[str, np.ndarray], schema: pa.Schema) -> ReadBatch:
         columns = {
-            column: parts[name][:, place] for name, given in self.arrays.items() for place, column in enumerate(given)
+            column: parts[name] if _is_tensor(column, schema) else parts[name][:, place]
+            for name, given in self.arrays.items()
+            for place, column in enumerate(given)
         }
         fine = np.ones(len(next(iter(parts.values()))), dtype=bool)
         reasons: dict[int, str] = {}
@@ -80,6 +90,7 @@ class Npz(Reader):
             values = columns[field.name]
             if values.dtype.kind != "f":
                 continue
+            values = values.reshape(len(values), -1).sum(axis=1) if values.ndim > 1 else values
             strange = np.isinf(values) if field.nullable else ~np.isfinite(values)
             for row in np.flatnonzero(strange).tolist():
                 reasons.setdefault(row, f"column {field.name!r} holds {values[row]}, which is no finite number")
@@ -94,10 +105,18 @@ class Npz(Reader):
         return ReadBatch(pa.RecordBatch.from_arrays(kept, schema=schema), tuple(refused))
 
 
+def _is_tensor(column: str, schema: pa.Schema) -> bool:
+    return column in schema.names and isinstance(schema.field(column).type, pa.FixedShapeTensorType)
+
+
 def _cells(values: np.ndarray, field: pa.Field) -> pa.Array:
     try:
+        if isinstance(field.type, pa.FixedShapeTensorType):
+            numbers = pa.array(np.ascontiguousarray(values).reshape(-1)).cast(field.type.value_type)
+            flat = pa.FixedSizeListArray.from_arrays(numbers, prod(field.type.shape))
+            return pa.ExtensionArray.from_storage(field.type, flat.cast(field.type.storage_type))
         array = pa.array(np.ascontiguousarray(values), from_pandas=True)
         return cast_cells(array, field)
     except pa.ArrowException as error:
-        msg = f"column {field.name!r} holds {shown(values[0].item())} and the like, but {field.type} was expected"
+        msg = f"column {field.name!r} holds {shown(values.flat[0].item())} and the like, but {field.type} was expected"
         raise DataError(f"{msg}: {first_line(error)}") from error
