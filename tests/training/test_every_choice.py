@@ -238,8 +238,9 @@ def test_every_model_learns_and_predicts(choices: ChoicesProject, name: str, tas
 
 @pytest.mark.parametrize(("name", "task", "kind"), cases("baseline"))
 def test_every_baseline_learns_and_predicts(choices: ChoicesProject, name: str, task: str, kind: str) -> None:
-    other = {("regression", "sparse"): "ridge", ("clustering", "sparse"): "kmeans"}.get((task, kind))
-    model = other or OF_TASK.get(task, MODELS[kind])
+    sparse = {"regression": "ridge", "clustering": "kmeans", "anomaly": "isolation_forest"}
+    model = sparse.get(task) if kind == "sparse" else OF_TASK.get(task)
+    model = model or MODELS[kind]
     plan = choices.plan(*overrides_of(kind, task), f"model={model}", f"baseline={name}")
     assert plan.baseline is not None
     learner = with_member(plan.learner, _tiny(plan.baseline))
@@ -285,6 +286,8 @@ def test_every_data_set_is_learned_from(choices: ChoicesProject, name: str) -> N
     given = [*overrides_of(kind, dataset.tasks[0]), f"dataset={name}", f"model={model}"]
     if dataset.tasks[0] == "regression":
         given.append(f"dataset.target={dataset.target}")
+    if dataset.tasks[0] == "anomaly":
+        given.append("task.positive=null")
     choices.check_predictions(choices.plan(*given))
 
 
