@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.config import JsonDict
 
 from headframe.errors import first_line
 
@@ -43,6 +44,10 @@ def validation_message(error: Exception) -> str:
     return f"{where}: {first['msg']}" if where else str(first["msg"])
 
 
+ORDERED: JsonDict = {"ordered": True}
+"""Marks a field with a mapping whose entries are used in their order, so that another order has another digest."""
+
+
 def canonical(value: Any) -> str:
     """Return the canonical form of a JSON value, of which digests are taken: sorted keys, no blanks, UTF-8."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
@@ -53,16 +58,31 @@ def digest_content(value: Any, exclude: set[str] | None = None) -> Any:
 
     So a new field with a default changes no digest that was taken before. The other side of this: the default of an
     existing field must never change, since equal digests would then stand for unequal values. Arguments of a component
-    have no default that is known here and stay as they are; the order of a sequence counts. Fields of a record that
-    `exclude` names are left out, too.
+    have no default that is known here and stay as they are; the order of a sequence counts, and that of a mapping where
+    its field is `ORDERED`. Fields of a record that `exclude` names are left out, too.
     """
     if isinstance(value, BaseModel):
-        return value.model_dump(mode="json", exclude_defaults=True, exclude=exclude)
+        return _ordered(value, value.model_dump(mode="json", exclude_defaults=True, exclude=exclude))
     if isinstance(value, Mapping):
         return {str(key): digest_content(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [digest_content(inner) for inner in value]
     return value
+
+
+def _ordered(value: Any, content: Any) -> Any:
+    """Return the JSON of a value with mappings whose order counts as lists of pairs."""
+    if isinstance(value, BaseModel):
+        for name, field in type(value).model_fields.items():
+            key = field.alias or name
+            if key in content:
+                found = _ordered(getattr(value, name), content[key])
+                content[key] = [*found.items()] if field.json_schema_extra == ORDERED else found
+    elif isinstance(value, Mapping):
+        return {str(key): _ordered(inner, content[str(key)]) for key, inner in value.items()}
+    elif isinstance(value, list | tuple):
+        return [_ordered(inner, given) for inner, given in zip(value, content, strict=True)]
+    return content
 
 
 def digest(value: Any) -> str:

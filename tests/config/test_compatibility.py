@@ -36,7 +36,7 @@ def part(group: str, name: str) -> Any:
     """A part of a plan as `conf/` has it, and as few rows as will do."""
     found = getattr(load_plan([f"{group}={name}"], REPOSITORY, fitting=False), group)
     if group == "features":
-        return found.model_copy(update={"encoder": shorter(found.encoder)})
+        return found if found.encoder is None else found.model_copy(update={"encoder": shorter(found.encoder)})
     return shorter(found) if group == "task" else found
 
 

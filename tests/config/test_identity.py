@@ -74,6 +74,28 @@ def test_other_values_and_another_order_are_other_digests() -> None:
     assert len({digest(one) for one in (first, *others)}) == 4
 
 
+def test_the_order_of_what_is_used_in_order_is_another_digest_and_no_other_order_is() -> None:
+    plan = load_plan(["model=cnn_lstm_mean", "features=image_augmented"], REPOSITORY)
+    learner, model, augment = plan.learner, plan.model, plan.features.augment
+    more = {**augment, "noise": next(iter(augment.values()))}
+    orders: list[dict[str, Any]] = [
+        {"model": model.model_copy(update={"members": order})} for order in both_ways(model.members)
+    ]  # whose place decides the seeds of copies
+    orders += [{"features": plan.features.model_copy(update={"augment": order})} for order in both_ways(more)]
+    for one, other in zip(orders[::2], orders[1::2], strict=True):
+        digests = [digest(learner.model_copy(update=each)) for each in (one, other)]
+        assert digests[0] != digests[1], list(one)
+    contract = plan.dataset.contract
+    for order in both_ways(contract.columns):
+        assert digest(contract.model_copy(update={"columns": order})) == digest(contract)
+
+
+def both_ways(mapping: dict[str, Any]) -> list[dict[str, Any]]:
+    """The mapping in its order, and in the reverse."""
+    assert len(mapping) > 1
+    return [mapping, dict(reversed(mapping.items()))]
+
+
 def test_arguments_of_a_target_stay_as_they_are_given() -> None:
     """Their defaults are the target's own, which the configuration does not know."""
     target = {"_target_": "headframe.models.linear.Linear"}

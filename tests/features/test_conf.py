@@ -11,6 +11,7 @@ from headframe.config.plan.features import EncoderConfig, FeaturesConfig
 from headframe.config.plan.task import TaskConfig
 from headframe.config.project import Project
 from headframe.config.targets.signature import check_arguments
+from headframe.features.fusion import encoder_of
 
 FIELDS = TaskConfig.model_fields
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -23,11 +24,12 @@ def read(group: str, name: str) -> dict[str, Any]:
 @pytest.mark.parametrize("name", Project(CONF.parent).choices("features"))
 def test_features_can_be_built_and_give_what_they_say(name: str) -> None:
     tree = read("features", name)
-    check_arguments("encoder", tree["encoder"], CONF.parent / "src")
+    for node in tree.get("encoders", {"": tree.get("encoder")}).values():
+        check_arguments("encoder", node, CONF.parent / "src")
     for path, node in tree["augment"].items():
         check_arguments(path, node, CONF.parent / "src", {"_target_", "tiny", "takes"})
     features = FeaturesConfig.model_validate(tree)
-    encoder = build(features.encoder)
+    encoder = encoder_of(features)
     assert encoder.gives == features.gives
     assert bool(encoder.lookback) == (features.examples == "window")
     assert all(callable(build(change)) for change in features.augment.values())

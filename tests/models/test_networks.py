@@ -14,6 +14,7 @@ import yaml
 from headframe.config.build import build, look_up
 from headframe.config.plan.model import ModelConfig
 from headframe.config.project import Project
+from headframe.examples.batches import each_tensor
 from headframe.features.spec import InputSpec
 
 REPOSITORY = Project(Path(__file__).resolve().parents[2])
@@ -23,12 +24,14 @@ SPECS = {
     "tokens": InputSpec("tokens", {"time": 12}, vocabulary=20),
     "tabular": InputSpec("tabular", {"feature": 6}),
 }
+SPECS["fused"] = InputSpec("fused", {}, parts=dict(SPECS))
 OTHER_SIZES = {
     "image": InputSpec("image", {"channel": 3, "height": 13, "width": 7}),
     "series": InputSpec("series", {"time": 33, "channel": 1}),
     "tokens": InputSpec("tokens", {"time": 1}, vocabulary=5),
     "tabular": InputSpec("tabular", {"feature": 1}),
 }
+OTHER_SIZES["fused"] = InputSpec("fused", {}, parts=dict(OTHER_SIZES))
 
 
 def model(name: str) -> ModelConfig | None:
@@ -56,7 +59,9 @@ def network(found: ModelConfig, spec: InputSpec) -> torch.nn.Module:
     return made
 
 
-def examples(spec: InputSpec, count: int) -> torch.Tensor:
+def examples(spec: InputSpec, count: int) -> Any:
+    if spec.parts:
+        return {name: examples(each, count) for name, each in spec.parts.items()}
     generator = torch.Generator().manual_seed(1)
     if spec.vocabulary:
         return torch.randint(1, spec.vocabulary, (count, *spec.shape), generator=generator)
@@ -83,7 +88,7 @@ def test_it_scores_each_example_once_whatever_the_size(
 def test_examples_do_not_see_each_other(found: ModelConfig, kind: str) -> None:
     spec = SPECS[kind]
     net, x = network(found, spec).eval(), examples(spec, 4)
-    torch.testing.assert_close(net(x)[:1], net(x[:1]))
+    torch.testing.assert_close(net(x)[:1], net(each_tensor(lambda values: values[:1], x)))
 
 
 @each_network
@@ -121,7 +126,9 @@ SPARSE = InputSpec("sparse", {"feature": 6}, sparse=True)
 def test_an_input_it_cannot_take_is_refused_in_a_sentence(found: ModelConfig, kind: str) -> None:
     wrong = [spec for name, spec in {**SPECS, "sparse": SPARSE}.items() if name not in found.takes]
     for spec in wrong:
-        with pytest.raises(ValueError, match=f"the input is '{spec.kind}'|which '{spec.kind}' does not have") as caught:
+        with pytest.raises(
+            ValueError, match=f"the input is '{spec.kind}'|'{spec.kind}' (does not have|is one)"
+        ) as caught:
             look_up(found.target, found.expects)(spec, (3,), **found.arguments)
         assert "\n" not in str(caught.value)
     assert SPARSE in wrong

@@ -49,16 +49,16 @@ contract:
     value: {{dtype: float, min: 0, max: 9}}
 """
 DATA = {
-    "image": "digits", "tabular": "made_rows", "tokens": "made_texts", "sparse": "made_texts", "series": "etth1",
-    "baskets": "groceries",
+    "image": "digits", "tabular": "made_rows", "tokens": "made_texts", "sparse": "made_texts", "fused": "made_texts",
+    "series": "etth1", "baskets": "groceries",
 }  # fmt: skip
 FEATURES = {
-    "image": "image", "tabular": "tabular", "tokens": "tokens_word", "sparse": "tfidf_word", "series": "windows",
-    "baskets": "baskets",
+    "image": "image", "tabular": "tabular", "tokens": "tokens_word", "sparse": "tfidf_word", "fused": "text_fused",
+    "series": "windows", "baskets": "baskets",
 }  # fmt: skip
 MODELS = {
-    "image": "cnn", "tabular": "mlp", "tokens": "gru", "sparse": "logistic", "series": "channel_linear",
-    "baskets": "association_rules",
+    "image": "cnn", "tabular": "mlp", "tokens": "gru", "sparse": "logistic", "fused": "late_fusion",
+    "series": "channel_linear", "baskets": "association_rules",
 }  # fmt: skip
 """For each kind of input: a data set that has it, features that give it, and a model that takes it."""
 KINDS = {"series": "forecasting", "baskets": "association"}

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from headframe.config.members import phase_learners, single_learners, with_member
 from headframe.config.plan.component import Component, Part, column_type_target
 from headframe.config.plan.data import ColumnContract, DatasetConfig
-from headframe.config.plan.features import FeaturesConfig
+from headframe.config.plan.features import FeaturesConfig, columns_of
 from headframe.config.plan.learner import LearnerConfig
 from headframe.config.plan.model import EnsembleConfig, ModelConfig
 from headframe.config.plan.plan import Plan
@@ -140,12 +140,13 @@ class _Fit:
                 "features", FeaturesConfig, lambda each: fits(each) and not self._model_fault(path, model, each)
             )
             raise ConfigurationError(fault + (best or self._suggest("features", FeaturesConfig, fits)))
-        columns = features.columns(self.dataset.inputs)
-        for key, value in self.references(features.encoder, "inputs"):
-            if value not in columns:
-                name, hint = features.encoder.class_name, nearest(str(value), columns)
-                msg = f"features.encoder.{key} names {value!r}, which is no column that {name} reads; {hint}"
-                raise ConfigurationError(msg)
+        for name, encoder in features.by_input.items():
+            place, columns = _encoder_path(name), columns_of(encoder, self.dataset.inputs)
+            for key, value in self.references(encoder, "inputs"):
+                if value not in columns:
+                    reader, hint = encoder.class_name, nearest(str(value), columns)
+                    msg = f"{place}.{key} names {value!r}, which is no column that {reader} reads; {hint}"
+                    raise ConfigurationError(msg)
         self._check_scheduler(path, learner.scheduler)
         fault = self._model_fault(path, model, features)
         if fault:
@@ -174,22 +175,11 @@ class _Fit:
             )
 
     def _features_fault(self, path: str, features: FeaturesConfig) -> str:
-        name = features.encoder.class_name
-        what = f"encoder {name}" if path == "model" else f"encoder {name} of {path}"
-        takes = f" of {_either(features.reads)}" if features.reads else ""
-        columns = features.columns(self.dataset.inputs)
-        if not columns:
-            return (
-                f"{what} takes one column{takes}, but dataset {self.dataset.name} has {len(self.dataset.inputs)} "
-                "inputs; name one in features.encoder.column"
-            )
-        for column in columns:
-            if column not in self.dataset.inputs:
-                known = nearest(column, self.dataset.inputs)
-                return f"{what} reads column {column!r}, which is no input of dataset {self.dataset.name}; {known}"
-            dtype = self.dataset.contract.columns[column].dtype
-            if features.reads and dtype not in features.reads:
-                return f"{what} takes columns{takes}, but {column!r} of dataset {self.dataset.name} is {dtype}"
+        faults = (self._encoder_fault(path, features, name) for name in features.by_input)
+        if fault := next(filter(None, faults), ""):
+            return fault
+        names = " and ".join(each.class_name for each in features.by_input.values())
+        what = f"encoder {names}" if path == "model" else f"encoder {names} of {path}"
         if features.examples != self.task.examples:
             return (
                 f"{what} makes each {features.examples} an example, but task {self.task.kind} predicts from "
@@ -201,6 +191,26 @@ class _Fit:
                     f"features.augment.{key}: {augmentation.class_name} changes {_either(augmentation.takes)}, but "
                     f"{what} gives {features.gives}"
                 )
+        return ""
+
+    def _encoder_fault(self, path: str, features: FeaturesConfig, name: str) -> str:
+        encoder = features.by_input[name]
+        what = f"encoder {encoder.class_name}" + ("" if path == "model" else f" of {path}")
+        reads = encoder.reads or features.reads
+        takes = f" of {_either(reads)}" if reads else ""
+        columns = columns_of(encoder, self.dataset.inputs)
+        if not columns:
+            return (
+                f"{what} takes one column{takes}, but dataset {self.dataset.name} has {len(self.dataset.inputs)} "
+                f"inputs; name one in {_encoder_path(name)}.column"
+            )
+        for column in columns:
+            if column not in self.dataset.inputs:
+                known = nearest(column, self.dataset.inputs)
+                return f"{what} reads column {column!r}, which is no input of dataset {self.dataset.name}; {known}"
+            dtype = self.dataset.contract.columns[column].dtype
+            if reads and dtype not in reads:
+                return f"{what} takes columns{takes}, but {column!r} of dataset {self.dataset.name} is {dtype}"
         return ""
 
     def _model_fault(self, path: str, model: ModelConfig, features: FeaturesConfig) -> str:
@@ -254,6 +264,11 @@ class _Fit:
         """Return the end of a message that names the choices in `conf/<group>/` that would fit; empty without any."""
         found = [name for name, part in self.choices(group, schema).items() if fits(part)]
         return f"; choose {group}={_either(found[:SUGGESTED])}" if found else ""
+
+
+def _encoder_path(name: str) -> str:
+    """Return the key of an encoder in the plan, by the name of its input; empty where there is one."""
+    return f"features.encoders.{name}" if name else "features.encoder"
 
 
 def _check_slices(plan: Plan, fit: _Fit) -> None:

@@ -10,7 +10,7 @@ from torch.nn import functional
 from typing_extensions import override
 
 from headframe.config.ranges import Count, NotNegative, Share
-from headframe.examples.batches import Batch
+from headframe.examples.batches import Batch, each_tensor
 from headframe.features.tokens import PADDING, UNKNOWN
 
 
@@ -28,7 +28,8 @@ class InputAugmentation(Augmentation, ABC):
     @final
     @override
     def __call__(self, batch: Batch, generator: torch.Generator) -> Batch:
-        return batch._replace(inputs=self.change(batch.inputs, generator))
+        inputs = each_tensor(lambda x: self.change(x, generator), batch.inputs)
+        return batch._replace(inputs=inputs)
 
     @abstractmethod
     def change(self, x: Tensor, generator: torch.Generator) -> Tensor:

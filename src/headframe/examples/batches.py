@@ -1,8 +1,10 @@
 """Tensors batched by index: no row is ever touched by Python."""
 
-from collections.abc import Mapping
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,8 +15,8 @@ RESIDENT = 0.5
 """Share of the free memory of a GPU that examples may take; larger ones stay pinned on the host."""
 
 
-Inputs: TypeAlias = Tensor
-"""What a network takes of a batch of examples: (batch, ...)."""
+Inputs: TypeAlias = Tensor | dict[str, Tensor]
+"""What a network takes of a batch of examples: (batch, ...), or several of these by name."""
 
 
 class Batch(NamedTuple):
@@ -28,31 +30,52 @@ class TensorExamples:
     """Examples as tensors, on the device where they fit; windows are gathered and never laid out as a whole."""
 
     def __init__(self, examples: Examples, device: torch.device) -> None:
-        inputs = torch.from_numpy(examples.inputs)
+        inputs = as_tensors(examples.inputs)
         targets = {name: torch.from_numpy(each) for name, each in examples.target.items()}
-        if device.type == "cuda":
-            size = inputs.nbytes + sum(each.nbytes for each in targets.values())
-            if size < RESIDENT * torch.cuda.mem_get_info(device)[0]:
-                inputs, targets = inputs.to(device), {name: each.to(device) for name, each in targets.items()}
+        arrays = [*(inputs.values() if isinstance(inputs, dict) else [inputs]), *targets.values()]
+        fits = device.type == "cuda" and sum(each.nbytes for each in arrays) < RESIDENT * _free_memory(device)
         self.device = device
-        self.storage_device = inputs.device
+        self.storage_device = device if fits else torch.device("cpu")
+
+        def stored(values: Tensor) -> Tensor:
+            return values.to(self.storage_device)
+
+        inputs, targets = each_tensor(stored, inputs), {name: stored(each) for name, each in targets.items()}
         if examples.lookback:
-            inputs = _sliding(inputs, 0, examples.lookback)
-            behind = examples.lookback, examples.horizon
-            targets = {name: _sliding(each, *behind) for name, each in targets.items()}
+            inputs = each_tensor(partial(_sliding, first=0, length=examples.lookback), inputs)
+            behind = partial(_sliding, first=examples.lookback, length=examples.horizon)
+            targets = {name: behind(each) for name, each in targets.items()}
         self.inputs, self.targets = inputs, targets
 
     def take(self, indices: Tensor) -> Batch:
         """Gather the examples with these indices, int64 (batch,), on the device."""
         indices = indices.to(self.storage_device)
-        inputs, targets = self.inputs[indices], {name: each[indices] for name, each in self.targets.items()}
-        if self.storage_device == self.device:
-            return Batch(inputs, targets)
-        return Batch(self._moved(inputs), {name: self._moved(each) for name, each in targets.items()})
 
-    def _moved(self, values: Tensor) -> Tensor:
-        # Only from pinned memory does the copy overlap with the computation.
-        return values.pin_memory().to(self.device, non_blocking=True)
+        def chosen(values: Tensor) -> Tensor:
+            if self.storage_device == self.device:
+                return values[indices]
+            # Only from pinned memory does the copy overlap with the computation.
+            return values[indices].pin_memory().to(self.device, non_blocking=True)
+
+        return Batch(each_tensor(chosen, self.inputs), {name: chosen(each) for name, each in self.targets.items()})
+
+
+def as_tensors(encoded: Any) -> Inputs:
+    """Return encoded examples as tensors that share their memory."""
+    if isinstance(encoded, dict):
+        return {name: torch.from_numpy(np.ascontiguousarray(each)) for name, each in encoded.items()}
+    return torch.from_numpy(np.ascontiguousarray(encoded))
+
+
+def each_tensor(function: Callable[[Tensor], Tensor], inputs: Inputs) -> Inputs:
+    """Return what a function makes of inputs, or of each of several."""
+    if isinstance(inputs, dict):
+        return {name: function(each) for name, each in inputs.items()}
+    return function(inputs)
+
+
+def _free_memory(device: torch.device) -> int:
+    return int(torch.cuda.mem_get_info(device)[0])
 
 
 def _sliding(rows: Tensor, first: int, length: int) -> Tensor:

@@ -11,6 +11,8 @@ from headframe.features.base import Encoded
 
 def row_hashes(encoded: Encoded) -> np.ndarray:
     """Hash each encoded row to 8 bytes, equal where the model is given equal inputs; uint64 (rows,)."""
+    if isinstance(encoded, dict):
+        return row_hashes(np.stack([row_hashes(each) for each in encoded.values()], axis=1))
     if sparse.issparse(encoded):
         ordered: Any = encoded.copy()
         ordered.eliminate_zeros()

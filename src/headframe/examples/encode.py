@@ -12,6 +12,7 @@ from headframe.examples.copies import copies_among, row_hashes
 from headframe.examples.prepare import SPLITS, PreparedData, gather, gather_each
 from headframe.examples.seeds import with_replacement
 from headframe.features.base import Encoded, Encoder
+from headframe.features.fusion import encoder_of
 
 MOST_COPIES = 0.5
 """Share of the training rows that may be copies of others; beyond it, equal rows are rather no copies at all."""
@@ -59,7 +60,7 @@ def encode(prepared: PreparedData, learner: LearnerConfig) -> Examples:
         DataError: the rows cannot be encoded, a split is too short for a single window, or most training rows are
             copies of validation or test rows.
     """
-    encoder: Encoder = build(learner.features.encoder)
+    encoder = encoder_of(learner.features)
     lookback, horizon = encoder.lookback, prepared.task.horizon
     if bool(lookback) != bool(horizon):
         raise ConfigurationError(

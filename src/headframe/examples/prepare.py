@@ -108,10 +108,13 @@ class PreparedData:
 
 
 def gather(values: Any, indices: np.ndarray, offset: int, length: int) -> Any:
-    """Return examples of an array or CSR matrix (rows, ...): the rows with these indices, int64 (examples,).
+    """Return examples of an array or CSR matrix (rows, ...), or of each of some named arrays.
 
-    Where `length` is not 0, these are windows of so many rows, which begin `offset` rows after their index.
+    They are the rows with these indices, int64 (examples,); where `length` is not 0, windows of so many rows, which
+    begin `offset` rows after their index.
     """
+    if isinstance(values, dict):
+        return gather_each(values, indices, offset, length)
     return values[indices[:, np.newaxis] + offset + np.arange(length)] if length else values[indices]
 
 

@@ -10,14 +10,25 @@ from scipy import sparse
 from headframe.errors import ConfigurationError, DataError, some
 from headframe.features.spec import InputSpec
 
-Encoded: TypeAlias = np.ndarray | sparse.csr_matrix
+EncodedArray: TypeAlias = np.ndarray | sparse.csr_matrix
 """One entry a row: float32 or int64 array (rows, ...), or a CSR matrix (rows, features)."""
+
+Encoded: TypeAlias = EncodedArray | dict[str, np.ndarray]
+"""What encoders give: one input of each row, or several arrays by name."""
 
 
 def finite(encoded: Encoded) -> bool:
     """Return whether encoded rows hold finite numbers only."""
+    if isinstance(encoded, dict):
+        return all(map(finite, encoded.values()))
     values: Any = encoded.data if sparse.issparse(encoded) else encoded
     return values.dtype.kind != "f" or bool(np.isfinite(values).all())
+
+
+def count_rows(encoded: Encoded) -> int:
+    """Return how many rows are encoded."""
+    one: Any = next(iter(encoded.values())) if isinstance(encoded, dict) else encoded
+    return int(one.shape[0])
 
 
 class Encoder(ABC):

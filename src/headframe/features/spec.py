@@ -1,7 +1,7 @@
 """What a model takes: the layout of one example."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,7 @@ class InputSpec:
             `channel` and `feature` are the names in use.
         vocabulary: number of token ids, padding (id 0, at the end) included, where values are ids, int64; 0 where they
             are measurements, float32.
+        parts: of several inputs, the layout of each by its name; then there are no axes.
         sparse: whether an example is a row of a SciPy CSR matrix, for estimators only.
     """
 
@@ -23,6 +24,7 @@ class InputSpec:
     axes: Mapping[str, int]
     vocabulary: int = 0
     sparse: bool = False
+    parts: Mapping[str, "InputSpec"] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -37,7 +39,7 @@ class InputSpec:
     @property
     def measured(self) -> bool:
         """Whether an example is a dense array of measurements, which a linear map can weigh."""
-        return not self.vocabulary and not self.sparse
+        return not self.vocabulary and not self.sparse and not self.parts
 
 
 IMAGE = ("channel", "height", "width")

@@ -10,7 +10,7 @@ from scipy import sparse
 
 from headframe.config.build import look_up
 from headframe.errors import ConfigurationError, DataError, first_line
-from headframe.features.base import Encoded, finite
+from headframe.features.base import Encoded, EncodedArray, finite
 from headframe.tasks.base import Task
 
 SomeTask = TypeVar("SomeTask", bound=Task)
@@ -23,7 +23,7 @@ class Miner(ABC):
     """
 
     @abstractmethod
-    def fit(self, inputs: Encoded, target: np.ndarray | None = None) -> Any:
+    def fit(self, inputs: EncodedArray, target: np.ndarray | None = None) -> Any:
         """Learn from encoded examples (examples, ...), and from their targets where the task has them."""
 
     @abstractmethod
@@ -88,10 +88,10 @@ class EstimatorModel(ABC, Generic[SomeTask]):
         return []
 
     @abstractmethod
-    def _fit(self, inputs: Encoded, targets: Mapping[str, np.ndarray]) -> None: ...
+    def _fit(self, inputs: EncodedArray, targets: Mapping[str, np.ndarray]) -> None: ...
 
     @abstractmethod
-    def _predict(self, inputs: Encoded) -> pa.Table: ...
+    def _predict(self, inputs: EncodedArray) -> pa.Table: ...
 
 
 def estimator_model(estimator: Any, task: Task, names: Sequence[str] = ()) -> EstimatorModel[Any]:
@@ -108,7 +108,9 @@ def estimator_model(estimator: Any, task: Task, names: Sequence[str] = ()) -> Es
     return model
 
 
-def _flat(inputs: Encoded) -> Encoded:
+def _flat(inputs: Encoded) -> EncodedArray:
     if not finite(inputs):
         raise DataError("the features hold NaN or infinity, which an estimator cannot take; clean the data")
+    if isinstance(inputs, dict):
+        return np.concatenate([each.reshape(len(each), -1) for each in inputs.values()], axis=1)
     return inputs if sparse.issparse(inputs) else inputs.reshape(len(inputs), -1)

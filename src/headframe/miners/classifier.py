@@ -8,7 +8,7 @@ import pyarrow as pa
 from typing_extensions import override
 
 from headframe.errors import ConfigurationError
-from headframe.features.base import Encoded
+from headframe.features.base import EncodedArray
 from headframe.miners.base import EstimatorModel
 from headframe.tasks.dense import TARGET, DenseTask
 
@@ -27,12 +27,12 @@ class ClassifierModel(EstimatorModel[DenseTask]):
         super().__init__(estimator, task)
 
     @override
-    def _fit(self, inputs: Encoded, targets: Mapping[str, np.ndarray]) -> None:
+    def _fit(self, inputs: EncodedArray, targets: Mapping[str, np.ndarray]) -> None:
         target, weights = targets[TARGET], self.task.class_weighting()
         self.estimator.fit(inputs, target, **({} if weights is None else {"sample_weight": weights[target]}))
 
     @override
-    def _predict(self, inputs: Encoded) -> pa.Table:
+    def _predict(self, inputs: EncodedArray) -> pa.Table:
         probabilities = np.asarray(self.estimator.predict_proba(inputs), dtype=np.float64)
         outputs = np.full((len(probabilities), *self.task.outputs), -np.inf)
         with np.errstate(divide="ignore"):

@@ -7,7 +7,7 @@ import pyarrow as pa
 from typing_extensions import override
 
 from headframe.errors import ConfigurationError
-from headframe.features.base import Encoded
+from headframe.features.base import EncodedArray
 from headframe.miners.base import EstimatorModel
 from headframe.tasks.dense import TARGET, DenseTask
 
@@ -16,7 +16,7 @@ class RegressorModel(EstimatorModel[DenseTask]):
     """An estimator whose `predict` gives values, which it is fitted to on the standardised scale."""
 
     @override
-    def _fit(self, inputs: Encoded, targets: Mapping[str, np.ndarray]) -> None:
+    def _fit(self, inputs: EncodedArray, targets: Mapping[str, np.ndarray]) -> None:
         target = targets[TARGET]
         if target.shape[1:] != self.task.outputs:
             shapes = f"targets of shape {target.shape[1:]} came for outputs of shape {self.task.outputs}"
@@ -25,6 +25,6 @@ class RegressorModel(EstimatorModel[DenseTask]):
         self.estimator.fit(inputs, values[:, 0] if values.shape[1] == 1 else values)
 
     @override
-    def _predict(self, inputs: Encoded) -> pa.Table:
+    def _predict(self, inputs: EncodedArray) -> pa.Table:
         values = np.asarray(self.estimator.predict(inputs), dtype=np.float64)
         return self.task.columns(self.task.scores(values.reshape(len(values), *self.task.outputs)))

@@ -29,6 +29,7 @@ from headframe.config.plan.task import TaskConfig
 from headframe.digests import canonical, digest, file_digest, load_json, umask, validation_message
 from headframe.errors import DataError, HeadframeError
 from headframe.features.base import Encoder
+from headframe.features.fusion import encoder_of
 from headframe.features.spec import InputSpec
 from headframe.findings.base import FindingKind
 from headframe.methods.base import Method
@@ -152,7 +153,7 @@ def _save(folder: Path, manifest: ModelManifest, task: Task, write: Callable[[Pa
             "files": {name: file_digest(fresh / name) for name in sorted(own | manifests)},
         }
         content["digest"] = digest(content)
-        text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
         (fresh / MANIFEST).write_text(text + "\n", encoding="utf-8")
         fresh.chmod(0o777 & ~umask())  # a temporary folder is its owner's alone
         replace_folder(fresh, folder)
@@ -199,7 +200,7 @@ def load_predictor(
         combiner = build(learner.model)
         combiner.restore(load_json((folder / COMBINER).read_bytes()))
         return EnsemblePredictor(task, members, combiner)
-    encoder: Encoder = build(learner.features.encoder)
+    encoder = encoder_of(learner.features)
     encoder.restore(manifest["features"])
     model: Method[Any] | EstimatorModel[Any]
     if manifest["kind"] == "estimator":

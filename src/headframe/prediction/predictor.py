@@ -15,7 +15,9 @@ from headframe.config.plan.data import ColumnContract
 from headframe.datasets.constraints import RowConstraints
 from headframe.datasets.readers.base import Reader
 from headframe.errors import DataError, HeadframeError, RowError
-from headframe.features.base import Encoded, Encoder, finite
+from headframe.examples.batches import as_tensors, each_tensor
+from headframe.examples.prepare import gather
+from headframe.features.base import Encoded, Encoder, count_rows, finite
 from headframe.methods.base import Method
 from headframe.miners.base import EstimatorModel
 from headframe.prediction.schema import cast_table, type_name
@@ -54,7 +56,7 @@ class NetworkModel:
         if self.method.network.training:  # else each layer would be set again, which takes as long as one row
             self.method.network.eval()
         with torch.inference_mode():
-            return self.method.predict(torch.from_numpy(np.ascontiguousarray(inputs)).to(self.device))
+            return self.method.predict(each_tensor(lambda x: x.to(self.device), as_tensors(inputs)))
 
 
 class Predictor(ABC):
@@ -231,15 +233,15 @@ class SinglePredictor(Predictor):
                 except RowError as error:
                     raise error.behind(start) from error
             else:
-                inputs = encoded[starts[start : start + self.batch_size, np.newaxis] + np.arange(self.lookback)]
+                inputs = gather(encoded, starts[start : start + self.batch_size], 0, self.lookback)
             yield self._predicted(inputs, start)
 
     def _predicted(self, inputs: Encoded, start: int) -> pa.Table:
-        rows = f"rows {start + 1} to {start + inputs.shape[0]}"
+        rows = f"rows {start + 1} to {start + count_rows(inputs)}"
         if not finite(inputs):
             raise DataError(f"the features of {rows} hold NaN or infinity")
         found, expected = self.model(inputs), self.prediction_schema
-        if found.schema != expected or found.num_rows != inputs.shape[0]:
+        if found.schema != expected or found.num_rows != count_rows(inputs):
             raise HeadframeError(
                 f"the model predicts {found.num_rows} rows of {_described(found.schema)} for {rows}, but task "
                 f"{self.task.kind} has {_described(expected)}; correct the task or what decodes the model's outputs"

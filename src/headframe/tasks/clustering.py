@@ -11,7 +11,7 @@ from scipy import sparse
 from typing_extensions import override
 
 from headframe.errors import ConfigurationError, DataError
-from headframe.features.base import Encoded
+from headframe.features.base import EncodedArray
 from headframe.tasks.base import Task
 from headframe.tasks.classification import Classification
 from headframe.tasks.partitions import Contingency, stability
@@ -86,7 +86,7 @@ class Clustering(Task):
     def answer(self, predictions: pa.Table) -> pa.Table:
         return predictions.drop_columns("position")
 
-    def columns(self, points: Encoded, centres: np.ndarray, cluster: np.ndarray | None = None) -> pa.Table:
+    def columns(self, points: EncodedArray, centres: np.ndarray, cluster: np.ndarray | None = None) -> pa.Table:
         """Return the prediction columns of points (rows, axes) or CSR among centres (clusters, axes).
 
         `position` holds the coordinates along the principal axes of the centres: the directions in which clusters

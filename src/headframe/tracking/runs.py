@@ -56,7 +56,7 @@ def log_parameters(client: MlflowClient, run: Run, plan: VersionPlan) -> None:
         "dataset": plan.dataset.name,
         "task": plan.task.kind,
         "model": plan.model.class_name,
-        "features": plan.features.encoder.class_name,
+        "features": ", ".join(each.class_name for each in plan.features.by_input.values()),
         "seed": learner.seed,
         "optimizer": plan.optimizer.class_name,
         "lr": plan.optimizer.arguments.get("lr", ""),

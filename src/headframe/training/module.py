@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from headframe.config.build import build
 from headframe.config.plan.learner import LearnerConfig
-from headframe.examples.batches import Batch, Batches, TensorExamples
+from headframe.examples.batches import Batch, Batches, TensorExamples, each_tensor
 from headframe.examples.seeds import seed_of
 from headframe.methods.base import Method
 from headframe.training.state import TrainingState
@@ -139,7 +139,8 @@ class MethodModule(LightningModule):
         examples = self.examples.take(indices)
         if not self.channels_last:
             return examples
-        return examples._replace(inputs=examples.inputs.contiguous(memory_format=torch.channels_last))
+        inputs = each_tensor(lambda x: x.contiguous(memory_format=torch.channels_last), examples.inputs)
+        return examples._replace(inputs=inputs)
 
     def _update(self, move: str, loss: Any, scaler: Any) -> None:
         """Update the weights and the learning rate of a move once; half precision scales its gradients meanwhile."""

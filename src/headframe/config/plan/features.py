@@ -1,11 +1,11 @@
 """The part of a plan that says how raw rows become the inputs of a model."""
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from headframe.config.plan.component import DECLARED, Component, Distinct, Name
-from headframe.digests import Record
+from headframe.digests import ORDERED, Record
 
 
 class AugmentConfig(Component):
@@ -19,6 +19,7 @@ class EncoderConfig(Component):
     """How cells become numbers."""
 
     expects: ClassVar[tuple[str, ...]] = ("headframe.features.base.Encoder",)
+    reads: Distinct[Name] = Field(default=(), json_schema_extra=DECLARED)  # types of column
 
 
 class FeaturesConfig(Record):
@@ -27,17 +28,37 @@ class FeaturesConfig(Record):
     gives: Name  # kind of input
     reads: Distinct[Name] = Field(default=(), json_schema_extra=DECLARED)  # types of column; none: any
     examples: Name = "row"  # what one example is: a row of the table, a window of consecutive rows, ...
-    encoder: EncoderConfig
-    augment: dict[str, AugmentConfig] = {}  # random changes of training inputs, by name, in this order
+    encoder: EncoderConfig | None = None
+    encoders: dict[Name, EncoderConfig] = {}  # in the place of one: several, by the name of the input that each makes
+    # Random changes of training inputs, by name, in this order.
+    augment: dict[str, AugmentConfig] = Field(default={}, json_schema_extra=ORDERED)
+
+    @property
+    def by_input(self) -> dict[str, EncoderConfig]:
+        """The encoders by the name of their input, which is empty where there is one."""
+        # Sorted, since stored plans do not keep the order of keys that are names.
+        return dict(sorted(self.encoders.items())) if self.encoder is None else {"": self.encoder}
+
+    @model_validator(mode="after")
+    def _has_encoders(self) -> Self:
+        if (self.encoder is None) == (not self.encoders):
+            raise ValueError("features have one `encoder`, or several `encoders` by name; give one of both keys")
+        return self
 
     def columns(self, inputs: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the columns that the encoder reads: those of its `column` or `columns`, else the data set's inputs.
+        """Return the columns that all encoders read; see `columns_of`."""
+        read = (columns_of(encoder, inputs) for encoder in self.by_input.values())
+        return tuple(dict.fromkeys(name for columns in read for name in columns))
 
-        Empty where the encoder reads one column and none is named although there are several inputs.
-        """
-        settings = self.encoder.arguments
-        if "column" not in settings:
-            return tuple(settings.get("columns") or inputs)
-        if settings["column"]:
-            return (settings["column"],)
-        return inputs if len(inputs) == 1 else ()
+
+def columns_of(encoder: EncoderConfig, inputs: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the columns that an encoder reads: those of its `column` or `columns`, else the data set's inputs.
+
+    Empty where the encoder reads one column and none is named although there are several inputs.
+    """
+    settings = encoder.arguments
+    if "column" not in settings:
+        return tuple(settings.get("columns") or inputs)
+    if settings["column"]:
+        return (settings["column"],)
+    return inputs if len(inputs) == 1 else ()

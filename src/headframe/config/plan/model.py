@@ -10,7 +10,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from headframe.config.plan.component import DECLARED, Component, Distinct, Name
 from headframe.config.plan.features import FeaturesConfig
 from headframe.config.plan.trainer import MethodConfig, OptimizerConfig, Phases, SchedulerConfig, TrainerChanges
-from headframe.digests import Record
+from headframe.digests import ORDERED, Record
 
 
 class ModelConfig(Component):
@@ -34,7 +34,7 @@ class EnsembleConfig(Component):
     """Several learners whose scores the `_target_` combines."""
 
     expects: ClassVar[tuple[str, ...]] = ("headframe.models.ensembles.Combiner",)
-    members: dict[Name, MemberConfig] = Field(min_length=1)
+    members: dict[Name, MemberConfig] = Field(min_length=1, json_schema_extra=ORDERED)
     copies: int = Field(default=1, ge=1)  # times each member is trained, each with another seed
     bootstrap: bool = False  # bagging: every copy draws its training rows with replacement
 
