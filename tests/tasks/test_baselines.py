@@ -261,14 +261,23 @@ def test_a_forecast_without_a_column_of_time_is_refused():
 
 
 def test_a_season_is_found_at_the_edges_of_what_is_looked_for():
-    swinging = np.stack([np.full(40, 3.0), (-1.0) ** np.arange(40)], axis=1)
+    swinging = np.stack([np.zeros(40), (-1.0) ** np.arange(40)], axis=1)
     assert season_length(swinging, np.arange(40)) == 2, "a constant beside it hides no season"
     assert season_length(1e-3 * swinging, np.arange(40)) == 2, "whatever the unit"
     assert season_length(np.tile([0.0, 5.0, 1.0], 3)[:, np.newaxis], np.arange(9)) == 3
-    moments = np.append(4 * np.arange(59), [235, 239])[1:]  # 60 rows, of which every fourth step has one
+    moments = np.append(4 * np.arange(59), 239)  # one row in four steps, and no fewer
     values = np.sin(moments * 2 * np.pi / 40)[:, np.newaxis]
     assert season_length(values, moments) == 40
-    assert season_length(values[:-2], moments[:-2] * 2) is None
+    assert season_length(values, np.append(moments[:-1], 240)) is None
+    assert season_length(seasonal(120, 12, noise=2)[:, np.newaxis], np.arange(120)) is None, "mostly noise"
+
+
+def test_a_forecast_goes_back_to_the_very_first_row_where_a_gap_took_the_later_one():
+    steps = np.delete(np.arange(240), 12)
+    values = seasonal(240, 12)[steps]
+    data = data_of(Forecasting(1), {"v": values}, ("v",), [23])
+    data.__dict__.update(steps=steps)
+    assert SeasonalLastValue().scores(data)[0, 0, 0] == pytest.approx(values[0], abs=1e-5)
 
 
 @pytest.mark.parametrize("task", [Classification(), Regression()], ids=["classes", "numbers"])
