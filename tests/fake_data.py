@@ -28,8 +28,8 @@ CONF = Path(__file__).resolve().parents[1] / "conf" / "dataset"
 
 ROWS = {
     "adult": 3_000, "bccd": 30, "cardio": 400, "csl_titles": 1_000, "dsb2018_nuclei": 24, "etth1": 17_420,
-    "groceries": 600, "kosarak10k": 300, "mnist": 700, "sms_spam": 3_000, "t10i4d100k": 500,
-    "tatoeba_cmn_eng": 800, "thyroid": 500,
+    "groceries": 600, "ionosphere": 200, "kosarak10k": 300, "mnist": 700, "sms_spam": 3_000, "t10i4d100k": 500,
+    "tatoeba_cmn_eng": 800, "thyroid": 500, "wine": 178,
 }  # fmt: skip
 """Rows of each data set that has fake files; the split of ETTh1 counts rows, so it has as many as the real one."""
 
@@ -236,6 +236,28 @@ def _cardio(into: Path) -> None:
     _anomalies(into, "6_cardio", ROWS["cardio"], 21)
 
 
+def _ionosphere(into: Path) -> None:
+    _anomalies(into, "18_Ionosphere", ROWS["ionosphere"], 32, low=0.0, high=1.0)
+
+
+def _wine(into: Path) -> None:
+    """Write readings with blanks between in one file, and growers in the other, line by line."""
+    random = np.random.default_rng(13)
+    columns = yaml.safe_load((CONF / "wine.yaml").read_text(encoding="utf-8"))["contract"]["columns"]
+    grower = random.integers(1, 4, ROWS["wine"])
+    bounds = [(each["min"], each["max"], each["dtype"]) for name, each in columns.items() if name != "grower"]
+    rows = []
+    for number in grower:
+        shares = (number - random.random(len(bounds))) / 3
+        cells = [low + share * (high - low) for share, (low, high, _) in zip(shares, bounds, strict=True)]
+        rows.append(
+            " ".join(f"{cell:.{0 if kind == 'int' else 2}f}" for cell, (*_, kind) in zip(cells, bounds, strict=True))
+        )
+    folder = into / "clustering-benchmark" / "uci"
+    _save(folder / "wine.data.gz", rows)
+    _save(folder / "wine.labels0.gz", map(str, grower))
+
+
 def _thyroid(into: Path) -> None:
     _anomalies(into, "38_thyroid", ROWS["thyroid"], 6)
 
@@ -315,14 +337,14 @@ def _add_png(archive: zipfile.ZipFile, name: str, image: Image.Image) -> None:
     archive.writestr(zipfile.ZipInfo(name), stream.getvalue())
 
 
-def _anomalies(into: Path, name: str, rows: int, width: int) -> None:
+def _anomalies(into: Path, name: str, rows: int, width: int, *, low: float = -np.inf, high: float = np.inf) -> None:
     """Write an archive of measurements, column by column as the real ones are, and which of them are anomalies."""
     random = np.random.default_rng(width)
     anomaly = (random.random(rows) < 0.1).astype(np.int64)
     values = random.normal(size=(rows, width)) + 3 * anomaly[:, np.newaxis]
     file = into / "adbench" / f"{name}.npz"
     file.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(file, X=np.asfortranarray(values), y=anomaly)
+    np.savez_compressed(file, X=np.asfortranarray(values.clip(low, high)), y=anomaly)
 
 
 WRITERS: dict[str, Callable[[Path], None]] = {
@@ -333,12 +355,14 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "dsb2018_nuclei": _dsb2018_nuclei,
     "etth1": _etth1,
     "groceries": _groceries,
+    "ionosphere": _ionosphere,
     "kosarak10k": _kosarak10k,
     "mnist": _mnist,
     "sms_spam": _sms_spam,
     "t10i4d100k": _t10i4d100k,
     "tatoeba_cmn_eng": _tatoeba_cmn_eng,
     "thyroid": _thyroid,
+    "wine": _wine,
 }
 
 if __name__ == "__main__":

@@ -54,10 +54,12 @@ def row_bytes(folder: Path) -> dict[str, bytes]:
         ("cardio", True, 1_831),
         ("dsb2018_nuclei", True, 222),
         ("groceries", True, 9_835),
+        ("ionosphere", True, 351),
         ("kosarak10k", True, 10_000),
         ("t10i4d100k", True, 100_000),
         ("tatoeba_cmn_eng", True, 22_075),
         ("thyroid", True, 3_772),
+        ("wine", True, 178),
     ],
 )
 def test_shipped_data_sets_have_their_rows_and_stable_names(
