@@ -25,6 +25,7 @@ from headframe.digests import Record
 from headframe.environment import variable
 from headframe.errors import ConfigurationError, HeadframeError, Unavailable, without_credentials
 from headframe.loopback import bypass_proxies
+from headframe.own_source import compile_own_sources
 from headframe.permissions import keep_private
 from headframe.stages import Stage
 from headframe.telemetry import switch_off
@@ -122,6 +123,7 @@ def flow(name: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
         switch_off()
         bypass_proxies()
         keep_private()
+        compile_own_sources()
         if engine() == "inline":
             return function
         import prefect  # noqa: PLC0415 - inline runs must not pay for it

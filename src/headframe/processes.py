@@ -28,6 +28,7 @@ from headframe.errors import HeadframeError
 from headframe.exhaustion import exhausted, quiet_when_exhausted
 from headframe.garbage import collect_rarely
 from headframe.library_warnings import shorten_warnings
+from headframe.own_source import compile_own_sources
 from headframe.signals import raising_terminated, stop_message
 from headframe.telemetry import switch_off
 
@@ -282,6 +283,7 @@ def _call(call_file: Path, result_file: Path) -> None:
     collect_rarely()
     shorten_warnings()
     quiet_when_exhausted()
+    compile_own_sources()
     call = json.loads(call_file.read_bytes())
     try:
         found = getattr(importlib.import_module(call["module"]), call["function"])(**call["arguments"])

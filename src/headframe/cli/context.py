@@ -42,8 +42,10 @@ def open_project() -> Project:
         HeadframeError: this process may use less memory than what commands import needs.
     """
     from headframe.exhaustion import require_memory
+    from headframe.own_source import compile_own_sources
 
     require_memory()
+    compile_own_sources()
     project = find_project()
     os.chdir(project.root)
     keep_to_owner(project)

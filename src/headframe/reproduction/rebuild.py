@@ -27,6 +27,7 @@ from headframe.evaluation.step import evaluate
 from headframe.exhaustion import quiet_when_exhausted
 from headframe.garbage import collect_rarely
 from headframe.library_warnings import shorten_warnings
+from headframe.own_source import compile_own_sources
 from headframe.places import Places
 from headframe.prediction.layout import BUNDLE
 from headframe.processes import end, exit_code
@@ -72,6 +73,7 @@ def rebuild(plan_file: Path, provenance_file: Path, folder: Path, root: Path) ->
         Refused: the data cannot be fetched.
         HeadframeError: or one of its kinds: what a step failed with.
     """
+    compile_own_sources()
     sys.path[:0] = [str(path) for path in (root / "src", root) if str(path) not in sys.path]
     recorded = Provenance.model_validate_json(provenance_file.read_bytes())
     trusted = {"trusted": Project(root).packages}

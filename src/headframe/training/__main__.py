@@ -12,6 +12,7 @@ from headframe.errors import ConfigurationError, HeadframeError
 from headframe.exhaustion import exhausted, quiet_when_exhausted
 from headframe.garbage import collect_rarely
 from headframe.library_warnings import shorten_warnings
+from headframe.own_source import compile_own_sources
 from headframe.permissions import keep_private
 from headframe.processes import end, exit_code
 from headframe.training import environment_of
@@ -41,6 +42,7 @@ def _run(file: Path, folder: Path, root: Path | None) -> None:
     # Before NumPy and torch are imported, which read them once.
     os.environ.update(environment_of(job.learner.trainer.threads))
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(project.state / "torchinductor"))
+    compile_own_sources()
     if (project.root / "src").is_dir():
         sys.path.insert(0, str(project.root / "src"))
     from headframe.training.program import train  # noqa: PLC0415 - imports torch
