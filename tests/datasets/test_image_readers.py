@@ -165,6 +165,29 @@ def test_a_folder_is_the_label(tmp_path: Path) -> None:
     assert packed.rows.num_rows == 3
 
 
+def test_labels_may_stand_in_a_file(tmp_path: Path) -> None:
+    images = write(tmp_path / "top", {"a.png": image(), "b/c.png": image(), "d.png": image(), "e.png": image()})
+    labels = (
+        write(tmp_path, {"labels.csv": "file,label,more\na.png,3,x\nb/c.png,4,\n\nz.png,1,\ne.png,?,\n"}) / "labels.csv"
+    )
+    files, columns = {"images": images, "labels": labels}, schema(image=ENCODED, label={"dtype": "int"}, name=TEXT)
+    rows, rejected = read(ImageFolder(name="name", labels="labels"), files, columns)
+    assert [(row["name"], row["label"]) for row in rows] == [("a.png", 3), ("b/c.png", 4)]
+    assert rejected == [
+        "3: (d.png) has no label in source labels",
+        "4: (e.png) is no row: column 'label' holds '?', which is no whole number",
+        "5: (z.png) has no image",
+    ]
+    for text, words in {
+        "name,label\n": "has no column 'file'; it has name, label",
+        "file,label\na.png,1\na.png,2\n": "line 3 of source labels names an image again",
+        "file,label\na.png\n": "line 2 of source labels has 1 cells",
+    }.items():
+        labels.write_text(text)
+        with pytest.raises(DataError, match=words):
+            read(ImageFolder(name="name", labels="labels"), files, columns)
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

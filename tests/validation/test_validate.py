@@ -266,7 +266,7 @@ def test_real_data_sets_meet_their_contracts(
     ("name", "number"),
     [
         *(("digits", 8), ("mnist", 11), ("sms_spam", 8), ("csl_titles", 11), ("etth1", 26), ("adult", 29)),
-        *(("diabetes", 35), ("bccd", 25), ("dsb2018_nuclei", 10), ("groceries", 7), ("thyroid", 23)),
+        *(("diabetes", 35), ("bccd", 25), ("dsb2018_nuclei", 10), ("groceries", 13), ("thyroid", 23)),
     ],
 )
 def test_fake_files_and_packages_meet_the_shipped_contracts(tmp_path: Path, name: str, number: int) -> None:

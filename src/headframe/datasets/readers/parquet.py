@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from headframe.datasets.readers.base import RAW_LENGTH, ReadBatch, Reader, RejectedRow
+from headframe.datasets.readers.base import RAW_LENGTH, READ_BYTES, ReadBatch, Reader, RejectedRow
 from headframe.errors import DataError, first_line, some
+from headframe.exhaustion import bounded_memory
 
 BATCH = 1024
 KINDS = {
@@ -35,18 +36,31 @@ class Parquet(Reader):
     def read(self, files: Mapping[str, Path], schema: pa.Schema) -> Iterator[ReadBatch]:
         """Yield the rows of all files; see `Reader.read`."""
         for source, file in files.items():
-            try:
-                with pq.ParquetFile(file, pre_buffer=False) as opened:  # which would read ahead without a bound
-                    came = opened.schema_arrow.names
-                    lacking = [name for name in schema.names if name not in came]
-                    if lacking:
-                        raise DataError(f"{file} has no column {lacking[0]!r}; it has {some(came)}")
-                    start = 1
-                    for batch in opened.iter_batches(BATCH, columns=schema.names):
-                        yield _batch(source, start, batch, schema)
-                        start += batch.num_rows
-            except (pa.ArrowException, OSError) as error:  # Arrow calls a damaged page an error of input
-                raise DataError(f"{file} is no Parquet file that can be read: {first_line(error)}") from error
+            start = 1
+            for batch in _batches(file, schema.names):
+                yield _batch(source, start, batch, schema)
+                start += batch.num_rows
+
+
+def _batches(file: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    try:
+        with bounded_memory(file):
+            # Which would read ahead without a bound, and whole columns of a group of rows.
+            opened = pq.ParquetFile(file, pre_buffer=False, buffer_size=READ_BYTES)
+        with opened:
+            came = opened.schema_arrow.names
+            if lacking := [name for name in columns if name not in came]:
+                raise DataError(f"{file} has no column {lacking[0]!r}; it has {some(came)}")
+            batches = opened.iter_batches(BATCH, columns=columns)
+            while True:
+                with bounded_memory(file):
+                    batch = next(batches, None)
+                if batch is None:
+                    return
+                batch.validate(full=True)  # text may be no UTF-8
+                yield batch
+    except (pa.ArrowException, OSError) as error:  # Arrow calls a damaged page an error of input
+        raise DataError(f"{file} is no Parquet file that can be read: {first_line(error)}") from error
 
 
 def _batch(source: str, start: int, rows: pa.RecordBatch, schema: pa.Schema) -> ReadBatch:
