@@ -177,6 +177,8 @@ def test_findings_of_versions_are_listed_and_compared(shop: Life) -> None:
     added = {mine[name]["id"] for name in mine.keys() - theirs.keys()}
     assert {row["id"] for row in compared["changes"]["added"]} == added
     assert len(compared["changes"]["removed"]) == len(theirs.keys() - mine.keys())
+    card = made.run("anna", "models", "card", "shop/2", PLAN)["markdown"]
+    assert "test rows confirmed" in card
     code, printed, _ = made.runs.printed(made.project, "models", "findings", "shop/2", PLAN, "--against", "1")
     assert code == 0
     assert "added since version 1" in printed
@@ -204,5 +206,4 @@ def test_a_rollback_serves_the_former_rules_again(shop: Life) -> None:
     document = made.run("anna", "predict", "shop", "asked.jsonl", "former.parquet", PLAN)
     assert document["version"] == 1
     assert pq.read_table(made.project.root / "former.parquet")["items"].to_pylist()[0][0]["item"] == "crisps"
-    changed = made.run("anna", "models", "verify", "shop", PLAN)
-    assert changed["problems"] == []
+    assert made.run("anna", "models", "verify", "shop", PLAN, "--recompute")["problems"] == []

@@ -177,8 +177,6 @@ def _page(results: EvaluationResults, sources: Mapping[str, str]) -> dict[str, A
         "title": plan.name,
         "pictures": [Picture(_CAPTIONS.get(name, name.replace("_", " ")), each) for name, each in sources.items()],
         "legend": results.legend,
-        "findings": results.findings,
-        "findings_table": results.findings_table,
         "data": results.data_sheet,
         "limits": results.limits,
         "digests": digests,
@@ -202,6 +200,8 @@ def evaluation_sections(results: EvaluationResults) -> dict[str, Any]:
         "metrics_table": _metrics_table(measured),
         "baselines_table": _baselines_table(measured),
         "metrics_note": f"The primary metric is {measured.primary_metric}; {direction} is better. {results.method}",
+        "findings_summary": results.findings,
+        "findings_table": results.findings_table,
         "slices_measured": [_slice(results, column) for column in results.slices],
     }
 

@@ -6,19 +6,22 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from headframe.config.natural import natural_baselines
 from headframe.datasets.splits import SPLITS
 from headframe.digests import load_json
 from headframe.errors import Refused
 from headframe.evaluation.evaluation import measure
+from headframe.evaluation.findings import confirm_in_table
 from headframe.evaluation.layout import METRICS, SLICES
 from headframe.evaluation.report import SlicesByColumn
 from headframe.evaluation.slices import append_contents
 from headframe.gates.context import GateContext, open_context
 from headframe.gates.report import nearly_equal
 from headframe.gates.request import GateRequest
-from headframe.prediction.layout import copies_left_out
+from headframe.prediction.layout import FINDINGS, copies_left_out
 from headframe.records import PLANNED
 from headframe.registry.compare_signed import require_signed_bytes
 from headframe.registry.layout import bundle_in
@@ -50,7 +53,7 @@ def require_recomputed(context: GateContext) -> None:
 
 
 def differing_figures(request: GateRequest) -> list[str]:
-    """Measure a version again, with intervals, natural baselines and slices; return a message for each difference.
+    """Measure a version again: intervals, natural baselines, slices, findings; return a message for each difference.
 
     The plan's own baseline is left out, since its predictions are not registered.
 
@@ -61,7 +64,8 @@ def differing_figures(request: GateRequest) -> list[str]:
     with open_context(request) as context:
         require_recomputed(context)
         records, rows, plan = context.records, context.rows, context.records.plan
-        files = {}
+        files: dict[str, Any] = {}
+        again: dict[str, Any] = {}
         for name, signed in ((METRICS, "evaluated"), (SLICES, "slices")):
             file = f"{layout.EVALUATION}/{name}"
             content = records.file(file).read_bytes()
@@ -69,11 +73,19 @@ def differing_figures(request: GateRequest) -> list[str]:
         stored = rows.stored
         if not records.task.horizon:
             stored = append_contents(stored, rows.table, plan.dataset.repeated_columns, plan.dataset.group)
+        kind, bundle = records.task.findings(plan.dataset.example_columns), bundle_in(records.model)
+        if kind is not None:
+            file = f"{layout.EVALUATION}/{FINDINGS}"
+            content = require_signed_bytes(
+                records.file(file).read_bytes(), "findings", file, request.version, records.signed
+            )
+            files[FINDINGS] = pq.read_table(pa.BufferReader(content)).to_pylist()
+            again[FINDINGS] = confirm_in_table(kind, bundle, plan.dataset, rows.table).to_pylist()
         natural = natural_baselines(plan.task, request.root / "src")
-        left_out = copies_left_out(bundle_in(records.model))
+        left_out = copies_left_out(bundle)
         measured, slices = measure(plan, records.task, rows.table, stored, {}, natural, left_out)
     files[METRICS]["baselines"].pop(PLANNED, None)
-    again = {METRICS: measured.model_dump(mode="json"), SLICES: SlicesByColumn.dump_python(slices, mode="json")}
+    again |= {METRICS: measured.model_dump(mode="json"), SLICES: SlicesByColumn.dump_python(slices, mode="json")}
     compared = again[METRICS]["baselines"]  # a baseline that was added to the code since is no figure of the version
     again[METRICS]["baselines"] = {name: compared.get(name) for name in files[METRICS]["baselines"]}
     return [

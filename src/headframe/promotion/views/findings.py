@@ -14,6 +14,7 @@ from headframe.evaluation.findings import compare_findings, confirmed_share, str
 from headframe.findings.base import FindingKind
 from headframe.prediction.layout import FINDINGS
 from headframe.promotion.service import PromotionService
+from headframe.promotion.views.overview import VersionRecord
 from headframe.promotion.views.version_details import read_details
 from headframe.registry.compare_signed import require_signed_bytes
 from headframe.registry.listing import artifact_reader
@@ -70,8 +71,11 @@ def version_findings(version: ModelVersion, against: ModelVersion | None, servic
         ConfigurationError: a version has no findings.
         Refused: a file is not what a trusted author signed.
     """
-    kind, own = _read(version, service)
-    changes = {} if against is None else compare_findings(own, _read(against, service)[1])
+    kind, own = read_findings(version, read_details(version, service)[1], service)
+    changes = {}
+    if against is not None:
+        other = read_findings(against, read_details(against, service)[1], service)[1]
+        changes = compare_findings(own, other)
     return VersionFindings(
         model=version.model,
         version=version.number,
@@ -83,8 +87,15 @@ def version_findings(version: ModelVersion, against: ModelVersion | None, servic
     )
 
 
-def _read(version: ModelVersion, service: PromotionService) -> tuple[FindingKind, pa.Table]:
-    record = read_details(version, service)[1]
+def read_findings(
+    version: ModelVersion, record: VersionRecord, service: PromotionService
+) -> tuple[FindingKind, pa.Table]:
+    """Return the kind of a version's findings, and the findings table that its author signed.
+
+    Raises:
+        ConfigurationError: it has none.
+        Refused: the file is not the one that was signed.
+    """
     task: Task = build(record.plan.task)
     kind = task.findings(record.plan.dataset.example_columns)
     if kind is None or "findings" not in record.signed.payload:

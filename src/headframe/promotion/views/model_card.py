@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from headframe.digests import validation_message
 from headframe.errors import DataError
+from headframe.evaluation.findings import summarise, tabulate
 from headframe.evaluation.layout import METRICS, SLICES
 from headframe.evaluation.metrics import EvaluationMetrics
 from headframe.evaluation.report import NO_SLICES, EvaluationResults, SlicesByColumn, evaluation_sections
@@ -13,6 +14,7 @@ from headframe.gates.report import SLICES as SLICES_TOPIC
 from headframe.pages import render
 from headframe.pages.parts import PageTable
 from headframe.promotion.service import PromotionService
+from headframe.promotion.views.findings import read_findings
 from headframe.promotion.views.overview import VersionRecord
 from headframe.promotion.views.version_details import VersionDetails, read_details
 from headframe.registry.compare_signed import require_signed_bytes
@@ -48,6 +50,7 @@ def model_card(version: ModelVersion, service: PromotionService, suffix: str) ->
             measured=EvaluationMetrics.model_validate_json(files["evaluated"]),
             slices=SlicesByColumn.validate_json(files["slices"]),
             series=found.provenance.data.validated.series,
+            **_findings(version, found, service),
         )
     except ValidationError as error:
         why = validation_message(error)
@@ -89,6 +92,14 @@ def _page(known: VersionDetails, found: VersionRecord, results: EvaluationResult
         "limits": _limits(known, results),
         "digests": known.digests,
     }
+
+
+def _findings(version: ModelVersion, found: VersionRecord, service: PromotionService) -> dict[str, Any]:
+    """Return what a card shows of the version's findings, by field of `EvaluationResults`; nothing without any."""
+    if "findings" not in found.signed.payload:
+        return {}
+    kind, findings = read_findings(version, found, service)
+    return {"findings": summarise(findings, kind), "findings_table": tabulate(findings, kind)}
 
 
 def _gates(known: VersionDetails, name: str) -> dict[str, Any]:
