@@ -518,7 +518,9 @@ def report(found: list[Found]) -> None:
 
 def equal_because(change: Change) -> str | None:
     """Return why a change changes nothing that a test could see; None where it is not known to."""
-    return EQUAL.get((change.file, change.was, change.becomes))
+    place = (change.file, change.was, change.becomes)
+    line = _source(change.file).splitlines()[change.line - 1].strip()
+    return EQUAL.get(place) or EQUAL.get((*place, line))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Changes that `mutants.py` makes and that change nothing which a test could see, each with the reason."""
 
-EQUAL: dict[tuple[str, str, str], str] = {
+EQUAL: dict[tuple[str, ...], str] = {
     (
         "datasets/table_writer.py",
         "name != dataset.key",
@@ -107,5 +107,71 @@ EQUAL: dict[tuple[str, str, str], str] = {
         "torch.load(io.BytesIO(content[SEAL:]), map_location='cpu', weights_only=True)",
         "torch.load(io.BytesIO(content[SEAL:]), map_location='cpu')",
     ): "torch's default",
+    (
+        "tasks/baselines/naive.py",
+        "0",
+        "1",
+        "values = data.dense_task.encode(data.targets.slice(0, int(data.positions.max(initial=0))))",
+    ): "one row more than is read",
+    (
+        "tasks/baselines/naive.py",
+        "0",
+        "1",
+        "span = int(steps[-1] - steps[0]) + 1 if len(steps) else 0",
+    ): "no row is as few as one",
+    (
+        "tasks/baselines/naive.py",
+        "0",
+        "1",
+        "level = np.stack([np.interp(np.arange(span), steps - steps[0], each) for each in columns], axis=1)",
+    ): "the series moves by a step, and its season does not",
+    (
+        "tasks/baselines/naive.py",
+        "2",
+        "3",
+        "spectrum = np.abs(np.fft.rfft(detrend(level, axis=0), 2 * span, axis=0)) ** 2",
+    ): "further zeros behind the series, which are no products",
+    (
+        "tasks/baselines/naive.py",
+        "2",
+        "3",
+        "covariance = np.fft.irfft(spectrum, axis=0)[: longest + 2]",
+    ): "one lag more beside those that count",
+    (
+        "tasks/baselines/tfidf.py",
+        "-1",
+        "1",
+        "outputs = Ridge().fit(known, target.reshape(len(target), -1)).predict(asked)",
+    ): "a regression has one target",
+    (
+        "tasks/baselines/tfidf.py",
+        "1",
+        "2",
+        "outputs = Ridge().fit(known, target.reshape(len(target), -1)).predict(asked)",
+    ): "NumPy takes any negative length for the one that is left",
+    (
+        "tasks/baselines/tfidf.py",
+        "-1",
+        "1",
+        "return data.dense_task.scores(outputs.reshape(len(outputs), -1) * np.ones(data.dense_task.outputs))",
+    ): "a regression has one target",
+    (
+        "tasks/baselines/tfidf.py",
+        "1",
+        "2",
+        "return data.dense_task.scores(outputs.reshape(len(outputs), -1) * np.ones(data.dense_task.outputs))",
+    ): "NumPy takes any negative length for the one that is left",
+    (
+        "tasks/classification.py",
+        "target == one",
+        "target != one",
+        "if one in chosen and 0 < (target == one).sum() < len(target)",
+    ): "both, or neither, are among the rows",
+    (
+        "tasks/statistics.py",
+        "1.0",
+        "2.0",
+        "return bounded_mean(-np.log(np.clip(true, SMALLEST, 1.0)), 0.0, -np.log(SMALLEST))",
+    ): "no probability is above 1",
 }
-"""From the file below `src/headframe`, what stands there and what would, to the reason."""
+"""From the file below `src/headframe`, what stands there and what would, and where that is short the line, to why."""
