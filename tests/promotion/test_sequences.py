@@ -28,6 +28,7 @@ from headframe.promotion.rules import (
     valid_approvals,
     valid_gate_entry,
 )
+from headframe.promotion.verify import _agree
 from headframe.signing.envelope import sign_statement
 from headframe.signing.keys import SigningKey, create_key
 from headframe.signing.trust import Trust
@@ -350,3 +351,25 @@ def test_candidates_are_versions_registered_since_the_champion_and_not_tried(key
     chain.act("gate", 4)
     assert count_candidates(chain.entries, 2, registered) == 2, "4 is a try now"
     assert count_candidates(chain.entries, 4, registered) == 3, "gated again, it is itself again"
+
+
+@pytest.mark.parametrize(
+    ("change", "agrees"),
+    [
+        ({}, True),
+        ({"reason": "in other words"}, True),
+        ({"numbers": {"value": 0.9 * (1 + 1e-12), "worst": "a"}}, True),
+        ({"numbers": {"value": 0.91, "worst": "a"}}, False),
+        ({"numbers": {"value": "0.9", "worst": "a"}}, False),
+        ({"numbers": {"value": None, "worst": "a"}}, False),
+        ({"numbers": {"value": 0.9, "worst": 1}}, False),
+        ({"numbers": {"value": 0.9}}, False),
+        ({"numbers": {"value": 0.9, "worst": "a", "more": 1}}, False),
+        ({"verdict": "missed"}, False),
+        ({"passed": False}, False),
+    ],
+)
+def test_a_gate_that_is_run_again_agrees_but_for_the_last_digits(change: dict[str, Any], agrees: bool) -> None:
+    before = GateResult(passed=True, verdict="reached", reason="", numbers={"value": 0.9, "worst": "a"})
+    assert _agree(before, before.model_copy(update=change)) is agrees
+    assert not _agree(before, None)
