@@ -46,6 +46,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 def kind_of(path: Path) -> str:
     """What a file of a project is, whatever its digests are called."""
     parts = ["*" if re.fullmatch(r"(m-)?[0-9a-f]{2,64}(\.dir)?|[0-9]+", part) else part for part in path.parts]
+    parts[-1] = re.sub(r"^[0-9a-f]{16}\.", "*.", parts[-1])
     return re.sub(r"(\*/)+", "*/", "/".join(parts)).replace(".headframe/", "")
 
 
@@ -321,32 +322,41 @@ class Campaign:
         ]
 
 
+def verdict(asked: Iterable[Finding]) -> str:
+    """What came of a change, by all that were asked: a run heals it, some command names it, or it does not matter."""
+    outcomes = {each.outcome for each in asked}
+    for worst in ("traceback", "used silently"):
+        if worst in outcomes:
+            return worst
+    if any(each.command == "run" and each.outcome != "not used" and not each.remaining for each in asked):
+        return "healed"
+    return "named" if "named" in outcomes else "not used"
+
+
 def table(found: Iterable[Finding]) -> str:
-    """What was found, a line for each kind of file: a change counts as the worst that came of it."""
-    worst: dict[tuple[str, str], str] = {}
-    asked: Counter[tuple[str, str]] = Counter()
+    """What was found, a line for each kind of file."""
+    changes = defaultdict(list)
     for each in found:
-        change = each.what, each.seed
-        worst[change] = max(worst.get(change, OUTCOMES[0]), each.outcome, key=OUTCOMES.index)
-        asked[each.command, each.outcome] += 1
-    rows = Counter((what, outcome) for (what, _), outcome in worst.items())
-    rows += Counter({("all", outcome): n for outcome, n in Counter(worst.values()).items()})
-    rows += Counter({(f"asked: {command}", outcome): n for (command, outcome), n in asked.items()})
-    lines = [f"{'kind':62} {'asked':>6} " + " ".join(f"{each:>14}" for each in OUTCOMES)]
-    for kind in sorted({what for what, _ in rows}, key=lambda what: (what == "all", what.startswith("asked"), what)):
+        changes[each.what, each.seed].append(each)
+    rows = Counter((what, verdict(asked)) for (what, _), asked in changes.items())
+    rows += Counter(("all", outcome) for _, outcome in rows.elements())
+    lines = [f"{'kind':62} {'changes':>8} " + " ".join(f"{each:>14}" for each in OUTCOMES)]
+    for kind in sorted({what for what, _ in rows}, key=lambda what: (what == "all", what)):
         numbers = [rows[kind, each] for each in OUTCOMES]
-        lines.append(f"{kind[-62:]:62} {sum(numbers):6} " + " ".join(f"{each:14}" for each in numbers))
+        lines.append(f"{kind[-62:]:62} {sum(numbers):8} " + " ".join(f"{each:14}" for each in numbers))
     return "\n".join(lines)
 
 
-VARYING = ("seconds", "time", "created", "elapsed", "entry", "target", "reason")
+VARYING = ("seconds", "time", "created", "elapsed", "entry", "target")
 NAMED = ("the project's DVC cache", "the project's DVC remote")  # where a reproduction has its data from, as it says
 
 
 def comparable(value: Any) -> Any:
     """What a command returned, without what differs between equal commands."""
     if isinstance(value, dict):
-        return {key: comparable(inner) for key, inner in value.items() if key not in VARYING}
+        # A decision that is made again has another reason: the version is champion already.
+        varying = (*VARYING, "reason") if "champion" in value else VARYING
+        return {key: comparable(inner) for key, inner in value.items() if key not in varying}
     if isinstance(value, list):
         return [comparable(inner) for inner in value]
     return NAMED if value in NAMED else value
