@@ -59,6 +59,15 @@ def test_equal_arguments_are_computed_once(places: Places) -> None:
     assert calls == [3]
 
 
+def test_what_was_computed_is_stored_even_where_it_is_valid_no_more(places: Places) -> None:
+    stage = Stage(count, valid=holds)
+    assert not stage.is_stored({"number": 3, "places": places})
+    stage.run({"number": 3, "places": places})
+    assert stage.is_stored({"number": 3, "places": places})
+    assert not stage.run({"number": 3, "places": places}).reused
+    assert not stage.is_stored({"number": 4, "places": places})
+
+
 def test_other_arguments_and_other_names_are_other_steps(places: Places) -> None:
     Stage(count).run({"number": 3, "places": places})
     Stage(count).run({"number": 4, "places": places})

@@ -46,6 +46,40 @@ def test_a_content_of_one_column_is_made_of_its_cell(name: str) -> None:
     assert content_hashes(pa.table({name: column}), [name]) == expected
 
 
+NESTED = {
+    "texts": (pa.list_(pa.string()), [["a", "b"], None, [], ["ab"], ["a", None], ["a", ""], [None], ["b", "a"]]),
+    "numbers": (pa.list_(pa.int64()), [[1, 2], None, [], [1], [2, 1], [None], [0]]),
+    "pairs": (
+        pa.struct({"a": pa.string(), "b": pa.string(), "n": pa.int64()}),
+        [
+            {"a": "x", "b": "yz"},
+            {"a": "xy", "b": "z"},
+            {"a": "xyz", "b": ""},
+            {"a": "xyz"},
+            {"n": 1},
+            None,
+            {"n": None},
+        ],
+    ),
+    "named": (
+        pa.struct({"a": pa.string(), "n": pa.int64()}),
+        [{"a": "x", "n": 1}, {"a": "x"}, {"a": "", "n": 1}, None],
+    ),
+    "lists": (pa.list_(pa.struct({"a": pa.string()})), [[{"a": "x"}, {"a": "y"}], [{"a": "xy"}], [None], None, []]),
+}
+"""Cells of which no two are equal, where bytes put side by side could make them so."""
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_nested_cells_have_equal_contents_where_they_are_equal_whatever_lies_around_them(name: str) -> None:
+    kind, cells = NESTED[name]
+    rows = pa.table({name: pa.array([*cells, *cells], kind)})
+    found = content_hashes(rows, [name])
+    assert found[: len(cells)] == found[len(cells) :]
+    assert len(set(found)) == len(cells)
+    assert found == [content_hashes(rows.slice(row, 1), [name])[0] for row in range(rows.num_rows)]
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [(["ab", "c"], ["a", "bc"]), (["ab"], ["ba"]), (["a", None], ["a", ""]), ([""], [None]), ([1.0], [2.0])],
