@@ -104,6 +104,8 @@ def evaluate_model(  # noqa: PLR0917 - one call a stage, each argument another r
         measured=measured,
         slices=slices,
         legend=task.legend(),
+        captions=task.captions,
+        purpose=task.describe_purpose(plan.dataset.inputs, plan.dataset.target),
         absent=absent,
         series=f"{plan.dataset.time}: {series}" if series is not None and not series.fault else "",
         findings="" if kind is None or findings is None else summarise(findings, kind),

@@ -31,6 +31,9 @@ from headframe.prediction.layout import FINDINGS
 
 SPLITS = ("train", "validation", "test")
 
+SHOWN = 3
+"""Figures of a finding that a page has room for."""
+
 
 def confirm_in_table(kind: FindingKind, bundle: Path, dataset: TrainingDataConfig, table: Table) -> pa.Table:
     """Return the findings table of a model, see `confirm`, for the rows of a table as a data set splits it.
@@ -96,16 +99,17 @@ def summarise(findings: pa.Table, kind: FindingKind) -> str:
 
 def tabulate(findings: pa.Table, kind: FindingKind, most: int = 20) -> PageTable:
     """Return the findings with the smallest p-values on test rows as a table for people, with figures on these rows."""
+    shown = kind.figures[:SHOWN]
     rows = [
         [
             kind.describe(each["body"]),
-            *(_figure(each["test"][name]) for name in kind.figures),
+            *(_figure(each["test"][name]) for name in shown),
             number(each["p_test"]) if each["p_test"] is not None else "",
             "yes" if each["confirmed"] else "no",
         ]
         for each in strongest(findings).slice(0, most).to_pylist()
     ]
-    return PageTable(["finding", *kind.figures, "#p", "confirmed"], rows)
+    return PageTable(["finding", *shown, "#p", "confirmed"], rows)
 
 
 def _figure(interval: dict[str, float | None]) -> str:

@@ -31,19 +31,8 @@ NO_SLICES = "No slices were measured; name columns in evaluation.slices to see w
 SlicesByColumn = TypeAdapter(dict[str, list[Slice]])
 """The content of `slices.json`."""
 
-_CAPTIONS = {
-    "learning_curves": "Learning curves",
-    "confusion": "Confusion matrix",
-    "curves": "ROC and precision-recall curves, each class against all others",
-    "calibration": "Calibration of the predicted class",
-    "predicted_true": "Predicted and true values",
-    "residuals": "Residuals",
-    "forecasts": "Three forecasts with the true values and what preceded them",
-    "ranks": "Rank of the item that was taken out",
-    "rules": "The strongest rules; an arrow leads from each item on the left to the one on the right",
-    "rule_strength": "Support and lift of all rules on test rows",
-    "errors": "Forecast errors by step and by variable",
-}
+_CURVES = {"learning_curves": "Learning curves"}
+"""The caption of the one plot that no task draws."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +48,8 @@ class EvaluationResults:
     series: str = ""  # frequency and gaps of rows that have a time
     absent: Sequence[str] = ()  # sentences about baselines that do not apply
     legend: dict[str, str] = field(default_factory=dict)  # what short names in the plots stand for
+    captions: Mapping[str, str] = field(default_factory=dict)  # of the task's plots
+    purpose: str = ""  # what the model does with raw rows, in a sentence
     findings: str = ""  # what was found, and how much of it is confirmed, in sentences
     findings_table: PageTable | None = None
 
@@ -169,13 +160,14 @@ def card(results: EvaluationResults, plots: Sequence[str]) -> str:
 
 def _page(results: EvaluationResults, sources: Mapping[str, str]) -> dict[str, Any]:
     plan, trained, baseline = results.plan, results.trained, results.baseline
+    captions = {**_CURVES, **results.captions}
     digests = {"plan": plan.fingerprint, "table": results.table.digest, "model": trained.bundle}
     digests["predictions"] = trained.predictions
     if baseline is not None:
         digests |= {"baseline model": baseline.bundle, "baseline predictions": baseline.predictions}
     return {
         "title": plan.name,
-        "pictures": [Picture(_CAPTIONS.get(name, name.replace("_", " ")), each) for name, each in sources.items()],
+        "pictures": [Picture(captions.get(name, name.replace("_", " ")), each) for name, each in sources.items()],
         "legend": results.legend,
         "data": results.data_sheet,
         "limits": results.limits,
@@ -257,13 +249,12 @@ def _slice(results: EvaluationResults, column: str) -> dict[str, Any]:
 
 
 def _intended_use(results: EvaluationResults) -> list[str]:
-    data, trained = results.plan.dataset, results.trained
-    predicted = f"the next rows of {', '.join(data.inputs)}" if data.target is None else f"`{data.target}`"
+    trained = results.trained
     size = f"{trained.epochs:,} epochs, {trained.parameters:,} trainable parameters"
     rows = f"{results.measured.rows:,} test {results.examples}"
     copies = f", without {trained.copies:,} rows that for its features equal measured ones" if trained.copies else ""
     return [
-        f"Predicts {predicted} from raw rows with the columns {', '.join(f'`{name}`' for name in data.inputs)}.",
+        results.purpose,
         f"Trained on the training split of the data below ({size if trained.parameters else 'an estimator'}){copies}.",
         (
             f"Measured on {rows} that were used neither to fit weights nor to stop training. Champions are chosen on "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -39,6 +39,11 @@ class Anomaly(Task):
 
     kind: ClassVar[str] = "anomaly"
     estimators: ClassVar[str] = "headframe.miners.outlier_detector.OutlierDetectorModel"
+    captions: ClassVar[Mapping[str, str]] = {
+        "scores": "Scores of normal and of unusual rows, and of those that are flagged",
+        "curves": "ROC and precision-recall curves",
+        "errors": "The worst errors",
+    }
     natural_baselines: ClassVar[tuple[str, ...]] = ("headframe.tasks.baselines.deviation.Deviation",)
     caveats: ClassVar[tuple[str, ...]] = (
         "Unusual is what differs from most training rows, whatever the reason; it need not be wrong or harmful.",
@@ -136,6 +141,12 @@ class Anomaly(Task):
         if 0 < target.sum() < len(target):
             found |= mean_areas(target.astype(np.int64), np.stack([-score, score], axis=1), [1])
         return found
+
+    @override
+    def describe_purpose(self, inputs: Sequence[str], target: str | None) -> str:
+        columns = ", ".join(f"`{name}`" for name in inputs)
+        label = f"; `{target}` only measures them" if target else ""
+        return f"Scores how unusual raw rows are by their columns {columns}{label}."
 
     @override
     def plots(self, predictions: pa.Table, validation: pa.Table | None = None) -> dict[str, Figure]:

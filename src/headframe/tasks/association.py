@@ -43,6 +43,11 @@ class Association(Task):
 
     kind: ClassVar[str] = "association"
     estimators: ClassVar[str] = "headframe.miners.recommender.RecommenderModel"
+    captions: ClassVar[Mapping[str, str]] = {
+        "ranks": "Rank of the item that was taken out",
+        "rules": "The strongest rules; an arrow leads from each item on the left to the one on the right",
+        "rule_strength": "Support and lift of all rules on test rows",
+    }
     natural_baselines: ClassVar[tuple[str, ...]] = ("headframe.tasks.baselines.popular.Popular",)
     hit_rate: ClassVar[str | None] = "hit_rate"
     interval_note: ClassVar[str] = "; intervals of hit rates are computed from counts (Wilson)"
@@ -129,6 +134,10 @@ class Association(Task):
         ranks = self._ranks(predictions)
         cuts = {f"hit_rate_at_{cut}": accuracy(ranks <= cut) for cut in (1, 5) if cut < self.items}
         return {"mrr": bounded_mean(1 / ranks, 0.0, 1.0), "hit_rate": accuracy(np.isfinite(ranks)), **cuts}
+
+    @override
+    def describe_purpose(self, inputs: Sequence[str], target: str | None) -> str:
+        return f"Recommends items for a basket (`{inputs[0]}`), and finds rules of which items go together."
 
     @override
     def plots(self, predictions: pa.Table, validation: pa.Table | None = None) -> dict[str, Figure]:

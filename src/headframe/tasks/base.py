@@ -31,6 +31,7 @@ class Task(ABC):
         target_has_classes: whether the target's values are classes, by which test rows are sliced.
         interval_note: how intervals of its metrics are computed where they are not resampled.
         caveats: what a reader of its metrics should know, in sentences.
+        captions: what each of its plots shows, by the plot's name.
         short_name: what plots show in the place of a name that their font cannot draw; `{}` is its position.
         estimators: path of the class (`headframe.miners`) that makes predictions of what an estimator gives; empty
             where only networks learn the task.
@@ -55,6 +56,7 @@ class Task(ABC):
     hit_rate: ClassVar[str | None] = None
     interval_note: ClassVar[str] = ""
     caveats: ClassVar[tuple[str, ...]] = ()
+    captions: ClassVar[Mapping[str, str]] = {}
     short_name: ClassVar[str] = "v{}"
     truth_columns: tuple[str, ...] = ("target",)
     primary_metric: str
@@ -152,6 +154,12 @@ class Task(ABC):
             predictions: what is drawn.
             validation: predictions of other rows, which show how wrong such predictions usually are.
         """
+
+    def describe_purpose(self, inputs: Sequence[str], target: str | None) -> str:
+        """Return in a sentence what a model does with raw rows of these columns; for reports and model cards."""
+        columns = ", ".join(f"`{name}`" for name in inputs)
+        predicted = f"`{target}`" if target else f"the next rows of {', '.join(inputs)}"
+        return f"Predicts {predicted} from raw rows with the columns {columns}."
 
     @property
     def names(self) -> list[str]:

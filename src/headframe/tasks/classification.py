@@ -42,6 +42,11 @@ class Classification(DenseTask):
     predicts_probabilities: ClassVar[bool] = True
     target_has_classes: ClassVar[bool] = True
     estimators: ClassVar[str] = "headframe.miners.classifier.ClassifierModel"
+    captions: ClassVar[Mapping[str, str]] = {
+        "confusion": "Confusion matrix",
+        "curves": "ROC and precision-recall curves, each class against all others",
+        "calibration": "Calibration of the predicted class",
+    }
     short_name: ClassVar[str] = "c{}"
     natural_baselines: ClassVar[tuple[str, ...]] = (
         "headframe.tasks.baselines.constant.Prior",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -37,6 +37,11 @@ class Clustering(Task):
 
     kind: ClassVar[str] = "clustering"
     estimators: ClassVar[str] = "headframe.miners.clusterer.ClustererModel"
+    captions: ClassVar[Mapping[str, str]] = {
+        "map": "Rows on the two main axes of the centres",
+        "sizes": "Rows of each cluster, and how clearly they are in it",
+        "labels": "Rows of each label in each cluster",
+    }
     natural_baselines: ClassVar[tuple[str, ...]] = ("headframe.tasks.baselines.principal_axis.PrincipalAxis",)
     caveats: ClassVar[tuple[str, ...]] = (
         "Every row is in one of the clusters, even a row that resembles none of them.",
@@ -140,6 +145,12 @@ class Clustering(Task):
         assert self.labels is not None  # noqa: S101 - asked for where there are labels alone
         codes: np.ndarray = self.labels.encode(predictions.select([TARGET]).rename_columns([self.labels.column_]))
         return codes
+
+    @override
+    def describe_purpose(self, inputs: Sequence[str], target: str | None) -> str:
+        columns = ", ".join(f"`{name}`" for name in inputs)
+        label = f"; `{target}` only measures them" if target else ""
+        return f"Puts raw rows into groups of similar ones by their columns {columns}{label}."
 
     @override
     def plots(self, predictions: pa.Table, validation: pa.Table | None = None) -> dict[str, Figure]:

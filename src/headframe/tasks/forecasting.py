@@ -33,6 +33,10 @@ class Forecasting(NumericTask):
     """
 
     kind: ClassVar[str] = "forecasting"
+    captions: ClassVar[Mapping[str, str]] = {
+        "forecasts": "Three forecasts with the true values and what preceded them",
+        "errors": "Forecast errors by step and by variable",
+    }
     natural_baselines: ClassVar[tuple[str, ...]] = (
         "headframe.tasks.baselines.naive.LastValue",
         "headframe.tasks.baselines.naive.SeasonalLastValue",

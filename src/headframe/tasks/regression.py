@@ -27,6 +27,10 @@ class Regression(NumericTask):
     """
 
     kind: ClassVar[str] = "regression"
+    captions: ClassVar[Mapping[str, str]] = {
+        "predicted_true": "Predicted and true values",
+        "residuals": "Residuals",
+    }
     short_name: ClassVar[str] = "target"
     natural_baselines: ClassVar[tuple[str, ...]] = (
         "headframe.tasks.baselines.constant.TargetMean",
