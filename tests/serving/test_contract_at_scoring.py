@@ -12,7 +12,7 @@ import pytest
 from scorer import TEXT, Scorer, scorer, settings_of
 
 from headframe.errors import DataError
-from headframe.prediction.bundle import load_predictor
+from headframe.prediction.bundle import FORMAT, load_predictor
 from headframe.serving import batch
 
 ROWS = 30
@@ -141,8 +141,10 @@ def test_a_bundle_of_before_is_refused_by_one_sentence(customers: Scorer) -> Non
     path = customers.root / "bundle" / "bundle.json"
     content = path.read_text(encoding="utf-8")
     try:
-        path.write_text(json.dumps({**json.loads(content), "format": 3}), encoding="utf-8")
-        with pytest.raises(DataError, match=r"has format 3, but .* reads 4: the model must be trained again$"):
+        path.write_text(json.dumps({**json.loads(content), "format": FORMAT - 1}), encoding="utf-8")
+        with pytest.raises(
+            DataError, match=rf"has format {FORMAT - 1}, but .* reads {FORMAT}: the model must be trained again$"
+        ):
             load_predictor(customers.root / "bundle")
     finally:
         path.write_text(content, encoding="utf-8")
