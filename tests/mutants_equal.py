@@ -173,5 +173,7 @@ EQUAL: dict[tuple[str, ...], str] = {
         "2.0",
         "return bounded_mean(-np.log(np.clip(true, SMALLEST, 1.0)), 0.0, -np.log(SMALLEST))",
     ): "no probability is above 1",
+    ("serving/json_stream.py", "0", "1", "self._at = 0"): "the first look for blanks sets it",
+    ("serving/protocol.py", "1", "2", "if len(given) > 1:"): "what comes twice is refused a moment later",
 }
 """From the file below `src/headframe`, what stands there and what would, and where that is short the line, to why."""
