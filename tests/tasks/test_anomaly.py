@@ -66,7 +66,7 @@ def test_metrics_are_those_of_scikit_learn() -> None:
         "flag_error": abs(flagged.mean() - 0.2),
     }
     assert task.measure(predictions) == pytest.approx(expected, abs=1e-12)
-    assert set(task.plots(predictions)) == {"scores", "curves", "worst_errors"}
+    assert set(task.plots(predictions)) == {*task.captions} == {"scores", "curves", "errors"}
 
 
 def test_the_threshold_flags_the_expected_share_of_scores_like_those_that_it_was_fitted_to() -> None:

@@ -69,7 +69,7 @@ def test_metrics_are_those_of_scikit_learn_and_a_restored_task_measures_alike(ta
     assert found["nmi"] == pytest.approx(normalized_mutual_info_score(clouds[1], cluster), abs=1e-12)
     assert found["silhouette"] == pytest.approx(silhouettes.mean())
     assert 0 < found["silhouette"] <= 1
-    assert set(task.plots(table)) == {"map_of_clusters", "sizes_of_clusters", "labels_in_clusters"}
+    assert set(task.plots(table)) == {*task.captions} == {"map", "sizes", "labels"}
     again = Clustering()
     again.restore(task.state())
     assert again.measure(table) == found
@@ -80,7 +80,7 @@ def test_without_labels_silhouette_and_stability_decide(clouds) -> None:
     task.fit(pa.table({}))
     table = task.columns(clouds[0], clouds[2].cluster_centers_[:2])
     assert set(task.measure(table)) == {"silhouette", "stability"}
-    assert set(task.plots(table)) == {"map_of_clusters", "sizes_of_clusters"}
+    assert set(task.plots(table)) == {"map", "sizes"}
     with pytest.raises(DataError, match="primary_metric=ari needs labels, but the data set has no target; set"):
         Clustering().fit(pa.table({}))
 

@@ -160,9 +160,7 @@ class Anomaly(Task):
         if 0 < target.sum() < len(target):
             names = predictions["row_id"].to_pylist() if "row_id" in predictions.column_names else None
             drawn["curves"] = plots.curves({"anomaly": (target, score)})
-            drawn["worst_errors"] = anomaly_plots.worst_errors(
-                target, score, names or list(map(str, range(len(score))))
-            )
+            drawn["errors"] = anomaly_plots.worst_errors(target, score, names or list(map(str, range(len(score)))))
         return drawn
 
     @override

@@ -158,11 +158,11 @@ class Clustering(Task):
 
         cluster, silhouettes, positions = read_clusters(predictions)
         drawn = {
-            "map_of_clusters": clustering_plots.cluster_map(cluster, positions, predictions["distance"].to_numpy()),
-            "sizes_of_clusters": clustering_plots.sizes(cluster, silhouettes),
+            "map": clustering_plots.cluster_map(cluster, positions, predictions["distance"].to_numpy()),
+            "sizes": clustering_plots.sizes(cluster, silhouettes),
         }
         if self.labels is not None:
-            drawn["labels_in_clusters"] = clustering_plots.labels(self._codes(predictions), cluster, self.plot_names)
+            drawn["labels"] = clustering_plots.labels(self._codes(predictions), cluster, self.plot_names)
         return drawn
 
     @property
