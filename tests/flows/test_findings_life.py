@@ -52,7 +52,11 @@ people:
   anna: {key: %s, roles: [author]}
   ben: {key: %s, roles: [approver]}
 """
-GATE = "promotion: {gates: {findings: {_target_: headframe.gates.findings.ConfirmedFindings}}}"
+GATE = """
+promotion:
+  gates:
+    findings: {_target_: headframe.gates.findings.ConfirmedFindings, fewest: 1, share: 0.05, loss: 0.1}
+"""
 PAIRS = {"牛奶": "面包", "ale": "crisps", "brush": "paint", "cot": "duvet", "dog food": "leash", "egg": "bacon"}
 
 SHARES = (0.45, 0.45, 0.45, 0.25, 0.25, 0.25)
@@ -165,6 +169,20 @@ def test_the_gate_measures_the_findings_of_both_on_the_same_rows(shop: Life) -> 
     assert numbers["champion_confirmed"] > 0
     # The table of the version has more baskets than the champion's, of which it may have seen some.
     assert (numbers["champion_may_have_seen_rows"], numbers["lacking"]) == ("yes", 0)
+
+
+@pytest.mark.parametrize(
+    ("setting", "verdict"), [("loss=0.1", "worse"), ("loss=0.999", "confirmed"), ("fewest=1000", "not confirmed")]
+)
+def test_the_gate_refuses_what_lacks_confirmed_findings(shop: Life, setting: str, verdict: str) -> None:
+    made, _ = shop
+    only = [f"~promotion.gates.{name}" for name in ("validation", "better")]  # these refuse it, too
+    command = ("models", "gate", "shop/1", PLAN, *only, f"promotion.gates.findings.{setting}")
+    came, document, stderr = made.runs.run(made.project, *command, HEADFRAME_SIGNER="ben", HEADFRAME_KEYS=made.keys)
+    assert came in {0, 4}, stderr
+    [judged] = [each for each in document["report"]["results"] if each["gate"] == "findings"]
+    assert (judged["verdict"], judged["passed"]) == (verdict, verdict == "confirmed"), judged["reason"]
+    assert verdict == "not confirmed" or judged["numbers"]["lacking"] > 0
 
 
 def test_findings_of_versions_are_listed_and_compared(shop: Life) -> None:
