@@ -115,7 +115,7 @@ def check_model(learner: LearnerConfig, examples: Any, task: Any) -> None:
     """Build a model as training does, and let a network score two examples."""
     import torch
 
-    from headframe.examples.batches import Batch
+    from headframe.examples.batches import Batch, as_tensors
     from headframe.miners.base import estimator_model
     from headframe.training.single import is_network
 
@@ -126,7 +126,7 @@ def check_model(learner: LearnerConfig, examples: Any, task: Any) -> None:
         return
     network = build(model.shrunk(), examples.encoder.spec(), task.outputs).eval()
     method = build(learner.method, network, task)
-    inputs = torch.from_numpy(np.ascontiguousarray(examples.windows(examples.train[:2])))
+    inputs = as_tensors(examples.windows(examples.train[:2]))
     targets = {name: torch.from_numpy(each) for name, each in examples.targets(examples.train[:2]).items()}
     with torch.inference_mode():
         assert method.predict(inputs).schema == task.prediction_schema
@@ -137,6 +137,14 @@ def check_model(learner: LearnerConfig, examples: Any, task: Any) -> None:
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
+        (
+            ["experiment=wine_kmeans", "dataset.target=null"],
+            "task.primary_metric=ari compares with labels, but dataset wine has no target; set task.primary_metric=",
+        ),
+        (
+            ["dataset.target=null"],
+            "task classification predicts one column, but dataset digits has no target; name",
+        ),
         (["method.loss=huber"], "method.loss=huber is for values, but task classification predicts none; leave it at"),
         (
             ["experiment=etth1_linear", "method.label_smoothing=0.1"],
@@ -154,7 +162,7 @@ def check_model(learner: LearnerConfig, examples: Any, task: Any) -> None:
         ),
     ],
 )
-def test_a_method_that_does_not_fit_is_refused_when_loaded(overrides: list[str], sentence: str) -> None:
+def test_a_method_or_target_that_does_not_fit_is_refused_when_loaded(overrides: list[str], sentence: str) -> None:
     with pytest.raises(ConfigurationError, match=re.escape(sentence)):
         load_plan(overrides, REPOSITORY)
 

@@ -267,6 +267,25 @@ def test_every_task_is_learned(choices: ChoicesProject, name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "given",
+    [
+        ["task=clustering", "model=kmeans", "task.primary_metric=silhouette"],
+        ["task=anomaly", "model=isolation_forest", "task.primary_metric=flag_error"],
+    ],
+)
+def test_what_needs_no_labels_is_learned_without_any(choices: ChoicesProject, given: list[str]) -> None:
+    kind = given[0].removeprefix("task=")
+    unlabelled = ["dataset=made_rows", "features=tabular", f"dataset.tasks=[{kind}]", "dataset.target=null"]
+    plan = choices.plan(*unlabelled, *QUICK, *given)
+    choices.table(plan.dataset)
+    run = choices.training_project.train_once(plan)
+    found = pq.read_table(run.folder / "predictions.parquet")
+    assert found.num_rows > 50
+    assert "target" not in found.column_names
+    assert load_predictor(run.folder / "bundle").task.measure(found)
+
+
+@pytest.mark.parametrize(
     "choice",
     [f"{group}={name}" for group in ("optimizer", "scheduler", "trainer") for name in REPOSITORY.choices(group)],
 )

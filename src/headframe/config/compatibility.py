@@ -118,13 +118,25 @@ class _Fit:
         data, name = self.dataset, f"dataset {self.dataset.name}"
         if task.kind not in data.tasks:
             return f"task {task.kind} does not fit {name}, which is for {_either(data.tasks)}"
-        if data.target is None and not task.several:
+        if data.target is None and task.needs_target and not task.several:
             return f"task {task.kind} predicts one column, but {name} has no target; name one in dataset.target"
+        if data.target is None and not task.needs_target:
+            return self._unlabelled_fault(task)
         for column in data.target_columns:
             dtype = data.contract.columns[column].dtype
             if task.predicts and dtype not in task.predicts:
                 return f"task {task.kind} predicts {_either(task.predicts)}, but {column!r} of {name} is {dtype}"
         return ""
+
+    def _unlabelled_fault(self, task: TaskConfig) -> str:
+        metrics = class_constant(task.target, "unlabelled_metrics", self.project.root / "src") or ()
+        metric = task.arguments.get("primary_metric")
+        if metric is None or metric in metrics:
+            return ""
+        return (
+            f"task.primary_metric={metric} compares with labels, but dataset {self.dataset.name} has no target; set "
+            f"task.primary_metric={_either(metrics)}, or name the labels in dataset.target"
+        )
 
     def check_learner(self, path: str, learner: LearnerConfig) -> None:
         """Refuse a learner, whose model is `path` in the plan, if its features or its model do not fit the rest."""

@@ -51,10 +51,15 @@ class PreparedData:
     series: Series | None = None
     laid_out: LaidOutRows | None = None
 
+    @property
+    def target_columns(self) -> list[str]:
+        """The columns that the task learns or is measured by."""
+        return self.task.target_columns(self.dataset.inputs, self.dataset.target)
+
     @cached_property
     def target(self) -> dict[str, np.ndarray]:
         """The targets of all rows as `Task.targets` returns them."""
-        return self.task.targets(self.rows.select(list(self.dataset.target_columns)))
+        return self.task.targets(self.rows.select(self.target_columns))
 
     @property
     def schema(self) -> pa.Schema:
@@ -154,5 +159,5 @@ def prepare(dataset: TrainingDataConfig, component: TaskConfig, table: Table) ->
         names = pc.if_else(pa.array(laid_out.filled), pa.scalar(None, pa.string()), laid_out.rows[ROW_ID])
         rows = laid_out.rows.set_column(0, ROW_ID, names)  # what was filled is no row of the table
         prepared = PreparedData(dataset, rows, splits, task, component, series, laid_out)
-    task.fit(prepared.training_rows().select(list(dataset.target_columns)))
+    task.fit(prepared.training_rows().select(prepared.target_columns))
     return prepared

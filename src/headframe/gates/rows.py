@@ -121,7 +121,7 @@ class VersionRows:
         """Return the truth of the test rows from the table, as a predictions table has it."""
         task, rows = self.reference_task, self.prepared.rows
         positions = row_positions(self.stored, rows).to_numpy().astype(np.int64)
-        targets = task.targets(rows.select(list(self.records.plan.dataset.target_columns)))
+        targets = task.targets(rows.select(self.prepared.target_columns))
         if task.horizon:
             beyond = positions + task.horizon > rows.num_rows
             if beyond.any():
@@ -157,7 +157,7 @@ class VersionRows:
             task: Task = build(record.task)
             if (task.kind, task.horizon) != (own.kind, own.horizon):
                 return own, f"{name} is for {_describe(task)}, but this version for {_describe(own)}"
-            task.fit(self.prepared.training_rows().select(list(self.records.plan.dataset.target_columns)))
+            task.fit(self.prepared.training_rows().select(self.prepared.target_columns))
         except (ConfigurationError, DataError) as error:
             return own, f"the task of {name} does not fit this version's data ({error})"
         return task, None

@@ -38,6 +38,7 @@ class Anomaly(Task):
     """
 
     kind: ClassVar[str] = "anomaly"
+    unlabelled_metrics: ClassVar[tuple[str, ...]] = ("flag_error",)
     estimators: ClassVar[str] = "headframe.miners.outlier_detector.OutlierDetectorModel"
     captions: ClassVar[Mapping[str, str]] = {
         "scores": "Scores of normal and of unusual rows, and of those that are flagged",
@@ -69,11 +70,6 @@ class Anomaly(Task):
     @override
     def fit(self, target: pa.Table) -> None:
         self._measure_by(single_target(target, self.kind) if target.num_columns else None)
-        if self.column_ is None and self.primary_metric != FLAG_ERROR:
-            raise DataError(
-                f"task.primary_metric={self.primary_metric} needs labels, but the data set has no target; set "
-                f"task.primary_metric={FLAG_ERROR}, or name the labels in dataset.target"
-            )
         self.targets(target)
 
     def _measure_by(self, column: str | None) -> None:

@@ -33,6 +33,8 @@ class Task(ABC):
         caveats: what a reader of its metrics should know, in sentences.
         captions: what each of its plots shows, by the plot's name.
         short_name: what plots show in the place of a name that their font cannot draw; `{}` is its position.
+        unlabelled_metrics: primary metrics that a data set without a target can have, for tasks that need none.
+        predicts_inputs: whether, where a data set has no target, the inputs themselves are predicted.
         estimators: path of the class (`headframe.miners`) that makes predictions of what an estimator gives; empty
             where only networks learn the task.
         natural_baselines: paths of the classes (`tasks.baselines`) whose predictions every model is compared with.
@@ -49,6 +51,8 @@ class Task(ABC):
     kind: ClassVar[str]
     mergeable: ClassVar[bool] = False
     target_has_classes: ClassVar[bool] = False
+    unlabelled_metrics: ClassVar[tuple[str, ...]] = ()
+    predicts_inputs: ClassVar[bool] = False
     estimators: ClassVar[str] = ""
     natural_baselines: ClassVar[tuple[str, ...]] = ()
     training_settings: ClassVar[tuple[str, ...]] = ()
@@ -62,6 +66,10 @@ class Task(ABC):
     primary_metric: str
     higher_is_better: bool
     horizon: int = 0
+
+    def target_columns(self, inputs: Sequence[str], target: str | None) -> list[str]:
+        """Return the columns of a data set that `fit` and `targets` take; none where there is nothing to measure by."""
+        return [target] if target else [*inputs] if self.predicts_inputs else []
 
     @abstractmethod
     def fit(self, target: pa.Table) -> None:

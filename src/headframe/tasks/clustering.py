@@ -10,7 +10,7 @@ import pyarrow as pa
 from scipy import sparse
 from typing_extensions import override
 
-from headframe.errors import ConfigurationError, DataError
+from headframe.errors import ConfigurationError
 from headframe.features.base import EncodedArray
 from headframe.tasks.base import Task
 from headframe.tasks.classification import Classification
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TARGET = "target"
-WITHOUT_LABELS = ("silhouette", "stability")
 
 
 class Clustering(Task):
@@ -36,6 +35,7 @@ class Clustering(Task):
     """
 
     kind: ClassVar[str] = "clustering"
+    unlabelled_metrics: ClassVar[tuple[str, ...]] = ("silhouette", "stability")
     estimators: ClassVar[str] = "headframe.miners.clusterer.ClustererModel"
     captions: ClassVar[Mapping[str, str]] = {
         "map": "Rows on the two main axes of the centres",
@@ -63,11 +63,6 @@ class Clustering(Task):
         self._measure_by(Classification() if target.num_columns else None)
         if self.labels is not None:
             self.labels.fit(target)
-        elif self.primary_metric not in WITHOUT_LABELS:
-            raise DataError(
-                f"task.primary_metric={self.primary_metric} needs labels, but the data set has no target; set "
-                f"task.primary_metric to {' or '.join(WITHOUT_LABELS)}, or name the labels in dataset.target"
-            )
 
     def _measure_by(self, labels: Classification | None) -> None:
         self.labels = labels

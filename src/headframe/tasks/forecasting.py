@@ -33,6 +33,7 @@ class Forecasting(NumericTask):
     """
 
     kind: ClassVar[str] = "forecasting"
+    predicts_inputs: ClassVar[bool] = True
     captions: ClassVar[Mapping[str, str]] = {
         "forecasts": "Three forecasts with the true values and what preceded them",
         "errors": "Forecast errors by step and by variable",

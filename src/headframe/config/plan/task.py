@@ -14,4 +14,5 @@ class TaskConfig(Component):
     kind: Name
     examples: Name = "row"  # what one example is, as the features must make them
     predicts: Distinct[Name] = Field(default=(), json_schema_extra=DECLARED)  # types of column; none: any
+    needs_target: bool = Field(default=True, json_schema_extra=DECLARED)  # false: labels measure only, if there are any
     several: bool = Field(default=False, json_schema_extra=DECLARED)  # predicts several columns, not just the target

@@ -56,7 +56,7 @@ class BaselineData:
     @cached_property
     def targets(self) -> pa.Table:
         """The target columns of all rows."""
-        return self.table.read(list(self.dataset.target_columns))
+        return self.table.read(self.task.target_columns(self.dataset.inputs, self.dataset.target))
 
     @property
     def dense_task(self) -> DenseTask:
