@@ -45,6 +45,8 @@ def _evaluation(full: bool) -> dict[str, Any]:
         "slices_measured": [{"column": name, "plot": PLOT, "table": TABLE} for name in NAMES]
         if full
         else [{"column": "a", "plot": None, "table": EMPTY}],
+        "findings_summary": EVIL if full else "",
+        "findings_table": TABLE if full else None,
         "data": PAIRS if full else {},
         "limits": list(NAMES) if full else [],
         "digests": PAIRS if full else {},

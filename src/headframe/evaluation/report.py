@@ -141,7 +141,7 @@ class EvaluationResults:
             "Series": self.series,
             "Gaps": data.gaps.call if data.gaps else "",
             "Inputs": ", ".join(data.inputs),
-            "Target": data.target or "future values of the inputs",
+            "Target": data.target or ("future values of the inputs" if self.plan.task.examples == "window" else ""),
         }
         return {heading: text for heading, text in sheet.items() if text}
 

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from headframe.pages.plot_style import BLUE, INK, SMALL, WIDTH, legend, new_figure, short_label, style
 
-MOST_POINTS = 5000
+MOST_POINTS, FEW = 5000, 500
 MANY = 12  # more clusters than this get no entry of their own in a legend
 CROWDED = 20  # a table of more classes or clusters shows colours without figures
 FIT = 0.5  # share of a cell from which on its figure is white
@@ -24,12 +24,13 @@ def cluster_map(cluster: np.ndarray, positions: np.ndarray, distance: np.ndarray
     figure, ((axes,),) = new_figure(5)
     some = np.linspace(0, len(cluster) - 1, min(len(cluster), MOST_POINTS)).astype(np.int64)
     vertical = positions[:, 1] if positions.shape[1] > 1 else distance
+    size = 8 if len(some) > FEW else 30  # else single points could hardly be seen
     found = np.unique(cluster)
     for place, number in enumerate(found):
         rows = some[cluster[some] == number]
         colour = f"C{place % 10}"
         label = str(number) if len(found) <= MANY else None
-        axes.scatter(positions[rows, 0], vertical[rows], s=8, alpha=0.4, color=colour, linewidths=0, label=label)
+        axes.scatter(positions[rows, 0], vertical[rows], s=size, alpha=0.4, color=colour, linewidths=0, label=label)
         members = cluster == number
         middle = positions[members, 0].mean(), vertical[members].mean()
         axes.annotate(str(number), middle, ha="center", va="center", fontsize=SMALL, color=INK, weight="bold")
