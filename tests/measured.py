@@ -53,8 +53,9 @@ def write() -> None:
         name: [*_recorder.all_seen.get(name, ()), *_recorder.newly_seen.get(name, ())]
         for name in {*_recorder.all_seen, *_recorder.newly_seen}
     }
-    with tempfile.NamedTemporaryFile("w", dir=FOLDER, suffix=".json", delete=False) as file:
+    with tempfile.NamedTemporaryFile("w", dir=FOLDER, suffix=".part", delete=False) as file:
         json.dump(seen, file)
+    Path(file.name).rename(Path(file.name).with_suffix(".json"))  # a process that is killed leaves no half of one
 
 
 def report() -> str:

@@ -166,6 +166,12 @@ def test_a_network_a_data_set_and_a_task_are_files_and_nothing_else(forked_runs:
         project, "train", "dataset=flowers", "features=tabular", "model=wide", "task=worst_class", "method=margin",
         "trainer.max_epochs=12", "trainer.batch_size=16",
     )  # fmt: skip
+    several, _ = forked_runs.headframe(
+        project, "train", "dataset=flowers", "dataset.tasks=[labels]", "features=tabular", "model=wide_labels",
+        "task=labels", "method=bernoulli", "trainer.max_epochs=12", "trainer.batch_size=16",
+    )  # fmt: skip
+    assert several["evaluated"]["metrics"]["micro_f1"]["value"] > 0.9
+    assert several["evaluated"]["baselines"]["shares"]["verdict"] == "better"
     evaluated = document["evaluated"]
     assert evaluated["primary_metric"] == "worst_recall"
     assert evaluated["metrics"]["worst_recall"]["value"] > 0.9

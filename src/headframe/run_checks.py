@@ -33,6 +33,10 @@ def require_registrable(plan: Plan, root: Path) -> None:
             project.
     """
     require_ingestible(plan.dataset)
+    if not plan.task.target.startswith("headframe."):
+        from headframe.examples.prepare import build_task  # noqa: PLC0415 - pyarrow, which tests have checked for our own
+
+        build_task(plan.task)
     require_access(tracking_uri(plan.tracking, root))
     require_own(root)
     read_code_state(root, plan.tracking.code)

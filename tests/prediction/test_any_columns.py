@@ -229,9 +229,7 @@ def trained(folder: Path) -> tuple[PreparedData, pa.Table]:
     folder.mkdir()
     made = predictor()
     splits = np.array(["train"] * 8 + ["validation"] * 12 + ["test"] * 20)
-    dataset: Any = SimpleNamespace(
-        inputs=("image",), target_columns=("places",), repeats=True, repeated_columns=(), group=()
-    )
+    dataset: Any = SimpleNamespace(inputs=("image",), target="places", repeats=True, repeated_columns=(), group=())
     prepared = PreparedData(dataset, rows(), splits, made.task, SimpleNamespace())
     outcome.write_outcome(folder, prepared, made, made, [])
     return prepared, pq.read_table(folder / "predictions.parquet")

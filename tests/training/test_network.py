@@ -106,7 +106,11 @@ def test_windows_belong_to_the_part_that_holds_what_they_predict(training_projec
 
     parts = np.array(["train"] * 10 + ["validation"] * 4 + ["test"] * 5)
     rows = pa.table({ROW_ID: [f"r{row}" for row in range(19)], "x": np.arange(19.0)})
-    task = SimpleNamespace(horizon=2, targets=lambda target: {"x": target.column("x").to_numpy().reshape(-1, 1)})
+    task = SimpleNamespace(
+        horizon=2,
+        target_columns=lambda *_: ["x"],
+        targets=lambda target: {"x": target.column("x").to_numpy().reshape(-1, 1)},
+    )
     dataset = SimpleNamespace(target=None, inputs=("x",), target_columns=("x",))
     given = PreparedData(dataset, rows, parts, task, None)
     assert given.indices("train", 3).tolist() == [0, 1, 2, 3, 4, 5]

@@ -98,4 +98,8 @@ def build(component: Component, *positional: Any, **runtime: Any) -> Any:
     try:
         return target(*positional, **component.arguments, **runtime)
     except (TypeError, ValueError) as error:
+        if inspect.isabstract(target):
+            lacking = ", ".join(sorted(target.__abstractmethods__))
+            msg = f"{component.target} lacks {lacking}, which its base class requires; see docs/extending.md"
+            raise ConfigurationError(msg) from error
         raise ConfigurationError(f"{component.target} refuses its settings: {error}") from error

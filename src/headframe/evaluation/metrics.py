@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headframe.digests import Record
-from headframe.errors import DataError
+from headframe.errors import ConfigurationError, DataError, some
 from headframe.evaluation.intervals import (
     Resampling,
     all_equal,
@@ -99,6 +99,11 @@ def compute_metrics(
         DataError: the rows or their targets are not the same.
     """
     model = resample(task, predictions, how)
+    if task.primary_metric not in model:
+        raise ConfigurationError(
+            f"the primary metric of task {task.kind} is {task.primary_metric}, but on these rows it measures "
+            f"{some(model)} alone; let `statistics` return it, or choose another"
+        )
     mine = {name: confidence_interval(each, how.confidence) for name, each in model.items()}
     compared = {}
     for key, baseline in baselines.items():

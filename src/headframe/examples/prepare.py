@@ -14,7 +14,7 @@ from headframe.config.plan.data import ROW_ID, TrainingDataConfig
 from headframe.config.plan.task import TaskConfig
 from headframe.datasets.splits import assign, require_rows
 from headframe.datasets.table import Table
-from headframe.errors import DataError, some
+from headframe.errors import ConfigurationError, DataError, some
 from headframe.series.series import LaidOutRows, Series
 from headframe.tasks.base import Task
 
@@ -130,6 +130,21 @@ def gather_each(
     return {name: gather(values, indices, offset, length) for name, values in arrays.items()}
 
 
+def build_task(component: TaskConfig) -> Task:
+    """Build a task, and check that it states what it is judged by.
+
+    Raises:
+        ConfigurationError: it refuses its settings, or does not.
+    """
+    task: Task = build(component)
+    for name in ("primary_metric", "higher_is_better"):
+        if not hasattr(task, name):
+            raise ConfigurationError(
+                f"{component.target} states no {name}; every task states both, see docs/extending.md"
+            )
+    return task
+
+
 def prepare(dataset: TrainingDataConfig, component: TaskConfig, table: Table) -> PreparedData:
     """Read a table, split it and fit the task on its training rows.
 
@@ -146,7 +161,7 @@ def prepare(dataset: TrainingDataConfig, component: TaskConfig, table: Table) ->
     splits = assign(dataset, table)
     require_rows(dataset.name, table, splits)
     rows = table.read(list(columns))
-    task: Task = build(component)
+    task = build_task(component)
     used = splits != "unused"
     if not task.horizon:
         prepared = PreparedData(dataset, rows.filter(pa.array(used)), splits[used], task, component)

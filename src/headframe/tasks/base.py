@@ -27,7 +27,8 @@ class Task(ABC):
 
     Attributes:
         kind: as the plan has it.
-        mergeable: whether predictions of several models can be merged into those of an ensemble.
+        mergeable: whether predictions of several models can be merged into those of an ensemble; of a `DenseTask` only
+            where `scores` of encoded targets are what members' scores should have been, or classes by number.
         target_has_classes: whether the target's values are classes, by which test rows are sliced.
         interval_note: how intervals of its metrics are computed where they are not resampled.
         caveats: what a reader of its metrics should know, in sentences.

@@ -40,6 +40,7 @@ class Classification(DenseTask):
 
     kind: ClassVar[str] = "classification"
     predicts_probabilities: ClassVar[bool] = True
+    mergeable: ClassVar[bool] = True
     target_has_classes: ClassVar[bool] = True
     estimators: ClassVar[str] = "headframe.miners.classifier.ClassifierModel"
     captions: ClassVar[Mapping[str, str]] = {

@@ -31,7 +31,6 @@ class DenseTask(Task):
         predicts_probabilities: whether scores are probabilities of classes; otherwise they are values.
     """
 
-    mergeable: ClassVar[bool] = True
     predicts_probabilities: ClassVar[bool] = False
 
     @abstractmethod
@@ -102,6 +101,7 @@ class DenseTask(Task):
 class NumericTask(DenseTask):
     """A task that predicts numbers; training sees them standardised by mean and deviation of training rows."""
 
+    mergeable: ClassVar[bool] = True
     estimators: ClassVar[str] = "headframe.miners.regressor.RegressorModel"
 
     def __init__(self) -> None:
