@@ -145,6 +145,10 @@ def check_model(learner: LearnerConfig, examples: Any, task: Any) -> None:
             ["dataset.target=null"],
             "task classification predicts one column, but dataset digits has no target; name",
         ),
+        (
+            ["model=cnn_lstm_mean", "model.members.lstm=${model.members.cnn}"],
+            "model.members.lstm is the same as model.members.cnn in every setting, so both would be one model twice;",
+        ),
         (["method.loss=huber"], "method.loss=huber is for values, but task classification predicts none; leave it at"),
         (
             ["experiment=etth1_linear", "method.label_smoothing=0.1"],

@@ -8,12 +8,12 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from headframe.config.members import phase_learners, single_learners, with_member
+from headframe.config.members import member_learners, phase_learners, single_learners, with_member
 from headframe.config.plan.component import Component, Part, column_type_target
 from headframe.config.plan.data import ColumnContract, DatasetConfig
 from headframe.config.plan.features import FeaturesConfig, columns_of
 from headframe.config.plan.learner import LearnerConfig
-from headframe.config.plan.model import EnsembleConfig, ModelConfig
+from headframe.config.plan.model import AnyModel, EnsembleConfig, ModelConfig
 from headframe.config.plan.plan import Plan
 from headframe.config.plan.task import TaskConfig
 from headframe.config.plan.trainer import MethodConfig
@@ -22,6 +22,7 @@ from headframe.config.targets.find_definition import class_constant, has_method
 from headframe.config.targets.nearest import nearest
 from headframe.config.targets.signature import PASSED, parameters_of
 from headframe.config.targets.value_types import quotes_advice
+from headframe.digests import digest
 from headframe.errors import ConfigurationError, some
 
 SUGGESTED = 4
@@ -47,6 +48,22 @@ def check_compatibility(plan: Plan, project: Project) -> None:
             raise ConfigurationError(
                 f"{path} {model.class_name} merges the predictions of its members, and those of task {plan.task.kind} "
                 "cannot be merged; choose one of the members alone"
+            )
+        _check_members(path, plan.learner, model)
+
+
+def _check_members(path: str, learner: LearnerConfig, model: AnyModel) -> None:
+    """Refuse members of an ensemble that would be one and the same model, and so weigh twice."""
+    if not isinstance(model, EnsembleConfig):
+        return
+    seen: dict[str, str] = {}
+    for name, member in member_learners(learner.model_copy(update={"model": model})).items():
+        _check_members(f"{path}.members.{name}", member, member.model)
+        first = seen.setdefault(digest(member), name)
+        if first != name:
+            raise ConfigurationError(
+                f"{path}.members.{name} is the same as {path}.members.{first} in every setting, so both would be one "
+                f"model twice; change one of them, or raise {path}.copies, whose seeds differ"
             )
 
 
