@@ -39,7 +39,12 @@ def campaign(
 ) -> Campaign:
     """A finished run of its own, to be changed."""
     folder = tmp_path_factory.mktemp("campaign")
-    shutil.copytree(finished_run[0].root, folder / "project")
+    project, document, _ = finished_run
+    shutil.copytree(project.root, folder / "project")
+    for made in (folder / "project" / document["result"][step]["folder"] for step in ("trained", "evaluated")):
+        for other in made.parent.iterdir():  # of other plans, which tests that ran before have run in this project
+            if other.is_dir() and other != made:
+                shutil.rmtree(other)
     return begin(folder, forked_runs)
 
 
