@@ -90,6 +90,15 @@ def test_a_reader_that_has_seen_enough_is_no_failure_to_talk_about(root: Path) -
     assert "BrokenPipe" not in done.stderr
 
 
+def test_a_list_shows_the_first_sentence_of_each_comment(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    comment = "# @package _global_\n# Rows of\n# one day, e.g. a\n# Monday. Seconds to train.\nname: x\n# another\n"
+    (root / "conf" / "experiment" / "x.yaml").write_text(comment)
+    assert main(["list", "experiments", "--project", str(root)]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "Rows of one day, e.g. a Monday." in printed
+    assert "Monday. Seconds" not in printed
+
+
 @pytest.mark.parametrize("damage", [b"<<<<<<< HEAD\nname: digits\n", b"\xff\xfe"])
 def test_a_damaged_file_hides_none_of_the_others_from_a_list(
     damage: bytes, root: Path, capsys: pytest.CaptureFixture[str]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
+from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,12 +98,14 @@ def _interval(interval: Interval) -> str:
 
 
 def _first_comment(file: Path) -> str:
-    """Return the first comment of a YAML file that is no Hydra directive, else the title it holds."""
+    """Return the first sentence of a YAML file's first comment, else the title it holds."""
     try:
         text = file.read_text(encoding="utf-8")
-        for line in text.splitlines():
-            if line.startswith("#") and "@package" not in line:
-                return line.lstrip("# ").strip()
+        lines = (line for line in text.splitlines() if "@package" not in line)  # a directive of Hydra's
+        comment = [*takewhile(lambda line: line.startswith("#"), dropwhile(lambda line: line[:1] != "#", lines))]
+        if comment:
+            whole = " ".join(line.lstrip("# ").strip() for line in comment)
+            return re.split(r"(?<=\.) (?=[A-Z])", whole)[0]
         content: Any = yaml.safe_load(text)
     except (UnicodeDecodeError, yaml.YAMLError, RecursionError):
         return "cannot be read; fix the file"
