@@ -14,8 +14,6 @@ from runs import ForkedRuns, forking_project
 from headframe.config.project import Project
 from headframe.signing.keys import create_key
 
-pytestmark = pytest.mark.slow  # ten commands before the first test: 26 CPU-s
-
 DATASET = """
 # Baskets of a made-up shop.
 name: shop
