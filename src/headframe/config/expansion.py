@@ -70,6 +70,7 @@ def bounded_references() -> Iterator[None]:
             raise InterpolationResolutionError("the references multiply")
         return resolved
 
+    # OmegaConf has no hook before a value is resolved; composing is done one at a time, so no other plan is counted.
     Container.resolve_parse_tree = counted  # type: ignore[method-assign]
     try:
         yield

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from headframe.pages.plot_style import BLUE, GREY, INK, ORANGE, SMALL, drawable, legend, new_figure, short_label, style
 
 DRAWN = 15
-"""Rules in the graph: more cannot be told apart."""
+"""Rules in the graph: arrows of more would cover each other."""
 
 
 def highest_lift(findings: pa.Table, most: int) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import ClassVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from typing_extensions import override
@@ -54,8 +55,8 @@ class StructList(ColumnType):
 
 
 def _field(name: str) -> Nested:
-    def entries(cells: pa.Array) -> tuple[pa.Array, object]:
+    def entries(cells: pa.Array) -> tuple[pa.Array, np.ndarray]:
         found, ends = list_entries(cells)
         return pc.struct_field(found, name), ends
 
-    return entries  # type: ignore[return-value]
+    return entries
