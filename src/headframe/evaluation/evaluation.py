@@ -22,6 +22,7 @@ from headframe.datasets.table import Table, open_record
 from headframe.digests import file_digest, write_atomically, write_record
 from headframe.errors import DataError, HeadframeError
 from headframe.evaluation.baselines import absent_baselines, natural_predictions
+from headframe.evaluation.errors import errors_table, worst_rows
 from headframe.evaluation.findings import confirm_in_table, summarise, tabulate
 from headframe.evaluation.intervals import Resampling, block_length
 from headframe.evaluation.layout import CARD, METRICS, PLAN, PLOTS, REPORT, SLICES
@@ -93,6 +94,7 @@ def evaluate_model(  # noqa: PLR0917 - one call a stage, each argument another r
         compared = measured.baselines[PLANNED].model_copy(update={"validation": shown})
         measured = measured.model_copy(update={"baselines": measured.baselines | {PLANNED: compared}})
     kind = task.findings(plan.dataset.example_columns)
+    worst = worst_rows(task, predictions, opened, plan.dataset.inputs)
     findings = None if kind is None else confirm_in_table(kind, bundle, plan.dataset, opened)
     time = plan.dataset.time
     series = None if time is None else find_series(opened, time, plan.dataset.every)
@@ -110,10 +112,13 @@ def evaluate_model(  # noqa: PLR0917 - one call a stage, each argument another r
         series=f"{plan.dataset.time}: {series}" if series is not None and not series.fault else "",
         findings="" if kind is None or findings is None else summarise(findings, kind),
         findings_table=None if kind is None or findings is None else tabulate(findings, kind),
+        errors_table=None if worst is None else errors_table(task, *worst),
     )
     history = _history(root / trained.folder)
     figures = {"learning_curves": learning_curves(history, task.primary_metric)} if history else {}
     figures |= task.plots(predictions, validated)
+    if worst is not None:
+        figures |= task.pictures(*worst)
     if kind is not None and findings is not None and findings.num_rows:
         figures |= kind.plots(findings)
     try:

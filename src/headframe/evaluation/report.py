@@ -52,6 +52,7 @@ class EvaluationResults:
     purpose: str = ""  # what the model does with raw rows, in a sentence
     findings: str = ""  # what was found, and how much of it is confirmed, in sentences
     findings_table: PageTable | None = None
+    errors_table: PageTable | None = None  # the test rows that are predicted worst
 
     @property
     def examples(self) -> str:
@@ -194,6 +195,7 @@ def evaluation_sections(results: EvaluationResults) -> dict[str, Any]:
         "metrics_note": f"The primary metric is {measured.primary_metric}; {direction} is better. {results.method}",
         "findings_summary": results.findings,
         "findings_table": results.findings_table,
+        "errors_table": results.errors_table,
         "slices_measured": [_slice(results, column) for column in results.slices],
     }
 

@@ -32,7 +32,7 @@ class Task(ABC):
         target_has_classes: whether the target's values are classes, by which test rows are sliced.
         interval_note: how intervals of its metrics are computed where they are not resampled.
         caveats: what a reader of its metrics should know, in sentences.
-        captions: what each of its plots shows, by the plot's name.
+        captions: what each of its plots and pictures shows, by its name.
         short_name: what plots show in the place of a name that their font cannot draw; `{}` is its position.
         unlabelled_metrics: primary metrics that a data set without a target can have, for tasks that need none.
         predicts_inputs: whether, where a data set has no target, the inputs themselves are predicted.
@@ -163,6 +163,24 @@ class Task(ABC):
             predictions: what is drawn.
             validation: predictions of other rows, which show how wrong such predictions usually are.
         """
+
+    def worst(self, predictions: pa.Table) -> np.ndarray:
+        """Return the positions of rows of a predictions table, int64, the worst predicted first.
+
+        Right predictions are left out where there are such; none are named unless a task overrides this.
+        """
+        del predictions
+        return np.zeros(0, dtype=np.int64)
+
+    def pictures(self, predictions: pa.Table, rows: pa.Table) -> dict[str, Figure]:
+        """Draw predictions together with the raw rows that they are of, by file name without ending; mostly nothing.
+
+        Args:
+            predictions: the first of the `worst` rows of a predictions table.
+            rows: the input columns of the same examples.
+        """
+        del predictions, rows
+        return {}
 
     def describe_purpose(self, inputs: Sequence[str], target: str | None) -> str:
         """Return in a sentence what a model does with raw rows of these columns; for reports and model cards."""

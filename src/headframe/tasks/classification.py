@@ -47,6 +47,7 @@ class Classification(DenseTask):
         "confusion": "Confusion matrix",
         "curves": "ROC and precision-recall curves, each class against all others",
         "calibration": "Calibration of the predicted class",
+        "worst_images": "The most confidently wrong images",
     }
     short_name: ClassVar[str] = "c{}"
     natural_baselines: ClassVar[tuple[str, ...]] = (
@@ -237,6 +238,27 @@ class Classification(DenseTask):
         if curves:
             drawn["curves"] = plots.curves(curves)
         return drawn
+
+    @override
+    def worst(self, predictions: pa.Table) -> np.ndarray:
+        target, predicted, scores = self._read(predictions)
+        wrong = np.flatnonzero(target != predicted)
+        return wrong[np.argsort(scores[wrong, target[wrong]], kind="stable")]
+
+    @override
+    def pictures(self, predictions: pa.Table, rows: pa.Table) -> dict[str, Figure]:
+        from headframe.pages.plot_style import short_label  # noqa: PLC0415 - training and serving draw nothing
+        from headframe.tasks import pictures  # noqa: PLC0415 - training and serving draw nothing
+
+        if (images := pictures.first_images(rows)) is None:
+            return {}
+        target, predicted, scores = self._read(predictions)
+        names = self.plot_names
+        titles = [
+            f"{short_label(names[was])} as {short_label(names[seen])}\n{scores[row, seen]:.1%}"
+            for row, (was, seen) in enumerate(zip(target, predicted, strict=True))
+        ]
+        return {"worst_images": pictures.grid(images, titles)}
 
     @override
     def state(self) -> dict[str, Any]:

@@ -80,6 +80,11 @@ class Regression(NumericTask):
         return found
 
     @override
+    def worst(self, predictions: pa.Table) -> np.ndarray:
+        target, predicted = _read(predictions)
+        return np.argsort(-np.abs(predicted - target), kind="stable")
+
+    @override
     def plots(self, predictions: pa.Table, validation: pa.Table | None = None) -> dict[str, Figure]:
         from headframe.tasks import plots  # noqa: PLC0415 - training and serving draw nothing
 
