@@ -105,6 +105,10 @@ class Anomaly(Task):
     def truth(self, targets: Mapping[str, np.ndarray]) -> pa.Table:
         return pa.table({name: pa.array(targets[name]) for name in self.truth_columns})
 
+    @override
+    def ideal(self, targets: Mapping[str, np.ndarray]) -> pa.Table | None:
+        return self.columns(targets[TARGET], 0.5) if targets else None
+
     @property
     @override
     def prediction_schema(self) -> pa.Schema:

@@ -94,6 +94,11 @@ class Association(Task):
     def truth(self, targets: Mapping[str, np.ndarray]) -> pa.Table:
         return pa.table({TARGET: pa.array(targets[TARGET], pa.string())})
 
+    @override
+    def ideal(self, targets: Mapping[str, np.ndarray]) -> pa.Table:
+        recommended = [[{"item": item, "score": 1.0}] for item in targets[TARGET]]
+        return pa.table({"items": recommended}, schema=self.prediction_schema)
+
     @property
     @override
     def prediction_schema(self) -> pa.Schema:

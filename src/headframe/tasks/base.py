@@ -92,6 +92,17 @@ class Task(ABC):
     def truth(self, targets: Mapping[str, np.ndarray]) -> pa.Table:
         """Return `truth_columns` of examples, whose `targets` are given; of windows each (examples, horizon, ...)."""
 
+    def ideal(self, targets: Mapping[str, np.ndarray]) -> pa.Table | None:
+        """Return the prediction columns of a model that is right in every example, which no metric rates below others.
+
+        None where nothing is known to be right.
+
+        Args:
+            targets: of the examples.
+        """
+        del targets
+        return None
+
     @property
     @abstractmethod
     def prediction_schema(self) -> pa.Schema:

@@ -76,6 +76,13 @@ class Clustering(Task):
     def truth(self, targets: Mapping[str, np.ndarray]) -> pa.Table:
         return pa.table({}) if self.labels is None else self.labels.truth(targets)
 
+    @override
+    def ideal(self, targets: Mapping[str, np.ndarray]) -> pa.Table | None:
+        if self.labels is None:
+            return None
+        centres = np.eye(len(self.labels.names))
+        return self.columns(centres[targets[TARGET]], centres)
+
     @property
     @override
     def prediction_schema(self) -> pa.Schema:

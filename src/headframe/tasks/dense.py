@@ -75,6 +75,11 @@ class DenseTask(Task):
     def prediction_schema(self) -> pa.Schema:
         return self.columns(np.zeros((0, *self.outputs))).schema
 
+    @override
+    def ideal(self, targets: Mapping[str, np.ndarray]) -> pa.Table:
+        target = targets[TARGET]
+        return self.columns(np.eye(self.outputs[0])[target] if self.predicts_probabilities else self.scores(target))
+
     @final
     def decode(self, scores: np.ndarray) -> pa.Table:
         """Convert scores to what a user reads."""
