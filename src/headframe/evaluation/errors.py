@@ -46,7 +46,7 @@ def worst_rows(
 def errors_table(task: Task, predictions: pa.Table, rows: pa.Table) -> PageTable:
     """Return the rows that `worst_rows` returns for a page; images, lists and the like are left out.
 
-    The table is empty where truth or prediction is one of these.
+    The table is empty where all inputs, the truth or the prediction is one of these.
     """
     inputs = [name for name in rows.column_names if _is_plain(rows.schema.field(name).type)]
     truth = [name for name in task.truth_columns if _is_plain(predictions.schema.field(name).type)]
@@ -57,7 +57,8 @@ def errors_table(task: Task, predictions: pa.Table, rows: pa.Table) -> PageTable
     shown += [*(predictions[name] for name in truth), *(answer[name] for name in predicted)]
     headings = [*inputs[:_INPUTS], *truth, *predicted]
     cells = [[_text(cell) for cell in column.to_pylist()] for column in shown]
-    return PageTable(headings, [list(row) for row in zip(*cells, strict=True)] if truth and predicted else [])
+    complete = inputs and truth and predicted
+    return PageTable(headings, [list(row) for row in zip(*cells, strict=True)] if complete else [])
 
 
 def _is_plain(kind: pa.DataType) -> bool:
