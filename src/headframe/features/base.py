@@ -11,7 +11,7 @@ from headframe.errors import ConfigurationError, DataError, some
 from headframe.features.spec import InputSpec
 
 EncodedArray: TypeAlias = np.ndarray | sparse.csr_matrix
-"""One entry a row: float32 or int64 array (rows, ...), or a CSR matrix (rows, features)."""
+"""One entry a row: float32, int64 or of pixels uint8 array (rows, ...), or a CSR matrix (rows, features)."""
 
 Encoded: TypeAlias = EncodedArray | dict[str, np.ndarray]
 """What encoders give: one input of each row, or several arrays by name."""

@@ -15,7 +15,7 @@ class InputSpec:
         axes: the size of each axis of one example by its name, without the batch axis. `time`, `height`, `width`,
             `channel` and `feature` are the names in use.
         vocabulary: number of token ids, padding (id 0, at the end) included, where values are ids, int64; 0 where they
-            are measurements, float32.
+            are measurements, float32 or of pixels uint8.
         parts: of several inputs, the layout of each by its name; then there are no axes.
         sparse: whether an example is a row of a SciPy CSR matrix, for estimators only.
     """
