@@ -1,8 +1,10 @@
-"""Encoded images: whether bytes are one, and its pixels."""
+"""Encoded images and masks: whether bytes are one, and its pixels."""
 
 import io
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -30,22 +32,55 @@ def decode_image(content: bytes, mode: str | None = None, most: int | None = Non
         DataError: it is no such file, is damaged, has more pixels or more than 8 bits a channel; the message follows
             what it is about.
     """
+    with _opened(content, FORMATS, most) as image:
+        own = "RGBA" if image.has_transparency_data else "L" if image.mode in {"1", "L"} else "RGB"
+        pixels = np.asarray(image.convert(mode or own))
+    return pixels if pixels.ndim > 2 else pixels[..., np.newaxis]  # noqa: PLR2004 - without an axis of channels
+
+
+@contextmanager
+def _opened(content: bytes, formats: tuple[str, ...], most: int | None = None) -> Iterator[Image.Image]:
+    """Open an image whose pixels are decoded in the body of the statement; raise a DataError where it is none."""
     most = MOST_PIXELS if most is None else most
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(content), formats=formats) as image:
             if image.width * image.height > most:
                 raise DataError(f"has {image.width} x {image.height} pixels, and at most {most:,} are allowed")
             if image.mode not in MODES:
                 raise DataError(f"has pixels of mode {image.mode}, but 8 bits a channel were expected; save it so")
-            own = "RGBA" if image.has_transparency_data else "L" if image.mode in {"1", "L"} else "RGB"
-            pixels = np.asarray(image.convert(mode or own))
+            yield image
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"has too many pixels, and at most {most:,} are allowed") from error
     except UnidentifiedImageError as error:
-        raise DataError("is no JPEG or PNG image") from error
+        raise DataError(f"is no {' or '.join(formats)} image") from error
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
         raise DataError(f"is no whole image ({error})") from error
-    return pixels if pixels.ndim > 2 else pixels[..., np.newaxis]  # noqa: PLR2004 - without an axis of channels
+
+
+COLOURS = ((255, 255, 255), (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0))
+"""Of the numbers from 1 on in an encoded mask, again and again; 0 is black."""
+
+
+def encode_mask(numbers: np.ndarray) -> bytes:
+    """Return a PNG file of a mask, uint8 (height, width), in colours that stand for its numbers."""
+    image = Image.fromarray(numbers).convert("P")
+    colours = [(0, 0, 0), *(COLOURS[number % len(COLOURS)] for number in range(int(numbers.max(initial=1))))]
+    image.putpalette(bytes(level for colour in colours for level in colour))
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    return stream.getvalue()
+
+
+def decode_mask(content: bytes) -> np.ndarray:
+    """Return the number of each pixel of a PNG file, uint8 (height, width): its grey, or its place in the palette.
+
+    Raises:
+        DataError: it is none, or has several numbers a pixel.
+    """
+    with _opened(content, ("PNG",)) as image:
+        if image.mode not in {"1", "L", "P"}:
+            raise DataError(f"has pixels of mode {image.mode}, but a mask has one number a pixel; save it in grey")
+        return np.asarray(image).astype(np.uint8)
 
 
 def why_no_image(content: bytes, most: int | None = None) -> str:
