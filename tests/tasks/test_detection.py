@@ -1,10 +1,12 @@
 """Boxes as truth and as predictions: read, padded, written and measured; none of either is legal."""
 
+import io
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from PIL import Image
 
 from headframe.errors import DataError
 from headframe.evaluation.intervals import Resampling, confidence_interval, resample
@@ -74,7 +76,7 @@ def test_perfect_boxes_have_a_precision_of_1_and_none_of_0(task) -> None:
     assert nothing["boxes"].to_pylist() == [[], [], [], []]
     assert task.measure(nothing) == dict.fromkeys(every, 0.0)
     for table in (perfect, nothing):
-        assert set(task.plots(table)) == {*task.captions} & {"precision_recall"}
+        assert set(task.plots(table)) == {*task.captions} - {"worst_images"}
 
 
 def test_rows_without_any_true_box_define_no_metric(task) -> None:
@@ -181,3 +183,36 @@ def test_usual_boxes_are_where_training_rows_have_theirs(task) -> None:
     assert best["cell"] == box(100, 40, 20, 20, "cell") | {"score": 0.6}
     assert best["White cell"]["score"] == 0.6
     assert any(each["x"] == 60 and each["score"] == 0.4 for each in first)
+
+
+def test_the_best_that_can_be_predicted_is_rated_1(task) -> None:
+    targets = task.targets(target())
+    ideal = task.ideal(targets)
+    assert ideal.schema == task.prediction_schema
+    table = with_truth(task.truth(targets), ideal)
+    assert set(task.measure(table).values()) == {1.0}
+    assert len(task.worst(table)) == 0
+
+
+def test_rows_are_worst_by_their_share_of_wrong_boxes_among_those_that_an_answer_holds(task) -> None:
+    wrong = (box(70, 70, 5, 5, "cell"), 0.9)
+    right = [[(each, 0.9) for each in row] for row in CELLS]
+    # One of two is wrong, a wrong one stands alone, one of two is missed and one wrong, and a low score is not shown.
+    table = predicted(task, [[*right[0], wrong], [wrong], [wrong], [*right[3], (wrong[0], 0.1)]])
+    assert task.worst(table).tolist() == [2, 1, 0]
+    rows = pa.table({"photo": [photo(30, 40)] * 3})
+    figure = task.pictures(table.take(pa.array([2, 1, 0])), rows)["worst_images"]
+    panels = [axes for axes in figure.axes if axes.get_title()]
+    assert [axes.get_title() for axes in panels] == ["2 wrong", "1 wrong", "1 wrong"]
+    drawn = [{each.get_xy(): each.get_linestyle() for each in axes.patches} for axes in panels]
+    assert drawn[0] == {(5, 5): ":", (70, 70): "-"}  # missed, wrong
+    assert drawn[1] == {(70, 70): "-"}
+    assert drawn[2] == {(0, 0): "-", (30.25, 4): "-", (70, 70): "-"}
+    assert set(task.captions) == {*task.plots(table), "worst_images"}
+    assert task.pictures(table, pa.table({"number": [1, 2, 3, 4]})) == {}
+
+
+def photo(height: int, width: int) -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (width, height), "white").save(stream, "PNG")
+    return stream.getvalue()

@@ -3,6 +3,7 @@
 The tables are made up of what their contracts promise, so no raw data are needed.
 """
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from given_overrides import last_of_each
+from PIL import Image
 
 from headframe.config.load import load_plan
 from headframe.config.members import with_member
@@ -50,22 +52,26 @@ contract:
 """
 DATA = {
     "image": "digits", "tabular": "made_rows", "tokens": "made_texts", "sparse": "made_texts", "fused": "made_texts",
-    "series": "etth1", "baskets": "groceries",
+    "series": "etth1", "baskets": "groceries", "resized_image": "bccd",
 }  # fmt: skip
 FEATURES = {
     "image": "image", "tabular": "tabular", "tokens": "tokens_word", "sparse": "tfidf_word", "fused": "text_fused",
-    "series": "windows", "baskets": "baskets",
+    "series": "windows", "baskets": "baskets", "resized_image": "resized_image",
 }  # fmt: skip
 MODELS = {
     "image": "cnn", "tabular": "mlp", "tokens": "gru", "sparse": "logistic", "fused": "late_fusion",
-    "series": "channel_linear", "baskets": "association_rules",
+    "series": "channel_linear", "baskets": "association_rules", "resized_image": "center_detector",
 }  # fmt: skip
 """For each kind of input: a data set that has it, features that give it, and a model that takes it."""
-KINDS = {"series": "forecasting", "baskets": "association"}
+KINDS = {"series": "forecasting", "baskets": "association", "resized_image": "detection"}
 """The tasks of kinds of input that are for no other task."""
 OF_TASK = {"anomaly": "autoencoder", "clustering": "clustering_autoencoder"}
 """Models of tasks that learn from inputs alone."""
-GIVEN = {"anomaly": ["method=reconstruction", "task.positive=one"], "clustering": ["method=deep_clustering"]}
+GIVEN = {
+    "anomaly": ["method=reconstruction", "task.positive=one"],
+    "clustering": ["method=deep_clustering"],
+    "detection": ["method=center_detection", "features.encoder.height=48", "features.encoder.width=64"],
+}
 """What tasks are given besides, on rows with the label of `OWN`."""
 ROWS = 240
 QUICK = ("trainer.max_epochs=2", "trainer.batch_size=128", "trainer.accelerator=cpu")
@@ -101,11 +107,24 @@ def _cells(promise: ColumnContract, rows: int, random: np.random.Generator) -> A
             cells = [" ".join(random.choice(words, 5)) for _ in range(rows)]
         case "list":
             cells = [random.choice(words, number % 4, replace=False).tolist() for number in range(rows)]
+        case "encoded_image":
+            return pa.array([_png(random) for _ in range(rows)])
+        case "struct_list":
+            sizes = random.integers(promise.min_length or 0, 4, rows)
+            fields = {name: _cells(each, int(sizes.sum()), random) for name, each in (promise.fields or {}).items()}
+            structs = pa.StructArray.from_arrays([pa.array(each) for each in fields.values()], names=[*fields])
+            return pa.ListArray.from_arrays(np.concatenate([[0], sizes.cumsum()]).astype(np.int32), structs)
         case unknown:
             pytest.fail(f"there is no rule to make up {unknown}")
     if promise.nullable:
         cells = [None if missing else cell for cell, missing in zip(cells, random.random(rows) < 0.1, strict=True)]
     return pa.array(cells)
+
+
+def _png(random: np.random.Generator) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(random.integers(0, 256, (24, 32, 3)).astype(np.uint8)).save(stream, "PNG")
+    return stream.getvalue()
 
 
 def read(group: str, name: str) -> dict[str, Any]:
@@ -297,7 +316,7 @@ def test_every_way_to_train_trains(choices: ChoicesProject, choice: str) -> None
 def test_every_data_set_is_learned_from(choices: ChoicesProject, name: str) -> None:
     dataset = DatasetConfig.model_validate(read("dataset", name))
     columns = dataset.contract.columns
-    kinds = {"tensor": "image", "string": "tokens", "list": "baskets"}
+    kinds = {"tensor": "image", "string": "tokens", "list": "baskets", "encoded_image": "resized_image"}
     forecast = "forecasting" in dataset.tasks
     single = kinds.get(columns[dataset.inputs[0]].dtype, "tabular") if len(dataset.inputs) == 1 else "tabular"
     kind = "series" if forecast else single

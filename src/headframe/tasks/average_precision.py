@@ -94,6 +94,30 @@ class AveragePrecision:
         return divide(right, one.positives.sum()[np.newaxis]), right / np.arange(1, len(right) + 1), one.found.score
 
 
+@dataclass(frozen=True)
+class Verdicts:
+    """What is right of some boxes and what they miss, at an overlap of 0.5 and by label.
+
+    Attributes:
+        right: which of the predicted boxes are found, bool.
+        missed: which of the true ones are not.
+    """
+
+    right: np.ndarray
+    missed: np.ndarray
+
+
+def compare_boxes(truth: Boxes, found: Boxes) -> Verdicts:
+    """Match the predicted boxes of rows with the true ones; those of each row stand by falling score."""
+    right, missed = np.zeros(len(found.row), dtype=bool), np.ones(len(truth.row), dtype=bool)
+    for row, label in {*zip(truth.row.tolist(), truth.label.tolist(), strict=True)}:
+        mine, theirs = (np.flatnonzero((each.row == row) & (each.label == label)) for each in (found, truth))
+        of = match(overlaps(found.sides[mine], truth.sides[theirs]))[0]
+        right[mine] = of >= 0
+        missed[theirs[of[of >= 0]]] = False
+    return Verdicts(right, missed)
+
+
 class _Label:
     """The boxes of one label, the predicted ones by falling score over all rows."""
 
@@ -114,7 +138,7 @@ class _Label:
         matched = np.zeros((len(OVERLAPS), len(found.row)), dtype=bool)
         for row in np.intersect1d(found.row, truth.row):
             mine, theirs = (slice(*np.searchsorted(each.row, [row, row + 1])) for each in (found, truth))
-            matched[:, mine] = match(overlaps(found.sides[mine], truth.sides[theirs]))
+            matched[:, mine] = match(overlaps(found.sides[mine], truth.sides[theirs])) >= 0
         return matched[:, self._order]
 
     def precision(self, overlap: int, weights: Weights) -> np.ndarray:
@@ -149,9 +173,9 @@ def overlaps(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def match(shared: np.ndarray) -> np.ndarray:
-    """Return which predicted boxes of one row are found at each overlap, bool (overlaps, boxes).
+    """Return the true box of each predicted one of a row at each overlap, int (overlaps, boxes); -1 where it has none.
 
-    Each in turn gets the true box that it overlaps most and that none before it got.
+    Each in turn gets the one that it overlaps most and that none before it got.
 
     Args:
         shared: of predicted boxes by falling score with true ones, float (boxes, true boxes).
@@ -159,10 +183,11 @@ def match(shared: np.ndarray) -> np.ndarray:
     least = np.minimum(OVERLAPS, 1 - 1e-10)  # for equal boxes at an overlap of 1, as in the reference
     every = np.arange(len(least))
     free = np.ones((len(least), shared.shape[1]), dtype=bool)
-    matched = np.zeros((len(least), len(shared)), dtype=bool)
-    for number in np.flatnonzero(shared.max(axis=1) >= least[0]):
+    found = np.full((len(least), len(shared)), -1)
+    for number in np.flatnonzero(shared.max(axis=1, initial=0.0) >= least[0]):
         offered = np.where(free, shared[number], -1.0)
         chosen = shared.shape[1] - 1 - offered[:, ::-1].argmax(axis=1)  # the last of equal ones
-        matched[:, number] = offered[every, chosen] >= least
-        free[every[matched[:, number]], chosen[matched[:, number]]] = False
-    return matched
+        hit = offered[every, chosen] >= least
+        found[hit, number] = chosen[hit]
+        free[every[hit], chosen[hit]] = False
+    return found

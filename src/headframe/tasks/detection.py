@@ -14,9 +14,9 @@ from typing_extensions import override
 
 from headframe.config.ranges import Share
 from headframe.errors import DataError, some
-from headframe.tasks.average_precision import AveragePrecision, Boxes
+from headframe.tasks.average_precision import AveragePrecision, Boxes, compare_boxes
 from headframe.tasks.base import Task, require_target, single_target
-from headframe.tasks.statistics import Statistic
+from headframe.tasks.statistics import Statistic, divide
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,6 +49,7 @@ class Detection(Task):
     natural_baselines: ClassVar[tuple[str, ...]] = ("headframe.tasks.baselines.usual_boxes.UsualBoxes",)
     captions: ClassVar[Mapping[str, str]] = {
         "precision_recall": "Precision and recall of the boxes of each label, and recall by score",
+        "worst_images": "The images with the largest share of wrong boxes, among those that an answer holds",
     }
     short_name: ClassVar[str] = "c{}"
     caveats: ClassVar[tuple[str, ...]] = (
@@ -155,18 +156,25 @@ class Detection(Task):
         return pa.table({FOUND: cells})
 
     @override
-    def answer(self, predictions: pa.Table) -> pa.Table:
-        found = self._read(predictions[FOUND].combine_chunks())
-        return self.columns(found[found.score >= self.least_score], predictions.num_rows)
+    def ideal(self, targets: Mapping[str, np.ndarray]) -> pa.Table:
+        truth = self.truth(targets)
+        return self.columns(self._read(truth[TARGET].combine_chunks()), truth.num_rows)
 
-    def measured(self, predictions: pa.Table) -> AveragePrecision:
-        """Match the boxes of a predictions table with the true ones."""
+    @override
+    def answer(self, predictions: pa.Table) -> pa.Table:
+        return self.columns(self._answered(predictions), predictions.num_rows)
+
+    def _answered(self, predictions: pa.Table) -> Boxes:
+        found = self._read(predictions[FOUND].combine_chunks())
+        return found[found.score >= self.least_score]
+
+    def _measured(self, predictions: pa.Table) -> AveragePrecision:
         truth, found = (self._read(predictions[name].combine_chunks()) for name in (TARGET, FOUND))
         return AveragePrecision(truth, found, predictions.num_rows, len(self.labels_))
 
     @override
     def statistics(self, predictions: pa.Table) -> dict[str, Statistic]:
-        measured = self.measured(predictions)
+        measured = self._measured(predictions)
         each = {f"ap50_{name}": measured.at_half(number) for number, name in enumerate(self._metric_names())}
         return {"map50": measured.mean_at_half, "map": measured.mean, **each}
 
@@ -187,9 +195,29 @@ class Detection(Task):
     def plots(self, predictions: pa.Table, validation: pa.Table | None = None) -> dict[str, Figure]:
         from headframe.tasks import detection_plots  # noqa: PLC0415 - training and serving draw nothing
 
-        measured = self.measured(predictions)
+        measured = self._measured(predictions)
         curves = {name: measured.curve(number) for number, name in enumerate(self.plot_names)}
         return {"precision_recall": detection_plots.precision_recall(curves)}
+
+    @override
+    def worst(self, predictions: pa.Table) -> np.ndarray:
+        truth, found = self._read(predictions[TARGET].combine_chunks()), self._answered(predictions)
+        verdicts = compare_boxes(truth, found)
+        faulty = np.concatenate([truth.row[verdicts.missed], found.row[~verdicts.right]])
+        every = np.concatenate([truth.row, found.row])
+        wrong, boxes = (np.bincount(rows, minlength=predictions.num_rows) * 1.0 for rows in (faulty, every))
+        share = divide(wrong, boxes, otherwise=0.0)
+        order = np.lexsort((-wrong, -share))
+        return order[share[order] > 0]
+
+    @override
+    def pictures(self, predictions: pa.Table, rows: pa.Table) -> dict[str, Figure]:
+        from headframe.tasks import detection_plots, pictures  # noqa: PLC0415 - training and serving draw nothing
+
+        if (images := pictures.first_images(rows)) is None:
+            return {}
+        truth, found = self._read(predictions[TARGET].combine_chunks()), self._answered(predictions)
+        return {"worst_images": detection_plots.boxes_on_images(images, truth, found, self.plot_names)}
 
     @property
     @override

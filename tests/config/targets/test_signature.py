@@ -198,7 +198,7 @@ def test_every_shipped_component_keeps_its_own_ranges(file: Path) -> None:
     for part in parts.get(file.parent.name, (Component,)):
         schema |= {field.alias or name for name, field in part.model_fields.items()}
     for key, node in nodes(file.parent.name, OmegaConf.to_container(OmegaConf.load(file))):
-        augments = {"takes"} if node["_target_"].startswith("headframe.examples.augment.") else set()
+        augments = {"takes"} if node["_target_"].startswith("headframe.examples.augment") else set()
         check_arguments(key, node, SOURCE, schema | augments)
         assert missing_arguments(key, node, SOURCE) == []
 
