@@ -1,5 +1,6 @@
 """A plan whose parts do not fit each other is refused when it is loaded; one that is accepted can be trained."""
 
+import io
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import yaml
 from given_overrides import last_of_each
+from PIL import Image
 
 from headframe.config import compatibility
 from headframe.config.build import build
@@ -29,6 +31,10 @@ ROWS = 160
 read = cache(compatibility._read)
 TINY = {"lookback": 12, "horizon": 3}
 """Shorter windows than the shipped ones, where an encoder or a task has them."""
+
+
+METHODS = {"detection": "center_detection"}
+"""Methods of tasks that only networks learn, in a way of their own."""
 
 
 @cache
@@ -50,6 +56,7 @@ def plans(dataset: str) -> Iterator[tuple[str, Plan]]:
     groups = ("features", "task", "model")
     for names in product(*(REPOSITORY.choices(group) for group in groups)):
         parts = {group: part(group, name) for group, name in zip(groups, names, strict=True)}
+        parts["method"] = part("method", METHODS.get(names[1], "supervised"))
         yield " ".join((dataset, *names)), base.model_copy(update=parts)
 
 
@@ -73,12 +80,23 @@ def made_up(dataset: DatasetConfig) -> Any:
             cells = pa.array([["gold", "ale", "tea"][: row % 4] for row in range(ROWS)], field.type)
         elif pa.types.is_string(field.type):
             cells = pa.array([" ".join(random.choice(["gold", "now", "call", "矿"], 4)) for _ in range(ROWS)])
+        elif pa.types.is_binary(field.type):
+            cells = pa.array([_png(random.integers(0, 256, (8, 8, 3)).astype(np.uint8)) for _ in range(ROWS)])
+        elif column.fields is not None:
+            box = {"x": 1.0, "y": 1.0, "width": 4.0, "height": 4.0}
+            cells = pa.array([[box | {"label": "RBC"}, box | {"label": "WBC"}]] * ROWS, field.type)
         elif pa.types.is_timestamp(field.type):
             cells = pa.array(np.arange(ROWS).astype("datetime64[us]"))
         else:
             cells = pa.array(random.integers(20, 60, ROWS)).cast(field.type)
         columns[name] = cells
     return pa.table(columns)
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
 
 
 def refused_in_training(plan: Plan, rows: Any) -> str:

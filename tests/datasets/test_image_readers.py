@@ -163,6 +163,10 @@ def test_a_folder_is_the_label(tmp_path: Path) -> None:
     assert alone.rows.to_pylist() == [{"image": rows[1]["image"]}]
     (packed,) = ImageFolder().read_inputs(zipped(folder), only, ())
     assert packed.rows.num_rows == 3
+    (whole,) = ImageFolder().read_inputs(folder, only, ("row_id",))
+    assert whole.rows.column_names == ["image", "row_id"]
+    assert whole.rows["row_id"].to_pylist() == ["12/deep/4/b.PNG", "3/a.jpg", "x/c.png"]
+    assert whole.rows["image"].equals(packed.rows["image"])
 
 
 def test_labels_may_stand_in_a_file(tmp_path: Path) -> None:

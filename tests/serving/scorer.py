@@ -20,7 +20,7 @@ from headframe.datasets.table import Table
 from headframe.places import Places
 from headframe.prediction.bundle import ModelManifest, load_predictor, save_model
 from headframe.prediction.predictor import Predictor
-from headframe.prediction.schema import to_frame
+from headframe.prediction.schema import json_value, to_frame
 from headframe.registry.loader import PyfuncModel
 from headframe.registry.versions import ModelVersion
 from headframe.serving.app import make_app
@@ -32,7 +32,16 @@ ENCODERS = {
     "tokens": {"_target_": "headframe.features.tokens.Tokens", "unit": "word", "length": 64, "vocabulary": 500},
     "image": {"_target_": "headframe.features.images.Images"},
     "series": {"_target_": "headframe.features.windows.Windows", "lookback": 24},
+    "resized_image": {"_target_": "headframe.features.resized_images.ResizedImages", "height": 48, "width": 64},
 }
+NETWORKS = {
+    "series": "forecast.ChannelLinear",
+    "tokens": "sequence_cnn.SequenceConvNet",
+    "resized_image": "center_detector.CenterDetector",
+}
+METHODS = {"detection": "center_detection.CenterDetection"}
+SETTINGS = {"forecasting": {"horizon": 4}, "detection": {"least_score": 0.0}}
+"""Of tasks; a network with random weights is sure of no box."""
 
 
 @dataclass
@@ -67,7 +76,7 @@ class Scorer:
             return client.post("/invocations", content=body, headers={"content-type": kind})
 
     def rest(self, rows: pa.Table) -> Any:
-        body = json.dumps(request_content(rows), default=str).encode()
+        body = json.dumps(request_content(rows), default=json_value).encode()
         found = self.post(body, "application/json")
         return found.json().get("predictions", found.text)
 
@@ -82,15 +91,14 @@ def scorer(settings: dict[str, Any], root: Path, mirror: Path | None, gives: str
     ingest(dataset, Places(root, mirror))
     rows = Table.open(root / "data" / dataset.name).read()
     component = TaskConfig.model_validate({"_target_": f"headframe.tasks.{kind}.{kind.capitalize()}", "kind": kind})
-    if kind == "forecasting":
-        component = component.model_copy(update={"horizon": 4})
-    network = {"series": "forecast.ChannelLinear", "tokens": "sequence_cnn.SequenceConvNet"}.get(gives, "linear.Linear")
+    component = component.model_copy(update=SETTINGS.get(kind, {}))
+    network, method = NETWORKS.get(gives, "linear.Linear"), METHODS.get(kind, "supervised.Supervised")
     learner = LearnerConfig.model_validate(
         {
             "seed": 1,
             "model": {"_target_": f"headframe.models.{network}", "tasks": [kind], "takes": [gives]},
             "features": {"gives": gives, "encoder": ENCODERS[gives]},
-            "method": {"_target_": "headframe.methods.supervised.Supervised"},
+            "method": {"_target_": f"headframe.methods.{method}"},
             "optimizer": {"_target_": "torch.optim.adamw.AdamW"},
             "scheduler": {"_target_": "headframe.training.schedules.Constant"},
             "trainer": {"max_epochs": 1, "batch_size": 8},

@@ -241,6 +241,8 @@ def test_unknown_sources_targets_and_models_are_reported(world: World, tmp_path:
         _predict(world, "digits", "digit", tmp_path / "scored.parquet")
     with pytest.raises(HeadframeError, match=r"rows.csv is no file; name a Parquet, JSON-lines or text file"):
         _predict(world, "digits", tmp_path / "rows.csv", tmp_path / "scored.parquet")
+    with pytest.raises(HeadframeError, match="is a folder, but this model takes rows of a file; name one in it"):
+        _predict(world, "digits", tmp_path, tmp_path / "scored.parquet")
     with pytest.raises(HeadframeError, match="is no folder that this user may write to"):
         _predict(world, "digits", "digits", tmp_path / "nowhere" / "scored.parquet")
     with pytest.raises(HeadframeError, match="ends in nothing, but Parquet is written"):

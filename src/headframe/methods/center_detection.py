@@ -14,7 +14,7 @@ from headframe.config.ranges import Count, Fraction, NotNegative, Positive
 from headframe.examples.batches import Batch, Inputs
 from headframe.features.base import finite
 from headframe.methods.base import Method, on_host
-from headframe.tasks.average_precision import Boxes, overlaps
+from headframe.tasks.average_precision import Boxes, box_overlaps
 from headframe.tasks.detection import BOXES, LABELS, Detection
 
 LEAST = 0.05  # of a bell, below which a place does not belong to its object
@@ -182,7 +182,7 @@ def _generalised_overlap(one: Tensor, other: Tensor) -> Tensor:
 
 def _without_repetitions(sides: np.ndarray, label: np.ndarray, most: float) -> np.ndarray:
     """Return the positions of boxes, by falling score, that no better one of their label overlaps by so much."""
-    near = (overlaps(sides, sides) >= most) & (label[:, np.newaxis] == label)
+    near = (box_overlaps(sides, sides) >= most) & (label[:, np.newaxis] == label)
     kept = np.ones(len(sides), dtype=bool)
     for number in range(len(sides)):
         if kept[number]:

@@ -42,8 +42,8 @@ def open_rows(source: str, root: Path, schema: pa.Schema, reader: Reader, size: 
     """Stream rows.
 
     Args:
-        source: a Parquet file; JSON lines; text with a header, or a file as the data set's are, plain or gzip; or the
-            name of a data set that was collected.
+        source: a Parquet file; JSON lines; text with a header, or a file as the data set's are, plain or gzip, or
+            where these are images, a folder of them; or the name of a data set that was collected.
         root: the project's folder.
         schema: the raw columns that the model takes; others are left out, except `row_id`, which names the rows where
             it is none of them. Without it the rows' numbers, from 1, are their ids.
@@ -56,6 +56,8 @@ def open_rows(source: str, root: Path, schema: pa.Schema, reader: Reader, size: 
             or the data set's table was changed.
     """
     path = find_rows(source, root)
+    if path.is_dir() and not reader.reads_folders:
+        raise ConfigurationError(f"{source} is a folder, but this model takes rows of a file; name one in it")
     readers: dict[str, Callable[[Path, pa.Schema, int], Rows]] = {
         ".parquet": _parquet, ".pq": _parquet, ".jsonl": _json_lines, ".ndjson": _json_lines,
     }  # fmt: skip
@@ -65,7 +67,7 @@ def open_rows(source: str, root: Path, schema: pa.Schema, reader: Reader, size: 
 
 
 def find_rows(source: str, root: Path) -> Path:
-    """Return the file with the rows to predict for, without reading them; see `open_rows`.
+    """Return the file or folder with the rows to predict for, without reading them; see `open_rows`.
 
     Raises:
         ConfigurationError: there is no such file or data set.
@@ -81,6 +83,8 @@ def find_rows(source: str, root: Path) -> Path:
         table = Table.open(folder)
         table.verify()
         return table.folder / TABLE
+    if path.is_dir():
+        return path
     if not path.is_file():
         raise ConfigurationError(f"{source} is no file; name a Parquet, JSON-lines or text file, or a data set")
     if path.stat().st_size == 0:

@@ -112,7 +112,7 @@ def compare_boxes(truth: Boxes, found: Boxes) -> Verdicts:
     right, missed = np.zeros(len(found.row), dtype=bool), np.ones(len(truth.row), dtype=bool)
     for row, label in {*zip(truth.row.tolist(), truth.label.tolist(), strict=True)}:
         mine, theirs = (np.flatnonzero((each.row == row) & (each.label == label)) for each in (found, truth))
-        of = match(overlaps(found.sides[mine], truth.sides[theirs]))[0]
+        of = match(box_overlaps(found.sides[mine], truth.sides[theirs]))[0]
         right[mine] = of >= 0
         missed[theirs[of[of >= 0]]] = False
     return Verdicts(right, missed)
@@ -138,7 +138,7 @@ class _Label:
         matched = np.zeros((len(OVERLAPS), len(found.row)), dtype=bool)
         for row in np.intersect1d(found.row, truth.row):
             mine, theirs = (slice(*np.searchsorted(each.row, [row, row + 1])) for each in (found, truth))
-            matched[:, mine] = match(overlaps(found.sides[mine], truth.sides[theirs])) >= 0
+            matched[:, mine] = match(box_overlaps(found.sides[mine], truth.sides[theirs])) >= 0
         return matched[:, self._order]
 
     def precision(self, overlap: int, weights: Weights) -> np.ndarray:
@@ -164,7 +164,7 @@ class _Label:
         return averages
 
 
-def overlaps(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def box_overlaps(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Return the intersection over union of boxes (n, 4) with others (m, 4), each by its sides, (n, m)."""
     low = np.maximum(one[:, np.newaxis, :2], other[:, :2])
     high = np.minimum((one[:, :2] + one[:, 2:])[:, np.newaxis], other[:, :2] + other[:, 2:])

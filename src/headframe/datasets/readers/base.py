@@ -74,9 +74,11 @@ class Reader(ABC):
     Attributes:
         reads_cells: whether each column, but those of tensors that a setting names, is read from one cell of text or
             one number a row; checked when a plan is loaded.
+        reads_folders: whether `read_inputs` takes a folder, too.
     """
 
     reads_cells: ClassVar[bool] = False
+    reads_folders: ClassVar[bool] = False
 
     @abstractmethod
     def read(self, files: Mapping[str, Path], schema: pa.Schema) -> Iterator[ReadBatch]:

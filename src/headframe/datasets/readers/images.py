@@ -6,7 +6,7 @@ from functools import partial
 from itertools import islice
 from math import prod
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -40,6 +40,7 @@ class ImageReader(Reader):
         image: column that takes the image, as pixels of one size or as the file's bytes.
     """
 
+    reads_folders: ClassVar[bool] = True
     image: str
 
     @abstractmethod
@@ -52,20 +53,25 @@ class ImageReader(Reader):
 
     @override
     def read_inputs(self, file: Path, schema: pa.Schema, ids: Sequence[str]) -> Iterator[ReadBatch]:
-        """Yield the images of a ZIP archive, or the one image of a file; see `Reader.read_inputs`."""
+        """Yield the images of a folder or a ZIP archive, or the one of a file, with names as the rows' ids.
+
+        See `Reader.read_inputs`.
+        """
         if [self.image] != schema.names:
             raise DataError(f"a file of images gives {self.image}; expected: {', '.join(schema.names)}")
         alone = file.suffix.lower() in ENDINGS
         contents = [(file.name, file.read_bytes())] if alone else image_files(FileTree(file))
 
-        def cells(content: bytes) -> Cells:
-            return {self.image: picture(content, schema.field(0)).cell}
+        named = [pa.field(each, pa.string()) for each in ids[:1]]
+
+        def cells(name: str, content: bytes) -> Cells:
+            return {self.image: picture(content, schema.field(0)).cell, **{each.name: name for each in named}}
 
         rows = (
-            row_of(file.name, place, name, partial(cells, content))
+            row_of(file.name, place, name, partial(cells, name, content))
             for place, (name, content) in enumerate(contents, start=1)
         )
-        yield from _batches(rows, schema)
+        yield from _batches(rows, pa.schema([*schema, *named]))
 
 
 def image_files(tree: FileTree) -> Iterator[tuple[str, bytes]]:

@@ -7,7 +7,7 @@ import pyarrow as pa
 from typing_extensions import override
 
 from headframe.errors import ConfigurationError
-from headframe.tasks.average_precision import MOST, OVERLAPS, Boxes, overlaps
+from headframe.tasks.average_precision import MOST, OVERLAPS, Boxes, box_overlaps
 from headframe.tasks.baselines.base import BaselineData, NaturalBaseline
 from headframe.tasks.detection import BOXES, LABELS, Detection
 
@@ -52,7 +52,7 @@ def _usual(boxes: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarra
     along = [np.arange(0.0, max(end, 0.0) + 1, step / 2) for end, step in zip(corner, size, strict=True)]
     places = np.stack(np.meshgrid(*along), axis=-1).reshape(-1, 2)
     usual = np.concatenate([places, np.broadcast_to(size, places.shape)], axis=1)
-    number, place = np.nonzero(overlaps(sides, usual) >= OVERLAPS[0])
+    number, place = np.nonzero(box_overlaps(sides, usual) >= OVERLAPS[0])
     pairs = np.unique(np.stack([row[number], place]), axis=1)
     scores = np.bincount(pairs[1], minlength=len(usual)) / len(boxes)
     kept = np.argsort(-scores, kind="stable")[:MOST]
