@@ -33,10 +33,6 @@ TINY = {"lookback": 12, "horizon": 3}
 """Shorter windows than the shipped ones, where an encoder or a task has them."""
 
 
-METHODS = {"detection": "center_detection"}
-"""Methods of tasks that only networks learn, in a way of their own."""
-
-
 @cache
 def part(group: str, name: str) -> Any:
     """A part of a plan as `conf/` has it, and as few rows as will do."""
@@ -50,13 +46,20 @@ def shorter(component: Any) -> Any:
     return component.model_copy(update={key: TINY[key] for key in TINY if key in component.arguments})
 
 
+@cache
+def method_for(kind: str, parts: tuple[str, ...]) -> Any:
+    """The first method that learns a kind of task by these parts of a network; None without one."""
+    methods = [part("method", name) for name in REPOSITORY.choices("method")]
+    return next((each for each in methods if kind in each.tasks and {*each.parts} <= {*parts}), None)
+
+
 def plans(dataset: str) -> Iterator[tuple[str, Plan]]:
-    """Every combination of the shipped features, tasks and models with a data set."""
+    """Every combination of the shipped features, tasks and models with a data set, and a method that fits them."""
     base = load_plan([f"dataset={dataset}"], REPOSITORY, fitting=False)
     groups = ("features", "task", "model")
     for names in product(*(REPOSITORY.choices(group) for group in groups)):
         parts = {group: part(group, name) for group, name in zip(groups, names, strict=True)}
-        parts["method"] = part("method", METHODS.get(names[1], "supervised"))
+        parts["method"] = method_for(parts["task"].kind, getattr(parts["model"], "parts", ())) or base.method
         yield " ".join((dataset, *names)), base.model_copy(update=parts)
 
 
@@ -104,7 +107,7 @@ def refused_in_training(plan: Plan, rows: Any) -> str:
     from headframe.examples.prepare import PreparedData
 
     task = build(plan.task)
-    columns = list(plan.dataset.target_columns)
+    columns = task.target_columns(plan.dataset.inputs, plan.dataset.target)
     splits = np.array(["train", "validation", "test"]).repeat([ROWS - 60, 30, 30])
     try:
         task.fit(rows.slice(0, ROWS - 60).select(columns))
@@ -147,6 +150,7 @@ def check_model(learner: LearnerConfig, examples: Any, task: Any) -> None:
     inputs = as_tensors(examples.windows(examples.train[:2]))
     targets = {name: torch.from_numpy(each) for name, each in examples.targets(examples.train[:2]).items()}
     with torch.inference_mode():
+        method.calibrate([Batch(inputs, targets)])
         assert method.predict(inputs).schema == task.prediction_schema
     for move in method.moves():
         assert all(loss.isfinite() for loss in method.losses(move, Batch(inputs, targets)).values())

@@ -23,6 +23,7 @@ SPECS = {
     "series": InputSpec("series", {"time": 24, "channel": 3}),
     "tokens": InputSpec("tokens", {"time": 12}, vocabulary=20),
     "tabular": InputSpec("tabular", {"feature": 6}),
+    "noise": InputSpec("noise", {"feature": 6}),
 }
 SPECS["fused"] = InputSpec("fused", {}, parts=dict(SPECS))
 OTHER_SIZES = {
@@ -30,6 +31,7 @@ OTHER_SIZES = {
     "series": InputSpec("series", {"time": 33, "channel": 1}),
     "tokens": InputSpec("tokens", {"time": 1}, vocabulary=5),
     "tabular": InputSpec("tabular", {"feature": 1}),
+    "noise": InputSpec("noise", {"feature": 1}),
 }
 OTHER_SIZES["fused"] = InputSpec("fused", {}, parts=dict(OTHER_SIZES))
 
@@ -53,7 +55,13 @@ def supervised(found: ModelConfig) -> bool:
     return bool({"classification", "regression", "forecasting"} & {*found.tasks})
 
 
+def generates(found: ModelConfig) -> bool:
+    return "generation" in found.tasks
+
+
 def outputs_for(found: ModelConfig, spec: InputSpec) -> tuple[int, ...]:
+    if generates(found):
+        return (2, 7, 5) if spec.shape == (6,) else (1, 4, 9)
     if not supervised(found):
         return ()  # it restores its inputs
     return (5, spec.axes["channel"]) if "forecasting" in found.tasks and "time" in spec.axes else (3,)
@@ -103,7 +111,8 @@ def test_every_parameter_learns(found: ModelConfig, kind: str) -> None:
     net = network(found, spec)
     net(examples(spec, 16)).square().sum().backward()
     still = [n for n, p in net.named_parameters() if p.grad is None or not p.grad.abs().sum()]
-    assert [name for name in still if not name.startswith("centres.")] == []  # which only their method reads
+    of_method = ("encoder.", "discriminator.", "average.") if generates(found) else ("centres.",)
+    assert [name for name in still if not name.startswith(of_method)] == []
 
 
 @each_network
@@ -132,8 +141,9 @@ SPARSE = InputSpec("sparse", {"feature": 6}, sparse=True)
 
 @each_network
 def test_an_input_it_cannot_take_is_refused_in_a_sentence(found: ModelConfig, kind: str) -> None:
-    wrong = [spec for name, spec in {**SPECS, "sparse": SPARSE}.items() if name not in found.takes]
-    if not supervised(found):
+    takes = {*found.takes, *(["noise"] if "tabular" in found.takes else [])}  # numbers in no order as well
+    wrong = [spec for name, spec in {**SPECS, "sparse": SPARSE}.items() if name not in takes]
+    if not supervised(found) and not generates(found):
         wrong = [spec for spec in wrong if not spec.measured]  # whatever has values can be restored
     for spec in wrong:
         with pytest.raises(

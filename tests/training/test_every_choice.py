@@ -53,17 +53,20 @@ contract:
 DATA = {
     "image": "digits", "tabular": "made_rows", "tokens": "made_texts", "sparse": "made_texts", "fused": "made_texts",
     "series": "etth1", "baskets": "groceries", "resized_image": "bccd",
+    "noise": "mnist_seeds",
 }  # fmt: skip
 FEATURES = {
     "image": "image", "tabular": "tabular", "tokens": "tokens_word", "sparse": "tfidf_word", "fused": "text_fused",
     "series": "windows", "baskets": "baskets", "resized_image": "resized_image",
+    "noise": "noise",
 }  # fmt: skip
 MODELS = {
     "image": "cnn", "tabular": "mlp", "tokens": "gru", "sparse": "logistic", "fused": "late_fusion",
     "series": "channel_linear", "baskets": "association_rules", "resized_image": "center_detector",
+    "noise": "variational_autoencoder",
 }  # fmt: skip
 """For each kind of input: a data set that has it, features that give it, and a model that takes it."""
-KINDS = {"series": "forecasting", "baskets": "association", "resized_image": "detection"}
+KINDS = {"series": "forecasting", "baskets": "association", "resized_image": "detection", "noise": "generation"}
 """The tasks of kinds of input that are for no other task."""
 OF_TASK = {"anomaly": "autoencoder", "clustering": "clustering_autoencoder"}
 """Models of tasks that learn from inputs alone."""
@@ -71,8 +74,11 @@ GIVEN = {
     "anomaly": ["method=reconstruction", "task.positive=one"],
     "clustering": ["method=deep_clustering"],
     "detection": ["method=center_detection", "features.encoder.height=48", "features.encoder.width=64"],
+    "generation": ["method=vae"],
 }
 """What tasks are given besides, on rows with the label of `OWN`."""
+OF_MODEL = {"adversarial_pair": ["method=gan"]}
+"""What models are given besides that another method learns than their task is given."""
 ROWS = 240
 QUICK = ("trainer.max_epochs=2", "trainer.batch_size=128", "trainer.accelerator=cpu")
 SHORT = ("dataset.split.train=600", "dataset.split.validation=200", "dataset.split.test=200")
@@ -252,7 +258,7 @@ def choices(training_project: Any, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.mark.parametrize(("name", "task", "kind"), cases("model"))
 def test_every_model_learns_and_predicts(choices: ChoicesProject, name: str, task: str, kind: str) -> None:
-    choices.check_predictions(choices.plan(*overrides_of(kind, task), f"model={name}"))
+    choices.check_predictions(choices.plan(*overrides_of(kind, task), f"model={name}", *OF_MODEL.get(name, ())))
 
 
 @pytest.mark.parametrize(("name", "task", "kind"), cases("baseline"))
@@ -316,10 +322,9 @@ def test_every_way_to_train_trains(choices: ChoicesProject, choice: str) -> None
 def test_every_data_set_is_learned_from(choices: ChoicesProject, name: str) -> None:
     dataset = DatasetConfig.model_validate(read("dataset", name))
     columns = dataset.contract.columns
-    kinds = {"tensor": "image", "string": "tokens", "list": "baskets", "encoded_image": "resized_image"}
-    forecast = "forecasting" in dataset.tasks
+    kinds = {"tensor": "image", "string": "tokens"}
     single = kinds.get(columns[dataset.inputs[0]].dtype, "tabular") if len(dataset.inputs) == 1 else "tabular"
-    kind = "series" if forecast else single
+    kind = next((kind for kind, task in KINDS.items() if task in dataset.tasks), single)
     model = OF_TASK.get(dataset.tasks[0], MODELS[kind])
     given = [*overrides_of(kind, dataset.tasks[0]), f"dataset={name}", f"model={model}"]
     if dataset.tasks[0] == "regression":
