@@ -38,7 +38,16 @@ collect_rarely()
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
-WHOLE_RUNS = ("training", "flows", "test_readme.py", "test_additions.py", "reproduction", "team", "promotion")
+WHOLE_RUNS = (
+    "promises",
+    "training",
+    "flows",
+    "test_readme.py",
+    "test_additions.py",
+    "reproduction",
+    "team",
+    "promotion",
+)
 """Below `tests/`, what takes minutes a file; begun first, so that no worker is left alone with one of them."""
 
 

@@ -1,6 +1,5 @@
 """A plan whose parts do not fit each other is refused when it is loaded; one that is accepted can be trained."""
 
-import io
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 from given_overrides import last_of_each
-from PIL import Image
+from made_up import made_up
 
 from headframe.config import compatibility
 from headframe.config.build import build
@@ -63,43 +62,9 @@ def plans(dataset: str) -> Iterator[tuple[str, Plan]]:
         yield " ".join((dataset, *names)), base.model_copy(update=parts)
 
 
-def made_up(dataset: DatasetConfig) -> Any:
+def prepared_rows(dataset: DatasetConfig) -> Any:
     """A few rows of a data set as training would see them: prepared, but for the table."""
-    import pyarrow as pa
-
-    from headframe.datasets.schema import contract_schema
-
-    random = np.random.default_rng(3)
-    schema = contract_schema(dataset.contract.columns)
-    columns: dict[str, Any] = {ROW_ID: pa.array([str(row) for row in range(ROWS)])}
-    for name, column in dataset.contract.columns.items():
-        field = schema.field(name)
-        if column.one_of is not None:
-            cells: Any = pa.array([column.one_of[row % len(column.one_of)] for row in range(ROWS)], field.type)
-        elif column.shape is not None:
-            pixels = random.integers(0, 16, (ROWS, *column.shape)).astype(np.uint8)
-            cells = pa.FixedShapeTensorArray.from_numpy_ndarray(pixels)
-        elif pa.types.is_list(field.type) and pa.types.is_string(field.type.value_type):
-            cells = pa.array([["gold", "ale", "tea"][: row % 4] for row in range(ROWS)], field.type)
-        elif pa.types.is_string(field.type):
-            cells = pa.array([" ".join(random.choice(["gold", "now", "call", "矿"], 4)) for _ in range(ROWS)])
-        elif pa.types.is_binary(field.type):
-            cells = pa.array([_png(random.integers(0, 256, (8, 8, 3)).astype(np.uint8)) for _ in range(ROWS)])
-        elif column.fields is not None:
-            box = {"x": 1.0, "y": 1.0, "width": 4.0, "height": 4.0}
-            cells = pa.array([[box | {"label": "RBC"}, box | {"label": "WBC"}]] * ROWS, field.type)
-        elif pa.types.is_timestamp(field.type):
-            cells = pa.array(np.arange(ROWS).astype("datetime64[us]"))
-        else:
-            cells = pa.array(random.integers(20, 60, ROWS)).cast(field.type)
-        columns[name] = cells
-    return pa.table(columns)
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "PNG")
-    return stream.getvalue()
+    return made_up(dataset, ROWS).add_column(0, ROW_ID, [[str(row) for row in range(ROWS)]])
 
 
 def refused_in_training(plan: Plan, rows: Any) -> str:
@@ -206,7 +171,7 @@ def test_every_combination_is_refused_when_loaded_or_is_accepted_by_training(
             refused.append(str(error))
             continue
         accepted += 1
-        rows = made_up(plan.dataset) if rows is None else rows
+        rows = prepared_rows(plan.dataset) if rows is None else rows
         assert refused_in_training(plan, rows) == "", names
     assert bool(accepted) == bool(load_plan([f"dataset={dataset}"], REPOSITORY, fitting=False).dataset.tasks)
     assert len(refused) > accepted

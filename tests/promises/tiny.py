@@ -1,0 +1,161 @@
+"""A project with made-up tables, in which plans are trained tiny by the training program."""
+
+import json
+import shutil
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from choices import LARGE, LARGE_ROWS, OWN, OWN_INPUTS, REPOSITORY, ROWS, SERIES_ROWS, tiny, tiny_features
+from given_overrides import last_of_each
+from made_up import made_up
+from trainings import Run, TrainingProject
+
+from headframe.config.load import load_plan
+from headframe.config.plan.data import DatasetConfig
+from headframe.config.plan.plan import Plan
+from headframe.datasets.readers.base import ReadBatch
+from headframe.datasets.table import Table
+from headframe.datasets.table_writer import write_table
+from headframe.digests import digest
+from headframe.prediction.bundle import load_predictor
+from headframe.prediction.layout import BUNDLE, PREDICTIONS, PROBE, PROBE_PREDICTIONS
+from headframe.prediction.predictor import EnsemblePredictor, Predictor
+from headframe.tasks.base import Task
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training has left, and what it was of."""
+
+    plan: Plan
+    root: Path
+    run: Run
+    trusted: tuple[str, ...]
+
+    @property
+    def bundle(self) -> Path:
+        return self.run.folder / BUNDLE
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        return self.load()
+
+    def load(self) -> Predictor:
+        return load_predictor(self.bundle, trusted=self.trusted)
+
+    @property
+    def task(self) -> Task:
+        return self.predictor.task
+
+    @cached_property
+    def table(self) -> Table:
+        return Table.open(self.root / "data" / self.plan.dataset.name)
+
+    @cached_property
+    def probe(self) -> pa.Table:
+        return pq.read_table(self.run.folder / PROBE)
+
+    @cached_property
+    def probe_predictions(self) -> pa.Table:
+        return pq.read_table(self.run.folder / PROBE_PREDICTIONS)
+
+    @cached_property
+    def predictions(self) -> pa.Table:
+        """Of validation and test examples."""
+        return pq.read_table(self.run.folder / PREDICTIONS)
+
+    @property
+    def tested(self) -> pa.Table:
+        return self.predictions.filter(pc.equal(self.predictions["split"], "test"))
+
+    @cached_property
+    def history(self) -> pa.Table:
+        """The rows that a few examples of windows need; of single rows those of the probe."""
+        if not self.predictor.lookback:
+            return self.probe
+        return self.table.read(self.predictor.schema.names).slice(0, self.predictor.lookback + 3)
+
+    def single_predictors(self) -> list[tuple[Any, Path]]:
+        """The models that an ensemble is made of, or the one that is none, with their bundles."""
+        found, waiting = [], [(self.predictor, self.bundle)]
+        while waiting:
+            predictor, bundle = waiting.pop()
+            if isinstance(predictor, EnsemblePredictor):
+                waiting += [(each, bundle / "members" / name) for name, each in predictor.members.items()]
+            else:
+                found.append((predictor, bundle))
+        return found
+
+
+class TinyProject:
+    """A project with the shipped `conf/` and made-up tables."""
+
+    def __init__(self, root: Path) -> None:
+        self.trainings = TrainingProject(root)
+        shutil.copytree(REPOSITORY.conf, root / "conf")
+        for name, inputs in OWN_INPUTS.items():
+            (root / "conf" / "dataset" / f"{name}.yaml").write_text(OWN.format(name=name, inputs=inputs))
+        self._trained: dict[str, Trained] = {}
+        self.checked: set[Path] = set()
+
+    @property
+    def root(self) -> Path:
+        return self.trainings.root
+
+    def add(self, **files: str) -> None:
+        """Write files of the project's own: Python by the name of its module in `src/mine`, YAML by group and name."""
+        for name, text in files.items():
+            group, _, choice = name.partition("__")
+            file = self.root / (f"conf/{group}/{choice}.yaml" if choice else f"src/mine/{name}.py")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            (self.root / "src" / "mine").mkdir(parents=True, exist_ok=True)
+            (self.root / "src" / "mine" / "__init__.py").touch()
+            file.write_text(text)
+        if str(self.root / "src") not in sys.path:
+            sys.path.append(str(self.root / "src"))
+
+    def plan(self, *overrides: str) -> Plan:
+        plan = load_plan(last_of_each(*overrides), self.trainings.project)
+        return plan.model_copy(update={"model": tiny(plan.model), "features": tiny_features(plan.features)})
+
+    def make_table(self, dataset: DatasetConfig) -> None:
+        """Make up the table of a data set, once."""
+        folder = self.root / "data" / dataset.name
+        if folder.is_dir():
+            return
+        folder.mkdir(parents=True)
+        row_bytes = made_up(dataset, 2).nbytes / 2
+        rows = SERIES_ROWS if dataset.time else LARGE_ROWS if row_bytes > LARGE else ROWS
+        batches = [ReadBatch(batch, ()) for batch in made_up(dataset, rows).to_batches()]
+        write_table(folder, dataset, dict(dataset.sources), batches)
+
+    def trained(self, plan: Plan) -> Trained:
+        """Train a plan, or return what an earlier test has trained for the same job."""
+        self.make_table(plan.dataset)
+        job = digest(self.trainings.job(plan))
+        if job not in self._trained:
+            run = self.trainings.train(plan, job, "serial")
+            assert run.code == 0, run.stderr
+            self._trained[job] = Trained(plan, self.root, run, self.trainings.project.packages)
+        return self._trained[job]
+
+    def killed_and_resumed(self, plan: Plan, kills: list[str], name: str) -> Run:
+        """Train a plan in a process that is killed at each of some moments, and then to its end."""
+        for kill in kills:
+            killed = self.trainings.train(plan, name, kill)
+            assert killed.code == -9, f"{kill}: {killed.code} {killed.stderr}"
+        resumed = self.trainings.train(plan, name, "serial")
+        assert resumed.code == 0, resumed.stderr
+        return resumed
+
+
+def manifest(bundle: Path) -> dict[str, Any]:
+    """Return what a bundle says of itself."""
+    content: dict[str, Any] = json.loads((bundle / "bundle.json").read_bytes())
+    return content
