@@ -175,12 +175,13 @@ def overrides_of(kind: str, task: str, model: str = "", base: Sequence[str] = ()
 
 def kinds_of(task: str) -> list[str]:
     """Return the kinds of input on which a task can be shown."""
-    return [each for each in KINDS if models_of(task, each) and (small_base(each, task) or shipped_base(each, task))]
+    fitting = [each for each in KINDS if models_of(task, each) and is_windows("task", task) == is_windows_of(each)]
+    return [each for each in fitting if small_base(each, task) or shipped_base(each, task)]
 
 
 def small_base(kind: str, task: str) -> list[str]:
     """Return the data set and the features of a kind of input; none where they have nothing that the task predicts."""
-    if kind not in DATA or is_windows("task", task) != is_windows_of(kind):
+    if kind not in DATA:
         return []
     dataset = DATA[kind]
     found = [f"dataset={dataset}", f"features={features_of(kind)}"]
