@@ -40,11 +40,16 @@ def _killed_around(function: Any, when: Any, *, first: bool) -> Any:
 
 
 def arrange_kill(kill: str) -> None:
-    """Arrange a kill, such as `step 7`, `validation 2`, `epoch 2`, `write 3`, `conclude 1`."""
+    """Arrange a kill, such as `step 7`, `validation 2`, `epoch 2`, `write 3`, `conclude 1`; `mapped ...`: on files."""
+    from headframe.examples import storage
     from headframe.training import checkpoints, ensembles, network, single
     from headframe.training.module import MethodModule
 
     checkpoints.WORK_PER_SAVE = 0  # every checkpoint that can be written is
+    if kill.startswith("mapped"):  # as if there were hardly any memory
+        storage.SHARE = 0
+        storage.AT_ONCE = 100
+        kill = kill.removeprefix("mapped").strip()
     place, _, text = kill.partition(" ")
     number = int(text) if text.isdigit() else 0
     match place:

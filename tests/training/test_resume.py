@@ -50,6 +50,20 @@ def test_a_killed_training_goes_on_to_the_same_bytes(training_project, kills, re
     assert resumed.files() == undisturbed.files()
 
 
+@pytest.mark.parametrize("kill", ["mapped", "mapped step 7", "mapped validation 2", "mapped epoch 3"])
+def test_rows_in_files_are_learned_from_to_the_same_bytes(training_project, kill):
+    """What a kill leaves of the files is nothing; they are made again, and the training goes on from its step."""
+    undisturbed = training_project.train_once(training_project.plan())
+    if kill != "mapped":
+        killed = training_project.train(training_project.plan(), kill, kill)
+        assert killed.code == -9, killed.stderr
+        assert not [path for path in killed.folder.iterdir() if path.name.startswith("tmp")]
+    again = training_project.train(training_project.plan(), kill, "mapped")
+    assert again.code == 0, again.stderr
+    assert ("resuming" in again.stderr) == (kill != "mapped")
+    assert again.files() == undisturbed.files()
+
+
 def test_a_training_in_mixed_precision_goes_on_to_the_same_bytes(training_project):
     plan = training_project.plan("trainer.precision=bf16-mixed")
     undisturbed = training_project.train_once(plan)

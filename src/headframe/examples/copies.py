@@ -17,15 +17,15 @@ def row_hashes(encoded: Encoded) -> np.ndarray:
         ordered: Any = encoded.copy()
         ordered.eliminate_zeros()
         ordered.sort_indices()
-        cells = [
+        cells = (
             (ordered.indices[start:end].tobytes(), ordered.data[start:end].tobytes())
             for start, end in zip(ordered.indptr[:-1], ordered.indptr[1:], strict=True)
-        ]
+        )
     else:
         values = np.ascontiguousarray(encoded)
-        cells = [((row + 0).tobytes(), b"") for row in values]  # minus zero is zero
-    joined = b"".join(hashlib.blake2b(a + b, digest_size=8).digest() for a, b in cells)
-    return np.frombuffer(joined, dtype=np.uint64)
+        cells = (((row + 0).tobytes(), b"") for row in values)  # minus zero is zero
+    hashes = (int.from_bytes(hashlib.blake2b(a + b, digest_size=8).digest(), "little") for a, b in cells)
+    return np.fromiter(hashes, dtype=np.uint64)
 
 
 def copies_among(hashes: np.ndarray, rows: np.ndarray, of: np.ndarray) -> np.ndarray:

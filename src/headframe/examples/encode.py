@@ -1,9 +1,11 @@
 """Examples: rows or windows of a table as arrays that a model takes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from headframe.config.build import build
 from headframe.config.plan.learner import LearnerConfig
@@ -11,6 +13,7 @@ from headframe.errors import ConfigurationError, DataError
 from headframe.examples.copies import copies_among, row_hashes
 from headframe.examples.prepare import SPLITS, PreparedData, gather, gather_each
 from headframe.examples.seeds import with_replacement
+from headframe.examples.storage import Storage
 from headframe.features.base import Encoded, Encoder
 from headframe.features.fusion import encoder_of
 
@@ -32,6 +35,7 @@ class Examples:
         validation: indices of the validation examples, ascending.
         copies: indices of training and validation rows that are left out, as for the encoder they are copies of rows
             that the model is measured on; ascending.
+        storage: where the arrays lie.
     """
 
     encoder: Encoder
@@ -42,9 +46,22 @@ class Examples:
     train: np.ndarray
     validation: np.ndarray
     copies: np.ndarray
+    storage: Storage = field(default_factory=Storage)
 
     def windows(self, indices: np.ndarray) -> Encoded:
-        """Return the inputs of examples laid out as a whole: (examples, ...)."""
+        """Return the inputs of examples laid out as a whole: (examples, ...).
+
+        Raises:
+            HeadframeError: memory is too small for them.
+        """
+        arrays: list[Any] = [*self.inputs.values()] if isinstance(self.inputs, dict) else [self.inputs]
+        each = sum(values[0].nbytes for values in arrays if not sparse.issparse(values))
+        what = f"{len(indices):,} examples, which an estimator needs all at once,"
+        self.storage.require(
+            each * len(indices) * max(1, self.lookback),
+            what,
+            "choose a network, which reads them in batches, or baseline=none where it is the baseline",
+        )
         return gather(self.inputs, indices, 0, self.lookback)
 
     def targets(self, indices: np.ndarray) -> dict[str, np.ndarray]:
@@ -76,7 +93,7 @@ def encode(prepared: PreparedData, learner: LearnerConfig) -> Examples:
                 "without a gap; choose a shorter one, larger splits, or with dataset.gaps how gaps are filled"
             )
     encoder.fit(prepared.training_rows(), prepared.dataset.inputs)
-    inputs = encoder.encode(prepared.rows)
+    inputs: Encoded = prepared.storage.encoded(encoder.encode, prepared.rows, encoder.padding)
     kept = indices
     if not (horizon or prepared.dataset.repeats) and build(prepared.dataset.split).disjoint:
         kept = _without_copies(row_hashes(inputs), indices, prepared.dataset.name, type(encoder).__name__)
@@ -85,7 +102,9 @@ def encode(prepared: PreparedData, learner: LearnerConfig) -> Examples:
     if learner.bootstrap:
         train = train[with_replacement(learner.seed, len(train))]
     left_out = np.sort(np.concatenate(copies))
-    return Examples(encoder, inputs, prepared.target, lookback, horizon, train, kept["validation"], left_out)
+    return Examples(
+        encoder, inputs, prepared.target, lookback, horizon, train, kept["validation"], left_out, prepared.storage
+    )
 
 
 def _without_copies(

@@ -1,8 +1,9 @@
 """What a learner is trained and measured on: the rows of a table, and the indices of the examples of each split."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from headframe.config.plan.task import TaskConfig
 from headframe.datasets.splits import assign, require_rows
 from headframe.datasets.table import Table
 from headframe.errors import ConfigurationError, DataError, some
+from headframe.examples.storage import Storage
 from headframe.series.series import LaidOutRows, Series
 from headframe.tasks.base import Task
 
@@ -41,6 +43,7 @@ class PreparedData:
         component: the task as the plan has it.
         series: how the rows follow each other, where an example is a window of them.
         laid_out: the same rows, and where their gaps are.
+        storage: where rows and arrays lie.
     """
 
     dataset: TrainingDataConfig
@@ -50,6 +53,7 @@ class PreparedData:
     component: TaskConfig
     series: Series | None = None
     laid_out: LaidOutRows | None = None
+    storage: Storage = field(default_factory=Storage)
 
     @property
     def target_columns(self) -> list[str]:
@@ -59,7 +63,10 @@ class PreparedData:
     @cached_property
     def target(self) -> dict[str, np.ndarray]:
         """The targets of all rows as `Task.targets` returns them."""
-        return self.task.targets(self.rows.select(self.target_columns))
+        found: dict[str, np.ndarray] = self.storage.encoded(
+            self.task.targets, self.rows.select(self.target_columns), self.task.padding
+        )
+        return found
 
     @property
     def schema(self) -> pa.Schema:
@@ -67,9 +74,10 @@ class PreparedData:
         names = dict.fromkeys((*self.dataset.inputs, *([self.series.time] if self.series else [])))
         return pa.schema([self.rows.schema.field(name) for name in names])
 
-    def training_rows(self) -> pa.Table:
-        """Return the raw rows that transforms may be fitted to."""
-        return self.rows.filter(pa.array(self.splits == "train"))
+    def training_rows(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return the raw rows that transforms may be fitted to, with some columns or all."""
+        rows = self.rows if columns is None else self.rows.select(columns)
+        return self.storage.rows(rows.schema, _filtered(rows.to_batches(), self.splits == "train"))
 
     def indices(self, split: str, lookback: int) -> np.ndarray:
         """Return the indices of the examples of one split, int64, ascending."""
@@ -112,6 +120,16 @@ class PreparedData:
         return inputs.take(pa.array(indices[:PROBE_ROWS]))
 
 
+def _filtered(batches: Iterable[pa.RecordBatch], mask: np.ndarray) -> Iterator[pa.RecordBatch]:
+    """Yield those rows of consecutive batches that a mask, bool (rows of all,), chooses."""
+    start = 0
+    for batch in batches:
+        chosen = batch.filter(pa.array(mask[start : start + batch.num_rows]))
+        if chosen.num_rows:
+            yield chosen
+        start += batch.num_rows
+
+
 def gather(values: Any, indices: np.ndarray, offset: int, length: int) -> Any:
     """Return examples of an array or CSR matrix (rows, ...), or of each of some named arrays.
 
@@ -145,8 +163,16 @@ def build_task(component: TaskConfig) -> Task:
     return task
 
 
-def prepare(dataset: TrainingDataConfig, component: TaskConfig, table: Table) -> PreparedData:
+def prepare(
+    dataset: TrainingDataConfig, component: TaskConfig, table: Table, folder: Path | None = None
+) -> PreparedData:
     """Read a table, split it and fit the task on its training rows.
+
+    Args:
+        dataset: the data set.
+        component: the task as the plan has it.
+        table: the version of the data.
+        folder: where rows lie that are too many for memory; see `Storage`.
 
     Raises:
         ConfigurationError: windows need a column of time, and the data set names none.
@@ -160,12 +186,16 @@ def prepare(dataset: TrainingDataConfig, component: TaskConfig, table: Table) ->
         raise DataError(f"table {dataset.name} has no column {missing[0]!r}; it has: {some(table.schema.names)}")
     splits = assign(dataset, table)
     require_rows(dataset.name, table, splits)
-    rows = table.read(list(columns))
+    storage, names = Storage(folder), list(columns)
+    schema = pa.schema([table.schema.field(name) for name in names])
+    batches = (batch.select(names) for batch in table.batches(names))
     task = build_task(component)
     used = splits != "unused"
     if not task.horizon:
-        prepared = PreparedData(dataset, rows.filter(pa.array(used)), splits[used], task, component)
+        rows = storage.rows(schema, _filtered(batches, used))
+        prepared = PreparedData(dataset, rows, splits[used], task, component, storage=storage)
     else:
+        rows = storage.rows(schema, batches)
         series = Series.of(dataset, rows)
         # Rows behind the last split are never read; those between splits may be looked back on.
         last = int(np.flatnonzero(used)[-1])
@@ -173,6 +203,6 @@ def prepare(dataset: TrainingDataConfig, component: TaskConfig, table: Table) ->
         splits = np.where(laid_out.filled, "unused", splits[laid_out.before])
         names = pc.if_else(pa.array(laid_out.filled), pa.scalar(None, pa.string()), laid_out.rows[ROW_ID])
         rows = laid_out.rows.set_column(0, ROW_ID, names)  # what was filled is no row of the table
-        prepared = PreparedData(dataset, rows, splits, task, component, series, laid_out)
-    task.fit(prepared.training_rows().select(prepared.target_columns))
+        prepared = PreparedData(dataset, rows, splits, task, component, series, laid_out, storage)
+    task.fit(prepared.training_rows(prepared.target_columns))
     return prepared

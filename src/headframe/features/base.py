@@ -1,6 +1,8 @@
 """The interface of encoders."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, TypeAlias, final
 
 import numpy as np
@@ -17,12 +19,17 @@ Encoded: TypeAlias = EncodedArray | dict[str, np.ndarray]
 """What encoders give: one input of each row, or several arrays by name."""
 
 
+BLOCK = 65_536
+"""Entries along the first axis that are looked at together, as each takes memory once more."""
+
+
 def finite(encoded: Encoded) -> bool:
     """Return whether encoded rows hold finite numbers only."""
     if isinstance(encoded, dict):
         return all(map(finite, encoded.values()))
     values: Any = encoded.data if sparse.issparse(encoded) else encoded
-    return values.dtype.kind != "f" or bool(np.isfinite(values).all())
+    blocks = range(0, len(values), BLOCK)
+    return values.dtype.kind != "f" or all(np.isfinite(values[start : start + BLOCK]).all() for start in blocks)
 
 
 def count_rows(encoded: Encoded) -> int:
@@ -42,11 +49,14 @@ class Encoder(ABC):
         gives: the kind of input that it encodes to.
         columns: the raw columns it reads; empty until `fit` where the plan names none.
         lookback: 0 where one row is one example; otherwise the number of consecutive rows in one.
+        padding: of arrays that are as large as the largest of the given rows, what fills up others; by the array's
+            name, which is empty where there is one.
     """
 
     gives: ClassVar[str]
     columns: tuple[str, ...] = ()
     lookback: int = 0
+    padding: Mapping[str, float] = MappingProxyType({})
 
     @final
     def fit(self, rows: pa.Table, inputs: tuple[str, ...]) -> None:

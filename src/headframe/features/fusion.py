@@ -40,6 +40,7 @@ class Fusion(Encoder):
         self.encoders = dict(encoders)
         self.kind = gives
         [self.lookback] = lookbacks
+        self.padding = {name: each.padding[""] for name, each in encoders.items() if each.padding}
 
     def _fit(self, rows: pa.Table) -> None:
         for encoder in self.encoders.values():

@@ -1,6 +1,7 @@
 """Images of any size as bytes, padded to the largest, and where each ends."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -28,6 +29,7 @@ class Pixels(Encoder):
     """
 
     gives: ClassVar[str] = "pixels"
+    padding: Mapping[str, float] = MappingProxyType({"": 0})
 
     def __init__(self, column: str | None = None, channels: Literal[1, 3] = 3) -> None:
         self.columns = (column,) if column else ()

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from headframe.config.ranges import Count, InputColumn
 from headframe.features.base import Encoder
-from headframe.features.columns import mean_and_std, number_columns
+from headframe.features.columns import column_statistics, number_columns
 from headframe.features.spec import InputSpec
 
 
@@ -35,7 +35,7 @@ class Windows(Encoder):
         self.deviation_: list[float] = []
 
     def _fit(self, rows: pa.Table) -> None:
-        mean, deviation = mean_and_std(number_columns(rows, self.columns))
+        mean, deviation = column_statistics(rows, self.columns)
         self.mean_, self.deviation_ = mean.tolist(), deviation.tolist()
 
     def _encode(self, rows: pa.Table) -> np.ndarray:

@@ -157,7 +157,7 @@ class VersionRows:
             task: Task = build(record.task)
             if (task.kind, task.horizon) != (own.kind, own.horizon):
                 return own, f"{name} is for {_describe(task)}, but this version for {_describe(own)}"
-            task.fit(self.prepared.training_rows().select(self.prepared.target_columns))
+            task.fit(self.prepared.training_rows(self.prepared.target_columns))
         except (ConfigurationError, DataError) as error:
             return own, f"the task of {name} does not fit this version's data ({error})"
         return task, None

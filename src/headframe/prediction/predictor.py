@@ -72,8 +72,11 @@ class Predictor(ABC):
         task: what is predicted; fitted.
         prediction_schema: the prediction columns of the task.
         lookback: rows that one example needs; 0 where one row is one example.
+        batch_size: examples that are predicted at once.
         series: how rows follow each other, where an example is a window of them.
     """
+
+    batch_size: int = BATCH
 
     def __init__(
         self,
@@ -286,6 +289,7 @@ class EnsemblePredictor(Predictor):
         schema = pa.schema(list(fields.values()))
         super().__init__(schema, first.reader, task, lookback, contract=contract, series=first.series)
         self.members = dict(members)
+        self.batch_size = first.batch_size
         self.combiner = combiner
 
     @override

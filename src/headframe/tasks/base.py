@@ -47,6 +47,7 @@ class Task(ABC):
         primary_metric: name of the metric that decides between models.
         higher_is_better: direction of `primary_metric`.
         horizon: 0 where one row is one target; else how many consecutive rows are predicted at once.
+        padding: of `targets`, the arrays that are as large as the largest of the given rows, and what fills up others.
     """
 
     kind: ClassVar[str]
@@ -62,6 +63,7 @@ class Task(ABC):
     interval_note: ClassVar[str] = ""
     caveats: ClassVar[tuple[str, ...]] = ()
     captions: ClassVar[Mapping[str, str]] = {}
+    padding: ClassVar[Mapping[str, float]] = {}
     short_name: ClassVar[str] = "v{}"
     truth_columns: tuple[str, ...] = ("target",)
     primary_metric: str

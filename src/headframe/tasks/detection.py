@@ -46,6 +46,7 @@ class Detection(Task):
     """
 
     kind: ClassVar[str] = "detection"
+    padding: ClassVar[Mapping[str, float]] = {BOXES: 0.0, LABELS: NO_BOX}
     natural_baselines: ClassVar[tuple[str, ...]] = ("headframe.tasks.baselines.usual_boxes.UsualBoxes",)
     captions: ClassVar[Mapping[str, str]] = {
         "precision_recall": "Precision and recall of the boxes of each label, and recall by score",

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from headframe.config.ranges import Count
 from headframe.errors import DataError
-from headframe.features.columns import free_name, mean_and_std
+from headframe.features.columns import column_statistics, free_name
 from headframe.tasks.dense import TARGET, NumericTask
 from headframe.tasks.statistics import Statistic, mean, root_mean
 
@@ -57,7 +57,7 @@ class Forecasting(NumericTask):
             msg = f"{target.num_rows} training rows are too few to learn a forecast of {self.horizon} rows from"
             raise DataError(msg)
         self.columns_ = tuple(target.column_names)
-        self.mean_, self.deviation_ = mean_and_std(self.values(target))
+        self.mean_, self.deviation_ = column_statistics(target, self.columns_)
 
     @property
     @override

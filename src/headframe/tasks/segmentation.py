@@ -48,6 +48,7 @@ class Segmentation(Task):
     """
 
     kind: ClassVar[str] = "segmentation"
+    padding: ClassVar[Mapping[str, float]] = {MASK: OUTSIDE}
     natural_baselines: ClassVar[tuple[str, ...]] = ("headframe.tasks.baselines.otsu.Otsu",)
     captions: ClassVar[Mapping[str, str]] = {
         "images": "Intersection over union of each image",

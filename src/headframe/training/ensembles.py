@@ -80,7 +80,7 @@ def train_ensemble(job: TrainingJob, project: Project, folder: Path, display: Di
     Raises:
         HeadframeError: or one of its kinds: what a member or the combiner ended with.
     """
-    prepared = prepare_job(job, project)
+    prepared = prepare_job(job, project, folder)
     waiting = []
     for member in members_of(job, project.root, folder):
         if finished(member.folder, member.identity):
@@ -186,7 +186,8 @@ def _run_member(connection: Connection, member: MemberJob, project: Project) -> 
         line=lambda text: connection.send(("line", text)),
     )
     try:
-        train_learner(member.job, prepare_job(member.job, project), member.identity, member.folder, reporter)
+        prepared = prepare_job(member.job, project, member.folder)
+        train_learner(member.job, prepared, member.identity, member.folder, reporter)
     except HeadframeError as error:
         connection.send(("failed", error))
     except BrokenPipeError:

@@ -12,7 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headframe.digests import atomic_file, write_atomically
+from headframe.errors import RowError
 from headframe.examples.prepare import PreparedData
+from headframe.examples.storage import AT_ONCE, BLOCK_BYTES
 from headframe.prediction.layout import HISTORY, PREDICTIONS, PROBE, PROBE_PREDICTIONS
 from headframe.prediction.predictor import Predictor
 from headframe.training.state import Epoch
@@ -22,10 +24,21 @@ GROUP_BYTES = 2**26
 
 
 def predicted(predictor: Predictor, prepared: PreparedData, indices: np.ndarray) -> Iterator[pa.Table]:
-    """Yield the prediction columns of the examples with these indices, from raw rows, for some after others."""
-    if predictor.lookback:
-        return predictor.batches(prepared.rows, indices)
-    return predictor.batches(prepared.rows.take(pa.array(indices)))
+    """Yield the prediction columns of the examples with these indices, ascending, from raw rows, for some after others.
+
+    No more raw rows are read at once than some whole batches need.
+    """
+    of_row = prepared.rows.nbytes // prepared.rows.num_rows
+    batches = min(AT_ONCE, BLOCK_BYTES // max(1, of_row)) // predictor.batch_size
+    size, lookback = max(1, batches) * predictor.batch_size, predictor.lookback
+    for start in range(0, len(indices), size):
+        chosen = indices[start : start + size]
+        first = int(chosen[0])
+        rows, chosen = prepared.rows.slice(first, int(chosen[-1]) - first + max(lookback, 1)), chosen - first
+        try:
+            yield from predictor.batches(rows, chosen) if lookback else predictor.batches(rows.take(pa.array(chosen)))
+        except RowError as error:
+            raise error.behind(start) from error
 
 
 def write_outcome(

@@ -43,7 +43,7 @@ def train(job: TrainingJob, project: Project, folder: Path) -> Result:
             else:
                 from headframe.training.single import prepare_job, train_learner  # noqa: PLC0415 - imports torch
 
-                prepared = prepare_job(job, project)
+                prepared = prepare_job(job, project, folder)
                 result = train_learner(job, prepared, identity, folder, display.reporter(""))
             write_record(folder / COST, usage.read())
             return result

@@ -35,9 +35,10 @@ def is_network(component: ModelConfig) -> bool:
     return issubclass(class_of(component), nn.Module)
 
 
-def prepare_job(job: TrainingJob, project: Project) -> PreparedData:
-    """Prepare the data of a job; see `prepare` and `open_version` for what is raised."""
-    return prepare(job.dataset, job.task, open_version(project.root, job.dataset.name, job.table))
+def prepare_job(job: TrainingJob, project: Project, folder: Path) -> PreparedData:
+    """Prepare the data of a job for a training in a folder; see `prepare` and `open_version` for what is raised."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return prepare(job.dataset, job.task, open_version(project.root, job.dataset.name, job.table), folder)
 
 
 def train_learner(job: TrainingJob, prepared: PreparedData, identity: str, folder: Path, reporter: Reporter) -> Result:
