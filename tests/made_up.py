@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from headframe.cells.images import encode_mask
 from headframe.config.plan.data import ColumnContract, DatasetConfig
 from headframe.datasets.column_types.base import column_type
 from headframe.datasets.schema import contract_schema
@@ -16,6 +17,8 @@ WORDS = ("free", "gold", "now", "call", "矿", "工", "学", "x1")
 FIRST = np.datetime64("2020-01-01T00", "us")
 MOST_ENTRIES = 3
 """Of lists, where their contract allows so few."""
+SMALL, LARGE = 2**10, 2**20
+"""Pixels of images, where their contract names no number or more than the second."""
 MISSING = 0.1
 """Share of the cells that hold no value, where some may."""
 
@@ -56,7 +59,10 @@ def _cells(promise: ColumnContract, kind: pa.DataType, rows: int, random: np.ran
     if pa.types.is_timestamp(kind):
         return (FIRST + np.arange(rows) * np.timedelta64(1, "h")).tolist()
     if pa.types.is_binary(kind):
-        return [_image(promise.max_pixels or 1024, random) for _ in range(rows)]
+        # As many pixels as are allowed, since places in them may be, too; far fewer where images may be of any size.
+        pixels = promise.max_pixels if (promise.max_pixels or LARGE) < LARGE else SMALL
+        drawn = _mask if promise.dtype == "encoded_mask" else _image
+        return [drawn(pixels, promise, random) for _ in range(rows)]
     if pa.types.is_string(kind):
         return _texts(promise, rows, random)
     return list(_numbers(promise, kind, (rows,), random).tolist())
@@ -89,7 +95,13 @@ def _numbers(promise: ColumnContract, kind: pa.DataType, shape: tuple[int, ...],
     return random.integers(int(low), int(high) + 1, shape)
 
 
-def _image(pixels: int, random: np.random.Generator) -> bytes:
+def _mask(pixels: int, promise: ColumnContract, random: np.random.Generator) -> bytes:
+    """Draw a mask that is as large as the image of so many pixels."""
+    unit = isqrt(pixels // 12)
+    return encode_mask(random.integers(0, int(promise.max or 1) + 1, (3 * unit, 4 * unit), dtype=np.uint8))
+
+
+def _image(pixels: int, promise: ColumnContract, random: np.random.Generator) -> bytes:
     """Draw a JPEG of four by three, as large as it may be: rough patches, so that it takes few bytes."""
     unit = isqrt(pixels // 12)
     image = Image.fromarray(random.integers(0, 256, (3, 4, 3)).astype(np.uint8)).resize((4 * unit, 3 * unit))

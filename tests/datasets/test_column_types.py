@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from headframe.cells.images import encode_mask
 from headframe.config.dataset_checks import check_dataset
 from headframe.config.plan.component import targets
 from headframe.config.plan.data import ColumnContract, DatasetConfig
@@ -53,6 +54,7 @@ CONTRACTS: dict[str, dict[str, Any]] = {
     "basket": {"dtype": "list", "max_length": 3, "matches": "[a-z ]+"},
     "boxes": {"dtype": "struct_list", "fields": BOX_FIELDS, "max_length": 2},
     "image": {"dtype": "encoded_image", "max_pixels": 12},
+    "mask": {"dtype": "encoded_mask", "max_pixels": 12, "max": 2},
 }
 GOOD: dict[str, list[Any]] = {
     "int16": [[[-300, 2], [3, 300]], [[0, 0], [0, 0]]],
@@ -61,6 +63,7 @@ GOOD: dict[str, list[Any]] = {
     "basket": [["milk", "soap"], []],
     "boxes": [[box(1), box(0, label="white", certain=True)], []],
     "image": [png(1), png(2, (3, 4))],
+    "mask": [encode_mask(np.array([[0, 1, 2]], np.uint8)), encode_mask(np.zeros((3, 4), np.uint8))],
 }
 BAD: dict[str, list[tuple[Any, str]]] = {
     "int16": [([[0, 301], [0, 0]], "must be at least -300 and at most 300")],
@@ -83,6 +86,10 @@ BAD: dict[str, list[tuple[Any, str]]] = {
         (b"GIF89a", "must be a whole JPEG or PNG image of at most 12 pixels"),
         (png(1)[:40], "must be a whole JPEG or PNG image of at most 12 pixels"),
         (png(1, (4, 4)), "must be a whole JPEG or PNG image of at most 12 pixels"),
+    ],
+    "mask": [
+        (wrong, "must be a whole PNG mask of at most 12 pixels and numbers of at most 2")
+        for wrong in (b"", png(1), *(encode_mask(np.full(size, 3, np.uint8)) for size in ((1, 2), (4, 4))))
     ],
 }
 WRONG = [(name, cell, text) for name, cells in BAD.items() for cell, text in cells]

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+from headframe.cells.images import decode_mask
 from headframe.config.plan.data import ColumnContract, DatasetConfig, SourceConfig
 from headframe.datasets.file_tree import FileTree, place_digest
 from headframe.datasets.ingest import ingest, is_current
@@ -146,6 +147,11 @@ def test_the_mask_is_the_union_of_all_and_a_folder_is_read_as_an_archive_is(tmp_
     (packed,) = InstanceMasks().read({"x": zipped(folder)}, columns)
     assert packed.rows.equals(batch.rows)
     assert packed.rejected == batch.rejected
+    files = schema(image=ENCODED, mask=ENCODED, name=TEXT)
+    [row], rejected = read(InstanceMasks(), {"x": folder}, files)
+    assert np.array_equal(decode_mask(row["mask"]), (left > 0) | (right > 0))
+    assert row["image"] == (folder / "x/a/images/a.png").read_bytes()
+    assert rejected[1] == "3: (c) has 9 x 9 pixels, but masks of (10, 20)"
     with pytest.raises(DataError, match="has no images in folders called images"):
         [*InstanceMasks().read({"x": write(tmp_path / "none", {"a.txt": ""})}, columns)]
 

@@ -1,6 +1,7 @@
 """A small model of a data set that went through its bundle, and the ways in which rows come to it."""
 
 import json
+from base64 import b64decode
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,14 +33,19 @@ ENCODERS = {
     "tokens": {"_target_": "headframe.features.tokens.Tokens", "unit": "word", "length": 64, "vocabulary": 500},
     "image": {"_target_": "headframe.features.images.Images"},
     "series": {"_target_": "headframe.features.windows.Windows", "lookback": 24},
+    "pixels": {"_target_": "headframe.features.pixels.Pixels"},
     "resized_image": {"_target_": "headframe.features.resized_images.ResizedImages", "height": 48, "width": 64},
 }
 NETWORKS = {
     "series": "forecast.ChannelLinear",
     "tokens": "sequence_cnn.SequenceConvNet",
     "resized_image": "center_detector.CenterDetector",
+    "pixels": "unet.UNet",
 }
-METHODS = {"detection": "center_detection.CenterDetection"}
+METHODS = {
+    "detection": "center_detection.CenterDetection",
+    "segmentation": "pixel_classification.PixelClassification",
+}
 SETTINGS = {"forecasting": {"horizon": 4}, "detection": {"least_score": 0.0}}
 """Of tasks; a network with random weights is sure of no box."""
 
@@ -78,7 +84,9 @@ class Scorer:
     def rest(self, rows: pa.Table) -> Any:
         body = json.dumps(request_content(rows), default=json_value).encode()
         found = self.post(body, "application/json")
-        return found.json().get("predictions", found.text)
+        answers = found.json().get("predictions", found.text)
+        files = [field.name for field in self.predictor.prediction_schema if pa.types.is_binary(field.type)]
+        return [answer | {name: b64decode(answer[name]) for name in files} for answer in answers] if files else answers
 
     def pyfunc(self, rows: pa.Table) -> list[dict[str, Any]]:
         frame = PyfuncModel(self.predictor).predict(to_frame(rows))
@@ -93,10 +101,11 @@ def scorer(settings: dict[str, Any], root: Path, mirror: Path | None, gives: str
     component = TaskConfig.model_validate({"_target_": f"headframe.tasks.{kind}.{kind.capitalize()}", "kind": kind})
     component = component.model_copy(update=SETTINGS.get(kind, {}))
     network, method = NETWORKS.get(gives, "linear.Linear"), METHODS.get(kind, "supervised.Supervised")
+    small = {"width": 2, "depth": 2} if gives == "pixels" else {}
     learner = LearnerConfig.model_validate(
         {
             "seed": 1,
-            "model": {"_target_": f"headframe.models.{network}", "tasks": [kind], "takes": [gives]},
+            "model": {"_target_": f"headframe.models.{network}", "tasks": [kind], "takes": [gives], **small},
             "features": {"gives": gives, "encoder": ENCODERS[gives]},
             "method": {"_target_": f"headframe.methods.{method}"},
             "optimizer": {"_target_": "torch.optim.adamw.AdamW"},

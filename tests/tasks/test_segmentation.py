@@ -121,9 +121,33 @@ def test_a_restored_task_measures_and_draws_alike() -> None:
     again = Segmentation(classes=["ground", "cell"])
     again.restore(task.state())
     assert again.measure(rows) == task.measure(rows)
-    assert set(again.plots(rows)) == {*task.captions}
+    assert set(again.plots(rows)) | {"worst_masks"} == {*task.captions}
     assert (again.names, again.outputs) == (["ground", "cell"], (2,))
     assert "Finds cell in images" in again.describe_purpose(["photo"], "mask")
+
+
+def test_the_worst_come_first_and_are_drawn_with_their_outlines() -> None:
+    task, true = task_of([0, 3, 200]), masks([0, 3, 200], 8)
+    found = [true[0], true[1], np.zeros(SIZES[2], np.uint8), masks([0, 3, 200], 9)[3]]
+    rows = table(task, true, found)
+    assert task.worst(rows).tolist() == [2, 3]
+    shown = rows.take([2, 3])
+    stream = io.BytesIO()
+    Image.new("RGB", (6, 6), (0, 0, 3)).save(stream, "PNG")
+    drawn = task.pictures(shown, pa.table({"name": ["a", "b"], "photo": pa.array([stream.getvalue()] * 2)}))
+    [figure] = drawn.values()
+    assert drawn.keys() == {"worst_masks"} <= {*task.captions}
+    figure.canvas.draw()
+    panels = np.array(figure.axes).reshape(2, 3)
+    assert [len(each.collections) for each in panels[0]] == [0, 2, 0]  # an outline a class, and none of no foreground
+    assert panels[0, 0].get_title(loc="left") == "IoU 0.000"
+    assert task.pictures(shown, pa.table({"name": ["a", "b"]})) == {}
+
+
+def test_what_is_ideal_has_the_best_metrics() -> None:
+    task, true = task_of([0, 3, 200]), masks([0, 3, 200], 8)
+    targets = task.targets(files(true))
+    assert set(task.measure(with_truth(task.truth(targets), task.ideal(targets))).values()) == {1}
 
 
 def colour(mode: str) -> pa.Table:

@@ -71,13 +71,17 @@ def encode_mask(numbers: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-def decode_mask(content: bytes) -> np.ndarray:
+def decode_mask(content: bytes, most: int | None = None) -> np.ndarray:
     """Return the number of each pixel of a PNG file, uint8 (height, width): its grey, or its place in the palette.
+
+    Args:
+        content: of the file.
+        most: how many pixels it may have.
 
     Raises:
         DataError: it is none, or has several numbers a pixel.
     """
-    with _opened(content, ("PNG",)) as image:
+    with _opened(content, ("PNG",), most) as image:
         if image.mode not in {"1", "L", "P"}:
             raise DataError(f"has pixels of mode {image.mode}, but a mask has one number a pixel; save it in grey")
         return np.asarray(image).astype(np.uint8)
@@ -90,3 +94,12 @@ def why_no_image(content: bytes, most: int | None = None) -> str:
     except DataError as error:
         return str(error)
     return ""
+
+
+def why_no_mask(content: bytes, most: int | None = None, largest: float | None = None) -> str:
+    """Return why bytes are no PNG mask of so many pixels and such numbers at most; empty where they are."""
+    try:
+        found = decode_mask(content, most).max(initial=0)
+    except DataError as error:
+        return str(error)
+    return "" if largest is None or found <= largest else f"has number {found}"

@@ -16,6 +16,9 @@ TensorColumn = Annotated[str, Field(json_schema_extra={"refers_to": "columns:ten
 ImageColumn = Annotated[  # a column of images, of one size or of any
     str, Field(json_schema_extra={"refers_to": "columns:tensor|encoded_image"})
 ]
+MaskColumn = Annotated[  # a column of masks, of one size or of any
+    str, Field(json_schema_extra={"refers_to": "columns:tensor|encoded_mask"})
+]
 ListColumn = Annotated[str, Field(json_schema_extra={"refers_to": "columns:list"})]  # a column of lists of text
 StructsColumn = Annotated[str, Field(json_schema_extra={"refers_to": "columns:struct_list"})]  # of lists of structs
 TextColumn = Annotated[str, Field(json_schema_extra={"refers_to": "columns:string"})]  # a column of text

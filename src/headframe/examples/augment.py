@@ -19,7 +19,7 @@ class Augmentation(ABC):
 
     @abstractmethod
     def __call__(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """Return changed examples in tensors of the same shapes, drawn from the generator alone."""
+        """Return as many changed examples, drawn from the generator alone; crops of inputs and targets are smaller."""
 
 
 class InputAugmentation(Augmentation, ABC):

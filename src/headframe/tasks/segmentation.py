@@ -53,6 +53,7 @@ class Segmentation(Task):
     captions: ClassVar[Mapping[str, str]] = {
         "images": "Intersection over union of each image",
         "areas": "Share of each image that is foreground, true and predicted",
+        "worst_masks": "The worst images in their own range of brightness, with true and with predicted outlines",
     }
     caveats: ClassVar[tuple[str, ...]] = (
         "Each pixel is judged by itself: objects that touch are one area, and are not counted.",
@@ -98,9 +99,7 @@ class Segmentation(Task):
     def targets(self, target: pa.Table) -> dict[str, np.ndarray]:
         """Return `mask`, the class of each pixel, uint8 (rows, height, width) of the largest; see `OUTSIDE`."""
         require_target(target, [self.column_])
-        codes = np.full(256, OUTSIDE, dtype=np.uint8)
-        codes[self.numbers_] = np.arange(len(self.numbers_))
-        masks = []
+        codes, masks = self._codes, []
         for row, mask in enumerate(masks_in(target, self.column_), start=1):
             masks.append(codes[mask])
             if (masks[-1] == OUTSIDE).any():
@@ -112,11 +111,21 @@ class Segmentation(Task):
             place[: mask.shape[0], : mask.shape[1]] = mask
         return {MASK: padded}
 
+    @property
+    def _codes(self) -> np.ndarray:
+        """The class of each number, uint8 (256,)."""
+        codes = np.full(256, OUTSIDE, dtype=np.uint8)
+        codes[self.numbers_] = np.arange(len(self.numbers_))
+        return codes
+
     @override
     def truth(self, targets: Mapping[str, np.ndarray]) -> pa.Table:
-        inside = ((mask, mask != OUTSIDE) for mask in targets[MASK])
-        cut = [mask[: within[:, 0].sum(), : within[0].sum()] for mask, within in inside]
-        return pa.table({TARGET: self._files(cut)})
+        return pa.table({TARGET: self._files(_own_size(targets[MASK]))})
+
+    @override
+    def ideal(self, targets: Mapping[str, np.ndarray]) -> pa.Table:
+        masks = _own_size(targets[MASK])
+        return self.columns(masks, [1.0] * len(masks))
 
     @property
     @override
@@ -140,8 +149,7 @@ class Segmentation(Task):
 
     def confusions(self, predictions: pa.Table) -> np.ndarray:
         """Return how many pixels of each row are of a class and predicted as one, int64 (rows, classes, classes)."""
-        number, codes = len(self.numbers_), np.zeros(256, dtype=np.int64)
-        codes[self.numbers_] = np.arange(number)
+        number, codes = len(self.numbers_), self._codes.astype(np.int64)
         pairs = zip(masks_in(predictions, TARGET), masks_in(predictions, MASK), strict=True)
         counts = [np.bincount(number * codes[true.ravel()] + codes[found.ravel()], minlength=number**2)
                   for true, found in pairs]  # fmt: skip
@@ -197,6 +205,24 @@ class Segmentation(Task):
         }
 
     @override
+    def worst(self, predictions: pa.Table) -> np.ndarray:
+        values = image_ious(self.confusions(predictions))
+        order = np.argsort(values, kind="stable")
+        return order[values[order] < 1]
+
+    @override
+    def pictures(self, predictions: pa.Table, rows: pa.Table) -> dict[str, Figure]:
+        from headframe.tasks import pictures, segmentation_plots  # noqa: PLC0415 - training and serving draw nothing
+
+        images = pictures.first_images(rows)
+        if images is None:
+            return {}
+        codes = self._codes
+        pairs = zip(masks_in(predictions, TARGET), masks_in(predictions, MASK), strict=True)
+        masks = [(codes[true], codes[found]) for true, found in pairs]
+        return {"worst_masks": segmentation_plots.outlines(images, masks, image_ious(self.confusions(predictions)))}
+
+    @override
     def state(self) -> dict[str, Any]:
         return {"column": self.column_, "numbers": self.numbers_}
 
@@ -213,6 +239,12 @@ def image_ious(confusions: np.ndarray) -> np.ndarray:
     both = np.einsum("rkk->kr", confusions)
     found = _foreground(divide(both, (confusions.sum(axis=1) + confusions.sum(axis=2)).T - both))
     return np.where(np.isnan(found), 1.0, found)
+
+
+def _own_size(padded: np.ndarray) -> list[np.ndarray]:
+    """Return the masks of (rows, height, width) without what is beyond the edges of their images."""
+    inside = padded != OUTSIDE
+    return [mask[: each[:, 0].sum(), : each[0].sum()] for mask, each in zip(padded, inside, strict=True)]
 
 
 def _foreground(values: np.ndarray) -> np.ndarray:

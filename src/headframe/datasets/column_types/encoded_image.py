@@ -1,6 +1,7 @@
 """Images of any size as the bytes of their files."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,24 +26,32 @@ class EncodedImage(ColumnType):
     @override
     def checks(self, contract: ColumnContract) -> Iterator[CellConstraint]:
         most = contract.max_pixels
-        yield _WholeImage(
-            "image",
-            "must be a whole JPEG or PNG image" + (f" of at most {most:,} pixels" if most else ""),
-            lambda cells: np.array([not why_no_image(each, most) for each in cells.to_pylist()], dtype=bool),
-            {"max_pixels": most},
-        )
+        text = "must be a whole JPEG or PNG image" + (f" of at most {most:,} pixels" if most else "")
+        yield whole_file("image", text, lambda content: why_no_image(content, most), max_pixels=most)
 
     @override
     def block_bytes(self, contract: ColumnContract) -> int:
         return 2**16
 
 
-class _WholeImage(CellConstraint):
-    """What is shown of bytes that are no image is why they are none."""
+def whole_file(name: str, text: str, why: Callable[[bytes], str], **settings: Any) -> CellConstraint:
+    """Return a constraint on files in cells; `why` returns what is wrong with one, empty where nothing is."""
+
+    def kept(cells: pa.Array) -> np.ndarray:
+        return np.array([not why(each) for each in cells.to_pylist()], dtype=bool)
+
+    return _WholeFile(name, text, kept, settings, why=why)
+
+
+@dataclass(frozen=True)
+class _WholeFile(CellConstraint):
+    """What is shown of bytes that are no such file is why they are none."""
+
+    why: Callable[[bytes], str] = str
 
     @override
     def wrong(self, cells: pa.Array) -> tuple[np.ndarray, Any]:
         found, _ = super().wrong(cells)
         if not len(found):
             return found, None
-        return found, f"what {why_no_image(cells[found[0]].as_py(), self.settings['max_pixels'])}"
+        return found, f"what {self.why(cells[found[0]].as_py())}"

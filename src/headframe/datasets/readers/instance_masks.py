@@ -9,7 +9,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pyarrow as pa
 
-from headframe.config.ranges import ImageColumn, TensorColumn, TextColumn
+from headframe.cells.images import decode_image, encode_mask
+from headframe.config.ranges import ImageColumn, MaskColumn, TextColumn
 from headframe.datasets.file_tree import FileTree
 from headframe.datasets.readers.base import RejectedRow
 from headframe.datasets.readers.images import ENDINGS, Cells, ImageReader, picture, row_of
@@ -26,14 +27,14 @@ class InstanceMasks(ImageReader):
         images: name of the folder with the one image.
         masks: name of the folder with the masks.
         image: column that takes the image.
-        mask: column that takes the union of the masks.
+        mask: column that takes the union of the masks, as pixels of one size or as a PNG file.
         name: column that takes the name.
     """
 
     images: str = "images"
     masks: str = "masks"
     image: ImageColumn = "image"
-    mask: TensorColumn = "mask"
+    mask: MaskColumn = "mask"
     name: TextColumn = "name"
 
     def rows(self, files: Mapping[str, Path], schema: pa.Schema) -> Iterator[Cells | RejectedRow]:
@@ -57,8 +58,18 @@ class InstanceMasks(ImageReader):
         if len(images) != 1 or not masks:
             raise DataError(f"has {len(images)} images and {len(masks)} masks; expected one, and some")
         shown = picture(tree.read(images[0]), schema.field(self.image))
-        field = schema.field(self.mask)
-        union = np.any([picture(tree.read(each), field).cell > 0 for each in masks], axis=0).astype(np.uint8)
-        if union.shape[:2] != (shown.height, shown.width):
-            raise DataError(f"has {shown.height} x {shown.width} pixels, but masks of {union.shape[:2]}")
+        parts = [decode_image(tree.read(each), "L")[..., 0] > 0 for each in masks]
+        sizes = {each.shape for each in parts}
+        if sizes != {(shown.height, shown.width)}:
+            raise DataError(f"has {shown.height} x {shown.width} pixels, but masks of {some(sorted(sizes))}")
+        union = np.any(parts, axis=0).astype(np.uint8)
+        kind = schema.field(self.mask).type
+        if pa.types.is_binary(kind):
+            return {self.image: shown.cell, self.mask: encode_mask(union), self.name: name}
+        if tuple(kind.shape) not in {union.shape, (*union.shape, 1)}:
+            raise DataError(f"has masks of {union.shape}, but the contract has {tuple(kind.shape)}")
         return {self.image: shown.cell, self.mask: union, self.name: name}
+
+    def is_input(self, name: str) -> bool:
+        """Return whether a file of an archive to predict for is an image, and no mask."""
+        return PurePosixPath(name).parent.name != self.masks
