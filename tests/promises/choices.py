@@ -47,6 +47,8 @@ ROWS, LARGE_ROWS, SERIES_ROWS = 240, 60, 1000
 LARGE = 2**15
 """Bytes of a row from which a table has fewer rows."""
 QUICK = ("trainer.max_epochs=2", "trainer.batch_size=128", "trainer.accelerator=cpu")
+MANY_STEPS = ("trainer.batch_size=16", "trainer.checkpoint_steps=2")
+"""Of an epoch, so that a training can be killed between two checkpoints."""
 SHORT = ("dataset.split.train=600", "dataset.split.validation=200", "dataset.split.test=200")
 """A series cut shorter; still long enough for windows of 336 rows that predict 96."""
 
@@ -216,6 +218,12 @@ def chosen_by(experiment: str) -> dict[str, str]:
     }
     found = {key: name for each in entries for key, name in each.items() if key.startswith("override /")}
     return plan | {key.removeprefix("override /"): name for key, name in found.items()}
+
+
+def shortened(experiment: str) -> list[str]:
+    """Return the overrides that make an experiment short."""
+    chosen = chosen_by(experiment)
+    return [f"experiment={experiment}", *QUICK, *(SHORT if is_windows("task", chosen["task"]) else ())]
 
 
 def tiny(model: Any) -> Any:

@@ -15,12 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from scipy import sparse
-from tiny import Trained, manifest
+from tiny import TinyProject, Trained, manifest
 
 from headframe.config.build import build
 from headframe.config.natural import natural_baselines
 from headframe.config.plan.data import ROW_ID
 from headframe.config.plan.learner import LearnerConfig
+from headframe.config.plan.plan import Plan
 from headframe.datasets.column_types.base import column_type
 from headframe.digests import canonical
 from headframe.errors import ConfigurationError, DataError
@@ -34,6 +35,7 @@ from headframe.examples.encode import encode
 from headframe.examples.prepare import PreparedData, prepare
 from headframe.features.base import Encoded
 from headframe.findings.base import FindingKind
+from headframe.gates.base import Gate
 from headframe.models.ensembles import Mean
 from headframe.prediction.answers import compare_answers
 from headframe.prediction.layout import FINDINGS
@@ -196,6 +198,13 @@ def measures_rows_in_any_order(task: Task, predictions: pa.Table) -> None:
     assert task.primary_metric in forward, f"the primary metric {task.primary_metric} is not measured"
 
 
+def hits_as_often_as_it_measures(task: Task, predictions: pa.Table) -> None:
+    """The hit rate, where a task has one, is the share of the rows that are hits, by which models are compared."""
+    if task.hit_rate is not None:
+        measured, share = task.measure(predictions)[task.hit_rate], task.hits(predictions).mean()
+        assert math.isclose(measured, share), f"its hit rate is another than the share of its hits: {measured}, {share}"
+
+
 def counts_draws(task: Task, predictions: pa.Table) -> None:
     """A metric of draw counts is that of a table in which each row stands as often as it was drawn.
 
@@ -300,6 +309,7 @@ def is_measured_in_full(trained: Trained) -> None:
     """Metrics, intervals, slices, paired tests, merging, the best and the poorest predictions."""
     task, tested, plan, table = trained.task, trained.tested, trained.plan, trained.table
     measures_rows_in_any_order(task, tested)
+    hits_as_often_as_it_measures(task, tested)
     counts_draws(task, tested)
     has_an_interval_that_holds_it(task, tested)
     merges(task, tested)
@@ -375,6 +385,41 @@ def augments_by_its_generator(learner: LearnerConfig, prepared: PreparedData) ->
 def tensors(inputs: Inputs) -> dict[str, torch.Tensor]:
     """Return inputs by their names."""
     return inputs if isinstance(inputs, dict) else {"": inputs}
+
+
+# ---------------------------------------------------------------- of methods
+
+
+def goes_on_where_it_was_killed(project: TinyProject, plan: Plan, kills: int) -> None:
+    """A training that is killed at random steps, each time before the next attempt, ends with undisturbed bytes."""
+    undisturbed = project.trained(plan)
+    prepared = prepare(plan.dataset, plan.task, undisturbed.table)
+    settings = plan.trainer
+    steps = settings.max_epochs * -(-len(encode(prepared, plan.learner).train) // settings.batch_size)
+    chosen = random.Random(plan.method.target).sample(range(settings.checkpoint_steps + 1, steps + 1), kills)
+    resumed = project.killed_and_resumed(plan, [f"step {each}" for each in sorted(chosen)])
+    files, expected = resumed.files(), undisturbed.run.files()
+    differing = sorted(name for name in files.keys() | expected.keys() if files.get(name) != expected.get(name))
+    assert not differing, f"a killed training ends with other bytes in {differing}"
+
+
+# ---------------------------------------------------------------- of gates
+
+
+class _Untouched:
+    """Stands where a gate looks."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise LookupError(name)
+
+
+def looks_at_what_it_judges(gate: Gate) -> None:
+    """A gate asks for something of the version before it says whether it passes."""
+    try:
+        gate.judge(_Untouched())  # type: ignore[arg-type]
+    except LookupError:
+        return
+    raise AssertionError(f"{type(gate).__name__} judges a version that it has not looked at")
 
 
 # ---------------------------------------------------------------- of findings

@@ -8,24 +8,23 @@ from pathlib import Path
 import promises
 import pytest
 from choices import (
-    QUICK,
-    SHORT,
     cases,
     choices,
     chosen_by,
     features_of,
-    is_windows,
     kinds_of,
     method_case,
     overrides_of,
     read,
+    shortened,
     tiny_member,
 )
 from tiny import TinyProject, Trained
 
-from headframe.config.build import class_of
+from headframe.config.build import build, class_of
 from headframe.config.members import with_member
 from headframe.config.plan.plan import Plan
+from headframe.config.plan.promotion import GateConfig
 from headframe.examples.prepare import prepare
 
 
@@ -110,7 +109,7 @@ def test_every_way_to_train_trains(keeps, tiny_project, choice):
 def test_every_data_set_is_learned_from(keeps, tiny_project, name):
     shipped = [each for each in choices("experiment") if chosen_by(each)["dataset"] == name]
     if shipped:
-        keeps(tiny_project.plan(*experiment(shipped[0])))
+        keeps(tiny_project.plan(*shortened(shipped[0])))
         return
     file = read("dataset", name)
     task, types = file["tasks"][0], {file["contract"]["columns"][each]["dtype"] for each in file["inputs"]}
@@ -121,9 +120,9 @@ def test_every_data_set_is_learned_from(keeps, tiny_project, name):
 
 @pytest.mark.parametrize("name", choices("experiment"))
 def test_every_experiment_is_learned_and_measured(keeps, tiny_project, name):
-    keeps(tiny_project.plan(*experiment(name)), in_full=True)
+    keeps(tiny_project.plan(*shortened(name)), in_full=True)
 
 
-def experiment(name: str) -> list[str]:
-    """Return the overrides that make an experiment short."""
-    return [f"experiment={name}", *QUICK, *(SHORT if is_windows("task", chosen_by(name)["task"]) else ())]
+@pytest.mark.parametrize("name", choices("gate"))
+def test_every_gate_looks_at_what_it_judges(name):
+    promises.looks_at_what_it_judges(build(GateConfig.model_validate(read("gate", name))))

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -108,15 +109,13 @@ class TinyProject:
     def root(self) -> Path:
         return self.trainings.root
 
-    def add(self, **files: str) -> None:
-        """Write files of the project's own: Python by the name of its module in `src/mine`, YAML by group and name."""
-        for name, text in files.items():
-            group, _, choice = name.partition("__")
-            file = self.root / (f"conf/{group}/{choice}.yaml" if choice else f"src/mine/{name}.py")
-            file.parent.mkdir(parents=True, exist_ok=True)
-            (self.root / "src" / "mine").mkdir(parents=True, exist_ok=True)
-            (self.root / "src" / "mine" / "__init__.py").touch()
-            file.write_text(text)
+    def add(self, name: str, text: str) -> None:
+        """Write a file of the project's own: YAML, or a module of the package `broken`."""
+        file = self.root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        if file.suffix == ".py":
+            (file.parent / "__init__.py").touch()
         if str(self.root / "src") not in sys.path:
             sys.path.append(str(self.root / "src"))
 
@@ -145,8 +144,9 @@ class TinyProject:
             self._trained[job] = Trained(plan, self.root, run, self.trainings.project.packages)
         return self._trained[job]
 
-    def killed_and_resumed(self, plan: Plan, kills: list[str], name: str) -> Run:
-        """Train a plan in a process that is killed at each of some moments, and then to its end."""
+    def killed_and_resumed(self, plan: Plan, kills: Sequence[str]) -> Run:
+        """Train a plan in a process that is killed at each of some moments, one attempt after the other, to its end."""
+        name = f"killed-{digest([plan.fingerprint, *kills])}"
         for kill in kills:
             killed = self.trainings.train(plan, name, kill)
             assert killed.code == -9, f"{kill}: {killed.code} {killed.stderr}"
