@@ -1,5 +1,7 @@
 """Methods that learn to generate images from noise: an autoencoder, and a generator against its discriminator."""
 
+from functools import partial
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -14,7 +16,10 @@ from headframe.models.generative import AdversarialPair, VariationalAutoencoder
 from headframe.tasks.generation import Generation
 
 NOISE, IMAGE = InputSpec("noise", {"feature": 3}), (1, 6, 5)
-PAIRS = {Vae: VariationalAutoencoder, Gan: AdversarialPair}
+PAIRS = {
+    Vae: partial(VariationalAutoencoder, hidden=(12, 8)),
+    Gan: partial(AdversarialPair, widths=(4, 6)),
+}
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +35,7 @@ def task() -> Generation:
 
 def made(kind: type, task: Generation, **settings: float):
     torch.manual_seed(0)
-    return kind(PAIRS[kind](NOISE, IMAGE, widths=(4, 6)), task, **settings)
+    return kind(PAIRS[kind](NOISE, IMAGE), task, **settings)
 
 
 def batch(task: Generation, rows: int = 32) -> Batch:

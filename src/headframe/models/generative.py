@@ -1,4 +1,4 @@
-"""Pairs of small convolutional networks that learn to generate images from noise."""
+"""Pairs of small networks that learn to generate images from noise."""
 
 import copy
 from collections.abc import Sequence
@@ -9,13 +9,16 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from headframe.config.ranges import Count
-from headframe.features.spec import InputSpec
+from headframe.features.spec import IMAGE, InputSpec
+from headframe.models.autoencoder import Autoencoder
 
 _SLOPE = 0.2  # of leaky rectified units
 
 
 class VariationalAutoencoder(nn.Module):
     """An encoder of images to a normal distribution of codes, and a decoder from a code to an image.
+
+    Both are of fully connected rectified units, one the mirror of the other.
 
     Attributes:
         encoder: maps images (batch, channels, height, width) to (batch, 2 * code): means, then log variances.
@@ -24,17 +27,18 @@ class VariationalAutoencoder(nn.Module):
     Args:
         inputs: noise, of as many numbers as a code has.
         outputs: the shape of an image: (channels, height, width).
-        widths: channels of each convolution of the encoder, which halves height and width; the decoder mirrors it.
+        hidden: units of each hidden layer of the encoder; the decoder has them in reverse.
 
     Raises:
         ValueError: the input is not noise, or the outputs are no images.
     """
 
-    def __init__(self, inputs: InputSpec, outputs: tuple[int, ...], *, widths: Sequence[Count] = (32, 64)) -> None:
+    def __init__(self, inputs: InputSpec, outputs: tuple[int, ...], *, hidden: Sequence[Count] = (512, 256)) -> None:
         super().__init__()
         size = _noise_size(inputs, outputs)
-        self.encoder = nn.Sequential(*_halving(outputs, widths, 2 * size))
-        self.decoder = nn.Sequential(*_doubling(size, outputs, widths[::-1]))
+        image = InputSpec("image", dict(zip(IMAGE, outputs, strict=True)))
+        self.encoder = Autoencoder(image, hidden=hidden, code=2 * size).encoder
+        self.decoder = Autoencoder(image, hidden=hidden, code=size).decoder
 
     def forward(self, noise: Tensor) -> Tensor:
         """Map (batch, code) to logits of images (batch, channels, height, width)."""
