@@ -10,7 +10,6 @@ from PIL import Image
 
 from headframe.cells.images import encode_mask
 from headframe.config.plan.data import ColumnContract, DatasetConfig
-from headframe.datasets.column_types.base import column_type
 from headframe.datasets.schema import contract_schema
 
 WORDS = ("free", "gold", "now", "call", "矿", "工", "学", "x1")
@@ -87,9 +86,8 @@ def _texts(promise: ColumnContract, rows: int, random: np.random.Generator) -> l
 
 
 def _numbers(promise: ColumnContract, kind: pa.DataType, shape: tuple[int, ...], random: np.random.Generator) -> Any:
-    given = column_type(promise).bounds(promise)
-    low = given[0] if given[0] is not None and given[0] > -1e9 else 0  # the column type's own bounds are far out
-    high = given[1] if given[1] is not None and given[1] < 1e9 else low + 9
+    low = promise.min if promise.min is not None else 0
+    high = promise.max if promise.max is not None else low + 9
     if pa.types.is_floating(kind):
         return random.uniform(low, high, shape)
     return random.integers(int(low), int(high) + 1, shape)
