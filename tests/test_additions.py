@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import re
 import subprocess
 import sys
@@ -158,6 +159,16 @@ def test_a_network_a_data_set_and_a_task_are_files_and_nothing_else(forked_runs:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
     rows = [f"{i % 7 + 0.25 + i / 1000},{'red' if i % 2 else 'blue'},{'rose' if i % 2 else 'iris'}" for i in range(400)]
+    machines = random.Random(0)
+    loads = [[machines.choice([0.0, 1.0]) + machines.random() / 5 for _ in range(12)] for _ in range(60)]
+    (root / "machines.csv").write_text(
+        "machine,hour,load,state\n"
+        + "".join(
+            f"m{number},{hour},{load},{'fails' if sum(each[max(0, hour - 2) : hour + 1]) > 2 else 'works'}\n"
+            for number, each in enumerate(loads)
+            for hour, load in enumerate(each)
+        )
+    )
     (root / "flowers.csv").write_text("length,colour,kind\n" + "\n".join(rows) + "\n")
 
     _, listed, _ = forked_runs.printed(project, "list", "--json")
@@ -175,6 +186,18 @@ def test_a_network_a_data_set_and_a_task_are_files_and_nothing_else(forked_runs:
     evaluated = document["evaluated"]
     assert evaluated["primary_metric"] == "worst_recall"
     assert evaluated["metrics"]["worst_recall"]["value"] > 0.9
+
+    history, _ = forked_runs.headframe(
+        project, "run", "dataset=machines", "features=histories", "model=gru", "model.hidden=16", "optimizer.lr=0.02",
+        "trainer.max_epochs=25", "trainer.batch_size=32", "evaluation.resamples=100",
+    )  # fmt: skip
+    assert history["decision"]["state"] == "champion", history["decision"]
+    assert history["result"]["evaluated"]["metrics"]["accuracy"]["value"] > 0.95
+    forked_runs.headframe(project, "predict", "machines", "machines.csv", "out.parquet")
+    answers = pq.read_table(root / "out.parquet").to_pandas().set_index("row_id")
+    measured = pq.read_table(root / history["result"]["trained"]["folder"] / "predictions.parquet").to_pandas()
+    assert len(answers) == 720
+    assert (answers.loc[measured["row_id"], "prediction"].to_numpy() == measured["prediction"].to_numpy()).all()
 
     after = files(root, "conf", "flows", "src")
     assert after.keys() - before.keys() == added.keys()

@@ -110,9 +110,9 @@ def check_model(learner: LearnerConfig, examples: Any, task: Any) -> None:
     if not is_network(model):
         estimator_model(build(model), task)
         return
-    network = build(model.shrunk(), examples.encoder.spec(), task.outputs).eval()
+    network = build(model.shrunk(), examples.spec, task.outputs).eval()
     method = build(learner.method, network, task)
-    inputs = as_tensors(examples.windows(examples.train[:2]))
+    inputs = as_tensors(examples.inputs_of(examples.train[:2]))
     targets = {name: torch.from_numpy(each) for name, each in examples.targets(examples.train[:2]).items()}
     with torch.inference_mode():
         method.calibrate([Batch(inputs, targets)])

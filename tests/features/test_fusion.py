@@ -12,6 +12,7 @@ from headframe.errors import ConfigurationError
 from headframe.examples.batches import TensorExamples
 from headframe.examples.copies import row_hashes
 from headframe.examples.encode import Examples
+from headframe.examples.framing import Rows, Windows
 from headframe.features.base import count_rows, finite
 from headframe.features.fusion import encoder_of
 from headframe.miners.base import estimator_model
@@ -69,13 +70,15 @@ def test_batches_gather_each_input(lookback: int) -> None:
     random = np.random.default_rng(0)
     arrays = {"a": random.normal(size=(9, 2)).astype(np.float32), "b": random.integers(0, 9, (9, 3))}
     target = {"target": np.arange(9)[:, np.newaxis]}
-    examples = Examples(None, arrays, target, lookback, 1, np.arange(5), np.arange(5), np.arange(0))  # type: ignore[arg-type]
-    batch = TensorExamples(examples, torch.device("cpu")).take(torch.tensor([4, 0]))
+    framing = Windows(lookback, 1, None) if lookback else Rows()
+    reads = framing.reads(pa.table({}))
+    examples = Examples(None, arrays, target, framing, reads, np.arange(5), np.arange(5), np.arange(0))  # type: ignore[arg-type]
+    batch = TensorExamples(examples, torch.device("cpu")).take(torch.tensor([4, 2]))
     assert isinstance(batch.inputs, dict)
     for name, values in arrays.items():
-        expected = [values[first : first + lookback] if lookback else values[first] for first in (4, 0)]
+        expected = [values[place - lookback : place] if lookback else values[place] for place in (4, 2)]
         np.testing.assert_array_equal(batch.inputs[name], np.stack(expected))
-    windows = examples.windows(np.array([4, 0]))
+    windows = examples.inputs_of(np.array([4, 2]))
     assert isinstance(windows, dict)
     assert all(np.array_equal(windows[name], batch.inputs[name]) for name in arrays)
 

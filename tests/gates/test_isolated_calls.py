@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from headframe.errors import DataError
+from headframe.examples.framing import Rows, Windows
 from headframe.gates import measure_budget
 from headframe.gates.measure_budget import WARM_UP, measure_resources
 from headframe.gates.predict import write_predictions
@@ -21,7 +22,8 @@ class Model:
     """Predicts the numbers of rows; looks back and ahead as it is told."""
 
     def __init__(self, lookback: int, horizon: int = 0) -> None:
-        self.lookback, self.horizon, self.task = lookback, horizon, self
+        self.horizon = horizon
+        self.framing = Windows(lookback, horizon, None) if lookback else Rows()
         self.asked: list[list[int]] = []
         self.whole: list[Any] = []
 
@@ -30,14 +32,16 @@ class Model:
 
     prediction_schema = pa.schema([("score", pa.float64())])
 
-    def batches(self, table: pa.Table, starts: np.ndarray | None = None) -> Iterator[pa.Table]:
-        self.whole.append((table["n"].to_pylist(), None if starts is None else starts.tolist()))
-        scores = np.array(table["n"] if starts is None else starts, dtype=np.float64)
+    def batches(self, table: pa.Table, positions: np.ndarray) -> Iterator[pa.Table]:
+        self.whole.append((table["n"].to_pylist(), positions.tolist()))
+        rows, places = self.framing.requested(table, positions)
+        read = self.framing.reads(rows)(places)
+        scores = np.array(rows["n"], dtype=np.float64)[read.reshape(len(read), -1)[:, 0]]
         yield pa.table({"score": scores[:2]})
         yield pa.table({"score": scores[2:]})
 
-    def predictions(self, table: pa.Table, starts: np.ndarray | None = None) -> pa.Table:
-        return pa.concat_tables(self.batches(table, starts))
+    def predictions(self, table: pa.Table, positions: np.ndarray) -> pa.Table:
+        return pa.concat_tables(self.batches(table, positions))
 
 
 @pytest.fixture
@@ -77,15 +81,11 @@ def test_single_rows_are_timed_after_a_warm_up_and_then_all_at_once(
     assert found["latency_p95_ms"] == pytest.approx(3.85)
     assert found["rows_per_second"] == pytest.approx(3 / 2)
     assert found["memory_mib"] > 1
-    single = model.asked if lookback else model.asked[:-1]
-    assert len(single) == WARM_UP + 4
-    assert single[0] == first
-    assert single[1] == [each + 2 for each in first]
-    assert single[3] == first, "one after the other, and again"
-    if lookback:
-        assert model.whole == [(list(range(10)), [1, 3, 6])]
-    else:
-        assert model.asked[-1] == list(range(10))
+    assert len(model.asked) == WARM_UP + 4
+    assert model.asked[0] == first
+    assert model.asked[1] == [each + 2 for each in first]
+    assert model.asked[3] == first, "one after the other, and again"
+    assert model.whole == [(list(range(10)), [4, 6, 9])]
 
 
 def written(model: Model, chosen: list[int], rows: str, horizon: int, monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -103,7 +103,7 @@ def written(model: Model, chosen: list[int], rows: str, horizon: int, monkeypatc
 def test_rows_are_predicted_in_the_order_that_is_asked_for(rows: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = Model(0)
     assert written(model, [7, 2], rows, 0, monkeypatch) == {"score": [7.0, 2.0]}
-    assert model.whole == [([7, 2], None)]
+    assert model.whole == [(list(range(10)), [7, 2])]
 
 
 def test_windows_begin_a_lookback_earlier_and_end_a_horizon_later(rows: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +117,7 @@ def test_windows_begin_a_lookback_earlier_and_end_a_horizon_later(rows: str, mon
         (Model(3, 2), 4, "it predicts 2 rows ahead, not 4"),
         (Model(0, 0), 4, "it predicts no rows ahead, not 4"),
         (Model(3, 2), 0, "it predicts 2 rows ahead, not none"),
-        (Model(4, 2), 2, "it looks back 4 rows, further than the table goes before the first test row"),
+        (Model(4, 2), 2, "rows 4 to 9 are to be predicted from 4 rows before each, but 10 rows came; those that can"),
     ],
 )
 def test_a_model_that_looks_elsewhere_is_refused(

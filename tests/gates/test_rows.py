@@ -279,7 +279,7 @@ def test_a_forecast_with_another_look_back_is_measured_on_the_same_windows(world
     longer = {"gives": "series", "encoder": {"_target_": "headframe.features.windows.Windows", "lookback": 48}}
     plan = fixtures.plan_for("etth1", features=longer)
     other = replace(moved, plan=plan, trained=train(plan, moved.data, tmp_path, "longer"))
-    assert (other.predictor.lookback, made.predictor.lookback) == (48, 24)
+    assert (other.predictor.framing.reach, made.predictor.framing.reach) == (48, 24)
     model, bundle = tmp_path / "model", tmp_path / other.trained.folder / "bundle"
     names = {"name": "other", "run_id": "0" * 32, "model_id": "m-" + "0" * 32}
     write_package(model, bundle, other.probe, **names, created=datetime.now(UTC))

@@ -23,6 +23,7 @@ from headframe.config.plan.task import TaskConfig
 from headframe.config.plan.trainer import TrainerConfig
 from headframe.digests import folder_digest
 from headframe.errors import ConfigurationError, DataError, HeadframeError
+from headframe.examples.framing import framing_of
 from headframe.miners.base import estimator_model
 from headframe.models.ensembles import Mean
 from headframe.prediction.bundle import ModelManifest, load_predictor, save_ensemble, save_model
@@ -94,6 +95,7 @@ def case(
     encoder.fit(rows, tuple(rows.column_names))
     built.fit(target)
     free = unbounded(rows)
+    framing = framing_of(chosen.features, encoder, built.horizon, None)
     manifest = ModelManifest("toy", rows.schema, READER, free, chosen, component)
     if model["_target_"].startswith("sklearn"):
         trained = estimator_model(build(chosen.model), built)
@@ -103,13 +105,13 @@ def case(
             inputs = np.stack([inputs[start : start + encoder.lookback] for start in starts])
             targets = np.stack([targets[start + encoder.lookback :][: built.horizon] for start in starts])
         trained.fit(inputs, {TARGET: targets})
-        predictor = make_predictor(rows.schema, build(READER), built, encoder, trained, contract=free)
+        predictor = make_predictor(rows.schema, build(READER), built, encoder, trained, contract=free, framing=framing)
         return Case(rows, predictor, lambda folder: save_model(folder, manifest, encoder, built, trained), manifest)
     torch.manual_seed(3)
     network: nn.Module = build(chosen.model, encoder.spec(), built.outputs)
     network.train()
     method = build(chosen.method, network, built)
-    predictor = make_predictor(rows.schema, build(READER), built, encoder, method, contract=free)
+    predictor = make_predictor(rows.schema, build(READER), built, encoder, method, contract=free, framing=framing)
     return Case(rows, predictor, lambda folder: save_model(folder, manifest, encoder, built, method), manifest)
 
 
@@ -174,7 +176,7 @@ def test_a_bundle_predicts_bitwise_as_the_model_in_memory(name: str, tmp_path: P
     np.testing.assert_array_equal(scores_of(loaded, made.rows), expected)
     assert loaded.predict(made.rows) == made.predictor.predict(made.rows)
     assert loaded.schema == made.rows.schema
-    assert (loaded.lookback, loaded.horizon) == (made.predictor.lookback, made.predictor.horizon)
+    assert (loaded.framing.reach, loaded.horizon) == (made.predictor.framing.reach, made.predictor.horizon)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -251,7 +253,7 @@ def ensemble(tmp_path: Path, combiner: str = "Weighted") -> tuple[Case, dict[str
 def test_an_ensemble_aligns_members_that_look_back_differently(combiner: str, tmp_path: Path) -> None:
     made, _, folder = ensemble(tmp_path, combiner)
     loaded = load_predictor(folder)
-    assert loaded.lookback == 12
+    assert loaded.framing.reach == 12
     np.testing.assert_array_equal(scores_of(loaded, made.rows), scores_of(made.predictor, made.rows))
     assert loaded.predict(made.rows)["step"].to_pylist() == [1, 2, 3]
     shutil.rmtree(tmp_path / "short")  # the bundle stands alone
@@ -262,7 +264,7 @@ def test_windows_can_be_chosen_and_the_last_one_is_predicted() -> None:
     made = CASES["forecast"]()
     every = scores_of(made.predictor, made.rows)
     assert every.shape == (60 - 8 + 1, 3, 2)
-    chosen = scores_of(made.predictor, made.rows, np.array([5, 0, 52]))
+    chosen = scores_of(made.predictor, made.rows, np.array([13, 8, 60]))
     np.testing.assert_allclose(chosen, every[[5, 0, 52]], rtol=1e-6)
     forecast = made.predictor.predict(made.rows)
     np.testing.assert_allclose(forecast["load"].to_numpy(), every[-1, :, 0], rtol=1e-6)
@@ -271,8 +273,8 @@ def test_windows_can_be_chosen_and_the_last_one_is_predicted() -> None:
     for wanted in (made.predictor.predict, made.predictor.predictions):
         with pytest.raises(DataError, match="0 rows came, but a forecast needs the last 8"):
             wanted(made.rows.slice(0, 0))
-    with pytest.raises(DataError, match="start at 0 to 52 here, not at 53 to 53"):
-        scores_of(made.predictor, made.rows, np.array([53]))
+    with pytest.raises(DataError, match="60 rows came; those that can be predicted are 9 to 61"):
+        scores_of(made.predictor, made.rows, np.array([61]))
 
 
 def test_members_of_rows_by_themselves_are_combined_row_by_row() -> None:

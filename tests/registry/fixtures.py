@@ -42,6 +42,7 @@ from headframe.evaluation.evaluation import measure
 from headframe.evaluation.metrics import EvaluationMetrics
 from headframe.evaluation.slices import append_contents
 from headframe.examples.encode import encode
+from headframe.examples.framing import framing_of
 from headframe.examples.prepare import prepare
 from headframe.miners.base import estimator_model
 from headframe.places import Places
@@ -216,7 +217,8 @@ def train(plan: Plan, data: Ingested, root: Path, name: str = "trained", steps: 
         examples = encode(prepared, plan.learner)
         encoder, copies = examples.encoder, tuple(examples.copies.tolist())
         training = prepared.rows.take(pa.array(np.unique(examples.train)))
-    schema, series = prepared.schema, prepared.series
+    series = prepared.series
+    schema = prepared.schema(framing_of(plan.features, encoder, task.horizon, series))
     manifest = ModelManifest(
         plan.dataset.name,
         schema,
@@ -265,14 +267,15 @@ def train(plan: Plan, data: Ingested, root: Path, name: str = "trained", steps: 
 
 
 def _write_predictions(folder: Path, plan: Plan, predictor: Predictor, rows: pa.Table, parts: np.ndarray) -> None:
-    lookback, horizon = predictor.lookback, predictor.horizon
+    horizon = predictor.horizon
+    lookback = predictor.framing.reach if horizon else 0
     measured = [np.flatnonzero(parts == part) for part in ("test", "validation")]
     if lookback:
         measured = [where[:50] for where in measured]  # first target rows
     where, splits = np.concatenate(measured), np.repeat(["test", "validation"], [len(each) for each in measured])
     if lookback:
         probe = rows.slice(int(where[0]) - lookback, lookback)
-        scores = scores_of(predictor, rows, where - lookback)
+        scores = scores_of(predictor, rows, where)
         encoded = predictor.task.encode(rows.select(list(plan.dataset.inputs)))
         target = encoded[where[:, None] + np.arange(horizon)]
     else:

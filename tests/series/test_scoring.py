@@ -40,7 +40,7 @@ def as_csv(rows: pa.Table) -> str:
 
 def test_the_schema_of_a_model_of_windows_has_the_column_of_time(made: Made) -> None:
     assert made.predictor.schema.field("date").type == pa.timestamp("us")
-    assert made.predictor.series.every == "h"
+    assert made.predictor.framing.series.every == "h"
 
 
 @pytest.mark.parametrize("order", ["newest first", "shuffled"])

@@ -9,15 +9,17 @@ from made_series import ADJACENT, FORWARD_FILL, INTERPOLATE, collected, dataset_
 
 from headframe.config.plan.data import SplitConfig
 from headframe.errors import ConfigurationError, DataError
+from headframe.examples.framing import Windows
 from headframe.examples.prepare import PreparedData, prepare
 
 LOOKBACK, HORIZON = 6, 3
+FRAMING = Windows(LOOKBACK, HORIZON, None)
 
 
 def windows(prepared: PreparedData, times: pd.DatetimeIndex) -> list[pd.DatetimeIndex]:
     """The moments of all windows of all splits: what they look back on, then what they predict."""
-    found = np.concatenate([prepared.indices(split, LOOKBACK) for split in ("train", "validation", "test")])
-    return [times[first : first + LOOKBACK + HORIZON] for first in found]
+    found = np.concatenate([prepared.positions(split, FRAMING) for split in ("train", "validation", "test")])
+    return [times[place - LOOKBACK : place + HORIZON] for place in found]
 
 
 @pytest.mark.parametrize("dropped", [range(30, 42), [30], [5, 6, 90], range(75, 85), [59, 60, 61]])
@@ -56,11 +58,11 @@ def test_a_gap_is_filled_where_the_plan_says_how_and_only_where_it_is_looked_bac
     assert measured[~laid.filled].all()
     assert filled[laid.filled].equals(whole[30:33])
     for split in ("train", "validation", "test"):
-        for first in prepared.indices(split, LOOKBACK):
-            window = filled[first : first + LOOKBACK + HORIZON]
+        for place in prepared.positions(split, FRAMING):
+            window = filled[place - LOOKBACK : place + HORIZON]
             assert (window[1:] - window[:-1] == pd.Timedelta("1h")).all()
-            assert not laid.filled[first + LOOKBACK - 1 : first + LOOKBACK + HORIZON].any()
-    used = {row for first in prepared.indices("train", LOOKBACK) for row in range(first, first + LOOKBACK)}
+            assert not laid.filled[place - 1 : place + HORIZON].any()
+    used = {row for place in prepared.positions("train", FRAMING) for row in range(place - LOOKBACK, place)}
     assert used.issuperset(np.flatnonzero(laid.filled))
     assert not laid.filled[prepared.splits == "train"].any()
 
@@ -69,7 +71,7 @@ def test_rows_count_and_not_time_where_the_plan_says_so(tmp_path: Path) -> None:
     days = pd.date_range("2024-01-01", periods=140, freq="B").delete([0, 64, 105])  # holidays
     dataset = dataset_of(gaps={"_target_": ADJACENT})
     prepared = prepare(dataset.training_data, forecasting(HORIZON), collected(tmp_path, days, range(137), dataset))
-    assert len(prepared.indices("train", LOOKBACK)) == 60 - LOOKBACK - HORIZON + 1
+    assert len(prepared.positions("train", FRAMING)) == 60 - LOOKBACK - HORIZON + 1
 
 
 def test_readings_by_event_are_refused_unless_rows_count(tmp_path: Path) -> None:
@@ -79,7 +81,7 @@ def test_readings_by_event_are_refused_unless_rows_count(tmp_path: Path) -> None
     with pytest.raises(DataError, match=r"not equally far apart in 't'.*dataset.gaps._target_=.*Adjacent"):
         prepare(dataset.training_data, forecasting(HORIZON), table)
     counted = dataset_of(gaps={"_target_": ADJACENT})
-    assert prepare(counted.training_data, forecasting(HORIZON), table).indices("test", LOOKBACK).size
+    assert prepare(counted.training_data, forecasting(HORIZON), table).positions("test", FRAMING).size
 
 
 def test_windows_need_a_column_of_time(tmp_path: Path) -> None:

@@ -102,6 +102,7 @@ def test_windows_belong_to_the_part_that_holds_what_they_predict(training_projec
 
     import pyarrow as pa
 
+    from headframe.examples.framing import Windows
     from headframe.examples.prepare import PreparedData
 
     parts = np.array(["train"] * 10 + ["validation"] * 4 + ["test"] * 5)
@@ -111,28 +112,34 @@ def test_windows_belong_to_the_part_that_holds_what_they_predict(training_projec
         target_columns=lambda *_: ["x"],
         targets=lambda target: {"x": target.column("x").to_numpy().reshape(-1, 1)},
     )
+    framing = Windows(3, 2, None)
     dataset = SimpleNamespace(target=None, inputs=("x",), target_columns=("x",))
     given = PreparedData(dataset, rows, parts, task, None)
-    assert given.indices("train", 3).tolist() == [0, 1, 2, 3, 4, 5]
-    assert given.indices("validation", 3).tolist() == [7, 8, 9]
-    assert given.indices("test", 3).tolist() == [11, 12, 13, 14]
-    assert given.row_ids(np.array([7]), 3).to_pylist() == ["r10"]
-    assert given.targets(np.array([7, 11]), 3)["x"][..., 0].tolist() == [[10.0, 11.0], [14.0, 15.0]]
-    assert given.probe(3).column("x").to_pylist() == [11.0, 12.0, 13.0]
+    assert given.positions("train", framing).tolist() == [3, 4, 5, 6, 7, 8]
+    assert given.positions("validation", framing).tolist() == [10, 11, 12]
+    assert given.positions("test", framing).tolist() == [14, 15, 16, 17]
+    assert given.row_ids(np.array([10])).to_pylist() == ["r10"]
+    assert given.targets(np.array([10, 14]), framing)["x"][..., 0].tolist() == [[10.0, 11.0], [14.0, 15.0]]
+    assert given.probe(framing).column("x").to_pylist() == [11.0, 12.0, 13.0]
 
 
 def test_batches_of_windows_are_the_windows(training_project):
+    import pyarrow as pa
+
     from headframe.examples.batches import TensorExamples
     from headframe.examples.encode import Examples
+    from headframe.examples.framing import Windows
 
     rows = np.random.default_rng(0).standard_normal((20, 3)).astype(np.float32)
-    examples = Examples(None, rows, {"target": rows * 2}, 4, 2, np.arange(15), np.arange(15), np.arange(0))
-    inputs, targets = TensorExamples(examples, torch.device("cpu")).take(torch.tensor([14, 0, 7]))
+    framing = Windows(4, 2, None)
+    reads, target = framing.reads(pa.table({})), {"target": rows * 2}
+    examples = Examples(None, rows, target, framing, reads, np.arange(15), np.arange(15), np.arange(0))
+    inputs, targets = TensorExamples(examples, torch.device("cpu")).take(torch.tensor([18, 4, 11]))
     for place, first in enumerate([14, 0, 7]):
         assert np.array_equal(inputs[place], rows[first : first + 4])
         assert np.array_equal(targets["target"][place], 2 * rows[first + 4 : first + 6])
-    assert np.array_equal(examples.windows(np.array([14, 0, 7])), inputs)
-    assert np.array_equal(examples.targets(np.array([14, 0, 7]))["target"], targets["target"])
+    assert np.array_equal(examples.inputs_of(np.array([18, 4, 11])), inputs)
+    assert np.array_equal(examples.targets(np.array([18, 4, 11]))["target"], targets["target"])
 
 
 def test_an_epoch_deals_every_example_once_into_batches_of_nearly_one_size():

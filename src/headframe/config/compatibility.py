@@ -176,6 +176,11 @@ class _Fit:
                     reader, hint = encoder.class_name, nearest(str(value), columns)
                     msg = f"{place}.{key} names {value!r}, which is no column that {reader} reads; {hint}"
                     raise ConfigurationError(msg)
+        known = [*self.dataset.inputs, *filter(None, [self.dataset.time]), *self.dataset.group]
+        for key, value in self.references(features.framing, "columns") if features.framing else ():
+            if value not in known:
+                msg = f"features.framing.{key} names {value!r}, which is neither an input nor time or group of dataset"
+                raise ConfigurationError(f"{msg} {self.dataset.name}; {nearest(str(value), known)}")
         self._check_scheduler(path, learner.scheduler)
         fault = self._model_fault(path, model, features)
         if fault:

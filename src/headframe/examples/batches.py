@@ -1,7 +1,6 @@
 """Tensors batched by index: no row is ever touched by Python."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -27,7 +26,7 @@ class Batch(NamedTuple):
 
 
 class TensorExamples:
-    """Examples as tensors, on the device where they fit; windows are gathered and never laid out as a whole."""
+    """Examples as tensors, on the device where they fit; those of several rows are never laid out as a whole."""
 
     def __init__(self, examples: Examples, device: torch.device) -> None:
         inputs = as_tensors(examples.inputs)
@@ -36,28 +35,36 @@ class TensorExamples:
         fits = device.type == "cuda" and sum(each.nbytes for each in arrays) < RESIDENT * _free_memory(device)
         self.device = device
         self.storage_device = device if fits else torch.device("cpu")
+        self.framing, self.reads = examples.framing, examples.reads
 
         def stored(values: Tensor) -> Tensor:
             return values.to(self.storage_device)
 
-        inputs, targets = each_tensor(stored, inputs), {name: stored(each) for name, each in targets.items()}
-        if examples.lookback:
-            inputs = each_tensor(partial(_sliding, first=0, length=examples.lookback), inputs)
-            behind = partial(_sliding, first=examples.lookback, length=examples.horizon)
-            targets = {name: behind(each) for name, each in targets.items()}
-        self.inputs, self.targets = inputs, targets
+        self.inputs, self.targets = each_tensor(stored, inputs), {name: stored(each) for name, each in targets.items()}
 
-    def take(self, indices: Tensor) -> Batch:
-        """Gather the examples with these indices, int64 (batch,), on the device."""
-        indices = indices.to(self.storage_device)
+    def take(self, positions: Tensor) -> Batch:
+        """Gather the examples at these positions, int64 (batch,), on the device."""
+        if self.framing.alone:
+            read = behind = positions.to(self.storage_device)
+        else:
+            numbers = positions.cpu().numpy()
+            read, behind = (
+                torch.from_numpy(index).to(self.storage_device)
+                for index in (self.reads(numbers), self.framing.targets(numbers))
+            )
+        padded = not self.framing.alone and bool((read < 0).any())
 
-        def chosen(values: Tensor) -> Tensor:
+        def chosen(values: Tensor, index: Tensor, *, padded: bool = False) -> Tensor:
+            found = values[index]
+            if padded:
+                found[index < 0] = 0
             if self.storage_device == self.device:
-                return values[indices]
+                return found
             # Only from pinned memory does the copy overlap with the computation.
-            return values[indices].pin_memory().to(self.device, non_blocking=True)
+            return found.pin_memory().to(self.device, non_blocking=True)
 
-        return Batch(each_tensor(chosen, self.inputs), {name: chosen(each) for name, each in self.targets.items()})
+        inputs = each_tensor(lambda values: chosen(values, read, padded=padded), self.inputs)
+        return Batch(inputs, {name: chosen(each, behind) for name, each in self.targets.items()})
 
 
 def as_tensors(encoded: Any) -> Inputs:
@@ -78,12 +85,6 @@ def _free_memory(device: torch.device) -> int:
     return int(torch.cuda.mem_get_info(device)[0])
 
 
-def _sliding(rows: Tensor, first: int, length: int) -> Tensor:
-    """View rows (rows, channels) as (windows, length, channels) without copying; window 0 begins at row `first`."""
-    rows = rows[first:].contiguous()
-    return rows.unfold(0, length, 1).transpose(1, 2)
-
-
 class Batches:
     """Which examples make the batch of a step: a function of the seed and the step alone.
 
@@ -91,30 +92,30 @@ class Batches:
     so no epoch ends in a batch of a single example, on which batch normalisation is undefined.
 
     Args:
-        indices: of the training examples, int64.
+        positions: of the training examples, int64.
         batch_size: largest number of examples in a batch.
         seed: of the order.
         device: of what `at` returns.
     """
 
-    def __init__(self, indices: Tensor, *, batch_size: int, seed: int, device: torch.device) -> None:
-        self.indices = indices.to(device)
+    def __init__(self, positions: Tensor, *, batch_size: int, seed: int, device: torch.device) -> None:
+        self.positions = positions.to(device)
         self.seed = seed
         self.device = device
-        self.steps_per_epoch = -(-len(indices) // batch_size)
+        self.steps_per_epoch = -(-len(positions) // batch_size)
         self._epoch = -1
         self._batches: tuple[Tensor, ...] = ()
 
     def at(self, step: int) -> Tensor:
-        """Return the indices of the examples at a step, int64 (batch,)."""
+        """Return the positions of the examples at a step, int64 (batch,)."""
         epoch, position = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
-            shuffled = torch.from_numpy(order(self.seed, epoch, len(self.indices))).to(self.device)
-            self._batches = self.indices[shuffled].tensor_split(self.steps_per_epoch)
+            shuffled = torch.from_numpy(order(self.seed, epoch, len(self.positions))).to(self.device)
+            self._batches = self.positions[shuffled].tensor_split(self.steps_per_epoch)
             self._epoch = epoch
         return self._batches[position]
 
     def sizes(self) -> Tensor:
         """Return the number of examples of each step of an epoch, float64 (steps,)."""
-        batches = torch.arange(len(self.indices)).tensor_split(self.steps_per_epoch)
+        batches = torch.arange(len(self.positions)).tensor_split(self.steps_per_epoch)
         return torch.tensor([len(batch) for batch in batches], dtype=torch.float64)

@@ -6,7 +6,11 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from headframe.features.base import Encoded
+from headframe.examples.framing import Reads, gather
+from headframe.features.base import Encoded, count_rows
+
+BLOCK = 65_536
+"""Examples that are laid out at once."""
 
 
 def row_hashes(encoded: Encoded) -> np.ndarray:
@@ -26,6 +30,14 @@ def row_hashes(encoded: Encoded) -> np.ndarray:
         cells = (((row + 0).tobytes(), b"") for row in values)  # minus zero is zero
     hashes = (int.from_bytes(hashlib.blake2b(a + b, digest_size=8).digest(), "little") for a, b in cells)
     return np.fromiter(hashes, dtype=np.uint64)
+
+
+def example_hashes(encoded: Encoded, reads: Reads) -> np.ndarray:
+    """Hash the inputs of the example that each row names, as `row_hashes` does; uint64 (rows,)."""
+    rows = count_rows(encoded)
+    starts = range(0, rows, BLOCK)
+    blocks = (reads(np.arange(start, min(start + BLOCK, rows))) for start in starts)
+    return np.concatenate([row_hashes(gather(encoded, index)) for index in blocks])
 
 
 def copies_among(hashes: np.ndarray, rows: np.ndarray, of: np.ndarray) -> np.ndarray:

@@ -9,13 +9,15 @@ from scipy import sparse
 
 from headframe.config.build import build
 from headframe.config.plan.learner import LearnerConfig
-from headframe.errors import ConfigurationError, DataError
-from headframe.examples.copies import copies_among, row_hashes
-from headframe.examples.prepare import SPLITS, PreparedData, gather, gather_each
+from headframe.errors import DataError
+from headframe.examples.copies import copies_among, example_hashes
+from headframe.examples.framing import Framing, Reads, framing_of, gather, gather_each
+from headframe.examples.prepare import SPLITS, PreparedData
 from headframe.examples.seeds import with_replacement
 from headframe.examples.storage import Storage
 from headframe.features.base import Encoded, Encoder
 from headframe.features.fusion import encoder_of
+from headframe.features.spec import InputSpec
 
 MOST_COPIES = 0.5
 """Share of the training rows that may be copies of others; beyond it, equal rows are rather no copies at all."""
@@ -29,11 +31,11 @@ class Examples:
         encoder: fitted on training rows.
         inputs: encoded rows (rows, ...), or CSR.
         target: arrays (rows, ...) by name, aligned with `inputs`; see `Task.targets`.
-        lookback: rows in one window, 0 where a row is an example.
-        horizon: rows that a window predicts.
-        train: indices of the training examples; with repetitions where they were drawn with replacement.
-        validation: indices of the validation examples, ascending.
-        copies: indices of training and validation rows that are left out, as for the encoder they are copies of rows
+        framing: which rows an example is read from.
+        reads: of these rows; see `Framing`.
+        train: positions of the training examples; with repetitions where they were drawn with replacement.
+        validation: positions of the validation examples, ascending.
+        copies: positions of training and validation rows that are left out, as for the encoder they are copies of rows
             that the model is measured on; ascending.
         storage: where the arrays lie.
     """
@@ -41,14 +43,19 @@ class Examples:
     encoder: Encoder
     inputs: Encoded
     target: dict[str, np.ndarray]
-    lookback: int
-    horizon: int
+    framing: Framing
+    reads: Reads
     train: np.ndarray
     validation: np.ndarray
     copies: np.ndarray
     storage: Storage = field(default_factory=Storage)
 
-    def windows(self, indices: np.ndarray) -> Encoded:
+    @property
+    def spec(self) -> InputSpec:
+        """The layout of one example's inputs."""
+        return self.framing.spec(self.encoder.spec())
+
+    def inputs_of(self, positions: np.ndarray) -> Encoded:
         """Return the inputs of examples laid out as a whole: (examples, ...).
 
         Raises:
@@ -56,17 +63,16 @@ class Examples:
         """
         arrays: list[Any] = [*self.inputs.values()] if isinstance(self.inputs, dict) else [self.inputs]
         each = sum(values[0].nbytes for values in arrays if not sparse.issparse(values))
-        what = f"{len(indices):,} examples, which an estimator needs all at once,"
         self.storage.require(
-            each * len(indices) * max(1, self.lookback),
-            what,
+            each * len(positions) * self.framing.reach,
+            f"{len(positions):,} examples, which an estimator needs all at once,",
             "choose a network, which reads them in batches, or baseline=none where it is the baseline",
         )
-        return gather(self.inputs, indices, 0, self.lookback)
+        return gather(self.inputs, self.reads(positions))
 
-    def targets(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+    def targets(self, positions: np.ndarray) -> dict[str, np.ndarray]:
         """Return the targets of examples: each (examples, ...)."""
-        return gather_each(self.target, indices, self.lookback, self.horizon)
+        return gather_each(self.target, self.framing.targets(positions))
 
 
 def encode(prepared: PreparedData, learner: LearnerConfig) -> Examples:
@@ -78,52 +84,51 @@ def encode(prepared: PreparedData, learner: LearnerConfig) -> Examples:
             copies of validation or test rows.
     """
     encoder = encoder_of(learner.features)
-    lookback, horizon = encoder.lookback, prepared.task.horizon
-    if bool(lookback) != bool(horizon):
-        raise ConfigurationError(
-            f"features that see {lookback or 'no'} rows back do not fit a task that predicts {horizon or 'no'} rows "
-            "ahead; take windows with forecasting, and other features with other tasks"
-        )
-    indices = {split: prepared.indices(split, lookback) for split in SPLITS}
-    for split, found in indices.items():
+    horizon = prepared.task.horizon
+    framing = framing_of(learner.features, encoder, horizon, prepared.series)
+    positions = {split: prepared.positions(split, framing) for split in SPLITS}
+    for split, found in positions.items():
         if not len(found):
             size = int((prepared.splits == split).sum())
             raise DataError(
-                f"the {split} split has {size} rows, too few for a window of {lookback} rows that predicts {horizon} "
-                "without a gap; choose a shorter one, larger splits, or with dataset.gaps how gaps are filled"
+                f"the {split} split has {size} rows, too few for a window of {framing.reach} rows that predicts "
+                f"{horizon} without a gap; choose a shorter one, larger splits, or with dataset.gaps how gaps are "
+                "filled"
             )
     encoder.fit(prepared.training_rows(), prepared.dataset.inputs)
     inputs: Encoded = prepared.storage.encoded(encoder.encode, prepared.rows, encoder.padding)
-    kept = indices
+    reads = framing.reads(prepared.rows)
+    kept = positions
     if not (horizon or prepared.dataset.repeats) and build(prepared.dataset.split).disjoint:
-        kept = _without_copies(row_hashes(inputs), indices, prepared.dataset.name, type(encoder).__name__)
+        hashes = example_hashes(inputs, reads)
+        kept = _without_copies(hashes, positions, prepared.dataset.name, type(encoder).__name__)
     train = kept["train"]
-    copies = [np.setdiff1d(indices[split], kept[split]) for split in ("train", "validation")]
+    copies = [np.setdiff1d(positions[split], kept[split]) for split in ("train", "validation")]
     if learner.bootstrap:
         train = train[with_replacement(learner.seed, len(train))]
     left_out = np.sort(np.concatenate(copies))
     return Examples(
-        encoder, inputs, prepared.target, lookback, horizon, train, kept["validation"], left_out, prepared.storage
+        encoder, inputs, prepared.target, framing, reads, train, kept["validation"], left_out, prepared.storage
     )
 
 
 def _without_copies(
-    hashes: np.ndarray, indices: Mapping[str, np.ndarray], dataset: str, encoder: str
+    hashes: np.ndarray, positions: Mapping[str, np.ndarray], dataset: str, encoder: str
 ) -> dict[str, np.ndarray]:
-    """Return the indices of each split without copies, for the encoder, of rows that the model is measured on.
+    """Return the positions of each split without copies, for the encoder, of rows that the model is measured on.
 
     Test rows stay whole, whatever the features are, so that models are compared on the same rows; validation rows that
     equal a test row and training rows that equal either are left out. The encoder stays as the whole training split
     made it: a column without a value in the rows that remain would be one that it cannot encode.
     """
-    measured = np.concatenate([indices["validation"], indices["test"]])
+    measured = np.concatenate([positions["validation"], positions["test"]])
     copies = {
-        "train": copies_among(hashes, indices["train"], measured),
-        "validation": copies_among(hashes, indices["validation"], indices["test"]),
+        "train": copies_among(hashes, positions["train"], measured),
+        "validation": copies_among(hashes, positions["validation"], positions["test"]),
     }
-    kept = dict(indices) | {split: np.setdiff1d(indices[split], found) for split, found in copies.items()}
-    if len(copies["train"]) > MOST_COPIES * len(indices["train"]) or not len(kept["validation"]):
-        counts = " and ".join(f"{len(found):,} of {len(indices[split]):,} {split}" for split, found in copies.items())
+    kept = dict(positions) | {split: np.setdiff1d(positions[split], found) for split, found in copies.items()}
+    if len(copies["train"]) > MOST_COPIES * len(positions["train"]) or not len(kept["validation"]):
+        counts = " and ".join(f"{len(found):,} of {len(positions[split]):,} {split}" for split, found in copies.items())
         raise DataError(
             f"for {encoder}, which tells only {len(np.unique(hashes)):,} of {len(hashes):,} rows apart, {counts} rows "
             f"are copies of rows that decide or test; give it more inputs, or put `repeats: true` into "

@@ -1,10 +1,9 @@
-"""What a learner is trained and measured on: the rows of a table, and the indices of the examples of each split."""
+"""What a learner is trained and measured on: the rows of a table, and the positions of the examples of each split."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +15,7 @@ from headframe.config.plan.task import TaskConfig
 from headframe.datasets.splits import assign, require_rows
 from headframe.datasets.table import Table
 from headframe.errors import ConfigurationError, DataError, some
+from headframe.examples.framing import Framing, gather_each
 from headframe.examples.storage import Storage
 from headframe.series.series import LaidOutRows, Series
 from headframe.tasks.base import Task
@@ -31,9 +31,8 @@ PROBE_ROWS = 32
 class PreparedData:
     """A table's rows for one run of the program, whatever is trained on them.
 
-    An example is a row, and its index is the row's; with a `lookback` above 0, it is the window that begins at that
-    row. A window belongs to the split that holds all rows it predicts; what it looks back on may lie in an earlier one.
-    No window spans a gap, and only rows that it looks back on may have been filled, not the last of them.
+    Which rows make an example is up to a learner's framing; see `Framing` for its position. It belongs to the split
+    that holds all rows it predicts; what its inputs are read from may lie in another one.
 
     Attributes:
         dataset: the data set.
@@ -68,56 +67,44 @@ class PreparedData:
         )
         return found
 
-    @property
-    def schema(self) -> pa.Schema:
-        """Names and types of the raw columns that a model may need: the inputs, and for windows the column of time."""
-        names = dict.fromkeys((*self.dataset.inputs, *([self.series.time] if self.series else [])))
-        return pa.schema([self.rows.schema.field(name) for name in names])
+    def schema(self, framing: Framing) -> pa.Schema:
+        """Return names and types of the raw columns that a model may need: the inputs, and what its framing reads."""
+        return pa.schema(
+            [self.rows.schema.field(name) for name in dict.fromkeys((*self.dataset.inputs, *framing.columns))]
+        )
 
     def training_rows(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Return the raw rows that transforms may be fitted to, with some columns or all."""
         rows = self.rows if columns is None else self.rows.select(columns)
         return self.storage.rows(rows.schema, _filtered(rows.to_batches(), self.splits == "train"))
 
-    def indices(self, split: str, lookback: int) -> np.ndarray:
-        """Return the indices of the examples of one split, int64, ascending."""
-        in_split = self.splits == split
-        if not lookback:
-            return np.flatnonzero(in_split)
-        horizon = self.task.horizon
-        windows = max(0, len(in_split) - lookback - horizon + 1)
-        before = np.concatenate([[0], np.cumsum(in_split)])
-        first = np.arange(windows) + lookback
-        usable = before[first + horizon] - before[first] == horizon
-        if self.laid_out is not None:
-            runs, filled = self.laid_out.runs, self.laid_out.filled
-            # The last row before a forecast is always known when it is asked for, so it must have been in training.
-            usable &= (runs[first - lookback] == runs[first + horizon - 1]) & ~filled[first - 1]
-        return np.flatnonzero(usable)
+    def positions(self, split: str, framing: Framing) -> np.ndarray:
+        """Return the positions of the examples of one split, int64, ascending."""
+        return framing.examples(self.rows, self.splits == split, self.laid_out)
 
-    def targets(self, indices: np.ndarray, lookback: int) -> dict[str, np.ndarray]:
-        """Return the targets of examples: each (examples, ...), for windows (examples, horizon, ...)."""
-        return gather_each(self.target, indices, lookback, self.task.horizon if lookback else 0)
+    def targets(self, positions: np.ndarray, framing: Framing) -> dict[str, np.ndarray]:
+        """Return the targets of examples: each (examples, ...), of windows (examples, horizon, ...)."""
+        return gather_each(self.target, framing.targets(positions))
 
-    def measured(self, lookback: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return indices and splits of the validation and test examples, in table order."""
-        indices = [self.indices(split, lookback) for split in MEASURED]
-        splits = np.repeat(np.array(MEASURED), [len(found) for found in indices])
-        joined = np.concatenate(indices)
+    def measured(self, framing: Framing) -> tuple[np.ndarray, np.ndarray]:
+        """Return positions and splits of the validation and test examples, in table order."""
+        positions = [self.positions(split, framing) for split in MEASURED]
+        splits = np.repeat(np.array(MEASURED), [len(found) for found in positions])
+        joined = np.concatenate(positions)
         ascending = np.argsort(joined, kind="stable")
         return joined[ascending], splits[ascending]
 
-    def row_ids(self, indices: np.ndarray, lookback: int) -> pa.Array:
-        """Return each example's `row_id`: its row's, or that of the first row that its window predicts."""
-        return self.rows.column(ROW_ID).combine_chunks().take(pa.array(indices + lookback))
+    def row_ids(self, positions: np.ndarray) -> pa.Array:
+        """Return each example's `row_id`."""
+        return self.rows.column(ROW_ID).combine_chunks().take(pa.array(positions))
 
-    def probe(self, lookback: int) -> pa.Table:
-        """Return the raw rows of the first test examples."""
-        indices = self.indices("test", lookback)
-        inputs = self.rows.select(self.schema.names)
-        if lookback:
-            return inputs.slice(int(indices[0]), lookback)
-        return inputs.take(pa.array(indices[:PROBE_ROWS]))
+    def probe(self, framing: Framing) -> pa.Table:
+        """Return raw rows by which the first test example can be predicted, or several where a row is an example."""
+        positions = self.positions("test", framing)
+        rows = self.rows.select(self.schema(framing).names)
+        if framing.alone:
+            return rows.take(pa.array(positions[:PROBE_ROWS]))
+        return framing.context(rows, int(positions[0]))
 
 
 def _filtered(batches: Iterable[pa.RecordBatch], mask: np.ndarray) -> Iterator[pa.RecordBatch]:
@@ -128,24 +115,6 @@ def _filtered(batches: Iterable[pa.RecordBatch], mask: np.ndarray) -> Iterator[p
         if chosen.num_rows:
             yield chosen
         start += batch.num_rows
-
-
-def gather(values: Any, indices: np.ndarray, offset: int, length: int) -> Any:
-    """Return examples of an array or CSR matrix (rows, ...), or of each of some named arrays.
-
-    They are the rows with these indices, int64 (examples,); where `length` is not 0, windows of so many rows, which
-    begin `offset` rows after their index.
-    """
-    if isinstance(values, dict):
-        return gather_each(values, indices, offset, length)
-    return values[indices[:, np.newaxis] + offset + np.arange(length)] if length else values[indices]
-
-
-def gather_each(
-    arrays: Mapping[str, np.ndarray], indices: np.ndarray, offset: int, length: int
-) -> dict[str, np.ndarray]:
-    """Return examples of each of some named arrays; see `gather`."""
-    return {name: gather(values, indices, offset, length) for name, values in arrays.items()}
 
 
 def build_task(component: TaskConfig) -> Task:
@@ -180,7 +149,7 @@ def prepare(
             in order or have no frequency.
     """
     time = (dataset.time,) if dataset.time else ()
-    columns = dict.fromkeys((ROW_ID, *dataset.inputs, *dataset.target_columns, *time))
+    columns = dict.fromkeys((ROW_ID, *dataset.inputs, *dataset.target_columns, *time, *dataset.group))
     missing = [name for name in columns if name not in table.schema.names]
     if missing:
         raise DataError(f"table {dataset.name} has no column {missing[0]!r}; it has: {some(table.schema.names)}")

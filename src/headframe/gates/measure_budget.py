@@ -12,7 +12,7 @@ def measure_resources(model: str, rows: str, positions: list[int], requests: int
     Args:
         model: the folder that holds `MLmodel`.
         rows: a Parquet file.
-        positions: of the rows to predict.
+        positions: of the examples to predict, as `Framing` has them.
         requests: of a single row.
         threads: that predictions are computed with.
 
@@ -29,9 +29,7 @@ def measure_resources(model: str, rows: str, positions: list[int], requests: int
     limit_threads(threads)
     predictor = load_package(Path(model))
     table = pq.read_table(rows)
-    starts = np.array(positions, dtype=np.int64) - predictor.lookback
-    length = predictor.lookback or 1
-    inputs = [table.slice(int(start), length).combine_chunks() for start in starts]
+    inputs = [predictor.framing.context(table, position).combine_chunks() for position in positions]
     taken = []
     for number in range(WARM_UP + requests):
         request = inputs[number % len(inputs)]
@@ -39,15 +37,12 @@ def measure_resources(model: str, rows: str, positions: list[int], requests: int
         predictor.predict(request)
         taken.append(1000 * (time.perf_counter() - begun))
     begun = time.perf_counter()
-    if predictor.lookback:
-        predictor.predictions(table, starts)
-    else:
-        predictor.predict(table)
+    predictor.predictions(table, np.array(positions, dtype=np.int64))
     seconds = time.perf_counter() - begun
     median, late = np.percentile(taken[WARM_UP:], [50, 95]).tolist()
     return {
         "latency_p50_ms": median,
         "latency_p95_ms": late,
-        "rows_per_second": len(starts) / seconds,
+        "rows_per_second": len(positions) / seconds,
         "memory_mib": ResourceUsage().read().peak_memory_mib,
     }

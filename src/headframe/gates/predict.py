@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headframe.errors import DataError
@@ -15,7 +14,7 @@ def write_predictions(*, model: str, rows: str, positions: str, predictions: str
     Args:
         model: the folder that holds `MLmodel`.
         rows: Parquet file of inputs.
-        positions: NumPy file: positions in `rows` of what is predicted, of a window that of its first row.
+        positions: NumPy file: positions in `rows` of the examples, as `Framing` has them.
         predictions: the Parquet file to write.
         horizon: how many rows ahead must be predicted; 0 where one row is one example.
         threads: how many the version was trained with, since their number changes the last bits.
@@ -30,11 +29,6 @@ def write_predictions(*, model: str, rows: str, positions: str, predictions: str
     table, chosen = pq.read_table(rows), np.load(positions, allow_pickle=False)
     if predictor.horizon != horizon:
         raise DataError(f"it predicts {predictor.horizon or 'no'} rows ahead, not {horizon or 'none'}")
-    starts = chosen - predictor.lookback
-    if starts.min(initial=0) < 0:
-        msg = f"it looks back {predictor.lookback} rows, further than the table goes before the first test row"
-        raise DataError(msg)
-    asked = (table, starts) if predictor.lookback else (table.take(pa.array(chosen)), None)
     with limited_threads(threads), pq.ParquetWriter(predictions, predictor.prediction_schema) as writer:
-        for part in predictor.batches(*asked):
+        for part in predictor.batches(table, chosen):
             writer.write_table(part)

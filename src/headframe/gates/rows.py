@@ -18,7 +18,8 @@ from headframe.datasets.table import Table
 from headframe.errors import ConfigurationError, DataError, Refused, some
 from headframe.evaluation.intervals import Resampling, block_length
 from headframe.evaluation.slices import append_contents, row_positions
-from headframe.examples.prepare import PreparedData, gather_each
+from headframe.examples.framing import gather_each
+from headframe.examples.prepare import PreparedData
 from headframe.exhaustion import bounded_memory
 from headframe.gates.copies import learned_copies
 from headframe.gates.predict import write_predictions
@@ -129,7 +130,8 @@ class VersionRows:
                 raise Refused(
                     f"the predictions of {self._version.uri} begin a window at row {first}, which ends behind the table"
                 )
-        return task.truth(gather_each(targets, positions, 0, task.horizon))
+            positions = positions[:, np.newaxis] + np.arange(task.horizon)
+        return task.truth(gather_each(targets, positions))
 
     @property
     def reference_task(self) -> Task:

@@ -28,6 +28,7 @@ from headframe.config.plan.model import EnsembleConfig, ModelConfig
 from headframe.config.plan.task import TaskConfig
 from headframe.digests import canonical, digest, file_digest, load_json, umask, validation_message
 from headframe.errors import DataError, HeadframeError
+from headframe.examples.framing import framing_of
 from headframe.features.base import Encoder
 from headframe.features.fusion import encoder_of
 from headframe.features.spec import InputSpec
@@ -90,7 +91,13 @@ def save_model(
             weights = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in learned}
             safetensors.torch.save_file(weights, fresh / WEIGHTS)
         kind = "estimator" if isinstance(model, EstimatorModel) else "network"
-        return {"kind": kind, "spec": asdict(encoder.spec()), "features": encoder.state(), "fitted": model.state()}
+        framing = framing_of(manifest.learner.features, encoder, task.horizon, manifest.series)
+        return {
+            "kind": kind,
+            "spec": asdict(framing.spec(encoder.spec())),
+            "features": encoder.state(),
+            "fitted": model.state(),
+        }
 
     _save(folder, manifest, task, write)
 
@@ -202,11 +209,12 @@ def load_predictor(
         return EnsemblePredictor(task, members, combiner)
     encoder = encoder_of(learner.features)
     encoder.restore(manifest["features"])
+    framing = framing_of(learner.features, encoder, task.horizon, series)
     model: Method[Any] | EstimatorModel[Any]
     if manifest["kind"] == "estimator":
         model = estimator_model(_estimator(folder, learner.model), task, encoder.feature_names)
     else:
-        network = _network(folder / WEIGHTS, learner.model, encoder.spec(), task.outputs)
+        network = _network(folder / WEIGHTS, learner.model, framing.spec(encoder.spec()), task.outputs)
         model = build(final_method(learner), network, task)
     model.restore(manifest["fitted"])
     schema = schema_from_json(manifest["columns"])
@@ -217,9 +225,9 @@ def load_predictor(
         encoder,
         model,
         contract=contract,
+        framing=framing,
         batch_size=batch_size,
         device=device,
-        series=series,
     )
 
 

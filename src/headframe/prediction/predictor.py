@@ -16,12 +16,11 @@ from headframe.datasets.constraints import RowConstraints
 from headframe.datasets.readers.base import Reader
 from headframe.errors import DataError, HeadframeError, RowError
 from headframe.examples.batches import as_tensors, each_tensor
-from headframe.examples.prepare import gather
+from headframe.examples.framing import Framing, Rows, gather
 from headframe.features.base import Encoded, Encoder, count_rows, finite
 from headframe.methods.base import Method
 from headframe.miners.base import EstimatorModel
 from headframe.prediction.schema import cast_table, type_name
-from headframe.series.series import Series
 from headframe.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -62,18 +61,14 @@ class NetworkModel:
 class Predictor(ABC):
     """Predictions for raw rows.
 
-    Where `lookback` is 0, one row is one example. Otherwise an example is `lookback` rows that follow each other
-    and its prediction is about the rows behind them.
-
     Attributes:
         schema: the raw columns it takes, as an Arrow schema.
         reader: reads files as those of the data set were read; its rules for cells apply to all text that comes.
         constraints: on the columns it takes, which each row keeps.
         task: what is predicted; fitted.
         prediction_schema: the prediction columns of the task.
-        lookback: rows that one example needs; 0 where one row is one example.
+        framing: which rows an example is read from.
         batch_size: examples that are predicted at once.
-        series: how rows follow each other, where an example is a window of them.
     """
 
     batch_size: int = BATCH
@@ -83,18 +78,16 @@ class Predictor(ABC):
         schema: pa.Schema,
         reader: Reader,
         task: Task,
-        lookback: int,
+        framing: Framing,
         *,
         contract: Mapping[str, ColumnContract],
-        series: Series | None,
     ) -> None:
         self.schema = schema
         self.reader = reader
         self.constraints = RowConstraints({name: contract[name] for name in schema.names})
         self.task = task
         self.prediction_schema = task.prediction_schema
-        self.lookback = lookback
-        self.series = series
+        self.framing = framing
 
     @property
     def horizon(self) -> int:
@@ -114,29 +107,24 @@ class Predictor(ABC):
         return columns
 
     @final
-    def predictions(self, rows: pa.Table, starts: np.ndarray | None = None) -> pa.Table:
+    def predictions(self, rows: pa.Table, positions: np.ndarray | None = None) -> pa.Table:
         """Return the prediction columns of the task, one row an example; see `batches`."""
-        return pa.concat_tables([*self.batches(rows, starts)] or [self.prediction_schema.empty_table()])
+        return self._joined(self.batches(rows, positions))
 
     @final
-    def batches(self, rows: pa.Table, starts: np.ndarray | None = None) -> Iterator[pa.Table]:
+    def batches(self, rows: pa.Table, positions: np.ndarray | None = None) -> Iterator[pa.Table]:
         """Yield the prediction columns of the task, one row an example, for some examples after others.
 
         Args:
             rows: raw columns; further columns do no harm. A history may come in any order.
-            starts: first rows of the windows to predict for, int64, of rows in order of time; all windows that fit
-                without it. Only where `lookback` is not 0. Where gaps are filled, windows end where they would without.
+            positions: of examples, int64, as `Framing` has them, of rows in order of time where these are a series; all
+                examples that there are without it.
 
         Raises:
-            DataError: as `checked` raises; or a column holds what cannot be encoded; too few rows for a window; rows of
-                one time, of another frequency than in training, or a gap in a window.
+            DataError: as `checked` raises; or a column holds what cannot be encoded; or the rows are not what examples
+                are read from, see `Framing.requested`.
         """
-        columns = self.checked(rows)
-        if self.lookback:
-            return self._batches(*self._windows(columns, starts))
-        if starts is not None:
-            raise DataError("windows were requested, but this model predicts row by row")
-        return self._batches(columns, None)
+        return self._batches(*self.framing.requested(self.checked(rows), positions))
 
     @final
     def predict(self, rows: pa.Table, numbers: np.ndarray | None = None) -> pa.Table:
@@ -149,59 +137,15 @@ class Predictor(ABC):
         Raises:
             DataError: as `batches` does.
         """
-        if not self.lookback:
-            return self.task.answer(self.predictions(rows))
-        history, starts = self._windows(self.checked(rows), None, numbers, last=True)
-        return self.task.answer(pa.concat_tables(self._batches(history, starts)))
+        asked = self.framing.requested(self.checked(rows), numbers=numbers, last=True)
+        return self.task.answer(self._joined(self._batches(*asked)))
 
-    def _windows(
-        self, rows: pa.Table, starts: np.ndarray | None, numbers: np.ndarray | None = None, *, last: bool = False
-    ) -> tuple[pa.Table, np.ndarray]:
-        """Return rows in order of time with their gaps filled, and where the windows among them begin.
-
-        Args:
-            rows: the model's columns.
-            starts: see `batches`.
-            numbers: see `predict`.
-            last: whether only the window that ends with the newest row is wanted.
-        """
-        length, given = self.lookback, rows.num_rows
-        if given == 0:
-            raise DataError(f"0 rows came, but a forecast needs the last {length}")
-        before = np.arange(given)
-        runs = np.zeros(given, dtype=np.int64)
-        if self.series is not None:
-            if starts is None:
-                rows = self.series.in_order(rows, numbers)
-            if last:
-                rows = rows.slice(max(0, given - length))
-            laid_out = self.series.lay_out(rows)
-            rows, before, runs = laid_out.rows, laid_out.before, laid_out.runs
-        ends = np.flatnonzero(
-            np.diff(before, append=before[-1] + 1)
-        )  # of rows that came, not of those that were filled
-        if starts is not None:
-            if len(starts) and not 0 <= starts.min() <= starts.max() <= given - length:
-                came = f"{starts.min()} to {starts.max()}"
-                raise DataError(f"windows of {length} rows start at 0 to {given - length} here, not at {came}")
-            ends = ends[starts + length - 1]
-        elif len(rows) < length:
-            raise DataError(f"{given} rows came, but a forecast needs the last {length}")
-        else:
-            ends = ends[-1:] if last else ends[ends >= length - 1]
-        firsts = ends - length + 1
-        broken = np.flatnonzero(runs[firsts] != runs[ends])
-        if len(broken) and self.series is not None:
-            first = int(firsts[broken[0]])
-            raise DataError(
-                f"the history has a gap of {self.series.name_gap(laid_out, first, first + length - 1)}, but a forecast "
-                f"needs {length} rows every {self.series.every}; add them, or shorten it to what follows the gap"
-            )
-        return rows, firsts
+    def _joined(self, tables: Iterator[pa.Table]) -> pa.Table:
+        return pa.concat_tables([*tables] or [self.prediction_schema.empty_table()])
 
     @abstractmethod
-    def _batches(self, rows: pa.Table, starts: np.ndarray | None) -> Iterator[pa.Table]:
-        """Yield the prediction columns of each row, or of the windows that begin at `starts`."""
+    def _batches(self, rows: pa.Table, positions: np.ndarray) -> Iterator[pa.Table]:
+        """Yield the prediction columns of the examples at these positions, of rows as the framing returned them."""
 
 
 class SinglePredictor(Predictor):
@@ -216,28 +160,33 @@ class SinglePredictor(Predictor):
         model: EncodedModel,
         *,
         contract: Mapping[str, ColumnContract],
+        framing: Framing | None = None,
         batch_size: int = BATCH,
-        series: Series | None = None,
     ) -> None:
-        names = dict.fromkeys((*encoder.columns, *([series.time] if series else [])))
-        own = pa.schema([schema.field(name) for name in names])
-        super().__init__(own, reader, task, encoder.lookback, contract=contract, series=series)
+        framing = Rows() if framing is None else framing
+        own = pa.schema([schema.field(name) for name in dict.fromkeys((*encoder.columns, *framing.columns))])
+        super().__init__(own, reader, task, framing, contract=contract)
         self.encoder = encoder
         self.model = model
         self.batch_size = batch_size
 
     @override
-    def _batches(self, rows: pa.Table, starts: np.ndarray | None) -> Iterator[pa.Table]:
-        encoded = None if starts is None else self.encoder.encode(rows)
-        for start in range(0, rows.num_rows if starts is None else len(starts), self.batch_size):
-            if starts is None or encoded is None:
-                try:
-                    inputs = self.encoder.encode(rows.slice(start, self.batch_size))
-                except RowError as error:
-                    raise error.behind(start) from error
-            else:
-                inputs = gather(encoded, starts[start : start + self.batch_size], 0, self.lookback)
-            yield self._predicted(inputs, start)
+    def _batches(self, rows: pa.Table, positions: np.ndarray) -> Iterator[pa.Table]:
+        read = self._alone(rows) if self.framing.alone else self._together(rows, positions)
+        for number, inputs in enumerate(read):
+            yield self._predicted(inputs, number * self.batch_size)
+
+    def _alone(self, rows: pa.Table) -> Iterator[Encoded]:
+        for start in range(0, rows.num_rows, self.batch_size):
+            try:
+                yield self.encoder.encode(rows.slice(start, self.batch_size))
+            except RowError as error:
+                raise error.behind(start) from error
+
+    def _together(self, rows: pa.Table, positions: np.ndarray) -> Iterator[Encoded]:
+        encoded, reads = self.encoder.encode(rows), self.framing.reads(rows)
+        for start in range(0, len(positions), self.batch_size):
+            yield gather(encoded, reads(positions[start : start + self.batch_size]))
 
     def _predicted(self, inputs: Encoded, start: int) -> pa.Table:
         rows = f"rows {start + 1} to {start + count_rows(inputs)}"
@@ -277,27 +226,24 @@ def _all_finite(column: pa.Array) -> bool:
 class EnsemblePredictor(Predictor):
     """Several predictors whose predictions are merged.
 
-    Members may look back differently far: all predict for the same rows. Their order is that which the combiner was
-    fitted with.
+    Members may read examples from differently many rows: all predict for the same ones. Their order is that which the
+    combiner was fitted with.
     """
 
     def __init__(self, task: Task, members: Mapping[str, Predictor], combiner: Combiner) -> None:
         fields = {field.name: field for member in members.values() for field in member.schema}
         first = next(iter(members.values()))  # all have the reader and the series of one data set
-        lookback = max(member.lookback for member in members.values())
+        widest = max((member.framing for member in members.values()), key=lambda framing: framing.reach)
         contract = {name: each for member in members.values() for name, each in member.constraints.contract.items()}
-        schema = pa.schema(list(fields.values()))
-        super().__init__(schema, first.reader, task, lookback, contract=contract, series=first.series)
+        super().__init__(pa.schema(list(fields.values())), first.reader, task, widest, contract=contract)
         self.members = dict(members)
         self.batch_size = first.batch_size
         self.combiner = combiner
 
     @override
-    def _batches(self, rows: pa.Table, starts: np.ndarray | None) -> Iterator[pa.Table]:
-        members = [
-            member.batches(rows, None if starts is None else starts + self.lookback - member.lookback)
-            for member in self.members.values()
-        ]
+    def _batches(self, rows: pa.Table, positions: np.ndarray) -> Iterator[pa.Table]:
+        asked = None if self.framing.alone else positions
+        members = [member.batches(rows, asked) for member in self.members.values()]
         for parts in zip(*members, strict=True):  # all compute in batches of one size
             yield self.task.merge(parts, self.combiner)
 
@@ -310,12 +256,12 @@ def make_predictor(
     model: Method[Any] | EstimatorModel[Any],
     *,
     contract: Mapping[str, ColumnContract],
+    framing: Framing | None = None,
     batch_size: int = BATCH,
     device: str = "cpu",
-    series: Series | None = None,
 ) -> SinglePredictor:
     """Return the predictor of a model in memory: a method with its network, or an estimator."""
     encoded = NetworkModel(model, device) if isinstance(model, Method) else model
     return SinglePredictor(
-        schema, reader, task, encoder, encoded, contract=contract, batch_size=batch_size, series=series
+        schema, reader, task, encoder, encoded, contract=contract, framing=framing, batch_size=batch_size
     )

@@ -72,7 +72,7 @@ def write_package(
         code: folders of the project's own packages, which the bundle may name.
     """
     predictor = load_predictor(bundle, trusted=tuple(f"{folder.name}." for folder in code))
-    rows = probe if predictor.lookback else probe.slice(0, EXAMPLE_ROWS)
+    rows = probe.slice(0, EXAMPLE_ROWS) if predictor.framing.alone else probe
     rows = rows.select(predictor.schema.names)
     # A uv.lock in the working folder is not this model's: its requirements are the ones given here.
     os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")

@@ -69,7 +69,7 @@ def write_predicted_rows(predictor: Predictor, source: str, target: Path, root: 
     from headframe.serving.input_files import open_rows  # noqa: PLC0415 - the command line imports this module
 
     rows = open_rows(source, root, predictor.schema, predictor.reader, BATCHES * BATCH)
-    predictions = _forecast(predictor, rows, source) if predictor.lookback else _row_by_row(predictor, rows, source)
+    predictions = (_row_by_row if predictor.framing.alone else _together)(predictor, rows, source)
     first = next(predictions)  # errors of the source are raised before a file is created
     written = 0
     with ExitStack() as stack:
@@ -106,7 +106,8 @@ def _row_by_row(predictor: Predictor, rows: Rows, source: str) -> Rows:
         start += table.num_rows
 
 
-def _forecast(predictor: Predictor, rows: Rows, source: str) -> Rows:
+def _together(predictor: Predictor, rows: Rows, source: str) -> Rows:
+    """Predict from rows that examples share: for each of them, or what follows the last one."""
     import pyarrow as pa  # noqa: PLC0415 - the command line imports this module
 
     from headframe.features.columns import free_name  # noqa: PLC0415 - the command line imports this module
@@ -122,15 +123,19 @@ def _forecast(predictor: Predictor, rows: Rows, source: str) -> Rows:
         table = table.append_column(number, pa.array(range(start + 1, start + 1 + table.num_rows)))  # noqa: PLW2901
         start += table.num_rows
         longer = table if history is None else pa.concat_tables([history, table])
-        if predictor.series is not None:
-            longer = longer.sort_by(predictor.series.time)
-        history = longer.slice(max(0, longer.num_rows - predictor.lookback)).combine_chunks()
-    if history is not None:
-        forecast = predictor.predict(history.select(predictor.schema.names), history.column(number).to_numpy())
+        history = predictor.framing.kept(longer)
+    if history is None:
+        return
+    try:
+        predicted = predictor.predict(history.select(predictor.schema.names), history.column(number).to_numpy())
+    except DataError as error:
+        raise DataError(f"{source}: {error}") from error
+    if predictor.framing.ahead:
         last = history.column(0)[-1].as_py()
-        yield forecast.add_column(
-            0, free_name("after", forecast.column_names), pa.array([last] * forecast.num_rows, pa.string())
-        )
+        after = pa.array([last] * predicted.num_rows, pa.string())
+        yield predicted.add_column(0, free_name("after", predicted.column_names), after)
+    else:
+        yield predicted.add_column(0, "row_id", history.column(0))
 
 
 def require_place(target: Path, source: str, root: Path) -> None:

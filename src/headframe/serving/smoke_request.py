@@ -78,7 +78,7 @@ def smoke_test(
 def query_package(model: str, name: str, number: int, probe: str, predictions: str = "") -> tuple[int, str, str]:
     """Open the package in folder `model` and request predictions for the rows of a Parquet file.
 
-    A model without look-back predicts for the first row alone.
+    A model that reads each example from its own row predicts for the first row alone.
 
     Returns:
         Status, response, and how that differs from the first test row of a file of predictions, if one is given.
@@ -89,12 +89,15 @@ def query_package(model: str, name: str, number: int, probe: str, predictions: s
 
     predictor = load_package(Path(model))
     rows = pq.read_table(probe)
-    asked = rows if predictor.lookback else rows.slice(0, 1)
+    asked = rows.slice(0, 1) if predictor.framing.alone else rows
     status, response = send_request(predictor, ModelVersion(name, number), asked)
     if status != OK or not predictions:
         return status, response, ""
     stored = pq.read_table(predictions, filters=[("split", "=", "test")]).select(predictor.prediction_schema.names)
-    return status, response, _difference(json.loads(response)["predictions"], stored, predictor.task)
+    responses = json.loads(response)["predictions"]
+    if not predictor.framing.ahead and len(responses) == asked.num_rows:
+        responses = responses[:1]  # the others are of rows that the first one is predicted from, too
+    return status, response, _difference(responses, stored, predictor.task)
 
 
 def _difference(response: list[dict[str, Any]], stored: pa.Table, task: Task) -> str:

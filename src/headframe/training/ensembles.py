@@ -240,17 +240,14 @@ def _combine(job: TrainingJob, project: Project, prepared: PreparedData, folder:
     combiner: Any = build(learner.model)
     ensemble = EnsemblePredictor(task, members, combiner)
     with limited_threads(settings.threads):
-        indices, splits = prepared.measured(ensemble.lookback)
+        positions, splits = prepared.measured(ensemble.framing)
         copies = sorted({row for bundle in bundles.values() for row in copies_left_out(bundle)})
-        validation = (splits == "validation") & ~np.isin(indices, copies)
-        of_members = [
-            _chosen(predicted(member, prepared, indices + ensemble.lookback - member.lookback), validation)
-            for member in members.values()
-        ]
-        task.fit_merge(of_members, prepared.targets(indices[validation], ensemble.lookback), combiner)
+        validation = (splits == "validation") & ~np.isin(positions, copies)
+        of_members = [_chosen(predicted(member, prepared, positions), validation) for member in members.values()]
+        task.fit_merge(of_members, prepared.targets(positions[validation], ensemble.framing), combiner)
         manifest = ModelManifest(
             prepared.dataset.name,
-            prepared.schema,
+            prepared.schema(ensemble.framing),
             prepared.dataset.reader,
             prepared.dataset.contract.columns,
             learner,

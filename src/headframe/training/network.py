@@ -88,7 +88,7 @@ def _train(
     _make_exact(learner.trainer.threads)
     # Before building: initial weights are draws, too.
     torch.manual_seed(seed_of(learner.seed, "weights"))
-    network: nn.Module = build(learner.model, examples.encoder.spec(), task.outputs)
+    network: nn.Module = build(learner.model, examples.spec, task.outputs)
     if learner.trainer.channels_last:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
     saved = None
@@ -172,7 +172,7 @@ def _train_phase(  # noqa: PLR0917 - all that a phase works on
             examples=rows,
             batches=batches,
             state=state,
-            channels_last=settings.channels_last and examples.encoder.spec().names == IMAGE,
+            channels_last=settings.channels_last and examples.spec.names == IMAGE,
         )
         _silence_lightning()
         trainer = Trainer(

@@ -23,20 +23,21 @@ GROUP_BYTES = 2**26
 """Predictions of so many bytes are written as a row group."""
 
 
-def predicted(predictor: Predictor, prepared: PreparedData, indices: np.ndarray) -> Iterator[pa.Table]:
-    """Yield the prediction columns of the examples with these indices, ascending, from raw rows, for some after others.
+def predicted(predictor: Predictor, prepared: PreparedData, positions: np.ndarray) -> Iterator[pa.Table]:
+    """Yield the prediction columns of the examples at these positions, ascending, for some after others.
 
-    No more raw rows are read at once than some whole batches need.
+    No more raw rows are read at once than some whole batches need, where the framing says which these are.
     """
     of_row = prepared.rows.nbytes // prepared.rows.num_rows
     batches = min(AT_ONCE, BLOCK_BYTES // max(1, of_row)) // predictor.batch_size
-    size, lookback = max(1, batches) * predictor.batch_size, predictor.lookback
-    for start in range(0, len(indices), size):
-        chosen = indices[start : start + size]
-        first = int(chosen[0])
-        rows, chosen = prepared.rows.slice(first, int(chosen[-1]) - first + max(lookback, 1)), chosen - first
+    size = max(1, batches) * predictor.batch_size
+    if predictor.framing.span(positions) is None:
+        size = max(1, len(positions))
+    for start in range(0, len(positions), size):
+        chosen = positions[start : start + size]
+        first, end = predictor.framing.span(chosen) or (0, prepared.rows.num_rows)
         try:
-            yield from predictor.batches(rows, chosen) if lookback else predictor.batches(rows.take(pa.array(chosen)))
+            yield from predictor.batches(prepared.rows.slice(first, end - first), chosen - first)
         except RowError as error:
             raise error.behind(start) from error
 
@@ -61,7 +62,7 @@ def write_outcome(
                 writer.write_table(table)
         stream.flush()
         os.fsync(stream.fileno())
-    probe = prepared.probe(predictor.lookback)
+    probe = prepared.probe(predictor.framing)
     _write_table(folder / PROBE, probe)
     _write_table(folder / PROBE_PREDICTIONS, served.predictions(probe).combine_chunks())
     write_atomically(folder / HISTORY, json.dumps(history, indent=1) + "\n")
@@ -69,12 +70,12 @@ def write_outcome(
 
 def _with_truth(prepared: PreparedData, predictor: Predictor) -> Iterator[pa.Table]:
     """Yield the rows of the predictions table: names, split, truth, predictions."""
-    lookback, start = predictor.lookback, 0
-    indices, splits = prepared.measured(lookback)
-    ids = prepared.row_ids(indices, lookback)
-    for columns in predicted(predictor, prepared, indices):
+    start = 0
+    positions, splits = prepared.measured(predictor.framing)
+    ids = prepared.row_ids(positions)
+    for columns in predicted(predictor, prepared, positions):
         part = slice(start, start + columns.num_rows)
-        truth = prepared.task.truth(prepared.targets(indices[part], lookback))
+        truth = prepared.task.truth(prepared.targets(positions[part], predictor.framing))
         yield pa.table(
             [ids[part], pa.array(splits[part], pa.string()), *truth.columns, *columns.columns],
             names=["row_id", "split", *truth.column_names, *columns.column_names],

@@ -53,13 +53,14 @@ def train_learner(job: TrainingJob, prepared: PreparedData, identity: str, folde
     learner, task = job.learner, prepared.task
     examples = encode(prepared, learner)
     encoder = examples.encoder
-    dataset, schema, series = prepared.dataset, prepared.schema, prepared.series
+    dataset, framing = prepared.dataset, examples.framing
+    schema = prepared.schema(framing)
     copies = tuple(examples.copies.tolist())
     if copies:
         reporter.line(f"{len(copies):,} training or validation rows are copies for its features, and left out")
     contract = dataset.contract.columns
     manifest = ModelManifest(
-        dataset.name, schema, dataset.reader, contract, learner, prepared.component, copies, series
+        dataset.name, schema, dataset.reader, contract, learner, prepared.component, copies, prepared.series
     )
     reader = build(dataset.reader)
     history: list[Epoch] = []
@@ -83,19 +84,19 @@ def train_learner(job: TrainingJob, prepared: PreparedData, identity: str, folde
         encoder,
         model,
         contract=contract,
+        framing=framing,
         batch_size=learner.trainer.evaluation_batch_size,
         device=device,
-        series=series,
     )
     with threadpool_limits(learner.trainer.threads):
         # A registered model is loaded on a CPU, so that is where its probe is predicted, whatever trained it.
-        on_cpu = make_predictor(schema, reader, task, encoder, model, contract=contract, series=series)
+        on_cpu = make_predictor(schema, reader, task, encoder, model, contract=contract, framing=framing)
         write_outcome(folder, prepared, predictor, on_cpu, history)
     return conclude(folder, identity, job.table, epochs=len(history), parameters=parameters, copies=len(copies))
 
 
 def _train_estimator(learner: LearnerConfig, task: Task, examples: Examples, reporter: Reporter) -> EstimatorModel[Any]:
-    """Fit an estimator of scikit-learn's interface on the training examples, whose windows are laid out flat.
+    """Fit an estimator of scikit-learn's interface on the training examples, which are laid out as a whole.
 
     An estimator that draws gets the learner's seed unless the plan fixes `random_state`. Examples weigh as
     their class does in a network's loss. The reporter gets the estimator's warnings.
@@ -112,8 +113,8 @@ def _train_estimator(learner: LearnerConfig, task: Task, examples: Examples, rep
     model = estimator_model(estimator, task, examples.encoder.feature_names)
     with threadpool_limits(learner.trainer.threads), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        model.fit(examples.windows(examples.train), examples.targets(examples.train))
-        model.calibrate(examples.windows(examples.validation), examples.targets(examples.validation))
+        model.fit(examples.inputs_of(examples.train), examples.targets(examples.train))
+        model.calibrate(examples.inputs_of(examples.validation), examples.targets(examples.validation))
     for text in dict.fromkeys(str(warning.message).partition("\n")[0] for warning in caught):
         reporter.line(f"{type(estimator).__name__} warns: {text}")
     reporter.steps(1, 1)

@@ -22,6 +22,12 @@ class EncoderConfig(Component):
     reads: Distinct[Name] = Field(default=(), json_schema_extra=DECLARED)  # types of column
 
 
+class FramingConfig(Component):
+    """Which rows an example is read from."""
+
+    expects: ClassVar[tuple[str, ...]] = ("headframe.examples.framing.Framing",)
+
+
 class FeaturesConfig(Record):
     """How raw rows become what a model takes."""
 
@@ -30,6 +36,7 @@ class FeaturesConfig(Record):
     examples: Name = "row"  # what one example is: a row of the table, a window of consecutive rows, ...
     encoder: EncoderConfig | None = None
     encoders: dict[Name, EncoderConfig] = {}  # in the place of one: several, by the name of the input that each makes
+    framing: FramingConfig | None = None  # none: an example is a row, or a window where the encoder looks back
     # Random changes of training inputs, by name, in this order.
     augment: dict[str, AugmentConfig] = Field(default={}, json_schema_extra=ORDERED)
 
