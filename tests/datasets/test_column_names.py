@@ -15,7 +15,7 @@ from headframe.datasets.ingest import ingest
 from headframe.datasets.splits import split
 from headframe.datasets.table import Table
 from headframe.evaluation.slices import append_contents, row_positions
-from headframe.examples.framing import Rows
+from headframe.examples.framing import RowFraming
 from headframe.examples.prepare import prepare
 from headframe.features.tabular import Tabular
 from headframe.places import Places
@@ -68,7 +68,7 @@ def test_any_name_goes_from_the_file_to_the_examples(
     encoder = Tabular()
     encoder.fit(prepared.training_rows(), dataset.inputs)
     assert encoder.encode(prepared.rows).shape == (60, len(names) - 1)
-    predictions = pa.table({"row_id": prepared.row_ids(prepared.positions("test", Rows()))})
+    predictions = pa.table({"row_id": prepared.row_ids(prepared.positions("test", RowFraming()))})
     assert row_positions(predictions, table.read([ROW_ID, *names])).null_count == 0
     assert append_contents(predictions, table, dataset.inputs).column_names == ["row_id", "content"]
 

@@ -12,7 +12,7 @@ from headframe.errors import ConfigurationError
 from headframe.examples.batches import TensorExamples
 from headframe.examples.copies import row_hashes
 from headframe.examples.encode import Examples
-from headframe.examples.framing import Rows, Windows
+from headframe.examples.framing import RowFraming, WindowFraming
 from headframe.features.base import count_rows, finite
 from headframe.features.fusion import encoder_of
 from headframe.miners.base import estimator_model
@@ -70,7 +70,7 @@ def test_batches_gather_each_input(lookback: int) -> None:
     random = np.random.default_rng(0)
     arrays = {"a": random.normal(size=(9, 2)).astype(np.float32), "b": random.integers(0, 9, (9, 3))}
     target = {"target": np.arange(9)[:, np.newaxis]}
-    framing = Windows(lookback, 1, None) if lookback else Rows()
+    framing = WindowFraming(lookback, 1, None) if lookback else RowFraming()
     reads = framing.reads(pa.table({}))
     examples = Examples(None, arrays, target, framing, reads, np.arange(5), np.arange(5), np.arange(0))  # type: ignore[arg-type]
     batch = TensorExamples(examples, torch.device("cpu")).take(torch.tensor([4, 2]))

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from headframe.errors import DataError
-from headframe.examples.framing import Rows, Windows
+from headframe.examples.framing import RowFraming, WindowFraming
 from headframe.gates import measure_budget
 from headframe.gates.measure_budget import WARM_UP, measure_resources
 from headframe.gates.predict import write_predictions
@@ -23,7 +23,7 @@ class Model:
 
     def __init__(self, lookback: int, horizon: int = 0) -> None:
         self.horizon = horizon
-        self.framing = Windows(lookback, horizon, None) if lookback else Rows()
+        self.framing = WindowFraming(lookback, horizon, None) if lookback else RowFraming()
         self.asked: list[list[int]] = []
         self.whole: list[Any] = []
 

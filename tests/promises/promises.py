@@ -101,17 +101,16 @@ def rows_do_not_see_each_other(trained: Trained) -> None:
     """An example alone, in a batch and in a batch of another order has the same prediction."""
     predictor, rows = trained.predictor, trained.history
     together = predictor.predictions(rows)
-    if predictor.lookback:
-        for place in (0, together.num_rows - 1):
-            alone = predictor.predictions(rows.slice(place, predictor.lookback))
-            _equal(together.slice(place, 1), alone, ROUNDING, "a window alone is predicted otherwise than among others")
-        backwards = predictor.predictions(rows, np.arange(together.num_rows)[::-1].copy())
-    else:
-        for place in (0, rows.num_rows // 2):
-            alone = predictor.predictions(rows.slice(place, 1))
-            _equal(together.slice(place, 1), alone, ROUNDING, "a row alone is predicted otherwise than among others")
-        backwards = predictor.predictions(_backwards(rows))
-    _equal(_backwards(together), backwards, ROUNDING, "shuffled examples are predicted otherwise")
+    framing = predictor.framing
+    rows, positions = framing.requested(predictor.checked(rows))
+    for place in (0, len(positions) // 2):
+        alone = predictor.predictions(framing.context(rows, int(positions[place]))).slice(0, 1)
+        _equal(together.slice(place, 1), alone, ROUNDING, "an example alone is predicted otherwise than among others")
+    backwards = [predictor.predictions(rows, positions[::-1].copy())]
+    if not framing.ahead:
+        backwards.append(predictor.predictions(_backwards(rows)))
+    for each in backwards:
+        _equal(_backwards(together), each, ROUNDING, "shuffled examples are predicted otherwise")
 
 
 def _backwards(table: pa.Table) -> pa.Table:
@@ -121,7 +120,7 @@ def _backwards(table: pa.Table) -> pa.Table:
 def serves_what_it_predicts(trained: Trained, folder: Path) -> None:
     """A request and a file get the predictions of the rows that are in them."""
     predictor = trained.predictor
-    rows = trained.history if predictor.lookback else trained.history.slice(0, 3)
+    rows = trained.history.slice(0, 3) if predictor.framing.alone else trained.history
     expected = predictor.predict(rows)
     status, body = send_request(predictor, ModelVersion("m", 1), rows)
     assert status == 200, f"a request is refused: {body}"
@@ -334,8 +333,8 @@ def is_measured_in_full(trained: Trained) -> None:
 def ideal_predictions(trained: Trained) -> tuple[pa.Table, pa.Table | None]:
     """Return truth and ideal predictions of the test examples."""
     prepared = prepare(trained.plan.dataset, trained.plan.task, trained.table)
-    lookback = trained.predictor.lookback
-    targets = prepared.targets(prepared.indices("test", lookback), lookback)
+    framing = trained.predictor.framing
+    targets = prepared.targets(prepared.positions("test", framing), framing)
     ideal = trained.task.ideal(targets)
     assert ideal is not None or not trained.task.truth_columns, "a task with truth states no ideal predictions"
     return trained.task.truth(targets), ideal

@@ -77,10 +77,11 @@ class Trained:
 
     @cached_property
     def history(self) -> pa.Table:
-        """The rows that a few examples of windows need; of single rows those of the probe."""
-        if not self.predictor.lookback:
+        """The rows that a few examples need; where a row is an example those of the probe."""
+        framing = self.predictor.framing
+        if framing.alone:
             return self.probe
-        return self.table.read(self.predictor.schema.names).slice(0, self.predictor.lookback + 3)
+        return self.table.read(self.predictor.schema.names).slice(0, framing.reach + 3)
 
     def single_predictors(self) -> list[tuple[Any, Path]]:
         """The models that an ensemble is made of, or the one that is none, with their bundles."""

@@ -9,11 +9,11 @@ from made_series import ADJACENT, FORWARD_FILL, INTERPOLATE, collected, dataset_
 
 from headframe.config.plan.data import SplitConfig
 from headframe.errors import ConfigurationError, DataError
-from headframe.examples.framing import Windows
+from headframe.examples.framing import WindowFraming
 from headframe.examples.prepare import PreparedData, prepare
 
 LOOKBACK, HORIZON = 6, 3
-FRAMING = Windows(LOOKBACK, HORIZON, None)
+FRAMING = WindowFraming(LOOKBACK, HORIZON, None)
 
 
 def windows(prepared: PreparedData, times: pd.DatetimeIndex) -> list[pd.DatetimeIndex]:

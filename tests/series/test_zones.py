@@ -11,7 +11,7 @@ from made_series import collected, dataset_of, forecasting
 from headframe.config.plan.data import ROW_ID
 from headframe.datasets.splits import assign
 from headframe.errors import DataError
-from headframe.examples.framing import Windows
+from headframe.examples.framing import WindowFraming
 from headframe.examples.prepare import prepare
 from headframe.prediction.schema import cast_column, schema_from_json, schema_to_json, to_column
 from headframe.series.zones import near_set_back, parse_zoned
@@ -83,7 +83,7 @@ def test_a_true_hour_is_kept_where_the_zone_is_named(tmp_path: Path, contract: d
     assert pd.DatetimeIndex(table.read(["t"])["t"].to_pandas()).equals(true.as_unit("us"))
     assert (assign(dataset.training_data, table) != "unused").all()
     prepared = prepare(dataset.training_data, forecasting(3), table)
-    assert len(prepared.positions("train", Windows(6, 3, None))) == 60 - 6 - 3 + 1
+    assert len(prepared.positions("train", WindowFraming(6, 3, None))) == 60 - 6 - 3 + 1
 
 
 @pytest.mark.parametrize("size", range(3, 16))

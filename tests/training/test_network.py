@@ -102,7 +102,7 @@ def test_windows_belong_to_the_part_that_holds_what_they_predict(training_projec
 
     import pyarrow as pa
 
-    from headframe.examples.framing import Windows
+    from headframe.examples.framing import WindowFraming
     from headframe.examples.prepare import PreparedData
 
     parts = np.array(["train"] * 10 + ["validation"] * 4 + ["test"] * 5)
@@ -112,7 +112,7 @@ def test_windows_belong_to_the_part_that_holds_what_they_predict(training_projec
         target_columns=lambda *_: ["x"],
         targets=lambda target: {"x": target.column("x").to_numpy().reshape(-1, 1)},
     )
-    framing = Windows(3, 2, None)
+    framing = WindowFraming(3, 2, None)
     dataset = SimpleNamespace(target=None, inputs=("x",), target_columns=("x",))
     given = PreparedData(dataset, rows, parts, task, None)
     assert given.positions("train", framing).tolist() == [3, 4, 5, 6, 7, 8]
@@ -128,10 +128,10 @@ def test_batches_of_windows_are_the_windows(training_project):
 
     from headframe.examples.batches import TensorExamples
     from headframe.examples.encode import Examples
-    from headframe.examples.framing import Windows
+    from headframe.examples.framing import WindowFraming
 
     rows = np.random.default_rng(0).standard_normal((20, 3)).astype(np.float32)
-    framing = Windows(4, 2, None)
+    framing = WindowFraming(4, 2, None)
     reads, target = framing.reads(pa.table({})), {"target": rows * 2}
     examples = Examples(None, rows, target, framing, reads, np.arange(15), np.arange(15), np.arange(0))
     inputs, targets = TensorExamples(examples, torch.device("cpu")).take(torch.tensor([18, 4, 11]))

@@ -104,7 +104,7 @@ class Framing(ABC):
         return rows.take(pa.array(np.concatenate([index[own], index[~own & (index >= 0)]])))
 
 
-class Rows(Framing):
+class RowFraming(Framing):
     """A row is an example."""
 
     alone: ClassVar[bool] = True
@@ -130,7 +130,7 @@ class Rows(Framing):
         return int(positions.min()), int(positions.max()) + 1
 
 
-class Windows(Framing):
+class WindowFraming(Framing):
     """Consecutive rows of a series are read, and as many of the rows behind them are predicted.
 
     The first row that is predicted names the example; in a request it need not have come yet. No window spans a gap,
@@ -270,7 +270,7 @@ def framing_of(features: FeaturesConfig, encoder: Encoder, horizon: int, series:
     lookback = encoder.lookback
     framing: Framing
     if features.framing is None:
-        framing = Windows(lookback, horizon, series) if lookback else Rows()
+        framing = WindowFraming(lookback, horizon, series) if lookback else RowFraming()
     elif lookback:
         raise ConfigurationError(
             f"features.framing={features.framing.target} reads several rows, and so does an encoder that looks back "

@@ -16,7 +16,7 @@ from headframe.datasets.constraints import RowConstraints
 from headframe.datasets.readers.base import Reader
 from headframe.errors import DataError, HeadframeError, RowError
 from headframe.examples.batches import as_tensors, each_tensor
-from headframe.examples.framing import Framing, Rows, gather
+from headframe.examples.framing import Framing, RowFraming, gather
 from headframe.features.base import Encoded, Encoder, count_rows, finite
 from headframe.methods.base import Method
 from headframe.miners.base import EstimatorModel
@@ -163,7 +163,7 @@ class SinglePredictor(Predictor):
         framing: Framing | None = None,
         batch_size: int = BATCH,
     ) -> None:
-        framing = Rows() if framing is None else framing
+        framing = RowFraming() if framing is None else framing
         own = pa.schema([schema.field(name) for name in dict.fromkeys((*encoder.columns, *framing.columns))])
         super().__init__(own, reader, task, framing, contract=contract)
         self.encoder = encoder

@@ -14,7 +14,7 @@ from headframe.config.load import load_plan
 from headframe.config.plan.component import Component
 from headframe.config.plan.data import GapsConfig, ReaderConfig, SplitConfig
 from headframe.config.plan.evaluation import NaturalBaselineConfig
-from headframe.config.plan.features import AugmentConfig, EncoderConfig
+from headframe.config.plan.features import AugmentConfig, EncoderConfig, FramingConfig
 from headframe.config.plan.model import EnsembleConfig, ModelConfig
 from headframe.config.plan.promotion import ErrorControlConfig, GateConfig
 from headframe.config.plan.task import TaskConfig
@@ -30,6 +30,7 @@ CLASSES: dict[type[Component], str] = {
     GapsConfig: "headframe.series.gaps.Interpolate",
     SplitConfig: "headframe.datasets.splits.HashSplitter",
     EncoderConfig: "headframe.features.images.Images",
+    FramingConfig: "headframe.examples.framing.RowFraming",
     AugmentConfig: "headframe.examples.augment.TokenDropout",
     TaskConfig: "headframe.tasks.classification.Classification",
     ModelConfig: "sklearn.linear_model.Ridge",
@@ -49,6 +50,7 @@ PLACES = {
     "+dataset.gaps": GapsConfig,
     "dataset.split": SplitConfig,
     "features.encoder": EncoderConfig,
+    "+features.framing": FramingConfig,
     "+features.augment.x": AugmentConfig,
     "task": TaskConfig,
     "model": ModelConfig,
