@@ -247,7 +247,7 @@ def test_an_encoder_that_looks_at_the_batch(plan_with, tiny_project):
     )
     with pytest.raises(AssertionError, match="Centred encodes a row by what is beside it"):
         promises.encodes_each_row_by_itself(trained)
-    with pytest.raises(AssertionError, match="a row alone is predicted otherwise than among others"):
+    with pytest.raises(AssertionError, match="an example alone is predicted otherwise than among others"):
         promises.rows_do_not_see_each_other(trained)
 
 
@@ -281,7 +281,7 @@ def test_a_network_that_looks_at_the_batch(plan_with, tiny_project):
     plan = plan_with(NETWORK, "ByTheBatch", "model", "tasks: [classification]\ntakes: [tabular]\n")
     trained = tiny_project.trained(plan)
     promises.restores(trained)
-    with pytest.raises(AssertionError, match="a row alone is predicted otherwise than among others"):
+    with pytest.raises(AssertionError, match="an example alone is predicted otherwise than among others"):
         promises.rows_do_not_see_each_other(trained)
 
 

@@ -109,6 +109,7 @@ def test_windows_belong_to_the_part_that_holds_what_they_predict(training_projec
     rows = pa.table({ROW_ID: [f"r{row}" for row in range(19)], "x": np.arange(19.0)})
     task = SimpleNamespace(
         horizon=2,
+        padding={},
         target_columns=lambda *_: ["x"],
         targets=lambda target: {"x": target.column("x").to_numpy().reshape(-1, 1)},
     )
