@@ -105,7 +105,7 @@ class CenterDetection(Method[Detection]):
         found = torch.cat([place - distances[:, :2], place + distances[:, 2:]], dim=1)
         weights = weight[batch, row, column]
         number = batch * boxes.shape[1] + own
-        sums = torch.bincount(number, weights.double(), minlength=boxes.shape[0] * boxes.shape[1]).float()
+        sums = weights.new_zeros(boxes.shape[0] * boxes.shape[1]).index_add(0, number, weights)
         return (weights / sums[number] * (1 - _generalised_overlap(found, true))).sum()
 
     @override
