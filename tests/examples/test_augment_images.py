@@ -62,6 +62,7 @@ def test_a_crop_reaches_every_place_and_may_be_larger_than_all_images() -> None:
     assert whole.inputs.shape == (4, 3, 16, 16)
     check_places(whole)
     assert torch.equal(whole.inputs[..., :9, :12], batch().inputs)
+    assert whole.inputs.sum() == batch().inputs.sum(), "and nothing beyond it"
 
 
 @pytest.mark.parametrize("size", [(5, 5), (4, 7)])
