@@ -28,8 +28,8 @@ CONF = Path(__file__).resolve().parents[1] / "conf" / "dataset"
 
 ROWS = {
     "adult": 3_000, "bccd": 30, "cardio": 400, "csl_titles": 1_000, "dsb2018_nuclei": 24, "etth1": 17_420,
-    "groceries": 600, "ionosphere": 200, "kosarak10k": 300, "mnist": 700, "sms_spam": 3_000, "t10i4d100k": 500,
-    "tatoeba_cmn_eng": 800, "thyroid": 500, "wine": 178,
+    "groceries": 600, "ionosphere": 200, "kosarak10k": 300, "mnist": 700, "mnist_seeds": 700, "sms_spam": 3_000,
+    "t10i4d100k": 500, "tatoeba_cmn_eng": 800, "thyroid": 500, "wine": 178,
 }  # fmt: skip
 """Rows of each data set that has fake files; the split of ETTh1 counts rows, so it has as many as the real one."""
 
@@ -358,6 +358,7 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "ionosphere": _ionosphere,
     "kosarak10k": _kosarak10k,
     "mnist": _mnist,
+    "mnist_seeds": _mnist,
     "sms_spam": _sms_spam,
     "t10i4d100k": _t10i4d100k,
     "tatoeba_cmn_eng": _tatoeba_cmn_eng,
