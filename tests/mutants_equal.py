@@ -81,8 +81,8 @@ EQUAL: dict[tuple[str, ...], str] = {
     ("stages.py", "json.dumps(content, indent=2, ensure_ascii=False)", "json.dumps(content, ensure_ascii=False)"): (
         "the file is parsed"
     ),
-    ("tasks/statistics.py", "np.ones(len(values), dtype=bool)", "np.ones(len(values))"): "ones are true to a mask",
-    ("tasks/statistics.py", "np.ones(len(correct), dtype=bool)", "np.ones(len(correct))"): "ones are true to a mask",
+    ("metrics/statistics.py", "np.ones(len(values), dtype=bool)", "np.ones(len(values))"): "ones are true to a mask",
+    ("metrics/statistics.py", "np.ones(len(correct), dtype=bool)", "np.ones(len(correct))"): "ones are true to a mask",
     ("tasks/baselines/tfidf.py", "if not columns", "if False"): "no column has no text to learn from either",
     ("tasks/baselines/tfidf.py", "if not texts", "if False"): "no column has no text to learn from either",
     (
@@ -168,7 +168,7 @@ EQUAL: dict[tuple[str, ...], str] = {
         "if one in chosen and 0 < (target == one).sum() < len(target)",
     ): "both, or neither, are among the rows",
     (
-        "tasks/statistics.py",
+        "metrics/statistics.py",
         "1.0",
         "2.0",
         "return bounded_mean(-np.log(np.clip(true, SMALLEST, 1.0)), 0.0, -np.log(SMALLEST))",

@@ -37,7 +37,7 @@ import pyarrow as pa
 from matplotlib.figure import Figure
 
 from headframe.tasks.dense import DenseTask
-from headframe.tasks.statistics import accuracy, mean
+from headframe.metrics.statistics import accuracy, mean
 
 LEVELS = (0.1, 0.5, 0.9)
 PLACE = Path(__file__).parents[2] / "seen"

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from headframe.tasks.base import Task
-from headframe.tasks.statistics import accuracy, mean
+from headframe.metrics.statistics import accuracy, mean
 
 MARKS = 9
 TRUE = pa.list_(pa.struct([("place", pa.int64())]))

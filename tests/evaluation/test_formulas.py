@@ -7,8 +7,8 @@ from scipy import stats
 from headframe.evaluation.evaluation import learning_curves
 from headframe.evaluation.metrics import EvaluationMetrics
 from headframe.evaluation.proportions import independent_rows, limits_of_proportions, limits_within_bounds, wilson
+from headframe.metrics.statistics import Bounds, MeanProportion, Proportion
 from headframe.records import BaselineComparison, Interval
-from headframe.tasks.statistics import Bounds, MeanProportion, Proportion
 
 Z = float(stats.norm.ppf(0.975))
 

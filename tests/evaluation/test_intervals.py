@@ -19,9 +19,9 @@ from headframe.evaluation.intervals import (
     percentile_limits,
     resample,
 )
+from headframe.metrics.statistics import MeanProportion, from_table
 from headframe.tasks.classification import Classification
 from headframe.tasks.regression import Regression
-from headframe.tasks.statistics import MeanProportion, from_table
 
 HOW = Resampling(confidence=0.95, resamples=400, seed=17)
 

@@ -8,7 +8,7 @@ from scipy import stats
 
 from headframe.evaluation.intervals import Resampling, draw_counts, percentile_limits
 from headframe.evaluation.proportions import independent_rows, limits_of_proportions, wilson
-from headframe.tasks.statistics import Confusion, MeanProportion, Proportion
+from headframe.metrics.statistics import Confusion, MeanProportion, Proportion
 
 
 @pytest.mark.parametrize(("hits", "rows"), [(0, 20), (17, 20), (20, 20), (9950, 10_000)])

@@ -24,9 +24,9 @@ from headframe.evaluation.significance import (
     mcnemar_rows,
     paired_bootstrap,
 )
+from headframe.metrics.statistics import Statistic, from_table
 from headframe.tasks.classification import Classification
 from headframe.tasks.regression import Regression
-from headframe.tasks.statistics import Statistic, from_table
 
 
 @pytest.mark.parametrize(("wins", "losses"), [(0, 1), (3, 5), (12, 4), (40, 61), (7, 7), (250, 190)])

@@ -23,6 +23,7 @@ from headframe.features.images import Images
 from headframe.gates.comparison import ChampionComparison
 from headframe.gates.parity import Parity
 from headframe.gates.rows import VersionRows, replaced
+from headframe.metrics.statistics import mean
 from headframe.models.ensembles import Mean
 from headframe.prediction.answers import compare_answers
 from headframe.prediction.predictor import EnsemblePredictor, SinglePredictor
@@ -34,7 +35,6 @@ from headframe.serving.app import make_app
 from headframe.serving.batch import write_predicted_rows
 from headframe.serving.smoke_request import _difference, request_content, send_request
 from headframe.tasks.base import Task
-from headframe.tasks.statistics import mean
 from headframe.training import outcome
 
 TRUE = pa.list_(pa.struct([("x", pa.int64()), ("y", pa.int64())]))

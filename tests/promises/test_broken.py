@@ -19,7 +19,7 @@ TASK = '''
 import numpy as np
 
 from headframe.tasks.classification import Classification
-from headframe.tasks.statistics import from_table
+from headframe.metrics.statistics import from_table
 
 
 class First(Classification):
@@ -41,7 +41,7 @@ BLIND = '''
 import numpy as np
 
 from headframe.tasks.classification import Classification
-from headframe.tasks.statistics import accuracy
+from headframe.metrics.statistics import accuracy
 
 
 class Blind(Classification):

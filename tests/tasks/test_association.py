@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headframe.errors import DataError
+from headframe.metrics.statistics import values_of
 from headframe.tasks.association import Association
-from headframe.tasks.statistics import values_of
 
 ITEMS = ["ale", "bread", "cheese", "dates", "eggs", "figs"]
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from headframe.errors import DataError
 from headframe.evaluation.intervals import Resampling, confidence_interval, resample
-from headframe.tasks.average_precision import Boxes
+from headframe.metrics.average_precision import Boxes
 from headframe.tasks.base import with_truth
 from headframe.tasks.baselines.base import BaselineData
 from headframe.tasks.baselines.usual_boxes import UsualBoxes

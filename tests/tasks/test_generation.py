@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
 from headframe.errors import ConfigurationError, DataError
-from headframe.tasks import samples
+from headframe.metrics import samples
 from headframe.tasks.base import with_truth
 from headframe.tasks.baselines.base import BaselineData
 from headframe.tasks.baselines.image_mixture import ImageMixture

@@ -23,9 +23,9 @@ import pyarrow.compute as pc
 
 from headframe.errors import DataError
 from headframe.evaluation.proportions import limits_of_proportions, limits_within_bounds
+from headframe.metrics.statistics import Bounds, MeanProportion, values_of
 from headframe.records import Interval
 from headframe.tasks.base import Task
-from headframe.tasks.statistics import Bounds, MeanProportion, values_of
 
 _CHUNK = 250_000  # draw counts held at once: 2 MB of float64, which stay in a processor's cache
 _SLOW_ROWS = 2_000_000  # rows that may pass through a slow statistic, all resamples together

@@ -16,7 +16,7 @@ Little, Louis and Slud 2019, Journal of Survey Statistics and Methodology 7, 334
 import numpy as np
 from scipy.special import ndtri
 
-from headframe.tasks.statistics import Bounds, MeanProportion, Proportion
+from headframe.metrics.statistics import Bounds, MeanProportion, Proportion
 
 
 def wilson(proportion: float, rows: float, confidence: float) -> tuple[float, float]:

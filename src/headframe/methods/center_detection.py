@@ -14,7 +14,7 @@ from headframe.config.ranges import Count, Fraction, NotNegative, Positive
 from headframe.examples.batches import Batch, Inputs
 from headframe.features.base import finite
 from headframe.methods.base import Method, on_host
-from headframe.tasks.average_precision import Boxes, box_overlaps
+from headframe.metrics.average_precision import Boxes, box_overlaps
 from headframe.tasks.detection import BOXES, LABELS, Detection
 
 LEAST = 0.05  # of a bell, below which a place does not belong to its object

@@ -1,1 +1,1 @@
-"""What is predicted: encoding of targets, loss, decoding of scores, metrics, plots."""
+"""What is predicted, and how it is judged: truth, prediction columns, plots."""

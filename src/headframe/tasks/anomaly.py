@@ -13,9 +13,9 @@ from typing_extensions import override
 from headframe.config.ranges import Fraction, TargetValue
 from headframe.errors import DataError
 from headframe.features.columns import is_text
+from headframe.metrics.rankings import mean_areas
+from headframe.metrics.statistics import Bounds, Confusion, Statistic, mean
 from headframe.tasks.base import Task, require_target, single_target
-from headframe.tasks.rankings import mean_areas
-from headframe.tasks.statistics import Bounds, Confusion, Statistic, mean
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

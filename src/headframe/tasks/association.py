@@ -14,8 +14,8 @@ from headframe.config.ranges import Count, Share
 from headframe.errors import DataError
 from headframe.features.columns import is_text
 from headframe.findings.association_rules import AssociationRuleKind
+from headframe.metrics.statistics import Statistic, accuracy, bounded_mean
 from headframe.tasks.base import Task, require_target, single_target
-from headframe.tasks.statistics import Statistic, accuracy, bounded_mean
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from headframe.errors import ConfigurationError, DataError, some
-from headframe.tasks.statistics import Statistic, values_of
+from headframe.metrics.statistics import Statistic, values_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

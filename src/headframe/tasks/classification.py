@@ -13,10 +13,10 @@ from typing_extensions import override
 from headframe.config.ranges import TargetValue
 from headframe.errors import DataError, some
 from headframe.features.columns import is_text
+from headframe.metrics.rankings import mean_areas
+from headframe.metrics.statistics import Confusion, Reliability, Statistic, accuracy, brier, log_loss
 from headframe.tasks.base import require_target, single_target
 from headframe.tasks.dense import TARGET, DenseTask
-from headframe.tasks.rankings import mean_areas
-from headframe.tasks.statistics import Confusion, Reliability, Statistic, accuracy, brier, log_loss
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

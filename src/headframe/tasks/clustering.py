@@ -12,10 +12,10 @@ from typing_extensions import override
 
 from headframe.errors import ConfigurationError
 from headframe.features.base import EncodedArray
+from headframe.metrics.partitions import Contingency, stability
+from headframe.metrics.statistics import Statistic, bounded_mean
 from headframe.tasks.base import Task
 from headframe.tasks.classification import Classification
-from headframe.tasks.partitions import Contingency, stability
-from headframe.tasks.statistics import Statistic, bounded_mean
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

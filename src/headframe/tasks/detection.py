@@ -14,9 +14,9 @@ from typing_extensions import override
 
 from headframe.config.ranges import Share
 from headframe.errors import DataError, some
-from headframe.tasks.average_precision import AveragePrecision, Boxes, compare_boxes
+from headframe.metrics.average_precision import AveragePrecision, Boxes, compare_boxes
+from headframe.metrics.statistics import Statistic, divide
 from headframe.tasks.base import Task, require_target, single_target
-from headframe.tasks.statistics import Statistic, divide
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

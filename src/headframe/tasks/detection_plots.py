@@ -7,8 +7,8 @@ from matplotlib import patheffects
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from headframe.metrics.average_precision import Boxes, compare_boxes
 from headframe.pages.plot_style import BLUE, ORANGE, SMALL, WIDTH, legend, new_figure, short_label, style
-from headframe.tasks.average_precision import Boxes, compare_boxes
 from headframe.tasks.pictures import show
 
 MANY = 12  # of more labels none gets an entry in a legend

@@ -12,8 +12,8 @@ from typing_extensions import override
 from headframe.config.ranges import Count
 from headframe.errors import DataError
 from headframe.features.columns import column_statistics, free_name
+from headframe.metrics.statistics import Statistic, mean, root_mean
 from headframe.tasks.dense import TARGET, NumericTask
-from headframe.tasks.statistics import Statistic, mean, root_mean
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

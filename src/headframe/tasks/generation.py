@@ -12,10 +12,10 @@ from typing_extensions import override
 
 from headframe.config.ranges import Column, Count
 from headframe.errors import ConfigurationError, DataError, some
-from headframe.tasks import samples
+from headframe.metrics import samples
+from headframe.metrics.statistics import Statistic
 from headframe.tasks.base import Task, require_target
 from headframe.tasks.image_features import LEVELS, ImageFeatures, packed, unpacked
-from headframe.tasks.statistics import Statistic
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from headframe.metrics.statistics import BINS, Reliability
 from headframe.pages.plot_style import BLUE, GREY, INK, ORANGE, SMALL, WIDTH, legend, new_figure, short_label, style
-from headframe.tasks.statistics import BINS, Reliability
 
 FEW = 6  # up to this many classes the figures of a confusion matrix are in larger type
 MANY = 12  # more classes than this share one colour and get no entry of their own in a legend

@@ -11,9 +11,9 @@ from typing_extensions import override
 
 from headframe.errors import DataError
 from headframe.features.columns import mean_and_std
+from headframe.metrics.statistics import Statistic, mean, r2, root_mean
 from headframe.tasks.base import single_target
 from headframe.tasks.dense import TARGET, NumericTask
-from headframe.tasks.statistics import Statistic, mean, r2, root_mean
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,8 +12,7 @@ from typing_extensions import override
 from headframe.cells.images import decode_mask, encode_mask
 from headframe.errors import DataError, RowError, some
 from headframe.features.columns import first_empty
-from headframe.tasks.base import Task, require_target, single_target
-from headframe.tasks.statistics import (
+from headframe.metrics.statistics import (
     Bounds,
     Statistic,
     Weights,
@@ -22,6 +21,7 @@ from headframe.tasks.statistics import (
     mean_where,
     remember_last,
 )
+from headframe.tasks.base import Task, require_target, single_target
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,8 +14,8 @@ from headframe.config.ranges import Count
 from headframe.errors import DataError
 from headframe.features.columns import text_column
 from headframe.features.tokens import PADDING, Tokens
+from headframe.metrics.statistics import Statistic, Weights, accuracy, bounded_mean
 from headframe.tasks.base import Task, require_target, single_target
-from headframe.tasks.statistics import Statistic, Weights, accuracy, bounded_mean
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

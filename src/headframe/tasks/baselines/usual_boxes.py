@@ -7,7 +7,7 @@ import pyarrow as pa
 from typing_extensions import override
 
 from headframe.errors import ConfigurationError
-from headframe.tasks.average_precision import MOST, OVERLAPS, Boxes, box_overlaps
+from headframe.metrics.average_precision import MOST, OVERLAPS, Boxes, box_overlaps
 from headframe.tasks.baselines.base import BaselineData, NaturalBaseline
 from headframe.tasks.detection import BOXES, LABELS, Detection
 

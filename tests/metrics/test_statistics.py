@@ -10,8 +10,8 @@ import pytest
 from sklearn import metrics as reference
 
 from headframe.evaluation.intervals import Resampling, draw_counts
-from headframe.tasks import statistics
-from headframe.tasks.rankings import mean_areas
+from headframe.metrics import statistics
+from headframe.metrics.rankings import mean_areas
 
 ROWS, CLASSES = 300, 4
 

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from headframe.tasks.statistics import Bounds, Statistic, Weights, divide, group_sums, remember_last
+from headframe.metrics.statistics import Bounds, Statistic, Weights, divide, group_sums, remember_last
 
 LLOYD_STEPS = 5  # of k-means on a resample, which starts where the partition is
 

@@ -7,8 +7,8 @@ from sklearn import metrics as reference
 from sklearn.cluster import KMeans
 
 from headframe.evaluation.intervals import Resampling, draw_counts
-from headframe.tasks.partitions import Contingency, stability
-from headframe.tasks.statistics import values_of
+from headframe.metrics.partitions import Contingency, stability
+from headframe.metrics.statistics import values_of
 
 ROWS = 240
 

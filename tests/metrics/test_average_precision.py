@@ -8,7 +8,7 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from headframe.tasks.average_precision import AveragePrecision, Boxes
+from headframe.metrics.average_precision import AveragePrecision, Boxes
 
 ROWS, LABELS = 14, 3
 
@@ -125,6 +125,6 @@ def test_many_resamples_are_those_of_few_at_a_time(monkeypatch: pytest.MonkeyPat
     truth, found = drawn_boxes(4)
     weights = np.random.default_rng(5).integers(0, 3, (ROWS, 40)).astype(np.float64)
     whole = ours(truth, found, weights)
-    monkeypatch.setattr("headframe.tasks.average_precision._CELLS", 100)
+    monkeypatch.setattr("headframe.metrics.average_precision._CELLS", 100)
     for name, values in ours(truth, found, weights).items():
         np.testing.assert_array_equal(values, whole[name])

@@ -8,7 +8,7 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from headframe.tasks.statistics import Bounds, Statistic, Weights, divide, mean_where, remember_last
+from headframe.metrics.statistics import Bounds, Statistic, Weights, divide, mean_where, remember_last
 
 OVERLAPS = np.linspace(0.5, 0.95, 10)
 """Intersection over union from which on a box is found, one after the other."""

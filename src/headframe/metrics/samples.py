@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 
-from headframe.tasks.statistics import Bounds, Statistic, Weights, divide, remember_last
+from headframe.metrics.statistics import Bounds, Statistic, Weights, divide, remember_last
 
 _NEIGHBOURS = 5
 _BLOCK = 1000  # rows whose distances are held at once

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from headframe.tasks import statistics
-from headframe.tasks.rankings import mean_areas
-from headframe.tasks.statistics import SMALLEST, Bounds, Confusion, MeanProportion, mean
+from headframe.metrics import statistics
+from headframe.metrics.rankings import mean_areas
+from headframe.metrics.statistics import SMALLEST, Bounds, Confusion, MeanProportion, mean
 
 TARGET = np.array([0, 0, 0, 1, 1, 2, 2, 2])
 GUESS = np.array([0, 0, 1, 1, 2, 2, 0, 2])

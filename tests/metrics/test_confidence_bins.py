@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from headframe.tasks.statistics import BINS, Bounds, Reliability
+from headframe.metrics.statistics import BINS, Bounds, Reliability
 
 EXACT = (0.2, 0.4, 0.6, 0.8, 1.0)
 """Upper edges of bins that a float holds exactly as a multiple of 1 / BINS."""

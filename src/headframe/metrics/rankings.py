@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from headframe.tasks.statistics import (
+from headframe.metrics.statistics import (
     Bounds,
     Ranking,
     Statistic,

@@ -1,0 +1,1 @@
+"""What predictions are measured by: functions of how often each row is drawn."""
