@@ -118,6 +118,7 @@ def test_an_image_has_one_mask_alone_in_batches_of_any_size_and_in_any_order(
     found = predictor.predictions(mine)
     assert found.equals(expected), "batches of 7 and of 5"
     order = pa.array(np.random.default_rng(1).permutation(mine.num_rows))
+    assert load_predictor(project.train_once(plan).folder / "bundle").batch_size == 5, "as in training"
     assert predictor.predictions(mine.take(order)).equals(found.take(order))
     for row in range(0, mine.num_rows, 4):
         assert predictor.predictions(mine.slice(row, 1)).equals(found.slice(row, 1))

@@ -37,7 +37,7 @@ from headframe.methods.base import Method
 from headframe.miners.base import EstimatorModel, Miner, estimator_model
 from headframe.prediction.estimator import read_estimator, restore_miner, save_estimator
 from headframe.prediction.layout import COMBINER, ESTIMATOR, FINDINGS, MANIFEST, MEMBERS, WEIGHTS
-from headframe.prediction.predictor import BATCH, EnsemblePredictor, Predictor, make_predictor
+from headframe.prediction.predictor import EnsemblePredictor, Predictor, make_predictor
 from headframe.prediction.schema import schema_from_json, schema_to_json
 from headframe.replace_folder import replace_folder
 from headframe.series.series import Series
@@ -170,14 +170,14 @@ def _save(folder: Path, manifest: ModelManifest, task: Task, write: Callable[[Pa
 
 
 def load_predictor(
-    folder: Path, *, device: str = "cpu", batch_size: int = BATCH, trusted: tuple[str, ...] = ()
+    folder: Path, *, device: str = "cpu", batch_size: int | None = None, trusted: tuple[str, ...] = ()
 ) -> Predictor:
     """Load a bundle, verifying every file against its checksum.
 
     Args:
         folder: the bundle.
         device: where networks compute.
-        batch_size: examples in one forward pass.
+        batch_size: examples in one forward pass; those of the evaluation in training unless given.
         trusted: import prefixes of the project's own code, such as `("mine.",)`.
 
     Raises:
@@ -194,6 +194,8 @@ def load_predictor(
         contract = {name: ColumnContract.model_validate(each) for name, each in manifest["contract"].items()}
     except ValidationError as error:
         raise DataError(f"the bundle {folder} cannot be loaded: {validation_message(error)}") from error
+    if batch_size is None:  # more may not fit, where examples are large
+        batch_size = learner.trainer.evaluation_batch_size
     task: Task = build(component)
     task.restore(manifest["task"]["state"])
     if isinstance(learner.model, EnsembleConfig):

@@ -65,10 +65,9 @@ def write_predicted_rows(predictor: Predictor, source: str, target: Path, root: 
     """Predict for each row of `source` with an open model, as `predict_to_file`; return how many rows were written."""
     import pyarrow.parquet as pq  # noqa: PLC0415 - the command line imports this module
 
-    from headframe.prediction.predictor import BATCH  # noqa: PLC0415 - the command line imports this module
     from headframe.serving.input_files import open_rows  # noqa: PLC0415 - the command line imports this module
 
-    rows = open_rows(source, root, predictor.schema, predictor.reader, BATCHES * BATCH)
+    rows = open_rows(source, root, predictor.schema, predictor.reader, BATCHES * predictor.batch_size)
     predictions = (_row_by_row if predictor.framing.alone else _together)(predictor, rows, source)
     first = next(predictions)  # errors of the source are raised before a file is created
     written = 0

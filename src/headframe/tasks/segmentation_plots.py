@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from headframe.pages.plot_style import BLUE, GREY, ORANGE, SMALL, WIDTH, new_figure, style
 from headframe.tasks.pictures import show
@@ -18,6 +19,7 @@ def overlaps(values: np.ndarray) -> Figure:
     axes.axvline(values.mean(), color=GREY, linestyle="--")
     style(axes, title=f"Each image: {values.mean():.3f} on average", x="intersection over union", y="images")
     axes.set_xlim(0, 1)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 
