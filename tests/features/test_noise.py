@@ -63,14 +63,16 @@ def idx(file: Path, values: np.ndarray) -> Path:
 
 
 def test_rows_are_numbered_across_files_and_keep_what_they_hold(tmp_path: Path) -> None:
-    pixels = np.arange(5 * 4).reshape(5, 2, 2)
+    pixels = np.arange(6 * 4).reshape(6, 2, 2)
     files = {
         "a": idx(tmp_path / "a", pixels[:3]),
         "b": idx(tmp_path / "b", np.arange(3)),
-        "c": idx(tmp_path / "c", pixels[3:]),
+        "c": idx(tmp_path / "c", pixels[3:5]),
         "d": idx(tmp_path / "d", np.arange(2)),
+        "e": idx(tmp_path / "e", pixels[5:]),
+        "f": idx(tmp_path / "f", np.arange(1)),
     }
-    reader = NumberedIdx(parts={"train": ("a", "b"), "test": ("c", "d")}, number="seed")
+    reader = NumberedIdx(parts={"train": ("a", "b"), "test": ("c", "d"), "new": ("e", "f")}, number="seed")
     schema = pa.schema(
         {
             "image": pa.fixed_shape_tensor(pa.uint8(), [2, 2, 1]),
@@ -81,9 +83,9 @@ def test_rows_are_numbered_across_files_and_keep_what_they_hold(tmp_path: Path) 
     )
     rows = pa.Table.from_batches([batch.rows for batch in reader.read(files, schema)])
     assert rows.schema == schema
-    assert rows["seed"].to_pylist() == [0, 1, 2, 3, 4]
-    assert rows["label"].to_pylist() == [0, 1, 2, 0, 1]
-    assert rows["part"].to_pylist() == ["train"] * 3 + ["test"] * 2
+    assert rows["seed"].to_pylist() == [0, 1, 2, 3, 4, 5]
+    assert rows["label"].to_pylist() == [0, 1, 2, 0, 1, 0]
+    assert rows["part"].to_pylist() == ["train"] * 3 + ["test"] * 2 + ["new"]
     assert (rows["image"].combine_chunks().to_numpy_ndarray()[..., 0] == pixels).all()
     with pytest.raises(DataError, match=r"reader\.number=seed is no column of the contract, which has image, label"):
         list(reader.read(files, schema.remove(1)))

@@ -93,6 +93,15 @@ def test_the_features_are_the_last_hidden_layer_of_the_classifier() -> None:
     assert found(images).var(axis=0).mean() == pytest.approx(1)
 
 
+def test_features_are_learned_from_some_images_with_their_labels_and_others_are_kept(task: Generation) -> None:
+    images, labels = drawn(1)
+    chosen = np.random.default_rng(17).permutation(ROWS)[:200]
+    expected = ImageFeatures(4)
+    expected.fit(images[chosen[::2]], labels[chosen[::2]])
+    assert (task.features_(images) == expected(images)).all()
+    assert (task.images_ == images[chosen[1::2]]).all()
+
+
 def test_real_images_are_perfect_and_others_are_worse_the_less_they_resemble_them(task: Generation) -> None:
     real, _ = drawn(5)
     found = {
