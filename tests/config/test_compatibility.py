@@ -190,6 +190,10 @@ def test_every_combination_is_refused_when_loaded_or_is_accepted_by_training(
             "makes each row an example, but task forecasting predicts from each window; choose features=windows or",
         ),
         (
+            "dataset=tatoeba_cmn_eng task=translation",  # by no model that is chosen, but by another
+            "'chinese' of dataset tatoeba_cmn_eng is string; choose features=tokens_bpe or tokens_char or tokens_word",
+        ),
+        (
             "experiment=etth1_lstm features.encoder.columns=[OT]",
             "model PatchRecurrent predicts the columns that it reads (OT), but task forecasting predicts HUFL, HULL,",
         ),

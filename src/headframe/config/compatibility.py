@@ -165,9 +165,12 @@ class _Fit:
             def fits(each: FeaturesConfig) -> bool:
                 return not self._features_fault(path, each)
 
-            best = self._suggest(
-                "features", FeaturesConfig, lambda each: fits(each) and not self._model_fault(path, model, each)
-            )
+            def learns(each: FeaturesConfig, models: Iterable[ModelConfig]) -> bool:
+                return fits(each) and any(not self._model_fault(path, other, each) for other in models)
+
+            every = self.choices("model", ModelConfig).values()  # another one may learn the task from other features
+            best = self._suggest("features", FeaturesConfig, lambda each: learns(each, [model]))
+            best = best or self._suggest("features", FeaturesConfig, lambda each: learns(each, every))
             raise ConfigurationError(fault + (best or self._suggest("features", FeaturesConfig, fits)))
         for name, encoder in features.by_input.items():
             place, columns = _encoder_path(name), columns_of(encoder, self.dataset.inputs)
