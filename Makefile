@@ -1,5 +1,5 @@
 # Only Python 3.11 and make are needed: the first target installs everything into .venv from the lock.
-.PHONY: run test slow mutants lint audit lock bench up down clean
+.PHONY: run test promises slow mutants lint audit lock bench up down clean
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -15,6 +15,9 @@ run: $(INSTALLED) ## the main job: digits, from raw data to a champion
 test: $(INSTALLED) ## the default suite, three files at a time since tests wait for processes, and the share of lines and branches that it runs
 	rm -rf .coverage && mkdir .coverage
 	TEST_COVERAGE=$(CURDIR)/.coverage $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+
+promises: $(INSTALLED) ## whether all that conf/ offers keeps its promises, on tiny tables; PROJECT=../mine: of another project
+	$(if $(PROJECT),PROMISES_OF=$(abspath $(PROJECT))) $(BIN)/python -m pytest tests/promises
 
 slow: $(INSTALLED) ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow

@@ -1,6 +1,6 @@
 """Every network in conf/model must keep the promises of all networks.
 
-What else is in conf/model is trained in `training/test_every_choice.py`.
+What else is in conf/model is trained in `promises/test_every_choice.py`.
 """
 
 import inspect

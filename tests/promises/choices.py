@@ -1,18 +1,26 @@
 """What of `conf/` is trained to see whether it keeps its promises: which choices fit each other, and tiny tables."""
 
+import os
+import sys
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
+from headframe.config.plan.component import Component
 from headframe.config.plan.features import FeaturesConfig
 from headframe.config.plan.model import EnsembleConfig, MemberConfig, ModelConfig
 from headframe.config.project import Project
 from headframe.training.single import is_network
 
-REPOSITORY = Project(Path(__file__).resolve().parents[2])
+SomePart = TypeVar("SomePart", bound=Component)
+
+REPOSITORY = Project(Path(os.environ.get("PROMISES_OF") or Path(__file__).parents[2]).resolve())
+"""Whose `conf/` it is: Headframe's own, or that of a project which the environment names."""
+sys.path += [str(REPOSITORY.root / "src")] if REPOSITORY.packages else []  # the project's own classes
+
 OWN = """
 title: {name}
 licence: none
@@ -58,6 +66,11 @@ def read(group: str, name: str) -> dict[str, Any]:
     """Return a file of `conf/` as it stands there."""
     content: dict[str, Any] = yaml.safe_load((REPOSITORY.conf / group / f"{name}.yaml").read_text(encoding="utf-8"))
     return content
+
+
+def part(schema: type[SomePart], group: str, name: str) -> SomePart:
+    """Return a file of `conf/` as that part of a plan which it is."""
+    return schema.model_validate(read(group, name), context={"trusted": REPOSITORY.packages})
 
 
 def choices(group: str) -> list[str]:
@@ -149,7 +162,7 @@ def method_case(name: str) -> tuple[str, str, str]:
         for kind in kinds_of(task)
         for model in models_of(task, kind)
         if {*read("model", model).get("parts", ())} >= {*file.get("parts", ())}
-        and is_network(ModelConfig.model_validate(read("model", model)))
+        and is_network(part(ModelConfig, "model", model))
     )
 
 

@@ -15,6 +15,7 @@ from choices import (
     kinds_of,
     method_case,
     overrides_of,
+    part,
     read,
     shortened,
     tiny_member,
@@ -125,4 +126,4 @@ def test_every_experiment_is_learned_and_measured(keeps, tiny_project, name):
 
 @pytest.mark.parametrize("name", choices("gate"))
 def test_every_gate_looks_at_what_it_judges(name):
-    promises.looks_at_what_it_judges(build(GateConfig.model_validate(read("gate", name))))
+    promises.looks_at_what_it_judges(build(part(GateConfig, "gate", name)))

@@ -101,6 +101,8 @@ class TinyProject:
     def __init__(self, root: Path) -> None:
         self.trainings = TrainingProject(root)
         shutil.copytree(REPOSITORY.conf, root / "conf")
+        for package in REPOSITORY.packages:
+            shutil.copytree(REPOSITORY.root / "src" / package.rstrip("."), root / "src" / package.rstrip("."))
         for name, inputs in OWN_INPUTS.items():
             (root / "conf" / "dataset" / f"{name}.yaml").write_text(OWN.format(name=name, inputs=inputs))
         self._trained: dict[str, Trained] = {}
