@@ -47,8 +47,8 @@ DATA = {
     "series": "etth1",
 }  # fmt: skip
 """Small data sets for kinds of input; others are trained on the first data set that names their task."""
-PLAIN = {"image": "image", "tabular": "tabular", "tokens": "tokens_word"}
-"""The features of a kind of input, where there are several of which the first by name is not the plainest."""
+PLAIN = {"tokens": "tokens_word", "sparse": "tfidf_word"}
+"""The features of a kind of input, where the plainest by name are not the quickest."""
 LABELS = {"digits": "3", "made_rows": "one", "made_texts": "one"}
 """A label of each, which marks an anomaly where a task looks for them."""
 ROWS, LARGE_ROWS, SERIES_ROWS = 240, 60, 1000
@@ -120,6 +120,11 @@ def cases(group: str) -> list[tuple[str, str, str]]:
     return found
 
 
+def kind_of(task: str) -> str:
+    """Return the kind of a task, by which models, methods and data sets say that they are for it."""
+    return str(read("task", task)["kind"])
+
+
 def is_windows(group: str, name: str) -> bool:
     """Return whether an example of a task or of features is a window of rows."""
     return read(group, name).get("examples") == "window"
@@ -127,12 +132,16 @@ def is_windows(group: str, name: str) -> bool:
 
 def is_windows_of(kind: str) -> bool:
     """Return whether inputs of a kind are windows of rows."""
-    return any(is_windows("features", name) for name in choices("features") if read("features", name)["gives"] == kind)
+    return is_windows("features", features_of(kind))
 
 
 def features_of(kind: str) -> str:
-    """Return the features that give a kind of input."""
-    return PLAIN.get(kind) or next(name for name in choices("features") if read("features", name)["gives"] == kind)
+    """Return the plainest features that give a kind of input: of rows by themselves, without augmentations."""
+    fitting = [name for name in choices("features") if read("features", name)["gives"] == kind]
+    files = {name: read("features", name) for name in fitting}
+    return PLAIN.get(kind) or min(
+        files, key=lambda name: ("framing" in files[name], bool(files[name]["augment"]), name)
+    )
 
 
 def models_of(task: str, kind: str) -> list[str]:
@@ -140,7 +149,7 @@ def models_of(task: str, kind: str) -> list[str]:
     fitting = [
         name
         for name in choices("model")
-        if task in (file := read("model", name)).get("tasks", ()) and kind in file["takes"]
+        if kind_of(task) in (file := read("model", name)).get("tasks", ()) and kind in file["takes"]
     ]
     return sorted(fitting, key=lambda name: ("tiny" not in read("model", name), name))
 
@@ -149,7 +158,8 @@ def method_of(task: str, model: str) -> str:
     """Return a method of a task that can train the parts of a model, or the usual one where no network learns it."""
     parts = {*read("model", model).get("parts", ())}
     files = {name: read("method", name) for name in choices("method")}
-    fitting = (name for name, file in files.items() if task in file["tasks"] and parts >= {*file.get("parts", ())})
+    kind = kind_of(task)
+    fitting = (name for name, file in files.items() if kind in file["tasks"] and parts >= {*file.get("parts", ())})
     return next(fitting, "supervised")
 
 
@@ -181,7 +191,7 @@ def overrides_of(kind: str, task: str, model: str = "", base: Sequence[str] = ()
     return [
         *base,
         f"task={task}",
-        f"dataset.tasks=[{task}]",
+        f"dataset.tasks=[{kind_of(task)}]",
         f"model={model}",
         f"method={method_of(task, model)}",
         *QUICK,
@@ -203,9 +213,10 @@ def small_base(kind: str, task: str) -> list[str]:
     if is_windows_of(kind):
         return [*found, *SHORT, "features.encoder.lookback=24", "task.horizon=8"]
     file = yaml.safe_load(OWN.format(name=dataset, inputs="[]")) if dataset in OWN_INPUTS else read("dataset", dataset)
-    columns, predicts = file["contract"]["columns"], read("task", task)["predicts"]
+    columns, predicts = file["contract"]["columns"], read("task", task).get("predicts")
     others = [name for name in (file["target"], *columns) if name not in OWN_INPUTS.get(dataset, file["inputs"])]
-    targets = [name for name in others if columns[name]["dtype"] in predicts and not columns[name].get("nullable")]
+    full = [name for name in others if not columns[name].get("nullable")]
+    targets = [name for name in full if not predicts or columns[name]["dtype"] in predicts]
     if "positive" in read("task", task) and not read("task", task).get("needs_target", True):
         found.append(f"task.positive={LABELS[dataset]}")
     return [*found, f"dataset.target={targets[0]}"] if targets else []
@@ -217,7 +228,7 @@ def shipped_base(kind: str, task: str) -> list[str]:
     for name in choices("dataset"):
         file = read("dataset", name)
         types = {file["contract"]["columns"][each]["dtype"] for each in file["inputs"]}
-        if task in file["tasks"] and types <= {*read("features", features)["reads"]}:
+        if kind_of(task) in file["tasks"] and types <= {*read("features", features)["reads"]}:
             return [f"dataset={name}", f"features={features}"]
     return []
 

@@ -12,12 +12,15 @@ from choices import (
     choices,
     chosen_by,
     features_of,
+    kind_of,
     kinds_of,
     method_case,
+    models_of,
     overrides_of,
     part,
     read,
     shortened,
+    small_base,
     tiny_member,
 )
 from tiny import TinyProject, Trained
@@ -26,6 +29,7 @@ from headframe.config.build import build, class_of
 from headframe.config.members import with_member
 from headframe.config.plan.plan import Plan
 from headframe.config.plan.promotion import GateConfig
+from headframe.errors import ConfigurationError
 from headframe.examples.prepare import prepare
 
 
@@ -64,11 +68,22 @@ def test_no_baseline_is_none(tiny_project):
     assert tiny_project.plan("baseline=none").baseline is None
 
 
+def plan_with_features(tiny_project: TinyProject, name: str) -> Plan:
+    """Return the first plan with these features that is accepted: on a small table, or on a data set of the task."""
+    kind, refusals = read("features", name)["gives"], []
+    for task in ["classification", *choices("task")]:
+        named = [[f"dataset={each}"] for each in choices("dataset") if kind_of(task) in read("dataset", each)["tasks"]]
+        for base in filter(None, [small_base(kind, task), *named] if models_of(task, kind) else []):
+            try:
+                return tiny_project.plan(*overrides_of(kind, task, base=base), f"features={name}")
+            except ConfigurationError as error:
+                refusals.append(str(error))
+    return pytest.fail(f"features {name} fit no task on any data: {refusals}")
+
+
 @pytest.mark.parametrize("name", choices("features"))
 def test_every_kind_of_features_is_learned_from(keeps, tiny_project, name):
-    kind = read("features", name)["gives"]
-    task = next(each for each in ["classification", *choices("task")] if kind in kinds_of(each))
-    plan = tiny_project.plan(*overrides_of(kind, task), f"features={name}")
+    plan = plan_with_features(tiny_project, name)
     trained = keeps(plan)
     promises.encodes_each_row_by_itself(trained)
     promises.augments_by_its_generator(plan.learner, prepare(plan.dataset, plan.task, trained.table))
