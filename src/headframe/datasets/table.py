@@ -1,6 +1,7 @@
 """A data set as a Parquet table: one row, one example; equal input gives equal bytes."""
 
 import hashlib
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -20,6 +21,7 @@ from headframe.exhaustion import bounded_memory
 from headframe.records import TableRecord
 
 BLOCK_ROWS = 65_536  # a row group holds at most so many rows
+TENSOR_BYTES = 2**20  # of tensors are read at once, as Parquet's reader takes ten times as much for them
 
 TABLE, REJECTED, METADATA = "table.parquet", "rejected.parquet", "dataset.json"
 
@@ -110,15 +112,18 @@ class Table:
         """
         return pq.read_table(self._file, columns=self._known(columns))
 
-    def batches(self, columns: Sequence[str] | None = None, size: int = BLOCK_ROWS) -> Iterator[pa.RecordBatch]:
+    def batches(self, columns: Sequence[str] | None = None, size: int | None = None) -> Iterator[pa.RecordBatch]:
         """Stream the rows in table order, at most `size` at a time, and no more than were written as one block.
+
+        Without a size, there are as many at once as take little memory.
 
         Raises:
             DataError: the table has no such column.
         """
         with pq.ParquetFile(self._file) as file:
             for group in range(file.num_row_groups):
-                yield from file.iter_batches(size, row_groups=[group], columns=self._known(columns))
+                rows = size or _rows_at_once(self.schema)
+                yield from file.iter_batches(rows, row_groups=[group], columns=self._known(columns))
 
     def rejected(self) -> pa.Table:
         """Return the rows that could not be read: source, position, reason, raw."""
@@ -176,8 +181,15 @@ def rows_digest(file: pa.NativeFile, columns: Mapping[str, str] | None) -> str:
     with pq.ParquetFile(file) as rows:
         state = digest_state(column_types(rows.schema_arrow) if columns is None else columns)
         for group in range(rows.num_row_groups):
-            hashing.update_digest(state, rows.read_row_group(group))
+            parts = rows.iter_batches(_rows_at_once(rows.schema_arrow), row_groups=[group])
+            hashing.update_digest(state, pa.Table.from_batches(parts, rows.schema_arrow))
     return str(state.hexdigest())
+
+
+def _rows_at_once(schema: pa.Schema) -> int:
+    tensors = [kind for kind in schema.types if isinstance(kind, pa.FixedShapeTensorType)]
+    size = sum(kind.value_type.bit_width // 8 * math.prod(kind.shape) for kind in tensors)
+    return min(BLOCK_ROWS, max(1, TENSOR_BYTES // size)) if size else BLOCK_ROWS
 
 
 def digest_state(columns: Mapping[str, str]) -> Any:

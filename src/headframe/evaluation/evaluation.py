@@ -29,6 +29,7 @@ from headframe.evaluation.layout import CARD, METRICS, PLAN, PLOTS, REPORT, SLIC
 from headframe.evaluation.metrics import EvaluationMetrics, compute_metrics, validation_test
 from headframe.evaluation.report import EvaluationResults, SlicesByColumn, card, describe, report
 from headframe.evaluation.slices import Slice, append_contents, slice_metrics
+from headframe.examples.storage import AT_ONCE, Storage
 from headframe.pages.plot_style import BLUE, GREY, legend, new_figure, png, style
 from headframe.prediction.layout import (
     BUNDLE,
@@ -183,11 +184,12 @@ def _rows(
     path = root / trained.folder / PREDICTIONS
     if not path.is_file():
         raise HeadframeError(f"{path} is missing; train again to write the predictions")
-    content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != trained.predictions:
-        raise DataError(f"{path} was changed since training wrote it; train again")
-    predictions = pq.read_table(pa.BufferReader(content))
-    rows = predictions.filter(pc.equal(predictions["split"], split))
+    with path.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != trained.predictions:
+            raise DataError(f"{path} was changed since training wrote it; train again")
+        stored = pq.ParquetFile(file)
+        batches = (batch.filter(pc.equal(batch["split"], split)) for batch in stored.iter_batches(AT_ONCE))
+        rows = Storage(path.parent).rows(stored.schema_arrow, batches)
     return append_contents(rows, table, *together)
 
 

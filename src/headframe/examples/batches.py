@@ -9,6 +9,7 @@ from torch import Tensor
 
 from headframe.examples.encode import Examples
 from headframe.examples.seeds import order
+from headframe.examples.storage import expect_any_order, is_mapped, read_ahead
 
 RESIDENT = 0.5
 """Share of the free memory of a GPU that examples may take; larger ones stay pinned on the host."""
@@ -41,6 +42,12 @@ class TensorExamples:
             return values.to(self.storage_device)
 
         self.inputs, self.targets = each_tensor(stored, inputs), {name: stored(each) for name, each in targets.items()}
+        given = examples.inputs.values() if isinstance(examples.inputs, dict) else [examples.inputs]
+        self._mapped_inputs, self._mapped_targets = (
+            [] if fits else [each for each in arrays if is_mapped(each)] for arrays in (given, examples.target.values())
+        )
+        for each in (*self._mapped_inputs, *self._mapped_targets):
+            expect_any_order(each)
 
     def take(self, positions: Tensor) -> Batch:
         """Gather the examples at these positions, int64 (batch,), on the device."""
@@ -53,6 +60,9 @@ class TensorExamples:
                 for index in (self.reads(numbers), self.framing.targets(numbers))
             )
         padded = not self.framing.alone and bool((read < 0).any())
+        for mapped, index in ((self._mapped_inputs, read), (self._mapped_targets, behind)):
+            for values in mapped:
+                read_ahead(values, index.numpy())
 
         def chosen(values: Tensor, index: Tensor, *, padded: bool = False) -> Tensor:
             found = values[index]

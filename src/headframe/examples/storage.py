@@ -1,6 +1,7 @@
 """Where prepared rows and encoded arrays lie: in memory while they are small, else in files that are mapped into it."""
 
 import math
+import mmap
 import os
 import resource
 import tempfile
@@ -17,7 +18,7 @@ from scipy import sparse
 
 from headframe.errors import HeadframeError, RowError
 
-AT_ONCE, BLOCK_BYTES = 4096, 2**26
+AT_ONCE, BLOCK_BYTES = 4096, 2**24
 """Rows that are encoded at once, and bytes that these may take."""
 
 FIRST = 64
@@ -137,10 +138,43 @@ class Storage:
         with self._file() as file:
             if hasattr(os, "posix_fallocate"):  # a disk that is full later would end the process by a signal
                 os.posix_fallocate(file.fileno(), 0, size)
-            return np.asarray(np.memmap(file, dtype, "r+", shape=shape))
+            else:
+                file.truncate(size)
+            return np.ndarray(shape, dtype, buffer=mmap.mmap(file.fileno(), size))
 
     def _file(self) -> Any:
         return tempfile.TemporaryFile(dir=self.folder)
+
+
+def is_mapped(values: np.ndarray) -> bool:
+    """Return whether an array lies in a file."""
+    return isinstance(values.base, mmap.mmap)
+
+
+def expect_any_order(values: np.ndarray) -> None:
+    """Let the system read nothing around what is used of a mapped array."""
+    _file(values).madvise(mmap.MADV_RANDOM)
+
+
+def read_ahead(values: np.ndarray, index: np.ndarray) -> None:
+    """Let the system read rows of a mapped array all at once, instead of one after the other when they are used.
+
+    Args:
+        values: mapped, (rows, ...).
+        index: of the rows of each example, int64 (examples,) or (examples, rows); below 0 is none.
+    """
+    file, size = _file(values), values.strides[0]
+    rows = np.maximum(index.reshape(len(index), -1), 0)
+    starts, ends = rows.min(axis=1) * size, (rows.max(axis=1) + 1) * size
+    near = ends - starts <= 2 * rows.shape[1] * size  # else most of what lies between is not used
+    starts -= starts % mmap.PAGESIZE
+    for start, length in zip(starts[near].tolist(), (ends - starts)[near].tolist(), strict=True):
+        file.madvise(mmap.MADV_WILLNEED, start, length)
+
+
+def _file(mapped: np.ndarray) -> mmap.mmap:
+    assert isinstance(mapped.base, mmap.mmap)  # noqa: S101 - as `is_mapped` has found
+    return mapped.base
 
 
 def _by_name(encoded: Any) -> dict[str, Any]:

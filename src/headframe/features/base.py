@@ -19,8 +19,8 @@ Encoded: TypeAlias = EncodedArray | dict[str, np.ndarray]
 """What encoders give: one input of each row, or several arrays by name."""
 
 
-BLOCK = 65_536
-"""Entries along the first axis that are looked at together, as each takes memory once more."""
+BLOCK = 2**22
+"""Numbers that are looked at together, as each takes memory once more."""
 
 
 def finite(encoded: Encoded) -> bool:
@@ -28,8 +28,9 @@ def finite(encoded: Encoded) -> bool:
     if isinstance(encoded, dict):
         return all(map(finite, encoded.values()))
     values: Any = encoded.data if sparse.issparse(encoded) else encoded
-    blocks = range(0, len(values), BLOCK)
-    return values.dtype.kind != "f" or all(np.isfinite(values[start : start + BLOCK]).all() for start in blocks)
+    step = max(1, BLOCK * len(values) // max(1, values.size))
+    blocks = range(0, len(values), step)
+    return values.dtype.kind != "f" or all(np.isfinite(values[start : start + step]).all() for start in blocks)
 
 
 def count_rows(encoded: Encoded) -> int:
