@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-import yaml
+from discs import SIZES, png, write_discs
 from PIL import Image, ImageDraw
 from starlette.testclient import TestClient
 
@@ -29,8 +29,6 @@ from headframe.registry.versions import ModelVersion
 from headframe.serving.app import make_app
 from headframe.serving.batch import write_predicted_rows
 
-SIZES = [(40, 24), (32, 32), (28, 44)]  # width and height
-ROWS = 36
 TINY = [
     "experiment=dsb2018_unet",
     "dataset=discs",
@@ -46,39 +44,11 @@ TINY = [
 ]
 
 
-def png(image: Image.Image) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, "PNG")
-    return stream.getvalue()
-
-
-def write_discs(file: Path) -> None:
-    """Write an archive of images with bright discs on a dark ground of another colour, and a mask for each disc."""
-    draw = np.random.default_rng(4)
-    with zipfile.ZipFile(file, "w") as archive:
-        for row in range(ROWS):
-            width, height = SIZES[row % 3]
-            pixels = draw.integers(0, 60, (height, width, 3)) + np.array([0, 40, 90])
-            image = Image.fromarray(pixels.astype(np.uint8))
-            for disc in range(2):
-                radius = int(draw.integers(4, 8))
-                x, y = draw.integers(0, width - radius), draw.integers(0, height - radius)
-                mask = Image.new("L", (width, height))
-                ImageDraw.Draw(mask).ellipse((x, y, x + 2 * radius, y + 2 * radius), fill=255)
-                image.paste(Image.new("RGB", (width, height), (200, 120, 60)), mask=mask)
-                archive.writestr(zipfile.ZipInfo(f"top/{row:02}/masks/{disc}.png"), png(mask))
-            archive.writestr(zipfile.ZipInfo(f"top/{row:02}/images/{row:02}.png"), png(image))
-
-
 @pytest.fixture(scope="module")
 def project(training_project: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     root = tmp_path_factory.mktemp("masks") / "project"
     shutil.copytree(training_project.root / "conf", root / "conf")
-    write_discs(root / "discs.zip")
-    dataset = yaml.safe_load((root / "conf" / "dataset" / "dsb2018_nuclei.yaml").read_text())
-    dataset |= {"name": "discs", "sources": {"images": {"uri": "file:discs.zip"}}}
-    dataset["contract"]["min_rows"] = ROWS
-    (root / "conf" / "dataset" / "discs.yaml").write_text(yaml.safe_dump(dataset))
+    write_discs(root)
     made = type(training_project)(root)
     ingest(load_plan(TINY, made.project).dataset, Places(root))
     return made
