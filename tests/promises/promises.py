@@ -6,7 +6,7 @@ Each function takes a training and raises an AssertionError that names the promi
 import json
 import math
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -392,7 +392,13 @@ def goes_on_where_it_was_killed(project: TinyProject, plan: Plan, kills: int) ->
     settings = plan.trainer
     steps = settings.max_epochs * -(-len(encode(prepared, plan.learner).train) // settings.batch_size)
     chosen = random.Random(plan.method.target).sample(range(settings.checkpoint_steps + 1, steps + 1), kills)
-    resumed = project.killed_and_resumed(plan, [f"step {each}" for each in sorted(chosen)])
+    ends_the_same_after(project, plan, [f"step {each}" for each in sorted(chosen)])
+
+
+def ends_the_same_after(project: TinyProject, plan: Plan, kills: Sequence[str]) -> None:
+    """A training that is killed at some moments, each time before the next attempt, ends with undisturbed bytes."""
+    undisturbed = project.trained(plan)
+    resumed = project.killed_and_resumed(plan, kills)
     files, expected = resumed.files(), undisturbed.run.files()
     differing = sorted(name for name in files.keys() | expected.keys() if files.get(name) != expected.get(name))
     assert not differing, f"a killed training ends with other bytes in {differing}"

@@ -18,6 +18,14 @@ def test_every_method_goes_on_where_it_was_killed(tiny_project, name):
     promises.goes_on_where_it_was_killed(tiny_project, plan_of(tiny_project, name), 1)
 
 
+def test_a_translation_goes_on_where_a_beam_search_was_killed(tiny_project):
+    task, model, kind = method_case("sequence_generation")
+    given = ["trainer.monitor=primary_metric", "method.translate_validation=true", "method.together=8", "method.beam=2"]
+    plan = tiny_project.plan(*overrides_of(kind, task, model), *given, *MANY_STEPS)
+    # Of the validation of the first epoch, of the second one, and of the final predictions.
+    promises.ends_the_same_after(tiny_project, plan, ["search 3", "search 9", "search 9"])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", choices("method"))
 def test_every_method_goes_on_where_it_was_killed_five_times(tiny_project, name):

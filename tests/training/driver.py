@@ -13,6 +13,7 @@ import pkgutil
 import signal
 import sys
 import time
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -40,8 +41,9 @@ def _killed_around(function: Any, when: Any, *, first: bool) -> Any:
 
 
 def arrange_kill(kill: str) -> None:
-    """Arrange a kill, such as `step 7`, `validation 2`, `epoch 2`, `write 3`, `conclude 1`; `mapped ...`: on files."""
+    """Arrange a kill, such as `step 7`, `validation 2`, `write 3`, `search 4`, `conclude`; `mapped ...`: on files."""
     from headframe.examples import storage
+    from headframe.methods import translation
     from headframe.training import checkpoints, ensembles, network, single
     from headframe.training.module import MethodModule
 
@@ -100,6 +102,11 @@ def arrange_kill(kill: str) -> None:
             )
             ensembles.train_learner = lambda job, prepared, identity, folder, reporter: (
                 end[place]() if folder.name == text else begin(job, prepared, identity, folder, reporter)
+            )
+        case "search":  # before one of its beam searches
+            searches = count(1)
+            translation.beam_search = _killed_around(
+                translation.beam_search, lambda *_: next(searches) == number, first=True
             )
         case "conclude":  # everything is written but the result
             single.conclude = kill_self
