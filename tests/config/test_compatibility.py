@@ -53,10 +53,17 @@ def method_for(kind: str, parts: tuple[str, ...]) -> Any:
 
 
 def plans(dataset: str) -> Iterator[tuple[str, Plan]]:
-    """Every combination of the shipped features, tasks and models with a data set, and a method that fits them."""
+    """Every combination of the shipped features, tasks and models with a data set, and a method that fits them.
+
+    A task that the data set does not name is refused before features and model are looked at: of these there is one.
+    """
     base = load_plan([f"dataset={dataset}"], REPOSITORY, fitting=False)
-    groups = ("features", "task", "model")
+    groups, foreign = ("features", "task", "model"), set[str]()
     for names in product(*(REPOSITORY.choices(group) for group in groups)):
+        if part("task", names[1]).kind not in base.dataset.tasks:
+            if names[1] in foreign:
+                continue
+            foreign.add(names[1])
         parts = {group: part(group, name) for group, name in zip(groups, names, strict=True)}
         parts["method"] = method_for(parts["task"].kind, getattr(parts["model"], "parts", ())) or base.method
         yield " ".join((dataset, *names)), base.model_copy(update=parts)
