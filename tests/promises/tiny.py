@@ -17,6 +17,7 @@ from given_overrides import last_of_each
 from made_up import made_up
 from trainings import Run, TrainingProject
 
+from headframe.config.compatibility import check_compatibility
 from headframe.config.load import load_plan
 from headframe.config.plan.data import DatasetConfig
 from headframe.config.plan.plan import Plan
@@ -106,6 +107,7 @@ class TinyProject:
         for name, inputs in OWN_INPUTS.items():
             (root / "conf" / "dataset" / f"{name}.yaml").write_text(OWN.format(name=name, inputs=inputs))
         self._trained: dict[str, Trained] = {}
+        self._composed: dict[tuple[str, ...], Plan] = {}
         self.checked: set[Path] = set()
 
     @property
@@ -123,8 +125,23 @@ class TinyProject:
             sys.path.append(str(self.root / "src"))
 
     def plan(self, *overrides: str) -> Plan:
-        plan = load_plan(last_of_each(*overrides), self.trainings.project)
+        """Compose a plan, tiny; models and methods are put into one that was composed before, since that takes long."""
+        given = last_of_each(*overrides)
+        chosen = dict(each.split("=") for each in given if each.startswith(("model=", "method=")))
+        rest = [each for each in given if each.partition("=")[0] not in chosen]
+        if any(each.lstrip("+").startswith(("model.", "method.", "experiment=", "baseline=")) for each in rest):
+            plan = self._compose(*given)
+        else:
+            parts = {group: getattr(self._compose(f"{group}={name}"), group) for group, name in chosen.items()}
+            plan = self._compose(*rest).model_copy(update=parts)
+        check_compatibility(plan, self.trainings.project)
         return plan.model_copy(update={"model": tiny(plan.model), "features": tiny_features(plan.features)})
+
+    def _compose(self, *overrides: str) -> Plan:
+        """Compose a plan whose parts need not fit each other, once."""
+        if overrides not in self._composed:
+            self._composed[overrides] = load_plan(overrides, self.trainings.project, fitting=False)
+        return self._composed[overrides]
 
     def make_table(self, dataset: DatasetConfig) -> None:
         """Make up the table of a data set, once."""
