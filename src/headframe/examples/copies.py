@@ -9,8 +9,8 @@ from scipy import sparse
 from headframe.examples.framing import Reads, gather
 from headframe.features.base import Encoded, count_rows
 
-BLOCK = 65_536
-"""Examples that are laid out at once."""
+BLOCK_BYTES = 2**24
+"""Bytes of encoded rows that are laid out at once."""
 
 
 def row_hashes(encoded: Encoded) -> np.ndarray:
@@ -35,8 +35,10 @@ def row_hashes(encoded: Encoded) -> np.ndarray:
 def example_hashes(encoded: Encoded, reads: Reads) -> np.ndarray:
     """Hash the inputs of the example that each row names, as `row_hashes` does; uint64 (rows,)."""
     rows = count_rows(encoded)
-    starts = range(0, rows, BLOCK)
-    blocks = (reads(np.arange(start, min(start + BLOCK, rows))) for start in starts)
+    arrays = encoded.values() if isinstance(encoded, dict) else [encoded]
+    size = sum(each.data.nbytes for each in arrays) // rows * reads(np.arange(1)).size
+    step = max(1, BLOCK_BYTES // max(1, size))
+    blocks = (reads(np.arange(start, min(start + step, rows))) for start in range(0, rows, step))
     return np.concatenate([row_hashes(gather(encoded, index)) for index in blocks])
 
 

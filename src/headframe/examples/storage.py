@@ -62,7 +62,9 @@ class Storage:
             waiting.append(batch)
             size += batch.nbytes
             if not self.fits(size):
-                return self._mapped_rows(schema, chain(waiting, remaining))
+                waiting.reverse()
+                written = (waiting.pop() for _ in range(len(waiting)))  # so that none stays in memory
+                return self._mapped_rows(schema, chain(written, remaining))
         return pa.Table.from_batches(waiting, schema)
 
     def encoded(
