@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from headframe.errors import ConfigurationError, DataError
 from headframe.features.tokens import PADDING
+from headframe.metrics.statistics import values_of
 from headframe.tasks.base import Task, with_truth
 from headframe.tasks.baselines.base import BaselineData
 from headframe.tasks.baselines.nearest_sentence import NearestSentence
 from headframe.tasks.regression import Regression
-from headframe.tasks.statistics import values_of
 from headframe.tasks.translation import TOKENS, Translation
 
 SENTENCES = [

@@ -14,7 +14,8 @@ from headframe.config.ranges import Count
 from headframe.errors import DataError
 from headframe.features.columns import text_column
 from headframe.features.tokens import PADDING, Tokens
-from headframe.metrics.statistics import Statistic, Weights, accuracy, bounded_mean
+from headframe.metrics.statistics import Statistic, accuracy, bounded_mean
+from headframe.metrics.texts import bleu, chrf
 from headframe.tasks.base import Task, require_target, single_target
 
 if TYPE_CHECKING:
@@ -136,21 +137,21 @@ class Translation(Task):
     def statistics(self, predictions: pa.Table) -> dict[str, Statistic]:
         return {
             "bleu": bleu(*_texts(predictions)),
-            "sentence_chrf": bounded_mean(chrf(predictions), 0.0, 100.0),
+            "sentence_chrf": bounded_mean(chrf(*_texts(predictions)), 0.0, 100.0),
             "exact_match": accuracy(self.hits(predictions)),
         }
 
     @override
     def worst(self, predictions: pa.Table) -> np.ndarray:
         wrong = np.flatnonzero(~self.hits(predictions))
-        return wrong[np.argsort(chrf(predictions.take(pa.array(wrong))), kind="stable")]
+        return wrong[np.argsort(chrf(*_texts(predictions.take(pa.array(wrong)))), kind="stable")]
 
     @override
     def plots(self, predictions: pa.Table, validation: pa.Table | None = None) -> dict[str, Figure]:
         from headframe.pages.plot_style import legend, new_figure, style  # noqa: PLC0415 - training and serving draw nothing
 
         agreement, ((axes,),) = new_figure(3)
-        axes.hist(chrf(predictions), bins=np.linspace(0, 100, _BINS + 1))
+        axes.hist(chrf(*_texts(predictions)), bins=np.linspace(0, 100, _BINS + 1))
         style(axes, title="Agreement with references", x="chrF of a sentence", y="sentences")
         lengths, ((axes,),) = new_figure(3)
         words = [[len(text.split()) for text in texts] for texts in _texts(predictions)]
@@ -177,36 +178,3 @@ def _texts(predictions: pa.Table) -> tuple[np.ndarray, np.ndarray]:
     """Return the references and the translations of a predictions table, each object (rows,)."""
     one, other = (np.array(predictions[name].to_pylist(), dtype=object) for name in (TARGET, "translation"))
     return one, other
-
-
-def bleu(references: np.ndarray, translations: np.ndarray) -> Statistic:
-    """BLEU of a corpus from 0 to 100: the number of `sacrebleu.corpus_bleu` (Post 2018, 10.18653/v1/W18-6319).
-
-    Where no translation has four words or signs, for which that number is 0, the shorter n-grams count alone.
-    """
-    from sacrebleu.metrics.bleu import BLEU  # noqa: PLC0415 - few tasks need it, and none to train
-
-    metric = BLEU(effective_order=True)
-    pairs = zip(translations, references, strict=True)
-    found = [metric.sentence_score(translation, [reference]) for translation, reference in pairs]
-    counts = np.array([[*each.counts, *each.totals, each.sys_len, each.ref_len] for each in found], dtype=np.float64)
-    orders = metric.max_ngram_order
-
-    def evaluate(weights: Weights) -> np.ndarray:
-        scores = []
-        for *grams, length, expected in np.rint(counts.T @ weights).astype(np.int64).T.tolist():
-            right, total = grams[:orders], grams[orders:]
-            of_all = BLEU.compute_bleu(right, total, length, expected, smooth_method="exp", effective_order=True)
-            scores.append(of_all.score)
-        return np.array(scores, dtype=np.float64)
-
-    return Statistic(evaluate)
-
-
-def chrf(predictions: pa.Table) -> np.ndarray:
-    """Compute chrF of each row of a predictions table, 0 to 100, float64 (rows,)."""
-    from sacrebleu.metrics.chrf import CHRF  # noqa: PLC0415 - few tasks need it, and none to train
-
-    metric = CHRF()
-    pairs = zip(*_texts(predictions), strict=True)
-    return np.array([metric.sentence_score(found, [reference]).score for reference, found in pairs], dtype=np.float64)
