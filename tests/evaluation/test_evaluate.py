@@ -167,7 +167,9 @@ def test_each_network_of_an_ensemble_has_its_learning_curve(train, tmp_path: Pat
         (folder / "members" / name / "history.json").write_text(json.dumps([] if name == "forest" else epochs))
     history = _history(folder)
     assert history == {"cnn": epochs, "both/a": epochs}
-    assert len(learning_curves({**history, "none": [{**epochs[0], "primary_metric": None}]}, "accuracy").axes) == 6
+    axes = learning_curves({**history, "none": [{**epochs[0], "primary_metric": None}]}, "accuracy").axes
+    assert len(axes) == 6
+    assert [[text.get_text() for text in each.texts] for each in axes] == [[]] * 5 + [["not measured in training"]]
 
 
 def test_the_card_says_what_the_figures_are_worth_and_how_to_make_the_model_again(evaluated):

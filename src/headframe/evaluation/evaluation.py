@@ -30,7 +30,7 @@ from headframe.evaluation.metrics import EvaluationMetrics, compute_metrics, val
 from headframe.evaluation.report import EvaluationResults, SlicesByColumn, card, describe, report
 from headframe.evaluation.slices import Slice, append_contents, slice_metrics
 from headframe.examples.storage import AT_ONCE, Storage
-from headframe.pages.plot_style import BLUE, GREY, legend, new_figure, png, style
+from headframe.pages.plot_style import BLUE, GREY, LABEL, legend, new_figure, png, style
 from headframe.prediction.layout import (
     BUNDLE,
     FINDINGS,
@@ -222,6 +222,9 @@ def learning_curves(history: Mapping[str, Epochs], primary_metric: str) -> Figur
         measured = [(each["epoch"], each["primary_metric"]) for each in epochs if each["primary_metric"] is not None]
         lower.plot([number for number, _ in measured], [value for _, value in measured], color=BLUE, **look)
         style(lower, title=f"{primary_metric} on validation rows", x="epoch", y=primary_metric)
+        if not measured:
+            lower.set(xlim=(0, len(epochs)), yticks=[])
+            lower.text(0.5, 0.5, "not measured in training", transform=lower.transAxes, ha="center", fontsize=LABEL)
         for axes in (upper, lower):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
