@@ -1,10 +1,12 @@
 """Crops and turns: each pixel's place is written into its value, so that image and mask are seen to move together."""
 
+import math
+
 import pytest
 import torch
 
 from headframe.examples.augment import Augmentation
-from headframe.examples.augment_images import RandomCrop, RandomTurn
+from headframe.examples.augment_images import RandomCrop, RandomLight, RandomTurn
 from headframe.examples.batches import Batch
 from headframe.tasks.segmentation import OUTSIDE
 
@@ -84,12 +86,40 @@ def test_turns_move_masks_along_and_all_come_alike_often(size: tuple[int, int]) 
     assert min(counts) > 0.7 * 800 / len(ways)
 
 
-@pytest.mark.parametrize("change", [RandomCrop(5), RandomTurn()])
+def test_light_is_a_factor_and_a_slope_from_corner_to_corner_as_in_a_plain_loop() -> None:
+    images = torch.randint(0, 256, (6, 4, 5, 7), dtype=torch.uint8, generator=generator(1))
+    images[:, 3] = 1
+    images[0, :, 3:] = 0
+    lit = RandomLight(contrast=3, haze=0.4).change(images, generator())
+    drawn = torch.rand(3, 6, 1, 1, 1, generator=generator()).flatten(1)
+    for image, found, (contrast, haze, angle) in zip(images.tolist(), lit.tolist(), drawn.T.tolist(), strict=True):
+        factor, light = 3 ** (2 * contrast - 1), 255 * 0.4 * haze
+        down, right = math.sin(2 * math.pi * angle), math.cos(2 * math.pi * angle)
+        for row in range(5):
+            for column in range(7):
+                slope = (down * (row / 2 - 1) + right * (column / 3 - 1)) / (abs(down) + abs(right))
+                for channel in range(3):
+                    expected = image[channel][row][column] * factor + light * (1 + slope) / 2
+                    value = found[channel][row][column]
+                    assert abs(value - min(expected, 255)) <= 0.501 or image[3][row][column] == value == 0
+    assert torch.equal(lit[:, 3], images[:, 3])
+    assert len({round(each, 2) for each in drawn[0].tolist()}) > 3
+    torch.testing.assert_close(RandomLight(1, 0).change(images, generator()), images)
+
+
+@pytest.mark.parametrize(("settings", "words"), [((0.5, 0.1), "a factor of at least 1"), ((2, 1.0), "haze lies in")])
+def test_light_that_makes_no_sense_is_refused(settings: tuple[float, float], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        RandomLight(*settings)
+
+
+@pytest.mark.parametrize("change", [RandomCrop(5), RandomTurn(), RandomLight(2.0, 0.3)])
 def test_the_generator_alone_decides(change: Augmentation) -> None:
     before, state = batch(), torch.get_rng_state()
     first, second, other = (change(before, generator(seed)) for seed in (3, 3, 4))
     assert torch.equal(first.inputs, second.inputs)
     assert torch.equal(first.targets["mask"], second.targets["mask"])
+    assert first.targets.keys() == before.targets.keys()
     assert not torch.equal(first.inputs, other.inputs)
     assert torch.equal(before.inputs, batch().inputs)
     assert torch.equal(torch.get_rng_state(), state)

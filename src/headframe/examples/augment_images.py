@@ -1,13 +1,14 @@
 """Random augmentations that move images and masks together."""
 
+import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from typing_extensions import override
 
-from headframe.config.ranges import Count
-from headframe.examples.augment import Augmentation
+from headframe.config.ranges import Count, Positive, Share
+from headframe.examples.augment import Augmentation, InputAugmentation
 from headframe.examples.batches import Batch
 from headframe.tasks.segmentation import OUTSIDE
 
@@ -74,6 +75,39 @@ class RandomTurn(Augmentation):
             return torch.where(mirrored.view(shape), values.flip(-1), values)
 
         return _each_map(turn, batch)
+
+
+class RandomLight(InputAugmentation):
+    """Changes the contrast of each image and adds light that grows from one side to the other, as haze does.
+
+    So a network learns to compare a pixel with what is around it, whatever the brightness of the whole.
+
+    Args:
+        contrast: largest factor of brightness; its inverse is the least.
+        haze: most light that is added at the brighter side, as a share of white.
+    """
+
+    def __init__(self, contrast: Positive, haze: Share) -> None:
+        if contrast < 1:
+            raise ValueError(f"contrast is a factor of at least 1, not {contrast}")
+        if not 0 <= haze < 1:
+            raise ValueError(f"haze lies in [0, 1), not {haze}")
+        self.contrast = contrast
+        self.haze = haze
+
+    @override
+    def change(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Change bytes of images (batch, channels + 1, height, width), whose last channel is 1 inside an image."""
+        drawn = torch.rand(3, len(x), 1, 1, 1, generator=generator, device=generator.device).to(x.device)
+        factor = torch.exp((2 * drawn[0] - 1) * math.log(self.contrast))
+        down, right = torch.sin(2 * math.pi * drawn[2]), torch.cos(2 * math.pi * drawn[2])
+        rows = torch.linspace(-1, 1, x.shape[-2], device=x.device)[:, None]
+        columns = torch.linspace(-1, 1, x.shape[-1], device=x.device)
+        slope = (down * rows + right * columns) / (down.abs() + right.abs())  # from -1 in one corner to 1 in another
+        light = 255 * self.haze * drawn[1] * (1 + slope) / 2
+        inside = x[:, -1:]
+        changed = (x[:, :-1] * factor + light).round().clamp(0, 255).to(x.dtype)
+        return torch.cat([changed * inside, inside], dim=1)
 
 
 def _images(batch: Batch) -> Tensor:
