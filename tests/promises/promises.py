@@ -386,13 +386,17 @@ def tensors(inputs: Inputs) -> dict[str, torch.Tensor]:
 
 
 def goes_on_where_it_was_killed(project: TinyProject, plan: Plan, kills: int) -> None:
-    """A training that is killed at random steps, each time before the next attempt, ends with undisturbed bytes."""
+    """A training that is killed at random steps, each time before the next attempt, ends with undisturbed bytes.
+
+    In every other attempt, the first among them, its examples lie in files, as those of a table larger than memory do.
+    """
     undisturbed = project.trained(plan)
     prepared = prepare(plan.dataset, plan.task, undisturbed.table)
     settings = plan.trainer
     steps = settings.max_epochs * -(-len(encode(prepared, plan.learner).train) // settings.batch_size)
     chosen = random.Random(plan.method.target).sample(range(settings.checkpoint_steps + 1, steps + 1), kills)
-    ends_the_same_after(project, plan, [f"step {each}" for each in sorted(chosen)])
+    kills = [f"{'' if number % 2 else 'mapped '}step {step}" for number, step in enumerate(sorted(chosen))]
+    ends_the_same_after(project, plan, kills)
 
 
 def ends_the_same_after(project: TinyProject, plan: Plan, kills: Sequence[str]) -> None:
