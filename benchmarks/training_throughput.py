@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import torch
 
 from benchmarks.measurement import ROOT, Measurement, seconds
@@ -16,6 +17,7 @@ from headframe.config.plan.learner import LearnerConfig
 from headframe.config.project import Project
 from headframe.examples.batches import Batches, TensorExamples
 from headframe.examples.encode import Examples
+from headframe.examples.framing import RowFraming
 from headframe.examples.seeds import seed_of
 from headframe.features.images import Images
 from headframe.tasks.classification import Classification
@@ -54,7 +56,9 @@ class Case:
         task.restore({"column": "label", "type": "int64", "classes": [*range(CLASSES)], "counts": [1] * CLASSES})
         numbers = np.arange(rows)
         train, validation, copies = np.split(numbers, [self.examples, rows])
-        examples = Examples(encoder, inputs, {TARGET: target}, 0, 0, train, validation, copies)
+        framing = RowFraming()
+        reads = framing.reads(pa.table({"number": numbers}))
+        examples = Examples(encoder, inputs, {TARGET: target}, framing, reads, train, validation, copies)
         return examples, task
 
 
