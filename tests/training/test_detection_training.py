@@ -50,9 +50,8 @@ def plan(project: Any) -> Plan:
 
 def test_a_killed_training_goes_on_to_the_same_bytes(project: Any, plan: Plan) -> None:
     undisturbed = project.train_once(plan)
-    for kill in (f"step {PER_EPOCH + 1}", "validation 2"):
-        killed = project.train(plan, "killed", kill)
-        assert killed.code == -9, killed.stderr
+    killed = project.train(plan, "killed", f"step {PER_EPOCH + 1}")
+    assert killed.code == -9, killed.stderr
     resumed = project.train(plan, "killed")
     assert resumed.code == 0, resumed.stderr
     assert resumed.files() == undisturbed.files()
