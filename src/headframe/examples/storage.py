@@ -1,11 +1,13 @@
 """Where prepared rows and encoded arrays lie: in memory while they are small, else in files that are mapped into it."""
 
+import ctypes
 import math
 import mmap
 import os
 import resource
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
@@ -20,6 +22,9 @@ from headframe.errors import HeadframeError, RowError
 
 AT_ONCE, BLOCK_BYTES = 4096, 2**24
 """Rows that are encoded at once, and bytes that these may take."""
+
+MMAP_THRESHOLD, LARGE_BLOCK = -3, 2**20
+"""A parameter of `mallopt`, and from how many bytes on a block is large."""
 
 FIRST = 64
 """Rows that are encoded first, by which the size of the others is known."""
@@ -145,7 +150,20 @@ class Storage:
             return np.ndarray(shape, dtype, buffer=mmap.mmap(file.fileno(), size))
 
     def _file(self) -> Any:
+        _free_at_once()
         return tempfile.TemporaryFile(dir=self.folder)
+
+
+@cache
+def _free_at_once() -> None:
+    """Let the C library give large blocks back as soon as they are freed.
+
+    By default it keeps those of a batch, and small blocks that end up in them let it take more for the next batch: the
+    inputs of all validation rows were kept so.
+    """
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):  # of glibc
+        library.mallopt(MMAP_THRESHOLD, LARGE_BLOCK)
 
 
 def is_mapped(values: np.ndarray) -> bool:

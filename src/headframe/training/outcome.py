@@ -36,8 +36,12 @@ def predicted(predictor: Predictor, prepared: PreparedData, positions: np.ndarra
     for start in range(0, len(positions), size):
         chosen = positions[start : start + size]
         first, end = predictor.framing.span(chosen) or (0, prepared.rows.num_rows)
+        rows, inside = prepared.rows.slice(first, end - first), chosen - first
         try:
-            yield from predictor.batches(prepared.rows.slice(first, end - first), chosen - first)
+            if predictor.framing.alone:
+                yield from predictor.batches(rows.take(pa.array(inside)))
+            else:
+                yield from predictor.batches(rows, inside)
         except RowError as error:
             raise error.behind(start) from error
 
