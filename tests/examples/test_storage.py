@@ -89,7 +89,7 @@ def test_what_lies_in_files_is_what_would_lie_in_memory(
     plan, table = opened(root, KINDS[kind])
     for name, value in {"FIRST": 5, "AT_ONCE": 100, **({"SHARE": 0} if mapped else {})}.items():
         monkeypatch.setattr(storage, name, value)
-    prepared = prepare(plan.dataset, plan.task, table, tmp_path)
+    prepared = prepare(plan.dataset, plan.task, table, Storage(tmp_path))
     examples = encode(prepared, plan.learner)
     rows, inputs, targets, state = by_hand(plan, table, prepared)
     raw = rows.column_names[1:]  # the names of rows are nullable where gaps may be filled

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -133,7 +132,7 @@ def build_task(component: TaskConfig) -> Task:
 
 
 def prepare(
-    dataset: TrainingDataConfig, component: TaskConfig, table: Table, folder: Path | None = None
+    dataset: TrainingDataConfig, component: TaskConfig, table: Table, storage: Storage | None = None
 ) -> PreparedData:
     """Read a table, split it and fit the task on its training rows.
 
@@ -141,7 +140,7 @@ def prepare(
         dataset: the data set.
         component: the task as the plan has it.
         table: the version of the data.
-        folder: where rows lie that are too many for memory; see `Storage`.
+        storage: where rows and arrays lie.
 
     Raises:
         ConfigurationError: windows need a column of time, and the data set names none.
@@ -155,7 +154,7 @@ def prepare(
         raise DataError(f"table {dataset.name} has no column {missing[0]!r}; it has: {some(table.schema.names)}")
     splits = assign(dataset, table)
     require_rows(dataset.name, table, splits)
-    storage, names = Storage(folder), list(columns)
+    storage, names = storage or Storage(), list(columns)
     schema = pa.schema([table.schema.field(name) for name in names])
     batches = (batch.select(names) for batch in table.batches(names))
     task = build_task(component)

@@ -45,15 +45,16 @@ class Storage:
     is, however it ends.
 
     Attributes:
-        memory: bytes that the process could take when this was made.
+        memory: bytes that this process could take when this was made.
 
     Args:
         folder: on the disk that files lie on; that of temporary files unless given.
+        processes: among which this one takes its part of the memory.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, processes: int = 1) -> None:
         self.folder = folder
-        self.memory = available_memory()
+        self.memory = available_memory() // processes
 
     def fits(self, size: float) -> bool:
         """Return whether so many bytes stay in memory."""

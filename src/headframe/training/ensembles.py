@@ -134,7 +134,7 @@ class _MemberPool:
         try:
             while queue or self.running:
                 while queue and len(self.running) < at_once:
-                    self._start(queue.pop(0))
+                    self._start(queue.pop(0), at_once)
                 for ready in wait(list(self.running)):
                     assert isinstance(ready, Connection)  # noqa: S101 - nothing else is waited for
                     self._receive(ready)
@@ -144,9 +144,10 @@ class _MemberPool:
             for _, process in self.running.values():
                 process.join()
 
-    def _start(self, member: MemberJob) -> None:
+    def _start(self, member: MemberJob, at_once: int) -> None:
         receiver, sender = self.context.Pipe(duplex=False)
-        process = self.context.Process(target=_run_member, args=(sender, member, self.project), name=member.name)
+        given = (sender, member, self.project, at_once)
+        process = self.context.Process(target=_run_member, args=given, name=member.name)
         process.start()
         sender.close()
         self.running[receiver] = (member, process)
@@ -175,8 +176,8 @@ class _MemberPool:
                 self.usage.others.append(content[0])
 
 
-def _run_member(connection: Connection, member: MemberJob, project: Project) -> None:
-    """Train one member; runs in a process of its own."""
+def _run_member(connection: Connection, member: MemberJob, project: Project, at_once: int) -> None:
+    """Train one member; runs in a process of its own, beside others."""
     _end_with_parent()
     shorten_warnings()
     quiet_when_exhausted()
@@ -186,7 +187,7 @@ def _run_member(connection: Connection, member: MemberJob, project: Project) -> 
         line=lambda text: connection.send(("line", text)),
     )
     try:
-        prepared = prepare_job(member.job, project, member.folder)
+        prepared = prepare_job(member.job, project, member.folder, at_once)
         train_learner(member.job, prepared, member.identity, member.folder, reporter)
     except HeadframeError as error:
         connection.send(("failed", error))

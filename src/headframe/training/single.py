@@ -14,6 +14,7 @@ from headframe.config.project import Project
 from headframe.datasets.table import open_version
 from headframe.examples.encode import Examples, encode
 from headframe.examples.prepare import PreparedData, prepare
+from headframe.examples.storage import Storage
 from headframe.miners.base import EstimatorModel, estimator_model
 from headframe.prediction.bundle import ModelManifest, save_model
 from headframe.prediction.layout import BUNDLE
@@ -35,10 +36,15 @@ def is_network(component: ModelConfig) -> bool:
     return issubclass(class_of(component), nn.Module)
 
 
-def prepare_job(job: TrainingJob, project: Project, folder: Path) -> PreparedData:
-    """Prepare the data of a job for a training in a folder; see `prepare` and `open_version` for what is raised."""
+def prepare_job(job: TrainingJob, project: Project, folder: Path, processes: int = 1) -> PreparedData:
+    """Prepare the data of a job for a training in a folder, beside others; see `Storage`.
+
+    Raises:
+        HeadframeError: or one of its kinds, as `prepare` and `open_version` raise.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    return prepare(job.dataset, job.task, open_version(project.root, job.dataset.name, job.table), folder)
+    table = open_version(project.root, job.dataset.name, job.table)
+    return prepare(job.dataset, job.task, table, Storage(folder, processes))
 
 
 def train_learner(job: TrainingJob, prepared: PreparedData, identity: str, folder: Path, reporter: Reporter) -> Result:
