@@ -204,14 +204,6 @@ def test_scores_hardly_depend_on_the_batch_they_come_in(name: str, tmp_path: Pat
         np.testing.assert_allclose(parts, whole, rtol=0, atol=2e-6 * scale)
 
 
-@pytest.mark.parametrize("name", ["cnn", "logistic"])
-def test_rows_do_not_see_each_other(name: str) -> None:
-    made = CASES[name]()
-    one = scores_of(made.predictor, made.rows.slice(3, 1))
-    np.testing.assert_allclose(scores_of(made.predictor, made.rows)[3:4], one, atol=1e-6)
-    assert scores_of(made.predictor, made.rows.slice(0, 0)).shape == (0, *one.shape[1:])
-
-
 def ensemble(tmp_path: Path, combiner: str = "Weighted") -> tuple[Case, dict[str, Case], Path]:
     members = {
         "short": series({"_target_": "headframe.models.forecast.ChannelLinear"}, 8),

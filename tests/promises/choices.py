@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +12,7 @@ import yaml
 from headframe.config.plan.component import Component
 from headframe.config.plan.features import FeaturesConfig
 from headframe.config.plan.model import EnsembleConfig, MemberConfig, ModelConfig
+from headframe.config.plan.trainer import MethodConfig
 from headframe.config.project import Project
 from headframe.training.single import is_network
 
@@ -161,6 +162,12 @@ def method_of(task: str, model: str) -> str:
     kind = kind_of(task)
     fitting = (name for name, file in files.items() if kind in file["tasks"] and parts >= {*file.get("parts", ())})
     return next(fitting, "supervised")
+
+
+def methods_of(kind: str, parts: Collection[str]) -> list[MethodConfig]:
+    """Return all methods of a kind of task that can train a network with these parts."""
+    methods = [part(MethodConfig, "method", name) for name in choices("method")]
+    return [each for each in methods if kind in each.tasks and {*parts} >= {*each.parts}]
 
 
 def method_case(name: str) -> tuple[str, str, str]:

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from choices import methods_of
 from scipy import sparse
 from tiny import TinyProject, Trained, manifest
 
@@ -21,6 +22,7 @@ from headframe.config.build import build
 from headframe.config.natural import natural_baselines
 from headframe.config.plan.data import ROW_ID
 from headframe.config.plan.learner import LearnerConfig
+from headframe.config.plan.model import ModelConfig
 from headframe.config.plan.plan import Plan
 from headframe.datasets.column_types.base import column_type
 from headframe.digests import canonical
@@ -45,11 +47,14 @@ from headframe.registry.versions import ModelVersion
 from headframe.serving.batch import write_predicted_rows
 from headframe.serving.smoke_request import send_request
 from headframe.tasks.base import Task, with_truth
+from headframe.training.single import is_network
 
 ROUNDING = 1e-5
 """By how much a prediction may depend on how many others are computed with it."""
 RESAMPLES = 200
 COPIES = 4
+FEW = 64
+"""Examples of a batch."""
 
 
 def _equal(expected: pa.Table, found: pa.Table, tolerance: float, promise: str) -> None:
@@ -109,6 +114,8 @@ def rows_do_not_see_each_other(trained: Trained) -> None:
     backwards = [predictor.predictions(rows, positions[::-1].copy())]
     if not framing.ahead:
         backwards.append(predictor.predictions(_backwards(rows)))
+        nothing = predictor.predictions(rows.slice(0, 0))
+        assert (nothing.num_rows, nothing.schema) == (0, predictor.prediction_schema), "no rows have other predictions"
     for each in backwards:
         _equal(_backwards(together), each, ROUNDING, "shuffled examples are predicted otherwise")
 
@@ -383,6 +390,28 @@ def tensors(inputs: Inputs) -> dict[str, torch.Tensor]:
 
 
 # ---------------------------------------------------------------- of methods
+
+
+def learns_with_every_weight(trained: Trained) -> None:
+    """Each tensor of a network that can learn has a gradient in some move of a method that trains it."""
+    plan, task = trained.plan, trained.task
+    if not isinstance(plan.model, ModelConfig) or not is_network(plan.model):
+        return
+    examples = encode(prepare(plan.dataset, plan.task, trained.table), plan.learner)
+    torch.manual_seed(0)
+    network = build(plan.model, examples.encoder.spec(), task.outputs)
+    batch = TensorExamples(examples, torch.device("cpu")).take(torch.from_numpy(examples.train[:FEW]))
+    learning = set()
+    for component in methods_of(plan.task.kind, plan.model.parts):
+        method = build(component, network, task)
+        with torch.inference_mode():
+            method.prepare([batch])
+        for move in method.moves():
+            network.zero_grad()
+            sum(method.losses(move, batch).values()).backward()
+            learning |= {name for name, each in network.named_parameters() if each.grad is not None and each.grad.any()}
+    still = sorted({name for name, each in network.named_parameters() if each.requires_grad} - learning)
+    assert not still, f"{plan.model.class_name} has weights that nothing trains: {still}"
 
 
 def goes_on_where_it_was_killed(project: TinyProject, plan: Plan, kills: int) -> None:

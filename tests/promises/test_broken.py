@@ -198,6 +198,26 @@ class ByTheBatch(nn.Module):
 '''
 
 
+IDLE = '''
+"""A network with a part that nothing reads."""
+
+from math import prod
+
+from torch import nn
+
+
+class Idle(nn.Module):
+    """One layer that computes, and one that does not."""
+
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.used, self.idle = (nn.Linear(prod(inputs.shape), outputs[0]) for _ in range(2))
+
+    def forward(self, x):
+        return self.used(x.flatten(1))
+'''
+
+
 @pytest.fixture
 def plan_with(tiny_project: TinyProject):
     """Make a plan of a small table in which one part is broken."""
@@ -283,6 +303,12 @@ def test_a_network_that_looks_at_the_batch(plan_with, tiny_project):
     promises.restores(trained)
     with pytest.raises(AssertionError, match="an example alone is predicted otherwise than among others"):
         promises.rows_do_not_see_each_other(trained)
+
+
+def test_a_network_with_a_part_that_never_learns(plan_with, tiny_project):
+    plan = plan_with(IDLE, "Idle", "model", "tasks: [classification]\ntakes: [tabular]\n")
+    with pytest.raises(AssertionError, match=r"Idle has weights that nothing trains: \['idle.bias', 'idle.weight'\]"):
+        promises.learns_with_every_weight(tiny_project.trained(plan))
 
 
 class Numbered(AssociationRuleKind):

@@ -51,7 +51,7 @@ def keeps(tiny_project: TinyProject, tmp_path: Path):
 
 @pytest.mark.parametrize(("name", "task", "kind"), cases("model"))
 def test_every_model_learns_and_predicts(keeps, tiny_project, name, task, kind):
-    keeps(tiny_project.plan(*overrides_of(kind, task, name)))
+    promises.learns_with_every_weight(keeps(tiny_project.plan(*overrides_of(kind, task, name))))
 
 
 @pytest.mark.parametrize(("name", "task", "kind"), cases("baseline"))

@@ -29,7 +29,9 @@ def test_a_translation_goes_on_where_a_beam_search_was_killed(tiny_project):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", choices("method"))
 def test_every_method_goes_on_where_it_was_killed_five_times(tiny_project, name):
-    promises.goes_on_where_it_was_killed(tiny_project, plan_of(tiny_project, name), 5)
+    plan = plan_of(tiny_project, name)
+    promises.goes_on_where_it_was_killed(tiny_project, plan, 5)
+    promises.ends_the_same_after(tiny_project, plan, ["validation 1", "epoch 1", "validation 2", "conclude"])
 
 
 @pytest.mark.slow

@@ -15,7 +15,6 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import accuracy_score
 from sklearn.pipeline import make_pipeline
 
-from headframe.config.load import load_plan
 from headframe.config.natural import natural_baselines
 from headframe.config.plan.data import SplitConfig
 from headframe.config.project import Project
@@ -207,12 +206,6 @@ def test_baselines_learn_from_the_rows_that_the_model_has_learned_from(world: fi
     data = BaselineData(made.predictor.task, made.plan.dataset, table, np.arange(3), left_out)
     assert Prior().scores(data)[0, 0] == pytest.approx(kept.count("ham") / len(kept))
     assert copies_left_out(made.root / made.trained.folder / "bundle") != []
-
-
-@pytest.mark.parametrize("choice", REPOSITORY.choices("task"))
-def test_every_task_declares_what_it_is_compared_with(choice: str):
-    plan = load_plan([f"task={choice}"], REPOSITORY, fitting=False)
-    assert natural_baselines(plan.task, REPOSITORY.root / "src")
 
 
 @pytest.mark.parametrize(

@@ -48,15 +48,6 @@ def plan(project: Any) -> Plan:
     return load_plan(TINY, project.project)
 
 
-def test_a_killed_training_goes_on_to_the_same_bytes(project: Any, plan: Plan) -> None:
-    undisturbed = project.train_once(plan)
-    killed = project.train(plan, "killed", f"step {PER_EPOCH + 1}")
-    assert killed.code == -9, killed.stderr
-    resumed = project.train(plan, "killed")
-    assert resumed.code == 0, resumed.stderr
-    assert resumed.files() == undisturbed.files()
-
-
 def test_boxes_are_in_pixels_of_each_image_and_an_image_is_judged_by_itself(project: Any, plan: Plan) -> None:
     run = project.train_once(plan)
     predictor = load_predictor(run.folder / "bundle")

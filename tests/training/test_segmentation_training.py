@@ -94,16 +94,6 @@ def test_an_image_has_one_mask_alone_in_batches_of_any_size_and_in_any_order(
         assert predictor.predictions(mine.slice(row, 1)).equals(found.slice(row, 1))
 
 
-def test_a_killed_training_goes_on_to_the_same_bytes(project: Any, plan: Plan) -> None:
-    undisturbed = project.train_once(plan)
-    for kill in ("step 2", "validation 2", "epoch 3", "step 19"):
-        killed = project.train(plan, "killed", kill)
-        assert killed.code == -9, killed.stderr
-    resumed = project.train(plan, "killed")
-    assert resumed.code == 0, resumed.stderr
-    assert resumed.files() == undisturbed.files()
-
-
 def test_archives_folders_and_single_files_get_a_mask_for_each_image(
     project: Any, predictor: Predictor, rows: pa.Table, tmp_path: Path
 ) -> None:
