@@ -148,15 +148,21 @@ class Translation(Task):
 
     @override
     def plots(self, predictions: pa.Table, validation: pa.Table | None = None) -> dict[str, Figure]:
-        from headframe.pages.plot_style import legend, new_figure, style  # noqa: PLC0415 - training and serving draw nothing
+        from headframe.pages.plot_style import (  # noqa: PLC0415 - training and serving draw nothing
+            BLUE,
+            GREY,
+            legend,
+            new_figure,
+            style,
+        )
 
         agreement, ((axes,),) = new_figure(3)
-        axes.hist(chrf(*_texts(predictions)), bins=np.linspace(0, 100, _BINS + 1))
+        axes.hist(chrf(*_texts(predictions)), bins=np.linspace(0, 100, _BINS + 1), color=BLUE)
         style(axes, title="Agreement with references", x="chrF of a sentence", y="sentences")
         lengths, ((axes,),) = new_figure(3)
         words = [[len(text.split()) for text in texts] for texts in _texts(predictions)]
         bins = np.arange(max(map(max, words)) + 2) - 0.5
-        axes.hist(words, bins=bins, label=["reference", "translation"])
+        axes.hist(words, bins=bins, label=["reference", "translation"], color=[GREY, BLUE])
         legend(axes)
         style(axes, title="Lengths", x="words", y="sentences")
         return {"agreement": agreement, "lengths": lengths}
