@@ -19,7 +19,6 @@ from headframe.datasets.table import Table
 from headframe.places import Places
 from headframe.prediction.bundle import load_predictor
 
-PER_EPOCH = 3  # steps: 18 images in batches of 6
 TINY = [
     "experiment=bccd_detector",
     "features.encoder.height=48",
