@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import cache
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from headframe.metrics.statistics import Bounds, Statistic, Weights, divide, remember_last
 
@@ -38,11 +39,12 @@ def frechet_distance(real: Moments, generated: Moments) -> Statistic:
     def evaluate(weights: Weights) -> np.ndarray:
         if weights.shape[0] == 1:
             return np.full(weights.shape[1], np.nan)
-        (mean, covariance), (other_mean, other) = real(weights), generated(weights)
-        values, vectors = np.linalg.eigh(covariance)
-        root = (vectors * np.sqrt(np.maximum(values, 0.0))[:, np.newaxis]) @ vectors.transpose(0, 2, 1)
-        # The trace of the root of both covariances' product, whose eigenvalues are those of a symmetric matrix.
-        shared = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ other @ root), 0.0)).sum(axis=1)
+        with threadpool_limits(1):  # more threads change the bits, and take six times as long for matrices so small
+            (mean, covariance), (other_mean, other) = real(weights), generated(weights)
+            values, vectors = np.linalg.eigh(covariance)
+            root = (vectors * np.sqrt(np.maximum(values, 0.0))[:, np.newaxis]) @ vectors.transpose(0, 2, 1)
+            # The trace of the root of both covariances' product, whose eigenvalues are those of a symmetric matrix.
+            shared = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ other @ root), 0.0)).sum(axis=1)
         spread = np.trace(covariance, axis1=1, axis2=2) + np.trace(other, axis1=1, axis2=2)
         distance: np.ndarray = ((mean - other_mean) ** 2).sum(axis=1) + spread - 2 * shared
         return np.maximum(distance, 0.0)  # equal rows differ by rounding

@@ -50,7 +50,7 @@ class Generation(Task):
     caveats: ClassVar[tuple[str, ...]] = (
         "FID, by a classifier of the same data set, compares only models that are measured by the same classifier.",
         "`training_fid` is the FID of as many training images: no model is expected to be below it.",
-        "FID is too high of few rows, and of resamples, so that its interval lies rather too high; differences do not.",
+        "FID of few rows is too high, and so is its interval, as resamples repeat rows; differences of models are not.",
         "`nearest_ratio`: distances from the nearest training image kept, of generated beside real test images.",
         "`copies`: the share that is nearer to it than 1 % of the real ones are; about 0.01 where nothing is copied.",
     )
@@ -171,7 +171,7 @@ class Generation(Task):
     @override
     def describe_purpose(self, inputs: Sequence[str], target: str | None) -> str:
         seeds = ", ".join(f"`{name}`" for name in inputs if name != self.labels)
-        return f"Generates an image like those in `{target}` for each row; equal {seeds} give equal images."
+        return f"Generates an image like those in `{target}` for each row; equal values of {seeds} give equal images."
 
     @override
     def state(self) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def pairs(images: np.ndarray, others: np.ndarray, chosen: np.ndarray, nearest: n
         chosen: positions of those in the upper panel.
         nearest: of those in the lower one.
     """
-    figure, panels = new_figure(WIDTH + 0.6, rows=2)
+    figure, panels = new_figure(4.8, rows=2)
     titles = ("Some, each above its nearest training image", "Those that are nearest to a training image")
     for axes, title, rows in zip(panels[:, 0], titles, (chosen, nearest), strict=True):
         stacked = np.concatenate([images[rows], others[rows].astype(images.dtype)], axis=1)
