@@ -94,13 +94,30 @@ def append_contents(
     """
     if not (repeated or groups):
         return predictions
-    raw = table.read(list(dict.fromkeys([ROW_ID, *repeated, *groups])))
-    rows = raw.take(row_positions(predictions, raw))
-    contents = pa.array(content_hashes(rows, repeated) if repeated else map("{:016x}".format, range(rows.num_rows)))
+    names = table.read([ROW_ID, *groups])
+    positions = row_positions(predictions, names)
+    if repeated:
+        contents = pa.array(_content_hashes(table, repeated, positions.to_numpy().astype(np.int64)))
+    else:
+        contents = pa.array(map("{:016x}".format, range(predictions.num_rows)))
     if groups:
-        numbers = group_numbers(rows, groups, content_numbers(pa.chunked_array([contents])))
+        numbers = group_numbers(names.take(positions), groups, content_numbers(pa.chunked_array([contents])))
         contents = pa.array([f"{GROUP}{number:016x}" for number in numbers.tolist()], pa.string())
     return predictions.append_column(CONTENT, contents)
+
+
+def _content_hashes(table: Table, columns: Sequence[str], positions: np.ndarray) -> np.ndarray:
+    """Return `content_hashes` of the rows at these positions, without holding all others in memory."""
+    order = np.argsort(positions, kind="stable")
+    ascending = positions[order]
+    found, start = np.empty(len(positions), dtype="<U16"), 0
+    for batch in table.batches(columns):
+        first, last = np.searchsorted(ascending, [start, start + batch.num_rows])
+        if first < last:
+            rows = pa.table(batch).take(pa.array(ascending[first:last] - start))
+            found[order[first:last]] = content_hashes(rows, columns)
+        start += batch.num_rows
+    return found
 
 
 @dataclass(frozen=True)
