@@ -232,3 +232,16 @@ def test_a_pair_is_learned_by_heart(task: Translation) -> None:
 def test_a_network_refuses_what_it_cannot_be(inputs: InputSpec, hidden: int, refused: str) -> None:
     with pytest.raises(ValueError, match=refused):
         Seq2Seq(inputs, (9,), hidden=hidden)
+
+
+def test_in_half_precision_training_is_nearly_the_same_and_the_search_exactly(task: Translation) -> None:
+    learner, given = method(task), batch(task)
+    expected = float(learner.losses("network", given)["cross_entropy"].detach())
+    translated = learner.predict(given.inputs)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = learner.losses("network", given)["cross_entropy"]
+        assert learner.predict(given.inputs).equals(translated)
+    loss.backward()
+    assert float(loss.detach()) == pytest.approx(expected, rel=0.02)
+    assert float(loss.detach()) != expected
+    assert all(weight.grad.isfinite().all() for weight in learner.network.parameters())
