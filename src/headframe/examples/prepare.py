@@ -75,7 +75,7 @@ class PreparedData:
     def training_rows(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Return the raw rows that transforms may be fitted to, with some columns or all."""
         rows = self.rows if columns is None else self.rows.select(columns)
-        return self.storage.rows(rows.schema, _filtered(rows.to_batches(), self.splits == "train"))
+        return self.storage.rows(rows.schema, filtered(rows.to_batches(), self.splits == "train"))
 
     def positions(self, split: str, framing: Framing) -> np.ndarray:
         """Return the positions of the examples of one split, int64, ascending."""
@@ -106,7 +106,7 @@ class PreparedData:
         return framing.context(rows, int(positions[0]))
 
 
-def _filtered(batches: Iterable[pa.RecordBatch], mask: np.ndarray) -> Iterator[pa.RecordBatch]:
+def filtered(batches: Iterable[pa.RecordBatch], mask: np.ndarray) -> Iterator[pa.RecordBatch]:
     """Yield those rows of consecutive batches that a mask, bool (rows of all,), chooses."""
     start = 0
     for batch in batches:
@@ -160,7 +160,7 @@ def prepare(
     task = build_task(component)
     used = splits != "unused"
     if not task.horizon:
-        rows = storage.rows(schema, _filtered(batches, used))
+        rows = storage.rows(schema, filtered(batches, used))
         prepared = PreparedData(dataset, rows, splits[used], task, component, storage=storage)
     else:
         rows = storage.rows(schema, batches)

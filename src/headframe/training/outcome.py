@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from headframe.digests import atomic_file, write_atomically
 from headframe.errors import RowError
-from headframe.examples.prepare import PreparedData
+from headframe.examples.prepare import PreparedData, filtered
 from headframe.examples.storage import AT_ONCE, BLOCK_BYTES
 from headframe.prediction.layout import HISTORY, PREDICTIONS, PROBE, PROBE_PREDICTIONS
 from headframe.prediction.predictor import Predictor
@@ -39,7 +39,9 @@ def predicted(predictor: Predictor, prepared: PreparedData, positions: np.ndarra
         rows, inside = prepared.rows.slice(first, end - first), chosen - first
         try:
             if predictor.framing.alone:
-                yield from predictor.batches(rows.take(pa.array(inside)))
+                # `take` would lay all of the slice out in memory first.
+                mask = np.bincount(inside, minlength=rows.num_rows) > 0
+                yield from predictor.batches(pa.Table.from_batches(filtered(rows.to_batches(), mask), rows.schema))
             else:
                 yield from predictor.batches(rows, inside)
         except RowError as error:
