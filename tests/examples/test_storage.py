@@ -114,6 +114,24 @@ def test_what_lies_in_files_is_what_would_lie_in_memory(
     assert not list(tmp_path.iterdir())  # nothing that a kill would leave behind
 
 
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("tabular", r"examples, which an estimator needs all at once, take .* baseline=none where it is the baseline"),
+        ("sparse", r"rows as a sparse matrix, which cannot be streamed, take .* choose features that are not sparse"),
+    ],
+)
+def test_what_memory_has_no_room_for_is_refused_in_one_sentence(
+    root: Path, tmp_path: Path, kind: str, message: str
+) -> None:
+    plan, table = opened(root, KINDS[kind])
+    small = Storage(tmp_path)
+    small.memory = 50_000
+    prepared = prepare(plan.dataset, plan.task, table, small)
+    with pytest.raises(HeadframeError, match=message):
+        encode(prepared, plan.learner).inputs_of(np.arange(2_000))
+
+
 @pytest.mark.parametrize("share", [0, 1])
 def test_images_of_any_size_are_padded_to_the_largest_of_all(share: float, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(storage, "SHARE", share)
