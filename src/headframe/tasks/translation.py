@@ -11,7 +11,7 @@ import pyarrow as pa
 from typing_extensions import override
 
 from headframe.config.ranges import Count
-from headframe.errors import DataError
+from headframe.errors import RowError
 from headframe.features.columns import text_column
 from headframe.features.tokens import PADDING, Tokens
 from headframe.metrics.statistics import Statistic, accuracy, bounded_mean
@@ -69,7 +69,9 @@ class Translation(Task):
         self.length = length
         self.reference_bytes = reference_bytes
         # What a reader sees is generated, so that capital letters and variants of characters stay as they are.
-        self.tokens = Tokens(unit, length, vocabulary=vocabulary, min_count=min_count, lower=False, compatible=False)
+        self.tokens = Tokens(
+            unit, length + 1, vocabulary=vocabulary, min_count=min_count, lower=False, compatible=False
+        )
 
     @override
     def fit(self, target: pa.Table) -> None:
@@ -89,20 +91,16 @@ class Translation(Task):
     def targets(self, target: pa.Table) -> dict[str, np.ndarray]:
         require_target(target, self.tokens.columns)
         texts = [text.encode() for text in text_column(target, self.tokens.column)]
-        longest = max(map(len, texts), default=0)
-        if longest > self.reference_bytes:
-            row = next(row for row, text in enumerate(texts, start=1) if len(text) > self.reference_bytes)
-            raise DataError(
-                f"target {self.tokens.column!r} has {longest} bytes in row {row}, but {self.reference_bytes} are kept; "
-                "raise task.reference_bytes"
-            )
-        kept = np.array(texts, dtype=f"S{self.reference_bytes}").view(np.uint8)
-        ids = np.full((len(texts), self.length + 1), PADDING, dtype=np.int64)
-        ids[:, :-1] = np.asarray(self.tokens.encode(target))
+        for row, text in enumerate(texts, start=1):
+            if len(text) > self.reference_bytes:
+                kept = f", but {self.reference_bytes} are kept; raise task.reference_bytes"
+                raise RowError(f"target {self.tokens.column!r} has {len(text)} bytes", row, kept)
+        references = np.array(texts, dtype=f"S{self.reference_bytes}").view(np.uint8)
+        ids = np.asarray(self.tokens.encode(target))
         sizes = (ids != PADDING).sum(axis=1)
-        whole = np.flatnonzero(sizes < self.length)  # after what was cut off, no text ends
+        whole = np.flatnonzero(sizes <= self.length)  # after what was cut off, no text ends
         ids[whole, sizes[whole]] = self.end
-        return {TOKENS: ids, TARGET: kept.reshape(len(texts), self.reference_bytes)}
+        return {TOKENS: ids, TARGET: references.reshape(len(texts), self.reference_bytes)}
 
     @override
     def truth(self, targets: Mapping[str, np.ndarray]) -> pa.Table:
