@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from headframe.examples.copies import copies_among, example_hashes
+from headframe.examples.storage import Storage
 from headframe.prediction.layout import MEMBERS, copies_left_out
 from headframe.prediction.predictor import EnsemblePredictor, Predictor, SinglePredictor
 
@@ -30,7 +31,8 @@ def learned_copies(*, model: str, rows: str, splits: str) -> dict[str, list[int]
     found = {}
     for name, single, bundle in _singles(load_package(Path(model)), bundle_in(Path(model))):
         left_out = copies_left_out(bundle)
-        hashes = example_hashes(single.encoder.encode(table), single.framing.reads(table))
+        encoded = Storage().encoded(single.encoder.encode, table, single.encoder.padding)
+        hashes = example_hashes(encoded, single.framing.reads(table))
         found[name] = [len(copies_among(hashes, np.setdiff1d(learned, left_out), tested)), len(left_out)]
     return found
 
