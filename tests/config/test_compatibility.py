@@ -322,3 +322,11 @@ def test_a_kind_of_the_projects_own_needs_nothing_but_its_files(project: Project
     assert load_plan(own, project).task.kind == "surprise"
     with pytest.raises(ConfigurationError, match="predicts from each session; choose features=sessions"):
         load_plan(last_of_each(*own, "features=tabular"), project)
+
+
+def test_data_without_labels_can_be_ingested_for_a_metric_that_needs_none() -> None:
+    unlabelled = ["dataset=wine", "dataset.target=null", "dataset.tasks=[clustering]", "task=clustering"]
+    with pytest.raises(ConfigurationError, match="set task.primary_metric=silhouette or stability"):
+        load_plan(unlabelled, REPOSITORY, fitting=False)
+    plan = load_plan([*unlabelled, "task.primary_metric=silhouette"], REPOSITORY, fitting=False)
+    assert plan.dataset.target is None

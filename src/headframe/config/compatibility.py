@@ -70,13 +70,15 @@ def _check_members(path: str, learner: LearnerConfig, model: AnyModel) -> None:
 def check_tasks(plan: Plan, project: Project) -> None:
     """Refuse a data set that can be used for none of the tasks in `conf/` that it says it is for.
 
-    This holds whatever task the plan has, so that data can be ingested before there is one.
+    This holds whatever task the plan has, so that data can be ingested before there is one. The settings of the task
+    that it has count, such as a primary metric that needs no labels.
 
     Raises:
         ConfigurationError: naming the first task, and what the data set lacks for it.
     """
     fit = _Fit(plan.dataset, plan.task, project)
-    tasks = [each for each in fit.choices("task", TaskConfig).values() if each.kind in plan.dataset.tasks]
+    shipped = [each for each in fit.choices("task", TaskConfig).values() if each.kind in plan.dataset.tasks]
+    tasks = [plan.task if each.kind == plan.task.kind else each for each in shipped]
     faults = [fit.task_fault(task) for task in tasks]
     if faults and all(faults):
         raise ConfigurationError(faults[0])
