@@ -326,7 +326,7 @@ def test_a_kind_of_the_projects_own_needs_nothing_but_its_files(project: Project
 
 def test_data_without_labels_can_be_ingested_for_a_metric_that_needs_none() -> None:
     unlabelled = ["dataset=wine", "dataset.target=null", "dataset.tasks=[clustering]", "task=clustering"]
-    with pytest.raises(ConfigurationError, match="set task.primary_metric=silhouette or stability"):
+    with pytest.raises(ConfigurationError, match=r"set task\.primary_metric=silhouette or stability"):
         load_plan(unlabelled, REPOSITORY, fitting=False)
     plan = load_plan([*unlabelled, "task.primary_metric=silhouette"], REPOSITORY, fitting=False)
     assert plan.dataset.target is None

@@ -29,6 +29,7 @@ from headframe.config.build import build, class_of
 from headframe.config.members import with_member
 from headframe.config.plan.plan import Plan
 from headframe.config.plan.promotion import GateConfig
+from headframe.digests import digest
 from headframe.errors import ConfigurationError
 from headframe.examples.prepare import prepare
 
@@ -42,8 +43,10 @@ def keeps(tiny_project: TinyProject, tmp_path: Path):
         if trained.run.folder not in tiny_project.checked:
             promises.of_a_trained_model(trained, tmp_path)
             tiny_project.checked.add(trained.run.folder)
-        if in_full:
+        measured = digest([plan.task, plan.dataset, trained.predictor.framing.reach])
+        if in_full and measured not in tiny_project.measured:  # other models of a task are measured alike
             promises.is_measured_in_full(trained)
+            tiny_project.measured.add(measured)
         return trained
 
     return check

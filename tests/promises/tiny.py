@@ -109,6 +109,7 @@ class TinyProject:
         self._trained: dict[str, Trained] = {}
         self._composed: dict[tuple[str, ...], Plan] = {}
         self.checked: set[Path] = set()
+        self.measured: set[str] = set()
 
     @property
     def root(self) -> Path:
