@@ -71,6 +71,7 @@ class Storage:
                 waiting.reverse()
                 written = (waiting.pop() for _ in range(len(waiting)))  # so that none stays in memory
                 return self._mapped_rows(schema, chain(written, remaining))
+        release_unused()
         return pa.Table.from_batches(waiting, schema)
 
     def encoded(
@@ -137,6 +138,7 @@ class Storage:
                 for batch in batches:
                     writer.write_batch(batch)
             file.flush()
+            release_unused()
             return pa.ipc.open_file(pa.memory_map(f"/dev/fd/{file.fileno()}")).read_all()
 
     def _empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
@@ -153,6 +155,11 @@ class Storage:
     def _file(self) -> Any:
         _free_at_once()
         return tempfile.TemporaryFile(dir=self.folder)
+
+
+def release_unused() -> None:
+    """Give the system what Arrow keeps of freed memory."""
+    pa.default_memory_pool().release_unused()
 
 
 @cache

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from headframe.digests import atomic_file, write_atomically
 from headframe.errors import RowError
 from headframe.examples.prepare import PreparedData, filtered
-from headframe.examples.storage import AT_ONCE, BLOCK_BYTES
+from headframe.examples.storage import AT_ONCE, BLOCK_BYTES, release_unused
 from headframe.prediction.layout import HISTORY, PREDICTIONS, PROBE, PROBE_PREDICTIONS
 from headframe.prediction.predictor import Predictor
 from headframe.training.state import Epoch
@@ -46,6 +46,7 @@ def predicted(predictor: Predictor, prepared: PreparedData, positions: np.ndarra
                 yield from predictor.batches(rows, inside)
         except RowError as error:
             raise error.behind(start) from error
+        release_unused()
 
 
 def write_outcome(
