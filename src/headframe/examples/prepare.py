@@ -102,7 +102,10 @@ class PreparedData:
         positions = self.positions("test", framing)
         rows = self.rows.select(self.schema(framing).names)
         if framing.alone:
-            return rows.take(pa.array(positions[:PROBE_ROWS]))
+            chosen = positions[:PROBE_ROWS]
+            first, last = int(chosen[0]), int(chosen[-1])
+            # `take` lays out in memory all rows that it takes from.
+            return rows.slice(first, last - first + 1).take(pa.array(chosen - first))
         return framing.context(rows, int(positions[0]))
 
 
