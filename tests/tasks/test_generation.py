@@ -1,6 +1,7 @@
 """Generated images: what they are measured by, and what is learned to measure them."""
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +10,7 @@ from scipy.linalg import sqrtm
 from scipy.spatial.distance import cdist
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
+from threadpoolctl import threadpool_limits
 
 from headframe.errors import ConfigurationError, DataError
 from headframe.metrics import samples
@@ -65,6 +67,30 @@ def test_fid_is_that_of_the_formula_on_all_rows_and_on_drawn_ones(features: int)
     assert statistic.evaluate(weights) == pytest.approx(expected, rel=1e-6)
     assert statistic.evaluate(weights[:, :1]) == pytest.approx(expected[:1], rel=1e-6)
     assert np.isnan(samples.frechet_distance(*[samples.moments(real[:1])] * 2).evaluate(np.ones((1, 2)))).all()
+
+
+def test_the_number_of_threads_changes_no_bit() -> None:
+    random = np.random.default_rng(4)
+    features = ImageFeatures(32)
+    sizes = (784, 64, 32)
+    features.layers = [
+        (random.normal(size=(before, after)).astype(np.float32), random.normal(size=after).astype(np.float32))
+        for before, after in pairwise(sizes)
+    ]
+    images = random.integers(0, 256, (2000, 28, 28, 1))
+    weights = random.multinomial(2000, np.full(2000, 1 / 2000), 25).T.astype(float)
+    flat = images.reshape(2000, -1).astype(np.float32)
+    found = []
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            computed = features(images)
+            mean, covariance = samples.moments(computed)(weights)
+            fid = samples.frechet_distance(samples.moments(computed), samples.moments(computed[::-1]))
+            found.append(
+                (computed, mean, covariance, fid.evaluate(weights), *samples.nearest_rows(flat, flat[::2] + 1))
+            )
+    for one, other in zip(*found, strict=True):
+        assert (one == other).all()
 
 
 def test_precision_and_coverage_are_shares_of_rows_near_real_ones() -> None:

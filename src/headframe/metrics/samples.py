@@ -24,8 +24,9 @@ def moments(features: np.ndarray) -> Moments:
 
     def drawn(weights: Weights) -> tuple[np.ndarray, np.ndarray]:
         total = weights.sum(axis=0)
-        mean = (centred.T @ weights) / total
-        sums = products.T @ weights - total * mean[first] * mean[second]
+        with threadpool_limits(1):  # the number of threads would change the bits, here and below
+            mean = (centred.T @ weights) / total
+            sums = products.T @ weights - total * mean[first] * mean[second]
         covariance = np.empty((weights.shape[1], len(centre), len(centre)))
         covariance[:, first, second] = covariance[:, second, first] = divide(sums, total - 1).T
         return mean.T + centre, covariance
@@ -39,7 +40,7 @@ def frechet_distance(real: Moments, generated: Moments) -> Statistic:
     def evaluate(weights: Weights) -> np.ndarray:
         if weights.shape[0] == 1:
             return np.full(weights.shape[1], np.nan)
-        with threadpool_limits(1):  # more threads change the bits, and take six times as long for matrices so small
+        with threadpool_limits(1):  # more threads take six times as long for matrices so small
             (mean, covariance), (other_mean, other) = real(weights), generated(weights)
             values, vectors = np.linalg.eigh(covariance)
             root = (vectors * np.sqrt(np.maximum(values, 0.0))[:, np.newaxis]) @ vectors.transpose(0, 2, 1)
@@ -132,4 +133,5 @@ def nearest_rows(rows: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.n
 def _squares(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Return the squared distances (rows, others) of rows from others, each (..., values)."""
     lengths = np.einsum("ij,ij->i", rows, rows)[:, np.newaxis] + np.einsum("ij,ij->i", others, others)
-    return np.maximum(lengths - 2 * (rows @ others.T), 0.0)
+    with threadpool_limits(1):
+        return np.maximum(lengths - 2 * (rows @ others.T), 0.0)

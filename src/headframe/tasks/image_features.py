@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 _HIDDEN = 64  # units between pixels and features
 _PASSES = 12  # over the images; more of them change features little
@@ -30,7 +31,6 @@ class ImageFeatures:
         """Fit the classifier to images (images, ...) of levels up to 255; equal images give equal bits."""
         from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415 - where a task is restored nothing is fitted
         from sklearn.neural_network import MLPClassifier  # noqa: PLC0415 - as above
-        from threadpoolctl import threadpool_limits  # noqa: PLC0415 - as above
 
         model = MLPClassifier((_HIDDEN, self.size), max_iter=_PASSES, random_state=_SEED)
         # The number of threads would change the bits.
@@ -45,8 +45,9 @@ class ImageFeatures:
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Return the features of images (images, ...) of levels up to 255, float64 (images, size)."""
         found = _pixels(images)
-        for weights, offsets in self.layers:
-            found = np.maximum(found @ weights + offsets, 0.0)
+        with threadpool_limits(1):
+            for weights, offsets in self.layers:
+                found = np.maximum(found @ weights + offsets, 0.0)
         return found.astype(np.float64) * self.scale
 
     def state(self) -> dict[str, Any]:
