@@ -193,7 +193,7 @@ def test_a_network_a_data_set_and_a_task_are_files_and_nothing_else(forked_runs:
     )  # fmt: skip
     assert history["decision"]["state"] == "champion", history["decision"]
     assert history["result"]["evaluated"]["metrics"]["accuracy"]["value"] > 0.95
-    forked_runs.headframe(project, "predict", "machines", "machines.csv", "out.parquet")
+    forked_runs.headframe(project, "predict", "machines", "machines", "out.parquet")
     answers = pq.read_table(root / "out.parquet").to_pandas().set_index("row_id")
     measured = pq.read_table(root / history["result"]["trained"]["folder"] / "predictions.parquet").to_pandas()
     assert len(answers) == 720

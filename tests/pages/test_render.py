@@ -47,6 +47,7 @@ def _evaluation(full: bool) -> dict[str, Any]:
         else [{"column": "a", "plot": None, "table": EMPTY}],
         "findings_summary": EVIL if full else "",
         "findings_table": TABLE if full else None,
+        "errors_table": TABLE if full else None,
         "data": PAIRS if full else {},
         "limits": list(NAMES) if full else [],
         "digests": PAIRS if full else {},

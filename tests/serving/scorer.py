@@ -45,8 +45,9 @@ NETWORKS = {
 METHODS = {
     "detection": "center_detection.CenterDetection",
     "segmentation": "pixel_classification.PixelClassification",
+    "translation": "translation.SequenceGeneration",
 }
-SETTINGS = {"forecasting": {"horizon": 4}, "detection": {"least_score": 0.0}}
+SETTINGS = {"forecasting": {"horizon": 4}, "detection": {"least_score": 0.0}, "translation": {"length": 4}}
 """Of tasks; a network with random weights is sure of no box."""
 
 
@@ -100,7 +101,8 @@ def scorer(settings: dict[str, Any], root: Path, mirror: Path | None, gives: str
     rows = Table.open(root / "data" / dataset.name).read()
     component = TaskConfig.model_validate({"_target_": f"headframe.tasks.{kind}.{kind.capitalize()}", "kind": kind})
     component = component.model_copy(update=SETTINGS.get(kind, {}))
-    network, method = NETWORKS.get(gives, "linear.Linear"), METHODS.get(kind, "supervised.Supervised")
+    network = "seq2seq.Seq2Seq" if kind == "translation" else NETWORKS.get(gives, "linear.Linear")
+    method = METHODS.get(kind, "supervised.Supervised")
     small = {"width": 2, "depth": 2} if gives == "pixels" else {}
     learner = LearnerConfig.model_validate(
         {
