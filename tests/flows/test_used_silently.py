@@ -41,7 +41,10 @@ def campaign(
     folder = tmp_path_factory.mktemp("campaign")
     project, document, _ = finished_run
     shutil.copytree(project.root, folder / "project")
-    for made in (folder / "project" / document["result"][step]["folder"] for step in ("trained", "evaluated")):
+    result = document["result"]
+    validated = Path(result["data"]["validated"]["report"]).parent
+    for place in (result["trained"]["folder"], result["evaluated"]["folder"], validated):
+        made = folder / "project" / place
         for other in made.parent.iterdir():  # of other plans, which tests that ran before have run in this project
             if other.is_dir() and other != made:
                 shutil.rmtree(other)
