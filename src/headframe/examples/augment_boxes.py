@@ -10,9 +10,7 @@ from typing_extensions import override
 from headframe.config.ranges import Fraction, NotNegative, Share
 from headframe.examples.augment import Augmentation
 from headframe.examples.batches import Batch
-
-BOXES, LABELS, NO_BOX = "boxes", "labels", -1
-"""The targets of a detection: sides (x, y, width, height) in pixels of the image as it came, and numbers of labels."""
+from headframe.tasks.detection import BOXES, LABELS, NO_BOX
 
 
 class FlipWithBoxes(Augmentation):
@@ -116,14 +114,14 @@ def _image(batch: Batch) -> Tensor:
 
 def _canvas(batch: Batch, dtype: torch.dtype) -> Tensor:
     """Return width and height of the whole input in pixels of the image as it came, (batch, 2)."""
-    assert isinstance(batch.inputs, dict)  # noqa: S101 - as above
+    assert isinstance(batch.inputs, dict)  # noqa: S101 - images come with their scale
     height, width = batch.inputs["image"].shape[-2:]
     scale = batch.inputs["scale"].to(dtype)
     return torch.stack([width / scale[:, 1], height / scale[:, 0]], dim=1)
 
 
 def _changed(batch: Batch, image: Tensor, boxes: Tensor | None, labels: Tensor | None) -> Batch:
-    assert isinstance(batch.inputs, dict)  # noqa: S101 - as above
+    assert isinstance(batch.inputs, dict)  # noqa: S101 - images come with their scale
     targets = dict(batch.targets)
     if boxes is not None and labels is not None:
         targets |= {BOXES: boxes, LABELS: labels}

@@ -55,7 +55,7 @@ class CenterDetection(Method[Detection]):
         self.box_weight = box_weight
         self.most = most
         self.overlap = overlap
-        self.stride = int(network.stride)  # type: ignore[arg-type]
+        self.stride = int(self.network.stride)
 
     @override
     def losses(self, move: str, batch: Batch) -> Mapping[str, Tensor]:
@@ -110,7 +110,7 @@ class CenterDetection(Method[Detection]):
 
     @override
     def predict(self, inputs: Inputs) -> pa.Table:
-        assert isinstance(inputs, dict)  # noqa: S101 - as above
+        assert isinstance(inputs, dict)  # noqa: S101 - images come with their scale
         return self._decoded(self._outputs(inputs), inputs)
 
     def _outputs(self, inputs: dict[str, Tensor]) -> Tensor:
@@ -145,7 +145,7 @@ class CenterDetection(Method[Detection]):
     def validate(self, batches: Iterable[Batch]) -> tuple[float, pa.Table | None]:
         total, examples, tables = 0.0, 0, list[pa.Table | None]()
         for batch in batches:
-            assert isinstance(batch.inputs, dict)  # noqa: S101 - as above
+            assert isinstance(batch.inputs, dict)  # noqa: S101 - images come with their scale
             outputs, many = self._outputs(batch.inputs), _count(batch.inputs)
             total += many * float(sum(self._losses(outputs, batch).values()))
             examples += many

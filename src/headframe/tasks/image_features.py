@@ -30,7 +30,7 @@ class ImageFeatures:
     def fit(self, images: np.ndarray, labels: Sequence[Any]) -> None:
         """Fit the classifier to images (images, ...) of levels up to 255; equal images give equal bits."""
         from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415 - where a task is restored nothing is fitted
-        from sklearn.neural_network import MLPClassifier  # noqa: PLC0415 - as above
+        from sklearn.neural_network import MLPClassifier  # noqa: PLC0415 - where a task is restored nothing is fitted
 
         model = MLPClassifier((_HIDDEN, self.size), max_iter=_PASSES, random_state=_SEED)
         # The number of threads would change the bits.

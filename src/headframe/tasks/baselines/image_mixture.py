@@ -23,8 +23,8 @@ class ImageMixture(NaturalBaseline):
     @override
     def predictions(self, data: BaselineData) -> pa.Table:
         from sklearn.decomposition import PCA  # noqa: PLC0415 - most data have no images to generate
-        from sklearn.mixture import GaussianMixture  # noqa: PLC0415 - as above
-        from threadpoolctl import threadpool_limits  # noqa: PLC0415 - as above
+        from sklearn.mixture import GaussianMixture  # noqa: PLC0415 - most data have no images to generate
+        from threadpoolctl import threadpool_limits  # noqa: PLC0415 - most data have no images to generate
 
         task = data.task
         if not isinstance(task, Generation):
