@@ -12,7 +12,7 @@ from headframe.errors import ConfigurationError
 from headframe.examples.batches import TensorExamples
 from headframe.examples.copies import row_hashes
 from headframe.examples.encode import Examples
-from headframe.examples.framing import RowFraming, WindowFraming
+from headframe.examples.framing import RowFraming, WindowFraming, gather
 from headframe.features.base import count_rows, finite
 from headframe.features.fusion import encoder_of
 from headframe.miners.base import estimator_model
@@ -81,6 +81,13 @@ def test_batches_gather_each_input(lookback: int) -> None:
     windows = examples.inputs_of(np.array([4, 2]))
     assert isinstance(windows, dict)
     assert all(np.array_equal(windows[name], batch.inputs[name]) for name in arrays)
+
+
+def test_rows_that_there_are_none_of_are_zero_whatever_numbers_name_them() -> None:
+    values = np.arange(1.0, 7.0).reshape(3, 2)
+    for index in (np.array([[-1, 2], [0, 1]]), np.array([[-1, 2], [0, 1]]).astype(np.uint64)):
+        found = gather(values, index)
+        assert found.tolist() == [[[0.0, 0.0], [5.0, 6.0]], [[1.0, 2.0], [3.0, 4.0]]]
 
 
 def test_an_estimator_sees_all_inputs_side_by_side() -> None:

@@ -56,7 +56,7 @@ class TensorExamples:
         else:
             numbers = positions.cpu().numpy()
             read, behind = (
-                torch.from_numpy(index).to(self.storage_device)
+                torch.from_numpy(index.astype(np.int64, copy=False)).to(self.storage_device)
                 for index in (self.reads(numbers), self.framing.targets(numbers))
             )
         padded = not self.framing.alone and bool((read < 0).any())

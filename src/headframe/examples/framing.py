@@ -244,6 +244,7 @@ def gather(values: Any, index: np.ndarray) -> Any:
     """
     if isinstance(values, dict):
         return gather_each(values, index)
+    index = index.astype(np.int64, copy=False)  # -1 of unsigned numbers, as Arrow's indices are, is the largest one
     found = values[index]
     if index.size and index.min() < 0:
         found[index < 0] = 0
